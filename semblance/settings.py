@@ -1,0 +1,70 @@
+"""All settings, each documented beside itself. Nothing else reads the environment."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """Read from the environment with the prefix `SEMBLANCE_`, so `SEMBLANCE_PACK=buffalo_l`."""
+
+    model_config = SettingsConfigDict(env_prefix="SEMBLANCE_", extra="ignore", frozen=True)
+
+    home: Path = Field(
+        Path(".semblance"),
+        description="Folder of all local state: database, objects, keys, logs. One stack per folder.",
+    )
+    database_url: SecretStr | None = Field(
+        None,
+        description="PostgreSQL DSN (>= 15 with pgvector >= 0.8). Unset: the embedded server of `home`.",
+    )
+    database_pool_size: int = Field(10, ge=1, description="Connections per API replica.")
+    api_key: SecretStr | None = Field(
+        None,
+        description="Service key of the face-compute endpoints. Unset: generated once, kept in `home`.",
+    )
+    host: str = Field("127.0.0.1", description="Address the HTTP API binds to.")
+    port: int = Field(0, ge=0, le=65535, description="Port of the HTTP API; 0 picks a free one.")
+    dashboard_port: int = Field(
+        0, ge=0, le=65535, description="Port of the Ray dashboard; 0 picks a free one."
+    )
+
+    pack: str = Field("open", description="Model pack: a name under a pack folder, or a path.")
+    pack_dir: Path | None = Field(
+        None,
+        description="Folder of packs by name. Unset: `home`/packs, then ~/.insightface/models.",
+    )
+    accept_noncommercial: bool = Field(
+        False, description="Agree to packs whose weights are licensed for non-commercial use only."
+    )
+    execution_provider: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="onnxruntime provider; auto is CUDA where present, then CPU."
+    )
+    threads: int = Field(1, ge=1, description="Threads of one onnxruntime session.")
+
+    max_image_bytes: int = Field(10 * 1024 * 1024, ge=1, description="Largest accepted picture file.")
+    max_image_pixels: int = Field(50_000_000, ge=1, description="Largest accepted width x height.")
+    max_faces: int = Field(64, ge=1, description="Most faces described in one picture, largest first.")
+    max_inflight: int = Field(
+        64, ge=1, description="Face requests one API replica works on; more are refused with 503."
+    )
+
+    storage_url: str | None = Field(
+        None,
+        description="Where pictures are kept: file:///folder or s3://bucket/prefix. Unset: `home`/objects.",
+    )
+    log_format: Literal["text", "json"] = Field("text", description="Log lines for people or machines.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO")
+
+
+@lru_cache
+def get_settings() -> Settings:
+    """The process's settings, read once."""
+    return Settings()
