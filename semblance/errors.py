@@ -23,6 +23,11 @@ class SemblanceError(Exception):
     def message(self) -> str:
         return str(self.args[0])
 
+    @property
+    def details(self) -> dict[str, object]:
+        """Fields an answer carries beside error and code."""
+        return {}
+
     def __str__(self) -> str:
         return self.message
 
@@ -38,6 +43,13 @@ class NoFaceError(BadInputError):
     """The picture was read and holds no face."""
 
     code = "no_face"
+
+    def __init__(self, message: str = "No face detected in image") -> None:
+        super().__init__(message)
+
+    @property
+    def details(self) -> dict[str, object]:
+        return {"face_detected": False}
 
 
 class UnreadableImageError(SemblanceError):
@@ -93,6 +105,19 @@ class NotReadyError(OverloadedError):
     """Starting, or a part the answer needs is down."""
 
     code = "not_ready"
+
+
+class ServiceNotReadyError(NotReadyError):
+    """Some of the parts that `/ready` asks do not answer; `checks` says which and why."""
+
+    def __init__(self, message: str, retry_after: int, checks: dict[str, str]) -> None:
+        SemblanceError.__init__(self, message, retry_after, checks)
+        self.retry_after = retry_after
+        self.checks = checks
+
+    @property
+    def details(self) -> dict[str, object]:
+        return {"checks": self.checks}
 
 
 class ConfigurationError(SemblanceError):

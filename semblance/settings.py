@@ -9,6 +9,8 @@ from typing import Literal
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from semblance.errors import ConfigurationError
+
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -62,6 +64,25 @@ class Settings(BaseSettings):
     )
     log_format: Literal["text", "json"] = Field("text", description="Log lines for people or machines.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO")
+
+
+    @property
+    def required_database_url(self) -> SecretStr:
+        """The DSN; raises ConfigurationError where nobody set or started a database."""
+        if self.database_url is None:
+            raise ConfigurationError(
+                "No database: set SEMBLANCE_DATABASE_URL, or let `semblance up` start the embedded one."
+            )
+        return self.database_url
+
+    @property
+    def required_api_key(self) -> SecretStr:
+        """The service key; raises ConfigurationError where nobody set or generated one."""
+        if self.api_key is None:
+            raise ConfigurationError(
+                "No API key: set SEMBLANCE_API_KEY, or let `semblance up` generate one."
+            )
+        return self.api_key
 
 
 @lru_cache

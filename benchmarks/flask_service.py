@@ -1,0 +1,62 @@
+"""Baseline: the service as it was planned before, for measuring only.
+
+One threaded Flask process; onnxruntime sessions with default options and two threads, shared by all
+request threads; pictures decoded at full size with OpenCV. The nets and the analysis are the same as
+Semblance's, so that the difference is the architecture's.
+
+    python -m benchmarks.flask_service PORT
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import cv2
+import numpy as np
+import onnxruntime
+from flask import Flask, jsonify, request
+
+from deployments import detector, local
+from deployments.packs import sessions
+from deployments.vision.decode import ImageHeader
+from semblance.settings import get_settings
+from semblance.types import Image
+from serve_app.api.schemas import FaceAnswer
+
+
+def default_options() -> onnxruntime.SessionOptions:
+    """Default session options with two threads. Quantised weights are still folded once at load, as
+    any float32 weights file would be: leaving that out would only handicap the baseline."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 2
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
+    return options
+
+
+def decode_full(data: bytes, _: ImageHeader, *, long_side: int | None = None) -> tuple[Image, float]:
+    """Full-size decoding, whatever size is asked for."""
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    return pixels.astype(np.uint8, copy=False), 1.0
+
+
+def create_app() -> Flask:
+    """The planned service: one route, everything in the request's thread."""
+    sessions.session_options = lambda _: default_options()
+    detector.decode = decode_full
+    pipeline = local.LocalPipeline(get_settings())
+    app = Flask("planned-service")
+
+    @app.post("/analyze-face-advanced")
+    def analyze() -> object:
+        _, faces = pipeline.describe(request.files["file"].read(), 1)
+        if not faces:
+            return jsonify({"face_detected": False, "error": "No face detected in image"}), 400
+        return jsonify(FaceAnswer.of(faces[0], pipeline.model).model_dump())
+
+    return app
+
+
+if __name__ == "__main__":
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    create_app().run(host="127.0.0.1", port=int(sys.argv[1]), threaded=True)

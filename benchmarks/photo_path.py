@@ -1,0 +1,136 @@
+"""Photos per second over HTTP, beside the bare limit and the service as it was planned before.
+
+(a) bare: the same work in as many one-thread, non-spinning processes as cores; no HTTP, no Ray.
+(b) flask: one threaded process, default sessions of two threads, full-size decoding, the same nets.
+
+    python -m benchmarks.photo_path --photos FOLDER
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import httpx
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.bare import run_bare
+from benchmarks.load import LoadResult, run_load
+from semblance.stack.ports import free_port
+
+PATH = "/analyze-face-advanced"
+CONNECTIONS = (1, 8, 16)
+
+
+def main(
+    photos: Annotated[Path, typer.Option(help="Folder of photos, each with a face.")],
+    requests: Annotated[int, typer.Option(help="Requests per connection count.")] = 240,
+    as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object.")] = False,
+) -> None:
+    """Measure Semblance, the bare limit and the planned Flask service in one run."""
+    pictures = [path.read_bytes() for path in sorted(photos.iterdir()) if path.is_file()]
+    console = Console(stderr=as_json)
+    cores = len(os.sched_getaffinity(0))
+    console.print(f"{len(pictures)} photos, {cores} cores, load {os.getloadavg()[0]:.2f} at start")
+
+    bare = [run_bare(pictures, requests, cores)]
+    flask = measure_flask(pictures, requests)
+    ours = measure_semblance(pictures, requests)
+    bare.append(run_bare(pictures, requests, cores))
+    limit = sum(bare) / len(bare)
+
+    table = Table(title=f"POST {PATH}")
+    for heading in ("", "connections", "photos/s", "of bare", "p50 ms", "p99 ms", "failed"):
+        table.add_column(heading, justify="right" if heading else "left")
+    table.add_row("bare (a)", "-", f"{limit:.1f}", "1.00", "", "", "")
+    for name, results in (("flask (b)", flask), ("semblance", ours)):
+        for run in results:
+            table.add_row(
+                name,
+                str(run.connections),
+                f"{run.per_second:.1f}",
+                f"{run.per_second / limit:.2f}",
+                f"{run.p50_ms:.0f}",
+                f"{run.p99_ms:.0f}",
+                str(sum(run.failures.values())),
+            )
+    console.print(table)
+    console.print(f"bare before and after: {bare[0]:.1f} and {bare[1]:.1f} photos/s")
+    ratios = {
+        "semblance_to_bare_at_16": ours[-1].per_second / limit,
+        "semblance_to_flask_at_1": ours[0].per_second / flask[0].per_second,
+        "semblance_to_flask_at_16": ours[-1].per_second / flask[-1].per_second,
+    }
+    for name, value in ratios.items():
+        console.print(f"{name}: {value:.2f}")
+    if as_json:
+        results = {
+            "bare": bare,
+            "flask": [asdict(run) for run in flask],
+            "semblance": [asdict(run) for run in ours],
+        }
+        print(json.dumps({"benchmark": "photo_path", "results": results, "ratios": ratios}))
+
+
+def measure_flask(pictures: list[bytes], requests: int) -> list[LoadResult]:
+    """Start the planned service, measure it, stop it."""
+    port = free_port()
+    server = subprocess.Popen([sys.executable, "-m", "benchmarks.flask_service", str(port)])
+    try:
+        url = f"http://127.0.0.1:{port}{PATH}"
+        wait_until_up(f"http://127.0.0.1:{port}/")
+        return measure(url, pictures, requests)
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def measure_semblance(pictures: list[bytes], requests: int) -> list[LoadResult]:
+    """Start a stack of its own in a temporary home, measure it, stop it."""
+    with tempfile.TemporaryDirectory(prefix="semblance-benchmark-") as home:
+        command = str(Path(sys.executable).with_name("semblance"))
+        env = {**os.environ, "SEMBLANCE_HOME": home}
+        subprocess.run([command, "up", "--detach"], env=env, check=True, stdout=sys.stderr)
+        try:
+            status = subprocess.run(
+                [command, "status", "--json"], env=env, check=True, capture_output=True
+            )
+            stack = json.loads(status.stdout)
+            return measure(stack["url"] + PATH, pictures, requests, stack["api_key"])
+        finally:
+            subprocess.run([command, "down"], env=env, check=True, stdout=sys.stderr)
+
+
+def measure(url: str, pictures: list[bytes], requests: int, api_key: str = "") -> list[LoadResult]:
+    """Warm up, then one closed-loop run per connection count."""
+    run_load(url, pictures, connections=4, requests=max(48, requests // 4), api_key=api_key)
+    return [
+        run_load(url, pictures, connections=count, requests=requests, api_key=api_key)
+        for count in CONNECTIONS
+    ]
+
+
+def wait_until_up(url: str, timeout_s: float = 60) -> None:
+    """Return when anything answers at `url`."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        try:
+            httpx.get(url)
+        except httpx.TransportError:
+            time.sleep(0.2)
+        else:
+            return
+    raise TimeoutError(f"nothing answers at {url}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

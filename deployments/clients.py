@@ -1,0 +1,101 @@
+"""The typed front of the Serve handles, and the one place where Ray's errors become ours."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from ray.exceptions import RayActorError, RayTaskError
+from ray.serve.exceptions import (
+    BackPressureError,
+    DeploymentUnavailableError,
+    ReplicaUnavailableError,
+)
+from ray.serve.handle import DeploymentHandle
+
+from semblance.errors import NotReadyError, OverloadedError, SemblanceError
+from semblance.types import DescribedFace, DetectedFace, Detection, FaceAttributes, Image, ModelInfo
+
+ATTEMPTS = 3
+"""Calls made before a dead replica is the caller's problem: all calls here are pure, so a repeat is safe."""
+
+
+class FaceClient:
+    """Describes photos by composing detector, embedder and analyzer over their handles.
+
+    Every method raises what the deployments raise (ImageTooLargeError, UnreadableImageError),
+    OverloadedError when a deployment's queue is full, NotReadyError when none of its replicas lives.
+    """
+
+    def __init__(
+        self, detector: DeploymentHandle, embedder: DeploymentHandle, analyzer: DeploymentHandle
+    ) -> None:
+        self._detector = detector
+        self._embedder = embedder
+        self._analyzer = analyzer
+
+    def checks(self, expected: ModelInfo) -> dict[str, Awaitable[str]]:
+        """One call per deployment, to be awaited: "ok" once it answers with the pack it should have."""
+
+        async def check(handle: DeploymentHandle) -> str:
+            model: ModelInfo = await _call(lambda: handle.model.remote())
+            if model != expected:
+                raise NotReadyError(f"runs pack {model.pack} {model.digest[:12]}, not {expected.pack}")
+            return "ok"
+
+        return {
+            "detector": check(self._detector),
+            "embedder": check(self._embedder),
+            "analyzer": check(self._analyzer),
+        }
+
+    async def detect(self, data: bytes, max_faces: int | None = None) -> Detection:
+        """Faces of an encoded picture, largest first."""
+        result: Detection = await _call(lambda: self._detector.detect.remote(data, max_faces))
+        return result
+
+    async def embed(self, crops: Sequence[Image]) -> NDArray[np.float32]:
+        """Aligned crops to unit vectors, float32 [N, 512]."""
+        result: NDArray[np.float32] = await _call(lambda: self._embedder.embed.remote(crops))
+        return result
+
+    async def analyze(self, faces: Sequence[DetectedFace]) -> list[FaceAttributes]:
+        """Attributes of each face, in order."""
+        result: list[FaceAttributes] = await _call(lambda: self._analyzer.analyze.remote(faces))
+        return result
+
+    async def describe(
+        self, data: bytes, max_faces: int | None = None
+    ) -> tuple[Detection, list[DescribedFace]]:
+        """All faces of an encoded picture in full: embedder and analyzer work at the same time."""
+        detection = await self.detect(data, max_faces)
+        if not detection.faces:
+            return detection, []
+        vectors, attributes = await asyncio.gather(
+            self.embed([face.crops.aligned for face in detection.faces]),
+            self.analyze(detection.faces),
+        )
+        faces = zip(detection.faces, vectors, attributes, strict=True)
+        return detection, [DescribedFace(*parts) for parts in faces]
+
+
+async def _call(send: Callable[[], Awaitable[Any]]) -> Any:
+    """Send a handle call; errors of the deployment itself arrive as the classes it raised."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return await send()
+        except BackPressureError as exc:
+            raise OverloadedError("All workers are busy and their queues are full; try again soon.") from exc
+        except (RayActorError, ReplicaUnavailableError) as exc:
+            if attempt == ATTEMPTS:
+                raise NotReadyError("A worker died while it answered; try again soon.") from exc
+        except DeploymentUnavailableError as exc:
+            raise NotReadyError("The service is not deployed; see the Ray dashboard.", 5) from exc
+        except RayTaskError as exc:
+            if isinstance(exc.cause, SemblanceError):
+                raise exc.cause from exc
+            raise
+    raise AssertionError("unreachable")

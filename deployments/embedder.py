@@ -1,0 +1,55 @@
+"""Aligned crops in, unit vectors of 512 out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from itertools import accumulate
+
+import numpy as np
+from numpy.typing import NDArray
+from ray import serve
+
+from deployments.packs.nets import ModelPack
+from deployments.packs.registry import load_pack
+from semblance.settings import get_settings
+from semblance.types import EMBEDDING_SIZE, Image, ModelInfo
+
+MAX_BATCH = 32
+"""Most crops in one run of the net; beyond it a batch gains nothing and memory grows."""
+
+
+class FaceEmbedder:
+    """Embeds crops in batches; synchronous, usable without Ray."""
+
+    def __init__(self, pack: ModelPack) -> None:
+        self._net = pack.embedder()
+
+    def embed(self, crops: Sequence[Image]) -> NDArray[np.float32]:
+        """RGB uint8 crops [A, A, 3] to unit vectors, float32 [N, 512]; no crops give [0, 512]."""
+        parts = [
+            self._net.embed(np.stack(crops[start : start + MAX_BATCH]))
+            for start in range(0, len(crops), MAX_BATCH)
+        ]
+        return np.concatenate(parts) if parts else np.empty((0, EMBEDDING_SIZE), np.float32)
+
+
+class Embedder:
+    """The embedder as a deployment: photos that arrive while a batch runs form the next one."""
+
+    def __init__(self) -> None:
+        pack = load_pack(get_settings())
+        self._model = pack.info
+        self._embedder = FaceEmbedder(pack)
+
+    async def model(self) -> ModelInfo:
+        """The pack this replica runs."""
+        return self._model
+
+    @serve.batch(max_batch_size=16, batch_wait_timeout_s=0.002)
+    async def embed(self, photos: list[Sequence[Image]]) -> list[NDArray[np.float32]]:
+        """The crops of each photo to float32 [faces, 512]; the same values alone or in a batch."""
+        crops = [crop for photo in photos for crop in photo]
+        vectors = await asyncio.to_thread(self._embedder.embed, crops)
+        ends = list(accumulate(len(photo) for photo in photos))
+        return np.split(vectors, ends[:-1])

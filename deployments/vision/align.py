@@ -1,0 +1,178 @@
+"""Where a face's crops come from: transforms, boxes and quarter turns.
+
+A matrix is float 2x3 and maps image pixels to crop pixels, both with the centre of the top-left pixel at
+(0, 0): crop = matrix @ (x, y, 1).
+"""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from semblance.types import Box, Image
+
+_ANTIALIAS_BELOW = 0.5
+"""Bilinear interpolation reads 2x2 source pixels: a warp that shrinks by more than 2 skips some."""
+
+_MARGIN = 2
+"""Source pixels kept around a crop's outline, so that interpolation at its edge sees its neighbours."""
+
+_TURNS = (None, cv2.ROTATE_90_CLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_COUNTERCLOCKWISE)
+
+
+def five_points(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The five alignment points of the 68 landmarks: the eyes' means, nose tip, mouth corners.
+
+    landmarks: float32 [..., 68, 2]. Returns float32 [..., 5, 2] in the same pixels; left and right as
+    seen in the image.
+    """
+    left = landmarks[..., 36:42, :].mean(axis=-2)
+    right = landmarks[..., 42:48, :].mean(axis=-2)
+    points = (left, right, landmarks[..., 30, :], landmarks[..., 48, :], landmarks[..., 54, :])
+    return np.stack(points, axis=-2).astype(np.float32)
+
+
+def similarity_transform(source: NDArray[np.floating], target: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The rotation, uniform scale and shift that bring `source` closest to `target` in least squares.
+
+    source, target: [K, 2], K >= 2. Returns float64 [2, 3] from source to target. It never reflects: in the
+    plane the rotations are the unit complex numbers, and the optimum of Umeyama (IEEE PAMI 13:4, 1991)
+    with its determinant constrained to +1 is the complex quotient below.
+
+    Raises ValueError where the source points coincide.
+    """
+    a = source[:, 0].astype(np.complex128) + 1j * source[:, 1]
+    b = target[:, 0].astype(np.complex128) + 1j * target[:, 1]
+    a_mean, b_mean = a.mean(), b.mean()
+    spread = float(np.sum(np.abs(a - a_mean) ** 2))
+    if not spread > 1e-12:
+        raise ValueError("The alignment points coincide or are not finite; they define no transform.")
+    turn = np.sum(np.conj(a - a_mean) * (b - b_mean)) / spread
+    shift = b_mean - turn * a_mean
+    return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
+
+
+def transform_points(points: NDArray[np.floating], matrix: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Map points through an affine matrix. points: [..., 2]. matrix: [2, 3]. Returns float32 [..., 2]."""
+    mapped = points.astype(np.float64) @ matrix[:, :2].T.astype(np.float64) + matrix[:, 2]
+    return np.asarray(mapped, np.float32)
+
+
+def warp_scale(matrix: NDArray[np.floating]) -> float:
+    """Crop pixels per image pixel, the square root of the matrix's determinant; below 1 it shrinks."""
+    return math.sqrt(abs(float(matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0])))
+
+
+def warp(image: Image, matrix: NDArray[np.floating], size: int) -> Image:
+    """Cut the square that `matrix` maps to [0, size) squared; what lies outside the image is black.
+
+    image: uint8 [H, W, 3]. matrix: [2, 3], image to crop. Returns uint8 [size, size, 3]. Only the pixels
+    under the crop are touched. Where it shrinks by more than 2 they are first averaged down by a whole
+    factor (area interpolation), else bilinear sampling would alias.
+    """
+    to_crop = np.vstack([matrix.astype(np.float64), (0.0, 0.0, 1.0)])
+    corners = np.array([(-0.5, -0.5), (size - 0.5, -0.5), (-0.5, size - 0.5), (size - 0.5, size - 0.5)])
+    outline = transform_points(corners, np.linalg.inv(to_crop)[:2])
+    height, width = image.shape[:2]
+    x1, y1 = (max(0, math.floor(v) - _MARGIN) for v in outline.min(axis=0))
+    x2, y2 = (math.ceil(v) + _MARGIN + 1 for v in outline.max(axis=0))
+    x2, y2 = min(width, x2), min(height, y2)
+    if x1 >= x2 or y1 >= y2:
+        return np.zeros((size, size, 3), np.uint8)
+
+    region = image[y1:y2, x1:x2]
+    # region_to_image: region pixel + (x1, y1), or through the centres of the blocks it averages.
+    region_to_image = np.array([(1.0, 0.0, x1), (0.0, 1.0, y1), (0.0, 0.0, 1.0)])
+    scale = warp_scale(matrix)
+    if scale < _ANTIALIAS_BELOW:
+        factor = math.floor(1.0 / scale)
+        small_width = max(1, round(region.shape[1] / factor))
+        small_height = max(1, round(region.shape[0] / factor))
+        block_x, block_y = region.shape[1] / small_width, region.shape[0] / small_height
+        region = _resize(region, small_width, small_height, cv2.INTER_AREA)
+        region_to_image = np.array(
+            [
+                (block_x, 0.0, x1 + (block_x - 1.0) / 2.0),
+                (0.0, block_y, y1 + (block_y - 1.0) / 2.0),
+                (0.0, 0.0, 1.0),
+            ]
+        )
+    warped = cv2.warpAffine(
+        region,
+        (to_crop @ region_to_image)[:2],
+        (size, size),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=(0, 0, 0),
+    )
+    return np.asarray(warped, np.uint8)
+
+
+def landmark_box(landmarks: NDArray[np.float32], grow: float = 0.2) -> Box:
+    """The bounding box of a face's landmarks, its width and height grown by `grow`, half on either side.
+
+    landmarks: float32 [68, 2]. This is face-api's alignment before its age, gender and expression nets
+    (`FaceLandmarks.align`, `minBoxPadding` 0.2; `Box.pad` moves each edge by half the padding), so the nets
+    see faces as large as those they were trained on.
+    """
+    x1, y1 = (float(v) for v in landmarks.min(axis=0))
+    x2, y2 = (float(v) for v in landmarks.max(axis=0))
+    dx, dy = (x2 - x1) * grow / 2, (y2 - y1) * grow / 2
+    return Box(x1 - dx, y1 - dy, x2 + dx, y2 + dy)
+
+
+def square_crop(image: Image, box: Box, size: int) -> tuple[Image, NDArray[np.float32]]:
+    """Cut a box, made square around its centre to its longer side, and resize it.
+
+    image: uint8 [H, W, 3]. box: pixels; it may reach outside the image, where the crop is black. The square
+    is rounded to whole pixels. Returns uint8 [size, size, 3] and the float32 [2, 3] matrix from image to
+    crop. Area interpolation when it shrinks, bilinear when it grows.
+    """
+    side = max(1, round(max(box.width, box.height)))
+    left = round((box.x1 + box.x2 - side) / 2)
+    top = round((box.y1 + box.y2 - side) / 2)
+    scale = size / side
+    # The square spans left - 0.5 to left + side - 0.5, which is to become -0.5 to size - 0.5.
+    offset = (scale - 1.0) / 2.0
+    matrix = np.array([(scale, 0, offset - left * scale), (0, scale, offset - top * scale)], np.float32)
+
+    height, width = image.shape[:2]
+    x1, y1, x2, y2 = max(0, left), max(0, top), min(width, left + side), min(height, top + side)
+    if x1 >= x2 or y1 >= y2:
+        return np.zeros((size, size, 3), np.uint8), matrix
+    square = image[y1:y2, x1:x2]
+    if square.shape[:2] != (side, side):
+        square = np.zeros((side, side, 3), np.uint8)
+        square[y1 - top : y2 - top, x1 - left : x2 - left] = image[y1:y2, x1:x2]
+    return _resize(square, size, size, cv2.INTER_AREA if side > size else cv2.INTER_LINEAR), matrix
+
+
+def rotate_image(image: Image, quarter_turns: int) -> Image:
+    """Turn an image clockwise by quarter_turns times 90 degrees. uint8 [H, W, 3] in and out."""
+    code = _TURNS[quarter_turns % 4]
+    return image if code is None else np.asarray(cv2.rotate(image, code), np.uint8)
+
+
+def rotate_points_back(
+    points: NDArray[np.floating], quarter_turns: int, width: int, height: int
+) -> NDArray[np.float32]:
+    """Where points found in `rotate_image(image, quarter_turns)` lie in the image itself.
+
+    points: [..., 2] pixels of the turned image. width, height: the image's own size, before the turn.
+    Returns float32 [..., 2].
+    """
+    x, y = points[..., 0], points[..., 1]
+    turned = (
+        (x, y),
+        (y, height - 1 - x),
+        (width - 1 - x, height - 1 - y),
+        (width - 1 - y, x),
+    )[quarter_turns % 4]
+    return np.stack(turned, axis=-1).astype(np.float32)
+
+
+def _resize(image: Image, width: int, height: int, interpolation: int) -> Image:
+    return np.asarray(cv2.resize(image, (width, height), interpolation=interpolation), np.uint8)

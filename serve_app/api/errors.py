@@ -1,0 +1,72 @@
+"""One shape for every error: `{"error", "code", "request_id", …}`; never a stack trace, never HTML."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from semblance.errors import OverloadedError, SemblanceError, UnauthorizedError
+from semblance.logging import request_id_var
+
+logger = logging.getLogger(__name__)
+
+
+def error_response(
+    status: int,
+    error: str,
+    code: str,
+    *,
+    details: dict[str, object] | None = None,
+    headers: dict[str, str] | None = None,
+) -> JSONResponse:
+    """The contract's error body with the current request's id."""
+    body = {**(details or {}), "error": error, "code": code, "request_id": request_id_var.get()}
+    return JSONResponse(body, status, headers)
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Answer every exception in the contract's shape; the class of the exception names the status."""
+
+    @app.exception_handler(SemblanceError)
+    async def ours(_: Request, exc: SemblanceError) -> JSONResponse:
+        headers = {}
+        if isinstance(exc, OverloadedError):
+            headers["Retry-After"] = str(exc.retry_after)
+        if isinstance(exc, UnauthorizedError):
+            headers["WWW-Authenticate"] = "Bearer"
+        if exc.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(exc, OverloadedError):
+            logger.error("%s: %s", exc.code, exc.message, exc_info=exc)
+            headers.setdefault("Retry-After", "5")
+        return error_response(exc.status, exc.message, exc.code, details=exc.details, headers=headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def schema(_: Request, exc: RequestValidationError) -> JSONResponse:
+        # The rejected value itself stays out: it may be an embedding or a picture.
+        fields = [
+            {"field": ".".join(map(str, error["loc"])), "problem": error["msg"]} for error in exc.errors()
+        ]
+        sentence = "; ".join(f"{item['field']}: {item['problem']}" for item in fields[:3])
+        return error_response(
+            HTTPStatus.UNPROCESSABLE_ENTITY, sentence, "invalid_request", details={"fields": fields}
+        )
+
+    @app.exception_handler(HTTPException)
+    async def http(_: Request, exc: HTTPException) -> JSONResponse:
+        code = HTTPStatus(exc.status_code).phrase.lower().replace(" ", "_")
+        return error_response(
+            exc.status_code, str(exc.detail), code, headers=dict(exc.headers) if exc.headers else None
+        )
+
+    @app.exception_handler(Exception)
+    async def unexpected(_: Request, exc: Exception) -> JSONResponse:
+        logger.error("unexpected error", exc_info=exc)
+        return error_response(
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+            "Something went wrong on our side; the request id finds it in the log.",
+            "internal_error",
+        )

@@ -1,0 +1,84 @@
+"""Face compute: embed, compare, describe."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from fastapi import APIRouter, Query
+
+from semblance.errors import BadInputError, NoFaceError
+from serve_app.api.pictures import PICTURE_BODY, Picture
+from serve_app.api.responses import COMPUTE_ERRORS, errors
+from serve_app.api.schemas import (
+    CompareAnswer,
+    CompareRequest,
+    EmbeddingAnswer,
+    FaceAnswer,
+    FacesAnswer,
+    ImageSize,
+    Model,
+    embedding_list,
+)
+from serve_app.api.services import Injected
+
+router = APIRouter(tags=["face compute"])
+
+MAX_FACES = 64
+
+
+@router.post("/extract-embedding", responses=COMPUTE_ERRORS, openapi_extra=PICTURE_BODY)
+async def extract_embedding(picture: Picture, services: Injected) -> EmbeddingAnswer:
+    """The embedding of the largest face."""
+    detection = await services.faces.detect(picture, 1)
+    if not detection.faces:
+        raise NoFaceError
+    face = detection.faces[0]
+    vectors = await services.faces.embed([face.crops.aligned])
+    box = face.bbox
+    return EmbeddingAnswer(
+        embedding=embedding_list(vectors[0]),
+        bbox=(round(box.x1, 2), round(box.y1, 2), round(box.width, 2), round(box.height, 2)),
+        confidence=round(face.confidence, 4),
+        model=Model.of(services.model),
+    )
+
+
+@router.post("/compare-faces", responses=errors(400, 401, 413, 422))
+async def compare_faces(request: CompareRequest) -> CompareAnswer:
+    """Cosine similarity of two embeddings; 400 unless both are finite, not zero and of one length."""
+    a, b = np.array(request.embedding_a), np.array(request.embedding_b)
+    if a.shape != b.shape:
+        raise BadInputError(f"The embeddings differ in length: {a.size} and {b.size}.")
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise BadInputError("The embeddings hold values that are not finite numbers.")
+    # Scaled before the norm, so that very large or small components neither overflow nor vanish.
+    scale_a, scale_b = np.abs(a).max(), np.abs(b).max()
+    if scale_a == 0 or scale_b == 0:
+        raise BadInputError("An embedding of zero length has no direction to compare.")
+    a, b = a / scale_a, b / scale_b
+    similarity = float(np.clip(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)), -1, 1))
+    return CompareAnswer(similarity=similarity, distance=1 - similarity)
+
+
+@router.post("/analyze-face-advanced", responses=COMPUTE_ERRORS, openapi_extra=PICTURE_BODY)
+async def analyze_face_advanced(picture: Picture, services: Injected) -> FaceAnswer:
+    """The largest face in full."""
+    _, faces = await services.faces.describe(picture, 1)
+    if not faces:
+        raise NoFaceError
+    return FaceAnswer.of(faces[0], services.model)
+
+
+@router.post("/analyze-faces", responses=COMPUTE_ERRORS, openapi_extra=PICTURE_BODY)
+async def analyze_faces(
+    picture: Picture,
+    services: Injected,
+    max_faces: Annotated[int, Query(ge=1, le=MAX_FACES, description="At most this many.")] = MAX_FACES,
+) -> FacesAnswer:
+    """All faces in full, largest first; a picture without faces gives an empty list."""
+    detection, faces = await services.faces.describe(picture, max_faces)
+    return FacesAnswer(
+        faces=[FaceAnswer.of(face, services.model) for face in faces],
+        image=ImageSize(width=detection.width, height=detection.height),
+    )

@@ -1,0 +1,51 @@
+"""Liveness and readiness."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+
+from fastapi import APIRouter
+
+from semblance.errors import SemblanceError, ServiceNotReadyError
+from serve_app.api.responses import errors
+from serve_app.api.schemas import Health, Readiness
+from serve_app.api.services import Injected
+
+router = APIRouter(tags=["health"])
+
+CHECK_TIMEOUT_S = 5.0
+
+
+@router.get("/health")
+async def health(services: Injected) -> Health:
+    """The process answers. Needs no credentials and touches nothing else."""
+    return Health(model=services.model.pack)
+
+
+@router.get("/ready", responses=errors(503))
+async def ready(services: Injected) -> Readiness:
+    """Database, models and queue answer; else 503 says what is missing."""
+
+    async def check(part: Awaitable[str]) -> str:
+        try:
+            return await asyncio.wait_for(part, CHECK_TIMEOUT_S)
+        except TimeoutError:
+            return f"failed: no answer within {CHECK_TIMEOUT_S:.0f} s"
+        except SemblanceError as exc:
+            return f"failed: {exc.message}"
+
+    async def database() -> str:
+        await services.database.ping()
+        return "ok"
+
+    async def queue() -> str:
+        return f"{await services.jobs.pending()} waiting"
+
+    parts = {"database": database(), "queue": queue(), **services.faces.checks(services.model)}
+    results = await asyncio.gather(*map(check, parts.values()))
+    checks = dict(zip(parts, results, strict=True))
+    missing = [name for name, result in checks.items() if result.startswith("failed")]
+    if missing:
+        raise ServiceNotReadyError(f"Not ready: {', '.join(missing)}.", 2, checks)
+    return Readiness(checks=checks)

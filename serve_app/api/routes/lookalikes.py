@@ -1,0 +1,60 @@
+"""The question the service exists for: who looks like this face?"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from db.celebrities import CelebrityHit
+from semblance.errors import NoFaceError
+from semblance.types import Gender
+from serve_app.api.pictures import PICTURE_BODY, Picture
+from serve_app.api.responses import COMPUTE_ERRORS, errors
+from serve_app.api.schemas import CelebrityMatch, FaceAnswer, LookalikesAnswer
+from serve_app.api.services import Injected, Services
+
+router = APIRouter(tags=["face compute"])
+
+IMAGE_URL_LIFETIME = timedelta(hours=24)
+"""As long as the app's clients keep a page open with its pictures."""
+
+
+@router.post(
+    "/lookalikes", responses={**COMPUTE_ERRORS, **errors(409)}, openapi_extra=PICTURE_BODY
+)
+async def lookalikes(
+    picture: Picture,
+    services: Injected,
+    limit: Annotated[int, Query(ge=1, le=100, description="At most this many matches.")] = 10,
+    category: Annotated[str | None, Query(max_length=200, examples=["actors"])] = None,
+    gender: Gender | None = None,
+) -> LookalikesAnswer:
+    """The largest face and the celebrities most like it. Filters never shorten the list while
+    enough celebrities pass them."""
+    _, faces = await services.faces.describe(picture, 1)
+    if not faces:
+        raise NoFaceError
+    hits = await services.celebrities.nearest(
+        faces[0].embedding,
+        pack_digest=services.model.digest,
+        limit=limit,
+        category=category,
+        gender=gender,
+    )
+    return LookalikesAnswer(
+        face=FaceAnswer.of(faces[0], services.model),
+        matches=[_match(hit, services) for hit in hits],
+    )
+
+
+def _match(hit: CelebrityHit, services: Services) -> CelebrityMatch:
+    return CelebrityMatch(
+        celebrity_id=hit.celebrity_id,
+        name=hit.name,
+        category=hit.category,
+        gender=hit.gender,
+        similarity=round(min(1.0, max(-1.0, hit.similarity)), 4),
+        image_url=services.storage.signed_url(hit.image_path, IMAGE_URL_LIFETIME),
+    )

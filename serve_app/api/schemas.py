@@ -1,0 +1,196 @@
+"""What the API takes and gives, field by field as its clients know them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from semblance.types import DescribedFace, Emotion, Gender, ModelInfo
+
+Score = Annotated[float, Field(ge=0, le=1)]
+Point = tuple[float, float]
+
+
+class Schema(BaseModel):
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+
+class ErrorAnswer(BaseModel):
+    """Every error has this shape; some carry further fields."""
+
+    error: str = Field(description="A sentence for a person.", examples=["No face detected in image"])
+    code: str = Field(description="What to branch on.", examples=["no_face"])
+    request_id: str = Field(description="Finds the request in the log.")
+
+
+class Health(Schema):
+    status: Literal["healthy"] = "healthy"
+    model: str = Field(description="Name of the model pack.", examples=["open"])
+
+
+class Readiness(Schema):
+    status: Literal["ready"] = "ready"
+    checks: dict[str, str] = Field(
+        examples=[{"database": "ok", "queue": "0 waiting", "detector": "ok", "embedder": "ok"}]
+    )
+
+
+class Model(Schema):
+    pack: str = Field(examples=["open"])
+    digest: str = Field(description="SHA-256 over the pack; embeddings of different digests never compare.")
+
+    @classmethod
+    def of(cls, info: ModelInfo) -> Model:
+        return cls(pack=info.pack, digest=info.digest)
+
+
+class EmbeddingAnswer(Schema):
+    face_detected: Literal[True] = True
+    embedding: list[float] = Field(description="Unit length.", min_length=512, max_length=512)
+    bbox: tuple[float, float, float, float] = Field(description="[x, y, width, height] in pixels.")
+    confidence: Score
+    model: Model
+
+
+class CompareRequest(BaseModel):
+    embedding_a: list[float] = Field(min_length=1, max_length=4096, examples=[[0.6, 0.8]])
+    embedding_b: list[float] = Field(min_length=1, max_length=4096, examples=[[0.8, 0.6]])
+
+
+class CompareAnswer(Schema):
+    similarity: float = Field(ge=-1, le=1, description="Cosine of the two.", examples=[0.96])
+    distance: float = Field(ge=0, le=2, description="1 - similarity.", examples=[0.04])
+
+
+class PoseAnswer(Schema):
+    """Degrees: yaw positive towards the image's right, pitch up, roll clockwise."""
+
+    yaw: float
+    pitch: float
+    roll: float
+
+
+class QualityAnswer(Schema):
+    blur_score: Score
+    illumination: Score
+    overall: Score
+
+
+class SkinToneAnswer(Schema):
+    dominant_color_lab: tuple[float, float, float] = Field(description="CIELAB: L 0..100, a, b ±128.")
+    hex: str = Field(pattern="^#[0-9a-f]{6}$", examples=["#c99a82"])
+
+
+class ExpressionAnswer(Schema):
+    dominant: Emotion
+    confidence: Score
+    emotions: dict[Emotion, Score]
+
+
+class GeometryAnswer(Schema):
+    face_width_height_ratio: float
+    eye_spacing_face_width: float
+    jawline_width_face_width: float
+    nose_width_face_width: float
+
+
+class FaceAnswer(Schema):
+    """A face in full; boxes and landmarks in pixels of the upright (EXIF-rotated) image."""
+
+    face_detected: Literal[True] = True
+    embedding: list[float] = Field(description="Unit length.", min_length=512, max_length=512)
+    bbox: tuple[float, float, float, float] = Field(description="[x1, y1, x2, y2] in pixels.")
+    confidence: Score
+    age: int = Field(description="Years.", ge=0)
+    gender: Gender
+    landmarks_68: list[Point] = Field(min_length=68, max_length=68)
+    pose: PoseAnswer
+    quality: QualityAnswer
+    symmetry_score: Score
+    skin_tone: SkinToneAnswer
+    expression: ExpressionAnswer
+    geometry: GeometryAnswer
+    model: Model
+
+    @classmethod
+    def of(cls, face: DescribedFace, model: ModelInfo) -> FaceAnswer:
+        detected, traits = face.detected, face.attributes
+        box = detected.bbox
+        return cls(
+            embedding=embedding_list(face.embedding),
+            bbox=(_px(box.x1), _px(box.y1), _px(box.x2), _px(box.y2)),
+            confidence=_ratio(detected.confidence),
+            age=max(0, round(traits.age)),
+            gender=traits.gender,
+            landmarks_68=[(_px(x), _px(y)) for x, y in detected.landmarks.tolist()],
+            pose=PoseAnswer(
+                yaw=_px(traits.pose.yaw), pitch=_px(traits.pose.pitch), roll=_px(traits.pose.roll)
+            ),
+            quality=QualityAnswer(
+                blur_score=_ratio(traits.quality.blur_score),
+                illumination=_ratio(traits.quality.illumination),
+                overall=_ratio(traits.quality.overall),
+            ),
+            symmetry_score=_ratio(traits.symmetry_score),
+            skin_tone=SkinToneAnswer(
+                dominant_color_lab=(
+                    _px(traits.skin_tone.lab[0]),
+                    _px(traits.skin_tone.lab[1]),
+                    _px(traits.skin_tone.lab[2]),
+                ),
+                hex=traits.skin_tone.hex,
+            ),
+            expression=ExpressionAnswer(
+                dominant=traits.expression.dominant,
+                confidence=_ratio(traits.expression.confidence),
+                emotions={name: _ratio(value) for name, value in traits.expression.emotions.items()},
+            ),
+            geometry=GeometryAnswer(
+                face_width_height_ratio=_ratio(traits.geometry.face_width_height_ratio),
+                eye_spacing_face_width=_ratio(traits.geometry.eye_spacing_face_width),
+                jawline_width_face_width=_ratio(traits.geometry.jawline_width_face_width),
+                nose_width_face_width=_ratio(traits.geometry.nose_width_face_width),
+            ),
+            model=Model.of(model),
+        )
+
+
+class ImageSize(Schema):
+    width: int = Field(gt=0)
+    height: int = Field(gt=0)
+
+
+class FacesAnswer(Schema):
+    faces: list[FaceAnswer] = Field(description="Largest first; empty when the picture holds no face.")
+    image: ImageSize
+
+
+class CelebrityMatch(Schema):
+    celebrity_id: UUID
+    name: str
+    category: str | None
+    gender: Gender | None
+    similarity: float = Field(ge=-1, le=1, description="Cosine of the two embeddings.")
+    image_url: str = Field(description="Signed, expires.")
+
+
+class LookalikesAnswer(Schema):
+    face: FaceAnswer
+    matches: list[CelebrityMatch] = Field(description="Most similar first.")
+
+
+def embedding_list(vector: np.ndarray) -> list[float]:
+    """Seven decimals: float32 holds no more for components of a unit vector, and bodies shrink by half."""
+    rounded: list[float] = np.round(vector.astype(np.float64), 7).tolist()
+    return rounded
+
+
+def _px(value: float) -> float:
+    return round(float(value), 2)
+
+
+def _ratio(value: float) -> float:
+    return round(float(value), 4)

@@ -1,0 +1,71 @@
+"""The Serve application: the one place where deployments are bound together.
+
+`serve run serve_app.app:build_app`, `serve deploy serve_config.yaml` and `semblance up` all end here.
+Replica counts and queue limits are in `serve_config.yaml`; settings come from the environment.
+"""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from pydantic import BaseModel, ConfigDict
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+
+from db.celebrities import Celebrities
+from db.jobs import MatchJobs
+from db.pool import Database
+from deployments.analyzer import Analyzer
+from deployments.clients import FaceClient
+from deployments.detector import Detector
+from deployments.embedder import Embedder
+from deployments.packs.registry import load_pack
+from semblance.logging import configure_logging
+from semblance.settings import get_settings
+from semblance.storage import open_storage
+from serve_app.api.factory import create_app
+from serve_app.api.services import Services
+
+
+class AppArgs(BaseModel):
+    """Arguments of the application; none today, and unknown ones are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class API:
+    """The HTTP API as the ingress deployment."""
+
+    def __init__(
+        self, detector: DeploymentHandle, embedder: DeploymentHandle, analyzer: DeploymentHandle
+    ) -> None:
+        self._settings = get_settings()
+        configure_logging(self._settings)
+        self._model = load_pack(self._settings).info
+        self._faces = FaceClient(detector, embedder, analyzer)
+
+    def __serve_build_asgi_app__(self) -> FastAPI:  # noqa: PLW3201, N807 - Serve's own hook
+        return create_app(self._settings, self._open_services)
+
+    async def _open_services(self) -> Services:
+        settings = self._settings
+        database = await Database.connect(
+            settings.required_database_url.get_secret_value(), pool_size=settings.database_pool_size
+        )
+        return Services(
+            settings=settings,
+            model=self._model,
+            faces=self._faces,
+            database=database,
+            celebrities=Celebrities(database),
+            jobs=MatchJobs(database),
+            storage=open_storage(settings),
+        )
+
+
+def build_app(args: AppArgs) -> serve.Application:
+    """Bind the deployments; their names are the ones `serve_config.yaml` configures."""
+    return serve.deployment(serve.ingress()(API), name="API").bind(
+        serve.deployment(Detector).bind(),
+        serve.deployment(Embedder).bind(),
+        serve.deployment(Analyzer).bind(),
+    )

@@ -1,0 +1,69 @@
+"""One running Semblance for all tests that go over HTTP, with the celebrities' gallery ingested."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.photos import faces_dir
+
+SEMBLANCE = Path(sys.executable).with_name("semblance")
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A stack started by `semblance up --detach` in a home of its own."""
+
+    home: Path
+    status: dict[str, str]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "SEMBLANCE_HOME": str(self.home)}
+
+    def run(self, *arguments: str) -> str:
+        """Run a `semblance` command against this stack; its output, or a failed test with it."""
+        done = subprocess.run(
+            [SEMBLANCE, *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=180,
+        )
+        assert done.returncode == 0, f"semblance {' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def client(self) -> httpx.Client:
+        """An HTTP client with the API key."""
+        headers = {"Authorization": f"Bearer {self.status['api_key']}"}
+        return httpx.Client(base_url=self.status["url"], headers=headers, timeout=60)
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The running service, its gallery filled by the ingestion Ray job."""
+    home = tmp_path_factory.mktemp("service")
+    empty = Service(home, {})
+    empty.run("up", "--detach")
+    try:
+        running = Service(home, json.loads(empty.run("status", "--json")))
+        running.run("ingest", str(faces_dir() / "celebrities"))
+        yield running
+    finally:
+        empty.run("down")
+
+
+@pytest.fixture
+def http(service: Service) -> Iterator[httpx.Client]:
+    """A client with the API key, on the running service."""
+    with service.client() as client:
+        yield client
