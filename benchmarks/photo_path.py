@@ -101,9 +101,7 @@ def measure_semblance(pictures: list[bytes], requests: int) -> list[LoadResult]:
         env = {**os.environ, "SEMBLANCE_HOME": home}
         subprocess.run([command, "up", "--detach"], env=env, check=True, stdout=sys.stderr)
         try:
-            status = subprocess.run(
-                [command, "status", "--json"], env=env, check=True, capture_output=True
-            )
+            status = subprocess.run([command, "status", "--json"], env=env, check=True, capture_output=True)
             stack = json.loads(status.stdout)
             return measure(stack["url"] + PATH, pictures, requests, stack["api_key"])
         finally:

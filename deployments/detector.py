@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -16,18 +15,16 @@ from deployments.packs.registry import load_pack
 from deployments.vision.align import (
     five_points,
     landmark_box,
-    rotate_image,
-    rotate_points_back,
     similarity_transform,
     square_crop,
     transform_points,
     warp,
     warp_scale,
 )
-from deployments.vision.decode import ImageHeader, decode, read_header
+from deployments.vision.decode import decode, read_header
 from deployments.vision.nms import nms
 from semblance.settings import Settings, get_settings
-from semblance.types import Box, DetectedFace, Detection, FaceCrops, Image, Landmarks, ModelInfo, Pose
+from semblance.types import Box, DetectedFace, Detection, FaceCrops, Image, ModelInfo, Pose
 
 PORTRAIT_SIZE = 112
 """Side of the portrait crop in pixels: the input of the open pack's age and expression nets."""
@@ -39,22 +36,44 @@ open detector loses faces of 10-20 px on its 512 px canvas), so the photo is sea
 TILE_OVERLAP = 0.25
 """Share of a tile's side that it shares with its neighbour: a face on a seam is whole in one tile."""
 
-FALLBACK_CONFIDENCE = 0.8
-"""Score a face must reach when it was found only after turning or padding the photo: each further
-attempt is a further chance for a false alarm."""
+MERGE_IOU = 0.4
+"""Boxes of two scales that overlap by more than this are one face; slightly below the detector's own
+.5 because a face cut by a tile's edge gives a smaller box."""
 
-FALLBACK_PADDING = 0.3
-"""Border, as a share of the long side, put around a photo in which nothing was found: a tight crop of
-a bare face scores .09 in the open detector, with 30 % of padding .98."""
+LOOK_AGAIN = 0.75
+"""A best score below this makes the finder look at the photo turned and padded as well."""
+
+SURE = 0.8
+"""Score that a face found only so must reach: each further look is a further chance for a false alarm."""
+
+VIEW_ANGLES = (0, 40, -40, 90, -90, 180)
+"""Degrees by which the photo is turned, counter-clockwise, when nothing sure was found. The open
+detector and landmarks stand 40 degrees of roll either way."""
+
+VIEW_PADDINGS = (0.0, 0.15)
+"""Borders of those views, as shares of the long side: a tight crop of a bare face scores .09 in the
+open detector, with a border .9. A face is trusted by the mean of its two scores, since a single score
+of a turned photo is easily high by chance."""
+
+TURN_MARGIN = 0.1
+"""By how much a turned view must score better than the photo as it stands to be believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """The decoded photo, turned; matrix [2, 3] maps pixels of the decoded photo to pixels of image."""
+
+    image: Image
+    angle: int
+    padding: float
+    matrix: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """Faces and landmarks in the pixels of `image`, which is the decoded photo after `turns` quarter
-    turns counter-clockwise."""
+    """Faces and landmarks in the pixels of the view."""
 
-    image: Image
-    turns: int
+    view: _View
     candidates: Candidates
     landmarks: NDArray[np.float32]
     poses: list[Pose] | None
@@ -79,70 +98,55 @@ class FaceFinder:
             data, max_bytes=self._settings.max_image_bytes, max_pixels=self._settings.max_image_pixels
         )
         image, scale = decode(data, header, long_side=self._net.input_size)
-        found = self._find(image)
-        if found is None and scale < 1:
-            image, scale = decode(data, header)
-            found = self._find(image)
-        if found is None:
-            return Detection(header.width, header.height, ())
+        view, candidates = self._find(image)
         limit = min(max_faces or self._settings.max_faces, self._settings.max_faces)
-        found = _largest(found, limit)
-        found, scale = self._sharpen(found, scale, data, header)
-        return Detection(header.width, header.height, tuple(self._faces(found, scale)))
+        candidates = _largest(candidates, limit)
+        if not len(candidates.boxes):
+            return Detection(header.width, header.height, ())
+        landmarks, poses = self._landmarks.locate(view.image, candidates)
+        found = _Found(view, candidates, landmarks, poses)
+        if scale < 1 and self._is_coarse(found):
+            image, full = decode(data, header)
+            found, scale = _enlarge(found, image, full / scale), full
+        return Detection(header.width, header.height, self._faces(found, scale))
 
-    def _find(self, image: Image) -> _Found | None:
-        """Faces of the photo as it stands; else padded; else turned."""
+    def _find(self, image: Image) -> tuple[_View, Candidates]:
+        """The view of the photo in which its faces are found best, and those faces."""
         candidates = self._net.detect([image])[0]
         if _needs_tiles(candidates, image, self._net.input_size):
             candidates = _merge(candidates, self._search_tiles(image))
-        if len(candidates.boxes):
-            return self._locate(image, 0, candidates)
-        margin = round(FALLBACK_PADDING * max(image.shape[:2]))
-        padded = cv2.copyMakeBorder(image, *(margin,) * 4, borderType=cv2.BORDER_CONSTANT)
-        turned = [rotate_image(padded, turns) for turns in range(4)]
-        attempts = self._net.detect(turned)
-        best = max(range(4), key=lambda turns: _confidence(attempts[turns]))
-        if _confidence(attempts[best]) < FALLBACK_CONFIDENCE:
-            return None
-        height, width = image.shape[:2]
-        size = (height, width) if best % 2 else (width, height)
-        candidates = _shift(_confident(attempts[best]), -margin)
-        return self._locate(rotate_image(image, best), best, _inside(candidates, *size))
+        straight = _turn(image, 0, 0.0)
+        if _confidence(candidates) >= LOOK_AGAIN:
+            return straight, candidates
+        return self._look_again(straight, candidates)
+
+    def _look_again(self, straight: _View, candidates: Candidates) -> tuple[_View, Candidates]:
+        """The best of the photo's turned and padded views, or the photo as it stands."""
+        best, best_score = (straight, candidates), 0.0
+        for angle in VIEW_ANGLES:
+            attempts = [(straight, candidates)] if angle == 0 else []
+            for padding in VIEW_PADDINGS[len(attempts) :]:
+                view = _turn(straight.image, angle, padding)
+                attempts.append((view, self._net.detect([view.image])[0]))
+            scores = [_confidence(found) for _, found in attempts]
+            score = float(np.mean(scores)) - (TURN_MARGIN if angle else 0)
+            if max(scores) >= SURE and score > best_score:
+                view, found = attempts[int(np.argmax(scores))]
+                best, best_score = (view, _take(found, np.flatnonzero(found.scores >= SURE))), score
+        return best
 
     def _search_tiles(self, image: Image) -> Candidates:
         """A second, finer scale: two by two overlapping tiles, each brought to the detector's canvas."""
         height, width = image.shape[:2]
         tile_h, tile_w = (round(side / (2 - TILE_OVERLAP)) for side in (height, width))
-        offsets = [(y, x) for y in (0, height - tile_h) for x in (0, width - tile_w)]
-        tiles = [np.ascontiguousarray(image[y : y + tile_h, x : x + tile_w]) for y, x in offsets]
+        offsets = [(x, y) for y in (0, height - tile_h) for x in (0, width - tile_w)]
+        tiles = [np.ascontiguousarray(image[y : y + tile_h, x : x + tile_w]) for x, y in offsets]
         found = self._net.detect(tiles)
-        return _concatenate(
-            [_shift(candidates, x, y) for candidates, (y, x) in zip(found, offsets, strict=True)]
-        )
+        return _concatenate([_shift(part, offset) for part, offset in zip(found, offsets, strict=True)])
 
-    def _locate(self, image: Image, turns: int, candidates: Candidates) -> _Found:
-        landmarks, poses = self._landmarks.locate(image, candidates)
-        return _Found(image, turns, candidates, landmarks, poses)
-
-    def _sharpen(
-        self, found: _Found, scale: float, data: bytes, header: ImageHeader
-    ) -> tuple[_Found, float]:
-        """Decode again at full size when a face of the reduced picture is smaller than its crops."""
-        if scale == 1:
-            return found, scale
-        matrices = [self._alignment(found, index) for index in range(len(found.landmarks))]
-        if all(warp_scale(matrix) <= 1 for matrix in matrices):
-            return found, scale
-        image, _ = decode(data, header)
-        candidates = Candidates(
-            _rescale(found.candidates.boxes, 1 / scale),
-            found.candidates.scores,
-            None if found.candidates.keypoints is None else _rescale(found.candidates.keypoints, 1 / scale),
-        )
-        landmarks = _rescale(found.landmarks, 1 / scale)
-        return replace(
-            found, image=rotate_image(image, found.turns), candidates=candidates, landmarks=landmarks
-        ), 1.0
+    def _is_coarse(self, found: _Found) -> bool:
+        """Whether some face of a reduced picture is smaller than the crop the embedder wants of it."""
+        return any(warp_scale(self._alignment(found, index)) > 1 for index in range(len(found.landmarks)))
 
     def _alignment(self, found: _Found, index: int) -> NDArray[np.float64]:
         alignment = self._pack.alignment
@@ -150,44 +154,32 @@ class FaceFinder:
             return similarity_transform(found.candidates.keypoints[index], alignment.target)
         return similarity_transform(five_points(found.landmarks[index]), alignment.target)
 
-    def _faces(self, found: _Found, scale: float) -> list[DetectedFace]:
-        faces = []
-        for index, landmarks in enumerate(found.landmarks):
-            box = found.candidates.boxes[index]
-            upright = self._upright(found, scale)
-            corners = upright(box.reshape(2, 2))
-            faces.append(
-                DetectedFace(
-                    bbox=Box(*map(float, (*corners.min(axis=0), *corners.max(axis=0)))),
-                    confidence=float(found.candidates.scores[index]),
-                    landmarks=upright(landmarks),
-                    crops=self._crops(found, index),
-                    pose=None if found.poses is None else _turned_pose(found.poses[index], found.turns),
-                )
+    def _faces(self, found: _Found, scale: float) -> tuple[DetectedFace, ...]:
+        back = cv2.invertAffineTransform(found.view.matrix)
+
+        def upright(points: NDArray[np.float32]) -> NDArray[np.float32]:
+            return _rescale(transform_points(points, back), 1 / scale)
+
+        return tuple(
+            DetectedFace(
+                bbox=_bounds(upright(_corners(found.candidates.boxes[index]))),
+                confidence=float(found.candidates.scores[index]),
+                landmarks=upright(landmarks),
+                crops=self._crops(found, index),
+                pose=None if found.poses is None else _turned_pose(found.poses[index], found.view.angle),
             )
-        return faces
-
-    def _upright(self, found: _Found, scale: float) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-        """Maps points of the turned, decoded image to the full-size upright image."""
-        height, width = found.image.shape[:2]
-        if found.turns % 2:
-            height, width = width, height
-
-        def back(points: NDArray[np.float32]) -> NDArray[np.float32]:
-            return _rescale(rotate_points_back(points, found.turns, width, height), 1 / scale)
-
-        return back
+            for index, landmarks in enumerate(found.landmarks)
+        )
 
     def _crops(self, found: _Found, index: int) -> FaceCrops:
-        landmarks: Landmarks = found.landmarks[index]
-        aligned = warp(found.image, self._alignment(found, index), self._pack.alignment.size)
-        portrait, matrix = square_crop(found.image, landmark_box(landmarks), PORTRAIT_SIZE)
+        image, landmarks = found.view.image, found.landmarks[index]
+        portrait, matrix = square_crop(image, landmark_box(landmarks), PORTRAIT_SIZE)
         own = self._pack.attribute_crop
         return FaceCrops(
-            aligned=aligned,
+            aligned=warp(image, self._alignment(found, index), self._pack.alignment.size),
             portrait=portrait,
             portrait_landmarks=transform_points(landmarks, matrix),
-            attribute=None if own is None else _attribute(found.image, found.candidates.boxes[index], own),
+            attribute=None if own is None else _attribute(image, found.candidates.boxes[index], own),
         )
 
 
@@ -214,12 +206,44 @@ class Detector:
         )
 
 
+def _turn(image: Image, angle: int, padding: float) -> _View:
+    """The photo with a border of padding x its long side, turned counter-clockwise by degrees."""
+    if not angle and not padding:
+        return _View(image, 0, 0.0, np.eye(2, 3))
+    height, width = image.shape[:2]
+    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, 1.0)
+    cos, sin = abs(matrix[0, 0]), abs(matrix[0, 1])
+    margin = 2 * padding * max(width, height)
+    size = (round(width * cos + height * sin + margin), round(width * sin + height * cos + margin))
+    matrix[:, 2] += (np.array(size) - (width, height)) / 2
+    turned = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR)
+    return _View(turned.astype(np.uint8, copy=False), angle, padding, matrix)
+
+
+def _enlarge(found: _Found, image: Image, factor: float) -> _Found:
+    """The same faces in a decoding of the photo that is `factor` times as large."""
+    old = found.view
+    view = _turn(image, old.angle, old.padding)
+    back = cv2.invertAffineTransform(old.matrix)
+
+    def moved(points: NDArray[np.float32]) -> NDArray[np.float32]:
+        return transform_points(_rescale(transform_points(points, back), factor), view.matrix)
+
+    boxes, keypoints = found.candidates.boxes, found.candidates.keypoints
+    return replace(
+        found,
+        view=view,
+        candidates=Candidates(
+            moved(boxes.reshape(-1, 2, 2)).reshape(-1, 4),
+            found.candidates.scores,
+            None if keypoints is None else moved(keypoints),
+        ),
+        landmarks=moved(found.landmarks),
+    )
+
+
 def _confidence(candidates: Candidates) -> float:
     return float(candidates.scores.max(initial=0.0))
-
-
-def _confident(candidates: Candidates) -> Candidates:
-    return _take(candidates, np.flatnonzero(candidates.scores >= FALLBACK_CONFIDENCE))
 
 
 def _take(candidates: Candidates, index: NDArray[np.intp]) -> Candidates:
@@ -227,16 +251,10 @@ def _take(candidates: Candidates, index: NDArray[np.intp]) -> Candidates:
     return Candidates(candidates.boxes[index], candidates.scores[index], keypoints)
 
 
-def _shift(candidates: Candidates, dx: float, dy: float | None = None) -> Candidates:
-    offset = np.array([dx, dx if dy is None else dy], np.float32)
-    keypoints = None if candidates.keypoints is None else candidates.keypoints + offset
-    return Candidates(candidates.boxes + np.tile(offset, 2), candidates.scores, keypoints)
-
-
-def _inside(candidates: Candidates, width: int, height: int) -> Candidates:
-    """Clip boxes, found in a padded picture, to the picture itself."""
-    limit = np.array([width, height] * 2, np.float32) - 1
-    return replace(candidates, boxes=np.clip(candidates.boxes, 0, limit).astype(np.float32))
+def _shift(candidates: Candidates, offset: tuple[int, int]) -> Candidates:
+    delta = np.array(offset, np.float32)
+    keypoints = None if candidates.keypoints is None else candidates.keypoints + delta
+    return Candidates(candidates.boxes + np.tile(delta, 2), candidates.scores, keypoints)
 
 
 def _concatenate(parts: list[Candidates]) -> Candidates:
@@ -248,19 +266,13 @@ def _concatenate(parts: list[Candidates]) -> Candidates:
     )
 
 
-MERGE_IOU = 0.4
-"""Boxes of two scales that overlap by more than this are one face; slightly below the detector's own
-.5 because a face cut by a tile's edge gives a smaller box."""
-
-
 def _merge(whole: Candidates, tiles: Candidates) -> Candidates:
-    """Join both scales. A box inside a larger one is the same face seen through a tile's edge."""
     both = _concatenate([whole, tiles])
     return _take(both, nms(both.boxes, both.scores, MERGE_IOU))
 
 
 def _needs_tiles(candidates: Candidates, image: Image, canvas: int) -> bool:
-    """Small faces were seen and the decoded picture holds more detail than the canvas showed."""
+    """Small faces were seen, and the decoded picture holds more detail than the canvas showed."""
     long_side = max(image.shape[:2])
     if not len(candidates.boxes) or long_side <= canvas:
         return False
@@ -268,16 +280,19 @@ def _needs_tiles(candidates: Candidates, image: Image, canvas: int) -> bool:
     return bool(np.min(widths) < SMALL_FACE * long_side)
 
 
-def _largest(found: _Found, limit: int) -> _Found:
-    boxes = found.candidates.boxes
+def _largest(candidates: Candidates, limit: int) -> Candidates:
+    boxes = candidates.boxes
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    order = np.argsort(-area, kind="stable")[:limit]
-    return replace(
-        found,
-        candidates=_take(found.candidates, order),
-        landmarks=found.landmarks[order],
-        poses=None if found.poses is None else [found.poses[index] for index in order],
-    )
+    return _take(candidates, np.argsort(-area, kind="stable")[:limit])
+
+
+def _corners(box: NDArray[np.float32]) -> NDArray[np.float32]:
+    x1, y1, x2, y2 = box
+    return np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]], np.float32)
+
+
+def _bounds(points: NDArray[np.float32]) -> Box:
+    return Box(*map(float, (*points.min(axis=0), *points.max(axis=0))))
 
 
 def _rescale(points: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
@@ -285,9 +300,9 @@ def _rescale(points: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
     return ((points + 0.5) * factor - 0.5).astype(np.float32)
 
 
-def _turned_pose(pose: Pose, turns: int) -> Pose:
-    """The pose in the upright image of a head measured after `turns` quarter turns."""
-    return replace(pose, roll=(pose.roll + 90 * turns + 180) % 360 - 180)
+def _turned_pose(pose: Pose, angle: int) -> Pose:
+    """The pose in the upright image of a head measured in a view turned by `angle`."""
+    return replace(pose, roll=(pose.roll + angle + 180) % 360 - 180)
 
 
 def _attribute(image: Image, box: NDArray[np.float32], spec: AttributeCrop) -> Image:

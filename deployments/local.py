@@ -23,9 +23,7 @@ class LocalPipeline:
         self._embedder = FaceEmbedder(pack)
         self._analyzer = FaceAnalyzer(pack)
 
-    def describe(
-        self, data: bytes, max_faces: int | None = None
-    ) -> tuple[Detection, list[DescribedFace]]:
+    def describe(self, data: bytes, max_faces: int | None = None) -> tuple[Detection, list[DescribedFace]]:
         """All faces of one encoded picture in full, largest first.
 
         Raises ImageTooLargeError, UnreadableImageError.
@@ -54,6 +52,4 @@ class LocalPipeline:
     def _describe(self, detection: Detection) -> list[DescribedFace]:
         vectors = self._embedder.embed([face.crops.aligned for face in detection.faces])
         attributes = self._analyzer.analyze(detection.faces)
-        return [
-            DescribedFace(*parts) for parts in zip(detection.faces, vectors, attributes, strict=True)
-        ]
+        return [DescribedFace(*parts) for parts in zip(detection.faces, vectors, attributes, strict=True)]

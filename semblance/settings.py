@@ -65,7 +65,6 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = Field("text", description="Log lines for people or machines.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO")
 
-
     @property
     def required_database_url(self) -> SecretStr:
         """The DSN; raises ConfigurationError where nobody set or started a database."""
@@ -79,9 +78,7 @@ class Settings(BaseSettings):
     def required_api_key(self) -> SecretStr:
         """The service key; raises ConfigurationError where nobody set or generated one."""
         if self.api_key is None:
-            raise ConfigurationError(
-                "No API key: set SEMBLANCE_API_KEY, or let `semblance up` generate one."
-            )
+            raise ConfigurationError("No API key: set SEMBLANCE_API_KEY, or let `semblance up` generate one.")
         return self.api_key
 
 

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from deployments.vision.landmarks import eye_centres
 from semblance.types import Box, Image
 
 _ANTIALIAS_BELOW = 0.5
@@ -29,8 +30,7 @@ def five_points(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
     landmarks: float32 [..., 68, 2]. Returns float32 [..., 5, 2] in the same pixels; left and right as
     seen in the image.
     """
-    left = landmarks[..., 36:42, :].mean(axis=-2)
-    right = landmarks[..., 42:48, :].mean(axis=-2)
+    left, right = eye_centres(landmarks)
     points = (left, right, landmarks[..., 30, :], landmarks[..., 48, :], landmarks[..., 54, :])
     return np.stack(points, axis=-2).astype(np.float32)
 

@@ -38,9 +38,7 @@ pillow_heif.register_heif_opener()
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "AVIF", "HEIF")
 """Pillow's names of the formats that are read; MPO, a JPEG followed by others, opens as JPEG."""
 
-_NOT_A_PICTURE = (
-    "The file is not a picture we can read. Send a JPEG, PNG, WebP, BMP, TIFF, AVIF or HEIC file."
-)
+_NOT_A_PICTURE = "The file is not a readable picture. Send a JPEG, PNG, WebP, BMP, TIFF, AVIF or HEIC file."
 _DAMAGED = "The picture is damaged or incomplete and could not be decoded. Export or upload it again."
 
 # Formats whose decoder applies the orientation itself, so that nothing is left to do.
@@ -188,7 +186,7 @@ def _orientation(image: PillowImage.Image) -> int:
     try:
         # The base class's method, because that of PNG decodes the picture in search of late chunks.
         value = PillowImage.Image.getexif(image).get(ExifTags.Base.Orientation, 1)
-    except Exception:  # noqa: BLE001
+    except Exception:
         # Broken EXIF is common and no reason to refuse a photo whose pixels are sound.
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1

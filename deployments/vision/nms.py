@@ -16,7 +16,8 @@ def iou_matrix(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArr
     overlap = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
     intersection = np.prod(np.maximum(overlap, 0.0), axis=-1)
     union = _area(a) + _area(b) - intersection
-    return np.divide(intersection, union, out=np.zeros_like(union), where=union > 0).astype(np.float32)
+    ratio = np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
+    return np.asarray(ratio, np.float32)
 
 
 def nms(boxes: NDArray[np.float32], scores: NDArray[np.float32], iou: float) -> NDArray[np.intp]:

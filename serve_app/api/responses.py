@@ -10,9 +10,7 @@ from serve_app.api.schemas import ErrorAnswer
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """OpenAPI responses of the contract's error shape for these statuses."""
-    return {
-        status: {"model": ErrorAnswer, "description": HTTPStatus(status).phrase} for status in statuses
-    }
+    return {status: {"model": ErrorAnswer, "description": HTTPStatus(status).phrase} for status in statuses}
 
 
 COMPUTE_ERRORS = errors(400, 401, 413, 415, 422, 500, 503)

@@ -15,9 +15,7 @@ from semblance.errors import (
 )
 
 CLASSES = [
-    value
-    for value in vars(errors).values()
-    if isinstance(value, type) and issubclass(value, SemblanceError)
+    value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, SemblanceError)
 ]
 
 SPECIAL: dict[type[SemblanceError], tuple[object, ...]] = {

@@ -191,9 +191,7 @@ def test_bad_pictures_get_clear_errors(
         ({}, 415),
     ],
 )
-def test_requests_without_a_picture(
-    http: httpx.Client, request_body: dict[str, object], status: int
-) -> None:
+def test_requests_without_a_picture(http: httpx.Client, request_body: dict[str, object], status: int) -> None:
     answer = http.post("/analyze-faces", **request_body)  # type: ignore[arg-type]
     assert answer.status_code == status, answer.text
     assert set(answer.json()) >= {"error", "code", "request_id"}

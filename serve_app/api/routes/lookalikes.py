@@ -21,9 +21,7 @@ IMAGE_URL_LIFETIME = timedelta(hours=24)
 """As long as the app's clients keep a page open with its pictures."""
 
 
-@router.post(
-    "/lookalikes", responses={**COMPUTE_ERRORS, **errors(409)}, openapi_extra=PICTURE_BODY
-)
+@router.post("/lookalikes", responses={**COMPUTE_ERRORS, **errors(409)}, openapi_extra=PICTURE_BODY)
 async def lookalikes(
     picture: Picture,
     services: Injected,

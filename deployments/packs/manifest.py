@@ -1,0 +1,180 @@
+"""A model pack's manifest: which file plays which role, how its net is fed, and what it may be used for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from semblance.errors import PackError
+from semblance.types import EMBEDDING_SIZE, EMOTIONS, Emotion
+
+MANIFEST_FILE = "manifest.json"
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+FileName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Point = tuple[float, float]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Normalisation(_Model):
+    """The net is given (pixel - mean) / std, pixel 0..255."""
+
+    mean: float
+    std: float = Field(gt=0)
+
+
+class Licence(_Model):
+    """name: SPDX identifier or title. file: the text, beside the weights, where the pack carries one.
+    commercial_use: whether the weights may be used commercially."""
+
+    name: str
+    file: FileName | None
+    commercial_use: bool
+
+
+class Role(_Model):
+    """What every net has. input_size: side of the square input in pixels. normalisation: `in_graph`
+    where the graph itself takes 0..255. outputs: the graph's output names in the order the role's
+    decoder reads them."""
+
+    file: FileName
+    input_size: int = Field(ge=16)
+    channels: Literal["RGB"] = "RGB"
+    normalisation: Normalisation | Literal["in_graph"]
+    outputs: tuple[str, ...] = Field(min_length=1)
+
+
+class DetectRole(Role):
+    """score_threshold: least score of a face. nms_iou: boxes that overlap more are one face."""
+
+    score_threshold: float = Field(gt=0, lt=1)
+    nms_iou: float = Field(gt=0, lt=1)
+
+
+class EmbedRole(Role):
+    """points: which five points are brought to `target` ([5, 2], pixels of the input): means of the 68
+    landmarks or the detector's own keypoints. dimensions: what the net gives. centre: `.npy` vector
+    that is subtracted between two L2 normalisations, for nets whose raw cosine is biased."""
+
+    points: Literal["landmarks", "keypoints"]
+    target: tuple[Point, Point, Point, Point, Point]
+    dimensions: int = Field(ge=1, le=EMBEDDING_SIZE)
+    centre: FileName | None = None
+
+
+class AgeGenderRole(Role):
+    """crop_scale: side of the net's own square crop as a multiple of the box's long side; None where
+    the net reads the portrait."""
+
+    crop_scale: float | None = Field(None, gt=0)
+
+
+class ExpressionRole(Role):
+    """labels: the emotion of each output, in the net's order."""
+
+    labels: tuple[Emotion, ...]
+
+    @model_validator(mode="after")
+    def _all_emotions(self) -> ExpressionRole:
+        if sorted(self.labels) != sorted(EMOTIONS):
+            raise ValueError(f"labels must name each of {', '.join(EMOTIONS)} once")
+        return self
+
+
+class Roles(_Model):
+    """The nets of a pack. A role that is absent is played by the open pack's net."""
+
+    detect: DetectRole
+    embed: EmbedRole
+    landmarks: Role | None = None
+    age_gender: AgeGenderRole | None = None
+    expression: ExpressionRole | None = None
+
+    def present(self) -> Iterator[tuple[str, Role]]:
+        """Name and description of each role the pack plays itself."""
+        for name in type(self).model_fields:
+            role = getattr(self, name)
+            if isinstance(role, Role):
+                yield name, role
+
+
+class Manifest(_Model):
+    """`manifest.json` of a pack.
+
+    decoder: which code reads the nets' inputs and outputs, see docs/packs.md. threshold: cosine
+    similarity from which two faces count as the same person. sha256: of every file the pack is made of.
+    """
+
+    format: Literal["semblance-pack/1"]
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    version: str
+    description: str
+    licence: Licence
+    decoder: Literal["open", "insightface"]
+    threshold: float = Field(ge=-1, le=1)
+    roles: Roles
+    sha256: dict[FileName, Sha256]
+
+    @model_validator(mode="after")
+    def _files_are_safe_and_listed(self) -> Manifest:
+        for name in self.sha256:
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts or "\\" in name:
+                raise ValueError(f"{name!r} is not a path inside the pack")
+        needed = {role.file for _, role in self.roles.present()}
+        needed |= {name for name in (self.roles.embed.centre, self.licence.file) if name is not None}
+        missing = sorted(needed - set(self.sha256))
+        if missing:
+            raise ValueError(f"sha256 lacks {', '.join(missing)}")
+        if self.roles.embed.points == "landmarks" and self.roles.landmarks is None:
+            raise ValueError("embed aligns by landmarks, so the pack needs a landmarks role of its own")
+        return self
+
+    @property
+    def digest(self) -> str:
+        """Hex SHA-256 over the whole manifest, file digests included: equal digests, equal results."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def verify(self, folder: Path) -> None:
+        """Check every file of the pack against its digest; raises PackError for the first that differs."""
+        for name, expected in self.sha256.items():
+            path = folder / name
+            if not path.is_file():
+                raise PackError(
+                    f"Model pack {self.name}: {path} is missing. Restore it or reinstall the pack."
+                )
+            actual = file_sha256(path)
+            if actual != expected:
+                raise PackError(
+                    f"Model pack {self.name}: {path} is damaged or was changed: its SHA-256 is {actual}, "
+                    f"the manifest says {expected}. Restore the file or reinstall the pack."
+                )
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a folder; raises PackError where it is absent, unreadable or not valid."""
+    path = folder / MANIFEST_FILE
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except OSError as exc:
+        raise PackError(f"Cannot read {path}: {exc.strerror}.") from exc
+    except ValidationError as exc:
+        problems = "; ".join(
+            f"{'.'.join(map(str, error['loc'])) or 'manifest'}: {error['msg']}" for error in exc.errors()
+        )
+        raise PackError(f"{path} is not a valid pack manifest: {problems}. See docs/packs.md.") from exc
+
+
+def file_sha256(path: Path) -> str:
+    """Hex SHA-256 of a file's content."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

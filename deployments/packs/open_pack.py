@@ -1,0 +1,191 @@
+"""The nets of the pack that ships with the project, and of any pack with the same inputs and outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from deployments.packs.manifest import AgeGenderRole, DetectRole, EmbedRole, ExpressionRole, Role
+from deployments.packs.nets import Candidates
+from deployments.packs.sessions import Net, open_session
+from deployments.vision.nms import nms
+from semblance.errors import PackError
+from semblance.settings import Settings
+from semblance.types import EMBEDDING_SIZE, EMOTIONS, Image, Pose
+
+CHECK_IMAGES = 3
+"""Images of the batch proof at start; the detector takes CHECK_CANVASES, each costing as much as a photo."""
+
+CHECK_CANVASES = 2
+
+
+class ImageNet:
+    """A square net with its normalisation: uint8 RGB in, float32 out."""
+
+    def __init__(self, folder: Path, role: Role, settings: Settings, check: int = CHECK_IMAGES) -> None:
+        path = folder / role.file
+        session = open_session(path, settings)
+        shape = session.get_inputs()[0].shape
+        if list(shape[1:]) != [3, role.input_size, role.input_size]:
+            raise PackError(f"{path} takes {shape}; the manifest says input_size {role.input_size}.")
+        self._net = Net(session, path, role.outputs, check=check)
+        self._normalisation = role.normalisation
+
+    def run(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """uint8 RGB [N, S, S, 3], N >= 1, to the role's outputs."""
+        planes = np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32)
+        if self._normalisation != "in_graph":
+            planes -= self._normalisation.mean
+            planes /= self._normalisation.std
+        return self._net.run(planes)
+
+
+class SsdDetector:
+    """Single-shot detector with decoded outputs: boxes [N, A, 4], x1 y1 x2 y2 relative to the canvas, and
+    scores [N, A]."""
+
+    def __init__(self, folder: Path, role: DetectRole, settings: Settings) -> None:
+        self.input_size = role.input_size
+        self._role = role
+        self._net = ImageNet(folder, role, settings, check=CHECK_CANVASES)
+
+    def detect(self, images: Sequence[Image]) -> list[Candidates]:
+        """Faces of each image, best score first; images of any size, none gives an empty list."""
+        if not images:
+            return []
+        fitted = [_fit(image, self.input_size) for image in images]
+        boxes, scores = self._net.run(np.stack([canvas for canvas, _ in fitted]))
+        return [
+            self._candidates(boxes[index], scores[index], scale) for index, (_, scale) in enumerate(fitted)
+        ]
+
+    def _candidates(
+        self, boxes: NDArray[np.float32], scores: NDArray[np.float32], scale: NDArray[np.float32]
+    ) -> Candidates:
+        likely = np.flatnonzero(scores >= self._role.score_threshold)
+        boxes = boxes[likely] * scale
+        scores = scores[likely]
+        kept = nms(boxes, scores, self._role.nms_iou)
+        return Candidates(boxes[kept], scores[kept])
+
+
+def _fit(image: Image, side: int) -> tuple[Image, NDArray[np.float32]]:
+    """The image with its long side brought to `side`, zero-padded right and bottom; and float32 [4], the
+    factors from coordinates relative to that canvas to pixels of the image."""
+    height, width = image.shape[:2]
+    scale = side / max(height, width)
+    fitted_width, fitted_height = max(1, round(width * scale)), max(1, round(height * scale))
+    canvas = np.zeros((side, side, 3), np.uint8)
+    canvas[:fitted_height, :fitted_width] = cv2.resize(
+        image, (fitted_width, fitted_height), interpolation=_interpolation(scale)
+    )
+    x, y = side * width / fitted_width, side * height / fitted_height
+    return canvas, np.array([x, y, x, y], np.float32)
+
+
+def _interpolation(scale: float) -> int:
+    """Averaging when shrinking, so that fine detail does not alias; bilinear when enlarging."""
+    return cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+
+
+class BoxLandmarks:
+    """68 landmarks from the content of a face box: output [N, 68, 2] relative to the padded square."""
+
+    def __init__(self, folder: Path, role: Role, settings: Settings) -> None:
+        self._size = role.input_size
+        self._net = ImageNet(folder, role, settings)
+
+    def locate(self, image: Image, candidates: Candidates) -> tuple[NDArray[np.float32], list[Pose] | None]:
+        """float32 [N, 68, 2] in image pixels; the net is flat, so there are no poses."""
+        if not len(candidates.boxes):
+            return np.empty((0, 68, 2), np.float32), None
+        cut = [_padded_square(image, box, self._size) for box in candidates.boxes]
+        (relative,) = self._net.run(np.stack([crop for crop, _, _ in cut]))
+        sides = np.array([side for _, side, _ in cut], np.float32)
+        origins = np.array([origin for _, _, origin in cut], np.float32)
+        return relative * sides[:, None, None] + origins[:, None, :], None
+
+
+def _padded_square(image: Image, box: NDArray[np.float32], size: int) -> tuple[Image, int, tuple[int, int]]:
+    """What of the box lies in the image, zero-padded to a centred square and resized to `size`.
+
+    The net was trained on such crops: black beside the face, not its surroundings. Also returns the
+    square's side and its top-left corner in image pixels.
+    """
+    height, width = image.shape[:2]
+    x1, x2 = _span(float(box[0]), float(box[2]), width)
+    y1, y2 = _span(float(box[1]), float(box[3]), height)
+    side = max(x2 - x1, y2 - y1)
+    left, top = (side - (x2 - x1)) // 2, (side - (y2 - y1)) // 2
+    square = np.zeros((side, side, 3), np.uint8)
+    square[top : top + y2 - y1, left : left + x2 - x1] = image[y1:y2, x1:x2]
+    crop = cv2.resize(square, (size, size), interpolation=_interpolation(size / side))
+    return crop.astype(np.uint8, copy=False), side, (x1 - left, y1 - top)
+
+
+def _span(low: float, high: float, limit: int) -> tuple[int, int]:
+    """The interval in whole pixels inside 0..limit, at least one pixel long."""
+    start = min(max(int(np.floor(low)), 0), limit - 1)
+    return start, max(min(int(np.floor(high)), limit), start + 1)
+
+
+class VectorNet:
+    """Embeddings: L2 normalisation, minus the pack's centre, L2 normalisation, zeros up to 512."""
+
+    def __init__(self, folder: Path, role: EmbedRole, settings: Settings) -> None:
+        self._net = ImageNet(folder, role, settings)
+        self._dimensions = role.dimensions
+        self._centre = np.zeros(role.dimensions, np.float32)
+        if role.centre is not None:
+            centre = np.load(folder / role.centre, allow_pickle=False)
+            if centre.shape != (role.dimensions,):
+                raise PackError(
+                    f"{folder / role.centre} must hold {role.dimensions} numbers, not {centre.shape}."
+                )
+            self._centre = centre.astype(np.float32)
+
+    def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """uint8 RGB [N, S, S, 3] to unit vectors float32 [N, 512]."""
+        vectors = np.zeros((len(crops), EMBEDDING_SIZE), np.float32)
+        if len(crops):
+            (raw,) = self._net.run(crops)
+            vectors[:, : self._dimensions] = unit(unit(raw) - self._centre)
+        return vectors
+
+
+def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rows scaled to length 1."""
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+class PortraitAgeGender:
+    """Outputs age [N, 1] in years and gender [N, 2], probabilities of male and female."""
+
+    def __init__(self, folder: Path, role: AgeGenderRole, settings: Settings) -> None:
+        self._net = ImageNet(folder, role, settings)
+
+    def predict(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """uint8 RGB [N, S, S, 3] to ages in years float32 [N] and probabilities of male float32 [N]."""
+        if not len(crops):
+            return np.empty(0, np.float32), np.empty(0, np.float32)
+        age, gender = self._net.run(crops)
+        return np.maximum(age[:, 0], 0), gender[:, 0]
+
+
+class PortraitExpression:
+    """Output [N, 7], probabilities in the order of the role's labels."""
+
+    def __init__(self, folder: Path, role: ExpressionRole, settings: Settings) -> None:
+        self._net = ImageNet(folder, role, settings)
+        self._order = [role.labels.index(emotion) for emotion in EMOTIONS]
+
+    def predict(self, portraits: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """uint8 RGB [N, S, S, 3] to probabilities float32 [N, 7] in the order of EMOTIONS."""
+        if not len(portraits):
+            return np.empty((0, len(EMOTIONS)), np.float32)
+        (probabilities,) = self._net.run(portraits)
+        return probabilities[:, self._order]

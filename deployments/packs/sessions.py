@@ -1,0 +1,144 @@
+"""onnxruntime sessions, all built the same way, and the proof that a net may be batched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from semblance.errors import ConfigurationError, PackError
+from semblance.settings import Settings
+
+MAX_BATCH = 32
+"""Most images in one run: the nets gain nothing beyond it, and memory grows with it."""
+
+BATCH_TOLERANCE = 1e-3
+"""Largest difference between a batched and a single run, as a share of an output's largest magnitude.
+On a CPU the two are equal to the last bit; a GPU picks other convolution algorithms by batch size. A
+graph with its batch size baked in is off by the magnitude of the output itself."""
+
+CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+
+
+class TensorInfo(Protocol):
+    """Name, shape (a string or None where a dimension is free) and element type of an input or output."""
+
+    name: str
+    shape: list[int | str | None]
+    type: str
+
+
+class Session(Protocol):
+    """The part of onnxruntime.InferenceSession that packs use; `run` may be called from several threads."""
+
+    def run(self, output_names: Sequence[str] | None, inputs: Mapping[str, NDArray[Any]]) -> list[Any]: ...
+    def get_inputs(self) -> list[TensorInfo]: ...
+    def get_outputs(self) -> list[TensorInfo]: ...
+    def get_providers(self) -> list[str]: ...
+
+
+def open_session(path: Path, settings: Settings) -> Session:
+    """Load a graph for inference on the provider and with the threads that the settings name.
+
+    Raises ConfigurationError where the provider is not available, PackError where the file is no graph.
+    """
+    options = onnxruntime.SessionOptions()
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.intra_op_num_threads = settings.threads
+    options.inter_op_num_threads = 1
+    # Errors only: older published nets declare a batch of one as output and warn at every larger run.
+    options.log_severity_level = 3
+    # Pools that spin while idle steal the cores from the other sessions of the machine.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    # Folds the DequantizeLinear of compressed weights at load instead of running it for every image.
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
+    providers = _providers(settings)
+    try:
+        session = onnxruntime.InferenceSession(path, sess_options=options, providers=providers)
+    except Exception as exc:  # onnxruntime's own exceptions share no base class
+        raise PackError(f"onnxruntime cannot load {path}: {exc}") from exc
+    if settings.execution_provider == "cuda" and session.get_providers()[0] != CUDA:
+        raise ConfigurationError(
+            "SEMBLANCE_EXECUTION_PROVIDER=cuda, but onnxruntime could not start CUDA: check the driver and "
+            "the CUDA and cuDNN libraries, or set SEMBLANCE_EXECUTION_PROVIDER=cpu."
+        )
+    return cast(Session, session)
+
+
+def _providers(settings: Settings) -> list[str]:
+    if settings.execution_provider == "cpu":
+        return [CPU]
+    if CUDA in onnxruntime.get_available_providers():
+        onnxruntime.preload_dlls()  # finds CUDA and cuDNN that were installed as Python packages
+        return [CUDA, CPU]
+    if settings.execution_provider == "cuda":
+        raise ConfigurationError(
+            "SEMBLANCE_EXECUTION_PROVIDER=cuda, but this onnxruntime has no CUDA: install the gpu "
+            "requirements, or set SEMBLANCE_EXECUTION_PROVIDER=cpu."
+        )
+    return [CPU]
+
+
+class Net:
+    """A graph of one image input, run in batches.
+
+    Building it proves on random images that a batch gives what single images give; a graph whose
+    input fixes the batch at 1 is run image by image instead.
+    """
+
+    def __init__(self, session: Session, path: Path, outputs: Sequence[str], *, check: int) -> None:
+        """check: how many random images the proof takes; the input must state its height and width."""
+        self.session = session
+        self._input = session.get_inputs()[0].name
+        known = {output.name for output in session.get_outputs()}
+        if not known.issuperset(outputs):
+            raise PackError(f"{path} has outputs {sorted(known)}; the pack expects {list(outputs)}.")
+        self._outputs = list(outputs)
+        shape = session.get_inputs()[0].shape
+        self._largest = 1 if shape[0] == 1 else MAX_BATCH
+        if self._largest > 1:
+            images = np.random.default_rng(0).uniform(0, 255, (check, 3, *_sides(shape, path)))
+            check_batch(self._run, images.astype(np.float32), path)
+
+    def run(self, images: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """float32 [N, 3, S, S], N >= 1, to the named outputs, each with N rows."""
+        parts = [
+            self._run(images[start : start + self._largest]) for start in range(0, len(images), self._largest)
+        ]
+        return parts[0] if len(parts) == 1 else [np.concatenate(rows) for rows in zip(*parts, strict=True)]
+
+    def _run(self, images: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        return self.session.run(self._outputs, {self._input: images})
+
+
+def check_batch(
+    run: Callable[[NDArray[np.float32]], Sequence[NDArray[np.float32]]],
+    images: NDArray[np.float32],
+    path: Path,
+) -> None:
+    """Raise PackError unless the images give the same outputs together as one by one (BATCH_TOLERANCE)."""
+    try:
+        together = run(images)
+        alone = [run(images[index : index + 1]) for index in range(len(images))]
+    except Exception as exc:  # onnxruntime's own exceptions share no base class
+        raise PackError(f"{path} cannot run a batch of {len(images)}: {exc}") from exc
+    for batched, *single in zip(together, *alone, strict=True):
+        expected = np.concatenate(single)
+        limit = BATCH_TOLERANCE * float(np.abs(expected).max())
+        if batched.shape != expected.shape or not np.allclose(batched, expected, rtol=0, atol=limit):
+            raise PackError(
+                f"{path} gives other results in a batch of {len(images)} than one by one: export it again "
+                "with a free batch dimension."
+            )
+
+
+def _sides(shape: Sequence[int | str | None], path: Path) -> tuple[int, int]:
+    match shape:
+        case [_, 3, int(height), int(width)]:
+            return height, width
+    raise PackError(f"{path} must take images as [N, 3, height, width]; its input is {list(shape)}.")
