@@ -139,6 +139,13 @@ class DatabaseError(SemblanceError):
     status = 503
 
 
+class StorageError(SemblanceError):
+    """The picture store refused or could not be reached; wraps the store's error."""
+
+    code = "storage"
+    status = 503
+
+
 class PackMismatchError(SemblanceError):
     """Stored embeddings come from another model pack; comparing them would be meaningless."""
 

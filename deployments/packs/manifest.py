@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
@@ -18,6 +18,7 @@ MANIFEST_FILE = "manifest.json"
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Point = tuple[float, float]
+_M = TypeVar("_M")
 
 
 class _Model(BaseModel):
@@ -152,26 +153,50 @@ class Manifest(_Model):
                 raise PackError(
                     f"Model pack {self.name}: {path} is missing. Restore it or reinstall the pack."
                 )
-            actual = file_sha256(path)
-            if actual != expected:
-                raise PackError(
-                    f"Model pack {self.name}: {path} is damaged or was changed: its SHA-256 is {actual}, "
-                    f"the manifest says {expected}. Restore the file or reinstall the pack."
-                )
+            check_digest(self.name, path, expected, file_sha256(path))
+
+
+def has_manifest(folder: Path) -> bool:
+    """Whether the folder has a manifest for `read_manifest`. InsightFace's own packages carry another
+    document of the same name, told apart by its `manifest_version`."""
+    path = folder / MANIFEST_FILE
+    if not path.is_file():
+        return False
+    try:
+        document = json.loads(path.read_bytes())
+    except ValueError:
+        return True  # damaged: read_manifest says where
+    return not (isinstance(document, dict) and "manifest_version" in document)
 
 
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of a folder; raises PackError where it is absent, unreadable or not valid."""
     path = folder / MANIFEST_FILE
     try:
-        return Manifest.model_validate_json(path.read_bytes())
+        content = path.read_bytes()
     except OSError as exc:
         raise PackError(f"Cannot read {path}: {exc.strerror}.") from exc
+    return validated(lambda: Manifest.model_validate_json(content), path)
+
+
+def validated(build: Callable[[], _M], path: Path) -> _M:
+    """What `build` returns; raises PackError that names `path` and each wrong field."""
+    try:
+        return build()
     except ValidationError as exc:
         problems = "; ".join(
             f"{'.'.join(map(str, error['loc'])) or 'manifest'}: {error['msg']}" for error in exc.errors()
         )
-        raise PackError(f"{path} is not a valid pack manifest: {problems}. See docs/packs.md.") from exc
+        raise PackError(f"{path} does not make a valid model pack: {problems}. See docs/packs.md.") from exc
+
+
+def check_digest(pack: str, path: Path, expected: str, actual: str) -> None:
+    """Raise PackError, naming the file, unless both SHA-256 are equal."""
+    if actual != expected:
+        raise PackError(
+            f"Model pack {pack}: {path} is damaged or was changed: its SHA-256 is {actual}, expected "
+            f"{expected}. Restore the file or reinstall the pack."
+        )
 
 
 def file_sha256(path: Path) -> str:

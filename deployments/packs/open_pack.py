@@ -9,39 +9,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from deployments.packs.image_net import CHECK_CANVASES, ImageNet
 from deployments.packs.manifest import AgeGenderRole, DetectRole, EmbedRole, ExpressionRole, Role
 from deployments.packs.nets import Candidates
-from deployments.packs.sessions import Net, open_session
 from deployments.vision.nms import nms
 from semblance.errors import PackError
 from semblance.settings import Settings
 from semblance.types import EMBEDDING_SIZE, EMOTIONS, Image, Pose
-
-CHECK_IMAGES = 3
-"""Images of the batch proof at start; the detector takes CHECK_CANVASES, each costing as much as a photo."""
-
-CHECK_CANVASES = 2
-
-
-class ImageNet:
-    """A square net with its normalisation: uint8 RGB in, float32 out."""
-
-    def __init__(self, folder: Path, role: Role, settings: Settings, check: int = CHECK_IMAGES) -> None:
-        path = folder / role.file
-        session = open_session(path, settings)
-        shape = session.get_inputs()[0].shape
-        if list(shape[1:]) != [3, role.input_size, role.input_size]:
-            raise PackError(f"{path} takes {shape}; the manifest says input_size {role.input_size}.")
-        self._net = Net(session, path, role.outputs, check=check)
-        self._normalisation = role.normalisation
-
-    def run(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """uint8 RGB [N, S, S, 3], N >= 1, to the role's outputs."""
-        planes = np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32)
-        if self._normalisation != "in_graph":
-            planes -= self._normalisation.mean
-            planes /= self._normalisation.std
-        return self._net.run(planes)
 
 
 class SsdDetector:
@@ -159,7 +133,8 @@ class VectorNet:
 
 def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Rows scaled to length 1."""
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    lengths: NDArray[np.float32] = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / lengths
 
 
 class PortraitAgeGender:

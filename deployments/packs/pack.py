@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from deployments.packs import open_pack
-from deployments.packs.manifest import Manifest, Role, read_manifest
+from deployments.packs.manifest import Manifest, read_manifest
 from deployments.packs.nets import (
     AgeGenderNet,
     Alignment,
@@ -25,8 +25,8 @@ OPEN_FOLDER = Path(__file__).parent / "open"
 
 
 class LoadedPack:
-    """Implements ModelPack. Its files are verified by whoever builds it; `open_fallback` verifies the
-    open pack's when a role is borrowed."""
+    """Implements ModelPack with the nets of the open pack's kind; a role the manifest lacks is played by
+    the open pack. The files were verified by whoever builds it."""
 
     def __init__(self, folder: Path, manifest: Manifest, settings: Settings) -> None:
         embed, age_gender = manifest.roles.embed, manifest.roles.age_gender
@@ -40,38 +40,33 @@ class LoadedPack:
         )
         self.folder = folder
         self.manifest = manifest
-        self._settings = settings
+        self.settings = settings
 
     def detector(self) -> DetectNet:
-        role = self.manifest.roles.detect
-        if self.manifest.decoder == "insightface":
-            from deployments.packs import insightface_pack
-
-            return insightface_pack.ScrfdDetector(self.folder, role, self._settings)
-        return open_pack.SsdDetector(self.folder, role, self._settings)
+        return open_pack.SsdDetector(self.folder, self.manifest.roles.detect, self.settings)
 
     def landmarks(self) -> LandmarkNet:
         role = self.manifest.roles.landmarks
         if role is None:
             return self._open().landmarks()
-        return open_pack.BoxLandmarks(self.folder, role, self._settings)
+        return open_pack.BoxLandmarks(self.folder, role, self.settings)
 
     def embedder(self) -> EmbedNet:
-        return open_pack.VectorNet(self.folder, self.manifest.roles.embed, self._settings)
+        return open_pack.VectorNet(self.folder, self.manifest.roles.embed, self.settings)
 
     def age_gender(self) -> AgeGenderNet:
         role = self.manifest.roles.age_gender
         if role is None:
             return self._open().age_gender()
-        return open_pack.PortraitAgeGender(self.folder, role, self._settings)
+        return open_pack.PortraitAgeGender(self.folder, role, self.settings)
 
     def expression(self) -> ExpressionNet:
         role = self.manifest.roles.expression
         if role is None:
             return self._open().expression()
-        return open_pack.PortraitExpression(self.folder, role, self._settings)
+        return open_pack.PortraitExpression(self.folder, role, self.settings)
 
     def _open(self) -> LoadedPack:
         manifest = read_manifest(OPEN_FOLDER)
         manifest.verify(OPEN_FOLDER)
-        return LoadedPack(OPEN_FOLDER, manifest, self._settings)
+        return LoadedPack(OPEN_FOLDER, manifest, self.settings)

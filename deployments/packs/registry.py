@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from deployments.packs.manifest import MANIFEST_FILE, Manifest, read_manifest
+from deployments.packs.manifest import MANIFEST_FILE, Manifest, has_manifest, read_manifest
 from deployments.packs.nets import ModelPack
 from deployments.packs.pack import OPEN_FOLDER, LoadedPack
 from semblance.errors import PackError
@@ -13,25 +13,26 @@ from semblance.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class PackEntry:
-    """One pack that can be found by name. problem says why it cannot be loaded, else None."""
-
-    name: str
-    folder: Path
-    commercial_use: bool
-    problem: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class PackDescription:
-    """Everything about a pack that is known without running it. borrowed: the roles that the open pack
-    plays for it."""
+    """Everything about a verified pack that is known without running it.
+
+    commercial_use: whether its licence permits that. borrowed: the roles that the open pack plays for it.
+    """
 
     folder: Path
     manifest: Manifest
-    digest: str
     commercial_use: bool
     borrowed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PackEntry:
+    """One pack that can be named: its description, or the problem that keeps it from loading."""
+
+    name: str
+    folder: Path
+    description: PackDescription | None
+    problem: str | None
 
 
 def load_pack(settings: Settings) -> ModelPack:
@@ -40,64 +41,65 @@ def load_pack(settings: Settings) -> ModelPack:
 
     Raises PackError where it is absent, damaged, not valid or not permitted.
     """
-    folder = find_pack(settings.pack, settings)
-    manifest = _manifest(folder)
-    if not settings.accept_noncommercial and not _permits_commercial_use(folder, manifest):
+    pack = describe(settings)
+    if not pack.commercial_use and not settings.accept_noncommercial:
         raise PackError(
-            f"Model pack {manifest.name} is licensed for non-commercial use only ({manifest.licence.name}). "
-            "If your use is non-commercial, such as research, agree by setting "
-            "SEMBLANCE_ACCEPT_NONCOMMERCIAL=1; for commercial use obtain a licence from its publisher or use "
-            "SEMBLANCE_PACK=open."
+            f"Model pack {pack.manifest.name} is licensed for non-commercial use only "
+            f"({pack.manifest.licence.name}). If your use is non-commercial, such as research, agree by "
+            "setting SEMBLANCE_ACCEPT_NONCOMMERCIAL=1; for commercial use obtain a licence from its "
+            "publisher or use SEMBLANCE_PACK=open."
         )
-    manifest.verify(folder)
-    return LoadedPack(folder, manifest, settings)
+    if pack.manifest.decoder == "insightface":
+        # Importing insightface takes a second that the open pack need not spend.
+        from deployments.packs.insightface_pack import InsightFacePack  # noqa: PLC0415
+
+        return InsightFacePack(pack.folder, pack.manifest, settings)
+    return LoadedPack(pack.folder, pack.manifest, settings)
 
 
 def describe(settings: Settings) -> PackDescription:
-    """The pack that the settings name, every file verified, without asking for its licence's consent.
+    """The pack that the settings name, every file verified, whatever its licence.
 
     Raises PackError where it is absent, damaged or not valid.
     """
-    folder = find_pack(settings.pack, settings)
-    manifest = _manifest(folder)
-    manifest.verify(folder)
-    present = {name for name, _ in manifest.roles.present()}
-    borrowed = tuple(name for name in type(manifest.roles).model_fields if name not in present)
-    return PackDescription(
-        folder, manifest, manifest.digest, _permits_commercial_use(folder, manifest), borrowed
-    )
+    return _describe(find_pack(settings.pack, settings))
 
 
 def list_packs(settings: Settings) -> list[PackEntry]:
-    """Every pack that can be named, in the order they are looked for; the first of a name wins."""
+    """Every pack that can be named, verified, in the order of the places searched; the first of a name
+    is the one that loads."""
     entries: dict[str, PackEntry] = {}
     for place in _places(settings):
         for folder in sorted(path for path in place.glob("*") if _is_pack(path)):
-            if folder.name not in entries:
-                entries[folder.name] = _entry(folder)
+            if folder.name in entries:
+                continue
+            try:
+                entries[folder.name] = PackEntry(folder.name, folder, _describe(folder), None)
+            except PackError as exc:
+                entries[folder.name] = PackEntry(folder.name, folder, None, exc.message)
     return list(entries.values())
 
 
 def find_pack(pack: str, settings: Settings) -> Path:
-    """The folder of a pack given by name, or by a path (anything with a separator or a leading dot or ~).
+    """The folder of a pack given by name, or by a path (anything with a slash or a leading dot or ~).
 
     Raises PackError with the places searched and how to install it.
     """
-    if "/" in pack or "\\" in pack or pack.startswith((".", "~")):
+    if "/" in pack or pack.startswith((".", "~")):
         folders = [Path(pack).expanduser()]
     else:
         folders = [place / pack for place in _places(settings)]
     for folder in folders:
-        if _is_pack(folder):
-            return folder.resolve()
-        if _is_pack(folder / folder.name):  # some release archives wrap the folder in itself
-            return (folder / folder.name).resolve()
-    looked = ", ".join(str(folder.absolute()) for folder in folders)
+        # Some release archives hold a folder of their own name, so unpacking nests it.
+        for candidate in (folder, folder / folder.name):
+            if _is_pack(candidate):
+                return candidate.resolve()
     raise PackError(
-        f"Model pack {pack!r} was not found; looked for {MANIFEST_FILE} or .onnx files in {looked}. "
-        "Packs are never downloaded: for an InsightFace pack, download its archive from the InsightFace "
-        f"releases on GitHub and unpack its .onnx files into {folders[0].absolute()}, or point "
-        "SEMBLANCE_PACK_DIR at the folder that holds your packs."
+        f"Model pack {pack!r} was not found: no {MANIFEST_FILE} and no .onnx files in "
+        f"{', '.join(str(folder.absolute()) for folder in folders)}. Packs are never downloaded: for an "
+        "InsightFace pack, get its archive from the releases of the InsightFace project on GitHub and unpack "
+        f"its .onnx files into {folders[0].absolute()}, or set SEMBLANCE_PACK_DIR to the folder that holds "
+        "your packs."
     )
 
 
@@ -110,17 +112,16 @@ def _is_pack(folder: Path) -> bool:
     return (folder / MANIFEST_FILE).is_file() or any(folder.glob("*.onnx"))
 
 
-def _entry(folder: Path) -> PackEntry:
-    try:
-        manifest = _manifest(folder)
-    except PackError as exc:
-        return PackEntry(folder.name, folder, False, exc.message)
-    return PackEntry(folder.name, folder, _permits_commercial_use(folder, manifest), None)
+def _describe(folder: Path) -> PackDescription:
+    if has_manifest(folder):
+        manifest = read_manifest(folder)
+        manifest.verify(folder)
+        commercial_use = manifest.licence.commercial_use
+    else:
+        from deployments.packs import insightface_pack  # noqa: PLC0415
 
-
-def _manifest(folder: Path) -> Manifest:
-    return read_manifest(folder)
-
-
-def _permits_commercial_use(folder: Path, manifest: Manifest) -> bool:
-    return manifest.licence.commercial_use
+        manifest = insightface_pack.derive_manifest(folder)
+        commercial_use = insightface_pack.has_commercial_licence(folder)
+    present = {name for name, _ in manifest.roles.present()}
+    borrowed = tuple(name for name in type(manifest.roles).model_fields if name not in present)
+    return PackDescription(folder, manifest, commercial_use, borrowed)

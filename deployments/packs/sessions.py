@@ -13,9 +13,6 @@ from numpy.typing import NDArray
 from semblance.errors import ConfigurationError, PackError
 from semblance.settings import Settings
 
-MAX_BATCH = 32
-"""Most images in one run: the nets gain nothing beyond it, and memory grows with it."""
-
 BATCH_TOLERANCE = 1e-3
 """Largest difference between a batched and a single run, as a share of an output's largest magnitude.
 On a CPU the two are equal to the last bit; a GPU picks other convolution algorithms by batch size. A
@@ -84,41 +81,9 @@ def _providers(settings: Settings) -> list[str]:
     return [CPU]
 
 
-class Net:
-    """A graph of one image input, run in batches.
-
-    Building it proves on random images that a batch gives what single images give; a graph whose
-    input fixes the batch at 1 is run image by image instead.
-    """
-
-    def __init__(self, session: Session, path: Path, outputs: Sequence[str], *, check: int) -> None:
-        """check: how many random images the proof takes; the input must state its height and width."""
-        self.session = session
-        self._input = session.get_inputs()[0].name
-        known = {output.name for output in session.get_outputs()}
-        if not known.issuperset(outputs):
-            raise PackError(f"{path} has outputs {sorted(known)}; the pack expects {list(outputs)}.")
-        self._outputs = list(outputs)
-        shape = session.get_inputs()[0].shape
-        self._largest = 1 if shape[0] == 1 else MAX_BATCH
-        if self._largest > 1:
-            images = np.random.default_rng(0).uniform(0, 255, (check, 3, *_sides(shape, path)))
-            check_batch(self._run, images.astype(np.float32), path)
-
-    def run(self, images: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        """float32 [N, 3, S, S], N >= 1, to the named outputs, each with N rows."""
-        parts = [
-            self._run(images[start : start + self._largest]) for start in range(0, len(images), self._largest)
-        ]
-        return parts[0] if len(parts) == 1 else [np.concatenate(rows) for rows in zip(*parts, strict=True)]
-
-    def _run(self, images: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        return self.session.run(self._outputs, {self._input: images})
-
-
 def check_batch(
-    run: Callable[[NDArray[np.float32]], Sequence[NDArray[np.float32]]],
-    images: NDArray[np.float32],
+    run: Callable[[NDArray[np.uint8]], Sequence[NDArray[np.float32]]],
+    images: NDArray[np.uint8],
     path: Path,
 ) -> None:
     """Raise PackError unless the images give the same outputs together as one by one (BATCH_TOLERANCE)."""
@@ -135,10 +100,3 @@ def check_batch(
                 f"{path} gives other results in a batch of {len(images)} than one by one: export it again "
                 "with a free batch dimension."
             )
-
-
-def _sides(shape: Sequence[int | str | None], path: Path) -> tuple[int, int]:
-    match shape:
-        case [_, 3, int(height), int(width)]:
-            return height, width
-    raise PackError(f"{path} must take images as [N, 3, height, width]; its input is {list(shape)}.")

@@ -1,4 +1,4 @@
-"""Where a face's crops come from: transforms, boxes and quarter turns.
+"""Where a face's crops come from: transforms and boxes.
 
 A matrix is float 2x3 and maps image pixels to crop pixels, both with the centre of the top-left pixel at
 (0, 0): crop = matrix @ (x, y, 1).
@@ -20,8 +20,6 @@ _ANTIALIAS_BELOW = 0.5
 
 _MARGIN = 2
 """Source pixels kept around a crop's outline, so that interpolation at its edge sees its neighbours."""
-
-_TURNS = (None, cv2.ROTATE_90_CLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_COUNTERCLOCKWISE)
 
 
 def five_points(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -79,27 +77,26 @@ def warp(image: Image, matrix: NDArray[np.floating], size: int) -> Image:
     height, width = image.shape[:2]
     x1, y1 = (max(0, math.floor(v) - _MARGIN) for v in outline.min(axis=0))
     x2, y2 = (math.ceil(v) + _MARGIN + 1 for v in outline.max(axis=0))
-    x2, y2 = min(width, x2), min(height, y2)
-    if x1 >= x2 or y1 >= y2:
+    if x1 >= width or y1 >= height or x2 <= 0 or y2 <= 0:
         return np.zeros((size, size, 3), np.uint8)
-
-    region = image[y1:y2, x1:x2]
-    # region_to_image: region pixel + (x1, y1), or through the centres of the blocks it averages.
-    region_to_image = np.array([(1.0, 0.0, x1), (0.0, 1.0, y1), (0.0, 0.0, 1.0)])
     scale = warp_scale(matrix)
-    if scale < _ANTIALIAS_BELOW:
-        factor = math.floor(1.0 / scale)
-        small_width = max(1, round(region.shape[1] / factor))
-        small_height = max(1, round(region.shape[0] / factor))
-        block_x, block_y = region.shape[1] / small_width, region.shape[0] / small_height
+    factor = math.floor(1.0 / scale) if scale < _ANTIALIAS_BELOW else 1
+    x1, x2 = _whole_blocks(x1, x2, width, factor)
+    y1, y2 = _whole_blocks(y1, y2, height, factor)
+    region = image[y1:y2, x1:x2]
+    small_width = max(1, round(region.shape[1] / factor))
+    small_height = max(1, round(region.shape[0] / factor))
+    block_x, block_y = region.shape[1] / small_width, region.shape[0] / small_height
+    if factor > 1:
         region = _resize(region, small_width, small_height, cv2.INTER_AREA)
-        region_to_image = np.array(
-            [
-                (block_x, 0.0, x1 + (block_x - 1.0) / 2.0),
-                (0.0, block_y, y1 + (block_y - 1.0) / 2.0),
-                (0.0, 0.0, 1.0),
-            ]
-        )
+    # A pixel of the shrunken region stands at the centre of the block it averages.
+    region_to_image = np.array(
+        [
+            (block_x, 0.0, x1 + (block_x - 1.0) / 2.0),
+            (0.0, block_y, y1 + (block_y - 1.0) / 2.0),
+            (0.0, 0.0, 1.0),
+        ]
+    )
     warped = cv2.warpAffine(
         region,
         (to_crop @ region_to_image)[:2],
@@ -128,10 +125,14 @@ def square_crop(image: Image, box: Box, size: int) -> tuple[Image, NDArray[np.fl
     """Cut a box, made square around its centre to its longer side, and resize it.
 
     image: uint8 [H, W, 3]. box: pixels; it may reach outside the image, where the crop is black. The square
-    is rounded to whole pixels. Returns uint8 [size, size, 3] and the float32 [2, 3] matrix from image to
-    crop. Area interpolation when it shrinks, bilinear when it grows.
+    is rounded to whole pixels, and up by less than a crop pixel where it shrinks by 2 or more. Returns uint8
+    [size, size, 3] and the float32 [2, 3] matrix from image to crop. Area interpolation when it shrinks,
+    bilinear when it grows.
     """
     side = max(1, round(max(box.width, box.height)))
+    # OpenCV averages whole blocks several times faster than blocks of a fractional size.
+    factor = max(1, side // size)
+    side = -(-side // factor) * factor
     left = round((box.x1 + box.x2 - side) / 2)
     top = round((box.y1 + box.y2 - side) / 2)
     scale = size / side
@@ -147,31 +148,17 @@ def square_crop(image: Image, box: Box, size: int) -> tuple[Image, NDArray[np.fl
     if square.shape[:2] != (side, side):
         square = np.zeros((side, side, 3), np.uint8)
         square[y1 - top : y2 - top, x1 - left : x2 - left] = image[y1:y2, x1:x2]
+    if factor > 1:
+        square = _resize(square, side // factor, side // factor, cv2.INTER_AREA)
     return _resize(square, size, size, cv2.INTER_AREA if side > size else cv2.INTER_LINEAR), matrix
 
 
-def rotate_image(image: Image, quarter_turns: int) -> Image:
-    """Turn an image clockwise by quarter_turns times 90 degrees. uint8 [H, W, 3] in and out."""
-    code = _TURNS[quarter_turns % 4]
-    return image if code is None else np.asarray(cv2.rotate(image, code), np.uint8)
-
-
-def rotate_points_back(
-    points: NDArray[np.floating], quarter_turns: int, width: int, height: int
-) -> NDArray[np.float32]:
-    """Where points found in `rotate_image(image, quarter_turns)` lie in the image itself.
-
-    points: [..., 2] pixels of the turned image. width, height: the image's own size, before the turn.
-    Returns float32 [..., 2].
-    """
-    x, y = points[..., 0], points[..., 1]
-    turned = (
-        (x, y),
-        (y, height - 1 - x),
-        (width - 1 - x, height - 1 - y),
-        (width - 1 - y, x),
-    )[quarter_turns % 4]
-    return np.stack(turned, axis=-1).astype(np.float32)
+def _whole_blocks(start: int, stop: int, length: int, block: int) -> tuple[int, int]:
+    """Grow a range within 0..length to a multiple of `block`, which averages several times faster; where
+    there is no room for that, it is only clipped."""
+    needed = -(-(stop - start) // block) * block
+    stop = min(length, start + needed)
+    return max(0, stop - needed), stop
 
 
 def _resize(image: Image, width: int, height: int, interpolation: int) -> Image:

@@ -74,7 +74,8 @@ def read_header(data: bytes, *, max_bytes: int, max_pixels: int) -> ImageHeader:
 
     data: the whole file. max_bytes: largest accepted length. max_pixels: largest accepted width x height.
 
-    Raises ImageTooLargeError over either limit and UnreadableImageError for anything that is not a picture
+    Raises ImageTooLargeError over either limit (and beyond 179 million pixels, whatever max_pixels says) and
+    UnreadableImageError for anything that is not a picture
     in one of the supported formats.
     """
     if not data:
@@ -84,7 +85,7 @@ def read_header(data: bytes, *, max_bytes: int, max_pixels: int) -> ImageHeader:
             f"The file has {len(data) / 2**20:.1f} MB; at most {max_bytes / 2**20:.1f} MB are accepted. "
             "Send a smaller or more strongly compressed picture."
         )
-    with _parsing(_NOT_A_PICTURE, max_pixels), _open(data) as image:
+    with _parsing(_NOT_A_PICTURE), _open(data) as image:
         # MPO is what Pillow calls a JPEG with further pictures (depth, stereo) behind the first.
         format_name = "JPEG" if image.format == "MPO" else str(image.format)
         width, height = image.size
@@ -94,8 +95,8 @@ def read_header(data: bytes, *, max_bytes: int, max_pixels: int) -> ImageHeader:
         raise UnreadableImageError(_NOT_A_PICTURE)
     if width * height > max_pixels:
         raise ImageTooLargeError(
-            f"The picture has {width} x {height} pixels ({width * height / 1e6:.1f} megapixels); at most "
-            f"{max_pixels / 1e6:.1f} megapixels are accepted. Send it scaled down."
+            f"The picture has {width} x {height} = {width * height:,} pixels; at most {max_pixels:,} pixels "
+            "are accepted. Send it scaled down."
         )
     if orientation >= 5:
         width, height = height, width
@@ -111,8 +112,9 @@ def decode(data: bytes, header: ImageHeader, *, long_side: int | None = None) ->
 
     Returns the image, uint8 [height, width, 3], and its scale, decoded pixels per full-size pixel: 1, 1/2,
     1/4 or 1/8 exactly. A decoded pixel then covers a block of full-size pixels whose first begins at a
-    multiple of 1/scale, so that the point x of the decoded image is (x + 0.5) / scale - 0.5 of the full one;
-    the last column and row of a size that does not divide evenly are blocks cut short.
+    multiple of 1/scale, so that the point x of the decoded image is (x + 0.5) / scale - 0.5 of the full one.
+    Of a size that does not divide evenly the last column and row are blocks cut short; where the picture
+    had to be turned they come to lie first, and the formula is off by less than one decoded pixel.
 
     Raises UnreadableImageError where the data is damaged or ends early.
     """
@@ -201,14 +203,14 @@ def _as_image(pixels: NDArray[np.generic]) -> Image:
 
 
 @contextmanager
-def _parsing(message: str, max_pixels: int | None = None) -> Iterator[None]:
+def _parsing(message: str) -> Iterator[None]:
     """Turn whatever a parser raises into UnreadableImageError(message), and keep its warnings quiet."""
     try:
         with _quiet():
             yield
     except PillowImage.DecompressionBombError as error:
-        limit = "" if max_pixels is None else f" At most {max_pixels / 1e6:.1f} megapixels are accepted."
-        raise ImageTooLargeError(f"The picture claims far too many pixels.{limit}") from error
+        # Pillow's own limit, about 179 million pixels, which it applies while it reads a header.
+        raise ImageTooLargeError("The picture claims far too many pixels. Send it scaled down.") from error
     except Exception as error:
         # Hostile files make parsers raise nearly anything: SyntaxError, struct.error, zlib.error, ...
         raise UnreadableImageError(message) from error

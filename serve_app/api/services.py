@@ -29,7 +29,7 @@ class Services:
     storage: Storage
 
 
-def get_services(request: Request) -> Services:
+async def get_services(request: Request) -> Services:
     """The replica's services, put on the app's state by its lifespan."""
     return cast(Services, request.app.state.services)
 

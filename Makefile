@@ -1,0 +1,80 @@
+# Everything a checkout needs; `make` lists it. Only make and Python 3.11 to 3.13 must be there already.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# dev: CPU inference and the development tools. cpu, gpu: one kind of inference and nothing else.
+FLAVOUR ?= dev
+
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(VENV)/.uv/bin/uv
+LOCK := requirements/$(FLAVOUR).lock
+STAMP := $(VENV)/.installed-$(FLAVOUR)
+PACKAGES := semblance db deployments batch serve_app benchmarks tools tests
+
+.PHONY: help demo test lint format env lock clean clean-env
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@echo
+	@echo 'make demo GALLERY=folder PROBE=photo   with your own photos'
+	@echo 'make demo ONCE=1                       end after the result'
+	@echo 'make env FLAVOUR=gpu                   CUDA inference, without development tools'
+
+demo: env ## from nothing to the lookalikes of a photo, over HTTP; Ctrl-C ends it
+	@$(BIN)/semblance demo $(if $(GALLERY),--gallery '$(GALLERY)') $(if $(PROBE),--probe '$(PROBE)') $(if $(filter-out 0,$(ONCE)),--once)
+
+test: env ## all tests
+	@$(BIN)/pytest
+
+lint: env ## style, types and import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(PACKAGES)
+	$(BIN)/lint-imports
+
+format: env ## rewrite the code in the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+env: $(STAMP) ## the virtual environment, exactly as locked
+
+# `sync` also removes what is not locked: two builds of onnxruntime side by side overwrite each other.
+# The import package is linked to this checkout; its build backend is locked in the dev flavour only.
+$(STAMP): $(LOCK) pyproject.toml | $(UV)
+	@echo 'Installing $(LOCK)'
+	@rm -f $(VENV)/.installed-*
+	@VIRTUAL_ENV=$(abspath $(VENV)) $(UV) pip sync --require-hashes --compile-bytecode $(LOCK)
+	@VIRTUAL_ENV=$(abspath $(VENV)) $(UV) pip install -q --no-deps $(if $(filter dev,$(FLAVOUR)),--no-build-isolation) -e .
+	@touch $@
+
+$(UV): requirements/bootstrap.lock
+	@python=''; \
+	for candidate in $${PYTHON:-python3 python3.13 python3.12 python3.11}; do \
+	  if $$candidate -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then \
+	    python=$$candidate; break; \
+	  fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo 'Python 3.11, 3.12 or 3.13 with its venv module is needed (Debian: apt install python3-venv).' >&2; \
+	  echo 'Name one that is not on the PATH: make PYTHON=/path/to/python3.12 …' >&2; \
+	  exit 1; \
+	fi; \
+	echo "Making $(VENV) with $$($$python --version)"; \
+	$$python -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --require-hashes --no-deps --target $(VENV)/.uv -r requirements/bootstrap.lock
+
+lock: | $(UV) ## resolve the dependencies of pyproject.toml anew
+	$(UV) pip compile -q --generate-hashes --extra cpu --python-version 3.11 --universal --no-header -o requirements/cpu.lock pyproject.toml
+	$(UV) pip compile -q --generate-hashes --extra gpu --python-version 3.11 --universal --no-header -o requirements/gpu.lock pyproject.toml
+	$(UV) pip compile -q --generate-hashes --extra cpu --group dev --python-version 3.11 --universal --no-header -o requirements/dev.lock pyproject.toml
+
+clean: ## remove caches; data and environment stay
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist
+	find $(PACKAGES) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+clean-env: ## remove the virtual environment
+	rm -rf $(VENV)

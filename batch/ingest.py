@@ -1,0 +1,294 @@
+"""Bulk ingestion: a folder, manifest or bucket of pictures into the celebrities' gallery.
+
+One process lists the inputs and writes the rows, in the inputs' order; a pool of Ray Data actors reads,
+describes and stores the pictures. Rows follow from the pictures alone, so an ingestion that was killed
+and is started again ends with the rows of an undisturbed one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pyarrow as pa
+import ray
+import typer
+from db.celebrities import Celebrities
+from db.pool import Database
+from numpy.typing import NDArray
+from ray.data import ActorPoolStrategy
+from rich.console import Console
+from rich.markup import escape
+
+from batch.cluster import LOCAL, Pool, configure_data, plan_pool, ray_session
+from batch.describe import Describer, Rules
+from batch.outcomes import Result
+from batch.progress import JobProgress
+from batch.report import Report, Summary, default_report_path
+from batch.sources import BadEntry, Entry, Item, list_source
+from deployments.packs.registry import load_pack
+from semblance.errors import SemblanceError
+from semblance.logging import configure_logging
+from semblance.settings import Settings, get_settings
+from semblance.storage import open_storage
+
+BATCH_SIZE = 32
+"""Pictures one worker holds at a time: enough that Ray's cost of a task vanishes, and at 10 MB a picture
+at most 320 MB."""
+
+WRITE_EVERY = 256
+"""Rows of one COPY: at some 3 kB a row well below a megabyte, and a transaction every few seconds."""
+
+ATTEMPTS = 3
+"""How often a batch is tried again when its worker dies, by a kill, a lost node or a picture that takes
+a decoder down. After that its pictures are tried one by one, and what still kills a worker has failed."""
+
+PROBE_KEY = "celebrities/probe"
+"""Asked for once at the start, so that a store that does not answer is known before the work is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """One ingestion. address: of Ray, or LOCAL. category: of pictures that state none. actors: size of the
+    pool, None for one per core. limit: take only the first inputs. report: file, None for the default."""
+
+    source: str
+    rules: Rules
+    address: str = LOCAL
+    category: str | None = None
+    batch_size: int = BATCH_SIZE
+    actors: int | None = None
+    limit: int | None = None
+    report: Path | None = None
+
+
+async def ingest(options: Options, settings: Settings, console: Console) -> Summary:
+    """Run an ingestion to its end.
+
+    Raises SourceError for a source that cannot be read or holds nothing, ConfigurationError, PackError,
+    DatabaseError, StorageError, and PackMismatchError where the gallery was embedded by another pack.
+    Pictures that are not taken are results, not errors.
+    """
+    # The workers' folders are not this process's, so a relative home would be another one there.
+    settings = settings.model_copy(update={"home": settings.home.absolute()})
+    entries = await asyncio.to_thread(list_source, options.source, options.category)
+    entries = entries[: options.limit]
+    model = load_pack(settings).info
+    await open_storage(settings).exists(PROBE_KEY)
+    database = await Database.connect(settings.required_database_url.get_secret_value(), pool_size=1)
+    try:
+        celebrities = Celebrities(database)
+        known = np.array(sorted(await celebrities.known_hashes(model.digest)), dtype=np.bytes_)
+        with (
+            Report(options.report or default_report_path(settings.home)) as report,
+            ray_session(options.address),
+        ):
+            configure_data()
+            pool = plan_pool(options.actors, settings.execution_provider)
+            console.print(
+                f"{len(entries):,} inputs, {len(known):,} pictures known, {pool.actors} workers, "
+                f"pack {model.pack} {model.digest[:12]}",
+                highlight=False,
+                soft_wrap=True,
+            )
+            writer = _Writer(entries, None if options.rules.dry_run else celebrities, report)
+            started = time.monotonic()
+            with JobProgress(console, "ingest", len(entries)) as progress:
+                async for result in _Workers(options, settings, pool, known).results(entries):
+                    await writer.add(result, progress)
+                await writer.flush(progress)
+            return Summary(dict(report.counts), time.monotonic() - started, report.path)
+    finally:
+        await database.close()
+
+
+class _Writer:
+    """Writes results in the order they come: rows to the database, then their lines to the report."""
+
+    def __init__(self, entries: Sequence[Entry], celebrities: Celebrities | None, report: Report) -> None:
+        self._entries = entries
+        self._celebrities = celebrities
+        self._report = report
+        self._first: dict[bytes, int] = {}
+        self._pending: list[Result] = []
+
+    async def add(self, result: Result, progress: JobProgress) -> None:
+        """Take a result; a full batch is written."""
+        self._pending.append(self._deduplicated(result))
+        if len(self._pending) >= WRITE_EVERY:
+            await self.flush(progress)
+
+    async def flush(self, progress: JobProgress) -> None:
+        """Write what has been taken."""
+        rows = [result.row for result in self._pending if result.row is not None]
+        if rows and self._celebrities is not None:
+            await self._celebrities.copy_in(rows)
+        self._report.write([(self._entries[result.index].label, result) for result in self._pending])
+        taken = {"ingested", "already_present"}
+        rejected = sum(result.outcome not in taken for result in self._pending)
+        progress.advance(len(self._pending), rejected)
+        self._pending.clear()
+
+    def _deduplicated(self, result: Result) -> Result:
+        """Of equal pictures the first input counts: results come in the order of the inputs."""
+        if result.outcome not in {"ingested", "already_present"} or result.image_hash is None:
+            return result
+        first = self._first.setdefault(bytes.fromhex(result.image_hash), result.index)
+        if first == result.index:
+            return result
+        reason = f"the same picture as {self._entries[first].label}"
+        return replace(result, outcome="duplicate", reason=reason, row=None)
+
+
+class _Workers:
+    """The pool of Ray Data actors of one ingestion."""
+
+    def __init__(self, options: Options, settings: Settings, pool: Pool, known: NDArray[np.bytes_]) -> None:
+        # Workers need no secret, and arguments of actors can be seen in Ray's dashboard and logs.
+        worker_settings = settings.model_copy(update={"database_url": None, "api_key": None})
+        self._arguments = (worker_settings, options.rules, ray.put(known))
+        self._batch_size = options.batch_size
+        self._pool = pool
+
+    async def results(self, entries: Sequence[Entry]) -> AsyncIterator[Result]:
+        """One result for each entry, in order; only those that killed a worker come last."""
+        items = {index: entry for index, entry in enumerate(entries) if isinstance(entry, Item)}
+        bad = deque(
+            _rejected(index, entry) for index, entry in enumerate(entries) if isinstance(entry, BadEntry)
+        )
+        for block_size in (self._batch_size, 1):
+            async for result in self._described(list(items.items()), block_size):
+                while bad and bad[0].index < result.index:
+                    yield bad.popleft()
+                del items[result.index]
+                yield result
+        for result in bad:
+            yield result
+        for index in items:
+            yield Result(index, "failed", "the worker that described it died, in every attempt")
+
+    async def _described(self, items: Sequence[tuple[int, Item]], block_size: int) -> AsyncIterator[Result]:
+        """Results for the items, in order; a block whose worker kept dying is left out."""
+        if not items:
+            return
+        blocks = [_block(items[start : start + block_size]) for start in range(0, len(items), block_size)]
+        size = min(self._pool.actors, len(blocks))
+        dataset = ray.data.from_arrow(blocks).map_batches(
+            Describer,
+            batch_size=None,
+            batch_format="pyarrow",
+            # A second task waits at the worker, so that it never idles for want of the driver.
+            compute=ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=2),
+            fn_constructor_args=self._arguments,
+            num_cpus=self._pool.num_cpus,
+            num_gpus=self._pool.num_gpus,
+            max_restarts=-1,
+            max_task_retries=ATTEMPTS,
+        )
+        tables: Iterator[pa.Table] = iter(dataset.iter_batches(batch_size=None, batch_format="pyarrow"))
+        while (table := await asyncio.to_thread(next, tables, None)) is not None:
+            for result in table["result"].to_pylist():
+                yield pickle.loads(result)  # noqa: S301 - our own workers' bytes
+
+
+def _block(items: Sequence[tuple[int, Item]]) -> pa.Table:
+    """Items as Describer takes them."""
+    return pa.table(
+        {"index": [index for index, _ in items], "item": [pickle.dumps(item) for _, item in items]}
+    )
+
+
+def _rejected(index: int, entry: BadEntry) -> Result:
+    return Result(index, "missing" if entry.missing else "invalid_metadata", entry.reason)
+
+
+def main(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A folder `<category>/<picture>` with an optional metadata.json; a manifest (.csv, .jsonl, "
+            ".parquet) with the columns image, name, bio, category, gender; or either of them as s3:// URL."
+        ),
+    ],
+    *,
+    category: Annotated[
+        str | None, typer.Option(help="Category of the pictures that state none.", show_default=False)
+    ] = None,
+    min_quality: Annotated[
+        float, typer.Option(min=0, max=1, help="Lowest overall quality of a face, 0..1.")
+    ] = 0.6,
+    largest: Annotated[
+        bool, typer.Option("--largest", help="Take the largest face of a picture with several.")
+    ] = False,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pictures a worker holds at a time.")] = BATCH_SIZE,
+    actors: Annotated[
+        int | None, typer.Option(min=1, help="Workers; one per core of the cluster.", show_default=False)
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Take only the first inputs.", show_default=False)
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            help="File of the report, JSON lines; <home>/reports/ingest-<time>.jsonl.", show_default=False
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Describe and report, but store and write nothing.")
+    ] = False,
+    address: Annotated[
+        str,
+        typer.Option(envvar="RAY_ADDRESS", help="Address of Ray; `local` runs one for the time of the job."),
+    ] = LOCAL,
+) -> None:
+    """Fill the gallery with pictures: each gets exactly one outcome, in the final table and the report.
+
+    Pictures that are in the database already are skipped, so a run that was interrupted is completed by
+    the same command. Settings come from the environment (SEMBLANCE_HOME, SEMBLANCE_DATABASE_URL, …).
+
+    \b
+    On a running cluster, with the interpreter's absolute path:
+      ray job submit --address http://127.0.0.1:8265 -- /opt/semblance/.venv/bin/python \\
+        -m batch.ingest /data/celebrities
+    On this machine alone:
+      python -m batch.ingest /data/celebrities --dry-run --limit 100
+      python -m batch.ingest people.csv --category athletes
+      python -m batch.ingest s3://bucket/celebrities --report report.jsonl
+    """
+    settings = get_settings()
+    configure_logging(settings)
+    console = Console()
+    options = Options(
+        source=source,
+        rules=Rules(min_quality=min_quality, largest=largest, dry_run=dry_run),
+        address=address,
+        category=category,
+        batch_size=batch_size,
+        actors=actors,
+        limit=limit,
+        report=report,
+    )
+    try:
+        summary = asyncio.run(ingest(options, settings, console))
+    except SemblanceError as exc:
+        Console(stderr=True).print(f"[red]error:[/] {escape(exc.message)}", highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from exc
+    except KeyboardInterrupt:
+        Console(stderr=True).print("Interrupted. What is done is kept; the same command goes on from there.")
+        raise typer.Exit(130) from None
+    console.print(summary.table())
+    console.print(f"report: {summary.report}", highlight=False, soft_wrap=True)
+    if failed := summary.counts.get("failed", 0):
+        Console(stderr=True).print(f"{failed:,} inputs failed; run the same command again.")
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    typer.run(main)

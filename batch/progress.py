@@ -1,0 +1,62 @@
+"""How far a job is: a bar on a terminal, a line every few seconds in a log."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+LINE_EVERY_S = 5.0
+
+
+class JobProgress:
+    """Counts what is done of `total`; a context manager."""
+
+    def __init__(self, console: Console, what: str, total: int) -> None:
+        self._console = console
+        self._what = what
+        self._total = total
+        self._done = 0
+        self._rejected = 0
+        self._started = self._printed = time.monotonic()
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]:.1f}/s"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[rejected]} not taken"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task(what, total=total, rate=0.0, rejected=0)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def advance(self, done: int, rejected: int) -> None:
+        """Add to what is done, and to how much of that was not taken."""
+        self._done += done
+        self._rejected += rejected
+        now = time.monotonic()
+        rate = self._done / max(now - self._started, 1e-9)
+        if self._console.is_terminal:
+            self._bar.update(self._task, completed=self._done, rate=rate, rejected=self._rejected)
+        elif now - self._printed >= LINE_EVERY_S or self._done == self._total:
+            self._printed = now
+            left = (self._total - self._done) / rate
+            self._console.print(
+                f"{self._what} {self._done}/{self._total} ({self._done / self._total:.0%}), {rate:.1f}/s, "
+                f"{self._rejected} not taken, about {left:.0f} s left",
+                highlight=False,
+                soft_wrap=True,
+            )

@@ -1,0 +1,54 @@
+"""The bare limit: photos a second of the nets and the decoding alone, without Ray, HTTP or a database.
+
+As many processes as cores, each with one thread and sessions that do not spin, all photos in memory.
+What a service or a job loses against it is the price of everything around the nets.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Sequence
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
+
+import cv2
+
+from deployments.local import LocalPipeline
+from semblance.settings import Settings
+
+WARM_UP = 4
+"""Photos each process describes before the clock starts."""
+
+
+def run_bare(photos: Sequence[bytes], count: int, processes: int, max_faces: int | None = None) -> float:
+    """Photos a second when `count` photos, taken from `photos` in turn, are described by `processes`
+    processes that share a queue; the time is that from the common start to the last result."""
+    context = multiprocessing.get_context("spawn")
+    start = context.Barrier(processes + 1)
+    queue: Queue[int | None] = context.Queue()
+    for index in [*range(count), *[None] * processes]:
+        queue.put(index if index is None else index % len(photos))
+    workers = [
+        context.Process(target=_work, args=(photos, queue, start, max_faces)) for _ in range(processes)
+    ]
+    for worker in workers:
+        worker.start()
+    start.wait()
+    began = time.perf_counter()
+    for worker in workers:
+        worker.join()
+    elapsed = time.perf_counter() - began
+    if any(worker.exitcode for worker in workers):
+        raise RuntimeError("a process of the bare limit failed")
+    return count / elapsed
+
+
+def _work(photos: Sequence[bytes], queue: Queue[int | None], start: Barrier, max_faces: int | None) -> None:
+    cv2.setNumThreads(1)
+    pipeline = LocalPipeline(Settings(threads=1))
+    for photo in photos[:WARM_UP]:
+        pipeline.describe(photo, max_faces)
+    start.wait()
+    while (index := queue.get()) is not None:
+        pipeline.describe(photos[index], max_faces)

@@ -1,0 +1,191 @@
+"""Bring a database's schema up to date.
+
+Alembic runs thin revisions that run the SQL files beside them. Everything is synchronous psycopg:
+it takes a whole file at once, which asyncpg's protocol does not.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.util import CommandError
+from sqlalchemy import Connection, create_engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+from semblance.errors import ConfigurationError, DatabaseError
+
+MIN_POSTGRES = 15
+"""The oldest server the schema and the tests are kept to."""
+
+MIN_PGVECTOR = (0, 8)
+"""The first with iterative index scans, without which a filtered search loses results."""
+
+_LOCK = 0x53454D42
+"""Key of the advisory lock, "SEMB"."""
+_LOCK_SECONDS = 600.0
+_LOCK_POLL_SECONDS = 0.2
+
+
+def upgrade(dsn: str, revision: str = "head") -> None:
+    """Migrate up to `revision`. Does nothing where the schema is there; safe to run in several processes.
+
+    Raises ConfigurationError where the server is too old or lacks a right, DatabaseError where it cannot
+    be reached or refuses.
+    """
+    check_server(dsn)
+    with _migrating(dsn) as config:
+        command.upgrade(config, revision)
+
+
+def downgrade(dsn: str, revision: str) -> None:
+    """Migrate down to `revision`, "base" for nothing at all; the data of what goes is lost.
+
+    Raises as upgrade does.
+    """
+    with _migrating(dsn) as config:
+        command.downgrade(config, revision)
+
+
+def current(dsn: str) -> str | None:
+    """The revision the schema is at, or None before the first. Raises DatabaseError."""
+    with _connection(dsn) as connection:
+        context = MigrationContext.configure(connection, opts={"version_table_schema": "public"})
+        return context.get_current_revision()
+
+
+def check_server(dsn: str) -> None:
+    """Refuse servers this schema cannot live on.
+
+    Raises ConfigurationError that says what was found, what is needed and how to get there, DatabaseError
+    where the server cannot be reached.
+    """
+    with _connect(dsn) as connection:
+        row = connection.execute(
+            "SELECT current_setting('server_version_num')::int,"
+            " (SELECT extversion FROM pg_extension WHERE extname = 'vector'),"
+            " (SELECT default_version FROM pg_available_extensions WHERE name = 'vector')"
+        ).fetchone()
+    if row is None:
+        raise DatabaseError("The server did not say its version.")
+    check_versions(*row)
+
+
+def check_versions(server: int, installed: str | None, available: str | None) -> None:
+    """The decision of check_server.
+
+    Args:
+        server: PostgreSQL's server_version_num, as 180004.
+        installed: version of the extension in this database, None where it is not yet created.
+        available: version that CREATE EXTENSION would bring, None where its files are missing.
+
+    Raises ConfigurationError.
+    """
+    if server // 10000 < MIN_POSTGRES:
+        raise ConfigurationError(
+            f"PostgreSQL {server // 10000}.{server % 10000} is too old: {MIN_POSTGRES} or newer is needed. "
+            "Upgrade the server, or unset SEMBLANCE_DATABASE_URL to use the embedded one."
+        )
+    needed = ".".join(map(str, MIN_PGVECTOR))
+    if available is None and installed is None:
+        raise ConfigurationError(
+            f"This PostgreSQL has no pgvector: {needed} or newer is needed. Install it on the server "
+            "(https://github.com/pgvector/pgvector#installation), or unset SEMBLANCE_DATABASE_URL to use "
+            "the embedded server."
+        )
+    if installed is not None and _parts(installed) < MIN_PGVECTOR:
+        if available is not None and _parts(available) >= MIN_PGVECTOR:
+            fix = "Run ALTER EXTENSION vector UPDATE in this database."
+        else:
+            fix = "Install a newer one on the server, then run ALTER EXTENSION vector UPDATE."
+        raise ConfigurationError(f"pgvector {installed} is too old: {needed} or newer is needed. {fix}")
+    if installed is None and available is not None and _parts(available) < MIN_PGVECTOR:
+        raise ConfigurationError(
+            f"pgvector {available} is too old: {needed} or newer is needed. Install a newer one on the server."
+        )
+
+
+def _parts(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
+
+
+@contextmanager
+def _migrating(dsn: str) -> Iterator[Config]:
+    """An Alembic configuration on a connection of its own, under the lock."""
+    with _locked(dsn), _connection(dsn) as connection:
+        config = Config()
+        # "%" starts an interpolation in Alembic's configuration.
+        folder = str(Path(__file__).with_name("migrations")).replace("%", "%%")
+        config.set_main_option("script_location", folder)
+        config.attributes["connection"] = connection
+        yield config
+
+
+@contextmanager
+def _locked(dsn: str) -> Iterator[None]:
+    """Let one process migrate at a time; the others wait.
+
+    The lock belongs to a transaction that stays open beside the migration, so that it also holds behind
+    a pooler that hands out servers by transaction. It is polled, not waited for: a waiting statement
+    holds a snapshot, and CREATE INDEX CONCURRENTLY waits for every snapshot to go.
+    """
+    deadline = time.monotonic() + _LOCK_SECONDS
+    with _connect(dsn) as connection:
+        while True:
+            with connection.transaction():
+                connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+                row = connection.execute("SELECT pg_try_advisory_xact_lock(%s)", [_LOCK]).fetchone()
+                if row == (True,):
+                    yield
+                    return
+            if time.monotonic() > deadline:
+                raise DatabaseError("Another process has been migrating this database for ten minutes.")
+            time.sleep(_LOCK_POLL_SECONDS)
+
+
+@contextmanager
+def _connection(dsn: str) -> Iterator[Connection]:
+    engine = create_engine("postgresql+psycopg://", creator=lambda: _open(dsn), poolclass=NullPool)
+    try:
+        with engine.connect() as connection:
+            yield connection
+    except (psycopg.Error, DBAPIError) as exc:
+        raise _explained(exc) from exc
+    except CommandError as exc:
+        raise ConfigurationError(
+            f"{exc}. The database was migrated by another version of Semblance; use that version, or a newer."
+        ) from exc
+
+
+@contextmanager
+def _connect(dsn: str) -> Iterator[psycopg.Connection]:
+    try:
+        with _open(dsn) as connection:
+            yield connection
+    except psycopg.Error as exc:
+        raise _explained(exc) from exc
+
+
+def _open(dsn: str) -> psycopg.Connection:
+    # Prepared statements do not survive a pooler that hands out servers by transaction.
+    return psycopg.connect(dsn, autocommit=False, prepare_threshold=None, connect_timeout=10)
+
+
+def _explained(exc: psycopg.Error | DBAPIError) -> ConfigurationError | DatabaseError:
+    cause = exc.orig if isinstance(exc, DBAPIError) else exc
+    if isinstance(cause, psycopg.errors.InsufficientPrivilege):
+        return ConfigurationError(
+            f"The database user may not migrate ({cause.diag.message_primary}). Use the database's owner; "
+            "CREATE EXTENSION vector may need a superuser once."
+        )
+    if isinstance(cause, psycopg.ProgrammingError) and cause.sqlstate is None:
+        return ConfigurationError("SEMBLANCE_DATABASE_URL is no PostgreSQL DSN: postgresql://user@host/name.")
+    return DatabaseError(f"The database could not be used: {str(cause).strip()}")

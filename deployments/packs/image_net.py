@@ -1,0 +1,68 @@
+"""A net that takes square RGB images: what every role but the InsightFace detector is run with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deployments.packs.manifest import Role
+from deployments.packs.sessions import check_batch, open_session
+from semblance.errors import PackError
+from semblance.settings import Settings
+
+MAX_BATCH = 32
+"""Most images in one run: the nets gain nothing beyond it, and memory grows with it."""
+
+CHECK_IMAGES = 3
+"""Images of the batch proof at start; a detector takes CHECK_CANVASES, each costing as much as a photo."""
+
+CHECK_CANVASES = 2
+
+
+class ImageNet:
+    """uint8 RGB in, float32 out, normalised as the role says, run in batches.
+
+    Building it proves on random images that a batch gives what single images give; a graph whose
+    input fixes the batch at 1 is run image by image instead. Raises PackError where the graph does not
+    fit the role.
+    """
+
+    def __init__(self, folder: Path, role: Role, settings: Settings, check: int = CHECK_IMAGES) -> None:
+        path = folder / role.file
+        self._session = open_session(path, settings)
+        graph_input, *others = self._session.get_inputs()
+        batch, *sides = graph_input.shape
+        expected = [3, role.input_size, role.input_size]
+        if (
+            others
+            or len(sides) != 3
+            or any(isinstance(side, int) and side != size for side, size in zip(sides, expected, strict=True))
+        ):
+            raise PackError(f"{path} takes {graph_input.shape}; its role needs one input of [N, {expected}].")
+        known = {output.name for output in self._session.get_outputs()}
+        if not known.issuperset(role.outputs):
+            raise PackError(f"{path} has outputs {sorted(known)}; the manifest expects {list(role.outputs)}.")
+        self._input = graph_input.name
+        self._dtype = np.uint8 if graph_input.type == "tensor(uint8)" else np.float32
+        self._outputs = list(role.outputs)
+        self._normalisation = role.normalisation
+        self._largest = 1 if batch == 1 else MAX_BATCH
+        if self._largest > 1:
+            images = np.random.default_rng(0).integers(0, 256, (check, *expected[1:], 3), np.uint8)
+            check_batch(self._run, images, path)
+
+    def run(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """uint8 RGB [N, S, S, 3], N >= 1, to the role's outputs, each with N rows."""
+        parts = [
+            self._run(images[start : start + self._largest]) for start in range(0, len(images), self._largest)
+        ]
+        return parts[0] if len(parts) == 1 else [np.concatenate(rows) for rows in zip(*parts, strict=True)]
+
+    def _run(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        planes: NDArray[Any] = np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=self._dtype)
+        if self._normalisation != "in_graph":
+            planes = (planes - np.float32(self._normalisation.mean)) / np.float32(self._normalisation.std)
+        return self._session.run(self._outputs, {self._input: planes})

@@ -1,0 +1,98 @@
+"""What the command line prints: steps while a stack starts, panels, errors."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.panel import Panel
+from rich.status import Status
+from rich.table import Table
+
+from semblance.stack.events import Event
+from semblance.stack.state import StackState
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+
+class Steps:
+    """Shows one step after the other with the seconds it took; a context manager and an event handler."""
+
+    def __init__(self) -> None:
+        self._status: Status | None = None
+        self._text = ""
+        self._began = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._finish("[green]✓[/]" if error is None else "[red]✗[/]")
+
+    def __call__(self, event: Event) -> None:
+        """Follow a stack that starts."""
+        if event.kind == "step":
+            self.step(event.text)
+        elif event.kind == "detail" and self._status is not None:
+            self._status.update(f"{escape(self._text)} [dim]{escape(event.text)}[/]")
+
+    def step(self, text: str) -> None:
+        """End the step before and begin this one."""
+        self._finish("[green]✓[/]")
+        self._text, self._began = text, time.monotonic()
+        if console.is_terminal:
+            self._status = console.status(escape(text))
+            self._status.start()
+
+    def end(self) -> None:
+        """End the last step."""
+        self._finish("[green]✓[/]")
+
+    def _finish(self, mark: str) -> None:
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+        if self._text:
+            seconds = time.monotonic() - self._began
+            console.print(f"{mark} {escape(self._text)} [dim]{seconds:.1f} s[/]")
+            self._text = ""
+
+
+def print_state(state: StackState, *, title: str) -> None:
+    """The addresses and the key of a running stack, and one request to try."""
+    rows = Table.grid(padding=(0, 2))
+    rows.add_column(style="bold")
+    # Links and keys are copied from here: better cut at the edge than broken by a new line.
+    rows.add_column(overflow="fold")
+    rows.add_row("API", state.url)
+    rows.add_row("Documentation", state.docs_url)
+    rows.add_row("Ray dashboard", state.dashboard_url)
+    rows.add_row("Ray token", f"in {state.ray_token_file}; the dashboard asks for it once")
+    rows.add_row("Database", escape(state.database_url))
+    rows.add_row("API key", state.api_key)
+    rows.add_row("State", str(state.home))
+    console.print(Panel(rows, title=title, title_align="left", border_style="green"))
+
+
+def print_curl(state: StackState, photo: str) -> None:
+    """A request that can be copied; on lines of its own so that no frame is copied with it."""
+    console.print(
+        f"curl -H 'Authorization: Bearer {state.api_key}' -F 'file=@{escape(photo)}' {state.url}/lookalikes",
+        soft_wrap=True,
+    )
+
+
+def fail(message: str) -> None:
+    """Print why a command fails."""
+    first, _, rest = message.partition("\n")
+    errors.print(f"[bold red]Error:[/] {escape(first)}", soft_wrap=True)
+    if rest:
+        errors.print(f"[dim]{escape(rest)}[/]", soft_wrap=True)
+    sys.stderr.flush()

@@ -1,0 +1,1 @@
+"""One local stack: PostgreSQL, Ray and Serve under a supervisor, all state in one folder."""

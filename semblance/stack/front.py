@@ -1,0 +1,199 @@
+"""The caller's side of a stack: starting its supervisor, following it, and ending it from outside."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+import psutil
+
+from db.embedded import EmbeddedPostgres
+from semblance.errors import ConfigurationError
+from semblance.settings import Settings
+from semblance.stack.events import DETACH, Event
+from semblance.stack.home import StackHome, StackLock
+from semblance.stack.processes import STACK_MARK, sweep
+from semblance.stack.state import StackState, read_state, remove_state
+
+_STOP_SECONDS = 40.0
+_BUSY_SECONDS = 300.0
+_POLL = 0.1
+_LOG_LINES = 15
+
+
+class StackFailedError(ConfigurationError):
+    """The stack did not start, or ended by itself; the message has the reason and the log's last lines."""
+
+
+class Launch:
+    """A supervisor that this process has started.
+
+    While the lease is open the stack lives as long as this process: the kernel closes it however the
+    process ends.
+    """
+
+    def __init__(self, home: StackHome, process: subprocess.Popen[str], lease: int) -> None:
+        self.home = home
+        self._process = process
+        self._lease: int | None = lease
+        self._detached = False
+
+    def follow(self, on_event: Callable[[Event], None]) -> StackState | None:
+        """Hand over what the supervisor reports until the stack is ready, and return its state; None when
+        another supervisor holds this home. Raises StackFailedError."""
+        for event in self._events():
+            match event.kind:
+                case "ready":
+                    state = read_state(self.home)
+                    if state is None:
+                        break
+                    return state
+                case "busy":
+                    return None
+                case "failed":
+                    self.stop()
+                    raise StackFailedError(_with_log(event))
+                case _:
+                    on_event(event)
+        self.stop()
+        raise StackFailedError(
+            f"The supervisor ended unexpectedly with status {self._process.returncode}; "
+            f"see {self.home.supervisor_log}."
+        )
+
+    @property
+    def is_detached(self) -> bool:
+        return self._detached
+
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def failure(self) -> StackFailedError:
+        """Why a stack that was ready has ended by itself."""
+        for event in self._events():
+            if event.kind == "failed":
+                return StackFailedError(_with_log(event))
+        return StackFailedError(f"The stack was ended from outside; see {self.home.supervisor_log}.")
+
+    def detach(self) -> None:
+        """Let the stack outlive this process."""
+        if self._lease is not None:
+            os.write(self._lease, DETACH)
+            self._detached = True
+            self._close_lease()
+
+    def stop(self) -> None:
+        """End the stack and wait until nothing of it is left."""
+        self._close_lease()
+        try:
+            self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if self._process.returncode < 0:
+            repair(self.home)
+
+    def _events(self) -> Iterator[Event]:
+        assert self._process.stdout is not None  # noqa: S101 - it was opened as a pipe
+        for line in self._process.stdout:
+            yield Event.model_validate_json(line)
+
+    def _close_lease(self) -> None:
+        if self._lease is not None:
+            os.close(self._lease)
+            self._lease = None
+
+
+def launch(settings: Settings) -> Launch:
+    """Start a supervisor for the settings' home, in a session of its own."""
+    home = StackHome.of(settings)
+    home.prepare()
+    theirs, ours = os.pipe()
+    with home.supervisor_log.open("ab") as log:
+        process = subprocess.Popen(
+            # -P: the folder the user happens to be in must not shadow packages.
+            [sys.executable, "-P", "-m", "semblance.stack.supervisor", str(theirs)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            pass_fds=[theirs],
+            start_new_session=True,
+            env=os.environ | {"SEMBLANCE_HOME": str(home.root), STACK_MARK: home.stack_id},
+        )
+    os.close(theirs)
+    return Launch(home, process, ours)
+
+
+def wait_for_other(home: StackHome) -> StackState:
+    """Wait for a stack that another process is starting; raises StackFailedError when it does not get
+    ready."""
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while time.monotonic() < deadline:
+        if state := read_state(home):
+            return state
+        if StackLock(home).holder() is None:
+            break
+        time.sleep(_POLL)
+    raise StackFailedError(
+        f"Another process was starting or stopping the stack in {home.root} and it is not ready; try again."
+    )
+
+
+def stop_stack(home: StackHome) -> bool:
+    """End the stack of a home, started by whomever, and what a killed one has left.
+
+    Returns False when there was nothing to end. Raises StackFailedError when it does not end.
+    """
+    holder = StackLock(home).holder()
+    if holder is None:
+        return repair(home)
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(holder)
+        process.terminate()
+        try:
+            process.wait(_STOP_SECONDS)
+        except psutil.TimeoutExpired as exc:
+            raise StackFailedError(
+                f"The supervisor (pid {holder}) does not end; see {home.supervisor_log}."
+            ) from exc
+    return True
+
+
+def repair(home: StackHome) -> bool:
+    """Clear up after a supervisor that was killed. Returns whether there was anything to clear."""
+    lock = StackLock(home)
+    if not home.root.exists() or not lock.acquire():
+        return False
+    try:
+        had_state = home.state_file.exists()
+        ended = sweep(home.stack_id)
+        if home.postgres.exists():
+            EmbeddedPostgres(home.postgres).stop()
+        home.unlink_ray()
+        remove_state(home)
+    finally:
+        lock.release()
+    return had_state or ended > 0
+
+
+def require_running(settings: Settings) -> StackState:
+    """The running stack of the settings' home; raises ConfigurationError where there is none."""
+    home = StackHome.of(settings)
+    state = read_state(home)
+    if state is None:
+        raise ConfigurationError(f"No stack runs in {home.root}. Start it with `semblance up --detach`.")
+    return state
+
+
+def _with_log(event: Event) -> str:
+    if event.log is None:
+        return event.text
+    with suppress(OSError):
+        tail = event.log.read_text(errors="replace").splitlines()[-_LOG_LINES:]
+        return "\n".join([event.text, f"Last lines of {event.log}:", *(f"  {line}" for line in tail)])
+    return event.text

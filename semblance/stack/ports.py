@@ -1,0 +1,61 @@
+"""Free TCP ports on the loopback interface."""
+
+from __future__ import annotations
+
+import random
+import socket
+from contextlib import ExitStack
+
+from semblance.errors import ConfigurationError
+
+# Below the range the kernel hands out for outgoing connections (32768 and up on Linux, 49152 elsewhere):
+# no connection can take a port between our choice and its use.
+_LOWEST, _HIGHEST = 20000, 29999
+_ATTEMPTS = 1000
+
+
+def free_ports(wanted: dict[str, tuple[str, int]]) -> dict[str, int]:
+    """A port for each name; the value is the address to bind and the port asked for, 0 for any free one.
+
+    All are held open until the last one is chosen, so no two are equal. Raises ConfigurationError where a
+    port asked for is taken.
+    """
+    with ExitStack() as held:
+        chosen: dict[str, int] = {}
+        for name, (host, port) in wanted.items():
+            for candidate in [port] if port else random.sample(range(_LOWEST, _HIGHEST + 1), _ATTEMPTS):
+                listener = _bind(host, candidate)
+                if listener is not None:
+                    held.enter_context(listener)
+                    chosen[name] = candidate
+                    break
+            else:
+                raise ConfigurationError(
+                    f"Port {port} for the {name} is taken. Stop what uses it, or choose another one "
+                    "(0 picks a free one)."
+                    if port
+                    else f"No free port between {_LOWEST} and {_HIGHEST} for the {name}."
+                )
+        return chosen
+
+
+def is_free(host: str, port: int) -> bool:
+    """Whether a server could bind this port now."""
+    listener = _bind(host, port)
+    if listener is None:
+        return False
+    listener.close()
+    return True
+
+
+def _bind(host: str, port: int) -> socket.socket | None:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    # As the servers do it: a port in TIME_WAIT after a restart is free.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(1)
+    except OSError:
+        listener.close()
+        return None
+    return listener

@@ -1,0 +1,97 @@
+"""Finding and ending every process of one stack, whoever started it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+
+import psutil
+
+STACK_MARK = "SEMBLANCE_STACK"
+"""Environment variable with the stack's id: inherited by Ray's daemons, workers and job drivers alike."""
+
+_POLL = 0.05
+
+
+def members(stack_id: str) -> set[psutil.Process]:
+    """All living processes of a stack but the calling one.
+
+    Marked processes, their descendants, and what shares a session with them: Ray's agents overwrite
+    their own environment when they set their title. PostgreSQL is not among them; it runs in a
+    session of its own, unmarked, and is stopped in its own way.
+    """
+    found: set[psutil.Process] = set()
+    sessions: set[int] = set()
+    everyone = list(psutil.process_iter())
+    for process in everyone:
+        if _mark(process) == stack_id:
+            found.add(process)
+            sessions.add(_session(process))
+            found.update(_descendants(process))
+    sessions.discard(-1)
+    found.update(process for process in everyone if _session(process) in sessions)
+    return {process for process in found if process.pid != os.getpid() and _is_alive(process)}
+
+
+def sweep(stack_id: str, grace: float = 2.0) -> int:
+    """End every member: SIGTERM, after `grace` seconds SIGKILL, until none is left.
+
+    Returns how many were ended. Raises TimeoutError should any survive ten rounds of SIGKILL.
+    """
+    ended: set[psutil.Process] = set()
+    current = members(stack_id)
+    _signal(current, kill=False)
+    deadline = time.monotonic() + grace
+    while current and time.monotonic() < deadline:
+        time.sleep(_POLL)
+        ended |= current
+        current = {process for process in current if _is_alive(process)}
+    # Ray replaces workers that die, so what is left is looked up anew.
+    for _ in range(10):
+        current = {process for process in current | members(stack_id) if _is_alive(process)}
+        if not current:
+            return len(ended)
+        ended |= current
+        _signal(current, kill=True)
+        psutil.wait_procs(list(current), timeout=1.0)
+    raise TimeoutError(f"Processes {sorted(process.pid for process in current)} cannot be ended.")
+
+
+def _mark(process: psutil.Process) -> str | None:
+    try:
+        return process.environ().get(STACK_MARK)
+    except (psutil.Error, OSError):
+        return None
+
+
+def _session(process: psutil.Process) -> int:
+    try:
+        return os.getsid(process.pid)
+    except OSError:
+        return -1
+
+
+def _descendants(process: psutil.Process) -> Iterator[psutil.Process]:
+    try:
+        yield from process.children(recursive=True)
+    except psutil.Error:
+        return
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def _signal(processes: set[psutil.Process], *, kill: bool) -> None:
+    for process in processes:
+        try:
+            if kill:
+                process.kill()
+            else:
+                process.terminate()
+        except psutil.Error:
+            continue

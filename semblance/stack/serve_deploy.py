@@ -1,0 +1,121 @@
+"""Deploying `serve_config.yaml` to a running head through Serve's REST API, and waiting until it answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from semblance.errors import ConfigurationError
+from semblance.settings import PROJECT_ROOT
+
+SERVE_CONFIG = PROJECT_ROOT / "serve_config.yaml"
+
+_DEPLOY_SECONDS = 60.0
+_HEALTHY_SECONDS = 240.0
+_READY_SECONDS = 60.0
+_POLL = 0.2
+
+
+def read_config(path: Path, host: str, port: int) -> dict[str, Any]:
+    """The Serve configuration with the address of this stack; raises ConfigurationError for a bad file."""
+    try:
+        config = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as exc:
+        raise ConfigurationError(f"Cannot read {path}: {exc}") from exc
+    if not isinstance(config, dict) or not config.get("applications"):
+        raise ConfigurationError(f"{path} names no applications.")
+    config["http_options"] = {**config.get("http_options", {}), "host": host, "port": port}
+    return config
+
+
+class ServeClient:
+    """Talks to the dashboard's Serve API and to the deployed API itself."""
+
+    def __init__(self, dashboard_url: str, api_url: str, token: str) -> None:
+        self._applications = f"{dashboard_url}/api/serve/applications/"
+        self._api_url = api_url
+        self._client = httpx.Client(trust_env=False, timeout=_DEPLOY_SECONDS)
+        self._authorization = {"Authorization": f"Bearer {token}"}
+
+    def close(self) -> None:
+        self._client.close()
+
+    def deploy(self, config: dict[str, Any]) -> None:
+        """Hand over the configuration; Serve's controller starts within. Raises ConfigurationError."""
+        response = self._client.put(self._applications, json=config, headers=self._authorization)
+        if response.status_code != HTTPStatus.OK:
+            raise ConfigurationError(f"Serve refused its configuration: {_last_line(response.text)}")
+
+    def wait_healthy(self, check: Callable[[], None], report: Callable[[str], None]) -> None:
+        """Return when every application runs.
+
+        check: called between polls, may raise. report: told which deployments are still starting.
+        Raises ConfigurationError with Serve's message when an application fails or does not get there.
+        """
+        deadline = time.monotonic() + _HEALTHY_SECONDS
+        waiting = "none is known yet"
+        while time.monotonic() < deadline:
+            check()
+            response = self._client.get(self._applications, headers=self._authorization)
+            applications = response.json()["applications"] if response.is_success else {}
+            for name, application in applications.items():
+                if application["status"] in {"DEPLOY_FAILED", "UNHEALTHY"}:
+                    raise ConfigurationError(f"Application {name} does not start: {_reason(application)}")
+            if applications and all(app["status"] == "RUNNING" for app in applications.values()):
+                return
+            if (now := _starting(applications)) and now != waiting:
+                waiting = now
+                report(waiting)
+            time.sleep(_POLL)
+        raise ConfigurationError(f"Not ready after {_HEALTHY_SECONDS:.0f} s, still starting: {waiting}.")
+
+    def wait_ready(self, check: Callable[[], None]) -> None:
+        """Return when `/ready` answers 200; raises ConfigurationError with what it misses otherwise."""
+        deadline = time.monotonic() + _READY_SECONDS
+        answer = "no answer"
+        while time.monotonic() < deadline:
+            check()
+            try:
+                response = self._client.get(f"{self._api_url}/ready", timeout=10.0)
+                if response.status_code == HTTPStatus.OK:
+                    return
+                answer = response.text
+            except httpx.TransportError as exc:
+                answer = str(exc)
+            time.sleep(_POLL)
+        raise ConfigurationError(f"{self._api_url}/ready did not answer 200: {answer}")
+
+
+def is_ready(api_url: str) -> bool:
+    """Whether the API at this address says now that it is ready."""
+    try:
+        return httpx.get(f"{api_url}/ready", timeout=5.0, trust_env=False).status_code == HTTPStatus.OK
+    except httpx.TransportError:
+        return False
+
+
+def _starting(applications: dict[str, Any]) -> str:
+    pending = []
+    for application in applications.values():
+        for name, deployment in application.get("deployments", {}).items():
+            if deployment["status"] != "HEALTHY":
+                running = sum(replica["state"] == "RUNNING" for replica in deployment["replicas"])
+                pending.append(f"{name} {running}/{deployment['target_num_replicas']}")
+    return ", ".join(pending)
+
+
+def _reason(application: dict[str, Any]) -> str:
+    messages = [application.get("message", "")]
+    messages += [deployment.get("message", "") for deployment in application.get("deployments", {}).values()]
+    return "\n".join(message for message in messages if message) or application["status"]
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.strip().splitlines() if line.strip()]
+    return lines[-1] if lines else "no reason given"

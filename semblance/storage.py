@@ -1,0 +1,240 @@
+"""Where pictures are kept: a local folder, or any S3-compatible bucket, behind one small interface.
+
+Keys are made by this project (`celebrities/ab/ab12….jpg`), never taken from a user. A bucket serves its
+own pictures by presigned URL; a local folder's are served by the API, by a URL signed here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import re
+import secrets
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import TypeAlias
+from urllib.parse import unquote, urlencode, urlsplit
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, S3Store
+
+from semblance.errors import BadInputError, ConfigurationError, NotFoundError, StorageError
+from semblance.settings import Settings
+
+Store: TypeAlias = LocalStore | S3Store
+
+KEY_LENGTH = 512
+"""Longest key in characters; S3 allows 1024 bytes including the bucket's prefix."""
+
+_KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
+
+PATIENCE = timedelta(seconds=30)
+"""How long a request to a bucket is retried; the library's three minutes are longer than a client waits."""
+
+_SIGNING_KEY_BYTES = 32
+"""As long as the digest it keys (RFC 2104, section 3)."""
+
+
+class Storage:
+    """Pictures by key. The coroutines are for servers; their `_sync` twins block the calling thread.
+
+    Every method but `verify` raises BadInputError for a key that is none, and StorageError when the store
+    cannot be reached or refuses. A picture is whole or absent: no reader sees a part of one.
+    """
+
+    def __init__(self, store: Store, signing_key: bytes | None) -> None:
+        """signing_key: signs the URLs of a local store; a bucket signs its own and has None."""
+        self._store = store
+        self._signing_key = signing_key
+
+    async def put(self, key: str, data: bytes, content_type: str) -> None:
+        """Store `data` under `key`, replacing what was there. The content type goes to a bucket, which
+        serves it; a local store has none, and the server tells it from the key's suffix."""
+        with _failures(key):
+            await obstore.put_async(
+                self._store, _checked(key), data, attributes=self._attributes(content_type)
+            )
+
+    def put_sync(self, key: str, data: bytes, content_type: str) -> None:
+        """As `put`."""
+        with _failures(key):
+            obstore.put(self._store, _checked(key), data, attributes=self._attributes(content_type))
+
+    async def get(self, key: str) -> bytes:
+        """The bytes under `key`; raises NotFoundError."""
+        with _looking_up(key):
+            result = await obstore.get_async(self._store, _checked(key))
+            return bytes(await result.bytes_async())
+
+    def get_sync(self, key: str) -> bytes:
+        """As `get`."""
+        with _looking_up(key):
+            return bytes(obstore.get(self._store, _checked(key)).bytes())
+
+    async def delete(self, key: str) -> None:
+        """Remove `key`; that it is gone already is no error."""
+        try:
+            with _looking_up(key):
+                await obstore.delete_async(self._store, _checked(key))
+        except NotFoundError:
+            return
+
+    def delete_sync(self, key: str) -> None:
+        """As `delete`."""
+        try:
+            with _looking_up(key):
+                obstore.delete(self._store, _checked(key))
+        except NotFoundError:
+            return
+
+    async def exists(self, key: str) -> bool:
+        """Whether something is stored under `key`."""
+        try:
+            with _looking_up(key):
+                await obstore.head_async(self._store, _checked(key))
+        except NotFoundError:
+            return False
+        return True
+
+    def exists_sync(self, key: str) -> bool:
+        """As `exists`."""
+        try:
+            with _looking_up(key):
+                obstore.head(self._store, _checked(key))
+        except NotFoundError:
+            return False
+        return True
+
+    async def keys(self, prefix: str) -> list[str]:
+        """All keys below the folder `prefix`, sorted."""
+        with _failures(prefix):
+            chunks = obstore.list(self._store, _checked(prefix))
+            return sorted([meta["path"] async for chunk in chunks for meta in chunk])
+
+    def keys_sync(self, prefix: str) -> list[str]:
+        """As `keys`."""
+        with _failures(prefix):
+            chunks = obstore.list(self._store, _checked(prefix))
+            return sorted(meta["path"] for chunk in chunks for meta in chunk)
+
+    def signed_url(self, key: str, expires: timedelta) -> str:
+        """A URL that reads `key` for the time `expires` without further credentials: a bucket's own
+        presigned URL, or for a local store the path `/objects/<key>?expires=…&signature=…` of the API,
+        expires in Unix seconds and signature the hex HMAC-SHA256 of both."""
+        _checked(key)
+        if isinstance(self._store, S3Store):
+            with _failures(key):
+                return obstore.sign(self._store, "GET", key, expires)
+        until = int(time.time() + expires.total_seconds())
+        return f"/objects/{key}?" + urlencode({"expires": until, "signature": self._signature(key, until)})
+
+    def verify(self, key: str, expires: int, signature: str) -> bool:
+        """Whether `signed_url` of a local store gave this signature for key and expiry, and the time has
+        not passed. Takes the same time wherever the signatures differ. A bucket's URLs never verify."""
+        if self._signing_key is None or _KEY.fullmatch(key) is None:
+            return False
+        expected = self._signature(key, expires)
+        genuine = hmac.compare_digest(expected.encode(), signature.encode(errors="replace"))
+        return genuine and time.time() <= expires
+
+    def _signature(self, key: str, expires: int) -> str:
+        return hmac.new(
+            self._signing_key or b"", f"GET\n{key}\n{expires}".encode(), hashlib.sha256
+        ).hexdigest()
+
+    def _attributes(self, content_type: str) -> dict[str, str] | None:
+        return None if isinstance(self._store, LocalStore) else {"Content-Type": content_type}
+
+
+def open_storage(settings: Settings) -> Storage:
+    """The storage that `settings.storage_url` names; `settings.home`/objects where it is unset.
+
+    Credentials, region and endpoint of a bucket come from the usual AWS_* variables. Raises
+    ConfigurationError for a URL of another kind, and StorageError where the folder cannot be made.
+    """
+    url = settings.storage_url
+    if url is not None and urlsplit(url).scheme == "s3":
+        return Storage(open_bucket(url), None)
+    folder = settings.home / "objects" if url is None else local_path(url)
+    try:
+        store = LocalStore(prefix=folder.resolve(), mkdir=True)
+        key = _signing_key((settings.home / "keys" / "storage-signing.key").resolve())
+    except (OSError, BaseError) as exc:
+        raise StorageError(f"The picture folder {folder} cannot be used: {exc}.") from exc
+    return Storage(store, key)
+
+
+def open_bucket(url: str) -> S3Store:
+    """The bucket of `s3://bucket/prefix`, which prefixes every key; settings from the AWS_* variables.
+
+    Raises ConfigurationError where the URL names no bucket or a variable is not understood.
+    """
+    if not urlsplit(url).netloc:
+        raise ConfigurationError(f"{url} names no bucket: write s3://bucket/prefix.")
+    try:
+        return S3Store.from_url(url, retry_config={"max_retries": 5, "retry_timeout": PATIENCE})
+    except (BaseError, ValueError) as exc:
+        problem = _first_line(exc)
+        raise ConfigurationError(f"{url} cannot be opened; check the AWS_* variables: {problem}") from exc
+
+
+def local_path(url: str) -> Path:
+    """The folder or file of a `file://` URL; raises ConfigurationError for any other URL."""
+    parts = urlsplit(url)
+    if parts.scheme != "file" or parts.netloc not in {"", "localhost"} or not parts.path.startswith("/"):
+        raise ConfigurationError(f"{url} is neither file:///folder nor s3://bucket/prefix.")
+    return Path(unquote(parts.path))
+
+
+def _checked(key: str) -> str:
+    """The key itself; BadInputError where it could leave the store or needs escaping in a URL."""
+    if len(key) > KEY_LENGTH or _KEY.fullmatch(key) is None:
+        raise BadInputError("A storage key is made of letters, digits, '.', '_', '-' and single slashes.")
+    return key
+
+
+@contextmanager
+def _failures(key: str) -> Iterator[None]:
+    """The store's errors as ours, wrapped once. Not found is the whole bucket here."""
+    try:
+        yield
+    except (BaseError, OSError, NotImplementedError) as exc:
+        raise StorageError(f"The picture store failed at {key}: {_first_line(exc)}") from exc
+
+
+@contextmanager
+def _looking_up(key: str) -> Iterator[None]:
+    """As `_failures`, where the key itself may be what is not found."""
+    with _failures(key):
+        try:
+            yield
+        except FileNotFoundError as exc:
+            raise NotFoundError(f"There is no picture {key}.") from exc
+
+
+def _first_line(error: Exception) -> str:
+    """The store's own sentence, without the debug dump that follows it."""
+    return str(error).partition("\n")[0]
+
+
+def _signing_key(path: Path) -> bytes:
+    """The key in the file, made on first use. Of several processes that race, one makes it and all read
+    that one: it is written aside and linked into place, which fails where it exists."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.NamedTemporaryFile(dir=path.parent) as aside:  # made with mode 0600
+            aside.write(secrets.token_bytes(_SIGNING_KEY_BYTES))
+            aside.flush()
+            os.fsync(aside.fileno())
+            with suppress(FileExistsError):
+                path.hardlink_to(aside.name)
+    key = path.read_bytes()
+    if len(key) != _SIGNING_KEY_BYTES:
+        raise StorageError(f"{path} is damaged: delete it, and all links given out so far become void.")
+    return key

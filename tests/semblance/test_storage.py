@@ -1,0 +1,184 @@
+"""Pictures come back whole, from a folder as from a bucket, and only to whom a signed URL was given."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import stat
+import threading
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+
+from semblance.errors import BadInputError, ConfigurationError, NotFoundError, StorageError
+from semblance.settings import Settings
+from semblance.storage import Storage, local_path, open_storage
+
+KEY = "celebrities/ab/abcdef.jpg"
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Storage:
+    return open_storage(Settings(home=tmp_path))
+
+
+@pytest.fixture
+def remote(tmp_path: Path, bucket: str) -> Storage:
+    return open_storage(Settings(home=tmp_path, storage_url=f"{bucket}/pictures"))
+
+
+@pytest.fixture(params=["local", "remote"])
+def storage(request: pytest.FixtureRequest) -> Storage:
+    store: Storage = request.getfixturevalue(request.param)
+    return store
+
+
+async def test_a_picture_is_stored_listed_read_and_deleted(storage: Storage) -> None:
+    assert not await storage.exists(KEY)
+    await storage.put(KEY, b"one", "image/jpeg")
+    await storage.put(KEY, b"two", "image/jpeg")
+    await storage.put("faces/x.png", b"other", "image/png")
+    assert await storage.exists(KEY)
+    assert await storage.get(KEY) == b"two"
+    assert await storage.keys("celebrities") == [KEY]
+    await storage.delete(KEY)
+    await storage.delete(KEY)
+    assert not await storage.exists(KEY)
+    with pytest.raises(NotFoundError, match="no picture celebrities/ab"):
+        await storage.get(KEY)
+
+
+def test_the_blocking_twins_do_the_same(storage: Storage) -> None:
+    storage.put_sync(KEY, b"one", "image/jpeg")
+    assert storage.exists_sync(KEY)
+    assert storage.get_sync(KEY) == b"one"
+    assert storage.keys_sync("celebrities") == [KEY]
+    storage.delete_sync(KEY)
+    storage.delete_sync(KEY)
+    assert not storage.exists_sync(KEY)
+    with pytest.raises(NotFoundError):
+        storage.get_sync(KEY)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("", "/etc/passwd", "../up", "a/../b", "a/..", ".hidden", "a//b", "a/", "a\\b", "a\nb", "a\0b"),
+        *("é", "a b", "a?b", "a%2e", "a" * 513),
+    ],
+)
+async def test_a_key_that_could_leave_the_store_is_refused(local: Storage, key: str) -> None:
+    with pytest.raises(BadInputError):
+        await local.put(key, b"", "image/jpeg")
+    with pytest.raises(BadInputError):
+        local.get_sync(key)
+    with pytest.raises(BadInputError):
+        local.signed_url(key, HOUR)
+    assert not local.verify(key, 2**40, "0" * 64)
+
+
+async def test_a_reader_never_sees_part_of_a_picture(local: Storage) -> None:
+    pictures = [bytes([value]) * 4_000_000 for value in (1, 2)]
+    local.put_sync(KEY, pictures[0], "image/jpeg")
+    done = threading.Event()
+
+    def write() -> None:
+        for turn in range(40):
+            local.put_sync(KEY, pictures[turn % 2], "image/jpeg")
+        done.set()
+
+    writer = asyncio.create_task(asyncio.to_thread(write))
+    reads = 0
+    while not done.is_set():
+        assert await local.get(KEY) in pictures
+        reads += 1
+    await writer
+    assert reads > 1
+
+
+def signed(url: str) -> tuple[str, int, str]:
+    parts = urlsplit(url)
+    query = parse_qs(parts.query)
+    return parts.path.removeprefix("/objects/"), int(query["expires"][0]), query["signature"][0]
+
+
+def test_a_local_url_opens_one_picture_for_a_time(local: Storage, tmp_path: Path) -> None:
+    key, expires, signature = signed(local.signed_url(KEY, HOUR))
+    assert key == KEY
+    assert local.verify(key, expires, signature)
+    assert open_storage(Settings(home=tmp_path)).verify(key, expires, signature)
+    assert not local.verify("celebrities/ab/other.jpg", expires, signature)
+    assert not local.verify(key, expires + 1, signature)
+    assert not local.verify(key, expires, signature[:-1])
+    assert not local.verify(key, expires, "é\ud800")
+    assert not local.verify(*signed(local.signed_url(KEY, -HOUR)))
+
+
+def test_another_homes_signature_is_void(local: Storage, tmp_path: Path) -> None:
+    other = open_storage(Settings(home=tmp_path / "other"))
+    assert not local.verify(*signed(other.signed_url(KEY, HOUR)))
+
+
+def test_a_bucket_serves_its_own_pictures(remote: Storage) -> None:
+    remote.put_sync(KEY, b"picture", "image/webp")
+    answer = httpx.get(remote.signed_url(KEY, HOUR))
+    assert (answer.status_code, answer.content) == (200, b"picture")
+    assert answer.headers["content-type"] == "image/webp"
+    assert not remote.verify(KEY, 2**40, "0" * 64)
+
+
+def open_and_sign(home: Path, barrier: object) -> str:
+    barrier.wait()  # type: ignore[attr-defined]
+    storage = open_storage(Settings(home=home))
+    return storage._signature(KEY, 1)
+
+
+def test_processes_that_race_for_the_signing_key_agree(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    with context.Manager() as manager, context.Pool(4) as pool:
+        barrier = manager.Barrier(4)
+        signatures = pool.starmap(open_and_sign, [(tmp_path, barrier)] * 4)
+    assert len(set(signatures)) == 1
+    (key,) = (tmp_path / "keys").iterdir()
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+
+
+def test_a_damaged_signing_key_is_named(tmp_path: Path) -> None:
+    open_storage(Settings(home=tmp_path))
+    (key,) = (tmp_path / "keys").iterdir()
+    key.write_bytes(b"short")
+    with pytest.raises(StorageError, match="delete it"):
+        open_storage(Settings(home=tmp_path))
+
+
+def test_a_folder_by_url(tmp_path: Path) -> None:
+    folder = tmp_path / "with space"
+    storage = open_storage(Settings(home=tmp_path, storage_url=folder.as_uri()))
+    storage.put_sync(KEY, b"x", "image/jpeg")
+    assert (folder / KEY).read_bytes() == b"x"
+    assert local_path(folder.as_uri()) == folder
+
+
+@pytest.mark.parametrize("url", ["s3://", "ftp://host/x", "objects", "file://host/x", "https://host/x"])
+def test_a_storage_url_of_another_kind_is_refused(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ConfigurationError):
+        open_storage(Settings(home=tmp_path, storage_url=url))
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match=r"file/objects"):
+        open_storage(Settings(home=tmp_path / "file"))
+
+
+def test_a_bucket_that_refuses_is_a_storage_error(tmp_path: Path, bucket: str) -> None:
+    missing = open_storage(Settings(home=tmp_path, storage_url="s3://no-such-bucket-here"))
+    with pytest.raises(StorageError) as caught:
+        missing.put_sync(KEY, b"", "image/jpeg")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(StorageError):
+        missing.keys_sync("celebrities")
