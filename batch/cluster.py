@@ -38,10 +38,14 @@ class Pool:
 
 @contextmanager
 def ray_session(address: str) -> Iterator[None]:
-    """Connect to the Ray at `address`, or run one for as long as the context lasts (LOCAL).
+    """Connect to the Ray at `address`, or run one for as long as the context lasts (LOCAL). Where this
+    process is connected to a Ray already, that one is used and stays.
 
     Raises ConfigurationError where none answers.
     """
+    if ray.is_initialized():
+        yield
+        return
     # Under `uv run` Ray would start its workers through uv as well, each with an environment of its own.
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     try:
@@ -61,10 +65,10 @@ def ray_session(address: str) -> Iterator[None]:
 
 
 def _start_local() -> None:
-    # Every user of the machine reaches loopback, and Ray's ports take pickles, so they ask for a token of
-    # this run's own. Left to itself, Ray would write one to a file that each later `ray start` demands.
+    # Every user of the machine reaches loopback, and Ray's ports take pickles: Ray asks for a token where
+    # nobody chose otherwise. One of this run's own, or it writes one that each later `ray start` demands.
     if "RAY_AUTH_MODE" not in os.environ:
-        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     # Ray's mode for a single machine: otherwise it replaces loopback by an address others can reach.
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -72,7 +76,7 @@ def _start_local() -> None:
         LOCAL,
         include_dashboard=False,
         log_to_driver=False,
-        logging_level=logging.WARNING,
+        logging_level=logging.ERROR,
         _node_ip_address="127.0.0.1",
     )
 

@@ -15,12 +15,12 @@ import cv2
 import numpy as np
 import pyarrow as pa
 import ray
-from db.celebrities import CelebrityRow
 from numpy.typing import NDArray
 
 from batch.fetch import fetch
 from batch.outcomes import Outcome, Result
 from batch.sources import Item
+from db.celebrities import CelebrityRow
 from deployments.local import LocalPipeline
 from deployments.vision.decode import read_header
 from semblance.errors import ImageTooLargeError, NotFoundError, SemblanceError, UnreadableImageError
@@ -225,7 +225,7 @@ def celebrity_row(
         landmarks_68=face.detected.landmarks.round(2).tolist(),
         pose=asdict(pose),
         geometry_ratios=asdict(geometry),
-        skin_tone_lab=attributes.skin_tone.lab,
+        skin_tone_lab=list(attributes.skin_tone.lab),
         expression=attributes.expression.dominant,
         expression_confidence=attributes.expression.confidence,
         emotion_scores=attributes.expression.emotions,

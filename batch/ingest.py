@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import pickle
 import time
+import warnings
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,10 +21,9 @@ import numpy as np
 import pyarrow as pa
 import ray
 import typer
-from db.celebrities import Celebrities
-from db.pool import Database
 from numpy.typing import NDArray
 from ray.data import ActorPoolStrategy
+from ray.util.annotations import RayDeprecationWarning
 from rich.console import Console
 from rich.markup import escape
 
@@ -33,18 +33,24 @@ from batch.outcomes import Result
 from batch.progress import JobProgress
 from batch.report import Report, Summary, default_report_path
 from batch.sources import BadEntry, Entry, Item, list_source
+from db.celebrities import Celebrities
+from db.pool import Database
 from deployments.packs.registry import load_pack
-from semblance.errors import SemblanceError
+from semblance.errors import PackMismatchError, SemblanceError
 from semblance.logging import configure_logging
 from semblance.settings import Settings, get_settings
 from semblance.storage import open_storage
+from semblance.types import ModelInfo
 
 BATCH_SIZE = 32
 """Pictures one worker holds at a time: enough that Ray's cost of a task vanishes, and at 10 MB a picture
 at most 320 MB."""
 
-WRITE_EVERY = 256
-"""Rows of one COPY: at some 3 kB a row well below a megabyte, and a transaction every few seconds."""
+WRITE_ROWS = 256
+"""Most rows of one COPY: at some 3 kB a row well below a megabyte."""
+
+WRITE_EVERY_S = 1.0
+"""Longest time that results wait to be written; what a killed run has to do again."""
 
 ATTEMPTS = 3
 """How often a batch is tried again when its worker dies, by a kill, a lost node or a picture that takes
@@ -85,6 +91,7 @@ async def ingest(options: Options, settings: Settings, console: Console) -> Summ
     database = await Database.connect(settings.required_database_url.get_secret_value(), pool_size=1)
     try:
         celebrities = Celebrities(database)
+        await _check_pack(celebrities, model)
         known = np.array(sorted(await celebrities.known_hashes(model.digest)), dtype=np.bytes_)
         with (
             Report(options.report or default_report_path(settings.home)) as report,
@@ -109,6 +116,16 @@ async def ingest(options: Options, settings: Settings, console: Console) -> Summ
         await database.close()
 
 
+async def _check_pack(celebrities: Celebrities, model: ModelInfo) -> None:
+    """Refuse a gallery of another pack at once, not at the first picture that both have."""
+    if await celebrities.count() and not await celebrities.count(model.digest):
+        raise PackMismatchError(
+            f"The gallery in this database was embedded by another model pack than {model.pack} "
+            f"({model.digest[:12]}). Set SEMBLANCE_PACK to that one, or SEMBLANCE_DATABASE_URL to another "
+            "database."
+        )
+
+
 class _Writer:
     """Writes results in the order they come: rows to the database, then their lines to the report."""
 
@@ -118,23 +135,30 @@ class _Writer:
         self._report = report
         self._first: dict[bytes, int] = {}
         self._pending: list[Result] = []
+        self._written = time.monotonic()
 
     async def add(self, result: Result, progress: JobProgress) -> None:
-        """Take a result; a full batch is written."""
+        """Take a result; enough of them, or after a time, are written."""
         self._pending.append(self._deduplicated(result))
-        if len(self._pending) >= WRITE_EVERY:
+        if len(self._pending) >= WRITE_ROWS or time.monotonic() - self._written >= WRITE_EVERY_S:
             await self.flush(progress)
 
     async def flush(self, progress: JobProgress) -> None:
         """Write what has been taken."""
         rows = [result.row for result in self._pending if result.row is not None]
         if rows and self._celebrities is not None:
-            await self._celebrities.copy_in(rows)
+            copied = await self._celebrities.copy_in(rows)
+            if copied.other_pack:
+                raise PackMismatchError(
+                    f"{copied.other_pack} of these pictures are in the gallery with an embedding of another "
+                    "model pack, and stay as they are. Ingest into a database of its own for each pack."
+                )
         self._report.write([(self._entries[result.index].label, result) for result in self._pending])
         taken = {"ingested", "already_present"}
         rejected = sum(result.outcome not in taken for result in self._pending)
         progress.advance(len(self._pending), rejected)
         self._pending.clear()
+        self._written = time.monotonic()
 
     def _deduplicated(self, result: Result) -> Result:
         """Of equal pictures the first input counts: results come in the order of the inputs."""
@@ -172,37 +196,39 @@ class _Workers:
         for result in bad:
             yield result
         for index in items:
-            yield Result(index, "failed", "the worker that described it died, in every attempt")
+            yield Result(index, "failed", "its worker died or failed in every attempt; Ray's logs say more")
 
     async def _described(self, items: Sequence[tuple[int, Item]], block_size: int) -> AsyncIterator[Result]:
         """Results for the items, in order; a block whose worker kept dying is left out."""
         if not items:
             return
-        blocks = [_block(items[start : start + block_size]) for start in range(0, len(items), block_size)]
-        size = min(self._pool.actors, len(blocks))
-        dataset = ray.data.from_arrow(blocks).map_batches(
-            Describer,
-            batch_size=None,
-            batch_format="pyarrow",
-            # A second task waits at the worker, so that it never idles for want of the driver.
-            compute=ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=2),
-            fn_constructor_args=self._arguments,
-            num_cpus=self._pool.num_cpus,
-            num_gpus=self._pool.num_gpus,
-            max_restarts=-1,
-            max_task_retries=ATTEMPTS,
-        )
+        block_size = min(block_size, -(-len(items) // self._pool.actors))
+        blocks = -(-len(items) // block_size)
+        rows = [{"index": index, "item": pickle.dumps(item)} for index, item in items]
+        with warnings.catch_warnings():
+            # The two retry counts are said to become named parameters, and in this Ray are not yet.
+            warnings.simplefilter("ignore", RayDeprecationWarning)
+            # from_items makes its blocks here; from_arrow asks the cluster for a free core to look at each.
+            dataset = ray.data.from_items(rows, override_num_blocks=blocks).map_batches(
+                Describer,
+                batch_size=None,
+                batch_format="pyarrow",
+                # A second block waits at the worker, so that it never idles for want of the driver; but
+                # not one that would lose an attempt whenever the picture before it kills the worker.
+                compute=ActorPoolStrategy(
+                    size=min(self._pool.actors, blocks),
+                    max_tasks_in_flight_per_actor=2 if block_size > 1 else 1,
+                ),
+                fn_constructor_args=self._arguments,
+                num_cpus=self._pool.num_cpus,
+                num_gpus=self._pool.num_gpus,
+                max_restarts=-1,
+                max_task_retries=ATTEMPTS,
+            )
         tables: Iterator[pa.Table] = iter(dataset.iter_batches(batch_size=None, batch_format="pyarrow"))
         while (table := await asyncio.to_thread(next, tables, None)) is not None:
             for result in table["result"].to_pylist():
                 yield pickle.loads(result)  # noqa: S301 - our own workers' bytes
-
-
-def _block(items: Sequence[tuple[int, Item]]) -> pa.Table:
-    """Items as Describer takes them."""
-    return pa.table(
-        {"index": [index for index, _ in items], "item": [pickle.dumps(item) for _, item in items]}
-    )
 
 
 def _rejected(index: int, entry: BadEntry) -> Result:

@@ -14,6 +14,7 @@ from typing import Self
 from rich.table import Table
 
 from batch.outcomes import MEANINGS, OUTCOMES, Outcome, Result
+from semblance.errors import ConfigurationError
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +54,15 @@ class Report:
     survive the end of the process."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        """Raises ConfigurationError where the file cannot be written."""
         self.path = path
         self.counts: Counter[Outcome] = Counter()
-        self._file = path.open("w", encoding="ascii")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("w", encoding="ascii")
+        except OSError as exc:
+            reason = exc.strerror or exc
+            raise ConfigurationError(f"The report {path} cannot be written: {reason}.") from exc
 
     def __enter__(self) -> Self:
         return self

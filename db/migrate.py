@@ -17,6 +17,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
+from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
@@ -109,7 +110,7 @@ def check_versions(server: int, installed: str | None, available: str | None) ->
         raise ConfigurationError(f"pgvector {installed} is too old: {needed} or newer is needed. {fix}")
     if installed is None and available is not None and _parts(available) < MIN_PGVECTOR:
         raise ConfigurationError(
-            f"pgvector {available} is too old: {needed} or newer is needed. Install a newer one on the server."
+            f"pgvector {available} is too old: {needed} or newer is needed. Install that on the server."
         )
 
 
@@ -175,8 +176,15 @@ def _connect(dsn: str) -> Iterator[psycopg.Connection]:
 
 
 def _open(dsn: str) -> psycopg.Connection:
+    try:
+        conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:
+        # Without its cause, which quotes the DSN and with it the password.
+        raise ConfigurationError(
+            "SEMBLANCE_DATABASE_URL is no PostgreSQL DSN: postgresql://user:password@host/name."
+        ) from None
     # Prepared statements do not survive a pooler that hands out servers by transaction.
-    return psycopg.connect(dsn, autocommit=False, prepare_threshold=None, connect_timeout=10)
+    return psycopg.connect(dsn, prepare_threshold=None, connect_timeout=10)
 
 
 def _explained(exc: psycopg.Error | DBAPIError) -> ConfigurationError | DatabaseError:
@@ -186,6 +194,4 @@ def _explained(exc: psycopg.Error | DBAPIError) -> ConfigurationError | Database
             f"The database user may not migrate ({cause.diag.message_primary}). Use the database's owner; "
             "CREATE EXTENSION vector may need a superuser once."
         )
-    if isinstance(cause, psycopg.ProgrammingError) and cause.sqlstate is None:
-        return ConfigurationError("SEMBLANCE_DATABASE_URL is no PostgreSQL DSN: postgresql://user@host/name.")
     return DatabaseError(f"The database could not be used: {str(cause).strip()}")

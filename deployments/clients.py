@@ -31,7 +31,10 @@ class FaceClient:
     """
 
     def __init__(
-        self, detector: DeploymentHandle, embedder: DeploymentHandle, analyzer: DeploymentHandle
+        self,
+        detector: DeploymentHandle[Any],
+        embedder: DeploymentHandle[Any],
+        analyzer: DeploymentHandle[Any],
     ) -> None:
         self._detector = detector
         self._embedder = embedder
@@ -40,8 +43,8 @@ class FaceClient:
     def checks(self, expected: ModelInfo) -> dict[str, Awaitable[str]]:
         """One call per deployment, to be awaited: "ok" once it answers with the pack it should have."""
 
-        async def check(handle: DeploymentHandle) -> str:
-            model: ModelInfo = await _call(lambda: handle.model.remote())
+        async def check(handle: DeploymentHandle[Any]) -> str:
+            model: ModelInfo = await _call(handle.model.remote)
             if model != expected:
                 raise NotReadyError(f"runs pack {model.pack} {model.digest[:12]}, not {expected.pack}")
             return "ok"

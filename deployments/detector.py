@@ -103,11 +103,10 @@ class FaceFinder:
         candidates = _largest(candidates, limit)
         if not len(candidates.boxes):
             return Detection(header.width, header.height, ())
-        landmarks, poses = self._landmarks.locate(view.image, candidates)
-        found = _Found(view, candidates, landmarks, poses)
+        found = self._locate(view, candidates)
         if scale < 1 and self._is_coarse(found):
             image, full = decode(data, header)
-            found, scale = _enlarge(found, image, full / scale), full
+            found, scale = self._locate(*_enlarge(view, candidates, image, full / scale)), full
         return Detection(header.width, header.height, self._faces(found, scale))
 
     def _find(self, image: Image) -> tuple[_View, Candidates]:
@@ -144,6 +143,9 @@ class FaceFinder:
         found = self._net.detect(tiles)
         return _concatenate([_shift(part, offset) for part, offset in zip(found, offsets, strict=True)])
 
+    def _locate(self, view: _View, candidates: Candidates) -> _Found:
+        return _Found(view, candidates, *self._landmarks.locate(view.image, candidates))
+
     def _is_coarse(self, found: _Found) -> bool:
         """Whether some face of a reduced picture is smaller than the crop the embedder wants of it."""
         return any(warp_scale(self._alignment(found, index)) > 1 for index in range(len(found.landmarks)))
@@ -155,7 +157,7 @@ class FaceFinder:
         return similarity_transform(five_points(found.landmarks[index]), alignment.target)
 
     def _faces(self, found: _Found, scale: float) -> tuple[DetectedFace, ...]:
-        back = cv2.invertAffineTransform(found.view.matrix)
+        back = _inverse(found.view.matrix)
 
         def upright(points: NDArray[np.float32]) -> NDArray[np.float32]:
             return _rescale(transform_points(points, back), 1 / scale)
@@ -211,7 +213,9 @@ def _turn(image: Image, angle: int, padding: float) -> _View:
     if not angle and not padding:
         return _View(image, 0, 0.0, np.eye(2, 3))
     height, width = image.shape[:2]
-    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, 1.0)
+    matrix: NDArray[np.float64] = np.asarray(
+        cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, 1.0), np.float64
+    )
     cos, sin = abs(matrix[0, 0]), abs(matrix[0, 1])
     margin = 2 * padding * max(width, height)
     size = (round(width * cos + height * sin + margin), round(width * sin + height * cos + margin))
@@ -220,26 +224,24 @@ def _turn(image: Image, angle: int, padding: float) -> _View:
     return _View(turned.astype(np.uint8, copy=False), angle, padding, matrix)
 
 
-def _enlarge(found: _Found, image: Image, factor: float) -> _Found:
-    """The same faces in a decoding of the photo that is `factor` times as large."""
-    old = found.view
-    view = _turn(image, old.angle, old.padding)
-    back = cv2.invertAffineTransform(old.matrix)
+def _enlarge(view: _View, candidates: Candidates, image: Image, factor: float) -> tuple[_View, Candidates]:
+    """The same view and faces in a decoding of the photo that is `factor` times as large."""
+    larger = _turn(image, view.angle, view.padding)
+    back = _inverse(view.matrix)
 
     def moved(points: NDArray[np.float32]) -> NDArray[np.float32]:
-        return transform_points(_rescale(transform_points(points, back), factor), view.matrix)
+        return transform_points(_rescale(transform_points(points, back), factor), larger.matrix)
 
-    boxes, keypoints = found.candidates.boxes, found.candidates.keypoints
-    return replace(
-        found,
-        view=view,
-        candidates=Candidates(
-            moved(boxes.reshape(-1, 2, 2)).reshape(-1, 4),
-            found.candidates.scores,
-            None if keypoints is None else moved(keypoints),
-        ),
-        landmarks=moved(found.landmarks),
+    boxes, keypoints = candidates.boxes, candidates.keypoints
+    return larger, Candidates(
+        moved(boxes.reshape(-1, 2, 2)).reshape(-1, 4),
+        candidates.scores,
+        None if keypoints is None else moved(keypoints),
     )
+
+
+def _inverse(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(cv2.invertAffineTransform(matrix), np.float64)
 
 
 def _confidence(candidates: Candidates) -> float:

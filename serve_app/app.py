@@ -6,6 +6,8 @@ Replica counts and queue limits are in `serve_config.yaml`; settings come from t
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict
 from ray import serve
@@ -36,14 +38,17 @@ class API:
     """The HTTP API as the ingress deployment."""
 
     def __init__(
-        self, detector: DeploymentHandle, embedder: DeploymentHandle, analyzer: DeploymentHandle
+        self,
+        detector: DeploymentHandle[Any],
+        embedder: DeploymentHandle[Any],
+        analyzer: DeploymentHandle[Any],
     ) -> None:
         self._settings = get_settings()
         configure_logging(self._settings)
         self._model = load_pack(self._settings).info
         self._faces = FaceClient(detector, embedder, analyzer)
 
-    def __serve_build_asgi_app__(self) -> FastAPI:  # noqa: PLW3201, N807 - Serve's own hook
+    def __serve_build_asgi_app__(self) -> FastAPI:
         return create_app(self._settings, self._open_services)
 
     async def _open_services(self) -> Services:
@@ -64,8 +69,16 @@ class API:
 
 def build_app(args: AppArgs) -> serve.Application:
     """Bind the deployments; their names are the ones `serve_config.yaml` configures."""
-    return serve.deployment(serve.ingress()(API), name="API").bind(
-        serve.deployment(Detector).bind(),
-        serve.deployment(Embedder).bind(),
-        serve.deployment(Analyzer).bind(),
+    return _bind(
+        serve.ingress()(API),
+        _bind(Detector, name="Detector"),
+        _bind(Embedder, name="Embedder"),
+        _bind(Analyzer, name="Analyzer"),
+        name="API",
     )
+
+
+def _bind(cls: type, *arguments: serve.Application, name: str) -> serve.Application:
+    # Ray types this call as the decorator it can also be.
+    deployment = cast(serve.Deployment, serve.deployment(cls, name=name))
+    return deployment.bind(*arguments)

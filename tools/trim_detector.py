@@ -1,6 +1,6 @@
 """Make the open pack's face detector computable on less than its whole canvas.
 
-The published net (SSD MobileNetV1, Liu et al. 2016 and Howard et al. 2017) takes a fixed square of 512 pixels,
+The published net (SSD MobileNetV1: Liu et al. 2016, Howard et al. 2017) takes a square of 512 pixels,
 of which a photo of 4:3 leaves a quarter black. Here the backbone takes any height and width that are
 multiples of 32, and its two feature maps are then completed to their full grids with the features of black.
 Everything behind them, the anchors and both outputs stay as they are. Only the outermost black is left away,
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import onnx
@@ -119,7 +119,7 @@ class _Completion:
         self.constants.append(numpy_helper.from_array(value, name))
         return name
 
-    def _node(self, kind: str, inputs: list[str], name: str, **attributes: int) -> str:
+    def _node(self, kind: str, inputs: list[str], name: str, **attributes: Any) -> str:
         name = f"{self.features.tensor}_{name}"
         self.nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
         return name

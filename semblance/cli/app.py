@@ -182,9 +182,11 @@ def demo(
     from semblance.cli.demo import run_demo  # noqa: PLC0415
 
     try:
-        run_demo(get_settings(), gallery=gallery, probe=probe, once=once)
+        answered = run_demo(get_settings(), gallery=gallery, probe=probe, once=once)
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
+    if not answered:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -45,7 +45,9 @@ def running_stack(settings: Settings, steps: Steps) -> Iterator[tuple[StackState
                 # A second Ctrl-C must not leave the half of it running.
                 for ending in _ENDINGS:
                     signal.signal(ending, signal.SIG_IGN)
-                started.stop()
+                steps.abort()
+                with console.status("Stopping"):
+                    started.stop()
 
 
 def hold(started: Launch) -> NoReturn:

@@ -23,11 +23,12 @@ from semblance.stack.state import StackState
 LIMIT = 5
 
 
-def run_demo(settings: Settings, *, gallery: Path | None, probe: Path | None, once: bool) -> None:
+def run_demo(settings: Settings, *, gallery: Path | None, probe: Path | None, once: bool) -> bool:
     """Bring the stack up, ingest the gallery, post the probes, print what came back, stay until Ctrl-C.
 
     gallery, probe: the user's own, else photos from installed packages. once: end after printing. A stack
-    that was up already is used and left up. Raises SemblanceError.
+    that was up already is used and left up. Returns whether every probe was answered with its lookalikes.
+    Raises SemblanceError.
     """
     for given, kind in ((gallery, "gallery"), (probe, "probe")):
         if given is not None and not given.exists():
@@ -46,13 +47,12 @@ def run_demo(settings: Settings, *, gallery: Path | None, probe: Path | None, on
             log = _ingest(state, gallery)
             steps.end()
             console.print(escape(log))
-            for each in probes:
-                _show_lookalikes(state, each)
+            answered = [_show_lookalikes(state, each) for each in probes]
             print_state(state, title="Ready")
             console.print("Try it:")
             print_curl(state, str(probes[0].file))
             if once or started is None:
-                return
+                return all(answered)
             console.print("\nCtrl-C stops everything.")
             hold(started)
 
@@ -67,8 +67,8 @@ def _ingest(state: StackState, gallery: Path) -> str:
     return "".join(chunks).strip()
 
 
-def _show_lookalikes(state: StackState, probe: Probe) -> None:
-    """Post one photo and print the answer."""
+def _show_lookalikes(state: StackState, probe: Probe) -> bool:
+    """Post one photo and print the answer; returns whether it is lookalikes."""
     with httpx.Client(
         base_url=state.url,
         headers={"Authorization": f"Bearer {state.api_key}"},
@@ -84,11 +84,9 @@ def _show_lookalikes(state: StackState, probe: Probe) -> None:
     answer = response.json()
     if response.status_code != HTTPStatus.OK:
         console.print(f"[red]{escape(probe.title)}:[/] {escape(answer['error'])} ({response.status_code})")
-        return
-    table = Table(
-        title=f"Who looks like {escape(probe.title)}?",
-        title_justify="left",
-    )
+        return False
+    console.print(f"[bold]Who looks like {escape(probe.title)}?[/]")
+    table = Table()
     table.add_column("#", justify="right")
     table.add_column("Who")
     table.add_column("Category")
@@ -103,3 +101,4 @@ def _show_lookalikes(state: StackState, probe: Probe) -> None:
             f"{milliseconds:.0f} ms" if rank == 1 else "",
         )
     console.print(table)
+    return True

@@ -226,9 +226,7 @@ def _environment(_settings: Settings) -> Iterator[Finding]:
     try:
         socket.getaddrinfo("localhost", None)
     except OSError:
-        yield Finding(
-            "fail", "Network", "localhost has no address", "Add it to /etc/hosts."
-        )
+        yield Finding("fail", "Network", "localhost has no address", "Add it to /etc/hosts.")
 
 
 CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (

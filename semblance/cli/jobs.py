@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from semblance.cli.output import console, errors
 from semblance.settings import Settings
@@ -37,7 +37,8 @@ def ingestion_command(source: str, options: Sequence[str] = ()) -> str:
 
 
 def list_jobs(settings: Settings) -> None:
-    table = Table("Job", "Status", "Submitted", "Command")
+    # The id is there to be copied, so it is never cut.
+    table = Table(Column("Job", no_wrap=True), "Status", "Submitted", "Command")
     colours = {"SUCCEEDED": "green", "FAILED": "red", "STOPPED": "yellow"}
     for job in Jobs(require_running(settings)).list():
         submitted = f"{job.submitted.astimezone():%Y-%m-%d %H:%M:%S}" if job.submitted else ""

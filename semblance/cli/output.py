@@ -34,7 +34,10 @@ class Steps:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._finish("[green]✓[/]" if error is None else "[red]✗[/]")
+        if error is None:
+            self.end()
+        else:
+            self.abort()
 
     def __call__(self, event: Event) -> None:
         """Follow a stack that starts."""
@@ -45,7 +48,7 @@ class Steps:
 
     def step(self, text: str) -> None:
         """End the step before and begin this one."""
-        self._finish("[green]✓[/]")
+        self.end()
         self._text, self._began = text, time.monotonic()
         if console.is_terminal:
             self._status = console.status(escape(text))
@@ -54,6 +57,10 @@ class Steps:
     def end(self) -> None:
         """End the last step."""
         self._finish("[green]✓[/]")
+
+    def abort(self) -> None:
+        """Mark the last step, if it has not ended, as failed."""
+        self._finish("[red]✗[/]")
 
     def _finish(self, mark: str) -> None:
         if self._status is not None:
@@ -77,7 +84,7 @@ def print_state(state: StackState, *, title: str) -> None:
     rows.add_row("Ray token", f"in {state.ray_token_file}; the dashboard asks for it once")
     rows.add_row("Database", escape(state.database_url))
     rows.add_row("API key", state.api_key)
-    rows.add_row("State", str(state.home))
+    rows.add_row("Home", escape(str(state.home)))
     console.print(Panel(rows, title=title, title_align="left", border_style="green"))
 
 

@@ -60,6 +60,8 @@ class Launch:
                 case _:
                     on_event(event)
         self.stop()
+        if self._process.returncode == 0:
+            raise StackFailedError("The stack was stopped from outside while it was starting.")
         raise StackFailedError(
             f"The supervisor ended unexpectedly with status {self._process.returncode}; "
             f"see {self.home.supervisor_log}."

@@ -51,6 +51,11 @@ class StackHome:
         return self.root / "ray"
 
     @property
+    def ray_sessions(self) -> Path:
+        """Given to Ray, which opens it to everybody; `ray` above it stays closed."""
+        return self.ray / "sessions"
+
+    @property
     def reports(self) -> Path:
         return self.root / "reports"
 
@@ -72,7 +77,7 @@ class StackHome:
 
     @property
     def short_ray(self) -> Path:
-        """A short name of `ray`: its sockets lie ~65 bytes deeper and a socket's path ends at 107."""
+        """A short name of `ray_sessions`: sockets lie 64 bytes deeper, and their paths end at 107."""
         return Path(gettempdir()) / f"smb-{os.getuid()}-{self.stack_id}"
 
     def prepare(self) -> None:
@@ -82,7 +87,7 @@ class StackHome:
         """
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for folder in (self.objects, self.keys, self.logs, self.ray, self.reports):
+            for folder in (self.objects, self.keys, self.logs, self.ray, self.ray_sessions, self.reports):
                 folder.mkdir(mode=0o700, exist_ok=True)
         except OSError as exc:
             raise ConfigurationError(
@@ -90,17 +95,21 @@ class StackHome:
             ) from exc
 
     def link_ray(self) -> Path:
-        """Point `short_ray` at `ray`; the temporary folder is shared, so what lies there must be ours.
+        """Point `short_ray` at `ray_sessions`; others may write beside it, so what lies there must be ours.
 
         Raises ConfigurationError where another user, or something else, holds the name.
         """
         link = self.short_ray
         try:
-            link.symlink_to(self.ray)
+            link.symlink_to(self.ray_sessions)
         except FileExistsError as exc:
-            if not link.is_symlink() or link.lstat().st_uid != os.getuid() or link.readlink() != self.ray:
+            if (
+                not link.is_symlink()
+                or link.lstat().st_uid != os.getuid()
+                or link.readlink() != self.ray_sessions
+            ):
                 raise ConfigurationError(
-                    f"{link} is in the way: it should be your own link to {self.ray}. Remove it."
+                    f"{link} is in the way: it should be your own link to {self.ray_sessions}. Remove it."
                 ) from exc
         return link
 

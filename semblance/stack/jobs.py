@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shlex
 import sys
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _STOPPED_STATUS = 130
 _POLL = 0.2
+_PREAMBLE_END = "Running entrypoint for job "
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class Jobs:
         os.environ.update(environment)
         from ray.job_submission import JobSubmissionClient  # noqa: PLC0415
 
+        # At INFO, which it sets itself, it reports each log that ends into the middle of that log.
+        logging.getLogger("ray.dashboard.modules.job.sdk").setLevel(logging.WARNING)
         self._client: JobSubmissionClient = JobSubmissionClient(state.dashboard_url)
 
     def submit(self, command: str) -> str:
@@ -86,12 +90,24 @@ class Jobs:
         return details.driver_exit_code or 1
 
     async def _tail(self, job_id: str, write: Callable[[str], None]) -> None:
+        # Ray's own words before the job's: kept back, and of interest only where the job never starts.
+        preamble: str | None = ""
         async for chunk in self._client.tail_job_logs(job_id):
-            write(chunk)
+            if preamble is None:
+                write(chunk)
+                continue
+            preamble += chunk
+            _, begun, rest = preamble.partition(_PREAMBLE_END)
+            _, ended, log = rest.partition("\n")
+            if begun and ended:
+                preamble = None
+                write(log)
+        if preamble:
+            write(preamble)
 
     def message(self, job_id: str) -> str:
-        """Ray's own words on how the job is doing or ended."""
-        return str(self._details(job_id).message or "")
+        """Ray's own words on how the job is doing or ended, without the end of the log it repeats."""
+        return str(self._details(job_id).message or "").partition(", last available logs")[0]
 
     def stop(self, job_id: str) -> bool:
         """Ask a job to end; False when it had ended already. Raises NotFoundError for an unknown job."""

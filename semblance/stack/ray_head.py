@@ -29,7 +29,7 @@ SERVE_FLAGS = {
 """Switches of Ray Serve; they must be the same in every process of the cluster."""
 
 OBJECT_STORE_BYTES = 512 * 1024 * 1024
-_START_SECONDS = 60.0
+_START_SECONDS = 120.0
 _POLL = 0.1
 _KEPT_SESSIONS = 3
 _PR_SET_PDEATHSIG = 1
@@ -114,7 +114,7 @@ class RayHead:
         self._log = home.ray_log
         self._dashboard = f"http://{LOOPBACK}:{ports.dashboard}"
         self._token = home.ray_token()
-        _remove_old_sessions(home.ray)
+        _remove_old_sessions(home.ray_sessions)
         command = [
             str(Path(sys.executable).with_name("ray")),
             "start",

@@ -16,8 +16,8 @@ from semblance.settings import PROJECT_ROOT
 
 SERVE_CONFIG = PROJECT_ROOT / "serve_config.yaml"
 
-_DEPLOY_SECONDS = 60.0
-_HEALTHY_SECONDS = 240.0
+_DEPLOY_SECONDS = 120.0
+_HEALTHY_SECONDS = 300.0
 _READY_SECONDS = 60.0
 _POLL = 0.2
 
@@ -48,7 +48,10 @@ class ServeClient:
 
     def deploy(self, config: dict[str, Any]) -> None:
         """Hand over the configuration; Serve's controller starts within. Raises ConfigurationError."""
-        response = self._client.put(self._applications, json=config, headers=self._authorization)
+        try:
+            response = self._client.put(self._applications, json=config, headers=self._authorization)
+        except httpx.TransportError as exc:
+            raise ConfigurationError(f"Ray's dashboard did not take the Serve configuration: {exc}") from exc
         if response.status_code != HTTPStatus.OK:
             raise ConfigurationError(f"Serve refused its configuration: {_last_line(response.text)}")
 
@@ -62,8 +65,7 @@ class ServeClient:
         waiting = "none is known yet"
         while time.monotonic() < deadline:
             check()
-            response = self._client.get(self._applications, headers=self._authorization)
-            applications = response.json()["applications"] if response.is_success else {}
+            applications = self._status()
             for name, application in applications.items():
                 if application["status"] in {"DEPLOY_FAILED", "UNHEALTHY"}:
                     raise ConfigurationError(f"Application {name} does not start: {_reason(application)}")
@@ -74,6 +76,15 @@ class ServeClient:
                 report(waiting)
             time.sleep(_POLL)
         raise ConfigurationError(f"Not ready after {_HEALTHY_SECONDS:.0f} s, still starting: {waiting}.")
+
+    def _status(self) -> dict[str, Any]:
+        """Applications by name; none while the dashboard has no answer."""
+        try:
+            response = self._client.get(self._applications, headers=self._authorization)
+        except httpx.TransportError:
+            return {}
+        applications: dict[str, Any] = response.json()["applications"] if response.is_success else {}
+        return applications
 
     def wait_ready(self, check: Callable[[], None]) -> None:
         """Return when `/ready` answers 200; raises ConfigurationError with what it misses otherwise."""

@@ -17,6 +17,7 @@ from types import FrameType
 from typing import NoReturn
 
 import psutil
+
 from db.embedded import EmbeddedPostgres
 from db.migrate import check_server, upgrade
 from semblance.errors import SemblanceError

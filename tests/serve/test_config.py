@@ -36,6 +36,7 @@ def test_serve_config_configures_exactly_the_deployments_that_are_bound(config: 
 def test_every_deployment_scales_and_bounds_its_queue(config: ServeDeploySchema) -> None:
     for deployment in config.applications[0].deployments:
         scaling = deployment.autoscaling_config
+        assert isinstance(scaling, dict)
         assert 1 <= scaling["min_replicas"] < scaling["max_replicas"]
         assert scaling["target_ongoing_requests"] <= deployment.max_ongoing_requests
         assert deployment.max_queued_requests > 0

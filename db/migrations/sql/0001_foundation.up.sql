@@ -31,3 +31,6 @@ BEGIN
     END IF;
 END
 $$;
+
+-- Alembic's own table: on Supabase it would be open to the internet as every other.
+ALTER TABLE alembic_version ENABLE ROW LEVEL SECURITY;

@@ -1,0 +1,206 @@
+"""The gallery: celebrities with their embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import numpy as np
+
+from db.pool import Database
+from db.queries import queries
+from semblance.errors import BadInputError, PackMismatchError, QueryError
+from semblance.types import EMBEDDING_SIZE, Embedding, Emotion, Gender
+
+_TUNE = queries["tune_nearest"]
+_CANDIDATES = queries["count_celebrity_candidates"]
+_NEAREST = queries["nearest_celebrities"]
+_NEAREST_EXACT = queries["nearest_celebrities_exact"]
+_PACK_DIGESTS = queries["celebrity_pack_digests"]
+_KNOWN_HASHES = queries["known_celebrity_hashes"]
+_COUNT = queries["count_celebrities"]
+_STAGE = queries["stage_celebrities"]
+_MERGE = queries["merge_celebrities"]
+_COMPARE = queries["compare_staged_celebrities"]
+
+MAX_LIMIT = 1000
+"""pgvector's own bound of ef_search, the number of neighbours a search keeps in sight."""
+
+_EXACT_ROWS = 5000
+"""Where filters leave fewer rows, comparing them all takes less time than searching the graph for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class CelebrityRow:
+    """A celebrity as stored.
+
+    image_hash: MD5 of the picture file in hex; it finds the same picture again and protects nothing.
+    embedding: float32 [512], unit length, of the pack whose SHA-256 is `pack_digest`.
+    age in years; scores 0..1; landmarks_68: 68 pairs [x, y] in pixels of the upright image; pose: yaw,
+    pitch, roll in degrees; skin_tone_lab: CIELAB L, a, b.
+    """
+
+    id: UUID
+    name: str
+    bio: str | None
+    category: str | None
+    gender: Gender | None
+    image_path: str
+    image_hash: str
+    embedding: Embedding
+    pack_digest: str
+    age: int
+    quality_score: float
+    blur_score: float
+    illumination_score: float
+    symmetry_score: float
+    landmarks_68: list[list[float]]
+    pose: dict[str, float]
+    geometry_ratios: dict[str, float]
+    skin_tone_lab: list[float]
+    expression: Emotion
+    expression_confidence: float
+    emotion_scores: dict[Emotion, float]
+    analyzed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CelebrityHit:
+    """A celebrity found for a face; similarity is the cosine of the two embeddings, -1..1."""
+
+    celebrity_id: UUID
+    name: str
+    category: str | None
+    gender: Gender | None
+    image_path: str
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class CopyResult:
+    """What became of the rows given to `Celebrities.copy_in`.
+
+    inserted: now in the gallery.
+    duplicates: pictures that the gallery had already, or that came twice.
+    other_pack: pictures that the gallery has with an embedding of another pack, or none; left as they are.
+    """
+
+    inserted: int
+    duplicates: int
+    other_pack: int
+
+    @property
+    def skipped(self) -> int:
+        return self.duplicates + self.other_pack
+
+
+_COLUMNS = tuple(field.name for field in fields(CelebrityRow))
+
+
+class Celebrities:
+    """The table `celebrities`. Every method raises DatabaseError where the database does not answer."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def nearest(
+        self,
+        embedding: Embedding,
+        *,
+        pack_digest: str,
+        limit: int = 10,
+        category: str | None = None,
+        gender: Gender | None = None,
+    ) -> list[CelebrityHit]:
+        """The `limit` celebrities most like a face, best first; fewer only where fewer pass the filters.
+
+        Args:
+            embedding: float32 [512], finite, not zero.
+            pack_digest: of the pack the embedding comes from; celebrities of other packs are left out.
+            limit: 1..1000.
+
+        Raises BadInputError for an embedding or limit out of bounds, PackMismatchError where the gallery
+        has embeddings, but none of this pack.
+        """
+        _check_probe(embedding, limit)
+        filters = (pack_digest, category, gender)
+        async with self._db.transaction(readonly=True) as connection:
+            await connection.fetchrow(_TUNE, str(_ef_search(limit)))
+            exact = (category is not None or gender is not None) and (
+                await connection.fetchval(_CANDIDATES, *filters, _EXACT_ROWS) < _EXACT_ROWS
+            )
+            rows = [] if exact else await connection.fetch(_NEAREST, embedding, *filters, limit)
+            if len(rows) < limit:
+                # Few rows pass, or the search gave up at its bounds of work and memory.
+                rows = await connection.fetch(_NEAREST_EXACT, embedding, *filters, limit)
+            if not rows:
+                await _check_pack(connection, pack_digest)
+        return [_hit(row) for row in rows]
+
+    async def known_hashes(self, pack_digest: str) -> set[str]:
+        """Hashes of the pictures whose celebrities have an embedding of this pack."""
+        return {row["image_hash"] for row in await self._db.fetch(_KNOWN_HASHES, pack_digest)}
+
+    async def copy_in(self, rows: Sequence[CelebrityRow]) -> CopyResult:
+        """Store rows that are not there yet, all or none; safe to repeat and to run in several processes.
+
+        Raises QueryError where a row breaks a rule of the table, or has the id of another celebrity.
+        """
+        async with self._db.transaction() as connection:
+            await connection.execute(_STAGE)
+            await connection.copy_records_to_table(
+                "staged_celebrities", records=map(_record, rows), columns=_COLUMNS, schema_name="pg_temp"
+            )
+            inserted = await connection.fetchval(_MERGE)
+            compared = await connection.fetchrow(_COMPARE)
+            if compared["lost"]:
+                raise QueryError(
+                    f"{compared['lost']} celebrities have the id of another picture's celebrity."
+                )
+        other_pack = compared["other_pack"]
+        return CopyResult(inserted, len(rows) - inserted - other_pack, other_pack)
+
+    async def count(self, pack_digest: str | None = None) -> int:
+        """How many celebrities there are, or how many have an embedding of a pack."""
+        return int(await self._db.fetchval(_COUNT, pack_digest))
+
+
+def _ef_search(limit: int) -> int:
+    """Neighbours the search keeps in sight. With pgvector's default of 40 a tenth of the best ten were missed
+    at 40,000 rows, with 200 a fiftieth (see docs/database.md)."""
+    return min(max(200, 4 * limit), MAX_LIMIT)
+
+
+def _check_probe(embedding: Embedding, limit: int) -> None:
+    if embedding.shape != (EMBEDDING_SIZE,) or not np.isfinite(embedding).all() or not embedding.any():
+        raise BadInputError(f"An embedding is {EMBEDDING_SIZE} finite numbers that are not all zero.")
+    if not 1 <= limit <= MAX_LIMIT:
+        raise BadInputError(f"A search returns 1 to {MAX_LIMIT} celebrities, not {limit}.")
+
+
+async def _check_pack(connection: asyncpg.Connection, pack_digest: str) -> None:
+    row = await connection.fetchrow(_PACK_DIGESTS, pack_digest)
+    if not row["present"] and row["other"] is not None:
+        raise PackMismatchError(
+            f"The gallery was embedded by the model pack {row['other']}, the face by {pack_digest}: they "
+            "cannot be compared. Ingest the gallery with this pack, or serve the other one."
+        )
+
+
+def _record(row: CelebrityRow) -> tuple[Any, ...]:
+    return tuple(getattr(row, column) for column in _COLUMNS)
+
+
+def _hit(row: asyncpg.Record) -> CelebrityHit:
+    return CelebrityHit(
+        celebrity_id=row["id"],
+        name=row["name"],
+        category=row["category"],
+        gender=row["gender"],
+        image_path=row["image_path"],
+        similarity=row["similarity"],
+    )

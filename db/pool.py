@@ -1,0 +1,188 @@
+"""Connections: an asyncpg pool that speaks vectors and JSON, with the driver's errors wrapped once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from typing import Any, Self
+
+import asyncpg
+import psycopg
+from pgvector.asyncpg import register_vector
+from psycopg.conninfo import conninfo_to_dict
+
+from semblance.errors import ConfigurationError, DatabaseError, QueryError
+
+TRANSACTION_POOLER_PORTS = frozenset({6543, 6432})
+"""Ports of Supabase's pooler in transaction mode and of PgBouncer."""
+
+_NO_DSN = "SEMBLANCE_DATABASE_URL is no PostgreSQL DSN: postgresql://user:password@host/name."
+
+_CONNECT_SECONDS = 10.0
+_COMMAND_SECONDS = 60.0
+_ACQUIRE_SECONDS = 10.0
+
+_UNAVAILABLE = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+)
+
+_FIND_VECTOR = """
+    SELECT nspname AS schema, pg_type_is_visible(pg_type.oid) AS visible
+    FROM pg_type JOIN pg_namespace ON pg_namespace.oid = typnamespace
+    WHERE typname = 'vector'
+        AND EXISTS (SELECT FROM pg_extension WHERE extname = 'vector' AND extnamespace = typnamespace)
+"""
+
+
+class Database:
+    """A pool of connections to one database. Made by `connect`, ended by `close`."""
+
+    def __init__(self, pool: asyncpg.Pool, *, transaction_pooler: bool) -> None:
+        self._pool = pool
+        self._transaction_pooler = transaction_pooler
+
+    @classmethod
+    async def connect(cls, dsn: str, *, pool_size: int = 10) -> Self:
+        """Open a pool of up to `pool_size` connections.
+
+        A DSN with one of TRANSACTION_POOLER_PORTS is taken to go through a pooler that hands out servers
+        by transaction: statements are then not prepared for later, and each runs in a transaction.
+
+        Raises ConfigurationError where the DSN is none or the schema is not there, DatabaseError where
+        the server cannot be reached.
+        """
+        transaction_pooler = not TRANSACTION_POOLER_PORTS.isdisjoint(_ports(dsn))
+        options: dict[str, Any] = {"timeout": _CONNECT_SECONDS, "command_timeout": _COMMAND_SECONDS}
+        if transaction_pooler:
+            options["statement_cache_size"] = 0
+        with _wrapped():
+            schema, visible = await _find_vector(dsn, options)
+            if not visible:
+                options["server_settings"] = {"search_path": f'"$user", public, "{schema}"'}
+            pool = await asyncpg.create_pool(
+                dsn, min_size=1, max_size=pool_size, init=partial(_set_codecs, schema=schema), **options
+            )
+        return cls(pool, transaction_pooler=transaction_pooler)
+
+    @asynccontextmanager
+    async def transaction(self, *, readonly: bool = False) -> AsyncIterator[asyncpg.Connection]:
+        """A connection inside a transaction, committed at the end, rolled back by an exception.
+
+        Raises DatabaseError for every error of the driver, also from the body, which may still catch the
+        ones it expects.
+        """
+        with _wrapped():
+            async with (
+                self._pool.acquire(timeout=_ACQUIRE_SECONDS) as connection,
+                connection.transaction(readonly=readonly),
+            ):
+                yield connection
+
+    async def fetch(self, query: str, *args: object) -> list[asyncpg.Record]:
+        """All rows of one statement. Raises DatabaseError, as the following do."""
+        async with self._connection() as connection:
+            rows: list[asyncpg.Record] = await connection.fetch(query, *args)
+            return rows
+
+    async def fetchrow(self, query: str, *args: object) -> asyncpg.Record | None:
+        """The first row of one statement, if any."""
+        async with self._connection() as connection:
+            return await connection.fetchrow(query, *args)
+
+    async def fetchval(self, query: str, *args: object) -> Any:
+        """The first value of the first row, if any."""
+        async with self._connection() as connection:
+            return await connection.fetchval(query, *args)
+
+    async def execute(self, query: str, *args: object) -> None:
+        """Run one statement for its effect."""
+        async with self._connection() as connection:
+            await connection.execute(query, *args)
+
+    async def ping(self) -> None:
+        """Return if the server answers. Raises DatabaseError."""
+        await self.fetchval("SELECT 1")
+
+    async def close(self) -> None:
+        """Wait for what runs, then close all connections."""
+        with _wrapped():
+            await self._pool.close()
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection for one statement. The driver parses and runs it in two steps, which a pooler by
+        transaction keeps on one server only inside a transaction."""
+        if self._transaction_pooler:
+            async with self.transaction() as connection:
+                yield connection
+            return
+        with _wrapped():
+            async with self._pool.acquire(timeout=_ACQUIRE_SECONDS) as connection:
+                yield connection
+
+
+async def _find_vector(dsn: str, options: dict[str, Any]) -> tuple[str, bool]:
+    """Schema of the extension, and whether its names are found without naming it."""
+    connection = await asyncpg.connect(dsn, **options)
+    try:
+        async with connection.transaction(readonly=True):
+            row = await connection.fetchrow(_FIND_VECTOR)
+    finally:
+        await connection.close()
+    if row is None:
+        raise ConfigurationError("This database has no Semblance schema: run `semblance migrate`.")
+    return row["schema"], row["visible"]
+
+
+async def _set_codecs(connection: asyncpg.Connection, *, schema: str) -> None:
+    async with connection.transaction():
+        await register_vector(connection, schema=schema)
+        # Binary, because COPY takes nothing else; the first byte is the format's version.
+        await connection.set_type_codec(
+            "jsonb", schema="pg_catalog", format="binary", encoder=_encode_jsonb, decoder=_decode_jsonb
+        )
+
+
+def _encode_jsonb(value: object) -> bytes:
+    return b"\x01" + json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
+
+
+def _decode_jsonb(data: bytes) -> Any:
+    return json.loads(data[1:])
+
+
+def _ports(dsn: str) -> set[int]:
+    """The ports a DSN names, wherever in it and for however many hosts."""
+    try:
+        ports = str(conninfo_to_dict(dsn).get("port", ""))
+        return {int(port) for port in ports.split(",") if port}
+    except (psycopg.ProgrammingError, ValueError):
+        # Without its cause, which quotes the DSN and with it the password.
+        raise ConfigurationError(_NO_DSN) from None
+
+
+@contextmanager
+def _wrapped() -> Iterator[None]:
+    """Turn the driver's errors into the project's."""
+    try:
+        yield
+    except asyncpg.ClientConfigurationError:
+        raise ConfigurationError(_NO_DSN) from None
+    except _UNAVAILABLE as exc:
+        raise DatabaseError(f"The database cannot be reached: {str(exc) or type(exc).__name__}") from exc
+    except asyncpg.UndefinedTableError as exc:
+        raise ConfigurationError(f"The schema is not up to date ({exc}): run `semblance migrate`.") from exc
+    except asyncpg.PostgresError as exc:
+        # The detail quotes the row, with its e-mail or embedding, and would end up in a log.
+        exc.detail = None
+        raise QueryError(f"The database refused a statement: {exc}") from exc
+    except asyncpg.InterfaceError as exc:
+        raise DatabaseError(f"The connection to the database cannot be used: {exc}") from exc

@@ -1,0 +1,98 @@
+-- name: tune_nearest
+-- Settings of a vector search, for this transaction. $1: ef_search, as text. A search whose filter rejects
+-- what the index returns goes on until it has enough, and plans are made for the filters at hand.
+SELECT
+    set_config('hnsw.ef_search', $1, true),
+    set_config('hnsw.iterative_scan', 'strict_order', true),
+    set_config('plan_cache_mode', 'force_custom_plan', true);
+
+-- name: count_celebrity_candidates
+-- How many celebrities pass the filters, counted up to $4. $1: pack digest, $2: category, $3: gender.
+SELECT count(*)
+FROM (
+    SELECT
+    FROM celebrities
+    WHERE pack_digest = $1
+        AND ($2::text IS NULL OR category = $2)
+        AND ($3::text IS NULL OR gender = $3)
+    LIMIT $4
+) AS candidates;
+
+-- name: nearest_celebrities
+-- By the HNSW index. $1: embedding, $2: pack digest, $3: category, $4: gender, $5: limit.
+SELECT id, name, category, gender, image_path, 1 - (embedding <=> $1) AS similarity
+FROM celebrities
+WHERE pack_digest = $2
+    AND ($3::text IS NULL OR category = $3)
+    AND ($4::text IS NULL OR gender = $4)
+ORDER BY embedding <=> $1
+LIMIT $5;
+
+-- name: nearest_celebrities_exact
+-- The same by comparing every candidate; MATERIALIZED keeps the vector index out of it.
+WITH candidates AS MATERIALIZED (
+    SELECT id, embedding <=> $1 AS distance
+    FROM celebrities
+    WHERE pack_digest = $2
+        AND ($3::text IS NULL OR category = $3)
+        AND ($4::text IS NULL OR gender = $4)
+),
+best AS (
+    SELECT id, distance
+    FROM candidates
+    ORDER BY distance, id
+    LIMIT $5
+)
+SELECT id, name, category, gender, image_path, 1 - distance AS similarity
+FROM best
+JOIN celebrities USING (id)
+ORDER BY distance, id;
+
+-- name: celebrity_pack_digests
+-- Whether the gallery has embeddings of the pack $1, and one digest of another pack.
+SELECT
+    EXISTS (SELECT FROM celebrities WHERE pack_digest = $1) AS present,
+    (SELECT pack_digest FROM celebrities WHERE pack_digest <> $1 LIMIT 1) AS other;
+
+-- name: known_celebrity_hashes
+SELECT image_hash
+FROM celebrities
+WHERE pack_digest = $1 AND image_hash IS NOT NULL;
+
+-- name: count_celebrities
+SELECT count(*)
+FROM celebrities
+WHERE ($1::text IS NULL OR pack_digest = $1);
+
+-- name: stage_celebrities
+CREATE TEMPORARY TABLE staged_celebrities (LIKE celebrities INCLUDING DEFAULTS INCLUDING STORAGE)
+ON COMMIT DROP;
+
+-- name: merge_celebrities
+-- Sorted, so that two writers with rows in common wait for each other instead of deadlocking. Without a
+-- conflict target, so that of two writers of the same row one skips it, whichever constraint it meets first.
+WITH inserted AS (
+    INSERT INTO celebrities (
+        id, name, bio, category, gender, image_path, image_hash, embedding, pack_digest, age,
+        quality_score, blur_score, illumination_score, symmetry_score, landmarks_68, pose,
+        geometry_ratios, skin_tone_lab, expression, expression_confidence, emotion_scores, analyzed_at
+    )
+    SELECT
+        id, name, bio, category, gender, image_path, image_hash, embedding, pack_digest, age,
+        quality_score, blur_score, illumination_score, symmetry_score, landmarks_68, pose,
+        geometry_ratios, skin_tone_lab, expression, expression_confidence, emotion_scores, analyzed_at
+    FROM staged_celebrities
+    ORDER BY image_hash
+    ON CONFLICT DO NOTHING
+    RETURNING 1
+)
+SELECT count(*) FROM inserted;
+
+-- name: compare_staged_celebrities
+-- After the merge, per picture staged: pictures stored with another pack, and not stored at all.
+SELECT
+    count(*) FILTER (WHERE stored.pack_digest IS DISTINCT FROM staged.pack_digest AND stored.id IS NOT NULL)
+        AS other_pack,
+    count(*) FILTER (WHERE stored.id IS NULL) AS lost
+FROM staged_celebrities AS staged
+LEFT JOIN celebrities AS stored USING (image_hash);

@@ -1,0 +1,83 @@
+"""The command: its help, its log without a terminal, its exit status."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from batch.progress import JobProgress
+from tests.photos import faces_dir
+
+
+def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "batch.ingest", *arguments],
+        env={**os.environ, "COLUMNS": "120", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_help_teaches() -> None:
+    done = command("--help")
+    assert done.returncode == 0
+    for words in ("ray job submit", "metadata.json", "--largest", "s3://bucket", "--min-quality"):
+        assert words in done.stdout
+
+
+def test_an_error_is_a_sentence_and_a_status(tmp_path: Path) -> None:
+    done = command(str(tmp_path), SEMBLANCE_HOME=str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr == f"error: {tmp_path} holds no pictures: nothing to ingest.\n"
+    assert done.stdout == ""
+
+
+def test_a_run_on_its_own_ray(tmp_path: Path, dsn: str) -> None:
+    source = faces_dir() / "celebrities"
+    done = command(
+        *(str(source), "--limit", "3", "--actors", "1"),
+        SEMBLANCE_HOME=str(tmp_path),
+        SEMBLANCE_DATABASE_URL=dsn,
+        RAY_ADDRESS="local",
+        HOME=str(tmp_path / "user"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "3 inputs, 0 pictures known, 1 workers" in done.stdout
+    assert "ingest 3/3 (100%)" in done.stdout
+    assert "written to the database" in done.stdout
+    (report,) = (tmp_path / "reports").iterdir()
+    assert f"report: {report}" in done.stdout
+    # Ray would otherwise leave a token there that later clusters of this user then ask for.
+    assert not (tmp_path / "user" / ".ray").exists()
+
+
+def test_progress_is_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("batch.progress.time.monotonic", lambda: now[0])
+    output = io.StringIO()
+    with JobProgress(Console(file=output), "ingest", 1000) as progress:
+        for _ in range(4):
+            now[0] += 2
+            progress.advance(100, 1)
+        now[0] += 2
+        progress.advance(600, 0)
+    assert output.getvalue().splitlines() == [
+        "ingest 300/1000 (30%), 50.0/s, 3 not taken, about 14 s left",
+        "ingest 1000/1000 (100%), 100.0/s, 4 not taken, about 0 s left",
+    ]
+
+
+def test_progress_is_a_bar_on_a_terminal() -> None:
+    output = io.StringIO()
+    console = Console(file=output, force_terminal=True, width=120)
+    with JobProgress(console, "ingest", 10) as progress:
+        progress.advance(10, 3)
+    assert "10/10" in output.getvalue()
+    assert "3 not taken" in output.getvalue()

@@ -1,0 +1,202 @@
+"""A source goes in whole: each input has one outcome, and what is taken is in the database and the store."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import io
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid5
+
+import cv2
+import numpy as np
+import obstore
+import psycopg
+import pytest
+from rich.console import Console
+
+from batch.describe import CELEBRITY_NAMESPACE, Rules
+from batch.ingest import Options, ingest
+from batch.report import Summary
+from semblance.settings import Settings
+from semblance.storage import open_bucket, open_storage
+from tests.batch.pictures import portrait
+from tests.photos import faces_dir
+
+RULES = Rules(min_quality=0.6, largest=False, dry_run=False)
+pytestmark = pytest.mark.usefixtures("ray_address")
+
+
+@pytest.fixture
+def settings(tmp_path: Path, dsn: str) -> Settings:
+    return Settings.model_validate(
+        {"home": tmp_path / "home", "database_url": dsn, "max_image_bytes": 1_500_000}
+    )
+
+
+async def run(source: object, settings: Settings, **options: Any) -> tuple[Summary, list[dict[str, str]]]:
+    """An ingestion and the lines of its report."""
+    summary = await ingest(
+        Options(str(source), **{"rules": RULES, **options}), settings, Console(file=io.StringIO())
+    )
+    return summary, [json.loads(line) for line in summary.report.read_text().splitlines()]
+
+
+def rows(dsn: str) -> dict[str, dict[str, Any]]:
+    """The gallery by name."""
+    with psycopg.connect(dsn, row_factory=psycopg.rows.dict_row) as connection:
+        found = connection.execute("SELECT *, embedding::text AS vector FROM celebrities").fetchall()
+    return {row["name"]: row for row in found}
+
+
+def make_source(folder: Path) -> Path:
+    """The real gallery with one input of every kind that is not taken."""
+    entries = json.loads((faces_dir() / "celebrities" / "metadata.json").read_text())["celebrities"]
+    for entry in entries:
+        target = folder / entry["category"] / entry["filename"]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes((faces_dir() / "celebrities" / entry["category"] / entry["filename"]).read_bytes())
+    odd = folder / "odd"
+    odd.mkdir()
+    for name in ("office1.jpg", "no-face.png", "two-people.jpg"):
+        (odd / name).write_bytes((faces_dir() / "hard" / name).read_bytes())
+    (odd / "again.jpg").write_bytes((folder / "politicians" / "joe-biden.jpg").read_bytes())
+    cv2.imwrite(str(odd / "blurred.jpg"), cv2.GaussianBlur(portrait(2), (0, 0), 6))
+    (odd / "text.jpg").write_text("no picture")
+    (odd / "empty.jpg").write_bytes(b"")
+    (odd / "long.jpg").write_bytes(b"x" * 1_500_001)
+    (odd / "other.jpg").write_bytes(b"x")
+    entries.append({"filename": "gone.jpg", "category": "odd"})
+    entries.append({"filename": "other.jpg", "gender": "robot"})
+    (folder / "metadata.json").write_text(json.dumps({"celebrities": entries}))
+    return folder
+
+
+OUTCOMES = {
+    "actors/kit-harington.jpeg": "ingested",
+    "actors/nathalie-baye.jpg": "ingested",
+    "actors/rob-lowe.jpg": "ingested",
+    "actors/rose-leslie.jpg": "ingested",
+    "musicians/alex-lacamoire.jpg": "ingested",
+    "musicians/lin-manuel-miranda.png": "ingested",
+    "odd/again.jpg": "ingested",
+    "odd/blurred.jpg": "low_quality",
+    "odd/empty.jpg": "unreadable",
+    "odd/long.jpg": "too_large",
+    "odd/no-face.png": "no_face",
+    "odd/office1.jpg": "several_faces",
+    "odd/other.jpg": "invalid_metadata",
+    "odd/text.jpg": "unreadable",
+    "odd/two-people.jpg": "several_faces",
+    "politicians/barack-obama.jpg": "ingested",
+    "politicians/joe-biden.jpg": "duplicate",
+    "odd/gone.jpg": "missing",
+}
+
+
+async def test_every_input_has_one_outcome(tmp_path: Path, settings: Settings, dsn: str) -> None:
+    source = make_source(tmp_path / "source")
+
+    summary, lines = await run(source, settings, rules=Rules(0.6, largest=False, dry_run=True))
+    assert {line["input"]: line["outcome"] for line in lines} == OUTCOMES
+    assert rows(dsn) == {}
+    storage = open_storage(settings)
+    assert storage.keys_sync("celebrities") == []
+
+    summary, lines = await run(source, settings, batch_size=3)
+    assert [line["input"] for line in lines] == list(OUTCOMES)
+    assert {line["input"]: line["outcome"] for line in lines} == OUTCOMES
+    assert summary.images == len(OUTCOMES)
+    reasons = {line["input"]: line.get("reason", "") for line in lines}
+    assert reasons["politicians/joe-biden.jpg"] == "the same picture as odd/again.jpg"
+    assert "quality" in reasons["odd/blurred.jpg"]
+    assert "robot" in reasons["odd/other.jpg"]
+    assert all(bool(reasons[line["input"]]) == (line["outcome"] != "ingested") for line in lines)
+
+    gallery = rows(dsn)
+    assert sorted(gallery) == sorted(line["name"] for line in lines if line["outcome"] == "ingested")
+    obama = gallery["Barack Obama"]
+    assert obama["category"] == "politicians"
+    assert obama["gender"] == "male"
+    assert obama["bio"] == "44th President of the United States"
+    assert obama["id"] == uuid5(CELEBRITY_NAMESPACE, obama["image_hash"])
+    picture = (faces_dir() / "celebrities/politicians/barack-obama.jpg").read_bytes()
+    assert storage.get_sync(obama["image_path"]) == picture
+    assert len(storage.keys_sync("celebrities")) == len(gallery)
+    assert np.linalg.norm(json.loads(obama["vector"])) == pytest.approx(1, abs=1e-4)
+    assert np.array(obama["landmarks_68"]).shape == (68, 2)
+    assert 0.6 <= obama["quality_score"] <= 1
+    assert set(obama["pose"]) == {"yaw", "pitch", "roll"}
+    assert sum(obama["emotion_scores"].values()) == pytest.approx(1, abs=1e-3)
+
+    summary, lines = await run(source, settings, rules=Rules(0, largest=True, dry_run=False))
+    outcomes = {line["input"]: line["outcome"] for line in lines}
+    changed = {
+        "odd/blurred.jpg": "ingested",
+        "odd/office1.jpg": "ingested",
+        "odd/two-people.jpg": "ingested",
+    }
+    present = {label: "already_present" for label, outcome in OUTCOMES.items() if outcome == "ingested"}
+    assert outcomes == OUTCOMES | present | changed
+    assert {name: row for name, row in rows(dsn).items() if name in gallery} == gallery
+
+
+class _Silent(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def website(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """Address and folder of a web server."""
+    folder = tmp_path / "www"
+    folder.mkdir()
+    handler = functools.partial(_Silent, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", folder
+        server.shutdown()
+        thread.join()
+
+
+async def test_a_manifest_takes_pictures_from_everywhere_into_a_bucket(
+    settings: Settings, dsn: str, bucket: str, website: tuple[str, Path]
+) -> None:
+    address, folder = website
+    celebrities = faces_dir() / "celebrities"
+    (folder / "b.jpg").write_bytes((celebrities / "politicians/joe-biden.jpg").read_bytes())
+    (folder / "long.jpg").write_bytes(b"x" * 1_500_001)
+    source = open_bucket(f"{bucket}/in")
+    obstore.put(source, "a/lin.png", (celebrities / "musicians/lin-manuel-miranda.png").read_bytes())
+    obstore.put(source, "long.jpg", b"x" * 1_500_001)
+    images = {
+        "a/lin.png": "ingested",
+        f"{bucket}/in/a/lin.png": "duplicate",
+        f"{bucket}/in/gone.jpg": "missing",
+        "long.jpg": "too_large",
+        f"{address}/b.jpg": "ingested",
+        f"{address}/long.jpg": "too_large",
+        f"{address}/gone.jpg": "missing",
+        "http://127.0.0.1:9/x.jpg": "unreadable",
+        (celebrities / "actors/rob-lowe.jpg").as_uri(): "ingested",
+        f"{celebrities}": "unreadable",
+    }
+    # A path in a bucket's manifest is the bucket's, so local files are named by file://.
+    images[celebrities.as_uri()] = images.pop(f"{celebrities}")
+    lines = [json.dumps({"image": image, "name": f"N{index}"}) for index, image in enumerate(images)]
+    obstore.put(source, "people.jsonl", "\n".join(lines).encode())
+
+    bucketed = settings.model_copy(update={"storage_url": f"{bucket}/out"})
+    _, report = await run(f"{bucket}/in/people.jsonl", bucketed)
+    assert {line["input"]: line["outcome"] for line in report} == images
+    gallery = rows(dsn)
+    assert sorted(gallery) == ["N0", "N4", "N8"]
+    stored = open_storage(bucketed)
+    assert stored.keys_sync("celebrities") == sorted(row["image_path"] for row in gallery.values())
+    expected = (celebrities / "actors/rob-lowe.jpg").read_bytes()
+    assert stored.get_sync(gallery["N8"]["image_path"]) == expected

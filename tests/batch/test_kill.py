@@ -1,0 +1,177 @@
+"""An ingestion that was killed half way ends, started again, with the rows of an undisturbed one."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+import pytest
+from rich.console import Console
+
+import batch.ingest
+from batch.describe import Describer, Rules
+from batch.ingest import Options, ingest
+from batch.outcomes import Result
+from batch.sources import Item
+from semblance.settings import Settings
+from tests.batch.pictures import gallery
+
+PICTURES = 40
+BATCH = 4
+RULES = Rules(min_quality=0.6, largest=False, dry_run=False)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return gallery(tmp_path_factory.mktemp("source"), PICTURES)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, dsn: str) -> Settings:
+    return Settings.model_validate({"home": tmp_path / "home", "database_url": dsn})
+
+
+def rows(dsn: str) -> list[dict[str, Any]]:
+    """The gallery but for the times at which it was written."""
+    times = {"created_at", "updated_at", "analyzed_at"}
+    with psycopg.connect(dsn, row_factory=psycopg.rows.dict_row) as connection:
+        found = connection.execute("SELECT * FROM celebrities ORDER BY id").fetchall()
+    return [{name: value for name, value in row.items() if name not in times} for row in found]
+
+
+def report(path: Path) -> list[dict[str, str]]:
+    """The whole lines that are there so far."""
+    written = path.read_text() if path.exists() else ""
+    return [json.loads(line) for line in written.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "what the test waits for did not happen"
+        time.sleep(0.02)
+
+
+def workers() -> list[psutil.Process]:
+    """This Ray's actors that describe pictures."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if "Describer" in "".join(process.cmdline()):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def start(source: Path, path: Path, settings: Settings, address: str) -> subprocess.Popen[bytes]:
+    """The command, as a job runs it."""
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-m", "batch.ingest", str(source)),
+            *("--report", str(path), "--batch-size", str(BATCH), "--actors", "2"),
+        ],
+        env={
+            **os.environ,
+            "RAY_ADDRESS": address,
+            "SEMBLANCE_HOME": str(settings.home),
+            "SEMBLANCE_DATABASE_URL": settings.required_database_url.get_secret_value(),
+        },
+    )
+
+
+async def test_kills_change_no_row(
+    source: Path, settings: Settings, tmp_path: Path, make_database: Callable[[str], str], ray_address: str
+) -> None:
+    """A worker is killed, then the driver; then the same command runs to its end."""
+    dsn = settings.required_database_url.get_secret_value()
+    path = tmp_path / "first.jsonl"
+    driver = start(source, path, settings, ray_address)
+    wait_for(lambda: len(report(path)) >= BATCH)
+    victims = workers()
+    assert victims
+    victims[0].kill()
+    before = len(report(path))
+    wait_for(lambda: len(report(path)) >= before + 3 * BATCH)
+    driver.kill()
+    assert driver.wait() == -signal.SIGKILL
+    first = report(path)
+    assert BATCH <= len(first) < PICTURES
+    taken = sum(line["outcome"] == "ingested" for line in first)
+    interrupted = rows(dsn)
+    # A batch can be in the database that the report did not get to say.
+    assert taken <= len(interrupted) < PICTURES
+
+    path = tmp_path / "second.jsonl"
+    assert start(source, path, settings, ray_address).wait() == 0
+    second = report(path)
+
+    undisturbed = Settings.model_validate(
+        {"home": tmp_path / "other", "database_url": make_database("semblance")}
+    )
+    options = Options(str(source), RULES, batch_size=BATCH)
+    summary = await ingest(options, undisturbed, Console(file=io.StringIO()))
+    expected = rows(undisturbed.required_database_url.get_secret_value())
+    assert rows(dsn) == expected
+    assert len(expected) == summary.counts["ingested"]
+
+    third = report(summary.report)
+    assert [line["input"] for line in second] == [line["input"] for line in third]
+    known = {row["image_hash"] for row in interrupted}
+    for again, once in zip(second, third, strict=True):
+        present = once["outcome"] == "ingested" and once["image_hash"] in known
+        assert again["outcome"] == ("already_present" if present else once["outcome"])
+
+
+async def test_a_killed_worker_alone_does_not_end_the_run(
+    source: Path, settings: Settings, dsn: str, tmp_path: Path, ray_address: str
+) -> None:
+    path = tmp_path / "report.jsonl"
+    driver = start(source, path, settings, ray_address)
+    wait_for(lambda: len(report(path)) >= BATCH)
+    for victim in workers():
+        victim.kill()
+    assert driver.wait() == 0
+    outcomes = {line["outcome"] for line in report(path)}
+    assert outcomes == {"ingested", "duplicate", "no_face"}
+    assert len(report(path)) == PICTURES
+    assert len(rows(dsn)) == sum(line["outcome"] == "ingested" for line in report(path))
+
+
+class Fragile(Describer):
+    """A worker that one picture kills, as a fault in a decoder's native code would, and whose other
+    pictures hold no face."""
+
+    def __init__(self, settings: Settings, rules: Rules, known: object) -> None:
+        """Without nets, to be back soon."""
+
+    def describe(self, items: Sequence[tuple[int, Item]]) -> list[Result]:
+        if any(item.label == "even/0004.jpg" for _, item in items):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if any(item.label == "odd/0007.jpg" for _, item in items):
+            raise RuntimeError("a fault")
+        return [Result(index, "no_face") for index, _ in items]
+
+
+@pytest.mark.usefixtures("ray_address")
+async def test_a_picture_that_kills_workers_fails_alone(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch.ingest, "Describer", Fragile)
+    monkeypatch.setattr(batch.ingest, "ATTEMPTS", 1)
+    options = Options(str(gallery(tmp_path / "few", 10)), RULES, batch_size=3, actors=1)
+    summary = await ingest(options, settings, Console(file=io.StringIO()))
+    outcomes = {line["input"]: line["outcome"] for line in report(summary.report)}
+    assert len(outcomes) == 10
+    failed = {label for label, outcome in outcomes.items() if outcome == "failed"}
+    assert failed == {"even/0004.jpg", "odd/0007.jpg"}

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from deployments.packs.registry import find_pack
+from semblance.cli.jobs import ingestion_command
+from semblance.settings import Settings
+
+SEMBLANCE = Path(sys.executable).with_name("semblance")
+COMMANDS = ("up", "down", "status", "demo", "migrate", "ingest", "models", "jobs", "doctor")
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SEMBLANCE_", "RAY_"))}
+    return kept | {"SEMBLANCE_HOME": str(tmp_path / "home"), "COLUMNS": "200", "NO_COLOR": "1"}
+
+
+def _run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [SEMBLANCE, *arguments], env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def test_help_is_instant_and_names_every_command(environment: dict[str, str]) -> None:
+    took = []
+    for _ in range(3):
+        began = time.monotonic()
+        help_text = _run(environment, "--help")
+        took.append(time.monotonic() - began)
+    assert help_text.returncode == 0
+    assert all(command in help_text.stdout for command in COMMANDS)
+    # A second on an idle machine; tests share theirs.
+    assert min(took) < 2.5
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(environment: dict[str, str], command: str) -> None:
+    done = _run(environment, command, "--help")
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) > 5
+
+
+def test_status_without_a_stack(environment: dict[str, str]) -> None:
+    done = _run(environment, "status", "--json")
+    assert done.returncode == 3
+    state = json.loads(done.stdout)
+    assert state["ready"] is False
+    assert state["url"] is None
+    assert state["home"] == environment["SEMBLANCE_HOME"]
+
+
+def test_commands_that_need_a_stack_say_how_to_start_one(environment: dict[str, str]) -> None:
+    done = _run(environment, "ingest", "nowhere")
+    assert done.returncode == 1
+    assert "semblance up --detach" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_down_with_nothing_to_stop_succeeds(environment: dict[str, str]) -> None:
+    done = _run(environment, "down")
+    assert done.returncode == 0
+    assert "Nothing was running" in done.stdout
+
+
+def test_a_wrong_setting_is_named(environment: dict[str, str]) -> None:
+    done = _run(environment | {"SEMBLANCE_PORT": "many"}, "status")
+    assert done.returncode == 1
+    assert "SEMBLANCE_PORT" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_migrate_makes_the_embedded_schema_and_leaves_no_server(environment: dict[str, str]) -> None:
+    first, again = _run(environment, "migrate"), _run(environment, "migrate")
+    assert first.returncode == 0, first.stderr
+    assert "revision" in first.stdout
+    assert again.stdout == first.stdout
+    assert not list(Path(environment["SEMBLANCE_HOME"]).rglob("postmaster.pid"))
+
+
+def test_models_are_listed_shown_and_verified(environment: dict[str, str]) -> None:
+    assert "open" in _run(environment, "models", "list").stdout
+    shown = _run(environment, "models", "show").stdout
+    assert "MIT" in shown
+    assert "ssd_mobilenetv1" in shown
+    assert "intact" in _run(environment, "models", "verify").stdout
+
+
+def test_a_damaged_pack_is_found_by_file(environment: dict[str, str], tmp_path: Path) -> None:
+    damaged = tmp_path / "packs" / "damaged"
+    shutil.copytree(find_pack("open", Settings()), damaged)
+    file = next(damaged.glob("*.onnx"))
+    file.write_bytes(file.read_bytes()[:-1])
+    verified = _run(environment, "models", "verify", str(damaged))
+    assert verified.returncode == 1
+    assert file.name in verified.stderr
+
+    examined = _run(environment | {"SEMBLANCE_PACK": str(damaged)}, "doctor")
+    assert examined.returncode == 1
+    assert file.name in examined.stdout
+
+
+def test_doctor_is_content_with_this_environment(environment: dict[str, str]) -> None:
+    done = _run(environment, "doctor")
+    assert done.returncode == 0, done.stdout
+    for subject in ("Python", "Packages", "Model pack", "Disk", "Memory", "Socket paths", "PostgreSQL"):
+        assert f"✓ {subject}" in done.stdout or f"! {subject}" in done.stdout
+
+
+def test_a_local_source_is_made_absolute_and_quoted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = ingestion_command("my photos", ["--limit", "3"])
+    assert command == f"{sys.executable} -P -m batch.ingest '{tmp_path}/my photos' --limit 3"
+    assert ingestion_command("s3://bucket/people").endswith(" s3://bucket/people")

@@ -1,0 +1,64 @@
+"""All that a schema consists of, as text, so that two databases can be compared."""
+
+from __future__ import annotations
+
+import psycopg
+
+_OURS = "nspname IN ('public', 'auth')"
+_NOT_ALEMBIC = "relname NOT LIKE 'alembic_version%'"
+
+_QUERIES = {
+    "schemas": f"SELECT nspname, nspacl::text FROM pg_namespace WHERE {_OURS}",
+    "extensions": "SELECT extname FROM pg_extension",
+    "tables": f"""
+        SELECT nspname, relname, relkind, relpersistence, relrowsecurity, relforcerowsecurity, reloptions,
+            relacl::text, obj_description(c.oid)
+        FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+        WHERE {_OURS} AND relkind IN ('r', 'v', 'm', 'S') AND {_NOT_ALEMBIC}
+    """,
+    "columns": f"""
+        SELECT relname, attnum, attname, format_type(atttypid, atttypmod), attnotnull, attstorage,
+            attcompression, attidentity, attgenerated, pg_get_expr(adbin, adrelid)
+        FROM pg_attribute a
+        JOIN pg_class c ON c.oid = attrelid JOIN pg_namespace n ON n.oid = relnamespace
+        LEFT JOIN pg_attrdef d ON adrelid = attrelid AND adnum = attnum
+        WHERE {_OURS} AND relkind = 'r' AND attnum > 0 AND NOT attisdropped AND {_NOT_ALEMBIC}
+    """,
+    "constraints": f"""
+        SELECT relname, conname, pg_get_constraintdef(k.oid), convalidated
+        FROM pg_constraint k
+        JOIN pg_class c ON c.oid = conrelid JOIN pg_namespace n ON n.oid = relnamespace
+        WHERE {_OURS} AND {_NOT_ALEMBIC}
+    """,
+    "indexes": f"""
+        SELECT pg_get_indexdef(indexrelid), indisvalid
+        FROM pg_index i JOIN pg_class c ON c.oid = indrelid JOIN pg_namespace n ON n.oid = relnamespace
+        WHERE {_OURS} AND {_NOT_ALEMBIC}
+    """,
+    "triggers": f"""
+        SELECT pg_get_triggerdef(t.oid), tgenabled
+        FROM pg_trigger t JOIN pg_class c ON c.oid = tgrelid JOIN pg_namespace n ON n.oid = relnamespace
+        WHERE {_OURS} AND NOT tgisinternal
+    """,
+    "functions": f"""
+        SELECT pg_get_functiondef(p.oid), proacl::text, obj_description(p.oid)
+        FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace
+        WHERE {_OURS}
+            AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = p.oid AND deptype = 'e')
+    """,
+    "policies": """
+        SELECT tablename, policyname, permissive, roles::text, cmd, qual, with_check FROM pg_policies
+    """,
+    "settings": "SELECT key, value::text, description, updated_by FROM public.system_settings",
+}
+
+
+def snapshot(dsn: str) -> dict[str, list[tuple[object, ...]]]:
+    """Rows per kind of object, sorted, without names of what only Alembic needs."""
+    with psycopg.connect(dsn) as connection:
+        migrated = connection.execute("SELECT to_regclass('public.system_settings')").fetchone() != (None,)
+        return {
+            kind: sorted(connection.execute(query).fetchall(), key=repr)
+            for kind, query in _QUERIES.items()
+            if kind != "settings" or migrated
+        }

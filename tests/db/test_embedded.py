@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+
+from db.embedded import EmbeddedPostgres
+from db.pool import Database
+from semblance.errors import ConfigurationError
+
+
+def temporary_folder() -> Path:
+    """Not below pytest's folders: pytest closes them to all but its user, and as root the server is another."""
+    return Path(tempfile.mkdtemp(prefix="semblance-tests-"))
+
+
+def stop_all(root: Path) -> None:
+    for data in root.rglob("PG_VERSION"):
+        if data.parent.name == "data":
+            EmbeddedPostgres(data.parent.parent).stop()
+    shutil.rmtree(root)
+
+
+@pytest.fixture
+def empty() -> Iterator[Path]:
+    """A folder whose servers are gone after the test, whatever the test did to them."""
+    root = temporary_folder()
+    yield root
+    stop_all(root)
+
+
+@pytest.fixture(scope="module")
+def initialised() -> Iterator[Path]:
+    root = temporary_folder()
+    EmbeddedPostgres(root).start()
+    EmbeddedPostgres(root).stop()
+    yield root
+    stop_all(root)
+
+
+@pytest.fixture
+def folder(initialised: Path) -> Iterator[Path]:
+    """The folder of a server that has been started and stopped before."""
+    root = temporary_folder()
+    subprocess.run(["cp", "-a", f"{initialised}/.", root], check=True)
+    yield root
+    stop_all(root)
+
+
+def postmaster(folder: Path) -> psutil.Process:
+    return psutil.Process(int((folder / "data" / "postmaster.pid").read_text().split()[0]))
+
+
+def alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def query(dsn: str, statement: str) -> object:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        row = connection.execute(statement).fetchone()
+    return row[0] if row else None
+
+
+def write(dsn: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 42 AS value")
+
+
+def test_a_server_is_started_stopped_and_started_again(folder: Path) -> None:
+    server = EmbeddedPostgres(folder)
+    assert not server.is_running()
+    dsn = server.start()
+    assert server.is_running()
+    write(dsn)
+    server.stop()
+    assert not server.is_running()
+    assert query(server.start(), "SELECT value FROM kept") == 42
+
+
+def test_the_server_is_set_up_for_a_small_machine_and_a_quiet_log(empty: Path) -> None:
+    dsn = EmbeddedPostgres(empty).start()
+    assert query(dsn, "SHOW max_connections") == "200"
+    assert query(dsn, "SHOW jit") == "off"
+    assert query(dsn, "SHOW listen_addresses") == ""
+    assert query(dsn, "SHOW timezone") == "UTC"
+    assert query(dsn, "SELECT datlocale FROM pg_database WHERE datname = current_database()") == "C.UTF-8"
+    assert query(dsn, "SELECT lower('ÉCLAIR')") == "éclair"
+    assert query(dsn, "SELECT count(*) FROM pg_file_settings WHERE error IS NOT NULL") == 0
+
+
+def test_starting_twice_takes_over_the_server_that_runs(folder: Path) -> None:
+    dsn = EmbeddedPostgres(folder).start()
+    pid = postmaster(folder).pid
+    assert EmbeddedPostgres(folder).start() == dsn
+    assert postmaster(folder).pid == pid
+
+
+def test_processes_that_start_at_once_share_one_server(empty: Path) -> None:
+    script = (
+        "from pathlib import Path; from db.embedded import EmbeddedPostgres;"
+        f"print(EmbeddedPostgres(Path({str(empty)!r})).start())"
+    )
+    processes = [
+        subprocess.Popen([sys.executable, "-W", "error", "-c", script], stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    dsns = {process.communicate(timeout=60)[0] for process in processes}
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    assert len(dsns) == 1
+    # The server outlives the processes that started it, and an object that did not start it stops it.
+    server = EmbeddedPostgres(empty)
+    assert server.is_running()
+    server.stop()
+    assert not server.is_running()
+
+
+@pytest.mark.parametrize("again", ["start", "stop"])
+def test_after_a_killed_server_everything_works_and_nothing_is_lost(folder: Path, again: str) -> None:
+    server = EmbeddedPostgres(folder)
+    dsn = server.start()
+    write(dsn)
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        worker = connection.info.backend_pid
+        os.kill(postmaster(folder).pid, signal.SIGKILL)
+        if again == "stop":
+            server.stop()
+            assert not alive(worker)
+            assert not (folder / "data" / "postmaster.pid").exists()
+        dsn = EmbeddedPostgres(folder).start()
+    assert query(dsn, "SELECT value FROM kept") == 42
+
+
+def test_a_pid_that_now_belongs_to_somebody_else_is_left_alone(folder: Path) -> None:
+    server = EmbeddedPostgres(folder)
+    dsn = server.start()
+    write(dsn)
+    pid_file = folder / "data" / "postmaster.pid"
+    lines = pid_file.read_text().splitlines()
+    os.kill(postmaster(folder).pid, signal.SIGKILL)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as stranger:
+        pid_file.write_text("\n".join([str(stranger.pid), *lines[1:], ""]))
+        assert not server.is_running()
+        server.stop()
+        assert stranger.poll() is None
+        pid_file.write_text("\n".join([str(stranger.pid), *lines[1:], ""]))
+        dsn = server.start()
+        assert stranger.poll() is None
+        stranger.communicate(b"\n")
+    assert query(dsn, "SELECT value FROM kept") == 42
+
+
+def test_stopping_ends_open_transactions(folder: Path) -> None:
+    server = EmbeddedPostgres(folder)
+    with psycopg.connect(server.start()) as connection:
+        connection.execute("SELECT 1")
+        server.stop()
+        assert not server.is_running()
+        with pytest.raises(psycopg.OperationalError):
+            connection.execute("SELECT 1")
+
+
+def test_stopping_what_never_ran_does_nothing(empty: Path) -> None:
+    server = EmbeddedPostgres(empty / "never")
+    server.stop()
+    assert not server.is_running()
+    assert not (empty / "never").exists()
+
+
+def test_a_path_too_long_for_a_socket(empty: Path) -> None:
+    deep = empty / ("d" * 60) / ("e" * 60) / "postgres"
+    server = EmbeddedPostgres(deep)
+    dsn = server.start()
+    assert query(dsn, "SELECT 42") == 42
+    socket = Path(str(query(dsn, "SHOW unix_socket_directories")).strip('"'))
+    assert socket.stat().st_mode & 0o022 == 0
+    assert EmbeddedPostgres(deep).start() == dsn
+    os.kill(postmaster(deep).pid, signal.SIGKILL)
+    assert query(server.start(), "SELECT 42") == 42
+    server.stop()
+    shutil.rmtree(socket)
+
+
+async def test_both_drivers_understand_the_dsn_of_an_unusual_path(empty: Path) -> None:
+    dsn = EmbeddedPostgres(empty / "a b&c=d%20é'").start()
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("CREATE EXTENSION vector")
+    database = await Database.connect(dsn, pool_size=1)
+    assert await database.fetchval("SELECT current_database()") == query(dsn, "SELECT current_database()")
+    await database.close()
+
+
+def test_an_interrupted_initialisation_is_begun_again(empty: Path) -> None:
+    (empty / "data.new").mkdir(parents=True)
+    (empty / "data.new" / "PG_VERSION").write_text("18\n")
+    assert query(EmbeddedPostgres(empty).start(), "SELECT 42") == 42
+
+
+def test_the_callers_environment_does_not_reach_the_server(
+    empty: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "PGPORT": "7777",
+        "PGDATA": "/nowhere",
+        "PGHOST": "/nowhere",
+        "LC_ALL": "xx_YY.UTF-8",
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert query(EmbeddedPostgres(empty).start(), "SHOW port") == "5432"
+    assert os.environ["PGPORT"] == "7777"
+
+
+def test_a_comma_which_no_client_takes_is_refused(empty: Path) -> None:
+    with pytest.raises(ConfigurationError, match="without one"):
+        EmbeddedPostgres(empty / "a,b").start()
+
+
+def test_a_folder_that_cannot_be_made(empty: Path) -> None:
+    (empty / "file").write_text("")
+    with pytest.raises(ConfigurationError, match="Choose a empty"):
+        EmbeddedPostgres(empty / "file" / "postgres").start()
+
+
+def test_data_of_another_postgresql_is_not_touched(folder: Path) -> None:
+    (folder / "data" / "PG_VERSION").write_text("16\n")
+    with pytest.raises(ConfigurationError, match="found version 16"):
+        EmbeddedPostgres(folder).start()
+
+
+def test_folders_above_the_data_are_not_opened_for_reading(empty: Path) -> None:
+    home = empty / "home"
+    home.mkdir(mode=0o700)
+    EmbeddedPostgres(home / "postgres").start()
+    assert home.stat().st_mode & 0o066 == 0

@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+
+import db
+from db.migrate import check_server, check_versions, current, downgrade, upgrade
+from semblance.errors import ConfigurationError, DatabaseError
+from tests.db.catalog import snapshot
+from tests.postgres import on_database
+
+SCHEMA = Path(db.__path__[0], "schema.sql").read_text(encoding="utf-8")
+HEAD = "0003"
+
+# What a new Supabase project has that the migrations meet.
+SUPABASE = """
+    CREATE SCHEMA extensions;
+    CREATE EXTENSION vector WITH SCHEMA extensions;
+    CREATE SCHEMA auth;
+    CREATE TABLE auth.users (id uuid PRIMARY KEY, email text, raw_user_meta_data jsonb);
+    CREATE FUNCTION auth.uid() RETURNS uuid LANGUAGE sql STABLE
+        AS $$ SELECT nullif(current_setting('request.jwt.claim.sub', true), '')::uuid $$;
+"""
+ACCOUNT = "7f0f7a5e-6d4f-4c35-9d1c-0c6f4b8d1a11"
+
+
+def run(dsn: str, sql: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(sql)
+
+
+def test_migrations_and_schema_file_make_the_same_database(dsn: str, empty_dsn: str) -> None:
+    run(empty_dsn, SCHEMA)
+    migrated, written = snapshot(dsn), snapshot(empty_dsn)
+    assert len(migrated["tables"]) == 14
+    for kind, rows in migrated.items():
+        assert rows == written[kind], kind
+
+
+def test_down_to_nothing_and_up_again(empty_dsn: str) -> None:
+    upgrade(empty_dsn)
+    first = snapshot(empty_dsn)
+    assert current(empty_dsn) == HEAD
+    downgrade(empty_dsn, "base")
+    nothing = snapshot(empty_dsn)
+    assert current(empty_dsn) is None
+    left = {kind for kind, rows in nothing.items() if rows}
+    assert left == {"schemas", "extensions"}
+    assert [row[0] for row in nothing["schemas"]] == ["public"]
+    upgrade(empty_dsn)
+    assert snapshot(empty_dsn) == first
+
+
+@pytest.mark.parametrize("revision", ["0001", "0002"])
+def test_each_revision_undoes_the_next(empty_dsn: str, revision: str) -> None:
+    upgrade(empty_dsn, revision)
+    before = snapshot(empty_dsn)
+    upgrade(empty_dsn)
+    downgrade(empty_dsn, revision)
+    assert snapshot(empty_dsn) == before
+    assert current(empty_dsn) == revision
+
+
+def test_upgrading_again_changes_nothing_an_admin_has_set(dsn: str) -> None:
+    run(dsn, "UPDATE system_settings SET value = '0.7' WHERE key = 'match_threshold'")
+    before = snapshot(dsn)
+    upgrade(dsn)
+    assert snapshot(dsn) == before
+
+
+def test_two_processes_may_upgrade_at_once(empty_dsn: str) -> None:
+    script = f"from db.migrate import upgrade; upgrade({empty_dsn!r})"
+    processes = [
+        subprocess.Popen([sys.executable, "-W", "error", "-c", script], stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    for process in processes:
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors
+    assert current(empty_dsn) == HEAD
+
+
+def test_alembic_needs_no_particular_folder(
+    empty_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    upgrade(empty_dsn)
+    assert current(empty_dsn) == HEAD
+
+
+def test_on_supabase_what_is_there_stays_and_signup_makes_a_profile(empty_dsn: str) -> None:
+    run(empty_dsn, SUPABASE)
+    upgrade(empty_dsn)
+    with psycopg.connect(empty_dsn, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO auth.users VALUES (%s, 'ada@uni.edu', %s)",
+            [ACCOUNT, '{"full_name": "Ada", "gender": "robot"}'],
+        )
+        made = connection.execute(
+            "SELECT id::text, profile_type, email, name, gender, role FROM profiles"
+        ).fetchall()
+        assert made == [(ACCOUNT, "user", "ada@uni.edu", "Ada", None, "user")]
+        # An address that another profile has must not keep the account from being made.
+        connection.execute("INSERT INTO auth.users VALUES (gen_random_uuid(), 'ada@uni.edu', NULL)")
+        assert connection.execute("SELECT count(*) FROM auth.users").fetchone() == (2,)
+    downgrade(empty_dsn, "base")
+    with psycopg.connect(empty_dsn) as connection:
+        connection.execute("INSERT INTO auth.users VALUES (gen_random_uuid(), 'b@uni.edu', NULL)")
+        assert connection.execute("SELECT auth.uid()").fetchone() == (None,)
+        assert connection.execute("SELECT to_regclass('profiles')").fetchone() == (None,)
+
+
+def test_the_schema_file_is_also_right_on_supabase(make_database: Callable[[str], str]) -> None:
+    migrated, written = make_database("template1"), make_database("template1")
+    run(migrated, SUPABASE)
+    run(written, SUPABASE)
+    upgrade(migrated)
+    run(written, SCHEMA)
+    assert snapshot(migrated) == snapshot(written)
+
+
+def test_a_newer_schema_is_not_touched(dsn: str) -> None:
+    run(dsn, "UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(ConfigurationError, match="another version of Semblance"):
+        upgrade(dsn)
+
+
+def test_a_user_without_rights_is_told_so(empty_dsn: str) -> None:
+    run(empty_dsn, "DROP ROLE IF EXISTS weak; CREATE ROLE weak LOGIN")
+    try:
+        with pytest.raises(ConfigurationError, match="may not migrate"):
+            upgrade(empty_dsn.replace("postgres@", "weak@"))
+    finally:
+        run(empty_dsn, "DROP ROLE weak")
+
+
+def test_no_server_is_a_database_error(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseError) as caught:
+        upgrade(f"postgresql://postgres@/semblance?host={tmp_path}")
+    assert caught.value.status == 503
+
+
+def test_an_unknown_database_is_a_database_error(postgres: str) -> None:
+    with pytest.raises(DatabaseError, match="does not exist"):
+        current(on_database(postgres, "nowhere"))
+
+
+def test_what_is_no_dsn_is_not_quoted() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        current("postgres//semblance:hunter2@host/name")
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_the_embedded_server_is_accepted(postgres: str) -> None:
+    check_server(postgres)
+
+
+@pytest.mark.parametrize(
+    ("server", "installed", "available"),
+    [
+        (150000, "0.8.0", "0.8.0"),
+        (150014, None, "0.8.0"),
+        (160002, None, "0.8.5"),
+        (180004, "0.8.5", None),
+        (180004, "0.10.1", "0.10.1"),
+        (190000, None, "1.0.0"),
+    ],
+)
+def test_versions_that_are_enough(server: int, installed: str | None, available: str | None) -> None:
+    check_versions(server, installed, available)
+
+
+@pytest.mark.parametrize(
+    ("server", "installed", "available", "parts"),
+    [
+        (140011, "0.8.0", "0.8.0", ("PostgreSQL 14.11", "15 or newer", "Upgrade the server")),
+        (90624, None, None, ("PostgreSQL 9.", "15 or newer", "Upgrade the server")),
+        (150014, None, None, ("no pgvector", "0.8 or newer", "Install it")),
+        (160002, None, "0.6.2", ("pgvector 0.6.2", "0.8 or newer", "Install that")),
+        (160002, "0.6.2", "0.6.2", ("pgvector 0.6.2", "0.8 or newer", "Install a newer one")),
+        (160002, "0.7.4", "0.8.0", ("pgvector 0.7.4", "0.8 or newer", "ALTER EXTENSION vector UPDATE")),
+    ],
+)
+def test_versions_that_are_refused(
+    server: int, installed: str | None, available: str | None, parts: tuple[str, ...]
+) -> None:
+    """The message names what was found, what is needed, and the fix."""
+    with pytest.raises(ConfigurationError) as caught:
+        check_versions(server, installed, available)
+    for part in parts:
+        assert part in str(caught.value)

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import asyncpg
+import numpy as np
+import psycopg
+import pytest
+
+from db.celebrities import Celebrities
+from db.migrate import upgrade
+from db.pool import Database
+from semblance.errors import ConfigurationError, DatabaseError, QueryError
+from tests.db.rows import DIGEST, gallery
+from tests.postgres import on_database
+
+
+async def test_a_server_that_answers(database: Database) -> None:
+    await database.ping()
+
+
+async def test_a_transaction_is_committed_or_rolled_back(database: Database) -> None:
+    async with database.transaction() as connection:
+        await connection.execute("UPDATE system_settings SET value = '0.6' WHERE key = 'match_threshold'")
+    with pytest.raises(ZeroDivisionError):
+        async with database.transaction() as connection:
+            await connection.execute("DELETE FROM system_settings")
+            raise ZeroDivisionError
+    assert await database.fetchval("SELECT value FROM system_settings WHERE key = 'match_threshold'") == 0.6
+
+
+async def test_a_readonly_transaction_refuses_to_write(database: Database) -> None:
+    with pytest.raises(QueryError, match="read-only"):
+        async with database.transaction(readonly=True) as connection:
+            await connection.execute("DELETE FROM system_settings")
+
+
+async def test_json_and_vectors_pass_unchanged(database: Database) -> None:
+    value = {"weights": [0.1, 2, None, True], "naïve": {"“": "”"}}
+    assert await database.fetchval("SELECT $1::jsonb", value) == value
+    vector = np.arange(512, dtype=np.float32) / 7
+    found = await database.fetchval("SELECT $1::vector(512)", vector)
+    np.testing.assert_array_equal(found.to_numpy(), vector)
+
+
+async def test_json_that_is_none_is_refused(database: Database) -> None:
+    with pytest.raises(QueryError):
+        await database.fetchval("SELECT $1::jsonb", float("nan"))
+
+
+async def test_pgvector_may_live_in_a_schema_that_is_not_searched(empty_dsn: str) -> None:
+    with psycopg.connect(empty_dsn, autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA extensions; CREATE EXTENSION vector WITH SCHEMA extensions")
+    await asyncio.to_thread(upgrade, empty_dsn)
+    database = await Database.connect(empty_dsn, pool_size=2)
+    rows = gallery(20)
+    assert (await Celebrities(database).copy_in(rows)).inserted == 20
+    hits = await Celebrities(database).nearest(rows[4].embedding, pack_digest=DIGEST, limit=3)
+    assert hits[0].celebrity_id == rows[4].id
+    await database.close()
+
+
+async def test_behind_a_pooler_by_transaction_no_statement_outlives_its_transaction(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The embedded server has one port only, so it plays the pooler's."""
+    monkeypatch.setattr("db.pool.TRANSACTION_POOLER_PORTS", frozenset({5432}))
+    database = await Database.connect(dsn, pool_size=1)
+    await Celebrities(database).copy_in(gallery(20))
+    assert len(await Celebrities(database).nearest(gallery(1)[0].embedding, pack_digest=DIGEST)) == 10
+    # In a statement on its own, both are the same instant.
+    assert await database.fetchval("SELECT transaction_timestamp() < statement_timestamp()")
+    assert await database.fetch("SELECT name FROM pg_prepared_statements WHERE name <> ''") == []
+    await database.close()
+
+
+async def test_an_unmigrated_database_says_what_to_do(empty_dsn: str) -> None:
+    with pytest.raises(ConfigurationError, match="semblance migrate"):
+        await Database.connect(empty_dsn)
+
+
+async def test_a_table_that_is_missing_says_what_to_do(database: Database) -> None:
+    with pytest.raises(ConfigurationError, match="semblance migrate"):
+        await database.fetch("SELECT * FROM not_yet_there")
+
+
+@pytest.mark.parametrize("error", ["SELECT 1 / 0", "SELEC 1", "INSERT INTO system_settings VALUES ('x')"])
+async def test_a_refused_statement_is_a_fault_of_ours(database: Database, error: str) -> None:
+    with pytest.raises(QueryError) as caught:
+        await database.execute(error)
+    assert caught.value.status == 500
+    assert isinstance(caught.value.__cause__, asyncpg.PostgresError)
+
+
+async def test_a_value_of_a_wrong_type_is_a_fault_of_ours(database: Database) -> None:
+    with pytest.raises(QueryError, match="invalid input"):
+        await database.fetchval("SELECT $1::int", "seven")
+
+
+async def test_no_server_is_unavailable(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseError) as caught:
+        await Database.connect(f"postgresql://postgres:hunter2@/semblance?host={tmp_path}")
+    assert caught.value.status == 503
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_an_unknown_database_is_unavailable(postgres: str) -> None:
+    with pytest.raises(DatabaseError, match="nowhere") as caught:
+        await Database.connect(on_database(postgres, "nowhere"))
+    assert caught.value.status == 503
+
+
+async def test_what_is_no_dsn_is_not_quoted() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        await Database.connect("postgres//semblance:hunter2@host/name")
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+async def test_a_lost_connection_is_unavailable_and_the_pool_recovers(database: Database, dsn: str) -> None:
+    with pytest.raises(DatabaseError) as caught:
+        async with database.transaction() as connection:
+            with psycopg.connect(dsn, autocommit=True) as other:
+                other.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+            await connection.fetchval("SELECT 1")
+    assert caught.value.status == 503
+    assert not isinstance(caught.value, QueryError)
+    await database.ping()
+
+
+async def test_a_pool_that_is_used_up_is_unavailable(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("db.pool._ACQUIRE_SECONDS", 0.1)
+    database = await Database.connect(dsn, pool_size=1)
+    async with database.transaction():
+        with pytest.raises(DatabaseError, match="cannot be reached"):
+            await database.ping()
+    await database.ping()
+    await database.close()
+
+
+async def test_a_closed_pool_is_unavailable(make_database: Callable[[str], str]) -> None:
+    database = await Database.connect(make_database("semblance"))
+    await database.close()
+    with pytest.raises(DatabaseError):
+        await database.ping()

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from semblance.errors import ConfigurationError
+from semblance.settings import Settings
+from semblance.stack.home import StackHome, StackLock
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> StackHome:
+    home = StackHome.of(Settings(home=tmp_path / "home"))
+    home.prepare()
+    return home
+
+
+def test_home_names_its_stack_by_the_real_path(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "home")
+    one, other = (
+        StackHome.of(Settings(home=tmp_path / "home")),
+        StackHome.of(Settings(home=tmp_path / "link")),
+    )
+    assert one.stack_id == other.stack_id
+    assert one.stack_id != StackHome.of(Settings(home=tmp_path / "elsewhere")).stack_id
+
+
+def test_folders_are_closed_to_others(home: StackHome) -> None:
+    for folder in (home.root, home.keys, home.logs, home.ray, home.objects):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_a_home_that_cannot_be_made_names_the_fix(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError, match="SEMBLANCE_HOME"):
+        StackHome(tmp_path / "file" / "home").prepare()
+
+
+def test_secrets_are_made_once_and_private(home: StackHome) -> None:
+    key = home.api_key()
+    assert len(key) >= 32
+    assert home.api_key() == key
+    assert home.ray_token() not in {key, ""}
+    assert {stat.S_IMODE(file.stat().st_mode) for file in home.keys.iterdir()} == {0o600}
+
+
+def test_the_short_link_leads_to_the_sessions(home: StackHome) -> None:
+    assert home.link_ray().resolve() == home.ray_sessions
+    assert home.link_ray().resolve() == home.ray_sessions
+    home.unlink_ray()
+    assert not home.short_ray.is_symlink()
+
+
+@pytest.mark.parametrize("squatter", ["folder", "link"])
+def test_a_squatter_at_the_short_link_is_refused(home: StackHome, tmp_path: Path, squatter: str) -> None:
+    if squatter == "folder":
+        home.short_ray.mkdir()
+    else:
+        home.short_ray.symlink_to(tmp_path)
+    try:
+        with pytest.raises(ConfigurationError, match="in the way"):
+            home.link_ray()
+    finally:
+        home.short_ray.unlink() if squatter == "link" else home.short_ray.rmdir()
+
+
+def test_the_lock_is_held_once_and_freed_by_the_kernel(home: StackHome) -> None:
+    hold = (
+        "import sys, time; from pathlib import Path; from semblance.stack.home import StackHome, StackLock\n"
+        "lock = StackLock(StackHome(Path(sys.argv[1]))); print(lock.acquire(), flush=True); time.sleep(60)"
+    )
+    lock = StackLock(home)
+    assert lock.holder() is None
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, home.root], stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "True\n"
+        assert lock.holder() == other.pid
+        assert not lock.acquire()
+        other.kill()
+    assert lock.holder() is None
+    assert lock.acquire()
+    assert StackLock(home).holder() == os.getpid()
+    lock.release()

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from semblance.stack.processes import STACK_MARK, members, sweep
+
+STUBBORN = (
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(60)"
+)
+
+
+@pytest.fixture
+def stack_id() -> str:
+    return uuid.uuid4().hex[:12]
+
+
+@pytest.fixture
+def family(stack_id: str) -> Iterator[list[int]]:
+    """A marked session leader that ignores SIGTERM, its child without the mark, a child of that in a
+    session of its own, and last a stranger."""
+    child = [sys.executable, "-c", STUBBORN]
+    parent = (
+        "import subprocess, sys\n"
+        f"inner = subprocess.Popen({child!r}, env={{}}, stdout=subprocess.PIPE)\n"
+        f"outer = subprocess.Popen({child!r}, env={{}}, stdout=subprocess.PIPE, start_new_session=True)\n"
+        "inner.stdout.readline(), outer.stdout.readline()\n"
+        "print(inner.pid, outer.pid, flush=True)\n" + STUBBORN
+    )
+    with ExitStack() as started:
+        leader = started.enter_context(
+            subprocess.Popen(
+                [sys.executable, "-c", parent],
+                env=os.environ | {STACK_MARK: stack_id},
+                stdout=subprocess.PIPE,
+                start_new_session=True,
+                text=True,
+            )
+        )
+        assert leader.stdout is not None
+        pids = [leader.pid, *map(int, leader.stdout.readline().split())]
+        leader.stdout.readline()
+        stranger = started.enter_context(
+            subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+        )
+        yield [*pids, stranger.pid]
+        stranger.kill()
+        sweep(stack_id, grace=0)
+
+
+def test_members_are_the_marked_their_children_and_their_session(stack_id: str, family: list[int]) -> None:
+    assert {process.pid for process in members(stack_id)} == set(family[:3])
+
+
+def test_a_sweep_ends_all_of_them_and_nobody_else(stack_id: str, family: list[int]) -> None:
+    began = time.monotonic()
+    assert sweep(stack_id, grace=0.3) == 3
+    assert time.monotonic() - began < 10
+    assert members(stack_id) == set()
+    os.kill(family[3], 0)
+
+
+def test_a_sweep_of_nothing_is_quick(stack_id: str) -> None:
+    began = time.monotonic()
+    assert sweep(stack_id) == 0
+    assert time.monotonic() - began < 2

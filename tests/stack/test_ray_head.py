@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from semblance.stack.home import StackHome
+from semblance.stack.processes import STACK_MARK
+from semblance.stack.ray_head import client_environment, head_environment
+
+
+def test_a_client_is_not_led_to_another_cluster_or_through_a_proxy(tmp_path: Path) -> None:
+    base = {"RAY_ADDRESS": "http://elsewhere:1", "NO_PROXY": "example.org", "PATH": "/bin"}
+    environment = client_environment(base, tmp_path / "token")
+    assert "RAY_ADDRESS" not in environment
+    assert environment["NO_PROXY"] == "example.org,127.0.0.1,localhost"
+    assert environment["no_proxy"] == "127.0.0.1,localhost"
+    assert environment["PATH"] == "/bin"
+    assert environment["RAY_AUTH_MODE"] == "token"
+    assert environment["RAY_AUTH_TOKEN_PATH"] == str(tmp_path / "token")
+
+
+def test_the_head_hands_settings_and_mark_to_everything_below(tmp_path: Path) -> None:
+    home = StackHome(tmp_path)
+    environment = head_environment({"SEMBLANCE_PACK": "open"}, home, {"SEMBLANCE_HOME": str(tmp_path)})
+    assert environment[STACK_MARK] == home.stack_id
+    assert environment["SEMBLANCE_PACK"] == "open"
+    assert environment["SEMBLANCE_HOME"] == str(tmp_path)
+    assert environment["OMP_NUM_THREADS"] == "1"

@@ -1,0 +1,174 @@
+"""Whole stacks, started by the command as a user would. Slow: each start takes some 20 seconds."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from db.embedded import EmbeddedPostgres
+from semblance.settings import Settings
+from semblance.stack.home import StackHome, StackLock
+from semblance.stack.processes import members
+
+SEMBLANCE = Path(sys.executable).with_name("semblance")
+PATIENCE = 300.0
+
+pytestmark = pytest.mark.timeout(900)
+
+
+class Stack:
+    """A home of the test's own and the commands on it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home = StackHome.of(Settings(home=folder))
+        # What surrounds the tests must not reach the stacks: a database of theirs, another Ray.
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith(("SEMBLANCE_", "RAY_"))
+        }
+        self._environment = kept | {"SEMBLANCE_HOME": str(folder), "COLUMNS": "120"}
+
+    def run(self, *arguments: str, expect: int = 0) -> str:
+        done = subprocess.run(
+            [SEMBLANCE, *arguments],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        assert done.returncode == expect, f"{arguments}: {done.stdout}\n{done.stderr}\n{self._log()}"
+        return done.stdout
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [SEMBLANCE, *arguments], env=self._environment, stdout=subprocess.PIPE, text=True, bufsize=1
+        )
+
+    def status(self) -> dict[str, Any]:
+        state: dict[str, Any] = json.loads(self.run("status", "--json"))
+        return state
+
+    def is_gone(self) -> bool:
+        return (
+            not members(self.home.stack_id)
+            and not EmbeddedPostgres(self.home.postgres).is_running()
+            and not self.home.state_file.exists()
+            and not self.home.short_ray.is_symlink()
+            and StackLock(self.home).holder() is None
+        )
+
+    def wait_gone(self) -> None:
+        deadline = time.monotonic() + 30
+        while not self.is_gone():
+            assert time.monotonic() < deadline, f"left: {members(self.home.stack_id)}\n{self._log()}"
+            time.sleep(0.2)
+
+    def _log(self) -> str:
+        log = self.home.supervisor_log
+        return log.read_text()[-2000:] if log.exists() else ""
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    stack = Stack(tmp_path / "one")
+    yield stack
+    stack.run("down")
+
+
+@pytest.fixture
+def neighbour(tmp_path: Path) -> Iterator[Stack]:
+    stack = Stack(tmp_path / "two")
+    yield stack
+    stack.run("down")
+
+
+def _wait_line(process: subprocess.Popen[str], part: str) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if part in line:
+            return
+    pytest.fail(f"The command ended without printing {part!r}.")
+
+
+def _compare(state: dict[str, Any], key: str) -> httpx.Response:
+    embedding = [1.0, *[0.0] * 511]
+    return httpx.post(
+        f"{state['url']}/compare-faces",
+        headers={"Authorization": f"Bearer {key}"},
+        json={"embedding_a": embedding, "embedding_b": embedding},
+        timeout=30,
+        trust_env=False,
+    )
+
+
+def test_two_stacks_live_side_by_side_and_one_outlives_the_other(stack: Stack, neighbour: Stack) -> None:
+    first = stack.start("up", "--detach")
+    neighbour.run("up", "--detach")
+    assert first.wait(PATIENCE) == 0
+
+    states = stack.status(), neighbour.status()
+    assert all(state["ready"] for state in states)
+    for field in ("url", "docs_url", "dashboard_url", "database_url", "api_key", "pid", "home"):
+        assert states[0][field] != states[1][field]
+    assert _compare(states[0], states[0]["api_key"]).status_code == HTTPStatus.OK
+    assert _compare(states[0], states[1]["api_key"]).status_code == HTTPStatus.UNAUTHORIZED
+    # Ray's dashboard runs code for whoever may submit jobs: not for everybody.
+    version = httpx.get(f"{states[0]['dashboard_url']}/api/jobs/", timeout=30, trust_env=False)
+    assert version.status_code == HTTPStatus.UNAUTHORIZED
+
+    assert "Already up" in stack.run("up", "--detach")
+    assert stack.status()["pid"] == states[0]["pid"]
+    stack.run("doctor")
+
+    stack.run("down")
+    assert stack.is_gone()
+    assert not json.loads(stack.run("status", "--json", expect=3))["ready"]
+    assert neighbour.status()["ready"]
+
+    os.kill(states[1]["pid"], signal.SIGKILL)
+    assert "left by a stack that was killed" in neighbour.run("doctor", expect=1)
+    neighbour.run("down")
+    assert neighbour.is_gone()
+
+
+def test_a_stack_ends_with_the_command_that_holds_it(stack: Stack) -> None:
+    starting = stack.start("up")
+    _wait_line(starting, "PostgreSQL")
+    starting.send_signal(signal.SIGINT)
+    assert starting.wait(PATIENCE) == 0
+    assert stack.is_gone()
+
+    killed = stack.start("up")
+    _wait_line(killed, "Ctrl-C stops everything")
+    assert stack.status()["ready"]
+    killed.kill()
+    killed.wait()
+    stack.wait_gone()
+
+
+def test_a_stack_that_cannot_start_says_why_and_leaves_nothing(stack: Stack) -> None:
+    stack.home.prepare()
+    log = stack.home.supervisor_log
+    failing = subprocess.run(
+        [SEMBLANCE, "up", "--detach"],
+        env=stack._environment | {"SEMBLANCE_PACK": "no-such-pack"},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert failing.returncode == 1
+    assert "no-such-pack" in failing.stderr
+    assert str(log) in failing.stderr
+    assert stack.is_gone()
