@@ -56,8 +56,9 @@ ATTEMPTS = 3
 """How often a batch is tried again when its worker dies, by a kill, a lost node or a picture that takes
 a decoder down. After that its pictures are tried one by one, and what still kills a worker has failed."""
 
-PROBE_KEY = "celebrities/probe"
-"""Asked for once at the start, so that a store that does not answer is known before the work is done."""
+PROBE = "probe"
+"""A folder of the store, always empty, that is listed once at the start: a store that does not answer, or
+a bucket that does not exist, is known before the work is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ async def ingest(options: Options, settings: Settings, console: Console) -> Summ
     entries = await asyncio.to_thread(list_source, options.source, options.category)
     entries = entries[: options.limit]
     model = load_pack(settings).info
-    await open_storage(settings).exists(PROBE_KEY)
+    await open_storage(settings).keys(PROBE)
     database = await Database.connect(settings.required_database_url.get_secret_value(), pool_size=1)
     try:
         celebrities = Celebrities(database)

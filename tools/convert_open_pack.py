@@ -27,6 +27,7 @@ from onnx import helper, numpy_helper
 
 from deployments.packs.manifest import file_sha256, read_manifest
 from deployments.packs.pack import OPEN_FOLDER
+from tools.trim_detector import trim
 
 Weights = dict[str, NDArray[Any]]
 
@@ -449,7 +450,7 @@ def _quantised(weights: NDArray[Any], axis: int) -> tuple[NDArray[Any], NDArray[
 
 
 NETS: dict[str, Callable[[Path], onnx.ModelProto]] = {
-    "ssd_mobilenetv1_u8.onnx": detector,
+    "ssd_mobilenetv1_trim_u8.onnx": detector,
     "face_landmark_68_u8.onnx": landmarks,
     "face_expression_u8.onnx": expression,
     "age_gender_u8.onnx": age_gender,
@@ -462,7 +463,8 @@ def convert(package: Path, out: Path) -> dict[str, str]:
     out.mkdir(parents=True, exist_ok=True)
     digests = {}
     for name, build in NETS.items():
-        onnx.save(quantise(build(package / "model")), out / name)
+        model = quantise(build(package / "model"))
+        onnx.save(trim(model) if build is detector else model, out / name)
         digests[name] = file_sha256(out / name)
     return digests
 

@@ -53,11 +53,35 @@ class Role(_Model):
     outputs: tuple[str, ...] = Field(min_length=1)
 
 
+class Trim(_Model):
+    """The net takes less than its whole canvas: sides in multiples of `step` pixels, with `margin` pixels of
+    black kept right of and below the photo, as far as the canvas has them."""
+
+    step: int = Field(ge=1)
+    margin: int = Field(ge=0)
+
+
+class Screen(_Model):
+    """A quantised twin of the net that looks first. Only where one of its scores lies within `unsure` does
+    the net itself decide, so that both together find what the net finds."""
+
+    file: FileName
+    unsure: tuple[float, float]
+
+
 class DetectRole(Role):
     """score_threshold: least score of a face. nms_iou: boxes that overlap more are one face."""
 
     score_threshold: float = Field(gt=0, lt=1)
     nms_iou: float = Field(gt=0, lt=1)
+    trim: Trim | None = None
+    screen: Screen | None = None
+
+    @model_validator(mode="after")
+    def _doubt_surrounds_the_threshold(self) -> DetectRole:
+        if self.screen and not self.screen.unsure[0] < self.score_threshold < self.screen.unsure[1]:
+            raise ValueError("screen.unsure must be a range around score_threshold")
+        return self
 
 
 class EmbedRole(Role):
@@ -131,7 +155,9 @@ class Manifest(_Model):
             if path.is_absolute() or ".." in path.parts or "\\" in name:
                 raise ValueError(f"{name!r} is not a path inside the pack")
         needed = {role.file for _, role in self.roles.present()}
-        needed |= {name for name in (self.roles.embed.centre, self.licence.file) if name is not None}
+        screen = self.roles.detect.screen
+        others = [self.roles.embed.centre, self.licence.file, None if screen is None else screen.file]
+        needed |= {name for name in others if name is not None}
         missing = sorted(needed - set(self.sha256))
         if missing:
             raise ValueError(f"sha256 lacks {', '.join(missing)}")

@@ -10,8 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deployments.packs.image_net import CHECK_CANVASES, ImageNet
-from deployments.packs.manifest import AgeGenderRole, DetectRole, EmbedRole, ExpressionRole, Role
+from deployments.packs.manifest import (
+    AgeGenderRole,
+    DetectRole,
+    EmbedRole,
+    ExpressionRole,
+    Role,
+    Trim,
+)
 from deployments.packs.nets import Candidates
+from deployments.packs.sessions import multiplies_bytes
 from deployments.vision.nms import nms
 from semblance.errors import PackError
 from semblance.settings import Settings
@@ -26,39 +34,66 @@ class SsdDetector:
         self.input_size = role.input_size
         self._role = role
         self._net = ImageNet(folder, role, settings, check=CHECK_CANVASES)
+        self._screen = None
+        if role.screen is not None and multiplies_bytes(settings):
+            twin = role.model_copy(update={"file": role.screen.file})
+            self._screen = ImageNet(folder, twin, settings, check=CHECK_CANVASES)
 
     def detect(self, images: Sequence[Image]) -> list[Candidates]:
         """Faces of each image, best score first; images of any size, none gives an empty list."""
-        if not images:
-            return []
-        fitted = [_fit(image, self.input_size) for image in images]
-        boxes, scores = self._net.run(np.stack([canvas for canvas, _ in fitted]))
-        return [
-            self._candidates(boxes[index], scores[index], scale) for index, (_, scale) in enumerate(fitted)
+        fitted = [_fit(image, self.input_size, self._role.trim) for image in images]
+        by_shape: dict[tuple[int, ...], list[int]] = {}
+        for index, (canvas, _) in enumerate(fitted):
+            by_shape.setdefault(canvas.shape, []).append(index)
+        found: dict[int, Candidates] = {}
+        for members in by_shape.values():
+            boxes, scores = self._run(np.stack([fitted[index][0] for index in members]))
+            for row, index in enumerate(members):
+                likely = self._likely(boxes[row], scores[row], self._role.score_threshold)
+                found[index] = Candidates(boxes[row, likely] * fitted[index][1], scores[row, likely])
+        return [found[index] for index in range(len(images))]
+
+    def _run(self, canvases: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Boxes and scores of canvases of one shape: the screen's, or the net's where that is unsure."""
+        if self._screen is None or self._role.screen is None:
+            boxes, scores = self._net.run(canvases)
+            return boxes, scores
+        low, high = self._role.screen.unsure
+        boxes, scores = self._screen.run(canvases)
+        unsure = [
+            row
+            for row in range(len(canvases))
+            if (scores[row, self._likely(boxes[row], scores[row], low)] < high).any()
         ]
+        if unsure:
+            boxes[unsure], scores[unsure] = self._net.run(canvases[unsure])
+        return boxes, scores
 
-    def _candidates(
-        self, boxes: NDArray[np.float32], scores: NDArray[np.float32], scale: NDArray[np.float32]
-    ) -> Candidates:
-        likely = np.flatnonzero(scores >= self._role.score_threshold)
-        boxes = boxes[likely] * scale
-        scores = scores[likely]
-        kept = nms(boxes, scores, self._role.nms_iou)
-        return Candidates(boxes[kept], scores[kept])
+    def _likely(
+        self, boxes: NDArray[np.float32], scores: NDArray[np.float32], threshold: float
+    ) -> NDArray[np.intp]:
+        """Indices of one image's boxes from `threshold` on that are the best of those they overlap."""
+        above = np.flatnonzero(scores >= threshold)
+        return above[nms(boxes[above], scores[above], self._role.nms_iou)]
 
 
-def _fit(image: Image, side: int) -> tuple[Image, NDArray[np.float32]]:
+def _fit(image: Image, side: int, trim: Trim | None) -> tuple[Image, NDArray[np.float32]]:
     """The image with its long side brought to `side`, zero-padded right and bottom; and float32 [4], the
-    factors from coordinates relative to that canvas to pixels of the image."""
+    factors from coordinates relative to the whole canvas to pixels of the image."""
     height, width = image.shape[:2]
     scale = side / max(height, width)
     fitted_width, fitted_height = max(1, round(width * scale)), max(1, round(height * scale))
-    canvas = np.zeros((side, side, 3), np.uint8)
+    canvas = np.zeros((_extent(fitted_height, side, trim), _extent(fitted_width, side, trim), 3), np.uint8)
     canvas[:fitted_height, :fitted_width] = cv2.resize(
         image, (fitted_width, fitted_height), interpolation=_interpolation(scale)
     )
     x, y = side * width / fitted_width, side * height / fitted_height
     return canvas, np.array([x, y, x, y], np.float32)
+
+
+def _extent(length: int, side: int, trim: Trim | None) -> int:
+    """How much of the canvas's side a photo that takes `length` of it needs."""
+    return side if trim is None else min(side, -(-(length + trim.margin) // trim.step) * trim.step)
 
 
 def _interpolation(scale: float) -> int:

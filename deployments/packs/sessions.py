@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -79,6 +81,17 @@ def _providers(settings: Settings) -> list[str]:
             "requirements, or set SEMBLANCE_EXECUTION_PROVIDER=cpu."
         )
     return [CPU]
+
+
+def multiplies_bytes(settings: Settings) -> bool:
+    """Whether nets of 8-bit integers run on this machine both fast and right: on a CPU with instructions for
+    sums of byte products. Without them, sums of two products of bytes saturate 16 bits."""
+    if CUDA in _providers(settings):
+        return False
+    with suppress(OSError):
+        flags = re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+        return flags is not None and not {"avx512_vnni", "avx_vnni"}.isdisjoint(flags.group(1).split())
+    return False
 
 
 def check_batch(

@@ -94,7 +94,7 @@ async def test_a_database_without_schema(tmp_path: Path, empty_dsn: str) -> None
 @pytest.mark.usefixtures("s3_endpoint")
 async def test_a_store_that_is_not_there(settings: Settings) -> None:
     absent = settings.model_copy(update={"storage_url": "s3://no-such-bucket-here/x"})
-    with pytest.raises(StorageError, match="no-such-bucket-here|picture store"):
+    with pytest.raises(StorageError, match="The picture store failed"):
         await run(absent)
 
 

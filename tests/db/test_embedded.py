@@ -19,7 +19,7 @@ from semblance.errors import ConfigurationError
 
 
 def temporary_folder() -> Path:
-    """Not below pytest's folders: pytest closes them to all but its user, and as root the server is another."""
+    """Not one of pytest's: it closes them to all but its user, and as root the server is another."""
     return Path(tempfile.mkdtemp(prefix="semblance-tests-"))
 
 
@@ -47,13 +47,17 @@ def initialised() -> Iterator[Path]:
     stop_all(root)
 
 
+def place(initialised: Path, path: Path) -> Path:
+    """Copy a stopped server to `path`, owner and all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["/bin/cp", "-a", initialised, path], check=True)
+    return path
+
+
 @pytest.fixture
-def folder(initialised: Path) -> Iterator[Path]:
+def folder(empty: Path, initialised: Path) -> Path:
     """The folder of a server that has been started and stopped before."""
-    root = temporary_folder()
-    subprocess.run(["cp", "-a", f"{initialised}/.", root], check=True)
-    yield root
-    stop_all(root)
+    return place(initialised, empty / "postgres")
 
 
 def postmaster(folder: Path) -> psutil.Process:
@@ -89,8 +93,8 @@ def test_a_server_is_started_stopped_and_started_again(folder: Path) -> None:
     assert query(server.start(), "SELECT value FROM kept") == 42
 
 
-def test_the_server_is_set_up_for_a_small_machine_and_a_quiet_log(empty: Path) -> None:
-    dsn = EmbeddedPostgres(empty).start()
+def test_the_server_is_set_up_for_a_small_machine_and_a_quiet_log(folder: Path) -> None:
+    dsn = EmbeddedPostgres(folder).start()
     assert query(dsn, "SHOW max_connections") == "200"
     assert query(dsn, "SHOW jit") == "off"
     assert query(dsn, "SHOW listen_addresses") == ""
@@ -178,8 +182,8 @@ def test_stopping_what_never_ran_does_nothing(empty: Path) -> None:
     assert not (empty / "never").exists()
 
 
-def test_a_path_too_long_for_a_socket(empty: Path) -> None:
-    deep = empty / ("d" * 60) / ("e" * 60) / "postgres"
+def test_a_path_too_long_for_a_socket(empty: Path, initialised: Path) -> None:
+    deep = place(initialised, empty / ("d" * 60) / ("e" * 60) / "postgres")
     server = EmbeddedPostgres(deep)
     dsn = server.start()
     assert query(dsn, "SELECT 42") == 42
@@ -192,8 +196,8 @@ def test_a_path_too_long_for_a_socket(empty: Path) -> None:
     shutil.rmtree(socket)
 
 
-async def test_both_drivers_understand_the_dsn_of_an_unusual_path(empty: Path) -> None:
-    dsn = EmbeddedPostgres(empty / "a b&c=d%20é'").start()
+async def test_both_drivers_understand_the_dsn_of_an_unusual_path(empty: Path, initialised: Path) -> None:
+    dsn = EmbeddedPostgres(place(initialised, empty / "a b&c=d%20é'")).start()
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("CREATE EXTENSION vector")
     database = await Database.connect(dsn, pool_size=1)
@@ -221,14 +225,14 @@ def test_the_callers_environment_does_not_reach_the_server(
     assert os.environ["PGPORT"] == "7777"
 
 
-def test_a_comma_which_no_client_takes_is_refused(empty: Path) -> None:
+def test_a_comma_which_no_client_takes_is_refused(empty: Path, initialised: Path) -> None:
     with pytest.raises(ConfigurationError, match="without one"):
-        EmbeddedPostgres(empty / "a,b").start()
+        EmbeddedPostgres(place(initialised, empty / "a,b")).start()
 
 
 def test_a_folder_that_cannot_be_made(empty: Path) -> None:
     (empty / "file").write_text("")
-    with pytest.raises(ConfigurationError, match="Choose a empty"):
+    with pytest.raises(ConfigurationError, match="Choose a folder"):
         EmbeddedPostgres(empty / "file" / "postgres").start()
 
 
@@ -238,8 +242,8 @@ def test_data_of_another_postgresql_is_not_touched(folder: Path) -> None:
         EmbeddedPostgres(folder).start()
 
 
-def test_folders_above_the_data_are_not_opened_for_reading(empty: Path) -> None:
+def test_folders_above_the_data_are_not_opened_for_reading(empty: Path, initialised: Path) -> None:
     home = empty / "home"
     home.mkdir(mode=0o700)
-    EmbeddedPostgres(home / "postgres").start()
+    EmbeddedPostgres(place(initialised, home / "postgres")).start()
     assert home.stat().st_mode & 0o066 == 0

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from deployments.packs.manifest import read_manifest
 from deployments.packs.nets import (
     AgeGenderNet,
     Candidates,
@@ -21,8 +22,11 @@ from deployments.packs.nets import (
     LandmarkNet,
     ModelPack,
 )
+from deployments.packs.open_pack import SsdDetector
+from deployments.packs.pack import OPEN_FOLDER
 from deployments.packs.registry import load_pack
 from deployments.vision.align import five_points, landmark_box, similarity_transform, square_crop, warp
+from deployments.vision.decode import ImageHeader, decode, read_header
 from deployments.vision.nms import iou_matrix
 from semblance.settings import Settings
 from semblance.types import EMOTIONS, Image
@@ -217,3 +221,39 @@ def test_nothing_in_nothing_out(nets: Nets) -> None:
     assert nets.embedder.embed(np.empty((0, 150, 150, 3), np.uint8)).shape == (0, 512)
     assert nets.expression.predict(portraits).shape == (0, 7)
     assert [part.shape for part in nets.age_gender.predict(portraits)] == [(0,), (0,)]
+
+
+def all_photos() -> list[Image]:
+    files = sorted(path for path in faces_dir().rglob("*.*g") if path.suffix in {".jpg", ".jpeg", ".png"})
+    return [decode(data, header(data))[0] for data in (path.read_bytes() for path in files)]
+
+
+def header(data: bytes) -> ImageHeader:
+    return read_header(data, max_bytes=10**8, max_pixels=10**9)
+
+
+def test_trimmed_and_screened_detector_finds_what_the_whole_net_finds() -> None:
+    role = read_manifest(OPEN_FOLDER).roles.detect
+    assert role.trim is not None and role.screen is not None
+    whole = SsdDetector(OPEN_FOLDER, role.model_copy(update={"trim": None, "screen": None}), Settings())
+    shipped = SsdDetector(OPEN_FOLDER, role, Settings())
+    total = 0
+    for image in all_photos():
+        (expected,), (found,) = whole.detect([image]), shipped.detect([image])
+        assert len(found.boxes) == len(expected.boxes)
+        if len(expected.boxes):
+            overlap = iou_matrix(expected.boxes, found.boxes)
+            assert overlap.max(axis=1).min() >= 0.8
+            assert len(set(overlap.argmax(axis=1))) == len(expected.boxes)
+        total += len(expected.boxes)
+    assert total > 70
+
+
+def test_images_of_several_shapes_in_one_call_give_what_each_gives_alone() -> None:
+    detector = SsdDetector(OPEN_FOLDER, read_manifest(OPEN_FOLDER).roles.detect, Settings())
+    images = all_photos()[:6]
+    for together, image in zip(detector.detect(images), images, strict=True):
+        (alone,) = detector.detect([image])
+        np.testing.assert_array_equal(together.boxes, alone.boxes)
+        np.testing.assert_array_equal(together.scores, alone.scores)
+    assert detector.detect([]) == []

@@ -36,23 +36,24 @@ class Stack:
         kept = {
             name: value for name, value in os.environ.items() if not name.startswith(("SEMBLANCE_", "RAY_"))
         }
-        self._environment = kept | {"SEMBLANCE_HOME": str(folder), "COLUMNS": "120"}
+        self.environment = kept | {"SEMBLANCE_HOME": str(folder), "COLUMNS": "120"}
 
     def run(self, *arguments: str, expect: int = 0) -> str:
         done = subprocess.run(
             [SEMBLANCE, *arguments],
-            env=self._environment,
-            capture_output=True,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
             timeout=PATIENCE,
             check=False,
         )
-        assert done.returncode == expect, f"{arguments}: {done.stdout}\n{done.stderr}\n{self._log()}"
+        assert done.returncode == expect, f"{arguments}: {done.stdout}\n{self._log()}"
         return done.stdout
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [SEMBLANCE, *arguments], env=self._environment, stdout=subprocess.PIPE, text=True, bufsize=1
+            [SEMBLANCE, *arguments], env=self.environment, stdout=subprocess.PIPE, text=True, bufsize=1
         )
 
     def status(self) -> dict[str, Any]:
@@ -113,9 +114,9 @@ def _compare(state: dict[str, Any], key: str) -> httpx.Response:
 
 
 def test_two_stacks_live_side_by_side_and_one_outlives_the_other(stack: Stack, neighbour: Stack) -> None:
-    first = stack.start("up", "--detach")
-    neighbour.run("up", "--detach")
-    assert first.wait(PATIENCE) == 0
+    with stack.start("up", "--detach") as first:
+        neighbour.run("up", "--detach")
+        assert first.wait(PATIENCE) == 0
 
     states = stack.status(), neighbour.status()
     assert all(state["ready"] for state in states)
@@ -124,8 +125,8 @@ def test_two_stacks_live_side_by_side_and_one_outlives_the_other(stack: Stack, n
     assert _compare(states[0], states[0]["api_key"]).status_code == HTTPStatus.OK
     assert _compare(states[0], states[1]["api_key"]).status_code == HTTPStatus.UNAUTHORIZED
     # Ray's dashboard runs code for whoever may submit jobs: not for everybody.
-    version = httpx.get(f"{states[0]['dashboard_url']}/api/jobs/", timeout=30, trust_env=False)
-    assert version.status_code == HTTPStatus.UNAUTHORIZED
+    jobs = httpx.get(f"{states[0]['dashboard_url']}/api/jobs/", timeout=30, trust_env=False)
+    assert jobs.status_code == HTTPStatus.UNAUTHORIZED
 
     assert "Already up" in stack.run("up", "--detach")
     assert stack.status()["pid"] == states[0]["pid"]
@@ -143,32 +144,22 @@ def test_two_stacks_live_side_by_side_and_one_outlives_the_other(stack: Stack, n
 
 
 def test_a_stack_ends_with_the_command_that_holds_it(stack: Stack) -> None:
-    starting = stack.start("up")
-    _wait_line(starting, "PostgreSQL")
-    starting.send_signal(signal.SIGINT)
-    assert starting.wait(PATIENCE) == 0
+    with stack.start("up") as starting:
+        _wait_line(starting, "PostgreSQL")
+        starting.send_signal(signal.SIGINT)
+        assert starting.wait(PATIENCE) == 0
     assert stack.is_gone()
 
-    killed = stack.start("up")
-    _wait_line(killed, "Ctrl-C stops everything")
-    assert stack.status()["ready"]
-    killed.kill()
-    killed.wait()
+    with stack.start("up") as killed:
+        _wait_line(killed, "Ctrl-C stops everything")
+        assert stack.status()["ready"]
+        killed.kill()
     stack.wait_gone()
 
 
 def test_a_stack_that_cannot_start_says_why_and_leaves_nothing(stack: Stack) -> None:
-    stack.home.prepare()
-    log = stack.home.supervisor_log
-    failing = subprocess.run(
-        [SEMBLANCE, "up", "--detach"],
-        env=stack._environment | {"SEMBLANCE_PACK": "no-such-pack"},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    assert failing.returncode == 1
-    assert "no-such-pack" in failing.stderr
-    assert str(log) in failing.stderr
+    stack.environment["SEMBLANCE_PACK"] = "no-such-pack"
+    failure = stack.run("up", "--detach", expect=1)
+    assert "no-such-pack" in failure
+    assert str(stack.home.supervisor_log) in failure
     assert stack.is_gone()
