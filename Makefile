@@ -31,14 +31,14 @@ test: env ## all tests
 	@$(BIN)/pytest
 
 lint: env ## style, types and import contracts
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/ruff check $(PACKAGES)
+	$(BIN)/ruff format --check $(PACKAGES)
 	$(BIN)/mypy $(PACKAGES)
 	$(BIN)/lint-imports
 
 format: env ## rewrite the code in the project's style
-	$(BIN)/ruff check --fix .
-	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix $(PACKAGES)
+	$(BIN)/ruff format $(PACKAGES)
 
 env: $(STAMP) ## the virtual environment, exactly as locked
 

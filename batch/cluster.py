@@ -46,8 +46,6 @@ def ray_session(address: str) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    # Under `uv run` Ray would start its workers through uv as well, each with an environment of its own.
-    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     try:
         if address == LOCAL:
             _start_local()
@@ -65,20 +63,12 @@ def ray_session(address: str) -> Iterator[None]:
 
 
 def _start_local() -> None:
-    # Every user of the machine reaches loopback, and Ray's ports take pickles: Ray asks for a token where
-    # nobody chose otherwise. One of this run's own, or it writes one that each later `ray start` demands.
+    # Ray listens on the network and its ports take pickles, so it asks for a token where nobody chose
+    # otherwise. One of this run's own, or it writes one to a file that each later `ray start` demands.
     if "RAY_AUTH_MODE" not in os.environ:
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-    # Ray's mode for a single machine: otherwise it replaces loopback by an address others can reach.
-    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    ray.init(
-        LOCAL,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        _node_ip_address="127.0.0.1",
-    )
+    ray.init(LOCAL, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
 
 
 def plan_pool(actors: int | None, provider: Literal["auto", "cpu", "cuda"]) -> Pool:

@@ -12,7 +12,7 @@ import pickle
 import time
 import warnings
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -109,8 +109,8 @@ async def ingest(options: Options, settings: Settings, console: Console) -> Summ
             writer = _Writer(entries, None if options.rules.dry_run else celebrities, report)
             started = time.monotonic()
             with JobProgress(console, "ingest", len(entries)) as progress:
-                async for result in _Workers(options, settings, pool, known).results(entries):
-                    await writer.add(result, progress)
+                async for results in _Workers(options, settings, pool, known).results(entries):
+                    await writer.add(results, progress)
                 await writer.flush(progress)
             return Summary(dict(report.counts), time.monotonic() - started, report.path)
     finally:
@@ -138,9 +138,9 @@ class _Writer:
         self._pending: list[Result] = []
         self._written = time.monotonic()
 
-    async def add(self, result: Result, progress: JobProgress) -> None:
-        """Take a result; enough of them, or after a time, are written."""
-        self._pending.append(self._deduplicated(result))
+    async def add(self, results: Iterable[Result], progress: JobProgress) -> None:
+        """Take results; enough of them, or after a time, are written."""
+        self._pending.extend(map(self._deduplicated, results))
         if len(self._pending) >= WRITE_ROWS or time.monotonic() - self._written >= WRITE_EVERY_S:
             await self.flush(progress)
 
@@ -182,25 +182,28 @@ class _Workers:
         self._batch_size = options.batch_size
         self._pool = pool
 
-    async def results(self, entries: Sequence[Entry]) -> AsyncIterator[Result]:
-        """One result for each entry, in order; only those that killed a worker come last."""
+    async def results(self, entries: Sequence[Entry]) -> AsyncIterator[list[Result]]:
+        """One result for each entry, some at a time, in order; only those that killed a worker come last."""
         items = {index: entry for index, entry in enumerate(entries) if isinstance(entry, Item)}
         bad = deque(
             _rejected(index, entry) for index, entry in enumerate(entries) if isinstance(entry, BadEntry)
         )
         for block_size in (self._batch_size, 1):
-            async for result in self._described(list(items.items()), block_size):
-                while bad and bad[0].index < result.index:
-                    yield bad.popleft()
-                del items[result.index]
-                yield result
-        for result in bad:
-            yield result
-        for index in items:
-            yield Result(index, "failed", "its worker died or failed in every attempt; Ray's logs say more")
+            async for results in self._described(list(items.items()), block_size):
+                merged = []
+                for result in results:
+                    while bad and bad[0].index < result.index:
+                        merged.append(bad.popleft())
+                    del items[result.index]
+                    merged.append(result)
+                yield merged
+        reason = "its worker died or failed in every attempt; Ray's logs say more"
+        yield [*bad, *(Result(index, "failed", reason) for index in items)]
 
-    async def _described(self, items: Sequence[tuple[int, Item]], block_size: int) -> AsyncIterator[Result]:
-        """Results for the items, in order; a block whose worker kept dying is left out."""
+    async def _described(
+        self, items: Sequence[tuple[int, Item]], block_size: int
+    ) -> AsyncIterator[list[Result]]:
+        """Results for the items by block, in order; a block whose worker kept dying is left out."""
         if not items:
             return
         block_size = min(block_size, -(-len(items) // self._pool.actors))
@@ -228,8 +231,7 @@ class _Workers:
             )
         tables: Iterator[pa.Table] = iter(dataset.iter_batches(batch_size=None, batch_format="pyarrow"))
         while (table := await asyncio.to_thread(next, tables, None)) is not None:
-            for result in table["result"].to_pylist():
-                yield pickle.loads(result)  # noqa: S301 - our own workers' bytes
+            yield [pickle.loads(result) for result in table["result"].to_pylist()]  # noqa: S301 - our own
 
 
 def _rejected(index: int, entry: BadEntry) -> Result:

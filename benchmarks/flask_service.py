@@ -21,7 +21,6 @@ import onnxruntime
 from flask import Flask, Response, jsonify, request
 
 from deployments import detector, local
-from deployments.packs import sessions
 from deployments.vision.decode import ImageHeader
 from semblance.settings import get_settings
 from semblance.types import Image
@@ -48,7 +47,7 @@ def decode_full(data: bytes, _: ImageHeader, *, long_side: int | None = None) ->
 def create_app() -> Flask:
     """The planned service: one route, everything in the request's thread."""
     with (
-        patch.object(sessions.onnxruntime, "InferenceSession", default_session),
+        patch.object(onnxruntime, "InferenceSession", default_session),
         patch.object(cv2, "setNumThreads"),
     ):
         pipeline = local.LocalPipeline(get_settings())

@@ -17,7 +17,7 @@ _SEARCH_PATH = """
             FROM pg_extension JOIN pg_namespace ON pg_namespace.oid = extnamespace
             WHERE extname = 'vector'
         )),
-        true
+        false
     )
 """
 

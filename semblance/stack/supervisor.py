@@ -20,6 +20,7 @@ import psutil
 
 from db.embedded import EmbeddedPostgres
 from db.migrate import check_server, upgrade
+from deployments.packs.registry import load_pack
 from semblance.errors import SemblanceError
 from semblance.logging import configure_logging
 from semblance.settings import Settings, get_settings
@@ -93,8 +94,10 @@ class Supervisor:
                 "SEMBLANCE_API_KEY": api_key,
             },
         )
-        # Ray takes seconds to come up; the migrations fit into that time.
+        # Ray takes seconds to come up; what else can go wrong is found in that time.
         ray = self._ray = RayHead(home, ports, environment)
+        emit(Event(kind="step", text="Model pack"))
+        load_pack(settings)
         emit(Event(kind="step", text="Database schema"))
         check_server(database_url)
         upgrade(database_url)

@@ -109,7 +109,7 @@ async def test_an_embedding_that_is_not_of_unit_length_finds_the_same(celebritie
 
 async def test_the_search_uses_the_vector_index(large: Database) -> None:
     async with large.transaction() as connection:
-        await connection.fetchrow(queries["tune_nearest"], "200")
+        await connection.fetchrow(queries["tune_nearest"], "400")
         plan = await connection.fetchval(
             "EXPLAIN (FORMAT JSON) " + queries["nearest_celebrities"], PROBES[0], DIGEST, None, None, 10
         )
