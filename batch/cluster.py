@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -21,10 +21,6 @@ LOCAL = "local"
 
 WORKERS_PER_GPU = 4
 """Default share of a GPU: decoding on the CPU is the slower half, so one worker cannot keep it busy."""
-
-LEAST_CPUS = 0.01
-"""Smallest share of a core to ask for: where a running service has reserved all cores, a whole one would
-be waited for without end. Shares are for placement only; they do not slow a worker down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,33 +67,44 @@ def _start_local() -> None:
     ray.init(LOCAL, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
 
 
-def plan_pool(actors: int | None, provider: Literal["auto", "cpu", "cuda"]) -> Pool:
-    """Workers for the connected cluster: `actors`, else one per core, on GPUs WORKERS_PER_GPU each.
-
-    provider: onnxruntime's, as in the settings. What other applications have reserved is left to them:
-    where less than a core per worker is free, workers reserve an equal part of that.
-    """
+def cluster_pool(actors: int | None, provider: Literal["auto", "cpu", "cuda"]) -> Pool:
+    """The pool for the connected cluster. actors: as asked for, None to choose. provider: onnxruntime's, as
+    in the settings. Raises ConfigurationError where a GPU is required and none is free."""
     total: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     free: dict[str, float] = ray.available_resources()  # type: ignore[no-untyped-call]
-    gpus = total.get("GPU", 0.0)
-    cuda = provider == "cuda" or (
-        provider == "auto" and gpus > 0 and "CUDAExecutionProvider" in onnxruntime.get_available_providers()
-    )
+    able = provider == "cuda" or "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+    pool = plan_pool(actors, total, free, use_gpu=provider != "cpu" and able)
+    if provider == "cuda" and not pool.num_gpus:
+        raise ConfigurationError(
+            "SEMBLANCE_EXECUTION_PROVIDER=cuda, but no GPU of this Ray cluster is free: stop what holds it, "
+            "or set SEMBLANCE_EXECUTION_PROVIDER=cpu for this job."
+        )
+    return pool
+
+
+def plan_pool(
+    actors: int | None, total: Mapping[str, float], free: Mapping[str, float], *, use_gpu: bool
+) -> Pool:
+    """Divide a cluster's resources: `actors` workers, else one per core, on GPUs WORKERS_PER_GPU each.
+
+    total, free: Ray's resources by name, free without what running applications have reserved. That is
+    left to them: where less than a core per worker is free, workers reserve an equal part of it, down to
+    nothing, and compete for the cores. A whole core would be waited for without end; a share is for
+    placement only and does not slow a worker down. A GPU is another matter: what is reserved is taken.
+    """
+    gpus = int(total.get("GPU", 0)) if use_gpu and free.get("GPU", 0) else 0
     if actors is None:
         actors = max(1, int(total.get("CPU", 1)))
-        if cuda and gpus > 0:
-            actors = min(actors, int(gpus * WORKERS_PER_GPU))
-    return Pool(
-        actors,
-        _share(free.get("CPU", 0.0), actors),
-        # A whole GPU can hold fractions only of itself, so many GPUs are shared as one would be.
-        _share(free.get("GPU", 0.0), actors) if cuda and gpus > 0 else 0.0,
-    )
+        if gpus:
+            actors = min(actors, gpus * WORKERS_PER_GPU)
+    # A worker's share lies on one GPU, so what fits on each counts, not what all have together.
+    num_gpus = _hundredths(free.get("GPU", 0) / gpus / -(-actors // gpus)) if gpus else 0.0
+    return Pool(actors, _hundredths(free.get("CPU", 0) / actors), num_gpus)
 
 
-def _share(free: float, actors: int) -> float:
-    """An equal part of what is free, at most 1, rounded down to the hundredths in which Ray counts."""
-    return min(1.0, max(LEAST_CPUS, int(100 * free / actors) / 100))
+def _hundredths(share: float) -> float:
+    """At most 1, rounded down so that the sum of the shares is still free."""
+    return min(1.0, int(100 * share + 1e-6) / 100)
 
 
 def configure_data() -> None:

@@ -8,14 +8,19 @@ and is started again ends with the rows of an undisturbed one.
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import pickle
+import signal
+import sys
 import time
 import warnings
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from types import FrameType
+from typing import Annotated, NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -23,11 +28,12 @@ import ray
 import typer
 from numpy.typing import NDArray
 from ray.data import ActorPoolStrategy
+from ray.exceptions import RayError
 from ray.util.annotations import RayDeprecationWarning
 from rich.console import Console
 from rich.markup import escape
 
-from batch.cluster import LOCAL, Pool, configure_data, plan_pool, ray_session
+from batch.cluster import LOCAL, Pool, cluster_pool, configure_data, ray_session
 from batch.describe import Describer, Rules
 from batch.outcomes import Result
 from batch.progress import JobProgress
@@ -61,6 +67,12 @@ PROBE = "probe"
 a bucket that does not exist, is known before the work is done."""
 
 
+class WorkersError(SemblanceError):
+    """The pool of workers could not start or was lost."""
+
+    code = "workers"
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """One ingestion. address: of Ray, or LOCAL. category: of pictures that state none. actors: size of the
@@ -80,7 +92,8 @@ async def ingest(options: Options, settings: Settings, console: Console) -> Summ
     """Run an ingestion to its end.
 
     Raises SourceError for a source that cannot be read or holds nothing, ConfigurationError, PackError,
-    DatabaseError, StorageError, and PackMismatchError where the gallery was embedded by another pack.
+    DatabaseError, StorageError, WorkersError, and PackMismatchError where the gallery was embedded by
+    another pack.
     Pictures that are not taken are results, not errors.
     """
     # The workers' folders are not this process's, so a relative home would be another one there.
@@ -99,7 +112,7 @@ async def ingest(options: Options, settings: Settings, console: Console) -> Summ
             ray_session(options.address),
         ):
             configure_data()
-            pool = plan_pool(options.actors, settings.execution_provider)
+            pool = cluster_pool(options.actors, settings.execution_provider)
             console.print(
                 f"{len(entries):,} inputs, {len(known):,} pictures known, {pool.actors} workers, "
                 f"pack {model.pack} {model.digest[:12]}",
@@ -230,8 +243,17 @@ class _Workers:
                 max_task_retries=ATTEMPTS,
             )
         tables: Iterator[pa.Table] = iter(dataset.iter_batches(batch_size=None, batch_format="pyarrow"))
-        while (table := await asyncio.to_thread(next, tables, None)) is not None:
+        while (table := await asyncio.to_thread(_next, tables)) is not None:
             yield [pickle.loads(result) for result in table["result"].to_pylist()]  # noqa: S301 - our own
+
+
+def _next(tables: Iterator[pa.Table]) -> pa.Table | None:
+    try:
+        return next(tables, None)
+    except RayError as exc:
+        # Ends with the worker's own error, after the traceback of everything between.
+        reason = str(exc).strip().rpartition("\n")[2]
+        raise WorkersError(f"The workers cannot run: {reason}") from exc
 
 
 def _rejected(index: int, entry: BadEntry) -> Result:
@@ -304,19 +326,28 @@ def main(
         limit=limit,
         report=report,
     )
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
     try:
         summary = asyncio.run(ingest(options, settings, console))
     except SemblanceError as exc:
         Console(stderr=True).print(f"[red]error:[/] {escape(exc.message)}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from exc
-    except KeyboardInterrupt:
-        Console(stderr=True).print("Interrupted. What is done is kept; the same command goes on from there.")
-        raise typer.Exit(130) from None
     console.print(summary.table())
     console.print(f"report: {summary.report}", highlight=False, soft_wrap=True)
     if failed := summary.counts.get("failed", 0):
         Console(stderr=True).print(f"{failed:,} inputs failed; run the same command again.")
         raise typer.Exit(1)
+
+
+def _stop(number: int, _: FrameType | None) -> NoReturn:
+    """End at once. An ingestion may be killed at any point, so nothing is waited for but Ray's processes;
+    Ray Data would take half a minute to notice, and log how it failed."""
+    logging.disable()
+    sys.stderr.write("\nInterrupted. What is done is kept; the same command goes on from there.\n")
+    sys.stderr.flush()
+    ray.shutdown()
+    os._exit(128 + number)
 
 
 if __name__ == "__main__":

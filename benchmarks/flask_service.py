@@ -1,10 +1,11 @@
 """Baseline: the service as it was planned before, for measuring only.
 
 One threaded Flask process; onnxruntime sessions with default options and two threads, shared by all
-request threads; pictures decoded at full size with OpenCV. The nets and the analysis are the same as
-Semblance's, so that the difference is the architecture's.
+request threads; pictures decoded at full size with OpenCV. The analysis is Semblance's own, and so are the nets, with the
+detector as it was published: the float net on its whole canvas. With `--shared-detector` it gets
+Semblance's faster pair of detectors as well, so that the rest of the difference is the architecture's.
 
-    python -m benchmarks.flask_service PORT
+    python -m benchmarks.flask_service PORT [--shared-detector]
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ import onnxruntime
 from flask import Flask, Response, jsonify, request
 
 from deployments import detector, local
+from deployments.packs.manifest import DetectRole, read_manifest
+from deployments.packs.open_pack import SsdDetector
+from deployments.packs.pack import OPEN_FOLDER
 from deployments.vision.decode import ImageHeader
 from semblance.settings import get_settings
 from semblance.types import Image
@@ -44,13 +48,21 @@ def decode_full(data: bytes, _: ImageHeader, *, long_side: int | None = None) ->
     return pixels, 1.0
 
 
-def create_app() -> Flask:
+def published(role: DetectRole) -> DetectRole:
+    """The detector's role without what Semblance added to it."""
+    return role.model_copy(update={"trim": None, "screen": None})
+
+
+def create_app(*, shared_detector: bool) -> Flask:
     """The planned service: one route, everything in the request's thread."""
     with (
         patch.object(onnxruntime, "InferenceSession", default_session),
         patch.object(cv2, "setNumThreads"),
     ):
         pipeline = local.LocalPipeline(get_settings())
+        if not shared_detector:
+            role = published(read_manifest(OPEN_FOLDER).roles.detect)
+            pipeline.finder.net = SsdDetector(OPEN_FOLDER, role, get_settings())
     patch.object(detector, "decode", decode_full).start()
     app = Flask("planned-service")
 
@@ -66,4 +78,6 @@ def create_app() -> Flask:
 
 if __name__ == "__main__":
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    create_app().run(host="127.0.0.1", port=int(sys.argv[1]), threaded=True)
+    create_app(shared_detector="--shared-detector" in sys.argv).run(
+        host="127.0.0.1", port=int(sys.argv[1]), threaded=True
+    )

@@ -1,7 +1,9 @@
 """Photos per second over HTTP, beside the bare limit and the service as it was planned before.
 
 (a) bare: the same work in as many one-thread, non-spinning processes as cores; no HTTP, no Ray.
-(b) flask: one threaded process, default sessions of two threads, full-size decoding, the same nets.
+(b) flask: one threaded process, default sessions of two threads, full-size decoding, the same nets, the
+    detector as published (float, whole canvas).
+(c) as (b), with Semblance's faster detector: what is left is the difference of the architectures.
 
     python -m benchmarks.photo_path --photos FOLDER
 """
@@ -44,6 +46,7 @@ def main(
 
     bare = [run_bare(pictures, requests, cores, max_faces=1)]
     flask = measure_flask(pictures, requests)
+    faster = measure_flask(pictures, requests, "--shared-detector")
     ours = measure_semblance(pictures, requests)
     bare.append(run_bare(pictures, requests, cores, max_faces=1))
     limit = sum(bare) / len(bare)
@@ -52,7 +55,7 @@ def main(
     for heading in ("", "connections", "photos/s", "of bare", "p50 ms", "p99 ms", "failed"):
         table.add_column(heading, justify="right" if heading else "left")
     table.add_row("bare (a)", "-", f"{limit:.1f}", "1.00", "", "", "")
-    for name, results in (("flask (b)", flask), ("semblance", ours)):
+    for name, results in (("flask (b)", flask), ("flask, our detector (c)", faster), ("semblance", ours)):
         for run in results:
             table.add_row(
                 name,
@@ -69,6 +72,8 @@ def main(
         "semblance_to_bare_at_16": ours[-1].per_second / limit,
         "semblance_to_flask_at_1": ours[0].per_second / flask[0].per_second,
         "semblance_to_flask_at_16": ours[-1].per_second / flask[-1].per_second,
+        "semblance_to_flask_with_our_detector_at_1": ours[0].per_second / faster[0].per_second,
+        "semblance_to_flask_with_our_detector_at_16": ours[-1].per_second / faster[-1].per_second,
     }
     for name, value in ratios.items():
         console.print(f"{name}: {value:.2f}")
@@ -76,15 +81,16 @@ def main(
         measured: dict[str, object] = {
             "bare": bare,
             "flask": [asdict(run) for run in flask],
+            "flask_shared_detector": [asdict(run) for run in faster],
             "semblance": [asdict(run) for run in ours],
         }
         print(json.dumps({"benchmark": "photo_path", "results": measured, "ratios": ratios}))
 
 
-def measure_flask(pictures: list[bytes], requests: int) -> list[LoadResult]:
+def measure_flask(pictures: list[bytes], requests: int, *options: str) -> list[LoadResult]:
     """Start the planned service, measure it, stop it."""
     port = free_ports({"flask": ("127.0.0.1", 0)})["flask"]
-    server = subprocess.Popen([sys.executable, "-m", "benchmarks.flask_service", str(port)])
+    server = subprocess.Popen([sys.executable, "-m", "benchmarks.flask_service", str(port), *options])
     try:
         url = f"http://127.0.0.1:{port}{PATH}"
         wait_until_up(f"http://127.0.0.1:{port}/")

@@ -18,6 +18,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.sql import SQL
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
@@ -135,15 +136,16 @@ def _locked(dsn: str) -> Iterator[None]:
     """Let one process migrate at a time; the others wait.
 
     The lock belongs to a transaction that stays open beside the migration, so that it also holds behind
-    a pooler that hands out servers by transaction. It is polled, not waited for: a waiting statement
-    holds a snapshot, and CREATE INDEX CONCURRENTLY waits for every snapshot to go.
+    a pooler that hands out servers by transaction. No such transaction may hold a snapshot, because CREATE
+    INDEX CONCURRENTLY waits for every snapshot to go: so the lock is polled, not waited for, and asked for
+    without parameters, because a statement with parameters keeps its snapshot after its end.
     """
     deadline = time.monotonic() + _LOCK_SECONDS
     with _connect(dsn) as connection:
         while True:
             with connection.transaction():
                 connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-                row = connection.execute("SELECT pg_try_advisory_xact_lock(%s)", [_LOCK]).fetchone()
+                row = connection.execute(SQL("SELECT pg_try_advisory_xact_lock({})").format(_LOCK)).fetchone()
                 if row == (True,):
                     yield
                     return

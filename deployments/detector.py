@@ -85,7 +85,7 @@ class FaceFinder:
     def __init__(self, pack: ModelPack, settings: Settings) -> None:
         self._settings = settings
         self._pack = pack
-        self._net: DetectNet = pack.detector()
+        self.net: DetectNet = pack.detector()
         self._landmarks: LandmarkNet = pack.landmarks()
 
     def detect(self, data: bytes, max_faces: int | None = None) -> Detection:
@@ -97,7 +97,7 @@ class FaceFinder:
         header = read_header(
             data, max_bytes=self._settings.max_image_bytes, max_pixels=self._settings.max_image_pixels
         )
-        image, scale = decode(data, header, long_side=self._net.input_size)
+        image, scale = decode(data, header, long_side=self.net.input_size)
         view, candidates = self._find(image)
         limit = min(max_faces or self._settings.max_faces, self._settings.max_faces)
         candidates = _largest(candidates, limit)
@@ -111,8 +111,8 @@ class FaceFinder:
 
     def _find(self, image: Image) -> tuple[_View, Candidates]:
         """The view of the photo in which its faces are found best, and those faces."""
-        candidates = self._net.detect([image])[0]
-        if _needs_tiles(candidates, image, self._net.input_size):
+        candidates = self.net.detect([image])[0]
+        if _needs_tiles(candidates, image, self.net.input_size):
             candidates = _merge(candidates, self._search_tiles(image))
         straight = _turn(image, 0, 0.0)
         if _confidence(candidates) >= LOOK_AGAIN:
@@ -126,7 +126,7 @@ class FaceFinder:
             attempts = [(straight, candidates)] if angle == 0 else []
             for padding in VIEW_PADDINGS[len(attempts) :]:
                 view = _turn(straight.image, angle, padding)
-                attempts.append((view, self._net.detect([view.image])[0]))
+                attempts.append((view, self.net.detect([view.image])[0]))
             scores = [_confidence(found) for _, found in attempts]
             score = float(np.mean(scores)) - (TURN_MARGIN if angle else 0)
             if max(scores) >= SURE and score > best_score:
@@ -140,7 +140,7 @@ class FaceFinder:
         tile_h, tile_w = (round(side / (2 - TILE_OVERLAP)) for side in (height, width))
         offsets = [(x, y) for y in (0, height - tile_h) for x in (0, width - tile_w)]
         tiles = [np.ascontiguousarray(image[y : y + tile_h, x : x + tile_w]) for x, y in offsets]
-        found = self._net.detect(tiles)
+        found = self.net.detect(tiles)
         return _concatenate([_shift(part, offset) for part, offset in zip(found, offsets, strict=True)])
 
     def _locate(self, view: _View, candidates: Candidates) -> _Found:

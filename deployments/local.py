@@ -19,7 +19,7 @@ class LocalPipeline:
     def __init__(self, settings: Settings) -> None:
         pack = load_pack(settings)
         self.model: ModelInfo = pack.info
-        self._finder = FaceFinder(pack, settings)
+        self.finder = FaceFinder(pack, settings)
         self._embedder = FaceEmbedder(pack)
         self._analyzer = FaceAnalyzer(pack)
 
@@ -28,7 +28,7 @@ class LocalPipeline:
 
         Raises ImageTooLargeError, UnreadableImageError.
         """
-        detection = self._finder.detect(data, max_faces)
+        detection = self.finder.detect(data, max_faces)
         return detection, self._describe(detection)
 
     def describe_many(
@@ -39,7 +39,7 @@ class LocalPipeline:
         detections: list[Detection | SemblanceError] = []
         for data in pictures:
             try:
-                detections.append(self._finder.detect(data, max_faces))
+                detections.append(self.finder.detect(data, max_faces))
             except SemblanceError as exc:
                 detections.append(exc)
         everything = [face for found in detections if isinstance(found, Detection) for face in found.faces]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from http import HTTPStatus
@@ -23,7 +24,11 @@ _POLL = 0.2
 
 
 def read_config(path: Path, host: str, port: int) -> dict[str, Any]:
-    """The Serve configuration with the address of this stack; raises ConfigurationError for a bad file."""
+    """The Serve configuration for this machine: with the stack's address, and no deployment scaled past one
+    replica a core, beyond which replicas only take each other's time.
+
+    Raises ConfigurationError for a bad file.
+    """
     try:
         config = yaml.safe_load(path.read_text())
     except (OSError, yaml.YAMLError) as exc:
@@ -31,6 +36,12 @@ def read_config(path: Path, host: str, port: int) -> dict[str, Any]:
     if not isinstance(config, dict) or not config.get("applications"):
         raise ConfigurationError(f"{path} names no applications.")
     config["http_options"] = {**config.get("http_options", {}), "host": host, "port": port}
+    cores = os.cpu_count() or 1
+    for application in config["applications"]:
+        for deployment in application.get("deployments", []):
+            scaling = deployment.get("autoscaling_config", {})
+            for bound in scaling.keys() & {"min_replicas", "max_replicas"}:
+                scaling[bound] = min(scaling[bound], cores)
     return config
 
 

@@ -20,9 +20,10 @@ from rich.console import Console
 
 import batch.ingest
 from batch.describe import Describer, Rules
-from batch.ingest import Options, ingest
+from batch.ingest import Options, WorkersError, ingest
 from batch.outcomes import Result
 from batch.sources import Item
+from semblance.errors import ConfigurationError
 from semblance.settings import Settings
 from tests.batch.pictures import gallery
 
@@ -175,3 +176,19 @@ async def test_a_picture_that_kills_workers_fails_alone(
     assert len(outcomes) == 10
     failed = {label for label, outcome in outcomes.items() if outcome == "failed"}
     assert failed == {"even/0004.jpg", "odd/0007.jpg"}
+
+
+class Hopeless(Describer):
+    """A worker whose nets cannot be loaded on its node."""
+
+    def __init__(self, settings: Settings, rules: Rules, known: object) -> None:
+        raise ConfigurationError("no CUDA here")
+
+
+@pytest.mark.usefixtures("ray_address")
+async def test_workers_that_cannot_start_end_the_run(
+    source: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch.ingest, "Describer", Hopeless)
+    with pytest.raises(WorkersError, match="no CUDA here"):
+        await ingest(Options(str(source), RULES, actors=1), settings, Console(file=io.StringIO()))

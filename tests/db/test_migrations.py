@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 import db
-from db.migrate import check_server, check_versions, current, downgrade, upgrade
+from db.migrate import _locked, check_server, check_versions, current, downgrade, upgrade
 from semblance.errors import ConfigurationError, DatabaseError
 from tests.db.catalog import snapshot
 from tests.postgres import on_database
@@ -83,6 +83,12 @@ def test_two_processes_may_upgrade_at_once(empty_dsn: str) -> None:
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 0, errors
     assert current(empty_dsn) == HEAD
+
+
+def test_a_migration_may_build_an_index_concurrently_under_the_lock(dsn: str) -> None:
+    with _locked(dsn), psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("SET statement_timeout = '20s'")
+        connection.execute("CREATE INDEX CONCURRENTLY another ON faces (blur_score)")
 
 
 def test_alembic_needs_no_particular_folder(
