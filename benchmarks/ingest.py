@@ -82,7 +82,7 @@ def main(
             with memory_samples() as samples:
                 summary = run_ingestion(source, settings, console)
             bare.append(run_bare(pictures, len(pictures), cores, max_faces=2))
-            console.print(f"load {os.getloadavg()[0]:.2f} at the end; {cores} and a little is all our own")
+            console.print(f"load {os.getloadavg()[0]:.2f} at the end")
         finally:
             postgres.stop()
     memory = summarise(samples, summary)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +32,7 @@ app = typer.Typer(
   semblance up --detach               start the service and return
   semblance ingest ./celebrities      fill the gallery
   semblance status                    addresses and the API key
+  eval "$(semblance env)"             the same as variables, for curl and ray job submit
   semblance down                      stop the service
 
 All state lies in one folder, [cyan].semblance[/] here or where [cyan]SEMBLANCE_HOME[/] says. Settings are
@@ -158,6 +160,39 @@ def status(
         print_state(state, title="Ready" if ready else "Running, but /ready does not answer 200")
     if not ready:
         raise typer.Exit(NOT_RUNNING)
+
+
+@app.command()
+def env() -> None:
+    """Print the shell variables with which `curl` and Ray's own commands reach the running service.
+
+    Sets SEMBLANCE_URL and SEMBLANCE_KEY for requests, and the address and token that [cyan]ray job[/] and
+    [cyan]serve[/] need: the stack's Ray takes orders only with its own token.
+
+    [bold]Examples[/]
+
+      eval "$(semblance env)"
+      curl -H "Authorization: Bearer $SEMBLANCE_KEY" -F file=@photo.jpg "$SEMBLANCE_URL/lookalikes"
+      ray job submit -- $PWD/.venv/bin/python -m batch.ingest ./celebrities
+    """
+    from semblance.stack.home import StackHome  # noqa: PLC0415
+    from semblance.stack.state import read_state  # noqa: PLC0415
+
+    home = StackHome.of(get_settings())
+    state = read_state(home)
+    if state is None:
+        fail(f"Nothing runs in {home.root}. Start it with `semblance up --detach`.")
+        raise typer.Exit(NOT_RUNNING)
+    variables = {
+        "SEMBLANCE_URL": state.url,
+        "SEMBLANCE_KEY": state.api_key,
+        "RAY_API_SERVER_ADDRESS": state.dashboard_url,
+        "RAY_DASHBOARD_ADDRESS": state.dashboard_url,
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(state.ray_token_file),
+    }
+    for name, value in variables.items():
+        typer.echo(f"export {name}={shlex.quote(value)}")
 
 
 @app.command()

@@ -81,7 +81,7 @@ def print_state(state: StackState, *, title: str) -> None:
     rows.add_row("API", state.url)
     rows.add_row("Documentation", state.docs_url)
     rows.add_row("Ray dashboard", state.dashboard_url)
-    rows.add_row("Ray token", f"in {state.ray_token_file}; the dashboard asks for it once")
+    rows.add_row("Ray token", f"{state.ray_token_file.read_text().strip()} (the dashboard asks for it)")
     rows.add_row("Database", escape(state.database_url))
     rows.add_row("API key", state.api_key)
     rows.add_row("Home", escape(str(state.home)))
