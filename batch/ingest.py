@@ -125,6 +125,8 @@ async def ingest(options: Options, settings: Settings, console: Console) -> Summ
                 async for results in _Workers(options, settings, pool, known).results(entries):
                     await writer.add(results, progress)
                 await writer.flush(progress)
+            if report.counts["ingested"] and not options.rules.dry_run:
+                await celebrities.analyze()
             return Summary(dict(report.counts), time.monotonic() - started, report.path)
     finally:
         await database.close()

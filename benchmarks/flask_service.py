@@ -1,9 +1,9 @@
 """Baseline: the service as it was planned before, for measuring only.
 
 One threaded Flask process; onnxruntime sessions with default options and two threads, shared by all
-request threads; pictures decoded at full size with OpenCV. The analysis is Semblance's own, and so are the nets, with the
-detector as it was published: the float net on its whole canvas. With `--shared-detector` it gets
-Semblance's faster pair of detectors as well, so that the rest of the difference is the architecture's.
+request threads; pictures decoded at full size with OpenCV. The analysis is Semblance's, and so are the
+nets, with the detector as it was published: the float net on its whole canvas. With `--shared-detector` it
+gets Semblance's faster pair of detectors too, so that what is left is the difference of architecture.
 
     python -m benchmarks.flask_service PORT [--shared-detector]
 """

@@ -26,6 +26,7 @@ _COUNT = queries["count_celebrities"]
 _STAGE = queries["stage_celebrities"]
 _MERGE = queries["merge_celebrities"]
 _COMPARE = queries["compare_staged_celebrities"]
+_ANALYZE = queries["analyze_celebrities"]
 
 MAX_LIMIT = 1000
 """pgvector's own bound of ef_search, the number of neighbours a search keeps in sight."""
@@ -163,6 +164,10 @@ class Celebrities:
                 )
         other_pack = compared["other_pack"]
         return CopyResult(inserted, len(rows) - inserted - other_pack, other_pack)
+
+    async def analyze(self) -> None:
+        """Renew the planner's statistics, which it would guess until the server does so by itself."""
+        await self._db.execute(_ANALYZE)
 
     async def count(self, pack_digest: str | None = None) -> int:
         """How many celebrities there are, or how many have an embedding of a pack."""

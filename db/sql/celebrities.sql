@@ -96,3 +96,6 @@ SELECT
     count(*) FILTER (WHERE stored.id IS NULL) AS lost
 FROM staged_celebrities AS staged
 LEFT JOIN celebrities AS stored USING (image_hash);
+
+-- name: analyze_celebrities
+ANALYZE celebrities;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from batch.ingest import Options, ingest
 from batch.sources import SourceError
 from db.celebrities import Celebrities, CelebrityRow
 from db.pool import Database
+from deployments.packs.registry import load_pack
 from semblance.errors import ConfigurationError, DatabaseError, PackMismatchError, StorageError
 from semblance.settings import Settings
 from tests.photos import faces_dir
@@ -71,9 +73,11 @@ async def test_a_gallery_of_another_pack(settings: Settings, database: Database)
 
 @pytest.mark.usefixtures("ray_address")
 async def test_a_picture_that_another_pack_has(settings: Settings, database: Database) -> None:
-    await run(settings, limit=2)
-    await database.execute("UPDATE celebrities SET pack_digest = $1 WHERE name = 'Kit Harington'", "f" * 64)
-    with pytest.raises(PackMismatchError, match="another"):
+    picture = (faces_dir() / "celebrities" / "actors" / "kit-harington.jpeg").read_bytes()
+    theirs = replace(stranger(), image_hash=hashlib.md5(picture, usedforsecurity=False).hexdigest())
+    ours = replace(stranger(), id=uuid4(), pack_digest=load_pack(settings).info.digest)
+    await Celebrities(database).copy_in([theirs, ours])
+    with pytest.raises(PackMismatchError, match="1 of these pictures"):
         await run(settings, limit=1)
 
 
