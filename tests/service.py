@@ -45,7 +45,8 @@ class Service:
     def client(self) -> httpx.Client:
         """An HTTP client with the API key."""
         headers = {"Authorization": f"Bearer {self.status['api_key']}"}
-        return httpx.Client(base_url=self.status["url"], headers=headers, timeout=60)
+        limits = httpx.Limits(max_connections=None)
+        return httpx.Client(base_url=self.status["url"], headers=headers, timeout=60, limits=limits)
 
 
 @pytest.fixture(scope="session")

@@ -37,8 +37,14 @@ _POLL = 0.1
 _KEPT_SESSIONS = 3
 _PR_SET_PDEATHSIG = 1
 
-# What would lead this stack's processes to another cluster, or its requests to a proxy.
-_FOREIGN = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_DASHBOARD_ADDRESS", "RAY_TMPDIR")
+# What would lead this stack's processes to another cluster, or hand them its token.
+_FOREIGN = (
+    "RAY_ADDRESS",
+    "RAY_API_SERVER_ADDRESS",
+    "RAY_AUTH_TOKEN",
+    "RAY_DASHBOARD_ADDRESS",
+    "RAY_TMPDIR",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -260,3 +261,15 @@ def test_health_ready_and_documents_need_no_key(service: Service) -> None:
     unknown = httpx.get(f"{base}/nothing-here")
     assert unknown.status_code == 404
     assert set(unknown.json()) == {"error", "code", "request_id"}
+
+
+def test_more_requests_than_the_service_holds_are_told_to_come_back(service: Service) -> None:
+    data = PROBES[0].read_bytes()
+    with service.client() as http, ThreadPoolExecutor(150) as pool:
+        answers = list(pool.map(lambda _: post(http, "/extract-embedding", data), range(150)))
+    refused = [answer for answer in answers if answer.status_code != 200]
+    assert 0 < len(refused) < len(answers)
+    for answer in refused:
+        assert answer.status_code == 503
+        assert answer.json()["code"] == "overloaded"
+        assert int(answer.headers["retry-after"]) >= 1

@@ -8,9 +8,14 @@ from semblance.stack.ray_head import client_environment, head_environment
 
 
 def test_a_client_is_not_led_to_another_cluster_or_through_a_proxy(tmp_path: Path) -> None:
-    base = {"RAY_ADDRESS": "http://elsewhere:1", "NO_PROXY": "example.org", "PATH": "/bin"}
+    base = {
+        "RAY_ADDRESS": "http://elsewhere:1",
+        "RAY_AUTH_TOKEN": "theirs",
+        "NO_PROXY": "example.org",
+        "PATH": "/bin",
+    }
     environment = client_environment(base, tmp_path / "token")
-    assert "RAY_ADDRESS" not in environment
+    assert not {"RAY_ADDRESS", "RAY_AUTH_TOKEN"} & environment.keys()
     assert environment["NO_PROXY"] == "example.org,127.0.0.1,localhost"
     assert environment["no_proxy"] == "127.0.0.1,localhost"
     assert environment["PATH"] == "/bin"
