@@ -16,11 +16,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import httpx
+import psutil
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -31,6 +33,18 @@ from semblance.stack.ports import free_ports
 
 PATH = "/analyze-face-advanced"
 CONNECTIONS = (1, 8, 16)
+
+PARTS = {
+    "detector replicas": "ServeReplica:semblance:Detector",
+    "embedder replica": "ServeReplica:semblance:Embedder",
+    "analyzer replica": "ServeReplica:semblance:Analyzer",
+    "API replica": "ServeReplica:semblance:API",
+    "HTTP proxy": "ray::ProxyActor",
+    "Serve controller": "ray::ServeController",
+    "PostgreSQL": "postgres",
+    "Ray's daemons": "ray",
+}
+"""Where CPU time goes: the first pattern found in a process's command line names its part."""
 
 
 def main(
@@ -47,7 +61,7 @@ def main(
     bare = [run_bare(pictures, requests, cores, max_faces=1)]
     flask = measure_flask(pictures, requests)
     faster = measure_flask(pictures, requests, "--shared-detector")
-    ours = measure_semblance(pictures, requests)
+    ours, spent = measure_semblance(pictures, requests)
     bare.append(run_bare(pictures, requests, cores, max_faces=1))
     limit = sum(bare) / len(bare)
 
@@ -67,6 +81,7 @@ def main(
                 str(sum(run.failures.values())),
             )
     console.print(table)
+    console.print(cpu_table(spent, cores / limit))
     console.print(f"bare before and after: {bare[0]:.1f} and {bare[1]:.1f} photos/s")
     ratios = {
         "semblance_to_bare_at_16": ours[-1].per_second / limit,
@@ -83,6 +98,7 @@ def main(
             "flask": [asdict(run) for run in flask],
             "flask_shared_detector": [asdict(run) for run in faster],
             "semblance": [asdict(run) for run in ours],
+            "semblance_cpu_ms_per_photo_at_16": spent,
         }
         print(json.dumps({"benchmark": "photo_path", "results": measured, "ratios": ratios}))
 
@@ -100,8 +116,9 @@ def measure_flask(pictures: list[bytes], requests: int, *options: str) -> list[L
         server.wait()
 
 
-def measure_semblance(pictures: list[bytes], requests: int) -> list[LoadResult]:
-    """Start a stack of its own in a temporary home, measure it, stop it."""
+def measure_semblance(pictures: list[bytes], requests: int) -> tuple[list[LoadResult], dict[str, float]]:
+    """Start a stack of its own in a temporary home, measure it, stop it. Also returns the CPU milliseconds
+    a photo costs in each part of it at the most connections."""
     with tempfile.TemporaryDirectory(prefix="semblance-benchmark-") as home:
         command = str(Path(sys.executable).with_name("semblance"))
         env = {**os.environ, "SEMBLANCE_HOME": home}
@@ -109,9 +126,39 @@ def measure_semblance(pictures: list[bytes], requests: int) -> list[LoadResult]:
         try:
             status = subprocess.run([command, "status", "--json"], env=env, check=True, capture_output=True)
             stack = json.loads(status.stdout)
-            return measure(stack["url"] + PATH, pictures, requests, stack["api_key"])
+            url, key = stack["url"] + PATH, stack["api_key"]
+            results = measure(url, pictures, requests, key)
+            before = cpu_seconds()
+            run_load(url, pictures, connections=CONNECTIONS[-1], requests=requests, api_key=key)
+            after = cpu_seconds()
+            return results, {part: 1000 * (after[part] - before[part]) / requests for part in PARTS}
         finally:
             subprocess.run([command, "down"], env=env, check=True, stdout=sys.stderr)
+
+
+def cpu_seconds() -> dict[str, float]:
+    """CPU time that the processes of each part have used so far."""
+    used = dict.fromkeys(PARTS, 0.0)
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            line = " ".join(process.cmdline())
+            part = next((part for part, pattern in PARTS.items() if pattern in line), None)
+            if part is not None:
+                times = process.cpu_times()
+                used[part] += times.user + times.system
+    return used
+
+
+def cpu_table(spent: dict[str, float], bare_seconds: float) -> Table:
+    """Where a photo's CPU time goes, beside what the bare limit has for it."""
+    table = Table(title=f"CPU time of a photo at {CONNECTIONS[-1]} connections")
+    table.add_column("part")
+    table.add_column("ms", justify="right")
+    for part, milliseconds in spent.items():
+        table.add_row(part, f"{milliseconds:.1f}")
+    table.add_row("all", f"{sum(spent.values()):.1f}", style="bold")
+    table.add_row("bare (a)", f"{1000 * bare_seconds:.1f}")
+    return table
 
 
 def measure(url: str, pictures: list[bytes], requests: int, api_key: str = "") -> list[LoadResult]:
