@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -25,8 +23,7 @@ from psycopg.sql import SQL, Literal
 from rich.console import Console
 from rich.table import Table
 
-from db.embedded import EmbeddedPostgres
-from db.migrate import upgrade
+from benchmarks.database import scratch_database
 
 DIRECTIONS = 64
 NOISE = 0.02
@@ -59,16 +56,9 @@ def main(
     """Fill, build and search, on an embedded server of its own."""
     console = Console(stderr=as_json)
     console.print(f"{len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.2f} at start")
-    with tempfile.TemporaryDirectory(prefix="semblance-benchmark-") as folder:
-        server = EmbeddedPostgres(Path(folder) / "postgres")
-        try:
-            dsn = server.start()
-            upgrade(dsn)
-            with psycopg.connect(dsn, autocommit=True) as connection:
-                register_vector(connection)
-                results = measure(connection, rows, probes)
-        finally:
-            server.stop()
+    with scratch_database() as dsn, psycopg.connect(dsn, autocommit=True) as connection:
+        register_vector(connection)
+        results = measure(connection, rows, probes)
 
     table = Table(title=f"Best {BEST} of {rows:,} rows, one connection")
     table.add_column("index")

@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Annotated
 
 import psycopg
@@ -23,8 +21,7 @@ from psycopg.sql import SQL, Composed, Identifier
 from rich.console import Console
 from rich.table import Table
 
-from db.embedded import EmbeddedPostgres
-from db.migrate import upgrade
+from benchmarks.database import scratch_database
 
 # "i > 0" makes a subquery depend on the row, so that each row gets numbers of its own.
 FILL = SQL("""
@@ -101,15 +98,8 @@ def main(
     """Fill, copy and scan, on an embedded server of its own."""
     console = Console(stderr=as_json)
     console.print(f"{len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.2f} at start")
-    with tempfile.TemporaryDirectory(prefix="semblance-benchmark-") as folder:
-        server = EmbeddedPostgres(Path(folder) / "postgres")
-        try:
-            dsn = server.start()
-            upgrade(dsn)
-            with psycopg.connect(dsn, autocommit=True) as connection:
-                results = measure(connection, rows, runs)
-        finally:
-            server.stop()
+    with scratch_database() as dsn, psycopg.connect(dsn, autocommit=True) as connection:
+        results = measure(connection, rows, runs)
 
     table = Table(title=f"{rows:,} rows, one process, warm; milliseconds")
     table.add_column("storage of the embedding")

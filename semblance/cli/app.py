@@ -188,8 +188,11 @@ def env() -> None:
         "SEMBLANCE_KEY": state.api_key,
         "RAY_API_SERVER_ADDRESS": state.dashboard_url,
         "RAY_DASHBOARD_ADDRESS": state.dashboard_url,
+        "RAY_ADDRESS": state.ray_address,
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(state.ray_token_file),
+        # As the stack's own processes have it: else Ray looks for 127.0.0.1 at the machine's address.
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     }
     for name, value in variables.items():
         typer.echo(f"export {name}={shlex.quote(value)}")
