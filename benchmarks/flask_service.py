@@ -28,7 +28,7 @@ from deployments.packs.pack import OPEN_FOLDER
 from deployments.vision.decode import ImageHeader
 from semblance.settings import get_settings
 from semblance.types import Image
-from serve_app.api.schemas import FaceAnswer
+from serve_app.api.schemas.compute import FaceAnswer
 
 InferenceSession = onnxruntime.InferenceSession
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from deployments.analyzer import FaceAnalyzer
 from deployments.detector import FaceFinder
 from deployments.embedder import FaceEmbedder
 from deployments.packs.registry import load_pack
 from semblance.errors import SemblanceError
 from semblance.settings import Settings
-from semblance.types import DescribedFace, Detection, ModelInfo
+from semblance.types import DescribedFace, Detection, Image, ModelInfo
 
 
 class LocalPipeline:
@@ -49,7 +52,11 @@ class LocalPipeline:
             for found in detections
         ]
 
+    def embed(self, crops: Sequence[Image]) -> NDArray[np.float32]:
+        """Aligned crops to unit vectors, float32 [N, 512]."""
+        return self._embedder.embed(crops)
+
     def _describe(self, detection: Detection) -> list[DescribedFace]:
-        vectors = self._embedder.embed([face.crops.aligned for face in detection.faces])
+        vectors = self.embed([face.crops.aligned for face in detection.faces])
         attributes = self._analyzer.analyze(detection.faces)
         return [DescribedFace(*parts) for parts in zip(detection.faces, vectors, attributes, strict=True)]

@@ -32,7 +32,19 @@ class Settings(BaseSettings):
         None,
         description="Service key of the face-compute endpoints. Unset: generated once, kept in `home`.",
     )
+    jwt_secret: SecretStr | None = Field(
+        None,
+        description="HS256 secret of users' access tokens. Unset: generated once, kept in `home`.",
+    )
+    jwt_audience: str = Field("authenticated", description="`aud` of users' access tokens.")
+    jwt_issuer: str | None = Field(None, description="`iss` of users' access tokens. Unset: not checked.")
+    cron_secret: SecretStr | None = Field(
+        None, description="Secret of /api/cron/*. Unset: generated once, kept in `home`."
+    )
     host: str = Field("127.0.0.1", description="Address the HTTP API binds to.")
+    public_url: str | None = Field(
+        None, description="Address under which clients reach the API. Unset: the one each request used."
+    )
     port: int = Field(0, ge=0, le=65535, description="Port of the HTTP API; 0 picks a free one.")
     dashboard_port: int = Field(
         0, ge=0, le=65535, description="Port of the Ray dashboard; 0 picks a free one."
@@ -80,6 +92,24 @@ class Settings(BaseSettings):
         if self.api_key is None:
             raise ConfigurationError("No API key: set SEMBLANCE_API_KEY, or let `semblance up` generate one.")
         return self.api_key
+
+    @property
+    def required_jwt_secret(self) -> SecretStr:
+        """The tokens' secret; raises ConfigurationError where nobody set or generated one."""
+        if self.jwt_secret is None:
+            raise ConfigurationError(
+                "No token secret: set SEMBLANCE_JWT_SECRET, or let `semblance up` generate one."
+            )
+        return self.jwt_secret
+
+    @property
+    def required_cron_secret(self) -> SecretStr:
+        """The cron secret; raises ConfigurationError where nobody set or generated one."""
+        if self.cron_secret is None:
+            raise ConfigurationError(
+                "No cron secret: set SEMBLANCE_CRON_SECRET, or let `semblance up` generate one."
+            )
+        return self.cron_secret
 
 
 @lru_cache

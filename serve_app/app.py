@@ -13,9 +13,8 @@ from pydantic import BaseModel, ConfigDict
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
-from db.celebrities import Celebrities
-from db.jobs import MatchJobs
 from db.pool import Database
+from db.repositories import Repositories
 from deployments.analyzer import Analyzer
 from deployments.clients import FaceClient
 from deployments.detector import Detector
@@ -26,6 +25,7 @@ from semblance.settings import get_settings
 from semblance.storage import open_storage
 from serve_app.api.factory import create_app
 from serve_app.api.services import Services
+from serve_app.auth import TokenVerifier
 
 
 class AppArgs(BaseModel):
@@ -61,9 +61,9 @@ class API:
             model=self._model,
             faces=self._faces,
             database=database,
-            celebrities=Celebrities(database),
-            jobs=MatchJobs(database),
+            db=Repositories.of(database),
             storage=open_storage(settings),
+            tokens=TokenVerifier(settings),
         )
 
 

@@ -121,6 +121,14 @@ class StackHome:
         """The generated service key, made at first use."""
         return _secret(self.keys / "api_key", "smb_" + secrets.token_urlsafe(32))
 
+    def jwt_secret(self) -> str:
+        """The generated HS256 secret of users' access tokens, made at first use."""
+        return _secret(self.keys / "jwt_secret", secrets.token_urlsafe(48))
+
+    def cron_secret(self) -> str:
+        """The generated secret of the cron endpoints, made at first use."""
+        return _secret(self.keys / "cron_secret", secrets.token_urlsafe(32))
+
     def ray_token(self) -> str:
         """The token Ray asks of everybody who talks to this stack's cluster, made at first use."""
         return _secret(self.ray_token_file, secrets.token_hex(32))

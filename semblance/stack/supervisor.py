@@ -83,6 +83,8 @@ class Supervisor:
         else:
             database_url = settings.database_url.get_secret_value()
         api_key = settings.api_key.get_secret_value() if settings.api_key else home.api_key()
+        jwt_secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else home.jwt_secret()
+        cron_secret = settings.cron_secret.get_secret_value() if settings.cron_secret else home.cron_secret()
         ports = RayPorts.choose(settings.host, settings.port, settings.dashboard_port)
         token = home.ray_token()
         environment = head_environment(
@@ -92,6 +94,8 @@ class Supervisor:
                 "SEMBLANCE_HOME": str(home.root),
                 "SEMBLANCE_DATABASE_URL": database_url,
                 "SEMBLANCE_API_KEY": api_key,
+                "SEMBLANCE_JWT_SECRET": jwt_secret,
+                "SEMBLANCE_CRON_SECRET": cron_secret,
             },
         )
         # Ray takes seconds to come up; what else can go wrong is found in that time.

@@ -15,9 +15,9 @@ from semblance.settings import Settings
 from serve_app.api.errors import install_error_handlers
 from serve_app.api.limits import Slots
 from serve_app.api.middleware import BodyLimitMiddleware, RequestIdMiddleware
-from serve_app.api.routes import faces, health, lookalikes, objects
+from serve_app.api.routes import compute, health, lookalikes, objects
 from serve_app.api.services import Injected, Services
-from serve_app.auth import check_api_key
+from serve_app.auth import check_secret
 
 BODY_OVERHEAD = 1.4
 """A picture's largest body over the picture itself: base64 adds a third, a form a few hundred bytes."""
@@ -29,14 +29,14 @@ Face-compute endpoints take the service API key as `Authorization: Bearer …`
 (`semblance status` prints it). Pictures: JPEG, PNG, WebP, BMP, TIFF, AVIF, HEIC.
 """
 
-bearer = HTTPBearer(auto_error=False, description="Service API key.")
+api_key_bearer = HTTPBearer(auto_error=False, scheme_name="ApiKey", description="Service API key.")
 
 
 async def require_api_key(
-    request: Request, services: Injected, _: Annotated[object, Security(bearer)]
+    request: Request, services: Injected, _: Annotated[object, Security(api_key_bearer)]
 ) -> None:
     """Refuse a request without the service's API key."""
-    check_api_key(request.headers.get("authorization"), services.settings.required_api_key)
+    check_secret(request.headers.get("authorization"), services.settings.required_api_key)
 
 
 def create_app(settings: Settings, open_services: Callable[[], Awaitable[Services]]) -> FastAPI:
@@ -60,11 +60,13 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
         description=DESCRIPTION,
         lifespan=lifespan,
     )
-    compute = APIRouter(dependencies=[Depends(require_api_key), Depends(take_slot)])
-    compute.include_router(faces.router)
-    compute.include_router(lookalikes.router)
+    face_compute = APIRouter(dependencies=[Depends(require_api_key), Depends(take_slot)])
+    face_compute.include_router(compute.router)
+    face_compute.include_router(lookalikes.router)
+    app_api = APIRouter(prefix="/api")
     app.include_router(health.router)
-    app.include_router(compute)
+    app.include_router(face_compute)
+    app.include_router(app_api)
     app.include_router(objects.router)
     app.add_middleware(BodyLimitMiddleware, limit=int(settings.max_image_bytes * BODY_OVERHEAD))
     app.add_middleware(RequestIdMiddleware)

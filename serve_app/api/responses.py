@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-from serve_app.api.schemas import ErrorAnswer
+from serve_app.api.schemas.base import ErrorAnswer
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, cast
 
-from fastapi import Depends, Request
+from fastapi import Depends
+from starlette.requests import HTTPConnection
 
-from db.celebrities import Celebrities
-from db.jobs import MatchJobs
 from db.pool import Database
+from db.repositories import Repositories
 from deployments.clients import FaceClient
 from semblance.settings import Settings
 from semblance.storage import Storage
 from semblance.types import ModelInfo
+from serve_app.auth import TokenVerifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +25,19 @@ class Services:
     model: ModelInfo
     faces: FaceClient
     database: Database
-    celebrities: Celebrities
-    jobs: MatchJobs
+    db: Repositories
     storage: Storage
+    tokens: TokenVerifier
 
 
-async def get_services(request: Request) -> Services:
+def services_of(connection: HTTPConnection) -> Services:
     """The replica's services, put on the app's state by its lifespan."""
-    return cast(Services, request.app.state.services)
+    return cast(Services, connection.app.state.services)
+
+
+async def get_services(connection: HTTPConnection) -> Services:
+    """As `services_of`, for routes of HTTP and WebSocket alike."""
+    return services_of(connection)
 
 
 Injected = Annotated[Services, Depends(get_services)]

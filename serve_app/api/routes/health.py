@@ -9,7 +9,7 @@ from fastapi import APIRouter
 
 from semblance.errors import SemblanceError, ServiceNotReadyError
 from serve_app.api.responses import errors
-from serve_app.api.schemas import Health, Readiness
+from serve_app.api.schemas.base import Health, Readiness
 from serve_app.api.services import Injected
 
 router = APIRouter(tags=["health"])
@@ -40,7 +40,7 @@ async def ready(services: Injected) -> Readiness:
         return "ok"
 
     async def queue() -> str:
-        return f"{await services.jobs.pending()} waiting"
+        return f"{await services.db.jobs.pending()} waiting"
 
     parts = {"database": database(), "queue": queue(), **services.faces.checks(services.model)}
     results = await asyncio.gather(*map(check, parts.values()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -10,21 +9,21 @@ from fastapi import APIRouter, Query
 from db.celebrities import CelebrityHit
 from semblance.errors import NoFaceError
 from semblance.types import Gender
+from serve_app.api.links import InjectedLinks, Links
 from serve_app.api.pictures import PICTURE_BODY, Picture
 from serve_app.api.responses import COMPUTE_ERRORS, errors
-from serve_app.api.schemas import CelebrityMatch, FaceAnswer, LookalikesAnswer
-from serve_app.api.services import Injected, Services
+from serve_app.api.schemas.compute import CelebrityMatch, FaceAnswer, LookalikesAnswer
+from serve_app.api.services import Injected
 
 router = APIRouter(tags=["face compute"])
-
-IMAGE_URL_LIFETIME = timedelta(hours=24)
-"""As long as the app's clients keep a page open with its pictures."""
 
 
 @router.post("/lookalikes", responses={**COMPUTE_ERRORS, **errors(409)}, openapi_extra=PICTURE_BODY)
 async def lookalikes(
+    *,
     picture: Picture,
     services: Injected,
+    links: InjectedLinks,
     limit: Annotated[int, Query(ge=1, le=100, description="At most this many matches.")] = 10,
     category: Annotated[str | None, Query(max_length=200, examples=["actors"])] = None,
     gender: Gender | None = None,
@@ -34,7 +33,7 @@ async def lookalikes(
     _, faces = await services.faces.describe(picture, 1)
     if not faces:
         raise NoFaceError
-    hits = await services.celebrities.nearest(
+    hits = await services.db.celebrities.nearest(
         faces[0].embedding,
         pack_digest=services.model.digest,
         limit=limit,
@@ -43,16 +42,16 @@ async def lookalikes(
     )
     return LookalikesAnswer(
         face=FaceAnswer.of(faces[0], services.model),
-        matches=[_match(hit, services) for hit in hits],
+        matches=[_match(hit, links) for hit in hits],
     )
 
 
-def _match(hit: CelebrityHit, services: Services) -> CelebrityMatch:
+def _match(hit: CelebrityHit, links: Links) -> CelebrityMatch:
     return CelebrityMatch(
         celebrity_id=hit.celebrity_id,
         name=hit.name,
         category=hit.category,
         gender=hit.gender,
         similarity=round(min(1.0, max(-1.0, hit.similarity)), 4),
-        image_url=services.storage.signed_url(hit.image_path, IMAGE_URL_LIFETIME),
+        image_url=links.picture(hit.image_path),
     )

@@ -1,41 +1,17 @@
-"""What the API takes and gives, field by field as its clients know them."""
+"""Faces as the face-compute endpoints give them."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 from uuid import UUID
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from semblance.types import DescribedFace, Emotion, Gender, ModelInfo
+from serve_app.api.schemas.base import Schema, Score
 
-Score = Annotated[float, Field(ge=0, le=1)]
 Point = tuple[float, float]
-
-
-class Schema(BaseModel):
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
-
-
-class ErrorAnswer(BaseModel):
-    """Every error has this shape; some carry further fields."""
-
-    error: str = Field(description="A sentence for a person.", examples=["No face detected in image"])
-    code: str = Field(description="What to branch on.", examples=["no_face"])
-    request_id: str = Field(description="Finds the request in the log.")
-
-
-class Health(Schema):
-    status: Literal["healthy"] = "healthy"
-    model: str = Field(description="Name of the model pack.", examples=["open"])
-
-
-class Readiness(Schema):
-    status: Literal["ready"] = "ready"
-    checks: dict[str, str] = Field(
-        examples=[{"database": "ok", "queue": "0 waiting", "detector": "ok", "embedder": "ok"}]
-    )
 
 
 class Model(Schema):

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query
 from semblance.errors import BadInputError, NoFaceError
 from serve_app.api.pictures import PICTURE_BODY, Picture
 from serve_app.api.responses import COMPUTE_ERRORS, errors
-from serve_app.api.schemas import (
+from serve_app.api.schemas.compute import (
     CompareAnswer,
     CompareRequest,
     EmbeddingAnswer,

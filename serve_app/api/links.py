@@ -1,0 +1,45 @@
+"""Absolute, signed URLs of pictures, as an app of another origin can put them into a page."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, overload
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from semblance.storage import Storage
+from serve_app.api.services import services_of
+
+IMAGE_URL_LIFETIME = timedelta(hours=24)
+"""As long as the app's clients keep a page open with its pictures."""
+
+
+class Links:
+    """Makes URLs for one client; `base_url` is where that client reaches the API."""
+
+    def __init__(self, storage: Storage, base_url: str) -> None:
+        self._storage = storage
+        self._base_url = base_url.rstrip("/")
+
+    @overload
+    def picture(self, key: str) -> str: ...
+
+    @overload
+    def picture(self, key: None) -> None: ...
+
+    def picture(self, key: str | None) -> str | None:
+        """The signed URL of a storage key; an address that is one already, as old rows hold, stays."""
+        if key is None or key.startswith(("https://", "http://")):
+            return key
+        url = self._storage.signed_url(key, IMAGE_URL_LIFETIME)
+        return self._base_url + url if url.startswith("/") else url
+
+
+async def get_links(connection: HTTPConnection) -> Links:
+    """Links under `public_url`, or under the address the client called."""
+    services = services_of(connection)
+    return Links(services.storage, services.settings.public_url or str(connection.base_url))
+
+
+InjectedLinks = Annotated[Links, Depends(get_links)]

@@ -1,0 +1,154 @@
+"""The HTTP API in the test's own process: real database, real models, real storage; only Serve is left out.
+
+What Serve itself adds is tested on the running stack (`tests/service.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import jwt
+import numpy as np
+import pytest
+from fastapi import FastAPI
+from numpy.typing import NDArray
+from pydantic import SecretStr
+
+from db.pool import Database
+from db.repositories import Repositories
+from deployments.clients import FaceClient
+from deployments.local import LocalPipeline
+from semblance.settings import Settings
+from semblance.storage import open_storage
+from semblance.types import DescribedFace, Detection, Image, ModelInfo
+from serve_app.api.factory import create_app
+from serve_app.api.services import Services
+from serve_app.auth import TokenVerifier
+
+API_KEY = "smb_test-key"
+CRON_SECRET = "test-cron-secret"
+JWT_SECRET = "test-secret-of-at-least-thirty-two-bytes"
+
+
+class LocalFaces(FaceClient):
+    """The face client's methods on nets in this process, without handles."""
+
+    def __init__(self, pipeline: LocalPipeline) -> None:
+        self._pipeline = pipeline
+
+    def checks(self, expected: ModelInfo) -> dict[str, Awaitable[str]]:
+        async def ok() -> str:
+            return "ok" if expected == self._pipeline.model else "failed: another pack"
+
+        return {"models": ok()}
+
+    async def detect(self, data: bytes, max_faces: int | None = None) -> Detection:
+        return await asyncio.to_thread(self._pipeline.finder.detect, data, max_faces)
+
+    async def embed(self, crops: Sequence[Image]) -> NDArray[np.float32]:
+        return await asyncio.to_thread(self._pipeline.embed, crops)
+
+    async def describe(
+        self, data: bytes, max_faces: int | None = None
+    ) -> tuple[Detection, list[DescribedFace]]:
+        return await asyncio.to_thread(self._pipeline.describe, data, max_faces)
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Somebody with a token; the profile is made by their first request."""
+
+    id: uuid.UUID
+    email: str
+    headers: dict[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """The application and its parts, so that a test can look behind it."""
+
+    app: FastAPI
+    client: httpx.AsyncClient
+    services: Services
+    dsn: str
+
+    def user(self, email: str | None = None) -> User:
+        """A new user at a school of their own unless the e-mail says otherwise."""
+        subject = uuid.uuid4()
+        email = email or f"{subject.hex[:8]}@school-{subject.hex[:4]}.edu"
+        return User(subject, email, {"Authorization": f"Bearer {make_token(subject, email)}"})
+
+    async def member(
+        self, name: str, *, school: str = "mit", gender: str = "female", role: str = "user"
+    ) -> User:
+        """A user whose profile is filled already."""
+        user = self.user(f"{name}-{uuid.uuid4().hex[:8]}@{school}.edu")
+        await self.services.database.execute(
+            """
+            INSERT INTO profiles (id, profile_type, email, name, gender, school, role)
+            VALUES ($1, 'user', $2, $3, $4, $5, $6)
+            """,
+            user.id, user.email, name, gender, school, role,
+        )  # fmt: skip
+        return user
+
+
+def make_token(subject: uuid.UUID, email: str, **claims: object) -> str:
+    """An access token as Supabase signs it with the project's secret."""
+    content = {
+        "sub": str(subject),
+        "email": email,
+        "aud": "authenticated",
+        "role": "authenticated",
+        "exp": int(time.time()) + 3600,
+        **claims,
+    }
+    return jwt.encode(content, JWT_SECRET, algorithm="HS256")
+
+
+@pytest.fixture(scope="session")
+def pipeline() -> LocalPipeline:
+    """The open pack's nets, loaded once."""
+    return LocalPipeline(Settings())
+
+
+@pytest.fixture
+def api_settings(dsn: str, tmp_path: Path) -> Settings:
+    """Settings of the API under test; override the fixture to change one."""
+    return Settings(
+        home=tmp_path / "home",
+        database_url=SecretStr(dsn),
+        api_key=SecretStr(API_KEY),
+        cron_secret=SecretStr(CRON_SECRET),
+        jwt_secret=SecretStr(JWT_SECRET),
+        database_pool_size=8,
+    )
+
+
+@pytest.fixture
+async def api(dsn: str, api_settings: Settings, pipeline: LocalPipeline) -> AsyncIterator[Api]:
+    """The API over HTTP, on a database and a storage of the test's own."""
+
+    async def open_services() -> Services:
+        database = await Database.connect(dsn, pool_size=api_settings.database_pool_size)
+        return Services(
+            settings=api_settings,
+            model=pipeline.model,
+            faces=LocalFaces(pipeline),
+            database=database,
+            db=Repositories.of(database),
+            storage=open_storage(api_settings),
+            tokens=TokenVerifier(api_settings),
+        )
+
+    app = create_app(api_settings, open_services)
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://api", timeout=60) as client:
+            yield Api(app, client, app.state.services, dsn)
