@@ -192,8 +192,7 @@ class _Workers:
 
     def __init__(self, options: Options, settings: Settings, pool: Pool, known: NDArray[np.bytes_]) -> None:
         # Workers need no secret, and arguments of actors can be seen in Ray's dashboard and logs.
-        worker_settings = settings.model_copy(update={"database_url": None, "api_key": None})
-        self._arguments = (worker_settings, options.rules, ray.put(known))
+        self._arguments = (settings.without_secrets(), options.rules, ray.put(known))
         self._batch_size = options.batch_size
         self._pool = pool
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self, get_args
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -76,6 +76,13 @@ class Settings(BaseSettings):
     )
     log_format: Literal["text", "json"] = Field("text", description="Log lines for people or machines.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO")
+
+    def without_secrets(self) -> Self:
+        """A copy for processes that need none, because what they are given can be seen in dashboards."""
+        secrets = [
+            name for name, field in type(self).model_fields.items() if SecretStr in get_args(field.annotation)
+        ]
+        return self.model_copy(update=dict.fromkeys(secrets))
 
     @property
     def required_database_url(self) -> SecretStr:
