@@ -7,8 +7,7 @@ import logging
 import pickle
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from uuid import UUID, uuid5
 
 import cv2
@@ -42,17 +41,6 @@ width: someone beside the person, not someone in the background."""
 CELEBRITY_NAMESPACE = UUID("1b0f3b7e-6f0c-5c56-9d55-2f2f5d0f7a51")
 """Ids are the UUIDv5 of the picture's hash in this namespace, so that the same pictures give the same
 rows whenever and in however many runs they are ingested."""
-
-FILE_TYPES = {
-    "JPEG": ("jpg", "image/jpeg"),
-    "PNG": ("png", "image/png"),
-    "WEBP": ("webp", "image/webp"),
-    "BMP": ("bmp", "image/bmp"),
-    "TIFF": ("tiff", "image/tiff"),
-    "AVIF": ("avif", "image/avif"),
-    "HEIF": ("heic", "image/heic"),
-}
-"""Suffix and media type by format, told from the content and not from the name it came with."""
 
 _SCHEMA = pa.schema([("result", pa.binary())])
 
@@ -190,11 +178,10 @@ class Describer:
             max_bytes=self._settings.max_image_bytes,
             max_pixels=self._settings.max_image_pixels,
         )
-        suffix, content_type = FILE_TYPES[header.format]
-        key = f"celebrities/{picture.image_hash[:2]}/{picture.image_hash}.{suffix}"
+        key = f"celebrities/{picture.image_hash[:2]}/{picture.image_hash}.{header.suffix}"
         if not self._rules.dry_run:
             try:
-                self._storage.put_sync(key, picture.data, content_type)
+                self._storage.put_sync(key, picture.data, header.content_type)
             except SemblanceError as exc:
                 return Result(picture.index, "failed", exc.message, picture.image_hash)
         row = celebrity_row(picture.item, picture.image_hash, key, face, self._pipeline.model.digest)
@@ -205,9 +192,9 @@ def celebrity_row(
     item: Item, image_hash: str, key: str, face: DescribedFace, pack_digest: str
 ) -> CelebrityRow:
     """The row of a described picture stored under `key`."""
-    attributes = face.attributes
-    pose, geometry, quality = attributes.pose, attributes.geometry, attributes.quality
-    return CelebrityRow(
+    return CelebrityRow.of(
+        face,
+        pack_digest,
         id=uuid5(CELEBRITY_NAMESPACE, image_hash),
         name=item.name,
         bio=item.bio,
@@ -215,21 +202,6 @@ def celebrity_row(
         gender=item.gender,
         image_path=key,
         image_hash=image_hash,
-        embedding=face.embedding,
-        pack_digest=pack_digest,
-        age=round(attributes.age),
-        quality_score=quality.overall,
-        blur_score=quality.blur_score,
-        illumination_score=quality.illumination,
-        symmetry_score=attributes.symmetry_score,
-        landmarks_68=face.detected.landmarks.round(2).tolist(),
-        pose=asdict(pose),
-        geometry_ratios=asdict(geometry),
-        skin_tone_lab=list(attributes.skin_tone.lab),
-        expression=attributes.expression.dominant,
-        expression_confidence=attributes.expression.confidence,
-        emotion_scores=attributes.expression.emotions,
-        analyzed_at=datetime.now(UTC),
     )
 
 

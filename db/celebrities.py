@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 import numpy as np
 
+from db.described import DescribedRow
 from db.pool import Database
 from db.queries import queries
 from semblance.errors import BadInputError, PackMismatchError, QueryError
-from semblance.types import EMBEDDING_SIZE, Embedding, Emotion, Gender
+from semblance.types import EMBEDDING_SIZE, Embedding, Gender
 
 _TUNE = queries["tune_nearest"]
 _CANDIDATES = queries["count_celebrity_candidates"]
@@ -35,14 +35,11 @@ _EXACT_ROWS = 5000
 """Where filters leave fewer rows, comparing them all takes less time than searching the graph for them."""
 
 
-@dataclass(frozen=True, slots=True)
-class CelebrityRow:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CelebrityRow(DescribedRow):
     """A celebrity as stored.
 
     image_hash: MD5 of the picture file in hex; it finds the same picture again and protects nothing.
-    embedding: float32 [512], unit length, of the pack whose SHA-256 is `pack_digest`.
-    age in years; scores 0..1; landmarks_68: 68 pairs [x, y] in pixels of the upright image; pose: yaw,
-    pitch, roll in degrees; skin_tone_lab: CIELAB L, a, b.
     """
 
     id: UUID
@@ -52,21 +49,6 @@ class CelebrityRow:
     gender: Gender | None
     image_path: str
     image_hash: str
-    embedding: Embedding
-    pack_digest: str
-    age: int
-    quality_score: float
-    blur_score: float
-    illumination_score: float
-    symmetry_score: float
-    landmarks_68: list[list[float]]
-    pose: dict[str, float]
-    geometry_ratios: dict[str, float]
-    skin_tone_lab: list[float]
-    expression: Emotion
-    expression_confidence: float
-    emotion_scores: dict[Emotion, float]
-    analyzed_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

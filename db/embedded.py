@@ -35,6 +35,9 @@ with warnings.catch_warnings():
 
 DATABASE = "semblance"
 USER = "postgres"
+"""The owner of everything."""
+APPLICATION_USER = "semblance_app"
+"""A login that has the rights of the role `semblance_service` and no others."""
 PORT = 5432
 """Part of the socket's name only; nothing listens on TCP."""
 
@@ -64,10 +67,10 @@ class EmbeddedPostgres:
         return self._data / "log"
 
     def start(self) -> str:
-        """Start the server, or take over the one that runs, and return its DSN.
+        """Start the server, or take over the one that runs, and return its owner's DSN.
 
-        The first start makes the cluster and the database `semblance`. After a crash it waits for what
-        is left of the old server to end, and for recovery.
+        The first start makes the cluster, the database `semblance`, and the application's login. After a
+        crash it waits for what is left of the old server to end, and for recovery.
 
         Raises ConfigurationError where the server cannot run here, DatabaseError where it does not
         come up in time.
@@ -80,7 +83,7 @@ class EmbeddedPostgres:
                     self._launch()
                 try:
                     dsn = self._dsn()
-                    _create_database(dsn)
+                    _create_contents(dsn)
                 except (psycopg.OperationalError, _NotReadyError) as exc:
                     # It recovers, or it was ending when it was found and has to be launched after all.
                     if time.monotonic() > deadline:
@@ -282,8 +285,18 @@ def _configuration(memory: int, socket_folder: Path) -> str:
     return head + "".join(f"{name} = {value}\n" for name, value in settings.items())
 
 
-def _create_database(dsn: str) -> None:
-    """Make the database once, with a locale that is the same on every machine."""
+def application_dsn(dsn: str) -> str:
+    """The DSN of the application's login on the embedded server whose owner's DSN is `dsn`."""
+    return dsn.replace(f"//{USER}@", f"//{APPLICATION_USER}@", 1)
+
+
+def owner_dsn(dsn: str) -> str:
+    """The other way round; a DSN of another server stays as it is."""
+    return dsn.replace(f"//{APPLICATION_USER}@/{DATABASE}?", f"//{USER}@/{DATABASE}?", 1)
+
+
+def _create_contents(dsn: str) -> None:
+    """Make the application's login and the database, whose locale is the same on every machine."""
     server = dsn.replace(f"@/{DATABASE}?", "@/postgres?")
     with psycopg.connect(server, autocommit=True) as connection:
         found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone()
@@ -292,6 +305,12 @@ def _create_database(dsn: str) -> None:
                 f"CREATE DATABASE {DATABASE} TEMPLATE template0 ENCODING 'UTF8' "
                 "LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' LOCALE 'C'"
             )
+        roles = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles").fetchall()}
+        if "semblance_service" not in roles:
+            # The migrations make it elsewhere, and give it its rights everywhere.
+            connection.execute("CREATE ROLE semblance_service NOLOGIN")
+        if APPLICATION_USER not in roles:
+            connection.execute(f"CREATE ROLE {APPLICATION_USER} LOGIN IN ROLE semblance_service")
 
 
 def _wait_gone(processes: list[psutil.Process], seconds: float) -> bool:

@@ -1,19 +1,186 @@
-"""The queue of match jobs."""
+"""The queue of match jobs: claimed in batches under a lease, returned when the lease ends unfinished."""
 
 from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+from uuid import UUID
 
 from db.pool import Database
 from db.queries import queries
 
+JobStatus = Literal["pending", "processing", "completed", "failed"]
+JobType = Literal["user_match", "celebrity_match", "both"]
+
 _PENDING = queries["count_pending_match_jobs"]
+_RETURN_EXPIRED = queries["return_expired_match_jobs"]
+_CLAIM = queries["claim_match_jobs"]
+_EXTEND = queries["extend_match_jobs"]
+_RETRY = queries["retry_match_job"]
+_FAIL = queries["fail_match_job"]
+_RELEASE = queries["release_match_jobs"]
+_NEXT = queries["seconds_to_next_match_job"]
+_GET = queries["get_match_job"]
+_COUNTS = queries["match_job_counts"]
+_SECONDS = queries["match_job_seconds"]
+_FAILURES = queries["match_job_failures"]
+_PRUNE = queries["prune_match_jobs"]
+
+FIRST_DELAY = timedelta(seconds=2)
+LONGEST_DELAY = timedelta(minutes=5)
+
+FAILURES_SHOWN = 20
+SPEED_WINDOW = timedelta(days=1)
+_PRUNED_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedJob:
+    """A job that `worker` may work on until its lease ends; attempt counts from 1."""
+
+    id: UUID
+    face_id: UUID
+    job_type: JobType
+    attempt: int
+    max_attempts: int
+    worker: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class MatchJob:
+    """A job as its owner sees it. error_message: of a failed job the reason; of a pending one what the last
+    attempt failed with; of a completed one what was left out. Counts are null until it is completed, and in
+    jobs that other clients completed."""
+
+    id: UUID
+    face_id: UUID
+    status: JobStatus
+    job_type: JobType
+    attempts: int
+    max_attempts: int
+    error_message: str | None
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    user_matches: int | None
+    celebrity_matches: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StatusCount:
+    """How many jobs have a status, and when the oldest of them was made."""
+
+    status: JobStatus
+    count: int
+    oldest: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A message that failed jobs have, how many, and when the latest ended."""
+
+    message: str | None
+    count: int
+    latest: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobStats:
+    """The queue at a glance.
+
+    Averages, in seconds, are over the jobs completed during SPEED_WINDOW: from claim to completion, and from
+    creation to completion; None without any. At most FAILURES_SHOWN failures.
+    """
+
+    statuses: list[StatusCount]
+    average_seconds: float | None
+    average_total_seconds: float | None
+    failures: list[Failure]
 
 
 class MatchJobs:
-    """Match jobs as rows of `match_jobs`."""
+    """The table `match_jobs`. Every method raises DatabaseError where the database does not answer.
+
+    A job's attempt is also its fence: what a worker says of a job counts only while it still holds the same
+    attempt, so a worker that was thought dead can do no harm when it wakes up.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def pending(self) -> int:
-        """How many jobs wait for a worker. Raises DatabaseError."""
+        """How many jobs wait for a worker."""
         return int(await self._database.fetchval(_PENDING))
+
+    async def claim(self, worker: UUID, limit: int, lease: timedelta) -> list[ClaimedJob]:
+        """Up to `limit` jobs that are due, oldest first, for this worker alone until the lease ends. Jobs of
+        workers whose lease has ended return first, or fail when they have no attempt left."""
+        await self._database.execute(_RETURN_EXPIRED)
+        rows = await self._database.fetch(_CLAIM, worker, limit, lease)
+        return [
+            ClaimedJob(
+                row["id"], row["face_id"], row["job_type"], row["attempts"], row["max_attempts"], worker
+            )
+            for row in rows
+        ]
+
+    async def extend(self, worker: UUID, jobs: Iterable[UUID], lease: timedelta) -> None:
+        """The heartbeat: the lease of these jobs begins anew, where the worker still has them."""
+        await self._database.execute(_EXTEND, worker, list(jobs), lease)
+
+    async def retry(self, job: ClaimedJob, message: str) -> bool:
+        """Give a job back after a failed attempt, due again after `backoff`; where it was the last attempt,
+        fail it. Returns whether it will be tried again."""
+        if job.attempt >= job.max_attempts:
+            await self.fail(job, message)
+            return False
+        delay = backoff(job.attempt)
+        await self._database.execute(_RETRY, job.id, job.worker, job.attempt, message, delay)
+        return True
+
+    async def fail(self, job: ClaimedJob, message: str) -> None:
+        """End a job that will not succeed however often it is tried."""
+        await self._database.execute(_FAIL, job.id, job.worker, job.attempt, message)
+
+    async def release(self, worker: UUID) -> None:
+        """Give back all that this worker has, as if it had not been claimed."""
+        await self._database.execute(_RELEASE, worker)
+
+    async def seconds_to_next(self) -> float | None:
+        """Seconds until a job is due or a lease ends, 0 when one is; None with nothing to wait for."""
+        seconds: float | None = await self._database.fetchval(_NEXT)
+        return None if seconds is None else max(seconds, 0.0)
+
+    async def get(self, job_id: UUID, *, user_id: UUID) -> MatchJob | None:
+        """A user's job, if there is one of this id."""
+        row = await self._database.fetchrow(_GET, job_id, user_id)
+        return None if row is None else MatchJob(**row)
+
+    async def stats(self) -> JobStats:
+        """Counts, speed and failures."""
+        counts = await self._database.fetch(_COUNTS)
+        seconds = await self._database.fetchrow(_SECONDS, datetime.now(UTC) - SPEED_WINDOW)
+        failures = await self._database.fetch(_FAILURES, FAILURES_SHOWN)
+        return JobStats(
+            [StatusCount(**row) for row in counts],
+            seconds["processing"] if seconds else None,
+            seconds["total"] if seconds else None,
+            [Failure(**row) for row in failures],
+        )
+
+    async def prune(self, keep: timedelta) -> int:
+        """Remove jobs that ended longer ago than `keep`; returns how many."""
+        before, removed = datetime.now(UTC) - keep, 0
+        while count := int(await self._database.fetchval(_PRUNE, before, _PRUNED_AT_ONCE)):
+            removed += count
+        return removed
+
+
+def backoff(attempt: int) -> timedelta:
+    """Time until the next attempt: doubled each time, and half as much more or less by chance, so that jobs
+    which failed together do not come back together."""
+    delay: timedelta = min(FIRST_DELAY * 2 ** min(attempt - 1, 30), LONGEST_DELAY)
+    return delay * random.uniform(0.5, 1.5)

@@ -70,7 +70,7 @@ def check_server(dsn: str) -> None:
     Raises ConfigurationError that says what was found, what is needed and how to get there, DatabaseError
     where the server cannot be reached.
     """
-    with _connect(dsn) as connection:
+    with connect(dsn) as connection:
         row = connection.execute(
             "SELECT current_setting('server_version_num')::int,"
             " (SELECT extversion FROM pg_extension WHERE extname = 'vector'),"
@@ -141,7 +141,7 @@ def _locked(dsn: str) -> Iterator[None]:
     without parameters, because a statement with parameters keeps its snapshot after its end.
     """
     deadline = time.monotonic() + _LOCK_SECONDS
-    with _connect(dsn) as connection:
+    with connect(dsn) as connection:
         while True:
             with connection.transaction():
                 connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
@@ -169,7 +169,8 @@ def _connection(dsn: str) -> Iterator[Connection]:
 
 
 @contextmanager
-def _connect(dsn: str) -> Iterator[psycopg.Connection]:
+def connect(dsn: str) -> Iterator[psycopg.Connection]:
+    """A connection for looking around. Raises ConfigurationError for what is no DSN, else DatabaseError."""
     try:
         with _open(dsn) as connection:
             yield connection
@@ -193,7 +194,7 @@ def _explained(exc: psycopg.Error | DBAPIError) -> ConfigurationError | Database
     cause = exc.orig if isinstance(exc, DBAPIError) else exc
     if isinstance(cause, psycopg.errors.InsufficientPrivilege):
         return ConfigurationError(
-            f"The database user may not migrate ({cause.diag.message_primary}). Use the database's owner; "
-            "CREATE EXTENSION vector may need a superuser once."
+            f"The database user may not migrate ({cause.diag.message_primary}). Set "
+            "SEMBLANCE_OWNER_DATABASE_URL to its owner; CREATE EXTENSION vector may need a superuser once."
         )
     return DatabaseError(f"The database could not be used: {str(cause).strip()}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any, Self
@@ -13,6 +13,7 @@ import psycopg
 from pgvector.asyncpg import register_vector
 from psycopg.conninfo import conninfo_to_dict
 
+from db.listen import poll, wake_ups
 from semblance.errors import ConfigurationError, DatabaseError, QueryError
 
 TRANSACTION_POOLER_PORTS = frozenset({6543, 6432})
@@ -45,8 +46,16 @@ _FIND_VECTOR = """
 class Database:
     """A pool of connections to one database. Made by `connect`, ended by `close`."""
 
-    def __init__(self, pool: asyncpg.Pool, *, transaction_pooler: bool) -> None:
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        connect: Callable[[], Awaitable[asyncpg.Connection]],
+        *,
+        transaction_pooler: bool,
+    ) -> None:
+        """connect: opens a connection outside of the pool."""
         self._pool = pool
+        self._connect = connect
         self._transaction_pooler = transaction_pooler
 
     @classmethod
@@ -68,9 +77,14 @@ class Database:
             if not visible:
                 options["server_settings"] = {"search_path": f'"$user", public, "{schema}"'}
             pool = await asyncpg.create_pool(
-                dsn, min_size=1, max_size=pool_size, init=partial(_set_codecs, schema=schema), **options
+                dsn,
+                min_size=1,
+                max_size=pool_size,
+                init=partial(_set_codecs, schema=schema),
+                reset=_leave,
+                **options,
             )
-        return cls(pool, transaction_pooler=transaction_pooler)
+        return cls(pool, partial(asyncpg.connect, dsn, **options), transaction_pooler=transaction_pooler)
 
     @asynccontextmanager
     async def transaction(self, *, readonly: bool = False) -> AsyncIterator[asyncpg.Connection]:
@@ -107,6 +121,17 @@ class Database:
         async with self._connection() as connection:
             await connection.execute(query, *args)
 
+    def notifications(self, channel: str) -> AsyncGenerator[None]:
+        """Wake-ups of `NOTIFY channel`, without end and without errors: one as soon as it listens, one after
+        notifications (several may share one), and one at least every 10 seconds.
+
+        What there is to do the consumer reads after each: a wake-up may come for nothing, and none is missed,
+        because after a lost connection (made anew each second) one comes for what was not heard. While no
+        connection can be had, and always behind a pooler by transaction, where LISTEN cannot work, they come
+        each second. Uses a connection outside of the pool; `contextlib.aclosing` ends it.
+        """
+        return poll() if self._transaction_pooler else wake_ups(self._connect, channel)
+
     async def ping(self) -> None:
         """Return if the server answers. Raises DatabaseError."""
         await self.fetchval("SELECT 1")
@@ -140,6 +165,14 @@ async def _find_vector(dsn: str, options: dict[str, Any]) -> tuple[str, bool]:
     if row is None:
         raise ConfigurationError("This database has no Semblance schema: run `semblance migrate`.")
     return row["schema"], row["visible"]
+
+
+async def _leave(_: asyncpg.Connection) -> None:
+    """What the pool does with a connection given back, once an open transaction is rolled back: nothing.
+
+    It would ask the server to reset the session, which takes as long as a small query. There is nothing to
+    reset, because settings, locks and temporary tables are all made for one transaction.
+    """
 
 
 async def _set_codecs(connection: asyncpg.Connection, *, schema: str) -> None:
@@ -180,9 +213,12 @@ def _wrapped() -> Iterator[None]:
         raise DatabaseError(f"The database cannot be reached: {str(exc) or type(exc).__name__}") from exc
     except asyncpg.UndefinedTableError as exc:
         raise ConfigurationError(f"The schema is not up to date ({exc}): run `semblance migrate`.") from exc
+    except asyncpg.DataError as exc:
+        # Its message quotes the value.
+        raise QueryError(f"The database refused a value: {type(exc).__name__}.") from None
     except asyncpg.PostgresError as exc:
         # The detail quotes the row, with its e-mail or embedding, and would end up in a log.
         exc.detail = None
         raise QueryError(f"The database refused a statement: {exc}") from exc
-    except asyncpg.InterfaceError as exc:
+    except (asyncpg.InterfaceError, asyncpg.InternalClientError) as exc:
         raise DatabaseError(f"The connection to the database cannot be used: {exc}") from exc

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -9,12 +10,17 @@ from uuid import UUID
 
 from db.pool import Database
 from db.queries import queries
+from semblance.errors import EmailTakenError, NotFoundError
 
 StatedGender = Literal["male", "female", "other"]
 Role = Literal["user", "admin"]
 
 _GET = queries["get_profile"]
 _CREATE = queries["create_profile"]
+_UPDATE = queries["update_profile"]
+_SET_ROLE = queries["set_role"]
+_ADMINS = queries["list_admins"]
+_DEFAULT_IMAGE = queries["default_image"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,50 @@ class Profiles:
         return None if row is None else Profile(**row)
 
     async def create(
-        self, profile_id: UUID, *, email: str | None, name: str | None, school: str | None
-    ) -> None:
-        """Add the profile unless it is there."""
-        await self._database.execute(_CREATE, profile_id, email, name, school)
+        self,
+        profile_id: UUID,
+        *,
+        email: str | None,
+        name: str | None,
+        gender: StatedGender | None,
+        school: str | None,
+    ) -> Profile:
+        """Add a user's profile, or return the one of this id that is there, also when several requests add
+        it at once.
+
+        Raises EmailTakenError where another profile has the e-mail.
+        """
+        row = await self._database.fetchrow(_CREATE, profile_id, email, name, gender, school)
+        profile = await self.get(profile_id) if row is None else Profile(**row)
+        if profile is None:
+            raise EmailTakenError(
+                "Another profile has this e-mail address already; sign in to the account it belongs to."
+            )
+        return profile
+
+    async def update(self, profile_id: UUID, changes: Mapping[str, str | None]) -> Profile | None:
+        """Set `name`, `gender`, `school` or `default_face_id`, those that are named, None to clear one; the
+        profile as it is then.
+
+        A default face must be the user's own: None, and nothing is changed, where it is not, or where the
+        profile is gone.
+        """
+        row = await self._database.fetchrow(_UPDATE, profile_id, dict(changes))
+        return None if row is None else Profile(**row)
+
+    async def set_role(self, email: str, role: Role) -> None:
+        """Make the user of this e-mail an admin, or one no longer; takes the rights of the database's owner.
+
+        Raises NotFoundError where nobody with that e-mail has signed in yet.
+        """
+        if await self._database.fetchval(_SET_ROLE, email.lower(), role) is None:
+            raise NotFoundError(f"Nobody with the e-mail {email} has signed in yet.")
+
+    async def admins(self) -> list[Profile]:
+        """All admins, by e-mail."""
+        return [Profile(**row) for row in await self._database.fetch(_ADMINS)]
+
+    async def default_image(self, profile_id: UUID) -> str | None:
+        """The storage key of the default face's picture, if there is one."""
+        key: str | None = await self._database.fetchval(_DEFAULT_IMAGE, profile_id)
+        return key

@@ -5,24 +5,63 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
+from db.api_keys import ApiKeys
+from db.babies import Babies
 from db.celebrities import Celebrities
+from db.connections import Connections
+from db.events import Events
+from db.faces import Faces
+from db.generation_logs import GenerationLogs
 from db.jobs import MatchJobs
+from db.matches import Matches
+from db.messages import Messages
+from db.notifications import Notifications
 from db.pool import Database
+from db.presence import Presence
 from db.profiles import Profiles
+from db.reactions import Reactions
+from db.realtime_sessions import RealtimeSessions
+from db.system_settings import SystemSettingsTable
 
 
 @dataclass(frozen=True, slots=True)
 class Repositories:
     """Each table group's queries, by the name of what it holds."""
 
+    api_keys: ApiKeys
+    babies: Babies
     celebrities: Celebrities
+    connections: Connections
+    events: Events
+    faces: Faces
+    generation_logs: GenerationLogs
     jobs: MatchJobs
+    matches: Matches
+    messages: Messages
+    notifications: Notifications
+    presence: Presence
     profiles: Profiles
+    reactions: Reactions
+    realtime_sessions: RealtimeSessions
+    system_settings: SystemSettingsTable
 
     @classmethod
     def of(cls, database: Database) -> Self:
         return cls(
+            api_keys=ApiKeys(database),
+            babies=Babies(database),
             celebrities=Celebrities(database),
+            connections=Connections(database),
+            events=Events(database),
+            faces=Faces(database),
+            generation_logs=GenerationLogs(database),
             jobs=MatchJobs(database),
+            matches=Matches(database),
+            messages=Messages(database),
+            notifications=Notifications(database),
+            presence=Presence(database),
             profiles=Profiles(database),
+            reactions=Reactions(database),
+            realtime_sessions=RealtimeSessions(database),
+            system_settings=SystemSettingsTable(database),
         )

@@ -5,7 +5,7 @@
 BEGIN;
 
 -- Foundation -----------------------------------------------------------------------------------------
--- pgvector and auth.uid(). Supabase has both; elsewhere they are made here.
+-- pgvector, auth.uid() and the roles. Supabase has most of it; elsewhere it is made here.
 
 DO $$
 BEGIN
@@ -36,6 +36,30 @@ BEGIN
             $function$;
         COMMENT ON FUNCTION auth.uid() IS 'Stands in for the function of this name on Supabase.';
     END IF;
+END
+$$;
+
+-- The roles of the end user, as on Supabase, and of the application. Roles belong to the whole server, so
+-- another database may have made them already.
+DO $$
+DECLARE
+    wanted text;
+BEGIN
+    FOREACH wanted IN ARRAY ARRAY['semblance_service', 'authenticated', 'anon'] LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted) THEN
+            BEGIN
+                EXECUTE format('CREATE ROLE %I NOLOGIN', wanted);
+                EXECUTE format('COMMENT ON ROLE %I IS %L', wanted, 'Made by Semblance.');
+            EXCEPTION
+                WHEN duplicate_object OR unique_violation THEN
+                    NULL;
+                WHEN insufficient_privilege THEN
+                    RAISE insufficient_privilege USING MESSAGE = format(
+                        'role %s is missing, and it takes CREATEROLE to run CREATE ROLE %1$s NOLOGIN', wanted
+                    );
+            END;
+        END IF;
+    END LOOP;
 END
 $$;
 
@@ -141,6 +165,14 @@ CREATE TABLE matches (
     CONSTRAINT matches_weights_check CHECK (
         weights ?& ARRAY['embedding', 'geometry', 'age', 'symmetry', 'skin_tone', 'expression']
     )
+);
+
+-- How many matches there are, as the sum over all rows: counting half a million takes longer than all else a
+-- request for the feed does. Writers of one row would wait for each other until commit, so each takes a row
+-- that nobody holds, or adds one: there are as many as ever wrote at once.
+CREATE TABLE match_counts (
+    slot integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    count bigint NOT NULL
 );
 
 -- The gallery.
@@ -266,6 +298,18 @@ CREATE TABLE mutual_connections (
     CONSTRAINT mutual_connections_two_check CHECK (profile_a_id <> profile_b_id)
 );
 
+-- Which of its two users blocked a connection: only they may open it again. Not known of connections that the
+-- old system blocked.
+ALTER TABLE mutual_connections
+    ADD COLUMN blocked_by uuid,
+    ADD CONSTRAINT mutual_connections_blocked_by_check CHECK (
+        blocked_by IS NULL OR (status = 'blocked' AND blocked_by IN (profile_a_id, profile_b_id))
+    );
+
+-- What a notification about messages is about; it goes with the connection.
+ALTER TABLE notifications
+    ADD COLUMN connection_id uuid REFERENCES mutual_connections (id) ON DELETE CASCADE;
+
 CREATE TABLE messages (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     connection_id uuid NOT NULL REFERENCES mutual_connections (id) ON DELETE CASCADE,
@@ -347,6 +391,20 @@ CREATE TABLE generation_logs (
     created_at timestamptz NOT NULL DEFAULT now()
 );
 
+-- Keys of the face-compute endpoints. Only the SHA-256 of a key is kept: a key is 256 random bits, which
+-- nobody finds by trying, so a slow hash as for passwords would protect nothing more.
+CREATE TABLE api_keys (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    name text NOT NULL CHECK (name <> ''),
+    -- How the key begins, so that its owner knows it again.
+    prefix text NOT NULL,
+    hash bytea NOT NULL UNIQUE CHECK (octet_length(hash) = 32),
+    scopes text[] NOT NULL CHECK (cardinality(scopes) > 0 AND scopes <@ ARRAY['compute']),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    last_used_at timestamptz,
+    revoked_at timestamptz
+);
+
 -- Indexes --------------------------------------------------------------------------------------------
 
 CREATE INDEX idx_profiles_school_gender ON profiles (school, gender) WHERE profile_type = 'user';
@@ -369,6 +427,8 @@ CREATE INDEX idx_faces_attributes ON faces (age, gender, quality_score, expressi
 CREATE INDEX idx_matches_face_a_id ON matches (face_a_id);
 CREATE INDEX idx_matches_face_b_id ON matches (face_b_id);
 CREATE INDEX idx_matches_similarity_score ON matches (similarity_score DESC);
+-- The live feed, newest first: read by key, one index entry per row shown.
+CREATE INDEX idx_matches_feed ON matches (created_at DESC, id DESC);
 
 -- HNSW, where the old system had IVFFlat with 100 lists. IVFFlat places its lists by the rows present when
 -- the index is built: on an empty table they are meaningless, and while the gallery grows recall falls until
@@ -407,6 +467,12 @@ CREATE INDEX idx_match_jobs_user_id ON match_jobs (user_id);
 CREATE INDEX idx_notifications_user_id ON notifications (user_id);
 CREATE INDEX idx_notifications_created_at ON notifications (created_at DESC);
 CREATE INDEX idx_notifications_read_at ON notifications (read_at) WHERE read_at IS NULL;
+-- Of one connection's messages a user has at most one unread notification.
+CREATE UNIQUE INDEX ux_notifications_unread_message ON notifications (user_id, connection_id)
+    WHERE type = 'new_message' AND read_at IS NULL;
+CREATE INDEX idx_notifications_connection_id ON notifications (connection_id)
+    WHERE connection_id IS NOT NULL;
+CREATE INDEX idx_notifications_page ON notifications (user_id, created_at DESC, id DESC);
 
 -- Two people are connected once, whoever is named first.
 CREATE UNIQUE INDEX ux_mutual_connections_pair ON mutual_connections
@@ -421,6 +487,8 @@ CREATE INDEX idx_messages_connection_id ON messages (connection_id);
 CREATE INDEX idx_messages_sender_id ON messages (sender_id);
 CREATE INDEX idx_messages_created_at ON messages (created_at DESC);
 CREATE INDEX idx_messages_read_at ON messages (read_at) WHERE read_at IS NULL;
+CREATE INDEX idx_messages_page ON messages (connection_id, created_at DESC, id DESC);
+CREATE INDEX idx_messages_unread ON messages (connection_id, sender_id) WHERE read_at IS NULL;
 
 CREATE INDEX idx_system_settings_updated_at ON system_settings (updated_at DESC);
 CREATE INDEX idx_system_settings_updated_by ON system_settings (updated_by);
@@ -483,7 +551,9 @@ $$;
 CREATE TRIGGER match_jobs_notify AFTER INSERT ON match_jobs
     FOR EACH STATEMENT EXECUTE FUNCTION notify_match_jobs();
 
--- On Supabase a profile begins with the account. What the account says of itself must not fail its signup.
+-- On Supabase a profile begins with the account, if its address may sign up; else it would be there before
+-- the first token, at which the application asks for that. What the account says of itself must not fail its
+-- signup.
 CREATE FUNCTION handle_new_user() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
     AS $$
@@ -491,14 +561,17 @@ DECLARE
     said jsonb := coalesce(NEW.raw_user_meta_data, '{}');
 BEGIN
     INSERT INTO public.profiles (id, profile_type, email, name, gender, school)
-    VALUES (
+    SELECT
         NEW.id,
         'user',
         NEW.email,
         coalesce(said ->> 'name', said ->> 'full_name'),
         CASE WHEN said ->> 'gender' IN ('male', 'female', 'other') THEN said ->> 'gender' END,
         said ->> 'school'
-    )
+    WHERE lower(NEW.email) ~ '^[^@]+@([a-z0-9-]+\.)+edu$'
+        OR EXISTS (
+            SELECT FROM public.system_settings WHERE key = 'allow_non_edu_emails' AND value = 'true'
+        )
     ON CONFLICT DO NOTHING;
     RETURN NULL;
 END
@@ -515,7 +588,7 @@ $$;
 
 -- Row-level security ---------------------------------------------------------------------------------
 -- On Supabase every table here is reachable from the internet, so all are closed to everybody but their
--- owner and roles that bypass it; the policies open what the public may see and what admins may change.
+-- owner and roles that bypass it; policies open what the application and end users need.
 
 ALTER TABLE profiles ENABLE ROW LEVEL SECURITY;
 ALTER TABLE faces ENABLE ROW LEVEL SECURITY;
@@ -539,13 +612,760 @@ CREATE FUNCTION is_admin() RETURNS boolean
         SELECT EXISTS (SELECT FROM public.profiles WHERE id = auth.uid() AND role = 'admin')
     $$;
 
-CREATE POLICY celebrities_public_read ON celebrities FOR SELECT USING (true);
+-- Privileges of the application ----------------------------------------------------------------------
+-- What its statements need and no more. It reaches rows by policies and not by BYPASSRLS, which a login does
+-- not inherit from a role it is a member of.
 
-CREATE POLICY system_settings_public_read ON system_settings FOR SELECT USING (true);
-CREATE POLICY system_settings_admin_insert ON system_settings FOR INSERT WITH CHECK ((SELECT is_admin()));
-CREATE POLICY system_settings_admin_update ON system_settings FOR UPDATE
-    USING ((SELECT is_admin())) WITH CHECK ((SELECT is_admin()));
-CREATE POLICY system_settings_admin_delete ON system_settings FOR DELETE USING ((SELECT is_admin()));
+-- What most servers let everybody do, and Supabase and careful administrators do not.
+DO $$
+DECLARE
+    vector_schema name := (
+        SELECT nspname
+        FROM pg_extension JOIN pg_namespace ON pg_namespace.oid = extnamespace
+        WHERE extname = 'vector'
+    );
+    needed name;
+BEGIN
+    FOREACH needed IN ARRAY ARRAY['public', vector_schema] LOOP
+        IF NOT has_schema_privilege('semblance_service', needed, 'USAGE') THEN
+            EXECUTE format('GRANT USAGE ON SCHEMA %I TO semblance_service', needed);
+        END IF;
+    END LOOP;
+    FOREACH needed IN ARRAY ARRAY['CONNECT', 'TEMPORARY'] LOOP
+        IF NOT has_database_privilege('semblance_service', current_database(), needed) THEN
+            EXECUTE format('GRANT %s ON DATABASE %I TO semblance_service', needed, current_database());
+        END IF;
+    END LOOP;
+END
+$$;
+
+GRANT SELECT ON
+    profiles, faces, matches, celebrities, celebrity_matches, reactions, babies, match_jobs, notifications,
+    mutual_connections, messages, system_settings, user_daily_quotas, generation_logs
+    TO semblance_service;
+-- Not the role: only the owner makes admins.
+GRANT
+    INSERT (id, profile_type, email, name, gender, school),
+    UPDATE (name, gender, school, default_face_id, last_seen)
+    ON profiles TO semblance_service;
+GRANT INSERT ON celebrities, babies TO semblance_service;
+GRANT INSERT, DELETE ON reactions TO semblance_service;
+GRANT INSERT, UPDATE ON
+    matches, mutual_connections, messages, system_settings, user_daily_quotas, generation_logs
+    TO semblance_service;
+GRANT INSERT, UPDATE, DELETE ON faces, celebrity_matches, notifications TO semblance_service;
+GRANT UPDATE, DELETE ON match_jobs TO semblance_service;
+
+-- An ingestion ends with ANALYZE. Before PostgreSQL 17 only the owner may; for others it is a warning, and
+-- autovacuum does it some time later.
+DO $$
+BEGIN
+    IF current_setting('server_version_num')::integer >= 170000 THEN
+        EXECUTE 'GRANT MAINTAIN ON celebrities TO semblance_service';
+    END IF;
+END
+$$;
+
+CREATE POLICY profiles_service ON profiles TO semblance_service USING (true) WITH CHECK (true);
+CREATE POLICY faces_service ON faces TO semblance_service USING (true) WITH CHECK (true);
+CREATE POLICY matches_service ON matches TO semblance_service USING (true) WITH CHECK (true);
+CREATE POLICY celebrities_service ON celebrities TO semblance_service USING (true) WITH CHECK (true);
+CREATE POLICY celebrity_matches_service ON celebrity_matches TO semblance_service
+    USING (true) WITH CHECK (true);
+CREATE POLICY reactions_service ON reactions TO semblance_service USING (true) WITH CHECK (true);
+CREATE POLICY babies_service ON babies TO semblance_service USING (true) WITH CHECK (true);
+CREATE POLICY match_jobs_service ON match_jobs TO semblance_service USING (true) WITH CHECK (true);
+CREATE POLICY notifications_service ON notifications TO semblance_service USING (true) WITH CHECK (true);
+CREATE POLICY mutual_connections_service ON mutual_connections TO semblance_service
+    USING (true) WITH CHECK (true);
+CREATE POLICY messages_service ON messages TO semblance_service USING (true) WITH CHECK (true);
+CREATE POLICY system_settings_service ON system_settings TO semblance_service USING (true) WITH CHECK (true);
+CREATE POLICY user_daily_quotas_service ON user_daily_quotas TO semblance_service
+    USING (true) WITH CHECK (true);
+CREATE POLICY generation_logs_service ON generation_logs TO semblance_service USING (true) WITH CHECK (true);
+
+-- Privileges of end users ----------------------------------------------------------------------------
+-- What somebody may do who talks to this database with a token of their own and not through the API. They
+-- read what the API tells them, and change what needs no more than a row: what comes with a picture, a limit,
+-- a notification of others or a rule that looks at two rows goes through the API.
+
+-- On Supabase every role has every right on a new table or function.
+REVOKE ALL ON
+    profiles, faces, matches, celebrities, celebrity_matches, reactions, babies, match_jobs, notifications,
+    mutual_connections, messages, system_settings, user_daily_quotas, generation_logs
+    FROM authenticated, anon;
+
+-- Functions that run as their owner. A trigger's function must not be for everybody either: whoever may make
+-- a temporary table could put it on that.
+REVOKE EXECUTE ON FUNCTION auto_create_match_job(), handle_new_user(), is_admin()
+    FROM PUBLIC, authenticated, anon;
+GRANT EXECUTE ON FUNCTION is_admin() TO authenticated;
+
+-- As on a server that began with PostgreSQL 15: nobody puts a name into the schema where others look for it.
+REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+
+-- What is the caller's. They run as their owner, so that no policy has to read a table through another's
+-- policy, and give arrays, so that a policy asks once per statement and finds rows by index.
+CREATE FUNCTION my_faces() RETURNS uuid[]
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ''
+    AS $$
+        SELECT ARRAY(SELECT id FROM public.faces WHERE profile_id = auth.uid())
+    $$;
+
+CREATE FUNCTION my_matches() RETURNS uuid[]
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ''
+    AS $$
+        WITH mine AS (SELECT id FROM public.faces WHERE profile_id = auth.uid())
+        SELECT ARRAY(
+            SELECT matches.id FROM mine JOIN public.matches ON face_a_id = mine.id
+            UNION
+            SELECT matches.id FROM mine JOIN public.matches ON face_b_id = mine.id
+        )
+    $$;
+
+-- $1: only those one may write in.
+CREATE FUNCTION my_connections(active boolean) RETURNS uuid[]
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ''
+    AS $$
+        SELECT ARRAY(
+            SELECT id
+            FROM public.mutual_connections
+            WHERE (profile_a_id = auth.uid() OR profile_b_id = auth.uid()) AND (NOT $1 OR status = 'active')
+        )
+    $$;
+
+-- Oneself, and those one is connected with unless one of the two has blocked the other.
+CREATE FUNCTION my_contacts() RETURNS uuid[]
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ''
+    AS $$
+        SELECT auth.uid() || ARRAY(
+            SELECT CASE auth.uid() WHEN profile_a_id THEN profile_b_id ELSE profile_a_id END
+            FROM public.mutual_connections
+            WHERE (profile_a_id = auth.uid() OR profile_b_id = auth.uid()) AND status <> 'blocked'
+        )
+    $$;
+
+REVOKE EXECUTE ON FUNCTION my_faces(), my_matches(), my_connections(boolean), my_contacts() FROM PUBLIC, anon;
+GRANT EXECUTE ON FUNCTION my_faces(), my_matches(), my_connections(boolean), my_contacts() TO authenticated;
+
+-- The gallery and the settings are public, without what is measured of a face and who has set what.
+GRANT SELECT (id, name, bio, category, gender, image_path, created_at, updated_at) ON celebrities
+    TO authenticated, anon;
+GRANT SELECT (key, value, description, updated_at) ON system_settings TO authenticated, anon;
+CREATE POLICY celebrities_public_read ON celebrities FOR SELECT TO authenticated, anon USING (true);
+CREATE POLICY system_settings_public_read ON system_settings FOR SELECT TO authenticated, anon USING (true);
+
+-- Admins change settings, in their own name.
+GRANT
+    INSERT (key, value, description, updated_by), UPDATE (value, description, updated_by), DELETE
+    ON system_settings TO authenticated;
+CREATE POLICY system_settings_admin_insert ON system_settings FOR INSERT TO authenticated
+    WITH CHECK ((SELECT is_admin()) AND updated_by = (SELECT auth.uid()));
+CREATE POLICY system_settings_admin_update ON system_settings FOR UPDATE TO authenticated
+    USING ((SELECT is_admin()))
+    WITH CHECK ((SELECT is_admin()) AND updated_by = (SELECT auth.uid()));
+CREATE POLICY system_settings_admin_delete ON system_settings FOR DELETE TO authenticated
+    USING ((SELECT is_admin()));
+
+-- The live feed is public. Its names and pictures come from the API, which signs the pictures' addresses.
+GRANT SELECT (id, face_a_id, face_b_id, similarity_score, created_at) ON matches TO authenticated, anon;
+CREATE POLICY matches_public_read ON matches FOR SELECT TO authenticated, anon USING (true);
+
+-- Oneself, and whom one chats with. No e-mail address: one's own is in the token.
+GRANT
+    SELECT (id, name, gender, school, default_face_id, last_seen),
+    UPDATE (name, gender, school, default_face_id)
+    ON profiles TO authenticated;
+CREATE POLICY profiles_contacts_read ON profiles FOR SELECT TO authenticated
+    USING (id = ANY ((SELECT my_contacts())::uuid[]));
+CREATE POLICY profiles_own_update ON profiles FOR UPDATE TO authenticated
+    USING (id = (SELECT auth.uid()))
+    WITH CHECK (
+        id = (SELECT auth.uid())
+        -- As the API takes them.
+        AND (name IS NULL OR name ~ '^(?=.*\S)[^[:cntrl:]]{1,100}$')
+        AND (school IS NULL OR school ~ '^(?=.*\S)[^[:cntrl:]]{1,100}$')
+        AND (default_face_id IS NULL OR default_face_id = ANY ((SELECT my_faces())::uuid[]))
+    );
+
+-- A row of one's own choice could name the picture of somebody else, whose address the API would then sign.
+GRANT SELECT (id, profile_id, image_path, created_at) ON faces TO authenticated;
+CREATE POLICY faces_own_read ON faces FOR SELECT TO authenticated USING (profile_id = (SELECT auth.uid()));
+
+GRANT SELECT (
+    id, face_id, celebrity_id, similarity_score, factor_embedding, factor_geometry, factor_age,
+    factor_symmetry, factor_skin_tone, factor_expression, created_at, updated_at
+) ON celebrity_matches TO authenticated;
+CREATE POLICY celebrity_matches_own_read ON celebrity_matches FOR SELECT TO authenticated
+    USING (face_id = ANY ((SELECT my_faces())::uuid[]));
+
+-- Everybody may note what they have seen, but like only their own matches.
+GRANT SELECT, INSERT (match_id, user_profile_id, reaction_type), DELETE ON reactions TO authenticated;
+CREATE POLICY reactions_own_read ON reactions FOR SELECT TO authenticated
+    USING (user_profile_id = (SELECT auth.uid()));
+CREATE POLICY reactions_own_insert ON reactions FOR INSERT TO authenticated
+    WITH CHECK (
+        user_profile_id = (SELECT auth.uid())
+        AND (reaction_type = 'viewed' OR match_id = ANY ((SELECT my_matches())::uuid[]))
+    );
+CREATE POLICY reactions_own_delete ON reactions FOR DELETE TO authenticated
+    USING (user_profile_id = (SELECT auth.uid()));
+
+GRANT SELECT ON babies, match_jobs, mutual_connections, user_daily_quotas TO authenticated;
+CREATE POLICY babies_own_matches_read ON babies FOR SELECT TO authenticated
+    USING (match_id = ANY ((SELECT my_matches())::uuid[]));
+CREATE POLICY match_jobs_own_read ON match_jobs FOR SELECT TO authenticated
+    USING (user_id = (SELECT auth.uid()));
+CREATE POLICY mutual_connections_members_read ON mutual_connections FOR SELECT TO authenticated
+    USING (profile_a_id = (SELECT auth.uid()) OR profile_b_id = (SELECT auth.uid()));
+CREATE POLICY user_daily_quotas_own_read ON user_daily_quotas FOR SELECT TO authenticated
+    USING (profile_id = (SELECT auth.uid()));
+
+GRANT SELECT, UPDATE (read_at), DELETE ON notifications TO authenticated;
+CREATE POLICY notifications_own_read ON notifications FOR SELECT TO authenticated
+    USING (user_id = (SELECT auth.uid()));
+CREATE POLICY notifications_own_update ON notifications FOR UPDATE TO authenticated
+    USING (user_id = (SELECT auth.uid()));
+CREATE POLICY notifications_own_delete ON notifications FOR DELETE TO authenticated
+    USING (user_id = (SELECT auth.uid()));
+
+-- Text only: of a picture the API checks the address.
+GRANT SELECT, INSERT (connection_id, sender_id, content, message_type), UPDATE (read_at) ON messages
+    TO authenticated;
+CREATE POLICY messages_members_read ON messages FOR SELECT TO authenticated
+    USING (connection_id = ANY ((SELECT my_connections(active => false))::uuid[]));
+CREATE POLICY messages_members_insert ON messages FOR INSERT TO authenticated
+    WITH CHECK (
+        sender_id = (SELECT auth.uid())
+        AND connection_id = ANY ((SELECT my_connections(active => true))::uuid[])
+        AND message_type = 'text'
+        AND content ~ '\S'
+        AND char_length(content) <= 4000
+    );
+CREATE POLICY messages_receiver_update ON messages FOR UPDATE TO authenticated
+    USING (
+        sender_id <> (SELECT auth.uid())
+        AND connection_id = ANY ((SELECT my_connections(active => false))::uuid[])
+    )
+    WITH CHECK (read_at IS NOT NULL);
+
+-- Events ---------------------------------------------------------------------------------------------
+-- What the realtime API tells its clients. Whoever has something to tell inserts a row at any time in a
+-- transaction; at its commit the row gets the id by which it is read. Ids are handed out under a lock that is
+-- held until the commit is seen by all, so their order is the order of the commits: who has read up to an id
+-- misses nothing with a smaller one.
+CREATE TABLE events (
+    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id bigint CONSTRAINT events_id_key UNIQUE,
+    type text NOT NULL
+        CHECK (type IN ('matches', 'job', 'message', 'message_read', 'notifications', 'presence')),
+    -- Profiles it is for; null: everybody.
+    audience uuid[],
+    payload jsonb NOT NULL,
+    -- Of the commit.
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE SEQUENCE events_id_seq OWNED BY events.id;
+
+CREATE FUNCTION publish_event() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(8319385479046456435);
+    UPDATE public.events
+    SET id = nextval('public.events_id_seq'), created_at = clock_timestamp()
+    WHERE number = NEW.number;
+    PERFORM pg_notify('events', '');
+    RETURN NULL;
+END
+$$;
+
+-- At the end of the transaction, so that the lock lasts no longer than the commit.
+CREATE CONSTRAINT TRIGGER events_publish AFTER INSERT ON events
+    DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION publish_event();
+
+-- One event per statement, whether it adds one match or a million. It names up to 500; of more, which nobody
+-- is going to look at one by one, the best 20.
+CREATE FUNCTION tell_of_matches() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    AS $$
+BEGIN
+    INSERT INTO public.events (type, payload)
+    SELECT 'matches', jsonb_build_object('count', count(*), 'ids', (
+        SELECT jsonb_agg(id)
+        FROM (
+            SELECT id FROM added ORDER BY similarity_score DESC, id
+            LIMIT (SELECT CASE WHEN count(*) > 500 THEN 20 ELSE 500 END FROM added)
+        ) AS best
+    ))
+    FROM added
+    HAVING count(*) > 0;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER matches_tell AFTER INSERT ON matches
+    REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION tell_of_matches();
+
+CREATE FUNCTION tell_of_job() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    AS $$
+BEGIN
+    INSERT INTO public.events (type, audience, payload)
+    VALUES ('job', ARRAY[NEW.user_id], jsonb_build_object(
+        'id', NEW.id,
+        'face_id', NEW.face_id,
+        'status', NEW.status,
+        'attempts', NEW.attempts,
+        'error', NEW.error_message,
+        'created_at', NEW.created_at,
+        'started_at', NEW.started_at,
+        'completed_at', NEW.completed_at
+    ));
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER match_jobs_tell AFTER INSERT ON match_jobs
+    FOR EACH ROW EXECUTE FUNCTION tell_of_job();
+CREATE TRIGGER match_jobs_tell_status AFTER UPDATE OF status ON match_jobs
+    FOR EACH ROW WHEN (OLD.status IS DISTINCT FROM NEW.status) EXECUTE FUNCTION tell_of_job();
+
+CREATE FUNCTION tell_of_message() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    AS $$
+BEGIN
+    INSERT INTO public.events (type, audience, payload)
+    SELECT 'message', ARRAY[profile_a_id, profile_b_id], to_jsonb(NEW)
+    FROM public.mutual_connections
+    WHERE id = NEW.connection_id;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER messages_tell AFTER INSERT ON messages
+    FOR EACH ROW EXECUTE FUNCTION tell_of_message();
+
+-- One event per statement and connection; it names the latest 100.
+CREATE FUNCTION tell_of_read_messages() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    AS $$
+BEGIN
+    INSERT INTO public.events (type, audience, payload)
+    SELECT 'message_read', ARRAY[profile_a_id, profile_b_id], jsonb_build_object(
+        'connection_id', read.connection_id,
+        'count', count(*),
+        'ids', jsonb_agg(read.id ORDER BY place) FILTER (WHERE place <= 100),
+        'read_at', max(read.read_at)
+    )
+    FROM (
+        SELECT
+            changed.id, changed.connection_id, changed.read_at,
+            row_number() OVER (
+                PARTITION BY changed.connection_id ORDER BY changed.created_at DESC, changed.id DESC
+            ) AS place
+        FROM changed JOIN previous ON previous.id = changed.id
+        WHERE previous.read_at IS NULL AND changed.read_at IS NOT NULL
+    ) AS read
+    JOIN public.mutual_connections AS connection ON connection.id = read.connection_id
+    GROUP BY read.connection_id, profile_a_id, profile_b_id;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER messages_tell_read AFTER UPDATE ON messages
+    REFERENCING OLD TABLE AS previous NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION tell_of_read_messages();
+
+-- One event per statement and user; it carries the latest 20.
+CREATE FUNCTION tell_of_notifications() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    AS $$
+BEGIN
+    INSERT INTO public.events (type, audience, payload)
+    SELECT 'notifications', ARRAY[user_id], jsonb_build_object(
+        'count', count(*),
+        'notifications', jsonb_agg(notification ORDER BY place) FILTER (WHERE place <= 20)
+    )
+    FROM (
+        SELECT
+            user_id,
+            row_number() OVER (PARTITION BY user_id ORDER BY created_at DESC, id DESC) AS place,
+            to_jsonb(changed) - 'user_id' AS notification
+        FROM changed
+    ) AS changes
+    GROUP BY user_id;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER notifications_tell AFTER INSERT ON notifications
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION tell_of_notifications();
+CREATE TRIGGER notifications_tell_change AFTER UPDATE ON notifications
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION tell_of_notifications();
+
+-- Presence: a profile is online while it has a realtime session on any replica of the API. A replica that no
+-- longer moves its `seen_at` is gone, and the others end its sessions.
+ALTER TABLE profiles ADD COLUMN online boolean NOT NULL DEFAULT false;
+
+CREATE TABLE realtime_replicas (
+    id uuid PRIMARY KEY,
+    seen_at timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE realtime_sessions (
+    id uuid PRIMARY KEY,
+    profile_id uuid NOT NULL REFERENCES profiles (id) ON DELETE CASCADE,
+    replica_id uuid NOT NULL REFERENCES realtime_replicas (id) ON DELETE CASCADE
+);
+CREATE INDEX idx_realtime_sessions_profile_id ON realtime_sessions (profile_id);
+CREATE INDEX idx_realtime_sessions_replica_id ON realtime_sessions (replica_id);
+
+-- The first session and the last one decide, one at a time per profile: both lock its row before they look.
+CREATE FUNCTION set_presence() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    AS $$
+DECLARE
+    whose uuid := coalesce(NEW.profile_id, OLD.profile_id);
+BEGIN
+    PERFORM FROM public.profiles WHERE id = whose FOR NO KEY UPDATE;
+    IF EXISTS (SELECT FROM public.realtime_sessions WHERE profile_id = whose) THEN
+        UPDATE public.profiles SET online = true WHERE id = whose AND NOT online;
+    ELSE
+        UPDATE public.profiles SET online = false, last_seen = now() WHERE id = whose AND online;
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER realtime_sessions_presence AFTER INSERT OR DELETE ON realtime_sessions
+    FOR EACH ROW EXECUTE FUNCTION set_presence();
+
+-- For oneself and those one is connected with.
+CREATE FUNCTION tell_of_presence() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    AS $$
+BEGIN
+    INSERT INTO public.events (type, audience, payload)
+    VALUES (
+        'presence',
+        ARRAY(
+            SELECT NEW.id
+            UNION ALL
+            SELECT CASE NEW.id WHEN profile_a_id THEN profile_b_id ELSE profile_a_id END
+            FROM public.mutual_connections
+            WHERE NEW.id IN (profile_a_id, profile_b_id) AND status <> 'blocked'
+        ),
+        jsonb_build_object('profile_id', NEW.id, 'online', NEW.online, 'last_seen', NEW.last_seen)
+    );
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER profiles_tell_presence AFTER UPDATE OF online ON profiles
+    FOR EACH ROW WHEN (OLD.online IS DISTINCT FROM NEW.online) EXECUTE FUNCTION tell_of_presence();
+
+-- Only the application reads events, and it decides who is told.
+ALTER TABLE events ENABLE ROW LEVEL SECURITY;
+ALTER TABLE realtime_replicas ENABLE ROW LEVEL SECURITY;
+ALTER TABLE realtime_sessions ENABLE ROW LEVEL SECURITY;
+
+REVOKE ALL ON events, realtime_replicas, realtime_sessions FROM authenticated, anon;
+REVOKE ALL ON SEQUENCE events_id_seq, events_number_seq FROM authenticated, anon;
+REVOKE EXECUTE ON FUNCTION
+    publish_event(), tell_of_matches(), tell_of_job(), tell_of_message(), tell_of_read_messages(),
+    tell_of_notifications(), set_presence(), tell_of_presence()
+    FROM PUBLIC, authenticated, anon;
+GRANT SELECT, DELETE ON events TO semblance_service;
+GRANT SELECT, INSERT, UPDATE, DELETE ON realtime_replicas, realtime_sessions TO semblance_service;
+
+CREATE POLICY events_service ON events TO semblance_service USING (true) WITH CHECK (true);
+CREATE POLICY realtime_replicas_service ON realtime_replicas TO semblance_service
+    USING (true) WITH CHECK (true);
+CREATE POLICY realtime_sessions_service ON realtime_sessions TO semblance_service
+    USING (true) WITH CHECK (true);
+
+-- The application checks keys and notes their use. Who makes and revokes them is the owner, by command.
+ALTER TABLE api_keys ENABLE ROW LEVEL SECURITY;
+GRANT SELECT, UPDATE (last_used_at) ON api_keys TO semblance_service;
+REVOKE ALL ON api_keys FROM authenticated, anon;
+CREATE POLICY api_keys_service ON api_keys TO semblance_service USING (true) WITH CHECK (true);
+
+-- Feed -----------------------------------------------------------------------------------------------
+CREATE INDEX idx_profiles_online ON profiles (online) WHERE online;
+
+CREATE FUNCTION count_matches() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    AS $$
+DECLARE
+    change bigint;
+BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        DELETE FROM public.match_counts;
+        RETURN NULL;
+    ELSIF TG_OP = 'INSERT' THEN
+        SELECT count(*) INTO change FROM added;
+    ELSE
+        SELECT -count(*) INTO change FROM removed;
+    END IF;
+    IF change <> 0 THEN
+        UPDATE public.match_counts
+        SET count = count + change
+        WHERE slot = (SELECT slot FROM public.match_counts ORDER BY slot LIMIT 1 FOR UPDATE SKIP LOCKED);
+        IF NOT FOUND THEN
+            INSERT INTO public.match_counts (count) VALUES (change);
+        END IF;
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER matches_count_added AFTER INSERT ON matches
+    REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION count_matches();
+CREATE TRIGGER matches_count_removed AFTER DELETE ON matches
+    REFERENCING OLD TABLE AS removed
+    FOR EACH STATEMENT EXECUTE FUNCTION count_matches();
+CREATE TRIGGER matches_count_none AFTER TRUNCATE ON matches
+    FOR EACH STATEMENT EXECUTE FUNCTION count_matches();
+
+-- After the triggers, whose lock keeps writers out until this is committed.
+INSERT INTO match_counts (count) SELECT count(*) FROM matches;
+
+ALTER TABLE match_counts ENABLE ROW LEVEL SECURITY;
+GRANT SELECT ON match_counts TO semblance_service;
+REVOKE ALL ON match_counts FROM authenticated, anon;
+REVOKE ALL ON SEQUENCE match_counts_slot_seq FROM authenticated, anon;
+REVOKE EXECUTE ON FUNCTION count_matches() FROM PUBLIC, authenticated, anon;
+CREATE POLICY match_counts_service ON match_counts TO semblance_service USING (true) WITH CHECK (true);
+
+-- Queue and matching ---------------------------------------------------------------------------------
+
+-- The queue: who holds a job until when, when it is due again, and what came of it.
+ALTER TABLE match_jobs
+    ADD COLUMN run_after timestamptz NOT NULL DEFAULT now(),
+    ADD COLUMN locked_by uuid,
+    ADD COLUMN lease_until timestamptz,
+    ADD COLUMN user_matches integer CHECK (user_matches >= 0),
+    ADD COLUMN celebrity_matches integer CHECK (celebrity_matches >= 0);
+
+CREATE INDEX idx_match_jobs_due ON match_jobs (run_after, created_at) WHERE status = 'pending';
+CREATE INDEX idx_match_jobs_lease ON match_jobs (lease_until) WHERE status = 'processing';
+CREATE INDEX idx_match_jobs_finished ON match_jobs (completed_at) WHERE status IN ('completed', 'failed');
+
+-- A job that comes back is as good as a new one.
+CREATE TRIGGER match_jobs_notify_return AFTER UPDATE OF status ON match_jobs
+    FOR EACH ROW WHEN (NEW.status = 'pending') EXECUTE FUNCTION notify_match_jobs();
+
+-- Who one is matched with depends on what the profile says, so all faces are matched anew when it changes.
+CREATE FUNCTION rematch_profile() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    AS $$
+BEGIN
+    INSERT INTO public.match_jobs (face_id, user_id)
+    SELECT id, NEW.id
+    FROM public.faces
+    WHERE profile_id = NEW.id AND NOT EXISTS (
+        SELECT FROM public.match_jobs WHERE face_id = faces.id AND status = 'pending'
+    );
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER profiles_rematch AFTER UPDATE OF school, gender ON profiles
+    FOR EACH ROW WHEN (
+        NEW.profile_type = 'user'
+        AND (OLD.school IS DISTINCT FROM NEW.school OR OLD.gender IS DISTINCT FROM NEW.gender)
+    ) EXECUTE FUNCTION rematch_profile();
+
+-- What changed in the gallery and by which transaction, so that a process which holds the gallery in memory
+-- can ask for exactly what its last look did not see. Rows are removed after a day.
+CREATE TABLE celebrity_changes (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    celebrity_id uuid NOT NULL,
+    transaction xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX idx_celebrity_changes_transaction ON celebrity_changes (transaction, celebrity_id);
+CREATE INDEX idx_celebrity_changes_created_at ON celebrity_changes (created_at);
+
+CREATE FUNCTION note_celebrity_changes() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    AS $$
+BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        INSERT INTO public.celebrity_changes (celebrity_id) SELECT id FROM public.celebrities;
+    ELSE
+        INSERT INTO public.celebrity_changes (celebrity_id) SELECT id FROM changed;
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER celebrities_note_insert AFTER INSERT ON celebrities
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION note_celebrity_changes();
+CREATE TRIGGER celebrities_note_update AFTER UPDATE ON celebrities
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION note_celebrity_changes();
+CREATE TRIGGER celebrities_note_delete AFTER DELETE ON celebrities
+    REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION note_celebrity_changes();
+CREATE TRIGGER celebrities_note_truncate BEFORE TRUNCATE ON celebrities
+    FOR EACH STATEMENT EXECUTE FUNCTION note_celebrity_changes();
+
+ALTER TABLE celebrity_changes ENABLE ROW LEVEL SECURITY;
+REVOKE ALL ON celebrity_changes FROM authenticated, anon;
+REVOKE ALL ON SEQUENCE celebrity_changes_id_seq FROM authenticated, anon;
+REVOKE EXECUTE ON FUNCTION rematch_profile(), note_celebrity_changes() FROM PUBLIC, authenticated, anon;
+GRANT SELECT, DELETE ON celebrity_changes TO semblance_service;
+CREATE POLICY celebrity_changes_service ON celebrity_changes TO semblance_service
+    USING (true) WITH CHECK (true);
+
+-- The six factors of a match, 0..1; semblance/scoring.py is the same in NumPy and says where they come from.
+-- Bodies without quotes have their names bound here, whatever the caller's search_path is, and unlike
+-- functions that set one they disappear into the query that calls them. PostgreSQL refuses a product that is
+-- smaller than any float8, so differences are kept above 1e-30: one odd row must not end a search.
+CREATE FUNCTION embedding_factor(a vector, b vector) RETURNS float8
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN greatest(0, coalesce(nullif(1 - (a <=> b), 'NaN'), 0));
+
+CREATE FUNCTION geometry_factor(a float8[], b float8[]) RETURNS float8
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN 1 - least(1, sqrt(
+        (abs(a[1] - b[1]) + 1e-30) ^ 2 + (abs(a[2] - b[2]) + 1e-30) ^ 2
+        + (abs(a[3] - b[3]) + 1e-30) ^ 2 + (abs(a[4] - b[4]) + 1e-30) ^ 2
+    ));
+
+CREATE FUNCTION age_factor(a integer, b integer) RETURNS float8
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN abs(a - b) <= 2 THEN 1.0 WHEN abs(a - b) <= 5 THEN 0.9 WHEN abs(a - b) <= 10 THEN 0.7
+        ELSE 0.5 END;
+
+CREATE FUNCTION symmetry_factor(a float8, b float8) RETURNS float8
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN greatest(a + b, 1e-30) / 2;
+
+CREATE FUNCTION skin_tone_factor(a float8[], b float8[]) RETURNS float8
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN 1 - least(1, sqrt(
+        (abs(a[1] - b[1]) + 1e-30) ^ 2 + (abs(a[2] - b[2]) + 1e-30) ^ 2 + (abs(a[3] - b[3]) + 1e-30) ^ 2
+    ) / 100);
+
+CREATE FUNCTION expression_factor(a smallint, b smallint) RETURNS float8
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN a = b THEN 1.0 ELSE 0.6 END;
+
+CREATE FUNCTION match_score(
+    embedding float8, geometry float8, age float8, symmetry float8, skin_tone float8, expression float8,
+    weights jsonb
+) RETURNS float8
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN least(1, greatest(0,
+        (weights -> 'embedding')::float8 * embedding
+        + (weights -> 'geometry')::float8 * geometry
+        + (weights -> 'age')::float8 * age
+        + (weights -> 'symmetry')::float8 * symmetry
+        + (weights -> 'skin_tone')::float8 * skin_tone
+        + (weights -> 'expression')::float8 * expression
+    ));
+
+-- One of the four ratios, where it is a number that a face can have.
+CREATE FUNCTION geometry_ratio(ratios jsonb, name text) RETURNS float8
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN jsonb_typeof(ratios -> name) = 'number' THEN
+        CASE WHEN (ratios -> name)::numeric BETWEEN 0 AND 10 THEN round((ratios -> name)::numeric, 9)::float8 END
+    END;
+
+-- What the factors compare, complete: values that are missing, or that no face has, are replaced as the rules
+-- say. `expression` is the place in the list of seven. Who may read the table may read its view.
+CREATE VIEW face_traits WITH (security_invoker = true) AS
+    SELECT
+        id,
+        profile_id,
+        pack_digest,
+        embedding,
+        coalesce(quality_score, 0.6) AS quality,
+        ARRAY[
+            coalesce(geometry_ratio(geometry_ratios, 'face_width_height_ratio'), 0.75),
+            coalesce(geometry_ratio(geometry_ratios, 'eye_spacing_face_width'), 0.42),
+            coalesce(geometry_ratio(geometry_ratios, 'jawline_width_face_width'), 0.68),
+            coalesce(geometry_ratio(geometry_ratios, 'nose_width_face_width'), 0.25)
+        ] AS geometry,
+        coalesce(age, 25) AS age,
+        coalesce(symmetry_score, 0.75) AS symmetry,
+        ARRAY[
+            CASE WHEN skin_tone_lab[1] BETWEEN 0 AND 100 THEN skin_tone_lab[1] ELSE 65 END,
+            CASE WHEN skin_tone_lab[2] BETWEEN -200 AND 200 THEN skin_tone_lab[2] ELSE 10 END,
+            CASE WHEN skin_tone_lab[3] BETWEEN -200 AND 200 THEN skin_tone_lab[3] ELSE 20 END
+        ] AS skin_tone,
+        (array_position(
+            ARRAY['happy', 'neutral', 'sad', 'angry', 'surprise', 'fear', 'disgust'],
+            coalesce(expression, 'neutral')
+        ) - 1)::smallint AS expression
+    FROM faces;
+
+CREATE VIEW celebrity_traits WITH (security_invoker = true) AS
+    SELECT
+        id,
+        gender,
+        category,
+        pack_digest,
+        embedding,
+        coalesce(quality_score, 0.6) AS quality,
+        ARRAY[
+            coalesce(geometry_ratio(geometry_ratios, 'face_width_height_ratio'), 0.75),
+            coalesce(geometry_ratio(geometry_ratios, 'eye_spacing_face_width'), 0.42),
+            coalesce(geometry_ratio(geometry_ratios, 'jawline_width_face_width'), 0.68),
+            coalesce(geometry_ratio(geometry_ratios, 'nose_width_face_width'), 0.25)
+        ] AS geometry,
+        coalesce(age, 25) AS age,
+        coalesce(symmetry_score, 0.75) AS symmetry,
+        ARRAY[
+            CASE WHEN skin_tone_lab[1] BETWEEN 0 AND 100 THEN skin_tone_lab[1] ELSE 65 END,
+            CASE WHEN skin_tone_lab[2] BETWEEN -200 AND 200 THEN skin_tone_lab[2] ELSE 10 END,
+            CASE WHEN skin_tone_lab[3] BETWEEN -200 AND 200 THEN skin_tone_lab[3] ELSE 20 END
+        ] AS skin_tone,
+        (array_position(
+            ARRAY['happy', 'neutral', 'sad', 'angry', 'surprise', 'fear', 'disgust'],
+            coalesce(expression, 'neutral')
+        ) - 1)::smallint AS expression
+    FROM celebrities;
+
+REVOKE ALL ON face_traits, celebrity_traits FROM authenticated, anon;
+GRANT SELECT ON face_traits, celebrity_traits TO semblance_service;
+
+-- Baby pictures --------------------------------------------------------------------------------------
+-- Keys with which clients repeat a request for a baby picture without having another one made (the header
+-- Idempotency-Key). The match is all that such a request says. `claim` is whoever works on it until
+-- `claimed_until`, after which they are taken for dead; the baby is what came of it.
+CREATE TABLE baby_requests (
+    profile_id uuid NOT NULL REFERENCES profiles (id) ON DELETE CASCADE,
+    key text NOT NULL CHECK (key <> ''),
+    match_id uuid NOT NULL REFERENCES matches (id) ON DELETE CASCADE,
+    claim uuid NOT NULL,
+    claimed_until timestamptz NOT NULL,
+    baby_id uuid REFERENCES babies (id) ON DELETE CASCADE,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (profile_id, key)
+);
+CREATE INDEX idx_baby_requests_match_id ON baby_requests (match_id);
+CREATE INDEX idx_baby_requests_baby_id ON baby_requests (baby_id);
+CREATE INDEX idx_baby_requests_created_at ON baby_requests (created_at);
+
+CREATE INDEX idx_babies_page ON babies (generated_by_profile_id, created_at DESC, id DESC);
+-- The calls in progress are few among all that ever were.
+CREATE INDEX idx_generation_logs_processing ON generation_logs (profile_id, created_at)
+    WHERE status = 'processing';
+
+ALTER TABLE baby_requests ENABLE ROW LEVEL SECURITY;
+GRANT SELECT, INSERT, UPDATE, DELETE ON baby_requests TO semblance_service;
+REVOKE ALL ON baby_requests FROM authenticated, anon;
+CREATE POLICY baby_requests_service ON baby_requests TO semblance_service USING (true) WITH CHECK (true);
 
 -- Settings -------------------------------------------------------------------------------------------
 -- Settings an admin can change, with their defaults; what is set already stays.

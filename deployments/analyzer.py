@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
@@ -13,6 +14,7 @@ from ray import serve
 
 from deployments.packs.nets import ModelPack
 from deployments.packs.registry import load_pack
+from deployments.replica import configure_replica_logging
 from deployments.vision.geometry import face_geometry
 from deployments.vision.pose import estimate_pose
 from deployments.vision.quality import measure_quality
@@ -20,6 +22,8 @@ from deployments.vision.skin import skin_tone
 from deployments.vision.symmetry import symmetry_score
 from semblance.settings import get_settings
 from semblance.types import EMOTIONS, DetectedFace, Expression, FaceAttributes, ModelInfo
+
+logger = logging.getLogger(__name__)
 
 MAX_BATCH = 32
 """Most faces in one run of the nets; beyond it a batch gains nothing and memory grows."""
@@ -72,6 +76,7 @@ class Analyzer:
 
     def __init__(self) -> None:
         settings = get_settings()
+        configure_replica_logging(settings)
         cv2.setNumThreads(settings.threads)
         pack = load_pack(settings)
         self._model = pack.info
@@ -86,6 +91,7 @@ class Analyzer:
         """The faces of each photo to their attributes; the same values alone or in a batch."""
         faces = [face for photo in photos for face in photo]
         attributes = await asyncio.to_thread(self._analyzer.analyze, faces)
+        logger.debug("%d faces of %d photos analyzed", len(faces), len(photos))
         ends = [0, *accumulate(len(photo) for photo in photos)]
         return [attributes[start:end] for start, end in pairwise(ends)]
 

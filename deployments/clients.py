@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -17,7 +18,17 @@ from ray.serve.exceptions import (
 from ray.serve.handle import DeploymentHandle
 
 from semblance.errors import NotReadyError, OverloadedError, SemblanceError
-from semblance.types import DescribedFace, DetectedFace, Detection, FaceAttributes, Image, ModelInfo
+from semblance.types import (
+    DescribedFace,
+    DetectedFace,
+    Detection,
+    FaceAttributes,
+    Image,
+    JobOutcome,
+    ModelInfo,
+)
+
+logger = logging.getLogger(__name__)
 
 ATTEMPTS = 3
 """Calls made before a dead replica is the caller's problem: all calls here are pure, so a repeat is safe."""
@@ -85,6 +96,23 @@ class FaceClient:
         return detection, [DescribedFace(*parts) for parts in faces]
 
 
+class MatcherClient:
+    """Asks the matcher over its handle. Raises as FaceClient does."""
+
+    def __init__(self, matcher: DeploymentHandle[Any]) -> None:
+        self._matcher = matcher
+
+    async def check(self) -> str:
+        """The word ok, once it works."""
+        result: str = await _call(self._matcher.check.remote)
+        return result
+
+    async def process(self, limit: int) -> list[JobOutcome]:
+        """Drain the queue of match jobs up to `limit`; done twice, nothing is done twice."""
+        result: list[JobOutcome] = await _call(lambda: self._matcher.process.remote(limit))
+        return result
+
+
 async def _call(send: Callable[[], Awaitable[Any]]) -> Any:
     """Send a handle call; errors of the deployment itself arrive as the classes it raised."""
     for attempt in range(1, ATTEMPTS + 1):
@@ -93,6 +121,7 @@ async def _call(send: Callable[[], Awaitable[Any]]) -> Any:
         except BackPressureError as exc:
             raise OverloadedError("All workers are busy and their queues are full; try again soon.") from exc
         except (RayActorError, ReplicaUnavailableError) as exc:
+            logger.warning("a worker died, attempt %d of %d", attempt, ATTEMPTS)
             if attempt == ATTEMPTS:
                 raise NotReadyError("A worker died while it answered; try again soon.") from exc
         except DeploymentUnavailableError as exc:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from deployments.packs.nets import AttributeCrop, Candidates, DetectNet, LandmarkNet, ModelPack
 from deployments.packs.registry import load_pack
+from deployments.replica import configure_replica_logging
 from deployments.vision.align import (
     five_points,
     landmark_box,
@@ -25,6 +27,8 @@ from deployments.vision.decode import decode, read_header
 from deployments.vision.nms import nms
 from semblance.settings import Settings, get_settings
 from semblance.types import Box, DetectedFace, Detection, FaceCrops, Image, ModelInfo, Pose
+
+logger = logging.getLogger(__name__)
 
 PORTRAIT_SIZE = 112
 """Side of the portrait crop in pixels: the input of the open pack's age and expression nets."""
@@ -100,14 +104,15 @@ class FaceFinder:
         image, scale = decode(data, header, long_side=self.net.input_size)
         view, candidates = self._find(image)
         limit = min(max_faces or self._settings.max_faces, self._settings.max_faces)
+        number = len(candidates.boxes)
         candidates = _largest(candidates, limit)
-        if not len(candidates.boxes):
-            return Detection(header.width, header.height, ())
+        if not number:
+            return Detection(header.width, header.height, (), 0)
         found = self._locate(view, candidates)
         if scale < 1 and self._is_coarse(found):
             image, full = decode(data, header)
             found, scale = self._locate(*_enlarge(view, candidates, image, full / scale)), full
-        return Detection(header.width, header.height, self._faces(found, scale))
+        return Detection(header.width, header.height, self._faces(found, scale), number)
 
     def _find(self, image: Image) -> tuple[_View, Candidates]:
         """The view of the photo in which its faces are found best, and those faces."""
@@ -191,6 +196,7 @@ class Detector:
 
     def __init__(self) -> None:
         settings = get_settings()
+        configure_replica_logging(settings)
         cv2.setNumThreads(settings.threads)
         pack = load_pack(settings)
         self._model = pack.info
@@ -203,9 +209,11 @@ class Detector:
 
     async def detect(self, data: bytes, max_faces: int | None = None) -> Detection:
         """As `FaceFinder.detect`."""
-        return await asyncio.get_running_loop().run_in_executor(
+        detection = await asyncio.get_running_loop().run_in_executor(
             self._worker, self._finder.detect, data, max_faces
         )
+        logger.debug("%d faces in a picture of %d bytes", len(detection.faces), len(data))
+        return detection
 
 
 def _turn(image: Image, angle: int, padding: float) -> _View:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from itertools import accumulate
 
@@ -12,8 +13,11 @@ from ray import serve
 
 from deployments.packs.nets import ModelPack
 from deployments.packs.registry import load_pack
+from deployments.replica import configure_replica_logging
 from semblance.settings import get_settings
 from semblance.types import EMBEDDING_SIZE, Image, ModelInfo
+
+logger = logging.getLogger(__name__)
 
 MAX_BATCH = 32
 """Most crops in one run of the net; beyond it a batch gains nothing and memory grows."""
@@ -38,7 +42,9 @@ class Embedder:
     """The embedder as a deployment: photos that arrive while a batch runs form the next one."""
 
     def __init__(self) -> None:
-        pack = load_pack(get_settings())
+        settings = get_settings()
+        configure_replica_logging(settings)
+        pack = load_pack(settings)
         self._model = pack.info
         self._embedder = FaceEmbedder(pack)
 
@@ -51,5 +57,6 @@ class Embedder:
         """The crops of each photo to float32 [faces, 512]; the same values alone or in a batch."""
         crops = [crop for photo in photos for crop in photo]
         vectors = await asyncio.to_thread(self._embedder.embed, crops)
+        logger.debug("%d faces of %d photos embedded", len(crops), len(photos))
         ends = list(accumulate(len(photo) for photo in photos))
         return np.split(vectors, ends[:-1])

@@ -46,7 +46,7 @@ class LocalPipeline:
             except SemblanceError as exc:
                 detections.append(exc)
         everything = [face for found in detections if isinstance(found, Detection) for face in found.faces]
-        described = iter(self._describe(Detection(0, 0, tuple(everything))))
+        described = iter(self._describe(Detection(0, 0, tuple(everything), len(everything))))
         return [
             (found, [next(described) for _ in found.faces]) if isinstance(found, Detection) else found
             for found in detections

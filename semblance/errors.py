@@ -7,6 +7,7 @@ go positionally to `super().__init__`: an exception that crosses a Ray boundary 
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import ClassVar
 
 
@@ -15,6 +16,9 @@ class SemblanceError(Exception):
 
     code: ClassVar[str] = "internal_error"
     status: ClassVar[int] = 500
+
+    retry_after: int | None = None
+    """Seconds after which the same request may succeed, where that is known."""
 
     def __init__(self, message: str, *args: object) -> None:
         super().__init__(message, *args)
@@ -52,6 +56,21 @@ class NoFaceError(BadInputError):
         return {"face_detected": False}
 
 
+class SeveralFacesError(BadInputError):
+    """The picture holds more than one face, where that is refused."""
+
+    code = "several_faces"
+
+
+class DuplicatePictureError(BadInputError):
+    """The user has uploaded the same file before."""
+
+    code = "duplicate_picture"
+
+    def __init__(self, message: str = "This photo has already been uploaded.") -> None:
+        super().__init__(message)
+
+
 class UnreadableImageError(SemblanceError):
     """The bytes are no picture, of a format not supported, or damaged."""
 
@@ -80,6 +99,12 @@ class ForbiddenError(SemblanceError):
     status = 403
 
 
+class EmailNotAllowedError(ForbiddenError):
+    """The account's e-mail address may not sign up here."""
+
+    code = "email_not_allowed"
+
+
 class NotFoundError(SemblanceError):
     code = "not_found"
     status = 404
@@ -90,6 +115,57 @@ class ConflictError(SemblanceError):
     status = 409
 
 
+class EmailTakenError(ConflictError):
+    """Another profile has the account's e-mail address already."""
+
+    code = "email_taken"
+
+
+class RequestInProgressError(ConflictError):
+    """A request with the same Idempotency-Key is being worked on."""
+
+    code = "request_in_progress"
+    retry_after = 5
+
+
+class IdempotencyKeyReusedError(SemblanceError):
+    """The Idempotency-Key belongs to a request with another content."""
+
+    code = "idempotency_key_reused"
+    status = 422
+
+
+class QuotaExceededError(SemblanceError):
+    """A user's limit of the day is used up.
+
+    kind: what is limited. limit: how often a day. current: how often so far. resets_at: the next UTC
+    midnight. retry_after: seconds until then.
+    """
+
+    code = "quota_exceeded"
+    status = 429
+
+    def __init__(  # noqa: PLR0917 - rebuilt from `args`
+        self, message: str, kind: str, limit: int, current: int, resets_at: datetime, retry_after: int
+    ) -> None:
+        super().__init__(message, kind, limit, current, resets_at, retry_after)
+        self.kind = kind
+        self.limit = limit
+        self.current = current
+        self.resets_at = resets_at
+        self.retry_after = retry_after
+
+    @property
+    def details(self) -> dict[str, object]:
+        return {
+            "message": f"{self.current} of {self.limit} used today; the count begins anew at midnight UTC.",
+            "limit": self.limit,
+            "current": self.current,
+            "resetAt": self.resets_at.isoformat(),
+            "type": self.kind,
+        }
+
+
 class OverloadedError(SemblanceError):
     """More requests than the queues hold; try again after `retry_after` seconds."""
 
@@ -97,6 +173,17 @@ class OverloadedError(SemblanceError):
     status = 503
 
     def __init__(self, message: str, retry_after: int = 1) -> None:
+        super().__init__(message, retry_after)
+        self.retry_after = retry_after
+
+
+class TooManyConnectionsError(SemblanceError):
+    """A user holds as many connections as one may; try again after `retry_after` seconds."""
+
+    code = "too_many_connections"
+    status = 429
+
+    def __init__(self, message: str, retry_after: int = 30) -> None:
         super().__init__(message, retry_after)
         self.retry_after = retry_after
 
@@ -144,6 +231,28 @@ class QueryError(DatabaseError):
 
     code = "database_query"
     status = 500
+
+
+class IdentityProviderError(SemblanceError):
+    """The keys of users' access tokens cannot be had."""
+
+    code = "identity_provider"
+    status = 503
+
+
+class BabyProviderError(SemblanceError):
+    """Whoever makes baby pictures failed.
+
+    reason: for operators; names no secret. attempts: requests that were sent, at least 1.
+    """
+
+    code = "baby_provider"
+    status = 502
+
+    def __init__(self, message: str, reason: str, attempts: int = 1) -> None:
+        super().__init__(message, reason, attempts)
+        self.reason = reason
+        self.attempts = attempts
 
 
 class StorageError(SemblanceError):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, Self, get_args
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from semblance.errors import ConfigurationError
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d+)?")
 
 
 class Settings(BaseSettings):
@@ -27,6 +30,11 @@ class Settings(BaseSettings):
         None,
         description="PostgreSQL DSN (>= 15 with pgvector >= 0.8). Unset: the embedded server of `home`.",
     )
+    owner_database_url: SecretStr | None = Field(
+        None,
+        description="DSN of the same database for its owner, who migrates it; `database_url` can then be a "
+        "login with fewer rights, a member of the role semblance_service. Unset: it is the owner's.",
+    )
     database_pool_size: int = Field(10, ge=1, description="Connections per API replica.")
     api_key: SecretStr | None = Field(
         None,
@@ -34,7 +42,14 @@ class Settings(BaseSettings):
     )
     jwt_secret: SecretStr | None = Field(
         None,
+        min_length=32,  # As RFC 7518 demands of HS256, and an empty one would let everybody sign.
         description="HS256 secret of users' access tokens. Unset: generated once, kept in `home`.",
+    )
+    jwt_jwks_url: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        description="Where the identity provider publishes its keys for RS256 and ES256; on Supabase "
+        "https://PROJECT.supabase.co/auth/v1/.well-known/jwks.json. Unset: HS256 only.",
     )
     jwt_audience: str = Field("authenticated", description="`aud` of users' access tokens.")
     jwt_issuer: str | None = Field(None, description="`iss` of users' access tokens. Unset: not checked.")
@@ -44,6 +59,11 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address the HTTP API binds to.")
     public_url: str | None = Field(
         None, description="Address under which clients reach the API. Unset: the one each request used."
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Origins of browser apps that may call the API, like https://app.example; several "
+        "separated by commas, * for all. Empty: none of another origin.",
     )
     port: int = Field(0, ge=0, le=65535, description="Port of the HTTP API; 0 picks a free one.")
     dashboard_port: int = Field(
@@ -70,6 +90,47 @@ class Settings(BaseSettings):
         64, ge=1, description="Face requests one API replica works on; more are refused with 503."
     )
 
+    refuse_several_faces: bool = Field(
+        False,
+        description="Refuse a user's photo that shows several people; otherwise the largest face is taken.",
+    )
+
+    realtime_max_sockets: int = Field(
+        1000, ge=1, description="Realtime connections one API replica holds; more are refused with 503."
+    )
+    realtime_max_sockets_per_profile: int = Field(
+        10,
+        ge=1,
+        description="Realtime connections of one user on one API replica; more are refused with 429.",
+    )
+
+    match_lease_seconds: float = Field(
+        30.0,
+        gt=0,
+        description="How long a match job stays with a worker that is not heard of; then another takes it.",
+    )
+    match_jobs_kept_days: float = Field(30.0, gt=0, description="How long finished match jobs are kept.")
+
+    baby_provider: Literal["auto", "fal", "local"] = Field(
+        "auto",
+        description="Who makes baby pictures: fal.ai, or OpenCV on this machine; auto is fal with a key.",
+    )
+    fal_api_key: SecretStr | None = Field(
+        None, min_length=1, description="Key of fal.ai, as its dashboard shows it."
+    )
+    fal_url: str = Field(
+        "https://fal.run", pattern=r"^https?://[^/?#@]+$", description="Where fal's models are called."
+    )
+    fal_model: str = Field(
+        "fal-ai/flux/dev",
+        pattern=r"^[\w.-]+(/[\w.-]+)*$",
+        description="Its model. This one paints from the text alone; fal-ai/flux/dev/image-to-image starts "
+        "from a parent's photo.",
+    )
+    fal_deadline_s: float = Field(
+        120, gt=0, le=240, description="Seconds for one picture, with all retries and its download."
+    )
+
     storage_url: str | None = Field(
         None,
         description="Where pictures are kept: file:///folder or s3://bucket/prefix. Unset: `home`/objects.",
@@ -83,6 +144,32 @@ class Settings(BaseSettings):
             name for name, field in type(self).model_fields.items() if SecretStr in get_args(field.annotation)
         ]
         return self.model_copy(update=dict.fromkeys(secrets))
+
+    @field_validator("owner_database_url")
+    @classmethod
+    def _check_owner(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is not None and info.data.get("database_url") is None:
+            raise ValueError("needs SEMBLANCE_DATABASE_URL, with which the application logs in")
+        return value
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split_origins(cls, value: object) -> object:
+        return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        # A browser compares letter by letter, so an address with a path would silently never match.
+        for origin in origins:
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"{origin!r} is no origin: scheme://host or scheme://host:port, lower case")
+        return origins
+
+    @property
+    def migration_database_url(self) -> SecretStr | None:
+        """The DSN to migrate with, where one is set at all."""
+        return self.owner_database_url or self.database_url
 
     @property
     def required_database_url(self) -> SecretStr:

@@ -6,19 +6,19 @@ own pictures by presigned URL; a local folder's are served by the API, by a URL 
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import os
 import re
 import secrets
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TypeAlias
-from urllib.parse import unquote, urlencode, urlsplit
+from typing import Any, TypeAlias
+from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore.exceptions import BaseError
@@ -37,8 +37,20 @@ _KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*
 PATIENCE = timedelta(seconds=30)
 """How long a request to a bucket is retried; the library's three minutes are longer than a client waits."""
 
+_LISTED_AT_ONCE = 1000
+"""As many as a bucket lists in one answer."""
+
 _SIGNING_KEY_BYTES = 32
 """As long as the digest it keys (RFC 2104, section 3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """What a store says of one picture; size in bytes."""
+
+    key: str
+    size: int
+    last_modified: datetime
 
 
 class Storage:
@@ -123,6 +135,21 @@ class Storage:
             chunks = obstore.list(self._store, _checked(prefix))
             return sorted(meta["path"] for chunk in chunks for meta in chunk)
 
+    async def objects(self, prefix: str) -> AsyncIterator[list[StoredObject]]:
+        """All pictures below the folder `prefix`, some at a time, in no order. Objects whose name is no key
+        of this project are left out."""
+        with _failures(prefix):
+            async for chunk in obstore.list(self._store, _checked(prefix), chunk_size=_LISTED_AT_ONCE):
+                yield [_stored(meta) for meta in chunk if _is_key(meta["path"])]
+
+    async def find(self, key: str) -> StoredObject | None:
+        """What is stored under `key`, if anything."""
+        try:
+            with _looking_up(key):
+                return _stored(await obstore.head_async(self._store, _checked(key)))
+        except NotFoundError:
+            return None
+
     def signed_url(self, key: str, expires: timedelta) -> str:
         """A URL that reads `key` for the time `expires` without further credentials: a bucket's own
         presigned URL, or for a local store the path `/objects/<key>?expires=…&signature=…` of the API,
@@ -132,21 +159,20 @@ class Storage:
             with _failures(key):
                 return obstore.sign(self._store, "GET", key, expires)
         until = int(time.time() + expires.total_seconds())
-        return f"/objects/{key}?" + urlencode({"expires": until, "signature": self._signature(key, until)})
+        return f"/objects/{key}?expires={until}&signature={self._signature(key, until)}"
 
     def verify(self, key: str, expires: int, signature: str) -> bool:
         """Whether `signed_url` of a local store gave this signature for key and expiry, and the time has
         not passed. Takes the same time wherever the signatures differ. A bucket's URLs never verify."""
-        if self._signing_key is None or _KEY.fullmatch(key) is None:
+        if self._signing_key is None or not _is_key(key):
             return False
         expected = self._signature(key, expires)
         genuine = hmac.compare_digest(expected.encode(), signature.encode(errors="replace"))
         return genuine and time.time() <= expires
 
     def _signature(self, key: str, expires: int) -> str:
-        return hmac.new(
-            self._signing_key or b"", f"GET\n{key}\n{expires}".encode(), hashlib.sha256
-        ).hexdigest()
+        # In one call, which takes a third of the time: a page of a list shows forty pictures.
+        return hmac.digest(self._signing_key or b"", f"GET\n{key}\n{expires}".encode(), "sha256").hex()
 
     def _attributes(self, content_type: str) -> dict[str, str] | None:
         return None if isinstance(self._store, LocalStore) else {"Content-Type": content_type}
@@ -192,9 +218,17 @@ def local_path(url: str) -> Path:
     return Path(unquote(parts.path))
 
 
+def _stored(meta: Mapping[str, Any]) -> StoredObject:
+    return StoredObject(meta["path"], meta["size"], meta["last_modified"])
+
+
+def _is_key(name: str) -> bool:
+    return len(name) <= KEY_LENGTH and _KEY.fullmatch(name) is not None
+
+
 def _checked(key: str) -> str:
     """The key itself; BadInputError where it could leave the store or needs escaping in a URL."""
-    if len(key) > KEY_LENGTH or _KEY.fullmatch(key) is None:
+    if not _is_key(key):
         raise BadInputError("A storage key is made of letters, digits, '.', '_', '-' and single slashes.")
     return key
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
+from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,11 +102,15 @@ class DetectedFace:
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """All faces of one photo, largest first, and the upright image's size in pixels."""
+    """Faces of one photo, largest first, and the upright image's size in pixels.
+
+    found: how many faces the photo has, also where the caller asked for the largest only.
+    """
 
     width: int
     height: int
     faces: tuple[DetectedFace, ...]
+    found: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,3 +178,19 @@ class DescribedFace:
     detected: DetectedFace
     embedding: Embedding
     attributes: FaceAttributes
+
+
+@dataclass(frozen=True, slots=True)
+class JobOutcome:
+    """What became of a match job in one attempt.
+
+    status: as the job has it now, or "lost" where its worker could not hold it and another one will do it.
+    The counts are None for what was not looked for; error says why the attempt failed, or what of a completed
+    job was left out.
+    """
+
+    job_id: UUID
+    status: Literal["pending", "completed", "failed", "lost"]
+    user_matches: int | None = None
+    celebrity_matches: int | None = None
+    error: str | None = None

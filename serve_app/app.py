@@ -16,9 +16,10 @@ from ray.serve.handle import DeploymentHandle
 from db.pool import Database
 from db.repositories import Repositories
 from deployments.analyzer import Analyzer
-from deployments.clients import FaceClient
+from deployments.clients import FaceClient, MatcherClient
 from deployments.detector import Detector
 from deployments.embedder import Embedder
+from deployments.matcher import Matcher
 from deployments.packs.registry import load_pack
 from semblance.logging import configure_logging
 from semblance.settings import get_settings
@@ -26,6 +27,9 @@ from semblance.storage import open_storage
 from serve_app.api.factory import create_app
 from serve_app.api.services import Services
 from serve_app.auth import TokenVerifier
+from serve_app.babies.maker import open_baby_maker
+from serve_app.realtime.hub import Hub
+from serve_app.scaling import OPEN_SOCKETS
 
 
 class AppArgs(BaseModel):
@@ -42,11 +46,14 @@ class API:
         detector: DeploymentHandle[Any],
         embedder: DeploymentHandle[Any],
         analyzer: DeploymentHandle[Any],
+        matcher: DeploymentHandle[Any],
     ) -> None:
         self._settings = get_settings()
         configure_logging(self._settings)
         self._model = load_pack(self._settings).info
         self._faces = FaceClient(detector, embedder, analyzer)
+        self._matcher = MatcherClient(matcher)
+        self._hub: Hub | None = None
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return create_app(self._settings, self._open_services)
@@ -56,26 +63,34 @@ class API:
         database = await Database.connect(
             settings.required_database_url.get_secret_value(), pool_size=settings.database_pool_size
         )
+        db, storage = Repositories.of(database), open_storage(settings)
+        self._hub = Hub(settings, database, db, storage)
         return Services(
             settings=settings,
             model=self._model,
             faces=self._faces,
+            matcher=self._matcher,
             database=database,
-            db=Repositories.of(database),
-            storage=open_storage(settings),
+            db=db,
+            storage=storage,
             tokens=TokenVerifier(settings),
+            hub=self._hub,
+            babies=open_baby_maker(settings, storage, self._faces, db),
         )
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """What Serve asks each replica for; `serve_app.scaling` decides by it."""
+        return {OPEN_SOCKETS: float(self._hub.clients) if self._hub else 0.0}
 
 
 def build_app(args: AppArgs) -> serve.Application:
     """Bind the deployments; their names are the ones `serve_config.yaml` configures."""
-    return _bind(
-        serve.ingress()(API),
+    faces = (
         _bind(Detector, name="Detector"),
         _bind(Embedder, name="Embedder"),
         _bind(Analyzer, name="Analyzer"),
-        name="API",
     )
+    return _bind(serve.ingress()(API), *faces, _bind(Matcher, *faces, name="Matcher"), name="API")
 
 
 def _bind(cls: type, *arguments: serve.Application, name: str) -> serve.Application:

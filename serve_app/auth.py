@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, cast, get_args
 from uuid import UUID
 
 import jwt
 from pydantic import SecretStr
 
+from db.profiles import StatedGender
 from semblance.errors import UnauthorizedError
 from semblance.settings import Settings
+from serve_app.signing_keys import ALGORITHMS, SigningKeys
+
+LEEWAY_S = 10
+"""How far the provider's clock may be from ours."""
+
+_MAX_NAME = 100
+_MAX_EMAIL = 254
+"""RFC 5321 allows no longer path."""
 
 
 def bearer_token(authorization: str | None) -> str:
@@ -21,39 +32,105 @@ def bearer_token(authorization: str | None) -> str:
     return token.strip()
 
 
+def same_secret(given: str, secret: SecretStr) -> bool:
+    """Compare in constant time."""
+    return hmac.compare_digest(given.encode(), secret.get_secret_value().encode())
+
+
 def check_secret(authorization: str | None, secret: SecretStr) -> None:
     """Compare in constant time; raises UnauthorizedError unless the header carries `secret`."""
-    given = bearer_token(authorization).encode()
-    if not hmac.compare_digest(given, secret.get_secret_value().encode()):
+    if not same_secret(bearer_token(authorization), secret):
         raise UnauthorizedError("This key is not valid.")
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a valid access token says: the profile's id and its e-mail address, lower case."""
+    """What a valid access token says.
+
+    subject: the profile's id. email: lower case; None where the account has none. name, gender: what the
+    account says of itself, None where that is nothing usable.
+    """
 
     subject: UUID
     email: str | None
+    name: str | None
+    gender: StatedGender | None
 
 
 class TokenVerifier:
-    """Checks access tokens: signature, `exp`, `aud`, `iss`."""
+    """Checks access tokens: signature, `exp`, `nbf`, `iat`, `aud`, `iss`, and that `sub` is a UUID.
 
-    def __init__(self, settings: Settings) -> None:
+    HS256 is checked against the secret only, RS256 and ES256 against the provider's keys only, each key with
+    the one algorithm it is made for; so no public key is ever taken for a secret. Everything else, `none`
+    first of all, is refused.
+    """
+
+    def __init__(self, settings: Settings, keys: SigningKeys | None = None) -> None:
+        """keys: those behind `jwt_jwks_url` unless given."""
         self._settings = settings
+        url = settings.jwt_jwks_url
+        self._keys = keys if keys is not None or url is None else SigningKeys(url)
 
-    def verify(self, token: str) -> Claims:
-        """The token's claims; raises UnauthorizedError for one that is not valid."""
+    async def verify(self, token: str) -> Claims:
+        """The token's claims.
+
+        Raises UnauthorizedError for one that is not valid, IdentityProviderError where the provider's keys
+        have never been reached, ConfigurationError where there is neither secret nor address of keys.
+        """
         try:
+            key, algorithm = await self._key(jwt.get_unverified_header(token))
             claims = jwt.decode(
                 token,
-                self._settings.required_jwt_secret.get_secret_value(),
-                algorithms=["HS256"],
+                key,
+                algorithms=[algorithm],
                 audience=self._settings.jwt_audience,
                 issuer=self._settings.jwt_issuer,
-                options={"require": ["exp", "aud", "sub"]},
+                leeway=LEEWAY_S,
+                options={"require": ["exp", "aud", "sub"], "enforce_minimum_key_length": True},
             )
-            email = claims.get("email")
-            return Claims(UUID(claims["sub"]), email.lower() if isinstance(email, str) else None)
-        except (jwt.InvalidTokenError, ValueError) as exc:
+            return _claims(claims)
+        except jwt.ExpiredSignatureError as exc:
+            raise UnauthorizedError("This access token has expired; sign in again.") from exc
+        except (jwt.PyJWTError, ValueError) as exc:
             raise UnauthorizedError("This access token is not valid.") from exc
+
+    async def _key(self, header: Mapping[str, Any]) -> tuple[str | jwt.PyJWK, str]:
+        """The key for a token of this header, and the algorithm it is for."""
+        algorithm, kid = str(header.get("alg")), header.get("kid")
+        if algorithm == "HS256" and (self._keys is None or self._settings.jwt_secret is not None):
+            return self._settings.required_jwt_secret.get_secret_value(), "HS256"
+        if algorithm in ALGORITHMS and self._keys is not None and isinstance(kid, str):
+            key = await self._keys.find(kid)
+            if key is not None:
+                return key, key.algorithm_name
+        raise jwt.InvalidKeyError("no key for this token")
+
+
+def end_of(token: str) -> float:
+    """The Unix time until which `verify` accepts a token that it has accepted."""
+    claims = jwt.decode(token, options={"verify_signature": False})
+    return float(claims["exp"]) + LEEWAY_S
+
+
+def _claims(claims: Mapping[str, Any]) -> Claims:
+    """Raises ValueError where the subject is no UUID."""
+    subject = UUID(claims["sub"])
+    if str(subject) != claims["sub"].lower():
+        raise ValueError("the subject is a UUID in an unusual form")
+    metadata = claims.get("user_metadata")
+    said: Mapping[str, Any] = metadata if isinstance(metadata, dict) else {}
+    email = _text(claims.get("email"), _MAX_EMAIL)
+    gender = said.get("gender")
+    return Claims(
+        subject=subject,
+        email=email.lower() if email is not None and "@" in email else None,
+        name=_text(said.get("name"), _MAX_NAME) or _text(said.get("full_name"), _MAX_NAME),
+        gender=cast(StatedGender, gender) if gender in get_args(StatedGender) else None,
+    )
+
+
+def _text(value: object, length: int) -> str | None:
+    """A text without spaces around it, or None where it is none, empty, too long or not printable, which
+    PostgreSQL might refuse."""
+    text = value.strip() if isinstance(value, str) else ""
+    return text if 0 < len(text) <= length and text.isprintable() else None

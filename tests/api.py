@@ -22,14 +22,17 @@ from pydantic import SecretStr
 
 from db.pool import Database
 from db.repositories import Repositories
-from deployments.clients import FaceClient
+from deployments.clients import FaceClient, MatcherClient
 from deployments.local import LocalPipeline
+from deployments.matcher import MatchWorker
 from semblance.settings import Settings
 from semblance.storage import open_storage
-from semblance.types import DescribedFace, Detection, Image, ModelInfo
+from semblance.types import DescribedFace, Detection, Image, JobOutcome, ModelInfo
 from serve_app.api.factory import create_app
 from serve_app.api.services import Services
 from serve_app.auth import TokenVerifier
+from serve_app.babies.maker import open_baby_maker
+from serve_app.realtime.hub import Hub
 
 API_KEY = "smb_test-key"
 CRON_SECRET = "test-cron-secret"
@@ -60,6 +63,19 @@ class LocalFaces(FaceClient):
         return await asyncio.to_thread(self._pipeline.describe, data, max_faces)
 
 
+class LocalMatcher(MatcherClient):
+    """The matcher's methods on a worker in this process, which works when it is told to."""
+
+    def __init__(self, worker: MatchWorker) -> None:
+        self._worker = worker
+
+    async def check(self) -> str:
+        return "ok"
+
+    async def process(self, limit: int) -> list[JobOutcome]:
+        return await self._worker.process(limit)
+
+
 @dataclass(frozen=True, slots=True)
 class User:
     """Somebody with a token; the profile is made by their first request."""
@@ -76,7 +92,10 @@ class Api:
     app: FastAPI
     client: httpx.AsyncClient
     services: Services
+    owner: Database
+    """With the rights of the database's owner, for what the application itself may not do to its rows."""
     dsn: str
+    """The owner's, too."""
 
     def user(self, email: str | None = None) -> User:
         """A new user at a school of their own unless the e-mail says otherwise."""
@@ -89,7 +108,7 @@ class Api:
     ) -> User:
         """A user whose profile is filled already."""
         user = self.user(f"{name}-{uuid.uuid4().hex[:8]}@{school}.edu")
-        await self.services.database.execute(
+        await self.owner.execute(
             """
             INSERT INTO profiles (id, profile_type, email, name, gender, school, role)
             VALUES ($1, 'user', $2, $3, $4, $5, $6)
@@ -119,11 +138,11 @@ def pipeline() -> LocalPipeline:
 
 
 @pytest.fixture
-def api_settings(dsn: str, tmp_path: Path) -> Settings:
+def api_settings(service_dsn: str, tmp_path: Path) -> Settings:
     """Settings of the API under test; override the fixture to change one."""
     return Settings(
         home=tmp_path / "home",
-        database_url=SecretStr(dsn),
+        database_url=SecretStr(service_dsn),
         api_key=SecretStr(API_KEY),
         cron_secret=SecretStr(CRON_SECRET),
         jwt_secret=SecretStr(JWT_SECRET),
@@ -136,19 +155,28 @@ async def api(dsn: str, api_settings: Settings, pipeline: LocalPipeline) -> Asyn
     """The API over HTTP, on a database and a storage of the test's own."""
 
     async def open_services() -> Services:
-        database = await Database.connect(dsn, pool_size=api_settings.database_pool_size)
+        database = await Database.connect(
+            api_settings.required_database_url.get_secret_value(), pool_size=api_settings.database_pool_size
+        )
+        db, storage = Repositories.of(database), open_storage(api_settings)
+        faces = LocalFaces(pipeline)
         return Services(
             settings=api_settings,
             model=pipeline.model,
-            faces=LocalFaces(pipeline),
+            faces=faces,
+            matcher=LocalMatcher(MatchWorker(database, storage, faces, pipeline.model, api_settings)),
             database=database,
-            db=Repositories.of(database),
-            storage=open_storage(api_settings),
+            db=db,
+            storage=storage,
             tokens=TokenVerifier(api_settings),
+            hub=Hub(api_settings, database, db, storage),
+            babies=open_baby_maker(api_settings, storage, faces, db),
         )
 
     app = create_app(api_settings, open_services)
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://api", timeout=60) as client:
-            yield Api(app, client, app.state.services, dsn)
+            owner = await Database.connect(dsn, pool_size=2)
+            yield Api(app, client, app.state.services, owner, dsn)
+            await owner.close()

@@ -1,3 +1,3 @@
 """Fixtures that several test packages share."""
 
-pytest_plugins = ["tests.api", "tests.bucket", "tests.postgres", "tests.service"]
+pytest_plugins = ["tests.api", "tests.bucket", "tests.fal", "tests.postgres", "tests.service"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from db.embedded import DATABASE, EmbeddedPostgres
+from db.embedded import DATABASE, EmbeddedPostgres, application_dsn
 from db.migrate import upgrade
 from db.pool import Database
 
@@ -65,6 +65,12 @@ def make_database(postgres: str) -> Iterator[Callable[[str], str]]:
 def dsn(make_database: Callable[[str], str]) -> str:
     """DSN of a migrated database of the test's own."""
     return make_database(DATABASE)
+
+
+@pytest.fixture
+def service_dsn(dsn: str) -> str:
+    """DSN of the same database for the application's login."""
+    return application_dsn(dsn)
 
 
 @pytest.fixture

@@ -2,3 +2,144 @@
 SELECT count(*)
 FROM match_jobs
 WHERE status = 'pending';
+
+-- name: return_expired_match_jobs
+-- Jobs whose worker has not been heard of until the end of its lease: another one's turn, or the end.
+WITH expired AS (
+    SELECT id
+    FROM match_jobs
+    WHERE status = 'processing' AND (lease_until < now() OR lease_until IS NULL)
+    ORDER BY id
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE match_jobs
+SET status = CASE WHEN attempts < max_attempts THEN 'pending' ELSE 'failed' END,
+    error_message = CASE WHEN attempts < max_attempts THEN error_message
+        ELSE 'Matching was begun and not finished, several times.' END,
+    completed_at = CASE WHEN attempts < max_attempts THEN NULL ELSE now() END,
+    run_after = now(),
+    locked_by = NULL,
+    lease_until = NULL
+FROM expired
+WHERE match_jobs.id = expired.id;
+
+-- name: claim_match_jobs
+-- $1: worker, $2: how many, $3: length of the lease. Oldest first; jobs another worker claims at this moment are
+-- passed over.
+WITH due AS (
+    SELECT id
+    FROM match_jobs
+    WHERE status = 'pending' AND run_after <= now()
+    ORDER BY run_after, created_at
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE match_jobs
+SET status = 'processing',
+    attempts = attempts + 1,
+    started_at = now(),
+    completed_at = NULL,
+    locked_by = $1,
+    lease_until = now() + $3::interval
+FROM due
+WHERE match_jobs.id = due.id
+RETURNING match_jobs.id, face_id, job_type, attempts, max_attempts;
+
+-- name: extend_match_jobs
+-- The heartbeat of the worker $1 for its jobs $2.
+UPDATE match_jobs
+SET lease_until = now() + $3::interval
+WHERE id = ANY($2::uuid[]) AND locked_by = $1 AND status = 'processing';
+
+-- name: hold_match_job
+-- Whether the worker $2 still has the job $1 in its attempt $3; if so nobody takes it until the transaction ends.
+SELECT true
+FROM match_jobs
+WHERE id = $1 AND locked_by = $2 AND attempts = $3 AND status = 'processing'
+FOR UPDATE;
+
+-- name: complete_match_job
+UPDATE match_jobs
+SET status = 'completed',
+    completed_at = now(),
+    user_matches = $2,
+    celebrity_matches = $3,
+    error_message = $4,
+    locked_by = NULL,
+    lease_until = NULL
+WHERE id = $1;
+
+-- name: retry_match_job
+-- $1: job, $2: worker, $3: attempt, $4: message, $5: when again.
+UPDATE match_jobs
+SET status = 'pending',
+    error_message = $4,
+    run_after = now() + $5::interval,
+    locked_by = NULL,
+    lease_until = NULL
+WHERE id = $1 AND locked_by = $2 AND attempts = $3 AND status = 'processing';
+
+-- name: fail_match_job
+UPDATE match_jobs
+SET status = 'failed',
+    completed_at = now(),
+    error_message = $4,
+    locked_by = NULL,
+    lease_until = NULL
+WHERE id = $1 AND locked_by = $2 AND attempts = $3 AND status = 'processing';
+
+-- name: release_match_jobs
+-- What a worker that ends in peace has not done, as if it had never claimed it.
+UPDATE match_jobs
+SET status = 'pending', attempts = attempts - 1, locked_by = NULL, lease_until = NULL
+WHERE locked_by = $1 AND status = 'processing';
+
+-- name: seconds_to_next_match_job
+-- Until the next job is due or the next lease ends; null when there is neither.
+SELECT extract(epoch FROM least(
+    (SELECT min(run_after) FROM match_jobs WHERE status = 'pending'),
+    (SELECT min(lease_until) FROM match_jobs WHERE status = 'processing')
+) - now())::float8;
+
+-- name: get_match_job
+SELECT
+    id, face_id, status, job_type, attempts, max_attempts, error_message, created_at, started_at,
+    completed_at, user_matches, celebrity_matches
+FROM match_jobs
+WHERE id = $1 AND user_id = $2;
+
+-- name: match_job_counts
+SELECT status, count(*) AS count, min(created_at) AS oldest
+FROM match_jobs
+GROUP BY status;
+
+-- name: match_job_seconds
+-- Averages over the jobs completed since $1: work, and from the beginning to the end.
+SELECT
+    avg(extract(epoch FROM completed_at - started_at))::float8 AS processing,
+    avg(extract(epoch FROM completed_at - created_at))::float8 AS total
+FROM match_jobs
+WHERE status = 'completed' AND completed_at >= $1;
+
+-- name: match_job_failures
+SELECT error_message AS message, count(*) AS count, max(completed_at) AS latest
+FROM match_jobs
+WHERE status = 'failed'
+GROUP BY error_message
+ORDER BY count DESC, latest DESC
+LIMIT $1;
+
+-- name: prune_match_jobs
+-- Jobs that ended before $1, at most $2 at a time.
+WITH old AS (
+    SELECT id
+    FROM match_jobs
+    WHERE status IN ('completed', 'failed') AND completed_at < $1
+    ORDER BY completed_at
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+),
+gone AS (
+    DELETE FROM match_jobs USING old WHERE match_jobs.id = old.id RETURNING 1
+)
+SELECT count(*) FROM gone;

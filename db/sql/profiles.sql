@@ -4,6 +4,46 @@ FROM profiles
 WHERE id = $1 AND profile_type = 'user';
 
 -- name: create_profile
-INSERT INTO profiles (id, profile_type, email, name, school)
-VALUES ($1, 'user', $2, $3, $4)
-ON CONFLICT (id) DO NOTHING;
+-- No row where the id or the e-mail is there already, also when somebody else is adding it right now.
+INSERT INTO profiles (id, profile_type, email, name, gender, school)
+VALUES ($1, 'user', $2, $3, $4, $5)
+ON CONFLICT DO NOTHING
+RETURNING id, email, name, gender, school, role, default_face_id, last_seen, created_at;
+
+-- name: update_profile
+-- $2: new values by column; a column that is not named stays. The face is locked, so that it cannot go before
+-- the profile points to it.
+WITH face AS (
+    SELECT id
+    FROM faces
+    WHERE id = ($2::jsonb ->> 'default_face_id')::uuid AND profile_id = $1
+    FOR KEY SHARE
+)
+UPDATE profiles
+SET
+    name = CASE WHEN $2 ? 'name' THEN $2 ->> 'name' ELSE name END,
+    gender = CASE WHEN $2 ? 'gender' THEN $2 ->> 'gender' ELSE gender END,
+    school = CASE WHEN $2 ? 'school' THEN $2 ->> 'school' ELSE school END,
+    default_face_id = CASE WHEN $2 ? 'default_face_id' THEN (SELECT id FROM face) ELSE default_face_id END
+WHERE id = $1
+    AND profile_type = 'user'
+    AND ($2 ->> 'default_face_id' IS NULL OR EXISTS (SELECT FROM face))
+RETURNING id, email, name, gender, school, role, default_face_id, last_seen, created_at;
+
+-- name: default_image
+SELECT faces.image_path
+FROM profiles
+JOIN faces ON faces.id = profiles.default_face_id
+WHERE profiles.id = $1;
+
+-- name: set_role
+UPDATE profiles
+SET role = $2
+WHERE email = $1 AND profile_type = 'user'
+RETURNING id;
+
+-- name: list_admins
+SELECT id, email, name, gender, school, role, default_face_id, last_seen, created_at
+FROM profiles
+WHERE role = 'admin'
+ORDER BY email;

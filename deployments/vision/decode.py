@@ -35,7 +35,18 @@ from semblance.types import Image
 
 pillow_heif.register_heif_opener()
 
-FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "AVIF", "HEIF")
+FILE_TYPES: Final = {
+    "JPEG": ("jpg", "image/jpeg"),
+    "PNG": ("png", "image/png"),
+    "WEBP": ("webp", "image/webp"),
+    "BMP": ("bmp", "image/bmp"),
+    "TIFF": ("tiff", "image/tiff"),
+    "AVIF": ("avif", "image/avif"),
+    "HEIF": ("heic", "image/heic"),
+}
+"""Suffix and media type by format."""
+
+FORMATS: Final = tuple(FILE_TYPES)
 """Pillow's names of the formats that are read; MPO, a JPEG followed by others, opens as JPEG."""
 
 _NOT_A_PICTURE = "The file is not a readable picture. Send a JPEG, PNG, WebP, BMP, TIFF, AVIF or HEIC file."
@@ -67,6 +78,16 @@ class ImageHeader:
     height: int
     orientation: int
     fast_jpeg: bool
+
+    @property
+    def suffix(self) -> str:
+        """What names of such files end with, without the dot; told from the content, not from a name."""
+        return FILE_TYPES[self.format][0]
+
+    @property
+    def content_type(self) -> str:
+        """The format's media type."""
+        return FILE_TYPES[self.format][1]
 
 
 def read_header(data: bytes, *, max_bytes: int, max_pixels: int) -> ImageHeader:

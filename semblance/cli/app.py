@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
+from datetime import timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
+from uuid import UUID
 
 import typer
 from pydantic import ValidationError
@@ -44,8 +48,16 @@ models = typer.Typer(
     no_args_is_help=True, help="Model packs: which there are, what they are, whether intact."
 )
 jobs = typer.Typer(no_args_is_help=True, help="Ray jobs of the running stack, ingestions among them.")
+storage = typer.Typer(no_args_is_help=True, help="The stored pictures.")
+tokens = typer.Typer(no_args_is_help=True, help="Access tokens of users, for a machine of your own.")
+keys = typer.Typer(no_args_is_help=True, help="API keys of the face-compute endpoints.")
+admins = typer.Typer(no_args_is_help=True, help="Users who may change the settings of the app.")
 app.add_typer(models, name="models")
 app.add_typer(jobs, name="jobs")
+app.add_typer(tokens, name="token")
+app.add_typer(keys, name="keys")
+app.add_typer(storage, name="storage")
+app.add_typer(admins, name="admins")
 
 
 def run() -> None:
@@ -231,8 +243,8 @@ def demo(
 def migrate() -> None:
     """Bring the database schema up to date.
 
-    Works on SEMBLANCE_DATABASE_URL, else on the running stack's database, else on the embedded one, which
-    is started for it. [cyan]semblance up[/] does the same by itself.
+    Works on SEMBLANCE_OWNER_DATABASE_URL or SEMBLANCE_DATABASE_URL, else on the running stack's database,
+    else on the embedded one, which is started for it. [cyan]semblance up[/] does the same by itself.
     """
     from semblance.cli.database import migrate_database  # noqa: PLC0415
 
@@ -261,6 +273,27 @@ def ingest(
     from semblance.cli.jobs import ingest_source  # noqa: PLC0415
 
     raise typer.Exit(ingest_source(get_settings(), source, context.args, follow=not detach))
+
+
+@app.command()
+def worker(
+    once: Annotated[
+        bool, typer.Option("--once", help="End when no job is due, and say what was done.")
+    ] = False,
+) -> None:
+    """Work on match jobs in this process, without Ray: finds the matches of faces that were uploaded.
+
+    The running service does so by itself. Any number of workers share one queue, on any machines that reach
+    SEMBLANCE_DATABASE_URL and the storage; a killed one's jobs go to the others.
+
+    [bold]Examples[/]
+
+      semblance worker
+      semblance worker --once
+    """
+    from semblance.cli.worker import run_worker  # noqa: PLC0415
+
+    run_worker(get_settings(), once=once)
 
 
 @app.command()
@@ -331,3 +364,149 @@ def jobs_stop(job_id: Annotated[str, typer.Argument(help="As `semblance jobs lis
     from semblance.cli.jobs import stop_job  # noqa: PLC0415
 
     stop_job(get_settings(), job_id)
+
+
+@tokens.command("create")
+def token_create(
+    *,
+    email: Annotated[str, typer.Option(help="The user's e-mail address; its school becomes theirs.")],
+    user_id: Annotated[
+        UUID | None, typer.Option("--id", help="The user's id. Without it, always the same for an address.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="The name a new profile begins with.")] = None,
+    hours: Annotated[int, typer.Option(min=1, max=8760, help="How long the token is valid.")] = 24,
+) -> None:
+    """Print an access token, as the identity provider would give a user who signs in.
+
+    For a machine of your own: it is signed with the service's own secret, SEMBLANCE_JWT_SECRET or the one
+    in the home, so it is taken by a service with the same settings. The profile is made by the first request.
+
+    [bold]Examples[/]
+
+      semblance token create --email ada@mit.edu --name Ada
+      TOKEN=$(semblance token create --email ada@mit.edu)
+      curl -H "Authorization: Bearer $TOKEN" "$SEMBLANCE_URL/api/auth/me"
+    """
+    from semblance.cli.tokens import print_token  # noqa: PLC0415
+
+    print_token(get_settings(), email, user_id=user_id, name=name, lifetime=timedelta(hours=hours))
+
+
+class KeyScope(StrEnum):
+    """What an API key can open."""
+
+    COMPUTE = "compute"
+
+
+@keys.command("create")
+def keys_create(
+    *,
+    name: Annotated[str, typer.Option(help="Who or what will use it; for your own eyes.")],
+    scope: Annotated[list[KeyScope], typer.Option(help="What it opens; several are possible.")] = [  # noqa: B006
+        KeyScope.COMPUTE
+    ],
+) -> None:
+    """Make an API key and print it, once: only its hash is kept.
+
+    [cyan]compute[/] opens the endpoints that find, describe and compare faces. Works on the database of
+    [cyan]semblance migrate[/], with the rights of its owner.
+
+    [bold]Examples[/]
+
+      semblance keys create --name "photo booth"
+      KEY=$(semblance keys create --name booth)
+      curl -H "Authorization: Bearer $KEY" -F file=@photo.jpg "$SEMBLANCE_URL/lookalikes"
+    """
+    from semblance.cli.keys import create_key  # noqa: PLC0415
+
+    create_key(get_settings(), name, [item.value for item in scope])
+
+
+@keys.command("list")
+def keys_list() -> None:
+    """All API keys, also the revoked ones: how they begin, what they open, when they were used last."""
+    from semblance.cli.keys import list_keys  # noqa: PLC0415
+
+    list_keys(get_settings())
+
+
+@keys.command("revoke")
+def keys_revoke(key_id: Annotated[UUID, typer.Argument(help="As `semblance keys list` shows it.")]) -> None:
+    """End an API key, for good; the next request with it is refused."""
+    from semblance.cli.keys import revoke_key  # noqa: PLC0415
+
+    revoke_key(get_settings(), key_id)
+
+
+@admins.command("add")
+def admins_add(email: Annotated[str, typer.Argument(help="Of somebody who has signed in once.")]) -> None:
+    """Make a user an admin: /api/admin is open to them from the next request on.
+
+    [bold]Examples[/]
+
+      semblance admins add ada@example.edu
+    """
+    from semblance.cli.admins import set_role  # noqa: PLC0415
+
+    set_role(get_settings(), email, "admin")
+
+
+@admins.command("remove")
+def admins_remove(email: Annotated[str, typer.Argument(help="As `semblance admins list` shows it.")]) -> None:
+    """Take an admin's rights away."""
+    from semblance.cli.admins import set_role  # noqa: PLC0415
+
+    set_role(get_settings(), email, "user")
+
+
+@admins.command("list")
+def admins_list() -> None:
+    """All admins."""
+    from semblance.cli.admins import list_admins  # noqa: PLC0415
+
+    list_admins(get_settings())
+
+
+def _duration(text: str) -> timedelta:
+    """`90s`, `15m`, `1h` or `2d`."""
+    found = re.fullmatch(r"(\d{1,6})([smhd])", text)
+    if found is None:
+        raise typer.BadParameter("write a number and s, m, h or d, like 1h")
+    unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}[found[2]]
+    return timedelta(**{unit: int(found[1])})
+
+
+@storage.command("sweep")
+def storage_sweep(
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Report, but remove nothing.")] = False,
+    grace: Annotated[
+        timedelta,
+        typer.Option(
+            parser=_duration,
+            metavar="TIME",
+            help="How long a picture may be without a row: longer than any upload takes.",
+        ),
+    ] = "1h",  # type: ignore[assignment]  # parsed like what is typed
+    force: Annotated[
+        bool, typer.Option("--force", help="Go on although no stored picture belongs to the database.")
+    ] = False,
+) -> None:
+    """Remove pictures that no row of the database names, and report rows whose picture is missing.
+
+    What a crash leaves of an upload or deletion is cleared up so; it can run at any time, beside the
+    service, and be repeated. Rows are never removed. Works on SEMBLANCE_DATABASE_URL, else on the running
+    stack's database, else on the embedded one, which is started for it.
+
+    The exit status is 1 when a row's picture is missing.
+
+    [bold]Examples[/]
+
+      semblance storage sweep --dry-run
+      semblance storage sweep
+      semblance storage sweep --grace 1d
+    """
+    from semblance.cli.storage import sweep_storage  # noqa: PLC0415
+
+    if not sweep_storage(get_settings(), grace=grace, dry_run=dry_run, force=force):
+        raise typer.Exit(1)

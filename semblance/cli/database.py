@@ -1,8 +1,11 @@
-"""`semblance migrate`."""
+"""The database the commands work on, and `semblance migrate`."""
 
 from __future__ import annotations
 
-from db.embedded import EmbeddedPostgres
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from db.embedded import EmbeddedPostgres, application_dsn, owner_dsn
 from db.migrate import check_server, current, upgrade
 from semblance.cli.output import console
 from semblance.errors import ConfigurationError
@@ -13,12 +16,28 @@ from semblance.stack.state import read_state
 
 def migrate_database(settings: Settings) -> None:
     """Upgrade the database in use, wherever it runs. Raises DatabaseError, ConfigurationError."""
-    if settings.database_url is not None:
-        _upgrade(settings.database_url.get_secret_value())
+    with open_database(settings, as_owner=True) as dsn:
+        check_server(dsn)
+        upgrade(dsn)
+        console.print(f"The schema is at revision {current(dsn)}.")
+
+
+@contextmanager
+def open_database(settings: Settings, *, as_owner: bool = False) -> Iterator[str]:
+    """DSN of the database in use: the one of the settings, else the running stack's, else the embedded one,
+    which then runs for as long as the context lasts.
+
+    as_owner: the one of whoever migrates it; otherwise the application's, with its rights.
+
+    Raises ConfigurationError while a stack starts or stops, DatabaseError where the server does not start.
+    """
+    given = settings.migration_database_url if as_owner else settings.database_url
+    if given is not None:
+        yield given.get_secret_value()
         return
     home = StackHome.of(settings)
     if state := read_state(home):
-        _upgrade(state.database_url)
+        yield owner_dsn(state.database_url) if as_owner else state.database_url
         return
     home.prepare()
     lock = StackLock(home)
@@ -26,13 +45,8 @@ def migrate_database(settings: Settings) -> None:
         raise ConfigurationError(f"The stack in {home.root} is starting or stopping; try again.")
     postgres = EmbeddedPostgres(home.postgres)
     try:
-        _upgrade(postgres.start())
+        dsn = postgres.start()
+        yield dsn if as_owner else application_dsn(dsn)
     finally:
         postgres.stop()
         lock.release()
-
-
-def _upgrade(dsn: str) -> None:
-    check_server(dsn)
-    upgrade(dsn)
-    console.print(f"The schema is at revision {current(dsn)}.")

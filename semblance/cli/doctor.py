@@ -191,6 +191,25 @@ def _database(settings: Settings) -> Iterator[Finding]:
         yield Finding("fail", "PostgreSQL", f"{which} cannot be used", exc.message)
     else:
         yield Finding("ok", "PostgreSQL", f"{which} answers; its version and pgvector's are new enough")
+        if settings.database_url is not None:
+            yield from _login(dsn)
+
+
+def _login(dsn: str) -> Iterator[Finding]:
+    from db.privileges import find_login  # noqa: PLC0415
+
+    login = find_login(dsn)
+    if login.excess:
+        fix = (
+            "CREATE ROLE app LOGIN PASSWORD '…' IN ROLE semblance_service; then let SEMBLANCE_DATABASE_URL "
+            "log in as app, and SEMBLANCE_OWNER_DATABASE_URL as the owner, who migrates."
+        )
+        yield Finding("warn", "Database login", f"the application's, {login.name}, {login.excess}", fix)
+    elif not login.is_service:
+        fix = f"As the owner: `semblance migrate`, then GRANT semblance_service TO {login.name}."
+        yield Finding("fail", "Database login", f"{login.name} has no right to the application's tables", fix)
+    else:
+        yield Finding("ok", "Database login", f"{login.name} has the application's rights")
 
 
 def _processes(settings: Settings) -> Iterator[Finding]:

@@ -47,6 +47,10 @@ _FOREIGN = (
 )
 
 
+_OWNERS = "SEMBLANCE_OWNER_DATABASE_URL"
+"""What only the supervisor needs, to migrate."""
+
+
 @dataclass(frozen=True, slots=True)
 class RayPorts:
     gcs: int
@@ -91,8 +95,10 @@ def head_environment(
 
     settings_environment: SEMBLANCE_* variables that hold for all of them.
     """
+    # Settings are read whatever the case of their names.
+    kept = {name: value for name, value in base.items() if name.upper() != _OWNERS}
     return {
-        **client_environment(base, home.ray_token_file),
+        **client_environment(kept, home.ray_token_file),
         **SERVE_FLAGS,
         # One thread per process: replicas are the unit of parallelism, more threads only fight.
         "OMP_NUM_THREADS": "1",

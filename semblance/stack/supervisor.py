@@ -18,7 +18,7 @@ from typing import NoReturn
 
 import psutil
 
-from db.embedded import EmbeddedPostgres
+from db.embedded import EmbeddedPostgres, application_dsn
 from db.migrate import check_server, upgrade
 from deployments.packs.registry import load_pack
 from semblance.errors import SemblanceError
@@ -79,9 +79,11 @@ class Supervisor:
         settings, home = self._settings, self._home
         if settings.database_url is None:
             emit(Event(kind="step", text="PostgreSQL"))
-            database_url = EmbeddedPostgres(home.postgres).start()
+            owner_url = EmbeddedPostgres(home.postgres).start()
+            database_url = application_dsn(owner_url)
         else:
             database_url = settings.database_url.get_secret_value()
+            owner_url = (settings.owner_database_url or settings.database_url).get_secret_value()
         api_key = settings.api_key.get_secret_value() if settings.api_key else home.api_key()
         jwt_secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else home.jwt_secret()
         cron_secret = settings.cron_secret.get_secret_value() if settings.cron_secret else home.cron_secret()
@@ -103,8 +105,8 @@ class Supervisor:
         emit(Event(kind="step", text="Model pack"))
         load_pack(settings)
         emit(Event(kind="step", text="Database schema"))
-        check_server(database_url)
-        upgrade(database_url)
+        check_server(owner_url)
+        upgrade(owner_url)
         emit(Event(kind="step", text="Ray"))
         ray.wait_ready()
         dashboard_url = f"http://{LOOPBACK}:{ports.dashboard}"

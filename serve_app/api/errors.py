@@ -30,12 +30,13 @@ def error_response(
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Answer every exception in the contract's shape; the class of the exception names the status."""
+    """Answer exceptions in the contract's shape; the class of the exception names the status. What nobody
+    foresaw goes to UnexpectedErrorMiddleware."""
 
     @app.exception_handler(SemblanceError)
     async def ours(_: Request, exc: SemblanceError) -> JSONResponse:
         headers = {}
-        if isinstance(exc, OverloadedError):
+        if exc.retry_after is not None:
             headers["Retry-After"] = str(exc.retry_after)
         if isinstance(exc, UnauthorizedError):
             headers["WWW-Authenticate"] = "Bearer"
@@ -60,13 +61,4 @@ def install_error_handlers(app: FastAPI) -> None:
         code = HTTPStatus(exc.status_code).phrase.lower().replace(" ", "_")
         return error_response(
             exc.status_code, str(exc.detail), code, headers=dict(exc.headers) if exc.headers else None
-        )
-
-    @app.exception_handler(Exception)
-    async def unexpected(_: Request, exc: Exception) -> JSONResponse:
-        logger.error("unexpected error", exc_info=exc)
-        return error_response(
-            HTTPStatus.INTERNAL_SERVER_ERROR,
-            "Something went wrong on our side; the request id finds it in the log.",
-            "internal_error",
         )

@@ -9,15 +9,41 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, FastAPI, Request, Security
 from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
+from starlette.middleware.cors import CORSMiddleware
 
 from semblance import __version__
+from semblance.errors import UnauthorizedError
 from semblance.settings import Settings
+from serve_app.api.deadline import DeadlineMiddleware
 from serve_app.api.errors import install_error_handlers
-from serve_app.api.limits import Slots
-from serve_app.api.middleware import BodyLimitMiddleware, RequestIdMiddleware
-from serve_app.api.routes import compute, health, lookalikes, objects
+from serve_app.api.limits import Slots, take_slot
+from serve_app.api.middleware import (
+    BodyLimitMiddleware,
+    RequestIdMiddleware,
+    UnexpectedErrorMiddleware,
+)
+from serve_app.api.responses import errors
+from serve_app.api.routes import (
+    admin_settings,
+    auth,
+    babies,
+    compute,
+    config,
+    connections,
+    health,
+    jobs,
+    lookalikes,
+    matches,
+    messages,
+    notifications,
+    objects,
+    presence,
+    reactions,
+    realtime,
+    user_faces,
+)
 from serve_app.api.services import Injected, Services
-from serve_app.auth import check_secret
+from serve_app.auth import bearer_token, same_secret
 
 BODY_OVERHEAD = 1.4
 """A picture's largest body over the picture itself: base64 adds a third, a form a few hundred bytes."""
@@ -26,49 +52,81 @@ DESCRIPTION = """\
 Who looks like this face? Post a photo; get the face described, embedded, and its lookalikes.
 
 Face-compute endpoints take the service API key as `Authorization: Bearer …`
-(`semblance status` prints it). Pictures: JPEG, PNG, WebP, BMP, TIFF, AVIF, HEIC.
+(`semblance status` prints it, `semblance keys create` makes more).
+Pictures: JPEG, PNG, WebP, BMP, TIFF, AVIF, HEIC.
 """
 
-api_key_bearer = HTTPBearer(auto_error=False, scheme_name="ApiKey", description="Service API key.")
+api_key_bearer = HTTPBearer(
+    auto_error=False, scheme_name="ApiKey", description="The service's API key, or one of `semblance keys`."
+)
 
 
 async def require_api_key(
     request: Request, services: Injected, _: Annotated[object, Security(api_key_bearer)]
 ) -> None:
-    """Refuse a request without the service's API key."""
-    check_secret(request.headers.get("authorization"), services.settings.required_api_key)
+    """Refuse a request without the service's own API key or a live one from `semblance keys create`."""
+    key = bearer_token(request.headers.get("authorization"))
+    if not same_secret(key, services.settings.required_api_key) and not await services.db.api_keys.use(
+        key, "compute"
+    ):
+        raise UnauthorizedError("This key is not valid.")
 
 
 def create_app(settings: Settings, open_services: Callable[[], Awaitable[Services]]) -> FastAPI:
-    """Build the application; `open_services` runs at start on the server's own event loop, and the
-    database it opened is closed at the end."""
-    slots = Slots(settings.max_inflight)
-
-    async def take_slot() -> AsyncIterator[None]:
-        async with slots.take():
-            yield
+    """Build the application; `open_services` runs at start on the server's own event loop; the
+    realtime hub is started then, and hub and database are closed at the end."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.services = await open_services()
-        yield
-        await app.state.services.database.close()
+        services = app.state.services = await open_services()
+        try:
+            await services.hub.start()
+            yield
+            await services.hub.close()
+        finally:
+            await services.babies.close()
+            await services.database.close()
 
     app = FastAPIOffline(
         title="Semblance",
         version=__version__,
         description=DESCRIPTION,
         lifespan=lifespan,
+        # What a generated client calls the operation.
+        generate_unique_id_function=lambda route: route.name,
+        # What any call may answer, whatever it is about.
+        responses=errors(400, 422, 500, 503),
     )
+    app.state.slots = Slots(settings.max_inflight)
     face_compute = APIRouter(dependencies=[Depends(require_api_key), Depends(take_slot)])
     face_compute.include_router(compute.router)
     face_compute.include_router(lookalikes.router)
-    app_api = APIRouter(prefix="/api")
+    # Whatever a user asks for may be their first request, which can be refused them.
+    app_api = APIRouter(prefix="/api", responses=errors(401, 403, 409))
+    # A request tries the routes in this order, so what is asked for most comes first.
+    for topic in (matches, notifications, messages, connections, reactions, auth):
+        app_api.include_router(topic.router)
+    for topic in (admin_settings, babies, config, presence):
+        app_api.include_router(topic.router)
+    app_api.include_router(jobs.router)
+    app_api.include_router(realtime.router)
+    app_api.include_router(user_faces.router)
+    app.include_router(app_api)
     app.include_router(health.router)
     app.include_router(face_compute)
-    app.include_router(app_api)
     app.include_router(objects.router)
     app.add_middleware(BodyLimitMiddleware, limit=int(settings.max_image_bytes * BODY_OVERHEAD))
+    app.add_middleware(DeadlineMiddleware)
+    # Each wraps the ones before it, so that every error has its id in the body and the headers for browsers.
+    app.add_middleware(UnexpectedErrorMiddleware)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
+            expose_headers=["X-Request-ID", "Retry-After"],
+        )
     app.add_middleware(RequestIdMiddleware)
     install_error_handlers(app)
     return app

@@ -2,32 +2,52 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
 
 from db.profiles import Profile
-from semblance.errors import ForbiddenError, UnauthorizedError
-from serve_app.api.services import Injected
+from semblance.errors import EmailNotAllowedError, ForbiddenError
+from serve_app.api.services import Injected, Services
 from serve_app.auth import bearer_token, check_secret
+from serve_app.schools import school_of
 
 user_bearer = HTTPBearer(auto_error=False, scheme_name="User", description="The user's access token (JWT).")
 cron_bearer = HTTPBearer(auto_error=False, scheme_name="Cron", description="The cron secret.")
 
 
+async def authenticate(services: Services, token: str) -> Profile:
+    """The profile of an access token's user, made at their first token.
+
+    The school is that of the e-mail address wherever the profile has none. Role and all else come from the
+    database, never from the token.
+
+    Raises UnauthorizedError for a token that is not valid, EmailNotAllowedError for a first token whose
+    address is not below `.edu` while only those may sign up, EmailTakenError for a first token whose address
+    another profile has.
+    """
+    claims = await services.tokens.verify(token)
+    school = school_of(claims.email)
+    profile = await services.db.profiles.get(claims.subject)
+    if profile is None:
+        if school is None and not (await services.db.system_settings.get()).allow_non_edu_emails:
+            raise EmailNotAllowedError(
+                "Sign up with an e-mail address of your school, one that ends in .edu."
+            )
+        return await services.db.profiles.create(
+            claims.subject, email=claims.email, name=claims.name, gender=claims.gender, school=school
+        )
+    if profile.school is None and school is not None:
+        return await services.db.profiles.update(profile.id, {"school": school}) or profile
+    return profile
+
+
 async def current_user(
     request: Request, services: Injected, _: Annotated[object, Security(user_bearer)]
 ) -> Profile:
-    """The profile of the token's user, made at the first valid token."""
-    claims = services.tokens.verify(bearer_token(request.headers.get("authorization")))
-    profile = await services.db.profiles.get(claims.subject)
-    if profile is None:
-        await services.db.profiles.create(claims.subject, email=claims.email, name=None, school=None)
-        profile = await services.db.profiles.get(claims.subject)
-    if profile is None:
-        raise UnauthorizedError("This account has no profile.")
-    return profile
+    """The profile of the token's user, as `authenticate` gives it."""
+    return await authenticate(services, bearer_token(request.headers.get("authorization")))
 
 
 async def optional_user(
@@ -58,3 +78,7 @@ async def require_cron(
 ) -> None:
     """Refuse a request without the cron secret."""
     check_secret(request.headers.get("authorization"), services.settings.required_cron_secret)
+
+
+PUBLIC: dict[str, Any] = {"security": [{}]}
+"""OpenAPI of a route with `OptionalUser`: added to the user's scheme, that none will do as well."""

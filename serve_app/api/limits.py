@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import cast
+
+from starlette.requests import HTTPConnection
 
 from semblance.errors import OverloadedError
 
@@ -26,3 +29,9 @@ class Slots:
             yield
         finally:
             self._taken -= 1
+
+
+async def take_slot(connection: HTTPConnection) -> AsyncIterator[None]:
+    """Dependency of routes that have faces described: hold one of the replica's slots meanwhile."""
+    async with cast(Slots, connection.app.state.slots).take():
+        yield

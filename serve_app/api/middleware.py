@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import re
+import logging
 import uuid
 from http import HTTPStatus
 
+from fastapi.exceptions import ValidationException
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from semblance.errors import ImageTooLargeError
-from semblance.logging import request_id_var
+from semblance.logging import SAFE_REQUEST_ID, request_id_var
 from serve_app.api.errors import error_response
 
-SAFE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+logger = logging.getLogger(__name__)
 
 
 class RequestIdMiddleware:
@@ -36,6 +37,46 @@ class RequestIdMiddleware:
             await self._app(scope, receive, send)
         finally:
             request_id_var.reset(token)
+
+
+class UnexpectedErrorMiddleware:
+    """Logs an exception that no handler knows, and answers it in the contract's shape.
+
+    Starlette's own handler of last resort runs outside of all middleware: its answer would have no request
+    id, and a browser could not read it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def noted(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        except Exception as exc:
+            if isinstance(exc, ValidationException):
+                # The rejected values may be anything, and are printed with the exception.
+                for error in exc.errors():
+                    error.pop("input", None)
+            logger.exception("unexpected error")
+            if started:
+                # The client must see that the answer is incomplete.
+                raise
+            response = error_response(
+                HTTPStatus.INTERNAL_SERVER_ERROR,
+                "Something went wrong on our side; the request id finds it in the log.",
+                "internal_error",
+            )
+            await response(scope, receive, send)
 
 
 class BodyLimitMiddleware:

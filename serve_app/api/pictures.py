@@ -13,41 +13,41 @@ from starlette.datastructures import UploadFile
 from semblance.errors import BadInputError, ImageTooLargeError, UnreadableImageError
 from serve_app.api.services import Injected
 
-PICTURE_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {
-                        "file": {
-                            "type": "string",
-                            "format": "binary",
-                            "description": "JPEG, PNG, WebP, BMP, TIFF, AVIF or HEIC.",
-                        }
-                    },
+_FORM: dict[str, Any] = {
+    "multipart/form-data": {
+        "schema": {
+            "type": "object",
+            "required": ["file"],
+            "properties": {
+                "file": {
+                    "type": "string",
+                    "format": "binary",
+                    "description": "JPEG, PNG, WebP, BMP, TIFF, AVIF or HEIC.",
                 }
             },
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["image_base64"],
-                    "properties": {
-                        "image_base64": {
-                            "type": "string",
-                            "format": "byte",
-                            "description": "The same file in base64; a data: URL is accepted too.",
-                        }
-                    },
-                },
-                "example": {"image_base64": "/9j/4AAQSkZJRgABAQAAAQABAAD…"},
-            },
-        },
+        }
     }
 }
+_JSON: dict[str, Any] = {
+    "application/json": {
+        "schema": {
+            "type": "object",
+            "required": ["image_base64"],
+            "properties": {
+                "image_base64": {
+                    "type": "string",
+                    "format": "byte",
+                    "description": "The same file in base64; a data: URL is accepted too.",
+                }
+            },
+        },
+        "example": {"image_base64": "/9j/4AAQSkZJRgABAQAAAQABAAD…"},
+    }
+}
+PICTURE_BODY: dict[str, Any] = {"requestBody": {"required": True, "content": {**_FORM, **_JSON}}}
 """OpenAPI for a body that FastAPI cannot express by parameters: one of two content types."""
+PICTURE_FORM: dict[str, Any] = {"requestBody": {"required": True, "content": _FORM}}
+"""The same for a form alone, as the app's clients send it."""
 
 
 async def read_picture(request: Request, services: Injected) -> bytes:

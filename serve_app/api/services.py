@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from db.pool import Database
 from db.repositories import Repositories
-from deployments.clients import FaceClient
+from deployments.clients import FaceClient, MatcherClient
 from semblance.settings import Settings
 from semblance.storage import Storage
 from semblance.types import ModelInfo
 from serve_app.auth import TokenVerifier
+from serve_app.babies.maker import BabyMaker
+
+if TYPE_CHECKING:
+    # It makes links, which are made from services.
+    from serve_app.realtime.hub import Hub
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +29,13 @@ class Services:
     settings: Settings
     model: ModelInfo
     faces: FaceClient
+    matcher: MatcherClient
     database: Database
     db: Repositories
     storage: Storage
     tokens: TokenVerifier
+    hub: Hub
+    babies: BabyMaker
 
 
 def services_of(connection: HTTPConnection) -> Services:

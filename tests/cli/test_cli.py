@@ -15,7 +15,21 @@ from semblance.cli.jobs import ingestion_command
 from semblance.settings import Settings
 
 SEMBLANCE = Path(sys.executable).with_name("semblance")
-COMMANDS = ("up", "down", "status", "demo", "migrate", "ingest", "models", "jobs", "doctor")
+COMMANDS = (
+    "up",
+    "down",
+    "status",
+    "demo",
+    "migrate",
+    "ingest",
+    "models",
+    "jobs",
+    "token",
+    "keys",
+    "storage",
+    "worker",
+    "doctor",
+)
 
 
 @pytest.fixture

@@ -7,18 +7,30 @@ import psycopg
 _OURS = "nspname IN ('public', 'auth')"
 _NOT_ALEMBIC = "relname NOT LIKE 'alembic_version%'"
 
+
+def _acl(column: str, kind: str, owner: str) -> str:
+    """Privileges sorted, and written out also where they have never been changed."""
+    acl = f"coalesce({column}, acldefault({kind}, {owner}))"
+    return f"ARRAY(SELECT item::text FROM unnest({acl}) AS item ORDER BY 1)"
+
+
+_SCHEMA_ACL = _acl("nspacl", "'n'", "nspowner")
+_TABLE_ACL = _acl("relacl", "CASE relkind WHEN 'S' THEN 's' ELSE 'r' END::\"char\"", "relowner")
+_FUNCTION_ACL = _acl("proacl", "'f'", "proowner")
+
 _QUERIES = {
-    "schemas": f"SELECT nspname, nspacl::text FROM pg_namespace WHERE {_OURS}",
+    "schemas": f"SELECT nspname, {_SCHEMA_ACL} FROM pg_namespace WHERE {_OURS}",
     "extensions": "SELECT extname FROM pg_extension",
     "tables": f"""
         SELECT nspname, relname, relkind, relpersistence, relrowsecurity, relforcerowsecurity, reloptions,
-            relacl::text, obj_description(c.oid)
+            {_TABLE_ACL}, obj_description(c.oid)
         FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
         WHERE {_OURS} AND relkind IN ('r', 'v', 'm', 'S') AND {_NOT_ALEMBIC}
     """,
     "columns": f"""
         SELECT relname, attnum, attname, format_type(atttypid, atttypmod), attnotnull, attstorage,
-            attcompression, attidentity, attgenerated, pg_get_expr(adbin, adrelid)
+            attcompression, attidentity, attgenerated, pg_get_expr(adbin, adrelid),
+            ARRAY(SELECT item::text FROM unnest(attacl) AS item ORDER BY 1)
         FROM pg_attribute a
         JOIN pg_class c ON c.oid = attrelid JOIN pg_namespace n ON n.oid = relnamespace
         LEFT JOIN pg_attrdef d ON adrelid = attrelid AND adnum = attnum
@@ -41,7 +53,7 @@ _QUERIES = {
         WHERE {_OURS} AND NOT tgisinternal
     """,
     "functions": f"""
-        SELECT pg_get_functiondef(p.oid), proacl::text, obj_description(p.oid)
+        SELECT pg_get_functiondef(p.oid), {_FUNCTION_ACL}, obj_description(p.oid)
         FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace
         WHERE {_OURS}
             AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = p.oid AND deptype = 'e')

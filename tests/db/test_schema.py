@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from uuid import UUID
 
 import numpy as np
@@ -380,52 +380,6 @@ def test_a_quota_has_one_row_a_day_and_kind(connection: psycopg.Connection) -> N
     assert [value(connection, count, profile) for _ in range(2)] == [1, 2]
     with pytest.raises(psycopg.errors.CheckViolation):
         connection.execute("UPDATE user_daily_quotas SET count = -1")
-
-
-@pytest.fixture
-def end_user(connection: psycopg.Connection) -> Iterator[Callable[[UUID | None], None]]:
-    """Make the connection that of an end user who has been granted everything, as on Supabase."""
-    connection.execute("DROP ROLE IF EXISTS end_user")
-    connection.execute("CREATE ROLE end_user")
-    connection.execute("GRANT ALL ON ALL TABLES IN SCHEMA public TO end_user")
-
-    def become(profile: UUID | None) -> None:
-        connection.execute("SELECT set_config('request.jwt.claims', %s, false)", [f'{{"sub": "{profile}"}}'])
-        connection.execute("SET ROLE end_user")
-
-    yield become
-    connection.execute("RESET ROLE")
-    connection.execute("DROP OWNED BY end_user; DROP ROLE end_user")
-
-
-def test_an_end_user_reads_the_gallery_and_settings_and_nothing_else(
-    connection: psycopg.Connection, end_user: Callable[[UUID | None], None]
-) -> None:
-    user = add_profile(connection)
-    add_face(connection, user)
-    connection.execute("INSERT INTO celebrities (name, image_path) VALUES ('A', 'a.jpg')")
-    end_user(user)
-    tables = connection.execute(
-        "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
-    ).fetchall()
-    seen = {table: value(connection, f"SELECT count(*) FROM {table}") for (table,) in tables}
-    assert {table: count for table, count in seen.items() if count} == {
-        "celebrities": 1,
-        "system_settings": 5,
-    }
-    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"):
-        connection.execute("INSERT INTO celebrities (name, image_path) VALUES ('B', 'b.jpg')")
-    assert connection.execute("UPDATE celebrities SET name = 'B'").rowcount == 0
-    assert connection.execute("DELETE FROM celebrities").rowcount == 0
-
-
-@pytest.mark.parametrize(("role", "changed"), [("user", 0), ("admin", 1)])
-def test_only_an_admin_changes_settings(
-    connection: psycopg.Connection, end_user: Callable[[UUID | None], None], role: str, changed: int
-) -> None:
-    end_user(add_profile(connection, role=role))
-    done = connection.execute("UPDATE system_settings SET value = '0.6' WHERE key = 'match_threshold'")
-    assert done.rowcount == changed
 
 
 def test_nobody_is_the_caller_without_a_token(connection: psycopg.Connection) -> None:

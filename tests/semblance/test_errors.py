@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import pickle
+from datetime import UTC, datetime
 
 import pytest
 
 from semblance import errors
 from semblance.errors import (
+    BabyProviderError,
+    DuplicatePictureError,
     NoFaceError,
     OverloadedError,
+    QuotaExceededError,
     SemblanceError,
     ServiceNotReadyError,
 )
@@ -20,7 +24,10 @@ CLASSES = [
 
 SPECIAL: dict[type[SemblanceError], tuple[object, ...]] = {
     NoFaceError: (),
+    DuplicatePictureError: (),
+    QuotaExceededError: ("enough", "photo_upload", 5, 5, datetime(2026, 1, 2, tzinfo=UTC), 60),
     OverloadedError: ("full", 7),
+    BabyProviderError: ("no picture", "fal answered 500", 4),
     ServiceNotReadyError: ("not ready", 2, {"database": "failed: gone"}),
 }
 

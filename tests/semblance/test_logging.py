@@ -3,10 +3,11 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 
-from semblance.logging import configure_logging, request_id_var
+from semblance.logging import configure_logging, redacted, request_id_var
 from semblance.settings import Settings
 
 
@@ -45,3 +46,57 @@ def test_text_lines_and_level(capsys: pytest.CaptureFixture[str]) -> None:
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert "WARNING semblance.test [-] loud" in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("secret", "text"),
+    [
+        ("eyJhbGciOi.eyJzdWIiOi.c2ln-_x", "refused eyJhbGciOi.eyJzdWIiOi.c2ln-_x today"),
+        ("smb_abc", "headers: {'authorization': 'Bearer smb_abc'}"),
+        ("abc", "GET /objects/a.jpg?expires=17&signature=abc HTTP/1.1"),
+        ("abc", "GET /api/realtime?token=abc&since=1"),
+        ("ada:word", "cannot reach postgresql://ada:word@db.example/semblance"),
+        ("ada.l+x@mit.edu", "Key (email)=(ada.l+x@mit.edu) already exists."),
+        ("0.25, -0.1", "[" + ", ".join(["0.25", "-0.1", "1.5e-05"] * 4) + "]"),
+        ("0.25 -0.1", "array([" + " ".join(["0.25", "-0.1"] * 6) + "])"),
+    ],
+)
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_what_others_say_of_secrets_is_left_out(
+    capsys: pytest.CaptureFixture[str], secret: str, text: str, log_format: Literal["text", "json"]
+) -> None:
+    configure_logging(Settings(log_format=log_format))
+    error = RuntimeError(text)
+    logging.getLogger("other").error("failed: %s", text, exc_info=error, extra={"context": {"it": text}})
+    output = capsys.readouterr().err
+    assert secret not in output
+    assert "[redacted]" in output
+    assert "RuntimeError" in output
+    if log_format == "json":
+        json.loads(output)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "3 faces in 0.125 s, 0.5 s, 1.5 s",
+        "http://127.0.0.1:8000/health?limit=3",
+        "box [1.5, 2.5, 3.5, 4.5]",
+        "token expired, signature wrong",
+    ],
+)
+def test_what_is_no_secret_stays(text: str) -> None:
+    assert redacted(text) == text
+
+
+@pytest.mark.parametrize("name", ["httpx", "httpcore.connection", "PIL.TiffImagePlugin", "websockets.server"])
+def test_libraries_that_tell_too_much_are_quiet(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    configure_logging(Settings(log_level="DEBUG"))
+    logging.getLogger(name).info("GET /objects/a.jpg?signature=abc")
+    assert capsys.readouterr().err == ""
+
+
+def test_a_process_may_tell_the_request_in_its_own_way(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(Settings(), lambda: "abc-2")
+    logging.getLogger("semblance.test").info("here")
+    assert "[abc-2] here" in capsys.readouterr().err

@@ -6,7 +6,7 @@ import asyncio
 import multiprocessing
 import stat
 import threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -50,6 +50,31 @@ async def test_a_picture_is_stored_listed_read_and_deleted(storage: Storage) -> 
     assert not await storage.exists(KEY)
     with pytest.raises(NotFoundError, match="no picture celebrities/ab"):
         await storage.get(KEY)
+
+
+async def test_a_listing_says_size_and_time(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("semblance.storage._LISTED_AT_ONCE", 2)
+    for number in range(5):
+        await storage.put(f"faces/{number}.jpg", b"1" * number, "image/jpeg")
+    await storage.put("facesx/other.jpg", b"", "image/jpeg")
+    chunks = [chunk async for chunk in storage.objects("faces")]
+    assert max(map(len, chunks)) <= 2
+    found = {picture.key: picture for chunk in chunks for picture in chunk}
+    assert {key: picture.size for key, picture in found.items()} == {f"faces/{n}.jpg": n for n in range(5)}
+    now = datetime.now(UTC)
+    assert all(abs(now - picture.last_modified) < HOUR for picture in found.values())
+    one = await storage.find("faces/3.jpg")
+    assert one is not None
+    assert (one.key, one.size) == ("faces/3.jpg", 3)
+    assert abs(one.last_modified - found["faces/3.jpg"].last_modified) < timedelta(seconds=1)
+    assert await storage.find("faces/none.jpg") is None
+    assert [chunk async for chunk in storage.objects("nothing")] == []
+
+
+async def test_what_somebody_else_put_there_is_not_listed(local: Storage, tmp_path: Path) -> None:
+    await local.put("faces/1.jpg", b"1", "image/jpeg")
+    (tmp_path / "objects" / "faces" / "a holiday photo.jpg").write_bytes(b"1")
+    assert [[picture.key for picture in chunk] async for chunk in local.objects("faces")] == [["faces/1.jpg"]]
 
 
 def test_the_blocking_twins_do_the_same(storage: Storage) -> None:

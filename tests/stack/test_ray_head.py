@@ -30,3 +30,10 @@ def test_the_head_hands_settings_and_mark_to_everything_below(tmp_path: Path) ->
     assert environment["SEMBLANCE_PACK"] == "open"
     assert environment["SEMBLANCE_HOME"] == str(tmp_path)
     assert environment["OMP_NUM_THREADS"] == "1"
+
+
+def test_the_owners_login_stays_with_the_supervisor(tmp_path: Path) -> None:
+    """Whatever the case of the variable, as the settings read it."""
+    secret = "postgresql://owner:hunter2@host/db"
+    base = {"SEMBLANCE_OWNER_DATABASE_URL": secret, "semblance_owner_database_url": secret}
+    assert secret not in head_environment(base, StackHome(tmp_path), {}).values()

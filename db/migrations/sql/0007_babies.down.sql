@@ -1,1 +1,3 @@
-SELECT 1;
+DROP INDEX idx_generation_logs_processing;
+DROP INDEX idx_babies_page;
+DROP TABLE baby_requests;

@@ -42,7 +42,12 @@ async def ready(services: Injected) -> Readiness:
     async def queue() -> str:
         return f"{await services.db.jobs.pending()} waiting"
 
-    parts = {"database": database(), "queue": queue(), **services.faces.checks(services.model)}
+    parts = {
+        "database": database(),
+        "queue": queue(),
+        "matcher": services.matcher.check(),
+        **services.faces.checks(services.model),
+    }
     results = await asyncio.gather(*map(check, parts.values()))
     checks = dict(zip(parts, results, strict=True))
     missing = [name for name, result in checks.items() if result.startswith("failed")]

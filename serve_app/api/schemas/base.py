@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,7 +11,8 @@ Score = Annotated[float, Field(ge=0, le=1)]
 
 
 class Schema(BaseModel):
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+    # What does not fit may be an e-mail address or an embedding, and errors end up in logs.
+    model_config = ConfigDict(extra="forbid", protected_namespaces=(), hide_input_in_errors=True)
 
 
 class ErrorAnswer(BaseModel):
@@ -19,6 +21,16 @@ class ErrorAnswer(BaseModel):
     error: str = Field(description="A sentence for a person.", examples=["No face detected in image"])
     code: str = Field(description="What to branch on.", examples=["no_face"])
     request_id: str = Field(description="Finds the request in the log.")
+
+
+class QuotaErrorAnswer(ErrorAnswer):
+    """A limit of the day is used up; Retry-After says for how long."""
+
+    message: str = Field(examples=["5 of 5 used today; the count begins anew at midnight UTC."])
+    limit: int = Field(ge=0, description="How often a day.", examples=[5])
+    current: int = Field(ge=0, description="How often today.", examples=[5])
+    resetAt: datetime = Field(description="The next midnight UTC.")  # noqa: N815 - the contract's spelling
+    type: str = Field(description="What is limited.", examples=["photo_upload"])
 
 
 class Health(Schema):

@@ -1,0 +1,141 @@
+"""Storage and database compared: pictures that no row names are removed, rows without picture reported.
+
+A picture is stored before its row and removed after it, so that a crash between the two leaves a picture
+without a row, never the reverse. Those of uploads in progress look the same; a grace period spares them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
+
+from db.pool import Database
+from db.stored_pictures import Comparison, PictureRow, compare_pictures
+from semblance.errors import BadInputError, ConfigurationError
+from semblance.storage import Storage, StoredObject
+
+FOLDERS = ("faces", "babies", "celebrities")
+"""Folders of the storage whose pictures belong to rows."""
+
+_AT_ONCE = 16
+"""Requests to the storage in flight; a bucket answers each in some 10 ms."""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepReport:
+    """How many there were; sizes in bytes.
+
+    objects: pictures stored. orphans: of these, without a row and older than the grace period; removed
+    unless it was a dry run. dangling: rows without a picture.
+    """
+
+    objects: int = 0
+    objects_size: int = 0
+    orphans: int = 0
+    orphans_size: int = 0
+    dangling: int = 0
+
+
+Progress: TypeAlias = Callable[[str, int], None]
+"""Called with what is being done and how much of it is done."""
+
+
+async def sweep(
+    database: Database,
+    storage: Storage,
+    *,
+    grace: timedelta,
+    dry_run: bool,
+    force: bool,
+    on_progress: Progress,
+    on_dangling: Callable[[PictureRow], None],
+) -> SweepReport:
+    """Compare all pictures with all rows. Memory does not grow with their number; the server keeps the
+    listing in a temporary table, and one transaction is open meanwhile.
+
+    Args:
+        grace: how long a picture may be without a row. It must exceed the time that uploads take.
+        dry_run: remove nothing.
+        force: go on where no row names any of the pictures. That is refused otherwise, since it usually
+            means that storage and database do not belong together.
+        on_dangling: called for each row whose picture is missing. Rows are never removed.
+
+    Raises ConfigurationError, DatabaseError, StorageError.
+    """
+    deadline = datetime.now(UTC) - grace
+    async with compare_pictures(database) as comparison:
+        report = await _list(storage, comparison, on_progress)
+        if report.objects and not force and not await comparison.count_named():
+            raise ConfigurationError(
+                f"No row of this database names any of the {report.objects:,} stored pictures: is it the "
+                "right database, and the right storage? If so, --force."
+            )
+        report = replace(report, dangling=await _find_dangling(storage, comparison, on_progress, on_dangling))
+        orphans = orphans_size = 0
+        async for found in comparison.orphans(deadline):
+            removed = found if dry_run else await _remove(storage, found, deadline)
+            orphans += len(removed)
+            orphans_size += sum(picture.size for picture in removed)
+            on_progress("orphans", orphans)
+    return replace(report, orphans=orphans, orphans_size=orphans_size)
+
+
+async def _list(storage: Storage, comparison: Comparison, on_progress: Progress) -> SweepReport:
+    number = size = 0
+    for folder in FOLDERS:
+        async for found in storage.objects(folder):
+            await comparison.add(found)
+            number += len(found)
+            size += sum(picture.size for picture in found)
+            on_progress("listed", number)
+    return SweepReport(objects=number, objects_size=size)
+
+
+async def _find_dangling(
+    storage: Storage,
+    comparison: Comparison,
+    on_progress: Progress,
+    on_dangling: Callable[[PictureRow], None],
+) -> int:
+    number = 0
+    async for rows in comparison.missing():
+        # Some were only added since the listing, others are being deleted.
+        absent = [row for row, there in zip(rows, await _exist(storage, rows), strict=True) if not there]
+        for row in await comparison.still_there(absent):
+            number += 1
+            on_dangling(row)
+        on_progress("dangling", number)
+    return number
+
+
+async def _exist(storage: Storage, rows: Sequence[PictureRow]) -> list[bool]:
+    turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def exists(row: PictureRow) -> bool:
+        try:
+            async with turns:
+                return await storage.exists(row.key)
+        except BadInputError:
+            # Nothing could be stored under such a key.
+            return False
+
+    return await asyncio.gather(*map(exists, rows))
+
+
+async def _remove(storage: Storage, found: Sequence[StoredObject], deadline: datetime) -> list[StoredObject]:
+    turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def remove(picture: StoredObject) -> bool:
+        async with turns:
+            # Asked again: an ingestion stores a picture under the same key each time it is repeated.
+            current = await storage.find(picture.key)
+            if current is None or current.last_modified >= deadline:
+                return False
+            await storage.delete(picture.key)
+            return True
+
+    removed = await asyncio.gather(*map(remove, found))
+    return [picture for picture, done in zip(found, removed, strict=True) if done]

@@ -1,0 +1,89 @@
+"""API keys of the face-compute endpoints."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from db.pool import Database
+from db.queries import queries
+from semblance.errors import NotFoundError
+
+Scope = Literal["compute"]
+"""What a key opens: `compute` the endpoints that describe and compare faces."""
+
+_CREATE = queries["create_api_key"]
+_LIST = queries["list_api_keys"]
+_REVOKE = queries["revoke_api_key"]
+_USE = queries["use_api_key"]
+
+_PREFIX = "smk_"
+_SHOWN = 10
+"""How much of a key lists show: six random characters, which tell keys apart and open nothing."""
+
+_KEY = re.compile(_PREFIX + r"[A-Za-z0-9_-]{43}")
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key as stored, that is, without the key itself; `prefix` is how it begins.
+
+    last_used_at: to the minute; None before the first use. revoked_at: None while the key is good.
+    """
+
+    id: UUID
+    name: str
+    prefix: str
+    scopes: list[Scope]
+    created_at: datetime
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+
+class ApiKeys:
+    """The table `api_keys`. Every method raises DatabaseError where the database does not answer."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create(self, name: str, scopes: Collection[Scope]) -> tuple[str, ApiKey]:
+        """Make a key; the key itself, which cannot be had again, and what is kept of it.
+
+        Raises QueryError for an empty name, no scope, or one that there is not.
+        """
+        key = _PREFIX + secrets.token_urlsafe(32)
+        [row] = await self._database.fetch(
+            _CREATE, name, key[:_SHOWN], _hash(key), list(dict.fromkeys(scopes))
+        )
+        return key, ApiKey(**row)
+
+    async def all(self) -> list[ApiKey]:
+        """All keys, also the revoked ones, oldest first."""
+        return [ApiKey(**row) for row in await self._database.fetch(_LIST)]
+
+    async def revoke(self, key_id: UUID) -> ApiKey:
+        """End a key; the next request with it is refused. Raises NotFoundError where there is no such key."""
+        row = await self._database.fetchrow(_REVOKE, key_id)
+        if row is None:
+            raise NotFoundError(f"There is no API key {key_id}.")
+        return ApiKey(**row)
+
+    async def use(self, key: str, scope: Scope) -> bool:
+        """Whether the key is good for `scope`; notes the time of its use.
+
+        What cannot be a key is refused without asking the database. Nothing is cached: one look-up by index
+        costs little beside what a key opens, and a revocation holds at once.
+        """
+        return _KEY.fullmatch(key) is not None and bool(
+            await self._database.fetchval(_USE, _hash(key), scope)
+        )
+
+
+def _hash(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()

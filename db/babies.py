@@ -1,0 +1,209 @@
+"""Baby pictures of matches, and the keys with which clients repeat a request for one."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import asyncpg
+
+from db import generation_logs, quotas
+from db.connections import NO_MATCH, ConnectionStatus, lock_match, open_when_mutual
+from db.generation_logs import GENERATION_LIFETIME
+from db.matches import Person
+from db.pool import Database
+from db.queries import queries
+from semblance.errors import (
+    ForbiddenError,
+    IdempotencyKeyReusedError,
+    NotFoundError,
+    RequestInProgressError,
+)
+
+_PARENTS = queries["parents_of_match"]
+_INSERT = queries["insert_baby"]
+_NOTIFY = queries["notify_of_baby"]
+_LIST = queries["list_babies"]
+_COUNT = queries["count_babies"]
+_FORGET = queries["forget_baby_requests"]
+_CLAIM = queries["claim_baby_request"]
+_GET_REQUEST = queries["get_baby_request"]
+_COMPLETE = queries["complete_baby_request"]
+_RELEASE = queries["release_baby_request"]
+
+_PERSON = tuple(field.name for field in fields(Person))
+
+
+@dataclass(frozen=True, slots=True)
+class ParentFace:
+    """A face of a match. image_path: storage key. landmarks_68: 68 pairs [x, y] in pixels of the upright
+    image; None where the face was never described."""
+
+    image_path: str
+    landmarks_68: list[list[float]] | None
+
+
+@dataclass(frozen=True, slots=True)
+class BabyConnection:
+    """The connection of the two users, whichever match it came of."""
+
+    id: UUID
+    status: ConnectionStatus
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Baby:
+    """A baby picture with the two whose faces made it; image_path: storage key, or in rows of the old system
+    an address of another host."""
+
+    id: UUID
+    match_id: UUID
+    image_path: str
+    created_at: datetime
+    a: Person
+    b: Person
+    connection: BabyConnection | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to answer the request with this key; `id` tells it from later claims."""
+
+    profile_id: UUID
+    key: str
+    id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class NewBaby:
+    """A picture that is stored under `image_path`, and the call that made it.
+
+    attempts, duration: as `GenerationLogs.finish` takes them. claim: of the request, if it has a key.
+    """
+
+    id: UUID
+    match_id: UUID
+    profile_id: UUID
+    image_path: str
+    log_id: UUID
+    attempts: int
+    duration: timedelta
+    claim: Claim | None
+
+
+class Babies:
+    """The tables `babies` and `baby_requests`. Every method raises DatabaseError where the database does not
+    answer."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def parents(self, match_id: UUID, *, profile_id: UUID) -> tuple[ParentFace, ParentFace]:
+        """The two faces of a match of the user's own.
+
+        Raises NotFoundError for a match that does not exist, ForbiddenError for one of other users.
+        """
+        row = await self._database.fetchrow(_PARENTS, match_id)
+        if row is None:
+            raise NotFoundError(NO_MATCH)
+        if profile_id not in {row["a_profile_id"], row["b_profile_id"]}:
+            raise ForbiddenError("Only the two people of a match can have its baby picture made.")
+        return (
+            ParentFace(row["a_image_path"], row["a_landmarks"]),
+            ParentFace(row["b_image_path"], row["b_landmarks"]),
+        )
+
+    async def add(self, new: NewBaby) -> Baby:
+        """Store a baby, count it as one of today, note the call that made it and what its request led to,
+        notify the other user and connect the two if it is mutual; all or nothing.
+
+        Raises QuotaExceededError where the day's limit is reached, NotFoundError where the match is gone,
+        RequestInProgressError where somebody else has taken the claim over. After these nothing is stored;
+        after other errors that is not known, since the connection may break while the server commits.
+        """
+        async with self._database.transaction() as connection:
+            await quotas.take(connection, new.profile_id, "baby_generation")
+            a_id, b_id = await lock_match(connection, new.match_id)
+            await connection.execute(_INSERT, new.id, new.match_id, new.profile_id, new.image_path)
+            if new.claim is not None:
+                await _complete(connection, new.claim, new.id)
+            await generation_logs.complete(
+                connection, new.log_id, baby_id=new.id, attempts=new.attempts, duration=new.duration
+            )
+            if a_id != b_id:
+                other_id = b_id if a_id == new.profile_id else a_id
+                await connection.execute(_NOTIFY, other_id, new.profile_id, new.id)
+            await open_when_mutual(connection, new.match_id)
+            row = await connection.fetchrow(_LIST, new.profile_id, None, new.id, None, None, 1)
+            return _baby(row)
+
+    async def latest(self, match_id: UUID, *, profile_id: UUID) -> Baby | None:
+        """The user's newest baby of a match, if there is one."""
+        row = await self._database.fetchrow(_LIST, profile_id, match_id, None, None, None, 1)
+        return None if row is None else _baby(row)
+
+    async def page(
+        self, profile_id: UUID, *, limit: int, before: tuple[datetime, UUID] | None = None
+    ) -> list[Baby]:
+        """The babies that the user had made, newest first, from the one after `before` (its time and id)
+        on."""
+        time, baby_id = before or (None, None)
+        rows = await self._database.fetch(_LIST, profile_id, None, None, time, baby_id, limit)
+        return [_baby(row) for row in rows]
+
+    async def count(self, profile_id: UUID) -> int:
+        """How many babies the user had made."""
+        return int(await self._database.fetchval(_COUNT, profile_id))
+
+    async def claim(self, profile_id: UUID, key: str, match_id: UUID) -> Claim | Baby:
+        """Begin the request with this key, or the baby it led to before. A key is good for 24 hours; that of
+        a process that died is free again after GENERATION_LIFETIME.
+
+        Raises IdempotencyKeyReusedError where the key was used for another match, RequestInProgressError
+        where the request is being worked on.
+        """
+        await self._database.execute(_FORGET)
+        claim = Claim(profile_id, key, uuid.uuid4())
+        if await self._database.fetchval(_CLAIM, profile_id, key, match_id, claim.id, GENERATION_LIFETIME):
+            return claim
+        request = await self._database.fetchrow(_GET_REQUEST, profile_id, key)
+        if request is not None and request["match_id"] != match_id:
+            raise IdempotencyKeyReusedError(
+                "This Idempotency-Key was used for another match; make a new key for each new picture."
+            )
+        if request is None or request["baby_id"] is None:
+            raise RequestInProgressError("The request with this Idempotency-Key is being worked on.")
+        row = await self._database.fetchrow(_LIST, profile_id, None, request["baby_id"], None, None, 1)
+        if row is None:
+            raise NotFoundError(NO_MATCH)
+        return _baby(row)
+
+    async def release(self, claim: Claim) -> None:
+        """Give a claim back of which nothing came, so that the request can be made again at once."""
+        await self._database.execute(_RELEASE, claim.profile_id, claim.key, claim.id)
+
+
+async def _complete(connection: asyncpg.Connection, claim: Claim, baby_id: UUID) -> None:
+    if not await connection.fetchval(_COMPLETE, claim.profile_id, claim.key, claim.id, baby_id):
+        raise RequestInProgressError("This request took too long, and its repetition is being worked on.")
+
+
+def _baby(row: asyncpg.Record) -> Baby:
+    return Baby(
+        id=row["id"],
+        match_id=row["match_id"],
+        image_path=row["image_path"],
+        created_at=row["created_at"],
+        a=_person(row, "a"),
+        b=_person(row, "b"),
+        connection=None
+        if row["connection_id"] is None
+        else BabyConnection(row["connection_id"], row["connection_status"], row["connection_created_at"]),
+    )
+
+
+def _person(row: asyncpg.Record, side: str) -> Person:
+    return Person(**{column: row[f"{side}_{column}"] for column in _PERSON})

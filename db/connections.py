@@ -1,0 +1,200 @@
+"""Connections between two users: how they begin, how they are listed, blocked and archived."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+import asyncpg
+
+from db.pool import Database
+from db.queries import queries
+from semblance.errors import ForbiddenError, NotFoundError
+
+ConnectionStatus = Literal["active", "blocked", "archived"]
+
+_LOCK_MATCH = queries["lock_match"]
+_OPEN = queries["open_connection"]
+_RENEW_BABY = queries["renew_connection_baby"]
+_USERS_OF_MATCH = queries["users_of_match"]
+_LIST = queries["list_connections"]
+_DESCRIBE = queries["describe_connections"]
+_FIND = queries["find_connection"]
+_FIND_OF_PAIR = queries["find_connection_of_pair"]
+_SET_STATUS = queries["set_connection_status"]
+
+NO_MATCH = "There is no such match."
+_NO_CONNECTION = "There is no such connection."
+
+
+@dataclass(frozen=True, slots=True)
+class LastMessage:
+    """The newest message of a connection; is_mine: the one who looks has sent it."""
+
+    content: str
+    created_at: datetime
+    is_mine: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A connection as one of its users sees it.
+
+    other_*: of the other user; other_image: storage key of their default face; other_last_seen: None while
+    the connection is blocked. baby_image: storage key of the newest baby. unread_count: messages received
+    and not read. updated_at: of the latest message, status or baby.
+    """
+
+    id: UUID
+    match_id: UUID
+    status: ConnectionStatus
+    blocked_by_me: bool
+    other_id: UUID
+    other_name: str | None
+    other_image: str | None
+    other_last_seen: datetime | None
+    baby_image: str | None
+    last_message: LastMessage | None
+    unread_count: int
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionPage:
+    """Some connections, latest activity first; total: all of that status.
+
+    next: time and id of the last one where there are more, from which the next page goes on.
+    """
+
+    connections: list[Connection]
+    total: int
+    next: tuple[datetime, UUID] | None
+
+
+async def lock_match(connection: asyncpg.Connection, match_id: UUID) -> tuple[UUID, UUID]:
+    """The profiles of a match's two users; until the transaction ends, nobody else gets past this call for
+    the same match.
+
+    First step of whoever stores a like or a baby, before the row itself: two transactions that store one
+    each do not see each other's row, so that neither would find the match mutual. Of the three steps (lock,
+    insert, `open_when_mutual`) the later transaction then takes all after the earlier one's commit.
+
+    Raises NotFoundError.
+    """
+    row = await connection.fetchrow(_LOCK_MATCH, match_id)
+    if row is None:
+        raise NotFoundError(NO_MATCH)
+    return row["a_id"], row["b_id"]
+
+
+async def open_when_mutual(connection: asyncpg.Connection, match_id: UUID) -> UUID | None:
+    """Connect a match's users if both have liked it or both have made a baby from it, unless they are
+    connected, be it by another match; notify both and start their chat with an icebreaker.
+
+    Last step of the transaction that has stored a like or a baby; it began with `lock_match`. A connection
+    that is there stays as it is, blocked or not, but shows the newest baby of its match.
+
+    Returns the id of the connection opened by this call, None where none was.
+    """
+    opened: UUID | None = await connection.fetchval(_OPEN, match_id)
+    if opened is None:
+        await connection.execute(_RENEW_BABY, match_id)
+    return opened
+
+
+class Connections:
+    """Connections as one of their users sees them.
+
+    Every method raises NotFoundError for what does not exist, ForbiddenError for what is not the user's, and
+    DatabaseError where the database does not answer.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def page(
+        self,
+        user_id: UUID,
+        *,
+        status: ConnectionStatus | None,
+        limit: int,
+        offset: int = 0,
+        before: tuple[datetime, UUID] | None = None,
+    ) -> ConnectionPage:
+        """The `limit` of latest activity after passing over `offset`; of those after `before`, the `next` of
+        another page, if it is given. status: None for all."""
+        time, identity = before or (None, None)
+        rows = await self._database.fetch(_LIST, user_id, status, time, identity, limit + 1, offset)
+        found = [(row["updated_at"], row["id"]) for row in rows if row["id"] is not None]
+        shown = found[:limit]
+        return ConnectionPage(
+            connections=await self._describe(user_id, [identity for _, identity in shown]),
+            total=rows[0]["total"],
+            next=shown[-1] if len(found) > limit else None,
+        )
+
+    async def get(self, connection_id: UUID, *, user_id: UUID) -> Connection:
+        """One connection of the user."""
+        found = await self._describe(user_id, [connection_id])
+        if not found:
+            await self._check_member(connection_id, user_id)
+            raise NotFoundError(_NO_CONNECTION)
+        return found[0]
+
+    async def of_match(self, match_id: UUID, *, user_id: UUID) -> Connection | None:
+        """The connection of a match's two users, be it by this match or another of theirs."""
+        pair = await self._database.fetchrow(_USERS_OF_MATCH, match_id)
+        if pair is None:
+            raise NotFoundError(NO_MATCH)
+        if user_id not in pair.values():
+            raise ForbiddenError("This is a match of other people.")
+        connection_id = await self._database.fetchval(_FIND_OF_PAIR, *pair)
+        found = [] if connection_id is None else await self._describe(user_id, [connection_id])
+        return found[0] if found else None
+
+    async def set_status(self, connection_id: UUID, status: ConnectionStatus, *, user_id: UUID) -> Connection:
+        """Change the status; asking for the one it has changes nothing.
+
+        Raises ForbiddenError also for a connection that the other user has blocked.
+        """
+        changed = await self._database.fetchval(_SET_STATUS, connection_id, user_id, status)
+        connection = await self.get(connection_id, user_id=user_id)
+        if not changed and connection.status == "blocked" and not connection.blocked_by_me:
+            raise ForbiddenError("Only who blocked a connection can change it.")
+        return connection
+
+    async def _check_member(self, connection_id: UUID, user_id: UUID) -> None:
+        is_member = await self._database.fetchval(_FIND, connection_id, user_id)
+        if is_member is None:
+            raise NotFoundError(_NO_CONNECTION)
+        if not is_member:
+            raise ForbiddenError("Only the two people of a connection see it.")
+
+    async def _describe(self, user_id: UUID, ids: list[UUID]) -> list[Connection]:
+        """The connections of these ids, in their order, without those that are gone or not the user's."""
+        rows = {row["id"]: row for row in await self._database.fetch(_DESCRIBE, user_id, ids)}
+        return [_connection(rows[identity]) for identity in ids if identity in rows]
+
+
+def _connection(row: asyncpg.Record) -> Connection:
+    last_message = None
+    if row["message_content"] is not None:
+        last_message = LastMessage(row["message_content"], row["message_created_at"], row["message_is_mine"])
+    return Connection(
+        id=row["id"],
+        match_id=row["match_id"],
+        status=row["status"],
+        blocked_by_me=row["blocked_by_me"],
+        other_id=row["other_id"],
+        other_name=row["other_name"],
+        other_image=row["other_image"],
+        other_last_seen=row["other_last_seen"],
+        baby_image=row["baby_image"],
+        last_message=last_message,
+        unread_count=row["unread_count"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )

@@ -1,0 +1,61 @@
+"""What is stored of a face that was found and described, in whichever table."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from semblance.types import DescribedFace, Embedding, Emotion
+
+_OLDEST = 150
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DescribedRow:
+    """The columns that the tables of faces and celebrities have in common.
+
+    embedding: float32 [512], unit length, of the pack whose SHA-256 is `pack_digest`.
+    age in years, 0..150; scores 0..1; landmarks_68: 68 pairs [x, y] in pixels of the upright image; pose:
+    yaw, pitch, roll in degrees; skin_tone_lab: CIELAB L, a, b.
+    """
+
+    embedding: Embedding
+    pack_digest: str
+    age: int
+    quality_score: float
+    blur_score: float
+    illumination_score: float
+    symmetry_score: float
+    landmarks_68: list[list[float]]
+    pose: dict[str, float]
+    geometry_ratios: dict[str, float]
+    skin_tone_lab: list[float]
+    expression: Emotion
+    expression_confidence: float
+    emotion_scores: dict[Emotion, float]
+    analyzed_at: datetime
+
+    @classmethod
+    def of(cls, face: DescribedFace, pack_digest: str, **columns: Any) -> Self:
+        """The row of a face; `columns` are those that the table has besides."""
+        attributes = face.attributes
+        quality, expression = attributes.quality, attributes.expression
+        return cls(
+            embedding=face.embedding,
+            pack_digest=pack_digest,
+            age=min(max(round(attributes.age), 0), _OLDEST),
+            quality_score=quality.overall,
+            blur_score=quality.blur_score,
+            illumination_score=quality.illumination,
+            symmetry_score=attributes.symmetry_score,
+            landmarks_68=face.detected.landmarks.round(2).tolist(),
+            pose=asdict(attributes.pose),
+            geometry_ratios=asdict(attributes.geometry),
+            skin_tone_lab=list(attributes.skin_tone.lab),
+            expression=expression.dominant,
+            expression_confidence=expression.confidence,
+            emotion_scores=expression.emotions,
+            analyzed_at=datetime.now(UTC),
+            **columns,
+        )

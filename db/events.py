@@ -1,0 +1,68 @@
+"""What the realtime API tells: the last minutes' events, in the order of their commits."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal, TypeAlias
+from uuid import UUID
+
+from db.pool import Database
+from db.queries import queries
+
+EventType: TypeAlias = Literal["matches", "job", "message", "message_read", "notifications", "presence"]
+
+CHANNEL = "events"
+"""Notified at each commit that has events."""
+
+_SINCE = queries["events_since"]
+_FOR = queries["events_for"]
+_KEPT = queries["kept_events"]
+_PRUNE = queries["prune_events"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event as stored. A greater id was committed later, at `created_at`; `audience` are the profiles it
+    is for, None for everybody."""
+
+    id: int
+    type: EventType
+    audience: Sequence[UUID] | None
+    payload: Any
+    created_at: datetime
+
+
+class Events:
+    """The table `events`. Every method raises DatabaseError where the database does not answer."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def since(self, event_id: int, limit: int) -> list[Event]:
+        """The `limit` oldest events after `event_id`, whoever they are for, oldest first."""
+        return [Event(**row) for row in await self._database.fetch(_SINCE, event_id, limit)]
+
+    async def visible(
+        self,
+        profile_id: UUID | None,
+        types: Collection[EventType],
+        *,
+        after: int,
+        up_to: int,
+        limit: int,
+    ) -> list[Event]:
+        """The `limit` oldest of those types with `after` < id <= `up_to` that are for a profile or for
+        everybody, oldest first."""
+        rows = await self._database.fetch(_FOR, after, up_to, list(types), profile_id, limit)
+        return [Event(**row) for row in rows]
+
+    async def kept(self) -> tuple[int, int]:
+        """Ids of the oldest and the newest event there is; 0 where there was never one."""
+        row = await self._database.fetchrow(_KEPT)
+        return (0, 0) if row is None else (row["oldest"], row["newest"])
+
+    async def prune(self, older_than: timedelta) -> None:
+        """Remove events older than that; the newest one stays, so that the ids are known to go on."""
+        await self._database.execute(_PRUNE, older_than)

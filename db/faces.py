@@ -1,0 +1,125 @@
+"""Users' faces: one picture each, with its largest face described."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import datetime
+from uuid import UUID
+
+from db import quotas
+from db.described import DescribedRow
+from db.pool import Database
+from db.queries import queries
+from semblance.errors import DuplicatePictureError, NotFoundError
+from semblance.types import Gender
+
+_HAS_PICTURE = queries["user_has_picture"]
+_INSERT = queries["insert_face"]
+_MAKE_DEFAULT = queries["make_face_default"]
+_JOB = queries["match_job_of_face"]
+_LIST = queries["list_faces"]
+_COUNT = queries["count_faces"]
+_LOCK_PROFILE = queries["lock_profile"]
+_LOCK_FACE = queries["lock_face"]
+_LOCK_MATCHES = queries["lock_matches_of_face"]
+_BABY_KEYS = queries["baby_keys_of_matches"]
+_DELETE_NOTIFICATIONS = queries["delete_notifications_of_matches"]
+_DELETE = queries["delete_face"]
+_DEFAULT_TO_NEWEST = queries["default_to_newest_face"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaceRow(DescribedRow):
+    """A face to be stored.
+
+    image_path: key of the picture, which is stored already. image_hash: MD5 of the file in hex; it finds the
+    same picture again and protects nothing.
+    """
+
+    id: UUID
+    profile_id: UUID
+    image_path: str
+    image_hash: str
+    gender: Gender
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFace:
+    """A face as its list shows it."""
+
+    id: UUID
+    image_path: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AddedFace:
+    """A face that was just stored, and the job that finds its matches."""
+
+    created_at: datetime
+    job_id: UUID
+
+
+_COLUMNS = tuple(field.name for field in fields(FaceRow))
+
+
+class Faces:
+    """The table `faces`. Every method raises DatabaseError where the database does not answer."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def check_upload(self, profile_id: UUID, image_hash: str) -> None:
+        """Raise what `add` would by now, to spare the work before it; only `add` decides."""
+        if await self._database.fetchval(_HAS_PICTURE, profile_id, image_hash):
+            raise DuplicatePictureError
+        await quotas.check(self._database, profile_id, "photo_upload")
+
+    async def add(self, row: FaceRow) -> AddedFace:
+        """Store a face, count it as an upload of today and make it its user's default; all or nothing.
+
+        Raises DuplicatePictureError where the user has the picture, QuotaExceededError where the day's
+        limit is reached. After either nothing is stored; after other errors that is not known, since the
+        connection may break while the server commits.
+        """
+        async with self._database.transaction() as connection:
+            await quotas.take(connection, row.profile_id, "photo_upload")
+            created_at = await connection.fetchval(_INSERT, *(getattr(row, name) for name in _COLUMNS))
+            if created_at is None:
+                raise DuplicatePictureError
+            await connection.execute(_MAKE_DEFAULT, row.profile_id, row.id)
+            job_id = await connection.fetchval(_JOB, row.id)
+        return AddedFace(created_at, job_id)
+
+    async def page(
+        self, profile_id: UUID, *, limit: int, before: tuple[datetime, UUID] | None = None
+    ) -> list[StoredFace]:
+        """The user's faces, newest first, from the one after `before` (its time and id) on."""
+        time, identity = before or (None, None)
+        rows = await self._database.fetch(_LIST, profile_id, time, identity, limit)
+        return [StoredFace(**row) for row in rows]
+
+    async def count(self, profile_id: UUID) -> int:
+        """How many faces the user has."""
+        return int(await self._database.fetchval(_COUNT, profile_id))
+
+    async def delete(self, profile_id: UUID, face_id: UUID) -> list[str]:
+        """Delete a user's face and all that hangs on it: matches with their reactions, babies, connections
+        and notifications, celebrity matches, jobs. The newest remaining face becomes the default.
+
+        Returns the keys of the pictures that no row names any more. Raises NotFoundError unless the face is
+        there and the user's.
+        """
+        async with self._database.transaction() as connection:
+            # The profile, because of two deletions each could make the other's face the default. Face and
+            # matches, so that no match and no baby comes into being behind the list of keys.
+            await connection.execute(_LOCK_PROFILE, profile_id)
+            key = await connection.fetchval(_LOCK_FACE, face_id, profile_id)
+            if key is None:
+                raise NotFoundError("You have no such face.")
+            matches = [row["id"] for row in await connection.fetch(_LOCK_MATCHES, face_id)]
+            babies = await connection.fetch(_BABY_KEYS, matches)
+            await connection.execute(_DELETE_NOTIFICATIONS, matches)
+            await connection.execute(_DELETE, face_id)
+            await connection.execute(_DEFAULT_TO_NEWEST, profile_id)
+        return [key, *(row["key"] for row in babies)]

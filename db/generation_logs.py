@@ -1,0 +1,80 @@
+"""Calls of picture providers: one row each, written whatever becomes of the call."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Literal
+from uuid import UUID
+
+import asyncpg
+
+from db import quotas
+from db.pool import Database
+from db.queries import queries
+from semblance.errors import NotFoundError
+
+Outcome = Literal["completed", "failed"]
+
+GENERATION_LIFETIME = timedelta(minutes=6)
+"""How long making a picture takes at most; who has not ended by then never will. The provider's own deadline
+is shorter (`Settings.fal_deadline_s`)."""
+
+_FAIL_ABANDONED = queries["fail_abandoned_generations"]
+_LOCK_PROFILE = queries["lock_profile"]
+_IN_PROGRESS = queries["count_generations_in_progress"]
+_START = queries["start_generation"]
+_FINISH = queries["finish_generation"]
+
+
+class GenerationLogs:
+    """The table `generation_logs`. Every method raises DatabaseError where the database does not answer."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def start(self, profile_id: UUID, match_id: UUID, *, provider: str, model: str) -> UUID:
+        """Note that a call begins; returns the id of its row.
+
+        Calls cost money, so a user has no more of them in progress than today's quota leaves: those count
+        here as if they had succeeded. Calls that a process left behind when it ended are marked as failed.
+
+        Raises QuotaExceededError where the limit of the day is reached, NotFoundError where the match is
+        gone.
+        """
+        await self._database.execute(_FAIL_ABANDONED, GENERATION_LIFETIME)
+        async with self._database.transaction() as connection:
+            # Two requests of one user must not both count before either is noted.
+            await connection.execute(_LOCK_PROFILE, profile_id)
+            in_progress = await connection.fetchval(_IN_PROGRESS, profile_id)
+            await quotas.admit(connection, profile_id, "baby_generation", in_progress)
+            log_id: UUID | None = await connection.fetchval(_START, profile_id, match_id, provider, model)
+        if log_id is None:
+            raise NotFoundError("There is no such match.")
+        return log_id
+
+    async def finish(
+        self,
+        log_id: UUID,
+        outcome: Outcome,
+        *,
+        attempts: int,
+        duration: timedelta,
+        error: str | None,
+    ) -> None:
+        """Note how a call ended of which no picture is stored; nothing where that is noted already.
+
+        attempts: requests sent to the provider, at least 1. error: for operators; names no secret.
+        """
+        await self._database.execute(_FINISH, log_id, outcome, attempts, _milliseconds(duration), error, None)
+
+
+async def complete(
+    connection: asyncpg.Connection, log_id: UUID, *, baby_id: UUID, attempts: int, duration: timedelta
+) -> None:
+    """Note a call as completed in the transaction that stores its picture: until then it counts as one in
+    progress, from then on as one use of the quota, and never as neither."""
+    await connection.execute(_FINISH, log_id, "completed", attempts, _milliseconds(duration), None, baby_id)
+
+
+def _milliseconds(duration: timedelta) -> int:
+    return round(duration.total_seconds() * 1000)

@@ -1,0 +1,69 @@
+"""Waking up when another process commits: PostgreSQL's LISTEN as a loop of wake-ups."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+import asyncpg
+
+logger = logging.getLogger(__name__)
+
+SAFETY_SECONDS = 10.0
+"""Longest time without a wake-up. Also how often the connection is asked whether it still lives, which a
+network that lost it without a word would otherwise never tell."""
+
+POLL_SECONDS = 1.0
+"""Time between wake-ups while nothing can be listened to."""
+
+_CLOSE_SECONDS = 2.0
+_PING_SECONDS = 5.0
+
+_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
+
+async def wake_ups(
+    connect: Callable[[], Awaitable[asyncpg.Connection]], channel: str, *, every: float = SAFETY_SECONDS
+) -> AsyncGenerator[None]:
+    """As `Database.notifications`, over connections of its own that `connect` opens."""
+    while True:
+        try:
+            async with _listening(connect, channel) as (connection, woken):
+                while not connection.is_closed():
+                    # Before the consumer looks: what is sent while it does wakes it again.
+                    woken.clear()
+                    yield
+                    try:
+                        async with asyncio.timeout(every):
+                            await woken.wait()
+                    except TimeoutError:
+                        await connection.fetchval("SELECT 1", timeout=_PING_SECONDS)
+        except _LOST as exc:
+            logger.warning("not listening on %s, polling meanwhile: %s", channel, type(exc).__name__)
+        yield
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def poll(every: float = POLL_SECONDS) -> AsyncGenerator[None]:
+    """Wake-ups by the clock alone."""
+    while True:
+        yield
+        await asyncio.sleep(every)
+
+
+@asynccontextmanager
+async def _listening(
+    connect: Callable[[], Awaitable[asyncpg.Connection]], channel: str
+) -> AsyncIterator[tuple[asyncpg.Connection, asyncio.Event]]:
+    """A connection that listens, and the event that is set by what it hears and by its end."""
+    connection = await connect()
+    try:
+        woken = asyncio.Event()
+        connection.add_termination_listener(lambda _: woken.set())
+        await connection.add_listener(channel, lambda *_: woken.set())
+        yield connection, woken
+    finally:
+        with suppress(*_LOST):
+            await connection.close(timeout=_CLOSE_SECONDS)

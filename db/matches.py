@@ -1,0 +1,257 @@
+"""Matches between users, as lists show them: the live feed, a user's own, a face's; and celebrity matches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, TypeVar
+from uuid import UUID
+
+import asyncpg
+
+from db.pool import Database
+from db.profiles import StatedGender
+from db.queries import queries
+from db.reactions import ReactionType
+from semblance.errors import ForbiddenError, NotFoundError
+from semblance.types import Gender
+
+_FEED = queries["list_feed"]
+_VIEWED = queries["list_viewed_matches"]
+_OF_USER = queries["list_matches_of_user"]
+_OF_FACE = queries["list_matches_of_face"]
+_DESCRIBE = queries["describe_matches"]
+_STATS = queries["match_stats"]
+_OWNER = queries["owner_of_face"]
+_CELEBRITIES = queries["list_celebrity_matches"]
+
+ByTime = tuple[datetime, UUID]
+"""Place in a list by time: that of a row, and its id."""
+
+ByScore = tuple[float, UUID]
+"""Place in a list by score."""
+
+Item = TypeVar("Item")
+Place = TypeVar("Place", ByTime, ByScore)
+
+
+@dataclass(frozen=True, slots=True)
+class Factors:
+    """What made a score, each 0..1, 1 for alike."""
+
+    embedding: float
+    geometry: float
+    age: float
+    symmetry: float
+    skin_tone: float
+    expression: float
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """One side of a match; image_path: storage key of the face."""
+
+    id: UUID
+    name: str | None
+    gender: StatedGender | None
+    school: str | None
+    face_id: UUID
+    image_path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Two users whose faces are alike, score 0..1. factors: None for matches of the old system."""
+
+    id: UUID
+    similarity_score: float
+    created_at: datetime
+    factors: Factors | None
+    my_reaction: list[ReactionType]
+    a: Person
+    b: Person
+
+
+@dataclass(frozen=True, slots=True)
+class CelebrityMatch:
+    """A celebrity like a face, score 0..1. factors: None for matches of the old system."""
+
+    id: UUID
+    similarity_score: float
+    factors: Factors | None
+    celebrity_id: UUID
+    name: str
+    bio: str | None
+    category: str | None
+    gender: Gender | None
+    image_path: str
+
+
+@dataclass(frozen=True, slots=True)
+class MatchPage(Generic[Item, Place]):
+    """Some rows of a list; total: all it has. next: the place of the last one where there are more."""
+
+    matches: list[Item]
+    total: int
+    next: Place | None
+
+
+@dataclass(frozen=True, slots=True)
+class MatchStats:
+    """total: all matches. viewed: how many of them the user has viewed, None without a user. active_users:
+    connected now or seen in the last 15 minutes."""
+
+    total: int
+    viewed: int | None
+    active_users: int
+
+
+class Matches:
+    """The tables `matches` and `celebrity_matches`. Every method raises DatabaseError where the database does
+    not answer.
+
+    Pages have `limit` rows after passing over `offset`; with `after`, the `next` of another page, they go on
+    from there. viewer_id: whose reactions are shown.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def feed(
+        self,
+        *,
+        viewer_id: UUID | None,
+        new_only: bool,
+        limit: int,
+        offset: int = 0,
+        after: ByTime | None = None,
+    ) -> MatchPage[Match, ByTime]:
+        """All matches, newest first. new_only: those of the last 5 minutes."""
+        rows = await self._database.fetch(_FEED, new_only, *(after or (None, None)), limit + 1, offset)
+        return await self._by_time(rows, limit, viewer_id)
+
+    async def viewed(
+        self, *, viewer_id: UUID, limit: int, offset: int = 0, after: ByTime | None = None
+    ) -> MatchPage[Match, ByTime]:
+        """The matches the viewer has viewed, newest match first."""
+        rows = await self._database.fetch(_VIEWED, viewer_id, *(after or (None, None)), limit + 1, offset)
+        return await self._by_time(rows, limit, viewer_id)
+
+    async def of_user(
+        self, user_id: UUID, *, viewer_id: UUID, limit: int, offset: int = 0, after: ByTime | None = None
+    ) -> MatchPage[Match, ByTime]:
+        """The matches of all faces of a user, newest first."""
+        rows = await self._database.fetch(_OF_USER, user_id, *(after or (None, None)), limit + 1, offset)
+        return await self._by_time(rows, limit, viewer_id)
+
+    async def of_face(
+        self, face_id: UUID, *, viewer_id: UUID, limit: int, offset: int = 0, after: ByScore | None = None
+    ) -> MatchPage[Match, ByScore]:
+        """The best match of a face with each other user, best first."""
+        rows = await self._database.fetch(_OF_FACE, face_id, *(after or (None, None)), limit + 1, offset)
+        found = [(row["similarity_score"], row["id"]) for row in rows if row["id"] is not None]
+        return MatchPage(
+            matches=await self.describe([identity for _, identity in found[:limit]], viewer_id),
+            total=rows[0]["total"],
+            next=found[limit - 1] if len(found) > limit else None,
+        )
+
+    async def celebrities(
+        self, face_id: UUID, *, limit: int, after: ByScore | None = None
+    ) -> MatchPage[CelebrityMatch, ByScore]:
+        """The saved celebrity matches of a face, best first."""
+        rows = await self._database.fetch(_CELEBRITIES, face_id, *(after or (None, None)), limit + 1)
+        found = [_celebrity(row) for row in rows if row["id"] is not None]
+        places = [(match.similarity_score, match.id) for match in found]
+        return MatchPage(
+            matches=found[:limit],
+            total=rows[0]["total"],
+            next=places[limit - 1] if len(places) > limit else None,
+        )
+
+    async def check_owner(self, face_id: UUID, user_id: UUID) -> None:
+        """Raises NotFoundError where there is no such face, ForbiddenError where it is not the user's."""
+        owner = await self._database.fetchval(_OWNER, face_id)
+        if owner is None:
+            raise NotFoundError("There is no such face.")
+        if owner != user_id:
+            raise ForbiddenError("This is a face of somebody else.")
+
+    async def stats(self, viewer_id: UUID | None) -> MatchStats:
+        """Counts of the live feed."""
+        row = await self._database.fetchrow(_STATS, viewer_id)
+        if row is None:
+            raise AssertionError("A SELECT without FROM has one row.")
+        return MatchStats(**row)
+
+    async def _by_time(
+        self, rows: Sequence[asyncpg.Record], limit: int, viewer_id: UUID | None
+    ) -> MatchPage[Match, ByTime]:
+        found = [(row["created_at"], row["id"]) for row in rows if row["id"] is not None]
+        return MatchPage(
+            matches=await self.describe([identity for _, identity in found[:limit]], viewer_id),
+            total=rows[0]["total"],
+            next=found[limit - 1] if len(found) > limit else None,
+        )
+
+    async def describe(self, ids: list[UUID], viewer_id: UUID | None) -> list[Match]:
+        """The matches of these ids, in their order, without those deleted in the meantime."""
+        if not ids:
+            return []
+        rows = {row["id"]: row for row in await self._database.fetch(_DESCRIBE, ids, viewer_id)}
+        return [_match(rows[identity]) for identity in ids if identity in rows]
+
+
+def _match(row: asyncpg.Record) -> Match:
+    return Match(
+        id=row["id"],
+        similarity_score=row["similarity_score"],
+        created_at=row["created_at"],
+        factors=_factors(row),
+        my_reaction=row["my_reaction"],
+        a=Person(
+            row["a_id"],
+            row["a_name"],
+            row["a_gender"],
+            row["a_school"],
+            row["a_face_id"],
+            row["a_image_path"],
+        ),
+        b=Person(
+            row["b_id"],
+            row["b_name"],
+            row["b_gender"],
+            row["b_school"],
+            row["b_face_id"],
+            row["b_image_path"],
+        ),
+    )
+
+
+def _celebrity(row: asyncpg.Record) -> CelebrityMatch:
+    return CelebrityMatch(
+        id=row["id"],
+        similarity_score=row["similarity_score"],
+        factors=_factors(row),
+        celebrity_id=row["celebrity_id"],
+        name=row["name"],
+        bio=row["bio"],
+        category=row["category"],
+        gender=row["gender"],
+        image_path=row["image_path"],
+    )
+
+
+def _factors(row: asyncpg.Record) -> Factors | None:
+    """All six or none, says the table."""
+    if row["factor_embedding"] is None:
+        return None
+    return Factors(
+        embedding=row["factor_embedding"],
+        geometry=row["factor_geometry"],
+        age=row["factor_age"],
+        symmetry=row["factor_symmetry"],
+        skin_tone=row["factor_skin_tone"],
+        expression=row["factor_expression"],
+    )

@@ -1,0 +1,125 @@
+"""Messages between two connected users."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from db.pool import Database
+from db.queries import queries
+from semblance.errors import BadInputError, ForbiddenError, NotFoundError
+
+MessageType = Literal["text", "image", "icebreaker"]
+
+_SEND = queries["send_message"]
+_IS_MEMBER = queries["is_chat_member"]
+_LIST = queries["list_messages"]
+_GET = queries["get_message"]
+_LOCK = queries["lock_connection_for_chat"]
+_READ = queries["read_message"]
+_READ_ALL = queries["read_all_messages"]
+_READ_NOTIFICATION = queries["read_message_notification"]
+
+_NOT_A_MEMBER = "Only the two people of a connection see its messages."
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message as stored."""
+
+    id: UUID
+    connection_id: UUID
+    sender_id: UUID
+    content: str
+    message_type: MessageType
+    read_at: datetime | None
+    created_at: datetime
+
+
+class Messages:
+    """Messages of `messages`, and the notifications they cause.
+
+    Every method raises NotFoundError for what does not exist, ForbiddenError for a caller who is no member of
+    the connection, and DatabaseError where the database does not answer.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def send(
+        self,
+        connection_id: UUID,
+        *,
+        sender_id: UUID,
+        content: str,
+        message_type: MessageType,
+        title: str,
+        preview: str,
+    ) -> Message:
+        """Store a message and notify its receiver: an unread notification of the connection is renewed,
+        else a new one is made.
+
+        Args:
+            title, preview: title and text of the notification.
+
+        Raises ForbiddenError also for a connection that is not active.
+        """
+        row = await self._database.fetchrow(
+            _SEND, connection_id, sender_id, content, message_type, title, preview
+        )
+        if row is None:
+            await self._check_member(connection_id, sender_id)
+            raise ForbiddenError("This connection is not active: no messages can be sent.")
+        return Message(**row)
+
+    async def page(
+        self, connection_id: UUID, *, reader_id: UUID, limit: int, before: tuple[datetime, UUID] | None
+    ) -> list[Message]:
+        """The newest `limit` messages, newest first; of those older than `before`, the time and id of a
+        message, if it is given."""
+        await self._check_member(connection_id, reader_id)
+        time, message_id = before or (None, None)
+        return [
+            Message(**row)
+            for row in await self._database.fetch(_LIST, connection_id, time, message_id, limit)
+        ]
+
+    async def read(self, message_id: UUID, *, reader_id: UUID) -> Message:
+        """Mark a message as read; once the connection has no other unread one for the reader, its
+        notification too. Doing so again changes nothing.
+
+        Raises BadInputError for one's own message.
+        """
+        async with self._database.transaction() as connection:
+            found = await connection.fetchrow(_GET, message_id, reader_id)
+            if found is None:
+                raise NotFoundError("There is no such message.")
+            if not found["is_member"]:
+                raise ForbiddenError(_NOT_A_MEMBER)
+            if found["sender_id"] == reader_id:
+                raise BadInputError("Only its receiver can mark a message as read.")
+            # A message that comes in after the look at what is unread must not find its notification read.
+            await connection.execute(_LOCK, found["connection_id"])
+            row = await connection.fetchrow(_READ, message_id)
+            if row is None:
+                raise NotFoundError("There is no such message.")
+            await connection.execute(_READ_NOTIFICATION, found["connection_id"], reader_id)
+            return Message(**row)
+
+    async def read_all(self, connection_id: UUID, *, reader_id: UUID) -> int:
+        """Mark all received messages of a connection and its notification as read; how many were not."""
+        await self._check_member(connection_id, reader_id)
+        async with self._database.transaction() as connection:
+            await connection.execute(_LOCK, connection_id)
+            marked = int(await connection.fetchval(_READ_ALL, connection_id, reader_id))
+            await connection.execute(_READ_NOTIFICATION, connection_id, reader_id)
+            return marked
+
+    async def _check_member(self, connection_id: UUID, profile_id: UUID) -> None:
+        is_member = await self._database.fetchval(_IS_MEMBER, connection_id, profile_id)
+        if is_member is None:
+            raise NotFoundError("There is no such connection.")
+        if not is_member:
+            raise ForbiddenError(_NOT_A_MEMBER)

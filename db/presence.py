@@ -1,0 +1,23 @@
+"""When users were last there."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from db.pool import Database
+from db.queries import queries
+
+_SET_LAST_SEEN = queries["set_last_seen"]
+
+
+class Presence:
+    """`profiles.last_seen`. Every method raises DatabaseError where the database does not answer."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def seen(self, profile_id: UUID, at: datetime) -> datetime:
+        """Note that a user was there; the latest time known, which never lies in the future."""
+        latest: datetime = await self._database.fetchval(_SET_LAST_SEEN, profile_id, at)
+        return latest

@@ -1,0 +1,58 @@
+"""What users may do so and so often a day, counted where all replicas see it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+from uuid import UUID
+
+import asyncpg
+
+from db.pool import Database
+from db.queries import queries
+from semblance.errors import QuotaExceededError
+
+QuotaKind = Literal["photo_upload", "baby_generation"]
+
+_TAKE = queries["take_quota"]
+_USE = queries["quota_use"]
+
+_SETTINGS: dict[QuotaKind, str] = {
+    "photo_upload": "daily_photo_upload_limit",
+    "baby_generation": "daily_baby_generation_limit",
+}
+_REFUSALS: dict[QuotaKind, str] = {
+    "photo_upload": "Daily photo upload limit reached.",
+    "baby_generation": "Daily baby generation limit reached.",
+}
+
+
+async def take(connection: asyncpg.Connection, profile_id: UUID, kind: QuotaKind) -> None:
+    """Count one use of today (UTC), in the transaction of what it is used for: if that is rolled back,
+    nothing was used. Transactions of one user wait here for each other, so a limit is never exceeded.
+
+    Raises QuotaExceededError where the limit of the day is reached, DatabaseError.
+    """
+    if not await connection.fetchval(_TAKE, profile_id, kind, _SETTINGS[kind]):
+        raise _exceeded(kind, await connection.fetchrow(_USE, profile_id, kind, _SETTINGS[kind]))
+
+
+async def check(database: Database, profile_id: UUID, kind: QuotaKind) -> None:
+    """Raise QuotaExceededError where `take` would by now: spares work that would be in vain. What is left
+    here may be gone when it is taken. Raises DatabaseError."""
+    use = await database.fetchrow(_USE, profile_id, kind, _SETTINGS[kind])
+    if use is not None and use["exhausted"]:
+        raise _exceeded(kind, use)
+
+
+async def admit(connection: asyncpg.Connection, profile_id: UUID, kind: QuotaKind, in_progress: int) -> None:
+    """As `check`, where `in_progress` uses of today may still be taken: they count as if they were."""
+    use = await connection.fetchrow(_USE, profile_id, kind, _SETTINGS[kind])
+    if use is not None and use["limit"] >= 0 and use["current"] + in_progress >= use["limit"]:
+        raise _exceeded(kind, {**use, "current": use["current"] + in_progress})
+
+
+def _exceeded(kind: QuotaKind, use: Mapping[str, Any]) -> QuotaExceededError:
+    return QuotaExceededError(
+        _REFUSALS[kind], kind, use["limit"], use["current"], use["resets_at"], use["retry_after"]
+    )

@@ -1,0 +1,76 @@
+"""What users do with matches: like them, or have viewed them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+import asyncpg
+
+from db.connections import NO_MATCH, lock_match, open_when_mutual
+from db.pool import Database
+from db.queries import queries
+from semblance.errors import ConflictError, ForbiddenError, NotFoundError
+
+ReactionType = Literal["like", "viewed"]
+
+_ADD = queries["add_reaction"]
+_LIST = queries["list_reactions"]
+_REMOVE = queries["remove_reactions"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reaction:
+    """A user's reaction to a match."""
+
+    id: UUID
+    reaction_type: ReactionType
+    created_at: datetime
+
+
+class Reactions:
+    """The table `reactions`. Every method raises NotFoundError where there is no such match, and
+    DatabaseError where the database does not answer."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def like(self, match_id: UUID, user_id: UUID) -> tuple[Reaction, UUID | None]:
+        """Like a match of one's own. Returns the reaction, and the id of the connection that it opened, if it
+        did: the other user has liked the match before.
+
+        Raises ForbiddenError for a match of others, ConflictError where the user likes it already.
+        """
+        async with self._database.transaction() as connection:
+            if user_id not in await lock_match(connection, match_id):
+                raise ForbiddenError("Only the two people of a match can like it.")
+            row = await connection.fetchrow(_ADD, match_id, user_id, "like")
+            reaction = _added(row, "like")
+            return reaction, await open_when_mutual(connection, match_id)
+
+    async def view(self, match_id: UUID, user_id: UUID) -> Reaction:
+        """Note that a user has seen a match, which may be any. Raises ConflictError where that is known."""
+        return _added(await self._database.fetchrow(_ADD, match_id, user_id, "viewed"), "viewed")
+
+    async def of_user(self, match_id: UUID, user_id: UUID) -> list[Reaction]:
+        """The user's reactions to a match, oldest first."""
+        rows = await self._database.fetch(_LIST, match_id, user_id)
+        if not rows:
+            raise NotFoundError(NO_MATCH)
+        return [Reaction(**row) for row in rows if row["id"] is not None]
+
+    async def remove(self, match_id: UUID, user_id: UUID, reaction_type: ReactionType | None) -> None:
+        """Take back one reaction or, with None, all; nothing happens where there is none. A connection that
+        came of a like stays."""
+        await self.of_user(match_id, user_id)
+        await self._database.execute(_REMOVE, match_id, user_id, reaction_type)
+
+
+def _added(row: asyncpg.Record | None, reaction_type: ReactionType) -> Reaction:
+    if row is None or not row["found"]:
+        raise NotFoundError(NO_MATCH)
+    if row["id"] is None:
+        raise ConflictError(f"You have reacted to this match with {reaction_type!r} already.")
+    return Reaction(row["id"], reaction_type, row["created_at"])

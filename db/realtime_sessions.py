@@ -1,0 +1,60 @@
+"""Who is connected to which replica of the API; the database derives from it who is online."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+from db.pool import Database
+from db.queries import queries
+
+_SEEN = queries["realtime_replica_seen"]
+_OPEN = queries["open_realtime_session"]
+_CLOSE = queries["close_realtime_session"]
+_OF = queries["realtime_sessions_of"]
+_END_LOST = queries["end_lost_realtime_session"]
+_FORGET_LOST = queries["forget_lost_realtime_replicas"]
+_FORGET = queries["forget_realtime_replica"]
+_ONLINE = queries["online_connections"]
+
+
+class RealtimeSessions:
+    """The tables `realtime_sessions` and `realtime_replicas`. A profile's first session sets
+    `profiles.online`, the end of its last one resets it and moves `profiles.last_seen`; both are told to its
+    connections as events. Every method raises DatabaseError where the database does not answer.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def seen(self, replica_id: UUID) -> None:
+        """Note that a replica lives."""
+        await self._database.execute(_SEEN, replica_id)
+
+    async def open(self, session_id: UUID, profile_id: UUID, replica_id: UUID) -> None:
+        """Begin a session on a replica that has been seen; one that is open stays as it is."""
+        await self._database.execute(_OPEN, session_id, profile_id, replica_id)
+
+    async def close(self, session_id: UUID) -> None:
+        """End a session; one that has ended stays so."""
+        await self._database.execute(_CLOSE, session_id)
+
+    async def of(self, replica_id: UUID) -> set[UUID]:
+        """The sessions that the database knows on a replica."""
+        return {row["id"] for row in await self._database.fetch(_OF, replica_id)}
+
+    async def end_lost(self, unseen_for: timedelta) -> int:
+        """End the sessions of replicas that have not been seen for that long; returns how many."""
+        ended = 0
+        while await self._database.fetchval(_END_LOST, unseen_for) is not None:
+            ended += 1
+        await self._database.execute(_FORGET_LOST, unseen_for)
+        return ended
+
+    async def forget(self, replica_id: UUID) -> None:
+        """Remove a replica that has ended, once it has no sessions."""
+        await self._database.execute(_FORGET, replica_id)
+
+    async def online_connections(self, profile_id: UUID) -> list[UUID]:
+        """The profiles that are online among those a profile is connected with, blocked ones left out."""
+        return [row["id"] for row in await self._database.fetch(_ONLINE, profile_id)]

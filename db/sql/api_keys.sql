@@ -1,0 +1,29 @@
+-- name: create_api_key
+INSERT INTO api_keys (name, prefix, hash, scopes)
+VALUES ($1, $2, $3, $4)
+RETURNING id, name, prefix, scopes, created_at, last_used_at, revoked_at;
+
+-- name: list_api_keys
+SELECT id, name, prefix, scopes, created_at, last_used_at, revoked_at
+FROM api_keys
+ORDER BY created_at, id;
+
+-- name: revoke_api_key
+-- The time of the first revocation stays.
+UPDATE api_keys
+SET revoked_at = coalesce(revoked_at, now())
+WHERE id = $1
+RETURNING id, name, prefix, scopes, created_at, last_used_at, revoked_at;
+
+-- name: use_api_key
+-- The use is written once a minute, not with every request.
+WITH found AS (
+    SELECT id FROM api_keys WHERE hash = $1 AND $2 = ANY (scopes) AND revoked_at IS NULL
+), noted AS (
+    UPDATE api_keys
+    SET last_used_at = now()
+    FROM found
+    WHERE api_keys.id = found.id
+        AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')
+)
+SELECT EXISTS (SELECT FROM found);

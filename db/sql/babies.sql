@@ -1,0 +1,138 @@
+-- name: parents_of_match
+-- The two faces of the match $1.
+SELECT
+    a.profile_id AS a_profile_id,
+    a.image_path AS a_image_path,
+    a.landmarks_68 AS a_landmarks,
+    b.profile_id AS b_profile_id,
+    b.image_path AS b_image_path,
+    b.landmarks_68 AS b_landmarks
+FROM matches
+JOIN faces AS a ON a.id = face_a_id
+JOIN faces AS b ON b.id = face_b_id
+WHERE matches.id = $1;
+
+-- name: insert_baby
+-- $1: id, $2: match, $3: the user who had it made, $4: storage key.
+INSERT INTO babies (id, match_id, generated_by_profile_id, image_url)
+VALUES ($1, $2, $3, $4);
+
+-- name: notify_of_baby
+-- Tells the other user of the match, $1, that $2 made the baby $3 with them, unless one has blocked the other.
+INSERT INTO notifications (user_id, type, title, message, related_id, related_type)
+SELECT
+    $1,
+    'baby_generated',
+    'Baby Generated!',
+    format('%s has made a baby picture of your match.', coalesce(name, 'Your match')),
+    $3,
+    'baby'
+FROM profiles
+WHERE id = $2
+    AND NOT EXISTS (
+        SELECT
+        FROM mutual_connections
+        WHERE least(profile_a_id, profile_b_id) = least($1::uuid, $2)
+            AND greatest(profile_a_id, profile_b_id) = greatest($1::uuid, $2)
+            AND status = 'blocked'
+    );
+
+-- name: list_babies
+-- Babies that the user $1 had made, newest first. $2: of this match only, $3: only this one, $4 and $5: time
+-- and id of the last one seen; each null for all. $6: limit.
+WITH page AS (
+    SELECT id AS page_id
+    FROM babies
+    WHERE generated_by_profile_id = $1
+        AND ($2::uuid IS NULL OR match_id = $2)
+        AND ($3::uuid IS NULL OR id = $3)
+        AND (created_at, id) < (
+            coalesce($4, 'infinity'::timestamptz),
+            coalesce($5, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
+        )
+    ORDER BY created_at DESC, id DESC
+    LIMIT $6
+)
+SELECT
+    babies.id,
+    babies.match_id,
+    babies.image_url AS image_path,
+    babies.created_at,
+    profile_a.id AS a_id,
+    profile_a.name AS a_name,
+    profile_a.gender AS a_gender,
+    profile_a.school AS a_school,
+    face_a.id AS a_face_id,
+    face_a.image_path AS a_image_path,
+    profile_b.id AS b_id,
+    profile_b.name AS b_name,
+    profile_b.gender AS b_gender,
+    profile_b.school AS b_school,
+    face_b.id AS b_face_id,
+    face_b.image_path AS b_image_path,
+    connection.id AS connection_id,
+    connection.status AS connection_status,
+    connection.created_at AS connection_created_at
+FROM page
+JOIN babies ON babies.id = page_id
+JOIN matches ON matches.id = babies.match_id
+JOIN faces AS face_a ON face_a.id = face_a_id
+JOIN faces AS face_b ON face_b.id = face_b_id
+JOIN profiles AS profile_a ON profile_a.id = face_a.profile_id
+JOIN profiles AS profile_b ON profile_b.id = face_b.profile_id
+LEFT JOIN mutual_connections AS connection
+    ON least(connection.profile_a_id, connection.profile_b_id) = least(profile_a.id, profile_b.id)
+    AND greatest(connection.profile_a_id, connection.profile_b_id) = greatest(profile_a.id, profile_b.id)
+ORDER BY babies.created_at DESC, babies.id DESC;
+
+-- name: count_babies
+SELECT count(*)
+FROM babies
+WHERE generated_by_profile_id = $1;
+
+-- name: forget_baby_requests
+-- Those that are too old to be repeated; some at a time, and none that another statement is removing.
+DELETE FROM baby_requests
+WHERE (profile_id, key) IN (
+    SELECT profile_id, key
+    FROM baby_requests
+    WHERE created_at < now() - interval '24 hours'
+    LIMIT 100
+    FOR UPDATE SKIP LOCKED
+);
+
+-- name: claim_baby_request
+-- Nothing where the key $2 of the user $1 is in use, be it done, in progress, or for another match than $3.
+-- $4: who claims it, $5: for how long.
+INSERT INTO baby_requests AS request (profile_id, key, match_id, claim, claimed_until)
+SELECT $1, $2, id, $4, now() + $5
+FROM (SELECT id FROM matches WHERE id = $3 FOR KEY SHARE) AS match
+ON CONFLICT (profile_id, key) DO UPDATE
+    SET match_id = excluded.match_id,
+        claim = excluded.claim,
+        claimed_until = excluded.claimed_until,
+        baby_id = NULL,
+        created_at = now()
+    WHERE request.created_at < now() - interval '24 hours'
+        OR (
+            request.match_id = excluded.match_id
+            AND request.baby_id IS NULL
+            AND request.claimed_until < now()
+        )
+RETURNING true;
+
+-- name: get_baby_request
+SELECT match_id, baby_id
+FROM baby_requests
+WHERE profile_id = $1 AND key = $2;
+
+-- name: complete_baby_request
+-- Nothing where somebody else has taken the claim $3 over.
+UPDATE baby_requests
+SET baby_id = $4
+WHERE profile_id = $1 AND key = $2 AND claim = $3 AND baby_id IS NULL
+RETURNING true;
+
+-- name: release_baby_request
+DELETE FROM baby_requests
+WHERE profile_id = $1 AND key = $2 AND claim = $3 AND baby_id IS NULL;

@@ -1,0 +1,25 @@
+-- name: events_since
+SELECT id, type, audience, payload, created_at
+FROM events
+WHERE id > $1
+ORDER BY id
+LIMIT $2;
+
+-- name: events_for
+-- $1 and $2: after and up to which id, $3: types, $4: for whom, null for a guest, $5: limit.
+SELECT id, type, audience, payload, created_at
+FROM events
+WHERE id > $1 AND id <= $2
+    AND type = ANY($3::text[])
+    AND (audience IS NULL OR $4::uuid = ANY(audience))
+ORDER BY id
+LIMIT $5;
+
+-- name: kept_events
+SELECT coalesce(min(id), 0) AS oldest, coalesce(max(id), 0) AS newest FROM events;
+
+-- name: prune_events
+-- The newest one stays, whatever its age: it tells how far the numbers have come.
+DELETE FROM events
+WHERE created_at < now() - $1::interval
+    AND id < (SELECT max(id) FROM events);

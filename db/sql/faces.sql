@@ -1,0 +1,114 @@
+-- name: user_has_picture
+SELECT EXISTS (SELECT FROM faces WHERE profile_id = $1 AND image_hash = $2);
+
+-- name: insert_face
+-- Nothing where the user has the picture already.
+INSERT INTO faces (
+    embedding, pack_digest, age, quality_score, blur_score, illumination_score, symmetry_score,
+    landmarks_68, pose, geometry_ratios, skin_tone_lab, expression, expression_confidence,
+    emotion_scores, analyzed_at, id, profile_id, image_path, image_hash, gender
+)
+VALUES (
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20
+)
+ON CONFLICT (profile_id, image_hash) WHERE image_hash IS NOT NULL DO NOTHING
+RETURNING created_at;
+
+-- name: make_face_default
+UPDATE profiles
+SET default_face_id = $2
+WHERE id = $1;
+
+-- name: match_job_of_face
+-- The latest job; a trigger makes the first one.
+SELECT id
+FROM match_jobs
+WHERE face_id = $1
+ORDER BY created_at DESC
+LIMIT 1;
+
+-- name: list_faces
+-- $1: profile; $2, $3: time and id of the last face seen, or both null; $4: limit.
+SELECT id, image_path, created_at
+FROM faces
+WHERE profile_id = $1
+    AND ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3::uuid))
+ORDER BY created_at DESC, id DESC
+LIMIT $4;
+
+-- name: count_faces
+SELECT count(*)
+FROM faces
+WHERE profile_id = $1;
+
+-- name: lock_profile
+SELECT
+FROM profiles
+WHERE id = $1
+FOR NO KEY UPDATE;
+
+-- name: lock_face
+SELECT image_path
+FROM faces
+WHERE id = $1 AND profile_id = $2
+FOR UPDATE;
+
+-- name: lock_matches_of_face
+-- In the order of their ids, so that the two users of several matches do not wait for each other.
+SELECT id
+FROM matches
+WHERE face_a_id = $1 OR face_b_id = $1
+ORDER BY id
+FOR UPDATE;
+
+-- name: baby_keys_of_matches
+-- Keys only: rows of the old system may have an address of another host, which is not ours to delete.
+SELECT image_url AS key
+FROM babies
+WHERE match_id = ANY($1) AND image_url NOT LIKE 'http%';
+
+-- name: delete_notifications_of_matches
+-- Notifications of matches $1 and of what goes with them; no foreign key does this.
+WITH gone_connections AS (
+    SELECT id, profile_a_id, profile_b_id
+    FROM mutual_connections
+    WHERE match_id = ANY($1)
+),
+related AS (
+    SELECT unnest($1::uuid[]) AS id
+    UNION ALL
+    SELECT id FROM babies WHERE match_id = ANY($1)
+    UNION ALL
+    SELECT id FROM gone_connections
+    UNION ALL
+    SELECT messages.id FROM messages JOIN gone_connections ON gone_connections.id = connection_id
+),
+-- Whom they may have been sent to: an index finds notifications by user only.
+users AS (
+    SELECT faces.profile_id AS id
+    FROM matches
+    JOIN faces ON faces.id IN (face_a_id, face_b_id)
+    WHERE matches.id = ANY($1)
+    UNION
+    SELECT profile_a_id FROM gone_connections
+    UNION
+    SELECT profile_b_id FROM gone_connections
+)
+DELETE FROM notifications
+WHERE user_id IN (SELECT id FROM users) AND related_id IN (SELECT id FROM related);
+
+-- name: delete_face
+DELETE FROM faces
+WHERE id = $1;
+
+-- name: default_to_newest_face
+-- Where the default face is gone; its foreign key has left null.
+UPDATE profiles
+SET default_face_id = (
+    SELECT id
+    FROM faces
+    WHERE profile_id = $1
+    ORDER BY created_at DESC, id DESC
+    LIMIT 1
+)
+WHERE id = $1 AND default_face_id IS NULL;

@@ -1,0 +1,36 @@
+-- name: gallery_snapshot
+SELECT pg_current_snapshot()::text;
+
+-- name: gallery_changes
+-- What was committed since the snapshot $1, and the snapshot of now.
+SELECT
+    pg_current_snapshot()::text AS snapshot,
+    ARRAY(
+        SELECT DISTINCT celebrity_id
+        FROM celebrity_changes
+        WHERE transaction >= pg_snapshot_xmin($1::text::pg_snapshot)
+            AND NOT pg_visible_in_snapshot(transaction, $1::text::pg_snapshot)
+    ) AS changed;
+
+-- name: read_gallery
+-- For COPY in binary: every column has one length, so that a row has. $1: pack digest, $2: ids, or null for all.
+-- Text is there as its MD5, which only has to tell one category from another.
+SELECT
+    id,
+    embedding,
+    geometry,
+    age,
+    symmetry,
+    skin_tone,
+    expression,
+    quality,
+    CASE gender WHEN 'male' THEN 1 WHEN 'female' THEN 2 ELSE 0 END::smallint AS gender,
+    md5(coalesce(category, ''))::uuid AS category
+FROM celebrity_traits
+WHERE pack_digest = $1 AND ($2::uuid[] IS NULL OR id = ANY($2::uuid[]))
+
+-- name: prune_celebrity_changes
+-- Changes older than $1. A transaction that is open longer than that finds its own removed, which no gallery
+-- has read: so only those that every snapshot sees.
+DELETE FROM celebrity_changes
+WHERE created_at < $1 AND transaction < pg_snapshot_xmin(pg_current_snapshot());

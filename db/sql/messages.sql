@@ -1,0 +1,83 @@
+-- name: send_message
+-- Stores a message and tells its receiver, in one statement. $1: connection, $2: sender, $3: content,
+-- $4: type, $5: the notification's title, $6: its text.
+--
+-- The connection is written first, which takes its lock: a connection that was blocked in the meantime is seen
+-- as blocked, and messages of one connection get their times in the order in which they become visible.
+WITH opened AS (
+    UPDATE mutual_connections
+    SET updated_at = now()
+    WHERE id = $1 AND status = 'active' AND $2 IN (profile_a_id, profile_b_id)
+    RETURNING id, CASE WHEN profile_a_id = $2 THEN profile_b_id ELSE profile_a_id END AS receiver_id
+),
+sent AS (
+    INSERT INTO messages (connection_id, sender_id, content, message_type, created_at)
+    SELECT id, $2, $3, $4, clock_timestamp()
+    FROM opened
+    RETURNING id, connection_id, sender_id, content, message_type, read_at, created_at
+),
+told AS (
+    INSERT INTO notifications (user_id, type, title, message, related_id, related_type, connection_id, created_at)
+    SELECT receiver_id, 'new_message', $5, $6, sent.id, 'message', sent.connection_id, sent.created_at
+    FROM sent, opened
+    ON CONFLICT (user_id, connection_id) WHERE type = 'new_message' AND read_at IS NULL DO UPDATE SET
+        title = excluded.title,
+        message = excluded.message,
+        related_id = excluded.related_id,
+        created_at = excluded.created_at
+)
+SELECT * FROM sent;
+
+-- name: is_chat_member
+-- $1: connection, $2: who asks.
+SELECT $2 IN (profile_a_id, profile_b_id) AS is_member
+FROM mutual_connections
+WHERE id = $1;
+
+-- name: list_messages
+-- Newest first. $1: connection, $2 and $3: time and id of the last message seen, $4: limit.
+SELECT id, connection_id, sender_id, content, message_type, read_at, created_at
+FROM messages
+WHERE connection_id = $1
+    AND (created_at, id) < (
+        coalesce($2, 'infinity'::timestamptz),
+        coalesce($3, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
+    )
+ORDER BY created_at DESC, id DESC
+LIMIT $4;
+
+-- name: get_message
+-- $1: message, $2: who asks.
+SELECT message.connection_id, message.sender_id, $2 IN (profile_a_id, profile_b_id) AS is_member
+FROM messages AS message
+JOIN mutual_connections AS connection ON connection.id = message.connection_id
+WHERE message.id = $1;
+
+-- name: lock_connection_for_chat
+-- Nobody sends into the connection until the transaction ends.
+SELECT FROM mutual_connections WHERE id = $1 FOR NO KEY UPDATE;
+
+-- name: read_message
+UPDATE messages
+SET read_at = coalesce(read_at, now())
+WHERE id = $1
+RETURNING id, connection_id, sender_id, content, message_type, read_at, created_at;
+
+-- name: read_all_messages
+-- $1: connection, $2: the receiver.
+WITH marked AS (
+    UPDATE messages
+    SET read_at = now()
+    WHERE connection_id = $1 AND sender_id <> $2 AND read_at IS NULL
+    RETURNING 1
+)
+SELECT count(*) FROM marked;
+
+-- name: read_message_notification
+-- Once nothing is left to read, neither is the notification. $1: connection, $2: the receiver.
+UPDATE notifications
+SET read_at = now()
+WHERE connection_id = $1 AND user_id = $2 AND type = 'new_message' AND read_at IS NULL
+    AND NOT EXISTS (
+        SELECT FROM messages WHERE connection_id = $1 AND sender_id <> $2 AND read_at IS NULL
+    );

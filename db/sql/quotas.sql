@@ -1,0 +1,36 @@
+-- name: take_quota
+-- Count one more use of today, unless the limit is reached. A second transaction of the same user waits at
+-- the row and counts on from what the first has committed. Limits: -1 none, 0 blocked.
+-- $1: profile, $2: kind, $3: key of the limit's setting.
+WITH allowed AS (
+    SELECT least(coalesce((SELECT value::numeric FROM system_settings WHERE key = $3), -1), 2147483647) AS limit
+)
+INSERT INTO user_daily_quotas AS used (profile_id, kind, count)
+SELECT $1, $2, 1
+FROM allowed
+WHERE allowed.limit <> 0
+ON CONFLICT (profile_id, day, kind) DO UPDATE
+    SET count = used.count + 1
+    WHERE (SELECT allowed.limit < 0 OR used.count < allowed.limit FROM allowed)
+RETURNING true;
+
+-- name: quota_use
+-- Today's limit and uses, and when the count begins anew. Parameters as above.
+WITH today AS (
+    SELECT
+        least(coalesce((SELECT value::numeric FROM system_settings WHERE key = $3), -1), 2147483647)::integer
+            AS limit,
+        coalesce((
+            SELECT count
+            FROM user_daily_quotas
+            WHERE profile_id = $1 AND kind = $2 AND day = (now() AT TIME ZONE 'UTC')::date
+        ), 0) AS current,
+        (date_trunc('day', now() AT TIME ZONE 'UTC') + interval '1 day') AT TIME ZONE 'UTC' AS resets_at
+)
+SELECT
+    today.limit,
+    current,
+    today.limit >= 0 AND current >= today.limit AS exhausted,
+    resets_at,
+    ceil(extract(epoch FROM resets_at - now()))::integer AS retry_after
+FROM today;

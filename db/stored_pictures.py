@@ -1,0 +1,92 @@
+"""Which stored pictures have a row, and which rows have a picture.
+
+The listing of a storage is copied into a temporary table, where the database compares it with all rows at
+once: neither the listing nor the rows are ever in this process as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+import asyncpg
+
+from db.pool import Database
+from db.queries import queries
+from semblance.storage import StoredObject
+
+_STAGE = queries["stage_objects"]
+_ANALYZE = queries["analyze_staged_objects"]
+_COUNT = queries["count_named_objects"]
+_MISSING = queries["rows_without_object"]
+_PRESENT = queries["rows_still_there"]
+_ORPHANS = queries["objects_without_row"]
+
+_BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class PictureRow:
+    """A row that names a picture of the storage."""
+
+    table: Literal["faces", "babies", "celebrities"]
+    id: UUID
+    key: str
+
+
+class Comparison:
+    """One listing against the rows, inside one transaction; made by `compare_pictures`."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self._connection = connection
+
+    async def add(self, objects: Sequence[StoredObject]) -> None:
+        """Take more of the listing; each object once."""
+        await self._connection.copy_records_to_table(
+            "staged_objects",
+            records=[(found.key, found.size, found.last_modified) for found in objects],
+            columns=("key", "size", "last_modified"),
+            schema_name="pg_temp",
+        )
+
+    async def count_named(self) -> int:
+        """How many of the objects have a row. To be called once the listing is complete."""
+        await self._connection.execute(_ANALYZE)
+        return int(await self._connection.fetchval(_COUNT))
+
+    async def missing(self) -> AsyncIterator[list[PictureRow]]:
+        """Rows whose picture is not in the listing, some at a time. Pictures on other hosts do not count."""
+        async for records in _batches(self._connection, _MISSING):
+            yield [PictureRow(**record) for record in records]
+
+    async def still_there(self, rows: Sequence[PictureRow]) -> list[PictureRow]:
+        """Those of the rows that exist now."""
+        found = await self._connection.fetch(_PRESENT, [row.id for row in rows])
+        present = {(record["table"], record["id"]) for record in found}
+        return [row for row in rows if (row.table, row.id) in present]
+
+    async def orphans(self, older_than: datetime) -> AsyncIterator[list[StoredObject]]:
+        """Objects last changed before `older_than` that have no row, some at a time."""
+        async for records in _batches(self._connection, _ORPHANS, older_than):
+            yield [StoredObject(**record) for record in records]
+
+
+@asynccontextmanager
+async def compare_pictures(database: Database) -> AsyncIterator[Comparison]:
+    """An empty comparison. Raises DatabaseError, also later while it is used."""
+    async with database.transaction() as connection:
+        await connection.execute(_STAGE)
+        yield Comparison(connection)
+
+
+async def _batches(
+    connection: asyncpg.Connection, query: str, *args: object
+) -> AsyncIterator[list[asyncpg.Record]]:
+    """The rows of a query through a cursor of the server."""
+    cursor = await connection.cursor(query, *args)
+    while records := await cursor.fetch(_BATCH):
+        yield records

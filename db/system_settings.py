@@ -1,0 +1,78 @@
+"""What admins can change while the application runs: the table `system_settings`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from db.pool import Database
+from db.queries import queries
+from semblance.scoring import Weights
+
+_GET = queries["get_system_settings"]
+_SET = queries["set_system_settings"]
+
+
+@dataclass(frozen=True, slots=True)
+class SystemSettings:
+    """All settings; one whose row is missing has its default.
+
+    matching_weights: of the six factors of a match.
+    match_threshold: least score of a match that is kept, 0..1.
+    allow_non_edu_emails: whether addresses outside .edu may sign up.
+    daily_photo_upload_limit, daily_baby_generation_limit: how many a user may have a day (UTC); -1 unlimited,
+        0 none.
+    updated_at, updated_by: of the latest change; nobody where it was made by hand.
+    """
+
+    matching_weights: Weights = field(default_factory=Weights)
+    match_threshold: float = 0.5
+    allow_non_edu_emails: bool = False
+    daily_photo_upload_limit: int = 20
+    daily_baby_generation_limit: int = 10
+    updated_at: datetime | None = None
+    updated_by: UUID | None = None
+
+
+_DEFAULTS = {
+    "match_threshold": SystemSettings().match_threshold,
+    "allow_non_edu_emails": SystemSettings().allow_non_edu_emails,
+    "daily_photo_upload_limit": SystemSettings().daily_photo_upload_limit,
+    "daily_baby_generation_limit": SystemSettings().daily_baby_generation_limit,
+}
+"""The settings that are stored as the value they are."""
+
+
+class SystemSettingsTable:
+    """The rows of `system_settings`. Every method raises DatabaseError where the database does not answer."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self) -> SystemSettings:
+        """The settings as they are now."""
+        rows = {row["key"]: row for row in await self._database.fetch(_GET)}
+        # Through the type of the default: the table also takes 20.0 for 20, and 1 for 1.0.
+        values: dict[str, Any] = {
+            key: type(default)(rows[key]["value"]) for key, default in _DEFAULTS.items() if key in rows
+        }
+        if "matching_weights" in rows:
+            values["matching_weights"] = Weights(**rows["matching_weights"]["value"])
+        if rows:
+            latest = max(rows.values(), key=lambda row: row["updated_at"])
+            values["updated_at"], values["updated_by"] = latest["updated_at"], latest["updated_by"]
+        return SystemSettings(**values)
+
+    async def change(self, changes: Mapping[str, object], *, by: UUID) -> None:
+        """Set some settings by name, all or none; weights as Weights.
+
+        Raises QueryError for a value that the table refuses.
+        """
+        values = {
+            key: value.as_dict() if isinstance(value, Weights) else value for key, value in changes.items()
+        }
+        if values:
+            await self._database.execute(_SET, values, by)

@@ -1,0 +1,273 @@
+"""The matcher: takes match jobs from the queue and writes the matches of their faces."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
+from datetime import timedelta
+from typing import Any, Protocol
+from uuid import UUID
+
+from ray.serve.handle import DeploymentHandle
+
+from db.described import DescribedRow
+from db.gallery import CelebritySearch, Probe
+from db.jobs import ClaimedJob, MatchJobs
+from db.matching import Matching, MatchResult, ProbeFace
+from db.pool import Database
+from deployments.clients import FaceClient
+from deployments.packs.registry import load_pack
+from deployments.replica import configure_replica_logging
+from semblance.errors import (
+    BadInputError,
+    DatabaseError,
+    NoFaceError,
+    NotFoundError,
+    NotReadyError,
+    SemblanceError,
+)
+from semblance.settings import Settings, get_settings
+from semblance.storage import Storage, open_storage
+from semblance.types import DescribedFace, Detection, JobOutcome, ModelInfo
+
+logger = logging.getLogger(__name__)
+
+TOGETHER = 8
+"""Jobs a worker has in hand at once; their searches share a pass over the gallery."""
+
+BUDGET_S = 20.0
+"""Time after which a call to drain the queue claims no more, so that it answers before clients give up."""
+
+SHORTEST_WAIT_S = 0.05
+PAUSE_AFTER_ERROR_S = 1.0
+PRUNE_EVERY_S = 3600.0
+
+
+class Describer(Protocol):
+    """What describes faces that were stored without: `FaceClient`, or nets in the same process."""
+
+    async def describe(
+        self, data: bytes, max_faces: int | None = None
+    ) -> tuple[Detection, list[DescribedFace]]:
+        """All faces of an encoded picture in full, largest first, at most `max_faces`."""
+
+
+class MatchWorker:
+    """Drains the queue of match jobs, beside any number of others; usable without Ray.
+
+    What it has in hand when it is killed returns to the queue when its lease ends. A job's matches and its
+    end are one transaction, so that however often a job is begun its effect is that of one run.
+    """
+
+    def __init__(
+        self, database: Database, storage: Storage, faces: Describer, model: ModelInfo, settings: Settings
+    ) -> None:
+        """faces: describes with the pack of `model`."""
+        self.id = uuid.uuid4()
+        self._database = database
+        self._storage = storage
+        self._faces = faces
+        self._model = model
+        self._jobs = MatchJobs(database)
+        self._matching = Matching(database)
+        self._search = CelebritySearch(database)
+        self._lease = timedelta(seconds=settings.match_lease_seconds)
+        self._keep = timedelta(days=settings.match_jobs_kept_days)
+        self._woken = asyncio.Event()
+
+    async def run(self) -> None:
+        """Work until cancelled: at once on a notification, and whenever a job or a lease is due."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._listen())
+            tasks.create_task(self._tidy())
+            while True:
+                self._woken.clear()
+                try:
+                    await self.process()
+                    wait = await self._jobs.seconds_to_next()
+                except DatabaseError as exc:
+                    logger.warning("the queue does not answer: %s", exc.message)
+                    wait = PAUSE_AFTER_ERROR_S
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(None if wait is None else max(wait, SHORTEST_WAIT_S)):
+                        await self._woken.wait()
+
+    async def process(self, limit: int | None = None, *, seconds: float | None = None) -> list[JobOutcome]:
+        """Work on jobs until none is due, `limit` are done or `seconds` have passed.
+
+        Raises DatabaseError where no job can be claimed.
+        """
+        started, outcomes = time.monotonic(), list[JobOutcome]()
+        while limit is None or len(outcomes) < limit:
+            room = TOGETHER if limit is None else min(TOGETHER, limit - len(outcomes))
+            jobs = await self._jobs.claim(self.id, room, self._lease)
+            if not jobs:
+                break
+            async with self._holding(jobs):
+                outcomes += await asyncio.gather(*map(self._work, jobs))
+            if seconds is not None and time.monotonic() - started > seconds:
+                break
+        return outcomes
+
+    async def release(self) -> None:
+        """Give back what is in hand, when nothing works on it any more. Raises DatabaseError."""
+        await self._jobs.release(self.id)
+
+    async def _listen(self) -> None:
+        async with aclosing(self._database.notifications("match_jobs")) as notifications:
+            async for _ in notifications:
+                self._woken.set()
+
+    async def _tidy(self) -> None:
+        """Remove old jobs from time to time; any number of workers may."""
+        while True:
+            try:
+                removed = await self._jobs.prune(self._keep)
+                await self._search.prune_log()
+                logger.info("removed %d old match jobs", removed)
+            except DatabaseError as exc:
+                logger.warning("old match jobs stay: %s", exc.message)
+            await asyncio.sleep(PRUNE_EVERY_S)
+
+    @asynccontextmanager
+    async def _holding(self, jobs: Sequence[ClaimedJob]) -> AsyncIterator[None]:
+        """Keep the lease of these jobs alive."""
+
+        async def beat() -> None:
+            while True:
+                await asyncio.sleep(self._lease.total_seconds() / 3)
+                try:
+                    await self._jobs.extend(self.id, [job.id for job in jobs], self._lease)
+                except DatabaseError as exc:
+                    logger.warning("a heartbeat is lost: %s", exc.message)
+
+        heart = asyncio.create_task(beat())
+        try:
+            yield
+        finally:
+            heart.cancel()
+
+    async def _work(self, job: ClaimedJob) -> JobOutcome:
+        """One attempt at a job, and what the queue is told of it."""
+        try:
+            result = await self._match(job)
+        except SemblanceError as exc:
+            permanent = exc.status < 500
+            if not permanent:
+                logger.warning("match job %s, attempt %d: %s", job.id, job.attempt, exc.message)
+            return await self._failed(job, exc.message if permanent else _our_fault(exc.code), permanent)
+        except Exception:
+            logger.exception("match job %s, attempt %d", job.id, job.attempt)
+            return await self._failed(job, _our_fault(SemblanceError.code), permanent=False)
+        if result is None:
+            return JobOutcome(job.id, "lost")
+        return JobOutcome(job.id, "completed", result.user_matches, result.celebrity_matches, result.message)
+
+    async def _failed(self, job: ClaimedJob, message: str, permanent: bool) -> JobOutcome:
+        again = False
+        try:
+            if permanent:
+                await self._jobs.fail(job, message)
+            else:
+                again = await self._jobs.retry(job, message)
+        except DatabaseError as exc:
+            logger.warning("match job %s returns when its lease ends: %s", job.id, exc.message)
+            return JobOutcome(job.id, "lost", error=message)
+        return JobOutcome(job.id, "pending" if again else "failed", error=message)
+
+    async def _match(self, job: ClaimedJob) -> MatchResult | None:
+        """None where the job is no longer this worker's, or its face is gone and the job with it."""
+        probe = await self._matching.probe(job.face_id)
+        if probe is not None and probe.pack_digest is None:
+            await self._describe(probe)
+            probe = await self._matching.probe(job.face_id)
+        if probe is None or probe.pack_digest is None:
+            return None
+        rules = await self._matching.rules()
+        shortlist: list[UUID] = []
+        if job.job_type != "user_match":
+            shortlist = await self._search.shortlist(
+                Probe(probe.traits, probe.gender), probe.pack_digest, rules.weights, rules.threshold
+            )
+        return await self._matching.complete(job, probe, rules, shortlist)
+
+    async def _describe(self, probe: ProbeFace) -> None:
+        """Complete a face that another client stored as a picture alone."""
+        try:
+            picture = await self._storage.get(probe.image_path)
+        except (NotFoundError, BadInputError) as exc:
+            raise NotFoundError("The picture of this face is not in the storage.") from exc
+        _, faces = await self._faces.describe(picture, 1)
+        if not faces:
+            raise NoFaceError
+        row = DescribedRow.of(faces[0], self._model.digest)
+        await self._matching.describe(probe.id, row, faces[0].attributes.gender)
+
+
+class Matcher:
+    """The match worker as a deployment: it works from the moment its replica starts."""
+
+    def __init__(
+        self,
+        detector: DeploymentHandle[Any],
+        embedder: DeploymentHandle[Any],
+        analyzer: DeploymentHandle[Any],
+    ) -> None:
+        """Called by Serve on the replica's event loop."""
+        self._settings = get_settings()
+        configure_replica_logging(self._settings)
+        self._model = load_pack(self._settings).info
+        self._faces = FaceClient(detector, embedder, analyzer)
+        self._worker: MatchWorker | None = None
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def process(self, limit: int) -> list[JobOutcome]:
+        """Drain the queue up to `limit` jobs, for at most about BUDGET_S seconds."""
+        return await self._ready().process(limit, seconds=BUDGET_S)
+
+    async def check(self) -> str:
+        """The word ok, once it works."""
+        self._ready()
+        return "ok"
+
+    async def check_health(self) -> None:
+        """Called by Serve from time to time, which replaces a replica that raises."""
+        if self._task.done():
+            self._task.result()
+
+    def __del__(self) -> Coroutine[Any, Any, None] | None:
+        """Called by Serve when the replica is to end, which awaits what it returns: what is in hand goes back
+        at once. Called by Python when nothing is left to end."""
+        return None if self._task.done() else self._end()
+
+    async def _end(self) -> None:
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+
+    def _ready(self) -> MatchWorker:
+        if self._worker is None or self._task.done():
+            raise NotReadyError("The matcher is starting.")
+        return self._worker
+
+    async def _run(self) -> None:
+        settings = self._settings
+        database = await Database.connect(
+            settings.required_database_url.get_secret_value(), pool_size=settings.database_pool_size
+        )
+        worker = MatchWorker(database, open_storage(settings), self._faces, self._model, settings)
+        self._worker = worker
+        try:
+            await worker.run()
+        finally:
+            await worker.release()
+            await database.close()
+
+
+def _our_fault(code: str) -> str:
+    """For the owner of a job, who can do nothing about it; the log says more."""
+    return f"Something went wrong on our side ({code})."

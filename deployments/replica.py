@@ -1,0 +1,31 @@
+"""What all deployments do when a replica starts."""
+
+from __future__ import annotations
+
+# Serve has no public way to the id; its own log lines take it from here.
+from ray.serve.context import (
+    _get_serve_batch_request_context,
+    _get_serve_request_context,
+    _RequestContext,
+)
+
+from semblance.logging import SAFE_REQUEST_ID, configure_logging, request_id_var
+from semblance.settings import Settings
+
+
+def configure_replica_logging(settings: Settings) -> None:
+    """Log as the API does, every line with the id of the HTTP request it is about."""
+    configure_logging(settings, serve_request_id)
+
+
+def serve_request_id() -> str:
+    """The id of the request the caller works for, as Serve carries it from the proxy through every handle.
+
+    A batch has the ids of all its requests, separated by commas; "-" outside of a request, and for an id that
+    could forge log lines.
+    """
+    batch: list[_RequestContext] = _get_serve_batch_request_context()  # type: ignore[no-untyped-call]
+    contexts = batch or [_get_serve_request_context()]
+    given = (context.request_id for context in contexts)
+    ids = dict.fromkeys(name for name in given if SAFE_REQUEST_ID.fullmatch(name))
+    return ",".join(ids) or request_id_var.get()

@@ -1,0 +1,232 @@
+"""The best k of many targets for many probes by the full score, exactly, in bounded memory.
+
+Blocks of pairs are scored in float32: matrix products give the cosines and the squared distances, tables the
+rest, in passes over arrays that stay in the cache. What can be among the best k by a score that is off by no
+more than MARGIN is kept, and only that is scored as `semblance.scoring` defines it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semblance.scoring import (
+    AGE_TABLE,
+    BEST,
+    OTHER_EXPRESSION_FACTOR,
+    SKIN_TONE_SCALE,
+    Floats,
+    Traits,
+    Weights,
+    pair_factors,
+    score,
+)
+from semblance.types import EMOTIONS
+
+MARGIN = 1e-3
+"""Greatest error of a float32 score that still cannot cost a match. The largest seen over random faces is
+2e-4, from the cancellation in the squared colour distance (a test holds it)."""
+
+PROBE_BLOCK = 256
+TARGET_BLOCK = 4096
+"""Pairs of one pass: two float32 arrays of 4 MB, which a core's share of the cache about holds."""
+
+CROWD = 2
+"""Candidates of a block, in multiples of k a probe, from which on its own best k are found first."""
+
+
+def take(traits: Traits, index: slice | NDArray[np.intp]) -> Traits:
+    """The faces at these places."""
+    return Traits(
+        embedding=traits.embedding[index],
+        geometry=traits.geometry[:, index],
+        age=traits.age[index],
+        symmetry=traits.symmetry[index],
+        skin_tone=traits.skin_tone[:, index],
+        expression=traits.expression[index],
+    )
+
+
+def joined(parts: Sequence[Traits]) -> Traits:
+    """All faces of the parts, in order."""
+    return Traits(
+        embedding=np.concatenate([part.embedding for part in parts]),
+        geometry=np.concatenate([part.geometry for part in parts], axis=1),
+        age=np.concatenate([part.age for part in parts]),
+        symmetry=np.concatenate([part.symmetry for part in parts]),
+        skin_tone=np.concatenate([part.skin_tone for part in parts], axis=1),
+        expression=np.concatenate([part.expression for part in parts]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Pairs, best first for each probe. probe, target: places, int64 [P]; score: [P]; factors: [6, P]."""
+
+    probe: NDArray[np.int64]
+    target: NDArray[np.int64]
+    score: Floats
+    factors: Floats
+
+
+class BestMatches:
+    """The best targets of each probe, over targets that come in blocks.
+
+    Memory is bounded by the probes, k, and one block: candidates keep their traits, so a block is not needed
+    again. `add` is called for every block, then `found`.
+    """
+
+    def __init__(self, probes: Traits, weights: Weights, threshold: float, best: int = BEST) -> None:
+        self._probes = probes
+        self._weights = weights
+        self._threshold = threshold
+        self._best = best
+        self._floor = np.full(len(probes), threshold - MARGIN, np.float32)
+        self._side = _ProbeSide(probes, weights)
+        self._kept = [_Candidates.none() for _ in range(0, len(probes), PROBE_BLOCK)]
+
+    def add(self, targets: Traits, first: int) -> None:
+        """Consider targets whose places are `first`, `first` + 1, …"""
+        for begin in range(0, len(targets), TARGET_BLOCK):
+            block = take(targets, slice(begin, begin + TARGET_BLOCK))
+            side = _TargetSide(block, self._weights)
+            for number, start in enumerate(range(0, len(self._probes), PROBE_BLOCK)):
+                self._add_block(number, start, block, side, first + begin)
+
+    def found(self) -> Found:
+        """The best k of each probe with a score of at least the threshold; ties go to the smaller place."""
+        kept = _Candidates.joined(self._kept)
+        factors = pair_factors(take(self._probes, kept.probe), kept.traits)
+        scores = score(factors, self._weights)
+        order = np.lexsort((kept.target, -scores, kept.probe))
+        order = order[scores[order] >= self._threshold]
+        probes = kept.probe[order]
+        rank = np.arange(len(order)) - np.searchsorted(probes, probes)
+        order = order[rank < self._best]
+        return Found(kept.probe[order], kept.target[order], scores[order], factors[:, order])
+
+    def _add_block(self, number: int, start: int, block: Traits, side: _TargetSide, first: int) -> None:
+        rows = slice(start, start + PROBE_BLOCK)
+        scores = self._side.scores(rows, side)
+        likely = scores >= self._floor[rows, None]
+        if np.count_nonzero(likely) > CROWD * self._best * len(scores):
+            # Mostly the first block: what is not among the best k of this one need not be looked at.
+            kth = np.partition(scores, -self._best, axis=1)[:, -self._best]
+            self._floor[rows] = np.maximum(self._floor[rows], kth - 2 * MARGIN)
+            likely = scores >= self._floor[rows, None]
+        probe, place = np.nonzero(likely)
+        if not len(probe):
+            return
+        new = _Candidates(
+            probe=probe + start,
+            target=place + first,
+            estimate=scores[probe, place],
+            traits=take(block, place),
+        )
+        self._kept[number] = self._best_of(_Candidates.joined([self._kept[number], new]))
+
+    def _best_of(self, candidates: _Candidates) -> _Candidates:
+        """Without those that k others of their probe are surely better than."""
+        order = np.lexsort((-candidates.estimate, candidates.probe))
+        probes = candidates.probe[order]
+        begins, counts = np.unique(probes, return_index=True)[1], np.unique(probes, return_counts=True)[1]
+        full = counts >= self._best
+        last = order[begins[full] + self._best - 1]
+        who = candidates.probe[last]
+        self._floor[who] = np.maximum(self._floor[who], candidates.estimate[last] - 2 * MARGIN)
+        return candidates.take(np.flatnonzero(candidates.estimate >= self._floor[candidates.probe]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidates:
+    """Pairs that may be among the best, with the traits of their targets."""
+
+    probe: NDArray[np.intp]
+    target: NDArray[np.intp]
+    estimate: NDArray[np.float32]
+    traits: Traits
+
+    @classmethod
+    def none(cls) -> _Candidates:
+        nothing = np.empty(0, np.intp)
+        return cls(nothing, nothing, np.empty(0, np.float32), Traits.empty(0, np.float32))
+
+    @classmethod
+    def joined(cls, parts: list[_Candidates]) -> _Candidates:
+        return cls(
+            np.concatenate([part.probe for part in parts]),
+            np.concatenate([part.target for part in parts]),
+            np.concatenate([part.estimate for part in parts]),
+            joined([part.traits for part in parts]),
+        )
+
+    def take(self, index: NDArray[np.intp]) -> _Candidates:
+        return _Candidates(
+            self.probe[index], self.target[index], self.estimate[index], take(self.traits, index)
+        )
+
+
+class _TargetSide:
+    """What the targets of a block bring into the products and tables, float32."""
+
+    def __init__(self, targets: Traits, weights: Weights) -> None:
+        ages = np.minimum(targets.age, len(AGE_TABLE) - 1)
+        gaps = np.abs(np.arange(len(AGE_TABLE))[:, None] - ages)
+        same = np.arange(len(EMOTIONS))[:, None] == targets.expression
+        expression = weights.expression * np.where(same, 1, OTHER_EXPRESSION_FACTOR)
+        # What does not depend on the probe is added once: half of the symmetry, and the ones from which the
+        # two distances are subtracted.
+        constant = weights.symmetry / 2 * targets.symmetry + weights.geometry + weights.skin_tone
+        self.embedding = np.ascontiguousarray(targets.embedding.T, np.float32)
+        self.age = (weights.age * AGE_TABLE[gaps]).astype(np.float32)
+        self.expression = (expression + constant).astype(np.float32)
+        self.geometry = _right(weights.geometry * targets.geometry)
+        self.skin_tone = _right(weights.skin_tone / SKIN_TONE_SCALE * targets.skin_tone)
+
+
+class _ProbeSide:
+    """The same of the probes, and the scores of a block."""
+
+    def __init__(self, probes: Traits, weights: Weights) -> None:
+        self._weights = weights
+        self._embedding = np.ascontiguousarray(weights.embedding * probes.embedding, np.float32)
+        self._age = np.minimum(probes.age, len(AGE_TABLE) - 1)
+        self._expression = probes.expression
+        self._symmetry = (weights.symmetry / 2 * probes.symmetry).astype(np.float32)
+        self._geometry = _left(weights.geometry * probes.geometry)
+        self._skin_tone = _left(weights.skin_tone / SKIN_TONE_SCALE * probes.skin_tone)
+
+    def scores(self, rows: slice, targets: _TargetSide) -> NDArray[np.float32]:
+        """Scores of these probes with all targets, float32, off by at most MARGIN."""
+        total = self._embedding[rows] @ targets.embedding
+        np.maximum(total, 0, out=total)
+        part = np.empty_like(total)
+        for left, right, weight in (
+            (self._geometry, targets.geometry, self._weights.geometry),
+            (self._skin_tone, targets.skin_tone, self._weights.skin_tone),
+        ):
+            np.matmul(left[rows], right, out=part)
+            np.maximum(part, 0, out=part)
+            np.sqrt(part, out=part)
+            np.minimum(part, np.float32(weight), out=part)
+            np.subtract(total, part, out=total)
+        for table, places in ((targets.age, self._age), (targets.expression, self._expression)):
+            np.take(table, places[rows], axis=0, out=part)
+            np.add(total, part, out=total)
+        np.add(total, self._symmetry[rows, None], out=total)
+        return total
+
+
+def _left(values: Floats) -> NDArray[np.float32]:
+    """Rows whose product with a column of `_right` is the squared distance of the two: [N, D + 2]."""
+    squares = np.square(values).sum(axis=0)
+    return np.vstack([-2 * values, squares, np.ones_like(squares)]).T.astype(np.float32)
+
+
+def _right(values: Floats) -> NDArray[np.float32]:
+    """Columns for the rows of `_left`: [D + 2, N]."""
+    squares = np.square(values).sum(axis=0)
+    return np.vstack([values, np.ones_like(squares), squares]).astype(np.float32)

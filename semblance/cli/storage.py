@@ -1,0 +1,79 @@
+"""`semblance storage`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import timedelta
+
+from rich.filesize import decimal
+from rich.markup import escape
+from rich.status import Status
+from rich.table import Column, Table
+
+from batch.sweep import SweepReport, sweep
+from db.pool import Database
+from db.stored_pictures import PictureRow
+from semblance.cli.database import open_database
+from semblance.cli.output import console
+from semblance.settings import Settings
+from semblance.storage import open_storage
+
+_LINE_EVERY_S = 5.0
+
+
+def sweep_storage(settings: Settings, *, grace: timedelta, dry_run: bool, force: bool) -> bool:
+    """Sweep and print what was found; returns whether every row has its picture."""
+    with open_database(settings) as dsn:
+        report = asyncio.run(_sweep(settings, dsn, grace=grace, dry_run=dry_run, force=force))
+    table = Table("", Column("Pictures", justify="right"), Column("Size", justify="right"))
+    table.add_row("stored", f"{report.objects:,}", decimal(report.objects_size))
+    table.add_row(
+        "without a row, to be removed" if dry_run else "without a row, removed",
+        f"{report.orphans:,}",
+        decimal(report.orphans_size),
+    )
+    colour = "red" if report.dangling else "green"
+    table.add_row("missing", f"[{colour}]{report.dangling:,}[/]", "")
+    console.print(table)
+    return not report.dangling
+
+
+async def _sweep(
+    settings: Settings, dsn: str, *, grace: timedelta, dry_run: bool, force: bool
+) -> SweepReport:
+    storage = open_storage(settings)
+    database = await Database.connect(dsn, pool_size=1)
+    try:
+        with console.status("Listing the pictures") as status:
+            return await sweep(
+                database,
+                storage,
+                grace=grace,
+                dry_run=dry_run,
+                force=force,
+                on_progress=_Progress(status),
+                on_dangling=_print_dangling,
+            )
+    finally:
+        await database.close()
+
+
+def _print_dangling(row: PictureRow) -> None:
+    console.print(f"[red]missing[/] {row.table} {row.id} {escape(row.key)}", soft_wrap=True)
+
+
+class _Progress:
+    """Shows how far the sweep is: beside the spinner, or as a line now and then where there is none."""
+
+    def __init__(self, status: Status) -> None:
+        self._status = status
+        self._printed = time.monotonic()
+
+    def __call__(self, what: str, number: int) -> None:
+        line = f"{number:,} {what}"
+        if console.is_terminal:
+            self._status.update(line)
+        elif time.monotonic() - self._printed >= _LINE_EVERY_S:
+            self._printed = time.monotonic()
+            console.print(line)

@@ -1,0 +1,47 @@
+"""A bound on the time of an ordinary request; realtime connections have their own, much longer one.
+
+Serve's `request_timeout_s` knows no difference: it would end a socket as it ends a request that hangs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from semblance.errors import OverloadedError
+from serve_app.api.errors import error_response
+
+REQUEST_S = 60.0
+"""Longest time until an answer begins."""
+
+
+class DeadlineMiddleware:
+    """Answers 503 in place of a request that has not begun to answer within `seconds`, and ends it."""
+
+    def __init__(self, app: ASGIApp, seconds: float = REQUEST_S) -> None:
+        self._app = app
+        self._seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            async with asyncio.timeout(self._seconds) as deadline:
+
+                async def begun(message: Message) -> None:
+                    deadline.reschedule(None)
+                    await send(message)
+
+                await self._app(scope, receive, begun)
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            response = error_response(
+                OverloadedError.status,
+                "This takes too long; try again soon.",
+                OverloadedError.code,
+                headers={"Retry-After": "5"},
+            )
+            await response(scope, receive, send)

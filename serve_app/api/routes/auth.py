@@ -1,0 +1,46 @@
+"""The signed-in user's own account."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, status
+
+from db.profiles import Profile
+from semblance.errors import ForbiddenError
+from serve_app.api.identity import CurrentUser
+from serve_app.api.links import InjectedLinks, Links
+from serve_app.api.responses import errors
+from serve_app.api.schemas.profiles import ProfileAnswer, ProfileChange
+from serve_app.api.services import Injected, Services
+from serve_app.schools import school_of
+
+router = APIRouter(prefix="/auth", tags=["account"])
+
+
+@router.get("/me", responses=errors(401, 403, 409))
+async def get_me(user: CurrentUser, services: Injected, links: InjectedLinks) -> ProfileAnswer:
+    """The user's profile, made at their first valid token."""
+    return await _answer(user, services, links)
+
+
+@router.patch("/me", responses=errors(401, 403, 409, 413))
+async def update_me(
+    change: ProfileChange, user: CurrentUser, services: Injected, links: InjectedLinks
+) -> ProfileAnswer:
+    """Change the profile. A default face must be the user's own: else 403, and nothing is changed."""
+    changes = change.model_dump(mode="json", exclude_unset=True)
+    if "school" in changes and changes["school"] is None:
+        changes["school"] = school_of(user.email)
+    updated = await services.db.profiles.update(user.id, changes) if changes else user
+    if updated is None:
+        raise ForbiddenError("This face is not yours.")
+    return await _answer(updated, services, links)
+
+
+@router.post("/logout", status_code=status.HTTP_204_NO_CONTENT, responses=errors(401, 403, 409))
+async def logout(user: CurrentUser) -> None:
+    """Nothing to undo here: the identity provider ends the session, and the token ends by itself."""
+
+
+async def _answer(profile: Profile, services: Services, links: Links) -> ProfileAnswer:
+    key = None if profile.default_face_id is None else await services.db.profiles.default_image(profile.id)
+    return ProfileAnswer.of(profile, links.picture(key))

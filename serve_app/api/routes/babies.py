@@ -1,0 +1,78 @@
+"""Baby pictures of one's own matches."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Query, status
+
+from serve_app.api.cursors import Cursor
+from serve_app.api.identity import CurrentUser
+from serve_app.api.links import InjectedLinks
+from serve_app.api.responses import QUOTA_ERROR, errors
+from serve_app.api.schemas.babies import BabiesAnswer, BabyAnswer, LatestBabyAnswer, NewBabyRequest
+from serve_app.api.services import Injected
+
+router = APIRouter(prefix="/baby", tags=["babies"])
+
+
+@router.post(
+    "",
+    status_code=status.HTTP_201_CREATED,
+    responses={**errors(401, 403, 404, 409, 413, 502), **QUOTA_ERROR},
+)
+async def make_baby(
+    body: NewBabyRequest,
+    user: CurrentUser,
+    services: Injected,
+    links: InjectedLinks,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            min_length=1,
+            max_length=200,
+            pattern=r"^[\x21-\x7e]+$",
+            description="Made by the client, new for each picture. Within 24 hours the same key again gives "
+            "the same baby: 409 while it is in the making, 422 for another match.",
+        ),
+    ] = None,
+) -> BabyAnswer:
+    """Have a baby picture made of a match one is part of; the other one is notified.
+
+    Once both people of a match have made a baby of it, they are connected. What fails is not counted: 429
+    over the daily limit, 502 where the pictures' provider is down.
+    """
+    return BabyAnswer.of(await services.babies.make(user.id, body.match_id, idempotency_key), links)
+
+
+@router.get("", responses=errors(401, 403))
+async def latest_baby(
+    match_id: UUID, user: CurrentUser, services: Injected, links: InjectedLinks
+) -> LatestBabyAnswer:
+    """The latest baby that one had made of a match."""
+    baby = await services.db.babies.latest(match_id, profile_id=user.id)
+    return LatestBabyAnswer(baby=None if baby is None else BabyAnswer.of(baby, links))
+
+
+@router.get("/list", responses=errors(400, 401, 403))
+async def list_babies(
+    user: CurrentUser,
+    services: Injected,
+    links: InjectedLinks,
+    limit: Annotated[int, Query(ge=1, le=500, description="At most this many.")] = 500,
+    cursor: Annotated[
+        str | None, Query(max_length=200, description="The `next_cursor` of the page before.")
+    ] = None,
+) -> BabiesAnswer:
+    """All babies that one had made, newest first."""
+    after = None if cursor is None else Cursor.decode(cursor)
+    babies = await services.db.babies.page(
+        user.id, limit=limit + 1, before=None if after is None else (after.time, after.id)
+    )
+    shown = babies[:limit]
+    return BabiesAnswer(
+        babies=[BabyAnswer.of(baby, links) for baby in shown],
+        total=await services.db.babies.count(user.id),
+        next_cursor=Cursor(shown[-1].created_at, shown[-1].id).encode() if len(babies) > limit else None,
+    )

@@ -1,0 +1,17 @@
+"""What a client must know before anybody signs in."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from serve_app.api.schemas.profiles import ConfigAnswer
+from serve_app.api.services import Injected
+
+router = APIRouter(prefix="/config", tags=["account"])
+
+
+@router.get("")
+async def get_config(services: Injected) -> ConfigAnswer:
+    """Public settings; needs no credentials."""
+    settings = await services.db.system_settings.get()
+    return ConfigAnswer(allowNonEduEmails=settings.allow_non_edu_emails)

@@ -1,0 +1,86 @@
+"""Connections: with whom one may chat."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+
+from serve_app.api.cursors import Cursor, place_by_time
+from serve_app.api.identity import CurrentUser
+from serve_app.api.links import InjectedLinks
+from serve_app.api.responses import errors
+from serve_app.api.schemas.connections import (
+    ConnectionChange,
+    ConnectionCheck,
+    ConnectionQuestion,
+    ConnectionsAnswer,
+    ConnectionSummary,
+)
+from serve_app.api.services import Injected
+
+router = APIRouter(prefix="/connections", tags=["connections"])
+
+
+@router.get("", responses=errors(400))
+async def list_connections(
+    *,
+    user: CurrentUser,
+    services: Injected,
+    links: InjectedLinks,
+    status: Literal["active", "blocked", "archived", "all"] = "active",
+    limit: Annotated[int, Query(ge=1, le=100)] = 50,
+    offset: Annotated[int, Query(ge=0, le=1_000_000, description="How many to pass over.")] = 0,
+    cursor: Annotated[
+        str | None,
+        Query(max_length=200, description="`next_cursor` of the page before; repeats none that is seen."),
+    ] = None,
+) -> ConnectionsAnswer:
+    """One's own connections, latest activity first."""
+    page = await services.db.connections.page(
+        user.id,
+        status=None if status == "all" else status,
+        limit=limit,
+        offset=offset,
+        before=place_by_time(cursor),
+    )
+    return ConnectionsAnswer(
+        connections=[ConnectionSummary.of(connection, links) for connection in page.connections],
+        total=page.total,
+        next_cursor=page.next and Cursor(*page.next).encode(),
+    )
+
+
+@router.post("/check", responses=errors(404, 413))
+async def check_connection(
+    body: ConnectionQuestion, user: CurrentUser, services: Injected, links: InjectedLinks
+) -> ConnectionCheck:
+    """Whether the two people of a match are connected, be it by this match or another of theirs."""
+    connection = await services.db.connections.of_match(body.match_id, user_id=user.id)
+    return ConnectionCheck(
+        exists=connection is not None,
+        connection=None if connection is None else ConnectionSummary.of(connection, links),
+    )
+
+
+@router.get("/{connection_id}", responses=errors(404))
+async def read_connection(
+    connection_id: UUID, user: CurrentUser, services: Injected, links: InjectedLinks
+) -> ConnectionSummary:
+    """One of one's own connections."""
+    return ConnectionSummary.of(await services.db.connections.get(connection_id, user_id=user.id), links)
+
+
+@router.patch("/{connection_id}", responses=errors(404, 413))
+async def update_connection(
+    connection_id: UUID,
+    body: ConnectionChange,
+    user: CurrentUser,
+    services: Injected,
+    links: InjectedLinks,
+) -> ConnectionSummary:
+    """Block, archive or reopen a connection, for both of its people. While it is blocked, only who blocked it
+    can change it."""
+    connection = await services.db.connections.set_status(connection_id, body.status, user_id=user.id)
+    return ConnectionSummary.of(connection, links)

@@ -1,0 +1,41 @@
+"""Match jobs: how one's own is doing, how all are, and working on them on demand."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query
+
+from semblance.errors import NotFoundError
+from serve_app.api.identity import AdminUser, CurrentUser, require_cron
+from serve_app.api.responses import errors
+from serve_app.api.schemas.jobs import MAX_PROCESSED, JobAnswer, JobStatistics, ProcessedJobs
+from serve_app.api.services import Injected
+
+router = APIRouter(tags=["jobs"])
+
+
+@router.get("/jobs/{job_id}", responses=errors(401, 403, 404))
+async def read_job(job_id: UUID, user: CurrentUser, services: Injected) -> JobAnswer:
+    """One of one's own match jobs; finished ones are kept for a month."""
+    job = await services.db.jobs.get(job_id, user_id=user.id)
+    if job is None:
+        raise NotFoundError("You have no such job.")
+    return JobAnswer.of(job)
+
+
+@router.get("/admin/jobs/stats", responses=errors(401, 403))
+async def read_job_statistics(_: AdminUser, services: Injected) -> JobStatistics:
+    """The queue at a glance."""
+    return JobStatistics.of(await services.db.jobs.stats())
+
+
+@router.get("/cron/process-jobs", dependencies=[Depends(require_cron)], responses=errors(401))
+async def process_jobs(
+    services: Injected,
+    limit: Annotated[int, Query(ge=1, le=MAX_PROCESSED, description="At most this many jobs.")] = 100,
+) -> ProcessedJobs:
+    """Work on the jobs that are due, for some twenty seconds at most. The matcher does so by itself as soon
+    as a job is queued; this is for a scheduler that wants to be sure."""
+    return ProcessedJobs.of(await services.matcher.process(limit))

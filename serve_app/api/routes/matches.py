@@ -1,0 +1,170 @@
+"""Matches: the live feed, one's own, and the celebrities one looks like."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+
+from db.matches import ByScore, CelebrityMatch, MatchPage
+from semblance.errors import ForbiddenError, UnauthorizedError
+from serve_app.api.cursors import Cursor, ScoreCursor, place_by_score, place_by_time
+from serve_app.api.identity import PUBLIC, CurrentUser, OptionalUser
+from serve_app.api.links import InjectedLinks, Links
+from serve_app.api.responses import errors
+from serve_app.api.schemas.matches import (
+    CelebrityMatchesAnswer,
+    CelebrityMatchSummary,
+    MatchesAnswer,
+    MatchSummary,
+    OwnMatch,
+    OwnMatchesAnswer,
+    StatsAnswer,
+)
+from serve_app.api.services import Injected
+
+router = APIRouter(prefix="/matches", tags=["matches"])
+
+Skip = Annotated[int, Query(ge=0, le=1_000_000, description="How many to pass over.")]
+Next = Annotated[
+    str | None,
+    Query(max_length=200, description="`next_cursor` of the page before; stable while matches are added."),
+]
+FaceId = Annotated[UUID, Query(description="One of one's own faces.")]
+
+
+@router.get("/top", responses=errors(400), openapi_extra=PUBLIC)
+async def list_top_matches(
+    *,
+    user: OptionalUser,
+    services: Injected,
+    links: InjectedLinks,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    skip: Skip = 0,
+    show: Annotated[
+        Literal["all", "new", "viewed"],
+        Query(
+            alias="filter", description="new: of the last 5 minutes. viewed: by the caller; signed in only."
+        ),
+    ] = "all",
+    cursor: Next = None,
+) -> MatchesAnswer:
+    """The public live feed, newest first. Signed in, `my_reaction` says what one has done with a match."""
+    after = place_by_time(cursor)
+    if show == "viewed":
+        if user is None:
+            raise UnauthorizedError("Sign in to see what you have viewed.")
+        page = await services.db.matches.viewed(viewer_id=user.id, limit=limit, offset=skip, after=after)
+    else:
+        page = await services.db.matches.feed(
+            viewer_id=None if user is None else user.id,
+            new_only=show == "new",
+            limit=limit,
+            offset=skip,
+            after=after,
+        )
+    return MatchesAnswer(
+        matches=[MatchSummary.of(match, links) for match in page.matches],
+        total=page.total,
+        next_cursor=page.next and Cursor(*page.next).encode(),
+    )
+
+
+@router.get("/top/stats", openapi_extra=PUBLIC)
+async def read_match_stats(user: OptionalUser, services: Injected) -> StatsAnswer:
+    """Counts of the live feed."""
+    return StatsAnswer.of(await services.db.matches.stats(None if user is None else user.id))
+
+
+@router.get("/for-image", responses=errors(400, 404))
+async def list_matches_for_image(
+    *,
+    user: CurrentUser,
+    services: Injected,
+    links: InjectedLinks,
+    face_id: FaceId,
+    limit: Annotated[int, Query(ge=1, le=100)] = 50,
+    skip: Skip = 0,
+    cursor: Next = None,
+) -> OwnMatchesAnswer:
+    """Who one's face looks like, best first: of several matches with one other user the best."""
+    await services.db.matches.check_owner(face_id, user.id)
+    page = await services.db.matches.of_face(
+        face_id, viewer_id=user.id, limit=limit, offset=skip, after=place_by_score(cursor)
+    )
+    return OwnMatchesAnswer(
+        matches=[
+            OwnMatch.seen(match, match.b if match.a.face_id == face_id else match.a, links)
+            for match in page.matches
+        ],
+        total=page.total,
+        next_cursor=page.next and ScoreCursor(*page.next).encode(),
+    )
+
+
+@router.get("/user/{user_id}", responses=errors(400))
+async def list_matches_of_user(
+    *,
+    user_id: UUID,
+    user: CurrentUser,
+    services: Injected,
+    links: InjectedLinks,
+    limit: Annotated[int, Query(ge=1, le=100)] = 50,
+    skip: Skip = 0,
+    cursor: Next = None,
+) -> OwnMatchesAnswer:
+    """The matches of all one's faces, newest first. Another user's are for admins only."""
+    if user_id != user.id and user.role != "admin":
+        raise ForbiddenError("These are matches of somebody else.")
+    page = await services.db.matches.of_user(
+        user_id, viewer_id=user.id, limit=limit, offset=skip, after=place_by_time(cursor)
+    )
+    return OwnMatchesAnswer(
+        matches=[
+            OwnMatch.seen(match, match.b if match.a.id == user_id else match.a, links)
+            for match in page.matches
+        ],
+        total=page.total,
+        next_cursor=page.next and Cursor(*page.next).encode(),
+    )
+
+
+@router.get("/celebrity", responses=errors(400, 404))
+async def list_celebrity_matches(
+    *,
+    user: CurrentUser,
+    services: Injected,
+    links: InjectedLinks,
+    face_id: FaceId,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    cursor: Next = None,
+) -> CelebrityMatchesAnswer:
+    """The celebrities one's face looks like, best first."""
+    await services.db.matches.check_owner(face_id, user.id)
+    page = await services.db.matches.celebrities(face_id, limit=limit, after=place_by_score(cursor))
+    return _celebrities(page, links)
+
+
+@router.get("/celebrity/{face_id}", responses=errors(400, 404))
+async def list_celebrity_matches_of_face(
+    *,
+    face_id: UUID,
+    user: CurrentUser,
+    services: Injected,
+    links: InjectedLinks,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    cursor: Next = None,
+) -> CelebrityMatchesAnswer:
+    """The same, with the face in the path."""
+    await services.db.matches.check_owner(face_id, user.id)
+    page = await services.db.matches.celebrities(face_id, limit=limit, after=place_by_score(cursor))
+    return _celebrities(page, links)
+
+
+def _celebrities(page: MatchPage[CelebrityMatch, ByScore], links: Links) -> CelebrityMatchesAnswer:
+    return CelebrityMatchesAnswer(
+        matches=[CelebrityMatchSummary.of(match, links) for match in page.matches],
+        total=page.total,
+        next_cursor=page.next and ScoreCursor(*page.next).encode(),
+    )

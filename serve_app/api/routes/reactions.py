@@ -1,0 +1,66 @@
+"""What users do with matches."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, status
+
+from db.reactions import ReactionType
+from semblance.errors import ConflictError
+from serve_app.api.identity import CurrentUser
+from serve_app.api.responses import errors
+from serve_app.api.schemas.matches import NewReaction, ReactionAnswer, ReactionsAnswer
+from serve_app.api.services import Injected
+
+router = APIRouter(prefix="/matches/{match_id}", tags=["matches"])
+
+
+@router.get("/react", responses=errors(404))
+async def list_reactions(match_id: UUID, user: CurrentUser, services: Injected) -> ReactionsAnswer:
+    """One's own reactions to a match."""
+    return ReactionsAnswer.of(await services.db.reactions.of_user(match_id, user.id))
+
+
+@router.post("/react", status_code=status.HTTP_201_CREATED, responses=errors(404, 413))
+async def react(match_id: UUID, body: NewReaction, user: CurrentUser, services: Injected) -> ReactionAnswer:
+    """Like a match one is part of, or note that one has viewed any. The second time is a conflict.
+
+    Once both people of a match like it, they are connected: both are notified, and a first message breaks
+    the ice.
+    """
+    connection_id = None
+    if body.reaction_type == "like":
+        reaction, connection_id = await services.db.reactions.like(match_id, user.id)
+    else:
+        reaction = await services.db.reactions.view(match_id, user.id)
+    return ReactionAnswer(
+        id=reaction.id,
+        match_id=match_id,
+        reaction_type=reaction.reaction_type,
+        created_at=reaction.created_at,
+        mutual_connection=connection_id,
+    )
+
+
+@router.delete("/react", status_code=status.HTTP_204_NO_CONTENT, responses=errors(404))
+async def remove_reactions(
+    match_id: UUID,
+    user: CurrentUser,
+    services: Injected,
+    reaction_type: Annotated[
+        ReactionType | None, Query(description="Which of one's reactions; all where it is not given.")
+    ] = None,
+) -> None:
+    """Take back one's reactions to a match, if there are any. A connection that came of a like stays."""
+    await services.db.reactions.remove(match_id, user.id, reaction_type)
+
+
+@router.post("/view", responses=errors(404))
+async def view_match(match_id: UUID, user: CurrentUser, services: Injected) -> ReactionsAnswer:
+    """Note that one has viewed a match; doing so again changes nothing. Answers all one's reactions to it."""
+    with suppress(ConflictError):
+        await services.db.reactions.view(match_id, user.id)
+    return ReactionsAnswer.of(await services.db.reactions.of_user(match_id, user.id))

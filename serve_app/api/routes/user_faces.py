@@ -1,0 +1,142 @@
+"""A user's own faces: upload, list, delete."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import uuid
+from collections.abc import Iterable
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, status
+
+from db.faces import FaceRow
+from deployments.vision.decode import ImageHeader, read_header
+from semblance.errors import (
+    DuplicatePictureError,
+    NoFaceError,
+    QuotaExceededError,
+    SeveralFacesError,
+    StorageError,
+)
+from semblance.settings import Settings
+from semblance.storage import Storage
+from serve_app.api.cursors import Cursor
+from serve_app.api.identity import CurrentUser, current_user
+from serve_app.api.limits import take_slot
+from serve_app.api.links import InjectedLinks
+from serve_app.api.pictures import PICTURE_FORM, Picture
+from serve_app.api.responses import COMPUTE_ERRORS, QUOTA_ERROR, errors
+from serve_app.api.schemas.user_faces import FaceList, FaceSummary, UploadAnswer
+from serve_app.api.services import Injected
+
+router = APIRouter(prefix="/faces", tags=["faces"])
+
+logger = logging.getLogger(__name__)
+
+
+@router.post(
+    "",
+    status_code=status.HTTP_202_ACCEPTED,
+    responses={**COMPUTE_ERRORS, **QUOTA_ERROR},
+    openapi_extra=PICTURE_FORM,
+    # A slot is taken before the picture is read, and not for somebody unknown.
+    dependencies=[Depends(current_user), Depends(take_slot)],
+)
+async def upload_face(
+    user: CurrentUser, picture: Picture, services: Injected, links: InjectedLinks
+) -> UploadAnswer:
+    """A photo of the user, which becomes their default face; matches are looked for in the background.
+
+    Of several faces the largest is taken. The answer is 400 without a face and for a photo uploaded
+    before, 429 over the daily limit; neither counts.
+    """
+    header, image_hash = await asyncio.to_thread(_examine, picture, services.settings)
+    await services.db.faces.check_upload(user.id, image_hash)
+    detection, described = await services.faces.describe(picture, 1)
+    if not described:
+        raise NoFaceError
+    if detection.found > 1 and services.settings.refuse_several_faces:
+        raise SeveralFacesError(f"The photo shows {detection.found} faces. Upload one of yourself alone.")
+    face_id = uuid.uuid4()
+    key = f"faces/{user.id}/{face_id}.{header.suffix}"
+    # The picture before its row: what a crash leaves between is a picture without a row, which
+    # `semblance storage sweep` removes, and never a row without its picture.
+    await services.storage.put(key, picture, header.content_type)
+    row = FaceRow.of(
+        described[0],
+        services.model.digest,
+        id=face_id,
+        profile_id=user.id,
+        image_path=key,
+        image_hash=image_hash,
+        gender=described[0].attributes.gender,
+    )
+    try:
+        added = await services.db.faces.add(row)
+    except (DuplicatePictureError, QuotaExceededError):
+        # Only here is it certain that there is no row: where the connection breaks, there may be one.
+        await _discard(services.storage, [key])
+        raise
+    return UploadAnswer(
+        id=face_id,
+        image_url=links.picture(key),
+        created_at=added.created_at,
+        job_id=added.job_id,
+        faces_found=detection.found,
+        note=_note(detection.found),
+    )
+
+
+@router.get("", responses=errors(400))
+async def list_faces(
+    user: CurrentUser,
+    services: Injected,
+    links: InjectedLinks,
+    limit: Annotated[int, Query(ge=1, le=100, description="At most this many.")] = 100,
+    cursor: Annotated[
+        str | None, Query(max_length=200, description="The `next_cursor` of the page before.")
+    ] = None,
+) -> FaceList:
+    """The user's faces, newest first."""
+    after = None if cursor is None else Cursor.decode(cursor)
+    faces = await services.db.faces.page(
+        user.id, limit=limit + 1, before=None if after is None else (after.time, after.id)
+    )
+    shown = faces[:limit]
+    return FaceList(
+        faces=[
+            FaceSummary(id=face.id, image_url=links.picture(face.image_path), created_at=face.created_at)
+            for face in shown
+        ],
+        total=await services.db.faces.count(user.id),
+        next_cursor=Cursor(shown[-1].created_at, shown[-1].id).encode() if len(faces) > limit else None,
+    )
+
+
+@router.delete("/{face_id}", status_code=status.HTTP_204_NO_CONTENT, responses=errors(404))
+async def delete_face(face_id: UUID, user: CurrentUser, services: Injected) -> None:
+    """Delete a face with its picture and its matches, and what came of these; the newest remaining face
+    becomes the default."""
+    keys = await services.db.faces.delete(user.id, face_id)
+    await _discard(services.storage, keys)
+
+
+def _examine(picture: bytes, settings: Settings) -> tuple[ImageHeader, str]:
+    header = read_header(picture, max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
+    return header, hashlib.md5(picture, usedforsecurity=False).hexdigest()
+
+
+def _note(found: int) -> str | None:
+    return None if found == 1 else f"The photo shows {found} faces; the largest was taken."
+
+
+async def _discard(storage: Storage, keys: Iterable[str]) -> None:
+    """Remove pictures that no row names. Where that fails the sweep does it: the request is done."""
+    for key in keys:
+        try:
+            await storage.delete(key)
+        except StorageError as exc:
+            logger.warning("a picture is left for the sweep: %s", exc.message)

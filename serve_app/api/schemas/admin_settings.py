@@ -1,0 +1,84 @@
+"""What admins can change while the application runs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Self
+from uuid import UUID
+
+from pydantic import Field, model_validator
+
+from db.system_settings import SystemSettings
+from semblance.scoring import Weights
+from serve_app.api.schemas.base import Schema
+
+WEIGHTS_TOLERANCE = Decimal("0.001")
+
+Share = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
+
+DailyLimit = Annotated[
+    int,
+    Field(strict=True, ge=-1, le=1_000_000, description="A day (UTC); -1 unlimited, 0 none.", examples=[20]),
+]
+
+
+class WeightsBody(Schema):
+    """Weights of the six factors of a match, together 1 ± .001."""
+
+    embedding: Share = Field(examples=[0.2])
+    geometry: Share = Field(examples=[0.2])
+    age: Share = Field(examples=[0.15])
+    symmetry: Share = Field(examples=[0.15])
+    skin_tone: Share = Field(examples=[0.15])
+    expression: Share = Field(examples=[0.15])
+
+    @model_validator(mode="after")
+    def _together_one(self) -> Self:
+        # In decimals, as the database adds them: at the tolerance's edge both must say the same.
+        weights: dict[str, float] = self.model_dump()
+        total = sum((Decimal(repr(float(weight))) for weight in weights.values()), Decimal(0))
+        if abs(total - 1) > WEIGHTS_TOLERANCE:
+            raise ValueError(f"the weights add up to {total}, not 1")
+        return self
+
+    def weights(self) -> Weights:
+        return Weights(**self.model_dump())
+
+
+class SettingsChange(Schema):
+    """What is left out, or null, stays as it is."""
+
+    matching_weights: WeightsBody | None = None
+    match_threshold: Share | None = Field(
+        None, description="Least score of a match that is kept.", examples=[0.5]
+    )
+    allow_non_edu_emails: Annotated[bool, Field(strict=True)] | None = Field(
+        None, description="Whether addresses outside .edu may sign up.", examples=[False]
+    )
+    daily_photo_upload_limit: DailyLimit | None = None
+    daily_baby_generation_limit: DailyLimit | None = None
+
+    def changes(self) -> dict[str, object]:
+        """The settings to change, as `SystemSettingsTable.change` takes them."""
+        given = {name: getattr(self, name) for name in self.model_fields_set}
+        return {
+            name: value.weights() if isinstance(value, WeightsBody) else value
+            for name, value in given.items()
+            if value is not None
+        }
+
+
+class SettingsAnswer(Schema):
+    matching_weights: WeightsBody
+    match_threshold: Share
+    allow_non_edu_emails: bool
+    daily_photo_upload_limit: int
+    daily_baby_generation_limit: int
+    updated_at: datetime | None = Field(description="Of the latest change.")
+    updated_by: UUID | None = Field(description="The admin who made it; null where it was made by hand.")
+
+    @classmethod
+    def of(cls, settings: SystemSettings) -> SettingsAnswer:
+        return cls(**asdict(settings))

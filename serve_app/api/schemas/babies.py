@@ -1,0 +1,59 @@
+"""Baby pictures of matches."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import Field
+
+from db.babies import Baby
+from db.connections import ConnectionStatus
+from serve_app.api.links import Links
+from serve_app.api.schemas.base import Schema
+from serve_app.api.schemas.matches import MatchPair, MatchPerson
+
+
+class NewBabyRequest(Schema):
+    match_id: UUID = Field(description="A match of one's own.")
+
+
+class BabyConnectionSummary(Schema):
+    id: UUID
+    status: ConnectionStatus
+    created_at: datetime
+
+
+class BabyAnswer(Schema):
+    id: UUID
+    match_id: UUID
+    image_url: str = Field(description="A JPEG; signed, expires.")
+    created_at: datetime
+    parents: MatchPair
+    mutual_connection: BabyConnectionSummary | None = Field(
+        description="The connection of the two, also one that this baby has just opened; null without."
+    )
+
+    @classmethod
+    def of(cls, baby: Baby, links: Links) -> BabyAnswer:
+        return cls(
+            id=baby.id,
+            match_id=baby.match_id,
+            image_url=links.picture(baby.image_path),
+            created_at=baby.created_at,
+            parents=MatchPair(a=MatchPerson.of(baby.a, links), b=MatchPerson.of(baby.b, links)),
+            mutual_connection=None
+            if baby.connection is None
+            else BabyConnectionSummary(**asdict(baby.connection)),
+        )
+
+
+class LatestBabyAnswer(Schema):
+    baby: BabyAnswer | None = Field(description="Null where the caller had none made of the match.")
+
+
+class BabiesAnswer(Schema):
+    babies: list[BabyAnswer] = Field(description="Newest first.")
+    total: int = Field(ge=0, description="All there are, on whatever page.", examples=[1])
+    next_cursor: str | None = Field(description="`cursor` of the next page; null at the end.")

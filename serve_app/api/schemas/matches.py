@@ -1,0 +1,205 @@
+"""Matches, what users do with them, and celebrity matches."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import Field
+
+from db.matches import CelebrityMatch, Factors, Match, MatchStats, Person
+from db.profiles import StatedGender
+from db.reactions import Reaction, ReactionType
+from semblance.types import Gender
+from serve_app.api.links import Links
+from serve_app.api.schemas.base import Schema, Score
+
+
+def percentage(score: float) -> int:
+    """A score of 0..1 in whole percent, half up."""
+    return math.floor(100 * score + 0.5)
+
+
+class MatchPerson(Schema):
+    id: UUID
+    name: str | None = Field(examples=["Ada"])
+    gender: StatedGender | None
+    school: str | None = Field(examples=["mit"])
+    face_id: UUID = Field(description="The face that matches.")
+    image: str = Field(description="That face; signed, expires.")
+
+    @classmethod
+    def of(cls, person: Person, links: Links) -> MatchPerson:
+        return cls(
+            id=person.id,
+            name=person.name,
+            gender=person.gender,
+            school=person.school,
+            face_id=person.face_id,
+            image=links.picture(person.image_path),
+        )
+
+
+class MatchPair(Schema):
+    a: MatchPerson
+    b: MatchPerson
+
+    @classmethod
+    def of(cls, match: Match, links: Links) -> MatchPair:
+        return cls(a=MatchPerson.of(match.a, links), b=MatchPerson.of(match.b, links))
+
+
+class FactorScores(Schema):
+    """What made the score; 1 is alike."""
+
+    embedding: Score
+    geometry: Score
+    age: Score
+    symmetry: Score
+    skin_tone: Score
+    expression: Score
+
+    @classmethod
+    def of(cls, factors: Factors | None) -> FactorScores | None:
+        return None if factors is None else cls.model_validate(factors, from_attributes=True)
+
+
+class MatchSummary(Schema):
+    id: UUID
+    similarity_score: Score = Field(examples=[0.875])
+    similarity_percentage: int = Field(
+        ge=0, le=100, description="The score in whole percent, half up.", examples=[88]
+    )
+    created_at: datetime
+    my_reaction: list[ReactionType] = Field(description="The caller's; empty when signed out.")
+    users: MatchPair
+
+    @classmethod
+    def of(cls, match: Match, links: Links) -> MatchSummary:
+        return cls(
+            id=match.id,
+            similarity_score=match.similarity_score,
+            similarity_percentage=percentage(match.similarity_score),
+            created_at=match.created_at,
+            my_reaction=match.my_reaction,
+            users=MatchPair.of(match, links),
+        )
+
+
+class MatchesAnswer(Schema):
+    matches: list[MatchSummary] = Field(description="Newest first.")
+    total: int = Field(ge=0, description="All of the filter, on whatever page.", examples=[1])
+    next_cursor: str | None = Field(description="`cursor` of the next page; null at the end.")
+
+
+class StatsAnswer(Schema):
+    total: int = Field(ge=0, description="All matches.")
+    viewed: int | None = Field(ge=0, description="How many the caller has viewed; null when signed out.")
+    activeUsers: int = Field(  # noqa: N815 - the contract's spelling
+        ge=0, description="Users connected now, or seen in the last 15 minutes."
+    )
+
+    @classmethod
+    def of(cls, stats: MatchStats) -> StatsAnswer:
+        return cls(total=stats.total, viewed=stats.viewed, activeUsers=stats.active_users)
+
+
+class OwnMatch(MatchSummary):
+    """A match seen from one side."""
+
+    factors: FactorScores | None = Field(description="Null for matches of the old system.")
+    user: MatchPerson = Field(description="The other one.")
+
+    @classmethod
+    def seen(cls, match: Match, other: Person, links: Links) -> OwnMatch:
+        users = MatchPair.of(match, links)
+        return cls(
+            id=match.id,
+            similarity_score=match.similarity_score,
+            similarity_percentage=percentage(match.similarity_score),
+            created_at=match.created_at,
+            my_reaction=match.my_reaction,
+            users=users,
+            factors=FactorScores.of(match.factors),
+            user=users.a if other is match.a else users.b,
+        )
+
+
+class OwnMatchesAnswer(Schema):
+    matches: list[OwnMatch]
+    total: int = Field(ge=0, description="All there are, on whatever page.", examples=[1])
+    next_cursor: str | None = Field(description="`cursor` of the next page; null at the end.")
+
+
+class CelebritySummary(Schema):
+    id: UUID
+    name: str = Field(examples=["Rose Leslie"])
+    bio: str | None
+    category: str | None = Field(examples=["actors"])
+    gender: Gender | None
+    image: str = Field(description="Signed, expires.")
+
+
+class CelebrityMatchSummary(Schema):
+    id: UUID
+    celebrity: CelebritySummary
+    similarity_score: Score = Field(examples=[0.875])
+    similarity_percentage: int = Field(
+        ge=0, le=100, description="The score in whole percent, half up.", examples=[88]
+    )
+    factors: FactorScores | None = Field(description="Null for matches of the old system.")
+
+    @classmethod
+    def of(cls, match: CelebrityMatch, links: Links) -> CelebrityMatchSummary:
+        return cls(
+            id=match.id,
+            celebrity=CelebritySummary(
+                id=match.celebrity_id,
+                name=match.name,
+                bio=match.bio,
+                category=match.category,
+                gender=match.gender,
+                image=links.picture(match.image_path),
+            ),
+            similarity_score=match.similarity_score,
+            similarity_percentage=percentage(match.similarity_score),
+            factors=FactorScores.of(match.factors),
+        )
+
+
+class CelebrityMatchesAnswer(Schema):
+    matches: list[CelebrityMatchSummary] = Field(description="Best first.")
+    total: int = Field(ge=0, description="All there are, on whatever page.", examples=[1])
+    next_cursor: str | None = Field(description="`cursor` of the next page; null at the end.")
+
+
+class NewReaction(Schema):
+    reaction_type: ReactionType
+
+
+class ReactionSummary(Schema):
+    id: UUID
+    reaction_type: ReactionType
+    created_at: datetime
+
+
+class ReactionAnswer(ReactionSummary):
+    match_id: UUID
+    mutual_connection: UUID | None = Field(
+        description="The connection that this reaction has opened; null where it has not."
+    )
+
+
+class ReactionsAnswer(Schema):
+    reactions: list[ReactionSummary] = Field(description="The caller's, oldest first.")
+    reaction_types: list[ReactionType] = Field(description="Their types.", examples=[["like", "viewed"]])
+
+    @classmethod
+    def of(cls, reactions: list[Reaction]) -> ReactionsAnswer:
+        return cls(
+            reactions=[
+                ReactionSummary.model_validate(reaction, from_attributes=True) for reaction in reactions
+            ],
+            reaction_types=[reaction.reaction_type for reaction in reactions],
+        )

@@ -1,0 +1,34 @@
+"""Notifications of a user."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import Field
+
+from db.notifications import Notification, NotificationType, RelatedType
+from serve_app.api.schemas.base import Schema
+
+
+class NotificationAnswer(Schema):
+    id: UUID
+    type: NotificationType
+    title: str = Field(examples=["New message from Ada"])
+    message: str | None = Field(examples=["Hi! Are we related?"])
+    related_id: UUID | None = Field(description="What it is about; of new messages the latest one.")
+    related_type: RelatedType | None
+    connection_id: UUID | None = Field(description="Where new messages are; null for other types.")
+    read_at: datetime | None
+    created_at: datetime
+
+    @classmethod
+    def of(cls, notification: Notification) -> NotificationAnswer:
+        return cls.model_validate(notification, from_attributes=True)
+
+
+class NotificationsAnswer(Schema):
+    notifications: list[NotificationAnswer] = Field(description="Newest first.")
+    total: int = Field(ge=0, description="All there are; with `unread_only` all unread ones.")
+    unread_count: int = Field(ge=0)
+    next_cursor: str | None = Field(description="`cursor` of the next page; null at the end.")

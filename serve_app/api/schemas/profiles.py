@@ -1,0 +1,57 @@
+"""A user's own profile, and what everybody may know before signing up."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import Field, StringConstraints
+
+from db.profiles import Profile, StatedGender
+from serve_app.api.schemas.base import Schema
+
+# Something to see, and no control characters, of which PostgreSQL does not store NUL.
+_VISIBLE = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"
+
+Label = Annotated[str, StringConstraints(strip_whitespace=True, max_length=100, pattern=_VISIBLE)]
+"""A line of 1 to 100 characters that is not only spaces; those around it are dropped."""
+
+
+class ProfileAnswer(Schema):
+    id: UUID = Field(description="The account's id at the identity provider.")
+    name: str | None = Field(examples=["Ada"])
+    email: str | None = Field(examples=["ada@cs.stanford.edu"])
+    gender: StatedGender | None = Field(description="As stated by the user.")
+    school: str | None = Field(
+        description="Where matches are looked for; the e-mail's own unless the user names another.",
+        examples=["stanford.edu"],
+    )
+    default_face_id: UUID | None
+    image: str | None = Field(description="The default face's picture; signed, expires.")
+
+    @classmethod
+    def of(cls, profile: Profile, image: str | None) -> ProfileAnswer:
+        return cls(
+            id=profile.id,
+            name=profile.name,
+            email=profile.email,
+            gender=profile.gender,
+            school=profile.school,
+            default_face_id=profile.default_face_id,
+            image=image,
+        )
+
+
+class ProfileChange(Schema):
+    """What is to change; a field that is left out stays as it is, null clears it."""
+
+    name: Label | None = Field(None, examples=["Ada"])
+    gender: StatedGender | None = None
+    school: Label | None = Field(None, description="Null: that of the e-mail again, if it has one.")
+    default_face_id: UUID | None = Field(None, description="One of the user's own faces.")
+
+
+class ConfigAnswer(Schema):
+    allowNonEduEmails: bool = Field(  # noqa: N815 - the contract's spelling
+        description="Whether addresses outside .edu may sign up."
+    )

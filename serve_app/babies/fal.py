@@ -1,0 +1,312 @@
+"""Baby pictures by fal.ai: one synchronous call of its REST API, then the download of what it made.
+
+The request is the one the app has always sent. `image_url` takes one picture. It is parent A's photo, and not
+the two side by side: a model that starts from a picture keeps its layout, so that two faces in it become two
+children. (FLUX.1 [dev] itself, the default model, paints from the text and does not look at it.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import ipaddress
+import json
+import random
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any, Final, TypeAlias, TypeVar
+
+import httpx
+
+from db.babies import ParentFace
+from deployments.vision.decode import decode, read_header
+from semblance.errors import (
+    BabyProviderError,
+    ConfigurationError,
+    ConflictError,
+    ImageTooLargeError,
+    SemblanceError,
+    UnreadableImageError,
+)
+from semblance.settings import Settings
+from semblance.storage import Storage
+from serve_app.babies.jpeg import encode_jpeg, shrink
+from serve_app.babies.provider import GONE, NO_PICTURE, GeneratedPicture, read_photo
+
+Result = TypeVar("Result")
+IPAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+PROMPT: Final = (
+    "A cute baby face: close-up portrait photo of the happy baby that this person could have, one single "
+    "child, looking at the camera, soft natural light, plain light background, photorealistic"
+)
+
+ATTEMPTS: Final = 4
+"""Requests for one thing. A lost answer may have been paid for; the user would ask again anyway."""
+
+_PAUSE_S: Final = 0.5
+"""Before the second attempt; doubled before each further one."""
+
+_ATTEMPT_S: Final = 60.0
+"""Longest silence of the server. A picture takes some ten seconds, and longer after a cold start."""
+
+_LINK_LIFETIME: Final = timedelta(minutes=15)
+"""Of the link to a user's photo: longer than any deadline, and not longer than it must be."""
+
+_READABLE: Final = (".jpg", ".jpeg", ".png", ".webp")
+"""Names of files that fal reads; others are sent as JPEG."""
+
+_PARENT_SIDE: Final = 1024
+"""Long side in pixels of a photo that goes into the request itself."""
+
+_LARGEST_SIDE: Final = 2048
+"""Long side in pixels beyond which fal's picture is made smaller."""
+
+_MAX_ANSWER_BYTES: Final = 1024 * 1024
+_MAX_URL: Final = 4096
+_PICTURE_TYPES: Final = frozenset({"image/jpeg", "image/png", "image/webp"})
+
+
+class FalProvider:
+    """Client of one fal model. Its pictures are downloaded and stored anew: fal's links are fal's to end."""
+
+    name: Final = "fal"
+
+    def __init__(self, storage: Storage, settings: Settings, *, pause: float = _PAUSE_S) -> None:
+        """pause: seconds before the second attempt. Raises ConfigurationError without a key."""
+        if settings.fal_api_key is None:
+            raise ConfigurationError("fal makes no pictures without a key: set SEMBLANCE_FAL_API_KEY.")
+        self.model = settings.fal_model
+        self._storage = storage
+        self._settings = settings
+        self._key = settings.fal_api_key
+        self._origin = httpx.URL(settings.fal_url)
+        self._pause = pause
+        self._client = httpx.AsyncClient(
+            timeout=httpx.Timeout(10.0, read=_ATTEMPT_S),
+            # None is kept open: the next picture's host may have the same address and another name, for which
+            # its certificate would not be checked again.
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
+            follow_redirects=False,
+            # A proxy of the environment would resolve the names that are checked here, and maybe differently.
+            trust_env=False,
+        )
+
+    async def generate(self, a: ParentFace, b: ParentFace) -> GeneratedPicture:
+        """As the protocol says."""
+        order = {
+            "prompt": PROMPT,
+            "image_url": await self._photo_for_fal(a),
+            "num_images": 1,
+            "guidance_scale": 7.5,
+            "num_inference_steps": 50,
+        }
+        deadline = asyncio.get_running_loop().time() + self._settings.fal_deadline_s
+        orders, downloads = _Retries(self._pause, deadline), _Retries(self._pause, deadline)
+        try:
+            async with asyncio.timeout_at(deadline):
+                url = await orders.run(lambda: self._order(order))
+                data = await downloads.run(lambda: self._download(url))
+                picture = await asyncio.to_thread(self._as_jpeg, data)
+        except _FalError as exc:
+            raise BabyProviderError(NO_PICTURE, exc.reason, max(orders.count, 1)) from exc
+        except TimeoutError as exc:
+            reason = f"no picture within {self._settings.fal_deadline_s:g} s"
+            raise BabyProviderError(NO_PICTURE, reason, max(orders.count, 1)) from exc
+        return GeneratedPicture(picture, orders.count)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def _photo_for_fal(self, parent: ParentFace) -> str:
+        """Where fal finds the photo: a bucket's signed link, and else a data URI of the photo made smaller,
+        because fal reaches no local store and reads no HEIC, AVIF, TIFF or BMP."""
+        path = parent.image_path
+        if path.startswith("https://"):
+            return path
+        if path.endswith(_READABLE):
+            url = self._storage.signed_url(path, _LINK_LIFETIME)
+            if not url.startswith("/"):
+                return url
+        photo = await read_photo(self._storage, parent)
+        try:
+            small = await asyncio.to_thread(self._reencoded, photo, _PARENT_SIDE)
+        except (UnreadableImageError, ImageTooLargeError) as exc:
+            raise ConflictError(GONE) from exc
+        return f"data:image/jpeg;base64,{base64.b64encode(small).decode()}"
+
+    async def _order(self, order: dict[str, Any]) -> str:
+        """Have a picture made; returns its address."""
+        headers = {"Authorization": f"Key {self._key.get_secret_value()}", "Accept": "application/json"}
+        async with self._sent(
+            "fal", "POST", f"{self._settings.fal_url}/{self.model}", json=order, headers=headers
+        ) as response:
+            answer = _parse(await _read(response, "fal's answer", _MAX_ANSWER_BYTES))
+        withheld = answer.get("has_nsfw_concepts")
+        if isinstance(withheld, list) and any(withheld):
+            # The picture is black then.
+            raise _FalError("fal's safety checker withheld the picture")
+        match answer.get("images"):
+            case [{"url": str(url)}, *_] if len(url) <= _MAX_URL:
+                return url
+        raise _FalError("fal's answer names no picture")
+
+    async def _download(self, address: str) -> bytes:
+        """The bytes behind an address that fal named. It is not trusted: without the checks here, whoever
+        can answer for fal reads what only this machine can reach."""
+        url, ip = await self._checked(address)
+        headers = {"Host": url.netloc.decode("ascii"), "Accept": ", ".join(sorted(_PICTURE_TYPES))}
+        # The connection goes to the very address that was checked, so that a name which resolves differently
+        # a moment later gains nothing; the certificate is still the name's.
+        target = url if ip is None else url.copy_with(host=str(ip))
+        extensions = {} if ip is None else {"sni_hostname": url.raw_host.decode("ascii")}
+        async with self._sent(
+            "the picture's host", "GET", target, headers=headers, extensions=extensions
+        ) as response:
+            content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+            if content_type not in _PICTURE_TYPES:
+                raise _FalError("the picture has another content type")
+            return await _read(response, "the picture", self._settings.max_image_bytes)
+
+    async def _checked(self, address: str) -> tuple[httpx.URL, IPAddress | None]:
+        """The parsed URL of a picture, and where on the public internet its host is, which must speak HTTPS.
+        The server of `fal_url` is trusted as it is: the operator named it."""
+        try:
+            url = httpx.URL(address)
+        except (httpx.InvalidURL, UnicodeError) as exc:
+            raise _FalError("the picture's address is none") from exc
+        if (url.scheme, url.host, url.port) == (self._origin.scheme, self._origin.host, self._origin.port):
+            return url, None
+        if url.scheme != "https" or url.port is not None or url.userinfo or not url.host:
+            raise _FalError("the picture's address is no plain https address")
+        host = url.raw_host.decode("ascii")
+        loop = asyncio.get_running_loop()
+        try:
+            found = await loop.getaddrinfo(host.strip("[]"), 443, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as exc:
+            raise _FalError("the picture's host is unknown", retry=True) from exc
+        addresses = [ipaddress.ip_address(entry[4][0]) for entry in found]
+        if not all(map(_is_public, addresses)):
+            raise _FalError("the picture's host is not on the public internet")
+        # IPv4 first: not every network has routes for the other.
+        return url, min(addresses, key=lambda ip: ip.version)
+
+    def _as_jpeg(self, data: bytes) -> bytes:
+        """The picture decoded and encoded anew: what others wrote is never served as ours, nor their
+        metadata."""
+        try:
+            return self._reencoded(data, _LARGEST_SIDE)
+        except SemblanceError as exc:
+            raise _FalError("what was downloaded is no sound picture") from exc
+
+    def _reencoded(self, data: bytes, side: int) -> bytes:
+        limits = self._settings
+        header = read_header(data, max_bytes=limits.max_image_bytes, max_pixels=limits.max_image_pixels)
+        image, _ = decode(data, header, long_side=side)
+        return encode_jpeg(shrink(image, side))
+
+    @asynccontextmanager
+    async def _sent(
+        self, who: str, method: str, url: httpx.URL | str, **options: Any
+    ) -> AsyncIterator[httpx.Response]:
+        """A request's successful answer, its body still to be read. Raises _FalError."""
+        # Compressed content could be small on the wire and fill the memory.
+        options["headers"]["Accept-Encoding"] = "identity"
+        try:
+            async with self._client.stream(method, url, **options) as response:
+                status = response.status_code
+                if status != httpx.codes.OK:
+                    again = status == httpx.codes.TOO_MANY_REQUESTS or status >= 500
+                    raise _FalError(f"{who} answered {status}", retry=again, after=_retry_after(response))
+                yield response
+        except httpx.TransportError as exc:
+            # The exception's own words may hold addresses with signatures.
+            raise _FalError(f"{who} cannot be reached: {type(exc).__name__}", retry=True) from exc
+        except (httpx.HTTPError, httpx.InvalidURL) as exc:
+            raise _FalError(f"{who} cannot be asked: {type(exc).__name__}") from exc
+
+
+class _FalError(Exception):
+    """reason: for operators. retry: whether the same request may succeed. after: seconds that the server
+    asked to wait."""
+
+    def __init__(self, reason: str, *, retry: bool = False, after: float = 0.0) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.retry = retry
+        self.after = after
+
+
+class _Retries:
+    """Repeats a call that fails in passing. count: calls so far."""
+
+    def __init__(self, pause: float, deadline: float) -> None:
+        """pause: seconds before the second call. deadline: of the loop's clock."""
+        self.count = 0
+        self._pause = pause
+        self._deadline = deadline
+
+    async def run(self, call: Callable[[], Awaitable[Result]]) -> Result:
+        """The first result. Raises the last _FalError after ATTEMPTS calls, at once one that would come
+        again, and also one for which the server asks to wait beyond the deadline."""
+        while True:
+            self.count += 1
+            try:
+                return await call()
+            except _FalError as exc:
+                # Jitter: clients that were refused together must not come back together.
+                backoff = self._pause * 2 ** (self.count - 1) * random.uniform(0.5, 1.5)
+                pause = max(backoff, exc.after)
+                left = self._deadline - asyncio.get_running_loop().time()
+                if not exc.retry or self.count == ATTEMPTS or pause >= left:
+                    raise
+            await asyncio.sleep(pause)
+
+
+async def _read(response: httpx.Response, what: str, limit: int) -> bytes:
+    """The body, at most `limit` bytes."""
+    content = bytearray()
+    async for chunk in response.aiter_raw():
+        content += chunk
+        if len(content) > limit:
+            raise _FalError(f"{what} is larger than {limit} bytes")
+    return bytes(content)
+
+
+def _parse(content: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(content)
+    except (ValueError, RecursionError) as exc:
+        raise _FalError("fal's answer is no JSON") from exc
+    if not isinstance(answer, dict):
+        raise _FalError("fal's answer is no JSON object")
+    return answer
+
+
+def _retry_after(response: httpx.Response) -> float:
+    """Seconds that the answer's Retry-After asks for (RFC 9110, 10.2.3: a number, or a date); 0 without."""
+    value = response.headers.get("retry-after", "").strip()
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    try:
+        until = parsedate_to_datetime(value)
+    except ValueError:
+        return 0.0
+    # Without a zone where it is written as -0000.
+    left = (until if until.tzinfo else until.replace(tzinfo=UTC)) - datetime.now(UTC)
+    return max(0.0, left.total_seconds())
+
+
+def _is_public(address: IPAddress) -> bool:
+    if isinstance(address, ipaddress.IPv6Address):
+        # IPv4 in other clothes: as it is, by 6to4, by NAT64.
+        embedded = address.ipv4_mapped or address.sixtofour
+        if embedded is None and address in ipaddress.ip_network("64:ff9b::/96"):
+            embedded = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        if embedded is not None:
+            return _is_public(embedded)
+    return address.is_global and not address.is_multicast

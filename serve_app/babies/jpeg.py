@@ -1,0 +1,30 @@
+"""Pixels to JPEG files."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import cv2
+
+from semblance.types import Image
+
+_QUALITY: Final = 92
+
+
+def encode_jpeg(image: Image) -> bytes:
+    """A JPEG of RGB pixels, uint8 [H, W, 3], without metadata."""
+    done, data = cv2.imencode(
+        ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
+    )
+    if not done:
+        raise ValueError("the picture cannot be encoded as JPEG")
+    return data.tobytes()
+
+
+def shrink(image: Image, side: int) -> Image:
+    """The picture with its long side at most `side` pixels."""
+    scale = side / max(image.shape[:2])
+    if scale >= 1:
+        return image
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype("uint8")

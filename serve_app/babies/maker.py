@@ -1,0 +1,165 @@
+"""From a request to a stored baby picture: nothing is stored or counted unless all of it succeeds."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Awaitable
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from db.babies import Babies, Baby, Claim, NewBaby, ParentFace
+from db.generation_logs import GenerationLogs
+from db.repositories import Repositories
+from deployments.clients import FaceClient
+from semblance.errors import (
+    BabyProviderError,
+    NotFoundError,
+    QuotaExceededError,
+    RequestInProgressError,
+    SemblanceError,
+)
+from semblance.settings import Settings
+from semblance.storage import Storage
+from serve_app.api.limits import Slots
+from serve_app.babies.fal import FalProvider
+from serve_app.babies.local import LocalProvider
+from serve_app.babies.provider import BabyProvider, GeneratedPicture
+
+logger = logging.getLogger(__name__)
+
+MAX_INFLIGHT: Final = 32
+"""Pictures that one replica has in the making; more are refused with 503."""
+
+_CLOSE_SECONDS: Final = 15.0
+"""How long the end of the replica waits for pictures in the making; Serve gives it 20."""
+
+
+class BabyMaker:
+    """Makes and stores baby pictures with one provider."""
+
+    def __init__(
+        self, provider: BabyProvider, storage: Storage, babies: Babies, logs: GenerationLogs
+    ) -> None:
+        self._provider = provider
+        self._storage = storage
+        self._babies = babies
+        self._logs = logs
+        self._slots = Slots(MAX_INFLIGHT)
+        self._running: set[asyncio.Task[Baby]] = set()
+
+    async def make(self, profile_id: UUID, match_id: UUID, key: str | None) -> Baby:
+        """A new baby picture of a match of the user's own; with a key that was used before, the one made
+        then.
+
+        A client that goes away does not stop it: the picture is paid for, and a repetition with the same key
+        finds it.
+
+        Raises NotFoundError, ForbiddenError, QuotaExceededError, BabyProviderError, ConflictError where a
+        parent's photo is gone, RequestInProgressError, IdempotencyKeyReusedError, OverloadedError, and
+        DatabaseError or StorageError where these do not answer. After all of these nothing is counted.
+        """
+        task = asyncio.create_task(self._answer(profile_id, match_id, key))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await asyncio.shield(task)
+
+    async def close(self) -> None:
+        """Wait a little for pictures in the making, give the rest up, and close the provider."""
+        if self._running:
+            _, late = await asyncio.wait(self._running, timeout=_CLOSE_SECONDS)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        await self._provider.close()
+
+    async def _answer(self, profile_id: UUID, match_id: UUID, key: str | None) -> Baby:
+        async with self._slots.take():
+            # First, so that a key is no way to learn of other users' matches.
+            parents = await self._babies.parents(match_id, profile_id=profile_id)
+            if key is None:
+                return await self._make(profile_id, match_id, parents, None)
+            claim = await self._babies.claim(profile_id, key, match_id)
+            if isinstance(claim, Baby):
+                return claim
+            try:
+                return await self._make(profile_id, match_id, parents, claim)
+            except BaseException:
+                await _best_effort(self._babies.release(claim))
+                raise
+
+    async def _make(
+        self, profile_id: UUID, match_id: UUID, parents: tuple[ParentFace, ParentFace], claim: Claim | None
+    ) -> Baby:
+        provider = self._provider
+        log_id = await self._logs.start(profile_id, match_id, provider=provider.name, model=provider.model)
+        started = time.monotonic()
+        try:
+            picture = await provider.generate(*parents)
+        except BaseException as exc:
+            duration = timedelta(seconds=time.monotonic() - started)
+            attempts = exc.attempts if isinstance(exc, BabyProviderError) else 1
+            reason = exc.reason if isinstance(exc, BabyProviderError) else type(exc).__name__
+            logger.warning("%s made no baby picture: %s", provider.name, reason)
+            await _best_effort(
+                self._logs.finish(log_id, "failed", attempts=attempts, duration=duration, error=reason)
+            )
+            raise
+        duration = timedelta(seconds=time.monotonic() - started)
+        baby_id = uuid.uuid4()
+        new = NewBaby(
+            id=baby_id,
+            match_id=match_id,
+            profile_id=profile_id,
+            image_path=f"babies/{baby_id}.jpg",
+            log_id=log_id,
+            attempts=picture.attempts,
+            duration=duration,
+            claim=claim,
+        )
+        try:
+            return await self._store(new, picture)
+        except BaseException as exc:
+            reason = f"made, but not stored: {type(exc).__name__}"
+            await _best_effort(
+                self._logs.finish(
+                    log_id, "completed", attempts=picture.attempts, duration=duration, error=reason
+                )
+            )
+            raise
+
+    async def _store(self, new: NewBaby, picture: GeneratedPicture) -> Baby:
+        # The picture before its row: what a crash leaves between is a picture without a row, which
+        # `semblance storage sweep` removes, and never a row without its picture.
+        await self._storage.put(new.image_path, picture.data, "image/jpeg")
+        try:
+            return await self._babies.add(new)
+        except (QuotaExceededError, NotFoundError, RequestInProgressError):
+            # Only here is it certain that there is no row: where the connection breaks, there may be one.
+            await _best_effort(self._storage.delete(new.image_path))
+            raise
+
+
+def open_baby_maker(
+    settings: Settings, storage: Storage, faces: FaceClient, repositories: Repositories
+) -> BabyMaker:
+    """The maker with the provider that the settings name. Raises ConfigurationError for fal without a key."""
+    fal = settings.baby_provider == "fal" or (
+        settings.baby_provider == "auto" and settings.fal_api_key is not None
+    )
+    provider: BabyProvider = (
+        FalProvider(storage, settings) if fal else LocalProvider(storage, faces, settings)
+    )
+    return BabyMaker(provider, storage, repositories.babies, repositories.generation_logs)
+
+
+async def _best_effort(work: Awaitable[None]) -> None:
+    """Tidy up after a failure, whose own exception matters more. What stays behind ends by age: a log row, a
+    claim, and the picture by the sweep."""
+    try:
+        await work
+    except SemblanceError as exc:
+        logger.warning("left to be tidied up later: %s", exc.message)

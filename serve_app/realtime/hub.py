@@ -1,0 +1,232 @@
+"""One reader of events per replica, and all the clients it tells."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from db.events import CHANNEL, Event
+from db.pool import Database
+from db.repositories import Repositories
+from semblance.errors import DatabaseError, OverloadedError, TooManyConnectionsError
+from semblance.settings import Settings
+from semblance.storage import Storage
+from serve_app.realtime.frames import Channel, Frame, News
+from serve_app.realtime.presence import PresenceKeeper
+from serve_app.realtime.subscription import RESTART, Subscription
+
+logger = logging.getLogger(__name__)
+
+_BATCH = 100
+"""Events read at once; between two batches the clients are sent what they have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """ping: seconds between two pings of clients. beat: seconds between two signs of life of a
+    replica, lost: without one for that long it is taken for gone. keep: how long events can be resumed;
+    tidy: seconds between two removals of older ones."""
+
+    ping: float = 25
+    beat: float = 10
+    lost: timedelta = timedelta(seconds=45)
+    keep: timedelta = timedelta(minutes=10)
+    tidy: float = 60
+
+
+class Hub:
+    """Reads every event once and hands it to the clients of this replica that may see it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        db: Repositories,
+        storage: Storage,
+        timing: Timing | None = None,
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._db = db
+        self._storage = storage
+        self._timing = timing or Timing()
+        self._presence = PresenceKeeper(db.realtime_sessions)
+        self._position = 0
+        self._clients: set[Subscription] = set()
+        self._by_profile: defaultdict[UUID | None, set[Subscription]] = defaultdict(set)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def clients(self) -> int:
+        """How many are connected."""
+        return len(self._clients)
+
+    async def start(self) -> None:
+        """Begin to read after the newest event. Raises DatabaseError."""
+        _, self._position = await self._db.events.kept()
+        await self._db.realtime_sessions.seen(self._presence.replica_id)
+        self._tasks = [
+            asyncio.create_task(task)
+            for task in (self._read(), self._ping(), self._keep_presence(), self._tidy())
+        ]
+
+    async def close(self) -> None:
+        """Stop reading and end all connections; the clients are to reconnect elsewhere."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for client in list(self._clients):
+            client.stop(RESTART)
+        await self._presence.close()
+
+    @asynccontextmanager
+    async def join(
+        self,
+        profile_id: UUID | None,
+        channels: Collection[Channel],
+        base_url: str,
+        last_event_id: int | None = None,
+    ) -> AsyncIterator[Subscription]:
+        """Be a client, online while the context lasts.
+
+        Raises OverloadedError where the replica has as many clients as it takes, TooManyConnectionsError
+        where the profile has.
+        """
+        if len(self._clients) >= self._settings.realtime_max_sockets:
+            raise OverloadedError("Too many realtime connections are open; try again soon.", 5)
+        most = self._settings.realtime_max_sockets_per_profile
+        if profile_id is not None and len(self._by_profile.get(profile_id, ())) >= most:
+            raise TooManyConnectionsError(f"You have {most} realtime connections open; close one.", 30)
+        client = Subscription(
+            profile_id, channels, base_url, joined_at=self._position, last_event_id=last_event_id
+        )
+        self._clients.add(client)
+        self._by_profile[profile_id].add(client)
+        try:
+            if profile_id is not None:
+                await self._presence.enter(client.id, profile_id)
+            yield client
+        finally:
+            self._presence.leave(client.id)
+            self._clients.discard(client)
+            self._by_profile[profile_id].discard(client)
+            if not self._by_profile[profile_id]:
+                del self._by_profile[profile_id]
+
+    async def frames(self, client: Subscription) -> AsyncGenerator[list[Frame]]:
+        """All that a client is to be sent, in order, until it is to end: `hello`; what came after its last
+        event id, or `reset` where that is not known any more; then what happens, and pings.
+
+        Each event comes once: those up to the one that was read last when the client joined come from the
+        database, those after it from the queue. Raises DatabaseError.
+        """
+        hello: dict[str, object] = {"channels": sorted(client.channels)}
+        if "presence" in client.channels and client.profile_id is not None:
+            online = await self._db.realtime_sessions.online_connections(client.profile_id)
+            hello["online"] = [str(profile_id) for profile_id in online]
+        last = client.last_event_id
+        if last is None:
+            yield [Frame.of(client.joined_at, "hello", hello)]
+        else:
+            # With the id the client came with: whoever loses the connection now resumes where they were.
+            yield [Frame.of(last, "hello", hello)]
+            oldest, newest = await self._db.events.kept()
+            if oldest - 1 <= last <= newest:
+                async for missed in self._missed(client, after=last, up_to=client.joined_at):
+                    yield missed
+            elif last <= newest:
+                yield [Frame.of(client.joined_at, "reset", {})]
+            else:
+                client.seen = self._position
+                yield [Frame.of(client.seen, "reset", {})]
+        while client.end is None:
+            if frames := await client.take():
+                yield frames
+            elif client.end is None:
+                # Moves the client's last event id past events that are not for it.
+                yield [Frame.of(max(self._position, client.seen), "ping", {})]
+
+    async def _missed(self, client: Subscription, *, after: int, up_to: int) -> AsyncIterator[list[Frame]]:
+        while after < up_to:
+            events = await self._db.events.visible(
+                client.profile_id, client.types, after=after, up_to=up_to, limit=_BATCH
+            )
+            frames = [news.frame_for(client) for news in await self._news(events)]
+            if found := [frame for frame in frames if frame is not None]:
+                yield found
+            if len(events) < _BATCH:
+                return
+            after = events[-1].id
+
+    async def _read(self) -> None:
+        async with aclosing(self._database.notifications(CHANNEL)) as wake_ups:
+            async for _ in wake_ups:
+                try:
+                    await self._catch_up()
+                except DatabaseError as exc:
+                    logger.warning("events wait: %s", exc)
+
+    async def _catch_up(self) -> None:
+        while events := await self._db.events.since(self._position, _BATCH):
+            for news in await self._news(events):
+                try:
+                    self._tell(news)
+                except Exception:
+                    logger.exception("event %d cannot be told", news.event.id)
+                self._position = news.event.id
+            # Those who read send what they have before the next batch comes.
+            await asyncio.sleep(0)
+
+    async def _news(self, events: Sequence[Event]) -> list[News]:
+        ids = [UUID(text) for event in events for text in _match_ids(event)]
+        # Nobody to be told, nothing to be looked up.
+        found = await self._db.matches.describe(ids, None) if ids and self._clients else []
+        matches = {str(match.id): match for match in found}
+        return [
+            News(event, self._storage, [matches[text] for text in _match_ids(event) if text in matches])
+            for event in events
+        ]
+
+    def _tell(self, news: News) -> None:
+        event = news.event
+        if event.audience is None:
+            clients = list(self._clients)
+        else:
+            clients = [client for profile in event.audience for client in self._by_profile.get(profile, ())]
+        for client in clients:
+            if event.type in client.types and (frame := news.frame_for(client)) is not None:
+                client.offer(frame)
+
+    async def _ping(self) -> None:
+        while True:
+            await asyncio.sleep(self._timing.ping)
+            for client in self._clients:
+                client.nudge()
+
+    async def _keep_presence(self) -> None:
+        while True:
+            try:
+                await self._presence.beat(self._timing.lost)
+            except DatabaseError as exc:
+                logger.warning("presence is behind: %s", exc)
+            await asyncio.sleep(self._timing.beat)
+
+    async def _tidy(self) -> None:
+        while True:
+            await asyncio.sleep(self._timing.tidy)
+            try:
+                await self._db.events.prune(self._timing.keep)
+            except DatabaseError as exc:
+                logger.warning("old events stay: %s", exc)
+
+
+def _match_ids(event: Event) -> list[str]:
+    """The matches an event names, best first."""
+    ids: list[str] = event.payload["ids"] if event.type == "matches" else []
+    return ids

@@ -1,0 +1,92 @@
+"""One client's queue of frames: bounded, so that a client who does not read is dropped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Collection
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+from serve_app.realtime.frames import Channel, Frame, Recipient
+
+QUEUE_LIMIT = 256
+"""Frames that wait for one client. A client that reads never has more than a burst of them waiting."""
+
+WINDOW_BYTES = 2 * 1024 * 1024
+"""What is sent to a client at most without a sign that it arrives. Behind a proxy that takes everything, as
+Serve's does, no queue of ours ever fills: only the client itself can tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Why a server ends a connection: the WebSocket's close code, and a sentence of at most 123 bytes, for
+    which a close frame has room."""
+
+    code: int
+    reason: str
+
+
+SLOW = End(1013, "You read too slowly. Reconnect with the last event id.")
+EXPIRED = End(4401, "The access token has expired. Reconnect with a new one and the last event id.")
+TOO_LONG = End(1000, "Connections do not last for ever. Reconnect with the last event id.")
+RESTART = End(1012, "The server restarts. Reconnect with the last event id.")
+
+
+class Subscription(Recipient):
+    """What waits for one client, and whether the connection is to end."""
+
+    __slots__ = ("_frames", "_news", "end", "ended", "id", "joined_at", "last_event_id", "seen")
+
+    def __init__(
+        self,
+        profile_id: UUID | None,
+        channels: Collection[Channel],
+        base_url: str,
+        *,
+        joined_at: int,
+        last_event_id: int | None,
+    ) -> None:
+        """joined_at: the newest event when the client came; what happens after it is offered to them.
+        last_event_id: the newest event that the client knows, None for one who begins."""
+        super().__init__(profile_id, channels, base_url)
+        self.id = uuid4()
+        self.joined_at = joined_at
+        self.last_event_id = last_event_id
+        # The replica that told the client so may have been ahead of this one.
+        self.seen = max(joined_at, last_event_id or 0)
+        self.end: End | None = None
+        self.ended = asyncio.Event()
+        self._frames: deque[Frame] = deque()
+        self._news = asyncio.Event()
+
+    def offer(self, frame: Frame) -> None:
+        """Queue a frame unless the client has it already; where the queue is full, end the connection."""
+        if frame.id <= self.seen or self.end is not None:
+            return
+        if len(self._frames) >= QUEUE_LIMIT:
+            self.stop(SLOW)
+            return
+        self.seen = frame.id
+        self._frames.append(frame)
+        self._news.set()
+
+    def stop(self, end: End) -> None:
+        """End the connection; what waits is not sent any more. The first reason stays."""
+        if self.end is None:
+            self.end = end
+            self._frames.clear()
+            self._news.set()
+            self.ended.set()
+
+    def nudge(self) -> None:
+        """End the current `take`, with or without frames."""
+        self._news.set()
+
+    async def take(self) -> list[Frame]:
+        """All frames that wait, as soon as there are some; none where it was nudged, or at the end."""
+        await self._news.wait()
+        self._news.clear()
+        frames = list(self._frames)
+        self._frames.clear()
+        return frames

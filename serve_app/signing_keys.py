@@ -1,0 +1,125 @@
+"""The identity provider's public keys (JWKS, RFC 7517): cached, rotated, kept while it is down."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from typing import Final
+
+import httpx
+import jwt
+
+from semblance.errors import IdentityProviderError
+
+logger = logging.getLogger(__name__)
+
+ALGORITHMS: Final = frozenset({"RS256", "ES256"})
+"""What the keys may sign with. A symmetric key in the set is ignored: everybody can read it there."""
+
+LIFETIME_S = 300.0
+"""Age after which the keys are fetched again."""
+
+COOLDOWN_S = 10.0
+"""Least time between two fetches, whatever key ids tokens name. So long, at most, a new key is unknown."""
+
+_FETCH_SECONDS = 5.0
+_MAX_BYTES = 256 * 1024
+
+
+class SigningKeys:
+    """The keys behind one JWKS address; made and used on one event loop, and needs no end."""
+
+    def __init__(self, url: str, *, lifetime: float = LIFETIME_S, cooldown: float = COOLDOWN_S) -> None:
+        """lifetime, cooldown: in seconds, as LIFETIME_S and COOLDOWN_S."""
+        self._url = url
+        self._lifetime = lifetime
+        self._cooldown = cooldown
+        self._keys: dict[str, jwt.PyJWK] = {}
+        self._fetched: float | None = None
+        self._next_try = 0.0
+        self._fetching: asyncio.Task[None] | None = None
+        # Without connections that stay open there is nothing to close. Making one loads the authorities'
+        # certificates, which takes too long to do it for every fetch on the event loop.
+        self._client = httpx.AsyncClient(
+            timeout=_FETCH_SECONDS, limits=httpx.Limits(max_keepalive_connections=0)
+        )
+
+    async def find(self, kid: str) -> jwt.PyJWK | None:
+        """The key of this id, or None where the provider does not know it either.
+
+        A known key is answered at once, also when it is renewed meanwhile; only after two lifetimes does
+        the request wait, so that a key the provider has withdrawn does not live on in an idle process. While
+        the provider cannot be reached, the keys it gave last stay.
+
+        Raises IdentityProviderError where the provider has not been reached yet.
+        """
+        known = kid in self._keys
+        if not known or self._age() > self._lifetime:
+            fetching = self._fetch_soon()
+            if fetching is not None and (not known or self._age() > 2 * self._lifetime):
+                # A client that goes away must not end the fetch for the others.
+                await asyncio.shield(fetching)
+        if self._fetched is None:
+            raise IdentityProviderError("The identity provider cannot be reached; try again soon.")
+        return self._keys.get(kid)
+
+    def _age(self) -> float:
+        return float("inf") if self._fetched is None else time.monotonic() - self._fetched
+
+    def _fetch_soon(self) -> asyncio.Task[None] | None:
+        """The fetch that runs, or a new one, or None where the last is too recent."""
+        if self._fetching is None or self._fetching.done():
+            if time.monotonic() < self._next_try:
+                return None
+            self._next_try = time.monotonic() + self._cooldown
+            self._fetching = asyncio.create_task(self._fetch())
+        return self._fetching
+
+    async def _fetch(self) -> None:
+        try:
+            async with asyncio.timeout(_FETCH_SECONDS):
+                keys = _parse(await self._download())
+        except (httpx.HTTPError, TimeoutError, ValueError, RecursionError) as exc:
+            reason = str(exc) or type(exc).__name__
+            logger.warning("The identity provider's keys cannot be fetched: %s", reason)
+            return
+        self._keys = keys
+        self._fetched = time.monotonic()
+
+    async def _download(self) -> bytes:
+        """The address's content. Raises httpx.HTTPError, and ValueError where it is implausibly long."""
+        content = b""
+        async with self._client.stream("GET", self._url, headers={"Accept": "application/json"}) as answer:
+            answer.raise_for_status()
+            async for chunk in answer.aiter_bytes():
+                content += chunk
+                if len(content) > _MAX_BYTES:
+                    raise ValueError(f"the answer is longer than {_MAX_BYTES} bytes")
+        return content
+
+
+def _parse(content: bytes) -> dict[str, jwt.PyJWK]:
+    """The usable keys by id. Raises ValueError where there is none."""
+    document = json.loads(content)
+    entries = document.get("keys") if isinstance(document, dict) else None
+    keys = {}
+    for entry in entries if isinstance(entries, list) else []:
+        key = _signing_key(entry)
+        if key is not None and isinstance(key.key_id, str):
+            keys[key.key_id] = key
+    if not keys:
+        raise ValueError("the answer holds no key for RS256 or ES256")
+    return keys
+
+
+def _signing_key(entry: object) -> jwt.PyJWK | None:
+    if not isinstance(entry, dict) or entry.get("use", "sig") != "sig":
+        return None
+    try:
+        key = jwt.PyJWK(entry)
+    except jwt.PyJWTError:
+        # Of a kind that this library does not know; others may be of use.
+        return None
+    return key if key.algorithm_name in ALGORITHMS else None

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import psycopg
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from semblance.cli.doctor import Finding, _database
+from semblance.settings import Settings
+
+
+def findings(dsn: str) -> list[Finding]:
+    return [
+        finding
+        for finding in _database(Settings(database_url=SecretStr(dsn)))
+        if finding.subject == "Database login"
+    ]
+
+
+def test_a_login_with_too_many_rights_is_told_with_the_fix(dsn: str) -> None:
+    (finding,) = findings(dsn)
+    assert finding.level == "warn"
+    assert "superuser" in finding.text
+    assert "IN ROLE semblance_service" in finding.fix
+
+
+def test_the_applications_login_is_fine(service_dsn: str) -> None:
+    assert [finding.level for finding in findings(service_dsn)] == ["ok"]
+
+
+def test_a_login_without_rights_is_told_how_to_get_them(dsn: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("CREATE ROLE powerless LOGIN")
+        try:
+            (finding,) = findings(dsn.replace("//postgres@", "//powerless@"))
+        finally:
+            connection.execute("DROP ROLE powerless")
+    assert finding.level == "fail"
+    assert "GRANT semblance_service TO powerless" in finding.fix
+
+
+def test_an_owner_needs_an_application(dsn: str) -> None:
+    owner = SecretStr(dsn)
+    with pytest.raises(ValidationError, match="SEMBLANCE_DATABASE_URL"):
+        Settings(owner_database_url=owner)
+    both = Settings(database_url=SecretStr("postgresql://app@/x"), owner_database_url=owner)
+    assert both.migration_database_url == owner
+    assert Settings(database_url=owner).migration_database_url == owner
+    assert Settings().migration_database_url is None

@@ -1,0 +1,226 @@
+"""The gallery in memory: exact, whatever the weights, and never behind the database."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import psycopg
+import pytest
+
+from db import gallery
+from db.celebrities import CelebrityRow
+from db.gallery import CelebritySearch, Gallery, Probe
+from db.pool import Database
+from semblance.scoring import BEST, MIN_QUALITY, Traits, Weights, factors, score
+from tests.db.rows import DIGEST, OTHER_DIGEST
+from tests.rows_matching import add_celebrities, famous, varied
+
+PROBE: dict[str, Any] = {
+    "embedding": famous(1).embedding,
+    "geometry_ratios": famous(1).geometry_ratios,
+    "age": 30,
+    "symmetry_score": 0.8,
+    "skin_tone_lab": [65.0, 10.0, 20.0],
+    "expression": "happy",
+}
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a small gallery has many, the last one partly filled."""
+    monkeypatch.setattr(gallery, "BLOCK", 64)
+
+
+@pytest.fixture
+async def resident(database: Database) -> Gallery:
+    return Gallery(database, DIGEST)
+
+
+def columns(row: CelebrityRow) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in PROBE}
+
+
+def exact(
+    rows: list[CelebrityRow],
+    probe: dict[str, Any],
+    weights: Weights,
+    *,
+    limit: int = BEST,
+    not_gender: str | None = None,
+    category: str | None = None,
+) -> list[UUID]:
+    """The best of those who pass the filters, by double precision over all."""
+    chosen = [
+        row
+        for row in rows
+        if row.quality_score >= MIN_QUALITY and row.gender != not_gender and category in {None, row.category}
+    ]
+    scores = score(factors(Traits.of([probe]), Traits.of([columns(row) for row in chosen])), weights)[0]
+    order = sorted(zip(-scores, (row.id for row in chosen), strict=True))
+    return [key for value, key in order[:limit] if value <= -0.5]
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        Weights(),
+        Weights(1, 0, 0, 0, 0, 0),
+        Weights(0, 0, 0, 0, 0.5, 0.5),
+        Weights(0.001, 0.299, 0.1, 0.2, 0.2, 0.2),
+    ],
+)
+async def test_the_short_list_holds_the_exact_best(
+    database: Database, resident: Gallery, weights: Weights
+) -> None:
+    rows = varied(700)
+    await add_celebrities(database, *rows)
+    await resident.refresh()
+    assert len(resident) == 700
+    probes = [columns(row) for row in varied(6, seed=3)]
+    wanted = [
+        Probe(probes[0], "female"),
+        Probe(probes[1], "male"),
+        Probe(probes[2], "other"),
+        Probe(probes[3], None),
+        Probe(probes[4], "female", "athletes"),
+        Probe(probes[5], None, "nobody"),
+    ]
+    filters: list[dict[str, Any]] = [
+        {"not_gender": "female"},
+        {"not_gender": "male"},
+        {},
+        {},
+        {"not_gender": "female", "category": "athletes"},
+        {"category": "nobody"},
+    ]
+    found = resident.shortlists(wanted, weights, 0.5)
+    for probe, listed, rules in zip(probes, found, filters, strict=True):
+        best = exact(rows, probe, weights, **rules)
+        assert set(best) <= set(listed)
+        # Nobody who is clearly worse than the last one.
+        assert set(listed) <= set(exact(rows, probe, weights, limit=700, **rules))
+        ties = weights.embedding == 0
+        assert ties or len(listed) <= len(best) + 2
+
+
+async def test_equal_scores_are_all_listed(database: Database, resident: Gallery) -> None:
+    """The database decides between them by id."""
+    ids = await add_celebrities(database, *(famous(number) for number in range(100)))
+    await resident.refresh()
+    (found,) = resident.shortlists([Probe(PROBE, "female")], Weights(), 0.5)
+    assert sorted(found) == sorted(ids)
+
+
+async def test_it_follows_every_change(database: Database, resident: Gallery) -> None:
+    async def listed() -> set[UUID]:
+        await resident.refresh()
+        return set(resident.shortlists([Probe(PROBE, "female")], Weights(), 0.5)[0])
+
+    assert await listed() == set()
+    first, second = await add_celebrities(database, famous(1), famous(2))
+    assert await listed() == {first, second}
+    (third,) = await add_celebrities(database, famous(3))
+    await database.execute("DELETE FROM celebrities WHERE id = $1", first)
+    assert await listed() == {second, third}
+    await database.execute("UPDATE celebrities SET gender = 'female' WHERE id = $1", second)
+    assert await listed() == {third}
+    await database.execute("UPDATE celebrities SET pack_digest = $1 WHERE id = $2", OTHER_DIGEST, third)
+    assert await listed() == set()
+    assert len(resident) == 1
+    await database.execute("UPDATE celebrities SET pack_digest = $1, gender = 'male'", DIGEST)
+    assert await listed() == {second, third}
+    await database.execute("TRUNCATE celebrities CASCADE")
+    assert await listed() == set()
+    assert len(resident) == 0
+    (fourth,) = await add_celebrities(database, famous(4))
+    assert await listed() == {fourth}
+
+
+async def test_it_sees_what_a_long_transaction_commits_late(
+    database: Database, resident: Gallery, dsn: str
+) -> None:
+    """Its rows are older than ones that were seen before them, by every clock and counter."""
+    (template,) = await add_celebrities(database, famous(1))
+    await resident.refresh()
+    copy = (
+        "INSERT INTO celebrities (name, gender, image_path, embedding, pack_digest, age, symmetry_score)"
+        " SELECT 'late', gender, image_path, embedding, pack_digest, age, symmetry_score FROM celebrities"
+        " WHERE id = %s"
+    )
+    with psycopg.connect(dsn) as slow:
+        slow.execute(copy, [template])
+        await add_celebrities(database, famous(2))
+        await resident.refresh()
+        assert len(resident) == 2
+        slow.commit()
+    await resident.refresh()
+    assert len(resident) == 3
+
+
+async def test_an_unchanged_gallery_is_not_read_again(
+    database: Database, resident: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await add_celebrities(database, *varied(100))
+    await resident.refresh()
+    monkeypatch.setattr(resident, "_read", None)
+    await resident.refresh()
+
+
+async def test_after_a_long_time_everything_is_read_again(
+    database: Database, resident: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await add_celebrities(database, *varied(100))
+    await resident.refresh()
+    await database.execute("DELETE FROM celebrities WHERE age < 40")
+    await database.execute("TRUNCATE celebrity_changes")
+    monkeypatch.setattr(gallery, "LOG_HOURS", 0)
+    await resident.refresh()
+    assert len(resident) == await database.fetchval("SELECT count(*) FROM celebrities")
+
+
+async def test_searches_at_once_each_get_their_own(database: Database) -> None:
+    rows = varied(300)
+    await add_celebrities(database, *rows)
+    await add_celebrities(database, famous(1000, pack_digest=OTHER_DIGEST))
+    search = CelebritySearch(database)
+    probes = [columns(row) for row in varied(40, seed=9)]
+    light = Weights(1, 0, 0, 0, 0, 0)
+
+    async def find(number: int) -> list[UUID]:
+        weights = light if number % 3 == 0 else Weights()
+        return await search.shortlist(Probe(probes[number], "female"), DIGEST, weights, 0.5)
+
+    async def elsewhere() -> list[UUID]:
+        return await search.shortlist(Probe(PROBE, None), OTHER_DIGEST, Weights(), 0.5)
+
+    *found, other = await asyncio.gather(*map(find, range(40)), elsewhere())
+    assert len(other) == 1
+    for number, listed in enumerate(found):
+        weights = light if number % 3 == 0 else Weights()
+        assert set(exact(rows, probes[number], weights, not_gender="female")) <= set(listed)
+
+
+async def test_a_search_that_is_cancelled_leaves_the_others_theirs(database: Database) -> None:
+    await add_celebrities(database, *varied(200))
+    search = CelebritySearch(database)
+    probe = Probe(columns(varied(1, seed=9)[0]), "female")
+    tasks = [asyncio.create_task(search.shortlist(probe, DIGEST, Weights(), 0.5)) for _ in range(5)]
+    await asyncio.sleep(0)
+    tasks[0].cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(results[0], asyncio.CancelledError)
+    assert all(isinstance(result, list) and len(result) >= BEST for result in results[1:])
+
+
+def test_copy_streams_may_be_cut_anywhere() -> None:
+    rows = np.zeros(200, gallery._ROW)
+    rows["age"] = np.arange(200)
+    data = b"h" * 19 + rows.tobytes() + b"\xff\xff"
+    for step in (1000, 4999, len(data)):
+        reader = gallery._CopyReader()
+        parts = [part for at in range(0, len(data), step) for part in reader.feed(data[at : at + step])]
+        parts += reader.end()
+        assert np.concatenate(parts)["age"].tolist() == list(range(200))

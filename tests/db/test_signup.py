@@ -1,0 +1,39 @@
+"""On Supabase a profile begins with the account; an address that may not sign up must not get in this way."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from db.migrate import upgrade
+from serve_app.schools import school_of
+from tests.db.test_migrations import SUPABASE, run
+
+
+@pytest.fixture
+def supabase(empty_dsn: str) -> str:
+    run(empty_dsn, SUPABASE)
+    upgrade(empty_dsn)
+    return empty_dsn
+
+
+def test_only_addresses_that_may_sign_up_begin_a_profile(supabase: str) -> None:
+    """The database and the application decide alike."""
+    addresses = [
+        "a@mit.edu", "A@CS.MIT.EDU", "a@x-1.y.edu", "a@gmail.com", "a@evil.edu.com", "a@edu", "a@.edu",
+        "a@fakeedu", "a@mit..edu", "a@mit.edu.", "a@evil.com@mit.edu", "@mit.edu", "a@mit.edu\n", "", None,
+    ]  # fmt: skip
+    with psycopg.connect(supabase, autocommit=True) as connection:
+        for address in addresses:
+            connection.execute("INSERT INTO auth.users VALUES (gen_random_uuid(), %s, NULL)", [address])
+        made = {row[0] for row in connection.execute("SELECT email FROM profiles")}
+        assert made == {address for address in addresses if school_of(address)}
+        assert connection.execute("SELECT count(*) FROM auth.users").fetchone() == (len(addresses),)
+
+
+def test_the_setting_opens_it_to_all(supabase: str) -> None:
+    with psycopg.connect(supabase, autocommit=True) as connection:
+        connection.execute("UPDATE system_settings SET value = 'true' WHERE key = 'allow_non_edu_emails'")
+        for address in ("a@gmail.com", None):
+            connection.execute("INSERT INTO auth.users VALUES (gen_random_uuid(), %s, NULL)", [address])
+        assert connection.execute("SELECT count(*) FROM profiles").fetchone() == (2,)

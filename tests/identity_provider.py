@@ -1,0 +1,89 @@
+"""An identity provider for tests: keys of its own, served by HTTP as Supabase serves them."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Literal
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+
+Algorithm = Literal["RS256", "ES256"]
+
+
+@dataclass
+class IdentityProvider:
+    """Answers GET / with the public keys. Set `status`, `body` or `delay` (seconds) to misbehave."""
+
+    url: str = ""
+    status: int = 200
+    body: bytes | None = None
+    delay: float = 0.0
+    requests: int = 0
+    entries: list[dict[str, Any]] = field(default_factory=list)
+    private: dict[str, tuple[Algorithm, Any]] = field(default_factory=dict)
+
+    def add_key(self, kid: str, algorithm: Algorithm = "ES256") -> None:
+        """Make a key pair and publish it."""
+        if algorithm == "ES256":
+            curve = ec.generate_private_key(ec.SECP256R1())
+            public = ECAlgorithm.to_jwk(curve.public_key(), as_dict=True)
+            self.private[kid] = algorithm, curve
+        else:
+            numbers = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+            public = RSAAlgorithm.to_jwk(numbers.public_key(), as_dict=True)
+            self.private[kid] = algorithm, numbers
+        self.entries.append({**public, "kid": kid, "alg": algorithm, "use": "sig"})
+
+    def withdraw(self, kid: str) -> None:
+        """Publish the key no longer; it still signs."""
+        self.entries = [entry for entry in self.entries if entry["kid"] != kid]
+
+    def token(self, kid: str, *, header: dict[str, Any] | None = None, **claims: object) -> str:
+        """An access token signed by this key."""
+        algorithm, key = self.private[kid]
+        content = {
+            "sub": str(uuid.uuid4()),
+            "email": "ada@mit.edu",
+            "aud": "authenticated",
+            "exp": int(time.time()) + 3600,
+            **claims,
+        }
+        return jwt.encode(content, key, algorithm=algorithm, headers={"kid": kid, **(header or {})})
+
+
+@contextmanager
+def serving() -> Iterator[IdentityProvider]:
+    """A provider on a free port of this machine."""
+    provider = IdentityProvider()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            provider.requests += 1
+            time.sleep(provider.delay)
+            body = json.dumps({"keys": provider.entries}).encode() if provider.body is None else provider.body
+            self.send_response(provider.status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        provider.url = f"http://127.0.0.1:{server.server_port}/"
+        try:
+            yield provider
+        finally:
+            server.shutdown()
+            thread.join()

@@ -1,0 +1,374 @@
+"""Users' faces: what an upload stores and refuses, whose they are, and what a deletion leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import httpx
+import numpy as np
+import pytest
+
+from semblance.settings import Settings
+from semblance.storage import Storage
+from tests.api import Api
+from tests.rows_faces import (
+    COUPLE,
+    NO_FACE,
+    PORTRAIT,
+    add_match,
+    photo,
+    row_counts,
+    set_limit,
+    tables_with,
+    upload,
+    uploaded,
+)
+
+
+@pytest.fixture
+def api_settings(api_settings: Settings, request: pytest.FixtureRequest) -> Settings:
+    """With what a test changes by `@pytest.mark.parametrize("api_settings", [{...}], indirect=True)`."""
+    changes: dict[str, object] = {"max_inflight": 200, **getattr(request, "param", {})}
+    return api_settings.model_copy(update=changes)
+
+
+async def keys(storage: Storage) -> list[str]:
+    return [key for folder in ("faces", "babies") for key in await storage.keys(folder)]
+
+
+async def test_an_upload_stores_picture_row_and_job(api: Api) -> None:
+    user = await api.member("ada")
+    data = PORTRAIT.read_bytes()
+    answer = await upload(api, user, data)
+    assert answer.status_code == 202, answer.text
+    body = answer.json()
+    assert body["message"] == "Photo uploaded! Matches generating in background..."
+    assert (body["faces_found"], body["note"]) == (1, None)
+
+    row = await api.services.database.fetchrow("SELECT * FROM faces")
+    assert row is not None
+    assert (str(row["id"]), row["profile_id"]) == (body["id"], user.id)
+    assert row["created_at"] == datetime.fromisoformat(body["created_at"])
+    # MD5 finds the same file again, as rows of the old system have it; nothing is protected by it.
+    assert row["image_hash"] == hashlib.md5(data, usedforsecurity=False).hexdigest()
+    assert row["pack_digest"] == api.services.model.digest
+    assert np.linalg.norm(row["embedding"].to_numpy()) == pytest.approx(1, abs=1e-3)
+    assert len(row["landmarks_68"]) == 68
+    assert set(row["pose"]) == {"yaw", "pitch", "roll"}
+    assert [name for name, value in row.items() if value is None] == []
+    assert row["gender"] == "male"
+
+    assert row["image_path"] == f"faces/{user.id}/{body['id']}.jpg"
+    assert await api.services.storage.get(row["image_path"]) == data
+    job = await api.services.database.fetchrow("SELECT * FROM match_jobs")
+    assert job is not None
+    assert (str(job["id"]), job["face_id"], job["status"]) == (body["job_id"], row["id"], "pending")
+    profile = await api.services.db.profiles.get(user.id)
+    assert profile is not None
+    assert profile.default_face_id == row["id"]
+
+
+async def test_the_signed_url_opens_the_picture_and_expires(api: Api) -> None:
+    answer = await upload(api, await api.member("ada"), photo(file_format="PNG"))
+    url = httpx.URL(answer.json()["image_url"])
+    picture = await api.client.get(url)
+    assert (picture.status_code, picture.content) == (200, photo(file_format="PNG"))
+    assert picture.headers["content-type"] == "image/png"
+    assert (await api.client.get(url.copy_remove_param("signature"))).status_code == 422
+    key = url.path.removeprefix("/objects/")
+    expired = api.services.storage.signed_url(key, -timedelta(seconds=2))
+    assert (await api.client.get(expired)).status_code == 403
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP"])
+async def test_the_suffix_is_the_contents_not_the_names(api: Api, file_format: str) -> None:
+    data = photo(file_format=file_format)
+    user = await api.member("ada")
+    answer = await api.client.post(
+        "/api/faces", files={"file": ("../../evil.exe", data, "text/html")}, headers=user.headers
+    )
+    assert answer.status_code == 202
+    (key,) = await keys(api.services.storage)
+    suffix = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}[file_format]
+    assert key == f"faces/{user.id}/{answer.json()['id']}.{suffix}"
+
+
+async def test_several_faces_give_the_largest_and_a_note(api: Api) -> None:
+    answer = await upload(api, await api.member("ada"), COUPLE.read_bytes())
+    assert answer.status_code == 202
+    assert answer.json()["faces_found"] == 2
+    assert answer.json()["note"] == "The photo shows 2 faces; the largest was taken."
+    (described,) = await api.services.database.fetch("SELECT embedding FROM faces")
+    _, faces = await api.services.faces.describe(COUPLE.read_bytes(), 2)
+    assert described["embedding"].to_numpy() == pytest.approx(faces[0].embedding, abs=1e-4)
+
+
+@pytest.mark.parametrize("api_settings", [{"refuse_several_faces": True}], indirect=True)
+async def test_several_faces_may_be_refused(api: Api) -> None:
+    user = await api.member("ada")
+    answer = await upload(api, user, COUPLE.read_bytes())
+    assert (answer.status_code, answer.json()["code"]) == (400, "several_faces")
+    assert await row_counts(api.services.database) == {"profiles": 1}
+    assert await keys(api.services.storage) == []
+    assert (await upload(api, user, photo())).status_code == 202
+
+
+async def test_what_is_refused_leaves_and_counts_nothing(api: Api) -> None:
+    user = await api.member("ada")
+    no_face = await upload(api, user, NO_FACE.read_bytes())
+    assert no_face.status_code == 400
+    assert no_face.json()["error"] == "No face detected in image"
+    assert no_face.json()["code"] == "no_face"
+    assert (await upload(api, user, b"no picture")).status_code == 415
+    assert (await upload(api, user, photo()[:2000])).status_code == 415
+    assert (await upload(api, user, b"")).status_code == 400
+    assert (await upload(api, user, b"x" * (10 * 1024 * 1024 + 1))).status_code == 413
+    assert (await api.client.post("/api/faces", files={"file": photo()})).status_code == 401
+    assert await row_counts(api.services.database) == {"profiles": 1}
+    assert await keys(api.services.storage) == []
+
+
+async def test_the_same_picture_twice(api: Api) -> None:
+    user = await api.member("ada")
+    face = await uploaded(api, user)
+    again = await upload(api, user, photo())
+    assert again.status_code == 400
+    assert again.json()["error"] == "This photo has already been uploaded."
+    assert again.json()["code"] == "duplicate_picture"
+    assert [row["id"] for row in await api.services.database.fetch("SELECT id FROM faces")] == [face]
+    # Somebody else may have it, and the user again once it is deleted.
+    await uploaded(api, await api.member("bob"))
+    await api.client.delete(f"/api/faces/{face}", headers=user.headers)
+    await uploaded(api, user)
+
+
+async def test_the_same_picture_at_the_same_time(api: Api) -> None:
+    user = await api.member("ada")
+    answers = await asyncio.gather(*(upload(api, user, photo()) for _ in range(8)))
+    assert Counter(answer.status_code for answer in answers) == {202: 1, 400: 7}
+    assert await row_counts(api.services.database) == {
+        "profiles": 1, "faces": 1, "match_jobs": 1, "user_daily_quotas": 1,
+    }  # fmt: skip
+    assert await api.services.database.fetchval("SELECT count FROM user_daily_quotas") == 1
+    assert len(await keys(api.services.storage)) == 1
+
+
+async def test_a_hundred_uploads_at_once_with_a_limit_of_five(api: Api) -> None:
+    await set_limit(api.services.database, "photo_upload", 5)
+    user = await api.member("ada")
+    answers = await asyncio.gather(*(upload(api, user, photo(number)) for number in range(100)))
+    assert Counter(answer.status_code for answer in answers) == {202: 5, 429: 95}
+    assert await api.services.database.fetchval("SELECT count(*) FROM faces") == 5
+    assert await api.services.database.fetchval("SELECT count FROM user_daily_quotas") == 5
+    assert len(await keys(api.services.storage)) == 5
+
+
+async def test_over_the_daily_limit(api: Api) -> None:
+    await set_limit(api.services.database, "photo_upload", 1)
+    user = await api.member("ada")
+    await uploaded(api, user, 1)
+    answer = await upload(api, user, photo(2))
+    assert answer.status_code == 429
+    body = answer.json()
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    assert body["error"] == "Daily photo upload limit reached."
+    assert body["message"]
+    assert (body["limit"], body["current"], body["type"]) == (1, 1, "photo_upload")
+    assert datetime.fromisoformat(body["resetAt"]) == midnight
+    seconds = (midnight - datetime.now(UTC)).total_seconds()
+    assert int(answer.headers["retry-after"]) == pytest.approx(seconds, abs=5)
+    # Each has a limit of their own.
+    await uploaded(api, await api.member("bob"), 2)
+
+
+async def test_lists_are_own_newest_first_and_stable_by_cursor(api: Api) -> None:
+    user, other = await api.member("ada"), await api.member("bob")
+    faces = [str(await uploaded(api, user, number)) for number in range(3)]
+    await uploaded(api, other)
+    # Equal times must neither skip nor repeat.
+    await api.services.database.execute(
+        "UPDATE faces SET created_at = '2026-01-01' WHERE profile_id = $1", user.id
+    )
+    everything = (await api.client.get("/api/faces", headers=user.headers)).json()
+    assert {face["id"] for face in everything["faces"]} == set(faces)
+    assert (everything["total"], everything["next_cursor"]) == (3, None)
+    assert set(everything["faces"][0]) == {"id", "image_url", "created_at"}
+
+    first = (await api.client.get("/api/faces?limit=2", headers=user.headers)).json()
+    newest = str(await uploaded(api, user, 3))
+    rest = await api.client.get(
+        "/api/faces", params={"limit": 2, "cursor": first["next_cursor"]}, headers=user.headers
+    )
+    assert rest.json()["next_cursor"] is None
+    pages = [face["id"] for face in first["faces"] + rest.json()["faces"]]
+    assert pages == [face["id"] for face in everything["faces"]]
+    again = (await api.client.get("/api/faces", headers=user.headers)).json()
+    assert again["faces"][0]["id"] == newest
+
+    for query in ("limit=0", "limit=101", "cursor=x" + "y" * 200):
+        assert (await api.client.get(f"/api/faces?{query}", headers=user.headers)).status_code == 422
+    assert (await api.client.get("/api/faces?cursor=abc", headers=user.headers)).status_code == 400
+    assert (await api.client.get("/api/faces")).status_code == 401
+
+
+async def test_a_deletion_leaves_nothing(api: Api) -> None:
+    database, storage = api.services.database, api.services.storage
+    user, other = await api.member("ada"), await api.member("bob")
+    others_face = await uploaded(api, other)
+    before = await row_counts(database)
+    others_keys = await keys(storage)
+
+    face = await uploaded(api, user)
+    match, connection, celebrity = await add_match(database, face, others_face), uuid4(), uuid4()
+    baby, message = uuid4(), uuid4()
+    await storage.put(f"babies/{match}/{baby}.png", b"a picture", "image/png")
+    await database.execute(
+        "INSERT INTO babies (id, match_id, generated_by_profile_id, image_url) VALUES ($1, $2, $3, $4),"
+        " (gen_random_uuid(), $2, $3, 'https://fal.media/old.png')",
+        baby, match, other.id, f"babies/{match}/{baby}.png",
+    )  # fmt: skip
+    await database.execute(
+        "INSERT INTO reactions (match_id, user_profile_id, reaction_type) VALUES ($1, $2, 'like')",
+        match,
+        other.id,
+    )
+    await database.execute(
+        "INSERT INTO mutual_connections (id, profile_a_id, profile_b_id, match_id, baby_id)"
+        " VALUES ($1, $2, $3, $4, $5)",
+        connection, user.id, other.id, match, baby,
+    )  # fmt: skip
+    await database.execute(
+        "INSERT INTO messages (id, connection_id, sender_id, content) VALUES ($1, $2, $3, 'hello')",
+        message, connection, other.id,
+    )  # fmt: skip
+    await database.execute(
+        "INSERT INTO celebrities (id, name, image_path) VALUES ($1, 'Somebody', 'celebrities/x.jpg')",
+        celebrity,
+    )
+    await database.execute(
+        "INSERT INTO celebrity_matches (face_id, celebrity_id, similarity_score) VALUES ($1, $2, 0.5)",
+        face, celebrity,
+    )  # fmt: skip
+    for related, kind in ((match, "match"), (baby, "baby"), (connection, "connection"), (message, "message")):
+        await database.execute(
+            "INSERT INTO notifications (user_id, type, title, related_id, related_type)"
+            " VALUES ($1, 'mutual_match', 'It is a match', $3, $4),"
+            " ($2, 'mutual_match', 'It is a match', $3, $4)",
+            user.id, other.id, related, kind,
+        )  # fmt: skip
+    assert len(await keys(storage)) == 3
+    assert len(await tables_with(api.owner, face, match, baby, connection, message)) >= 9
+    # What is another's must stay.
+    await database.execute(
+        "INSERT INTO notifications (user_id, type, title, related_id, related_type)"
+        " VALUES ($1, 'mutual_match', 'Another match', gen_random_uuid(), 'match')",
+        other.id,
+    )
+
+    assert (await api.client.delete(f"/api/faces/{face}", headers=user.headers)).status_code == 204
+    # What the user has used of the day's quota is not given back.
+    left = {**before, "user_daily_quotas": 2, "celebrities": 1, "notifications": 1}
+    assert await row_counts(database) == left
+    assert await tables_with(api.owner, face, match, baby, connection, message) == []
+    assert await keys(storage) == others_keys
+    assert (await api.client.delete(f"/api/faces/{face}", headers=user.headers)).status_code == 404
+
+
+async def test_anothers_face_is_unknown(api: Api) -> None:
+    user, other = await api.member("ada"), await api.member("bob")
+    face = await uploaded(api, other)
+    assert (await api.client.delete(f"/api/faces/{face}", headers=user.headers)).status_code == 404
+    assert (await api.client.delete(f"/api/faces/{face}")).status_code == 401
+    assert (await api.client.delete("/api/faces/x", headers=user.headers)).status_code == 422
+    assert (await api.client.get("/api/faces", headers=other.headers)).json()["total"] == 1
+    assert len(await keys(api.services.storage)) == 1
+
+
+async def test_the_newest_remaining_face_becomes_the_default(api: Api) -> None:
+    user = await api.member("ada")
+    first, second, third = [await uploaded(api, user, number) for number in range(3)]
+
+    async def default() -> UUID | None:
+        profile = await api.services.db.profiles.get(user.id)
+        assert profile is not None
+        return profile.default_face_id
+
+    assert await default() == third
+    await api.client.delete(f"/api/faces/{first}", headers=user.headers)
+    assert await default() == third
+    await api.client.delete(f"/api/faces/{third}", headers=user.headers)
+    assert await default() == second
+    await api.client.delete(f"/api/faces/{second}", headers=user.headers)
+    assert await default() is None
+
+
+async def test_faces_deleted_and_uploaded_at_once(api: Api) -> None:
+    user = await api.member("ada")
+    for turn in range(3):
+        old = [await uploaded(api, user, 10 * turn + number) for number in range(4)]
+        answers = await asyncio.gather(
+            *(
+                api.client.delete(f"/api/faces/{face}", headers=user.headers)
+                for face in old
+                for _ in range(2)
+            ),
+            uploaded(api, user, 10 * turn + 9),
+        )
+        codes = Counter(answer.status_code for answer in answers if isinstance(answer, httpx.Response))
+        assert codes == {204: 4, 404: 4}
+        newest = answers[-1]
+        profile = await api.services.db.profiles.get(user.id)
+        assert profile is not None
+        assert profile.default_face_id == newest
+    assert len(await keys(api.services.storage)) == 3
+
+
+async def test_a_picture_that_cannot_be_removed_is_left_for_the_sweep(api: Api) -> None:
+    user = await api.member("ada")
+    face = await uploaded(api, user)
+    folder = Path(api.services.settings.home) / "objects" / "faces" / str(user.id)
+    # A folder in the picture's place: whoever runs the tests, it cannot be deleted like a file.
+    (picture,) = folder.iterdir()
+    picture.unlink()
+    (picture / "in-the-way").mkdir(parents=True)
+    assert (await api.client.delete(f"/api/faces/{face}", headers=user.headers)).status_code == 204
+    assert (await api.client.get("/api/faces", headers=user.headers)).json()["total"] == 0
+
+
+async def test_a_storage_that_fails_stores_and_counts_nothing(api: Api) -> None:
+    user = await api.member("ada")
+    (Path(api.services.settings.home) / "objects" / "faces").write_text("a file where the folder should be")
+    answer = await upload(api, user, photo())
+    assert (answer.status_code, answer.json()["code"]) == (503, "storage")
+    assert await row_counts(api.services.database) == {"profiles": 1}
+
+
+class TestBucket:
+    """The same on an S3 server."""
+
+    @pytest.fixture
+    def api_settings(self, api_settings: Settings, bucket: str) -> Settings:
+        return api_settings.model_copy(update={"storage_url": f"{bucket}/pictures"})
+
+    async def test_pictures_are_the_buckets_own(self, api: Api, s3_endpoint: str) -> None:
+        user = await api.member("ada")
+        answer = await upload(api, user, photo())
+        assert answer.status_code == 202, answer.text
+        url = answer.json()["image_url"]
+        assert url.startswith(s3_endpoint)
+        assert "X-Amz-Expires=86400" in url
+        async with httpx.AsyncClient() as client:
+            picture = await client.get(url)
+            assert (picture.status_code, picture.content) == (200, photo())
+            assert picture.headers["content-type"] == "image/jpeg"
+            listed = (await api.client.get("/api/faces", headers=user.headers)).json()["faces"]
+            assert (await client.get(listed[0]["image_url"])).content == photo()
+            deleted = await api.client.delete(f"/api/faces/{answer.json()['id']}", headers=user.headers)
+            assert deleted.status_code == 204
+            assert (await client.get(url)).status_code == 404
+        assert await keys(api.services.storage) == []

@@ -1,0 +1,78 @@
+"""Matched users with real photos, for the tests of baby pictures."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from functools import lru_cache
+from io import BytesIO
+from uuid import UUID
+
+import httpx
+from PIL import Image
+
+from deployments.local import LocalPipeline
+from semblance.settings import Settings
+from tests.api import Api, User
+from tests.photos import faces_dir
+
+OBAMA = "barack-obama-2.jpg"
+LESLIE = "rose-leslie-2.jpg"
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two users and the match of their faces."""
+
+    ada: User
+    bea: User
+    ada_face: UUID
+    bea_face: UUID
+    match: UUID
+
+
+async def add_face(api: Api, user: User, name: str = OBAMA) -> UUID:
+    """A stored photo of tests/photos.py with its row."""
+    photo, landmarks = _photo(name)
+    face = uuid.uuid4()
+    key = f"faces/{user.id}/{face}.jpg"
+    await api.services.storage.put(key, photo, "image/jpeg")
+    await api.services.database.execute(
+        "INSERT INTO faces (id, profile_id, image_path, landmarks_68) VALUES ($1, $2, $3, $4)",
+        face, user.id, key, landmarks,
+    )  # fmt: skip
+    return face
+
+
+async def add_match(api: Api, face: UUID, other: UUID) -> UUID:
+    """A match of two faces; returns its id."""
+    match = uuid.uuid4()
+    await api.services.database.execute(
+        "INSERT INTO matches (id, face_a_id, face_b_id, similarity_score) VALUES ($1, $2, $3, 0.8)",
+        match, min(face, other), max(face, other),
+    )  # fmt: skip
+    return match
+
+
+async def add_pair(api: Api) -> Pair:
+    """Two new users who match."""
+    ada, bea = await api.member("Ada"), await api.member("Bea")
+    ada_face, bea_face = await add_face(api, ada, OBAMA), await add_face(api, bea, LESLIE)
+    return Pair(ada, bea, ada_face, bea_face, await add_match(api, ada_face, bea_face))
+
+
+async def make_baby(api: Api, user: User, match: UUID, key: str | None = None) -> httpx.Response:
+    """POST /api/baby."""
+    headers = user.headers if key is None else {**user.headers, "Idempotency-Key": key}
+    return await api.client.post("/api/baby", json={"match_id": str(match)}, headers=headers)
+
+
+@lru_cache
+def _photo(name: str) -> tuple[bytes, list[list[float]]]:
+    with Image.open(faces_dir() / "probes" / name) as image:
+        image.thumbnail((500, 500))
+        file = BytesIO()
+        image.convert("RGB").save(file, "JPEG")
+    data = file.getvalue()
+    landmarks = LocalPipeline(Settings()).finder.detect(data, 1).faces[0].landmarks
+    return data, landmarks.round(2).tolist()

@@ -1,0 +1,91 @@
+"""Photos and rows for the tests of users' faces."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from uuid import UUID, uuid4
+
+import httpx
+from PIL import Image
+
+from db.pool import Database
+from tests.api import Api, User
+from tests.photos import faces_dir
+
+PORTRAIT = faces_dir() / "probes" / "barack-obama-2.jpg"
+COUPLE = faces_dir() / "hard" / "two-people.jpg"
+NO_FACE = faces_dir() / "hard" / "no-face.png"
+
+
+def photo(number: int = 0, *, file_format: str = "JPEG") -> bytes:
+    """One portrait, small; a file of its own for each number."""
+    with Image.open(PORTRAIT) as image:
+        image.thumbnail((320, 320))
+        file = BytesIO()
+        # A file differs from another by its comment alone: the picture is the same.
+        image.convert("RGB").save(file, file_format, comment=f"number {number}".encode())
+    return file.getvalue()
+
+
+async def upload(api: Api, user: User, data: bytes) -> httpx.Response:
+    """POST /api/faces as a browser does."""
+    return await api.client.post("/api/faces", files={"file": ("me.jpg", data)}, headers=user.headers)
+
+
+async def uploaded(api: Api, user: User, number: int = 0) -> UUID:
+    """The id of a newly uploaded face."""
+    answer = await upload(api, user, photo(number))
+    assert answer.status_code == 202, answer.text
+    return UUID(answer.json()["id"])
+
+
+async def set_limit(database: Database, kind: str, limit: int) -> None:
+    """Change a daily limit, as an admin does."""
+    await database.execute(
+        "UPDATE system_settings SET value = $2 WHERE key = $1", f"daily_{kind}_limit", limit
+    )
+
+
+async def add_match(database: Database, face: UUID, other: UUID) -> UUID:
+    """A match of two faces; returns its id."""
+    match = uuid4()
+    await database.execute(
+        "INSERT INTO matches (id, face_a_id, face_b_id, similarity_score) VALUES ($1, $2, $3, 0.8)",
+        match, min(face, other), max(face, other),
+    )  # fmt: skip
+    return match
+
+
+TABLES = (
+    *(
+        "profiles",
+        "faces",
+        "matches",
+        "celebrities",
+        "celebrity_matches",
+        "reactions",
+        "babies",
+        "match_jobs",
+    ),
+    *("notifications", "mutual_connections", "messages", "user_daily_quotas", "generation_logs"),
+)
+
+
+async def row_counts(database: Database) -> dict[str, int]:
+    """Rows of every table of the app that has some."""
+    counts = {table: await database.fetchval(f"SELECT count(*) FROM {table}") for table in TABLES}
+    return {table: count for table, count in counts.items() if count}
+
+
+async def tables_with(database: Database, *ids: UUID) -> list[str]:
+    """Tables of which some row holds one of the ids, in whatever column. Without the events, which are kept
+    a while for clients that come back."""
+    tables = await database.fetch(
+        "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'events'"
+    )
+    anywhere = "|".join(map(str, ids))
+    return [
+        name
+        for (name,) in tables
+        if await database.fetchval(f'SELECT count(*) FROM "{name}" AS t WHERE t::text ~ $1', anywhere)
+    ]

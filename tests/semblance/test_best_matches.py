@@ -1,0 +1,108 @@
+"""The blocked search finds what scoring every pair finds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from semblance import best_matches
+from semblance.best_matches import MARGIN, BestMatches, take
+from semblance.scoring import Floats, Traits, Weights, factors, pair_factors, score, unit
+
+
+def traits(count: int, seed: int) -> Traits:
+    random = np.random.default_rng(seed)
+    found = Traits(
+        embedding=unit(random.standard_normal((count, 512)) + 0.1 * random.standard_normal(512)),
+        geometry=random.random((4, count)) * 0.6 + 0.2,
+        age=random.integers(0, 100, count).astype(np.int16),
+        symmetry=random.random(count),
+        skin_tone=random.random((3, count)) * np.array([[100], [60], [60]]) - np.array([[0], [20], [20]]),
+        expression=random.integers(0, 7, count).astype(np.int8),
+    )
+    return singles(found)
+
+
+def singles(found: Traits) -> Traits:
+    """As they lie in memory: float32."""
+    return Traits(
+        embedding=found.embedding.astype(np.float32),
+        geometry=found.geometry.astype(np.float32),
+        age=found.age,
+        symmetry=found.symmetry.astype(np.float32),
+        skin_tone=found.skin_tone.astype(np.float32),
+        expression=found.expression,
+    )
+
+
+def doubles(found: Traits) -> Traits:
+    return Traits(
+        embedding=found.embedding.astype(np.float64),
+        geometry=found.geometry.astype(np.float64),
+        age=found.age,
+        symmetry=found.symmetry.astype(np.float64),
+        skin_tone=found.skin_tone.astype(np.float64),
+        expression=found.expression,
+    )
+
+
+def all_scores(probes: Traits, targets: Traits, weights: Weights) -> Floats:
+    return score(factors(doubles(probes), doubles(targets)), weights)
+
+
+def random_weights(seed: int) -> Weights:
+    drawn = np.random.default_rng(seed).dirichlet(np.full(6, 0.5))
+    return Weights(*drawn.tolist())
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("threshold", [0.0, 0.5, 0.7])
+def test_best_are_those_of_scoring_every_pair(
+    seed: int, threshold: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(best_matches, "PROBE_BLOCK", 8)
+    monkeypatch.setattr(best_matches, "TARGET_BLOCK", 64)
+    weights = Weights() if seed == 0 else random_weights(seed)
+    probes, targets = traits(21, 2 * seed), traits(500, 2 * seed + 1)
+    search = BestMatches(probes, weights, threshold, best=20)
+    for first in (0, 130, 260, 390):
+        search.add(take(targets, slice(first, first + 130)), first)
+    found = search.found()
+    exact = all_scores(probes, targets, weights)
+    for probe, row in enumerate(exact):
+        order = np.lexsort((np.arange(len(row)), -row))[:20]
+        order = order[row[order] >= threshold]
+        mine = found.probe == probe
+        assert found.target[mine].tolist() == order.tolist()
+        np.testing.assert_allclose(found.score[mine], row[order], atol=1e-12)
+
+
+def test_equal_targets_are_taken_by_their_place() -> None:
+    probes, one = traits(3, 1), traits(1, 2)
+    copies = take(one, np.zeros(300, np.intp))
+    search = BestMatches(probes, Weights(), 0.0, best=20)
+    search.add(take(copies, slice(0, 150)), 0)
+    search.add(take(copies, slice(150, 300)), 150)
+    found = search.found()
+    assert found.target.tolist() == list(range(20)) * 3
+
+
+def test_the_margin_is_several_times_the_error() -> None:
+    for seed in range(5):
+        probes, targets = traits(200, 100 + seed), traits(2000, 200 + seed)
+        for weights in (Weights(), Weights(0, 0, 0, 0, 1, 0), Weights(0, 1, 0, 0, 0, 0)):
+            mine = best_matches._ProbeSide(probes, weights)
+            near = mine.scores(slice(None), best_matches._TargetSide(targets, weights))
+            assert np.abs(near - all_scores(probes, targets, weights)).max() < MARGIN / 2
+
+
+def test_pairs_are_scored_as_all_pairs_are() -> None:
+    a, b = traits(50, 1), traits(50, 2)
+    every = factors(doubles(a), doubles(b))
+    np.testing.assert_allclose(pair_factors(a, b), np.einsum("fnn->fn", every), atol=1e-12)
+
+
+def test_nothing_to_compare_finds_nothing() -> None:
+    search = BestMatches(traits(3, 1), Weights(), 0.5)
+    search.add(traits(0, 2), 0)
+    assert len(search.found().probe) == 0

@@ -1,0 +1,63 @@
+"""What the OpenAPI document promises is what the running service does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.service import Service
+
+SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
+
+CHECKS = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+    "ignored_auth",
+)
+
+
+@pytest.mark.timeout(600)
+def test_schemathesis_finds_no_server_error_and_no_undocumented_answer(
+    service: Service, tmp_path: Path
+) -> None:
+    email = "schemathesis@fuzz.edu"
+    token = service.run("token", "create", "--email", email).strip()
+    headers = {"Authorization": f"Bearer {token}"}
+    assert httpx.get(f"{service.status['url']}/api/auth/me", headers=headers).status_code == 200
+    # To whom every operation is open.
+    service.run("admins", "add", email)
+    config = tmp_path / "schemathesis.toml"
+    config.write_text(
+        f"""
+        [auth.openapi.ApiKey]
+        bearer = "{service.status["api_key"]}"
+        [auth.openapi.User]
+        bearer = "{token}"
+        [auth.openapi.Cron]
+        bearer = "{(service.home / "keys" / "cron_secret").read_text()}"
+        """
+    )
+    command = [SCHEMATHESIS, "--config-file", config, "run", f"{service.status['url']}/openapi.json"]
+    options = {
+        "--checks": ",".join(CHECKS),
+        "--phases": "examples,coverage,fuzzing",
+        "--seed": "1",
+        "--max-examples": "10",
+        "--generation-database": "none",
+    }
+    done = subprocess.run(
+        [*map(str, command), "--no-color", *(word for option in options.items() for word in option)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=580,
+    )
+    assert done.returncode == 0, done.stdout[-20000:] + done.stderr[-2000:]

@@ -1,0 +1,137 @@
+"""docs/api.md from the OpenAPI document: every call, what it takes, what it answers.
+
+python -m tools.api_docs            write docs/api.md
+python -m tools.api_docs --check    exit 1 where it differs from the code
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Annotated, Any
+
+import typer
+
+from semblance.settings import PROJECT_ROOT, Settings
+from serve_app.api.factory import create_app
+from serve_app.api.services import Services
+
+TARGET = PROJECT_ROOT / "docs" / "api.md"
+
+HEAD = """\
+# HTTP API
+
+Written by `python -m tools.api_docs` from the same code that answers; a running service shows it to try out
+at `/docs` and as OpenAPI at `/openapi.json`. The WebSocket is described in [realtime.md](realtime.md).
+
+Credentials go into `Authorization: Bearer …`: **ApiKey** is the service's key or one of `semblance keys`,
+**User** a user's access token, **Cron** the cron secret. Every error is
+`{"error": "<sentence>", "code": "<snake_case>", "request_id": "…"}`, some with further fields; every answer
+carries `X-Request-ID`. Times are ISO 8601 with offset, ids are UUIDs, lists that grow carry `next_cursor`.
+"""
+
+METHODS = ("get", "post", "put", "patch", "delete")
+
+
+def render() -> str:
+    """The whole document."""
+    document = create_app(Settings(), _no_services).openapi()
+    lines = [HEAD]
+    tags: dict[str, list[str]] = {}
+    for path, operations in document["paths"].items():
+        for method in METHODS:
+            if operation := operations.get(method):
+                tags.setdefault(operation["tags"][0], []).extend(_operation(method, path, operation))
+    for tag, blocks in tags.items():
+        lines += [f"## {tag[0].upper()}{tag[1:]}", "", *blocks]
+    lines += ["## Schemas", ""]
+    for name, schema in sorted(document["components"]["schemas"].items()):
+        lines += _schema(name, schema)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+async def _no_services() -> Services:
+    raise RuntimeError("The document needs no services.")
+
+
+def _operation(method: str, path: str, operation: dict[str, Any]) -> Iterator[str]:
+    schemes = [name for need in operation.get("security", []) for name in need]
+    yield f"### `{method.upper()} {path}`"
+    yield ""
+    yield _one_line(operation.get("description", operation["summary"]))
+    yield ""
+    if schemes:
+        yield f"- credentials: {' or '.join(schemes)}"
+    for parameter in operation.get("parameters", []):
+        need = "required" if parameter.get("required") else "optional"
+        note = _one_line(parameter.get("description", ""))
+        kind = _type(parameter["schema"])
+        yield f"- {parameter['in']} `{parameter['name']}` ({kind}, {need}) {note}".rstrip()
+    for media, content in operation.get("requestBody", {}).get("content", {}).items():
+        yield f"- body {media}: {_type(content['schema'])}"
+    answers = []
+    for status, answer in operation["responses"].items():
+        shapes = [_type(content.get("schema", {})) for content in answer.get("content", {}).values()]
+        shape = " / ".join(dict.fromkeys(shape for shape in shapes if shape))
+        ok = int(status) < HTTPStatus.BAD_REQUEST
+        answers.append(f"**{status}** {shape}".rstrip() if ok else status)
+    yield f"- answers: {', '.join(answers)}"
+    yield ""
+
+
+def _schema(name: str, schema: dict[str, Any]) -> Iterator[str]:
+    yield f"### {name}"
+    yield ""
+    if schema.get("description"):
+        yield _one_line(schema["description"])
+        yield ""
+    required = schema.get("required", [])
+    for field, content in schema.get("properties", {}).items():
+        optional = "" if field in required else ", optional"
+        note = _one_line(content.get("description", ""))
+        yield f"- `{field}` ({_type(content)}{optional}) {note}".rstrip()
+    if "enum" in schema:
+        yield ", ".join(f"`{value}`" for value in schema["enum"])
+    yield ""
+
+
+def _type(schema: dict[str, Any]) -> str:  # noqa: PLR0911 - one line per kind of schema
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return f"[{name}](#{name.lower()})"
+    if "const" in schema:
+        return f"`{schema['const']}`"
+    if "enum" in schema:
+        return " \\| ".join(f"`{value}`" for value in schema["enum"])
+    if alternatives := schema.get("anyOf") or schema.get("oneOf"):
+        return " or ".join(_type(alternative) for alternative in alternatives)
+    if schema.get("type") == "array":
+        return f"list of {_type(schema.get('items', {})) or 'values'}"
+    if schema.get("type") == "object" and "properties" in schema:
+        return "{" + ", ".join(schema["properties"]) + "}"
+    kind: str = schema.get("format") or schema.get("type", "")
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if low is not None or high is not None:
+        return f"{kind} {'' if low is None else low}..{'' if high is None else high}"
+    return kind
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def main(
+    check: Annotated[bool, typer.Option("--check", help="Compare, write nothing.")] = False,
+) -> None:
+    """Write docs/api.md, or say whether it is current."""
+    text = render()
+    if not check:
+        TARGET.write_text(text, encoding="utf-8")
+        typer.echo(f"Wrote {TARGET.relative_to(PROJECT_ROOT)}.")
+    elif TARGET.read_text(encoding="utf-8") != text:
+        typer.echo("docs/api.md differs from the code: run python -m tools.api_docs.", err=True)
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    typer.run(main)
