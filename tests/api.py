@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import httpx
 import jwt
@@ -29,6 +30,7 @@ from semblance.settings import Settings
 from semblance.storage import open_storage
 from semblance.types import DescribedFace, Detection, Image, JobOutcome, ModelInfo
 from serve_app.api.factory import create_app
+from serve_app.api.limits import Slots
 from serve_app.api.services import Services
 from serve_app.auth import TokenVerifier
 from serve_app.babies.maker import open_baby_maker
@@ -150,6 +152,31 @@ def api_settings(service_dsn: str, tmp_path: Path) -> Settings:
     )
 
 
+class ReusableApp:
+    """An application that serves test after test: to build one takes longer than most tests."""
+
+    _built: ClassVar[dict[tuple[object, ...], ReusableApp]] = {}
+
+    def __init__(self, settings: Settings) -> None:
+        self.open_services: Callable[[], Awaitable[Services]] | None = None
+        self.app = create_app(settings, self._open)
+        self._routes = len(self.app.routes)
+
+    @classmethod
+    def of(cls, settings: Settings) -> ReusableApp:
+        """One built with these settings, unless a test has added routes to it."""
+        key = (settings.max_inflight, settings.max_image_bytes, settings.cors_origins)
+        known = cls._built.get(key)
+        if known is None or len(known.app.routes) != known._routes:
+            known = cls._built[key] = cls(settings)
+        known.app.state.slots = Slots(settings.max_inflight)
+        return known
+
+    async def _open(self) -> Services:
+        assert self.open_services is not None
+        return await self.open_services()
+
+
 @pytest.fixture
 async def api(dsn: str, api_settings: Settings, pipeline: LocalPipeline) -> AsyncIterator[Api]:
     """The API over HTTP, on a database and a storage of the test's own."""
@@ -173,7 +200,9 @@ async def api(dsn: str, api_settings: Settings, pipeline: LocalPipeline) -> Asyn
             babies=open_baby_maker(api_settings, storage, faces, db),
         )
 
-    app = create_app(api_settings, open_services)
+    reusable = ReusableApp.of(api_settings)
+    reusable.open_services = open_services
+    app = reusable.app
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://api", timeout=60) as client:

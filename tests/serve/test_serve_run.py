@@ -35,7 +35,7 @@ def prefix(service: Service) -> Iterator[str]:
     """Route prefix of a second application, started by `serve run`."""
     in_shell(service, "serve run --non-blocking --name second --route-prefix /second serve_app.app:build_app")
     yield "/second"
-    in_shell(service, "python -c \"from ray import serve; serve.delete('second')\"")
+    in_shell(service, "python -c \"from ray import serve; serve.delete('second', _blocking=False)\"")
 
 
 def test_serve_run_fits_beside_the_deployed_application(
