@@ -49,7 +49,7 @@ def test_schemathesis_finds_no_server_error_and_no_undocumented_answer(
         "--checks": ",".join(CHECKS),
         "--phases": "examples,coverage,fuzzing",
         "--seed": "1",
-        "--max-examples": "5",
+        "--max-examples": "3",
         "--generation-database": "none",
     }
     done = subprocess.run(
