@@ -95,8 +95,8 @@ def build_app(args: AppArgs) -> serve.Application:
 
 def _bind(cls: type, *arguments: serve.Application, name: str) -> serve.Application:
     # Without a configuration, as under `serve run`: Serve would reserve a whole core for each of them, and
-    # on a machine of two cores wait for ever.
-    options = {"num_cpus": 0.1}
+    # where the cores are given out, for want of as many wait for ever. Nothing reserved always fits.
+    options = {"num_cpus": 0}
     # Ray types this call as the decorator it can also be.
     deployment = cast(serve.Deployment, serve.deployment(cls, name=name, ray_actor_options=options))
     return deployment.bind(*arguments)
