@@ -41,6 +41,7 @@ from db.gallery import CelebritySearch, Probe
 from db.matching import Matching
 from db.pool import Database
 from deployments.matcher import MatchWorker
+from semblance.best_matches import joined
 from semblance.scoring import (
     BEST,
     DEFAULT_RATIOS,
@@ -341,15 +342,7 @@ async def fill(database: Database, size: int) -> tuple[list[UUID], Traits]:
             await connection.copy_records_to_table("faces", records=[record], columns=columns)
         faces.append(row["id"])
     await database.execute("VACUUM ANALYZE")
-    gallery = Traits(
-        embedding=np.concatenate([part.embedding for part in parts]),
-        geometry=np.concatenate([part.geometry for part in parts], axis=1),
-        age=np.concatenate([part.age for part in parts]),
-        symmetry=np.concatenate([part.symmetry for part in parts]),
-        skin_tone=np.concatenate([part.skin_tone for part in parts], axis=1),
-        expression=np.concatenate([part.expression for part in parts]),
-    )
-    return faces, gallery
+    return faces, joined(parts)
 
 
 def people(random: np.random.Generator, count: int, start: int) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import floor, isfinite
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -179,8 +179,8 @@ def score(found: Floats, weights: Weights) -> Floats:
 
 
 def percentage(similarity_score: float) -> int:
-    """A score as people read it, 0..100."""
-    return round(100 * similarity_score)
+    """A score as people read it, 0..100, half up."""
+    return floor(100 * similarity_score + 0.5)
 
 
 def _distance(a: Floats, b: Floats) -> Floats:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from rich.markup import escape
 from rich.table import Table
 
-from db.pool import Database
 from db.profiles import Profile, Profiles, Role
-from semblance.cli.database import open_database
+from semblance.cli.database import connected, open_database
 from semblance.cli.output import console
 from semblance.settings import Settings
 
@@ -20,8 +17,8 @@ def set_role(settings: Settings, email: str, role: Role) -> None:
     """Make a user an admin, or one no longer. Raises NotFoundError for an e-mail nobody has."""
 
     async def change(dsn: str) -> None:
-        async with _profiles(dsn) as profiles:
-            await profiles.set_role(email, role)
+        async with connected(dsn) as database:
+            await Profiles(database).set_role(email, role)
 
     with open_database(settings, as_owner=True) as dsn:
         asyncio.run(change(dsn))
@@ -32,8 +29,8 @@ def list_admins(settings: Settings) -> None:
     """Print all admins."""
 
     async def read(dsn: str) -> list[Profile]:
-        async with _profiles(dsn) as profiles:
-            return await profiles.admins()
+        async with connected(dsn) as database:
+            return await Profiles(database).admins()
 
     with open_database(settings, as_owner=True) as dsn:
         found = asyncio.run(read(dsn))
@@ -41,12 +38,3 @@ def list_admins(settings: Settings) -> None:
     for profile in found:
         table.add_row(escape(profile.email or ""), escape(profile.name or ""))
     console.print(table)
-
-
-@asynccontextmanager
-async def _profiles(dsn: str) -> AsyncIterator[Profiles]:
-    database = await Database.connect(dsn, pool_size=1)
-    try:
-        yield Profiles(database)
-    finally:
-        await database.close()

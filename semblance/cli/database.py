@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from db.embedded import EmbeddedPostgres, application_dsn, owner_dsn
 from db.migrate import check_server, current, upgrade
+from db.pool import Database
 from semblance.cli.output import console
 from semblance.errors import ConfigurationError
 from semblance.settings import Settings
@@ -50,3 +51,13 @@ def open_database(settings: Settings, *, as_owner: bool = False) -> Iterator[str
     finally:
         postgres.stop()
         lock.release()
+
+
+@asynccontextmanager
+async def connected(dsn: str) -> AsyncIterator[Database]:
+    """One connection to the database, for as long as the context lasts. Raises DatabaseError."""
+    database = await Database.connect(dsn, pool_size=1)
+    try:
+        yield database
+    finally:
+        await database.close()

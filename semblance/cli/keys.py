@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -13,8 +12,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from db.api_keys import ApiKey, ApiKeys, Scope
-from db.pool import Database
-from semblance.cli.database import open_database
+from semblance.cli.database import connected, open_database
 from semblance.cli.output import console, errors
 from semblance.errors import BadInputError
 from semblance.settings import Settings
@@ -29,8 +27,8 @@ def create_key(settings: Settings, name: str, scopes: Sequence[Scope]) -> None:
         raise BadInputError(f"A key's name is 1 to {_MAX_NAME} characters on one line.")
 
     async def create(dsn: str) -> tuple[str, ApiKey]:
-        async with _keys(dsn) as keys:
-            return await keys.create(name, scopes)
+        async with connected(dsn) as database:
+            return await ApiKeys(database).create(name, scopes)
 
     with open_database(settings, as_owner=True) as dsn:
         key, stored = asyncio.run(create(dsn))
@@ -45,8 +43,8 @@ def list_keys(settings: Settings) -> None:
     """Print all keys, without the keys themselves."""
 
     async def read(dsn: str) -> list[ApiKey]:
-        async with _keys(dsn) as keys:
-            return await keys.all()
+        async with connected(dsn) as database:
+            return await ApiKeys(database).all()
 
     with open_database(settings, as_owner=True) as dsn:
         found = asyncio.run(read(dsn))
@@ -70,21 +68,12 @@ def revoke_key(settings: Settings, key_id: UUID) -> None:
     """End a key. Raises NotFoundError where there is no such key."""
 
     async def revoke(dsn: str) -> ApiKey:
-        async with _keys(dsn) as keys:
-            return await keys.revoke(key_id)
+        async with connected(dsn) as database:
+            return await ApiKeys(database).revoke(key_id)
 
     with open_database(settings, as_owner=True) as dsn:
         key = asyncio.run(revoke(dsn))
     console.print(f"{escape(key.name)} ({key.prefix}…) is revoked.")
-
-
-@asynccontextmanager
-async def _keys(dsn: str) -> AsyncIterator[ApiKeys]:
-    database = await Database.connect(dsn, pool_size=1)
-    try:
-        yield ApiKeys(database)
-    finally:
-        await database.close()
 
 
 def _minute(time: datetime) -> str:

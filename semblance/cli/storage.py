@@ -12,9 +12,8 @@ from rich.status import Status
 from rich.table import Column, Table
 
 from batch.sweep import SweepReport, sweep
-from db.pool import Database
 from db.stored_pictures import PictureRow
-from semblance.cli.database import open_database
+from semblance.cli.database import connected, open_database
 from semblance.cli.output import console
 from semblance.settings import Settings
 from semblance.storage import open_storage
@@ -43,8 +42,7 @@ async def _sweep(
     settings: Settings, dsn: str, *, grace: timedelta, dry_run: bool, force: bool
 ) -> SweepReport:
     storage = open_storage(settings)
-    database = await Database.connect(dsn, pool_size=1)
-    try:
+    async with connected(dsn) as database:
         with console.status("Listing the pictures") as status:
             return await sweep(
                 database,
@@ -55,8 +53,6 @@ async def _sweep(
                 on_progress=_Progress(status),
                 on_dangling=_print_dangling,
             )
-    finally:
-        await database.close()
 
 
 def _print_dangling(row: PictureRow) -> None:

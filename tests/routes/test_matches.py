@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from serve_app.api.schemas.matches import percentage
+from semblance.scoring import percentage
 from tests.api import Api, User
 from tests.rows_feed import FACTORS, add_celebrity_match, add_face, add_match, add_pair, add_profile
 

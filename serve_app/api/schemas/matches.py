@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from datetime import datetime
 from uuid import UUID
 
@@ -11,14 +10,10 @@ from pydantic import Field
 from db.matches import CelebrityMatch, Factors, Match, MatchStats, Person
 from db.profiles import StatedGender
 from db.reactions import Reaction, ReactionType
+from semblance.scoring import percentage
 from semblance.types import Gender
 from serve_app.api.links import Links
 from serve_app.api.schemas.base import Schema, Score
-
-
-def percentage(score: float) -> int:
-    """A score of 0..1 in whole percent, half up."""
-    return math.floor(100 * score + 0.5)
 
 
 class MatchPerson(Schema):
