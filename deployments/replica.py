@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-# Serve has no public way to the id; its own log lines take it from here.
-from ray.serve.context import (
-    _get_serve_batch_request_context,
-    _get_serve_request_context,
-    _RequestContext,
-)
-
 from semblance.logging import SAFE_REQUEST_ID, configure_logging, request_id_var
 from semblance.settings import Settings
 
@@ -24,7 +17,14 @@ def serve_request_id() -> str:
     A batch has the ids of all its requests, separated by commas; "-" outside of a request, and for an id that
     could forge log lines.
     """
-    batch: list[_RequestContext] = _get_serve_batch_request_context()  # type: ignore[no-untyped-call]
+    # Here, because Ray reads its settings when it is imported, and commands set them after they have used
+    # the deployments' classes. Serve has no public way to the id; its own log lines take it from here.
+    from ray.serve.context import (  # noqa: PLC0415
+        _get_serve_batch_request_context,
+        _get_serve_request_context,
+    )
+
+    batch = _get_serve_batch_request_context()  # type: ignore[no-untyped-call]
     contexts = batch or [_get_serve_request_context()]
     given = (context.request_id for context in contexts)
     ids = dict.fromkeys(name for name in given if SAFE_REQUEST_ID.fullmatch(name))
