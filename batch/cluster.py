@@ -5,22 +5,30 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from types import FrameType
+from typing import Literal, NoReturn
 
 import onnxruntime
 import ray
 from ray.data import DataContext
 
-from semblance.errors import ConfigurationError
+from semblance.errors import ConfigurationError, SemblanceError
 
 LOCAL = "local"
 """Address that starts a Ray of this process's own."""
 
 WORKERS_PER_GPU = 4
 """Default share of a GPU: decoding on the CPU is the slower half, so one worker cannot keep it busy."""
+
+
+class WorkersError(SemblanceError):
+    """The workers could not start or were lost."""
+
+    code = "workers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,3 +124,13 @@ def configure_data() -> None:
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.max_errored_blocks = -1
+
+
+def stop_at_once(number: int, _: FrameType | None) -> NoReturn:
+    """Handles a signal: ends. A job may be killed at any point, so nothing is waited for but Ray's processes;
+    Ray Data would take half a minute to notice, and log how it failed."""
+    logging.disable()
+    sys.stderr.write("\nInterrupted. What is done is kept; the same command goes on from there.\n")
+    sys.stderr.flush()
+    ray.shutdown()
+    os._exit(128 + number)

@@ -8,19 +8,15 @@ and is started again ends with the rows of an undisturbed one.
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
 import pickle
 import signal
-import sys
 import time
 import warnings
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
@@ -33,7 +29,7 @@ from ray.util.annotations import RayDeprecationWarning
 from rich.console import Console
 from rich.markup import escape
 
-from batch.cluster import LOCAL, Pool, cluster_pool, configure_data, ray_session
+from batch.cluster import LOCAL, Pool, WorkersError, cluster_pool, configure_data, ray_session, stop_at_once
 from batch.describe import Describer, Rules
 from batch.outcomes import Result
 from batch.progress import JobProgress
@@ -65,12 +61,6 @@ a decoder down. After that its pictures are tried one by one, and what still kil
 PROBE = "probe"
 """A folder of the store, always empty, that is listed once at the start: a store that does not answer, or
 a bucket that does not exist, is known before the work is done."""
-
-
-class WorkersError(SemblanceError):
-    """The pool of workers could not start or was lost."""
-
-    code = "workers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,7 +318,7 @@ def main(
         report=report,
     )
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
+        signal.signal(number, stop_at_once)
     try:
         summary = asyncio.run(ingest(options, settings, console))
     except SemblanceError as exc:
@@ -339,16 +329,6 @@ def main(
     if failed := summary.counts.get("failed", 0):
         Console(stderr=True).print(f"{failed:,} inputs failed; run the same command again.")
         raise typer.Exit(1)
-
-
-def _stop(number: int, _: FrameType | None) -> NoReturn:
-    """End at once. An ingestion may be killed at any point, so nothing is waited for but Ray's processes;
-    Ray Data would take half a minute to notice, and log how it failed."""
-    logging.disable()
-    sys.stderr.write("\nInterrupted. What is done is kept; the same command goes on from there.\n")
-    sys.stderr.flush()
-    ray.shutdown()
-    os._exit(128 + number)
 
 
 if __name__ == "__main__":

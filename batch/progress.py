@@ -13,14 +13,15 @@ LINE_EVERY_S = 5.0
 
 
 class JobProgress:
-    """Counts what is done of `total`; a context manager."""
+    """Counts what is done of `total`; a context manager. aside: what is counted beside it."""
 
-    def __init__(self, console: Console, what: str, total: int) -> None:
+    def __init__(self, console: Console, what: str, total: int, *, aside: str = "not taken") -> None:
         self._console = console
         self._what = what
         self._total = total
+        self._aside = aside
         self._done = 0
-        self._rejected = 0
+        self._counted = 0
         self._started = self._printed = time.monotonic()
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -28,11 +29,11 @@ class JobProgress:
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]:.1f}/s"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[rejected]} not taken"),
+            TextColumn("{task.fields[counted]} " + aside),
             console=console,
             disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task(what, total=total, rate=0.0, rejected=0)
+        self._task = self._bar.add_task(what, total=total, rate=0.0, counted=0)
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -43,20 +44,20 @@ class JobProgress:
     ) -> None:
         self._bar.stop()
 
-    def advance(self, done: int, rejected: int) -> None:
-        """Add to what is done, and to how much of that was not taken."""
+    def advance(self, done: int, counted: int) -> None:
+        """Add to what is done, and to what is counted beside it."""
         self._done += done
-        self._rejected += rejected
+        self._counted += counted
         now = time.monotonic()
         rate = self._done / max(now - self._started, 1e-9)
         if self._console.is_terminal:
-            self._bar.update(self._task, completed=self._done, rate=rate, rejected=self._rejected)
+            self._bar.update(self._task, completed=self._done, rate=rate, counted=self._counted)
         elif now - self._printed >= LINE_EVERY_S or self._done == self._total:
             self._printed = now
             left = (self._total - self._done) / rate
             self._console.print(
                 f"{self._what} {self._done}/{self._total} ({self._done / self._total:.0%}), {rate:.1f}/s, "
-                f"{self._rejected} not taken, about {left:.0f} s left",
+                f"{self._counted} {self._aside}, about {left:.0f} s left",
                 highlight=False,
                 soft_wrap=True,
             )

@@ -32,11 +32,11 @@ from uuid import UUID, uuid4
 import numpy as np
 import psutil
 import typer
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.database import scratch_database
+from benchmarks.population import COLUMNS, DIGEST, people
 from db.gallery import CelebritySearch, Probe
 from db.matching import Matching
 from db.pool import Database
@@ -44,9 +44,6 @@ from deployments.matcher import MatchWorker
 from semblance.best_matches import joined
 from semblance.scoring import (
     BEST,
-    DEFAULT_RATIOS,
-    MIN_QUALITY,
-    RATIOS,
     Traits,
     Weights,
     factors,
@@ -54,11 +51,8 @@ from semblance.scoring import (
 )
 from semblance.settings import Settings
 from semblance.storage import open_storage
-from semblance.types import EMOTIONS, DescribedFace, Detection, ModelInfo
+from semblance.types import DescribedFace, Detection, ModelInfo
 
-DIGEST = "c" * 64
-PICTURES = 5
-"""Of one identity."""
 CHUNK = 10_000
 PROBES = 40
 AT_ONCE = 8
@@ -162,11 +156,6 @@ SET_BASED = """
     ) AS scored
     WHERE score >= $3 ORDER BY score DESC, id LIMIT 20
 """
-
-COLUMNS = (
-    "id", "name", "category", "gender", "image_path", "image_hash", "embedding", "pack_digest", "age",
-    "quality_score", "symmetry_score", "geometry_ratios", "skin_tone_lab", "expression",
-)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -343,44 +332,6 @@ async def fill(database: Database, size: int) -> tuple[list[UUID], Traits]:
         faces.append(row["id"])
     await database.execute("VACUUM ANALYZE")
     return faces, joined(parts)
-
-
-def people(random: np.random.Generator, count: int, start: int) -> list[dict[str, Any]]:
-    """Rows of `count` pictures, PICTURES of each identity: cosines of .6 within one, of 0 between two."""
-    owner = np.arange(count) // PICTURES
-    identities = int(owner[-1]) + 1
-    centres = unit_vectors(random.normal(size=(identities, 512)))
-    noise = unit_vectors(random.normal(size=(count, 512)))
-    vectors = unit_vectors(centres[owner] + 0.8 * noise).astype(np.float32)
-    ages = random.integers(18, 80, identities)[owner] + random.integers(-2, 3, count)
-    male = (random.random(identities) < 0.5)[owner]
-    skin = random.uniform([30, 0, 5], [90, 25, 35], (identities, 3))[owner] + random.normal(size=(count, 3))
-    ratios = random.normal(DEFAULT_RATIOS, 0.05, (count, 4))
-    return [
-        {
-            "id": uuid4(),
-            "name": f"Celebrity {start // PICTURES + int(owner[number])}",
-            "category": ("actors", "athletes", "musicians")[int(owner[number]) % 3],
-            "gender": "male" if male[number] else "female",
-            "image_path": f"celebrities/{start + number}.jpg",
-            "image_hash": f"{start + number:032x}",
-            "embedding": vectors[number],
-            "pack_digest": DIGEST,
-            "age": int(ages[number]),
-            "quality_score": float(random.uniform(MIN_QUALITY - 0.1, 1)),
-            "symmetry_score": float(random.uniform(0.5, 1)),
-            "geometry_ratios": dict(zip(RATIOS, map(float, ratios[number]), strict=True)),
-            "skin_tone_lab": [float(value) for value in skin[number]],
-            "expression": EMOTIONS[int(random.integers(len(EMOTIONS)))],
-        }
-        for number in range(count)
-    ]
-
-
-def unit_vectors(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The vectors at length 1."""
-    units: NDArray[np.float64] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    return units
 
 
 async def queue(database: Database, faces: list[UUID]) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
@@ -21,10 +21,10 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
+from db.copy_arrays import GENDERS, TRAITS, Rows, read_rows, row_type, traits_of
 from db.pool import Database
 from db.queries import queries
-from semblance.scoring import BEST, MIN_QUALITY, Traits, Weights, factors, score, unit
-from semblance.types import EMBEDDING_SIZE
+from semblance.scoring import BEST, MIN_QUALITY, Traits, Weights, factors, score
 
 _SNAPSHOT = queries["gallery_snapshot"]
 _CHANGES = queries["gallery_changes"]
@@ -43,36 +43,7 @@ MAX_TOGETHER = 16
 LOG_HOURS = 24
 """How long changes of the gallery are kept; a gallery that has not looked for half as long is read anew."""
 
-_GENDERS = {"male": 1, "female": 2}
-
-_HEADER_BYTES = 19
-_TRAILER_BYTES = 2
-
-
-def _array(length: int) -> np.dtype[Any]:
-    """A float8[] without nulls as PostgreSQL sends it."""
-    return np.dtype([("head", ">i4", 5), ("items", [("size", ">i4"), ("value", ">f8")], length)])
-
-
-_COLUMNS: list[tuple[str, Any]] = [
-    ("id", "V16"),
-    ("embedding", [("head", ">i2", 2), ("values", ">f4", EMBEDDING_SIZE)]),
-    ("geometry", _array(4)),
-    ("age", ">i4"),
-    ("symmetry", ">f8"),
-    ("skin_tone", _array(3)),
-    ("expression", ">i2"),
-    ("quality", ">f8"),
-    ("gender", ">i2"),
-    ("category", "V16"),
-]
-_ROW = np.dtype([
-    ("columns", ">i2"),
-    *(entry for name, kind in _COLUMNS for entry in ((f"{name}_size", ">i4"), (name, kind))),
-])  # fmt: skip
-"""A row of COPY in binary; see "Binary Format" of COPY in PostgreSQL's manual, and pgvector's vector_send."""
-
-Rows = NDArray[np.void]
+_ROW = row_type(*TRAITS, ("category", "V16"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,13 +67,13 @@ class _Block:
         self.category = np.zeros(BLOCK, "V16")
 
     def write(self, places: NDArray[np.intp], rows: Rows) -> None:
-        traits = self.traits
-        traits.embedding[places] = unit(rows["embedding"]["values"].astype(np.float32))
-        traits.geometry[:, places] = rows["geometry"]["items"]["value"].T
-        traits.age[places] = rows["age"]
-        traits.symmetry[places] = rows["symmetry"]
-        traits.skin_tone[:, places] = rows["skin_tone"]["items"]["value"].T
-        traits.expression[places] = rows["expression"]
+        traits, new = self.traits, traits_of(rows)
+        traits.embedding[places] = new.embedding
+        traits.geometry[:, places] = new.geometry
+        traits.age[places] = new.age
+        traits.symmetry[places] = new.symmetry
+        traits.skin_tone[:, places] = new.skin_tone
+        traits.expression[places] = new.expression
         self.ids[places] = rows["id"]
         self.fit[places] = rows["quality"] >= MIN_QUALITY
         self.gender[places] = rows["gender"]
@@ -111,7 +82,7 @@ class _Block:
     def eligible(self, probe: Probe) -> NDArray[np.bool_]:
         mask = self.fit
         if probe.gender is not None:
-            mask = mask & (self.gender != _GENDERS.get(probe.gender, -1)) & (self.gender != 0)
+            mask = mask & (self.gender != GENDERS[probe.gender]) & (self.gender != GENDERS[None])
         if probe.category is not None:
             digest = hashlib.md5(probe.category.encode(), usedforsecurity=False).digest()
             mask = mask & (self.category == np.void(digest))
@@ -170,20 +141,10 @@ class Gallery:
 
     async def _read(self, ids: list[UUID] | None) -> None:
         """Read these celebrities, or all; the ones of `ids` that do not come any more are gone."""
-        reader = _CopyReader()
         found: list[Rows] = []
-
-        async def take(data: bytes) -> None:
-            for rows in reader.feed(data):
-                if ids is None:
-                    self._write(rows)
-                else:
-                    found.append(rows)
-
+        take = self._write if ids is None else found.append
         async with self._database.transaction(readonly=True) as connection:
-            await connection.copy_from_query(_READ, self._pack_digest, ids, output=take, format="binary")
-        for rows in reader.end():
-            found.append(rows)
+            await read_rows(connection, _READ, self._pack_digest, ids, row=_ROW, take=take)
         for rows in found:
             self._write(rows)
         if ids is not None:
@@ -239,31 +200,6 @@ class _Best:
         return [int(place) for place in self._places]
 
 
-class _CopyReader:
-    """Cuts COPY's binary stream into rows, some thousand at a time."""
-
-    def __init__(self) -> None:
-        self._buffer = bytearray()
-        self._begun = False
-
-    def feed(self, data: bytes) -> Iterator[Rows]:
-        """Whole blocks of rows."""
-        self._buffer += data
-        if not self._begun and len(self._buffer) >= _HEADER_BYTES:
-            del self._buffer[:_HEADER_BYTES]
-            self._begun = True
-        size = BLOCK * _ROW.itemsize
-        while len(self._buffer) > size + _TRAILER_BYTES:
-            block = bytes(self._buffer[:size])
-            del self._buffer[:size]
-            yield np.frombuffer(block, _ROW)
-
-    def end(self) -> Iterator[Rows]:
-        """What is left when the stream has ended."""
-        if len(self._buffer) > _TRAILER_BYTES:
-            yield np.frombuffer(bytes(self._buffer[:-_TRAILER_BYTES]), _ROW)
-
-
 class CelebritySearch:
     """Short lists for faces of any pack, from galleries that are read on first use and kept up to date.
 
@@ -294,6 +230,14 @@ class CelebritySearch:
             if request in self._waiting:
                 self._waiting.remove(request)
         return request.answer or []
+
+    async def prepare(self, pack_digest: str) -> None:
+        """Have this pack's gallery at hand and up to date, which the first search would have to wait for.
+
+        Raises DatabaseError.
+        """
+        async with self._lock:
+            await self._refreshed(pack_digest)
 
     async def prune_log(self) -> None:
         """Remove changes of the gallery that are older than LOG_HOURS. Raises DatabaseError."""

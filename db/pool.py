@@ -59,8 +59,10 @@ class Database:
         self._transaction_pooler = transaction_pooler
 
     @classmethod
-    async def connect(cls, dsn: str, *, pool_size: int = 10) -> Self:
-        """Open a pool of up to `pool_size` connections.
+    async def connect(
+        cls, dsn: str, *, pool_size: int = 10, command_seconds: float = _COMMAND_SECONDS
+    ) -> Self:
+        """Open a pool of up to `pool_size` connections, on which no command may take longer than told.
 
         A DSN with one of TRANSACTION_POOLER_PORTS is taken to go through a pooler that hands out servers
         by transaction: statements are then not prepared for later, and each runs in a transaction.
@@ -69,7 +71,7 @@ class Database:
         the server cannot be reached.
         """
         transaction_pooler = not TRANSACTION_POOLER_PORTS.isdisjoint(_ports(dsn))
-        options: dict[str, Any] = {"timeout": _CONNECT_SECONDS, "command_timeout": _COMMAND_SECONDS}
+        options: dict[str, Any] = {"timeout": _CONNECT_SECONDS, "command_timeout": command_seconds}
         if transaction_pooler:
             options["statement_cache_size"] = 0
         with _wrapped():
@@ -90,13 +92,16 @@ class Database:
     async def transaction(self, *, readonly: bool = False) -> AsyncIterator[asyncpg.Connection]:
         """A connection inside a transaction, committed at the end, rolled back by an exception.
 
+        readonly: all its statements see the database as it is at the first one.
+
         Raises DatabaseError for every error of the driver, also from the body, which may still catch the
         ones it expects.
         """
+        isolation = "repeatable_read" if readonly else None
         with _wrapped():
             async with (
                 self._pool.acquire(timeout=_ACQUIRE_SECONDS) as connection,
-                connection.transaction(readonly=readonly),
+                connection.transaction(isolation=isolation, readonly=readonly),
             ):
                 yield connection
 

@@ -44,7 +44,7 @@ BUDGET_S = 20.0
 
 SHORTEST_WAIT_S = 0.05
 PAUSE_AFTER_ERROR_S = 1.0
-PRUNE_EVERY_S = 3600.0
+TIDY_EVERY_S = 3600.0
 
 
 class Describer(Protocol):
@@ -123,15 +123,17 @@ class MatchWorker:
                 self._woken.set()
 
     async def _tidy(self) -> None:
-        """Remove old jobs from time to time; any number of workers may."""
+        """Read the gallery before a job waits for it, and remove old jobs, now and from time to time; any
+        number of workers may."""
         while True:
             try:
+                await self._search.prepare(self._model.digest)
                 removed = await self._jobs.prune(self._keep)
                 await self._search.prune_log()
                 logger.info("removed %d old match jobs", removed)
             except DatabaseError as exc:
-                logger.warning("old match jobs stay: %s", exc.message)
-            await asyncio.sleep(PRUNE_EVERY_S)
+                logger.warning("tidying up waits: %s", exc.message)
+            await asyncio.sleep(TIDY_EVERY_S)
 
     @asynccontextmanager
     async def _holding(self, jobs: Sequence[ClaimedJob]) -> AsyncIterator[None]:

@@ -88,13 +88,14 @@ class BestMatches:
         self._side = _ProbeSide(probes, weights)
         self._kept = [_Candidates.none() for _ in range(0, len(probes), PROBE_BLOCK)]
 
-    def add(self, targets: Traits, first: int) -> None:
-        """Consider targets whose places are `first`, `first` + 1, …"""
+    def add(self, targets: Traits, places: NDArray[np.int64]) -> None:
+        """Consider targets. places: int64 [len(targets)], what they are called in what is found."""
         for begin in range(0, len(targets), TARGET_BLOCK):
-            block = take(targets, slice(begin, begin + TARGET_BLOCK))
+            part = slice(begin, begin + TARGET_BLOCK)
+            block = take(targets, part)
             side = _TargetSide(block, self._weights)
             for number, start in enumerate(range(0, len(self._probes), PROBE_BLOCK)):
-                self._add_block(number, start, block, side, first + begin)
+                self._add_block(number, start, block, side, places[part])
 
     def found(self) -> Found:
         """The best k of each probe with a score of at least the threshold; ties go to the smaller place."""
@@ -108,7 +109,9 @@ class BestMatches:
         order = order[rank < self._best]
         return Found(kept.probe[order], kept.target[order], scores[order], factors[:, order])
 
-    def _add_block(self, number: int, start: int, block: Traits, side: _TargetSide, first: int) -> None:
+    def _add_block(
+        self, number: int, start: int, block: Traits, side: _TargetSide, places: NDArray[np.int64]
+    ) -> None:
         rows = slice(start, start + PROBE_BLOCK)
         scores = self._side.scores(rows, side)
         likely = scores >= self._floor[rows, None]
@@ -122,7 +125,7 @@ class BestMatches:
             return
         new = _Candidates(
             probe=probe + start,
-            target=place + first,
+            target=places[place],
             estimate=scores[probe, place],
             traits=take(block, place),
         )

@@ -142,8 +142,9 @@ class Traits:
 
 def unit(vectors: Floats) -> Floats:
     """Vectors [N, D] at length 1; those without a direction become zeros."""
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.where(norms > _TINY, vectors / np.maximum(norms, _TINY), 0).astype(vectors.dtype)
+    norms = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))[:, None]
+    units: Floats = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > _TINY)
+    return units
 
 
 def factors(a: Traits, b: Traits) -> Floats:

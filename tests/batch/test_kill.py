@@ -19,8 +19,9 @@ import pytest
 from rich.console import Console
 
 import batch.ingest
+from batch.cluster import WorkersError
 from batch.describe import Describer, Rules
-from batch.ingest import Options, WorkersError, ingest
+from batch.ingest import Options, ingest
 from batch.outcomes import Result
 from batch.sources import Item
 from semblance.errors import ConfigurationError

@@ -10,8 +10,9 @@ import numpy as np
 import psycopg
 import pytest
 
-from db import gallery
+from db import copy_arrays, gallery
 from db.celebrities import CelebrityRow
+from db.copy_arrays import CopyReader
 from db.gallery import CelebritySearch, Gallery, Probe
 from db.pool import Database
 from semblance.scoring import BEST, MIN_QUALITY, Traits, Weights, factors, score
@@ -32,6 +33,7 @@ PROBE: dict[str, Any] = {
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a small gallery has many, the last one partly filled."""
     monkeypatch.setattr(gallery, "BLOCK", 64)
+    monkeypatch.setattr(copy_arrays, "ROWS", 64)
 
 
 @pytest.fixture
@@ -220,7 +222,7 @@ def test_copy_streams_may_be_cut_anywhere() -> None:
     rows["age"] = np.arange(200)
     data = b"h" * 19 + rows.tobytes() + b"\xff\xff"
     for step in (1000, 4999, len(data)):
-        reader = gallery._CopyReader()
+        reader = CopyReader(gallery._ROW)
         parts = [part for at in range(0, len(data), step) for part in reader.feed(data[at : at + step])]
         parts += reader.end()
         assert np.concatenate(parts)["age"].tolist() == list(range(200))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import subprocess
@@ -131,6 +132,23 @@ async def test_an_idle_worker_leaves_the_database_alone(
     async with running(worker):
         await asyncio.sleep(1)
     assert calls <= 3
+
+
+async def test_the_gallery_is_read_before_a_job_needs_it(
+    database: Database, worker: MatchWorker, pipeline: LocalPipeline, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    digest = pipeline.model.digest
+    [early] = await add_celebrities(database, famous(1, pack_digest=digest))
+    async with running(worker):
+        while "removed 0 old match jobs" not in caplog.text:  # noqa: ASYNC110 - nothing else tells
+            await asyncio.sleep(0.01)
+        # Without a change that would be taken over, only who reads the gallery from now on sees this one.
+        await add_celebrities(database, famous(2, pack_digest=digest))
+        await database.execute("DELETE FROM celebrity_changes")
+        await add_person(database, face={"pack_digest": digest})
+        await wait_for(database, DONE, 2)
+    assert [row["celebrity_id"] for row in await database.fetch("SELECT * FROM celebrity_matches")] == [early]
 
 
 async def test_a_worker_outlives_its_connections(database: Database, worker: MatchWorker, dsn: str) -> None:

@@ -66,7 +66,7 @@ def test_best_are_those_of_scoring_every_pair(
     probes, targets = traits(21, 2 * seed), traits(500, 2 * seed + 1)
     search = BestMatches(probes, weights, threshold, best=20)
     for first in (0, 130, 260, 390):
-        search.add(take(targets, slice(first, first + 130)), first)
+        search.add(take(targets, slice(first, first + 130)), np.arange(first, min(first + 130, 500)))
     found = search.found()
     exact = all_scores(probes, targets, weights)
     for probe, row in enumerate(exact):
@@ -81,8 +81,8 @@ def test_equal_targets_are_taken_by_their_place() -> None:
     probes, one = traits(3, 1), traits(1, 2)
     copies = take(one, np.zeros(300, np.intp))
     search = BestMatches(probes, Weights(), 0.0, best=20)
-    search.add(take(copies, slice(0, 150)), 0)
-    search.add(take(copies, slice(150, 300)), 150)
+    search.add(take(copies, slice(0, 150)), np.arange(150))
+    search.add(take(copies, slice(150, 300)), np.arange(150, 300))
     found = search.found()
     assert found.target.tolist() == list(range(20)) * 3
 
@@ -104,5 +104,5 @@ def test_pairs_are_scored_as_all_pairs_are() -> None:
 
 def test_nothing_to_compare_finds_nothing() -> None:
     search = BestMatches(traits(3, 1), Weights(), 0.5)
-    search.add(traits(0, 2), 0)
+    search.add(traits(0, 2), np.arange(0))
     assert len(search.found().probe) == 0

@@ -1,0 +1,182 @@
+"""What matching all faces anew costs: 2,000 faces with 100,000 celebrities, from reading to rows written.
+
+    ours   python -m batch.rematch on an empty table of matches, and once more when nothing has changed;
+           faces and gallery are read from the database, all matches found are written to it
+    bare   the cosines alone: float32 products of blocks of embeddings in memory, on all cores
+    old    a PL/pgSQL function called for every pair, as the old system did, for some of the faces
+
+All celebrities are men and all faces women's, so every pair is scored. Of some faces the matches are compared
+with those of one SQL expression over all pairs. Ray has started before the clock does.
+
+    python -m benchmarks.rematch
+    python -m benchmarks.rematch --faces 500 --celebrities 20000
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import UUID, uuid4
+
+import numpy as np
+import typer
+from pydantic import SecretStr
+from rich.console import Console
+from rich.table import Table
+
+from batch.cluster import LOCAL, ray_session
+from batch.rematch import SHARD_SIZE, Summary, rematch
+from benchmarks.celebrity_match import OLD, OLD_FUNCTION, SET_BASED
+from benchmarks.database import scratch_database
+from benchmarks.population import COLUMNS, people
+from benchmarks.synthetic import embeddings
+from db.pool import Database
+from db.rematch import Scope
+from semblance.scoring import MIN_QUALITY, Weights
+from semblance.settings import Settings
+
+CHUNK = 10_000
+OLD_FACES = 3
+COMPARED = 20
+BLOCK = (1024, 8192)
+"""Probes and targets of one bare product: 32 MB of cosines."""
+
+
+def main(
+    faces: Annotated[int, typer.Option(min=COMPARED, help="Faces to be matched.")] = 2000,
+    celebrities: Annotated[int, typer.Option(min=100, help="Celebrities in the gallery.")] = 100_000,
+    shard_size: Annotated[int, typer.Option(min=1, help="As of batch.rematch.")] = SHARD_SIZE,
+    as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object.")] = False,
+) -> None:
+    """Fill a database, match everything twice, and compare."""
+    console = Console(stderr=as_json)
+    cores = len(os.sched_getaffinity(0))
+    console.print(f"{cores} cores, load {os.getloadavg()[0]:.2f} at start")
+    with scratch_database() as dsn, tempfile.TemporaryDirectory() as home, ray_session(LOCAL):
+        settings = Settings(home=Path(home), database_url=SecretStr(dsn))
+        console.print(f"filling {celebrities:,} celebrities and {faces:,} faces …")
+        ids = asyncio.run(fill(dsn, faces, celebrities))
+        scope = Scope(("celebrities",), None, None, shard_size)
+        first = asyncio.run(rematch(scope, settings, console))
+        console.print(first.table())
+        again = asyncio.run(rematch(scope, settings, console))
+        old, identical = asyncio.run(compare(dsn, ids, celebrities))
+    bare = bare_products(faces, celebrities)
+
+    ours, repeated = rate(first), rate(again)
+    table = Table(title=f"{faces:,} faces with {celebrities:,} celebrities, pairs per second")
+    for heading in ("way", "pairs/s", "of bare", "times old"):
+        table.add_column(heading, justify="left" if heading == "way" else "right")
+    ways = {"bare products": bare, "ours": ours, "ours, nothing changed": repeated, "old": old}
+    for way, pairs in ways.items():
+        table.add_row(way, f"{pairs:,.0f}", f"{pairs / bare:.3f}", f"{pairs / old:,.0f}")
+    console.print(table)
+    console.print(f"matches of {COMPARED} faces as by SQL over all pairs: {'yes' if identical else 'NO'}")
+    ratios = {"ours_to_bare": ours / bare, "ours_to_old": ours / old}
+    if as_json:
+        results = {
+            "faces": faces,
+            "celebrities": celebrities,
+            "cores": cores,
+            "pairs_per_second": ways,
+            "first": described(first),
+            "again": described(again),
+            "identical": identical,
+        }
+        print(json.dumps({"benchmark": "rematch", "results": results, "ratios": ratios}))
+
+
+def rate(summary: Summary) -> float:
+    """Pairs per second of everything."""
+    return summary.scored / summary.seconds
+
+
+def described(summary: Summary) -> dict[str, Any]:
+    """For JSON."""
+    return {**summary.changes._asdict(), "seconds": summary.seconds, "stages": dict(summary.stages)}
+
+
+async def fill(dsn: str, faces: int, celebrities: int) -> list[UUID]:
+    """Insert both; returns the faces' ids."""
+    database = await Database.connect(dsn, pool_size=2)
+    # Nothing here uses it, and for 100,000 rows it takes a minute.
+    await database.execute("DROP INDEX idx_celebrities_embedding")
+    random = np.random.default_rng(0)
+    vectors = embeddings(celebrities, seed=3)
+    for start in range(0, celebrities, CHUNK):
+        rows = people(random, min(CHUNK, celebrities - start), start)
+        for place, row in enumerate(rows, start):
+            fit = max(row["quality_score"], MIN_QUALITY)
+            row |= {"gender": "male", "quality_score": fit, "embedding": vectors[place]}
+        async with database.transaction() as connection:
+            await connection.copy_records_to_table(
+                "celebrities",
+                records=[tuple(row[name] for name in COLUMNS) for row in rows],
+                columns=COLUMNS,
+            )
+    found = people(random, faces, celebrities)
+    vectors = embeddings(faces, seed=4)
+    users = [uuid4() for _ in found]
+    columns = [name for name in COLUMNS if name not in {"name", "category"}]
+    async with database.transaction() as connection:
+        await connection.copy_records_to_table(
+            "profiles",
+            records=[(user, "user", "female", f"school {place % 50}") for place, user in enumerate(users)],
+            columns=("id", "profile_type", "gender", "school"),
+        )
+        await connection.copy_records_to_table(
+            "faces",
+            records=[
+                (user, *((row | {"embedding": vector})[name] for name in columns))
+                for user, row, vector in zip(users, found, vectors, strict=True)
+            ],
+            columns=("profile_id", *columns),
+        )
+    await database.execute("DELETE FROM match_jobs")
+    await database.execute("VACUUM ANALYZE")
+    await database.close()
+    return [row["id"] for row in found]
+
+
+async def compare(dsn: str, faces: list[UUID], celebrities: int) -> tuple[float, bool]:
+    """Pairs per second of the old way, and whether what is stored is the best by SQL over all pairs."""
+    database = await Database.connect(dsn, pool_size=1)
+    await database.execute(OLD_FUNCTION)
+    terms = (Weights().as_dict(), 0.5)
+    started = time.perf_counter()
+    for face in faces[:OLD_FACES]:
+        await database.fetch(OLD, face, *terms)
+    old = OLD_FACES * celebrities / (time.perf_counter() - started)
+    identical = True
+    for face in faces[:COMPARED]:
+        stored = await database.fetch(
+            "SELECT celebrity_id FROM celebrity_matches WHERE face_id = $1"
+            " ORDER BY similarity_score DESC, celebrity_id",
+            face,
+        )
+        exact = await database.fetch(SET_BASED, face, *terms)
+        identical &= [row[0] for row in stored] == [row[0] for row in exact]
+    await database.close()
+    return old, identical
+
+
+def bare_products(faces: int, celebrities: int) -> float:
+    """Pairs per second of the cosines of all, block by block."""
+    probes, targets = embeddings(faces, seed=4), embeddings(celebrities, seed=3)
+    out = np.empty(BLOCK, np.float32)
+    started = time.perf_counter()
+    for begin in range(0, celebrities, BLOCK[1]):
+        block = targets[begin : begin + BLOCK[1]]
+        for start in range(0, faces, BLOCK[0]):
+            some = probes[start : start + BLOCK[0]]
+            np.matmul(some, block.T, out=out[: len(some), : len(block)])
+    return faces * celebrities / (time.perf_counter() - started)
+
+
+if __name__ == "__main__":
+    typer.run(main)

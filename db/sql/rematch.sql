@@ -1,0 +1,338 @@
+-- name: interrupted_rematch
+-- The last run that asked for the same, if it was interrupted less than a day ago.
+SELECT id
+FROM rematch_runs
+WHERE options = $1::jsonb AND completed_at IS NULL AND created_at > now() - interval '1 day'
+ORDER BY created_at DESC
+LIMIT 1;
+
+-- name: rematch_shards_left
+SELECT number, pack_digest, schools, first_face, last_face, faces
+FROM rematch_shards
+WHERE run_id = $1 AND completed_at IS NULL
+ORDER BY number;
+
+-- name: rematch_shards_done
+SELECT
+    count(*) AS shards,
+    coalesce(sum(pairs), 0)::bigint AS pairs,
+    coalesce(sum(added), 0)::bigint AS added,
+    coalesce(sum(changed), 0)::bigint AS changed,
+    coalesce(sum(removed), 0)::bigint AS removed
+FROM rematch_shards
+WHERE run_id = $1 AND completed_at IS NOT NULL;
+
+-- name: start_rematch
+INSERT INTO rematch_runs (options) VALUES ($1::jsonb) RETURNING id;
+
+-- name: plan_rematch_shard
+INSERT INTO rematch_shards (run_id, number, pack_digest, schools, first_face, last_face, faces)
+VALUES ($1, $2, $3, $4, $5, $6, $7);
+
+-- name: complete_rematch
+UPDATE rematch_runs SET completed_at = now() WHERE id = $1;
+
+-- name: complete_rematch_shard
+UPDATE rematch_shards
+SET pairs = $3, added = $4, changed = $5, removed = $6, completed_at = now()
+WHERE run_id = $1 AND number = $2;
+
+-- name: prune_rematches
+DELETE FROM rematch_runs WHERE created_at < now() - interval '30 days';
+
+-- name: schools_to_rematch
+-- Schools with faces that can be matched, and how many of them. $1: only this school; $2: only schools with a
+-- face that was stored or described since.
+SELECT pack_digest, school, count(*) AS faces
+FROM faces
+JOIN profiles ON profiles.id = profile_id
+WHERE profile_type = 'user' AND school IS NOT NULL AND profiles.gender IS NOT NULL
+    AND pack_digest IS NOT NULL
+    AND ($1::text IS NULL OR school = $1)
+GROUP BY pack_digest, school
+HAVING $2::timestamptz IS NULL OR max(greatest(faces.created_at, analyzed_at)) >= $2
+ORDER BY pack_digest, school;
+
+-- name: faces_to_rematch
+-- Faces in runs of $3 by id: the first and last one of each, and how many. $1, $2: as above, of the faces.
+SELECT
+    pack_digest,
+    (array_agg(id ORDER BY id))[1] AS first_face,
+    (array_agg(id ORDER BY id DESC))[1] AS last_face,
+    count(*) AS faces
+FROM (
+    SELECT
+        pack_digest,
+        faces.id,
+        (row_number() OVER (PARTITION BY pack_digest ORDER BY faces.id) - 1) / $3::integer AS place
+    FROM faces
+    JOIN profiles ON profiles.id = profile_id
+    WHERE pack_digest IS NOT NULL
+        AND ($1::text IS NULL OR school = $1)
+        AND ($2::timestamptz IS NULL OR greatest(faces.created_at, analyzed_at) >= $2)
+) AS placed
+GROUP BY pack_digest, place
+ORDER BY pack_digest, place;
+
+-- name: undescribed_faces
+SELECT count(*) FROM faces WHERE pack_digest IS NULL;
+
+-- name: read_faces_of_schools
+-- For COPY in binary, as the following. $1: pack digest, $2: schools, $3: which of the faces look for others.
+SELECT
+    face_traits.id,
+    face_traits.embedding,
+    geometry,
+    face_traits.age,
+    symmetry,
+    skin_tone,
+    face_traits.expression,
+    quality,
+    CASE profiles.gender WHEN 'male' THEN 1 WHEN 'female' THEN 2 ELSE 3 END::smallint AS gender,
+    array_position($2::text[], school) AS school,
+    ($3::timestamptz IS NULL OR greatest(faces.created_at, faces.analyzed_at) >= $3) AS is_probe
+FROM profiles
+JOIN face_traits ON face_traits.profile_id = profiles.id
+JOIN faces ON faces.id = face_traits.id
+WHERE face_traits.pack_digest = $1 AND profile_type = 'user' AND school = ANY($2::text[])
+    AND profiles.gender IS NOT NULL
+
+-- name: read_faces_between
+-- $1: pack digest, $2 and $3: the first and the last face, $4: only of this school, $5: only since.
+SELECT
+    face_traits.id,
+    face_traits.embedding,
+    geometry,
+    face_traits.age,
+    symmetry,
+    skin_tone,
+    face_traits.expression,
+    quality,
+    CASE profiles.gender WHEN 'male' THEN 1 WHEN 'female' THEN 2 WHEN 'other' THEN 3 ELSE 0 END::smallint
+        AS gender,
+    0 AS school,
+    true AS is_probe
+FROM face_traits
+JOIN faces ON faces.id = face_traits.id
+JOIN profiles ON profiles.id = face_traits.profile_id
+WHERE face_traits.pack_digest = $1 AND face_traits.id BETWEEN $2 AND $3
+    AND ($4::text IS NULL OR school = $4)
+    AND ($5::timestamptz IS NULL OR greatest(faces.created_at, faces.analyzed_at) >= $5)
+
+-- name: stage_found
+CREATE TEMPORARY TABLE found (
+    face_id uuid NOT NULL,
+    target_id uuid NOT NULL,
+    score float8 NOT NULL,
+    embedding float8 NOT NULL,
+    geometry float8 NOT NULL,
+    age float8 NOT NULL,
+    symmetry float8 NOT NULL,
+    skin_tone float8 NOT NULL,
+    expression float8 NOT NULL
+) ON COMMIT DROP;
+
+-- name: analyze_found
+ANALYZE found;
+
+-- name: lock_faces
+-- As a match job does with its one face, so that a face's matches have one writer at a time.
+SELECT FROM faces WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE;
+
+-- name: stage_difference
+-- What is to be done: found and not stored (no id), stored and changed, stored and not found (no score).
+CREATE TEMPORARY TABLE difference (
+    id uuid,
+    face_id uuid NOT NULL,
+    target_id uuid NOT NULL,
+    score float8,
+    embedding float8,
+    geometry float8,
+    age float8,
+    symmetry float8,
+    skin_tone float8,
+    expression float8
+) ON COMMIT DROP;
+
+-- name: compare_user_matches
+-- $1: weights; $2: faces of which what is not found is stale. The rules are asked again, because a profile may
+-- have changed since its faces were read.
+WITH pair AS (
+    SELECT DISTINCT ON (face_a_id, face_b_id) *
+    FROM (
+        SELECT least(face_id, target_id) AS face_a_id, greatest(face_id, target_id) AS face_b_id, found.*
+        FROM found
+    ) AS ordered
+    ORDER BY face_a_id, face_b_id, face_id
+),
+valid AS (
+    SELECT pair.*
+    FROM pair
+    JOIN faces AS a ON a.id = face_a_id
+    JOIN faces AS b ON b.id = face_b_id AND b.pack_digest = a.pack_digest
+    JOIN profiles AS one ON one.id = a.profile_id
+    JOIN profiles AS other ON other.id = b.profile_id AND other.school = one.school
+    WHERE other.gender <> one.gender AND one.profile_type = 'user' AND other.profile_type = 'user'
+)
+INSERT INTO difference
+SELECT matches.id, valid.face_a_id, valid.face_b_id, score, embedding, geometry, age, symmetry, skin_tone, expression
+FROM valid
+LEFT JOIN matches USING (face_a_id, face_b_id)
+WHERE matches.id IS NULL
+    OR matches.weights IS DISTINCT FROM $1::jsonb
+    OR greatest(
+        abs(factor_embedding - embedding),
+        abs(factor_geometry - geometry),
+        abs(factor_age - age),
+        abs(factor_symmetry - symmetry),
+        abs(factor_skin_tone - skin_tone),
+        abs(factor_expression - expression)
+    ) > 1e-6
+UNION ALL
+SELECT stored.id, stored.face_a_id, stored.face_b_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+FROM (
+    SELECT id, face_a_id, face_b_id FROM matches WHERE face_a_id = ANY($2::uuid[])
+    UNION
+    SELECT id, face_a_id, face_b_id FROM matches WHERE face_b_id = ANY($2::uuid[])
+) AS stored
+LEFT JOIN valid USING (face_a_id, face_b_id)
+WHERE valid.face_id IS NULL;
+
+-- name: lock_different_matches
+-- In the order in which match jobs write them.
+SELECT
+FROM matches
+JOIN difference USING (id)
+ORDER BY face_a_id, face_b_id
+FOR UPDATE OF matches;
+
+-- name: change_user_matches
+WITH changed AS (
+    UPDATE matches
+    SET similarity_score = score, factor_embedding = embedding, factor_geometry = geometry, factor_age = age,
+        factor_symmetry = symmetry, factor_skin_tone = skin_tone, factor_expression = expression,
+        weights = $1::jsonb
+    FROM difference
+    WHERE difference.id = matches.id AND score IS NOT NULL
+    RETURNING 1
+)
+SELECT count(*) FROM changed;
+
+-- name: remove_user_matches
+WITH removed AS (
+    DELETE FROM matches
+    USING difference
+    WHERE difference.id = matches.id AND score IS NULL AND NOT match_in_use(matches.id)
+    RETURNING 1
+)
+SELECT count(*) FROM removed;
+
+-- name: add_user_matches
+WITH added AS (
+    INSERT INTO matches (
+        face_a_id, face_b_id, similarity_score, factor_embedding, factor_geometry, factor_age,
+        factor_symmetry, factor_skin_tone, factor_expression, weights
+    )
+    SELECT
+        face_id, target_id, score, embedding, geometry, age, symmetry, skin_tone, expression, $1::jsonb
+    FROM difference
+    WHERE id IS NULL
+    ORDER BY face_id, target_id
+    ON CONFLICT (face_a_id, face_b_id) DO NOTHING
+    RETURNING 1
+)
+SELECT count(*) FROM added;
+
+-- name: count_user_difference
+SELECT
+    count(*) FILTER (WHERE id IS NULL) AS added,
+    count(*) FILTER (WHERE score IS NOT NULL AND id IS NOT NULL) AS changed,
+    count(*) FILTER (WHERE score IS NULL AND NOT match_in_use(id)) AS removed
+FROM difference;
+
+-- name: compare_celebrity_matches
+-- $1: weights; $2: faces of which what is not found is stale; $3: celebrities that came or changed since may
+-- be unknown to the search, which then says nothing of them.
+WITH valid AS (
+    SELECT found.*
+    FROM found
+    JOIN faces ON faces.id = face_id
+    JOIN profiles ON profiles.id = profile_id
+    JOIN celebrities ON celebrities.id = target_id AND celebrities.pack_digest = faces.pack_digest
+    WHERE profiles.gender IS NULL OR celebrities.gender <> profiles.gender
+)
+INSERT INTO difference
+SELECT stored.id, valid.face_id, valid.target_id, score, embedding, geometry, age, symmetry, skin_tone, expression
+FROM valid
+LEFT JOIN celebrity_matches AS stored ON stored.face_id = valid.face_id AND celebrity_id = target_id
+WHERE stored.id IS NULL
+    OR weights IS DISTINCT FROM $1::jsonb
+    OR greatest(
+        abs(factor_embedding - embedding),
+        abs(factor_geometry - geometry),
+        abs(factor_age - age),
+        abs(factor_symmetry - symmetry),
+        abs(factor_skin_tone - skin_tone),
+        abs(factor_expression - expression)
+    ) > 1e-6
+UNION ALL
+SELECT stored.id, stored.face_id, celebrity_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+FROM celebrity_matches AS stored
+JOIN celebrities ON celebrities.id = celebrity_id
+LEFT JOIN valid ON valid.face_id = stored.face_id AND target_id = celebrity_id
+WHERE stored.face_id = ANY($2::uuid[]) AND valid.face_id IS NULL
+    AND celebrities.created_at < $3 AND celebrities.updated_at < $3;
+
+-- name: lock_different_celebrity_matches
+SELECT
+FROM celebrity_matches
+JOIN difference USING (id)
+ORDER BY celebrity_matches.face_id, celebrity_id
+FOR UPDATE OF celebrity_matches;
+
+-- name: change_celebrity_matches
+WITH changed AS (
+    UPDATE celebrity_matches
+    SET similarity_score = score, factor_embedding = embedding, factor_geometry = geometry, factor_age = age,
+        factor_symmetry = symmetry, factor_skin_tone = skin_tone, factor_expression = expression,
+        weights = $1::jsonb
+    FROM difference
+    WHERE difference.id = celebrity_matches.id AND score IS NOT NULL
+    RETURNING 1
+)
+SELECT count(*) FROM changed;
+
+-- name: remove_celebrity_matches
+WITH removed AS (
+    DELETE FROM celebrity_matches
+    USING difference
+    WHERE difference.id = celebrity_matches.id AND score IS NULL
+    RETURNING 1
+)
+SELECT count(*) FROM removed;
+
+-- name: add_celebrity_matches
+WITH added AS (
+    INSERT INTO celebrity_matches (
+        face_id, celebrity_id, similarity_score, factor_embedding, factor_geometry, factor_age,
+        factor_symmetry, factor_skin_tone, factor_expression, weights
+    )
+    SELECT
+        face_id, target_id, score, embedding, geometry, age, symmetry, skin_tone, expression, $1::jsonb
+    FROM difference
+    WHERE id IS NULL
+    ORDER BY face_id, target_id
+    ON CONFLICT (face_id, celebrity_id) DO NOTHING
+    RETURNING 1
+)
+SELECT count(*) FROM added;
+
+-- name: count_celebrity_difference
+SELECT
+    count(*) FILTER (WHERE id IS NULL) AS added,
+    count(*) FILTER (WHERE score IS NOT NULL AND id IS NOT NULL) AS changed,
+    count(*) FILTER (WHERE score IS NULL) AS removed
+FROM difference;
+
+-- name: clock
+SELECT now();

@@ -1,0 +1,367 @@
+"""A rematch of everything: the tables that jobs of single faces would make, also after any kill."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import psutil
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import SecretStr
+from rich.console import Console
+
+import batch.rematch
+from batch.rematch import Summary, rematch
+from db.pool import Database
+from db.rematch import Changes, Rematch, Scope
+from db.system_settings import SystemSettingsTable
+from deployments.matcher import MatchWorker
+from semblance.scoring import Weights
+from semblance.settings import Settings
+from semblance.storage import open_storage
+from semblance.types import DescribedFace, Detection, ModelInfo
+from tests.db.rows import DIGEST, OTHER_DIGEST
+from tests.rows_matching import add_celebrities, add_face, add_person, add_user, famous, varied
+
+EVERYTHING = Scope(("users", "celebrities"), None, None, 8)
+FACES = 60
+SCHOOLS = ("mit", "mit", "mit", "yale", "yale", "uni.edu", "x", None)
+STATED = ("male", "male", "male", "female", "female", "female", "other", None)
+
+pytestmark = pytest.mark.usefixtures("ray_address")
+
+
+class NoModels:
+    """Faces here are described already."""
+
+    async def describe(
+        self, data: bytes, max_faces: int | None = None
+    ) -> tuple[Detection, list[DescribedFace]]:
+        raise AssertionError("nothing is to be described")
+
+
+@pytest.fixture(autouse=True)
+def small_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch.rematch, "TASK_FACES", 3)
+
+
+async def run(dsn: str, scope: Scope = EVERYTHING, *, dry_run: bool = False) -> Summary:
+    settings = Settings(database_url=SecretStr(dsn))
+    return await rematch(scope, settings, Console(file=io.StringIO()), dry_run=dry_run)
+
+
+async def populate(database: Database) -> None:
+    """Faces and celebrities who differ in everything, of two model packs, some without what is needed."""
+    random = np.random.default_rng(5)
+    await add_celebrities(database, *varied(150, seed=3))
+    await add_celebrities(database, *(famous(1000 + number, gender=None) for number in range(2)))
+    await add_celebrities(
+        database, *(famous(2000 + number, pack_digest=OTHER_DIGEST) for number in range(30))
+    )
+    for number, row in enumerate(varied(FACES, seed=4)):
+        user = await add_user(
+            database,
+            school=SCHOOLS[int(random.integers(len(SCHOOLS)))],
+            gender=STATED[int(random.integers(len(STATED)))],
+        )
+        await add_face(
+            database,
+            user,
+            pack_digest=OTHER_DIGEST if number % 9 == 0 else DIGEST,
+            **{
+                name: None if random.random() < 0.1 else getattr(row, name)
+                for name in ("age", "quality_score", "symmetry_score", "skin_tone_lab", "geometry_ratios")
+            },
+            expression=row.expression,
+            embedding=row.embedding,
+        )
+    await add_person(database, face={"embedding": None, "pack_digest": None})
+    await SystemSettingsTable(database).change({"match_threshold": 0.6}, by=await add_user(database))
+
+
+async def by_jobs(database: Database, home: Path) -> None:
+    """As the service does it, face by face."""
+    settings = Settings(home=home, database_url=SecretStr("postgresql://unused"))
+    worker = MatchWorker(database, open_storage(settings), NoModels(), ModelInfo("t", DIGEST), settings)
+    await database.execute(
+        "DELETE FROM match_jobs USING faces WHERE faces.id = face_id AND embedding IS NULL"
+    )
+    outcomes = await worker.process(2 * FACES)
+    assert {outcome.status for outcome in outcomes} == {"completed"}
+
+
+KEYS = {"matches": "face_a_id, face_b_id", "celebrity_matches": "face_id, celebrity_id"}
+
+
+def tables(
+    dsn: str, columns: str = "similarity_score, weights, to_jsonb(m) AS row"
+) -> dict[str, dict[Any, Any]]:
+    found: dict[str, dict[Any, Any]] = {}
+    with psycopg.connect(dsn) as connection:
+        for table, keys in KEYS.items():
+            rows = connection.execute(f"SELECT {keys}, {columns} FROM {table} AS m").fetchall()
+            found[table] = {row[:2]: row[2:] for row in rows}
+    return found
+
+
+def assert_equal_matches(one: str, other: str) -> None:
+    left, right = tables(one), tables(other)
+    for table in KEYS:
+        assert left[table].keys() == right[table].keys()
+        for key, (score, weights, row) in left[table].items():
+            assert right[table][key][0] == pytest.approx(score, abs=1e-6)
+            assert right[table][key][1] == weights
+            for name, value in row.items():
+                if name.startswith("factor_"):
+                    assert right[table][key][2][name] == pytest.approx(value, abs=1e-6)
+
+
+@pytest.fixture
+async def population(dsn: str, database: Database) -> Database:
+    await populate(database)
+    return database
+
+
+def copied(dsn: str, make_database: Callable[[str], str]) -> str:
+    """Another database with the same rows; nobody may be connected."""
+    return make_database(str(conninfo_to_dict(dsn)["dbname"]))
+
+
+async def test_the_tables_are_those_that_jobs_make(
+    dsn: str, service_dsn: str, database: Database, make_database: Callable[[str], str], tmp_path: Path
+) -> None:
+    await populate(database)
+    await database.close()
+    other = copied(dsn, make_database)
+    jobs = await Database.connect(other, pool_size=4)
+    await by_jobs(jobs, tmp_path)
+    await jobs.close()
+
+    would = await run(service_dsn, dry_run=True)
+    assert tables(dsn) == {table: {} for table in KEYS}
+    summary = await run(service_dsn)
+    assert_equal_matches(dsn, other)
+    stored = tables(dsn)
+    assert min(len(rows) for rows in stored.values()) > FACES
+    assert summary.changes == would.changes
+    assert summary.changes[1:] == (sum(map(len, stored.values())), 0, 0)
+    assert (summary.undescribed, summary.resumed) == (1, 0)
+
+    # Once more: nothing is written, not even the same again.
+    before = tables(dsn, "xmin::text, ctid::text")
+    again = await run(service_dsn)
+    assert again.changes == Changes(pairs=summary.changes.pairs)
+    assert tables(dsn, "xmin::text, ctid::text") == before
+
+
+async def test_what_is_not_found_any_more_goes_unless_there_is_more_to_it(
+    dsn: str, database: Database
+) -> None:
+    ada = await add_person(database)
+    men = [await add_person(database, gender="male") for _ in range(3)]
+    stars = await add_celebrities(database, famous(1), famous(2))
+    await run(dsn)
+    assert len(tables(dsn)["matches"]) == 3
+    assert {key[1] for key in tables(dsn)["celebrity_matches"]} == set(stars)
+    ids = {
+        man: await database.fetchval("SELECT id FROM matches WHERE $1 IN (face_a_id, face_b_id)", man)
+        for man in men
+    }
+    user = await database.fetchval("SELECT profile_id FROM faces WHERE id = $1", ada)
+    for man, reaction in ((men[0], "like"), (men[1], "viewed")):
+        await database.execute(
+            "INSERT INTO reactions (user_profile_id, match_id, reaction_type) VALUES ($1, $2, $3)",
+            *(user, ids[man], reaction),
+        )
+    await database.execute("UPDATE faces SET quality_score = 0.1 WHERE id = ANY($1::uuid[])", men)
+    await database.execute("UPDATE faces SET quality_score = 0.1 WHERE id = $1", ada)
+    await database.execute("UPDATE celebrities SET quality_score = 0.1 WHERE id = $1", stars[0])
+    summary = await run(dsn)
+    assert summary.changes[1:] == (0, 0, 3)
+    left = {row["id"] for row in await database.fetch("SELECT id FROM matches")}
+    assert left == {ids[men[0]]}
+    assert {key[1] for key in tables(dsn)["celebrity_matches"]} == {stars[1]}
+
+
+@pytest.mark.parametrize(
+    ("scope", "expected"),
+    [
+        (EVERYTHING, (2, 4)),
+        (Scope(("users",), None, None, 8), (2, 0)),
+        (Scope(("celebrities",), None, None, 1), (0, 4)),
+        (Scope(("users", "celebrities"), None, "yale", 8), (1, 2)),
+        # Of yale's woman, who came last.
+        (
+            Scope(("users", "celebrities"), datetime(2026, 5, 1, tzinfo=UTC), None, 8),
+            (1, 1),
+        ),
+        (
+            Scope(("users", "celebrities"), datetime(2999, 1, 1, tzinfo=UTC), None, 8),
+            (0, 0),
+        ),
+    ],
+)
+async def test_a_scope_is_kept_to(
+    dsn: str, database: Database, scope: Scope, expected: tuple[int, int]
+) -> None:
+    old = datetime(2026, 1, 1, tzinfo=UTC)
+    new = datetime(2026, 6, 1, tzinfo=UTC)
+    for school, stored in (("mit", old), ("yale", new)):
+        await add_person(database, school=school, face={"created_at": stored})
+        await add_person(database, school=school, gender="male", face={"created_at": old})
+    await add_celebrities(database, famous(1, gender="male"), famous(2, gender="female"))
+    await run(dsn, scope)
+    found = tables(dsn)
+    assert (len(found["matches"]), len(found["celebrity_matches"])) == expected
+
+
+async def test_since_removes_no_pair_that_was_not_looked_for(dsn: str, database: Database) -> None:
+    await add_person(database)
+    bob = await add_person(database, gender="male")
+    await run(dsn)
+    await database.execute("UPDATE faces SET quality_score = 0.1, created_at = '2026-01-01'")
+    await database.execute("UPDATE faces SET created_at = '2026-06-01' WHERE id = $1", bob)
+    summary = await run(dsn, Scope(("users",), datetime(2026, 5, 1, tzinfo=UTC), None, 8))
+    assert summary.changes[1:] == (0, 0, 0)
+    assert (await run(dsn)).changes.removed == 1
+
+
+async def test_changes_since_the_reading_are_respected(dsn: str, database: Database) -> None:
+    """A profile moves, and a celebrity comes and is found by a job, while a shard is being scored."""
+    ada = await add_person(database)
+    bob = await add_person(database, gender="male")
+    tables_of = Rematch(database)
+    begun = await tables_of.begin(EVERYTHING, dry_run=False)
+    users, celebrities = begun.left
+    faces = await tables_of.faces(users, EVERYTHING)
+    job = batch.rematch._Job(tables_of, Console(file=io.StringIO()))
+    found = await job._pairs_of_users(begun, users, faces)
+    assert {UUID(bytes=bytes(key)) for key in found.face} == {ada, bob}
+    alone = await tables_of.faces(celebrities, EVERYTHING)
+    nobody = await job._pairs_with_celebrities(begun, celebrities, alone)
+    await database.execute("UPDATE profiles SET school = 'yale' WHERE gender = 'male'")
+    [star] = await add_celebrities(database, famous(1))
+    await database.execute(
+        "INSERT INTO celebrity_matches (face_id, celebrity_id, similarity_score) VALUES ($1, $2, 1)",
+        ada,
+        star,
+    )
+    assert (await tables_of.write(begun, users, faces, found))[1:] == (0, 0, 0)
+    assert (await tables_of.write(begun, celebrities, alone, nobody))[1:] == (0, 0, 0)
+    assert set(tables(dsn)["celebrity_matches"]) == {(ada, star)}
+
+
+async def test_a_like_that_comes_while_its_match_goes_keeps_it(dsn: str, database: Database) -> None:
+    ada = await add_person(database)
+    await add_person(database, gender="male")
+    await run(dsn)
+    await database.execute("UPDATE faces SET quality_score = 0.1")
+    user = await database.fetchval("SELECT profile_id FROM faces WHERE id = $1", ada)
+    async with database.transaction() as connection:
+        await connection.execute(
+            "INSERT INTO reactions (user_profile_id, match_id, reaction_type) SELECT $1, id, 'like'"
+            " FROM matches",
+            user,
+        )
+        task = asyncio.create_task(run(dsn))
+        while not await database.fetchval(  # noqa: ASYNC110 - nothing else tells
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()"
+            " AND wait_event_type = 'Lock')"
+        ):
+            await asyncio.sleep(0.01)
+    assert (await task).changes.removed == 0
+    assert len(tables(dsn)["matches"]) == 1
+
+
+async def test_a_run_by_other_rules_begins_anew(database: Database) -> None:
+    await add_person(database)
+    rematches = Rematch(database)
+    first = await rematches.begin(EVERYTHING, dry_run=False)
+    assert (await rematches.begin(EVERYTHING, dry_run=False)).id == first.id
+    assert (await rematches.begin(Scope(("users",), None, None, 8), dry_run=False)).id != first.id
+    await SystemSettingsTable(database).change(
+        {"matching_weights": Weights(0.3, 0.1, 0.15, 0.15, 0.15, 0.15)}, by=await add_user(database)
+    )
+    second = await rematches.begin(EVERYTHING, dry_run=False)
+    assert second.id != first.id
+    await rematches.complete(second)
+    assert (await rematches.begin(EVERYTHING, dry_run=False)).id != second.id
+
+
+def workers() -> list[psutil.Process]:
+    """This Ray's processes that score."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if "".join(process.cmdline()).startswith("ray::rematch"):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def done(dsn: str) -> int:
+    with psycopg.connect(dsn) as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM rematch_shards WHERE completed_at IS NOT NULL"
+        ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+async def test_kills_change_nothing(
+    dsn: str, database: Database, make_database: Callable[[str], str], ray_address: str
+) -> None:
+    """The driver is killed; the same command is run again, and its workers are killed."""
+    await populate(database)
+    await database.close()
+    other = copied(dsn, make_database)
+    with start(dsn, ray_address) as driver:
+        wait_for(lambda: done(dsn) >= 3)
+        driver.kill()
+    assert driver.returncode == -signal.SIGKILL
+    before = done(dsn)
+
+    with start(dsn, ray_address) as again:
+        wait_for(lambda: done(dsn) > before and bool(workers()))
+        for victim in workers():
+            victim.kill()
+        assert done(dsn) < FACES
+        output, _ = again.communicate()
+    assert again.returncode == 0
+    assert re.search(rf"of which done before\D+{before}\b", output)
+
+    await run(other)
+    assert_equal_matches(dsn, other)
+    assert (await run(dsn)).changes[1:] == (0, 0, 0)
+
+
+def start(dsn: str, address: str) -> subprocess.Popen[str]:
+    """The command, as a job runs it."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "batch.rematch", "--shard-size", "1"],
+        env={**os.environ, "RAY_ADDRESS": address, "SEMBLANCE_DATABASE_URL": dsn},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "what the test waits for did not happen"
+        time.sleep(0.005)
