@@ -253,13 +253,14 @@ class Rematch:
             )
             await connection.execute(_ANALYZE_FOUND)
             if run.id is not None:
-                await connection.execute(_LOCK_FACES, ids)
+                locked = await connection.fetch(_LOCK_FACES, ids, shard.pack_digest)
+                ids = [row["id"] for row in locked]
             if shard.kind == "celebrities":
-                await connection.execute(statements.compare, weights, ids, run.began)
+                await connection.execute(statements.compare, weights, ids, shard.pack_digest, run.began)
             else:
                 # Of a school that was not searched as a whole, nothing that is stored is known to be stale.
                 stale = ids if run.scope.since is None else []
-                await connection.execute(statements.compare, weights, stale)
+                await connection.execute(statements.compare, weights, stale, shard.pack_digest)
             if run.id is None:
                 counted = await connection.fetchrow(statements.count)
                 return Changes(found.compared, *counted.values())

@@ -21,6 +21,7 @@ from db.presence import Presence
 from db.profiles import Profiles
 from db.reactions import Reactions
 from db.realtime_sessions import RealtimeSessions
+from db.rescore import Rescoring
 from db.system_settings import SystemSettingsTable
 
 
@@ -43,6 +44,7 @@ class Repositories:
     profiles: Profiles
     reactions: Reactions
     realtime_sessions: RealtimeSessions
+    rescoring: Rescoring
     system_settings: SystemSettingsTable
 
     @classmethod
@@ -63,5 +65,6 @@ class Repositories:
             profiles=Profiles(database),
             reactions=Reactions(database),
             realtime_sessions=RealtimeSessions(database),
+            rescoring=Rescoring(database),
             system_settings=SystemSettingsTable(database),
         )

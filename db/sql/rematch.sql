@@ -136,8 +136,9 @@ CREATE TEMPORARY TABLE found (
 ANALYZE found;
 
 -- name: lock_faces
--- As a match job does with its one face, so that a face's matches have one writer at a time.
-SELECT FROM faces WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE;
+-- As a match job does with its one face, so that a face's matches have one writer at a time. Those that are not
+-- of the pack $2 any more have other matches than were found.
+SELECT id FROM faces WHERE id = ANY($1::uuid[]) AND pack_digest = $2 ORDER BY id FOR NO KEY UPDATE;
 
 -- name: stage_difference
 -- What is to be done: found and not stored (no id), stored and changed, stored and not found (no score).
@@ -155,8 +156,8 @@ CREATE TEMPORARY TABLE difference (
 ) ON COMMIT DROP;
 
 -- name: compare_user_matches
--- $1: weights; $2: faces of which what is not found is stale. The rules are asked again, because a profile may
--- have changed since its faces were read.
+-- $1: weights; $2: faces of which what is not found is stale; $3: pack digest. The rules are asked again, because
+-- a profile may have changed since its faces were read.
 WITH pair AS (
     SELECT DISTINCT ON (face_a_id, face_b_id) *
     FROM (
@@ -168,8 +169,8 @@ WITH pair AS (
 valid AS (
     SELECT pair.*
     FROM pair
-    JOIN faces AS a ON a.id = face_a_id
-    JOIN faces AS b ON b.id = face_b_id AND b.pack_digest = a.pack_digest
+    JOIN faces AS a ON a.id = face_a_id AND a.pack_digest = $3
+    JOIN faces AS b ON b.id = face_b_id AND b.pack_digest = $3
     JOIN profiles AS one ON one.id = a.profile_id
     JOIN profiles AS other ON other.id = b.profile_id AND other.school = one.school
     WHERE other.gender <> one.gender AND one.profile_type = 'user' AND other.profile_type = 'user'
@@ -251,14 +252,14 @@ SELECT
 FROM difference;
 
 -- name: compare_celebrity_matches
--- $1: weights; $2: faces of which what is not found is stale; $3: celebrities that came or changed since may
--- be unknown to the search, which then says nothing of them.
+-- $1: weights; $2: faces of which what is not found is stale; $3: pack digest; $4: celebrities that came or
+-- changed since may be unknown to the search, which then says nothing of them.
 WITH valid AS (
     SELECT found.*
     FROM found
-    JOIN faces ON faces.id = face_id
+    JOIN faces ON faces.id = face_id AND faces.pack_digest = $3
     JOIN profiles ON profiles.id = profile_id
-    JOIN celebrities ON celebrities.id = target_id AND celebrities.pack_digest = faces.pack_digest
+    JOIN celebrities ON celebrities.id = target_id AND celebrities.pack_digest = $3
     WHERE profiles.gender IS NULL OR celebrities.gender <> profiles.gender
 )
 INSERT INTO difference
@@ -281,7 +282,7 @@ FROM celebrity_matches AS stored
 JOIN celebrities ON celebrities.id = celebrity_id
 LEFT JOIN valid ON valid.face_id = stored.face_id AND target_id = celebrity_id
 WHERE stored.face_id = ANY($2::uuid[]) AND valid.face_id IS NULL
-    AND celebrities.created_at < $3 AND celebrities.updated_at < $3;
+    AND celebrities.created_at < $4 AND celebrities.updated_at < $4;
 
 -- name: lock_different_celebrity_matches
 SELECT

@@ -297,6 +297,31 @@ def worker(
 
 
 @app.command()
+def rescore(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, but write nothing.")] = False,
+) -> None:
+    """Bring the stored matches up to the present weights and threshold, from their stored factors.
+
+    New weights take effect at the next search of each face; this applies them to what was found before,
+    without looking at a face or a model. Matches now below the threshold are removed, except those of users
+    that are liked, or that something was made or said of. It runs beside the service, notifies nobody, and
+    can be interrupted and repeated: what is done already is not done again. Works on SEMBLANCE_DATABASE_URL,
+    else on the running stack's database, else on the embedded one, which is started for it.
+
+    [cyan]POST /api/admin/settings/preview[/] tells beforehand what other weights would do. Matches that only
+    the new weights make are found by [cyan]python -m batch.rematch[/].
+
+    [bold]Examples[/]
+
+      semblance rescore --dry-run
+      semblance rescore
+    """
+    from semblance.cli.rescore import rescore_matches  # noqa: PLC0415
+
+    rescore_matches(get_settings(), dry_run=dry_run)
+
+
+@app.command()
 def doctor() -> None:
     """Check what usually goes wrong, and name the fix.
 

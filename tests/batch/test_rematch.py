@@ -27,7 +27,7 @@ from rich.console import Console
 import batch.rematch
 from batch.rematch import Summary, rematch
 from db.pool import Database
-from db.rematch import Changes, Rematch, Scope
+from db.rematch import Changes, Pairs, Rematch, Scope
 from db.system_settings import SystemSettingsTable
 from deployments.matcher import MatchWorker
 from semblance.scoring import Weights
@@ -263,6 +263,30 @@ async def test_changes_since_the_reading_are_respected(dsn: str, database: Datab
     assert (await tables_of.write(begun, users, faces, found))[1:] == (0, 0, 0)
     assert (await tables_of.write(begun, celebrities, alone, nobody))[1:] == (0, 0, 0)
     assert set(tables(dsn)["celebrity_matches"]) == {(ada, star)}
+
+
+async def test_faces_that_another_pack_serves_meanwhile_keep_their_matches(
+    dsn: str, database: Database
+) -> None:
+    """As after batch.reembed's switch: what was found by the old embeddings is not written."""
+    for gender in ("female", "male"):
+        await add_person(database, gender=gender)
+    await add_celebrities(database, famous(1))
+    await run(dsn)
+    before = tables(dsn)
+    assert all(before.values())
+    rematches = Rematch(database)
+    begun = await rematches.begin(Scope(("users", "celebrities"), None, None, 9), dry_run=False)
+    empty = np.empty(0)
+    for shard in begun.left:
+        faces = await rematches.faces(shard, begun.scope)
+        nothing = Pairs(faces.ids[:0], faces.ids[:0], empty, np.empty((6, 0)), 0)
+        await database.execute("UPDATE faces SET pack_digest = $1", OTHER_DIGEST)
+        await database.execute("UPDATE celebrities SET pack_digest = $1", OTHER_DIGEST)
+        assert (await rematches.write(begun, shard, faces, nothing)) == Changes()
+        await database.execute("UPDATE faces SET pack_digest = $1", DIGEST)
+        await database.execute("UPDATE celebrities SET pack_digest = $1", DIGEST)
+    assert tables(dsn) == before
 
 
 async def test_a_like_that_comes_while_its_match_goes_keeps_it(dsn: str, database: Database) -> None:

@@ -28,6 +28,7 @@ COMMANDS = (
     "keys",
     "storage",
     "worker",
+    "rescore",
     "doctor",
 )
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from db.matching import MatchRules
 from serve_app.api.identity import AdminUser
 from serve_app.api.responses import errors
 from serve_app.api.schemas.admin_settings import SettingsAnswer, SettingsChange
+from serve_app.api.schemas.settings_preview import SettingsPreviewAnswer, SettingsProposal
 from serve_app.api.services import Injected
 
 router = APIRouter(prefix="/admin/settings", tags=["admin"])
@@ -25,3 +27,20 @@ async def update_admin_settings(
     """Change some settings, all or none; the answer has all of them."""
     await services.db.system_settings.change(change.changes(), by=admin.id)
     return SettingsAnswer.of(await services.db.system_settings.get())
+
+
+@router.post("/preview", responses=errors(400, 401, 403, 413))
+async def preview_admin_settings(
+    proposal: SettingsProposal, _: AdminUser, services: Injected
+) -> SettingsPreviewAnswer:
+    """What other weights, and another threshold, would make of the stored matches; changes nothing.
+
+    All scores come from the stored factors, those before as well as those after. The list of a face has its
+    best 20 matches that reach the threshold, users and celebrities apart. A match of two users is on the
+    lists of both and counts once: it is there while it is on one of them, and moves where its place on either
+    changes. Answers 503 where the database takes longer than 25 s for either kind.
+    """
+    settings = await services.db.system_settings.get()
+    before = MatchRules(settings.matching_weights, settings.match_threshold)
+    after = proposal.rules(before)
+    return SettingsPreviewAnswer.of(before, after, await services.db.rescoring.preview(before, after))

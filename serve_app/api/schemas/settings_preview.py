@@ -1,0 +1,188 @@
+"""What other rules of matching would make of the stored matches."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import Field
+
+from db.matching import MatchRules
+from db.rescore import EXAMPLES, CelebrityMatchChange, Changes, ListedFace, MatchChange, Preview
+from semblance.scoring import BEST, percentage
+from serve_app.api.schemas.admin_settings import Share, WeightsBody
+from serve_app.api.schemas.base import Schema, Score
+
+
+class SettingsProposal(Schema):
+    """Rules of matching to try."""
+
+    weights: WeightsBody
+    threshold: Share | None = Field(
+        None, description="Least score of a match that is kept; null: as it is set.", examples=[0.5]
+    )
+
+    def rules(self, current: MatchRules) -> MatchRules:
+        threshold = current.threshold if self.threshold is None else self.threshold
+        return MatchRules(self.weights.weights(), threshold)
+
+
+class MatchRulesBody(Schema):
+    weights: WeightsBody
+    threshold: Share
+
+    @classmethod
+    def of(cls, rules: MatchRules) -> MatchRulesBody:
+        return cls(weights=WeightsBody(**rules.weights.as_dict()), threshold=rules.threshold)
+
+
+Rank = Annotated[int, Field(ge=1, le=BEST, description="Place on the face's list.", examples=[3])]
+
+
+class PreviewScore(Schema):
+    similarity_score: Score = Field(examples=[0.875])
+    similarity_percentage: int = Field(
+        ge=0, le=100, description="The score in whole percent, half up.", examples=[88]
+    )
+
+    @classmethod
+    def of(cls, score: float) -> PreviewScore:
+        return cls(similarity_score=score, similarity_percentage=percentage(score))
+
+
+class PreviewFace(Schema):
+    """A face on whose list a match stands, or would."""
+
+    face_id: UUID
+    user_id: UUID
+    name: str | None = Field(examples=["Ada"])
+    rank_before: Rank | None = Field(description="Place on the face's list; null: not on it.")
+    rank_after: Rank | None = Field(description="Place on the face's list; null: not on it.")
+
+    @classmethod
+    def of(cls, face: ListedFace) -> PreviewFace:
+        return cls.model_validate(face, from_attributes=True)
+
+
+class PreviewMatch(Schema):
+    """A match of two users that the rules would change."""
+
+    id: UUID
+    before: PreviewScore
+    after: PreviewScore
+    a: PreviewFace
+    b: PreviewFace
+
+    @classmethod
+    def of(cls, change: MatchChange) -> PreviewMatch:
+        return cls(
+            id=change.id,
+            before=PreviewScore.of(change.score_before),
+            after=PreviewScore.of(change.score_after),
+            a=PreviewFace.of(change.a),
+            b=PreviewFace.of(change.b),
+        )
+
+
+class PreviewCelebrity(Schema):
+    id: UUID
+    name: str = Field(examples=["Rose Leslie"])
+
+
+class PreviewCelebrityMatch(Schema):
+    """A celebrity match that the rules would change."""
+
+    id: UUID
+    before: PreviewScore
+    after: PreviewScore
+    face: PreviewFace
+    celebrity: PreviewCelebrity
+
+    @classmethod
+    def of(cls, change: CelebrityMatchChange) -> PreviewCelebrityMatch:
+        return cls(
+            id=change.id,
+            before=PreviewScore.of(change.score_before),
+            after=PreviewScore.of(change.score_after),
+            face=PreviewFace.of(change.face),
+            celebrity=PreviewCelebrity(id=change.celebrity_id, name=change.celebrity_name),
+        )
+
+
+Count = Annotated[int, Field(ge=0, examples=[12])]
+
+
+class PreviewCounts(Schema):
+    before: Count = Field(description="Matches on a list now.")
+    after: Count = Field(description="Matches on a list then.")
+    appear: Count = Field(description="Only on a list then.")
+    vanish: Count = Field(description="Only on a list now.")
+    move: Count = Field(description="On a list now and then, at another place.")
+    without_factors: Count = Field(description="Of the old system: no weights rescore them, on no list here.")
+
+
+class PreviewMatches(PreviewCounts):
+    vanish_in_use: Count = Field(
+        description="How many of those that vanish stay stored: liked, or something was made or said of them."
+    )
+    appearing: list[PreviewMatch] = Field(max_length=EXAMPLES, description="Examples, best first.")
+    vanishing: list[PreviewMatch] = Field(max_length=EXAMPLES, description="Examples, best first.")
+    moving: list[PreviewMatch] = Field(max_length=EXAMPLES, description="Examples, the farthest first.")
+
+    @classmethod
+    def of(cls, changes: Changes[MatchChange]) -> PreviewMatches:
+        return cls(
+            **_counts(changes),
+            vanish_in_use=changes.vanish_in_use,
+            appearing=[PreviewMatch.of(change) for change in changes.appearing],
+            vanishing=[PreviewMatch.of(change) for change in changes.vanishing],
+            moving=[PreviewMatch.of(change) for change in changes.moving],
+        )
+
+
+class PreviewCelebrityMatches(PreviewCounts):
+    appearing: list[PreviewCelebrityMatch] = Field(max_length=EXAMPLES, description="Examples, best first.")
+    vanishing: list[PreviewCelebrityMatch] = Field(max_length=EXAMPLES, description="Examples, best first.")
+    moving: list[PreviewCelebrityMatch] = Field(
+        max_length=EXAMPLES, description="Examples, the farthest first."
+    )
+
+    @classmethod
+    def of(cls, changes: Changes[CelebrityMatchChange]) -> PreviewCelebrityMatches:
+        return cls(
+            **_counts(changes),
+            appearing=[PreviewCelebrityMatch.of(change) for change in changes.appearing],
+            vanishing=[PreviewCelebrityMatch.of(change) for change in changes.vanishing],
+            moving=[PreviewCelebrityMatch.of(change) for change in changes.moving],
+        )
+
+
+def _counts(changes: Changes[Any]) -> dict[str, int]:
+    return {name: getattr(changes, name) for name in PreviewCounts.model_fields}
+
+
+UNKNOWN = (
+    "Only stored matches are compared, and whether their users still go together (school, gender) is not "
+    "asked. Matches that were never stored, because the rules of their time did not find them, cannot appear "
+    "here: once the rules are set, `python -m batch.rematch --dry-run` counts them."
+)
+
+
+class SettingsPreviewAnswer(Schema):
+    """The stored matches under the rules as they are set and under the proposed ones."""
+
+    rules_before: MatchRulesBody
+    rules_after: MatchRulesBody
+    user_matches: PreviewMatches
+    celebrity_matches: PreviewCelebrityMatches
+    unknown: str = Field(description="What this cannot know.", examples=[UNKNOWN])
+
+    @classmethod
+    def of(cls, before: MatchRules, after: MatchRules, preview: Preview) -> SettingsPreviewAnswer:
+        return cls(
+            rules_before=MatchRulesBody.of(before),
+            rules_after=MatchRulesBody.of(after),
+            user_matches=PreviewMatches.of(preview.users),
+            celebrity_matches=PreviewCelebrityMatches.of(preview.celebrities),
+            unknown=UNKNOWN,
+        )
