@@ -15,6 +15,7 @@ from db.pool import Database
 from db.profiles import StatedGender
 from db.queries import queries
 from db.system_settings import SystemSettingsTable
+from semblance.errors import DatabaseError
 from semblance.scoring import BEST, MIN_QUALITY, Weights
 from semblance.types import Gender
 
@@ -93,12 +94,14 @@ class Matching:
         """Write the matches of the job's face and end the job, all or nothing.
 
         shortlist: celebrities that may be among the best. Returns None, having written nothing, where the
-        worker no longer holds the job.
+        worker no longer holds the job. Raises DatabaseError also where the face's pack has changed since the
+        probe was read, and with it the short list.
         """
         async with self._database.transaction() as connection:
             if not await connection.fetchval(_HOLD_JOB, job.id, job.worker, job.attempt):
                 return None
-            await connection.execute(_LOCK_FACE, probe.id)
+            if await connection.fetchval(_LOCK_FACE, probe.id) not in {None, probe.pack_digest}:
+                raise DatabaseError("The face was embedded by another model pack meanwhile.")
             messages: list[str] = []
             users = celebrities = None
             terms = (probe.id, MIN_QUALITY, rules.weights.as_dict(), rules.threshold, BEST)

@@ -248,7 +248,7 @@ class Rematch:
             columns = zip(FACTORS, found.factors, strict=True)
             await write_rows(
                 connection,
-                "found",
+                "staged_found",
                 [("face_id", found.face), ("target_id", found.target), ("score", found.score), *columns],
             )
             await connection.execute(_ANALYZE_FOUND)

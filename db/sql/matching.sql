@@ -9,7 +9,7 @@ WHERE faces.id = $1;
 
 -- name: lock_probe_face
 -- One job at a time writes matches of a face. Others may still refer to it.
-SELECT
+SELECT pack_digest
 FROM faces
 WHERE id = $1
 FOR NO KEY UPDATE;

@@ -120,7 +120,7 @@ WHERE face_traits.pack_digest = $1 AND face_traits.id BETWEEN $2 AND $3
     AND ($5::timestamptz IS NULL OR greatest(faces.created_at, faces.analyzed_at) >= $5)
 
 -- name: stage_found
-CREATE TEMPORARY TABLE found (
+CREATE TEMPORARY TABLE staged_found (
     face_id uuid NOT NULL,
     target_id uuid NOT NULL,
     score float8 NOT NULL,
@@ -133,7 +133,7 @@ CREATE TEMPORARY TABLE found (
 ) ON COMMIT DROP;
 
 -- name: analyze_found
-ANALYZE found;
+ANALYZE staged_found;
 
 -- name: lock_faces
 -- As a match job does with its one face, so that a face's matches have one writer at a time. Those that are not
@@ -142,7 +142,7 @@ SELECT id FROM faces WHERE id = ANY($1::uuid[]) AND pack_digest = $2 ORDER BY id
 
 -- name: stage_difference
 -- What is to be done: found and not stored (no id), stored and changed, stored and not found (no score).
-CREATE TEMPORARY TABLE difference (
+CREATE TEMPORARY TABLE staged_difference (
     id uuid,
     face_id uuid NOT NULL,
     target_id uuid NOT NULL,
@@ -162,7 +162,7 @@ WITH pair AS (
     SELECT DISTINCT ON (face_a_id, face_b_id) *
     FROM (
         SELECT least(face_id, target_id) AS face_a_id, greatest(face_id, target_id) AS face_b_id, found.*
-        FROM found
+        FROM staged_found AS found
     ) AS ordered
     ORDER BY face_a_id, face_b_id, face_id
 ),
@@ -175,7 +175,7 @@ valid AS (
     JOIN profiles AS other ON other.id = b.profile_id AND other.school = one.school
     WHERE other.gender <> one.gender AND one.profile_type = 'user' AND other.profile_type = 'user'
 )
-INSERT INTO difference
+INSERT INTO staged_difference
 SELECT matches.id, valid.face_a_id, valid.face_b_id, score, embedding, geometry, age, symmetry, skin_tone, expression
 FROM valid
 LEFT JOIN matches USING (face_a_id, face_b_id)
@@ -203,7 +203,7 @@ WHERE valid.face_id IS NULL;
 -- In the order in which match jobs write them.
 SELECT
 FROM matches
-JOIN difference USING (id)
+JOIN staged_difference AS difference USING (id)
 ORDER BY face_a_id, face_b_id
 FOR UPDATE OF matches;
 
@@ -213,7 +213,7 @@ WITH changed AS (
     SET similarity_score = score, factor_embedding = embedding, factor_geometry = geometry, factor_age = age,
         factor_symmetry = symmetry, factor_skin_tone = skin_tone, factor_expression = expression,
         weights = $1::jsonb
-    FROM difference
+    FROM staged_difference AS difference
     WHERE difference.id = matches.id AND score IS NOT NULL
     RETURNING 1
 )
@@ -222,7 +222,7 @@ SELECT count(*) FROM changed;
 -- name: remove_user_matches
 WITH removed AS (
     DELETE FROM matches
-    USING difference
+    USING staged_difference AS difference
     WHERE difference.id = matches.id AND score IS NULL AND NOT match_in_use(matches.id)
     RETURNING 1
 )
@@ -236,7 +236,7 @@ WITH added AS (
     )
     SELECT
         face_id, target_id, score, embedding, geometry, age, symmetry, skin_tone, expression, $1::jsonb
-    FROM difference
+    FROM staged_difference AS difference
     WHERE id IS NULL
     ORDER BY face_id, target_id
     ON CONFLICT (face_a_id, face_b_id) DO NOTHING
@@ -249,20 +249,20 @@ SELECT
     count(*) FILTER (WHERE id IS NULL) AS added,
     count(*) FILTER (WHERE score IS NOT NULL AND id IS NOT NULL) AS changed,
     count(*) FILTER (WHERE score IS NULL AND NOT match_in_use(id)) AS removed
-FROM difference;
+FROM staged_difference AS difference;
 
 -- name: compare_celebrity_matches
 -- $1: weights; $2: faces of which what is not found is stale; $3: pack digest; $4: celebrities that came or
 -- changed since may be unknown to the search, which then says nothing of them.
 WITH valid AS (
     SELECT found.*
-    FROM found
+    FROM staged_found AS found
     JOIN faces ON faces.id = face_id AND faces.pack_digest = $3
     JOIN profiles ON profiles.id = profile_id
     JOIN celebrities ON celebrities.id = target_id AND celebrities.pack_digest = $3
     WHERE profiles.gender IS NULL OR celebrities.gender <> profiles.gender
 )
-INSERT INTO difference
+INSERT INTO staged_difference
 SELECT stored.id, valid.face_id, valid.target_id, score, embedding, geometry, age, symmetry, skin_tone, expression
 FROM valid
 LEFT JOIN celebrity_matches AS stored ON stored.face_id = valid.face_id AND celebrity_id = target_id
@@ -287,7 +287,7 @@ WHERE stored.face_id = ANY($2::uuid[]) AND valid.face_id IS NULL
 -- name: lock_different_celebrity_matches
 SELECT
 FROM celebrity_matches
-JOIN difference USING (id)
+JOIN staged_difference AS difference USING (id)
 ORDER BY celebrity_matches.face_id, celebrity_id
 FOR UPDATE OF celebrity_matches;
 
@@ -297,7 +297,7 @@ WITH changed AS (
     SET similarity_score = score, factor_embedding = embedding, factor_geometry = geometry, factor_age = age,
         factor_symmetry = symmetry, factor_skin_tone = skin_tone, factor_expression = expression,
         weights = $1::jsonb
-    FROM difference
+    FROM staged_difference AS difference
     WHERE difference.id = celebrity_matches.id AND score IS NOT NULL
     RETURNING 1
 )
@@ -306,7 +306,7 @@ SELECT count(*) FROM changed;
 -- name: remove_celebrity_matches
 WITH removed AS (
     DELETE FROM celebrity_matches
-    USING difference
+    USING staged_difference AS difference
     WHERE difference.id = celebrity_matches.id AND score IS NULL
     RETURNING 1
 )
@@ -320,7 +320,7 @@ WITH added AS (
     )
     SELECT
         face_id, target_id, score, embedding, geometry, age, symmetry, skin_tone, expression, $1::jsonb
-    FROM difference
+    FROM staged_difference AS difference
     WHERE id IS NULL
     ORDER BY face_id, target_id
     ON CONFLICT (face_id, celebrity_id) DO NOTHING
@@ -333,7 +333,7 @@ SELECT
     count(*) FILTER (WHERE id IS NULL) AS added,
     count(*) FILTER (WHERE score IS NOT NULL AND id IS NOT NULL) AS changed,
     count(*) FILTER (WHERE score IS NULL) AS removed
-FROM difference;
+FROM staged_difference AS difference;
 
 -- name: clock
 SELECT now();

@@ -19,7 +19,7 @@ from tests.db.catalog import snapshot
 from tests.postgres import on_database
 
 SCHEMA = Path(db.__path__[0], "schema.sql").read_text(encoding="utf-8")
-HEAD = "0011"
+HEAD = "0012"
 
 # What a new Supabase project has that the migrations meet. The server has its roles already.
 SUPABASE = """

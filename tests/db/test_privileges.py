@@ -103,6 +103,8 @@ TABLES = {
     "realtime_sessions": Line("select; insert; update; delete"),
     "rematch_runs": Line("select; insert; update; delete"),
     "rematch_shards": Line("select; insert; update; delete"),
+    "spare_face_embeddings": Line("select; insert; delete"),
+    "spare_celebrity_embeddings": Line("select; insert; delete"),
     "face_traits": Line("select"),
     "celebrity_traits": Line("select"),
     "alembic_version": Line(""),
@@ -117,7 +119,7 @@ CALLABLE = {
 }
 
 # What only the owner does, by command.
-OWNERS_QUERIES = {"create_api_key", "revoke_api_key", "set_role"}
+OWNERS_QUERIES = {"create_api_key", "revoke_api_key", "set_role", "switch_celebrities", "switch_faces"}
 
 
 KEYS = {"user_daily_quotas": "profile_id", "system_settings": "key"}

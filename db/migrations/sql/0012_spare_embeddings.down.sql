@@ -1,0 +1,2 @@
+DROP TABLE spare_celebrity_embeddings;
+DROP TABLE spare_face_embeddings;

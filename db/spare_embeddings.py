@@ -1,0 +1,215 @@
+"""Embeddings of a second model pack beside the ones that serve, and the switch between the two.
+
+They are in tables of their own and not in further columns of the tables that serve: those keep their three
+rows a page and their vector index while the spare ones are filled, which costs searches nothing, and to be
+rid of them is to delete rows. A switch swaps the two, so that what served is the spare of the way back. It
+visits every row and its vector index, which a pointer to "the pack that serves" would not; but with one every
+search would have to choose between two tables, for the sake of something that is done once in a year.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+from uuid import UUID
+
+import asyncpg
+import numpy as np
+
+from db.copy_arrays import TRAITS, Rows, read_rows, row_type, traits_of
+from db.pool import Database
+from db.queries import queries
+from semblance.errors import ConfigurationError, ConflictError
+from semblance.scoring import MIN_QUALITY, Floats, Traits, unit
+from semblance.types import Embedding
+
+Table: TypeAlias = Literal["faces", "celebrities"]
+
+TABLES: tuple[Table, ...] = ("faces", "celebrities")
+
+_IN_USE = queries["packs_in_use"]
+_COUNT = queries["count_spare_embeddings"]
+_STAGE = queries["stage_spare_embeddings"]
+_SAMPLE = queries["sample_faces_of_two_packs"]
+_GALLERY = queries["gallery_of_two_packs"]
+_MAY_SWITCH = queries["may_switch"]
+_LOCK = queries["lock_switch"]
+_ANALYZE = queries["analyze_celebrities"]
+_DROP = queries["drop_spare_embeddings"]
+_PENDING = {"faces": queries["faces_to_reembed"], "celebrities": queries["celebrities_to_reembed"]}
+_MERGE = {
+    "faces": queries["merge_spare_face_embeddings"],
+    "celebrities": queries["merge_spare_celebrity_embeddings"],
+}
+_SWITCH = {"faces": queries["switch_faces"], "celebrities": queries["switch_celebrities"]}
+
+SWITCH_ROWS = 500
+"""Rows of one statement of a switch, a second or, on a busy machine, several: most of it goes into the vector
+index, and servers may be set to end a statement after a minute."""
+
+_MERGE_ATTEMPTS = 5
+
+_TWO_PACKS = row_type(*TRAITS, ("spare", dict(TRAITS)["embedding"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A row that has an embedding of another pack only. landmarks_68: as stored, of the face that was
+    embedded, in pixels of the upright picture."""
+
+    id: UUID
+    image_path: str
+    landmarks_68: list[list[float]] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """The rows of one table by what they have of a pack: it serves, it is spare, or it is missing;
+    undescribed: no embedding of any pack, so that the queue's workers will make one of theirs."""
+
+    undescribed: int
+    serving: int
+    spare: int
+    missing: int
+
+
+@dataclass(frozen=True, slots=True)
+class TwoPacks:
+    """N faces with both embeddings, float32. ids: V16 [N]. gender: [N] as `db.copy_arrays.GENDERS` numbers
+    them. The factors other than the embedding's stay as they are."""
+
+    ids: Any
+    gender: Any
+    before: Traits
+    after: Floats
+
+    @classmethod
+    def of(cls, rows: Rows) -> TwoPacks:
+        after = unit(rows["spare"]["values"].astype(np.float32))
+        return cls(rows["id"], rows["gender"], traits_of(rows), after)
+
+
+class SpareEmbeddings:
+    """The spare tables. Every method raises DatabaseError where the database does not answer."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def packs_in_use(self) -> list[str]:
+        """Digests of the packs whose embeddings serve, the most frequent first."""
+        return [row["pack_digest"] for row in await self._database.fetch(_IN_USE)]
+
+    async def coverage(self, pack_digest: str) -> dict[Table, Coverage]:
+        """How far the pack is filled in, by table."""
+        async with self._database.transaction(readonly=True) as connection:
+            return await _coverage(connection, pack_digest)
+
+    async def pending(self, table: Table, pack_digest: str, after: UUID | None, limit: int) -> list[Pending]:
+        """Rows without an embedding of the pack, in the order of their ids, from the one after `after` on."""
+        rows = await self._database.fetch(_PENDING[table], pack_digest, after, limit)
+        return [Pending(**row) for row in rows]
+
+    async def add(self, table: Table, embeddings: Mapping[UUID, Embedding], pack_digest: str) -> None:
+        """Store spare embeddings, float32 [512] of unit length, of rows that still are there; what is stored
+        already stays. All or none, and safe to repeat."""
+        async with self._database.transaction() as connection:
+            await connection.execute(_STAGE)
+            await connection.copy_records_to_table(
+                "staged_spare_embeddings", records=list(embeddings.items()), schema_name="pg_temp"
+            )
+            for attempt in range(1, _MERGE_ATTEMPTS + 1):
+                try:
+                    async with connection.transaction():
+                        await connection.execute(_MERGE[table], pack_digest)
+                except asyncpg.ForeignKeyViolationError:
+                    # One of them was deleted just then, and will not be found the next time.
+                    if attempt == _MERGE_ATTEMPTS:
+                        raise
+                else:
+                    return
+
+    async def sample(self, old: str, new: str, limit: int) -> TwoPacks | None:
+        """Up to `limit` faces that the pack `old` serves and that have a spare embedding of `new`; None
+        without any."""
+        found: list[Rows] = []
+        async with self._database.transaction(readonly=True) as connection:
+            await read_rows(connection, _SAMPLE, old, new, limit, row=_TWO_PACKS, take=found.append)
+        return TwoPacks.of(np.concatenate(found)) if found else None
+
+    async def gallery(self, old: str, new: str, take: Callable[[TwoPacks], None]) -> None:
+        """Hand over, some at a time, the celebrities that can be matched and have both embeddings."""
+
+        def pass_on(rows: Rows) -> None:
+            take(TwoPacks.of(rows))
+
+        async with self._database.transaction(readonly=True) as connection:
+            await read_rows(connection, _GALLERY, old, new, MIN_QUALITY, row=_TWO_PACKS, take=pass_on)
+
+    async def check_owner(self) -> None:
+        """Raise ConfigurationError unless this login may switch."""
+        if not await self._database.fetchval(_MAY_SWITCH):
+            raise ConfigurationError(
+                "A switch changes what the application may only read, the gallery: set "
+                "SEMBLANCE_OWNER_DATABASE_URL to the login that migrates the database."
+            )
+
+    async def switch(
+        self, pack_digest: str, allowed_missing: int, on_progress: Callable[[int], None]
+    ) -> dict[Table, int]:
+        """Swap what serves with the spare embeddings of a pack, in one transaction; returns how many rows
+        were switched, by table.
+
+        Readers see nothing of it until it commits, and then all. Writers are not kept out: rows that come
+        meanwhile stay with the pack that made them. Each row is locked from its turn to the end, so the
+        celebrities, which nothing else changes, come before the faces, which match jobs wait for.
+
+        Args:
+            allowed_missing: how many rows without an embedding of the pack may be left behind, as they are.
+            on_progress: called with how many more rows are done.
+
+        Raises ConflictError where more are missing, and where there is nothing to switch to.
+        """
+        async with self._database.transaction() as connection:
+            await connection.execute(_LOCK)
+            coverage = await _coverage(connection, pack_digest)
+            missing = sum(part.missing for part in coverage.values())
+            if missing > allowed_missing:
+                raise ConflictError(
+                    f"{missing:,} faces and celebrities have no embedding of this pack; nothing was switched."
+                )
+            if not any(part.spare for part in coverage.values()):
+                raise ConflictError("No spare embedding of this pack is left to switch to.")
+            switched: dict[Table, int] = {}
+            for table in reversed(TABLES):
+                switched[table] = await _switch(connection, table, pack_digest, on_progress)
+            # The planner would take the new digest for one that no row has.
+            await connection.execute(_ANALYZE)
+        return switched
+
+    async def drop(self, pack_digest: str) -> dict[Table, int]:
+        """Remove the spare embeddings of a pack; returns how many, by table."""
+        row = await self._database.fetchrow(_DROP, pack_digest)
+        return {table: 0 if row is None else row[table] for table in TABLES}
+
+
+async def _coverage(connection: asyncpg.Connection, pack_digest: str) -> dict[Table, Coverage]:
+    rows = await connection.fetch(_COUNT, pack_digest)
+    return {
+        row["table"]: Coverage(row["undescribed"], row["serving"], row["spare"], row["missing"])
+        for row in rows
+    }
+
+
+async def _switch(
+    connection: asyncpg.Connection, table: Table, pack_digest: str, on_progress: Callable[[int], None]
+) -> int:
+    switched, last = 0, None
+    while True:
+        row = await connection.fetchrow(_SWITCH[table], pack_digest, last, SWITCH_ROWS)
+        if row["last"] is None:
+            return switched
+        last = row["last"]
+        if row["switched"]:
+            switched += row["switched"]
+            on_progress(row["switched"])

@@ -1,0 +1,392 @@
+"""A change of packs over stored pictures: two real packs, killed half way, and through the command."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import cv2
+import numpy as np
+import psutil
+import psycopg
+import pytest
+from rich.console import Console
+
+import batch.reembed_workers
+from batch.cluster import WorkersError
+from batch.reembed import Options, Summary, check_owner, choose_pack, drop, fill, switch
+from batch.reembedder import Reembedder, Result, is_same
+from db.celebrities import Celebrities
+from db.pool import Database
+from db.spare_embeddings import Pending
+from deployments.local import LocalPipeline
+from deployments.packs.pack import OPEN_FOLDER
+from semblance.errors import ConfigurationError, ConflictError, PackMismatchError
+from semblance.settings import Settings
+from semblance.storage import open_storage
+from semblance.types import Embedding
+from tests.batch.pictures import portrait
+from tests.batch.test_kill import wait_for
+from tests.photos import faces_dir
+from tests.rows_matching import add_celebrities, add_face, add_user, famous
+
+CELEBRITIES = 9
+QUIET = Console(file=io.StringIO())
+
+
+@pytest.fixture(scope="module")
+def packs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the pack `other`: the open one without its centre, so with other embeddings."""
+    folder = tmp_path_factory.mktemp("packs")
+    shutil.copytree(OPEN_FOLDER, folder / "other")
+    path = folder / "other" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["name"] = "other"
+    del manifest["sha256"][manifest["roles"]["embed"].pop("centre")]
+    path.write_text(json.dumps(manifest))
+    return folder
+
+
+@pytest.fixture
+def settings(tmp_path: Path, packs: Path, dsn: str, service_dsn: str) -> Settings:
+    return Settings.model_validate({
+        "home": tmp_path / "home",
+        "pack_dir": packs,
+        "database_url": service_dsn,
+        "owner_database_url": dsn,
+    })  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def other(packs: Path, tmp_path_factory: pytest.TempPathFactory) -> LocalPipeline:
+    """The second pack, run in this process."""
+    return LocalPipeline(Settings(home=tmp_path_factory.mktemp("home"), pack="other", pack_dir=packs))
+
+
+def jpeg(image: np.ndarray, quality: int = 90) -> bytes:
+    scale = 320 / max(image.shape[:2])
+    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
+class World:
+    """Stored pictures and their rows, embedded by the open pack. pictures: of the rows that can be embedded
+    again, by id; broken: the outcome of the others."""
+
+    def __init__(self, pipeline: LocalPipeline, settings: Settings, database: Database) -> None:
+        self._pipeline = pipeline
+        self._storage = open_storage(settings)
+        self._database = database
+        self.pictures: dict[UUID, bytes] = {}
+        self.broken: dict[UUID, str] = {}
+        self.couple: UUID
+
+    async def build(self) -> None:
+        rows = []
+        for number in range(CELEBRITIES):
+            picture = jpeg(portrait(number), 60 + number)
+            key = f"celebrities/{number}.jpg"
+            await self._storage.put(key, picture, "image/jpeg")
+            face = self._pipeline.describe(picture, 1)[1][0]
+            row = famous(
+                number,
+                face.embedding,
+                image_path=key,
+                pack_digest=self._pipeline.model.digest,
+                landmarks_68=face.detected.landmarks.tolist(),
+            )
+            rows.append(row)
+            self.pictures[row.id] = picture
+        gone = replace(rows[0], id=uuid4(), image_hash="gone", image_path="celebrities/gone.jpg")
+        self.broken[gone.id] = "missing"
+        await add_celebrities(self._database, *rows, gone)
+        # Of two people the smaller: the one that its user said to be.
+        couple = (faces_dir() / "hard" / "two-people.jpg").read_bytes()
+        faces = self._pipeline.describe(couple)[1]
+        assert len(faces) == 2
+        self.couple = await self.add_face(couple, faces[1].detected.landmarks.tolist(), faces[1].embedding)
+        del self.pictures[self.couple]
+        strange = (np.array(faces[0].detected.landmarks) + 5000).tolist()
+        self._break(await self.add_face(couple, strange, faces[0].embedding), "another_face")
+        nobody = jpeg(np.zeros((320, 320, 3), np.uint8))
+        self._break(await self.add_face(nobody, None, faces[0].embedding), "no_face")
+        self._break(await self.add_face(b"no picture", None, faces[0].embedding), "unreadable")
+
+    async def add_face(
+        self, picture: bytes, landmarks: list[list[float]] | None, embedding: Embedding
+    ) -> UUID:
+        key = f"faces/{uuid4()}.jpg"
+        await self._storage.put(key, picture, "image/jpeg")
+        face = await add_face(
+            self._database,
+            await add_user(self._database),
+            image_path=key,
+            pack_digest=self._pipeline.model.digest,
+            landmarks_68=landmarks,
+            embedding=embedding,
+        )
+        self.pictures[face] = picture
+        return face
+
+    async def upload(self, number: int) -> UUID:
+        """A new face, as the service stores it that runs the open pack."""
+        picture = jpeg(portrait(number), 50)
+        face = self._pipeline.describe(picture, 1)[1][0]
+        return await self.add_face(picture, face.detected.landmarks.tolist(), face.embedding)
+
+    def _break(self, face: UUID, outcome: str) -> None:
+        del self.pictures[face]
+        self.broken[face] = outcome
+
+
+@pytest.fixture
+async def world(pipeline: LocalPipeline, settings: Settings, database: Database) -> World:
+    world = World(pipeline, settings, database)
+    await world.build()
+    return world
+
+
+def owner(settings: Settings) -> str:
+    assert settings.owner_database_url is not None
+    return settings.owner_database_url.get_secret_value()
+
+
+def spare(dsn: str) -> dict[UUID, str]:
+    """Spare embeddings as text, by id."""
+    with psycopg.connect(dsn) as connection:
+        return dict(
+            connection.execute(
+                "SELECT face_id, embedding::text FROM spare_face_embeddings"
+                " UNION ALL SELECT celebrity_id, embedding::text FROM spare_celebrity_embeddings"
+            ).fetchall()
+        )
+
+
+def served(dsn: str) -> dict[UUID, tuple[str, str]]:
+    """Digest and embedding as text, by id."""
+    query = "SELECT id, pack_digest, embedding::text FROM {}"
+    with psycopg.connect(dsn) as connection:
+        rows = [row for table in ("faces", "celebrities") for row in connection.execute(query.format(table))]
+    return {key: (digest, vector) for key, digest, vector in rows}
+
+
+def vectors(found: dict[UUID, str]) -> dict[UUID, Embedding]:
+    return {key: np.array(json.loads(text), np.float32) for key, text in found.items()}
+
+
+def command(settings: Settings, *arguments: str, address: str = "local") -> subprocess.Popen[str]:
+    """The command, as a job runs it."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "batch.reembed", *arguments],
+        env={
+            **os.environ,
+            "COLUMNS": "120",
+            "RAY_ADDRESS": address,
+            "SEMBLANCE_HOME": str(settings.home),
+            "SEMBLANCE_PACK_DIR": str(settings.pack_dir),
+            "SEMBLANCE_DATABASE_URL": settings.required_database_url.get_secret_value(),
+            "SEMBLANCE_OWNER_DATABASE_URL": owner(settings),
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def workers() -> list[psutil.Process]:
+    """This Ray's actors that embed."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if "Reembedder" in "".join(process.cmdline()):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+async def test_from_one_pack_to_the_other_and_back(
+    world: World, settings: Settings, other: LocalPipeline, database: Database, ray_address: str
+) -> None:
+    """With a driver that is killed half way, and workers that are killed when it is run again."""
+    before = served(owner(settings))
+    await _interrupt(world, settings, ray_address)
+    interrupted = spare(owner(settings))
+    summary = await _fill_while_workers_are_killed(settings, ray_address)
+
+    found = spare(owner(settings))
+    assert found.keys() == {*world.pictures, world.couple}
+    assert interrupted.items() <= found.items()
+    _check_embeddings(world, found, other)
+    lines = [json.loads(line) for line in summary.report.read_text().splitlines()]
+    assert {UUID(line["id"]): line["outcome"] for line in lines} == world.broken
+    assert all(line["reason"] and line["image_path"] for line in lines)
+    assert summary.missing == len(world.broken)
+    assert summary.counts["embedded"] == len(found) - len(interrupted)
+    assert sum(summary.counts.values()) == len(found) - len(interrupted) + len(world.broken)
+    # Nothing that serves was touched, and the two packs do not agree.
+    assert served(owner(settings)) == before
+    assert all(vector != before[key][1] for key, vector in found.items())
+
+    late = await world.upload(0)
+    before = served(owner(settings))
+    probe = other.describe(world.pictures[late], 1)[1][0].embedding
+    with pytest.raises(PackMismatchError):
+        await Celebrities(database).nearest(probe, pack_digest=other.model.digest)
+    left_behind = len(world.broken)
+    with pytest.raises(ConflictError, match=f"{left_behind + 1} faces and celebrities have no embedding"):
+        await switch(settings, other.model, QUIET, allow_missing=left_behind)
+    assert served(owner(settings)) == before
+
+    # What came in between is embedded by the switch; what could not be embedded still cannot.
+    process = command(
+        settings,
+        *("--pack", "other", "--switch", "--allow-missing", str(left_behind), "--actors", "1"),
+        address=ray_address,
+    )
+    output, errors = await asyncio.to_thread(process.communicate, timeout=200)
+    assert process.returncode == 0, errors
+    assert "best 20 in common" in output
+    assert f"2 faces and {CELEBRITIES} celebrities are served by other" in output
+    assert "SEMBLANCE_PACK=other" in output
+    after = served(owner(settings))
+    switched = {key: row[1] for key, row in after.items() if row[0] == other.model.digest}
+    assert switched.items() >= found.items() and switched.keys() - found.keys() == {late}
+    assert {key for key, row in after.items() if row == before[key]} == world.broken.keys()
+    assert spare(owner(settings)) == {key: before[key][1] for key in switched}
+    hits = await Celebrities(database).nearest(probe, pack_digest=other.model.digest, limit=3)
+    assert world.pictures.keys() > {hit.celebrity_id for hit in hits}
+    assert all(hit.similarity > 0.9 for hit in hits)
+
+    _, model = choose_pack(settings, "open")
+    assert await switch(settings, model, QUIET) == {"faces": 2, "celebrities": CELEBRITIES}
+    assert served(owner(settings)) == before
+    assert spare(owner(settings)) == switched
+    assert await drop(settings, other.model.digest) == {"faces": 2, "celebrities": CELEBRITIES}
+
+
+async def _interrupt(world: World, settings: Settings, address: str) -> None:
+    """Kill the driver when something is done, and not all."""
+    small = ("--batch-size", "1", "--actors", "1")
+    driver = command(settings, "--pack", "other", *small, address=address)
+    await asyncio.to_thread(wait_for, lambda: len(spare(owner(settings))) >= 2)
+    driver.kill()
+    driver.communicate()
+    assert driver.returncode == -signal.SIGKILL
+    assert 2 <= len(spare(owner(settings))) < len(world.pictures)
+    await asyncio.to_thread(wait_for, lambda: not workers())
+
+
+async def _fill_while_workers_are_killed(settings: Settings, address: str) -> Summary:
+    done = len(spare(owner(settings)))
+    options = Options(address=address, batch_size=2, actors=1)
+    filling = asyncio.create_task(fill(options, *choose_pack(settings, "other"), QUIET))
+    while len(spare(owner(settings))) == done:
+        assert not filling.done()
+        await asyncio.sleep(0.01)
+    victims = workers()
+    for victim in victims:
+        victim.kill()
+    assert victims and not filling.done()
+    return await filling
+
+
+def _check_embeddings(world: World, found: dict[UUID, str], other: LocalPipeline) -> None:
+    """Each is what an upload with this pack would get, of the face that the row is about."""
+    embeddings = vectors(found)
+    for key, picture in world.pictures.items():
+        expected = other.describe(picture, 1)[1][0].embedding
+        np.testing.assert_allclose(embeddings[key], expected, atol=1e-5)
+    couple = (faces_dir() / "hard" / "two-people.jpg").read_bytes()
+    one, two = other.describe(couple)[1]
+    mine = embeddings[world.couple]
+    assert mine @ two.embedding > 0.999 > mine @ one.embedding
+
+
+async def test_refusals(settings: Settings, database: Database, pipeline: LocalPipeline) -> None:
+    chosen, model = choose_pack(settings, "other")
+    with pytest.raises(ConflictError, match="There is nothing to embed"):
+        await fill(Options(), chosen, model, QUIET)
+    with pytest.raises(ConflictError, match="no spare embeddings of the pack aaaaaaaaaaaa"):
+        await drop(settings, "a" * 64)
+    with pytest.raises(ConflictError, match="No spare embedding"):
+        await switch(settings, model, QUIET)
+    await check_owner(settings)
+    unnamed = settings.model_copy(update={"owner_database_url": None})
+    with pytest.raises(ConfigurationError, match="SEMBLANCE_OWNER_DATABASE_URL"):
+        await check_owner(unnamed)
+    await add_face(database, await add_user(database), pack_digest=pipeline.model.digest)
+    with pytest.raises(ConflictError, match="serves already"):
+        await fill(Options(), *choose_pack(settings, "open"), QUIET)
+
+
+async def test_a_node_with_another_pack_is_refused(
+    settings: Settings, database: Database, ray_address: str
+) -> None:
+    await add_face(database, await add_user(database))
+    chosen, model = choose_pack(settings, "other")
+    options = Options(address=ray_address, actors=1)
+    with pytest.raises(WorkersError, match="install the same one on every node"):
+        await fill(options, chosen, replace(model, digest="f" * 64), QUIET)
+
+
+def test_an_error_is_a_sentence_and_a_status(settings: Settings) -> None:
+    process = command(settings, "--pack", "nothing")
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, output) == (1, "")
+    assert errors.startswith("error: Model pack 'nothing' was not found")
+
+
+def test_help_teaches(settings: Settings) -> None:
+    process = command(settings, "--help")
+    output, _ = process.communicate(timeout=60)
+    for words in ("ray job submit", "--switch", "--allow-missing", "--drop", "batch.rematch", "--pack open"):
+        assert words in output
+
+
+def test_the_same_face_is_where_it_was() -> None:
+    face = np.random.default_rng(0).uniform(100, 200, (68, 2)).astype(np.float32)
+    assert is_same(face, face + 5)
+    assert not is_same(face, face + 100)
+    assert not is_same(face * 0, face)
+
+
+class Fragile(Reembedder):
+    """A worker that one picture kills, as a fault in a decoder's native code would."""
+
+    def __init__(self, settings: Settings, pack_digest: str) -> None:
+        """Without nets, to be back soon."""
+
+    def embed(self, rows: Sequence[Pending]) -> list[Result]:
+        if any(row.image_path == "faces/killer.jpg" for row in rows):
+            os.kill(os.getpid(), signal.SIGKILL)
+        vector: Any = np.ones(512, np.float32) / np.sqrt(np.float32(512))
+        return [Result("embedded", embedding=vector) for _ in rows]
+
+
+async def test_a_picture_that_kills_workers_fails_alone(
+    settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch, ray_address: str
+) -> None:
+    monkeypatch.setattr(batch.reembed_workers, "Reembedder", Fragile)
+    monkeypatch.setattr(batch.reembed_workers, "ATTEMPTS", 1)
+    user = await add_user(database)
+    killer = await add_face(database, user, image_path="faces/killer.jpg")
+    for _ in range(5):
+        await add_face(database, user)
+    chosen, model = choose_pack(settings, "other")
+    options = Options(address=ray_address, batch_size=3, actors=1)
+    summary = await fill(options, chosen, model, QUIET)
+    assert summary.counts == {"embedded": 5, "failed": 1}
+    (line,) = [json.loads(line) for line in summary.report.read_text().splitlines()]
+    assert (line["id"], line["outcome"]) == (str(killer), "failed")
