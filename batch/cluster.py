@@ -31,6 +31,11 @@ class WorkersError(SemblanceError):
     code = "workers"
 
 
+MOST_OF_A_CORE = 0.5
+"""Most that a worker reserves, though it computes on a whole core: the workers of a node that is lost find room
+on the others, and would wait for its return where those are full."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pool:
     """Size of the pool of workers and what each reserves."""
@@ -96,8 +101,8 @@ def plan_pool(
     """Divide a cluster's resources: `actors` workers, else one per core, on GPUs WORKERS_PER_GPU each.
 
     total, free: Ray's resources by name, free without what running applications have reserved. That is
-    left to them: where less than a core per worker is free, workers reserve an equal part of it, down to
-    nothing, and compete for the cores. A whole core would be waited for without end; a share is for
+    left to them: where less than MOST_OF_A_CORE per worker is free, workers reserve an equal part of it, down
+    to nothing, and compete for the cores. What is not free would be waited for without end; a share is for
     placement only and does not slow a worker down. A GPU is another matter: what is reserved is taken.
     """
     gpus = int(total.get("GPU", 0)) if use_gpu and free.get("GPU", 0) else 0
@@ -107,7 +112,7 @@ def plan_pool(
             actors = min(actors, gpus * WORKERS_PER_GPU)
     # A worker's share lies on one GPU, so what fits on each counts, not what all have together.
     num_gpus = _hundredths(free.get("GPU", 0) / gpus / -(-actors // gpus)) if gpus else 0.0
-    return Pool(actors, _hundredths(free.get("CPU", 0) / actors), num_gpus)
+    return Pool(actors, _hundredths(min(MOST_OF_A_CORE, free.get("CPU", 0) / actors)), num_gpus)
 
 
 def _hundredths(share: float) -> float:

@@ -10,10 +10,8 @@ hand-over to Ray Data to the last row, with Ray Data's start and the loading of 
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 import os
-import random
 import tempfile
 import threading
 import time
@@ -26,13 +24,13 @@ from typing import Annotated
 import numpy as np
 import psutil
 import typer
-from PIL import Image
 from rich.console import Console
 
 from batch.describe import Rules
 from batch.ingest import Options, ingest
 from batch.report import Summary
 from benchmarks.bare import run_bare
+from benchmarks.photos import make_images
 from db.embedded import EmbeddedPostgres
 from db.migrate import upgrade
 from semblance.settings import Settings
@@ -109,34 +107,6 @@ def main(
             "memory": asdict(memory),
         }
         print(json.dumps({"benchmark": "ingest", "results": results, "ratios": ratios}))
-
-
-def make_images(photos: Path, folder: Path, count: int, *, seed: int) -> list[Path]:
-    """`count` JPEGs that all differ: each a photo with a little cut off at its edges, encoded anew."""
-    originals = []
-    for path in sorted(photos.rglob("*")):
-        if path.suffix.lower() in {".jpg", ".jpeg", ".png", ".webp"}:
-            with Image.open(path) as image:
-                originals.append(image.convert("RGB"))
-    if not originals:
-        raise typer.BadParameter(f"no photos in {photos}")
-    generator = random.Random(seed)
-    made = []
-    for index in range(count):
-        photo = originals[index % len(originals)]
-        left, top, right, bottom = (generator.uniform(0, 0.03) for _ in range(4))
-        width, height = photo.size
-        box = (left * width, top * height, (1 - right) * width, (1 - bottom) * height)
-        path = folder / "photos" / f"{index:06d}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        encoded = io.BytesIO()
-        # The number makes files differ even where edges and quality came out the same.
-        photo.crop([round(value) for value in box]).save(  # type: ignore[arg-type]
-            encoded, "JPEG", quality=generator.randint(80, 95), comment=f"{seed}-{index}".encode()
-        )
-        path.write_bytes(encoded.getvalue())
-        made.append(path)
-    return made
 
 
 def run_ingestion(source: Path, settings: Settings, console: Console) -> Summary:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import secrets
 import socket
 import statistics
 import subprocess
@@ -25,12 +24,9 @@ import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Annotated, Any, cast
 from urllib.parse import urlsplit
 
-import httpx
-import jwt
 import numpy as np
 import psycopg
 import typer
@@ -39,6 +35,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.database import scratch_database
+from benchmarks.stack import access_token, environment, running_stack, wait_for
 from db.matches import Matches
 from db.notifications import Notifications
 from db.pool import Database
@@ -51,8 +48,6 @@ from serve_app.api.factory import create_app
 from serve_app.api.services import Services
 from serve_app.auth import TokenVerifier
 from serve_app.realtime.hub import Hub
-
-SIGNING_KEY = secrets.token_hex()
 
 # Without triggers and checks of foreign keys, which would take most of the time.
 FILL = """
@@ -250,61 +245,11 @@ def running_process(dsn: str) -> Iterator[str]:
             process.wait(30)
 
 
-@contextmanager
-def running_stack(dsn: str) -> Iterator[str]:
-    """The address of a whole stack."""
-    semblance = Path(sys.executable).with_name("semblance")
-    with tempfile.TemporaryDirectory(prefix="semblance-benchmark-") as home:
-
-        def run(*arguments: str) -> str:
-            return subprocess.run(
-                [semblance, *arguments],
-                env=environment(dsn, home),
-                check=True,
-                capture_output=True,
-                text=True,
-            ).stdout
-
-        run("up", "--detach")
-        try:
-            url = json.loads(run("status", "--json"))["url"]
-            wait_for(url)
-            yield url
-        finally:
-            run("down")
-
-
-def environment(dsn: str, home: str) -> dict[str, str]:
-    """Settings of the API under measurement."""
-    return {
-        **os.environ,
-        "SEMBLANCE_HOME": home,
-        "SEMBLANCE_DATABASE_URL": dsn,
-        "SEMBLANCE_JWT_SECRET": SIGNING_KEY,
-    }
-
-
-def wait_for(url: str) -> None:
-    """Return once the feed is answered."""
-    for _ in range(240):
-        try:
-            if httpx.get(f"{url}/api/matches/top", timeout=30).is_success:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.25)
-    raise SystemExit("The API does not answer.")
-
-
 async def measure(
     dsn: str, url: str, user_id: uuid.UUID, *, connections: int, seconds: float, rounds: int
 ) -> list[Result]:
     """All reads, statements and API in turns."""
-    token = jwt.encode(
-        {"sub": str(user_id), "email": "person1@school.edu", "aud": "authenticated", "exp": 2**32},
-        SIGNING_KEY,
-        algorithm="HS256",
-    )
+    token = access_token(user_id, "person1@school.edu")
     reads = [
         Read("feed", "/api/matches/top", None, lambda database: feed(database, None)),
         Read("feed of a user", "/api/matches/top", token, lambda database: feed(database, user_id)),

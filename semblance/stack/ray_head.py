@@ -31,6 +31,18 @@ SERVE_FLAGS = {
 }
 """Switches of Ray Serve; they must be the same in every process of the cluster."""
 
+FREE_PORTS = (
+    "--dashboard-agent-listen-port=0",
+    "--dashboard-agent-grpc-port=0",
+    "--runtime-env-agent-port=0",
+    "--metrics-export-port=0",
+    "--node-manager-port=0",
+    "--object-manager-port=0",
+    "--min-worker-port=0",
+    "--max-worker-port=0",
+)
+"""Options of `ray start` by which the kernel picks a node's ports, so that nodes run side by side."""
+
 OBJECT_STORE_BYTES = 512 * 1024 * 1024
 _START_SECONDS = 120.0
 _POLL = 0.1
@@ -139,15 +151,7 @@ class RayHead:
             f"--port={ports.gcs}",
             f"--dashboard-host={LOOPBACK}",
             f"--dashboard-port={ports.dashboard}",
-            # 0: the kernel picks, so that stacks run side by side.
-            "--dashboard-agent-listen-port=0",
-            "--dashboard-agent-grpc-port=0",
-            "--runtime-env-agent-port=0",
-            "--metrics-export-port=0",
-            "--node-manager-port=0",
-            "--object-manager-port=0",
-            "--min-worker-port=0",
-            "--max-worker-port=0",
+            *FREE_PORTS,
             f"--temp-dir={home.link_ray()}",
             f"--object-store-memory={OBJECT_STORE_BYTES}",
             "--include-dashboard=true",

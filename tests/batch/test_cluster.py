@@ -8,17 +8,17 @@ from batch.cluster import Pool, plan_pool
 
 CASES = [
     # actors, total, free, use_gpu, expected
-    (None, {"CPU": 2.0}, {"CPU": 2.0}, False, Pool(2, 1.0, 0.0)),
+    (None, {"CPU": 2.0}, {"CPU": 2.0}, False, Pool(2, 0.5, 0.0)),
     (None, {"CPU": 2.0}, {"CPU": 0.4}, False, Pool(2, 0.2, 0.0)),
     (None, {"CPU": 2.0}, {}, False, Pool(2, 0.0, 0.0)),
-    (3, {"CPU": 2.0}, {"CPU": 2.0}, False, Pool(3, 0.66, 0.0)),
-    (1, {"CPU": 16.0}, {"CPU": 16.0}, False, Pool(1, 1.0, 0.0)),
-    (None, {"CPU": 16.0, "GPU": 1.0}, {"CPU": 16.0, "GPU": 1.0}, True, Pool(4, 1.0, 0.25)),
-    (None, {"CPU": 16.0, "GPU": 1.0}, {"CPU": 16.0, "GPU": 1.0}, False, Pool(16, 1.0, 0.0)),
-    (None, {"CPU": 16.0, "GPU": 1.0}, {"CPU": 16.0, "GPU": 0.5}, True, Pool(4, 1.0, 0.12)),
-    (None, {"CPU": 16.0, "GPU": 1.0}, {"CPU": 16.0}, True, Pool(16, 1.0, 0.0)),
-    (3, {"CPU": 16.0, "GPU": 2.0}, {"CPU": 16.0, "GPU": 2.0}, True, Pool(3, 1.0, 0.5)),
-    (None, {"CPU": 64.0, "GPU": 3.0}, {"CPU": 64.0, "GPU": 3.0}, True, Pool(12, 1.0, 0.25)),
+    (3, {"CPU": 2.0}, {"CPU": 2.0}, False, Pool(3, 0.5, 0.0)),
+    (1, {"CPU": 16.0}, {"CPU": 16.0}, False, Pool(1, 0.5, 0.0)),
+    (None, {"CPU": 16.0, "GPU": 1.0}, {"CPU": 16.0, "GPU": 1.0}, True, Pool(4, 0.5, 0.25)),
+    (None, {"CPU": 16.0, "GPU": 1.0}, {"CPU": 16.0, "GPU": 1.0}, False, Pool(16, 0.5, 0.0)),
+    (None, {"CPU": 16.0, "GPU": 1.0}, {"CPU": 16.0, "GPU": 0.5}, True, Pool(4, 0.5, 0.12)),
+    (None, {"CPU": 16.0, "GPU": 1.0}, {"CPU": 16.0}, True, Pool(16, 0.5, 0.0)),
+    (3, {"CPU": 16.0, "GPU": 2.0}, {"CPU": 16.0, "GPU": 2.0}, True, Pool(3, 0.5, 0.5)),
+    (None, {"CPU": 64.0, "GPU": 3.0}, {"CPU": 64.0, "GPU": 3.0}, True, Pool(12, 0.5, 0.25)),
     (None, {}, {}, True, Pool(1, 0.0, 0.0)),
 ]
 
