@@ -32,8 +32,8 @@ class WorkersError(SemblanceError):
 
 
 MOST_OF_A_CORE = 0.5
-"""Most that a worker reserves, though it computes on a whole core: the workers of a node that is lost find room
-on the others, and would wait for its return where those are full."""
+"""Most that a worker reserves, though it computes on a whole core: the workers of a node that is lost find
+room on the others, and would wait for its return where those are full."""
 
 
 @dataclass(frozen=True, slots=True)

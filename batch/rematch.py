@@ -1,7 +1,8 @@
 """Matches of all faces anew: as the jobs of single faces find them, but a cluster at a time.
 
-One process reads faces and gallery and writes what has changed; Ray tasks score. A task has some faces at a
-time and takes the gallery block by block, so what it holds is bounded by the two.
+One process reads faces and gallery and writes what has changed; Ray tasks score. A task compares some faces
+with one segment of the gallery, so what it holds is bounded, and the best of all segments are merged. The
+first segments are searched while the others are still read.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ import asyncio
 import signal
 import time
 from collections import defaultdict
-from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -26,21 +27,23 @@ from rich.table import Table
 
 from batch.cluster import LOCAL, WorkersError, cluster_pool, ray_session, stop_at_once
 from batch.progress import JobProgress
-from batch.search import Places, ready, search_each_other, search_gallery
+from batch.search import Places, ready, search, search_each_other
 from db.copy_arrays import Rows, traits_of
 from db.pool import Database
-from db.rematch import Changes, Faces, Ids, Kind, Pairs, Rematch, Run, Scope, Shard, by_id
-from semblance.best_matches import Found, take
+from db.rematch import Changes, Faces, Ids, Kind, Pairs, Rematch, Run, Scope, Shard, places_in
+from semblance.best_matches import Found, merged, take
 from semblance.errors import SemblanceError
 from semblance.logging import configure_logging
-from semblance.scoring import FACTORS, MIN_QUALITY, Traits
+from semblance.scoring import MIN_QUALITY, Traits
 from semblance.settings import Settings, get_settings
 
-SHARD_SIZE = 2000
-"""Faces of one shard: with 20 matches each, 40,000 rows of one transaction."""
+SHARD_SIZE = 1000
+"""Faces of one shard: with 20 matches each, 20,000 rows of one transaction."""
 
 TASK_FACES = 1000
-"""Faces of one task: enough that copying the gallery's blocks into the cache costs little beside scoring."""
+SEGMENT = 16_384
+"""Faces and celebrities that one task scores, 16 million pairs in about a second. A task holds 40 MB of
+traits and its best; scoring itself takes them in smaller blocks (see `semblance.best_matches`)."""
 
 ATTEMPTS = 3
 """How often a task is tried again when its worker or node dies."""
@@ -106,30 +109,68 @@ async def rematch(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Block:
-    """Celebrities of one gender, in Ray's store; places: of theirs in the gallery's ids."""
+class _Segment:
+    """Celebrities of one gender in Ray's store, with their places in the gallery."""
 
-    traits: ray.ObjectRef[Traits]
-    places: ray.ObjectRef[Places]
+    gender: int
     size: int
+    targets: ray.ObjectRef[tuple[Traits, Places]]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class _Gallery:
-    """The celebrities of one pack whose quality permits a match. blocks: by gender."""
+    """The celebrities of one pack whose quality permits a match, as they are read. ids: of all, ascending, so
+    that of equal scores the smaller place wins as the smaller id does in SQL."""
 
-    ids: Ids
-    blocks: dict[int, list[_Block]]
+    def __init__(self) -> None:
+        self.ids: Ids = np.empty(0, "V16")
+        self._segments: list[_Segment] = []
+        self._waiting: dict[int, list[Rows]] = defaultdict(list)
+        self._changed = asyncio.Event()
+        self._complete = False
 
-    def not_of(self, gender: int) -> list[_Block]:
-        """Whom a face may be matched with whose user states this gender, or none (0): as in SQL, where one
-        that is not known differs from no other."""
-        return [
-            block
-            for theirs, blocks in self.blocks.items()
-            if not gender or theirs not in {0, gender}
-            for block in blocks
-        ]
+    def begin(self, ids: Ids) -> None:
+        """Learn whom there are."""
+        self.ids = ids
+
+    def add(self, rows: Rows) -> None:
+        """Take some of them."""
+        fit = rows[rows["quality"] >= MIN_QUALITY]
+        for gender in np.unique(fit["gender"]):
+            waiting = self._waiting[int(gender)]
+            waiting.append(fit[fit["gender"] == gender])
+            if sum(map(len, waiting)) >= SEGMENT:
+                self._put(int(gender))
+
+    def complete(self) -> None:
+        """Know that these were all."""
+        for gender in list(self._waiting):
+            self._put(gender)
+        self._complete = True
+        self._changed.set()
+
+    async def segments(self) -> AsyncIterator[_Segment]:
+        """All segments, each as soon as it is there."""
+        number = 0
+        while True:
+            while number < len(self._segments):
+                yield self._segments[number]
+                number += 1
+            if self._complete:
+                return
+            await self._changed.wait()
+
+    def _put(self, gender: int) -> None:
+        rows = np.concatenate(self._waiting.pop(gender))
+        targets = traits_of(rows), places_in(self.ids, rows["id"])
+        self._segments.append(_Segment(gender, len(rows), ray.put(targets)))
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+def _may_match(stated: int, segment: _Segment) -> bool:
+    """Whether a face of somebody who states this gender, or none (0), is compared with these celebrities: as
+    in SQL, a gender that is not known differs from no other."""
+    return not stated or segment.gender not in {0, stated}
 
 
 class _Job:
@@ -140,7 +181,6 @@ class _Job:
         self._console = console
         self._stages: defaultdict[str, float] = defaultdict(float)
         self._galleries: dict[str, _Gallery] = {}
-        self._reading = asyncio.Lock()
         pool = cluster_pool(None, "cpu")
         self._tasks = asyncio.Semaphore(pool.actors)
         self._workers = pool.actors
@@ -151,7 +191,7 @@ class _Job:
             "runtime_env": {"env_vars": {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}},
         }
         # The names are what the dashboard counts the progress of.
-        self._celebrities = ray.remote(search_gallery).options(name="rematch celebrities", **options)
+        self._celebrities = ray.remote(search).options(name="rematch celebrities", **options)
         self._users = ray.remote(search_each_other).options(name="rematch users", **options)
         # Workers start while the first faces are read.
         self._started = [ray.remote(ready).options(**options).remote() for _ in range(pool.actors)]
@@ -184,8 +224,11 @@ class _Job:
                     summary.scored += changes.pairs
                     progress.advance(shard.faces, changes.added + changes.changed + changes.removed)
 
+            packs = {shard.pack_digest for shard in run.left if shard.kind == "celebrities"}
+            self._galleries = {pack_digest: _Gallery() for pack_digest in packs}
+            reading = [self._read_gallery(*entry) for entry in self._galleries.items()]
             # One more than there are tasks: while it reads or writes, all cores still score.
-            await _all(work() for _ in range(self._workers + 1))
+            await _all([*reading, *(work() for _ in range(self._workers + 1))])
         await self._tables.complete(run)
         summary.seconds = time.monotonic() - started
         summary.stages = self._stages
@@ -200,18 +243,20 @@ class _Job:
             return await self._tables.write(run, shard, faces, found)
 
     async def _pairs_with_celebrities(self, run: Run, shard: Shard, faces: Faces) -> Pairs:
-        gallery = await self._gallery(shard.pack_digest)
-        compared = 0
-        searches = []
+        gallery = self._galleries[shard.pack_digest]
+        groups = []
         for gender in np.unique(faces.gender):
             probes = np.flatnonzero(faces.gender == gender)
-            blocks = gallery.not_of(int(gender))
-            compared += len(probes) * sum(block.size for block in blocks)
-            refs = [(block.traits, block.places) for block in blocks]
             for start in range(0, len(probes), TASK_FACES):
-                part = probes[start : start + TASK_FACES]
-                traits = take(faces.traits, part)
-                searches.append(self._score(self._celebrities, part, traits, refs, run))
+                some = probes[start : start + TASK_FACES]
+                groups.append((int(gender), some, ray.put(take(faces.traits, some))))
+        searches, compared = [], 0
+        async for segment in gallery.segments():
+            for stated, some, traits in groups:
+                if _may_match(stated, segment):
+                    score = self._score(self._celebrities, some, traits, segment.targets, run)
+                    searches.append(asyncio.create_task(score))
+                    compared += len(some) * segment.size
         return _pairs(faces.ids, gallery.ids, await asyncio.gather(*searches), compared)
 
     async def _pairs_of_users(self, run: Run, shard: Shard, faces: Faces) -> Pairs:
@@ -224,46 +269,17 @@ class _Job:
         ]
         return _pairs(faces.ids, faces.ids, await asyncio.gather(*searches), compared)
 
-    async def _score(
-        self, search: Any, probes: Places, traits: object, targets: object, run: Run
-    ) -> tuple[Places, Found]:
-        """What a task finds, beside the places of its probes among the shard's faces."""
+    async def _score(self, search: Any, probes: Places, traits: object, targets: object, run: Run) -> Found:
+        """What a task finds, by places among the shard's faces; probes: those of the task's."""
         async with self._tasks:
             with self._timed("score"):
-                found = await search.remote(traits, targets, run.rules.weights, run.rules.threshold)
-        return probes, found
+                found: Found = await search.remote(traits, targets, run.rules.weights, run.rules.threshold)
+        return replace(found, probe=probes[found.probe])
 
-    async def _gallery(self, pack_digest: str) -> _Gallery:
-        async with self._reading:
-            if pack_digest not in self._galleries:
-                with self._timed("read gallery"):
-                    self._galleries[pack_digest] = await self._read_gallery(pack_digest)
-        return self._galleries[pack_digest]
-
-    async def _read_gallery(self, pack_digest: str) -> _Gallery:
-        ids: list[Ids] = []
-        parts: list[tuple[int, ray.ObjectRef[Traits]]] = []
-
-        def put(rows: Rows) -> None:
-            fit = rows[rows["quality"] >= MIN_QUALITY]
-            for gender in np.unique(fit["gender"]):
-                some = fit[fit["gender"] == gender]
-                ids.append(some["id"].copy())
-                parts.append((int(gender), ray.put(traits_of(some))))
-
-        await self._tables.read_gallery(pack_digest, put)
-        every = np.concatenate([np.empty(0, "V16"), *ids])
-        order = by_id(every)
-        # Equal scores go by id, so a celebrity's place is its rank by id.
-        places = np.empty(len(every), np.intp)
-        places[order] = np.arange(len(every))
-        blocks: dict[int, list[_Block]] = {}
-        begin = 0
-        for (gender, traits), some in zip(parts, ids, strict=True):
-            end = begin + len(some)
-            blocks.setdefault(gender, []).append(_Block(traits, ray.put(places[begin:end]), len(some)))
-            begin = end
-        return _Gallery(every[order], blocks)
+    async def _read_gallery(self, pack_digest: str, gallery: _Gallery) -> None:
+        with self._timed("read gallery"):
+            await self._tables.read_gallery(pack_digest, gallery.begin, gallery.add)
+            gallery.complete()
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
@@ -296,18 +312,10 @@ def _by_faces(groups: Sequence[tuple[Places, Places]], faces: int) -> Iterator[l
         yield some
 
 
-def _pairs(faces: Ids, targets: Ids, parts: Sequence[tuple[Places, Found]], compared: int) -> Pairs:
+def _pairs(faces: Ids, targets: Ids, parts: Sequence[Found], compared: int) -> Pairs:
     """What all tasks of a shard found, by ids."""
-    nothing = np.empty(0, np.intp)
-    probe = np.concatenate([nothing, *(places[found.probe] for places, found in parts)])
-    target = np.concatenate([nothing, *(found.target for _, found in parts)])
-    return Pairs(
-        face=faces[probe],
-        target=targets[target],
-        score=np.concatenate([np.empty(0), *(found.score for _, found in parts)]),
-        factors=np.concatenate([np.empty((len(FACTORS), 0)), *(found.factors for _, found in parts)], axis=1),
-        compared=compared,
-    )
+    found = merged(parts)
+    return Pairs(faces[found.probe], targets[found.target], found.score, found.factors, compared)
 
 
 async def _all(works: Iterable[Coroutine[Any, Any, None]]) -> None:

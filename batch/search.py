@@ -8,10 +8,9 @@ from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
-import ray
 from numpy.typing import NDArray
 
-from semblance.best_matches import BestMatches, Found, take
+from semblance.best_matches import BestMatches, Found, merged, take
 from semblance.scoring import Traits, Weights
 
 Places: TypeAlias = NDArray[np.intp]
@@ -21,17 +20,10 @@ def ready() -> None:
     """Nothing, once there is a worker that could do something."""
 
 
-def search_gallery(
-    probes: Traits,
-    blocks: Sequence[tuple[ray.ObjectRef[Traits], ray.ObjectRef[Places]]],
-    weights: Weights,
-    threshold: float,
-) -> Found:
-    """The best celebrities of some faces."""
+def search(probes: Traits, targets: tuple[Traits, Places], weights: Weights, threshold: float) -> Found:
+    """The best of the targets, which have these places, for each of some faces."""
     best = BestMatches(probes, weights, threshold)
-    for block in blocks:
-        traits, places = ray.get(list(block))
-        best.add(traits, places)
+    best.add(*targets)
     return best.found()
 
 
@@ -40,14 +32,7 @@ def search_each_other(
 ) -> Found:
     """Of each group of places, the best of the second for the first."""
     parts = []
-    for probes, targets in groups:
-        best = BestMatches(take(faces, probes), weights, threshold)
-        best.add(take(faces, targets), targets)
-        found = best.found()
+    for probes, places in groups:
+        found = search(take(faces, probes), (take(faces, places), places), weights, threshold)
         parts.append(replace(found, probe=probes[found.probe]))
-    return Found(
-        probe=np.concatenate([part.probe for part in parts]),
-        target=np.concatenate([part.target for part in parts]),
-        score=np.concatenate([part.score for part in parts]),
-        factors=np.concatenate([part.factors for part in parts], axis=1),
-    )
+    return merged(parts)

@@ -35,6 +35,7 @@ _FACES = queries["faces_to_rematch"]
 _UNDESCRIBED = queries["undescribed_faces"]
 _READ_SCHOOLS = queries["read_faces_of_schools"]
 _READ_BETWEEN = queries["read_faces_between"]
+_GALLERY_IDS = queries["gallery_ids"]
 _READ_GALLERY = queries["read_gallery"]
 _CLOCK = queries["clock"]
 _STAGE_FOUND = queries["stage_found"]
@@ -76,6 +77,7 @@ _OF_KIND: dict[Kind, _Statements] = {
     ),
 }
 
+_ID = row_type(("id", "V16"))
 _FACE = row_type(*TRAITS, ("school", ">i4"), ("is_probe", "?"))
 _CELEBRITY = row_type(*TRAITS, ("category", "V16"))
 
@@ -208,9 +210,16 @@ class Rematch:
         """Faces without an embedding, which nothing can be compared with."""
         return int(await self._database.fetchval(_UNDESCRIBED))
 
-    async def read_gallery(self, pack_digest: str, take: Callable[[Rows], None]) -> None:
-        """Hand over the gallery of a pack in pieces."""
-        await self._read(_READ_GALLERY, pack_digest, None, row=_CELEBRITY, take=take)
+    async def read_gallery(
+        self, pack_digest: str, begin: Callable[[Ids], None], take: Callable[[Rows], None]
+    ) -> None:
+        """Hand over the ids of a pack's gallery, in ascending order, then its rows in pieces."""
+        pieces = [np.empty(0, _ID)]
+        async with self._database.transaction(readonly=True) as connection:
+            await read_rows(connection, _GALLERY_IDS, pack_digest, row=_ID, take=pieces.append)
+            ids = np.concatenate(pieces)["id"].copy()
+            begin(ids[by_id(ids)])
+            await read_rows(connection, _READ_GALLERY, pack_digest, None, row=_CELEBRITY, take=take)
 
     async def faces(self, shard: Shard, scope: Scope) -> Faces:
         """The faces of a shard, as they are now."""
@@ -220,7 +229,8 @@ class Rematch:
         else:
             query, terms = _READ_BETWEEN, (shard.first_face, shard.last_face, scope.school, scope.since)
         pieces = [np.empty(0, _FACE)]
-        await self._read(query, shard.pack_digest, *terms, row=_FACE, take=pieces.append)
+        async with self._database.transaction(readonly=True) as connection:
+            await read_rows(connection, query, shard.pack_digest, *terms, row=_FACE, take=pieces.append)
         rows = np.concatenate(pieces)
         rows = rows[by_id(rows["id"])]
         return Faces(
@@ -304,17 +314,21 @@ class Rematch:
             ]
         return shards
 
-    async def _read(
-        self, query: str, *args: object, row: np.dtype[Any], take: Callable[[Rows], None]
-    ) -> None:
-        async with self._database.transaction(readonly=True) as connection:
-            await read_rows(connection, query, *args, row=row, take=take)
-
 
 def by_id(ids: Ids) -> NDArray[np.intp]:
     """Places of ids in ascending order, which is PostgreSQL's."""
-    halves = np.ascontiguousarray(ids).view(">u8").reshape(-1, 2)
-    return np.lexsort((halves[:, 1], halves[:, 0]))
+    return np.argsort(_sortable(ids))
+
+
+def places_in(ids: Ids, some: Ids) -> NDArray[np.intp]:
+    """Where ids are among others in ascending order, which have them."""
+    return np.searchsorted(_sortable(ids), _sortable(some))
+
+
+def _sortable(ids: Ids) -> NDArray[np.bytes_]:
+    """NumPy orders no raw bytes, but strings of bytes, whose zeros at the end it takes for none: that changes
+    no order."""
+    return np.ascontiguousarray(ids).view("S16")
 
 
 def _options(scope: Scope, rules: MatchRules) -> dict[str, Any]:

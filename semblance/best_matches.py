@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from semblance.scoring import (
     AGE_TABLE,
     BEST,
+    FACTORS,
     OTHER_EXPRESSION_FACTOR,
     SKIN_TONE_SCALE,
     Floats,
@@ -71,6 +72,30 @@ class Found:
     score: Floats
     factors: Floats
 
+    def take(self, index: NDArray[np.intp]) -> Found:
+        """The pairs at these places."""
+        return Found(self.probe[index], self.target[index], self.score[index], self.factors[:, index])
+
+
+def merged(parts: Sequence[Found], best: int = BEST) -> Found:
+    """The best of each probe among what searches for it in different targets found."""
+    nothing = np.empty(0, np.int64)
+    everything = Found(
+        probe=np.concatenate([nothing, *(part.probe for part in parts)]),
+        target=np.concatenate([nothing, *(part.target for part in parts)]),
+        score=np.concatenate([np.empty(0), *(part.score for part in parts)]),
+        factors=np.concatenate([np.empty((len(FACTORS), 0)), *(part.factors for part in parts)], axis=1),
+    )
+    return _best(everything, best)
+
+
+def _best(found: Found, best: int) -> Found:
+    """Of each probe the best, ordered; ties go to the smaller place."""
+    order = np.lexsort((found.target, -found.score, found.probe))
+    probes = found.probe[order]
+    rank = np.arange(len(order)) - np.searchsorted(probes, probes)
+    return found.take(order[rank < best])
+
 
 class BestMatches:
     """The best targets of each probe, over targets that come in blocks.
@@ -102,12 +127,8 @@ class BestMatches:
         kept = _Candidates.joined(self._kept)
         factors = pair_factors(take(self._probes, kept.probe), kept.traits)
         scores = score(factors, self._weights)
-        order = np.lexsort((kept.target, -scores, kept.probe))
-        order = order[scores[order] >= self._threshold]
-        probes = kept.probe[order]
-        rank = np.arange(len(order)) - np.searchsorted(probes, probes)
-        order = order[rank < self._best]
-        return Found(kept.probe[order], kept.target[order], scores[order], factors[:, order])
+        found = Found(kept.probe, kept.target, scores, factors)
+        return _best(found.take(np.flatnonzero(scores >= self._threshold)), self._best)
 
     def _add_block(
         self, number: int, start: int, block: Traits, side: _TargetSide, places: NDArray[np.int64]

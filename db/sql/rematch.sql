@@ -119,6 +119,10 @@ WHERE face_traits.pack_digest = $1 AND face_traits.id BETWEEN $2 AND $3
     AND ($4::text IS NULL OR school = $4)
     AND ($5::timestamptz IS NULL OR greatest(faces.created_at, faces.analyzed_at) >= $5)
 
+-- name: gallery_ids
+-- For COPY in binary.
+SELECT id FROM celebrities WHERE pack_digest = $1
+
 -- name: stage_found
 CREATE TEMPORARY TABLE staged_found (
     face_id uuid NOT NULL,

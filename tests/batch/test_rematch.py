@@ -26,6 +26,7 @@ from rich.console import Console
 
 import batch.rematch
 from batch.rematch import Summary, rematch
+from db import copy_arrays
 from db.pool import Database
 from db.rematch import Changes, Pairs, Rematch, Scope
 from db.system_settings import SystemSettingsTable
@@ -57,6 +58,8 @@ class NoModels:
 @pytest.fixture(autouse=True)
 def small_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch.rematch, "TASK_FACES", 3)
+    monkeypatch.setattr(batch.rematch, "SEGMENT", 40)
+    monkeypatch.setattr(copy_arrays, "ROWS", 16)
 
 
 async def run(dsn: str, scope: Scope = EVERYTHING, *, dry_run: bool = False) -> Summary:
@@ -252,6 +255,8 @@ async def test_changes_since_the_reading_are_respected(dsn: str, database: Datab
     found = await job._pairs_of_users(begun, users, faces)
     assert {UUID(bytes=bytes(key)) for key in found.face} == {ada, bob}
     alone = await tables_of.faces(celebrities, EVERYTHING)
+    job._galleries = {DIGEST: batch.rematch._Gallery()}
+    job._galleries[DIGEST].complete()
     nobody = await job._pairs_with_celebrities(begun, celebrities, alone)
     await database.execute("UPDATE profiles SET school = 'yale' WHERE gender = 'male'")
     [star] = await add_celebrities(database, famous(1))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from semblance import best_matches
-from semblance.best_matches import MARGIN, BestMatches, take
+from semblance.best_matches import MARGIN, BestMatches, merged, take
 from semblance.scoring import Floats, Traits, Weights, factors, pair_factors, score, unit
 
 
@@ -85,6 +85,23 @@ def test_equal_targets_are_taken_by_their_place() -> None:
     search.add(take(copies, slice(150, 300)), np.arange(150, 300))
     found = search.found()
     assert found.target.tolist() == list(range(20)) * 3
+
+
+def test_searches_of_parts_merge_to_the_search_of_all() -> None:
+    probes, targets = traits(9, 3), traits(400, 4)
+    places = np.arange(400)
+    whole = BestMatches(probes, Weights(), 0.5)
+    whole.add(targets, places)
+    parts = []
+    for part in (slice(250, 400), slice(0, 250)):
+        search = BestMatches(probes, Weights(), 0.5)
+        search.add(take(targets, part), places[part])
+        parts.append(search.found())
+    found, expected = merged(parts), whole.found()
+    assert len(found.probe) == 9 * 20
+    for name in ("probe", "target", "score", "factors"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    assert len(merged([]).probe) == 0
 
 
 def test_the_margin_is_several_times_the_error() -> None:
