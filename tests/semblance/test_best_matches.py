@@ -90,11 +90,11 @@ def test_equal_targets_are_taken_by_their_place() -> None:
 def test_searches_of_parts_merge_to_the_search_of_all() -> None:
     probes, targets = traits(9, 3), traits(400, 4)
     places = np.arange(400)
-    whole = BestMatches(probes, Weights(), 0.5)
+    whole = BestMatches(probes, Weights(), 0.2)
     whole.add(targets, places)
     parts = []
     for part in (slice(250, 400), slice(0, 250)):
-        search = BestMatches(probes, Weights(), 0.5)
+        search = BestMatches(probes, Weights(), 0.2)
         search.add(take(targets, part), places[part])
         parts.append(search.found())
     found, expected = merged(parts), whole.found()
