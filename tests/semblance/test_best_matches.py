@@ -100,7 +100,7 @@ def test_searches_of_parts_merge_to_the_search_of_all() -> None:
     found, expected = merged(parts), whole.found()
     assert len(found.probe) == 9 * 20
     for name in ("probe", "target", "score", "factors"):
-        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), atol=1e-12)
     assert len(merged([]).probe) == 0
 
 

@@ -191,7 +191,12 @@ def tables(dsn: str) -> dict[str, list[dict[str, Any]]]:
     with psycopg.connect(dsn, row_factory=psycopg.rows.dict_row) as connection:
         return {
             table: [
-                {name: value for name, value in row.items() if name not in names}
+                {
+                    # The last digit of a factor may depend on where in a block the face was.
+                    name: round(value, 9) if isinstance(value, float) else value
+                    for name, value in row.items()
+                    if name not in names
+                }
                 for row in connection.execute(query).fetchall()
             ]
             for table, (query, names) in queries.items()
