@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
+from batch.search import search
 from db.copy_arrays import GENDERS
 from db.matching import MatchRules
 from db.spare_embeddings import SpareEmbeddings, TwoPacks
-from semblance.best_matches import BestMatches, take
+from semblance.best_matches import Found, merged, take
 from semblance.scoring import BEST, Traits, Weights
 
 _BINS = ((1.0, 1.0), (0.75, 1.0), (0.5, 0.75), (0.25, 0.5), (0.0, 0.25))
@@ -87,7 +88,7 @@ class _Group:
         self.by_score = _Comparison(part, rules)
         self.by_embedding = _Comparison(part, _BY_EMBEDDING)
 
-    def add(self, celebrities: TwoPacks, places: NDArray[np.int64]) -> None:
+    def add(self, celebrities: TwoPacks, places: NDArray[np.intp]) -> None:
         eligible = np.ones(len(places), bool)
         if self._gender != GENDERS[None]:
             eligible = (celebrities.gender != self._gender) & (celebrities.gender != GENDERS[None])
@@ -106,23 +107,23 @@ class _Comparison:
 
     faces: TwoPacks
     rules: MatchRules
-    before: BestMatches = field(init=False)
-    after: BestMatches = field(init=False)
+    before: Found = field(default_factory=lambda: merged([]))
+    after: Found = field(default_factory=lambda: merged([]))
 
-    def __post_init__(self) -> None:
-        weights, threshold = self.rules.weights, self.rules.threshold
-        self.before = BestMatches(self.faces.before, weights, threshold)
-        self.after = BestMatches(_with_new(self.faces), weights, threshold)
-
-    def add(self, celebrities: TwoPacks, places: NDArray[np.int64]) -> None:
-        self.before.add(celebrities.before, places)
-        self.after.add(_with_new(celebrities), places)
+    def add(self, celebrities: TwoPacks, places: NDArray[np.intp]) -> None:
+        rules = (self.rules.weights, self.rules.threshold)
+        before = search(self.faces.before, (celebrities.before, places), *rules)
+        after = search(_with_new(self.faces), (_with_new(celebrities), places), *rules)
+        self.before = merged([self.before, before])
+        self.after = merged([self.after, after])
 
     def shares(self) -> list[float]:
         shares = []
-        before, after = self.before.found(), self.after.found()
+        results = (self.before, self.after)
         for place in range(len(self.faces.before)):
-            old, new = (set(found.target[found.probe == place].tolist()) for found in (before, after))
+            old, new = (
+                set(found.target[found.probe == place].tolist()) for found in (self.before, self.after)
+            )
             if old or new:
                 shares.append(len(old & new) / max(len(old), len(new)))
         return shares

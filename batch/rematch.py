@@ -27,7 +27,7 @@ from rich.table import Table
 
 from batch.cluster import LOCAL, WorkersError, cluster_pool, ray_session, stop_at_once
 from batch.progress import JobProgress
-from batch.search import Places, ready, search, search_each_other
+from batch.search import Places, search, search_each_other
 from db.copy_arrays import Rows, traits_of
 from db.pool import Database
 from db.rematch import Changes, Faces, Ids, Kind, Pairs, Rematch, Run, Scope, Shard, places_in
@@ -41,9 +41,9 @@ SHARD_SIZE = 1000
 """Faces of one shard: with 20 matches each, 20,000 rows of one transaction."""
 
 TASK_FACES = 1000
-SEGMENT = 16_384
-"""Faces and celebrities that one task scores, 16 million pairs in about a second. A task holds 40 MB of
-traits and its best; scoring itself takes them in smaller blocks (see `semblance.best_matches`)."""
+SEGMENT = 32_768
+"""Faces and celebrities that one task scores, 33 million pairs in about a second. A task holds 80 MB of
+traits and the best; scoring itself takes smaller blocks (see `semblance.best_matches`)."""
 
 ATTEMPTS = 3
 """How often a task is tried again when its worker or node dies."""
@@ -184,17 +184,11 @@ class _Job:
         pool = cluster_pool(None, "cpu")
         self._tasks = asyncio.Semaphore(pool.actors)
         self._workers = pool.actors
-        # A task computes on one core. NumPy would take as many threads as there are cores for each.
-        options = {
-            "num_cpus": pool.num_cpus,
-            "max_retries": ATTEMPTS,
-            "runtime_env": {"env_vars": {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}},
-        }
+        # Ray has NumPy compute on one core in a task that reserves no more.
+        options = {"num_cpus": pool.num_cpus, "max_retries": ATTEMPTS}
         # The names are what the dashboard counts the progress of.
         self._celebrities = ray.remote(search).options(name="rematch celebrities", **options)
         self._users = ray.remote(search_each_other).options(name="rematch users", **options)
-        # Workers start while the first faces are read.
-        self._started = [ray.remote(ready).options(**options).remote() for _ in range(pool.actors)]
 
     async def run(self, scope: Scope, *, dry_run: bool) -> Summary:
         started = time.monotonic()

@@ -10,21 +10,17 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from semblance.best_matches import BestMatches, Found, merged, take
+from semblance.best_matches import Found, best_matches, merged, take
 from semblance.scoring import Traits, Weights
 
 Places: TypeAlias = NDArray[np.intp]
 
 
-def ready() -> None:
-    """Nothing, once there is a worker that could do something."""
-
-
 def search(probes: Traits, targets: tuple[Traits, Places], weights: Weights, threshold: float) -> Found:
     """The best of the targets, which have these places, for each of some faces."""
-    best = BestMatches(probes, weights, threshold)
-    best.add(*targets)
-    return best.found()
+    traits, places = targets
+    found = best_matches(probes, traits, weights, threshold)
+    return replace(found, target=places[found.target])
 
 
 def search_each_other(

@@ -23,7 +23,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -41,7 +41,6 @@ from db.gallery import CelebritySearch, Probe
 from db.matching import Matching
 from db.pool import Database
 from deployments.matcher import MatchWorker
-from semblance.best_matches import joined
 from semblance.scoring import (
     BEST,
     Traits,
@@ -332,6 +331,18 @@ async def fill(database: Database, size: int) -> tuple[list[UUID], Traits]:
         faces.append(row["id"])
     await database.execute("VACUUM ANALYZE")
     return faces, joined(parts)
+
+
+def joined(parts: Sequence[Traits]) -> Traits:
+    """All faces of the parts, in order."""
+    return Traits(
+        embedding=np.concatenate([part.embedding for part in parts]),
+        geometry=np.concatenate([part.geometry for part in parts], axis=1),
+        age=np.concatenate([part.age for part in parts]),
+        symmetry=np.concatenate([part.symmetry for part in parts]),
+        skin_tone=np.concatenate([part.skin_tone for part in parts], axis=1),
+        expression=np.concatenate([part.expression for part in parts]),
+    )
 
 
 async def queue(database: Database, faces: list[UUID]) -> None:

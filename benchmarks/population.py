@@ -1,4 +1,4 @@
-"""Made-up faces with all that counts for a match, several pictures of each identity, as rows of the tables."""
+"""Made-up faces with all that counts for a match, some pictures of each identity, as rows of the tables."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Blocks of pairs are scored in float32: matrix products give the cosines and the squared distances, tables the
 rest, in passes over arrays that stay in the cache. What can be among the best k by a score that is off by no
-more than MARGIN is kept, and only that is scored as `semblance.scoring` defines it.
+more than MARGIN is a candidate, and only candidates are scored as `semblance.scoring` defines it.
 """
 
 from __future__ import annotations
@@ -51,18 +51,6 @@ def take(traits: Traits, index: slice | NDArray[np.intp]) -> Traits:
     )
 
 
-def joined(parts: Sequence[Traits]) -> Traits:
-    """All faces of the parts, in order."""
-    return Traits(
-        embedding=np.concatenate([part.embedding for part in parts]),
-        geometry=np.concatenate([part.geometry for part in parts], axis=1),
-        age=np.concatenate([part.age for part in parts]),
-        symmetry=np.concatenate([part.symmetry for part in parts]),
-        skin_tone=np.concatenate([part.skin_tone for part in parts], axis=1),
-        expression=np.concatenate([part.expression for part in parts]),
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Found:
     """Pairs, best first for each probe. probe, target: places, int64 [P]; score: [P]; factors: [6, P]."""
@@ -97,100 +85,84 @@ def _best(found: Found, best: int) -> Found:
     return found.take(order[rank < best])
 
 
-class BestMatches:
-    """The best targets of each probe, over targets that come in blocks.
+def best_matches(
+    probes: Traits, targets: Traits, weights: Weights, threshold: float, best: int = BEST
+) -> Found:
+    """The best targets of each probe among those that reach the threshold, by their places.
 
-    Memory is bounded by the probes, k, and one block: candidates keep their traits, so a block is not needed
-    again. `add` is called for every block, then `found`.
+    Besides a block of scores it needs memory for some `best` candidates a probe.
     """
+    search = _Search(probes, weights, threshold, best)
+    for first in range(0, len(targets), TARGET_BLOCK):
+        search.add(take(targets, slice(first, first + TARGET_BLOCK)), first)
+    likely = search.candidates()
+    factors = pair_factors(take(probes, likely.probe), take(targets, likely.target))
+    found = Found(likely.probe, likely.target, score(factors, weights), factors)
+    return _best(found.take(np.flatnonzero(found.score >= threshold)), best)
 
-    def __init__(self, probes: Traits, weights: Weights, threshold: float, best: int = BEST) -> None:
-        self._probes = probes
+
+class _Search:
+    """Candidates of each probe, over targets that come in blocks."""
+
+    def __init__(self, probes: Traits, weights: Weights, threshold: float, best: int) -> None:
         self._weights = weights
-        self._threshold = threshold
         self._best = best
+        # What scores less is none of a probe's best.
         self._floor = np.full(len(probes), threshold - MARGIN, np.float32)
         self._side = _ProbeSide(probes, weights)
-        self._kept = [_Candidates.none() for _ in range(0, len(probes), PROBE_BLOCK)]
+        self._kept = [_Candidates.joined([]) for _ in range(0, len(probes), PROBE_BLOCK)]
 
-    def add(self, targets: Traits, places: NDArray[np.int64]) -> None:
-        """Consider targets. places: int64 [len(targets)], what they are called in what is found."""
-        for begin in range(0, len(targets), TARGET_BLOCK):
-            part = slice(begin, begin + TARGET_BLOCK)
-            block = take(targets, part)
-            side = _TargetSide(block, self._weights)
-            for number, start in enumerate(range(0, len(self._probes), PROBE_BLOCK)):
-                self._add_block(number, start, block, side, places[part])
-
-    def found(self) -> Found:
-        """The best k of each probe with a score of at least the threshold; ties go to the smaller place."""
-        kept = _Candidates.joined(self._kept)
-        factors = pair_factors(take(self._probes, kept.probe), kept.traits)
-        scores = score(factors, self._weights)
-        found = Found(kept.probe, kept.target, scores, factors)
-        return _best(found.take(np.flatnonzero(scores >= self._threshold)), self._best)
-
-    def _add_block(
-        self, number: int, start: int, block: Traits, side: _TargetSide, places: NDArray[np.int64]
-    ) -> None:
-        rows = slice(start, start + PROBE_BLOCK)
-        scores = self._side.scores(rows, side)
-        likely = scores >= self._floor[rows, None]
-        if np.count_nonzero(likely) > CROWD * self._best * len(scores):
-            # Mostly the first block: what is not among the best k of this one need not be looked at.
-            kth = np.partition(scores, -self._best, axis=1)[:, -self._best]
-            self._floor[rows] = np.maximum(self._floor[rows], kth - 2 * MARGIN)
+    def add(self, targets: Traits, first: int) -> None:
+        """Consider the targets whose places are `first`, `first` + 1, …"""
+        side = _TargetSide(targets, self._weights)
+        for number in range(len(self._kept)):
+            rows = slice(number * PROBE_BLOCK, (number + 1) * PROBE_BLOCK)
+            scores = self._side.scores(rows, side)
             likely = scores >= self._floor[rows, None]
-        probe, place = np.nonzero(likely)
-        if not len(probe):
-            return
-        new = _Candidates(
-            probe=probe + start,
-            target=places[place],
-            estimate=scores[probe, place],
-            traits=take(block, place),
-        )
-        self._kept[number] = self._best_of(_Candidates.joined([self._kept[number], new]))
+            if np.count_nonzero(likely) > CROWD * self._best * len(scores):
+                # Mostly the first block: what is not among the best k of this one need not be looked at.
+                kth = np.partition(scores, -self._best, axis=1)[:, -self._best]
+                self._floor[rows] = np.maximum(self._floor[rows], kth - 2 * MARGIN)
+                likely = scores >= self._floor[rows, None]
+            probe, target = np.divmod(np.flatnonzero(likely), likely.shape[1])
+            if len(probe):
+                new = _Candidates(probe + rows.start, target + first, scores[probe, target])
+                self._kept[number] = self._best_of(_Candidates.joined([self._kept[number], new]))
+
+    def candidates(self) -> _Candidates:
+        """All that may be among the best."""
+        return _Candidates.joined(self._kept)
 
     def _best_of(self, candidates: _Candidates) -> _Candidates:
         """Without those that k others of their probe are surely better than."""
         order = np.lexsort((-candidates.estimate, candidates.probe))
-        probes = candidates.probe[order]
-        begins, counts = np.unique(probes, return_index=True)[1], np.unique(probes, return_counts=True)[1]
+        probes, begins, counts = np.unique(candidates.probe[order], return_index=True, return_counts=True)
         full = counts >= self._best
         last = order[begins[full] + self._best - 1]
-        who = candidates.probe[last]
+        who = probes[full]
         self._floor[who] = np.maximum(self._floor[who], candidates.estimate[last] - 2 * MARGIN)
         return candidates.take(np.flatnonzero(candidates.estimate >= self._floor[candidates.probe]))
 
 
 @dataclass(frozen=True, slots=True)
 class _Candidates:
-    """Pairs that may be among the best, with the traits of their targets."""
+    """Pairs that may be among the best, by places, and their float32 scores."""
 
     probe: NDArray[np.intp]
     target: NDArray[np.intp]
     estimate: NDArray[np.float32]
-    traits: Traits
-
-    @classmethod
-    def none(cls) -> _Candidates:
-        nothing = np.empty(0, np.intp)
-        return cls(nothing, nothing, np.empty(0, np.float32), Traits.empty(0, np.float32))
 
     @classmethod
     def joined(cls, parts: list[_Candidates]) -> _Candidates:
+        nothing = np.empty(0, np.intp)
         return cls(
-            np.concatenate([part.probe for part in parts]),
-            np.concatenate([part.target for part in parts]),
-            np.concatenate([part.estimate for part in parts]),
-            joined([part.traits for part in parts]),
+            np.concatenate([nothing, *(part.probe for part in parts)]),
+            np.concatenate([nothing, *(part.target for part in parts)]),
+            np.concatenate([np.empty(0, np.float32), *(part.estimate for part in parts)]),
         )
 
     def take(self, index: NDArray[np.intp]) -> _Candidates:
-        return _Candidates(
-            self.probe[index], self.target[index], self.estimate[index], take(self.traits, index)
-        )
+        return _Candidates(self.probe[index], self.target[index], self.estimate[index])
 
 
 class _TargetSide:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from semblance import best_matches
-from semblance.best_matches import MARGIN, BestMatches, merged, take
+import semblance.best_matches
+from semblance.best_matches import MARGIN, best_matches, merged, take
 from semblance.scoring import Floats, Traits, Weights, factors, pair_factors, score, unit
 
 
@@ -60,14 +62,11 @@ def random_weights(seed: int) -> Weights:
 def test_best_are_those_of_scoring_every_pair(
     seed: int, threshold: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(best_matches, "PROBE_BLOCK", 8)
-    monkeypatch.setattr(best_matches, "TARGET_BLOCK", 64)
+    monkeypatch.setattr("semblance.best_matches.PROBE_BLOCK", 8)
+    monkeypatch.setattr("semblance.best_matches.TARGET_BLOCK", 64)
     weights = Weights() if seed == 0 else random_weights(seed)
     probes, targets = traits(21, 2 * seed), traits(500, 2 * seed + 1)
-    search = BestMatches(probes, weights, threshold, best=20)
-    for first in (0, 130, 260, 390):
-        search.add(take(targets, slice(first, first + 130)), np.arange(first, min(first + 130, 500)))
-    found = search.found()
+    found = best_matches(probes, targets, weights, threshold, best=20)
     exact = all_scores(probes, targets, weights)
     for probe, row in enumerate(exact):
         order = np.lexsort((np.arange(len(row)), -row))[:20]
@@ -80,24 +79,18 @@ def test_best_are_those_of_scoring_every_pair(
 def test_equal_targets_are_taken_by_their_place() -> None:
     probes, one = traits(3, 1), traits(1, 2)
     copies = take(one, np.zeros(300, np.intp))
-    search = BestMatches(probes, Weights(), 0.0, best=20)
-    search.add(take(copies, slice(0, 150)), np.arange(150))
-    search.add(take(copies, slice(150, 300)), np.arange(150, 300))
-    found = search.found()
+    found = best_matches(probes, copies, Weights(), 0.0, best=20)
     assert found.target.tolist() == list(range(20)) * 3
 
 
 def test_searches_of_parts_merge_to_the_search_of_all() -> None:
     probes, targets = traits(9, 3), traits(400, 4)
-    places = np.arange(400)
-    whole = BestMatches(probes, Weights(), 0.2)
-    whole.add(targets, places)
+    expected = best_matches(probes, targets, Weights(), 0.2)
     parts = []
     for part in (slice(250, 400), slice(0, 250)):
-        search = BestMatches(probes, Weights(), 0.2)
-        search.add(take(targets, part), places[part])
-        parts.append(search.found())
-    found, expected = merged(parts), whole.found()
+        found = best_matches(probes, take(targets, part), Weights(), 0.2)
+        parts.append(replace(found, target=found.target + part.start))
+    found = merged(parts)
     assert len(found.probe) == 9 * 20
     for name in ("probe", "target", "score", "factors"):
         np.testing.assert_allclose(getattr(found, name), getattr(expected, name), atol=1e-12)
@@ -108,8 +101,8 @@ def test_the_margin_is_several_times_the_error() -> None:
     for seed in range(5):
         probes, targets = traits(200, 100 + seed), traits(2000, 200 + seed)
         for weights in (Weights(), Weights(0, 0, 0, 0, 1, 0), Weights(0, 1, 0, 0, 0, 0)):
-            mine = best_matches._ProbeSide(probes, weights)
-            near = mine.scores(slice(None), best_matches._TargetSide(targets, weights))
+            mine = semblance.best_matches._ProbeSide(probes, weights)
+            near = mine.scores(slice(None), semblance.best_matches._TargetSide(targets, weights))
             assert np.abs(near - all_scores(probes, targets, weights)).max() < MARGIN / 2
 
 
@@ -120,6 +113,5 @@ def test_pairs_are_scored_as_all_pairs_are() -> None:
 
 
 def test_nothing_to_compare_finds_nothing() -> None:
-    search = BestMatches(traits(3, 1), Weights(), 0.5)
-    search.add(traits(0, 2), np.arange(0))
-    assert len(search.found().probe) == 0
+    assert len(best_matches(traits(3, 1), traits(0, 2), Weights(), 0.5).probe) == 0
+    assert len(best_matches(traits(0, 1), traits(3, 2), Weights(), 0.5).probe) == 0

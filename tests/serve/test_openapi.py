@@ -50,6 +50,7 @@ def test_schemathesis_finds_no_server_error_and_no_undocumented_answer(
         "--phases": "examples,coverage,fuzzing",
         "--seed": "1",
         "--max-examples": "3",
+        "--workers": "4",
         "--generation-database": "none",
     }
     done = subprocess.run(
