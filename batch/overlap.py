@@ -119,7 +119,6 @@ class _Comparison:
 
     def shares(self) -> list[float]:
         shares = []
-        results = (self.before, self.after)
         for place in range(len(self.faces.before)):
             old, new = (
                 set(found.target[found.probe == place].tolist()) for found in (self.before, self.after)
