@@ -12,7 +12,7 @@ import signal
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -47,6 +47,9 @@ traits and the best; scoring itself takes smaller blocks (see `semblance.best_ma
 
 ATTEMPTS = 3
 """How often a task is tried again when its worker or node dies."""
+
+CONNECTIONS = 4
+"""Most shards that are read or written at once: the database has other clients."""
 
 COMMAND_SECONDS = 3600.0
 """Longest time of one database command: a million celebrities are 2.5 GB."""
@@ -99,7 +102,9 @@ async def rematch(
     Raises DatabaseError, ConfigurationError where no Ray answers at `address`, WorkersError.
     """
     database = await Database.connect(
-        settings.required_database_url.get_secret_value(), pool_size=4, command_seconds=COMMAND_SECONDS
+        settings.required_database_url.get_secret_value(),
+        pool_size=CONNECTIONS,
+        command_seconds=COMMAND_SECONDS,
     )
     try:
         with ray_session(address):
@@ -182,6 +187,7 @@ class _Job:
         self._stages: defaultdict[str, float] = defaultdict(float)
         self._galleries: dict[str, _Gallery] = {}
         pool = cluster_pool(None, "cpu")
+        self._connections = asyncio.Semaphore(CONNECTIONS)
         self._tasks = asyncio.Semaphore(pool.actors)
         self._workers = pool.actors
         # Ray has NumPy compute on one core in a task that reserves no more.
@@ -229,11 +235,11 @@ class _Job:
         return summary
 
     async def _shard(self, run: Run, shard: Shard) -> Changes:
-        with self._timed("read faces"):
+        async with self._connection("read faces"):
             faces = await self._tables.faces(shard, run.scope)
         search = self._pairs_with_celebrities if shard.kind == "celebrities" else self._pairs_of_users
         found = await search(run, shard, faces)
-        with self._timed("write"):
+        async with self._connection("write"):
             return await self._tables.write(run, shard, faces, found)
 
     async def _pairs_with_celebrities(self, run: Run, shard: Shard, faces: Faces) -> Pairs:
@@ -271,9 +277,16 @@ class _Job:
         return replace(found, probe=probes[found.probe])
 
     async def _read_gallery(self, pack_digest: str, gallery: _Gallery) -> None:
-        with self._timed("read gallery"):
+        async with self._connection("read gallery"):
             await self._tables.read_gallery(pack_digest, gallery.begin, gallery.add)
             gallery.complete()
+
+    @asynccontextmanager
+    async def _connection(self, stage: str) -> AsyncIterator[None]:
+        """Wait for one to be free, longer than the pool would, and count the time from then on."""
+        async with self._connections:
+            with self._timed(stage):
+                yield
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
