@@ -6,17 +6,13 @@ SELECT
     set_config('hnsw.iterative_scan', 'strict_order', true),
     set_config('plan_cache_mode', 'force_custom_plan', true);
 
--- name: count_celebrity_candidates
--- How many celebrities pass the filters, counted up to $4. $1: pack digest, $2: category, $3: gender.
-SELECT count(*)
-FROM (
-    SELECT
-    FROM celebrities
-    WHERE pack_digest = $1
-        AND ($2::text IS NULL OR category = $2)
-        AND ($3::text IS NULL OR gender = $3)
-    LIMIT $4
-) AS candidates;
+-- name: celebrity_candidates
+-- Whoever passes the filters; its plan says about how many. $1: pack digest, $2: category, $3: gender.
+SELECT
+FROM celebrities
+WHERE pack_digest = $1
+    AND ($2::text IS NULL OR category = $2)
+    AND ($3::text IS NULL OR gender = $3);
 
 -- name: nearest_celebrities
 -- By the HNSW index. $1: embedding, $2: pack digest, $3: category, $4: gender, $5: limit.

@@ -9,12 +9,12 @@ import numpy as np
 import psycopg
 import pytest
 
-from db.celebrities import Celebrities, CelebrityHit, CelebrityRow, CopyResult
+from db.celebrities import Celebrities, CelebrityHit, CelebrityRow, CopyResult, _leave_few
 from db.embedded import DATABASE
 from db.pool import Database
 from db.queries import queries
 from semblance.errors import BadInputError, PackMismatchError, QueryError
-from semblance.types import Embedding
+from semblance.types import Embedding, Gender
 from tests.db.rows import DIGEST, OTHER_DIGEST, celebrity, embeddings, gallery
 from tests.postgres import on_database
 
@@ -117,10 +117,23 @@ async def test_the_search_uses_the_vector_index(large: Database) -> None:
     assert not {node["Node Type"] for node in walk(json.loads(plan)[0]["Plan"])} & {"Sort", "Seq Scan"}
 
 
-async def test_counting_candidates_uses_an_index(large: Database) -> None:
-    query = "EXPLAIN (FORMAT JSON) " + queries["count_celebrity_candidates"]
-    plan = await large.fetchval(query, DIGEST, "rare", None, 5000)
-    assert "Seq Scan" not in plan
+@pytest.mark.parametrize(
+    ("category", "gender", "few"),
+    [
+        ("rare", None, True),
+        ("musicians", None, True),
+        ("nobody", None, True),
+        ("actors", None, False),
+        (None, "female", False),
+        ("actors", "male", False),
+        ("musicians", "male", True),
+    ],
+)
+async def test_few_candidates_are_compared_one_by_one(
+    large: Database, category: str | None, gender: Gender | None, few: bool
+) -> None:
+    async with large.transaction() as connection:
+        assert await _leave_few(connection, DIGEST, category, gender) is few
 
 
 def walk(plan: dict[str, object]) -> list[dict[str, object]]:
@@ -150,11 +163,15 @@ async def test_the_index_finds_what_numpy_finds(large: Database) -> None:
         ({"category": "nobody"}, 0),
     ],
 )
-@pytest.mark.parametrize("exact_rows", [0, 1_000_000], ids=["index", "exact"])
+@pytest.mark.parametrize("exact_share", [0, 2], ids=["index", "exact"])
 async def test_filters_never_shorten_the_result(
-    large: Database, monkeypatch: pytest.MonkeyPatch, filters: dict[str, str], passing: int, exact_rows: int
+    large: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    filters: dict[str, str],
+    passing: int,
+    exact_share: float,
 ) -> None:
-    monkeypatch.setattr("db.celebrities._EXACT_ROWS", exact_rows)
+    monkeypatch.setattr("db.celebrities._EXACT_SHARE", exact_share)
     wanted = [row for row in ROWS if all(getattr(row, name) == value for name, value in filters.items())]
     assert len(wanted) == passing
     hits = await Celebrities(large).nearest(PROBES[1], pack_digest=DIGEST, limit=10, **filters)  # type: ignore[arg-type]

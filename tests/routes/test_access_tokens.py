@@ -102,7 +102,6 @@ async def test_what_is_no_address_is_none(email: object) -> None:
         {"sub": "{11111111-2222-4333-8444-555555555555}"},
         {"sub": SUBJECT.hex},
     ],
-    ids=str,
 )
 async def test_a_wrong_claim_is_refused(claims: dict[str, object]) -> None:
     issuer = "https://project.example/auth/v1"
