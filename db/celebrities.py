@@ -168,8 +168,10 @@ def _ef_search(limit: int, *, filtered: bool) -> int:
 async def _leave_few(
     connection: asyncpg.Connection, pack_digest: str, category: str | None, gender: Gender | None
 ) -> bool:
-    """Whether the filters leave less than _EXACT_SHARE of a pack's gallery, as far as the planner knows. Where
-    it errs, the search is slower or finds a little less of the best, and is never short."""
+    """Whether the filters leave less than _EXACT_SHARE of a pack's gallery, as far as the planner knows.
+
+    Where it errs, the search is slower or finds a little less of the best, and is never short.
+    """
     passing = await _estimate(connection, pack_digest, category, gender)
     return passing < _EXACT_SHARE * await _estimate(connection, pack_digest, None, None)
 
