@@ -30,7 +30,7 @@ from batch.progress import JobProgress
 from batch.search import Places, search, search_each_other
 from db.copy_arrays import Rows, traits_of
 from db.pool import Database
-from db.rematch import Changes, Faces, Ids, Kind, Pairs, Rematch, Run, Scope, Shard, places_in
+from db.rematch import Changes, Faces, Ids, Kind, Pairs, Rematch, Run, Scope, Shard, by_id, places_in
 from semblance.best_matches import Found, merged, take
 from semblance.errors import SemblanceError
 from semblance.logging import configure_logging
@@ -166,6 +166,7 @@ class _Gallery:
 
     def _put(self, gender: int) -> None:
         rows = np.concatenate(self._waiting.pop(gender))
+        rows = rows[by_id(rows["id"])]
         targets = traits_of(rows), places_in(self.ids, rows["id"])
         self._segments.append(_Segment(gender, len(rows), ray.put(targets)))
         self._changed.set()

@@ -17,7 +17,8 @@ Places: TypeAlias = NDArray[np.intp]
 
 
 def search(probes: Traits, targets: tuple[Traits, Places], weights: Weights, threshold: float) -> Found:
-    """The best of the targets, which have these places, for each of some faces."""
+    """The best of the targets for each of some faces, by the places that come with them, in ascending order:
+    of equal scores the smaller place wins."""
     traits, places = targets
     found = best_matches(probes, traits, weights, threshold)
     return replace(found, target=places[found.target])

@@ -35,6 +35,9 @@ PROBE_BLOCK = 256
 TARGET_BLOCK = 4096
 """Pairs of one pass: two float32 arrays of 4 MB, which a core's share of the cache about holds."""
 
+_DIGITS = 9
+"""Of a score that count in comparisons; sums in another order differ in the sixteenth."""
+
 CROWD = 2
 """Candidates of a block, in multiples of k a probe, from which on its own best k are found first."""
 
@@ -78,8 +81,11 @@ def merged(parts: Sequence[Found], best: int = BEST) -> Found:
 
 
 def _best(found: Found, best: int) -> Found:
-    """Of each probe the best, ordered; ties go to the smaller place."""
-    order = np.lexsort((found.target, -found.score, found.probe))
+    """Of each probe the best, ordered; ties go to the smaller place.
+
+    The last digits of a score depend on where in an array it was computed, and must not part equal faces.
+    """
+    order = np.lexsort((found.target, -np.round(found.score, _DIGITS), found.probe))
     probes = found.probe[order]
     rank = np.arange(len(order)) - np.searchsorted(probes, probes)
     return found.take(order[rank < best])
