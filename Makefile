@@ -28,7 +28,7 @@ demo: env ## from nothing to the lookalikes of a photo, over HTTP; Ctrl-C ends i
 	@$(BIN)/semblance demo $(if $(GALLERY),--gallery '$(GALLERY)') $(if $(PROBE),--probe '$(PROBE)') $(if $(filter-out 0,$(ONCE)),--once)
 
 test: env ## all tests
-	@$(BIN)/pytest -n logical --maxprocesses 4 --dist loadgroup
+	@$(BIN)/pytest -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 lint: env ## style, types and import contracts
 	$(BIN)/ruff check $(PACKAGES)

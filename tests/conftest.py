@@ -10,17 +10,21 @@ GROUPS = {"serve": "stacks", "stack": "stacks", "batch": "batch"}
 """Folders whose tests need a Ray, by the process of pytest-xdist that they share: one Ray at a time is what a
 small machine can take."""
 
-ORDER = ["stacks", None, "batch"]
-"""All other tests run beside the longest group; the second Ray comes when that is over."""
+ORDER = ["stack", "serve", "", "batch"]
+"""Stacks of a test's own come before the one that tests share, which stays. The other tests run beside both,
+and the last Ray comes when they are over."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Sort the tests by group, and tell pytest-xdist."""
 
-    def group(item: pytest.Item) -> str | None:
-        return GROUPS.get(item.path.relative_to(item.config.rootpath).parts[1])
+    def folder(item: pytest.Item) -> str:
+        return item.path.relative_to(item.config.rootpath).parts[1]
 
-    items.sort(key=lambda item: ORDER.index(group(item)))
+    def place(item: pytest.Item) -> int:
+        return ORDER.index(folder(item) if folder(item) in GROUPS else "")
+
+    items.sort(key=place)
     for item in items:
-        if name := group(item):
-            item.add_marker(pytest.mark.xdist_group(name))
+        if group := GROUPS.get(folder(item)):
+            item.add_marker(pytest.mark.xdist_group(group))
