@@ -15,6 +15,8 @@ ORDER = ["stack", "serve", "", "batch"]
 and the last Ray comes when they are over."""
 
 
+# First, because pytest-xdist reads the groups in a hook of the same name.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Sort the tests by group, and tell pytest-xdist."""
 
