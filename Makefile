@@ -13,6 +13,7 @@ BIN := $(VENV)/bin
 UV := $(VENV)/.uv/bin/uv
 LOCK := requirements/$(FLAVOUR).lock
 STAMP := $(VENV)/.installed-$(FLAVOUR)
+RAY_TESTS := tests/stack tests/serve tests/batch
 PACKAGES := semblance db deployments batch serve_app benchmarks tools tests
 
 .PHONY: help demo test lint format env lock clean clean-env
@@ -27,8 +28,10 @@ help: ## list the targets
 demo: env ## from nothing to the lookalikes of a photo, over HTTP; Ctrl-C ends it
 	@$(BIN)/semblance demo $(if $(GALLERY),--gallery '$(GALLERY)') $(if $(PROBE),--probe '$(PROBE)') $(if $(filter-out 0,$(ONCE)),--once)
 
+# Tests that start a Ray take the whole machine, so they come one after the other.
 test: env ## all tests
-	@$(BIN)/pytest -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+	@$(BIN)/pytest -n logical --maxprocesses 4 $(RAY_TESTS:%=--ignore=%)
+	@$(BIN)/pytest $(RAY_TESTS)
 
 lint: env ## style, types and import contracts
 	$(BIN)/ruff check $(PACKAGES)
