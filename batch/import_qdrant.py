@@ -11,7 +11,6 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
@@ -25,6 +24,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from batch.progress import JobProgress
+from batch.report import default_report_path
 from db.face_embeddings import Coverage, FaceEmbeddings
 from db.pool import Database
 from deployments.packs.registry import load_pack
@@ -202,8 +202,7 @@ async def _run(url: str, collection: str, api_key: str | None, settings: Setting
     client = open_client(url, api_key)
     database = await Database.connect(settings.required_database_url.get_secret_value(), pool_size=1)
     try:
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-        report = settings.home / "reports" / f"import-qdrant-{stamp}.jsonl"
+        report = default_report_path(settings.home, "import-qdrant")
         model = load_pack(settings).info
         return await import_collection(
             client, collection, model=model, database=database, report=report, console=Console()

@@ -98,7 +98,7 @@ async def ingest(options: Options, settings: Settings, console: Console) -> Summ
         await _check_pack(celebrities, model)
         known = np.array(sorted(await celebrities.known_hashes(model.digest)), dtype=np.bytes_)
         with (
-            Report(options.report or default_report_path(settings.home)) as report,
+            Report(options.report or default_report_path(settings.home, "ingest")) as report,
             ray_session(options.address),
         ):
             configure_data()

@@ -23,7 +23,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Self
@@ -40,6 +39,7 @@ from batch.overlap import Overlap, measure_overlap
 from batch.progress import JobProgress
 from batch.reembed_workers import Batch, Workers
 from batch.reembedder import MEANINGS, OUTCOMES, Outcome, Result
+from batch.report import default_report_path
 from db.embedded import owner_dsn
 from db.matching import Matching
 from db.pool import Database
@@ -134,7 +134,7 @@ async def fill(options: Options, settings: Settings, model: ModelInfo, console: 
         await open_storage(settings).keys(PROBE)
         started = time.monotonic()
         counts: Counter[Outcome] = Counter()
-        with _Report(options.report or _default_report(settings.home)) as report:
+        with _Report(options.report or default_report_path(settings.home, "reembed")) as report:
             if missing:
                 with (
                     ray_session(options.address),
@@ -222,11 +222,6 @@ class _Report:
                 }
                 self._file.write(json.dumps(line) + "\n")
         self._file.flush()
-
-
-def _default_report(home: Path) -> Path:
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    return home / "reports" / f"reembed-{stamp}.jsonl"
 
 
 async def compare(settings: Settings, model: ModelInfo, sample: int) -> Overlap | None:

@@ -87,7 +87,7 @@ class Report:
         self._file.flush()
 
 
-def default_report_path(home: Path) -> Path:
-    """A name in `home`/reports that no other run has."""
+def default_report_path(home: Path, job: str) -> Path:
+    """A name in `home`/reports that no other run of this job, or of another, has."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    return home / "reports" / f"ingest-{stamp}.jsonl"
+    return home / "reports" / f"{job}-{stamp}.jsonl"
