@@ -7,7 +7,6 @@ there already stays, so a run that was interrupted is completed by the same comm
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from batch.progress import JobProgress
-from batch.report import default_report_path
+from batch.report import Report, default_report_path
 from db.face_embeddings import Coverage, FaceEmbeddings
 from db.pool import Database
 from deployments.packs.registry import load_pack
@@ -94,22 +93,20 @@ async def import_collection(
 ) -> Verification:
     """Import all points; each refused one is a JSON line in `report` with its id and the reason.
 
-    Raises QdrantError where the collection cannot be read, DatabaseError.
+    Raises QdrantError where the collection cannot be read, DatabaseError, and ConfigurationError where the
+    report cannot be written.
     """
     faces = FaceEmbeddings(database)
     result = Verification(report)
-    report.parent.mkdir(parents=True, exist_ok=True)
     total = await asyncio.to_thread(_count, client, collection)
-    with report.open("w", encoding="ascii") as lines, JobProgress(console, "import", total) as progress:
+    with Report(report) as lines, JobProgress(console, "import", total) as progress:
         pages = _pages(client, collection)
         while (page := await asyncio.to_thread(next, pages, None)) is not None:
             embeddings, refused = _checked(page)
             written = await faces.fill(embeddings, model.digest)
             refused += [(str(face_id), reason) for face_id, reason in written.refused.items()]
-            for identity, reason in refused:
-                lines.write(json.dumps({"id": identity, "reason": reason}) + "\n")
-                result.refused[reason] += 1
-            lines.flush()
+            lines.write({"id": identity, "reason": reason} for identity, reason in refused)
+            result.refused.update(reason for _, reason in refused)
             result.points += len(page)
             result.filled += written.filled
             progress.advance(len(page), len(refused))

@@ -12,7 +12,7 @@ import pickle
 import signal
 import time
 import warnings
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,9 +31,9 @@ from rich.markup import escape
 
 from batch.cluster import LOCAL, Pool, WorkersError, cluster_pool, configure_data, ray_session, stop_at_once
 from batch.describe import Describer, Rules
-from batch.outcomes import Result
+from batch.outcomes import Outcome, Result, Summary
 from batch.progress import JobProgress
-from batch.report import Report, Summary, default_report_path
+from batch.report import Report, default_report_path
 from batch.sources import BadEntry, Entry, Item, list_source
 from db.celebrities import Celebrities
 from db.pool import Database
@@ -115,9 +115,9 @@ async def ingest(options: Options, settings: Settings, console: Console) -> Summ
                 async for results in _Workers(options, settings, pool, known).results(entries):
                     await writer.add(results, progress)
                 await writer.flush(progress)
-            if report.counts["ingested"] and not options.rules.dry_run:
+            if writer.counts["ingested"] and not options.rules.dry_run:
                 await celebrities.analyze()
-            return Summary(dict(report.counts), time.monotonic() - started, report.path)
+            return Summary(dict(writer.counts), time.monotonic() - started, report.path)
     finally:
         await database.close()
 
@@ -136,6 +136,7 @@ class _Writer:
     """Writes results in the order they come: rows to the database, then their lines to the report."""
 
     def __init__(self, entries: Sequence[Entry], celebrities: Celebrities | None, report: Report) -> None:
+        self.counts: Counter[Outcome] = Counter()
         self._entries = entries
         self._celebrities = celebrities
         self._report = report
@@ -159,7 +160,8 @@ class _Writer:
                     f"{copied.other_pack} of these pictures are in the gallery with an embedding of another "
                     "model pack, and stay as they are. Ingest into a database of its own for each pack."
                 )
-        self._report.write([(self._entries[result.index].label, result) for result in self._pending])
+        self._report.write(result.line(self._entries[result.index].label) for result in self._pending)
+        self.counts.update(result.outcome for result in self._pending)
         taken = {"ingested", "already_present"}
         rejected = sum(result.outcome not in taken for result in self._pending)
         progress.advance(len(self._pending), rejected)

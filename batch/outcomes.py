@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, TypeAlias, get_args
+
+from rich.table import Table
 
 from db.celebrities import CelebrityRow
 
@@ -51,3 +54,46 @@ class Result:
     reason: str = ""
     image_hash: str | None = None
     row: CelebrityRow | None = None
+
+    def line(self, label: str) -> dict[str, str]:
+        """Its line of the report; label: of the input."""
+        line: dict[str, str] = {"input": label, "outcome": self.outcome}
+        if self.reason:
+            line["reason"] = self.reason
+        if self.image_hash is not None:
+            line["image_hash"] = self.image_hash
+        if self.row is not None:
+            line |= {"id": str(self.row.id), "name": self.row.name}
+        return line
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a finished run did: how many inputs had each outcome, seconds from first to last, and where
+    the report is."""
+
+    counts: dict[Outcome, int]
+    seconds: float
+    report: Path
+
+    @property
+    def images(self) -> int:
+        return sum(self.counts.values())
+
+    @property
+    def images_per_second(self) -> float:
+        return self.images / max(self.seconds, 1e-9)
+
+    def table(self) -> Table:
+        """The counts as a table for a terminal."""
+        table = Table("outcome", "", title=None)
+        table.columns[1].justify = "right"
+        table.add_column("meaning")
+        for outcome in OUTCOMES:
+            if count := self.counts.get(outcome, 0):
+                table.add_row(outcome, f"{count:,}", MEANINGS[outcome])
+        table.add_section()
+        table.add_row(
+            "all", f"{self.images:,}", f"{self.seconds:.1f} s, {self.images_per_second:.1f} images/s"
+        )
+        return table

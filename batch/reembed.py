@@ -15,17 +15,15 @@ not change the gallery.
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Annotated, Self
+from typing import Annotated
 from uuid import UUID
 
 import typer
@@ -39,13 +37,13 @@ from batch.overlap import Overlap, measure_overlap
 from batch.progress import JobProgress
 from batch.reembed_workers import Batch, Workers
 from batch.reembedder import MEANINGS, OUTCOMES, Outcome, Result
-from batch.report import default_report_path
+from batch.report import Report, default_report_path
 from db.embedded import owner_dsn
 from db.matching import Matching
 from db.pool import Database
 from db.spare_embeddings import TABLES, Coverage, SpareEmbeddings, Table
 from deployments.packs.registry import find_pack, load_pack
-from semblance.errors import BadInputError, ConfigurationError, ConflictError, SemblanceError
+from semblance.errors import BadInputError, ConflictError, SemblanceError
 from semblance.logging import configure_logging
 from semblance.settings import Settings, get_settings
 from semblance.storage import open_storage
@@ -134,7 +132,7 @@ async def fill(options: Options, settings: Settings, model: ModelInfo, console: 
         await open_storage(settings).keys(PROBE)
         started = time.monotonic()
         counts: Counter[Outcome] = Counter()
-        with _Report(options.report or default_report_path(settings.home, "reembed")) as report:
+        with Report(options.report or default_report_path(settings.home, "reembed")) as report:
             if missing:
                 with (
                     ray_session(options.address),
@@ -150,7 +148,7 @@ async def fill(options: Options, settings: Settings, model: ModelInfo, console: 
                     batches = _pending(spare, model.digest, options.batch_size)
                     async for batch, results in workers.results(batches):
                         await _write(spare, model.digest, batch, results)
-                        report.write(batch, results)
+                        report.write(_lines(batch, results))
                         counts.update(result.outcome for result in results)
                         embedded = sum(result.embedding is not None for result in results)
                         progress.advance(len(results), len(results) - embedded)
@@ -189,39 +187,17 @@ async def _write(spare: SpareEmbeddings, pack_digest: str, batch: Batch, results
         await spare.add(batch.table, embeddings, pack_digest)
 
 
-class _Report:
-    """The rows that got no embedding, each a JSON line; a context manager."""
-
-    def __init__(self, path: Path) -> None:
-        """Raises ConfigurationError where the file cannot be written."""
-        self.path = path
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("w", encoding="ascii")
-        except OSError as exc:
-            reason = exc.strerror or exc
-            raise ConfigurationError(f"The report {path} cannot be written: {reason}.") from exc
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.close()
-
-    def write(self, batch: Batch, results: Sequence[Result]) -> None:
-        for row, result in zip(batch.rows, results, strict=True):
-            if result.embedding is None:
-                line = {
-                    "table": batch.table,
-                    "id": str(row.id),
-                    "image_path": row.image_path,
-                    "outcome": result.outcome,
-                    "reason": result.reason,
-                }
-                self._file.write(json.dumps(line) + "\n")
-        self._file.flush()
+def _lines(batch: Batch, results: Sequence[Result]) -> Iterator[dict[str, str]]:
+    """Of the report: the rows that got no embedding."""
+    for row, result in zip(batch.rows, results, strict=True):
+        if result.embedding is None:
+            yield {
+                "table": batch.table,
+                "id": str(row.id),
+                "image_path": row.image_path,
+                "outcome": result.outcome,
+                "reason": result.reason,
+            }
 
 
 async def compare(settings: Settings, model: ModelInfo, sample: int) -> Overlap | None:

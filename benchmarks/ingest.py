@@ -28,7 +28,7 @@ from rich.console import Console
 
 from batch.describe import Rules
 from batch.ingest import Options, ingest
-from batch.report import Summary
+from batch.outcomes import Summary
 from benchmarks.bare import run_bare
 from benchmarks.photos import make_images
 from db.embedded import EmbeddedPostgres

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from batch.import_qdrant import PAGE, QdrantError, Verification, import_collection, open_client
 from db.pool import Database
+from semblance.errors import ConfigurationError
 from semblance.types import ModelInfo
 
 MODEL = ModelInfo("old", "0" * 64)
@@ -133,6 +134,14 @@ async def test_an_unknown_collection_is_an_error(database: Database, tmp_path: P
     client = open_client(str(tmp_path / "q"), None)
     with pytest.raises(QdrantError, match="nothing"):
         await run(client, "nothing", database, tmp_path / "r.jsonl")
+    client.close()
+
+
+async def test_a_report_that_cannot_be_written_is_an_error(database: Database, tmp_path: Path) -> None:
+    make_collection(tmp_path / "q", [])
+    client = open_client(str(tmp_path / "q"), None)
+    with pytest.raises(ConfigurationError, match="cannot be written"):
+        await run(client, "faces", database, tmp_path / "q")
     client.close()
 
 

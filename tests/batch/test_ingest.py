@@ -21,7 +21,7 @@ from rich.console import Console
 
 from batch.describe import CELEBRITY_NAMESPACE, Rules
 from batch.ingest import Options, ingest
-from batch.report import Summary
+from batch.outcomes import Summary
 from semblance.settings import Settings
 from semblance.storage import open_bucket, open_storage
 from tests.batch.pictures import portrait
