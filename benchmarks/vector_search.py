@@ -65,15 +65,15 @@ def main(
             with console.status(f"filling {size:,} rows"):
                 fill(dsn, gallery, categories)
             results += asyncio.run(measure(dsn, gallery, categories, embeddings(size, 1)[:probes]))
-    table = Table("rows", "filter keeps", title=f"Best {BEST}, one connection")
-    for heading in (f"recall@{BEST}", "fewest hits", "p50 ms", "p95 ms", "exact ms", "NumPy ms"):
+    table = Table("rows", "kept", title=f"Best {BEST} of the rows a filter keeps, one connection")
+    for heading in (f"recall@{BEST}", "least", "p50 ms", "p95 ms", "exact", "NumPy"):
         table.add_column(heading, justify="right")
     for result in results:
         table.add_row(
             f"{result.rows:,}",
             f"{result.keeps:.2%}",
             f"{result.recall:.3f}",
-            f"{result.smallest} of {result.full}",
+            f"{result.smallest}/{result.full}",
             f"{result.p50_ms:.1f}",
             f"{result.p95_ms:.1f}",
             f"{result.exact_p50_ms:.1f}",
