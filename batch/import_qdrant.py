@@ -19,17 +19,16 @@ import typer
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ApiException
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from batch.command import job_command
 from batch.progress import JobProgress
 from batch.report import Report, default_report_path
 from db.face_embeddings import Coverage, FaceEmbeddings
 from db.pool import Database
 from deployments.packs.registry import load_pack
 from semblance.errors import ConfigurationError, SemblanceError
-from semblance.logging import configure_logging
-from semblance.settings import Settings, get_settings
+from semblance.settings import Settings
 from semblance.types import EMBEDDING_SIZE, Embedding, ModelInfo
 
 PAGE = 1000
@@ -227,14 +226,9 @@ def main(
       SEMBLANCE_PACK=buffalo_l python -m batch.import_qdrant http://qdrant:6333
       python -m batch.import_qdrant ./qdrant_storage --collection faces
     """
-    settings = get_settings()
-    configure_logging(settings)
     console = Console()
-    try:
+    with job_command() as settings:
         result = asyncio.run(_run(url, collection, api_key, settings))
-    except SemblanceError as exc:
-        Console(stderr=True).print(f"[red]error:[/] {escape(exc.message)}", highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from exc
     console.print(result.table())
     if result.refused:
         console.print(f"report: {result.report}", highlight=False, soft_wrap=True)

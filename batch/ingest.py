@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-import signal
 import time
 import warnings
 from collections import Counter, deque
@@ -27,9 +26,9 @@ from ray.data import ActorPoolStrategy
 from ray.exceptions import RayError
 from ray.util.annotations import RayDeprecationWarning
 from rich.console import Console
-from rich.markup import escape
 
-from batch.cluster import LOCAL, Pool, WorkersError, cluster_pool, configure_data, ray_session, stop_at_once
+from batch.cluster import LOCAL, Pool, WorkersError, cluster_pool, configure_data, ray_session
+from batch.command import job_command
 from batch.describe import Describer, Rules
 from batch.outcomes import Outcome, Result, Summary
 from batch.progress import JobProgress
@@ -38,9 +37,8 @@ from batch.sources import BadEntry, Entry, Item, list_source
 from db.celebrities import Celebrities
 from db.pool import Database
 from deployments.packs.registry import load_pack
-from semblance.errors import PackMismatchError, SemblanceError
-from semblance.logging import configure_logging
-from semblance.settings import Settings, get_settings
+from semblance.errors import PackMismatchError
+from semblance.settings import Settings
 from semblance.storage import open_storage
 from semblance.types import ModelInfo
 
@@ -79,15 +77,13 @@ class Options:
 
 
 async def ingest(options: Options, settings: Settings, console: Console) -> Summary:
-    """Run an ingestion to its end.
+    """Run an ingestion to its end. settings: with an absolute home, which workers elsewhere share.
 
     Raises SourceError for a source that cannot be read or holds nothing, ConfigurationError, PackError,
     DatabaseError, StorageError, WorkersError, and PackMismatchError where the gallery was embedded by
     another pack.
     Pictures that are not taken are results, not errors.
     """
-    # The workers' folders are not this process's, so a relative home would be another one there.
-    settings = settings.model_copy(update={"home": settings.home.absolute()})
     entries = await asyncio.to_thread(list_source, options.source, options.category)
     entries = entries[: options.limit]
     model = load_pack(settings).info
@@ -306,8 +302,6 @@ def main(
       python -m batch.ingest people.csv --category athletes
       python -m batch.ingest s3://bucket/celebrities --report report.jsonl
     """
-    settings = get_settings()
-    configure_logging(settings)
     console = Console()
     options = Options(
         source=source,
@@ -319,13 +313,8 @@ def main(
         limit=limit,
         report=report,
     )
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop_at_once)
-    try:
+    with job_command() as settings:
         summary = asyncio.run(ingest(options, settings, console))
-    except SemblanceError as exc:
-        Console(stderr=True).print(f"[red]error:[/] {escape(exc.message)}", highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from exc
     console.print(summary.table())
     console.print(f"report: {summary.report}", highlight=False, soft_wrap=True)
     if failed := summary.counts.get("failed", 0):

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
@@ -28,10 +27,10 @@ from uuid import UUID
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table as TerminalTable
 
-from batch.cluster import LOCAL, cluster_pool, ray_session, stop_at_once
+from batch.cluster import LOCAL, cluster_pool, ray_session
+from batch.command import job_command
 from batch.ingest import PROBE
 from batch.overlap import Overlap, measure_overlap
 from batch.progress import JobProgress
@@ -43,9 +42,8 @@ from db.matching import Matching
 from db.pool import Database
 from db.spare_embeddings import TABLES, Coverage, SpareEmbeddings, Table
 from deployments.packs.registry import find_pack, load_pack
-from semblance.errors import BadInputError, ConflictError, SemblanceError
-from semblance.logging import configure_logging
-from semblance.settings import Settings, get_settings
+from semblance.errors import BadInputError, ConflictError
+from semblance.settings import Settings
 from semblance.storage import open_storage
 from semblance.types import ModelInfo
 
@@ -376,14 +374,8 @@ def main(
       ray job submit --address http://127.0.0.1:8265 -- /opt/semblance/.venv/bin/python \\
         -m batch.reembed --pack buffalo_l
     """
-    settings = get_settings()
-    configure_logging(settings)
-    # The workers' folders are not this process's, so a relative home would be another one there.
-    settings = settings.model_copy(update={"home": settings.home.absolute()})
     console = Console()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop_at_once)
-    try:
+    with job_command() as settings:
         if to_drop and to_switch:
             raise BadInputError("--switch and --drop exclude each other.")
         if to_drop:
@@ -401,9 +393,6 @@ def main(
                     allow_missing=allow_missing,
                 )
             )
-    except SemblanceError as exc:
-        Console(stderr=True).print(f"[red]error:[/] {escape(exc.message)}", highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from exc
     if not complete:
         raise typer.Exit(1)
 

@@ -8,7 +8,6 @@ first segments are searched while the others are still read.
 from __future__ import annotations
 
 import asyncio
-import signal
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
@@ -22,20 +21,18 @@ import ray
 import typer
 from ray.exceptions import RayError
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from batch.cluster import LOCAL, WorkersError, cluster_pool, ray_session, stop_at_once
+from batch.cluster import LOCAL, WorkersError, cluster_pool, ray_session
+from batch.command import job_command
 from batch.progress import JobProgress
 from batch.search import Places, search, search_each_other
 from db.copy_arrays import Rows, traits_of
 from db.pool import Database
 from db.rematch import Changes, Faces, Ids, Kind, Pairs, Rematch, Run, Scope, Shard, by_id, places_in
 from semblance.best_matches import Found, merged, take
-from semblance.errors import SemblanceError
-from semblance.logging import configure_logging
 from semblance.scoring import MIN_QUALITY, Traits
-from semblance.settings import Settings, get_settings
+from semblance.settings import Settings
 
 SHARD_SIZE = 1000
 """Faces of one shard: with 20 matches each, 20,000 rows of one transaction."""
@@ -58,12 +55,12 @@ COMMAND_SECONDS = 3600.0
 @dataclass(slots=True)
 class Summary:
     """What a rematch did. changes: those of its interrupted run included. shards, resumed: how many there
-    are, and how many of them were done before. undescribed: faces that have no embedding. stages: seconds
-    spent, which add up to more than `seconds`, because they overlap."""
+    are, and how many of them were done before. faces: matched with each kind. undescribed: faces that have no
+    embedding. stages: seconds spent, which add up to more than `seconds`, because they overlap."""
 
     changes: Changes
     dry_run: bool
-    faces: int = 0
+    faces: Mapping[Kind, int] = field(default_factory=dict)
     shards: int = 0
     resumed: int = 0
     undescribed: int = 0
@@ -75,7 +72,8 @@ class Summary:
         """For a terminal."""
         table = Table("what", "count")
         table.columns[1].justify = "right"
-        table.add_row("faces matched", f"{self.faces:,}")
+        for kind, faces in self.faces.items():
+            table.add_row(f"faces matched with {kind}", f"{faces:,}")
         table.add_row("shards", f"{self.shards:,}")
         if self.resumed:
             table.add_row("of which done before", f"{self.resumed:,}")
@@ -205,7 +203,9 @@ class _Job:
         summary = Summary(
             run.done,
             dry_run,
-            faces=sum(shard.faces for shard in run.left),
+            faces={
+                kind: sum(shard.faces for shard in run.left if shard.kind == kind) for kind in scope.kinds
+            },
             shards=len(run.left) + run.resumed,
             resumed=run.resumed,
             undescribed=undescribed,
@@ -216,7 +216,9 @@ class _Job:
                 highlight=False,
             )
         left = iter(run.left)
-        with JobProgress(self._console, "rematch", summary.faces, aside="rows to write") as progress:
+        with JobProgress(
+            self._console, "rematch", sum(summary.faces.values()), aside="rows to write"
+        ) as progress:
 
             async def work() -> None:
                 for shard in left:
@@ -385,8 +387,6 @@ def main(
       python -m batch.rematch --celebrities --since 2026-01-31
       python -m batch.rematch --users --school "uni.edu"
     """
-    settings = get_settings()
-    configure_logging(settings)
     console = Console()
     if since is not None and since.tzinfo is None:
         since = since.replace(tzinfo=UTC)
@@ -394,13 +394,8 @@ def main(
     if users != celebrities:
         kinds = ("users",) if users else ("celebrities",)
     scope = Scope(kinds, since, school, shard_size)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop_at_once)
-    try:
+    with job_command() as settings:
         summary = asyncio.run(rematch(scope, settings, console, dry_run=dry_run, address=address))
-    except SemblanceError as exc:
-        Console(stderr=True).print(f"[red]error:[/] {escape(exc.message)}", highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from exc
     console.print(summary.table())
 
 

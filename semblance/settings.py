@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from semblance.errors import ConfigurationError
@@ -208,5 +208,14 @@ class Settings(BaseSettings):
 
 @lru_cache
 def get_settings() -> Settings:
-    """The process's settings, read once."""
-    return Settings()
+    """The process's settings, read once. Raises ConfigurationError, which names what is wrong."""
+    try:
+        return Settings()
+    except ValidationError as exc:
+        # Without their values: some are secrets.
+        problems = (f"{_variable(*problem['loc'])}: {problem['msg']}" for problem in exc.errors())
+        raise ConfigurationError("\n".join(problems)) from None
+
+
+def _variable(*place: int | str) -> str:
+    return "_".join(("SEMBLANCE", *map(str, place))).upper()

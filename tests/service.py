@@ -42,6 +42,23 @@ class Service:
         assert done.returncode == 0, f"semblance {' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
+    def shell(self, command: str, expect: int = 0) -> str:
+        """Run a command in a shell that took `semblance env`; its output, or a failed test with it."""
+        # What this process has of Ray is not what a user's shell has.
+        clean = {name: value for name, value in self.environment.items() if not name.startswith("RAY_")}
+        done = subprocess.run(
+            ["/bin/bash", "-c", f'PATH="{SEMBLANCE.parent}:$PATH" && eval "$(semblance env)" && {command}'],
+            env=clean,
+            cwd=Path(__file__).parents[1],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=180,
+            check=False,
+        )
+        assert done.returncode == expect, done.stdout
+        return done.stdout
+
     def client(self) -> httpx.Client:
         """An HTTP client with the API key."""
         headers = {"Authorization": f"Bearer {self.status['api_key']}"}

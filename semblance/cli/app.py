@@ -12,7 +12,6 @@ from typing import Annotated
 from uuid import UUID
 
 import typer
-from pydantic import ValidationError
 
 from semblance import __version__
 from semblance.cli.output import console, fail
@@ -66,11 +65,6 @@ def run() -> None:
         app()
     except SemblanceError as exc:
         fail(exc.message)
-        raise SystemExit(1) from exc
-    except ValidationError as exc:
-        for problem in exc.errors():
-            name = "SEMBLANCE_" + "_".join(str(part) for part in problem["loc"]).upper()
-            fail(f"{name}: {problem['msg']}")
         raise SystemExit(1) from exc
 
 

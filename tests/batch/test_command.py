@@ -39,6 +39,17 @@ def test_an_error_is_a_sentence_and_a_status(tmp_path: Path) -> None:
     assert done.stdout == ""
 
 
+def test_a_setting_that_is_wrong_is_named_without_its_value() -> None:
+    done = command(
+        "nowhere", SEMBLANCE_THREADS="many", SEMBLANCE_OWNER_DATABASE_URL="postgresql://me:secret@db"
+    )
+    assert done.returncode == 1
+    assert "SEMBLANCE_THREADS: Input should be a valid integer" in done.stderr
+    assert "SEMBLANCE_OWNER_DATABASE_URL: Value error, needs SEMBLANCE_DATABASE_URL" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "secret" not in done.stderr
+
+
 def test_a_run_on_its_own_ray(tmp_path: Path, dsn: str) -> None:
     source = faces_dir() / "celebrities"
     done = command(

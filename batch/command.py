@@ -1,0 +1,47 @@
+"""What the commands of all jobs have in common: where their settings come from, and how they end."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+from pydantic import SecretStr
+from rich.console import Console
+from rich.markup import escape
+
+from batch.cluster import stop_at_once
+from semblance.errors import SemblanceError
+from semblance.logging import configure_logging
+from semblance.settings import Settings, get_settings
+from semblance.stack.home import StackHome
+from semblance.stack.state import read_state
+
+
+@contextmanager
+def job_command() -> Iterator[Settings]:
+    """Around a job: gives it its settings, ends the process at once on SIGINT and SIGTERM, and turns a
+    SemblanceError into one line and typer.Exit(1)."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop_at_once)
+    try:
+        settings = job_settings()
+        configure_logging(settings)
+        yield settings
+    except SemblanceError as exc:
+        Console(stderr=True).print(f"[red]error:[/] {escape(exc.message)}", highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from exc
+
+
+def job_settings() -> Settings:
+    """The process's settings; where no database is named, that of the stack which runs in their home.
+
+    Raises ConfigurationError for settings that are none.
+    """
+    settings = get_settings()
+    # The workers' folders are not this process's, so a relative home would be another one there.
+    settings = settings.model_copy(update={"home": settings.home.absolute()})
+    if settings.database_url is None and (state := read_state(StackHome.of(settings))):
+        settings = settings.model_copy(update={"database_url": SecretStr(state.database_url)})
+    return settings

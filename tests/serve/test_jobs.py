@@ -1,0 +1,16 @@
+"""Jobs as a user of a running stack starts them, by hand and not by `ray job submit`."""
+
+from __future__ import annotations
+
+from tests.service import Service
+
+
+def test_a_job_finds_the_database_and_the_ray_of_the_stack(service: Service) -> None:
+    told = service.shell("python -m batch.rematch --dry-run --users")
+    assert "matches would be added" in told
+
+
+def test_a_refusal_by_the_database_is_a_sentence(service: Service) -> None:
+    told = service.shell("python -m batch.reembed --pack open", expect=1)
+    assert told.startswith("error: Pack open (")
+    assert "serves already: all" in told
