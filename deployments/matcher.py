@@ -22,6 +22,7 @@ from db.pool import Database
 from deployments.clients import FaceClient
 from deployments.packs.registry import load_pack
 from deployments.replica import configure_replica_logging
+from deployments.scaling import WAITING_JOBS
 from semblance.errors import (
     BadInputError,
     DatabaseError,
@@ -112,6 +113,10 @@ class MatchWorker:
             if seconds is not None and time.monotonic() - started > seconds:
                 break
         return outcomes
+
+    async def waiting(self) -> int:
+        """How many jobs of the queue no worker has in hand. Raises DatabaseError."""
+        return await self._jobs.pending()
 
     async def release(self) -> None:
         """Give back what is in hand, when nothing works on it any more. Raises DatabaseError."""
@@ -240,6 +245,13 @@ class Matcher:
         """Called by Serve from time to time, which replaces a replica that raises."""
         if self._task.done():
             self._task.result()
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """What Serve asks each replica for; `deployments.scaling` decides by it."""
+        try:
+            return {WAITING_JOBS: float(await self._ready().waiting())}
+        except SemblanceError:
+            return {}
 
     def __del__(self) -> Coroutine[Any, Any, None] | None:
         """Called by Serve when the replica is to end, which awaits what it returns: what is in hand goes back

@@ -21,6 +21,7 @@ from deployments.detector import Detector
 from deployments.embedder import Embedder
 from deployments.matcher import Matcher
 from deployments.packs.registry import load_pack
+from deployments.scaling import OPEN_SOCKETS
 from semblance.logging import configure_logging
 from semblance.settings import get_settings
 from semblance.storage import open_storage
@@ -29,7 +30,6 @@ from serve_app.api.services import Services
 from serve_app.auth import TokenVerifier
 from serve_app.babies.maker import open_baby_maker
 from serve_app.realtime.hub import Hub
-from serve_app.scaling import OPEN_SOCKETS
 
 
 class AppArgs(BaseModel):
@@ -79,7 +79,7 @@ class API:
         )
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
-        """What Serve asks each replica for; `serve_app.scaling` decides by it."""
+        """What Serve asks each replica for; `deployments.scaling` decides by it."""
         return {OPEN_SOCKETS: float(self._hub.clients) if self._hub else 0.0}
 
 

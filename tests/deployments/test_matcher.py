@@ -25,6 +25,7 @@ from pydantic import SecretStr
 from db.pool import Database
 from deployments.local import LocalPipeline
 from deployments.matcher import Matcher, MatchWorker
+from deployments.scaling import WAITING_JOBS
 from semblance.errors import DatabaseError, NotReadyError, OverloadedError
 from semblance.settings import Settings
 from semblance.storage import Storage, open_storage
@@ -252,11 +253,17 @@ async def test_a_replica_works_from_its_start_until_serve_ends_it(
     matcher = Matcher(handle, handle, handle)
     with pytest.raises(NotReadyError):
         await matcher.check()
+    assert await matcher.record_autoscaling_stats() == {}
     await add_person(database)
     await wait_for(database, DONE, 10)
     assert await matcher.check() == "ok"
     assert await matcher.process(10) == []
     await matcher.check_health()
+    # Not due for an hour, so that it is still there when it is counted.
+    await database.execute(
+        "UPDATE match_jobs SET status = 'pending', run_after = now() + interval '1 hour', completed_at = NULL"
+    )
+    assert await matcher.record_autoscaling_stats() == {WAITING_JOBS: 1}
     ending = matcher.__del__()
     assert ending is not None
     await ending

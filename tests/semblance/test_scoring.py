@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,26 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from semblance.errors import BadInputError
-from semblance.scoring import FACTORS, RATIOS, Traits, Weights, factors, percentage, score
+from semblance.scoring import (
+    AGE_FACTORS,
+    BEST,
+    DEFAULT_AGE,
+    DEFAULT_EXPRESSION,
+    DEFAULT_LAB,
+    DEFAULT_RATIOS,
+    DEFAULT_SYMMETRY,
+    FACTORS,
+    FAR_AGE_FACTOR,
+    MIN_QUALITY,
+    OTHER_EXPRESSION_FACTOR,
+    RATIOS,
+    SKIN_TONE_SCALE,
+    Traits,
+    Weights,
+    factors,
+    percentage,
+    score,
+)
 from semblance.types import EMBEDDING_SIZE, EMOTIONS
 from tests.db.rows import DIGEST, add_face, add_profile
 
@@ -251,3 +271,33 @@ def test_a_number_no_float_holds_ends_no_search(connection: psycopg.Connection, 
     add_face(connection, profile)
     rows = connection.execute(PAIRS_IN_SQL.format(view="face_traits")).fetchall()
     assert len(rows) == 4
+
+
+def test_the_documentation_states_these_rules() -> None:
+    def text(*values: float) -> str:
+        return ", ".join(f"{value:g}".removeprefix("0") or "0" for value in values)
+
+    (near, best), (nearer, good), (far, fair) = AGE_FACTORS
+    lab = ", ".join(f"{name} {value:g}" for name, value in zip("Lab", DEFAULT_LAB, strict=True))
+    rows = {
+        "embedding": ("cosine of the two embeddings, 0 below 0", "0"),
+        "geometry": (
+            "1 - the Euclidean distance of four ratios of the face, at least 0",
+            text(*DEFAULT_RATIOS),
+        ),
+        "age": (
+            f"gap ≤ {near} years {text(best)}, ≤ {nearer} {text(good)}, ≤ {far} {text(fair)}, "
+            f"else {text(FAR_AGE_FACTOR)}",
+            text(DEFAULT_AGE),
+        ),
+        "symmetry": ("the mean of both", text(DEFAULT_SYMMETRY)),
+        "skin tone": (f"1 - CIE76 distance / {text(SKIN_TONE_SCALE)}, at least 0", lab),
+        "expression": (f"the same 1, else {text(OTHER_EXPRESSION_FACTOR)}", DEFAULT_EXPRESSION),
+    }
+    documented = (Path(__file__).parents[2] / "docs" / "matching.md").read_text()
+    documented = " ".join(documented.replace("\N{MINUS SIGN}", "-").split())
+    weights = [f"{weight:.2f}".removeprefix("0") for weight in Weights().as_tuple()]
+    for (name, (value, missing)), weight in zip(rows.items(), weights, strict=True):
+        assert f"| {name} | {weight} | {value} | {missing} |" in documented
+    assert f"up to {BEST} matches of each kind" in documented
+    assert f"quality is at least {text(MIN_QUALITY)}" in documented

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from ray.serve.config import AutoscalingConfig, AutoscalingContext
+
+from deployments.scaling import OPEN_SOCKETS, WAITING_JOBS, api_replicas, matcher_replicas
+
+
+def context(metric: str, reported: list[float], requests: float, target: float) -> AutoscalingContext:
+    given: Any = SimpleNamespace(
+        current_num_replicas=1,
+        target_num_replicas=1,
+        total_num_requests=requests,
+        aggregated_metrics={metric: dict(enumerate(reported))},
+        config=AutoscalingConfig(target_ongoing_requests=target),
+    )
+    return cast(AutoscalingContext, given)
+
+
+@pytest.mark.parametrize(
+    ("requests", "sockets", "wanted"),
+    [(0, [], 0), (96, [], 2), (500, [500], 1), (1048, [600, 400], 3), (100, [250], 0.5)],
+)
+def test_sockets_weigh_less_than_requests(requests: float, sockets: list[float], wanted: float) -> None:
+    """Sockets are among the requests; the two are counted at slightly different times."""
+    number, _ = api_replicas(context(OPEN_SOCKETS, sockets, requests, 48))
+    assert number == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize(
+    ("requests", "waiting", "wanted"), [(0, [], 0), (2, [], 1), (0, [400], 2), (2, [590, 610], 4.05)]
+)
+def test_matchers_are_as_many_as_the_queue_is_long(
+    requests: float, waiting: list[float], wanted: float
+) -> None:
+    """All replicas report the same queue."""
+    number, _ = matcher_replicas(context(WAITING_JOBS, waiting, requests, 2))
+    assert number == pytest.approx(wanted)
