@@ -37,7 +37,7 @@ ATTEMPTS = 3
 class FaceClient:
     """Describes photos by composing detector, embedder and analyzer over their handles.
 
-    Every method raises what the deployments raise (ImageTooLargeError, UnreadableImageError),
+    Every method raises what is wrong with a picture (ImageTooLargeError, UnreadableImageError),
     OverloadedError when a deployment's queue is full, NotReadyError when none of its replicas lives.
     """
 
@@ -68,7 +68,11 @@ class FaceClient:
 
     async def detect(self, data: bytes, max_faces: int | None = None) -> Detection:
         """Faces of an encoded picture, largest first."""
-        result: Detection = await _call(lambda: self._detector.detect.remote(data, max_faces))
+        result: Detection | SemblanceError = await _call(
+            lambda: self._detector.detect.remote(data, max_faces)
+        )
+        if isinstance(result, SemblanceError):
+            raise result
         return result
 
     async def embed(self, crops: Sequence[Image]) -> NDArray[np.float32]:

@@ -25,6 +25,7 @@ from deployments.vision.align import (
 )
 from deployments.vision.decode import decode, read_header
 from deployments.vision.nms import nms
+from semblance.errors import ImageTooLargeError, UnreadableImageError
 from semblance.settings import Settings, get_settings
 from semblance.types import Box, DetectedFace, Detection, FaceCrops, Image, ModelInfo, Pose
 
@@ -207,11 +208,17 @@ class Detector:
         """The pack this replica runs."""
         return self._model
 
-    async def detect(self, data: bytes, max_faces: int | None = None) -> Detection:
-        """As `FaceFinder.detect`."""
-        detection = await asyncio.get_running_loop().run_in_executor(
-            self._worker, self._finder.detect, data, max_faces
-        )
+    async def detect(
+        self, data: bytes, max_faces: int | None = None
+    ) -> Detection | UnreadableImageError | ImageTooLargeError:
+        """As `FaceFinder.detect`, but what is wrong with the picture is returned: for Serve an error that is
+        raised is the deployment's own, counted as its failure and logged with a traceback."""
+        try:
+            detection = await asyncio.get_running_loop().run_in_executor(
+                self._worker, self._finder.detect, data, max_faces
+            )
+        except (UnreadableImageError, ImageTooLargeError) as exc:
+            return exc
         logger.debug("%d faces in a picture of %d bytes", len(detection.faces), len(data))
         return detection
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import numpy as np
 import pytest
 from PIL import Image
 
+from semblance.stack.home import StackHome
 from tests.photos import faces_dir
 from tests.service import Service
 
@@ -177,6 +180,18 @@ def test_bad_pictures_get_clear_errors(
     answer = http.post("/extract-embedding", files={"file": ("x", body)}, headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert answer.json()["error"] and answer.json()["request_id"]
+
+
+def test_a_bad_picture_is_no_failure_of_a_deployment(service: Service, http: httpx.Client) -> None:
+    request_id = str(uuid4())
+    for body in (b"not a picture", b"\xff" * (10 * 1024 * 1024 + 1)):
+        answer = http.post(
+            "/extract-embedding", files={"file": ("x", body)}, headers={"X-Request-ID": request_id}
+        )
+        assert answer.json()["request_id"] == request_id
+    logs = (StackHome(service.home).ray_sessions / "session_latest" / "logs" / "serve").glob("replica_*.log")
+    lines = [line for log in logs for line in log.read_text().splitlines() if request_id in line]
+    assert not [line for line in lines if json.loads(line)["levelname"] in {"WARNING", "ERROR"}]
 
 
 @pytest.mark.parametrize(
