@@ -38,9 +38,10 @@ SHARD_SIZE = 1000
 """Faces of one shard: with 20 matches each, 20,000 rows of one transaction."""
 
 TASK_FACES = 1000
-SEGMENT = 32_768
-"""Faces and celebrities that one task scores, 33 million pairs in about a second. A task holds 80 MB of
-traits and the best; scoring itself takes smaller blocks (see `semblance.best_matches`)."""
+SEGMENT = 16_384
+"""Faces and celebrities that one task scores, 16 million pairs in about half a second; of a gallery with two
+genders the first can begin when 32,768 are read. A task holds 40 MB of traits and the best; scoring itself
+takes smaller blocks (see `semblance.best_matches`)."""
 
 ATTEMPTS = 3
 """How often a task is tried again when its worker or node dies."""
