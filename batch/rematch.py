@@ -138,10 +138,10 @@ class _Gallery:
 
     def add(self, rows: Rows) -> None:
         """Take some of them."""
-        fit = rows[rows["quality"] >= MIN_QUALITY]
-        for gender in np.unique(fit["gender"]):
+        fit = rows["quality"] >= MIN_QUALITY
+        for gender in np.unique(rows["gender"][fit]):
             waiting = self._waiting[int(gender)]
-            waiting.append(fit[fit["gender"] == gender])
+            waiting.append(rows[fit & (rows["gender"] == gender)])
             if sum(map(len, waiting)) >= SEGMENT:
                 self._put(int(gender))
 

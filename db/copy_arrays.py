@@ -92,25 +92,27 @@ class CopyReader:
 
     def __init__(self, row: np.dtype[Any]) -> None:
         self._row = row
-        self._buffer = bytearray()
-        self._begun = False
+        self._parts: list[bytes | memoryview] = []
+        self._size = 0
+        self._left_of_header = len(_HEADER)
 
     def feed(self, data: bytes) -> Iterator[Rows]:
         """Whole pieces of ROWS rows."""
-        self._buffer += data
-        if not self._begun and len(self._buffer) >= len(_HEADER):
-            del self._buffer[: len(_HEADER)]
-            self._begun = True
+        part = memoryview(data)[self._left_of_header :]
+        self._left_of_header -= len(data) - len(part)
+        self._parts.append(part)
+        self._size += len(part)
         size = ROWS * self._row.itemsize
-        while len(self._buffer) > size + len(_TRAILER):
-            piece = bytes(self._buffer[:size])
-            del self._buffer[:size]
-            yield np.frombuffer(piece, self._row)
+        while self._size > size + len(_TRAILER):
+            # The only copy of the stream: each byte is joined once, but for what is left over.
+            joined = memoryview(b"".join(self._parts))
+            self._parts, self._size = [joined[size:]], self._size - size
+            yield np.frombuffer(joined[:size], self._row)
 
     def end(self) -> Iterator[Rows]:
         """What is left when the stream has ended."""
-        if len(self._buffer) > len(_TRAILER):
-            yield np.frombuffer(bytes(self._buffer[: -len(_TRAILER)]), self._row)
+        if self._size > len(_TRAILER):
+            yield np.frombuffer(b"".join(self._parts)[: -len(_TRAILER)], self._row)
 
 
 async def write_rows(
