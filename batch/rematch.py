@@ -27,6 +27,7 @@ from batch.cluster import LOCAL, WorkersError, cluster_pool, ray_session
 from batch.command import job_command
 from batch.progress import JobProgress
 from batch.search import Places, search, search_each_other
+from batch.turns import Turns
 from db.copy_arrays import Rows, traits_of
 from db.pool import Database
 from db.rematch import Changes, Faces, Ids, Kind, Pairs, Rematch, Run, Scope, Shard, by_id, places_in
@@ -188,7 +189,7 @@ class _Job:
         self._galleries: dict[str, _Gallery] = {}
         pool = cluster_pool(None, "cpu")
         self._connections = asyncio.Semaphore(CONNECTIONS)
-        self._tasks = asyncio.Semaphore(pool.actors)
+        self._turns = Turns(pool.actors)
         self._workers = pool.actors
         # Ray has NumPy compute on one core in a task that reserves no more.
         options = {"num_cpus": pool.num_cpus, "max_retries": ATTEMPTS}
@@ -258,7 +259,7 @@ class _Job:
         async for segment in gallery.segments():
             for stated, some, traits in groups:
                 if _may_match(stated, segment):
-                    score = self._score(self._celebrities, some, traits, segment.targets, run)
+                    score = self._score(run, shard, some, self._celebrities, traits, segment.targets)
                     searches.append(asyncio.create_task(score))
                     compared += len(some) * segment.size
         return _pairs(faces.ids, gallery.ids, await asyncio.gather(*searches), compared)
@@ -269,15 +270,17 @@ class _Job:
         traits = ray.put(faces.traits)
         everybody = np.arange(len(faces.ids))
         searches = [
-            self._score(self._users, everybody, traits, some, run) for some in _by_faces(groups, TASK_FACES)
+            self._score(run, shard, everybody, self._users, traits, some)
+            for some in _by_faces(groups, TASK_FACES)
         ]
         return _pairs(faces.ids, faces.ids, await asyncio.gather(*searches), compared)
 
-    async def _score(self, search: Any, probes: Places, traits: object, targets: object, run: Run) -> Found:
+    async def _score(self, run: Run, shard: Shard, probes: Places, search: Any, *arguments: object) -> Found:
         """What a task finds, by places among the shard's faces; probes: those of the task's."""
-        async with self._tasks:
+        # Shards end one after the other, as they were planned: what is done is safe.
+        async with self._turns.take(shard.number):
             with self._timed("score"):
-                found: Found = await search.remote(traits, targets, run.rules.weights, run.rules.threshold)
+                found: Found = await search.remote(*arguments, run.rules.weights, run.rules.threshold)
         return replace(found, probe=probes[found.probe])
 
     async def _read_gallery(self, pack_digest: str, gallery: _Gallery) -> None:
