@@ -172,7 +172,7 @@ async def test_what_is_no_number_is_refused(api: Api, admin: User) -> None:
 async def test_parallel_changes_of_everything_do_not_mix(api: Api, admin: User) -> None:
     changes = [
         {
-            "matching_weights": weights(embedding=1 - number / 100, age=number / 100),
+            "matching_weights": weights(embedding=round(1 - number / 100, 2), age=number / 100),
             "match_threshold": number / 100,
             "daily_photo_upload_limit": number,
         }
