@@ -50,8 +50,8 @@ def test_schemathesis_finds_no_server_error_and_no_undocumented_answer(
         "--phases": "examples,coverage,fuzzing",
         "--seed": "1",
         "--max-examples": "3",
-        # Threads parse Python at the same time, in which CPython 3.11 before 3.11.5 fails now and then
-        # ("AST constructor recursion depth mismatch", python/cpython#106905).
+        # Its threads would parse Python at the same time, which CPython 3.11 does not always survive: "AST
+        # constructor recursion depth mismatch", python/cpython#106905.
         "--workers": "1",
         "--generation-database": "none",
     }
