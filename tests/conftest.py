@@ -1,3 +1,9 @@
 """Fixtures that several test packages share."""
 
-pytest_plugins = ["tests.api", "tests.bucket", "tests.fal", "tests.postgres", "tests.service"]
+pytest_plugins = [
+    "tests.support.api",
+    "tests.support.bucket",
+    "tests.support.fal",
+    "tests.support.postgres",
+    "tests.support.service",
+]

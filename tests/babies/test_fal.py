@@ -25,8 +25,8 @@ from semblance.settings import Settings
 from semblance.storage import Storage, open_storage
 from serve_app.babies import fal as fal_client
 from serve_app.babies.fal import ATTEMPTS, FalProvider
-from tests.fal import KEY, FalServer, Reply, jpeg
-from tests.rows_faces import photo
+from tests.support.fal import KEY, FalServer, Reply, jpeg
+from tests.support.rows_faces import photo
 
 A, B = ParentFace("faces/a.jpg", None), ParentFace("faces/b.jpg", None)
 

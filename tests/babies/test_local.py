@@ -17,8 +17,8 @@ from semblance.settings import Settings
 from semblance.storage import Storage, open_storage
 from serve_app.babies.compose import SIZE
 from serve_app.babies.local import LocalProvider
-from tests.api import LocalFaces
-from tests.photos import faces_dir
+from tests.support.api import LocalFaces
+from tests.support.photos import faces_dir
 
 OBAMA = faces_dir() / "probes" / "barack-obama-2.jpg"
 LESLIE = faces_dir() / "probes" / "rose-leslie-2.jpg"

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from batch.progress import JobProgress
-from tests.photos import faces_dir
+from tests.support.photos import faces_dir
 
 
 def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -24,8 +24,8 @@ from batch.ingest import Options, ingest
 from batch.outcomes import Summary
 from semblance.settings import Settings
 from semblance.storage import open_bucket, open_storage
-from tests.batch.pictures import portrait
-from tests.photos import faces_dir
+from tests.support.photos import faces_dir
+from tests.support.pictures import portrait
 
 RULES = Rules(min_quality=0.6, largest=False, dry_run=False)
 pytestmark = pytest.mark.usefixtures("ray_address")

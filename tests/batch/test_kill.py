@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,8 @@ from batch.outcomes import Result
 from batch.sources import Item
 from semblance.errors import ConfigurationError
 from semblance.settings import Settings
-from tests.batch.pictures import gallery
+from tests.support.pictures import gallery
+from tests.support.waiting import wait_for
 
 PICTURES = 40
 BATCH = 4
@@ -55,13 +55,6 @@ def report(path: Path) -> list[dict[str, str]]:
     """The whole lines that are there so far."""
     written = path.read_text() if path.exists() else ""
     return [json.loads(line) for line in written.splitlines(keepends=True) if line.endswith("\n")]
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "what the test waits for did not happen"
-        time.sleep(0.02)
 
 
 def workers() -> list[psutil.Process]:

@@ -36,10 +36,10 @@ from semblance.errors import ConfigurationError, ConflictError, PackMismatchErro
 from semblance.settings import Settings
 from semblance.storage import open_storage
 from semblance.types import Embedding
-from tests.batch.pictures import portrait
-from tests.batch.test_kill import wait_for
-from tests.photos import faces_dir
-from tests.rows_matching import add_celebrities, add_face, add_user, famous
+from tests.support.photos import faces_dir
+from tests.support.pictures import portrait
+from tests.support.rows_matching import add_celebrities, add_face, add_user, famous
+from tests.support.waiting import wait_for
 
 CELEBRITIES = 9
 QUIET = Console(file=io.StringIO())

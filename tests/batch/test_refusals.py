@@ -21,7 +21,7 @@ from db.pool import Database
 from deployments.packs.registry import load_pack
 from semblance.errors import ConfigurationError, DatabaseError, PackMismatchError, StorageError
 from semblance.settings import Settings
-from tests.photos import faces_dir
+from tests.support.photos import faces_dir
 
 OPTIONS = Options(str(faces_dir() / "celebrities"), Rules(min_quality=0.6, largest=False, dry_run=False))
 

@@ -35,8 +35,8 @@ from semblance.scoring import Weights
 from semblance.settings import Settings
 from semblance.storage import open_storage
 from semblance.types import DescribedFace, Detection, ModelInfo
-from tests.db.rows import DIGEST, OTHER_DIGEST
-from tests.rows_matching import add_celebrities, add_face, add_person, add_user, famous, varied
+from tests.support.rows import DIGEST, OTHER_DIGEST
+from tests.support.rows_matching import add_celebrities, add_face, add_person, add_user, famous, varied
 
 EVERYTHING = Scope(("users", "celebrities"), None, None, 8)
 FACES = 60

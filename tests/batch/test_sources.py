@@ -14,7 +14,7 @@ import pytest
 
 from batch.sources import BadEntry, Item, SourceError, list_source
 from semblance.storage import open_bucket
-from tests.photos import faces_dir
+from tests.support.photos import faces_dir
 
 
 def make(root: Path, *paths: str, metadata: object = None) -> Path:

@@ -20,8 +20,8 @@ from db.stored_pictures import PictureRow, compare_pictures
 from semblance.errors import ConfigurationError
 from semblance.settings import Settings
 from semblance.storage import Storage, open_storage
-from tests.api import Api
-from tests.rows_faces import photo, row_counts, upload, uploaded
+from tests.support.api import Api
+from tests.support.rows_faces import photo, row_counts, upload, uploaded
 
 SEMBLANCE = Path(sys.executable).with_name("semblance")
 NONE = timedelta(0)

@@ -16,7 +16,7 @@ import pytest
 from db.pool import Database
 from db.rescore import BATCH
 from semblance.scoring import score
-from tests.rows_scored import (
+from tests.support.rows_scored import (
     EXACT,
     OTHER_EXACT,
     add_faces,

@@ -14,7 +14,7 @@ import jwt
 import psycopg
 import pytest
 
-from tests.api import JWT_SECRET, Api
+from tests.support.api import JWT_SECRET, Api
 
 SEMBLANCE = Path(sys.executable).with_name("semblance")
 

@@ -15,8 +15,8 @@ from db.pool import Database
 from db.queries import queries
 from semblance.errors import BadInputError, PackMismatchError, QueryError
 from semblance.types import Embedding, Gender
-from tests.db.rows import DIGEST, OTHER_DIGEST, celebrity, embeddings, gallery
-from tests.postgres import on_database
+from tests.support.postgres import on_database
+from tests.support.rows import DIGEST, OTHER_DIGEST, celebrity, embeddings, gallery
 
 LARGE = 4000
 """Rows enough that reading them all costs more than the index."""

@@ -13,7 +13,7 @@ from db.pool import Database
 from db.presence import Presence
 from db.queries import queries
 from semblance.errors import ForbiddenError
-from tests.rows_chat import add_user, connect
+from tests.support.rows_chat import add_user, connect
 
 WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 BLOCK = "UPDATE mutual_connections SET status = 'blocked' WHERE id = $1"

@@ -12,7 +12,7 @@ from db.connections import Connections, lock_match, open_when_mutual
 from db.pool import Database
 from db.reactions import Reactions
 from semblance.errors import ConflictError, NotFoundError
-from tests.rows_feed import Pair, add_baby, add_face, add_match, add_pair
+from tests.support.rows_feed import Pair, add_baby, add_face, add_match, add_pair
 
 ROUNDS = 40
 

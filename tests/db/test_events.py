@@ -10,7 +10,7 @@ import pytest
 from db.events import Event
 from db.pool import Database
 from db.repositories import Repositories
-from tests.realtime import add_face, add_match, add_message, connect_users, notify
+from tests.support.realtime import add_face, add_match, add_message, connect_users, notify
 
 
 async def add_user(database: Database) -> UUID:

@@ -18,7 +18,7 @@ import pytest
 from db.embedded import DATABASE
 from db.pool import Database
 from db.queries import queries
-from tests.postgres import on_database
+from tests.support.postgres import on_database
 
 FILL = """
     SET LOCAL session_replication_role = replica;

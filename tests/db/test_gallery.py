@@ -16,8 +16,8 @@ from db.copy_arrays import CopyReader
 from db.gallery import CelebritySearch, Gallery, Probe
 from db.pool import Database
 from semblance.scoring import BEST, MIN_QUALITY, Traits, Weights, factors, score
-from tests.db.rows import DIGEST, OTHER_DIGEST
-from tests.rows_matching import add_celebrities, famous, varied
+from tests.support.rows import DIGEST, OTHER_DIGEST
+from tests.support.rows_matching import add_celebrities, famous, varied
 
 PROBE: dict[str, Any] = {
     "embedding": famous(1).embedding,

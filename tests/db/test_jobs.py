@@ -13,7 +13,7 @@ import pytest
 from db.jobs import FIRST_DELAY, LONGEST_DELAY, ClaimedJob, MatchJobs, backoff
 from db.pool import Database
 from db.queries import queries
-from tests.rows_matching import add_face, add_user
+from tests.support.rows_matching import add_face, add_user
 
 MINUTE = timedelta(minutes=1)
 MOMENT = timedelta(milliseconds=50)

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from db.pool import Database
-from tests.postgres import on_database
+from tests.support.postgres import on_database
 
 
 def run(dsn: str, *statements: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from db.pool import Database
-from tests.rows_feed import add_face, add_match, add_pair, add_profile
+from tests.support.rows_feed import add_face, add_match, add_pair, add_profile
 
 ADD = """
     INSERT INTO matches (face_a_id, face_b_id, similarity_score)

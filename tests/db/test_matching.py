@@ -15,9 +15,10 @@ from deployments.matcher import MatchWorker
 from semblance.scoring import BEST, Weights
 from semblance.settings import Settings
 from semblance.storage import open_storage
-from semblance.types import DescribedFace, Detection, JobOutcome, ModelInfo
-from tests.db.rows import DIGEST, OTHER_DIGEST, embeddings
-from tests.rows_matching import (
+from semblance.types import JobOutcome, ModelInfo
+from tests.support.no_models import NoModels
+from tests.support.rows import DIGEST, OTHER_DIGEST, embeddings
+from tests.support.rows_matching import (
     ALIKE,
     add_celebrities,
     add_face,
@@ -32,15 +33,6 @@ UNLIKE: dict[str, Any] = {
     "expression": "sad",
     "geometry_ratios": {"nose_width_face_width": 5.0},
 }
-
-
-class NoModels:
-    """Faces here are described already."""
-
-    async def describe(
-        self, data: bytes, max_faces: int | None = None
-    ) -> tuple[Detection, list[DescribedFace]]:
-        raise AssertionError("nothing is to be described")
 
 
 @pytest.fixture

@@ -15,36 +15,14 @@ import db
 from db.embedded import EmbeddedPostgres, application_dsn
 from db.migrate import _locked, check_server, check_versions, current, downgrade, upgrade
 from semblance.errors import ConfigurationError, DatabaseError
-from tests.db.catalog import snapshot
-from tests.postgres import on_database
+from tests.support.catalog import snapshot
+from tests.support.postgres import on_database
+from tests.support.supabase import SUPABASE, run
 
 SCHEMA = Path(db.__path__[0], "schema.sql").read_text(encoding="utf-8")
 HEAD = "0012"
 
-# What a new Supabase project has that the migrations meet. The server has its roles already.
-SUPABASE = """
-    ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON TABLES TO anon, authenticated;
-    ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON SEQUENCES TO anon, authenticated;
-    ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON FUNCTIONS TO anon, authenticated;
-    CREATE SCHEMA extensions;
-    CREATE EXTENSION vector WITH SCHEMA extensions;
-    CREATE SCHEMA auth;
-    CREATE TABLE auth.users (id uuid PRIMARY KEY, email text, raw_user_meta_data jsonb);
-    CREATE FUNCTION auth.uid() RETURNS uuid LANGUAGE sql STABLE
-        AS $$
-            SELECT coalesce(
-                nullif(current_setting('request.jwt.claim.sub', true), ''),
-                nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub'
-            )::uuid
-        $$;
-    GRANT USAGE ON SCHEMA auth, extensions TO anon, authenticated;
-"""
 ACCOUNT = "7f0f7a5e-6d4f-4c35-9d1c-0c6f4b8d1a11"
-
-
-def run(dsn: str, sql: str) -> None:
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute(sql)
 
 
 def test_migrations_and_schema_file_make_the_same_database(dsn: str, empty_dsn: str) -> None:

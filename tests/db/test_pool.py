@@ -14,8 +14,8 @@ from db.celebrities import Celebrities
 from db.migrate import upgrade
 from db.pool import Database
 from semblance.errors import ConfigurationError, DatabaseError, QueryError
-from tests.db.rows import DIGEST, gallery
-from tests.postgres import on_database
+from tests.support.postgres import on_database
+from tests.support.rows import DIGEST, gallery
 
 
 async def test_a_server_that_answers(database: Database) -> None:

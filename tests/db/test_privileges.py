@@ -20,9 +20,9 @@ from db.embedded import application_dsn
 from db.migrate import upgrade
 from db.privileges import find_login
 from db.queries import load_queries
-from tests.db.rows import DIGEST, add_face, add_match, add_profile
-from tests.db.test_migrations import SUPABASE
-from tests.postgres import on_database
+from tests.support.postgres import on_database
+from tests.support.rows import DIGEST, add_face, add_match, add_profile
+from tests.support.supabase import SUPABASE
 
 VECTOR = "[" + ",".join(["1"] * 512) + "]"
 VERBS = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER", "MAINTAIN")

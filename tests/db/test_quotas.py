@@ -14,7 +14,7 @@ from db import quotas
 from db.pool import Database
 from db.quotas import QuotaKind
 from semblance.errors import QuotaExceededError
-from tests.rows_faces import set_limit
+from tests.support.rows_faces import set_limit
 
 KINDS: tuple[QuotaKind, ...] = ("photo_upload", "baby_generation")
 

@@ -23,8 +23,8 @@ from db.spare_embeddings import SpareEmbeddings, Table
 from semblance.errors import ConfigurationError, ConflictError, DatabaseError, PackMismatchError
 from semblance.scoring import BEST, MIN_QUALITY, Weights
 from semblance.types import Embedding
-from tests.db.rows import DIGEST, OTHER_DIGEST, embeddings
-from tests.rows_matching import add_celebrities, add_face, add_person, add_user, varied
+from tests.support.rows import DIGEST, OTHER_DIGEST, embeddings
+from tests.support.rows_matching import add_celebrities, add_face, add_person, add_user, varied
 
 CELEBRITIES = 60
 FACES = 12

@@ -28,10 +28,10 @@ from semblance.scoring import BEST, FACTORS, Weights, score
 from semblance.settings import Settings
 from semblance.storage import open_storage
 from semblance.types import ModelInfo
-from tests.db.rows import DIGEST
-from tests.db.test_matching import NoModels
-from tests.rows_matching import add_celebrities, add_face, add_user, varied
-from tests.rows_scored import (
+from tests.support.no_models import NoModels
+from tests.support.rows import DIGEST
+from tests.support.rows_matching import add_celebrities, add_face, add_user, varied
+from tests.support.rows_scored import (
     EXACT,
     OTHER_EXACT,
     add_faces,

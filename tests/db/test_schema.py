@@ -7,7 +7,7 @@ import numpy as np
 import psycopg
 import pytest
 
-from tests.db.rows import DIGEST, add_face, add_match, add_profile
+from tests.support.rows import DIGEST, add_face, add_match, add_profile
 
 VECTOR = "[" + ",".join(["1"] * 512) + "]"
 POINTS = "[" + ",".join(["[1.5, 2]"] * 68) + "]"

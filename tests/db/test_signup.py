@@ -7,7 +7,7 @@ import pytest
 
 from db.migrate import upgrade
 from serve_app.schools import school_of
-from tests.db.test_migrations import SUPABASE, run
+from tests.support.supabase import SUPABASE, run
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from deployments.vision.decode import decode, read_header
 from semblance.errors import ImageTooLargeError, SemblanceError, UnreadableImageError
 from semblance.settings import Settings
 from semblance.types import Image
-from tests.photos import faces_dir
+from tests.support.photos import faces_dir
 
 OBAMA = faces_dir() / "probes" / "barack-obama-3.jpg"
 UPRIGHT = faces_dir() / "hard" / "rotate-rot-0.jpg"

@@ -23,7 +23,7 @@ from deployments.vision.align import similarity_transform, warp
 from semblance.errors import PackError
 from semblance.settings import Settings
 from semblance.types import Image, Pose
-from tests.packs import synthetic
+from tests.support import synthetic_pack as synthetic
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from deployments.vision.decode import ImageHeader, decode, read_header
 from deployments.vision.nms import iou_matrix
 from semblance.settings import Settings
 from semblance.types import EMOTIONS, Image
-from tests.photos import faces_dir
+from tests.support.photos import faces_dir
 
 CELEBRITIES = sorted(path for path in (faces_dir() / "celebrities").glob("*/*"))
 PROBES = sorted((faces_dir() / "probes").iterdir())

@@ -13,7 +13,7 @@ from deployments.packs.pack import OPEN_FOLDER
 from deployments.packs.sessions import open_session
 from semblance.errors import ConfigurationError, PackError
 from semblance.settings import Settings
-from tests.packs.synthetic import linear_net, save
+from tests.support.synthetic_pack import linear_net, save
 
 SIDE = 16
 

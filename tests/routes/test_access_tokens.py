@@ -21,7 +21,7 @@ from semblance.settings import Settings
 from serve_app.auth import TokenVerifier
 from serve_app.schools import school_of
 from serve_app.signing_keys import SigningKeys
-from tests.identity_provider import IdentityProvider, serving
+from tests.support.identity_provider import IdentityProvider, serving
 
 SECRET = "a-secret-of-the-project" * 3
 SUBJECT = uuid.UUID("11111111-2222-4333-8444-555555555555")

@@ -9,7 +9,7 @@ import pytest
 
 from db.system_settings import SystemSettings
 from semblance.scoring import Weights
-from tests.api import Api, User
+from tests.support.api import Api, User
 
 DEFAULTS = {
     "matching_weights": {

@@ -14,7 +14,7 @@ import pytest
 from db.api_keys import ApiKeys
 from db.pool import Database
 from semblance.errors import NotFoundError, QueryError
-from tests.api import API_KEY, Api
+from tests.support.api import API_KEY, Api
 
 VECTORS = {"embedding_a": [1.0, 0.0], "embedding_b": [1.0, 0.0]}
 

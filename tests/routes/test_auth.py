@@ -14,8 +14,8 @@ import pytest
 
 from semblance.settings import Settings
 from serve_app.auth import TokenVerifier
-from tests.api import JWT_SECRET, Api, User, make_token
-from tests.identity_provider import serving
+from tests.support.api import JWT_SECRET, Api, User, make_token
+from tests.support.identity_provider import serving
 
 FIELDS = {"id", "name", "email", "gender", "school", "default_face_id", "image"}
 

@@ -19,10 +19,10 @@ from db.generation_logs import GENERATION_LIFETIME
 from semblance.settings import Settings
 from semblance.storage import open_storage
 from serve_app.babies.maker import open_baby_maker
-from tests.api import API_KEY, CRON_SECRET, JWT_SECRET, Api
-from tests.fal import KEY, FalServer, Reply
-from tests.rows_babies import Pair, add_face, add_match, add_pair, make_baby
-from tests.rows_faces import set_limit
+from tests.support.api import API_KEY, CRON_SECRET, JWT_SECRET, Api
+from tests.support.fal import KEY, FalServer, Reply
+from tests.support.rows_babies import Pair, add_face, add_match, add_pair, make_baby
+from tests.support.rows_faces import set_limit
 
 
 @pytest.fixture

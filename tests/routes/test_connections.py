@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 
 import httpx
 
-from tests.api import Api, User
-from tests.rows_feed import Pair, add_face, add_match, add_pair
+from tests.support.api import Api, User
+from tests.support.rows_feed import Pair, add_face, add_match, add_pair
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from fastapi import FastAPI
 
 from semblance.settings import Settings
 from serve_app.api.middleware import UnexpectedErrorMiddleware
-from tests.api import API_KEY, Api
+from tests.support.api import API_KEY, Api
 
 ORIGIN = "https://app.example"
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tests.api import Api
+from tests.support.api import Api
 
 
 async def test_ready_names_every_part(api: Api) -> None:

@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.api import CRON_SECRET, Api, User
-from tests.rows_matching import add_face
+from tests.support.api import CRON_SECRET, Api, User
+from tests.support.rows_matching import add_face
 
 CRON = {"Authorization": f"Bearer {CRON_SECRET}"}
 

@@ -18,8 +18,8 @@ from pydantic import BaseModel
 from semblance.logging import configure_logging
 from semblance.settings import Settings
 from serve_app.api.schemas.base import Schema
-from tests.api import API_KEY, CRON_SECRET, JWT_SECRET, Api
-from tests.photos import faces_dir
+from tests.support.api import API_KEY, CRON_SECRET, JWT_SECRET, Api
+from tests.support.photos import faces_dir
 
 FORMATS: list[Literal["text", "json"]] = ["text", "json"]
 

@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from semblance.scoring import percentage
-from tests.api import Api, User
-from tests.rows_feed import FACTORS, add_celebrity_match, add_face, add_match, add_pair, add_profile
+from tests.support.api import Api, User
+from tests.support.rows_feed import FACTORS, add_celebrity_match, add_face, add_match, add_pair, add_profile
 
 NOW = datetime.now(UTC)
 

@@ -10,8 +10,8 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from tests.api import Api, User
-from tests.rows_chat import connect
+from tests.support.api import Api, User
+from tests.support.rows_chat import connect
 
 
 @dataclass(frozen=True, slots=True)

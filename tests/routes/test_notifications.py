@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from tests.api import Api, User
+from tests.support.api import Api, User
 
 FILL = """
     INSERT INTO notifications (user_id, type, title, message, created_at, read_at)

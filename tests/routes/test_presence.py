@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from tests.api import Api, User
+from tests.support.api import Api, User
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from uuid import UUID, uuid4
 
 import httpx
 
-from tests.api import Api, User
-from tests.rows_feed import add_pair
+from tests.support.api import Api, User
+from tests.support.rows_feed import add_pair
 
 
 async def react(api: Api, match_id: UUID, user: User, reaction: Any) -> httpx.Response:

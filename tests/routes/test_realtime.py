@@ -16,8 +16,8 @@ from semblance.settings import Settings
 from serve_app.auth import LEEWAY_S
 from serve_app.realtime.hub import Hub, Timing
 from serve_app.realtime.subscription import QUEUE_LIMIT
-from tests.api import Api, User, make_token
-from tests.realtime import (
+from tests.support.api import Api, User, make_token
+from tests.support.realtime import (
     Server,
     Socket,
     add_face,

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from semblance.scoring import Weights
-from tests.api import Api, User
-from tests.rows_scored import (
+from tests.support.api import Api, User
+from tests.support.rows_scored import (
     EXACT,
     OTHER_EXACT,
     add_faces,

@@ -15,8 +15,8 @@ import pytest
 
 from semblance.settings import Settings
 from semblance.storage import Storage
-from tests.api import Api
-from tests.rows_faces import (
+from tests.support.api import Api
+from tests.support.rows_faces import (
     COUPLE,
     NO_FACE,
     PORTRAIT,

@@ -35,7 +35,7 @@ from semblance.scoring import (
     score,
 )
 from semblance.types import EMBEDDING_SIZE, EMOTIONS
-from tests.db.rows import DIGEST, add_face, add_profile
+from tests.support.rows import DIGEST, add_face, add_profile
 
 PAIRS = 8
 """Faces of one example, so that one round trip compares many pairs."""

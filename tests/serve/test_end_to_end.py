@@ -19,9 +19,9 @@ import psycopg
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-from tests.photos import faces_dir
-from tests.serve.callers import Caller, GeneratedCaller, HttpCaller, generate_client
-from tests.service import Service
+from tests.support.callers import Caller, GeneratedCaller, HttpCaller, generate_client
+from tests.support.photos import faces_dir
+from tests.support.service import Service
 
 PROBES = faces_dir() / "probes"
 PATIENCE_S = 30.0

@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from semblance.stack.home import StackHome
-from tests.photos import faces_dir
-from tests.service import Service
+from tests.support.photos import faces_dir
+from tests.support.service import Service
 
 PROBES = sorted(path for path in (faces_dir() / "probes").iterdir())
 HARD = sorted(path for path in (faces_dir() / "hard").iterdir())

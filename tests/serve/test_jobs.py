@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.service import Service
+from tests.support.service import Service
 
 
 def test_a_job_finds_the_database_and_the_ray_of_the_stack(service: Service) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.service import Service
+from tests.support.service import Service
 
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.service import Service
+from tests.support.service import Service
 
 
 @pytest.fixture

@@ -21,11 +21,11 @@ from db.embedded import application_dsn
 from db.pool import Database
 from deployments.packs.registry import load_pack
 from semblance.settings import Settings
-from tests.batch.pictures import gallery
-from tests.db.rows import embeddings
-from tests.photos import faces_dir
-from tests.ray_nodes import RayCluster
-from tests.rows_matching import add_celebrities, add_person, varied
+from tests.support.photos import faces_dir
+from tests.support.pictures import gallery
+from tests.support.ray_nodes import RayCluster
+from tests.support.rows import embeddings
+from tests.support.rows_matching import add_celebrities, add_person, varied
 
 PICTURES = 20
 READY = 8

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from deployments.detector import FaceFinder
 from deployments.packs.registry import load_pack
 from semblance.settings import Settings
 from semblance.types import DetectedFace
-from tests.photos import faces_dir
-
-FindFaces = Callable[[str], tuple[DetectedFace, ...]]
+from tests.support.photos import FindFaces, faces_dir
 
 
 @pytest.fixture(scope="session")
@@ -28,11 +24,3 @@ def find_faces() -> FindFaces:
         return known[path]
 
     return find
-
-
-def portraits() -> list[str]:
-    """Paths of the photos of people who sat for them: the gallery and the probes."""
-    root = faces_dir()
-    kinds = {".jpg", ".jpeg", ".png"}
-    files = [p for folder in ("celebrities", "probes") for p in (root / folder).rglob("*")]
-    return sorted(str(p.relative_to(root)) for p in files if p.suffix in kinds)

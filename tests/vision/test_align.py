@@ -20,7 +20,7 @@ from deployments.vision.align import (
     warp_scale,
 )
 from semblance.types import Box, Image
-from tests.vision.shapes import level_face, moved
+from tests.support.shapes import level_face, moved
 
 ARCFACE = np.array([(38.3, 51.7), (73.5, 51.5), (56.0, 71.7), (41.5, 92.4), (70.7, 92.2)], np.float32)
 

@@ -21,7 +21,7 @@ from PIL import Image as PillowImage
 from deployments.vision.decode import ImageHeader, decode, read_header
 from semblance.errors import ImageTooLargeError, SemblanceError, UnreadableImageError
 from semblance.types import Image
-from tests.photos import faces_dir
+from tests.support.photos import faces_dir
 
 MAX_BYTES, MAX_PIXELS = 10 * 2**20, 50_000_000
 

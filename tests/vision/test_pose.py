@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.vision.pose import estimate_pose
-from tests.vision.conftest import FindFaces, portraits
-from tests.vision.shapes import flipped, level_face, moved
+from tests.support.photos import FindFaces, portraits
+from tests.support.shapes import flipped, level_face, moved
 
 
 @pytest.mark.parametrize("degrees", [-170, -90, -30, 0, 30, 75, 170])

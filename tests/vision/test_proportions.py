@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from deployments.vision.geometry import face_geometry
 from deployments.vision.landmarks import MIRROR
 from deployments.vision.symmetry import symmetry_score
-from tests.vision.conftest import FindFaces, portraits
-from tests.vision.shapes import flipped, level_face, moved
+from tests.support.photos import FindFaces, portraits
+from tests.support.shapes import flipped, level_face, moved
 
 seeds = st.integers(0, 10_000)
 

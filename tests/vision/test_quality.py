@@ -10,8 +10,7 @@ from deployments.vision.align import square_crop
 from deployments.vision.decode import decode, read_header
 from deployments.vision.quality import measure_quality
 from semblance.types import Box, Image
-from tests.photos import faces_dir
-from tests.vision.conftest import FindFaces, portraits
+from tests.support.photos import FindFaces, faces_dir, portraits
 
 GOOD_ENOUGH = 0.6
 """What matching asks of a face."""

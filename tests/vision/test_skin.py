@@ -7,8 +7,8 @@ from skimage.color import rgb2lab
 
 from deployments.vision.skin import skin_tone
 from semblance.types import Image
-from tests.vision.conftest import FindFaces
-from tests.vision.shapes import level_face, moved
+from tests.support.photos import FindFaces
+from tests.support.shapes import level_face, moved
 
 LANDMARKS = moved(level_face(), 0, 0.62, 56, 42)
 

@@ -9,8 +9,8 @@ import httpx
 from PIL import Image
 
 from db.pool import Database
-from tests.api import Api, User
-from tests.photos import faces_dir
+from tests.support.api import Api, User
+from tests.support.photos import faces_dir
 
 PORTRAIT = faces_dir() / "probes" / "barack-obama-2.jpg"
 COUPLE = faces_dir() / "hard" / "two-people.jpg"

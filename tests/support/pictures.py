@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from tests.photos import faces_dir
+from tests.support.photos import faces_dir
 
 PORTRAITS = ("actors/kit-harington.jpeg", "musicians/alex-lacamoire.jpg", "politicians/barack-obama.jpg")
 

@@ -11,7 +11,7 @@ import numpy as np
 from db.celebrities import Celebrities, CelebrityRow
 from db.pool import Database
 from semblance.types import Embedding
-from tests.db.rows import DIGEST, celebrity, embeddings
+from tests.support.rows import DIGEST, celebrity, embeddings
 
 ALIKE = embeddings(1, seed=11)[0]
 """The embedding of faces that differ in nothing else."""

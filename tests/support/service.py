@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.photos import faces_dir
+from tests.support.photos import faces_dir
 
 SEMBLANCE = Path(sys.executable).with_name("semblance")
 
@@ -49,7 +49,7 @@ class Service:
         done = subprocess.run(
             ["/bin/bash", "-c", f'PATH="{SEMBLANCE.parent}:$PATH" && eval "$(semblance env)" && {command}'],
             env=clean,
-            cwd=Path(__file__).parents[1],
+            cwd=Path(__file__).parents[2],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

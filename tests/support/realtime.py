@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from websockets.asyncio.client import ClientConnection, connect
 
 from db.pool import Database
-from tests.api import User
+from tests.support.api import User
 
 Event = dict[str, Any]
 

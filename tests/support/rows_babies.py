@@ -13,8 +13,8 @@ from PIL import Image
 
 from deployments.local import LocalPipeline
 from semblance.settings import Settings
-from tests.api import Api, User
-from tests.photos import faces_dir
+from tests.support.api import Api, User
+from tests.support.photos import faces_dir
 
 OBAMA = "barack-obama-2.jpg"
 LESLIE = "rose-leslie-2.jpg"

@@ -1,0 +1,1 @@
+"""What tests share: fixtures, services that run beside them, photos, rows. It holds no tests."""
