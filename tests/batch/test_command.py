@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from batch.progress import JobProgress
-from tests.support.photos import faces_dir
+from tests.support.photos import OBAMA
 
 
 def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -51,9 +51,8 @@ def test_a_setting_that_is_wrong_is_named_without_its_value() -> None:
 
 
 def test_a_run_on_its_own_ray(tmp_path: Path, dsn: str) -> None:
-    source = faces_dir() / "celebrities"
     done = command(
-        *(str(source), "--limit", "3", "--actors", "1"),
+        *(str(OBAMA.parent), "--limit", "3", "--actors", "1"),
         SEMBLANCE_HOME=str(tmp_path),
         SEMBLANCE_DATABASE_URL=dsn,
         RAY_ADDRESS="local",

@@ -24,7 +24,8 @@ from batch.ingest import Options, ingest
 from batch.outcomes import Summary
 from semblance.settings import Settings
 from semblance.storage import open_bucket, open_storage
-from tests.support.photos import faces_dir
+from tests.support.gallery import OBAMA_BIO, make_gallery
+from tests.support.photos import ASTRONAUT, BIDEN, GROUP, NO_FACE, OBAMA, couple
 from tests.support.pictures import portrait
 
 RULES = Rules(min_quality=0.6, largest=False, dry_run=False)
@@ -54,16 +55,13 @@ def rows(dsn: str) -> dict[str, dict[str, Any]]:
 
 
 def make_source(folder: Path) -> Path:
-    """The real gallery with one input of every kind that is not taken."""
-    entries = json.loads((faces_dir() / "celebrities" / "metadata.json").read_text())["celebrities"]
-    for entry in entries:
-        target = folder / entry["category"] / entry["filename"]
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes((faces_dir() / "celebrities" / entry["category"] / entry["filename"]).read_bytes())
+    """A real gallery with one input of every kind that is not taken."""
+    entries = json.loads((make_gallery(folder) / "metadata.json").read_text())["celebrities"]
     odd = folder / "odd"
     odd.mkdir()
-    for name in ("office1.jpg", "no-face.png", "two-people.jpg"):
-        (odd / name).write_bytes((faces_dir() / "hard" / name).read_bytes())
+    (odd / "group.jpg").write_bytes(GROUP.read_bytes())
+    (odd / "no-face.jpg").write_bytes(NO_FACE.read_bytes())
+    (odd / "two-people.jpg").write_bytes(couple())
     (odd / "again.jpg").write_bytes((folder / "politicians" / "joe-biden.jpg").read_bytes())
     cv2.imwrite(str(odd / "blurred.jpg"), cv2.GaussianBlur(portrait(2), (0, 0), 6))
     (odd / "text.jpg").write_text("no picture")
@@ -77,18 +75,14 @@ def make_source(folder: Path) -> Path:
 
 
 OUTCOMES = {
-    "actors/kit-harington.jpeg": "ingested",
-    "actors/nathalie-baye.jpg": "ingested",
-    "actors/rob-lowe.jpg": "ingested",
-    "actors/rose-leslie.jpg": "ingested",
-    "musicians/alex-lacamoire.jpg": "ingested",
-    "musicians/lin-manuel-miranda.png": "ingested",
+    **{f"actors/person-{number}.png": "ingested" for number in range(1, 7)},
+    "astronauts/eileen-collins.png": "ingested",
     "odd/again.jpg": "ingested",
     "odd/blurred.jpg": "low_quality",
     "odd/empty.jpg": "unreadable",
+    "odd/group.jpg": "several_faces",
     "odd/long.jpg": "too_large",
-    "odd/no-face.png": "no_face",
-    "odd/office1.jpg": "several_faces",
+    "odd/no-face.jpg": "no_face",
     "odd/other.jpg": "invalid_metadata",
     "odd/text.jpg": "unreadable",
     "odd/two-people.jpg": "several_faces",
@@ -122,10 +116,9 @@ async def test_every_input_has_one_outcome(tmp_path: Path, settings: Settings, d
     obama = gallery["Barack Obama"]
     assert obama["category"] == "politicians"
     assert obama["gender"] == "male"
-    assert obama["bio"] == "44th President of the United States"
+    assert obama["bio"] == OBAMA_BIO
     assert obama["id"] == uuid5(CELEBRITY_NAMESPACE, obama["image_hash"])
-    picture = (faces_dir() / "celebrities/politicians/barack-obama.jpg").read_bytes()
-    assert storage.get_sync(obama["image_path"]) == picture
+    assert storage.get_sync(obama["image_path"]) == OBAMA.read_bytes()
     assert len(storage.keys_sync("celebrities")) == len(gallery)
     assert np.linalg.norm(json.loads(obama["vector"])) == pytest.approx(1, abs=1e-4)
     assert np.array(obama["landmarks_68"]).shape == (68, 2)
@@ -137,7 +130,7 @@ async def test_every_input_has_one_outcome(tmp_path: Path, settings: Settings, d
     outcomes = {line["input"]: line["outcome"] for line in lines}
     changed = {
         "odd/blurred.jpg": "ingested",
-        "odd/office1.jpg": "ingested",
+        "odd/group.jpg": "ingested",
         "odd/two-people.jpg": "ingested",
     }
     present = {label: "already_present" for label, outcome in OUTCOMES.items() if outcome == "ingested"}
@@ -168,26 +161,24 @@ async def test_a_manifest_takes_pictures_from_everywhere_into_a_bucket(
     settings: Settings, dsn: str, bucket: str, website: tuple[str, Path]
 ) -> None:
     address, folder = website
-    celebrities = faces_dir() / "celebrities"
-    (folder / "b.jpg").write_bytes((celebrities / "politicians/joe-biden.jpg").read_bytes())
+    (folder / "b.jpg").write_bytes(BIDEN.read_bytes())
     (folder / "long.jpg").write_bytes(b"x" * 1_500_001)
     source = open_bucket(f"{bucket}/in")
-    obstore.put(source, "a/lin.png", (celebrities / "musicians/lin-manuel-miranda.png").read_bytes())
+    obstore.put(source, "a/obama.jpg", OBAMA.read_bytes())
     obstore.put(source, "long.jpg", b"x" * 1_500_001)
     images = {
-        "a/lin.png": "ingested",
-        f"{bucket}/in/a/lin.png": "duplicate",
+        "a/obama.jpg": "ingested",
+        f"{bucket}/in/a/obama.jpg": "duplicate",
         f"{bucket}/in/gone.jpg": "missing",
         "long.jpg": "too_large",
         f"{address}/b.jpg": "ingested",
         f"{address}/long.jpg": "too_large",
         f"{address}/gone.jpg": "missing",
         "http://127.0.0.1:9/x.jpg": "unreadable",
-        (celebrities / "actors/rob-lowe.jpg").as_uri(): "ingested",
-        f"{celebrities}": "unreadable",
+        # A path in a bucket's manifest is the bucket's, so local files are named by file://.
+        ASTRONAUT.as_uri(): "ingested",
+        ASTRONAUT.parent.as_uri(): "unreadable",
     }
-    # A path in a bucket's manifest is the bucket's, so local files are named by file://.
-    images[celebrities.as_uri()] = images.pop(f"{celebrities}")
     lines = [json.dumps({"image": image, "name": f"N{index}"}) for index, image in enumerate(images)]
     obstore.put(source, "people.jsonl", "\n".join(lines).encode())
 
@@ -198,5 +189,4 @@ async def test_a_manifest_takes_pictures_from_everywhere_into_a_bucket(
     assert sorted(gallery) == ["N0", "N4", "N8"]
     stored = open_storage(bucketed)
     assert stored.keys_sync("celebrities") == sorted(row["image_path"] for row in gallery.values())
-    expected = (celebrities / "actors/rob-lowe.jpg").read_bytes()
-    assert stored.get_sync(gallery["N8"]["image_path"]) == expected
+    assert stored.get_sync(gallery["N8"]["image_path"]) == ASTRONAUT.read_bytes()

@@ -36,7 +36,7 @@ from semblance.errors import ConfigurationError, ConflictError, PackMismatchErro
 from semblance.settings import Settings
 from semblance.storage import open_storage
 from semblance.types import Embedding
-from tests.support.photos import faces_dir
+from tests.support.photos import couple
 from tests.support.pictures import portrait
 from tests.support.rows_matching import add_celebrities, add_face, add_user, famous
 from tests.support.waiting import wait_for
@@ -112,13 +112,13 @@ class World:
         self.broken[gone.id] = "missing"
         await add_celebrities(self._database, *rows, gone)
         # Of two people the smaller: the one that its user said to be.
-        couple = (faces_dir() / "hard" / "two-people.jpg").read_bytes()
-        faces = self._pipeline.describe(couple)[1]
+        picture = couple()
+        faces = self._pipeline.describe(picture)[1]
         assert len(faces) == 2
-        self.couple = await self.add_face(couple, faces[1].detected.landmarks.tolist(), faces[1].embedding)
+        self.couple = await self.add_face(picture, faces[1].detected.landmarks.tolist(), faces[1].embedding)
         del self.pictures[self.couple]
         strange = (np.array(faces[0].detected.landmarks) + 5000).tolist()
-        self._break(await self.add_face(couple, strange, faces[0].embedding), "another_face")
+        self._break(await self.add_face(picture, strange, faces[0].embedding), "another_face")
         nobody = jpeg(np.zeros((320, 320, 3), np.uint8))
         self._break(await self.add_face(nobody, None, faces[0].embedding), "no_face")
         self._break(await self.add_face(b"no picture", None, faces[0].embedding), "unreadable")
@@ -308,8 +308,7 @@ def _check_embeddings(world: World, found: dict[UUID, str], other: LocalPipeline
     for key, picture in world.pictures.items():
         expected = other.describe(picture, 1)[1][0].embedding
         np.testing.assert_allclose(embeddings[key], expected, atol=1e-5)
-    couple = (faces_dir() / "hard" / "two-people.jpg").read_bytes()
-    one, two = other.describe(couple)[1]
+    one, two = other.describe(couple())[1]
     mine = embeddings[world.couple]
     assert mine @ two.embedding > 0.999 > mine @ one.embedding
 

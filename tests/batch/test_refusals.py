@@ -21,9 +21,9 @@ from db.pool import Database
 from deployments.packs.registry import load_pack
 from semblance.errors import ConfigurationError, DatabaseError, PackMismatchError, StorageError
 from semblance.settings import Settings
-from tests.support.photos import faces_dir
+from tests.support.photos import BIDEN
 
-OPTIONS = Options(str(faces_dir() / "celebrities"), Rules(min_quality=0.6, largest=False, dry_run=False))
+OPTIONS = Options(str(BIDEN.parent), Rules(min_quality=0.6, largest=False, dry_run=False))
 
 
 async def run(settings: Settings, **changes: object) -> None:
@@ -73,7 +73,7 @@ async def test_a_gallery_of_another_pack(settings: Settings, database: Database)
 
 @pytest.mark.usefixtures("ray_address")
 async def test_a_picture_that_another_pack_has(settings: Settings, database: Database) -> None:
-    picture = (faces_dir() / "celebrities" / "actors" / "kit-harington.jpeg").read_bytes()
+    picture = (BIDEN.parent / "32bit.png").read_bytes()
     theirs = replace(stranger(), image_hash=hashlib.md5(picture, usedforsecurity=False).hexdigest())
     ours = replace(stranger(), id=uuid4(), pack_digest=load_pack(settings).info.digest)
     await Celebrities(database).copy_in([theirs, ours])

@@ -14,7 +14,7 @@ import pytest
 
 from batch.sources import BadEntry, Item, SourceError, list_source
 from semblance.storage import open_bucket
-from tests.support.photos import faces_dir
+from tests.support.gallery import OBAMA_BIO, make_gallery
 
 
 def make(root: Path, *paths: str, metadata: object = None) -> Path:
@@ -26,16 +26,16 @@ def make(root: Path, *paths: str, metadata: object = None) -> Path:
     return root
 
 
-def test_the_real_gallery() -> None:
-    entries = list_source(str(faces_dir() / "celebrities"))
+def test_a_real_gallery(tmp_path: Path) -> None:
+    entries = list_source(str(make_gallery(tmp_path)))
     assert [entry.label for entry in entries] == sorted(entry.label for entry in entries)
-    assert len(entries) == 8
+    assert len(entries) == 9
     obama = next(entry for entry in entries if entry.label == "politicians/barack-obama.jpg")
     assert obama == Item(
         "politicians/barack-obama.jpg",
-        str(faces_dir() / "celebrities/politicians/barack-obama.jpg"),
+        str(tmp_path / "politicians/barack-obama.jpg"),
         "Barack Obama",
-        "44th President of the United States",
+        OBAMA_BIO,
         "politicians",
         "male",
     )

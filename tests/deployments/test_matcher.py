@@ -31,10 +31,9 @@ from semblance.settings import Settings
 from semblance.storage import Storage, open_storage
 from semblance.types import DescribedFace, Detection
 from tests.support.api import LocalFaces
-from tests.support.photos import faces_dir
+from tests.support.photos import OBAMA_3 as PHOTO
 from tests.support.rows_matching import add_celebrities, add_face, add_person, add_user, famous, varied
 
-PHOTO = faces_dir() / "probes" / "barack-obama-3.jpg"
 SEMBLANCE = Path(sys.executable).with_name("semblance")
 
 RESULT = """

@@ -15,10 +15,8 @@ from deployments.vision.decode import decode, read_header
 from semblance.errors import ImageTooLargeError, SemblanceError, UnreadableImageError
 from semblance.settings import Settings
 from semblance.types import Image
-from tests.support.photos import faces_dir
-
-OBAMA = faces_dir() / "probes" / "barack-obama-3.jpg"
-UPRIGHT = faces_dir() / "hard" / "rotate-rot-0.jpg"
+from tests.support.photos import ASTRONAUT, BIDEN, GROUP, OBAMA, OBAMA_2, OBAMA_3, SINGLE
+from tests.support.wide_photos import hard
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +28,11 @@ def pixels(photo: Path) -> Image:
     data = photo.read_bytes()
     image, _ = decode(data, read_header(data, max_bytes=10**8, max_pixels=10**9))
     return image
+
+
+def head() -> Image:
+    """Head and shoulders, 480 x 600."""
+    return np.ascontiguousarray(pixels(OBAMA_2)[150:750, 100:580])
 
 
 def encoded(image: Image, suffix: str = ".png") -> bytes:
@@ -44,14 +47,19 @@ def cosine(pipeline: LocalPipeline, a: bytes, b: bytes) -> float:
 
 
 @pytest.mark.parametrize("angle", [-40, 40, 90, 180, 270])
-def test_a_turned_photo_shows_the_same_face(pipeline: LocalPipeline, angle: int) -> None:
-    image = pixels(UPRIGHT)
+@pytest.mark.parametrize(
+    "photo",
+    [OBAMA, BIDEN, ASTRONAUT, pytest.param(hard("rotate-rot-0.jpg"), marks=pytest.mark.photos)],
+    ids=lambda path: path.stem,
+)
+def test_a_turned_photo_shows_the_same_face(pipeline: LocalPipeline, photo: Path, angle: int) -> None:
+    image = pixels(photo)
     turned = np.asarray(PillowImage.fromarray(image).rotate(angle, expand=True))
     assert cosine(pipeline, encoded(image), encoded(turned)) > 0.8
 
 
 def test_landmarks_of_a_turned_photo_are_in_its_own_pixels(pipeline: LocalPipeline) -> None:
-    image = pixels(UPRIGHT)
+    image = pixels(OBAMA)
     height, width = image.shape[:2]
     _, (straight,) = pipeline.describe(encoded(image))
     _, (turned,) = pipeline.describe(encoded(np.ascontiguousarray(np.rot90(image))))
@@ -63,11 +71,11 @@ def test_landmarks_of_a_turned_photo_are_in_its_own_pixels(pipeline: LocalPipeli
 
 
 def test_a_tight_crop_of_a_face_is_found(pipeline: LocalPipeline) -> None:
-    image = pixels(OBAMA)
-    _, (face,) = pipeline.describe(OBAMA.read_bytes(), 1)
+    image = pixels(OBAMA_3)
+    _, (face,) = pipeline.describe(OBAMA_3.read_bytes(), 1)
     box = face.detected.bbox
     tight = image[int(box.y1) : int(box.y2), int(box.x1) : int(box.x2)]
-    assert cosine(pipeline, encoded(np.ascontiguousarray(tight)), OBAMA.read_bytes()) > 0.7
+    assert cosine(pipeline, encoded(np.ascontiguousarray(tight)), OBAMA_3.read_bytes()) > 0.7
 
 
 def test_a_picture_without_a_face_has_none(pipeline: LocalPipeline) -> None:
@@ -79,12 +87,12 @@ def test_a_picture_without_a_face_has_none(pipeline: LocalPipeline) -> None:
 
 
 def test_small_faces_of_a_large_photo_are_found_at_a_second_scale(pipeline: LocalPipeline) -> None:
-    face = cv2.resize(pixels(UPRIGHT), (80, 100), interpolation=cv2.INTER_AREA)
+    face = cv2.resize(head(), (80, 100), interpolation=cv2.INTER_AREA)
     wall = np.full((1500, 2000, 3), 127, np.uint8)
     for x in range(100, 1900, 300):
         for y in range(100, 1400, 300):
             wall[y : y + 100, x : x + 80] = face
-    wall[600:1100, 850:1250] = cv2.resize(pixels(UPRIGHT), (400, 500))
+    wall[600:1100, 850:1250] = cv2.resize(head(), (400, 500))
     detection, _ = pipeline.describe(encoded(wall))
     small = [found for found in detection.faces if found.bbox.width < 60]
     assert len(detection.faces) > 1, "only the large face was found"
@@ -92,7 +100,7 @@ def test_small_faces_of_a_large_photo_are_found_at_a_second_scale(pipeline: Loca
 
 
 def test_faces_are_largest_first_and_limited(pipeline: LocalPipeline) -> None:
-    data = (faces_dir() / "hard" / "office4.jpg").read_bytes()
+    data = GROUP.read_bytes()
     detection, faces = pipeline.describe(data)
     areas = [face.bbox.area for face in detection.faces]
     assert len(areas) > 5 and areas == sorted(areas, reverse=True)
@@ -103,7 +111,7 @@ def test_faces_are_largest_first_and_limited(pipeline: LocalPipeline) -> None:
 
 def test_a_large_jpeg_gives_crops_as_sharp_as_its_full_size(pipeline: LocalPipeline) -> None:
     """A photo of some megapixels is decoded at a fraction; a small face in it must not suffer."""
-    face = cv2.resize(pixels(UPRIGHT), (260, 322), interpolation=cv2.INTER_AREA)
+    face = cv2.resize(head(), (260, 322), interpolation=cv2.INTER_AREA)
     scene = np.full((2400, 3200, 3), 90, np.uint8)
     scene[1000:1322, 1400:1660] = face
     _, (jpeg,) = pipeline.describe(encoded(scene, ".jpg"), 1)
@@ -113,7 +121,7 @@ def test_a_large_jpeg_gives_crops_as_sharp_as_its_full_size(pipeline: LocalPipel
 
 
 def test_many_pictures_at_once_give_what_each_gives_alone(pipeline: LocalPipeline) -> None:
-    photos = [path.read_bytes() for path in sorted((faces_dir() / "celebrities").rglob("*.jpg"))]
+    photos = [path.read_bytes() for path in (*SINGLE, GROUP)]
     together = pipeline.describe_many([*photos, b"not a picture"], 3)
     assert isinstance(together[-1], UnreadableImageError)
     for data, result in zip(photos, together, strict=False):

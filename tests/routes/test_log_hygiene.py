@@ -19,7 +19,7 @@ from semblance.logging import configure_logging
 from semblance.settings import Settings
 from serve_app.api.schemas.base import Schema
 from tests.support.api import API_KEY, CRON_SECRET, JWT_SECRET, Api
-from tests.support.photos import faces_dir
+from tests.support.photos import OBAMA_2
 
 FORMATS: list[Literal["text", "json"]] = ["text", "json"]
 
@@ -163,7 +163,7 @@ async def test_nothing_secret_or_personal_is_logged(api: Api, logs: Logs) -> Non
 async def _use_an_embedding(api: Api, secrets: dict[str, str]) -> None:
     """A real one, from a photo, and back again with mistakes."""
     headers = {"Authorization": f"Bearer {API_KEY}"}
-    photo = next((faces_dir() / "probes").rglob("*.jpg")).read_bytes()
+    photo = OBAMA_2.read_bytes()
     for path in ("/extract-embedding", "/analyze-face-advanced", "/analyze-faces", "/lookalikes"):
         answer = await api.client.post(path, files={"file": (CONTENT, photo)}, headers=headers)
         assert answer.status_code == 200, answer.text

@@ -16,10 +16,8 @@ import pytest
 from semblance.settings import Settings
 from semblance.storage import Storage
 from tests.support.api import Api
+from tests.support.photos import NO_FACE, OBAMA_2, couple
 from tests.support.rows_faces import (
-    COUPLE,
-    NO_FACE,
-    PORTRAIT,
     add_match,
     photo,
     row_counts,
@@ -43,7 +41,7 @@ async def keys(storage: Storage) -> list[str]:
 
 async def test_an_upload_stores_picture_row_and_job(api: Api) -> None:
     user = await api.member("ada")
-    data = PORTRAIT.read_bytes()
+    data = OBAMA_2.read_bytes()
     answer = await upload(api, user, data)
     assert answer.status_code == 202, answer.text
     body = answer.json()
@@ -99,19 +97,19 @@ async def test_the_suffix_is_the_contents_not_the_names(api: Api, file_format: s
 
 
 async def test_several_faces_give_the_largest_and_a_note(api: Api) -> None:
-    answer = await upload(api, await api.member("ada"), COUPLE.read_bytes())
+    answer = await upload(api, await api.member("ada"), couple())
     assert answer.status_code == 202
     assert answer.json()["faces_found"] == 2
     assert answer.json()["note"] == "The photo shows 2 faces; the largest was taken."
     (described,) = await api.services.database.fetch("SELECT embedding FROM faces")
-    _, faces = await api.services.faces.describe(COUPLE.read_bytes(), 2)
+    _, faces = await api.services.faces.describe(couple(), 2)
     assert described["embedding"].to_numpy() == pytest.approx(faces[0].embedding, abs=1e-4)
 
 
 @pytest.mark.parametrize("api_settings", [{"refuse_several_faces": True}], indirect=True)
 async def test_several_faces_may_be_refused(api: Api) -> None:
     user = await api.member("ada")
-    answer = await upload(api, user, COUPLE.read_bytes())
+    answer = await upload(api, user, couple())
     assert (answer.status_code, answer.json()["code"]) == (400, "several_faces")
     assert await row_counts(api.services.database) == {"profiles": 1}
     assert await keys(api.services.storage) == []

@@ -20,10 +20,9 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 
 from tests.support.callers import Caller, GeneratedCaller, HttpCaller, generate_client
-from tests.support.photos import faces_dir
+from tests.support.photos import ASTRONAUT, altered
 from tests.support.service import Service
 
-PROBES = faces_dir() / "probes"
 PATIENCE_S = 30.0
 
 
@@ -124,9 +123,9 @@ def test_from_first_token_to_chat_and_back(  # noqa: PLR0915 - one story
     bob.api.call("update_me", body={"name": "Bob", "gender": "male"})
 
     # Both upload a photo and get the match, which both hear of.
-    face_a = ada.api.call("upload_face", 202, file=(PROBES / "rose-leslie-2.jpg").read_bytes())
+    face_a = ada.api.call("upload_face", 202, file=altered(ASTRONAUT))
     assert ada.wait_job(face_a["job_id"])["status"] == "completed"
-    face_b = bob.api.call("upload_face", 202, file=(PROBES / "kit-harington-2.jpeg").read_bytes())
+    face_b = bob.api.call("upload_face", 202, file=ASTRONAUT.read_bytes())
     assert bob.wait_job(face_b["job_id"])["status"] == "completed"
     assert ada.api.call("get_me")["default_face_id"] == face_a["id"]
     assert httpx.get(face_a["image_url"]).headers["content-type"].startswith("image/")

@@ -21,7 +21,7 @@ from db.embedded import application_dsn
 from db.pool import Database
 from deployments.packs.registry import load_pack
 from semblance.settings import Settings
-from tests.support.photos import faces_dir
+from tests.support.photos import ASTRONAUT
 from tests.support.pictures import gallery
 from tests.support.ray_nodes import RayCluster
 from tests.support.rows import embeddings
@@ -40,7 +40,7 @@ CELEBRITIES = 100
 
 CLIENTS = 4
 READ, EMBED = "/api/matches/top", "/extract-embedding"
-PHOTO = {"file": (faces_dir() / "probes" / "rob-lowe-2.jpg").read_bytes()}
+PHOTO = {"file": ASTRONAUT.read_bytes()}
 API_KEY = "smb_cluster"
 KEY = {"Authorization": f"Bearer {API_KEY}"}
 PATIENCE_S = 120.0

@@ -8,14 +8,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from tests.support.photos import faces_dir
+from tests.support.photos import ASTRONAUT, BIDEN, OBAMA
 
-PORTRAITS = ("actors/kit-harington.jpeg", "musicians/alex-lacamoire.jpg", "politicians/barack-obama.jpg")
+PORTRAITS = (ASTRONAUT, BIDEN, OBAMA)
 
 
 def portrait(index: int = 0) -> np.ndarray:
     """A real photo of one person, BGR."""
-    image = cv2.imread(str(faces_dir() / "celebrities" / PORTRAITS[index % len(PORTRAITS)]))
+    image = cv2.imread(str(PORTRAITS[index % len(PORTRAITS)]))
     assert image is not None
     return image
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from functools import lru_cache
-from io import BytesIO
+from pathlib import Path
 from uuid import UUID
 
 import httpx
@@ -14,10 +14,7 @@ from PIL import Image
 from deployments.local import LocalPipeline
 from semblance.settings import Settings
 from tests.support.api import Api, User
-from tests.support.photos import faces_dir
-
-OBAMA = "barack-obama-2.jpg"
-LESLIE = "rose-leslie-2.jpg"
+from tests.support.photos import ASTRONAUT, OBAMA_2, encoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +28,12 @@ class Pair:
     match: UUID
 
 
-async def add_face(api: Api, user: User, name: str = OBAMA) -> UUID:
-    """A stored photo of tests/photos.py with its row."""
-    photo, landmarks = _photo(name)
+async def add_face(api: Api, user: User, photo: Path = OBAMA_2) -> UUID:
+    """A stored photo with its row."""
+    data, landmarks = _reduced(photo)
     face = uuid.uuid4()
     key = f"faces/{user.id}/{face}.jpg"
-    await api.services.storage.put(key, photo, "image/jpeg")
+    await api.services.storage.put(key, data, "image/jpeg")
     await api.services.database.execute(
         "INSERT INTO faces (id, profile_id, image_path, landmarks_68) VALUES ($1, $2, $3, $4)",
         face, user.id, key, landmarks,
@@ -57,7 +54,7 @@ async def add_match(api: Api, face: UUID, other: UUID) -> UUID:
 async def add_pair(api: Api) -> Pair:
     """Two new users who match."""
     ada, bea = await api.member("Ada"), await api.member("Bea")
-    ada_face, bea_face = await add_face(api, ada, OBAMA), await add_face(api, bea, LESLIE)
+    ada_face, bea_face = await add_face(api, ada), await add_face(api, bea, ASTRONAUT)
     return Pair(ada, bea, ada_face, bea_face, await add_match(api, ada_face, bea_face))
 
 
@@ -68,11 +65,9 @@ async def make_baby(api: Api, user: User, match: UUID, key: str | None = None) -
 
 
 @lru_cache
-def _photo(name: str) -> tuple[bytes, list[list[float]]]:
-    with Image.open(faces_dir() / "probes" / name) as image:
+def _reduced(photo: Path) -> tuple[bytes, list[list[float]]]:
+    with Image.open(photo) as image:
         image.thumbnail((500, 500))
-        file = BytesIO()
-        image.convert("RGB").save(file, "JPEG")
-    data = file.getvalue()
+        data = encoded(image.convert("RGB"))
     landmarks = LocalPipeline(Settings()).finder.detect(data, 1).faces[0].landmarks
     return data, landmarks.round(2).tolist()

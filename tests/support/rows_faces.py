@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from uuid import UUID, uuid4
 
 import httpx
@@ -10,21 +9,15 @@ from PIL import Image
 
 from db.pool import Database
 from tests.support.api import Api, User
-from tests.support.photos import faces_dir
-
-PORTRAIT = faces_dir() / "probes" / "barack-obama-2.jpg"
-COUPLE = faces_dir() / "hard" / "two-people.jpg"
-NO_FACE = faces_dir() / "hard" / "no-face.png"
+from tests.support.photos import OBAMA_2, encoded
 
 
 def photo(number: int = 0, *, file_format: str = "JPEG") -> bytes:
     """One portrait, small; a file of its own for each number."""
-    with Image.open(PORTRAIT) as image:
+    with Image.open(OBAMA_2) as image:
         image.thumbnail((320, 320))
-        file = BytesIO()
         # A file differs from another by its comment alone: the picture is the same.
-        image.convert("RGB").save(file, file_format, comment=f"number {number}".encode())
-    return file.getvalue()
+        return encoded(image.convert("RGB"), file_format, comment=f"number {number}".encode())
 
 
 async def upload(api: Api, user: User, data: bytes) -> httpx.Response:

@@ -1,4 +1,4 @@
-"""One running Semblance for all tests that go over HTTP, with the celebrities' gallery ingested."""
+"""One running Semblance for all tests that go over HTTP, with a gallery ingested."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.photos import faces_dir
+from tests.support.gallery import make_gallery
 
 SEMBLANCE = Path(sys.executable).with_name("semblance")
 
@@ -74,7 +74,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     empty.run("up", "--detach")
     try:
         running = Service(home, json.loads(empty.run("status", "--json")))
-        running.run("ingest", str(faces_dir() / "celebrities"))
+        running.run("ingest", str(make_gallery(tmp_path_factory.mktemp("gallery"))))
         yield running
     finally:
         empty.run("down")

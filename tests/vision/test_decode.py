@@ -8,6 +8,7 @@ import tracemalloc
 import warnings
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -21,7 +22,7 @@ from PIL import Image as PillowImage
 from deployments.vision.decode import ImageHeader, decode, read_header
 from semblance.errors import ImageTooLargeError, SemblanceError, UnreadableImageError
 from semblance.types import Image
-from tests.support.photos import faces_dir
+from tests.support import photos, wide_photos
 
 MAX_BYTES, MAX_PIXELS = 10 * 2**20, 50_000_000
 
@@ -529,19 +530,20 @@ def test_overlapping_reads_leave_the_warning_filters_as_they_were() -> None:
     assert warnings.filters == before
 
 
-def test_real_photos_of_every_kind() -> None:
-    """Every photo decodes to the size its header claims; the reduced picture shows the same."""
-    root = faces_dir()
-    files = [p for p in sorted(root.rglob("*")) if p.suffix in {".jpg", ".jpeg", ".png"}]
-    assert len(files) >= 40
-    for file in files:
-        data = file.read_bytes()
-        header = header_of(data)
-        image, _ = decode(data, header)
-        assert image.shape == (header.height, header.width, 3), file
-        small, scale = decode(data, header, long_side=200)
-        assert max(small.shape) >= min(200, max(image.shape)), file
-        assert_shows_the_same(small, image, round(1 / scale))
+@pytest.mark.parametrize(
+    "file",
+    [*photos.ALL, *(pytest.param(path, marks=pytest.mark.photos) for path in wide_photos.ALL)],
+    ids=lambda path: path.name,
+)
+def test_a_real_photo_decodes_to_the_size_its_header_claims(file: Path) -> None:
+    """And the reduced picture shows the same."""
+    data = file.read_bytes()
+    header = header_of(data)
+    image, _ = decode(data, header)
+    assert image.shape == (header.height, header.width, 3)
+    small, scale = decode(data, header, long_side=200)
+    assert max(small.shape) >= min(200, max(image.shape))
+    assert_shows_the_same(small, image, round(1 / scale))
 
 
 def test_heic_of_ten_bits() -> None:

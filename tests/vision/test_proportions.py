@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import astuple
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from deployments.vision.geometry import face_geometry
 from deployments.vision.landmarks import MIRROR
 from deployments.vision.symmetry import symmetry_score
-from tests.support.photos import FindFaces, portraits
+from tests.support import wide_photos
+from tests.support.photos import GROUP, OBAMA, SINGLE, FindFaces
 from tests.support.shapes import flipped, level_face, moved
 
 seeds = st.integers(0, 10_000)
@@ -56,13 +58,23 @@ def test_symmetry_falls_with_unevenness() -> None:
     assert scores.dtype == np.float32
 
 
-def test_symmetry_falls_with_yaw(find_faces: FindFaces) -> None:
+@pytest.mark.photos
+def test_symmetry_falls_with_yaw_on_posed_photos(find_faces: FindFaces) -> None:
     level, turned = (
-        find_faces(path)[0].landmarks for path in ("hard/emotion-happy.png", "hard/pose-left-face.jpeg")
+        find_faces(wide_photos.hard(name))[0].landmarks
+        for name in ("emotion-happy.png", "pose-left-face.jpeg")
     )
     scores = symmetry_score(np.stack([level, turned]))
     assert scores[0] > 0.9
     assert scores[1] < 0.4
+
+
+def test_symmetry_falls_with_yaw(find_faces: FindFaces) -> None:
+    # Of the group's faces the second largest looks to the side.
+    level, turned = find_faces(OBAMA)[0], find_faces(GROUP)[1]
+    scores = symmetry_score(np.stack([level.landmarks, turned.landmarks]))
+    assert scores[0] > 0.9
+    assert scores[1] < 0.5
 
 
 def test_known_ratios() -> None:
@@ -72,8 +84,17 @@ def test_known_ratios() -> None:
     assert astuple(found) == pytest.approx((140 / (1.5 * 122), 64 / 140, jaw / 140, 1.5 * 24 / 140), abs=2e-3)
 
 
-def test_real_faces_come_out_near_the_values_that_stand_for_an_unknown_one(find_faces: FindFaces) -> None:
-    landmarks = np.stack([face.landmarks for path in portraits() for face in find_faces(path)])
+@pytest.mark.parametrize(
+    "photos",
+    [
+        pytest.param((*SINGLE, GROUP), id="packaged"),
+        pytest.param(wide_photos.PORTRAITS, id="wide", marks=pytest.mark.photos),
+    ],
+)
+def test_real_faces_come_out_near_the_values_that_stand_for_an_unknown_one(
+    find_faces: FindFaces, photos: tuple[Path, ...]
+) -> None:
+    landmarks = np.stack([face.landmarks for path in photos for face in find_faces(path)])
     ratios = np.array([astuple(g) for g in face_geometry(landmarks)])
     np.testing.assert_allclose(np.median(ratios, axis=0), (0.75, 0.42, 0.68, 0.25), atol=0.04)
     assert (ratios > 0).all()

@@ -10,24 +10,32 @@ from deployments.vision.align import square_crop
 from deployments.vision.decode import decode, read_header
 from deployments.vision.quality import measure_quality
 from semblance.types import Box, Image
-from tests.support.photos import FindFaces, faces_dir, portraits
+from tests.support import wide_photos
+from tests.support.photos import GROUP, SINGLE, FindFaces
 
 GOOD_ENOUGH = 0.6
 """What matching asks of a face."""
 
 
-@pytest.fixture(scope="module")
-def crops(find_faces: FindFaces) -> list[Image]:
-    return [face.crops.portrait for path in portraits() for face in find_faces(path)]
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param((*SINGLE, GROUP), id="packaged"),
+        pytest.param(wide_photos.PORTRAITS, id="wide", marks=pytest.mark.photos),
+    ],
+)
+def crops(request: pytest.FixtureRequest, find_faces: FindFaces) -> list[Image]:
+    return [face.crops.portrait for path in request.param for face in find_faces(path)]
 
 
-def test_gallery_and_probes_are_good_enough(crops: list[Image]) -> None:
+def test_portraits_are_good_enough(crops: list[Image]) -> None:
     found = measure_quality(np.stack(crops))
     assert min(quality.overall for quality in found) >= GOOD_ENOUGH
 
 
+@pytest.mark.photos
 def test_blurred_photo_is_not() -> None:
-    data = (faces_dir() / "hard" / "blur.jpg").read_bytes()
+    data = wide_photos.hard("blur.jpg").read_bytes()
     image, _ = decode(data, read_header(data, max_bytes=10**7, max_pixels=10**7))
     # No detector finds this face, so its place is given by hand.
     portrait, _ = square_crop(image, Box(110, 50, 390, 330), 112)

@@ -7,7 +7,7 @@ from skimage.color import rgb2lab
 
 from deployments.vision.skin import skin_tone
 from semblance.types import Image
-from tests.support.photos import FindFaces
+from tests.support.photos import ASTRONAUT, OBAMA, FindFaces
 from tests.support.shapes import level_face, moved
 
 LANDMARKS = moved(level_face(), 0, 0.62, 56, 42)
@@ -50,7 +50,7 @@ def next_draws() -> object:
 
 @pytest.mark.parametrize("seed", [0, 1, 7])
 def test_the_answer_does_not_depend_on_random_state(seed: int, find_faces: FindFaces) -> None:
-    face = find_faces("celebrities/actors/rob-lowe.jpg")[0].crops
+    face = find_faces(ASTRONAUT)[0].crops
     arguments = face.portrait[None], face.portrait_landmarks[None]
     expected = skin_tone(*arguments)
     cv2.setRNGSeed(seed)
@@ -62,11 +62,8 @@ def test_the_answer_does_not_depend_on_random_state(seed: int, find_faces: FindF
 
 
 def test_photos_of_the_same_light_order_by_lightness(find_faces: FindFaces) -> None:
-    """Barack Obama's official portrait against Rose Leslie's, both in studio light."""
-    darker, lighter = (
-        find_faces(path)[0].crops
-        for path in ("celebrities/politicians/barack-obama.jpg", "celebrities/actors/rose-leslie.jpg")
-    )
+    """Barack Obama's official portrait against Eileen Collins', both in studio light."""
+    darker, lighter = (find_faces(path)[0].crops for path in (OBAMA, ASTRONAUT))
     found = skin_tone(
         np.stack([darker.portrait, lighter.portrait]),
         np.stack([darker.portrait_landmarks, lighter.portrait_landmarks]),

@@ -1,0 +1,47 @@
+"""Leaves out the tests that need photos which this machine does not have, and says so in one line."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support import wide_photos
+
+_LEFT_OUT = pytest.StashKey[int]()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """After the selection by `-m` and `-k`: who did not ask for these tests does not miss them."""
+    if wide_photos.is_there():
+        return
+    left_out = [item for item in items if item.get_closest_marker("photos")]
+    config.stash[_LEFT_OUT] = len(left_out)
+    if left_out:
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Let a process that tests for another one tell it the number."""
+    output: dict[str, int] | None = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["left_out"] = session.config.stash.get(_LEFT_OUT, 0)
+
+
+class _Controller:
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: object) -> None:
+        """Every process leaves out the same."""
+        config: pytest.Config = node.config  # type: ignore[attr-defined]
+        config.stash[_LEFT_OUT] = node.workeroutput.get("left_out", 0)  # type: ignore[attr-defined]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(_Controller())
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if left_out := config.stash.get(_LEFT_OUT, 0):
+        terminalreporter.write_line(
+            f"{left_out} tests left out for want of photos: {wide_photos.HOW_TO_GET_THEM}.", yellow=True
+        )
