@@ -31,7 +31,15 @@ from rich.markup import escape
 from batch.cluster import LOCAL, Pool, WorkersError, cluster_pool, configure_data, ray_session
 from batch.command import job_command
 from batch.describe import Describer, Rules
-from batch.ingest_options import (
+from batch.outcomes import Outcome, Result, Summary
+from batch.progress import JobProgress
+from batch.report import Report, default_report_path
+from batch.sources import BadEntry, Entry, Item, list_source
+from db.celebrities import Celebrities
+from db.pool import Database
+from deployments.packs.registry import load_pack
+from semblance.errors import PackMismatchError
+from semblance.ingest_options import (
     BATCH_SIZE,
     MIN_QUALITY,
     Actors,
@@ -47,14 +55,6 @@ from batch.ingest_options import (
     ReportFile,
     Source,
 )
-from batch.outcomes import Outcome, Result, Summary
-from batch.progress import JobProgress
-from batch.report import Report, default_report_path
-from batch.sources import BadEntry, Entry, Item, list_source
-from db.celebrities import Celebrities
-from db.pool import Database
-from deployments.packs.registry import load_pack
-from semblance.errors import PackMismatchError
 from semblance.settings import Settings
 from semblance.storage import open_storage
 from semblance.types import ModelInfo

@@ -1,6 +1,6 @@
 """The options of an ingestion, once for `python -m batch.ingest` and `semblance ingest`.
 
-Apart from the job, whose imports take seconds that a command's --help does not.
+Apart from the job: its imports take seconds, and set up Ray's environment for this process and its children.
 """
 
 from __future__ import annotations
