@@ -27,7 +27,7 @@ from semblance.errors import ConfigurationError, SemblanceError
 from semblance.storage import local_path
 
 MOST_ROWS = 5_000_000
-"""Most pictures of one manifest. The list of inputs is held in memory, at some 500 bytes each."""
+"""Most pictures of one manifest. The list of inputs is held in memory, at some 600 bytes each."""
 
 ROW_GROUP_BYTES = 1024 * 1024 * 1024
 """Largest part of a Parquet file that is unpacked at once, in bytes of the columns that are read."""
