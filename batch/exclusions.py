@@ -28,14 +28,15 @@ DEFAULT_EXCLUDES = (
 
 class Exclusions:
     """Glob patterns, without regard to case. One without a slash fits a file or folder of that name anywhere;
-    one with a slash fits a path below the source, in which `*` also stands for slashes."""
+    one with a slash fits a path below the source, in which `*` also stands for slashes. A slash at the end
+    changes nothing."""
 
     def __init__(self, patterns: Sequence[str] = ()) -> None:
         """patterns: beside DEFAULT_EXCLUDES."""
         self.counts: Counter[str] = Counter()
-        given = [(pattern, _compiled(pattern)) for pattern in (*DEFAULT_EXCLUDES, *patterns)]
-        self._names = [(pattern, fits) for pattern, fits in given if "/" not in pattern]
-        self._paths = [(pattern, fits) for pattern, fits in given if "/" in pattern]
+        given = [pattern.rstrip("/") for pattern in (*DEFAULT_EXCLUDES, *patterns)]
+        self._names = [(pattern, _compiled(pattern)) for pattern in given if "/" not in pattern]
+        self._paths = [(pattern, _compiled(pattern.lstrip("/"))) for pattern in given if "/" in pattern]
 
     def pattern_for(self, path: str) -> str | None:
         """The pattern that leaves out a path below the source, or a folder above it; None to take it."""
@@ -56,9 +57,7 @@ class Exclusions:
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(
-        fnmatch.translate(_folded(pattern.strip("/") if "/" in pattern[:-1] else pattern.rstrip("/")))
-    )
+    return re.compile(fnmatch.translate(_folded(pattern)))
 
 
 def _folded(text: str) -> str:

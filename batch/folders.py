@@ -108,6 +108,9 @@ def _problem(each: os.DirEntry[str], inside: Path | None) -> tuple[str, BadOutco
     """Why something in a folder is neither a folder nor a file that can be read; None if it is one. inside:
     where links may lead, None for everywhere."""
     try:
+        if each.is_file(follow_symlinks=False):
+            # Known from the listing, without a question for each of a million files.
+            return None
         if inside is not None and each.is_symlink() and not _lies_in(inside, each.path):
             return "it is a link out of the folder; --follow-links takes such", "unreadable"
         mode = each.stat().st_mode

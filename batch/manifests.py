@@ -83,7 +83,7 @@ def read_manifest(
 
 def _nothing_usable(name: str, entries: Sequence[Entry], columns: Columns) -> str:
     first = [f"row {entry.row}: {entry.reason}" for entry in entries[:3] if isinstance(entry, BadEntry)]
-    found = f" Its columns are {', '.join(columns.found)}." if columns.found else ""
+    found = f" Its columns are {', '.join(map(repr, columns.found))}." if columns.found else ""
     return f"{name} cannot be used, since none of its {len(entries):,} rows can: {'; '.join(first)}.{found}"
 
 

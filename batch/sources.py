@@ -50,7 +50,7 @@ def list_source(
 
     Folder: `<category>/<picture>` with an optional metadata.json, entries in the order of their paths,
     then those of metadata.json without a file. Manifest: CSV with a header, JSON lines or Parquet with
-    the columns of FIELDS, of which only image is required, in its own order.
+    the columns image, name, bio, category and gender, of which only image is required, in its own order.
 
     Args:
         default_category: of pictures that state none.
