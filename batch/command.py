@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import typer
 from pydantic import SecretStr
+from ray.exceptions import RayError
 from rich.console import Console
 from rich.markup import escape
 
@@ -22,7 +23,7 @@ from semblance.stack.state import read_state
 @contextmanager
 def job_command() -> Iterator[Settings]:
     """Around a job: gives it its settings, ends the process at once on SIGINT and SIGTERM, and turns a
-    SemblanceError into one line and typer.Exit(1)."""
+    SemblanceError, and the end of Ray under it, into one line and typer.Exit(1)."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop_at_once)
     try:
@@ -30,8 +31,18 @@ def job_command() -> Iterator[Settings]:
         configure_logging(settings)
         yield settings
     except SemblanceError as exc:
-        Console(stderr=True).print(f"[red]error:[/] {escape(exc.message)}", highlight=False, soft_wrap=True)
+        _say(exc.message)
         raise typer.Exit(1) from exc
+    except RayError as exc:
+        reason = str(exc).strip().rpartition("\n")[2]
+        _say(
+            f"Ray was stopped or failed: {reason} What is done is kept; the same command goes on from there."
+        )
+        raise typer.Exit(1) from exc
+
+
+def _say(message: str) -> None:
+    Console(stderr=True).print(f"[red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
 
 
 def job_settings() -> Settings:

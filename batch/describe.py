@@ -52,12 +52,13 @@ class Rules:
     """Which pictures are taken.
 
     min_quality: lowest overall quality, 0..1. largest: take the largest face however large the second is.
-    dry_run: store nothing.
+    dry_run: store nothing. allow_private_hosts: also from URLs of hosts off the public internet.
     """
 
     min_quality: float
     largest: bool
     dry_run: bool
+    allow_private_hosts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +109,16 @@ class Describer:
 
     def _read(self, index: int, item: Item) -> _Picture | Result:
         try:
-            data = fetch(item.location, self._settings.max_image_bytes)
+            data = fetch(
+                item.location,
+                self._settings.max_image_bytes,
+                allow_private_hosts=self._rules.allow_private_hosts,
+            )
         except NotFoundError as exc:
             return Result(index, "missing", exc.message)
-        except SemblanceError as exc:
-            return Result(index, _outcome(exc), exc.message)
+        except Exception as exc:
+            # A fault nobody foresaw, in one of them: the others must not suffer for it.
+            return Result(index, _outcome(exc), _reason(exc))
         image_hash = hashlib.md5(data, usedforsecurity=False).hexdigest()
         if self._is_known(image_hash):
             return Result(index, "already_present", image_hash=image_hash)

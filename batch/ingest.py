@@ -26,6 +26,7 @@ from ray.data import ActorPoolStrategy
 from ray.exceptions import RayError
 from ray.util.annotations import RayDeprecationWarning
 from rich.console import Console
+from rich.markup import escape
 
 from batch.cluster import LOCAL, Pool, WorkersError, cluster_pool, configure_data, ray_session
 from batch.command import job_command
@@ -38,13 +39,25 @@ from db.celebrities import Celebrities
 from db.pool import Database
 from deployments.packs.registry import load_pack
 from semblance.errors import PackMismatchError
+from semblance.ingest_options import (
+    BATCH_SIZE,
+    MIN_QUALITY,
+    Actors,
+    AllowPrivateHosts,
+    BatchSize,
+    Category,
+    DryRun,
+    Exclude,
+    FollowLinks,
+    Largest,
+    Limit,
+    MinQuality,
+    ReportFile,
+    Source,
+)
 from semblance.settings import Settings
 from semblance.storage import open_storage
 from semblance.types import ModelInfo
-
-BATCH_SIZE = 32
-"""Pictures one worker holds at a time: enough that Ray's cost of a task vanishes, and at 10 MB a picture
-at most 320 MB."""
 
 WRITE_ROWS = 256
 """Most rows of one COPY: at some 3 kB a row well below a megabyte."""
@@ -64,7 +77,8 @@ a bucket that does not exist, is known before the work is done."""
 @dataclass(frozen=True, slots=True)
 class Options:
     """One ingestion. address: of Ray, or LOCAL. category: of pictures that state none. actors: size of the
-    pool, None for one per core. limit: take only the first inputs. report: file, None for the default."""
+    pool, None for one per core. limit: take only the first inputs. report: file, None for the default.
+    exclude, follow_links: as of `list_source`."""
 
     source: str
     rules: Rules
@@ -74,6 +88,8 @@ class Options:
     actors: int | None = None
     limit: int | None = None
     report: Path | None = None
+    exclude: Sequence[str] = ()
+    follow_links: bool = False
 
 
 async def ingest(options: Options, settings: Settings, console: Console) -> Summary:
@@ -84,8 +100,17 @@ async def ingest(options: Options, settings: Settings, console: Console) -> Summ
     another pack.
     Pictures that are not taken are results, not errors.
     """
-    entries = await asyncio.to_thread(list_source, options.source, options.category)
-    entries = entries[: options.limit]
+    listing = await asyncio.to_thread(
+        list_source,
+        options.source,
+        options.category,
+        exclude=options.exclude,
+        follow_links=options.follow_links,
+        limit=options.limit,
+    )
+    entries = listing.entries
+    for remark in listing.remarks:
+        console.print(f"[yellow]note:[/] {escape(remark)}", highlight=False, soft_wrap=True)
     model = load_pack(settings).info
     await open_storage(settings).keys(PROBE)
     database = await Database.connect(settings.required_database_url.get_secret_value(), pool_size=1)
@@ -113,7 +138,13 @@ async def ingest(options: Options, settings: Settings, console: Console) -> Summ
                 await writer.flush(progress)
             if writer.counts["ingested"] and not options.rules.dry_run:
                 await celebrities.analyze()
-            return Summary(dict(writer.counts), time.monotonic() - started, report.path)
+            return Summary(
+                dict(writer.counts),
+                time.monotonic() - started,
+                report.path,
+                excluded=listing.excluded,
+                dry_run=options.rules.dry_run,
+            )
     finally:
         await database.close()
 
@@ -156,7 +187,7 @@ class _Writer:
                     f"{copied.other_pack} of these pictures are in the gallery with an embedding of another "
                     "model pack, and stay as they are. Ingest into a database of its own for each pack."
                 )
-        self._report.write(result.line(self._entries[result.index].label) for result in self._pending)
+        self._report.write(_line(result, self._entries[result.index]) for result in self._pending)
         self.counts.update(result.outcome for result in self._pending)
         taken = {"ingested", "already_present"}
         rejected = sum(result.outcome not in taken for result in self._pending)
@@ -246,43 +277,29 @@ def _next(tables: Iterator[pa.Table]) -> pa.Table | None:
 
 
 def _rejected(index: int, entry: BadEntry) -> Result:
-    return Result(index, "missing" if entry.missing else "invalid_metadata", entry.reason)
+    return Result(index, entry.outcome, entry.reason)
+
+
+def _line(result: Result, entry: Entry) -> dict[str, object]:
+    """The line of the report on an input."""
+    row = {} if entry.row is None else {"row": entry.row}
+    return {"input": entry.label, **row, **result.line()}
 
 
 def main(
-    source: Annotated[
-        str,
-        typer.Argument(
-            help="A folder `<category>/<picture>` with an optional metadata.json; a manifest (.csv, .jsonl, "
-            ".parquet) with the columns image, name, bio, category, gender; or either of them as s3:// URL."
-        ),
-    ],
+    source: Source,
     *,
-    category: Annotated[
-        str | None, typer.Option(help="Category of the pictures that state none.", show_default=False)
-    ] = None,
-    min_quality: Annotated[
-        float, typer.Option(min=0, max=1, help="Lowest overall quality of a face, 0..1.")
-    ] = 0.6,
-    largest: Annotated[
-        bool, typer.Option("--largest", help="Take the largest face of a picture with several.")
-    ] = False,
-    batch_size: Annotated[int, typer.Option(min=1, help="Pictures a worker holds at a time.")] = BATCH_SIZE,
-    actors: Annotated[
-        int | None, typer.Option(min=1, help="Workers; one per core of the cluster.", show_default=False)
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Take only the first inputs.", show_default=False)
-    ] = None,
-    report: Annotated[
-        Path | None,
-        typer.Option(
-            help="File of the report, JSON lines; <home>/reports/ingest-<time>.jsonl.", show_default=False
-        ),
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Describe and report, but store and write nothing.")
-    ] = False,
+    category: Category = None,
+    exclude: Exclude = None,
+    follow_links: FollowLinks = False,
+    allow_private_hosts: AllowPrivateHosts = False,
+    min_quality: MinQuality = MIN_QUALITY,
+    largest: Largest = False,
+    batch_size: BatchSize = BATCH_SIZE,
+    actors: Actors = None,
+    limit: Limit = None,
+    report: ReportFile = None,
+    dry_run: DryRun = False,
     address: Annotated[
         str,
         typer.Option(envvar="RAY_ADDRESS", help="Address of Ray; `local` runs one for the time of the job."),
@@ -298,20 +315,28 @@ def main(
       ray job submit --address http://127.0.0.1:8265 -- /opt/semblance/.venv/bin/python \\
         -m batch.ingest /data/celebrities
     On this machine alone:
-      python -m batch.ingest /data/celebrities --dry-run --limit 100
+      python -m batch.ingest --dry-run --limit 100 /data/celebrities
+      python -m batch.ingest /data/photos --exclude '*.txt' --exclude drafts
       python -m batch.ingest people.csv --category athletes
       python -m batch.ingest s3://bucket/celebrities --report report.jsonl
     """
     console = Console()
     options = Options(
         source=source,
-        rules=Rules(min_quality=min_quality, largest=largest, dry_run=dry_run),
+        rules=Rules(
+            min_quality=min_quality,
+            largest=largest,
+            dry_run=dry_run,
+            allow_private_hosts=allow_private_hosts,
+        ),
         address=address,
         category=category,
         batch_size=batch_size,
         actors=actors,
         limit=limit,
         report=report,
+        exclude=exclude or (),
+        follow_links=follow_links,
     )
     with job_command() as settings:
         summary = asyncio.run(ingest(options, settings, console))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
+from rich.markup import escape
 from rich.table import Table
 
 from db.celebrities import CelebrityRow
@@ -55,9 +57,9 @@ class Result:
     image_hash: str | None = None
     row: CelebrityRow | None = None
 
-    def line(self, label: str) -> dict[str, str]:
-        """Its line of the report; label: of the input."""
-        line: dict[str, str] = {"input": label, "outcome": self.outcome}
+    def line(self) -> dict[str, str]:
+        """What the report says of it."""
+        line: dict[str, str] = {"outcome": self.outcome}
         if self.reason:
             line["reason"] = self.reason
         if self.image_hash is not None:
@@ -70,11 +72,13 @@ class Result:
 @dataclass(frozen=True, slots=True)
 class Summary:
     """What a finished run did: how many inputs had each outcome, seconds from first to last, and where
-    the report is."""
+    the report is. excluded: files and folders that were not looked at, by pattern."""
 
     counts: dict[Outcome, int]
     seconds: float
     report: Path
+    excluded: Mapping[str, int] = field(default_factory=dict)
+    dry_run: bool = False
 
     @property
     def images(self) -> int:
@@ -91,9 +95,17 @@ class Summary:
         table.add_column("meaning")
         for outcome in OUTCOMES:
             if count := self.counts.get(outcome, 0):
-                table.add_row(outcome, f"{count:,}", MEANINGS[outcome])
+                table.add_row(outcome, f"{count:,}", self._meaning(outcome))
         table.add_section()
         table.add_row(
             "all", f"{self.images:,}", f"{self.seconds:.1f} s, {self.images_per_second:.1f} images/s"
         )
+        if left_out := sum(self.excluded.values()):
+            patterns = ", ".join(sorted(self.excluded))
+            table.add_row("excluded", f"{left_out:,}", f"files and folders like {escape(patterns)}")
         return table
+
+    def _meaning(self, outcome: Outcome) -> str:
+        if outcome == "ingested" and self.dry_run:
+            return f"would be {MEANINGS[outcome]}"
+        return MEANINGS[outcome]

@@ -34,7 +34,7 @@ class Report:
     ) -> None:
         self._file.close()
 
-    def write(self, lines: Iterable[Mapping[str, str]]) -> None:
+    def write(self, lines: Iterable[Mapping[str, object]]) -> None:
         """Add some lines."""
         self._file.writelines(json.dumps(line) + "\n" for line in lines)
         self._file.flush()

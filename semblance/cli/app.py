@@ -13,7 +13,8 @@ from uuid import UUID
 
 import typer
 
-from semblance import __version__
+from semblance import __version__, ingest_options
+from semblance.cli.arguments import given_options
 from semblance.cli.output import console, fail
 from semblance.errors import SemblanceError
 from semblance.settings import get_settings
@@ -245,28 +246,43 @@ def migrate() -> None:
     migrate_database(get_settings())
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command()
 def ingest(
     context: typer.Context,
-    source: Annotated[str, typer.Argument(help="Folder, manifest (CSV, JSONL, Parquet) or s3:// address.")],
+    source: ingest_options.Source,
+    *,
     detach: Annotated[bool, typer.Option("--detach", help="Submit and return; prints the job's id.")] = False,
+    category: ingest_options.Category = None,
+    exclude: ingest_options.Exclude = None,
+    follow_links: ingest_options.FollowLinks = False,
+    allow_private_hosts: ingest_options.AllowPrivateHosts = False,
+    min_quality: ingest_options.MinQuality = ingest_options.MIN_QUALITY,
+    largest: ingest_options.Largest = False,
+    batch_size: ingest_options.BatchSize = ingest_options.BATCH_SIZE,
+    actors: ingest_options.Actors = None,
+    limit: ingest_options.Limit = None,
+    report: ingest_options.ReportFile = None,
+    dry_run: ingest_options.DryRun = False,
 ) -> None:
     """Fill the gallery: submits the ingestion as a Ray job and follows it.
 
     A folder holds one folder per category and a [cyan]metadata.json[/] with names. What cannot be used, such
     as a photo with several faces, goes to a report with the reason. It can be interrupted and repeated:
-    what is stored already is skipped. Further options go to the job; [cyan]python -m batch.ingest --help[/]
-    lists them. The exit status is the job's.
+    what is stored already is skipped. Ctrl-C ends the following, not the job. The exit status is the job's,
+    or 3 where the service is stopped under it.
 
     [bold]Examples[/]
 
       semblance ingest ./celebrities
-      semblance ingest people.csv
+      semblance ingest --dry-run ./celebrities
+      semblance ingest people.csv --category athletes
+      semblance ingest /volume1/photo --exclude drafts --exclude '*.txt'
       semblance ingest s3://bucket/celebrities
     """
     from semblance.cli.jobs import ingest_source  # noqa: PLC0415
 
-    raise typer.Exit(ingest_source(get_settings(), source, context.args, follow=not detach))
+    options = given_options(context, without={"detach"})
+    raise typer.Exit(ingest_source(get_settings(), source, options, follow=not detach))
 
 
 @app.command()

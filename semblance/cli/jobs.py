@@ -10,13 +10,16 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Column, Table
 
-from semblance.cli.output import console, errors
+from semblance.cli.output import console, errors, fail
 from semblance.settings import Settings
 from semblance.stack.front import require_running
-from semblance.stack.jobs import Jobs, python_command
+from semblance.stack.jobs import JobLostError, Jobs, python_command
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _INTERRUPTED = 130
+
+_LOST = 3
+"""Exit status of a job whose service is stopped under it, as of `semblance status` where none runs."""
 
 
 def ingest_source(settings: Settings, source: str, options: Sequence[str], *, follow: bool) -> int:
@@ -65,6 +68,9 @@ def _follow(jobs: Jobs, job_id: str) -> int:
             f"                 Stop it:   [cyan]semblance jobs stop {job_id}[/]"
         )
         return _INTERRUPTED
+    except JobLostError as exc:
+        fail(exc.message)
+        return _LOST
     if exit_status:
         errors.print(f"[bold red]The job failed:[/] {escape(jobs.message(job_id))}")
     return exit_status

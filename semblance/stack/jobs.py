@@ -8,14 +8,16 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from semblance.errors import NotFoundError
+from semblance.errors import NotFoundError, SemblanceError
+from semblance.stack.home import StackHome
 from semblance.stack.ray_head import client_environment
-from semblance.stack.state import StackState
+from semblance.stack.state import StackState, read_state
 
 if TYPE_CHECKING:
     from ray.dashboard.modules.job.pydantic_models import JobDetails
@@ -23,7 +25,27 @@ if TYPE_CHECKING:
 
 _STOPPED_STATUS = 130
 _POLL = 0.2
+
+_PATIENCE_S = 30.0
+"""How long Ray may not answer before a job is given up for lost: longer than it takes to be restarted."""
+
+_BREAKS = 5
+"""How often the log of a job that has ended may break before its end is done without."""
 _PREAMBLE_END = "Running entrypoint for job "
+
+
+class JobLostError(SemblanceError):
+    """The job is followed no more: the service was stopped, or Ray was restarted or does not answer."""
+
+    code = "job_lost"
+    status = 503
+
+
+class UnreachableError(SemblanceError):
+    """Ray does not answer, though the service runs or ran a moment ago."""
+
+    code = "ray_unreachable"
+    status = 503
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +77,20 @@ class Jobs:
 
         # At INFO, which it sets itself, it reports each log that ends into the middle of that log.
         logging.getLogger("ray.dashboard.modules.job.sdk").setLevel(logging.WARNING)
-        self._client: JobSubmissionClient = JobSubmissionClient(state.dashboard_url)
+        self._url = state.dashboard_url
+        self._home = StackHome(state.home)
+        with self._answering():
+            self._client: JobSubmissionClient = JobSubmissionClient(state.dashboard_url)
 
     def submit(self, command: str) -> str:
         """Start a job and return its id."""
-        return str(self._client.submit_job(entrypoint=command))
+        with self._answering():
+            return str(self._client.submit_job(entrypoint=command))
 
     def list(self) -> list[JobSummary]:
         """All submitted jobs, oldest first."""
+        with self._answering():
+            jobs = self._client.list_jobs()
         found = [
             JobSummary(
                 job_id=job.submission_id,
@@ -70,40 +98,48 @@ class Jobs:
                 command=job.entrypoint,
                 submitted=datetime.fromtimestamp(job.start_time / 1000, UTC) if job.start_time else None,
             )
-            for job in self._client.list_jobs()
+            for job in jobs
             if job.submission_id is not None
         ]
         return sorted(found, key=lambda job: (job.submitted is None, job.submitted or datetime.now(UTC)))
 
     def follow(self, job_id: str, write: Callable[[str], None]) -> int:
         """Hand the log from its beginning to `write` until the job ends; returns its exit status, 130 when
-        it was stopped. Raises NotFoundError for an unknown job."""
+        it was stopped. A connection that breaks is made again.
+
+        Raises NotFoundError for an unknown job, and JobLostError where the service is stopped meanwhile,
+        Ray is restarted, or does not answer for _PATIENCE_S.
+        """
         self._details(job_id)
-        asyncio.run(self._tail(job_id, write))
-        # The log may close a moment before the outcome is recorded.
-        while not (details := self._details(job_id)).status.is_terminal():
+        log = _Log(write)
+        breaks = 0
+        while True:
+            try:
+                with self._answering():
+                    asyncio.run(self._tail(job_id, log))
+                whole = True
+            except UnreachableError:
+                whole = False
+                breaks += 1
+            details = self._details_in_time(job_id)
+            if details.status.is_terminal() and (whole or breaks > _BREAKS):
+                break
+            # The log may also close a moment before the outcome is recorded.
             time.sleep(_POLL)
+        log.close()
         if details.status.value == "SUCCEEDED":
             return 0
+        self._require_running()
         if details.status.value == "STOPPED":
             return _STOPPED_STATUS
         return details.driver_exit_code or 1
 
-    async def _tail(self, job_id: str, write: Callable[[str], None]) -> None:
-        # Ray's own words before the job's: kept back, and of interest only where the job never starts.
-        preamble: str | None = ""
-        async for chunk in self._client.tail_job_logs(job_id):
-            if preamble is None:
-                write(chunk)
-                continue
-            preamble += chunk
-            _, begun, rest = preamble.partition(_PREAMBLE_END)
-            _, ended, log = rest.partition("\n")
-            if begun and ended:
-                preamble = None
-                write(log)
-        if preamble:
-            write(preamble)
+    async def _tail(self, job_id: str, log: _Log) -> None:
+        log.rewind()
+        chunks = cast(AsyncGenerator[str, None], self._client.tail_job_logs(job_id))
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                log.add(chunk)
 
     def message(self, job_id: str) -> str:
         """Ray's own words on how the job is doing or ended, without the end of the log it repeats."""
@@ -112,10 +148,92 @@ class Jobs:
     def stop(self, job_id: str) -> bool:
         """Ask a job to end; False when it had ended already. Raises NotFoundError for an unknown job."""
         self._details(job_id)
-        return bool(self._client.stop_job(job_id))
+        with self._answering():
+            return bool(self._client.stop_job(job_id))
 
     def _details(self, job_id: str) -> JobDetails:
+        with self._answering():
+            try:
+                return self._client.get_job_info(job_id)
+            except RuntimeError as exc:
+                # Ray has no error of its own for it.
+                if "status code 404" not in str(exc):
+                    raise
+                raise NotFoundError(f"There is no job {job_id}; `semblance jobs list` shows them.") from exc
+
+    def _details_in_time(self, job_id: str) -> JobDetails:
+        """As `_details`, of a job that is followed: waits for Ray to answer. Raises JobLostError."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                return self._details(job_id)
+            except UnreachableError as exc:
+                self._require_running()
+                if time.monotonic() > deadline:
+                    raise JobLostError(
+                        f"{exc.message} The job may go on: `semblance status` says how the service is, "
+                        f"`semblance jobs follow {job_id}` takes up the log again."
+                    ) from exc
+            except NotFoundError as exc:
+                self._require_running()
+                raise JobLostError(
+                    "Ray was restarted while the job ran, which ended it. What it has done is kept: run the "
+                    "same command again."
+                ) from exc
+            time.sleep(_POLL)
+
+    def _require_running(self) -> None:
+        """Raises JobLostError where the service is being stopped: its jobs seem to have failed then."""
+        if read_state(self._home) is None:
+            raise JobLostError(
+                "The service was stopped while the job ran, which ended it. What it has done is kept: start "
+                "the service with `semblance up --detach` and run the same command again."
+            )
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """The many ways in which Ray does not answer as one: it is being stopped or restarted, or the network
+        is broken. Raises UnreachableError."""
+        from aiohttp import ClientError  # noqa: PLC0415
+        from requests import RequestException  # noqa: PLC0415
+
         try:
-            return self._client.get_job_info(job_id)
-        except RuntimeError as exc:
-            raise NotFoundError(f"There is no job {job_id}; `semblance jobs list` shows them.") from exc
+            yield
+        except (RequestException, ClientError, OSError, RuntimeError) as exc:
+            raise UnreachableError(f"Ray does not answer at {self._url}.") from exc
+
+
+class _Log:
+    """A job's log as it is handed on: once, although each connection sends it from its beginning, and without
+    Ray's own words before the job's."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
+        self._preamble: str | None = ""
+        self._seen = 0
+        self._place = 0
+
+    def rewind(self) -> None:
+        """Begin again to add from the beginning."""
+        self._place = 0
+
+    def add(self, chunk: str) -> None:
+        """Hand on what of the next chunk is new."""
+        new = chunk[max(0, self._seen - self._place) :]
+        self._place += len(chunk)
+        self._seen = max(self._seen, self._place)
+        if self._preamble is None:
+            if new:
+                self._write(new)
+            return
+        self._preamble += new
+        _, begun, rest = self._preamble.partition(_PREAMBLE_END)
+        _, ended, log = rest.partition("\n")
+        if begun and ended:
+            self._preamble = None
+            self._write(log)
+
+    def close(self) -> None:
+        """Ray's words are of interest where the job never started."""
+        if self._preamble:
+            self._write(self._preamble)

@@ -17,12 +17,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeVar
 
 import httpx
 
 from db.babies import ParentFace
 from deployments.vision.decode import decode, read_header
+from semblance.addresses import IPAddress, is_public
 from semblance.errors import (
     BabyProviderError,
     ConfigurationError,
@@ -37,7 +38,6 @@ from serve_app.babies.jpeg import encode_jpeg, shrink
 from serve_app.babies.provider import GONE, NO_PICTURE, GeneratedPicture, read_photo
 
 Result = TypeVar("Result")
-IPAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 PROMPT: Final = (
     "A cute baby face: close-up portrait photo of the happy baby that this person could have, one single "
@@ -190,7 +190,7 @@ class FalProvider:
         except (OSError, UnicodeError) as exc:
             raise _FalError("the picture's host is unknown", retry=True) from exc
         addresses = [ipaddress.ip_address(entry[4][0]) for entry in found]
-        if not all(map(_is_public, addresses)):
+        if not all(map(is_public, addresses)):
             raise _FalError("the picture's host is not on the public internet")
         # IPv4 first: not every network has routes for the other.
         return url, min(addresses, key=lambda ip: ip.version)
@@ -299,14 +299,3 @@ def _retry_after(response: httpx.Response) -> float:
     # Without a zone where it is written as -0000.
     left = (until if until.tzinfo else until.replace(tzinfo=UTC)) - datetime.now(UTC)
     return max(0.0, left.total_seconds())
-
-
-def _is_public(address: IPAddress) -> bool:
-    if isinstance(address, ipaddress.IPv6Address):
-        # IPv4 in other clothes: as it is, by 6to4, by NAT64.
-        embedded = address.ipv4_mapped or address.sixtofour
-        if embedded is None and address in ipaddress.ip_network("64:ff9b::/96"):
-            embedded = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        if embedded is not None:
-            return _is_public(embedded)
-    return address.is_global and not address.is_multicast

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import ipaddress
 import json
 import socket
 from collections.abc import AsyncIterator
@@ -281,25 +280,6 @@ async def test_no_address_leads_inside(provider: FalProvider, fal: FalServer, ur
     error = await failure(provider)
     assert error.reason == reason
     assert fal.downloaded == []
-
-
-@pytest.mark.parametrize(
-    ("address", "public"),
-    [
-        ("8.8.8.8", True),
-        ("2606:4700:4700::1111", True),
-        ("100.64.0.1", False),
-        ("224.0.0.1", False),
-        ("0.0.0.0", False),  # noqa: S104
-        ("192.168.1.1", False),
-        ("::ffff:192.168.1.1", False),
-        ("2002:c0a8:101::1", False),
-        ("64:ff9b::a9fe:a9fe", False),
-        ("fe80::1", False),
-    ],
-)
-def test_public_addresses(address: str, public: bool) -> None:
-    assert fal_client._is_public(ipaddress.ip_address(address)) is public
 
 
 async def test_a_public_host_is_reached_at_the_address_that_was_checked(

@@ -8,6 +8,7 @@ import io
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid5
@@ -183,7 +184,8 @@ async def test_a_manifest_takes_pictures_from_everywhere_into_a_bucket(
     obstore.put(source, "people.jsonl", "\n".join(lines).encode())
 
     bucketed = settings.model_copy(update={"storage_url": f"{bucket}/out"})
-    _, report = await run(f"{bucket}/in/people.jsonl", bucketed)
+    rules = replace(RULES, allow_private_hosts=True)
+    _, report = await run(f"{bucket}/in/people.jsonl", bucketed, rules=rules)
     assert {line["input"]: line["outcome"] for line in report} == images
     gallery = rows(dsn)
     assert sorted(gallery) == ["N0", "N4", "N8"]

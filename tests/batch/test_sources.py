@@ -27,7 +27,7 @@ def make(root: Path, *paths: str, metadata: object = None) -> Path:
 
 
 def test_a_real_gallery(tmp_path: Path) -> None:
-    entries = list_source(str(make_gallery(tmp_path)))
+    entries = list_source(str(make_gallery(tmp_path))).entries
     assert [entry.label for entry in entries] == sorted(entry.label for entry in entries)
     assert len(entries) == 9
     obama = next(entry for entry in entries if entry.label == "politicians/barack-obama.jpg")
@@ -43,7 +43,7 @@ def test_a_real_gallery(tmp_path: Path) -> None:
 
 def test_without_metadata_the_paths_speak(tmp_path: Path) -> None:
     make(tmp_path, "actors/rose-leslie_2.jpg", "actors/deep/er/x.png", "alone.jpg", ".DS_Store", ".git/a.jpg")
-    entries = list_source(str(tmp_path), "misc")
+    entries = list_source(str(tmp_path), "misc").entries
     assert entries == [
         Item("actors/deep/er/x.png", f"{tmp_path}/actors/deep/er/x.png", "X", None, "actors", None),
         Item(
@@ -56,7 +56,7 @@ def test_without_metadata_the_paths_speak(tmp_path: Path) -> None:
         ),
         Item("alone.jpg", f"{tmp_path}/alone.jpg", "Alone", None, "misc", None),
     ]
-    assert list_source(tmp_path.as_uri(), "misc") == entries
+    assert list_source(tmp_path.as_uri(), "misc").entries == entries
 
 
 def test_metadata_is_matched_by_category_path_or_unique_name(tmp_path: Path) -> None:
@@ -69,7 +69,9 @@ def test_metadata_is_matched_by_category_path_or_unique_name(tmp_path: Path) -> 
     }
     make(tmp_path, "one/a.jpg", "two/a.jpg", "two/b.jpg", metadata=metadata)
     found = {
-        e.label: (e.name, e.category, e.gender) for e in list_source(str(tmp_path)) if isinstance(e, Item)
+        e.label: (e.name, e.category, e.gender)
+        for e in list_source(str(tmp_path)).entries
+        if isinstance(e, Item)
     }
     assert found == {
         "one/a.jpg": ("In Category", "one", None),
@@ -88,10 +90,10 @@ def test_metadata_that_fits_no_picture_is_named(tmp_path: Path) -> None:
         "nonsense",
     ]
     make(tmp_path, "one/a.jpg", "two/a.jpg", "two/b.jpg", metadata=metadata)
-    entries = list_source(str(tmp_path))
+    entries = list_source(str(tmp_path)).entries
     assert [entry.name for entry in entries if isinstance(entry, Item)] == ["A", "A", "First"]
     bad = [entry for entry in entries if isinstance(entry, BadEntry)]
-    assert [entry.missing for entry in bad] == [True, False, False, False, False]
+    assert [entry.outcome == "missing" for entry in bad] == [True, False, False, False, False]
     assert bad[0].label == "one/gone.jpg"
     assert "several files" in bad[1].reason
     assert "second entry for two/b.jpg" in bad[2].reason
@@ -110,7 +112,7 @@ def test_metadata_that_fits_no_picture_is_named(tmp_path: Path) -> None:
 )
 def test_a_value_that_cannot_be_stored_is_named(tmp_path: Path, fields: object, reason: str) -> None:
     make(tmp_path, "one/a.jpg", metadata=[{"filename": "a.jpg", **fields}])  # type: ignore[dict-item]
-    (entry,) = list_source(str(tmp_path))
+    (entry,) = list_source(str(tmp_path)).entries
     assert isinstance(entry, BadEntry)
     assert entry.label == "one/a.jpg"
     assert reason in entry.reason
@@ -119,7 +121,7 @@ def test_a_value_that_cannot_be_stored_is_named(tmp_path: Path, fields: object, 
 def test_a_file_name_of_raw_bytes_is_listed(tmp_path: Path) -> None:
     folder = make(tmp_path, "one/a.jpg")
     Path(os.fsdecode(os.fsencode(folder) + b"/one/\xff.jpg")).write_bytes(b"x")
-    entries = list_source(str(folder))
+    entries = list_source(str(folder)).entries
     assert [type(entry) for entry in entries] == [Item, BadEntry]
 
 
@@ -128,7 +130,10 @@ def test_a_link_to_a_folder_is_followed_once(tmp_path: Path) -> None:
     source = make(tmp_path / "source", "one/b.jpg")
     (source / "two").symlink_to(elsewhere)
     (source / "one" / "loop").symlink_to(source)
-    assert [entry.label for entry in list_source(str(source))] == ["one/b.jpg", "two/a.jpg"]
+    entries = list_source(str(source), follow_links=True).entries
+    assert [entry.label for entry in entries if isinstance(entry, Item)] == ["one/b.jpg", "two/a.jpg"]
+    loop = "it is a link to a folder that is listed already"
+    assert BadEntry("one/loop", loop, "duplicate") in entries
 
 
 def write_manifest(path: Path, rows: list[dict[str, str | None]]) -> None:
@@ -162,7 +167,7 @@ def test_manifests_of_every_kind_say_the_same(tmp_path: Path, suffix: str) -> No
             {"image": None, "name": "N", "bio": None, "category": None, "gender": None},
         ],
     )
-    entries = list_source(str(path), "misc")
+    entries = list_source(str(path), "misc").entries
     assert entries[0] == Item("b/x.jpg", f"{tmp_path}/b/x.jpg", "Ëve, 1", None, "actors", "female")
     assert entries[1] == Item("/abs/a.jpg", "/abs/a.jpg", "A", "Bio", "misc", None)
     assert isinstance(entries[2], BadEntry)
@@ -181,10 +186,10 @@ def test_manifests_of_every_kind_say_the_same(tmp_path: Path, suffix: str) -> No
 def test_broken_rows_are_named_and_the_rest_is_read(tmp_path: Path) -> None:
     lines = tmp_path / "people.jsonl"
     lines.write_text('{"image": "a.jpg"}\n{"image": \n[1]\n{"image": "b.jpg"}\n')
-    assert [entry.label for entry in list_source(str(lines))] == ["a.jpg", "row 2", "row 3", "b.jpg"]
+    assert [entry.label for entry in list_source(str(lines)).entries] == ["a.jpg", "row 2", "row 3", "b.jpg"]
     table = tmp_path / "people.csv"
     table.write_text("image,name,bio\na.jpg,A,one, two\nb.jpg,B\n")
-    first, second = list_source(str(table))
+    first, second = list_source(str(table)).entries
     assert isinstance(first, BadEntry)
     assert "quote the commas" in first.reason
     assert isinstance(second, Item)
@@ -193,10 +198,9 @@ def test_broken_rows_are_named_and_the_rest_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("a.csv", b"picture,name\n1,2\n", "no column image"),
+        ("a.csv", b"subject,name\n1,2\n", "no column image"),
         ("a.csv", b"image,name\n", "holds no pictures"),
-        ("a.csv", b'image,name\n"a.jpg,b\n', "cannot be read"),
-        ("a.csv", b"image\n\xff\n", "cannot be read"),
+        ("a.csv", b'image,name\n"a.jpg,b\n', "cannot be used"),
         ("a.parquet", b"no parquet", "cannot be read"),
         ("a.txt", b"", "neither a folder nor a manifest"),
         ("metadata.json", b"{", "neither a folder"),
@@ -239,21 +243,21 @@ def test_a_bucket_is_listed_as_a_folder_is(tmp_path: Path, bucket: str, s3_endpo
     # What consoles create to show an empty folder; it holds nothing and is no input.
     httpx.put(f"{s3_endpoint}/{bucket.removeprefix('s3://')}/some/folder/empty/").raise_for_status()
     base = f"{bucket}/some/folder"
-    assert list_source(f"{base}/") == [
+    assert list_source(f"{base}/").entries == [
         Item("one/a.jpg", f"{base}/one/a.jpg", "A", None, "one", None),
         Item("top.jpg", f"{base}/top.jpg", "Top", None, None, None),
         Item("two/b c.jpg", f"{base}/two/b c.jpg", "B", None, "two", None),
-        BadEntry("gone.jpg", "metadata.json names it, but there is no such file", missing=True),
+        BadEntry("gone.jpg", "metadata.json names it, but there is no such file", "missing"),
     ]
-    assert [entry.label for entry in list_source(base)] == [
-        entry.label for entry in list_source(str(tmp_path))
+    assert [entry.label for entry in list_source(base).entries] == [
+        entry.label for entry in list_source(str(tmp_path)).entries
     ]
 
 
 def test_a_manifest_in_a_bucket_names_its_neighbours(tmp_path: Path, bucket: str) -> None:
     (tmp_path / "people.csv").write_text("image,name\nx/a.jpg,A\n")
     upload(f"{bucket}/p", tmp_path)
-    assert list_source(f"{bucket}/p/people.csv") == [
+    assert list_source(f"{bucket}/p/people.csv").entries == [
         Item("x/a.jpg", f"{bucket}/p/x/a.jpg", "A", None, None, None)
     ]
 

@@ -12,7 +12,7 @@ from semblance.settings import Settings
 def test_the_gallery_holds_one_face_a_picture_and_is_made_once(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
     gallery, probes = prepare_gallery(tmp_path / "demo", settings)
-    items = [entry for entry in list_source(str(gallery)) if isinstance(entry, Item)]
+    items = [entry for entry in list_source(str(gallery)).entries if isinstance(entry, Item)]
     assert len(items) == GROUP_SIZE + 1
 
     pipeline = LocalPipeline(settings)

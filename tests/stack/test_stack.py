@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from db.embedded import EmbeddedPostgres
+from semblance.cli.gallery import PORTRAIT, package_photo
 from semblance.settings import Settings
 from semblance.stack.home import StackHome, StackLock
 from semblance.stack.processes import members
@@ -113,7 +114,29 @@ def _compare(state: dict[str, Any], key: str) -> httpx.Response:
     )
 
 
-def test_two_stacks_live_side_by_side_and_one_outlives_the_other(stack: Stack, neighbour: Stack) -> None:
+def _take_down_under_an_ingestion(stack: Stack, photos: Path) -> None:
+    """The command that follows it says so in a sentence, and ends with a status of its own."""
+    photos.mkdir()
+    for number in range(40):
+        (photos / f"{number}.png").symlink_to(package_photo(*PORTRAIT))
+    with subprocess.Popen(
+        [SEMBLANCE, "ingest", "--follow-links", "--batch-size", "1", str(photos)],
+        env=stack.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as ingestion:
+        _wait_line(ingestion, "40 inputs")
+        stack.run("down")
+        _, error = ingestion.communicate(timeout=PATIENCE)
+    assert ingestion.returncode == 3, error
+    assert "The service was stopped while the job ran" in error
+    assert "Traceback" not in error
+
+
+def test_two_stacks_live_side_by_side_and_one_outlives_the_other(
+    stack: Stack, neighbour: Stack, tmp_path: Path
+) -> None:
     with stack.start("up", "--detach") as first:
         neighbour.run("up", "--detach")
         assert first.wait(PATIENCE) == 0
@@ -132,7 +155,7 @@ def test_two_stacks_live_side_by_side_and_one_outlives_the_other(stack: Stack, n
     assert stack.status()["pid"] == states[0]["pid"]
     stack.run("doctor")
 
-    stack.run("down")
+    _take_down_under_an_ingestion(stack, tmp_path / "photos")
     assert stack.is_gone()
     assert not json.loads(stack.run("status", "--json", expect=3))["ready"]
     assert neighbour.status()["ready"]

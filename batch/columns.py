@@ -1,0 +1,87 @@
+"""What the columns of a manifest, or the keys of JSON, mean: matched loosely, never dropped in silence."""
+
+from __future__ import annotations
+
+import difflib
+import unicodedata
+from collections.abc import Sequence
+
+IMAGE = "image"
+
+SYNONYMS: dict[str, tuple[str, ...]] = {
+    IMAGE: (
+        *("image", "imageurl", "imagepath", "imagefile", "imagefilename", "imagename", "images", "img"),
+        *("imgurl", "imgpath", "file", "filename", "filepath", "photo", "photourl", "photopath", "picture"),
+        *("pictureurl", "picturepath", "path", "url", "uri", "src", "location"),
+    ),
+    "name": ("name", "fullname", "displayname", "personname", "celebrityname", "person", "celebrity"),
+    "bio": ("bio", "biography", "description", "about"),
+    "category": ("category", "categoryname", "group"),
+    "gender": ("gender", "sex"),
+}
+"""The fields and how their columns are called, in the order of preference, without case, spaces and signs."""
+
+FIELDS = tuple(SYNONYMS)
+
+_FIELD_OF = {synonym: field for field, synonyms in SYNONYMS.items() for synonym in synonyms}
+
+_REMARKS = 20
+"""Most remarks on one source: keys of JSON may be without number."""
+
+
+class Columns:
+    """Matches the columns of one source, and remembers those it has no use for. place: the source's name."""
+
+    def __init__(self, place: str) -> None:
+        self.found: dict[str, None] = {}
+        self._place = place
+        self._unused: dict[str, str] = {}
+        self._matched: dict[tuple[str, ...], dict[str, int]] = {}
+
+    def match(self, names: Sequence[str]) -> dict[str, int]:
+        """The place in `names` of each field that is there."""
+        key = tuple(names)
+        if (matched := self._matched.get(key)) is None:
+            matched = match_columns(names)
+            if len(self._matched) < _REMARKS:
+                self._matched[key] = matched
+            self._remember(names, matched)
+        return matched
+
+    @property
+    def remarks(self) -> list[str]:
+        """A sentence for each column that was not used, with the nearest known name."""
+        return [f"The column {name!r} of {self._place} {why}" for name, why in self._unused.items()]
+
+    def _remember(self, names: Sequence[str], matched: dict[str, int]) -> None:
+        for place, name in enumerate(names):
+            if len(self.found) < _REMARKS:
+                self.found[name] = None
+            if place in matched.values() or not name.strip() or name in self._unused:
+                continue
+            if len(self._unused) < _REMARKS:
+                self._unused[name] = _why_unused(name, names, matched)
+
+
+def match_columns(names: Sequence[str]) -> dict[str, int]:
+    """The place in `names` of each field, by its preferred column where it has several."""
+    keys = [_key(name) for name in names]
+    matched: dict[str, int] = {}
+    for field, synonyms in SYNONYMS.items():
+        place = next((keys.index(synonym) for synonym in synonyms if synonym in keys), None)
+        if place is not None:
+            matched[field] = place
+    return matched
+
+
+def _why_unused(name: str, names: Sequence[str], matched: dict[str, int]) -> str:
+    key = _key(name)
+    if field := _FIELD_OF.get(key):
+        return f"was ignored: {names[matched[field]]!r} gives the {field}."
+    near = difflib.get_close_matches(key, _FIELD_OF, n=1)
+    return "is not known and was ignored" + (f"; is it {_FIELD_OF[near[0]]!r}?" if near else ".")
+
+
+def _key(name: str) -> str:
+    folded = unicodedata.normalize("NFKC", name).casefold()
+    return "".join(character for character in folded if character.isalnum())

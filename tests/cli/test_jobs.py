@@ -1,0 +1,288 @@
+"""Following a job while its service is stopped, restarted, or cut off. Ray's side is played by a server that
+answers as Ray's dashboard does, so that each break comes at its moment."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from typer.testing import CliRunner
+
+import semblance.stack.jobs
+from batch import ingest as ingest_job
+from semblance.cli import app as commands
+from semblance.cli import jobs as job_commands
+from semblance.cli.jobs import follow_job
+from semblance.errors import NotFoundError
+from semblance.settings import Settings
+from semblance.stack.jobs import Jobs
+from semblance.stack.state import StackState
+
+PREAMBLE = "2026 Ray's own words\nRunning entrypoint for job raysubmit_1: python\n"
+LINES = [f"line {number}\n" for number in range(4)]
+
+
+@dataclass
+class Dashboard:
+    """One job. breaks: after how many chunks each connection to its log breaks; then none does any more.
+    on_break: called then. status: of the job while its log is open, and `ends` after it was read whole."""
+
+    url: str = ""
+    breaks: list[int] = field(default_factory=list)
+    on_break: Callable[[], None] = lambda: None
+    status: str = "RUNNING"
+    ends: str = "SUCCEEDED"
+    answers: int = 200
+    connections: int = 0
+
+    async def version(self, _: web.Request) -> web.Response:
+        return web.json_response({"version": "4", "ray_version": "2.56.0", "ray_commit": "x"})
+
+    async def job(self, request: web.Request) -> web.Response:
+        if self.answers != 200 or request.match_info["id"] != "raysubmit_1":
+            return web.Response(status=self.answers if self.answers != 200 else 404, text="no such job")
+        exit_code = {"SUCCEEDED": 0, "FAILED": 7}.get(self.status)
+        return web.json_response(
+            {
+                "type": "SUBMISSION",
+                "submission_id": "raysubmit_1",
+                "entrypoint": "python",
+                "status": self.status,
+                "driver_exit_code": exit_code,
+                "message": "",
+            }
+        )
+
+    async def log(self, request: web.Request) -> web.WebSocketResponse:
+        self.connections += 1
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        chunks = [PREAMBLE, *LINES]
+        until = self.breaks.pop(0) if self.breaks else None
+        for chunk in chunks[:until]:
+            await socket.send_str(chunk)
+        if until is None:
+            self.status = self.ends
+            await socket.close()
+        else:
+            self.on_break()
+            # As a killed process leaves it: without a word.
+            assert request.transport is not None
+            request.transport.abort()
+        return socket
+
+
+@pytest.fixture
+def dashboard() -> Iterator[Dashboard]:
+    served = Dashboard()
+    started = threading.Event()
+    loop = asyncio.new_event_loop()
+
+    async def serve() -> web.AppRunner:
+        application = web.Application()
+        application.router.add_get("/api/version", served.version)
+        application.router.add_get("/api/jobs/{id}", served.job)
+        application.router.add_get("/api/jobs/{id}/logs/tail", served.log)
+        runner = web.AppRunner(application, shutdown_timeout=0.1)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        served.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        return runner
+
+    def run() -> None:
+        runner = loop.run_until_complete(serve())
+        started.set()
+        loop.run_forever()
+        loop.run_until_complete(runner.cleanup())
+        loop.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    assert started.wait(10)
+    yield served
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+
+
+@dataclass
+class Stack:
+    """What the commands see of the stack. running: whether its supervisor lives."""
+
+    state: StackState
+    running: bool = True
+
+    def read_state(self, _: object) -> StackState | None:
+        return self.state if self.running else None
+
+
+@pytest.fixture
+def stack(dashboard: Dashboard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
+    token = tmp_path / "token"
+    token.write_text("t" * 64)
+    known: dict[str, Any] = {"home": tmp_path, "dashboard_url": dashboard.url, "ray_token_file": token}
+    state = StackState.model_construct(**known)
+    stack = Stack(state)
+    monkeypatch.setattr(semblance.stack.jobs, "read_state", stack.read_state)
+    monkeypatch.setattr(semblance.stack.jobs, "_POLL", 0.01)
+    monkeypatch.setattr(job_commands, "require_running", lambda _: state)
+    return stack
+
+
+def follow(stack: Stack) -> tuple[int, str]:
+    written: list[str] = []
+    status = Jobs(stack.state).follow("raysubmit_1", written.append)
+    return status, "".join(written)
+
+
+def lost(capsys: pytest.CaptureFixture[str]) -> str:
+    """What `semblance jobs follow` says of a job that is lost, in one line without Rich's wrapping."""
+    assert follow_job(Settings(), "raysubmit_1") == 3
+    error = capsys.readouterr().err
+    assert "Traceback" not in error
+    assert "failed" not in error
+    return " ".join(error.split())
+
+
+def test_the_log_comes_whole_without_rays_own_words(stack: Stack) -> None:
+    assert follow(stack) == (0, "".join(LINES))
+
+
+def test_a_connection_that_breaks_is_made_again_and_the_log_comes_once(
+    stack: Stack, dashboard: Dashboard
+) -> None:
+    dashboard.breaks = [0, 1, 3, 2]
+    assert follow(stack) == (0, "".join(LINES))
+    assert dashboard.connections == 5
+
+
+def test_a_job_that_failed_has_its_own_status(stack: Stack, dashboard: Dashboard) -> None:
+    dashboard.ends = "FAILED"
+    assert follow(stack) == (7, "".join(LINES))
+
+
+@pytest.mark.parametrize("seen", ["nothing", "failed", "stopped"])
+def test_a_service_that_is_stopped_is_a_sentence(
+    stack: Stack, dashboard: Dashboard, capsys: pytest.CaptureFixture[str], seen: str
+) -> None:
+    """Whether Ray still says how the job ended, or nothing any more."""
+
+    def stop() -> None:
+        stack.running = False
+        if seen == "nothing":
+            dashboard.answers = 500
+        else:
+            dashboard.status = dashboard.ends = seen.upper()
+
+    dashboard.breaks, dashboard.on_break = [3], stop
+    assert "The service was stopped while the job ran" in lost(capsys)
+
+
+def test_a_restarted_ray_is_a_sentence(
+    stack: Stack, dashboard: Dashboard, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dashboard.breaks, dashboard.on_break = [3], lambda: setattr(dashboard, "answers", 404)
+    assert "Ray was restarted while the job ran" in lost(capsys)
+
+
+def test_a_ray_that_stays_silent_is_a_sentence(
+    stack: Stack, dashboard: Dashboard, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(semblance.stack.jobs, "_PATIENCE_S", 0.05)
+    dashboard.breaks, dashboard.on_break = [3], lambda: setattr(dashboard, "answers", 503)
+    assert "semblance jobs follow raysubmit_1" in lost(capsys)
+
+
+def test_a_ray_that_comes_back_is_taken_up_again(stack: Stack, dashboard: Dashboard) -> None:
+    def pause() -> None:
+        dashboard.answers = 503
+        threading.Timer(0.1, setattr, (dashboard, "answers", 200)).start()
+
+    dashboard.breaks, dashboard.on_break = [3], pause
+    assert follow(stack) == (0, "".join(LINES))
+
+
+def test_an_unknown_job_is_named(stack: Stack) -> None:
+    with pytest.raises(NotFoundError, match="raysubmit_2"):
+        Jobs(stack.state).follow("raysubmit_2", print)
+
+
+def test_interrupting_leaves_the_job_and_says_how_to_stop_it(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(job_commands, "_write", lambda _: signal.raise_signal(signal.SIGINT))
+    assert follow_job(Settings(), "raysubmit_1") == 130
+    error = capsys.readouterr().err
+    assert "The job goes on" in error
+    assert "semblance jobs stop raysubmit_1" in error
+
+
+@pytest.fixture
+def submitted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    calls: list[tuple[Any, ...]] = []
+
+    def ingest_source(_: Settings, source: str, options: list[str], *, follow: bool) -> int:
+        calls.append((source, options, follow))
+        return 0
+
+    monkeypatch.setattr(job_commands, "ingest_source", ingest_source)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("typed", "options"),
+    [
+        (["photos"], []),
+        (["--dry-run", "photos"], ["--dry-run"]),
+        (["photos", "--dry-run"], ["--dry-run"]),
+        (["--limit", "3", "--detach", "photos", "--largest"], ["--largest", "--limit=3"]),
+        (["--exclude", "*.txt", "photos", "--exclude=-x"], ["--exclude=*.txt", "--exclude=-x"]),
+        (
+            ["--report", "r.jsonl", "--category", "a b", "photos"],
+            ["--category=a b", "--report={here}/r.jsonl"],
+        ),
+    ],
+)
+def test_options_go_to_the_job_wherever_they_stand(
+    submitted: list[tuple[Any, ...]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    typed: list[str],
+    options: list[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(commands.app, ["ingest", *typed])
+    assert done.exit_code == 0, done.output
+    expected = [option.format(here=tmp_path) for option in options]
+    assert submitted == [("photos", expected, "--detach" not in typed)]
+
+
+def test_an_option_that_is_none_is_refused_before_a_job_is_made(submitted: list[tuple[Any, ...]]) -> None:
+    done = CliRunner().invoke(commands.app, ["ingest", "--dryrun", "photos"])
+    assert done.exit_code == 2
+    assert submitted == []
+
+
+def test_both_commands_have_the_same_options() -> None:
+    """But for following, and for the Ray to run on, which is the stack's."""
+    import typer  # the job's command is only made when it is run
+
+    job = typer.Typer(add_completion=False)
+    job.command()(ingest_job.main)
+
+    def described(command: Any) -> dict[str, tuple[Any, ...]]:
+        return {
+            each.name: (each.opts, each.default, each.type.name, getattr(each, "help", None))
+            for each in command.params
+            if each.name not in {"help", "detach", "address"}
+        }
+
+    ours = typer.main.get_command(commands.app).commands["ingest"]  # type: ignore[attr-defined]
+    assert described(ours) == described(typer.main.get_command(job))
