@@ -16,7 +16,7 @@ STAMP := $(VENV)/.installed-$(FLAVOUR)
 PHOTOS := $(VENV)/.photos
 PACKAGES := semblance db deployments batch serve_app benchmarks tools tests
 
-.PHONY: help demo test lint format env lock clean clean-env
+.PHONY: help demo check test lint format env lock clean clean-env
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,14 +24,19 @@ help: ## list the targets
 	@echo 'make demo GALLERY=folder PROBE=photo   with your own photos'
 	@echo 'make demo ONCE=1                       end after the result'
 	@echo 'make env FLAVOUR=gpu                   CUDA inference, without development tools'
+	@echo 'make test SEMBLANCE_TEST_FACES=folder  with the tests that need more photos than packages ship'
 
 demo: env ## from nothing to the lookalikes of a photo, over HTTP; Ctrl-C ends it
 	@$(BIN)/semblance demo $(if $(GALLERY),--gallery '$(GALLERY)') $(if $(PROBE),--probe '$(PROBE)') $(if $(filter-out 0,$(ONCE)),--once)
 
-# Tests that start a Ray take the whole machine, so they come one after the other.
-test: env ## all tests
-	@$(BIN)/pytest -n logical --maxprocesses 4 $(RAY_TESTS:%=--ignore=%)
-	@$(BIN)/pytest $(RAY_TESTS)
+ONE_BY_ONE := ray or browser
+
+check: env ## the tests that start no Ray and need no browser, on all cores
+	@$(BIN)/pytest -n logical --maxprocesses 4 -m 'not ($(ONE_BY_ONE))'
+
+# A Ray takes the whole machine, so what starts one comes after the rest, one after the other.
+test: check ## all tests
+	@$(BIN)/pytest -m '$(ONE_BY_ONE)'
 
 lint: env ## style, types and import contracts
 	$(BIN)/ruff check $(PACKAGES)

@@ -4,7 +4,7 @@ pytest_plugins = [
     "tests.support.api",
     "tests.support.bucket",
     "tests.support.fal",
-    "tests.support.left_out",
+    "tests.support.selection",
     "tests.support.postgres",
     "tests.support.service",
 ]

@@ -180,7 +180,7 @@ def env() -> None:
 
       eval "$(semblance env)"
       curl -H "Authorization: Bearer $SEMBLANCE_KEY" -F file=@photo.jpg "$SEMBLANCE_URL/lookalikes"
-      ray job submit -- $PWD/.venv/bin/python -m batch.ingest ./celebrities
+      ray job submit -- "$PWD/.venv/bin/python" -m batch.ingest ./celebrities
     """
     from semblance.stack.home import StackHome  # noqa: PLC0415
     from semblance.stack.state import read_state  # noqa: PLC0415

@@ -11,7 +11,7 @@ from batch.cluster import LOCAL, ray_session
 
 
 @pytest.fixture(scope="session")
-def ray_address(s3_endpoint: str) -> Iterator[str]:
+def ray_address(alone: None, s3_endpoint: str) -> Iterator[str]:
     """Address of a local Ray that this process is connected to; other processes may connect as well.
 
     Workers have the environment in which it started, so the S3 server is there before.

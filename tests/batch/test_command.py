@@ -50,6 +50,7 @@ def test_a_setting_that_is_wrong_is_named_without_its_value() -> None:
     assert "secret" not in done.stderr
 
 
+@pytest.mark.ray
 def test_a_run_on_its_own_ray(tmp_path: Path, dsn: str) -> None:
     done = command(
         *(str(OBAMA.parent), "--limit", "3", "--actors", "1"),

@@ -30,7 +30,7 @@ from tests.support.photos import ASTRONAUT, BIDEN, GROUP, NO_FACE, OBAMA, couple
 from tests.support.pictures import portrait
 
 RULES = Rules(min_quality=0.6, largest=False, dry_run=False)
-pytestmark = pytest.mark.usefixtures("ray_address")
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_address")]
 
 
 @pytest.fixture

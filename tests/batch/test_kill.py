@@ -32,6 +32,8 @@ PICTURES = 40
 BATCH = 4
 RULES = Rules(min_quality=0.6, largest=False, dry_run=False)
 
+pytestmark = pytest.mark.ray
+
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:

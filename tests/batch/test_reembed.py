@@ -216,6 +216,7 @@ def workers() -> list[psutil.Process]:
     return found
 
 
+@pytest.mark.ray
 async def test_from_one_pack_to_the_other_and_back(
     world: World, settings: Settings, other: LocalPipeline, database: Database, ray_address: str
 ) -> None:
@@ -330,6 +331,7 @@ async def test_refusals(settings: Settings, database: Database, pipeline: LocalP
         await fill(Options(), *choose_pack(settings, "open"), QUIET)
 
 
+@pytest.mark.ray
 async def test_a_node_with_another_pack_is_refused(
     settings: Settings, database: Database, ray_address: str
 ) -> None:
@@ -374,6 +376,7 @@ class Fragile(Reembedder):
         return [Result("embedded", embedding=vector) for _ in rows]
 
 
+@pytest.mark.ray
 async def test_a_picture_that_kills_workers_fails_alone(
     settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch, ray_address: str
 ) -> None:

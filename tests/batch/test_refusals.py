@@ -71,6 +71,7 @@ async def test_a_gallery_of_another_pack(settings: Settings, database: Database)
         await run(settings)
 
 
+@pytest.mark.ray
 @pytest.mark.usefixtures("ray_address")
 async def test_a_picture_that_another_pack_has(settings: Settings, database: Database) -> None:
     picture = (BIDEN.parent / "32bit.png").read_bytes()

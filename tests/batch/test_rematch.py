@@ -43,7 +43,7 @@ FACES = 60
 SCHOOLS = ("mit", "mit", "mit", "yale", "yale", "uni.edu", "x", None)
 STATED = ("male", "male", "male", "female", "female", "female", "other", None)
 
-pytestmark = pytest.mark.usefixtures("ray_address")
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_address")]
 
 
 class NoModels:

@@ -25,6 +25,8 @@ from tests.support.service import Service
 
 PATIENCE_S = 30.0
 
+pytestmark = pytest.mark.ray
+
 
 class Listener:
     """The events one user receives, in order."""

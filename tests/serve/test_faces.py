@@ -32,6 +32,8 @@ from tests.support.photos import (
 )
 from tests.support.service import Service
 
+pytestmark = pytest.mark.ray
+
 
 @pytest.fixture(scope="session")
 def wide_gallery(service: Service) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.service import Service
+
+pytestmark = pytest.mark.ray
 
 
 def test_a_job_finds_the_database_and_the_ray_of_the_stack(service: Service) -> None:

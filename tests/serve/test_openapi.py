@@ -11,6 +11,8 @@ import pytest
 
 from tests.support.service import Service
 
+pytestmark = pytest.mark.ray
+
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 
 CHECKS = (

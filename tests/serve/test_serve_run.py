@@ -9,6 +9,8 @@ import pytest
 
 from tests.support.service import Service
 
+pytestmark = pytest.mark.ray
+
 
 @pytest.fixture
 def prefix(service: Service) -> Iterator[str]:

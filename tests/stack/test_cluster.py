@@ -58,7 +58,7 @@ REPLICAS = {
     "Matcher": AT_THE_HEAD,
 }
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 
 
 class PictureServer:

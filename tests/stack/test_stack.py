@@ -25,7 +25,7 @@ from semblance.stack.processes import members
 SEMBLANCE = Path(sys.executable).with_name("semblance")
 PATIENCE = 300.0
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 
 
 class Stack:

@@ -8,9 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from tests.support.photos import ASTRONAUT, BIDEN, OBAMA
+from tests.support.photos import ASTRONAUT, OBAMA, OBAMA_2
 
-PORTRAITS = (ASTRONAUT, BIDEN, OBAMA)
+PORTRAITS = (ASTRONAUT, OBAMA_2, OBAMA)
 
 
 def portrait(index: int = 0) -> np.ndarray:

@@ -67,7 +67,7 @@ class Service:
 
 
 @pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(alone: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """The running service, its gallery filled by the ingestion Ray job."""
     home = tmp_path_factory.mktemp("service")
     empty = Service(home, {})

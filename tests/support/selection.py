@@ -1,6 +1,9 @@
-"""Leaves out the tests that need photos which this machine does not have, and says so in one line."""
+"""Which tests run: without the photos that some need those are left out, in one line, and what starts a Ray
+runs alone."""
 
 from __future__ import annotations
+
+import os
 
 import pytest
 
@@ -45,3 +48,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(
             f"{left_out} tests left out for want of photos: {wide_photos.HOW_TO_GET_THEM}.", yellow=True
         )
+
+
+@pytest.fixture(scope="session")
+def alone() -> None:
+    """For fixtures that start a Ray, which takes the whole machine."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        pytest.fail("This starts a Ray: mark the test with pytest.mark.ray, and run it without -n.")
