@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from batch import manifests, text_lines
 from batch.sources import BadEntry, Item, Listing, SourceError, list_source
@@ -220,3 +223,24 @@ def test_patterns_do_not_sift_a_manifest(tmp_path: Path) -> None:
     (tmp_path / "people.csv").write_text("image\na.jpg\n")
     with pytest.raises(SourceError, match="--exclude"):
         list_source(str(tmp_path / "people.csv"), exclude=["*.png"])
+
+
+@given(
+    suffix=st.sampled_from([".csv", ".tsv", ".jsonl", ".parquet"]),
+    beginning=st.sampled_from(
+        [b"", b"image,name\n", b"image;name\r\n", b'{"image": "', b"\xff\xfei\0m\0", b"PAR1"]
+    ),
+    content=st.binary(max_size=300) | st.text(max_size=200).map(str.encode),
+)
+@settings(max_examples=150, deadline=None)
+def test_whatever_it_holds_is_listed_or_refused(suffix: str, beginning: bytes, content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"people{suffix}"
+        path.write_bytes(beginning + content)
+        try:
+            entries = list_source(str(path)).entries
+        except SourceError:
+            return
+        assert any(isinstance(entry, Item) for entry in entries)
+        numbers = [entry.row or 0 for entry in entries]
+        assert numbers == sorted(set(numbers))
