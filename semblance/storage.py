@@ -203,11 +203,18 @@ def open_bucket(url: str) -> S3Store:
     """
     if not urlsplit(url).netloc:
         raise ConfigurationError(f"{url} names no bucket: write s3://bucket/prefix.")
+    _forget_empty_variables()
     try:
         return S3Store.from_url(url, retry_config={"max_retries": 5, "retry_timeout": PATIENCE})
     except (BaseError, ValueError) as exc:
         problem = _first_line(exc)
         raise ConfigurationError(f"{url} cannot be opened; check the AWS_* variables: {problem}") from exc
+
+
+def _forget_empty_variables() -> None:
+    """The library reads AWS_* by itself and takes an empty one for a value, as AWS_ENDPOINT for a URL."""
+    for name in [name for name, value in os.environ.items() if name.startswith("AWS_") and not value]:
+        del os.environ[name]
 
 
 def local_path(url: str) -> Path:

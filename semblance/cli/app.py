@@ -14,9 +14,9 @@ from uuid import UUID
 import typer
 
 from semblance import __version__
+from semblance.cli.environment import get_settings
 from semblance.cli.output import console, fail
 from semblance.errors import SemblanceError
-from semblance.settings import get_settings
 
 NOT_RUNNING = 3
 """Exit status of `status` without a stack, as of `pg_ctl status`."""
