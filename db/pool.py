@@ -13,10 +13,21 @@ from pgvector.asyncpg import register_vector
 
 from db.dsn import DATABASE_SETTING, parse_dsn
 from db.listen import poll, wake_ups
-from semblance.errors import ConfigurationError, DatabaseError, QueryError
+from semblance.errors import (
+    ConfigurationError,
+    DatabaseError,
+    DatabaseFullError,
+    DatabaseReadOnlyError,
+    QueryError,
+)
 
 TRANSACTION_POOLER_PORTS = frozenset({6543, 6432})
 """Ports of Supabase's pooler in transaction mode and of PgBouncer."""
+
+READ_ONLY = (
+    "The database is read-only: a standby, or closed by default_transaction_read_only. Let the DSN lead to "
+    "the primary (several hosts with target_session_attrs=read-write find it), or reset that setting."
+)
 
 _COMMAND_SECONDS = 60.0
 _ACQUIRE_SECONDS = 10.0
@@ -27,6 +38,7 @@ _UNAVAILABLE = (
     asyncpg.PostgresConnectionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.OperatorInterventionError,
+    asyncpg.PostgresSystemError,
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
 )
@@ -94,7 +106,7 @@ class Database:
         ones it expects.
         """
         isolation = "repeatable_read" if readonly else None
-        with _wrapped():
+        with _wrapped(writes=not readonly):
             async with (
                 self._pool.acquire(timeout=_ACQUIRE_SECONDS) as connection,
                 connection.transaction(isolation=isolation, readonly=readonly),
@@ -134,8 +146,9 @@ class Database:
         return poll() if self._transaction_pooler else wake_ups(self._connect, channel)
 
     async def ping(self) -> None:
-        """Return if the server answers. Raises DatabaseError."""
-        await self.fetchval("SELECT 1")
+        """Return if the server answers and takes writes. Raises DatabaseError, DatabaseReadOnlyError."""
+        if await self.fetchval("SELECT current_setting('transaction_read_only')") == "on":
+            raise DatabaseReadOnlyError(READ_ONLY)
 
     async def close(self) -> None:
         """Wait for what runs, then close all connections."""
@@ -194,12 +207,14 @@ def _decode_jsonb(data: bytes) -> Any:
 
 
 @contextmanager
-def _wrapped() -> Iterator[None]:
-    """Turn the driver's errors into the project's."""
+def _wrapped(*, writes: bool = True) -> Iterator[None]:
+    """Turn the driver's errors into the project's. writes: whether the transaction was meant to."""
     try:
         yield
     except asyncpg.ClientConfigurationError as exc:
         raise ConfigurationError(f"{DATABASE_SETTING} cannot be used: {exc}") from exc
+    except asyncpg.DiskFullError as exc:
+        raise DatabaseFullError(f"The database's disk is full: {exc}") from exc
     except _UNAVAILABLE as exc:
         raise DatabaseError(f"The database cannot be reached: {str(exc) or type(exc).__name__}") from exc
     except asyncpg.UndefinedTableError as exc:
@@ -208,6 +223,8 @@ def _wrapped() -> Iterator[None]:
         # Its message quotes the value.
         raise QueryError(f"The database refused a value: {type(exc).__name__}.") from None
     except asyncpg.PostgresError as exc:
+        if writes and isinstance(exc, asyncpg.ReadOnlySQLTransactionError):
+            raise DatabaseReadOnlyError(READ_ONLY) from exc
         # The detail quotes the row, with its e-mail or embedding, and would end up in a log.
         exc.detail = None
         raise QueryError(f"The database refused a statement: {exc}") from exc

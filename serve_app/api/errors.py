@@ -43,7 +43,7 @@ def install_error_handlers(app: FastAPI) -> None:
         if exc.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(exc, OverloadedError):
             logger.error("%s: %s", exc.code, exc.message, exc_info=exc)
             headers.setdefault("Retry-After", "5")
-        return error_response(exc.status, exc.message, exc.code, details=exc.details, headers=headers)
+        return error_response(exc.status, exc.answer, exc.code, details=exc.details, headers=headers)
 
     @app.exception_handler(RequestValidationError)
     async def schema(_: Request, exc: RequestValidationError) -> JSONResponse:
