@@ -11,7 +11,7 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.serve.schema import ServeDeploySchema
 
 from semblance.settings import PROJECT_ROOT
-from serve_app.app import AppArgs, build_app
+from serve_app.app import bind_app
 
 
 def load(name: str) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def config() -> ServeDeploySchema:
 
 
 def test_serve_config_configures_exactly_the_deployments_that_are_bound(config: ServeDeploySchema) -> None:
-    bound = build_app(AppArgs())
+    bound = bind_app()
     names = {bound._bound_deployment.name}
     names |= {child._bound_deployment.name for child in bound._bound_deployment.init_args}
     (application,) = config.applications
