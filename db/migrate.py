@@ -17,12 +17,12 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
-from psycopg.conninfo import conninfo_to_dict
 from psycopg.sql import SQL
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from db.dsn import parse_dsn
 from semblance.errors import ConfigurationError, DatabaseError
 
 MIN_POSTGRES = 15
@@ -179,15 +179,8 @@ def connect(dsn: str) -> Iterator[psycopg.Connection]:
 
 
 def _open(dsn: str) -> psycopg.Connection:
-    try:
-        conninfo_to_dict(dsn)
-    except psycopg.ProgrammingError:
-        # Without its cause, which quotes the DSN and with it the password.
-        raise ConfigurationError(
-            "SEMBLANCE_DATABASE_URL is no PostgreSQL DSN: postgresql://user:password@host/name."
-        ) from None
     # Prepared statements do not survive a pooler that hands out servers by transaction.
-    return psycopg.connect(dsn, prepare_threshold=None, connect_timeout=10)
+    return psycopg.connect(parse_dsn(dsn).for_psycopg(), prepare_threshold=None)
 
 
 def _explained(exc: psycopg.Error | DBAPIError) -> ConfigurationError | DatabaseError:

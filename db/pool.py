@@ -9,19 +9,26 @@ from functools import partial
 from typing import Any, Self
 
 import asyncpg
-import psycopg
 from pgvector.asyncpg import register_vector
-from psycopg.conninfo import conninfo_to_dict
 
+from db.dsn import DATABASE_SETTING, parse_dsn
 from db.listen import poll, wake_ups
-from semblance.errors import ConfigurationError, DatabaseError, QueryError
+from semblance.errors import (
+    ConfigurationError,
+    DatabaseError,
+    DatabaseFullError,
+    DatabaseReadOnlyError,
+    QueryError,
+)
 
 TRANSACTION_POOLER_PORTS = frozenset({6543, 6432})
 """Ports of Supabase's pooler in transaction mode and of PgBouncer."""
 
-_NO_DSN = "SEMBLANCE_DATABASE_URL is no PostgreSQL DSN: postgresql://user:password@host/name."
+READ_ONLY = (
+    "The database is read-only: a standby, or closed by default_transaction_read_only. Let the DSN lead to "
+    "the primary (several hosts with target_session_attrs=read-write find it), or reset that setting."
+)
 
-_CONNECT_SECONDS = 10.0
 _COMMAND_SECONDS = 60.0
 _ACQUIRE_SECONDS = 10.0
 
@@ -31,6 +38,7 @@ _UNAVAILABLE = (
     asyncpg.PostgresConnectionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.OperatorInterventionError,
+    asyncpg.PostgresSystemError,
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
 )
@@ -70,23 +78,23 @@ class Database:
         Raises ConfigurationError where the DSN is none or the schema is not there, DatabaseError where
         the server cannot be reached.
         """
-        transaction_pooler = not TRANSACTION_POOLER_PORTS.isdisjoint(_ports(dsn))
-        options: dict[str, Any] = {"timeout": _CONNECT_SECONDS, "command_timeout": command_seconds}
+        parsed = parse_dsn(dsn)
+        transaction_pooler = not TRANSACTION_POOLER_PORTS.isdisjoint(parsed.ports)
+        options: dict[str, Any] = {**parsed.for_asyncpg(), "command_timeout": command_seconds}
         if transaction_pooler:
             options["statement_cache_size"] = 0
         with _wrapped():
-            schema, visible = await _find_vector(dsn, options)
+            schema, visible = await _find_vector(options)
             if not visible:
-                options["server_settings"] = {"search_path": f'"$user", public, "{schema}"'}
+                options["server_settings"]["search_path"] = f'"$user", public, "{schema}"'
             pool = await asyncpg.create_pool(
-                dsn,
                 min_size=1,
                 max_size=pool_size,
                 init=partial(_set_codecs, schema=schema),
                 reset=_leave,
                 **options,
             )
-        return cls(pool, partial(asyncpg.connect, dsn, **options), transaction_pooler=transaction_pooler)
+        return cls(pool, partial(asyncpg.connect, **options), transaction_pooler=transaction_pooler)
 
     @asynccontextmanager
     async def transaction(self, *, readonly: bool = False) -> AsyncIterator[asyncpg.Connection]:
@@ -98,7 +106,7 @@ class Database:
         ones it expects.
         """
         isolation = "repeatable_read" if readonly else None
-        with _wrapped():
+        with _wrapped(writes=not readonly):
             async with (
                 self._pool.acquire(timeout=_ACQUIRE_SECONDS) as connection,
                 connection.transaction(isolation=isolation, readonly=readonly),
@@ -138,8 +146,9 @@ class Database:
         return poll() if self._transaction_pooler else wake_ups(self._connect, channel)
 
     async def ping(self) -> None:
-        """Return if the server answers. Raises DatabaseError."""
-        await self.fetchval("SELECT 1")
+        """Return if the server answers and takes writes. Raises DatabaseError, DatabaseReadOnlyError."""
+        if await self.fetchval("SELECT current_setting('transaction_read_only')") == "on":
+            raise DatabaseReadOnlyError(READ_ONLY)
 
     async def close(self) -> None:
         """Wait for what runs, then close all connections."""
@@ -159,9 +168,9 @@ class Database:
                 yield connection
 
 
-async def _find_vector(dsn: str, options: dict[str, Any]) -> tuple[str, bool]:
+async def _find_vector(options: dict[str, Any]) -> tuple[str, bool]:
     """Schema of the extension, and whether its names are found without naming it."""
-    connection = await asyncpg.connect(dsn, **options)
+    connection = await asyncpg.connect(**options)
     try:
         async with connection.transaction(readonly=True):
             row = await connection.fetchrow(_FIND_VECTOR)
@@ -197,23 +206,15 @@ def _decode_jsonb(data: bytes) -> Any:
     return json.loads(data[1:])
 
 
-def _ports(dsn: str) -> set[int]:
-    """The ports a DSN names, wherever in it and for however many hosts."""
-    try:
-        ports = str(conninfo_to_dict(dsn).get("port", ""))
-        return {int(port) for port in ports.split(",") if port}
-    except (psycopg.ProgrammingError, ValueError):
-        # Without its cause, which quotes the DSN and with it the password.
-        raise ConfigurationError(_NO_DSN) from None
-
-
 @contextmanager
-def _wrapped() -> Iterator[None]:
-    """Turn the driver's errors into the project's."""
+def _wrapped(*, writes: bool = True) -> Iterator[None]:
+    """Turn the driver's errors into the project's. writes: whether the transaction was meant to."""
     try:
         yield
-    except asyncpg.ClientConfigurationError:
-        raise ConfigurationError(_NO_DSN) from None
+    except asyncpg.ClientConfigurationError as exc:
+        raise ConfigurationError(f"{DATABASE_SETTING} cannot be used: {exc}") from exc
+    except asyncpg.DiskFullError as exc:
+        raise DatabaseFullError(f"The database's disk is full: {exc}") from exc
     except _UNAVAILABLE as exc:
         raise DatabaseError(f"The database cannot be reached: {str(exc) or type(exc).__name__}") from exc
     except asyncpg.UndefinedTableError as exc:
@@ -222,6 +223,8 @@ def _wrapped() -> Iterator[None]:
         # Its message quotes the value.
         raise QueryError(f"The database refused a value: {type(exc).__name__}.") from None
     except asyncpg.PostgresError as exc:
+        if writes and isinstance(exc, asyncpg.ReadOnlySQLTransactionError):
+            raise DatabaseReadOnlyError(READ_ONLY) from exc
         # The detail quotes the row, with its e-mail or embedding, and would end up in a log.
         exc.detail = None
         raise QueryError(f"The database refused a statement: {exc}") from exc

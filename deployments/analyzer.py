@@ -14,7 +14,7 @@ from ray import serve
 
 from deployments.packs.nets import ModelPack
 from deployments.packs.registry import load_pack
-from deployments.replica import configure_replica_logging
+from deployments.replica import configure_replica_logging, starting
 from deployments.vision.geometry import face_geometry
 from deployments.vision.pose import estimate_pose
 from deployments.vision.quality import measure_quality
@@ -74,6 +74,7 @@ class FaceAnalyzer:
 class Analyzer:
     """The analyzer as a deployment: photos that arrive while a batch runs form the next one."""
 
+    @starting()
     def __init__(self) -> None:
         settings = get_settings()
         configure_replica_logging(settings)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from deployments.packs.nets import AttributeCrop, Candidates, DetectNet, LandmarkNet, ModelPack
 from deployments.packs.registry import load_pack
-from deployments.replica import configure_replica_logging
+from deployments.replica import configure_replica_logging, starting
 from deployments.vision.align import (
     five_points,
     landmark_box,
@@ -195,6 +195,7 @@ class Detector:
     """The detector as a deployment: one photo at a time on a thread of its own, so that the replica's
     event loop keeps answering health checks and queue probes."""
 
+    @starting()
     def __init__(self) -> None:
         settings = get_settings()
         configure_replica_logging(settings)

@@ -13,7 +13,7 @@ from ray import serve
 
 from deployments.packs.nets import ModelPack
 from deployments.packs.registry import load_pack
-from deployments.replica import configure_replica_logging
+from deployments.replica import configure_replica_logging, starting
 from semblance.settings import get_settings
 from semblance.types import EMBEDDING_SIZE, Image, ModelInfo
 
@@ -41,6 +41,7 @@ class FaceEmbedder:
 class Embedder:
     """The embedder as a deployment: photos that arrive while a batch runs form the next one."""
 
+    @starting()
     def __init__(self) -> None:
         settings = get_settings()
         configure_replica_logging(settings)

@@ -21,7 +21,7 @@ from db.matching import Matching, MatchResult, ProbeFace
 from db.pool import Database
 from deployments.clients import FaceClient
 from deployments.packs.registry import load_pack
-from deployments.replica import configure_replica_logging
+from deployments.replica import configure_replica_logging, starting
 from deployments.scaling import WAITING_JOBS
 from semblance.errors import (
     BadInputError,
@@ -218,6 +218,7 @@ class MatchWorker:
 class Matcher:
     """The match worker as a deployment: it works from the moment its replica starts."""
 
+    @starting()
     def __init__(
         self,
         detector: DeploymentHandle[Any],

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from semblance.errors import SemblanceError
 from semblance.logging import SAFE_REQUEST_ID, configure_logging, request_id_var
 from semblance.settings import Settings
 
@@ -9,6 +14,20 @@ from semblance.settings import Settings
 def configure_replica_logging(settings: Settings) -> None:
     """Log as the API does, every line with the id of the HTTP request it is about."""
     configure_logging(settings, serve_request_id)
+
+
+@contextmanager
+def starting() -> Iterator[None]:
+    """Around the constructor of a deployment: one that cannot start says why in a sentence.
+
+    Serve reports a failed constructor by its traceback, and has no other way. The process ends with it, so
+    that nothing else in it is short of tracebacks.
+    """
+    try:
+        yield
+    except SemblanceError:
+        sys.tracebacklimit = 0
+        raise
 
 
 def serve_request_id() -> str:

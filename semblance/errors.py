@@ -17,6 +17,10 @@ class SemblanceError(Exception):
     code: ClassVar[str] = "internal_error"
     status: ClassVar[int] = 500
 
+    public: ClassVar[str | None] = "Something went wrong on our side; the request id finds it in the log."
+    """What clients are told in place of the message of a 5xx, which is for operators and may name paths,
+    addresses and statements. None where the message itself is written for clients."""
+
     retry_after: int | None = None
     """Seconds after which the same request may succeed, where that is known."""
 
@@ -26,6 +30,11 @@ class SemblanceError(Exception):
     @property
     def message(self) -> str:
         return str(self.args[0])
+
+    @property
+    def answer(self) -> str:
+        """The sentence for a client. The message of a 4xx is about the client's own request."""
+        return self.message if self.status < 500 or self.public is None else self.public
 
     @property
     def details(self) -> dict[str, object]:
@@ -171,6 +180,7 @@ class OverloadedError(SemblanceError):
 
     code = "overloaded"
     status = 503
+    public = None
 
     def __init__(self, message: str, retry_after: int = 1) -> None:
         super().__init__(message, retry_after)
@@ -211,6 +221,7 @@ class ConfigurationError(SemblanceError):
     """A setting, file or installation is wrong; the message names it and the fix."""
 
     code = "configuration"
+    public = "The service is not set up correctly; the request id finds what is wrong in its log."
 
 
 class PackError(ConfigurationError):
@@ -224,6 +235,7 @@ class DatabaseError(SemblanceError):
 
     code = "database"
     status = 503
+    public = "The database does not answer at the moment; try again soon."
 
 
 class QueryError(DatabaseError):
@@ -231,6 +243,23 @@ class QueryError(DatabaseError):
 
     code = "database_query"
     status = 500
+    public = "Something went wrong on our side; the request id finds it in the log."
+
+
+class DatabaseReadOnlyError(DatabaseError):
+    """The database takes no writes: a standby, or one that an operator has closed."""
+
+    code = "database_read_only"
+    public = "Nothing can be changed at the moment, because the database is read-only; try again soon."
+    retry_after = 10
+
+
+class DatabaseFullError(DatabaseError):
+    """The database has no room on its disk."""
+
+    code = "database_full"
+    public = "Nothing can be stored at the moment, because the database is full; try again later."
+    retry_after = 60
 
 
 class IdentityProviderError(SemblanceError):
@@ -238,6 +267,7 @@ class IdentityProviderError(SemblanceError):
 
     code = "identity_provider"
     status = 503
+    public = None
 
 
 class BabyProviderError(SemblanceError):
@@ -248,6 +278,7 @@ class BabyProviderError(SemblanceError):
 
     code = "baby_provider"
     status = 502
+    public = None
 
     def __init__(self, message: str, reason: str, attempts: int = 1) -> None:
         super().__init__(message, reason, attempts)
@@ -260,6 +291,23 @@ class StorageError(SemblanceError):
 
     code = "storage"
     status = 503
+    public = "Pictures can be neither stored nor read at the moment; try again soon."
+
+
+class StorageReadOnlyError(StorageError):
+    """The picture store may be read and not written."""
+
+    code = "storage_read_only"
+    public = "No pictures can be stored or removed at the moment, because their store is read-only."
+    retry_after = 10
+
+
+class StorageFullError(StorageError):
+    """The picture store has no room left."""
+
+    code = "storage_full"
+    public = "No pictures can be stored at the moment, because their store is full; try again later."
+    retry_after = 60
 
 
 class PackMismatchError(SemblanceError):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
+import logging
+import os
 import re
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, Self, get_args
@@ -12,7 +16,18 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from semblance.errors import ConfigurationError
 
+logger = logging.getLogger(__name__)
+
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+PREFIX = "SEMBLANCE_"
+
+OTHER_VARIABLES = re.compile(r"SEMBLANCE_(STACK|URL|KEY|TEST_.*)")
+"""Variables with the prefix that are no settings: the mark of a stack's processes, what `semblance env` sets
+for requests, and what tests read."""
+
+_LEAST_SECRET = 8
+"""Characters of a secret that somebody chose, against mistakes; generated ones have 43."""
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d+)?")
 
@@ -20,7 +35,13 @@ _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d+)?")
 class Settings(BaseSettings):
     """Read from the environment with the prefix `SEMBLANCE_`, so `SEMBLANCE_PACK=buffalo_l`."""
 
-    model_config = SettingsConfigDict(env_prefix="SEMBLANCE_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        extra="ignore",
+        frozen=True,
+        # As shells and compose files leave a variable that nobody filled in.
+        env_ignore_empty=True,
+    )
 
     home: Path = Field(
         Path(".semblance"),
@@ -38,6 +59,7 @@ class Settings(BaseSettings):
     database_pool_size: int = Field(10, ge=1, description="Connections per API replica.")
     api_key: SecretStr | None = Field(
         None,
+        min_length=_LEAST_SECRET,
         description="Service key of the face-compute endpoints. Unset: generated once, kept in `home`.",
     )
     jwt_secret: SecretStr | None = Field(
@@ -47,18 +69,24 @@ class Settings(BaseSettings):
     )
     jwt_jwks_url: str | None = Field(
         None,
-        pattern=r"^https?://",
+        pattern=r"^https?://[^\s/]",
+        examples=["https://project.supabase.co/auth/v1/.well-known/jwks.json"],
         description="Where the identity provider publishes its keys for RS256 and ES256; on Supabase "
         "https://PROJECT.supabase.co/auth/v1/.well-known/jwks.json. Unset: HS256 only.",
     )
     jwt_audience: str = Field("authenticated", description="`aud` of users' access tokens.")
     jwt_issuer: str | None = Field(None, description="`iss` of users' access tokens. Unset: not checked.")
     cron_secret: SecretStr | None = Field(
-        None, description="Secret of /api/cron/*. Unset: generated once, kept in `home`."
+        None,
+        min_length=_LEAST_SECRET,
+        description="Secret of /api/cron/*. Unset: generated once, kept in `home`.",
     )
     host: str = Field("127.0.0.1", description="Address the HTTP API binds to.")
     public_url: str | None = Field(
-        None, description="Address under which clients reach the API. Unset: the one each request used."
+        None,
+        pattern=r"^https?://[^\s/?#@][^\s?#@]*$",
+        examples=["https://faces.example"],
+        description="Address under which clients reach the API. Unset: the one each request used.",
     )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
@@ -119,11 +147,15 @@ class Settings(BaseSettings):
         None, min_length=1, description="Key of fal.ai, as its dashboard shows it."
     )
     fal_url: str = Field(
-        "https://fal.run", pattern=r"^https?://[^/?#@]+$", description="Where fal's models are called."
+        "https://fal.run",
+        pattern=r"^https?://[^/?#@]+$",
+        examples=["https://fal.run"],
+        description="Where fal's models are called.",
     )
     fal_model: str = Field(
         "fal-ai/flux/dev",
         pattern=r"^[\w.-]+(/[\w.-]+)*$",
+        examples=["fal-ai/flux/dev"],
         description="Its model. This one paints from the text alone; fal-ai/flux/dev/image-to-image starts "
         "from a parent's photo.",
     )
@@ -208,14 +240,55 @@ class Settings(BaseSettings):
 
 @lru_cache
 def get_settings() -> Settings:
-    """The process's settings, read once. Raises ConfigurationError, which names what is wrong."""
+    """The process's settings, read once. Raises ConfigurationError, which names all that is wrong.
+
+    A variable that is no setting is only warned of here: replicas read the environment of their node, and one
+    that has a setting of another version must not stay away. Commands refuse it, because a person is there to
+    mend it (`semblance.cli.environment`).
+    """
+    for problem in unknown_variables(os.environ):
+        logger.warning("%s", problem)
+    if problems := list(_problems()):
+        raise ConfigurationError("\n".join(problems))
+    return Settings()
+
+
+def check_environment() -> None:
+    """Raise ConfigurationError with all that is wrong in the variables, unknown ones among them."""
+    if problems := [*_problems(), *unknown_variables(os.environ)]:
+        raise ConfigurationError("\n".join(problems))
+
+
+def unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
+    """A sentence on each variable with the prefix that nothing reads, with the name that may be meant."""
+    known = {name.upper() for name in Settings.model_fields}
+    for name, value in environment.items():
+        # Names are read whatever their case.
+        upper = name.upper()
+        if not value or not upper.startswith(PREFIX) or OTHER_VARIABLES.fullmatch(upper):
+            continue
+        if (field := upper.removeprefix(PREFIX)) not in known:
+            near = difflib.get_close_matches(field, known, n=1)
+            meant = f"did you mean {PREFIX}{near[0]}?" if near else "unset it, or see semblance/settings.py."
+            yield f"{name} is no setting: {meant}"
+
+
+def variable(*place: int | str) -> str:
+    """The environment variable of a field."""
+    return PREFIX + "_".join(map(str, place)).upper()
+
+
+def _problems() -> Iterator[str]:
     try:
-        return Settings()
+        Settings()
     except ValidationError as exc:
-        # Without their values: some are secrets.
-        problems = (f"{_variable(*problem['loc'])}: {problem['msg']}" for problem in exc.errors())
-        raise ConfigurationError("\n".join(problems)) from None
-
-
-def _variable(*place: int | str) -> str:
-    return "_".join(("SEMBLANCE", *map(str, place))).upper()
+        for problem in exc.errors(include_url=False):
+            # Without their values: some are secrets.
+            field = Settings.model_fields.get(str(problem["loc"][0])) if problem["loc"] else None
+            if problem["type"] == "string_pattern_mismatch" and field and field.examples:
+                text = f"should look like {field.examples[0]}"
+            elif problem["type"] == "too_short":
+                text = f"should have at least {problem['ctx']['min_length']} characters"
+            else:
+                text = problem["msg"].removeprefix("Value error, ")
+            yield f"{variable(*problem['loc'])}: {text}"

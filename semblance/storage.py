@@ -6,12 +6,14 @@ own pictures by presigned URL; a local folder's are served by the API, by a URL 
 
 from __future__ import annotations
 
+import errno
 import hmac
 import os
 import re
 import secrets
 import tempfile
 import time
+import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -24,7 +26,14 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, S3Store
 
-from semblance.errors import BadInputError, ConfigurationError, NotFoundError, StorageError
+from semblance.errors import (
+    BadInputError,
+    ConfigurationError,
+    NotFoundError,
+    StorageError,
+    StorageFullError,
+    StorageReadOnlyError,
+)
 from semblance.settings import Settings
 
 Store: TypeAlias = LocalStore | S3Store
@@ -36,6 +45,18 @@ _KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*
 
 PATIENCE = timedelta(seconds=30)
 """How long a request to a bucket is retried; the library's three minutes are longer than a client waits."""
+
+_PROBE = b"Written to see whether the store works, and removed at once.\n".ljust(16 * 1024)
+"""More than a nearly full disk has in spare corners."""
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+
+_ERROR_NUMBER = re.compile(r"\(os error (\d+)\)")
+"""How Rust's standard library ends the sentence of an error of the operating system."""
+
+_BUCKET_FULL = re.compile(r"\b507\b|StorageFull|QuotaExceeded", re.IGNORECASE)
+"""What S3-compatible servers answer without room: 507 by RFC 4918, and the codes of MinIO and Ceph."""
 
 _LISTED_AT_ONCE = 1000
 """As many as a bucket lists in one answer."""
@@ -150,6 +171,17 @@ class Storage:
         except NotFoundError:
             return None
 
+    async def probe(self) -> None:
+        """Write a small object, read it, remove it. Raises StorageError where one of these does not work."""
+        key = f"_probes/{uuid.uuid4().hex}"
+        await self.put(key, _PROBE, "text/plain")
+        try:
+            found = await self.get(key)
+        finally:
+            await self.delete(key)
+        if found != _PROBE:
+            raise StorageError(f"The picture store gave back {key} changed.")
+
     def signed_url(self, key: str, expires: timedelta) -> str:
         """A URL that reads `key` for the time `expires` without further credentials: a bucket's own
         presigned URL, or for a local store the path `/objects/<key>?expires=…&signature=…` of the API,
@@ -178,15 +210,17 @@ class Storage:
         return None if isinstance(self._store, LocalStore) else {"Content-Type": content_type}
 
 
-def open_storage(settings: Settings) -> Storage:
+def open_storage(settings: Settings, *, patience: timedelta = PATIENCE) -> Storage:
     """The storage that `settings.storage_url` names; `settings.home`/objects where it is unset.
+
+    patience: how long a request to a bucket is retried.
 
     Credentials, region and endpoint of a bucket come from the usual AWS_* variables. Raises
     ConfigurationError for a URL of another kind, and StorageError where the folder cannot be made.
     """
     url = settings.storage_url
     if url is not None and urlsplit(url).scheme == "s3":
-        return Storage(open_bucket(url), None)
+        return Storage(open_bucket(url, patience=patience), None)
     folder = settings.home / "objects" if url is None else local_path(url)
     try:
         store = LocalStore(prefix=folder.resolve(), mkdir=True)
@@ -196,18 +230,25 @@ def open_storage(settings: Settings) -> Storage:
     return Storage(store, key)
 
 
-def open_bucket(url: str) -> S3Store:
+def open_bucket(url: str, *, patience: timedelta = PATIENCE) -> S3Store:
     """The bucket of `s3://bucket/prefix`, which prefixes every key; settings from the AWS_* variables.
 
     Raises ConfigurationError where the URL names no bucket or a variable is not understood.
     """
     if not urlsplit(url).netloc:
         raise ConfigurationError(f"{url} names no bucket: write s3://bucket/prefix.")
+    _forget_empty_variables()
     try:
-        return S3Store.from_url(url, retry_config={"max_retries": 5, "retry_timeout": PATIENCE})
+        return S3Store.from_url(url, retry_config={"max_retries": 5, "retry_timeout": patience})
     except (BaseError, ValueError) as exc:
         problem = _first_line(exc)
         raise ConfigurationError(f"{url} cannot be opened; check the AWS_* variables: {problem}") from exc
+
+
+def _forget_empty_variables() -> None:
+    """The library reads AWS_* by itself and takes an empty one for a value, as AWS_ENDPOINT for a URL."""
+    for name in [name for name, value in os.environ.items() if name.startswith("AWS_") and not value]:
+        del os.environ[name]
 
 
 def local_path(url: str) -> Path:
@@ -239,7 +280,7 @@ def _failures(key: str) -> Iterator[None]:
     try:
         yield
     except (BaseError, OSError, NotImplementedError) as exc:
-        raise StorageError(f"The picture store failed at {key}: {_first_line(exc)}") from exc
+        raise _failure(exc)(f"The picture store failed at {key}: {_first_line(exc)}") from exc
 
 
 @contextmanager
@@ -250,6 +291,15 @@ def _looking_up(key: str) -> Iterator[None]:
             yield
         except FileNotFoundError as exc:
             raise NotFoundError(f"There is no picture {key}.") from exc
+
+
+def _failure(error: Exception) -> type[StorageError]:
+    """The class for what went wrong. The library wraps the system's errors and keeps only their sentence."""
+    found = _ERROR_NUMBER.search(str(error))
+    number = int(found[1]) if found else getattr(error, "errno", None)
+    if number in _FULL or _BUCKET_FULL.search(str(error)):
+        return StorageFullError
+    return StorageReadOnlyError if number in _READ_ONLY else StorageError
 
 
 def _first_line(error: Exception) -> str:

@@ -11,6 +11,7 @@ from typing import Any, cast
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict
 from ray import serve
+from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from db.pool import Database
@@ -21,7 +22,10 @@ from deployments.detector import Detector
 from deployments.embedder import Embedder
 from deployments.matcher import Matcher
 from deployments.packs.registry import load_pack
+from deployments.replica import starting
 from deployments.scaling import OPEN_SOCKETS
+from semblance.errors import SemblanceError
+from semblance.findings import require
 from semblance.logging import configure_logging
 from semblance.settings import get_settings
 from semblance.storage import open_storage
@@ -29,6 +33,7 @@ from serve_app.api.factory import create_app
 from serve_app.api.services import Services
 from serve_app.auth import TokenVerifier
 from serve_app.babies.maker import open_baby_maker
+from serve_app.preflight import BEFORE_DEPLOYMENT, BEFORE_SERVING
 from serve_app.realtime.hub import Hub
 
 
@@ -41,6 +46,7 @@ class AppArgs(BaseModel):
 class API:
     """The HTTP API as the ingress deployment."""
 
+    @starting()
     def __init__(
         self,
         detector: DeploymentHandle[Any],
@@ -50,6 +56,7 @@ class API:
     ) -> None:
         self._settings = get_settings()
         configure_logging(self._settings)
+        require(self._settings, BEFORE_SERVING)
         self._model = load_pack(self._settings).info
         self._faces = FaceClient(detector, embedder, analyzer)
         self._matcher = MatcherClient(matcher)
@@ -84,6 +91,19 @@ class API:
 
 
 def build_app(args: AppArgs) -> serve.Application:
+    """The application, once its settings have passed on the node that deploys it.
+
+    Raises RayServeException with a sentence for each thing that is wrong: Serve's status shows it as it is,
+    and any other exception by its traceback.
+    """
+    try:
+        require(get_settings(), BEFORE_DEPLOYMENT)
+    except SemblanceError as exc:
+        raise RayServeException(exc.message) from None
+    return bind_app()
+
+
+def bind_app() -> serve.Application:
     """Bind the deployments; their names are the ones `serve_config.yaml` configures."""
     faces = (
         _bind(Detector, name="Detector"),

@@ -3,6 +3,7 @@
 pytest_plugins = [
     "tests.support.api",
     "tests.support.bucket",
+    "tests.support.disks",
     "tests.support.fal",
     "tests.support.selection",
     "tests.support.postgres",

@@ -56,7 +56,7 @@ def open_session(path: Path, settings: Settings) -> Session:
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     # Folds the DequantizeLinear of compressed weights at load instead of running it for every image.
     options.add_session_config_entry("session.disable_quant_qdq", "1")
-    providers = _providers(settings)
+    providers = available_providers(settings)
     try:
         session = onnxruntime.InferenceSession(path, sess_options=options, providers=providers)
     except Exception as exc:  # onnxruntime's own exceptions share no base class
@@ -69,7 +69,9 @@ def open_session(path: Path, settings: Settings) -> Session:
     return cast(Session, session)
 
 
-def _providers(settings: Settings) -> list[str]:
+def available_providers(settings: Settings) -> list[str]:
+    """onnxruntime's names of what nets run on, the best first. Raises ConfigurationError where the settings
+    ask for what this machine does not have."""
     if settings.execution_provider == "cpu":
         return [CPU]
     if CUDA in onnxruntime.get_available_providers():
@@ -86,7 +88,7 @@ def _providers(settings: Settings) -> list[str]:
 def multiplies_bytes(settings: Settings) -> bool:
     """Whether nets of 8-bit integers run on this machine both fast and right: on a CPU with instructions for
     sums of byte products. Without them, sums of two products of bytes saturate 16 bits."""
-    if CUDA in _providers(settings):
+    if CUDA in available_providers(settings):
         return False
     with suppress(OSError):
         flags = re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)

@@ -15,9 +15,9 @@ import typer
 
 from semblance import __version__, ingest_options
 from semblance.cli.arguments import given_options
+from semblance.cli.environment import get_settings
 from semblance.cli.output import console, fail
 from semblance.errors import SemblanceError
-from semblance.settings import get_settings
 
 NOT_RUNNING = 3
 """Exit status of `status` without a stack, as of `pg_ctl status`."""
@@ -150,6 +150,7 @@ def status(
       semblance status
       semblance status --json | jq -r .url
     """
+    from db.dsn import masked_dsn  # noqa: PLC0415
     from semblance.cli.output import print_state  # noqa: PLC0415
     from semblance.stack.home import StackHome  # noqa: PLC0415
     from semblance.stack.serve_deploy import is_ready  # noqa: PLC0415
@@ -160,6 +161,9 @@ def status(
     ready = state is not None and is_ready(state.url)
     if as_json:
         content = state.model_dump(mode="json") if state else dict.fromkeys(StackState.model_fields)
+        if state is not None:
+            # Whoever set its password has it; what scripts print ends up in logs.
+            content["database_url"] = masked_dsn(state.database_url)
         typer.echo(json.dumps({**content, "home": str(home.root), "ready": ready}, indent=2))
     elif state is None:
         console.print(f"Nothing runs in {home.root}. Start it with [cyan]semblance up --detach[/].")
@@ -183,6 +187,7 @@ def env() -> None:
       ray job submit -- "$PWD/.venv/bin/python" -m batch.ingest ./celebrities
     """
     from semblance.stack.home import StackHome  # noqa: PLC0415
+    from semblance.stack.ray_head import SERVE_FLAGS  # noqa: PLC0415
     from semblance.stack.state import read_state  # noqa: PLC0415
 
     home = StackHome.of(get_settings())
@@ -200,6 +205,8 @@ def env() -> None:
         "RAY_AUTH_TOKEN_PATH": str(state.ray_token_file),
         # As the stack's own processes have it: else Ray looks for 127.0.0.1 at the machine's address.
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        # `serve run` binds the application in its own process.
+        **SERVE_FLAGS,
     }
     for name, value in variables.items():
         typer.echo(f"export {name}={shlex.quote(value)}")

@@ -48,10 +48,14 @@ def run_demo(settings: Settings, *, gallery: Path | None, probe: Path | None, on
             steps.end()
             console.print(escape(log))
             answered = [_show_lookalikes(state, each) for each in probes]
+            if once and started is not None:
+                # Addresses and a key of something that ends now are of no use.
+                console.print("Stopping it again; [cyan]semblance up --detach[/] keeps it running.")
+                return all(answered)
             print_state(state, title="Ready")
             console.print("Try it:")
             print_curl(state, str(probes[0].file))
-            if once or started is None:
+            if started is None:
                 return all(answered)
             console.print("\nCtrl-C stops everything.")
             hold(started)

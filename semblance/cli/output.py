@@ -73,7 +73,10 @@ class Steps:
 
 
 def print_state(state: StackState, *, title: str) -> None:
-    """The addresses and the key of a running stack, and one request to try."""
+    """The addresses and the key of a running stack."""
+    # Imported late: it brings a database driver, which --help does not need.
+    from db.dsn import masked_dsn  # noqa: PLC0415
+
     rows = Table.grid(padding=(0, 2))
     rows.add_column(style="bold")
     # Links and keys are copied from here: better cut at the edge than broken by a new line.
@@ -82,7 +85,7 @@ def print_state(state: StackState, *, title: str) -> None:
     rows.add_row("Documentation", state.docs_url)
     rows.add_row("Ray dashboard", state.dashboard_url)
     rows.add_row("Ray token", f"{state.ray_token_file.read_text().strip()} (the dashboard asks for it)")
-    rows.add_row("Database", escape(state.database_url))
+    rows.add_row("Database", escape(masked_dsn(state.database_url)))
     rows.add_row("API key", state.api_key)
     rows.add_row("Home", escape(str(state.home)))
     console.print(Panel(rows, title=title, title_align="left", border_style="green"))

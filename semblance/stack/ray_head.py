@@ -28,8 +28,11 @@ SERVE_FLAGS = {
     # The controller looks at its replicas twice a second, not ten times: it costs 5 % of a core otherwise.
     "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
     "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "1000",
+    # The first of these switches would keep 1,000 records of a replica's log in memory, errors among them.
+    "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",
 }
-"""Switches of Ray Serve; they must be the same in every process of the cluster."""
+"""Switches of Ray Serve; they must be the same in every process of the cluster. `ray_cluster.yaml` has them,
+too, and `semblance env` prints them."""
 
 FREE_PORTS = (
     "--dashboard-agent-listen-port=0",

@@ -26,6 +26,7 @@ from semblance.logging import configure_logging
 from semblance.settings import Settings, get_settings
 from semblance.stack.events import DETACH, Event, emit
 from semblance.stack.home import StackHome, StackLock
+from semblance.stack.preflight import preflight
 from semblance.stack.processes import STACK_MARK, sweep
 from semblance.stack.ray_head import LOOPBACK, RayHead, RayPorts, head_environment
 from semblance.stack.serve_deploy import SERVE_CONFIG, ServeClient, read_config
@@ -77,6 +78,8 @@ class Supervisor:
 
     def _start(self) -> RayHead:
         settings, home = self._settings, self._home
+        emit(Event(kind="step", text="Settings"))
+        preflight(settings)
         if settings.database_url is None:
             emit(Event(kind="step", text="PostgreSQL"))
             owner_url = EmbeddedPostgres(home.postgres).start()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -12,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 from semblance.errors import OverloadedError, SemblanceError, UnauthorizedError
 from semblance.logging import request_id_var
+from serve_app.api.schemas.patterns import sentence_of
 
 logger = logging.getLogger(__name__)
 
@@ -43,13 +46,13 @@ def install_error_handlers(app: FastAPI) -> None:
         if exc.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(exc, OverloadedError):
             logger.error("%s: %s", exc.code, exc.message, exc_info=exc)
             headers.setdefault("Retry-After", "5")
-        return error_response(exc.status, exc.message, exc.code, details=exc.details, headers=headers)
+        return error_response(exc.status, exc.answer, exc.code, details=exc.details, headers=headers)
 
     @app.exception_handler(RequestValidationError)
     async def schema(_: Request, exc: RequestValidationError) -> JSONResponse:
         # The rejected value itself stays out: it may be an embedding or a picture.
         fields = [
-            {"field": ".".join(map(str, error["loc"])), "problem": error["msg"]} for error in exc.errors()
+            {"field": ".".join(map(str, error["loc"])), "problem": _problem(error)} for error in exc.errors()
         ]
         sentence = "; ".join(f"{item['field']}: {item['problem']}" for item in fields[:3])
         return error_response(
@@ -62,3 +65,10 @@ def install_error_handlers(app: FastAPI) -> None:
         return error_response(
             exc.status_code, str(exc.detail), code, headers=dict(exc.headers) if exc.headers else None
         )
+
+
+def _problem(error: Mapping[str, Any]) -> str:
+    """What is wrong with a value, as the rest of a sentence that begins with the field."""
+    if error["type"] == "string_pattern_mismatch":
+        return sentence_of(error["ctx"]["pattern"])
+    return str(error["msg"]).removeprefix("Value error, ")

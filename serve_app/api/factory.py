@@ -22,6 +22,7 @@ from serve_app.api.middleware import (
     RequestIdMiddleware,
     UnexpectedErrorMiddleware,
 )
+from serve_app.api.readiness import StoreProbe
 from serve_app.api.responses import errors
 from serve_app.api.routes import (
     admin_settings,
@@ -79,6 +80,7 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         services = app.state.services = await open_services()
+        app.state.store_probe = StoreProbe(services.storage)
         try:
             await services.hub.start()
             yield

@@ -4,7 +4,8 @@ import psycopg
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from semblance.cli.doctor import Finding, _database
+from semblance.cli.doctor import _database
+from semblance.findings import Finding
 from semblance.settings import Settings
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.serve.schema import ServeDeploySchema
 
 from semblance.settings import PROJECT_ROOT
-from serve_app.app import AppArgs, build_app
+from semblance.stack.ray_head import SERVE_FLAGS
+from serve_app.app import bind_app
 
 
 def load(name: str) -> dict[str, Any]:
@@ -25,7 +27,7 @@ def config() -> ServeDeploySchema:
 
 
 def test_serve_config_configures_exactly_the_deployments_that_are_bound(config: ServeDeploySchema) -> None:
-    bound = build_app(AppArgs())
+    bound = bind_app()
     names = {bound._bound_deployment.name}
     names |= {child._bound_deployment.name for child in bound._bound_deployment.init_args}
     (application,) = config.applications
@@ -59,3 +61,9 @@ def test_ray_cluster_uses_files_and_commands_that_exist() -> None:
     assert any("make env" in command for command in cluster["setup_commands"])
     assert "\nenv:" in makefile
     assert Path(PROJECT_ROOT / "serve_config.yaml").is_file()
+
+
+@pytest.mark.parametrize("commands", ["head_start_ray_commands", "worker_start_ray_commands"])
+def test_serves_switches_are_the_same_wherever_it_is_started(commands: str) -> None:
+    start = next(command for command in load("ray_cluster.yaml")[commands] if "ray start" in command)
+    assert dict(re.findall(r"\b(RAY_SERVE_\w+)=(\S+)", start)) == SERVE_FLAGS

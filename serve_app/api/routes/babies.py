@@ -12,6 +12,7 @@ from serve_app.api.identity import CurrentUser
 from serve_app.api.links import InjectedLinks
 from serve_app.api.responses import QUOTA_ERROR, errors
 from serve_app.api.schemas.babies import BabiesAnswer, BabyAnswer, LatestBabyAnswer, NewBabyRequest
+from serve_app.api.schemas.patterns import explained
 from serve_app.api.services import Injected
 
 router = APIRouter(prefix="/baby", tags=["babies"])
@@ -32,7 +33,7 @@ async def make_baby(
         Header(
             min_length=1,
             max_length=200,
-            pattern=r"^[\x21-\x7e]+$",
+            pattern=explained(r"^[\x21-\x7e]+$", "should be printable ASCII without blanks"),
             description="Made by the client, new for each picture. Within 24 hours the same key again gives "
             "the same baby: 409 while it is in the making, 422 for another match.",
         ),

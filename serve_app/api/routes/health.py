@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from semblance.errors import SemblanceError, ServiceNotReadyError
 from serve_app.api.responses import errors
@@ -24,8 +24,9 @@ async def health(services: Injected) -> Health:
 
 
 @router.get("/ready", responses=errors(503))
-async def ready(services: Injected) -> Readiness:
-    """Database, models and queue answer; else 503 says what is missing."""
+async def ready(request: Request, services: Injected) -> Readiness:
+    """Database, picture store, models and queue answer, and the first two take writes; else 503 says what is
+    missing. The store is tried at most every 15 seconds."""
 
     async def check(part: Awaitable[str]) -> str:
         try:
@@ -33,7 +34,7 @@ async def ready(services: Injected) -> Readiness:
         except TimeoutError:
             return f"failed: no answer within {CHECK_TIMEOUT_S:.0f} s"
         except SemblanceError as exc:
-            return f"failed: {exc.message}"
+            return f"failed: {exc.answer}"
 
     async def database() -> str:
         await services.database.ping()
@@ -44,6 +45,7 @@ async def ready(services: Injected) -> Readiness:
 
     parts = {
         "database": database(),
+        "storage": request.app.state.store_probe.check(),
         "queue": queue(),
         "matcher": services.matcher.check(),
         **services.faces.checks(services.model),

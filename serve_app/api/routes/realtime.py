@@ -110,7 +110,7 @@ async def realtime(socket: WebSocket, services: Injected) -> None:
         async with _joined(services, socket, wish, LONGEST_S) as client:
             end = await _serve(services, socket, client)
     except SemblanceError as exc:
-        end = End(_REFUSED + exc.status, exc.message.encode()[:_REASON_BYTES].decode(errors="ignore"))
+        end = End(_REFUSED + exc.status, exc.answer.encode()[:_REASON_BYTES].decode(errors="ignore"))
         if isinstance(exc, DatabaseError):
             logger.warning("a realtime connection ends: %s", exc)
     if end is not None:

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from db.messages import Message, MessageType
 from serve_app.api.schemas.base import Schema
+from serve_app.api.schemas.patterns import explained
 
 MAX_CONTENT = 4000
 """Longest message in characters."""
@@ -26,8 +27,10 @@ class NewMessage(Schema):
         Field(
             min_length=1,
             max_length=MAX_CONTENT,
-            # Something to see, and no NUL, which PostgreSQL does not store.
-            pattern=r"^[^\x00]*[^\s\x00][^\x00]*$",
+            # PostgreSQL does not store NUL.
+            pattern=explained(
+                r"^[^\x00]*[^\s\x00][^\x00]*$", "should hold something to see, and no zero bytes"
+            ),
             description="The text; of an image its http(s) address.",
             examples=["Hi! Are we related?"],
         ),

@@ -9,9 +9,13 @@ from pydantic import Field, StringConstraints
 
 from db.profiles import Profile, StatedGender
 from serve_app.api.schemas.base import Schema
+from serve_app.api.schemas.patterns import explained
 
-# Something to see, and no control characters, of which PostgreSQL does not store NUL.
-_VISIBLE = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"
+# Of control characters PostgreSQL does not store NUL.
+_VISIBLE = explained(
+    r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$",
+    "should hold something to see, and no control characters",
+)
 
 Label = Annotated[str, StringConstraints(strip_whitespace=True, max_length=100, pattern=_VISIBLE)]
 """A line of 1 to 100 characters that is not only spaces; those around it are dropped."""

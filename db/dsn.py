@@ -1,0 +1,294 @@
+"""The DSN of the settings, read once, by libpq's own parser, for both drivers.
+
+psycopg hands a DSN to libpq. asyncpg reads it by itself, knows half of the options, and sends the other half
+to the server, which refuses the connection. Here each option of libpq is either given to asyncpg in its own
+way, left out where that changes nothing that matters, or refused for both, so that what migrates also serves.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+import re
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from semblance.errors import ConfigurationError
+
+DATABASE_SETTING: Final = "SEMBLANCE_DATABASE_URL"
+
+CONNECT_SECONDS: Final = 10
+"""Time for one host where the DSN has no `connect_timeout`."""
+
+FORM: Final = "postgresql://user:password@host/name"
+
+ENCODING_HINT: Final = (
+    "In a user name or password write % as %25, @ as %40, / as %2F, : as %3A, # as %23, ? as %3F and a blank "
+    "as %20."
+)
+
+TAKEN: Final = frozenset(
+    {
+        *("host", "hostaddr", "port", "user", "password", "dbname", "passfile", "service"),
+        *("connect_timeout", "options", "application_name", "fallback_application_name"),
+        *("target_session_attrs", "krbsrvname", "gsslib"),
+        *("sslmode", "sslrootcert", "sslcert", "sslkey", "sslpassword", "sslcrl", "sslnegotiation"),
+        *("ssl_min_protocol_version", "ssl_max_protocol_version"),
+    }
+)
+"""Options that both drivers honour."""
+
+LEFT_OUT: Final = frozenset(
+    {
+        # Both drivers speak UTF-8.
+        "client_encoding",
+        # The kernel's defaults hold for asyncpg; connections are asked whether they live anyway.
+        *("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout"),
+        # Hosts are tried in order.
+        "load_balance_hosts",
+        # Gone from TLS, and a help for debugging.
+        *("sslcompression", "sslkeylogfile"),
+        # No version of the wire protocol above 3.0 is asked for.
+        "max_protocol_version",
+    }
+)
+"""Options without which the same server is reached as safely."""
+
+HARMLESS: Final[Mapping[str, frozenset[str]]] = {
+    "channel_binding": frozenset({"prefer", "disable"}),
+    "gssencmode": frozenset({"prefer", "disable"}),
+    "gssdelegation": frozenset({"0"}),
+    "min_protocol_version": frozenset({"3.0"}),
+    "replication": frozenset({"false", "off", "no", "0"}),
+    "sslcertmode": frozenset({"allow", "disable"}),
+    "sslsni": frozenset({"1"}),
+    "requirepeer": frozenset(),
+    "require_auth": frozenset(),
+    "sslcrldir": frozenset(),
+    "scram_client_key": frozenset(),
+    "scram_server_key": frozenset(),
+    "oauth_issuer": frozenset(),
+    "oauth_client_id": frozenset(),
+    "oauth_client_secret": frozenset(),
+    "oauth_scope": frozenset(),
+}
+"""Options that asyncpg cannot honour, and the values with which that changes nothing."""
+
+_SECRETS: Final = ("password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
+_TLS_FILES: Final = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
+_TLS: Final = (
+    *("sslmode", "sslpassword", "sslnegotiation", "ssl_min_protocol_version", "ssl_max_protocol_version"),
+    *_TLS_FILES,
+)
+_MASK: Final = "***"
+_PASSWORD_OF_URI = re.compile(r"^(\w+://[^:@/]*:)[^@/]*(?=@)")
+_SECRET_OF_QUERY = re.compile(rf"([?&](?:{'|'.join(_SECRETS)})=)[^&]*")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Dsn:
+    """Where the database is and how to log in. parameters: libpq's options by name, decoded."""
+
+    parameters: Mapping[str, str]
+    setting: str
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """One for each host, or one for all of them; 5432 where none is named."""
+        return tuple(int(port or 5432) for port in self.parameters.get("port", "").split(","))
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Addresses, names and socket folders in the order in which they are tried; none for the default."""
+        given = self.parameters.get("hostaddr") or self.parameters.get("host")
+        return tuple(given.split(",")) if given else ()
+
+    def for_psycopg(self) -> str:
+        """For `psycopg.connect`."""
+        return make_conninfo(**{"connect_timeout": str(CONNECT_SECONDS), **self.parameters})
+
+    def for_asyncpg(self) -> dict[str, Any]:
+        """Arguments of `asyncpg.connect`. Raises ConfigurationError where a certificate cannot be read."""
+        given = self.parameters
+        arguments: dict[str, Any] = {
+            name: given[option]
+            for name, option in (
+                *(("user", "user"), ("password", "password"), ("database", "dbname")),
+                *(("passfile", "passfile"), ("target_session_attrs", "target_session_attrs")),
+                *(("krbsrvname", "krbsrvname"), ("gsslib", "gsslib")),
+            )
+            if option in given
+        }
+        if self.hosts:
+            arguments["host"] = list(self.hosts)
+            # As libpq has it, one port may stand for all hosts.
+            ports = self.ports
+            arguments["port"] = list(ports if len(ports) > 1 else ports * len(self.hosts))
+        elif "port" in given:
+            arguments["port"] = self.ports[0]
+        seconds = int(given.get("connect_timeout", CONNECT_SECONDS))
+        # libpq counts anew for each host, asyncpg once for all.
+        arguments["timeout"] = seconds * max(1, len(self.hosts)) if seconds > 0 else None
+        arguments["server_settings"] = self._server_settings()
+        return {**arguments, **self._tls()}
+
+    def _server_settings(self) -> dict[str, str]:
+        settings = {}
+        if name := self.parameters.get("application_name", self.parameters.get("fallback_application_name")):
+            settings["application_name"] = name
+        if options := self.parameters.get("options"):
+            # Goes into the first message as it is, as from libpq, and the server reads it.
+            settings["options"] = options
+        return settings
+
+    def _tls(self) -> dict[str, Any]:
+        given = {name: self.parameters[name] for name in _TLS if self.parameters.get(name)}
+        if given.get("sslrootcert") != "system":
+            # The only way in which asyncpg takes these.
+            return {"dsn": f"postgresql://?{urlencode(given)}"} if given else {}
+        context = ssl.create_default_context()
+        if certificate := given.get("sslcert"):
+            try:
+                context.load_cert_chain(certificate, given.get("sslkey"), given.get("sslpassword", ""))
+            except (OSError, ssl.SSLError) as exc:
+                raise ConfigurationError(
+                    f"{self.setting}: the certificate of sslcert={certificate} cannot be used: {exc}"
+                ) from exc
+        return {"ssl": context}
+
+
+def parse_dsn(text: str, setting: str = DATABASE_SETTING) -> Dsn:
+    """Read a DSN, as a URI or as libpq's `name=value` pairs.
+
+    setting: where it comes from, for the sentence. Raises ConfigurationError, which never quotes a secret,
+    for what is no DSN, and for an option that not both drivers can honour.
+    """
+    if _has_bare_at(text):
+        raise ConfigurationError(
+            f"{setting} has a bare @ behind its host: the user name or password is not percent-encoded. "
+            + ENCODING_HINT
+        )
+    try:
+        parameters = {name: str(value) for name, value in conninfo_to_dict(text).items()}
+    except psycopg.ProgrammingError as exc:
+        # Without its cause, which quotes the DSN and with it the password.
+        raise ConfigurationError(f"{setting} {_problem(str(exc))}") from None
+    if "service" in parameters:
+        parameters = {**_service(parameters.pop("service"), setting), **parameters}
+    if not parameters:
+        raise ConfigurationError(f"{setting} is no PostgreSQL DSN: {FORM}.")
+    _check(parameters, setting)
+    kept = {name: value for name, value in parameters.items() if name in TAKEN}
+    return Dsn(kept, setting)
+
+
+def masked_dsn(text: str) -> str:
+    """The DSN as it can be shown to people: with stars for its secrets."""
+    try:
+        parameters = conninfo_to_dict(text)
+    except psycopg.ProgrammingError:
+        return _MASK
+    if _has_bare_at(text):
+        return _MASK
+    if "://" in text:
+        hidden = _PASSWORD_OF_URI.sub(rf"\g<1>{_MASK}", text)
+        return _SECRET_OF_QUERY.sub(rf"\g<1>{_MASK}", hidden)
+    secrets = dict.fromkeys(parameters.keys() & set(_SECRETS), _MASK)
+    return make_conninfo(text, **secrets) if secrets else text
+
+
+def _has_bare_at(text: str) -> bool:
+    """Whether an @ follows the host of a URI. libpq takes the first one for the end of the password, and a
+    slash before it for the end of the host, so that such a DSN leads to a host nobody meant."""
+    scheme, separator, rest = text.partition("://")
+    if not separator or not scheme.isalpha():
+        return False
+    login = re.match(r"[^@/]*@", rest)
+    behind = rest[login.end() :] if login else rest
+    return "@" in behind.partition("?")[0]
+
+
+def _problem(message: str) -> str:
+    """What libpq has against a DSN, as the rest of a sentence, without the piece that it quotes."""
+    if option := re.match(r'invalid (?:URI query parameter: |connection option )"(\w+)"', message):
+        return (
+            f"has the option {option[1]}, which PostgreSQL's clients do not know. Settings of the server go "
+            f"into options=-c%20{option[1]}%3Dvalue."
+        )
+    if message.startswith(("invalid percent-encoded", "forbidden value", "unexpected spaces")):
+        return f"is not percent-encoded. {ENCODING_HINT}"
+    return f"is no PostgreSQL DSN: {FORM}. {ENCODING_HINT}"
+
+
+def _check(parameters: Mapping[str, str], setting: str) -> None:
+    for name, value in parameters.items():
+        if name in HARMLESS and value and value not in HARMLESS[name]:
+            instead = " or ".join(sorted(HARMLESS[name]))
+            raise ConfigurationError(
+                f"{setting}: the service cannot honour {name}{'' if name in _SECRETS else f'={value}'}. "
+                f"{f'Set it to {instead}, or leave it out' if instead else 'Leave it out'}."
+            )
+    try:
+        ports = [int(port) for port in parameters.get("port", "").split(",") if port]
+        int(parameters.get("connect_timeout") or 0)
+    except ValueError:
+        # The value may be half of a password.
+        raise ConfigurationError(
+            f"{setting}: port and connect_timeout are whole numbers. {ENCODING_HINT}"
+        ) from None
+    if not all(0 < port < 65536 for port in ports):
+        raise ConfigurationError(f"{setting}: a port is a number from 1 to 65535.")
+    _check_hosts(parameters, len(parameters.get("port", "").split(",")), setting)
+    from_system = parameters.get("sslrootcert") == "system"
+    if from_system and parameters.get("sslmode", "verify-full") != "verify-full":
+        raise ConfigurationError(f"{setting}: sslrootcert=system needs sslmode=verify-full.")
+    for name in _TLS_FILES:
+        file = parameters.get(name)
+        if file and not (name == "sslrootcert" and from_system) and not Path(file).is_file():
+            raise ConfigurationError(f"{setting}: {name}={file} is no file.")
+
+
+def _check_hosts(parameters: Mapping[str, str], ports: int, setting: str) -> None:
+    hosts, addresses = (parameters.get(name, "") for name in ("host", "hostaddr"))
+    number = len((addresses or hosts).split(","))
+    if addresses and hosts and len(hosts.split(",")) != number:
+        raise ConfigurationError(f"{setting}: host and hostaddr name different numbers of hosts.")
+    if ports not in {1, number}:
+        raise ConfigurationError(f"{setting}: {ports} ports for {number} hosts; name one, or one for each.")
+    if any(not host or host.startswith("@") for host in (addresses or hosts).split(",")) and (
+        addresses or hosts
+    ):
+        raise ConfigurationError(f"{setting}: each host is a name, an address or a socket's folder.")
+    if addresses and hosts and parameters.get("sslmode") == "verify-full":
+        # asyncpg compares the certificate with what it connects to.
+        raise ConfigurationError(
+            f"{setting}: hostaddr with sslmode=verify-full cannot be honoured. Leave hostaddr out, and let "
+            "the name of host lead to the address."
+        )
+
+
+def _service(name: str, setting: str) -> dict[str, str]:
+    """The options of a section of the connection service file, which libpq reads by itself and asyncpg in
+    part (PostgreSQL's documentation, "The Connection Service File")."""
+    places = [
+        Path(os.environ.get("PGSERVICEFILE") or Path.home() / ".pg_service.conf"),
+        *(Path(folder) / "pg_service.conf" for folder in [os.environ.get("PGSYSCONFDIR")] if folder),
+    ]
+    for place in places:
+        file = configparser.RawConfigParser(strict=False)
+        try:
+            file.read_string(place.read_text())
+        except (OSError, configparser.Error):
+            continue
+        if name in file:
+            return dict(file[name])
+    raise ConfigurationError(
+        f"{setting}: no service {name} in {' or '.join(map(str, places))}. Name the file with PGSERVICEFILE."
+    )

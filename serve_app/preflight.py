@@ -1,0 +1,173 @@
+"""Whether the application can work with its settings, asked before anything is started or deployed.
+
+`semblance up` asks before Ray starts, `build_app` before Serve deploys, a replica of the API on its own node,
+and `semblance doctor` at any time. No check writes anything but one small object, which it removes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Final
+
+from db.dsn import DATABASE_SETTING, parse_dsn
+from db.migrate import check_server, connect
+from db.pool import READ_ONLY
+from db.privileges import find_login
+from deployments.packs.registry import load_pack
+from semblance.errors import SemblanceError
+from semblance.findings import Check, Finding
+from semblance.settings import Settings
+from semblance.storage import open_storage
+
+PATIENCE: Final = timedelta(seconds=5)
+"""How long a bucket that does not answer is tried; a person waits."""
+
+_OWNER_SETTING: Final = "SEMBLANCE_OWNER_DATABASE_URL"
+
+
+def check_pack(settings: Settings) -> Iterator[Finding]:
+    """The model pack is there, whole and permitted, and its folder is one."""
+    if settings.pack_dir is not None and not settings.pack_dir.is_dir():
+        text = f"SEMBLANCE_PACK_DIR={settings.pack_dir} is no folder"
+        yield Finding("fail", "Model pack", text, "Name the folder that holds your packs, or unset it.")
+    try:
+        info = load_pack(settings).info
+    except SemblanceError as exc:
+        yield Finding("fail", "Model pack", f"SEMBLANCE_PACK={settings.pack} does not load", exc.message)
+    else:
+        yield Finding("ok", "Model pack", f"{info.pack} is intact, digest {info.digest[:12]}")
+
+
+def check_provider(settings: Settings) -> Iterator[Finding]:
+    """This machine runs nets as the settings say; on a cluster other nodes may."""
+    # Takes a while to import, and loads what a GPU needs.
+    from deployments.packs.sessions import available_providers  # noqa: PLC0415
+
+    try:
+        available_providers(settings)
+    except SemblanceError as exc:
+        yield Finding("fail", "Models", "SEMBLANCE_EXECUTION_PROVIDER cannot be had", exc.message)
+
+
+def check_database(settings: Settings) -> Iterator[Finding]:
+    """Each DSN leads to a server that is new enough and takes writes. Nothing without one."""
+    for name, secret in (
+        (DATABASE_SETTING, settings.database_url),
+        (_OWNER_SETTING, settings.owner_database_url),
+    ):
+        if secret is None:
+            continue
+        dsn = secret.get_secret_value()
+        try:
+            parse_dsn(dsn, name)
+            check_server(dsn)
+            with connect(dsn) as connection:
+                row = connection.execute("SELECT current_setting('transaction_read_only') = 'on'").fetchone()
+        except SemblanceError as exc:
+            yield Finding("fail", "PostgreSQL", f"{name} cannot be used", exc.message)
+        else:
+            if row == (True,):
+                yield Finding("fail", "PostgreSQL", f"{name} cannot be used", READ_ONLY)
+            else:
+                text = f"{name} answers; its version and pgvector's are new enough"
+                yield Finding("ok", "PostgreSQL", text)
+
+
+def check_schema(settings: Settings) -> Iterator[Finding]:
+    """A database is named, answers, and is migrated."""
+    try:
+        # Which revision it has only its owner may read.
+        with connect(settings.required_database_url.get_secret_value()) as connection:
+            row = connection.execute("SELECT to_regclass('public.system_settings') IS NOT NULL").fetchone()
+    except SemblanceError as exc:
+        yield Finding("fail", "Database schema", f"{DATABASE_SETTING} cannot be used", exc.message)
+        return
+    if row != (True,):
+        text = f"{DATABASE_SETTING} leads to a database without Semblance's schema"
+        yield Finding("fail", "Database schema", text, "As its owner: `semblance migrate`.")
+    else:
+        yield Finding("ok", "Database schema", "is there")
+
+
+def check_login(settings: Settings) -> Iterator[Finding]:
+    """The application's login has its rights and no others. Nothing where it cannot log in."""
+    if settings.database_url is None:
+        return
+    try:
+        login = find_login(settings.database_url.get_secret_value())
+    except SemblanceError:
+        return
+    if login.excess:
+        fix = (
+            "CREATE ROLE app LOGIN PASSWORD '…' IN ROLE semblance_service; then let SEMBLANCE_DATABASE_URL "
+            "log in as app, and SEMBLANCE_OWNER_DATABASE_URL as the owner, who migrates."
+        )
+        yield Finding("warn", "Database login", f"the application's, {login.name}, {login.excess}", fix)
+    elif not login.is_service:
+        text = f"{DATABASE_SETTING}: {login.name} has no right to the application's tables"
+        fix = f"As the owner: `semblance migrate`, then GRANT semblance_service TO {login.name}."
+        yield Finding("fail", "Database login", text, fix)
+    else:
+        yield Finding("ok", "Database login", f"{login.name} has the application's rights")
+
+
+def check_storage(settings: Settings) -> Iterator[Finding]:
+    """A picture can be stored, read and removed."""
+    name = "SEMBLANCE_STORAGE_URL" if settings.storage_url else "SEMBLANCE_HOME"
+    if settings.storage_url is None and not settings.home.exists():
+        yield Finding("ok", "Picture store", f"{settings.home / 'objects'} is made at the first start")
+        return
+    try:
+        asyncio.run(open_storage(settings, patience=PATIENCE).probe())
+    except SemblanceError as exc:
+        yield Finding("fail", "Picture store", f"{name} cannot be used for pictures", exc.message)
+    else:
+        where = settings.storage_url or settings.home / "objects"
+        yield Finding("ok", "Picture store", f"{where} takes, gives and removes pictures")
+
+
+def check_secrets(settings: Settings) -> Iterator[Finding]:
+    """What `semblance up` would generate is set where nobody does."""
+    if settings.api_key is None:
+        fix = "Make a key, the same for all nodes: openssl rand -base64 32."
+        yield Finding("fail", "Secrets", "SEMBLANCE_API_KEY is not set", fix)
+    if settings.cron_secret is None:
+        fix = "Make one: openssl rand -base64 32."
+        yield Finding("warn", "Secrets", "SEMBLANCE_CRON_SECRET is not set, so /api/cron/* fails", fix)
+    if settings.jwt_secret is None and settings.jwt_jwks_url is None:
+        text = "Neither SEMBLANCE_JWT_SECRET nor SEMBLANCE_JWT_JWKS_URL is set, so no user can sign in"
+        yield Finding("warn", "Secrets", text, "Set one of them, as the identity provider has it.")
+
+
+def check_babies(settings: Settings) -> Iterator[Finding]:
+    """Whoever makes baby pictures has what that takes."""
+    if settings.baby_provider == "fal" and settings.fal_api_key is None:
+        fix = "Set SEMBLANCE_FAL_API_KEY, or SEMBLANCE_BABY_PROVIDER=auto."
+        yield Finding("fail", "Baby pictures", "SEMBLANCE_BABY_PROVIDER=fal needs a key of fal.ai", fix)
+
+
+BEFORE_START: Final[tuple[Check, ...]] = (
+    check_pack,
+    check_provider,
+    check_database,
+    check_storage,
+    check_babies,
+)
+"""Before a stack starts, which makes the database where none is named, migrates it, and generates secrets."""
+
+BEFORE_DEPLOYMENT: Final[tuple[Check, ...]] = (
+    check_pack,
+    check_database,
+    check_schema,
+    check_login,
+    check_secrets,
+    check_storage,
+    check_babies,
+)
+"""Before Serve deploys: nothing is made by itself any more."""
+
+BEFORE_SERVING: Final[tuple[Check, ...]] = (check_schema, check_secrets)
+"""In each replica of the API, on its own node: without these it is of no use, while much of it works without
+a place for new pictures."""

@@ -1,0 +1,68 @@
+"""What people and scripts are shown of a running stack holds no password of a database."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import psutil
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from semblance.cli import output
+from semblance.cli.app import app
+from semblance.settings import get_settings
+from semblance.stack.home import StackHome
+from semblance.stack.state import StackState, write_state
+
+DSN = "postgresql://app:hunter2@db.example/semblance?sslpassword=hunter3"
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StackState:
+    """A stack as its state file describes it; its supervisor is this process."""
+    monkeypatch.setenv("SEMBLANCE_HOME", str(tmp_path))
+    monkeypatch.delenv("SEMBLANCE_DATABASE_URL", raising=False)
+    get_settings.cache_clear()
+    home = StackHome(tmp_path.resolve())
+    home.prepare()
+    home.ray_token()
+    process = psutil.Process()
+    running = StackState(
+        home=home.root,
+        url="http://127.0.0.1:1",
+        docs_url="http://127.0.0.1:1/docs",
+        dashboard_url="http://127.0.0.1:1",
+        database_url=DSN,
+        api_key="smb_of_the_test",
+        ray_address="127.0.0.1:1",
+        ray_token_file=home.ray_token_file,
+        pid=process.pid,
+        started=process.create_time(),
+    )
+    write_state(home, running)
+    return running
+
+
+def test_the_panel(state: StackState, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.StringIO()
+    monkeypatch.setattr(output, "console", Console(file=shown, width=200))
+    output.print_state(state, title="Ready")
+    assert "postgresql://app:***@db.example/semblance?sslpassword=***" in shown.getvalue()
+    assert "hunter" not in shown.getvalue()
+
+
+def test_what_scripts_read(state: StackState) -> None:
+    done = CliRunner().invoke(app, ["status", "--json"])
+    printed = json.loads(done.stdout)
+    assert printed["database_url"] == "postgresql://app:***@db.example/semblance?sslpassword=***"
+    assert printed["api_key"] == state.api_key
+    assert "hunter" not in done.output
+
+
+def test_people_and_shells(state: StackState) -> None:
+    for command in (["status"], ["env"]):
+        assert "hunter" not in CliRunner().invoke(app, command).output
+    assert "export RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE=1" in CliRunner().invoke(app, ["env"]).output

@@ -1,0 +1,127 @@
+"""A setting is read, refused by name, or absent; none is ignored without a word."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from semblance.cli.environment import get_settings as command_settings
+from semblance.errors import ConfigurationError
+from semblance.settings import Settings, get_settings, variable
+from semblance.storage import open_storage
+
+FIELDS = list(Settings.model_fields)
+
+
+@pytest.fixture(autouse=True)
+def _read_again(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Settings are read once a process; here once a test."""
+    for name in FIELDS:
+        monkeypatch.delenv(variable(name), raising=False)
+    get_settings.cache_clear()
+    yield
+    get_settings.cache_clear()
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_an_empty_variable_is_unset(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(variable(name), "")
+    assert getattr(command_settings(), name) == Settings.model_fields[name].get_default()
+
+
+@pytest.mark.parametrize("name", ["api_key", "jwt_secret", "cron_secret"])
+@pytest.mark.parametrize("value", [" ", "hunter2"])
+def test_no_secret_is_short_and_none_is_told(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(variable(name), value)
+    with pytest.raises(ConfigurationError, match=f"{variable(name)}.*characters") as caught:
+        command_settings()
+    assert "hunter2" not in caught.value.message
+    with pytest.raises(ValidationError):
+        Settings.model_validate({name: SecretStr("")})
+
+
+def test_all_that_is_wrong_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = {
+        "SEMBLANCE_PORT": "many",
+        "SEMBLANCE_JWT_SECRET": "short",
+        "SEMBLANCE_LOG_FORMAT": "xml",
+        "SEMBLANCE_OWNER_DATABASE_URL": "postgresql://u@h/db",
+        "SEMBLANCE_DATABSE_URL": "postgresql://u:hunter2@h/db",
+    }
+    for name, value in wrong.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError) as caught:
+        command_settings()
+    assert len(caught.value.message.splitlines()) == len(wrong)
+    assert all(name in caught.value.message for name in wrong)
+    assert "hunter2" not in caught.value.message
+    assert "Value error" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("SEMBLANCE_DATABSE_URL", "SEMBLANCE_DATABASE_URL"),
+        ("SEMBLANCE_STORAGE", "SEMBLANCE_STORAGE_URL"),
+        ("SEMBLANCE_APIKEY", "SEMBLANCE_API_KEY"),
+        ("semblance_prot", "SEMBLANCE_PORT"),
+        ("SEMBLANCE_CORS_ORIGIN", "SEMBLANCE_CORS_ORIGINS"),
+        ("SEMBLANCE_WHAT_IS_THIS", "semblance/settings.py"),
+    ],
+)
+def test_an_unknown_name_is_refused_by_commands_and_told_by_replicas(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, meant: str
+) -> None:
+    monkeypatch.setenv(name, "hunter2")
+    with pytest.raises(ConfigurationError, match=meant):
+        command_settings()
+    with caplog.at_level(logging.WARNING):
+        get_settings()
+    assert name in caplog.text
+    assert meant in caplog.text
+    assert "hunter2" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "name", ["SEMBLANCE_URL", "SEMBLANCE_KEY", "SEMBLANCE_STACK", "SEMBLANCE_TEST_FACES", "semblance_port"]
+)
+def test_names_that_something_reads_are_known(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "1")
+    command_settings()
+
+
+def test_no_regular_expression_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    patterned = {
+        name: pattern
+        for name, field in Settings.model_fields.items()
+        for pattern in [part.pattern for part in field.metadata if getattr(part, "pattern", None)]
+    }
+    assert "fal_url" in patterned
+    for name in patterned:
+        monkeypatch.setenv(variable(name), "://")
+    with pytest.raises(ConfigurationError) as caught:
+        command_settings()
+    for name, pattern in patterned.items():
+        assert variable(name) in caught.value.message
+        assert pattern not in caught.value.message
+
+
+def test_an_example_is_valid() -> None:
+    for name, field in Settings.model_fields.items():
+        for example in field.examples or []:
+            assert getattr(Settings.model_validate({name: example}), name) == example
+
+
+def test_empty_variables_of_a_bucket_are_unset_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, bucket: str
+) -> None:
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "")
+    storage = open_storage(Settings(home=tmp_path, storage_url=bucket))
+    storage.put_sync("probe.jpg", b"1", "image/jpeg")
+    assert "Security-Token=&" not in storage.signed_url("probe.jpg", timedelta(minutes=1)) + "&"
