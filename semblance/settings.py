@@ -83,9 +83,16 @@ class Settings(BaseSettings):
     )
     threads: int = Field(1, ge=1, description="Threads of one onnxruntime session.")
 
-    max_image_bytes: int = Field(10 * 1024 * 1024, ge=1, description="Largest accepted picture file.")
+    max_image_bytes: int = Field(
+        25 * 1024 * 1024,  # A phone's photo of 48 MP.
+        ge=1,
+        le=1024**3,  # Beyond it gRPC, which carries pictures between replicas, could not be told.
+        description="Largest accepted picture file.",
+    )
     max_image_pixels: int = Field(50_000_000, ge=1, description="Largest accepted width x height.")
-    max_faces: int = Field(64, ge=1, description="Most faces described in one picture, largest first.")
+    max_faces: int = Field(
+        64, ge=1, le=1024, description="Most faces described in one picture, largest first."
+    )
     max_inflight: int = Field(
         64, ge=1, description="Face requests one API replica works on; more are refused with 503."
     )

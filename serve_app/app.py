@@ -20,6 +20,7 @@ from deployments.clients import FaceClient, MatcherClient
 from deployments.detector import Detector
 from deployments.embedder import Embedder
 from deployments.matcher import Matcher
+from deployments.message_limit import check_message_limit
 from deployments.packs.registry import load_pack
 from deployments.scaling import OPEN_SOCKETS
 from semblance.logging import configure_logging
@@ -50,6 +51,7 @@ class API:
     ) -> None:
         self._settings = get_settings()
         configure_logging(self._settings)
+        check_message_limit(self._settings)
         self._model = load_pack(self._settings).info
         self._faces = FaceClient(detector, embedder, analyzer)
         self._matcher = MatcherClient(matcher)

@@ -127,7 +127,7 @@ async def test_what_is_refused_leaves_and_counts_nothing(api: Api) -> None:
     assert (await upload(api, user, b"no picture")).status_code == 415
     assert (await upload(api, user, photo()[:2000])).status_code == 415
     assert (await upload(api, user, b"")).status_code == 400
-    assert (await upload(api, user, b"x" * (10 * 1024 * 1024 + 1))).status_code == 413
+    assert (await upload(api, user, b"x" * (api.services.settings.max_image_bytes + 1))).status_code == 413
     assert (await api.client.post("/api/faces", files={"file": photo()})).status_code == 401
     assert await row_counts(api.services.database) == {"profiles": 1}
     assert await keys(api.services.storage) == []

@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from semblance.settings import Settings
 from semblance.stack.home import StackHome
 from tests.support.photos import faces_dir
 from tests.support.service import Service
 
 PROBES = sorted(path for path in (faces_dir() / "probes").iterdir())
+LIMIT = Settings().max_image_bytes
 HARD = sorted(path for path in (faces_dir() / "hard").iterdir())
 
 
@@ -168,8 +170,8 @@ def test_every_promised_format_is_read(http: httpx.Client, suffix: str) -> None:
         (b"\x89PNG\r\n\x1a\n" + b"\0" * 64, {}, 415, "unreadable_image"),
         (b"GIF89a" + b"\0" * 64, {}, 415, "unreadable_image"),
         (b"", {}, 400, "bad_input"),
-        (b"\xff" * (10 * 1024 * 1024 + 1), {}, 413, "image_too_large"),
-        (b"\xff" * (15 * 1024 * 1024), {}, 413, "image_too_large"),
+        (b"\xff" * (LIMIT + 1), {}, 413, "image_too_large"),
+        (b"\xff" * (2 * LIMIT), {}, 413, "image_too_large"),
         (b"not a picture", {"Authorization": "Bearer wrong"}, 401, "unauthorized"),
         (b"not a picture", {"Authorization": ""}, 401, "unauthorized"),
     ],
@@ -184,7 +186,7 @@ def test_bad_pictures_get_clear_errors(
 
 def test_a_bad_picture_is_no_failure_of_a_deployment(service: Service, http: httpx.Client) -> None:
     request_id = str(uuid4())
-    for body in (b"not a picture", b"\xff" * (10 * 1024 * 1024 + 1)):
+    for body in (b"not a picture", b"\xff" * (LIMIT + 1)):
         answer = http.post(
             "/extract-embedding", files={"file": ("x", body)}, headers={"X-Request-ID": request_id}
         )
