@@ -96,6 +96,22 @@ class Settings(BaseSettings):
     max_inflight: int = Field(
         64, ge=1, description="Face requests one API replica works on; more are refused with 503."
     )
+    max_upload_bytes: int = Field(
+        1024**3,
+        ge=1,
+        description="Bytes of pictures one API replica holds until they are answered, those included that "
+        "still arrive; more are refused with 503.",
+    )
+    max_uploads_per_user: int = Field(
+        8, ge=1, description="Pictures of one user that arrive at once; more are refused with 429."
+    )
+    client_share: float = Field(
+        0.25,
+        gt=0,
+        le=1,
+        description="Part of max_inflight and max_upload_bytes that one user or key can count on. A client "
+        "gets more only while as much stays free for others, else 429.",
+    )
 
     refuse_several_faces: bool = Field(
         False,

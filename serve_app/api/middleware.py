@@ -1,4 +1,4 @@
-"""What wraps every request: its id, and the limit on its size."""
+"""What wraps every request: its id, and the answer to what nobody foresaw."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from fastapi.exceptions import ValidationException
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from semblance.errors import ImageTooLargeError
 from semblance.logging import SAFE_REQUEST_ID, request_id_var
 from serve_app.api.errors import error_response
 
@@ -77,38 +76,3 @@ class UnexpectedErrorMiddleware:
                 "internal_error",
             )
             await response(scope, receive, send)
-
-
-class BodyLimitMiddleware:
-    """Refuses a body over `limit` bytes: by its Content-Length before a byte is read, else as soon as
-    the limit is crossed."""
-
-    def __init__(self, app: ASGIApp, limit: int) -> None:
-        self._app = app
-        self._limit = limit
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        declared = Headers(scope=scope).get("content-length", "0")
-        if not declared.isdigit() or int(declared) > self._limit:
-            response = error_response(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                f"The request is larger than {self._limit} bytes.",
-                ImageTooLargeError.code,
-                headers={"Connection": "close"},
-            )
-            await response(scope, receive, send)
-            return
-        read = 0
-
-        async def counted() -> Message:
-            nonlocal read
-            message = await receive()
-            read += len(message.get("body", b""))
-            if read > self._limit:
-                raise ImageTooLargeError(f"The request is larger than {self._limit} bytes.")
-            return message
-
-        await self._app(scope, counted, send)

@@ -25,9 +25,8 @@ from semblance.settings import Settings
 from semblance.storage import Storage
 from serve_app.api.cursors import Cursor
 from serve_app.api.identity import CurrentUser, current_user
-from serve_app.api.limits import take_slot
 from serve_app.api.links import InjectedLinks
-from serve_app.api.pictures import PICTURE_FORM, Picture
+from serve_app.api.pictures import PICTURE_BODY, Picture
 from serve_app.api.responses import COMPUTE_ERRORS, QUOTA_ERROR, errors
 from serve_app.api.schemas.user_faces import FaceList, FaceSummary, UploadAnswer
 from serve_app.api.services import Injected
@@ -41,9 +40,9 @@ logger = logging.getLogger(__name__)
     "",
     status_code=status.HTTP_202_ACCEPTED,
     responses={**COMPUTE_ERRORS, **QUOTA_ERROR},
-    openapi_extra=PICTURE_FORM,
-    # A slot is taken before the picture is read, and not for somebody unknown.
-    dependencies=[Depends(current_user), Depends(take_slot)],
+    openapi_extra=PICTURE_BODY,
+    # Before the picture is received, which is not done for somebody unknown.
+    dependencies=[Depends(current_user)],
 )
 async def upload_face(
     user: CurrentUser, picture: Picture, services: Injected, links: InjectedLinks
