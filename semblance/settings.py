@@ -58,7 +58,9 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address the HTTP API binds to.")
     public_url: str | None = Field(
-        None, description="Address under which clients reach the API. Unset: the one each request used."
+        None,
+        description="Address under which clients reach the API. Unset: the one each request used, in its "
+        "Host header.",
     )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),

@@ -64,30 +64,35 @@ class BodyMiddleware:
             return
         rules = scope[_KEY] = BodyRules()
         body = _Body(rules, Headers(scope=scope), receive, self._grace, self._rate)
-        started = replaced = False
+        replaced = False
 
         async def answer(message: Message) -> None:
-            nonlocal started, replaced
-            if body.refusal is not None and not started:
+            nonlocal replaced
+            if body.refusal is not None and not body.is_answered:
                 # FastAPI answers 400 to whatever goes wrong with a body that it parses itself.
                 if not replaced:
                     replaced = True
                     response = answer_to(body.refusal, {"Connection": "close"})
                     await response(scope, receive, send)
                 return
-            started = True
+            body.is_answered = True
             await send(message)
 
         await self._app(scope, body.receive, answer)
 
 
 class _Body:
-    """The body of one request while it arrives; `refusal` is why it was not taken."""
+    """The body of one request while it arrives.
+
+    refusal: why it was not taken. is_answered: whether the answer has begun; from then on only the end of the
+    connection is listened for.
+    """
 
     def __init__(
         self, rules: BodyRules, headers: Headers, receive: Receive, grace: float, rate: float
     ) -> None:
         self.refusal: SemblanceError | None = None
+        self.is_answered = False
         self._rules = rules
         self._headers = headers
         self._receive = receive
@@ -98,7 +103,7 @@ class _Body:
         self._whole = False
 
     async def receive(self) -> Message:
-        if self._whole:
+        if self._whole or self.is_answered:
             return await self._receive()
         try:
             return await self._part()

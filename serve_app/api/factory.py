@@ -18,7 +18,12 @@ from serve_app.api.bodies import BodyMiddleware
 from serve_app.api.deadline import DeadlineMiddleware
 from serve_app.api.errors import install_error_handlers
 from serve_app.api.limits import Client, Limits, identify
-from serve_app.api.middleware import RequestIdMiddleware, UnexpectedErrorMiddleware
+from serve_app.api.middleware import (
+    AnswerHeadersMiddleware,
+    HostMiddleware,
+    RequestIdMiddleware,
+    UnexpectedErrorMiddleware,
+)
 from serve_app.api.responses import errors
 from serve_app.api.routes import (
     admin_settings,
@@ -113,6 +118,7 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
     app.include_router(objects.router)
     app.add_middleware(BodyMiddleware)
     app.add_middleware(DeadlineMiddleware)
+    app.add_middleware(HostMiddleware)
     # Each wraps the ones before it, so that every error has its id in the body and the headers for browsers.
     app.add_middleware(UnexpectedErrorMiddleware)
     if settings.cors_origins:
@@ -123,6 +129,7 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
             expose_headers=["X-Request-ID", "Retry-After"],
         )
+    app.add_middleware(AnswerHeadersMiddleware)
     app.add_middleware(RequestIdMiddleware)
     install_error_handlers(app)
     return app
