@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID
 
 from db import quotas
@@ -69,21 +69,29 @@ class Faces:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def check_upload(self, profile_id: UUID, image_hash: str) -> None:
-        """Raise what `add` would by now, to spare the work before it; only `add` decides."""
+    async def begin_upload(self, profile_id: UUID, image_hash: str) -> date:
+        """Count an attempt to upload a picture, before the work that it makes; returns the day that it
+        is counted for.
+
+        Raises DuplicatePictureError where the user has the picture by now, QuotaExceededError where the day's
+        limit is reached; neither is counted.
+        """
         if await self._database.fetchval(_HAS_PICTURE, profile_id, image_hash):
             raise DuplicatePictureError
-        await quotas.check(self._database, profile_id, "photo_upload")
+        async with self._database.transaction() as connection:
+            return await quotas.take(connection, profile_id, "photo_upload")
+
+    async def forget_upload(self, profile_id: UUID, day: date) -> None:
+        """No longer count an attempt of that day, which did not fail by its user's fault."""
+        await quotas.give_back(self._database, profile_id, "photo_upload", day)
 
     async def add(self, row: FaceRow) -> AddedFace:
-        """Store a face, count it as an upload of today and make it its user's default; all or nothing.
+        """Store a face and make it its user's default; all or nothing.
 
-        Raises DuplicatePictureError where the user has the picture, QuotaExceededError where the day's
-        limit is reached. After either nothing is stored; after other errors that is not known, since the
-        connection may break while the server commits.
+        Raises DuplicatePictureError where the user has the picture. After it nothing is stored; after other
+        errors that is not known, since the connection may break while the server commits.
         """
         async with self._database.transaction() as connection:
-            await quotas.take(connection, row.profile_id, "photo_upload")
             created_at = await connection.fetchval(_INSERT, *(getattr(row, name) for name in _COLUMNS))
             if created_at is None:
                 raise DuplicatePictureError

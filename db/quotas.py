@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any, Literal
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from semblance.errors import QuotaExceededError
 QuotaKind = Literal["photo_upload", "baby_generation"]
 
 _TAKE = queries["take_quota"]
+_GIVE_BACK = queries["give_quota_back"]
 _USE = queries["quota_use"]
 
 _SETTINGS: dict[QuotaKind, str] = {
@@ -27,26 +29,27 @@ _REFUSALS: dict[QuotaKind, str] = {
 }
 
 
-async def take(connection: asyncpg.Connection, profile_id: UUID, kind: QuotaKind) -> None:
+async def take(connection: asyncpg.Connection, profile_id: UUID, kind: QuotaKind) -> date:
     """Count one use of today (UTC), in the transaction of what it is used for: if that is rolled back,
     nothing was used. Transactions of one user wait here for each other, so a limit is never exceeded.
 
-    Raises QuotaExceededError where the limit of the day is reached, DatabaseError.
+    Returns the day it is counted for. Raises QuotaExceededError where the limit of the day is reached,
+    DatabaseError.
     """
-    if not await connection.fetchval(_TAKE, profile_id, kind, _SETTINGS[kind]):
+    day: date | None = await connection.fetchval(_TAKE, profile_id, kind, _SETTINGS[kind])
+    if day is None:
         raise _exceeded(kind, await connection.fetchrow(_USE, profile_id, kind, _SETTINGS[kind]))
+    return day
 
 
-async def check(database: Database, profile_id: UUID, kind: QuotaKind) -> None:
-    """Raise QuotaExceededError where `take` would by now: spares work that would be in vain. What is left
-    here may be gone when it is taken. Raises DatabaseError."""
-    use = await database.fetchrow(_USE, profile_id, kind, _SETTINGS[kind])
-    if use is not None and use["exhausted"]:
-        raise _exceeded(kind, use)
+async def give_back(database: Database, profile_id: UUID, kind: QuotaKind, day: date) -> None:
+    """Undo what `take` counted for `day`. Raises DatabaseError."""
+    await database.execute(_GIVE_BACK, profile_id, kind, day)
 
 
 async def admit(connection: asyncpg.Connection, profile_id: UUID, kind: QuotaKind, in_progress: int) -> None:
-    """As `check`, where `in_progress` uses of today may still be taken: they count as if they were."""
+    """Raise QuotaExceededError where `take` would by now: spares work that would be in vain. `in_progress`
+    uses of today may still be taken: they count as if they were."""
     use = await connection.fetchrow(_USE, profile_id, kind, _SETTINGS[kind])
     if use is not None and use["limit"] >= 0 and use["current"] + in_progress >= use["limit"]:
         raise _exceeded(kind, {**use, "current": use["current"] + in_progress})

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from deployments.message_limit import check_message_limit
 from deployments.packs.nets import AttributeCrop, Candidates, DetectNet, LandmarkNet, ModelPack
 from deployments.packs.registry import load_pack
 from deployments.replica import configure_replica_logging, starting
@@ -199,6 +200,7 @@ class Detector:
     def __init__(self) -> None:
         settings = get_settings()
         configure_replica_logging(settings)
+        check_message_limit(settings)
         cv2.setNumThreads(settings.threads)
         pack = load_pack(settings)
         self._model = pack.info

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from ray import serve
 
+from deployments.message_limit import check_message_limit
 from deployments.packs.nets import ModelPack
 from deployments.packs.registry import load_pack
 from deployments.replica import configure_replica_logging, starting
@@ -45,6 +46,7 @@ class Embedder:
     def __init__(self) -> None:
         settings = get_settings()
         configure_replica_logging(settings)
+        check_message_limit(settings)
         pack = load_pack(settings)
         self._model = pack.info
         self._embedder = FaceEmbedder(pack)

@@ -94,6 +94,25 @@ class ImageTooLargeError(SemblanceError):
     status = 413
 
 
+class BodyTooLargeError(ImageTooLargeError):
+    """The request as a whole exceeds what is read."""
+
+
+class EncodedBodyError(SemblanceError):
+    """The request's body is compressed, which no route takes."""
+
+    code = "encoded_body"
+    status = 415
+
+
+class SlowBodyError(SemblanceError):
+    """The request's body arrives at less than the least rate."""
+
+    code = "slow_body"
+    status = 408
+    retry_after = 5
+
+
 class UnauthorizedError(SemblanceError):
     """No credentials, or credentials that are not valid."""
 
@@ -194,6 +213,17 @@ class TooManyConnectionsError(SemblanceError):
     status = 429
 
     def __init__(self, message: str, retry_after: int = 30) -> None:
+        super().__init__(message, retry_after)
+        self.retry_after = retry_after
+
+
+class BusyClientError(SemblanceError):
+    """A client has as much in hand as one may; try again after `retry_after` seconds."""
+
+    code = "too_many_requests"
+    status = 429
+
+    def __init__(self, message: str, retry_after: int = 1) -> None:
         super().__init__(message, retry_after)
         self.retry_after = retry_after
 

@@ -86,7 +86,8 @@ class Settings(BaseSettings):
         None,
         pattern=r"^https?://[^\s/?#@][^\s?#@]*$",
         examples=["https://faces.example"],
-        description="Address under which clients reach the API. Unset: the one each request used.",
+        description="Address under which clients reach the API. Unset: the one each request used, in its "
+        "Host header.",
     )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
@@ -111,11 +112,34 @@ class Settings(BaseSettings):
     )
     threads: int = Field(1, ge=1, description="Threads of one onnxruntime session.")
 
-    max_image_bytes: int = Field(10 * 1024 * 1024, ge=1, description="Largest accepted picture file.")
+    max_image_bytes: int = Field(
+        25 * 1024 * 1024,  # A phone's photo of 48 MP.
+        ge=1,
+        le=1024**3,  # Beyond it gRPC, which carries pictures between replicas, could not be told.
+        description="Largest accepted picture file.",
+    )
     max_image_pixels: int = Field(50_000_000, ge=1, description="Largest accepted width x height.")
-    max_faces: int = Field(64, ge=1, description="Most faces described in one picture, largest first.")
+    max_faces: int = Field(
+        64, ge=1, le=1024, description="Most faces described in one picture, largest first."
+    )
     max_inflight: int = Field(
         64, ge=1, description="Face requests one API replica works on; more are refused with 503."
+    )
+    max_upload_bytes: int = Field(
+        1024**3,
+        ge=1,
+        description="Bytes of pictures one API replica holds until they are answered, those included that "
+        "still arrive; more are refused with 503.",
+    )
+    max_uploads_per_user: int = Field(
+        8, ge=1, description="Pictures of one user that arrive at once; more are refused with 429."
+    )
+    client_share: float = Field(
+        0.25,
+        gt=0,
+        le=1,
+        description="Part of max_inflight and max_upload_bytes that one user or key can count on. A client "
+        "gets more only while as much stays free for others, else 429.",
     )
 
     refuse_several_faces: bool = Field(

@@ -21,6 +21,7 @@ from deployments.clients import FaceClient, MatcherClient
 from deployments.detector import Detector
 from deployments.embedder import Embedder
 from deployments.matcher import Matcher
+from deployments.message_limit import check_message_limit
 from deployments.packs.registry import load_pack
 from deployments.replica import starting
 from deployments.scaling import OPEN_SOCKETS
@@ -56,6 +57,7 @@ class API:
     ) -> None:
         self._settings = get_settings()
         configure_logging(self._settings)
+        check_message_limit(self._settings)
         require(self._settings, BEFORE_SERVING)
         self._model = load_pack(self._settings).info
         self._faces = FaceClient(detector, embedder, analyzer)

@@ -20,6 +20,9 @@ LEEWAY_S = 10
 """How far the provider's clock may be from ours."""
 
 _MAX_NAME = 100
+_LAST_SECOND = 253_402_300_799
+"""Unix time of the end of the year 9999, beyond which no clock or database of ours can be."""
+
 _MAX_EMAIL = 254
 """RFC 5321 allows no longer path."""
 
@@ -91,7 +94,8 @@ class TokenVerifier:
             return _claims(claims)
         except jwt.ExpiredSignatureError as exc:
             raise UnauthorizedError("This access token has expired; sign in again.") from exc
-        except (jwt.PyJWTError, ValueError) as exc:
+        except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as exc:
+            # Beside its own errors the library lets through what Python says to times like 1e400 or [1].
             raise UnauthorizedError("This access token is not valid.") from exc
 
     async def _key(self, header: Mapping[str, Any]) -> tuple[str | jwt.PyJWK, str]:
@@ -113,7 +117,9 @@ def end_of(token: str) -> float:
 
 
 def _claims(claims: Mapping[str, Any]) -> Claims:
-    """Raises ValueError where the subject is no UUID."""
+    """Raises ValueError where the subject is no UUID or the token never ends."""
+    if float(claims["exp"]) > _LAST_SECOND:
+        raise ValueError("the token ends after all calendars")
     subject = UUID(claims["sub"])
     if str(subject) != claims["sub"].lower():
         raise ValueError("the subject is a UUID in an unusual form")

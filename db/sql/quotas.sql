@@ -1,5 +1,5 @@
 -- name: take_quota
--- Count one more use of today, unless the limit is reached. A second transaction of the same user waits at
+-- Count one more use of today, unless the limit is reached, and name the day. A second transaction of the same user waits at
 -- the row and counts on from what the first has committed. Limits: -1 none, 0 blocked.
 -- $1: profile, $2: kind, $3: key of the limit's setting.
 WITH allowed AS (
@@ -12,7 +12,13 @@ WHERE allowed.limit <> 0
 ON CONFLICT (profile_id, day, kind) DO UPDATE
     SET count = used.count + 1
     WHERE (SELECT allowed.limit < 0 OR used.count < allowed.limit FROM allowed)
-RETURNING true;
+RETURNING day;
+
+-- name: give_quota_back
+-- $1: profile, $2: kind, $3: the day of the use.
+UPDATE user_daily_quotas
+SET count = count - 1
+WHERE profile_id = $1 AND kind = $2 AND day = $3 AND count > 0;
 
 -- name: quota_use
 -- Today's limit and uses, and when the count begins anew. Parameters as above.

@@ -11,6 +11,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from semblance.errors import PackError
+from semblance.replica_messages import MAX_CROP_SIDE
 from semblance.types import EMBEDDING_SIZE, EMOTIONS, Emotion
 
 MANIFEST_FILE = "manifest.json"
@@ -161,6 +162,10 @@ class Manifest(_Model):
         missing = sorted(needed - set(self.sha256))
         if missing:
             raise ValueError(f"sha256 lacks {', '.join(missing)}")
+        age_gender = self.roles.age_gender
+        own_crop = age_gender.input_size if age_gender and age_gender.crop_scale is not None else 0
+        if max(self.roles.embed.input_size, own_crop) > MAX_CROP_SIDE:
+            raise ValueError(f"nets get crops of {MAX_CROP_SIDE} pixels a side at most")
         if self.roles.embed.points == "landmarks" and self.roles.landmarks is None:
             raise ValueError("embed aligns by landmarks, so the pack needs a landmarks role of its own")
         return self

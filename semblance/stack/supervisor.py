@@ -23,6 +23,7 @@ from db.migrate import check_server, upgrade
 from deployments.packs.registry import load_pack
 from semblance.errors import SemblanceError
 from semblance.logging import configure_logging
+from semblance.replica_messages import message_environment
 from semblance.settings import Settings, get_settings
 from semblance.stack.events import DETACH, Event, emit
 from semblance.stack.home import StackHome, StackLock
@@ -101,6 +102,7 @@ class Supervisor:
                 "SEMBLANCE_API_KEY": api_key,
                 "SEMBLANCE_JWT_SECRET": jwt_secret,
                 "SEMBLANCE_CRON_SECRET": cron_secret,
+                **message_environment(settings),
             },
         )
         # Ray takes seconds to come up; what else can go wrong is found in that time.

@@ -13,7 +13,7 @@ from semblance.errors import OverloadedError
 from serve_app.api.errors import error_response
 
 REQUEST_S = 60.0
-"""Longest time until an answer begins."""
+"""Longest time from the last byte of a request until its answer begins."""
 
 
 class DeadlineMiddleware:
@@ -27,14 +27,27 @@ class DeadlineMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        loop = asyncio.get_running_loop()
+        whole = False
         try:
             async with asyncio.timeout(self._seconds) as deadline:
+
+                async def patient() -> Message:
+                    """The time in which the client sends is not ours: the time begins with its last byte."""
+                    nonlocal whole
+                    if whole or deadline.when() is None:
+                        return await receive()
+                    deadline.reschedule(None)
+                    message = await receive()
+                    whole = not message.get("more_body", False)
+                    deadline.reschedule(loop.time() + self._seconds)
+                    return message
 
                 async def begun(message: Message) -> None:
                     deadline.reschedule(None)
                     await send(message)
 
-                await self._app(scope, receive, begun)
+                await self._app(scope, patient, begun)
         except TimeoutError:
             if not deadline.expired():
                 raise

@@ -32,21 +32,26 @@ def error_response(
     return JSONResponse(body, status, headers)
 
 
+def answer_to(exc: SemblanceError, more_headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """The answer of one of our own errors, logged where it is a failure of the service."""
+    headers = dict(more_headers or {})
+    if exc.retry_after is not None:
+        headers["Retry-After"] = str(exc.retry_after)
+    if isinstance(exc, UnauthorizedError):
+        headers["WWW-Authenticate"] = "Bearer"
+    if exc.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(exc, OverloadedError):
+        logger.error("%s: %s", exc.code, exc.message, exc_info=exc)
+        headers.setdefault("Retry-After", "5")
+    return error_response(exc.status, exc.answer, exc.code, details=exc.details, headers=headers)
+
+
 def install_error_handlers(app: FastAPI) -> None:
     """Answer exceptions in the contract's shape; the class of the exception names the status. What nobody
     foresaw goes to UnexpectedErrorMiddleware."""
 
     @app.exception_handler(SemblanceError)
     async def ours(_: Request, exc: SemblanceError) -> JSONResponse:
-        headers = {}
-        if exc.retry_after is not None:
-            headers["Retry-After"] = str(exc.retry_after)
-        if isinstance(exc, UnauthorizedError):
-            headers["WWW-Authenticate"] = "Bearer"
-        if exc.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(exc, OverloadedError):
-            logger.error("%s: %s", exc.code, exc.message, exc_info=exc)
-            headers.setdefault("Retry-After", "5")
-        return error_response(exc.status, exc.answer, exc.code, details=exc.details, headers=headers)
+        return answer_to(exc)
 
     @app.exception_handler(RequestValidationError)
     async def schema(_: Request, exc: RequestValidationError) -> JSONResponse:

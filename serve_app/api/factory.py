@@ -14,11 +14,13 @@ from starlette.middleware.cors import CORSMiddleware
 from semblance import __version__
 from semblance.errors import UnauthorizedError
 from semblance.settings import Settings
+from serve_app.api.bodies import BodyMiddleware
 from serve_app.api.deadline import DeadlineMiddleware
 from serve_app.api.errors import install_error_handlers
-from serve_app.api.limits import Slots, take_slot
+from serve_app.api.limits import Client, Limits, identify
 from serve_app.api.middleware import (
-    BodyLimitMiddleware,
+    AnswerHeadersMiddleware,
+    HostMiddleware,
     RequestIdMiddleware,
     UnexpectedErrorMiddleware,
 )
@@ -46,9 +48,6 @@ from serve_app.api.routes import (
 from serve_app.api.services import Injected, Services
 from serve_app.auth import bearer_token, same_secret
 
-BODY_OVERHEAD = 1.4
-"""A picture's largest body over the picture itself: base64 adds a third, a form a few hundred bytes."""
-
 DESCRIPTION = """\
 Who looks like this face? Post a photo; get the face described, embedded, and its lookalikes.
 
@@ -67,9 +66,11 @@ async def require_api_key(
 ) -> None:
     """Refuse a request without the service's own API key or a live one from `semblance keys create`."""
     key = bearer_token(request.headers.get("authorization"))
-    if not same_secret(key, services.settings.required_api_key) and not await services.db.api_keys.use(
-        key, "compute"
-    ):
+    if same_secret(key, services.settings.required_api_key):
+        identify(request, Client("key", ""))
+    elif await services.db.api_keys.use(key, "compute"):
+        identify(request, Client("key", key))
+    else:
         raise UnauthorizedError("This key is not valid.")
 
 
@@ -99,8 +100,8 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
         # What any call may answer, whatever it is about.
         responses=errors(400, 422, 500, 503),
     )
-    app.state.slots = Slots(settings.max_inflight)
-    face_compute = APIRouter(dependencies=[Depends(require_api_key), Depends(take_slot)])
+    app.state.limits = Limits(settings)
+    face_compute = APIRouter(dependencies=[Depends(require_api_key)])
     face_compute.include_router(compute.router)
     face_compute.include_router(lookalikes.router)
     # Whatever a user asks for may be their first request, which can be refused them.
@@ -117,8 +118,9 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
     app.include_router(health.router)
     app.include_router(face_compute)
     app.include_router(objects.router)
-    app.add_middleware(BodyLimitMiddleware, limit=int(settings.max_image_bytes * BODY_OVERHEAD))
+    app.add_middleware(BodyMiddleware)
     app.add_middleware(DeadlineMiddleware)
+    app.add_middleware(HostMiddleware)
     # Each wraps the ones before it, so that every error has its id in the body and the headers for browsers.
     app.add_middleware(UnexpectedErrorMiddleware)
     if settings.cors_origins:
@@ -129,6 +131,7 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
             expose_headers=["X-Request-ID", "Retry-After"],
         )
+    app.add_middleware(AnswerHeadersMiddleware)
     app.add_middleware(RequestIdMiddleware)
     install_error_handlers(app)
     return app

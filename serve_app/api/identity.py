@@ -9,6 +9,7 @@ from fastapi.security import HTTPBearer
 
 from db.profiles import Profile
 from semblance.errors import EmailNotAllowedError, ForbiddenError
+from serve_app.api.limits import Client, identify
 from serve_app.api.services import Injected, Services
 from serve_app.auth import bearer_token, check_secret
 from serve_app.schools import school_of
@@ -47,7 +48,9 @@ async def current_user(
     request: Request, services: Injected, _: Annotated[object, Security(user_bearer)]
 ) -> Profile:
     """The profile of the token's user, as `authenticate` gives it."""
-    return await authenticate(services, bearer_token(request.headers.get("authorization")))
+    user = await authenticate(services, bearer_token(request.headers.get("authorization")))
+    identify(request, Client("user", str(user.id)))
+    return user
 
 
 async def optional_user(

@@ -1,18 +1,19 @@
-"""What wraps every request: its id, and the limit on its size."""
+"""What wraps every request: its id, its host, the headers of all answers, the answer to the unforeseen."""
 
 from __future__ import annotations
 
 import logging
+import re
 import uuid
 from http import HTTPStatus
 
 from fastapi.exceptions import ValidationException
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from semblance.errors import ImageTooLargeError
+from semblance.errors import BadInputError
 from semblance.logging import SAFE_REQUEST_ID, request_id_var
-from serve_app.api.errors import error_response
+from serve_app.api.errors import answer_to, error_response
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,51 @@ class RequestIdMiddleware:
             await self._app(scope, receive, send)
         finally:
             request_id_var.reset(token)
+
+
+_AUTHORITY = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
+
+
+class HostMiddleware:
+    """Refuses a `Host` that is no name or address with at most a port.
+
+    Links of answers are made with it where no public address is set, since a machine of one's own is reached
+    by many names; AnswerHeadersMiddleware keeps such an answer from everybody else.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in {"http", "websocket"}:
+            await self._app(scope, receive, send)
+            return
+        hosts = Headers(scope=scope).getlist("host")
+        if len(hosts) <= 1 and all(map(_AUTHORITY.fullmatch, hosts)):
+            await self._app(scope, receive, send)
+        elif scope["type"] == "http":
+            response = answer_to(BadInputError("The Host header is no host name or address."))
+            await response(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1008})
+
+
+class AnswerHeadersMiddleware:
+    """Has every answer say that nobody may store it, unless it says itself who may, and that its type is
+    meant."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.setdefault("Cache-Control", "no-store")
+                headers.setdefault("X-Content-Type-Options", "nosniff")
+            await send(message)
+
+        await self._app(scope, receive, with_headers)
 
 
 class UnexpectedErrorMiddleware:
@@ -77,38 +123,3 @@ class UnexpectedErrorMiddleware:
                 "internal_error",
             )
             await response(scope, receive, send)
-
-
-class BodyLimitMiddleware:
-    """Refuses a body over `limit` bytes: by its Content-Length before a byte is read, else as soon as
-    the limit is crossed."""
-
-    def __init__(self, app: ASGIApp, limit: int) -> None:
-        self._app = app
-        self._limit = limit
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        declared = Headers(scope=scope).get("content-length", "0")
-        if not declared.isdigit() or int(declared) > self._limit:
-            response = error_response(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                f"The request is larger than {self._limit} bytes.",
-                ImageTooLargeError.code,
-                headers={"Connection": "close"},
-            )
-            await response(scope, receive, send)
-            return
-        read = 0
-
-        async def counted() -> Message:
-            nonlocal read
-            message = await receive()
-            read += len(message.get("body", b""))
-            if read > self._limit:
-                raise ImageTooLargeError(f"The request is larger than {self._limit} bytes.")
-            return message
-
-        await self._app(scope, counted, send)

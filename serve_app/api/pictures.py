@@ -1,35 +1,52 @@
-"""The picture of a request: multipart `file` or JSON `image_base64`, as encoded bytes."""
+"""The picture of a request, as encoded bytes: a form's file, JSON's base64, or the body itself."""
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import json
-from typing import Annotated, Any
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from tempfile import SpooledTemporaryFile
+from typing import Annotated, Any, Final
 
 from fastapi import Depends, Request
-from starlette.datastructures import UploadFile
+from starlette.datastructures import Headers, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect
 
-from semblance.errors import BadInputError, ImageTooLargeError, UnreadableImageError
+from semblance.errors import BadInputError, ImageTooLargeError, OverloadedError, UnreadableImageError
+from serve_app.api.bodies import body_rules
+from serve_app.api.limits import client_of, limits_of, take_slot
 from serve_app.api.services import Injected
 
+logger = logging.getLogger(__name__)
+
+BODY_OVERHEAD: Final = 1.5
+"""A picture's largest body over the picture itself: base64 adds a third, its line breaks, escaped in JSON, up
+to a twelfth, a form a few hundred bytes."""
+
+IN_MEMORY: Final = 1024 * 1024
+"""Bytes of a body that are kept in memory while the rest arrives; what is larger goes to a temporary file."""
+
+_CHUNK: Final = 1024 * 1024
+_FORM_TYPE: Final = "multipart/form-data"
+_JSON_TYPE: Final = "application/json"
+_FORMATS = "JPEG, PNG, WebP, BMP, TIFF, AVIF or HEIC."
+
 _FORM: dict[str, Any] = {
-    "multipart/form-data": {
+    _FORM_TYPE: {
         "schema": {
             "type": "object",
             "required": ["file"],
-            "properties": {
-                "file": {
-                    "type": "string",
-                    "format": "binary",
-                    "description": "JPEG, PNG, WebP, BMP, TIFF, AVIF or HEIC.",
-                }
-            },
+            "properties": {"file": {"type": "string", "format": "binary", "description": _FORMATS}},
         }
     }
 }
 _JSON: dict[str, Any] = {
-    "application/json": {
+    _JSON_TYPE: {
         "schema": {
             "type": "object",
             "required": ["image_base64"],
@@ -37,34 +54,73 @@ _JSON: dict[str, Any] = {
                 "image_base64": {
                     "type": "string",
                     "format": "byte",
-                    "description": "The same file in base64; a data: URL is accepted too.",
+                    "description": "The same file in base64: either alphabet, with or without padding and "
+                    "line breaks; a data: URL is accepted too.",
                 }
             },
         },
         "example": {"image_base64": "/9j/4AAQSkZJRgABAQAAAQABAAD…"},
     }
 }
-PICTURE_BODY: dict[str, Any] = {"requestBody": {"required": True, "content": {**_FORM, **_JSON}}}
-"""OpenAPI for a body that FastAPI cannot express by parameters: one of two content types."""
-PICTURE_FORM: dict[str, Any] = {"requestBody": {"required": True, "content": _FORM}}
-"""The same for a form alone, as the app's clients send it."""
+_RAW: dict[str, Any] = {
+    media: {"schema": {"type": "string", "format": "binary", "description": f"The file itself: {_FORMATS}"}}
+    for media in ("image/*", "application/octet-stream")
+}
+PICTURE_BODY: dict[str, Any] = {"requestBody": {"required": True, "content": {**_FORM, **_JSON, **_RAW}}}
+"""OpenAPI for a body that FastAPI cannot express by parameters: one of several content types."""
 
 
-async def read_picture(request: Request, services: Injected) -> bytes:
-    """The encoded picture, its size within `max_image_bytes`.
+@dataclass(frozen=True, slots=True)
+class ReceivedPicture:
+    """A whole body with a picture, which is to be taken out of it. content_type: one that is taken."""
 
-    Raises BadInputError without a picture, UnreadableImageError for other content types,
-    ImageTooLargeError.
+    content_type: str
+    headers: Headers
+    body: SpooledTemporaryFile[bytes]
+
+
+async def receive_picture(request: Request, services: Injected) -> AsyncIterator[ReceivedPicture]:
+    """The body, complete: a slot is taken for the work, not for the time in which a slow client sends.
+
+    Raises UnreadableImageError for content types other than those of `PICTURE_BODY`, BusyClientError where
+    enough bodies of the same client arrive, OverloadedError where there is no room for it.
     """
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type == "multipart/form-data":
-        data = await _from_form(request)
-    elif content_type == "application/json":
-        data = _from_json(await request.body())
-    else:
+    if content_type not in {_FORM_TYPE, _JSON_TYPE, "application/octet-stream"} and not (
+        content_type.startswith("image/")
+    ):
         raise UnreadableImageError(
-            "Send the picture as multipart/form-data field 'file' or as JSON with 'image_base64'."
+            "Send the picture as multipart/form-data field 'file', as JSON with 'image_base64', or by itself "
+            "with its own content type, like image/jpeg."
         )
+    rules = body_rules(request)
+    rules.limit = int(services.settings.max_image_bytes * BODY_OVERHEAD)
+    with (
+        limits_of(request).uploads.open(client_of(request)) as upload,
+        SpooledTemporaryFile(max_size=IN_MEMORY) as body,
+    ):
+        rules.arrived = upload.add
+        await _receive(request, body)
+        upload.whole()
+        yield ReceivedPicture(content_type, request.headers, body)
+
+
+async def read_picture(
+    received: Annotated[ReceivedPicture, Depends(receive_picture)],
+    services: Injected,
+    # After the body, before anything is made of it.
+    _: Annotated[None, Depends(take_slot)],
+) -> bytes:
+    """The encoded picture, its size within `max_image_bytes`.
+
+    Raises BadInputError without a picture, ImageTooLargeError, and as `receive_picture` and `take_slot`.
+    """
+    if received.content_type == _FORM_TYPE:
+        data = await _from_form(received)
+    elif received.content_type == _JSON_TYPE:
+        data = await asyncio.to_thread(_from_json, received.body)
+    else:
+        data = await asyncio.to_thread(received.body.read)
     if not data:
         raise BadInputError("The picture is empty.")
     if len(data) > services.settings.max_image_bytes:
@@ -77,25 +133,85 @@ async def read_picture(request: Request, services: Injected) -> bytes:
 Picture = Annotated[bytes, Depends(read_picture)]
 
 
-async def _from_form(request: Request) -> bytes:
-    async with request.form(max_files=1, max_fields=16) as form:
+async def _receive(request: Request, file: SpooledTemporaryFile[bytes]) -> None:
+    size = 0
+    try:
+        async for part in request.stream():
+            size += len(part)
+            if size > IN_MEMORY:
+                await asyncio.to_thread(file.write, part)
+            else:
+                file.write(part)
+    except ClientDisconnect as exc:
+        raise BadInputError("The connection ended before the picture was complete.") from exc
+    except OSError as exc:
+        logger.exception("a body of %d bytes finds no room", size)
+        raise OverloadedError("There is no room to receive the picture; try again later.", 30) from exc
+    file.seek(0)
+
+
+class _FormParser(MultiPartParser):
+    # The form is in a file already; what comes out of it is wanted in memory.
+    spool_max_size = 2**31
+
+
+async def _from_form(received: ReceivedPicture) -> bytes:
+    async def parts() -> AsyncIterator[bytes]:
+        while chunk := received.body.read(_CHUNK):
+            yield chunk
+
+    stream = parts()
+    try:
+        form = await _FormParser(
+            received.headers,
+            stream,  # type: ignore[arg-type] # it is iterated over, no more
+            max_files=1,
+            max_fields=16,
+            max_part_size=64 * 1024,
+        ).parse()
+    except (MultiPartException, ValueError) as exc:
+        # ValueError: the name of a charset that is none.
+        raise BadInputError("The form is not valid multipart/form-data.") from exc
+    try:
         file = form.get("file")
         if not isinstance(file, UploadFile):
             raise BadInputError("No image provided: the form has no file in the field 'file'.")
         return await file.read()
+    finally:
+        await form.close()
 
 
-def _from_json(body: bytes) -> bytes:
+def _from_json(body: SpooledTemporaryFile[bytes]) -> bytes:
     try:
-        document = json.loads(body)
+        document = json.load(body)
     except (ValueError, RecursionError) as exc:
         raise BadInputError("The body is not valid JSON.") from exc
     text = document.get("image_base64") if isinstance(document, dict) else None
     if not isinstance(text, str):
         raise BadInputError("No image provided: the JSON has no string 'image_base64'.")
-    if text.startswith("data:"):
+    return decode_base64(text)
+
+
+_WHITESPACE: Final = b" \t\r\n\f\v"
+_TO_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
+
+
+def decode_base64(text: str) -> bytes:
+    """What a tool has printed as base64, be it broken into lines, in the alphabet for URLs, without padding,
+    or as the data: URL of a file.
+
+    Raises BadInputError for anything else: characters of neither alphabet, padding that is too short or
+    stands elsewhere than at the end, a length that no file gives.
+    """
+    text = text.lstrip()
+    if text[:5].lower() == "data:":
         text = text.partition(",")[2]
     try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as exc:
+        digits = text.encode("ascii").translate(_TO_STANDARD, delete=_WHITESPACE)
+        unpadded = digits.rstrip(b"=")
+        padding = b"=" * (-len(unpadded) % 4)
+        if len(digits) not in {len(unpadded), len(unpadded) + len(padding)}:
+            raise BadInputError("'image_base64' is not valid base64: its padding is wrong.")
+        return base64.b64decode(unpadded + padding, validate=True)
+    except (binascii.Error, UnicodeEncodeError) as exc:
         raise BadInputError("'image_base64' is not valid base64.") from exc

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 from serve_app.api.schemas.base import ErrorAnswer, QuotaErrorAnswer
 
@@ -13,10 +13,13 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": ErrorAnswer, "description": HTTPStatus(status).phrase} for status in statuses}
 
 
-COMPUTE_ERRORS = errors(400, 401, 413, 415, 422, 500, 503)
+BODY: Final = (408, 413, 415)
+"""What is wrong with any body: too slow, too large, compressed."""
+
+COMPUTE_ERRORS = errors(400, 401, *BODY, 422, 429, 500, 503)
 """What any route that takes a picture may answer besides success."""
 
 QUOTA_ERROR: dict[int | str, dict[str, Any]] = {
-    429: {"model": QuotaErrorAnswer, "description": HTTPStatus.TOO_MANY_REQUESTS.phrase}
+    429: {"model": QuotaErrorAnswer | ErrorAnswer, "description": HTTPStatus.TOO_MANY_REQUESTS.phrase}
 }
-"""What a route answers when the day's quota of its user is used up."""
+"""What a route answers when the day's quota of its user is used up, or too much of the user's is in hand."""

@@ -24,7 +24,7 @@ from semblance.errors import (
 )
 from semblance.settings import Settings
 from semblance.storage import Storage
-from serve_app.api.limits import Slots
+from serve_app.api.limits import Client, FairShare
 from serve_app.babies.fal import FalProvider
 from serve_app.babies.local import LocalProvider
 from serve_app.babies.provider import BabyProvider, GeneratedPicture
@@ -32,7 +32,7 @@ from serve_app.babies.provider import BabyProvider, GeneratedPicture
 logger = logging.getLogger(__name__)
 
 MAX_INFLIGHT: Final = 32
-"""Pictures that one replica has in the making; more are refused with 503."""
+"""Pictures that one replica has in the making; more are refused with 503, and those of one user with 429."""
 
 _CLOSE_SECONDS: Final = 15.0
 """How long the end of the replica waits for pictures in the making; Serve gives it 20."""
@@ -42,13 +42,18 @@ class BabyMaker:
     """Makes and stores baby pictures with one provider."""
 
     def __init__(
-        self, provider: BabyProvider, storage: Storage, babies: Babies, logs: GenerationLogs
+        self,
+        provider: BabyProvider,
+        storage: Storage,
+        babies: Babies,
+        logs: GenerationLogs,
+        client_share: float,
     ) -> None:
         self._provider = provider
         self._storage = storage
         self._babies = babies
         self._logs = logs
-        self._slots = Slots(MAX_INFLIGHT)
+        self._slots = FairShare(MAX_INFLIGHT, client_share, what="Too many baby pictures")
         self._running: set[asyncio.Task[Baby]] = set()
 
     async def make(self, profile_id: UUID, match_id: UUID, key: str | None) -> Baby:
@@ -59,8 +64,9 @@ class BabyMaker:
         finds it.
 
         Raises NotFoundError, ForbiddenError, QuotaExceededError, BabyProviderError, ConflictError where a
-        parent's photo is gone, RequestInProgressError, IdempotencyKeyReusedError, OverloadedError, and
-        DatabaseError or StorageError where these do not answer. After all of these nothing is counted.
+        parent's photo is gone, RequestInProgressError, IdempotencyKeyReusedError, BusyClientError,
+        OverloadedError, and DatabaseError or StorageError where these do not answer. After all of these
+        nothing is counted.
         """
         task = asyncio.create_task(self._answer(profile_id, match_id, key))
         self._running.add(task)
@@ -77,7 +83,7 @@ class BabyMaker:
         await self._provider.close()
 
     async def _answer(self, profile_id: UUID, match_id: UUID, key: str | None) -> Baby:
-        async with self._slots.take():
+        with self._slots.held(Client("user", str(profile_id))):
             # First, so that a key is no way to learn of other users' matches.
             parents = await self._babies.parents(match_id, profile_id=profile_id)
             if key is None:
@@ -153,7 +159,9 @@ def open_baby_maker(
     provider: BabyProvider = (
         FalProvider(storage, settings) if fal else LocalProvider(storage, faces, settings)
     )
-    return BabyMaker(provider, storage, repositories.babies, repositories.generation_logs)
+    return BabyMaker(
+        provider, storage, repositories.babies, repositories.generation_logs, settings.client_share
+    )
 
 
 async def _best_effort(work: Awaitable[None]) -> None:

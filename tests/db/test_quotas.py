@@ -87,7 +87,6 @@ async def test_no_limit_and_none_allowed(database: Database, profile: UUID) -> N
     assert all([await take(database, profile) for _ in range(30)])
     await database.execute("UPDATE system_settings SET value = '1e30' WHERE key LIKE 'daily%'")
     assert await take(database, profile)
-    await quotas.check(database, profile, "photo_upload")
     await database.execute("DELETE FROM system_settings WHERE key LIKE 'daily%'")
     assert await take(database, profile)
     # Lowered below what was used already.
@@ -105,10 +104,8 @@ async def test_yesterdays_uses_do_not_count(database: Database, profile: UUID) -
         " VALUES ($1, (now() AT TIME ZONE 'UTC')::date - 1, 'photo_upload', 7)",
         profile,
     )
-    await quotas.check(database, profile, "photo_upload")
     assert await take(database, profile)
-    with pytest.raises(QuotaExceededError):
-        await quotas.check(database, profile, "photo_upload")
+    assert not await take(database, profile)
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago"])
@@ -132,3 +129,18 @@ async def test_the_day_is_utcs_whatever_the_server_thinks(
         "resetAt": midnight.isoformat(),
         "type": "photo_upload",
     }
+
+
+async def test_what_is_given_back_can_be_taken_again(database: Database, profile: UUID) -> None:
+    await set_limit(database, "photo_upload", 1)
+    async with database.transaction() as connection:
+        day = await quotas.take(connection, profile, "photo_upload")
+    assert not await take(database, profile)
+    # Neither another day nor another kind of use.
+    await quotas.give_back(database, profile, "photo_upload", day - timedelta(days=1))
+    await quotas.give_back(database, profile, "baby_generation", day)
+    assert not await take(database, profile)
+    for _ in range(3):
+        await quotas.give_back(database, profile, "photo_upload", day)
+    assert await used(database) == 0
+    assert [await take(database, profile) for _ in range(2)] == [True, False]

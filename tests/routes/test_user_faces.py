@@ -111,12 +111,12 @@ async def test_several_faces_may_be_refused(api: Api) -> None:
     user = await api.member("ada")
     answer = await upload(api, user, couple())
     assert (answer.status_code, answer.json()["code"]) == (400, "several_faces")
-    assert await row_counts(api.services.database) == {"profiles": 1}
+    assert await row_counts(api.services.database) == {"profiles": 1, "user_daily_quotas": 1}
     assert await keys(api.services.storage) == []
     assert (await upload(api, user, photo())).status_code == 202
 
 
-async def test_what_is_refused_leaves_and_counts_nothing(api: Api) -> None:
+async def test_what_is_refused_leaves_nothing_but_its_count(api: Api) -> None:
     user = await api.member("ada")
     no_face = await upload(api, user, NO_FACE.read_bytes())
     assert no_face.status_code == 400
@@ -125,9 +125,11 @@ async def test_what_is_refused_leaves_and_counts_nothing(api: Api) -> None:
     assert (await upload(api, user, b"no picture")).status_code == 415
     assert (await upload(api, user, photo()[:2000])).status_code == 415
     assert (await upload(api, user, b"")).status_code == 400
-    assert (await upload(api, user, b"x" * (10 * 1024 * 1024 + 1))).status_code == 413
+    assert (await upload(api, user, b"x" * (api.services.settings.max_image_bytes + 1))).status_code == 413
     assert (await api.client.post("/api/faces", files={"file": photo()})).status_code == 401
-    assert await row_counts(api.services.database) == {"profiles": 1}
+    assert await row_counts(api.services.database) == {"profiles": 1, "user_daily_quotas": 1}
+    # Those that were looked at: without a face, no picture, half a picture.
+    assert await api.services.database.fetchval("SELECT count FROM user_daily_quotas") == 3
     assert await keys(api.services.storage) == []
 
 
@@ -343,7 +345,8 @@ async def test_a_storage_that_fails_stores_and_counts_nothing(api: Api) -> None:
     (Path(api.services.settings.home) / "objects" / "faces").write_text("a file where the folder should be")
     answer = await upload(api, user, photo())
     assert (answer.status_code, answer.json()["code"]) == (503, "storage")
-    assert await row_counts(api.services.database) == {"profiles": 1}
+    assert await row_counts(api.services.database) == {"profiles": 1, "user_daily_quotas": 1}
+    assert await api.services.database.fetchval("SELECT count FROM user_daily_quotas") == 0
 
 
 class TestBucket:

@@ -43,6 +43,6 @@ def test_error_survives_pickling(cls: type[SemblanceError]) -> None:
 
 
 def test_every_class_has_a_status_of_the_contract() -> None:
-    statuses = {400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 502, 503}
+    statuses = {400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 500, 502, 503}
     assert all(cls.status in statuses for cls in CLASSES)
     assert all(cls.code == cls.code.lower() and " " not in cls.code for cls in CLASSES)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+from semblance.settings import Settings
 from semblance.stack.home import StackHome
 from tests.support import wide_photos
 from tests.support.gallery import FRIENDS, PROBES, WOMEN
@@ -33,6 +34,8 @@ from tests.support.photos import (
 from tests.support.service import Service
 
 pytestmark = pytest.mark.ray
+
+LIMIT = Settings().max_image_bytes
 
 
 @pytest.fixture(scope="session")
@@ -254,8 +257,8 @@ def test_every_promised_format_is_read(http: httpx.Client, suffix: str) -> None:
         (b"\x89PNG\r\n\x1a\n" + b"\0" * 64, {}, 415, "unreadable_image"),
         (b"GIF89a" + b"\0" * 64, {}, 415, "unreadable_image"),
         (b"", {}, 400, "bad_input"),
-        (b"\xff" * (10 * 1024 * 1024 + 1), {}, 413, "image_too_large"),
-        (b"\xff" * (15 * 1024 * 1024), {}, 413, "image_too_large"),
+        (b"\xff" * (LIMIT + 1), {}, 413, "image_too_large"),
+        (b"\xff" * (2 * LIMIT), {}, 413, "image_too_large"),
         (b"not a picture", {"Authorization": "Bearer wrong"}, 401, "unauthorized"),
         (b"not a picture", {"Authorization": ""}, 401, "unauthorized"),
     ],
@@ -270,7 +273,7 @@ def test_bad_pictures_get_clear_errors(
 
 def test_a_bad_picture_is_no_failure_of_a_deployment(service: Service, http: httpx.Client) -> None:
     request_id = str(uuid4())
-    for body in (b"not a picture", b"\xff" * (10 * 1024 * 1024 + 1)):
+    for body in (b"not a picture", b"\xff" * (LIMIT + 1)):
         answer = http.post(
             "/extract-embedding", files={"file": ("x", body)}, headers={"X-Request-ID": request_id}
         )
@@ -377,6 +380,9 @@ def test_more_requests_than_the_service_holds_are_told_to_come_back(service: Ser
     refused = [answer for answer in answers if answer.status_code != 200]
     assert 0 < len(refused) < len(answers)
     for answer in refused:
-        assert answer.status_code == 503
-        assert answer.json()["code"] == "overloaded"
+        # All are one client's: it meets its own bound first.
+        assert (answer.status_code, answer.json()["code"]) in {
+            (429, "too_many_requests"),
+            (503, "overloaded"),
+        }
         assert int(answer.headers["retry-after"]) >= 1

@@ -30,7 +30,7 @@ from semblance.settings import Settings
 from semblance.storage import open_storage
 from semblance.types import DescribedFace, Detection, Image, JobOutcome, ModelInfo
 from serve_app.api.factory import create_app
-from serve_app.api.limits import Slots
+from serve_app.api.limits import Limits
 from serve_app.api.services import Services
 from serve_app.auth import TokenVerifier
 from serve_app.babies.maker import open_baby_maker
@@ -165,11 +165,11 @@ class ReusableApp:
     @classmethod
     def of(cls, settings: Settings) -> ReusableApp:
         """One built with these settings, unless a test has added routes to it."""
-        key = (settings.max_inflight, settings.max_image_bytes, settings.cors_origins)
+        key = (settings.cors_origins,)
         known = cls._built.get(key)
         if known is None or len(known.app.routes) != known._routes:
             known = cls._built[key] = cls(settings)
-        known.app.state.slots = Slots(settings.max_inflight)
+        known.app.state.limits = Limits(settings)
         return known
 
     async def _open(self) -> Services:

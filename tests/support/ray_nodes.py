@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import psutil
 
+from semblance.replica_messages import message_environment
 from semblance.settings import Settings
 from semblance.stack.home import StackHome
 from semblance.stack.processes import sweep
@@ -102,7 +103,9 @@ class RayCluster:
         }
         token = self._home.ray_token()
         self._environment = head_environment(
-            self._surroundings, self._home, {"SEMBLANCE_HOME": str(folder), **settings, **_CLUSTER}
+            self._surroundings,
+            self._home,
+            {"SEMBLANCE_HOME": str(folder), **message_environment(Settings()), **settings, **_CLUSTER},
         )
         self.url = f"http://{LOOPBACK}:{self._ports.http}"
         self._dashboard = f"http://{LOOPBACK}:{self._ports.dashboard}"

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from db.matching import MatchRules
 from serve_app.api.identity import AdminUser
-from serve_app.api.responses import errors
+from serve_app.api.responses import BODY, errors
 from serve_app.api.schemas.admin_settings import SettingsAnswer, SettingsChange
 from serve_app.api.schemas.settings_preview import SettingsPreviewAnswer, SettingsProposal
 from serve_app.api.services import Injected
@@ -20,7 +20,7 @@ async def get_admin_settings(_: AdminUser, services: Injected) -> SettingsAnswer
     return SettingsAnswer.of(await services.db.system_settings.get())
 
 
-@router.patch("", responses=errors(400, 401, 403, 413))
+@router.patch("", responses=errors(400, 401, 403, *BODY))
 async def update_admin_settings(
     change: SettingsChange, admin: AdminUser, services: Injected
 ) -> SettingsAnswer:
@@ -29,7 +29,7 @@ async def update_admin_settings(
     return SettingsAnswer.of(await services.db.system_settings.get())
 
 
-@router.post("/preview", responses=errors(400, 401, 403, 413))
+@router.post("/preview", responses=errors(400, 401, 403, *BODY))
 async def preview_admin_settings(
     proposal: SettingsProposal, _: AdminUser, services: Injected
 ) -> SettingsPreviewAnswer:

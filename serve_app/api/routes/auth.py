@@ -8,7 +8,7 @@ from db.profiles import Profile
 from semblance.errors import ForbiddenError
 from serve_app.api.identity import CurrentUser
 from serve_app.api.links import InjectedLinks, Links
-from serve_app.api.responses import errors
+from serve_app.api.responses import BODY, errors
 from serve_app.api.schemas.profiles import ProfileAnswer, ProfileChange
 from serve_app.api.services import Injected, Services
 from serve_app.schools import school_of
@@ -22,7 +22,7 @@ async def get_me(user: CurrentUser, services: Injected, links: InjectedLinks) ->
     return await _answer(user, services, links)
 
 
-@router.patch("/me", responses=errors(401, 403, 409, 413))
+@router.patch("/me", responses=errors(401, 403, 409, *BODY))
 async def update_me(
     change: ProfileChange, user: CurrentUser, services: Injected, links: InjectedLinks
 ) -> ProfileAnswer:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Header, Query, status
 from serve_app.api.cursors import Cursor
 from serve_app.api.identity import CurrentUser
 from serve_app.api.links import InjectedLinks
-from serve_app.api.responses import QUOTA_ERROR, errors
+from serve_app.api.responses import BODY, QUOTA_ERROR, errors
 from serve_app.api.schemas.babies import BabiesAnswer, BabyAnswer, LatestBabyAnswer, NewBabyRequest
 from serve_app.api.schemas.patterns import explained
 from serve_app.api.services import Injected
@@ -21,7 +21,7 @@ router = APIRouter(prefix="/baby", tags=["babies"])
 @router.post(
     "",
     status_code=status.HTTP_201_CREATED,
-    responses={**errors(401, 403, 404, 409, 413, 502), **QUOTA_ERROR},
+    responses={**errors(401, 403, 404, 409, *BODY, 502), **QUOTA_ERROR},
 )
 async def make_baby(
     body: NewBabyRequest,

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 
 from semblance.errors import BadInputError, NoFaceError
 from serve_app.api.pictures import PICTURE_BODY, Picture
-from serve_app.api.responses import COMPUTE_ERRORS, errors
+from serve_app.api.responses import BODY, COMPUTE_ERRORS, errors
 from serve_app.api.schemas.compute import (
     CompareAnswer,
     CompareRequest,
@@ -44,7 +44,7 @@ async def extract_embedding(picture: Picture, services: Injected) -> EmbeddingAn
     )
 
 
-@router.post("/compare-faces", responses=errors(400, 401, 413, 422))
+@router.post("/compare-faces", responses=errors(400, 401, *BODY, 422))
 async def compare_faces(request: CompareRequest) -> CompareAnswer:
     """Cosine similarity of two embeddings; 400 unless both are finite, not zero and of one length."""
     a, b = np.array(request.embedding_a), np.array(request.embedding_b)

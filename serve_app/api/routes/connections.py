@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query
 from serve_app.api.cursors import Cursor, place_by_time
 from serve_app.api.identity import CurrentUser
 from serve_app.api.links import InjectedLinks
-from serve_app.api.responses import errors
+from serve_app.api.responses import BODY, errors
 from serve_app.api.schemas.connections import (
     ConnectionChange,
     ConnectionCheck,
@@ -52,7 +52,7 @@ async def list_connections(
     )
 
 
-@router.post("/check", responses=errors(404, 413))
+@router.post("/check", responses=errors(404, *BODY))
 async def check_connection(
     body: ConnectionQuestion, user: CurrentUser, services: Injected, links: InjectedLinks
 ) -> ConnectionCheck:
@@ -72,7 +72,7 @@ async def read_connection(
     return ConnectionSummary.of(await services.db.connections.get(connection_id, user_id=user.id), links)
 
 
-@router.patch("/{connection_id}", responses=errors(404, 413))
+@router.patch("/{connection_id}", responses=errors(404, *BODY))
 async def update_connection(
     connection_id: UUID,
     body: ConnectionChange,

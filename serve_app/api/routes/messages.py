@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 
 from serve_app.api.cursors import Cursor
 from serve_app.api.identity import CurrentUser
-from serve_app.api.responses import errors
+from serve_app.api.responses import BODY, errors
 from serve_app.api.schemas.messages import MessageAnswer, MessagesAnswer, NewMessage, ReadAnswer
 from serve_app.api.services import Injected
 
@@ -19,7 +19,7 @@ PREVIEW = 100
 """Characters of a message that its notification shows."""
 
 
-@router.post("", status_code=201, responses=errors(400, 401, 403, 404, 413))
+@router.post("", status_code=201, responses=errors(400, 401, 403, 404, *BODY))
 async def send_message(new: NewMessage, user: CurrentUser, services: Injected) -> MessageAnswer:
     """Send a message into one's own active connection; its receiver gets one notification for all that are
     unread."""

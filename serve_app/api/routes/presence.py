@@ -8,7 +8,7 @@ from fastapi import APIRouter
 
 from semblance.errors import BadInputError
 from serve_app.api.identity import CurrentUser
-from serve_app.api.responses import errors
+from serve_app.api.responses import BODY, errors
 from serve_app.api.schemas.presence import PresenceAnswer, PresenceBody
 from serve_app.api.services import Injected
 
@@ -18,7 +18,7 @@ CLOCK_LEEWAY = timedelta(minutes=1)
 """How far a client's clock may be ahead; what lies within counts as now."""
 
 
-@router.patch("", responses=errors(400, 401, 413))
+@router.patch("", responses=errors(400, 401, *BODY))
 async def update_presence(body: PresenceBody, user: CurrentUser, services: Injected) -> PresenceAnswer:
     """Say when one was last there. An earlier time than the one known changes nothing."""
     if body.last_seen > datetime.now(UTC) + CLOCK_LEEWAY:

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, status
 from db.reactions import ReactionType
 from semblance.errors import ConflictError
 from serve_app.api.identity import CurrentUser
-from serve_app.api.responses import errors
+from serve_app.api.responses import BODY, errors
 from serve_app.api.schemas.matches import NewReaction, ReactionAnswer, ReactionsAnswer
 from serve_app.api.services import Injected
 
@@ -24,7 +24,7 @@ async def list_reactions(match_id: UUID, user: CurrentUser, services: Injected) 
     return ReactionsAnswer.of(await services.db.reactions.of_user(match_id, user.id))
 
 
-@router.post("/react", status_code=status.HTTP_201_CREATED, responses=errors(404, 413))
+@router.post("/react", status_code=status.HTTP_201_CREATED, responses=errors(404, *BODY))
 async def react(match_id: UUID, body: NewReaction, user: CurrentUser, services: Injected) -> ReactionAnswer:
     """Like a match one is part of, or note that one has viewed any. The second time is a conflict.
 

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import logging
 import uuid
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Annotated
 from uuid import UUID
 
@@ -15,19 +15,20 @@ from fastapi import APIRouter, Depends, Query, status
 from db.faces import FaceRow
 from deployments.vision.decode import ImageHeader, read_header
 from semblance.errors import (
+    DatabaseError,
     DuplicatePictureError,
+    ImageTooLargeError,
     NoFaceError,
-    QuotaExceededError,
     SeveralFacesError,
     StorageError,
+    UnreadableImageError,
 )
 from semblance.settings import Settings
 from semblance.storage import Storage
 from serve_app.api.cursors import Cursor
 from serve_app.api.identity import CurrentUser, current_user
-from serve_app.api.limits import take_slot
 from serve_app.api.links import InjectedLinks
-from serve_app.api.pictures import PICTURE_FORM, Picture
+from serve_app.api.pictures import PICTURE_BODY, Picture
 from serve_app.api.responses import COMPUTE_ERRORS, QUOTA_ERROR, errors
 from serve_app.api.schemas.user_faces import FaceList, FaceSummary, UploadAnswer
 from serve_app.api.services import Injected
@@ -37,24 +38,47 @@ router = APIRouter(prefix="/faces", tags=["faces"])
 logger = logging.getLogger(__name__)
 
 
+async def count_upload(user: CurrentUser, picture: Picture, services: Injected) -> AsyncIterator[str]:
+    """Count the upload against the daily limit; gives the file's hash, by which it is known again.
+
+    Counted before the work, so that no parallel attempt and no closed connection makes work for free. What
+    fails by a fault of ours is not counted in the end.
+    """
+    image_hash = await asyncio.to_thread(_hash, picture)
+    day = await services.db.faces.begin_upload(user.id, image_hash)
+    try:
+        yield image_hash
+    except (NoFaceError, SeveralFacesError, UnreadableImageError, ImageTooLargeError):
+        raise
+    except Exception:
+        try:
+            await services.db.faces.forget_upload(user.id, day)
+        except DatabaseError as exc:
+            logger.warning("an upload that failed stays counted: %s", exc.message)
+        raise
+
+
+CountedUpload = Annotated[str, Depends(count_upload)]
+
+
 @router.post(
     "",
     status_code=status.HTTP_202_ACCEPTED,
     responses={**COMPUTE_ERRORS, **QUOTA_ERROR},
-    openapi_extra=PICTURE_FORM,
-    # A slot is taken before the picture is read, and not for somebody unknown.
-    dependencies=[Depends(current_user), Depends(take_slot)],
+    openapi_extra=PICTURE_BODY,
+    # Before the picture is received, which is not done for somebody unknown.
+    dependencies=[Depends(current_user)],
 )
 async def upload_face(
-    user: CurrentUser, picture: Picture, services: Injected, links: InjectedLinks
+    user: CurrentUser, picture: Picture, image_hash: CountedUpload, services: Injected, links: InjectedLinks
 ) -> UploadAnswer:
     """A photo of the user, which becomes their default face; matches are looked for in the background.
 
     Of several faces the largest is taken. The answer is 400 without a face and for a photo uploaded
-    before, 429 over the daily limit; neither counts.
+    before, 429 over the daily limit. Against that limit count all photos that were looked at, so also those
+    that cannot be read or show no face; a photo uploaded before does not count.
     """
-    header, image_hash = await asyncio.to_thread(_examine, picture, services.settings)
-    await services.db.faces.check_upload(user.id, image_hash)
+    header = await asyncio.to_thread(_examine, picture, services.settings)
     detection, described = await services.faces.describe(picture, 1)
     if not described:
         raise NoFaceError
@@ -76,7 +100,7 @@ async def upload_face(
     )
     try:
         added = await services.db.faces.add(row)
-    except (DuplicatePictureError, QuotaExceededError):
+    except DuplicatePictureError:
         # Only here is it certain that there is no row: where the connection breaks, there may be one.
         await _discard(services.storage, [key])
         raise
@@ -124,9 +148,12 @@ async def delete_face(face_id: UUID, user: CurrentUser, services: Injected) -> N
     await _discard(services.storage, keys)
 
 
-def _examine(picture: bytes, settings: Settings) -> tuple[ImageHeader, str]:
-    header = read_header(picture, max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
-    return header, hashlib.md5(picture, usedforsecurity=False).hexdigest()
+def _examine(picture: bytes, settings: Settings) -> ImageHeader:
+    return read_header(picture, max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
+
+
+def _hash(picture: bytes) -> str:
+    return hashlib.md5(picture, usedforsecurity=False).hexdigest()
 
 
 def _note(found: int) -> str | None:

@@ -1,0 +1,25 @@
+"""Whether this process takes the messages that the settings make possible."""
+
+from __future__ import annotations
+
+from semblance.errors import ConfigurationError
+from semblance.replica_messages import VARIABLE, largest_message
+from semblance.settings import Settings
+
+
+def check_message_limit(settings: Settings) -> None:
+    """Raise ConfigurationError where a picture or an answer that the settings allow would fail on its way
+    between replicas. To be called when a replica starts: what Serve runs with is known there only."""
+    # Here, because Ray reads its settings when it is imported. Serve tells them nowhere else.
+    from ray.serve._private.constants import (  # noqa: PLC0415
+        RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH,
+        RAY_SERVE_USE_GRPC_BY_DEFAULT,
+    )
+
+    needed = largest_message(settings)
+    if RAY_SERVE_USE_GRPC_BY_DEFAULT and needed > RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH:
+        raise ConfigurationError(
+            f"{VARIABLE} is {RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH}, but with SEMBLANCE_MAX_IMAGE_BYTES="
+            f"{settings.max_image_bytes} and SEMBLANCE_MAX_FACES={settings.max_faces} messages between "
+            f"replicas reach {needed} bytes. Set it to {needed} where `ray start` is called, on every node."
+        )

@@ -1,0 +1,38 @@
+"""How large a message between two replicas becomes.
+
+Where Ray Serve carries calls by gRPC, each process refuses messages over a limit that it reads from the
+environment when Serve is imported: 4 MiB unless set, which one picture of a phone exceeds. So the limit
+follows from the settings, here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from semblance.settings import Settings
+
+VARIABLE: Final = "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH"
+"""Where Serve reads the limit in bytes, for what a replica is asked and for what its caller is answered."""
+
+MAX_CROP_SIDE: Final = 256
+"""Side in pixels of the largest crop that a pack's nets may ask for."""
+
+_CROPS: Final = 3
+"""Of one face: aligned, portrait, and the one of the age and gender net."""
+
+_FACE_BYTES: Final = _CROPS * 3 * MAX_CROP_SIDE**2 + 8 * 1024
+"""One face with its crops; landmarks, box and pickle's framing take some 4 kB."""
+
+_ENVELOPE_BYTES: Final = 64 * 1024
+"""What Serve puts around a call: its metadata and pickle's framing take a few kB."""
+
+
+def largest_message(settings: Settings) -> int:
+    """Bytes of the largest message between replicas: a picture on its way to the detector, or all its faces
+    with their crops, as they come back and go on to embedder and analyzer."""
+    return max(settings.max_image_bytes, settings.max_faces * _FACE_BYTES) + _ENVELOPE_BYTES
+
+
+def message_environment(settings: Settings) -> dict[str, str]:
+    """The variable by which processes of Serve take such messages."""
+    return {VARIABLE: str(largest_message(settings))}

@@ -1,0 +1,148 @@
+"""What holds for the body of every request: its size, the rate at which it arrives, no encoding.
+
+All of it is checked while the body is read, so a request that is refused for another reason, first of all for
+its credentials, costs no reading.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from semblance.errors import BodyTooLargeError, EncodedBodyError, SemblanceError, SlowBodyError
+from serve_app.api.errors import answer_to
+
+JSON_BYTES: Final = 1024 * 1024
+"""Largest body unless a route takes pictures."""
+
+GRACE_S: Final = 20.0
+"""How long a body may take whatever its size, for networks that stall for a while."""
+
+LEAST_RATE: Final = 8 * 1024
+"""Bytes a second that a body must arrive with, on average after the grace: a poor mobile line sends thrice as
+much, and 25 MiB may take most of an hour."""
+
+_KEY: Final = "semblance.body"
+
+
+@dataclass(slots=True)
+class BodyRules:
+    """What a route may change before the body is read.
+
+    limit: bytes. arrived: told how many bytes each part has that arrives; may raise a SemblanceError.
+    """
+
+    limit: int = JSON_BYTES
+    arrived: Callable[[int], None] | None = None
+
+
+def body_rules(connection: HTTPConnection) -> BodyRules:
+    """The rules for this request's body."""
+    rules: BodyRules = connection.scope[_KEY]
+    return rules
+
+
+class BodyMiddleware:
+    """Answers 413, 408 and 415 in place of a request whose body breaks the rules, whatever the application
+    makes of the reading that fails."""
+
+    def __init__(self, app: ASGIApp, grace: float = GRACE_S, rate: float = LEAST_RATE) -> None:
+        """grace: seconds, as GRACE_S. rate: bytes a second, as LEAST_RATE."""
+        self._app = app
+        self._grace = grace
+        self._rate = rate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        rules = scope[_KEY] = BodyRules()
+        body = _Body(rules, Headers(scope=scope), receive, self._grace, self._rate)
+        replaced = False
+
+        async def answer(message: Message) -> None:
+            nonlocal replaced
+            if body.refusal is not None and not body.is_answered:
+                # FastAPI answers 400 to whatever goes wrong with a body that it parses itself.
+                if not replaced:
+                    replaced = True
+                    response = answer_to(body.refusal, {"Connection": "close"})
+                    await response(scope, receive, send)
+                return
+            body.is_answered = True
+            await send(message)
+
+        await self._app(scope, body.receive, answer)
+
+
+class _Body:
+    """The body of one request while it arrives.
+
+    refusal: why it was not taken. is_answered: whether the answer has begun; from then on only the end of the
+    connection is listened for.
+    """
+
+    def __init__(
+        self, rules: BodyRules, headers: Headers, receive: Receive, grace: float, rate: float
+    ) -> None:
+        self.refusal: SemblanceError | None = None
+        self.is_answered = False
+        self._rules = rules
+        self._headers = headers
+        self._receive = receive
+        self._grace = grace
+        self._rate = rate
+        self._began: float | None = None
+        self._size = 0
+        self._whole = False
+
+    async def receive(self) -> Message:
+        if self._whole or self.is_answered:
+            return await self._receive()
+        try:
+            return await self._part()
+        except SemblanceError as exc:
+            self.refusal = exc
+            raise
+
+    async def _part(self) -> Message:
+        loop = asyncio.get_running_loop()
+        if self._began is None:
+            self._began = loop.time()
+            self._check_declared()
+        try:
+            async with asyncio.timeout_at(self._began + self._grace + self._size / self._rate):
+                message = await self._receive()
+        except TimeoutError as exc:
+            raise SlowBodyError(
+                f"The request's body came too slowly: {self._rate / 1024:g} kB a second must arrive. Try "
+                "again over a better connection, or with a smaller picture."
+            ) from exc
+        part = message.get("body", b"")
+        self._whole = not message.get("more_body", False)
+        self._size += len(part)
+        if part:
+            self._check_size(self._size)
+            encoding = self._headers.get("content-encoding", "identity").strip().lower()
+            if encoding not in {"", "identity"}:
+                raise EncodedBodyError("Send the body as it is, without Content-Encoding.")
+            if self._rules.arrived is not None:
+                self._rules.arrived(len(part))
+        return message
+
+    def _check_declared(self) -> None:
+        declared = self._headers.get("content-length", "0")
+        if declared.isascii() and declared.isdigit() and len(declared) < 20:
+            self._check_size(int(declared))
+        else:
+            self._check_size(self._rules.limit + 1)
+
+    def _check_size(self, size: int) -> None:
+        if size > self._rules.limit:
+            raise BodyTooLargeError(f"The request is larger than {self._rules.limit} bytes.")

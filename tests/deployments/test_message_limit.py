@@ -1,0 +1,103 @@
+"""What the settings allow fits through the calls between replicas, wherever Serve is started."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import yaml
+
+from semblance.replica_messages import MAX_CROP_SIDE, VARIABLE, largest_message, message_environment
+from semblance.settings import PROJECT_ROOT, Settings
+from semblance.types import Box, DetectedFace, Detection, FaceCrops, Pose
+
+CHECK = """
+from deployments.message_limit import check_message_limit
+from semblance.settings import get_settings
+check_message_limit(get_settings())
+"""
+
+GRPC = {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
+
+
+def check(environment: dict[str, str]) -> str:
+    """What a replica says at its start in a process with these variables; empty if all is well."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "SEMBLANCE_"))}
+    done = subprocess.run(
+        [sys.executable, "-c", CHECK],
+        env={**clean, **environment},
+        cwd=PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    return "" if done.returncode == 0 else done.stderr
+
+
+def face() -> DetectedFace:
+    """With the largest crops that a pack may ask for."""
+    rng = np.random.default_rng(1)
+    crop = rng.integers(0, 256, (MAX_CROP_SIDE, MAX_CROP_SIDE, 3), np.uint8)
+    landmarks = rng.random((68, 2), np.float32)
+    crops = FaceCrops(crop, crop + 1, landmarks + 1, crop + 2)
+    return DetectedFace(Box(1.5, 2.5, 3.5, 4.5), 0.9, landmarks, crops, Pose(1.5, 2.5, 3.5))
+
+
+@pytest.mark.parametrize("changes", [{}, {"max_image_bytes": 1}, {"max_faces": 1}, {"max_faces": 200}])
+def test_the_largest_message_holds_whatever_the_settings_allow(changes: dict[str, int]) -> None:
+    settings = Settings(**changes)  # type: ignore[arg-type]
+    limit = largest_message(settings)
+    picture = bytes(settings.max_image_bytes)
+    faces = tuple(face() for _ in range(settings.max_faces))
+    messages: list[object] = [
+        ((picture, settings.max_faces), {}),
+        Detection(10_000, 10_000, faces, 1000),
+        ((faces,), {}),
+        (([one.crops.aligned for one in faces],), {}),
+    ]
+    for message in messages:
+        assert len(pickle.dumps(message)) < limit
+
+
+def test_the_settings_keep_the_limit_within_what_grpc_can_be_told() -> None:
+    fields = Settings.model_fields
+    most = {
+        name: max(item.le for item in fields[name].metadata if hasattr(item, "le"))
+        for name in ("max_image_bytes", "max_faces")
+    }
+    assert largest_message(Settings(**most)) < 2**31
+
+
+def test_ray_cluster_yaml_suits_the_defaults_on_every_node() -> None:
+    cluster = yaml.safe_load((PROJECT_ROOT / "ray_cluster.yaml").read_text())
+    starts = [
+        command
+        for kind in ("head", "worker")
+        for command in cluster[f"{kind}_start_ray_commands"]
+        if "ray start" in command
+    ]
+    assert len(starts) == 2
+    for command in starts:
+        [value] = re.findall(rf"\b{VARIABLE}=\$\{{{VARIABLE}:-(\d+)\}}", command)
+        assert int(value) >= largest_message(Settings())
+
+
+def test_a_replica_refuses_to_start_with_too_small_a_limit() -> None:
+    needed = largest_message(Settings())
+    refusal = check(GRPC)
+    assert f"ConfigurationError: {VARIABLE} is 4194304" in refusal
+    assert f"Set it to {needed} where `ray start` is called" in refusal
+    assert VARIABLE in check({**GRPC, VARIABLE: str(needed - 1)})
+    larger = {"SEMBLANCE_MAX_IMAGE_BYTES": str(needed + 1)}
+    assert "SEMBLANCE_MAX_IMAGE_BYTES=" in check({**GRPC, **message_environment(Settings()), **larger})
+
+
+def test_a_replica_starts_with_what_follows_from_the_settings_or_without_grpc() -> None:
+    assert check({**GRPC, **message_environment(Settings())}) == ""
+    assert check({}) == ""

@@ -1,0 +1,238 @@
+"""Headers, queries and signed things as no honest client sends them: refused with a status, never a 500."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote_from_bytes
+
+import jwt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from semblance.errors import BadInputError, UnauthorizedError
+from semblance.settings import Settings
+from serve_app.api.cursors import Cursor, ScoreCursor
+from serve_app.auth import TokenVerifier, end_of
+from tests.support.api import API_KEY, CRON_SECRET, JWT_SECRET, Api
+
+HEADERS = (
+    b"accept", b"accept-encoding", b"accept-language", b"access-control-request-headers",
+    b"access-control-request-method", b"authorization", b"connection", b"content-disposition",
+    b"content-encoding", b"content-length", b"content-type", b"cookie", b"expect", b"forwarded", b"host",
+    b"idempotency-key", b"if-match", b"if-modified-since", b"if-none-match", b"if-range", b"last-event-id",
+    b"origin", b"range", b"referer", b"sec-websocket-protocol", b"serve_multiplexed_model_id", b"te",
+    b"traceparent", b"upgrade", b"user-agent", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto",
+    b"x-http-method-override", b"x-request-id", b"x-request-timeout-seconds", b"x-session-id", b"\xff-name",
+)  # fmt: skip
+
+BYTES = (b"\xff", b"a\xe9b", b"\xb2", b"\xed\xa0\x80", b"", b"\t", b"\x01", b"9" * 400)
+"""Values of headers that servers let pass: all but CR, LF and NUL."""
+
+ROUTES = (
+    ("GET", "/health"),
+    ("GET", "/api/matches/top"),
+    ("POST", "/api/baby"),
+    ("POST", "/api/faces"),
+    ("POST", "/extract-embedding"),
+    ("GET", "/api/realtime/events"),
+    ("GET", "/objects/a.jpg"),
+)
+"""One of each way in which headers are read."""
+
+VALUES = (
+    b"-1", b"1e400", b"nan", b"9223372036854775808", b"-9223372036854775809", b"9" * 5000, b"\xd9\xa3",
+    b"a\0b", b"\xff", b"\xed\xa0\x80", b"", b"'", b"../..",
+)  # fmt: skip
+"""Values of queries and paths, percent-encoded on their way."""
+
+PLACES = (
+    "0001-01-01T00:00:00+00:00", "9999-12-31T23:59:59.999999+00:00", "9999-12-31T23:59:59-23:59",
+    "0001-01-01T00:00:00+23:59", "1e308", "-1e308", "1e-320", "nan", "1e400", "-0.0", "\0", "é",
+)  # fmt: skip
+"""Of well-formed cursors, at the ends of what fits and beyond."""
+
+ABSURD = (
+    "1e400", "-1e400", "NaN", "9" * 30, "9" * 400, "-1", "-" + "9" * 400, "1e308", '""', '"soon"', '"1e400"',
+    "null", "true", "[]", "[1]", "{}", '{"a": 1}',
+)  # fmt: skip
+"""JSON texts in place of a time."""
+
+REFUSALS = {400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429}
+FINE = {200, 201, 202, 204, 307} | REFUSALS
+
+
+async def status_of(
+    api: Api, method: str, path: str, *, query: str = "", headers: dict[bytes, bytes], body: bytes = b"{}"
+) -> int:
+    """The answer's status, from the application itself: a client would refuse to send such a request."""
+    messages: list[dict[str, object]] = [
+        {"type": "http.disconnect"},
+        {"type": "http.request", "body": body, "more_body": False},
+    ]
+    statuses = []
+
+    async def receive() -> dict[str, object]:
+        return messages.pop() if len(messages) > 1 else messages[0]
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "root_path": "",
+        "headers": list(headers.items()),
+        "client": ("127.0.0.1", 1),
+        "server": ("api", 80),
+        "state": {},
+    }
+    await api.app(scope, receive, send)
+    [status] = statuses
+    return int(status)
+
+
+def usual_headers(path: str, user: dict[str, str]) -> dict[bytes, bytes]:
+    """With the credentials that the path asks for."""
+    bearer = f"Bearer {CRON_SECRET if path.startswith('/api/cron') else API_KEY}"
+    value = user["Authorization"] if path.startswith("/api/") and "/cron" not in path else bearer
+    return {b"host": b"api", b"authorization": value.encode()}
+
+
+async def test_no_header_breaks_a_route(api: Api) -> None:
+    user = await api.member("ada")
+    for method, path in ROUTES:
+        for name in HEADERS:
+            for value in BYTES:
+                headers = {**usual_headers(path, user.headers), name: value}
+                status = await status_of(api, method, path, headers=headers)
+                assert status in FINE, (method, path, name, value)
+
+
+async def test_no_query_or_path_breaks_a_route(api: Api) -> None:
+    user = await api.member("ada", role="admin")
+    cursors = [
+        base64.urlsafe_b64encode(f"{place}|{uuid.UUID(int=0)}".encode()).rstrip(b"=") for place in PLACES
+    ]
+    for path, methods in api.app.openapi()["paths"].items():
+        for method, operation in methods.items():
+            parameters = operation.get("parameters", [])
+            for changed in parameters:
+                name = changed["name"]
+                for value in [*VALUES, *(cursors if name in {"cursor", "before"} else [])]:
+                    inputs = {item["name"]: _fitting(item) for item in parameters if item.get("required")}
+                    inputs[name] = value.decode(errors="replace")
+                    called = path.format_map(inputs)
+                    inputs[name] = quote_from_bytes(value)
+                    query = "&".join(f"{key}={text}" for key, text in inputs.items())
+                    headers = usual_headers(path, user.headers)
+                    status = await status_of(api, method.upper(), called, query=query, headers=headers)
+                    assert status in FINE, (method, called, query)
+
+
+def _fitting(parameter: dict[str, Any]) -> str:
+    return "1" if parameter["schema"].get("type") == "integer" else str(uuid.UUID(int=1))
+
+
+def signed(**claims: str) -> str:
+    """A token with a genuine signature, its claims given as JSON texts."""
+    content = {
+        "sub": json.dumps(str(uuid.uuid4())),
+        "email": '"ada@mit.edu"',
+        "aud": '"authenticated"',
+        "exp": str(int(time.time()) + 60),
+        **claims,
+    }
+    text = "{" + ",".join(f"{json.dumps(name)}:{value}" for name, value in content.items()) + "}"
+    return jwt.api_jws.encode(text.encode(), JWT_SECRET, algorithm="HS256")
+
+
+async def test_absurd_claims_of_a_genuine_token_are_401_or_harmless() -> None:
+    verifier = TokenVerifier(Settings(jwt_secret=SecretStr(JWT_SECRET)))
+    for claim in ("exp", "nbf", "iat", "aud", "iss", "sub", "email", "user_metadata", "jti", "crit"):
+        for value in ABSURD:
+            token = signed(**{claim: value})
+            try:
+                await verifier.verify(token)
+            except UnauthorizedError:
+                continue
+            assert claim != "exp", value
+            assert math.isfinite(end_of(token))
+
+
+async def test_a_token_that_never_ends_opens_no_stream(api: Api) -> None:
+    for value in ABSURD:
+        query = f"access_token={signed(exp=value)}"
+        assert (
+            await status_of(api, "GET", "/api/realtime/events", query=query, headers={b"host": b"api"}) == 401
+        )
+
+
+@settings(max_examples=200, deadline=None, database=None)
+@given(
+    text=st.text(max_size=60),
+    place=st.one_of(st.text(max_size=40), st.floats().map(str), st.datetimes().map(str)),
+)
+def test_a_cursor_is_decoded_or_refused(text: str, place: str) -> None:
+    made = base64.urlsafe_b64encode(f"{place}|{uuid.UUID(int=0)}".encode(errors="replace")).decode()
+    for cursor in (text, made, made.rstrip("=")):
+        for kind in (Cursor, ScoreCursor):
+            try:
+                decoded = kind.decode(cursor)
+            except BadInputError:
+                continue
+            assert kind.decode(decoded.encode()) == decoded
+
+
+HOSTS = {
+    200: ("api", "localhost:8000", "127.0.0.1", "[::1]:80", "my_box.lan", "UPPER.example."),
+    400: ("", "a b", "a/b", "a@b", "user:pass@a", "a:", "a:b", "a:123456", "[::1", "::1", "a?b",
+          "a#b", "a\\b", "a,b", "<a>", "é"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("status", HOSTS)
+async def test_a_host_is_a_name_or_an_address(api: Api, status: int) -> None:
+    for host in HOSTS[status]:
+        headers = {b"host": host.encode()}
+        assert await status_of(api, "GET", "/health", headers=headers) == status, host
+
+
+def all_answers() -> Iterator[tuple[str, str]]:
+    yield from (("GET", path) for path in ("/health", "/ready", "/openapi.json", "/docs", "/nothing-here"))
+    yield from (
+        ("GET", path) for path in ("/api/matches/top", "/api/auth/me", "/objects/x?expires=1&signature=x")
+    )
+    yield from (("POST", "/lookalikes"), ("DELETE", "/health"))
+
+
+async def test_nobody_stores_answers_or_guesses_their_type(api: Api) -> None:
+    """The links in them are made with the Host of who asked."""
+    user = await api.member("ada")
+    for method, path in all_answers():
+        answer = await api.client.request(method, path, headers={**user.headers, "Host": "poison.example"})
+        assert answer.headers["cache-control"] == "no-store", path
+        assert answer.headers["x-content-type-options"] == "nosniff", path
+
+
+async def test_an_answer_that_nobody_foresaw_is_not_stored_either(api: Api) -> None:
+    @api.app.get("/broken")
+    async def broken() -> None:
+        raise RuntimeError
+
+    answer = await api.client.get("/broken")
+    assert (answer.status_code, answer.headers["cache-control"]) == (500, "no-store")
