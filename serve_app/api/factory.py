@@ -13,6 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from semblance import __version__
 from semblance.errors import UnauthorizedError
+from semblance.protocol import BODY_OVERHEAD
 from semblance.settings import Settings
 from serve_app.api.deadline import DeadlineMiddleware
 from serve_app.api.errors import install_error_handlers
@@ -44,9 +45,6 @@ from serve_app.api.routes import (
 )
 from serve_app.api.services import Injected, Services
 from serve_app.auth import bearer_token, same_secret
-
-BODY_OVERHEAD = 1.4
-"""A picture's largest body over the picture itself: base64 adds a third, a form a few hundred bytes."""
 
 DESCRIPTION = """\
 Who looks like this face? Post a photo; get the face described, embedded, and its lookalikes.

@@ -1,0 +1,10 @@
+"""What the gateway and the API behind it agree on."""
+
+from __future__ import annotations
+
+API_MARK = "X-Semblance"
+"""Header that the API puts on each of its answers, by which the gateway tells them from those of Ray Serve.
+Clients do not see it."""
+
+BODY_OVERHEAD = 1.4
+"""A picture's largest body over the picture itself: base64 adds a third, a form a few hundred bytes."""
