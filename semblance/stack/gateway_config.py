@@ -274,7 +274,10 @@ backend serve
                 431, "headers_too_large", f"There are more than {_HEADERS} headers.",
                 f"if {{ req.hdr_names(:),field({_HEADERS + 1},:) -m found }}",
             ),
-            (400, "bad_host", host, f"if {{ hdr(host) -m found }} !{{ hdr(host) -m reg {_quoted(_HOST)} }}"),
+            (
+                400, "bad_host", host,
+                f"if {{ req.fhdr(host) -m found }} !{{ req.fhdr(host) -m reg {_quoted(_HOST)} }}",
+            ),
             (
                 413, "image_too_large", f"The request is larger than {size} bytes.",
                 f"if {{ req.body_size gt {size} }}",

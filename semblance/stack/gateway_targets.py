@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from collections.abc import Collection, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
-
-import httpx
 
 from semblance.stack.gateway_config import PREFIXES, SOCKET, Address
 
@@ -50,21 +50,23 @@ class Targets:
 
 
 class Serve:
-    """Serve's REST API, as the dashboard has it."""
+    """Serve's REST API, of the dashboard at this address, asked with Ray's token where there is one."""
 
-    def __init__(self, dashboard_url: str, token: str | None) -> None:
-        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        self._client = httpx.Client(
-            base_url=dashboard_url, headers=headers, trust_env=False, timeout=_ANSWER_SECONDS
-        )
+    def __init__(self, dashboard: Address, token: str | None) -> None:
+        self._dashboard = dashboard
+        self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
 
     def targets(self) -> Targets | None:
         """None while it does not answer."""
-        with suppress(httpx.HTTPError, ValueError):
-            response = self._client.get("/api/serve/applications/")
-            if response.is_success:
-                return Targets.of(response.json())
-        return None
+        connection = HTTPConnection(*self._dashboard, timeout=_ANSWER_SECONDS)
+        try:
+            connection.request("GET", "/api/serve/applications/", headers=self._headers)
+            response = connection.getresponse()
+            return Targets.of(json.load(response)) if response.status == HTTPStatus.OK else None
+        except (OSError, HTTPException, ValueError):
+            return None
+        finally:
+            connection.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,7 @@ class Supervisor:
             ),
             home.gateway,
             home.gateway_log,
-            Serve(dashboard_url, home.ray_token()),
+            Serve((LOOPBACK, ports.dashboard), home.ray_token()),
             {**os.environ, STACK_MARK: home.stack_id},
         )
         gateway.start()
