@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self, get_args
 
@@ -28,6 +29,8 @@ for requests, and what tests read."""
 
 _LEAST_SECRET = 8
 """Characters of a secret that somebody chose, against mistakes; generated ones have 43."""
+
+_HOST = re.compile(r"[A-Za-z0-9.-]+|\[[0-9a-f:]+\]")
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d+)?")
 
@@ -95,6 +98,25 @@ class Settings(BaseSettings):
         "separated by commas, * for all. Empty: none of another origin.",
     )
     port: int = Field(0, ge=0, le=65535, description="Port of the HTTP API; 0 picks a free one.")
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Names by which clients may call the service, like app.example; several separated by "
+        "commas. Empty: any.",
+    )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Addresses or networks of load balancers in front, whose X-Forwarded-For names the "
+        "client; several separated by commas, like 10.0.0.0/8.",
+    )
+    client_connections: int = Field(
+        128, ge=1, description="Connections of one client address that ask at once; more get 429."
+    )
+    client_requests_per_second: int = Field(
+        100, ge=1, description="Requests of one client address, on average over ten seconds; more get 429."
+    )
+    client_uploads: int = Field(
+        16, ge=1, description="Uploads of one client address under way at once; more get 429."
+    )
     dashboard_port: int = Field(
         0, ge=0, le=65535, description="Port of the Ray dashboard; 0 picks a free one."
     )
@@ -208,9 +230,9 @@ class Settings(BaseSettings):
             raise ValueError("needs SEMBLANCE_DATABASE_URL, with which the application logs in")
         return value
 
-    @field_validator("cors_origins", mode="before")
+    @field_validator("cors_origins", "allowed_hosts", "trusted_proxies", mode="before")
     @classmethod
-    def _split_origins(cls, value: object) -> object:
+    def _split(cls, value: object) -> object:
         return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
 
     @field_validator("cors_origins")
@@ -221,6 +243,20 @@ class Settings(BaseSettings):
             if origin != "*" and not _ORIGIN.fullmatch(origin):
                 raise ValueError(f"{origin!r} is no origin: scheme://host or scheme://host:port, lower case")
         return origins
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _check_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        for host in hosts:
+            if not _HOST.fullmatch(host):
+                raise ValueError(f"{host!r} is no host name: name it without scheme, port and path")
+        return hosts
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _check_proxies(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        # A value that is no network is named with what is wrong with it.
+        return tuple(str(ip_network(proxy)) for proxy in proxies)
 
     @property
     def migration_database_url(self) -> SecretStr | None:

@@ -314,6 +314,31 @@ def worker(
 
 
 @app.command()
+def gateway(
+    serve: Annotated[str, typer.Option(help="Ray Serve's own proxy.")] = "127.0.0.1:8000",
+    dashboard: Annotated[
+        str, typer.Option(help="Ray's dashboard, which knows the API's replicas.")
+    ] = "127.0.0.1:8265",
+    token_file: Annotated[
+        Path | None, typer.Option(help="File with the token that Ray asks for, where it does.")
+    ] = None,
+) -> None:
+    """Stand before a Ray cluster as what clients talk to, at SEMBLANCE_HOST and SEMBLANCE_PORT (8080).
+
+    [cyan]semblance up[/] does so by itself. Start it on the head, before Serve is deployed: until then, and
+    whenever something behind it is away, clients are told when to come back.
+
+    [bold]Examples[/]
+
+      SEMBLANCE_HOST=0.0.0.0 semblance gateway
+      semblance gateway --serve 127.0.0.1:8000 --dashboard 127.0.0.1:8265
+    """
+    from semblance.cli.gateway import run_gateway  # noqa: PLC0415
+
+    run_gateway(get_settings(), serve, dashboard, token_file)
+
+
+@app.command()
 def rescore(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, but write nothing.")] = False,
 ) -> None:

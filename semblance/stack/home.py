@@ -76,6 +76,15 @@ class StackHome:
         return self.logs / "ray.log"
 
     @property
+    def gateway(self) -> Path:
+        """Its configuration and admin socket."""
+        return self.root / "gateway"
+
+    @property
+    def gateway_log(self) -> Path:
+        return self.logs / "gateway.log"
+
+    @property
     def short_ray(self) -> Path:
         """A short name of `ray_sessions`: sockets lie 64 bytes deeper, and their paths end at 107."""
         return Path(gettempdir()) / f"smb-{os.getuid()}-{self.stack_id}"

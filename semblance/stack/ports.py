@@ -39,6 +39,16 @@ def free_ports(wanted: dict[str, tuple[str, int]]) -> dict[str, int]:
         return chosen
 
 
+def free_block(host: str, size: int) -> range:
+    """That many ports in a row, all of them free now. Raises ConfigurationError where there are none."""
+    for _ in range(_ATTEMPTS):
+        first = random.randint(_LOWEST, _HIGHEST + 1 - size)
+        block = range(first, first + size)
+        if all(is_free(host, port) for port in block):
+            return block
+    raise ConfigurationError(f"No {size} free ports in a row between {_LOWEST} and {_HIGHEST}.")
+
+
 def is_free(host: str, port: int) -> bool:
     """Whether a server could bind this port now."""
     listener = _bind(host, port)

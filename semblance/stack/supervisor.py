@@ -26,7 +26,11 @@ from semblance.logging import configure_logging
 from semblance.replica_messages import message_environment
 from semblance.settings import Settings, get_settings
 from semblance.stack.events import DETACH, Event, emit
+from semblance.stack.gateway import Gateway, most_connections
+from semblance.stack.gateway_config import SLOTS, GatewayConfig
+from semblance.stack.gateway_targets import Serve
 from semblance.stack.home import StackHome, StackLock
+from semblance.stack.ports import free_block
 from semblance.stack.preflight import preflight
 from semblance.stack.processes import STACK_MARK, sweep
 from semblance.stack.ray_head import LOOPBACK, RayHead, RayPorts, head_environment
@@ -50,6 +54,7 @@ class Supervisor:
         self._home = StackHome.of(settings)
         self._lease = lease
         self._ray: RayHead | None = None
+        self._gateway: Gateway | None = None
 
     def run(self) -> int:
         lock = StackLock(self._home)
@@ -81,6 +86,19 @@ class Supervisor:
         settings, home = self._settings, self._home
         emit(Event(kind="step", text="Settings"))
         preflight(settings)
+        ports = RayPorts.choose(settings.host, settings.port, settings.dashboard_port)
+        dashboard_url = f"http://{LOOPBACK}:{ports.dashboard}"
+        # First of all: from now on clients are told to come back.
+        gateway = self._gateway = Gateway(
+            GatewayConfig.of(
+                settings, settings.host, ports.http, (LOOPBACK, ports.serve), most_connections()
+            ),
+            home.gateway,
+            home.gateway_log,
+            Serve((LOOPBACK, ports.dashboard), home.ray_token()),
+            {**os.environ, STACK_MARK: home.stack_id},
+        )
+        gateway.start()
         if settings.database_url is None:
             emit(Event(kind="step", text="PostgreSQL"))
             owner_url = EmbeddedPostgres(home.postgres).start()
@@ -91,7 +109,7 @@ class Supervisor:
         api_key = settings.api_key.get_secret_value() if settings.api_key else home.api_key()
         jwt_secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else home.jwt_secret()
         cron_secret = settings.cron_secret.get_secret_value() if settings.cron_secret else home.cron_secret()
-        ports = RayPorts.choose(settings.host, settings.port, settings.dashboard_port)
+        replica_ports = free_block(LOOPBACK, SLOTS)
         token = home.ray_token()
         environment = head_environment(
             os.environ,
@@ -103,6 +121,8 @@ class Supervisor:
                 "SEMBLANCE_JWT_SECRET": jwt_secret,
                 "SEMBLANCE_CRON_SECRET": cron_secret,
                 **message_environment(settings),
+                "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(replica_ports.start),
+                "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(replica_ports.stop - 1),
             },
         )
         # Ray takes seconds to come up; what else can go wrong is found in that time.
@@ -114,11 +134,10 @@ class Supervisor:
         upgrade(owner_url)
         emit(Event(kind="step", text="Ray"))
         ray.wait_ready()
-        dashboard_url = f"http://{LOOPBACK}:{ports.dashboard}"
-        url = f"http://{_reachable(settings.host)}:{ports.http}"
+        url = gateway.url
         serve = ServeClient(dashboard_url, url, token)
         emit(Event(kind="step", text="Ray Serve"))
-        serve.deploy(read_config(SERVE_CONFIG, settings.host, ports.http))
+        serve.deploy(read_config(SERVE_CONFIG, LOOPBACK, ports.serve))
         emit(Event(kind="step", text="Models and API"))
         serve.wait_healthy(ray.check, lambda text: emit(Event(kind="detail", text=text)))
         serve.wait_ready(ray.check)
@@ -146,6 +165,9 @@ class Supervisor:
         pause = threading.Event()
         while True:
             ray.check()
+            if self._gateway and (problem := self._gateway.problem()):
+                logger.warning("%s", problem)
+                self._gateway.start()
             pause.wait(_WATCH_SECONDS)
 
     def _repair(self) -> None:
@@ -156,6 +178,8 @@ class Supervisor:
 
     def _stop(self) -> None:
         remove_state(self._home)
+        if self._gateway:
+            self._gateway.stop()
         sweep(self._home.stack_id)
         if self._settings.database_url is None:
             EmbeddedPostgres(self._home.postgres).stop()
@@ -168,12 +192,6 @@ class Supervisor:
 
     def _log_of_failure(self) -> Path:
         return self._home.ray_log if self._ray and self._ray.has_ended else self._home.supervisor_log
-
-
-def _reachable(host: str) -> str:
-    """The host part of a URL that reaches a server bound to `host`."""
-    host = {"0.0.0.0": LOOPBACK, "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
-    return f"[{host}]" if ":" in host else host
 
 
 def _request_stop(_signal: int, _frame: FrameType | None) -> NoReturn:

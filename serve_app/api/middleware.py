@@ -13,15 +13,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from semblance.errors import BadInputError
 from semblance.logging import SAFE_REQUEST_ID, request_id_var
+from semblance.protocol import API_MARK
 from serve_app.api.errors import answer_to, error_response
 
 logger = logging.getLogger(__name__)
 
 
 class RequestIdMiddleware:
-    """Puts the request's id where errors and logs find it.
+    """Puts the request's id where errors and logs find it, and the API's mark on the answer.
 
-    Serve's proxy gives every request an `X-Request-ID`, the client's own where it sent one, and sets
+    The gateway gives every request an `X-Request-ID`, the client's own where it sent one, and sets
     the header on the answer; an id that could forge log lines is replaced.
     """
 
@@ -34,8 +35,14 @@ class RequestIdMiddleware:
             return
         given = Headers(scope=scope).get("x-request-id", "")
         token = request_id_var.set(given if SAFE_REQUEST_ID.fullmatch(given) else str(uuid.uuid4()))
+
+        async def marked(message: Message) -> None:
+            if message["type"] in {"http.response.start", "websocket.http.response.start"}:
+                MutableHeaders(scope=message)[API_MARK] = "1"
+            await send(message)
+
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, marked)
         finally:
             request_id_var.reset(token)
 

@@ -18,15 +18,12 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
 from semblance.errors import BadInputError, ImageTooLargeError, OverloadedError, UnreadableImageError
+from semblance.protocol import BODY_OVERHEAD
 from serve_app.api.bodies import body_rules
 from serve_app.api.limits import client_of, limits_of, take_slot
 from serve_app.api.services import Injected
 
 logger = logging.getLogger(__name__)
-
-BODY_OVERHEAD: Final = 1.5
-"""A picture's largest body over the picture itself: base64 adds a third, its line breaks, escaped in JSON, up
-to a twelfth, a form a few hundred bytes."""
 
 IN_MEMORY: Final = 1024 * 1024
 """Bytes of a body that are kept in memory while the rest arrives; what is larger goes to a temporary file."""

@@ -1,0 +1,11 @@
+"""What the gateway and the API behind it agree on."""
+
+from __future__ import annotations
+
+API_MARK = "X-Semblance"
+"""Header that the API puts on each of its answers, by which the gateway tells them from those of Ray Serve.
+Clients do not see it."""
+
+BODY_OVERHEAD = 1.5
+"""A picture's largest body over the picture itself: base64 adds a third, its line breaks, escaped in JSON, up
+to a twelfth, a form a few hundred bytes."""

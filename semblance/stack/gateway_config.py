@@ -1,0 +1,355 @@
+"""The configuration of HAProxy as the gateway: the one process that clients talk to.
+
+It stands before everything else of a stack and outlives its restarts. Behind it are the API's replicas, each
+with an HTTP port of its own, and Serve's Python proxy, which is asked while no replica is known, and for
+other applications on the same Serve.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Self
+
+from semblance.errors import ConfigurationError
+from semblance.logging import SAFE_REQUEST_ID
+from semblance.protocol import API_MARK, BODY_OVERHEAD
+from semblance.settings import Settings
+
+Address = tuple[str, int]
+
+ALIVE_PATH = "/-/gateway"
+"""What the gateway answers by itself, whatever is behind it."""
+
+SLOTS = 32
+"""Most replicas of the API at once, those of an update or on their way out among them."""
+
+CONFIG, SOCKET, PREFIXES = "haproxy.cfg", "admin.sock", "prefixes.map"
+"""Names of files in the gateway's folder."""
+
+_HEAD_BYTES, _HEADERS = 16 * 1024, 100
+"""Of all headers of a request, and how many there may be."""
+
+_NO_ADDRESS = "[^!-~]"
+_NO_NAME = r"[^!#$%&'*+.^_`|~0-9A-Za-z:-]"
+"""Of headers' names, joined by colons (RFC 9110, section 5.6.2)."""
+_CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
+_HOST = r"^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$"
+
+_STRIPPED = (
+    # By these a client would steer Ray Serve: ray/serve/_private/http_util.py.
+    "x-request-timeout-seconds",
+    "x-request-disconnect-disabled",
+    "x-session-id",
+    "^serve[-_]multiplexed[-_]model[-_]id$ -m reg",
+    "x-serve- -m beg",
+    # What a proxy says of its client.
+    "x-forwarded- -m beg",
+    "x-real-ip",
+    "forwarded",
+    "upgrade unless websocket",
+)
+
+_INVALID = "This is no valid HTTP request."
+_RETRY_S = 2
+_LATER_S = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds, each of silence but for `head`, which is for all of a request's headers.
+
+    body: between two pieces of a request's body, and for its first 16 kB or all of a smaller one. idle:
+    between two requests of a connection. answer: until a server says something; realtime connections say
+    something every 25 s. tunnel: between two messages of a WebSocket. connect: to a server.
+    """
+
+    head: float = 10
+    body: float = 30
+    idle: float = 75
+    answer: float = 300
+    tunnel: float = 3600
+    connect: float = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Of one client address: connections that ask, requests of ten seconds, and uploads under way.
+
+    body_bytes: of one request. all_connections: of all clients; each takes up to 64 kB.
+    """
+
+    connections: int
+    requests: int
+    uploads: int
+    body_bytes: int
+    all_connections: int
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayConfig:
+    """Where the gateway listens, and what it lets through.
+
+    serve: address of Serve's Python proxy. trusted_proxies: networks whose X-Forwarded-For is believed.
+    hosts: names by which clients may call the service; any where empty.
+    """
+
+    host: str
+    port: int
+    serve: Address
+    limits: Limits
+    trusted_proxies: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    timeouts: Timeouts = field(default_factory=Timeouts)
+
+    @classmethod
+    def of(cls, settings: Settings, host: str, port: int, serve: Address, all_connections: int) -> Self:
+        return cls(
+            host=host,
+            port=port,
+            serve=serve,
+            limits=Limits(
+                connections=settings.client_connections,
+                requests=settings.client_requests_per_second * 10,
+                uploads=settings.client_uploads,
+                body_bytes=int(settings.max_image_bytes * BODY_OVERHEAD),
+                all_connections=all_connections,
+            ),
+            trusted_proxies=settings.trusted_proxies,
+            hosts=settings.allowed_hosts,
+        )
+
+    def text(self) -> str:
+        """The configuration file; relative names in it are of the gateway's folder.
+
+        Raises ConfigurationError for a host that is no address.
+        """
+        limits, timeouts = self.limits, self.timeouts
+        unlimited = " ".join(("127.0.0.0/8", "::1", *self.trusted_proxies))
+        health = "inter 2s fastinter 250ms downinter 500ms fall 3 rise 1"
+        return f"""\
+global
+    maxconn {limits.all_connections}
+    nbthread 1
+    # Larger than what is let through, so that what is refused gets an answer in the contract's shape.
+    tune.bufsize {2 * _HEAD_BYTES}
+    tune.http.maxhdr {4 * _HEADERS}
+    stats socket unix@./{SOCKET} mode 600 level admin
+    log stdout format raw daemon notice
+
+defaults
+    mode http
+    timeout connect {_ms(timeouts.connect)}
+    timeout http-request {_ms(timeouts.head)}
+    timeout http-keep-alive {_ms(timeouts.idle)}
+    timeout client {_ms(timeouts.body)}
+    timeout client-fin {_ms(timeouts.body)}
+    timeout server {_ms(timeouts.answer)}
+    timeout tunnel {_ms(timeouts.tunnel)}
+    timeout check 5s
+    option abortonclose
+    option http-no-delay
+    # What never reached a server goes to another one; what may have, only where asking twice does no harm.
+    option redispatch 1
+    retry-on conn-failure empty-response
+    unique-id-format %[uuid]
+{_lines(_errors())}
+
+frontend public
+    bind {_host(self.host)}:{self.port}
+    # Stick tables count by address. Whoever stands on this machine, or is a proxy of many clients, is no
+    # single client. Idle connections can only be turned away without a word, so there may be more of them.
+    tcp-request connection track-sc2 src table sockets unless {{ src {unlimited} }}
+    tcp-request connection reject if {{ sc2_conn_cur(sockets) gt {2 * limits.connections} }}
+
+    # Only so that it is refused below: HAProxy's own refusal would be a page of HTML.
+    option accept-invalid-http-request
+    acl websocket hdr(upgrade) -i websocket
+    acl body req.body_size gt 0
+    acl body hdr(transfer-encoding) -m found
+{_lines(self._client())}
+
+    # The client's own id where no log line can be forged with it.
+    http-request set-var(txn.id) unique-id
+    http-request set-var(txn.id) req.fhdr(x-request-id) if {{ req.fhdr_cnt(x-request-id) eq 1 }} \
+{{ req.fhdr(x-request-id) -m reg {_quoted(f"^{SAFE_REQUEST_ID.pattern}$")} }}
+    http-request set-header X-Request-ID %[var(txn.id)]
+    http-after-response set-header X-Request-ID %[var(txn.id)] unless {{ res.hdr(x-request-id) -m found }}
+    http-request return status 200 content-type application/json string '{{"status":"up"}}' \
+if {{ path {ALIVE_PATH} }}
+
+{_lines(self._refusals())}
+
+    acl unlimited src {unlimited}
+    http-request track-sc0 src table connections unless unlimited
+    http-request track-sc1 src table uploads if body !unlimited
+{_lines(self._limits())}
+
+{_lines(f"http-request del-header {header}" for header in _STRIPPED)}
+    http-request set-header X-Forwarded-For %[src]
+    http-request set-header X-Forwarded-Proto %[var(txn.proto)]
+    # No server is bothered before the first of a body is here, or all of a small one.
+    http-request wait-for-body time {_ms(timeouts.body)} at-least 16k if body !websocket
+    http-request disable-l7-retry unless METH_GET
+
+    use_backend serve if {{ path,map_beg({PREFIXES}) -m found }}
+    default_backend api
+
+# Who counts what; nothing goes there.
+backend sockets
+    stick-table type ipv6 size 100k expire 1m store conn_cur
+backend connections
+    stick-table type ipv6 size 100k expire 1m store conn_cur,http_req_rate(10s)
+backend uploads
+    stick-table type ipv6 size 100k expire 10m store conn_cur
+
+backend api
+    log global
+    balance leastconn
+    http-reuse always
+    # The first says whether a replica, or a proxy, is about to leave; the second whether the API answers.
+    option httpchk
+    http-check connect
+    http-check send meth GET uri /-/healthz ver HTTP/1.1 hdr Host gateway
+    http-check expect status 200
+    http-check connect
+    http-check send meth GET uri /health ver HTTP/1.1 hdr Host gateway
+    http-check expect hdr name {API_MARK}
+    default-server {health} observe layer4 error-limit 2 on-error fastinter
+    server-template replica 1-{SLOTS} 127.0.0.1:1 check disabled
+    server serve {_server(self.serve)} check backup
+
+    http-response set-var(txn.ours) bool(true) if {{ res.hdr({API_MARK}) -m found }}
+    http-response del-header {API_MARK}
+    acl ours var(txn.ours) -m bool
+    # What has no mark comes from Ray Serve, or from the server below the API.
+    http-response return {_answer(400, "bad_input", _INVALID)} if !ours {{ status 400 }}
+    # How that server refuses a WebSocket for which there is no route.
+    http-response return {_answer(404, "not_found", "Not Found")} if !ours {{ status 403 }}
+    http-response return {_not_ready(503)} if !ours {{ status 400:599 }}
+{_lines(_AS_503)}
+
+# Other applications, by their route prefixes.
+backend serve
+    log global
+    option httpchk GET /-/healthz
+    default-server {health}
+    server serve {_server(self.serve)} check
+{_lines(_AS_503)}
+"""
+
+    def _client(self) -> Iterator[str]:
+        """Who the client is, where a proxy that is trusted says so."""
+        yield "http-request set-var(txn.proto) str(http)"
+        if self.trusted_proxies:
+            yield f"acl proxied src {' '.join(self.trusted_proxies)}"
+            yield "http-request set-var(txn.proto) str(https) if proxied { hdr(x-forwarded-proto) https }"
+            said = "{ hdr(x-forwarded-for) -m found }"
+            yield f"http-request set-src hdr_ip(x-forwarded-for,-1) if proxied {said}"
+
+    def _refusals(self) -> Iterator[str]:
+        size = self.limits.body_bytes
+        host = "The Host header is not one of this service."
+        refusals = [
+            (400, "bad_input", "The HTTP version is not 1.0 or 1.1.", "unless { req.ver 1.0 1.1 }"),
+            (
+                400, "bad_input", "The address holds bytes that must be percent-encoded.",
+                f"if {{ url -m reg {_quoted(_NO_ADDRESS)} }}",
+            ),
+            (
+                400, "bad_input", "The name of a header is not valid.",
+                f"if {{ req.hdr_names(:) -m reg {_quoted(_NO_NAME)} }}",
+            ),
+            (
+                400, "bad_input", "A header holds control characters.",
+                f"if {{ req.hdrs -m reg {_quoted(_CONTROL)} }}",
+            ),
+            (
+                431, "headers_too_large", f"The headers are larger than {_HEAD_BYTES} bytes.",
+                f"if {{ req.hdrs,length gt {_HEAD_BYTES} }}",
+            ),
+            (
+                431, "headers_too_large", f"There are more than {_HEADERS} headers.",
+                f"if {{ req.hdr_names(:),field({_HEADERS + 1},:) -m found }}",
+            ),
+            (
+                400, "bad_host", host,
+                f"if {{ req.fhdr(host) -m found }} !{{ req.fhdr(host) -m reg {_quoted(_HOST)} }}",
+            ),
+            (
+                413, "image_too_large", f"The request is larger than {size} bytes.",
+                f"if {{ req.body_size gt {size} }}",
+            ),
+        ]  # fmt: skip
+        if self.hosts:
+            named = f"{{ hdr(host),host_only -i {' '.join(self.hosts)} }}"
+            refusals.append((400, "bad_host", host, f"unless {named}"))
+        for status, code, sentence, condition in refusals:
+            yield f"http-request return {_answer(status, code, sentence)} {condition}"
+
+    def _limits(self) -> Iterator[str]:
+        for what, counted, most in (
+            ("requests", "sc0_http_req_rate(connections)", self.limits.requests),
+            ("connections", "sc0_conn_cur(connections)", self.limits.connections),
+            ("uploads", "sc1_conn_cur(uploads)", self.limits.uploads),
+        ):
+            sentence = f"Too many {what} come from your address; try again soon."
+            answer = _answer(429, f"too_many_{what}", sentence, _LATER_S)
+            yield f"http-request return {answer} if {{ {counted} gt {most} }}"
+
+
+_AS_503 = (
+    # A server that went away or stays silent is not ready; a 502 of the API means something else.
+    'http-after-response set-status 503 reason "Service Unavailable" '
+    "if { status 502 504 } !{ var(txn.ours) -m bool }",
+)
+
+
+def _errors() -> Iterator[str]:
+    """HAProxy's own answers. What is no request at all it answers before these count."""
+    for status, code, sentence in (
+        (400, "bad_input", _INVALID),
+        (408, "timeout", "The request did not arrive in time."),
+        (500, "internal_error", "Something went wrong on our side."),
+    ):
+        yield f"http-error {_answer(status, code, sentence)}"
+    for status in (502, 503, 504):
+        yield f"http-error {_not_ready(status)}"
+
+
+def _not_ready(status: int) -> str:
+    return _answer(
+        status, "not_ready", "The service is starting, or a part of it is; try again soon.", _RETRY_S
+    )
+
+
+def _answer(status: int, code: str, sentence: str, retry_after: int | None = None) -> str:
+    """Arguments of a rule that answers in the contract's shape."""
+    body = json.dumps({"error": sentence, "code": code, "request_id": "%[var(txn.id)]"})
+    retry = "" if retry_after is None else f" hdr Retry-After {retry_after}"
+    return f"status {status} content-type application/json lf-string '{body}'{retry}"
+
+
+def _lines(lines: Iterable[str]) -> str:
+    return "\n".join(f"    {line}" for line in lines)
+
+
+def _quoted(text: str) -> str:
+    """As one word of the configuration."""
+    return '"' + re.sub(r'([\\"$])', r"\\\1", text) + '"'
+
+
+def _ms(seconds: float) -> str:
+    return f"{round(seconds * 1000)}ms"
+
+
+def _host(host: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9.:_-]+", host):
+        raise ConfigurationError(f"{host!r} is no address.")
+    return f"[{host}]" if ":" in host else host
+
+
+def _server(address: Address) -> str:
+    return f"{_host(address[0])}:{address[1]}"

@@ -1,0 +1,60 @@
+"""`semblance gateway` as on the head of a cluster."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from semblance.cli.gateway import address
+from semblance.errors import ConfigurationError
+from semblance.stack.ports import free_ports
+from tests.support.gateway import LOOPBACK, backend, until
+
+SEMBLANCE = Path(sys.executable).with_name("semblance")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("127.0.0.1:8000", ("127.0.0.1", 8000)), ("[::1]:8000", ("::1", 8000)), ("head:1", ("head", 1))],
+)
+def test_an_address_has_a_host_and_a_port(text: str, expected: tuple[str, int]) -> None:
+    assert address(text) == expected
+
+
+@pytest.mark.parametrize("text", ["8000", "head", "head:", ":8000", "http://head"])
+def test_what_is_no_address_is_named(text: str) -> None:
+    with pytest.raises(ConfigurationError, match=text):
+        address(text)
+
+
+def test_it_stands_before_serve_restarts_what_dies_and_ends_when_told(tmp_path: Path) -> None:
+    port = free_ports({"gateway": (LOOPBACK, 0)})["gateway"]
+    environment = {**os.environ, "SEMBLANCE_HOME": str(tmp_path), "SEMBLANCE_PORT": str(port)}
+
+    def answers(status: int) -> bool:
+        try:
+            return httpx.get(f"http://{LOOPBACK}:{port}/", trust_env=False).status_code == status
+        except httpx.TransportError:
+            return False
+
+    with backend() as serve:
+        place = f"{LOOPBACK}:{serve.port}"
+        with subprocess.Popen(
+            [SEMBLANCE, "gateway", "--serve", place, "--dashboard", place],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+        ) as process:
+            until(lambda: answers(200), 30)
+            (child,) = psutil.Process(process.pid).children()
+            child.kill()
+            until(lambda: answers(200))
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(10) == 0
+        assert not answers(200)

@@ -1,0 +1,541 @@
+"""HAProxy with our configuration, by what clients see of it: before nothing, one server, and several."""
+
+from __future__ import annotations
+
+import re
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from websockets.sync.client import connect as connect_socket
+
+from semblance.errors import ConfigurationError
+from semblance.logging import SAFE_REQUEST_ID
+from semblance.stack.gateway import Gateway, connections_for
+from semblance.stack.gateway_config import ALIVE_PATH, GatewayConfig, Limits
+from semblance.stack.gateway_targets import Serve
+from tests.support.gateway import (
+    LOOPBACK,
+    QUICK,
+    WIDE,
+    Answer,
+    Backend,
+    backend,
+    connect,
+    gateway,
+    gateway_before,
+    raw,
+    read_answer,
+    until,
+)
+
+NOWHERE = (LOOPBACK, 9)
+"""The port of discard, where nobody listens."""
+
+HANDSHAKE = (
+    "Upgrade: websocket",
+    "Connection: Upgrade",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+)
+CLIENT, OTHER = "203.0.113.7", "203.0.113.8"
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway with nothing behind it."""
+    with gateway(tmp_path_factory.mktemp("alone"), NOWHERE) as running:
+        until(lambda: httpx.get(f"{running.url}/").elapsed.total_seconds() < 0.5)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def before(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Gateway, Backend]]:
+    with gateway_before(tmp_path_factory.mktemp("before")) as pair:
+        yield pair
+
+
+@pytest.fixture
+def front(before: tuple[Gateway, Backend]) -> Gateway:
+    before[1].seen.clear()
+    return before[0]
+
+
+@pytest.fixture
+def behind(before: tuple[Gateway, Backend]) -> Backend:
+    return before[1]
+
+
+def is_contract(answer: Answer | httpx.Response, status: int, code: str) -> None:
+    """The contract's shape, with the id of the header in the body."""
+    got = answer.status if isinstance(answer, Answer) else answer.status_code
+    assert (got, answer.headers["content-type"]) == (status, "application/json"), answer
+    body = answer.json()
+    assert body.keys() == {"error", "code", "request_id"}
+    assert body["code"] == code
+    assert body["request_id"] == answer.headers["x-request-id"]
+    assert SAFE_REQUEST_ID.fullmatch(body["request_id"])
+    if status in {429, 503}:
+        assert int(answer.headers["retry-after"]) > 0
+
+
+def request(*lines: str | bytes, body: bytes = b"", first: str = "GET / HTTP/1.1") -> bytes:
+    """A raw request; strings are ASCII."""
+    encoded = [line.encode() if isinstance(line, str) else line for line in (first, "Host: here", *lines)]
+    return b"\r\n".join(encoded) + b"\r\n\r\n" + body
+
+
+# Nothing behind.
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        request(),
+        request(first="POST /api/faces HTTP/1.1", body=b"a" * 100_000).replace(
+            b"Host", b"Content-Length: 100000\r\nHost"
+        ),
+        request(*HANDSHAKE, first="GET /api/realtime HTTP/1.1"),
+        request("Accept: text/event-stream", first="GET /api/realtime/events HTTP/1.1"),
+    ],
+    ids=["get", "post", "websocket", "sse"],
+)
+def test_whatever_is_asked_while_nothing_is_there_is_told_to_come_back(alone: Gateway, sent: bytes) -> None:
+    is_contract(raw(alone, sent), 503, "not_ready")
+
+
+def test_it_says_that_it_lives_whatever_is_behind(alone: Gateway) -> None:
+    assert httpx.get(f"{alone.url}{ALIVE_PATH}").json() == {"status": "up"}
+    assert alone.problem() is None
+
+
+# What is no answer of the API.
+
+
+@pytest.mark.parametrize("status", [404, 408, 500, 502, 503])
+def test_what_serve_answers_by_itself_is_not_ready(
+    front: Gateway, behind: Backend, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(behind, "plain", status)
+    is_contract(httpx.get(f"{front.url}/api/config"), 503, "not_ready")
+
+
+def test_an_answer_of_the_api_passes_as_it_is_and_without_its_mark(front: Gateway) -> None:
+    answer = httpx.get(f"{front.url}/bad-gateway")
+    assert (answer.status_code, answer.json()) == (502, {"code": "baby_provider"})
+    assert "x-semblance" not in answer.headers
+    assert SAFE_REQUEST_ID.fullmatch(answer.headers["x-request-id"])
+
+
+# Request ids.
+
+
+def test_a_clients_own_id_reaches_the_api_and_comes_back(front: Gateway) -> None:
+    answer = httpx.get(f"{front.url}/", headers={"X-Request-ID": "mine-1.2_3"})
+    assert answer.headers.get_list("x-request-id") == ["mine-1.2_3"]
+    assert ["x-request-id", "mine-1.2_3"] in answer.json()["headers"]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [b"X-Request-ID: caf\xc3\xa9"],
+        [b"X-Request-ID: caf\xe9"],
+        ["X-Request-ID: two words"],
+        ["X-Request-ID: " + "a" * 129],
+        ["X-Request-ID:"],
+        ["X-Request-ID: one", "X-Request-ID: two"],
+    ],
+    ids=["utf-8", "latin-1", "space", "long", "empty", "twice"],
+)
+def test_an_id_that_could_forge_log_lines_is_replaced(front: Gateway, lines: list[str | bytes]) -> None:
+    answer = raw(front, request(*lines))
+    assert answer.status == 200
+    ids = [value for name, value in answer.json()["headers"] if name == "x-request-id"]
+    assert ids == [answer.headers["x-request-id"]]
+    assert re.fullmatch(r"[0-9a-f-]{36}", ids[0])
+
+
+# What clients may not say.
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "x-request-timeout-seconds",
+        "X-Request-Disconnect-Disabled",
+        "X-Session-Id",
+        "serve_multiplexed_model_id",
+        "Serve-Multiplexed-Model-Id",
+        "serve-multiplexed_model-id",
+        "X-Serve-Router-Target",
+        "X-Forwarded-Host",
+        "X-Forwarded-Prefix",
+        "X-Real-IP",
+        "Forwarded",
+    ],
+)
+@pytest.mark.parametrize("value", [b"0.001", b"\xff\xfe"], ids=["ascii", "bytes"])
+def test_headers_that_steer_what_is_behind_do_not_pass(front: Gateway, name: str, value: bytes) -> None:
+    answer = raw(front, request(name.encode() + b": " + value))
+    assert answer.status == 200
+    assert name.lower() not in dict(answer.json()["headers"])
+
+
+def test_bytes_beyond_ascii_pass_where_nobody_stumbles_over_them(front: Gateway) -> None:
+    answer = raw(front, request(b"User-Agent: caf\xc3\xa9"))
+    assert answer.status == 200
+
+
+def test_the_client_is_who_is_connected_whatever_it_says(front: Gateway) -> None:
+    answer = httpx.get(f"{front.url}/", headers={"X-Forwarded-For": CLIENT, "X-Forwarded-Proto": "https"})
+    assert (answer.json()["client"], answer.json()["scheme"]) == (LOOPBACK, "http")
+
+
+def test_a_trusted_proxy_says_who_the_client_is_and_a_client_does_not(tmp_path: Path) -> None:
+    with gateway_before(tmp_path, trusted_proxies=("127.0.0.0/8",)) as (front, _):
+        answer = httpx.get(
+            f"{front.url}/", headers={"X-Forwarded-For": f"{OTHER}, {CLIENT}", "X-Forwarded-Proto": "https"}
+        )
+        # The last one is of the proxy; what is before it, the client may have said.
+        assert (answer.json()["client"], answer.json()["scheme"]) == (CLIENT, "https")
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "code"),
+    [
+        (request(b"N\xc3\xa4me: 1"), 400, "bad_input"),
+        (request("Na me: 1"), 400, "bad_input"),
+        (request("Name : 1"), 400, "bad_input"),
+        (request(b"Name: \x00"), 400, "bad_input"),
+        (request(b"Name: \x1b[31m"), 400, "bad_input"),
+        (request(first="GET /\xff HTTP/1.1"), 400, "bad_input"),
+        (request(first="GET / HTTP/1.2"), 400, "bad_input"),
+        (request("Name: " + "a" * 17_000), 431, "headers_too_large"),
+        (request(*(f"Name-{number}: 1" for number in range(120))), 431, "headers_too_large"),
+        (request("Content-Length: 30000000", first="POST / HTTP/1.1"), 413, "image_too_large"),
+        (b"GET / HTTP/1.1\r\nHost: a<b\r\n\r\n", 400, "bad_host"),
+        (b"GET / HTTP/1.1\r\nHost: \r\n\r\n", 400, "bad_host"),
+    ],
+)
+def test_what_is_malformed_or_too_large_goes_no_further(
+    front: Gateway, behind: Backend, sent: bytes, status: int, code: str
+) -> None:
+    is_contract(raw(front, sent), status, code)
+    assert not behind.seen
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\x02\x00\x01\r\n\r\n",
+        request("Content-Length: 5", "Content-Length: 6", first="POST / HTTP/1.1"),
+        request("Transfer-Encoding: gzip"),
+        request("Name: " + "a" * 100_000),
+        b"GET / HTTP/1.1\r\nHost: caf\xe9/x\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ],
+    ids=["tls", "lengths", "encoding", "huge", "host", "http2"],
+)
+def test_what_is_no_request_at_all_ends_the_connection(front: Gateway, behind: Backend, sent: bytes) -> None:
+    answer = raw(front, sent)
+    assert answer.status in {0, 400}
+    assert not behind.seen
+
+
+def test_only_hosts_that_are_named_are_answered(tmp_path: Path) -> None:
+    hosts = ("app.example", "127.0.0.1")
+    with gateway_before(tmp_path, hosts=hosts) as (front, _):
+        for host in ("app.example", "APP.example:8443", "127.0.0.1:1"):
+            assert httpx.get(f"{front.url}/", headers={"Host": host}).is_success
+        for host in ("evil.example", "app.example.evil.example", "xapp.example"):
+            is_contract(httpx.get(f"{front.url}/", headers={"Host": host}), 400, "bad_host")
+
+
+# Slow and idle clients.
+
+
+def test_a_request_sent_by_half_and_an_idle_connection_end(front: Gateway, behind: Backend) -> None:
+    for sent in (b"", b"GET / HTTP/1.1\r\nHos"):
+        with connect(front) as connection:
+            connection.sendall(sent)
+            started = time.monotonic()
+            while connection.recv(1000):
+                pass
+            assert time.monotonic() - started < 4
+    with connect(front) as connection:
+        connection.sendall(request())
+        assert read_answer(connection).status == 200
+        assert connection.recv(1) == b""
+    assert len(behind.seen) == 1
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 50000", "Transfer-Encoding: chunked"])
+def test_a_body_that_does_not_come_bothers_no_server(front: Gateway, behind: Backend, framing: str) -> None:
+    answer = raw(front, request(framing, first="POST / HTTP/1.1", body=b"5\r\nhello\r\n"))
+    is_contract(answer, 408, "timeout")
+    assert answer.closed or answer.headers["connection"] == "close"
+    assert not behind.seen
+
+
+def test_a_body_over_a_bad_line_arrives(front: Gateway) -> None:
+    """Longer than any timeout in all, and never silent for as long."""
+    parts = 8
+    with connect(front) as connection:
+        connection.sendall(request(f"Content-Length: {parts * 5000}", first="POST / HTTP/1.1"))
+        for _ in range(parts):
+            connection.sendall(b"x" * 5000)
+            time.sleep(QUICK.body / 4)
+        assert read_answer(connection).json()["bytes"] == parts * 5000
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_large_body_arrives_whole(front: Gateway, chunked: bool) -> None:
+    body = b"x" * 10_000_000
+    sent: Any = (body[start : start + 1_000_000] for start in range(0, len(body), 1_000_000))
+    answer = httpx.post(f"{front.url}/", content=sent if chunked else body, timeout=30)
+    assert answer.json()["bytes"] == len(body)
+
+
+def test_a_connection_is_kept_for_the_next_request(front: Gateway) -> None:
+    with connect(front) as connection:
+        for number in range(3):
+            connection.sendall(request(f"X-Request-ID: number-{number}"))
+            assert read_answer(connection).headers["x-request-id"] == f"number-{number}"
+
+
+# Limits of one address.
+
+
+def limited(**limits: int) -> Limits:
+    values = {"connections": 1000, "requests": 100_000, "uploads": 1000} | limits
+    return Limits(**values, body_bytes=WIDE.body_bytes, all_connections=WIDE.all_connections)
+
+
+def ask(front: Gateway, client: str) -> httpx.Response:
+    return httpx.get(f"{front.url}/", headers={"X-Forwarded-For": client})
+
+
+def test_one_address_asks_so_often_and_others_do_not_notice(tmp_path: Path) -> None:
+    trusted = (LOOPBACK,)
+    with gateway_before(tmp_path, limits=limited(requests=20), trusted_proxies=trusted) as (front, _):
+        answers = [ask(front, CLIENT) for _ in range(30)]
+        assert [answer.status_code for answer in answers].count(200) == 20
+        is_contract(answers[-1], 429, "too_many_requests")
+        assert ask(front, OTHER).is_success
+
+
+def test_one_address_uploads_so_much_at_once_and_may_read_meanwhile(tmp_path: Path) -> None:
+    upload = request(f"X-Forwarded-For: {CLIENT}", "Content-Length: 100000", first="POST / HTTP/1.1")
+    options = {"limits": limited(uploads=2), "trusted_proxies": (LOOPBACK,)}
+    with gateway_before(tmp_path, **options) as (front, _):
+        with connect(front) as first, connect(front) as second, connect(front) as third:
+            for connection in (first, second):
+                connection.sendall(upload + b"x" * 50_000)
+            time.sleep(0.1)
+            third.sendall(upload)
+            is_contract(read_answer(third), 429, "too_many_uploads")
+            assert ask(front, CLIENT).is_success
+            for connection in (first, second):
+                connection.sendall(b"x" * 50_000)
+                assert read_answer(connection).json()["bytes"] == 100_000
+        # Those are over, so there is room.
+        assert raw(front, upload + b"x" * 100_000).status == 200
+
+
+def test_one_address_holds_so_many_requests_at_once(tmp_path: Path) -> None:
+    events = request(f"X-Forwarded-For: {CLIENT}", first="GET /events HTTP/1.1")
+    options = {"limits": limited(connections=2), "trusted_proxies": (LOOPBACK,)}
+    with (
+        gateway_before(tmp_path, **options) as (front, _),
+        connect(front) as first,
+        connect(front) as second,
+    ):
+        for connection in (first, second):
+            connection.sendall(events)
+            assert b"data: 0" in connection.recv(1000)
+        is_contract(raw(front, events), 429, "too_many_connections")
+        assert ask(front, OTHER).is_success
+
+
+def test_who_is_on_this_machine_is_not_limited(tmp_path: Path) -> None:
+    with gateway_before(tmp_path, limits=limited(requests=1, uploads=1, connections=1)) as (front, _):
+        assert all(httpx.post(f"{front.url}/", content=b"x").is_success for _ in range(5))
+
+
+# Long answers.
+
+
+def test_events_stream_while_the_client_is_silent(front: Gateway) -> None:
+    with httpx.stream("GET", f"{front.url}/events", timeout=5) as answer:
+        lines = [(line, time.monotonic()) for line in answer.iter_lines() if line]
+    assert [line for line, _ in lines] == [f"data: {number}" for number in range(4)]
+    assert lines[-1][1] - lines[0][1] > QUICK.body * 2
+
+
+def test_a_websocket_goes_through_and_outlives_the_silence_of_others(front: Gateway) -> None:
+    with connect_socket(f"ws{front.url.removeprefix('http')}/socket") as connection:
+        connection.send("one")
+        assert connection.recv(timeout=5) == "one"
+        time.sleep(QUICK.body * 2)
+        connection.send("two")
+        assert connection.recv(timeout=5) == "two"
+
+
+def test_a_websocket_to_nowhere_is_refused_in_the_contracts_shape(front: Gateway) -> None:
+    is_contract(raw(front, request(*HANDSHAKE, first="GET /nowhere HTTP/1.1")), 404, "not_found")
+
+
+# Servers that come and go.
+
+
+def applications(*replicas: Backend, prefixes: tuple[str, ...] = ()) -> dict[str, Any]:
+    """What Serve's REST API says, as far as it is read."""
+    proxy = {"ip": LOOPBACK, "port": 1, "name": "SERVE_PROXY_ACTOR-1"}
+    targets = [{"ip": LOOPBACK, "port": one.port, "name": f"SERVE_REPLICA::{one.port}"} for one in replicas]
+    group = {"protocol": "HTTP", "app_name": "semblance", "route_prefix": "/", "targets": targets or [proxy]}
+    others = [group | {"app_name": prefix, "route_prefix": prefix} for prefix in prefixes]
+    return {"target_groups": [group, *others], "proxies": {"node": {"actor_name": proxy["name"]}}}
+
+
+@pytest.fixture
+def rest() -> Iterator[Backend]:
+    """Serve's REST API, and its proxy."""
+    with backend() as running:
+        yield running
+
+
+def server_of(front: Gateway) -> int:
+    answer = httpx.get(f"{front.url}/")
+    port: int = answer.json()["server"] if answer.is_success else 0
+    return port
+
+
+def test_replicas_are_asked_as_serve_names_them_and_its_proxy_where_there_are_none(
+    tmp_path: Path, rest: Backend
+) -> None:
+    serve = Serve(rest.address, None)
+    with gateway(tmp_path, rest.address, rest=serve) as front, backend() as one, backend() as two:
+        until(lambda: server_of(front) == rest.port)
+        rest.applications = applications(one)
+        until(lambda: server_of(front) == one.port)
+        rest.applications = applications(two)
+        front.sync()
+        until(lambda: server_of(front) == two.port)
+        # Serve's REST API fails: who is known stays.
+        rest.applications = None
+        front.sync()
+        assert {server_of(front) for _ in range(5)} == {two.port}
+        rest.applications = applications()
+        front.sync()
+        until(lambda: server_of(front) == rest.port)
+
+
+def test_a_replica_that_leaves_or_dies_is_passed_over_without_an_error(tmp_path: Path, rest: Backend) -> None:
+    serve = Serve(rest.address, None)
+    with gateway(tmp_path, NOWHERE, rest=serve) as front, backend() as one:
+        with backend() as two:
+            rest.applications = applications(one, two)
+            until(lambda: {server_of(front) for _ in range(8)} == {one.port, two.port})
+            two.healthy = False
+            until(lambda: {server_of(front) for _ in range(8)} == {one.port})
+            two.healthy = True
+            until(lambda: {server_of(front) for _ in range(8)} == {one.port, two.port})
+        # Nobody has noticed yet that it is gone.
+        answers = [httpx.post(f"{front.url}/", content=b"x") for _ in range(8)]
+        assert [answer.json()["server"] for answer in answers] == [one.port] * 8
+
+
+def test_other_applications_are_reached_by_their_prefix(tmp_path: Path, rest: Backend) -> None:
+    serve = Serve(rest.address, None)
+    with gateway(tmp_path, rest.address, rest=serve) as front, backend() as one:
+        rest.applications = applications(one, prefixes=("/second",))
+        until(lambda: server_of(front) == one.port)
+        until(lambda: httpx.get(f"{front.url}/second/x").json()["server"] == rest.port)
+        rest.applications = applications(one)
+        front.sync()
+        assert httpx.get(f"{front.url}/second/x").json()["server"] == one.port
+
+
+# The process.
+
+
+def test_two_gateways_keep_apart(tmp_path: Path, rest: Backend) -> None:
+    (tmp_path / "other").mkdir()
+    with gateway_before(tmp_path) as (one, behind), gateway(tmp_path / "other", rest.address) as two:
+        until(lambda: server_of(two) == rest.port)
+        assert server_of(one) == behind.port
+        two.stop()
+        assert server_of(one) == behind.port
+
+
+def test_it_is_missed_when_it_dies_and_comes_back_at_the_same_address(tmp_path: Path) -> None:
+    with gateway_before(tmp_path) as (front, _):
+        url = front.url
+        for blow in (signal.SIGKILL, signal.SIGSTOP):
+            process = _process_of(front)
+            process.send_signal(blow)
+            until(lambda: front.problem() is not None)
+            front.start()
+            assert front.problem() is None
+            until(lambda: httpx.get(f"{url}/").is_success)
+            assert not process.is_running()
+
+
+def test_it_listens_where_it_should_and_nowhere_else_and_its_files_are_closed(tmp_path: Path) -> None:
+    deep = tmp_path / ("a" * 60) / ("b" * 60)
+    deep.mkdir(parents=True)
+    with gateway_before(deep) as (front, _):
+        listening = [
+            connection.laddr
+            for connection in _process_of(front).net_connections("inet")
+            if connection.status == psutil.CONN_LISTEN
+        ]
+        assert listening == [(LOOPBACK, front.config.port)]
+        folder = deep / "gateway"
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
+
+
+def test_it_ends_with_who_started_it(tmp_path: Path) -> None:
+    program = (
+        "import sys, time; from pathlib import Path; from tests.support.gateway import gateway\n"
+        f"with gateway(Path({str(tmp_path)!r}), ('127.0.0.1', 9)) as front:\n"
+        "    print(front._process.pid, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        process = psutil.Process(int(parent.stdout.readline()))
+        parent.kill()
+    process.wait(5)
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path, rest: Backend) -> None:
+    config = GatewayConfig(LOOPBACK, rest.port, NOWHERE, WIDE)
+    with pytest.raises(ConfigurationError, match=str(tmp_path)):
+        Gateway(config, tmp_path / "gateway", tmp_path / "log").start()
+
+
+def test_a_stop_before_a_start_and_a_second_one_are_no_error(tmp_path: Path) -> None:
+    front = Gateway(GatewayConfig(LOOPBACK, 1, NOWHERE, WIDE), tmp_path / "gateway", tmp_path / "log")
+    assert front.problem() is not None
+    front.stop()
+    front.stop()
+
+
+@pytest.mark.parametrize(("files", "connections"), [(1024, 384), (1_048_576, 4096), (100, 64)])
+def test_connections_fit_the_files_a_process_may_open(files: int, connections: int) -> None:
+    assert connections_for(files) == connections
+
+
+def _process_of(front: Gateway) -> psutil.Process:
+    assert front._process is not None
+    return psutil.Process(front._process.pid)

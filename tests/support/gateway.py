@@ -1,0 +1,226 @@
+"""The gateway before servers of the test's own: what Ray Serve and the API answer, without either."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+from starlette.types import Receive, Scope, Send
+
+from semblance.protocol import API_MARK
+from semblance.stack.gateway import Gateway
+from semblance.stack.gateway_config import GatewayConfig, Limits, Timeouts
+from semblance.stack.gateway_targets import Serve
+from semblance.stack.ports import free_ports
+
+LOOPBACK = "127.0.0.1"
+MARK = (API_MARK.lower().encode(), b"1")
+QUICK = Timeouts(head=0.4, body=0.4, idle=0.4, answer=2, tunnel=2, connect=0.5)
+WIDE = Limits(connections=1000, requests=100_000, uploads=1000, body_bytes=20_000_000, all_connections=400)
+
+
+@dataclass
+class Backend:
+    """A server that answers as a replica of the API does, and counts.
+
+    plain: a status with which it answers everything but health checks as Serve does, without the API's mark.
+    applications: what it says as Serve's REST API.
+    """
+
+    port: int = 0
+    healthy: bool = True
+    plain: int | None = None
+    applications: dict[str, Any] | None = None
+    seen: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return LOOPBACK, self.port
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await self._echo(scope, receive, send)
+            return
+        match scope["path"]:
+            case "/-/healthz":
+                await _answer(send, 200 if self.healthy else 503, b"success", [])
+            case "/api/serve/applications/":
+                known = self.applications is not None
+                await _answer(send, 200 if known else 500, json.dumps(self.applications).encode(), [])
+            case "/health":
+                await _answer(send, 200, b"{}", [MARK])
+            case _ if self.plain is not None:
+                await _answer(send, self.plain, b"Path '/' not found.", [])
+            case "/bad-gateway":
+                await _answer(send, 502, b'{"code":"baby_provider"}', [MARK])
+            case "/events":
+                await self._events(send)
+            case _:
+                body = await _read(receive)
+                said = {
+                    "path": scope["path"],
+                    "query": scope["query_string"].decode(),
+                    "headers": [
+                        [name.decode("latin-1"), value.decode("latin-1")] for name, value in scope["headers"]
+                    ],
+                    "client": scope["client"][0],
+                    "scheme": scope["scheme"],
+                    "bytes": len(body),
+                    "server": self.port,
+                }
+                self.seen.append(said)
+                await _answer(send, 200, json.dumps(said).encode(), [MARK])
+
+    async def _echo(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] != "/socket":
+            await send({"type": "websocket.close"})
+            return
+        await send({"type": "websocket.accept"})
+        while (message := await receive())["type"] != "websocket.disconnect":
+            if message["type"] == "websocket.receive":
+                await send({"type": "websocket.send", "text": message["text"]})
+
+    async def _events(self, send: Send) -> None:
+        """Four events, as far apart as a client may be silent while it sends something."""
+        await send({"type": "http.response.start", "status": 200, "headers": [MARK]})
+        for number in range(4):
+            await send({"type": "http.response.body", "body": b"data: %d\n\n" % number, "more_body": True})
+            await asyncio.sleep(QUICK.body * 0.8)
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _read(receive: Receive) -> bytes:
+    body = b""
+    while True:
+        message = await receive()
+        part: bytes = message.get("body", b"")
+        body += part
+        if not message.get("more_body", False):
+            return body
+
+
+async def _answer(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+    length = (b"content-length", str(len(body)).encode())
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+    await send({"type": "http.response.body", "body": body})
+
+
+@contextmanager
+def backend(port: int = 0) -> Iterator[Backend]:
+    """A running backend, on any free port or on this one."""
+    served = Backend()
+    with socket.create_server((LOOPBACK, port)) as listener:
+        served.port = listener.getsockname()[1]
+        config = uvicorn.Config(served, lifespan="off", log_level="critical", timeout_graceful_shutdown=0)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+        thread.start()
+        until(lambda: server.started)
+        yield served
+        server.should_exit = True
+        thread.join(5)
+
+
+@contextmanager
+def gateway(
+    folder: Path,
+    serve: tuple[str, int],
+    *,
+    rest: Serve | None = None,
+    limits: Limits = WIDE,
+    timeouts: Timeouts = QUICK,
+    trusted_proxies: tuple[str, ...] = (),
+    hosts: tuple[str, ...] = (),
+) -> Iterator[Gateway]:
+    """A running gateway; `serve` is where Serve's proxy would be."""
+    config = GatewayConfig(
+        host=LOOPBACK,
+        port=free_ports({"gateway": (LOOPBACK, 0)})["gateway"],
+        serve=serve,
+        limits=limits,
+        timeouts=timeouts,
+        trusted_proxies=trusted_proxies,
+        hosts=hosts,
+    )
+    running = Gateway(config, folder / "gateway", folder / "gateway.log", rest)
+    running.start()
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+@contextmanager
+def gateway_before(folder: Path, **options: Any) -> Iterator[tuple[Gateway, Backend]]:
+    """A gateway and one backend, which it has found in good health."""
+    with backend() as behind, gateway(folder, behind.address, **options) as running:
+        until(lambda: httpx.get(f"{running.url}/").is_success)
+        behind.seen.clear()
+        yield running, behind
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came over a raw connection; status 0 for what is not HTTP/1. closed: the server has ended it."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    closed: bool
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def connect(running: Gateway) -> socket.socket:
+    connection = socket.create_connection((running.config.host, running.config.port))
+    connection.settimeout(5)
+    return connection
+
+
+def raw(running: Gateway, request: bytes) -> Answer:
+    """Send bytes as they are, and read until the server ends the connection or is silent."""
+    with connect(running) as connection:
+        connection.sendall(request)
+        return read_answer(connection)
+
+
+def read_answer(connection: socket.socket) -> Answer:
+    received, closed = b"", False
+    with suppress(TimeoutError):
+        while not _is_whole(received):
+            part = connection.recv(65536)
+            if not part:
+                closed = True
+                break
+            received += part
+    if not received.startswith(b"HTTP/"):
+        return Answer(0, {}, received, closed)
+    head, _, body = received.partition(b"\r\n\r\n")
+    lines = head.decode("latin-1").split("\r\n")
+    headers = dict(line.lower().split(": ", 1) for line in lines[1:])
+    return Answer(int(lines[0].split()[1]), headers, body, closed)
+
+
+def _is_whole(received: bytes) -> bool:
+    head, end, body = received.partition(b"\r\n\r\n")
+    length = head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
+    return bool(end and length and len(body) >= int(length))
+
+
+def until(true: Callable[[], bool], seconds: float = 10) -> None:
+    """Wait for something that takes a moment."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
