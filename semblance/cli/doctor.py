@@ -21,10 +21,11 @@ from semblance.cli.output import console
 from semblance.errors import SemblanceError
 from semblance.settings import Settings
 from semblance.stack.home import StackHome, StackLock
+from semblance.stack.lock import ProcessLock
 from semblance.stack.ports import is_free
 from semblance.stack.processes import members
 from semblance.stack.ray_head import LOOPBACK, OBJECT_STORE_BYTES
-from semblance.stack.state import read_state
+from semblance.stack.state import left_state, read_state, what_is_wrong
 
 GIB = 1024**3
 
@@ -188,7 +189,11 @@ def _database(settings: Settings) -> Iterator[Finding]:
     try:
         check_server(dsn)
     except SemblanceError as exc:
-        yield Finding("fail", "PostgreSQL", f"{which} cannot be used", exc.message)
+        if settings.database_url is not None:
+            yield Finding("fail", "PostgreSQL", f"{which} cannot be used", exc.message)
+        else:
+            fix = f"The supervisor starts it again; should it not succeed: {_server_log(settings)} says why."
+            yield Finding("fail", "PostgreSQL", f"{which} cannot be used: {exc.message}", fix)
     else:
         yield Finding("ok", "PostgreSQL", f"{which} answers; its version and pgvector's are new enough")
         if settings.database_url is not None:
@@ -212,13 +217,34 @@ def _login(dsn: str) -> Iterator[Finding]:
         yield Finding("ok", "Database login", f"{login.name} has the application's rights")
 
 
+def _server_log(settings: Settings) -> Path:
+    from db.embedded import EmbeddedPostgres  # noqa: PLC0415
+
+    return EmbeddedPostgres(StackHome.of(settings).postgres).log
+
+
+def _stack(settings: Settings) -> Iterator[Finding]:
+    home = StackHome.of(settings)
+    problems = what_is_wrong(home)
+    fix = (
+        f"It is being mended; should it take more than two minutes: {home.supervisor_log} says what is "
+        "tried, and `semblance down && semblance up` starts everything afresh. The data stays."
+    )
+    for problem in problems:
+        # A dead supervisor mends nothing, and its text has the fix.
+        yield Finding("fail", problem.part, str(problem), fix if problem.part != "Supervisor" else "")
+    if not problems and left_state(home) is not None:
+        yield Finding("ok", "Stack", "all its parts answer")
+
+
 def _processes(settings: Settings) -> Iterator[Finding]:
     home = StackHome.of(settings)
-    running = StackLock(home).holder() is not None
+    running = StackLock(home).is_held() or ProcessLock(home.guardian_lock_file).is_held()
     found = members(home.stack_id)
     if found and not running:
         pids = ", ".join(str(process.pid) for process in sorted(found, key=lambda process: process.pid))
-        yield Finding("fail", "Processes", f"left by a stack that was killed: {pids}", "`semblance down`")
+        fix = "`semblance up` starts it again, `semblance down` clears it up."
+        yield Finding("fail", "Processes", f"left by a stack that was killed: {pids}", fix)
     elif running:
         yield Finding("ok", "Processes", f"the stack runs with {len(found)} processes")
     else:
@@ -257,6 +283,7 @@ CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     _ports,
     _socket_paths,
     _database,
+    _stack,
     _processes,
     _environment,
 )

@@ -1,39 +1,45 @@
-"""The process behind a stack: starts everything, watches it, and takes everything down again.
+"""The process behind a stack: starts everything, keeps it up, and takes everything down again.
 
-`python -m semblance.stack.supervisor LEASE_FD`, by `front.launch` only. Reading end-of-file from the lease
-means that the front is gone, in whatever way; the byte `events.DETACH` before it means that the stack shall
-outlive it.
+`python -m semblance.stack.supervisor [--take-over] [LEASE_FD]`, by `front` and `guardian` only. Reading
+end-of-file from the lease means that the front is gone, in whatever way; the byte `events.DETACH` before it
+means that the stack shall outlive it. Without a lease it does from the beginning. With `--take-over` the
+stack was ready before under a supervisor that died: what runs of it goes on, and is mended where it must.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import queue
 import signal
 import sys
 import threading
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-import psutil
-
-from db.embedded import EmbeddedPostgres, application_dsn
 from db.migrate import check_server, upgrade
 from deployments.packs.registry import load_pack
 from semblance.errors import SemblanceError
 from semblance.logging import configure_logging
 from semblance.settings import Settings, get_settings
 from semblance.stack.events import DETACH, Event, emit
+from semblance.stack.guard import GuardianPart
 from semblance.stack.home import StackHome, StackLock
+from semblance.stack.keeper import Keeper
+from semblance.stack.parts import Part
+from semblance.stack.postgres import PostgresPart
 from semblance.stack.processes import STACK_MARK, sweep
 from semblance.stack.ray_head import LOOPBACK, RayHead, RayPorts, head_environment
-from semblance.stack.serve_deploy import SERVE_CONFIG, ServeClient, read_config
-from semblance.stack.state import StackState, remove_state, write_state
+from semblance.stack.serve_deploy import SERVE_CONFIG, ServeApp, ServeClient, find_controller, read_config
+from semblance.stack.state import StackState, left_state, remove_state, write_state
 
 logger = logging.getLogger(__name__)
 
-_WATCH_SECONDS = 1.0
+_BEAT_SECONDS = 1.0
+_ASK_RAY_SECONDS = 2.0
 
 
 class StopRequested(BaseException):
@@ -43,23 +49,37 @@ class StopRequested(BaseException):
 class Supervisor:
     """One stack from start to end; `run` returns the exit status."""
 
-    def __init__(self, settings: Settings, lease: int) -> None:
+    def __init__(self, settings: Settings, lease: int | None, *, take_over: bool) -> None:
+        """lease: None where the stack outlives whoever started it."""
         self._settings = settings
         self._home = StackHome.of(settings)
         self._lease = lease
+        self._left = left_state(self._home) if take_over else None
+        self._detached = threading.Event()
+        self._lock = StackLock(self._home)
+        self._changes: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._postgres = PostgresPart(self._home) if settings.database_url is None else None
         self._ray: RayHead | None = None
+        self._parts: list[Part] = [self._postgres] if self._postgres else []
+        self._keepers: list[Keeper] = []
 
     def run(self) -> int:
-        lock = StackLock(self._home)
-        if not lock.acquire():
+        if not self._lock.acquire():
             emit(Event(kind="busy"))
             return 0
         signal.signal(signal.SIGTERM, _request_stop)
-        threading.Thread(target=self._watch_lease, daemon=True).start()
+        if self._lease is None:
+            self._detached.set()
+        else:
+            threading.Thread(target=self._watch_lease, args=[self._lease], daemon=True).start()
         status = 1
         try:
-            self._repair()
-            self._watch(self._start())
+            if self._left is None:
+                self._repair()
+                state = self._start()
+            else:
+                state = self._take_over(self._left)
+            self._keep(state)
         except StopRequested:
             status = 0
         except SemblanceError as exc:
@@ -71,77 +91,141 @@ class Supervisor:
             emit(Event(kind="failed", text=text, log=self._log_of_failure()))
         finally:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            self._stop()
-            lock.release()
+            # What was ready before is never given up: the next supervisor tries to take it over.
+            if status == 0 or self._left is None:
+                self._stop()
+            self._lock.release()
         return status
 
-    def _start(self) -> RayHead:
-        settings, home = self._settings, self._home
-        if settings.database_url is None:
+    def _start(self) -> StackState:
+        """Bring everything up for the first time; raises SemblanceError where that fails."""
+        settings = self._settings
+        if self._postgres is not None:
             emit(Event(kind="step", text="PostgreSQL"))
-            owner_url = EmbeddedPostgres(home.postgres).start()
-            database_url = application_dsn(owner_url)
+            self._postgres.start()
+            database_url, owner_url = self._postgres.url, self._postgres.owner_url
         else:
+            assert settings.database_url is not None  # noqa: S101 - there is an embedded one otherwise
             database_url = settings.database_url.get_secret_value()
             owner_url = (settings.owner_database_url or settings.database_url).get_secret_value()
-        api_key = settings.api_key.get_secret_value() if settings.api_key else home.api_key()
-        jwt_secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else home.jwt_secret()
-        cron_secret = settings.cron_secret.get_secret_value() if settings.cron_secret else home.cron_secret()
         ports = RayPorts.choose(settings.host, settings.port, settings.dashboard_port)
-        token = home.ray_token()
-        environment = head_environment(
-            os.environ,
-            home,
-            {
-                "SEMBLANCE_HOME": str(home.root),
-                "SEMBLANCE_DATABASE_URL": database_url,
-                "SEMBLANCE_API_KEY": api_key,
-                "SEMBLANCE_JWT_SECRET": jwt_secret,
-                "SEMBLANCE_CRON_SECRET": cron_secret,
-            },
-        )
+        state = self._state(ports, database_url)
+        ray = self._ray = RayHead(self._home, ports, self._environment(state))
+        serve = self._serve(ray, state, ports)
+        self._parts += [ray, serve]
         # Ray takes seconds to come up; what else can go wrong is found in that time.
-        ray = self._ray = RayHead(home, ports, environment)
+        ray.launch()
         emit(Event(kind="step", text="Model pack"))
         load_pack(settings)
         emit(Event(kind="step", text="Database schema"))
         check_server(owner_url)
         upgrade(owner_url)
         emit(Event(kind="step", text="Ray"))
-        ray.wait_ready()
-        dashboard_url = f"http://{LOOPBACK}:{ports.dashboard}"
-        url = f"http://{_reachable(settings.host)}:{ports.http}"
-        serve = ServeClient(dashboard_url, url, token)
-        emit(Event(kind="step", text="Ray Serve"))
-        serve.deploy(read_config(SERVE_CONFIG, settings.host, ports.http))
+        ray.start()
         emit(Event(kind="step", text="Models and API"))
-        serve.wait_healthy(ray.check, lambda text: emit(Event(kind="detail", text=text)))
-        serve.wait_ready(ray.check)
-        serve.close()
-        write_state(
-            home,
-            StackState(
-                home=home.root,
-                url=url,
-                docs_url=f"{url}/docs",
-                dashboard_url=dashboard_url,
-                database_url=database_url,
-                api_key=api_key,
-                ray_address=f"{LOOPBACK}:{ports.gcs}",
-                ray_token_file=home.ray_token_file,
-                pid=os.getpid(),
-                started=psutil.Process().create_time(),
-            ),
-        )
+        serve.start()
+        serve.wait_ready()
+        write_state(self._home, state)
         emit(Event(kind="ready"))
-        logger.info("Ready at %s.", url)
-        return ray
+        logger.info("Ready at %s.", state.url)
+        return state
 
-    def _watch(self, ray: RayHead) -> NoReturn:
-        pause = threading.Event()
+    def _take_over(self, left: StackState) -> StackState:
+        """Go on with what another supervisor has started, as it was reached before."""
+        ports = RayPorts(**left.ports)
+        if left.detached:
+            self._detached.set()
+        state = self._state(ports, left.database_url)
+        ray = self._ray = RayHead(self._home, ports, self._environment(state))
+        self._parts += [ray, self._serve(ray, state, ports)]
+        logger.warning("Taking over the stack at %s: its supervisor (pid %d) has died.", state.url, left.pid)
+        return state
+
+    def _keep(self, state: StackState) -> NoReturn:
+        """Keep every part up, and publish what is wrong."""
+        for part in self._parts:
+            needs = self._keepers[-1] if isinstance(part, ServeApp) else None
+            ask = _ASK_RAY_SECONDS if part is self._ray else 1.0
+            self._keepers.append(Keeper(part, lambda: self._changes.put(None), needs=needs, ask=ask))
+        for keeper in self._keepers:
+            keeper.start()
+        guarded = False
+        self._publish(state)
         while True:
-            ray.check()
-            pause.wait(_WATCH_SECONDS)
+            with suppress(queue.Empty):
+                self._changes.get(timeout=_BEAT_SECONDS)
+            self._lock.beat()
+            problems = tuple(keeper.problem for keeper in self._keepers if keeper.problem is not None)
+            if self._detached.is_set() and not guarded:
+                guarded = True
+                guardian = GuardianPart(self._home)
+                self._parts.append(guardian)
+                self._keepers.append(Keeper(guardian, lambda: self._changes.put(None)))
+                self._keepers[-1].start()
+            now = state.model_copy(update={"problems": problems, "detached": guarded})
+            if now == state:
+                continue
+            self._publish(now)
+            self._tell(state, now)
+            state = now
+
+    def _publish(self, state: StackState) -> None:
+        try:
+            write_state(self._home, state)
+        except OSError as exc:
+            # A full disk is no reason to end.
+            logger.error("Cannot write %s: %s", self._home.state_file, exc)  # noqa: TRY400 - says it all
+
+    def _tell(self, before: StackState, now: StackState) -> None:
+        for problem in now.problems:
+            if problem not in before.problems:
+                logger.warning("%s: %s", problem.part, problem.text)
+                emit(Event(kind="problem", text=str(problem)))
+        if before.problems and not now.problems:
+            logger.info("All is well again.")
+            emit(Event(kind="healed"))
+
+    def _state(self, ports: RayPorts, database_url: str) -> StackState:
+        home, settings = self._home, self._settings
+        url = f"http://{_reachable(settings.host)}:{ports.http}"
+        return StackState(
+            home=home.root,
+            url=url,
+            docs_url=f"{url}/docs",
+            dashboard_url=f"http://{LOOPBACK}:{ports.dashboard}",
+            database_url=database_url,
+            api_key=settings.api_key.get_secret_value() if settings.api_key else home.api_key(),
+            ray_address=f"{LOOPBACK}:{ports.gcs}",
+            ray_token_file=home.ray_token_file,
+            pid=os.getpid(),
+            ports=ports.by_name(),
+        )
+
+    def _environment(self, state: StackState) -> Mapping[str, str]:
+        """What everything on Ray inherits."""
+        settings, home = self._settings, self._home
+        jwt_secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else home.jwt_secret()
+        cron_secret = settings.cron_secret.get_secret_value() if settings.cron_secret else home.cron_secret()
+        return head_environment(
+            os.environ,
+            home,
+            {
+                "SEMBLANCE_HOME": str(home.root),
+                "SEMBLANCE_DATABASE_URL": state.database_url,
+                "SEMBLANCE_API_KEY": state.api_key,
+                "SEMBLANCE_JWT_SECRET": jwt_secret,
+                "SEMBLANCE_CRON_SECRET": cron_secret,
+            },
+        )
+
+    def _serve(self, ray: RayHead, state: StackState, ports: RayPorts) -> ServeApp:
+        return ServeApp(
+            ServeClient(state.dashboard_url, state.url, self._home.ray_token()),
+            read_config(SERVE_CONFIG, self._settings.host, ports.http),
+            ray.check,
+            lambda: find_controller(self._home),
+            lambda text: emit(Event(kind="detail", text=text)),
+        )
 
     def _repair(self) -> None:
         """End what a supervisor that was killed has left; its PostgreSQL is taken over as it runs."""
@@ -150,15 +234,29 @@ class Supervisor:
             logger.warning("Ended %d processes that an earlier run had left.", ended)
 
     def _stop(self) -> None:
+        for keeper in self._keepers:
+            keeper.close()
         remove_state(self._home)
+        self._stop_parts()
+        for keeper in self._keepers:
+            keeper.join()
+        # Once more, for what was being brought up meanwhile.
+        self._stop_parts()
         sweep(self._home.stack_id)
-        if self._settings.database_url is None:
-            EmbeddedPostgres(self._home.postgres).stop()
         self._home.unlink_ray()
         logger.info("Stopped.")
 
-    def _watch_lease(self) -> None:
-        if os.read(self._lease, 1) != DETACH:
+    def _stop_parts(self) -> None:
+        for part in reversed(self._parts):
+            try:
+                part.stop()
+            except Exception:
+                logger.exception("%s does not stop.", part.name)
+
+    def _watch_lease(self, lease: int) -> None:
+        if os.read(lease, 1) == DETACH:
+            self._detached.set()
+        else:
             os.kill(os.getpid(), signal.SIGTERM)
 
     def _log_of_failure(self) -> Path:
@@ -178,13 +276,16 @@ def _request_stop(_signal: int, _frame: FrameType | None) -> NoReturn:
 
 
 def main() -> int:
-    lease = int(sys.argv[1])
-    os.set_inheritable(lease, False)
+    arguments = sys.argv[1:]
+    take_over = "--take-over" in arguments
+    leases = [int(argument) for argument in arguments if argument.isdigit()]
+    for lease in leases:
+        os.set_inheritable(lease, False)
     # PostgreSQL must not carry the mark: it is stopped in its own way, never killed with the rest.
     os.environ.pop(STACK_MARK, None)
     settings = get_settings()
     configure_logging(settings)
-    return Supervisor(settings, lease).run()
+    return Supervisor(settings, leases[0] if leases else None, take_over=take_over).run()
 
 
 if __name__ == "__main__":
