@@ -25,6 +25,7 @@ import psutil
 import psycopg
 
 from semblance.errors import ConfigurationError, DatabaseError
+from semblance.files import sync_folder
 
 with warnings.catch_warnings():
     # Without XDG_RUNTIME_DIR it says at import that it falls back to the temporary folder, which is fine.
@@ -44,6 +45,10 @@ PORT = 5432
 _START_SECONDS = 60
 """Long enough to replay the write-ahead log after a crash."""
 _STOP_SECONDS = 30.0
+_CLEAR_SECONDS = 5.0
+_CONNECT_SECONDS = 3
+_SILENT_SECONDS = 10.0
+"""A server that lets connections wait for so long hangs; it is killed, and recovers when it is started."""
 _POLL_SECONDS = 0.05
 _MIB = 1024 * 1024
 
@@ -70,26 +75,35 @@ class EmbeddedPostgres:
         """Start the server, or take over the one that runs, and return its owner's DSN.
 
         The first start makes the cluster, the database `semblance`, and the application's login. After a
-        crash it waits for what is left of the old server to end, and for recovery.
+        crash it waits for what is left of the old server to end, and for recovery. A server that runs and
+        does not answer is killed first.
 
         Raises ConfigurationError where the server cannot run here, DatabaseError where it does not
         come up in time.
         """
-        deadline = time.monotonic() + _START_SECONDS
+        heard = time.monotonic()
+        deadline = heard + _START_SECONDS
         with self._locked():
             while True:
                 if self._postmaster() is None:
                     self._clear_crash()
                     self._launch()
+                    heard = time.monotonic()
                 try:
                     dsn = self._dsn()
                     _create_contents(dsn)
                 except (psycopg.OperationalError, _NotReadyError) as exc:
                     # It recovers, or it was ending when it was found and has to be launched after all.
-                    if time.monotonic() > deadline:
+                    now = time.monotonic()
+                    if now > deadline:
                         raise DatabaseError(
                             f"The embedded PostgreSQL does not come up ({exc}); see {self.log}."
                         ) from exc
+                    if not isinstance(exc, psycopg.errors.ConnectionTimeout):
+                        heard = now
+                    elif now - heard > _SILENT_SECONDS and (postmaster := self._postmaster()):
+                        postmaster.kill()
+                        _wait_gone([postmaster], _CLEAR_SECONDS)
                     time.sleep(_POLL_SECONDS)
                 else:
                     return dsn
@@ -108,6 +122,8 @@ class EmbeddedPostgres:
                 for name, seconds in ((signal.SIGINT, _STOP_SECONDS), (signal.SIGQUIT, _STOP_SECONDS / 3)):
                     with suppress(psutil.NoSuchProcess):
                         postmaster.send_signal(name)
+                        # One that was stopped hears nothing else.
+                        postmaster.send_signal(signal.SIGCONT)
                     if _wait_gone([postmaster], seconds):
                         break
                 else:
@@ -117,6 +133,19 @@ class EmbeddedPostgres:
     def is_running(self) -> bool:
         """Whether the server of this folder runs, whoever started it."""
         return self._postmaster() is not None
+
+    def problem(self) -> str | None:
+        """None while the server answers, else a sentence."""
+        if self._postmaster() is None:
+            return "The server has ended."
+        try:
+            with psycopg.connect(self._dsn(), connect_timeout=_CONNECT_SECONDS) as connection:
+                connection.execute("SELECT 1")
+        except psycopg.errors.ConnectionTimeout:
+            return "The server does not answer."
+        except (psycopg.Error, _NotReadyError) as exc:
+            return f"The server takes no connections: {exc}"
+        return None
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -168,10 +197,13 @@ class EmbeddedPostgres:
         that nobody reaps, or a stranger.
         """
         orphans = [process for process in psutil.process_iter() if self._is_ours(process)]
-        for orphan in orphans:
-            with suppress(psutil.NoSuchProcess):
-                orphan.send_signal(signal.SIGQUIT)
-        if not _wait_gone(orphans, _STOP_SECONDS):
+        for name in (signal.SIGQUIT, signal.SIGKILL):
+            for orphan in orphans:
+                with suppress(psutil.NoSuchProcess):
+                    orphan.send_signal(name)
+            if _wait_gone(orphans, _CLEAR_SECONDS):
+                break
+        else:
             pids = ", ".join(str(orphan.pid) for orphan in orphans)
             raise DatabaseError(f"Processes of a crashed PostgreSQL do not end: {pids}. Kill them.")
         lines = self._pid_file()
@@ -222,6 +254,8 @@ class EmbeddedPostgres:
         shutil.rmtree(fresh, ignore_errors=True)
         get_server(fresh, cleanup_mode=None, start=False).ensure_pgdata_inited()
         fresh.rename(self._data)
+        # Else a loss of power could bring back the old name, with all that has been stored since.
+        sync_folder(self._folder)
 
     def _configure(self, socket_folder: Path) -> None:
         """Write semblance.conf, sized for this machine, and have postgresql.conf read it last."""
@@ -298,7 +332,7 @@ def owner_dsn(dsn: str) -> str:
 def _create_contents(dsn: str) -> None:
     """Make the application's login and the database, whose locale is the same on every machine."""
     server = dsn.replace(f"@/{DATABASE}?", "@/postgres?")
-    with psycopg.connect(server, autocommit=True) as connection:
+    with psycopg.connect(server, autocommit=True, connect_timeout=_CONNECT_SECONDS) as connection:
         found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone()
         if not found:
             connection.execute(

@@ -141,7 +141,7 @@ def down() -> None:
 def status(
     as_json: Annotated[bool, typer.Option("--json", help="For scripts; includes the API key.")] = False,
 ) -> None:
-    """Say whether the service runs, where, and with which key.
+    """Say whether the service runs, where, with which key, and what is wrong with it since when.
 
     The exit status is 0 when it is ready, else 3.
 
@@ -151,24 +151,29 @@ def status(
       semblance status --json | jq -r .url
     """
     from db.dsn import masked_dsn  # noqa: PLC0415
-    from semblance.cli.output import print_state  # noqa: PLC0415
+    from semblance.cli.output import print_problems, print_state  # noqa: PLC0415
     from semblance.stack.home import StackHome  # noqa: PLC0415
     from semblance.stack.serve_deploy import is_ready  # noqa: PLC0415
-    from semblance.stack.state import StackState, read_state  # noqa: PLC0415
+    from semblance.stack.state import StackState, read_state, what_is_wrong  # noqa: PLC0415
 
     home = StackHome.of(get_settings())
     state = read_state(home)
+    problems = what_is_wrong(home)
     ready = state is not None and is_ready(state.url)
     if as_json:
         content = state.model_dump(mode="json") if state else dict.fromkeys(StackState.model_fields)
         if state is not None:
             # Whoever set its password has it; what scripts print ends up in logs.
             content["database_url"] = masked_dsn(state.database_url)
+        content["problems"] = [problem.model_dump(mode="json") for problem in problems]
         typer.echo(json.dumps({**content, "home": str(home.root), "ready": ready}, indent=2))
     elif state is None:
-        console.print(f"Nothing runs in {home.root}. Start it with [cyan]semblance up --detach[/].")
+        if not problems:
+            console.print(f"Nothing runs in {home.root}. Start it with [cyan]semblance up --detach[/].")
+        print_problems(problems)
     else:
         print_state(state, title="Ready" if ready else "Running, but /ready does not answer 200")
+        print_problems(problems)
     if not ready:
         raise typer.Exit(NOT_RUNNING)
 

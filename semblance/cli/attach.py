@@ -3,41 +3,43 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from types import FrameType
 from typing import NoReturn
 
-from semblance.cli.output import Steps, console
-from semblance.settings import Settings
-from semblance.stack.front import Launch, launch, wait_for_other
-from semblance.stack.home import StackHome
-from semblance.stack.state import StackState, read_state
+from rich.markup import escape
 
-_POLL = 0.3
+from semblance.cli.output import Steps, console, print_problems
+from semblance.settings import Settings
+from semblance.stack.events import Event
+from semblance.stack.front import Launch, launch, wait_for_other
+from semblance.stack.home import StackHome, StackLock
+from semblance.stack.state import Problem, StackState, read_state
+
 _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
 def running_stack(settings: Settings, steps: Steps) -> Iterator[tuple[StackState, Launch | None]]:
-    """The stack of the settings' home for as long as the context lasts.
+    """The stack of the settings' home for as long as the context lasts, once it answers.
 
-    One that already runs, or that another process is starting, is used and left alone; its Launch is None.
-    One started here ends with the context unless it was detached, also on Ctrl-C, SIGTERM and SIGHUP.
-    Raises StackFailedError.
+    One that already runs, or that another process is starting or mending, is used and left alone; its Launch
+    is None. One started here ends with the context unless it was detached, also on Ctrl-C, SIGTERM and
+    SIGHUP. Raises StackFailedError.
     """
     home = StackHome.of(settings)
-    if state := read_state(home):
-        yield state, None
+    if read_state(home) is not None:
+        yield _mended(home), None
         return
-    with _interruptible():
+    with _interruptible(home):
         started = launch(settings)
         try:
             state = started.follow(steps)
             if state is None:
                 started.stop()
-                yield wait_for_other(home), None
+                yield _mended(home), None
             else:
                 yield state, started
         finally:
@@ -51,14 +53,32 @@ def running_stack(settings: Settings, steps: Steps) -> Iterator[tuple[StackState
 
 
 def hold(started: Launch) -> NoReturn:
-    """Wait for Ctrl-C; raises StackFailedError when the stack ends by itself."""
-    while not started.has_ended():
-        time.sleep(_POLL)
-    raise started.failure()
+    """Tell what happens to the stack until Ctrl-C; raises StackFailedError when it is ended from outside."""
+    started.hold(_print_event)
+
+
+def _print_event(event: Event) -> None:
+    now = f"[dim]{datetime.now().astimezone():%H:%M:%S}[/]"
+    if event.kind == "problem":
+        console.print(f"{now} [yellow]![/] {escape(event.text)}", soft_wrap=True)
+    elif event.kind == "healed":
+        console.print(f"{now} [green]✓[/] All is well again.")
+
+
+def _mended(home: StackHome) -> StackState:
+    """The state of a stack that somebody else started, once it answers; tells what is wrong meanwhile."""
+    told: set[str] = set()
+
+    def tell(problems: tuple[Problem, ...]) -> None:
+        print_problems(problem for problem in problems if problem.part not in told)
+        told.update(problem.part for problem in problems)
+
+    with console.status("Waiting for the stack to answer"):
+        return wait_for_other(home, tell)
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
+def _interruptible(home: StackHome) -> Iterator[None]:
     """Every way to end this process politely is a KeyboardInterrupt."""
     before = {ending: signal.getsignal(ending) for ending in _ENDINGS}
     for ending in _ENDINGS:
@@ -66,7 +86,10 @@ def _interruptible() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        console.print("Stopped; nothing is left running.")
+        if StackLock(home).is_held():
+            console.print("Another process runs this stack; it goes on. `semblance down` stops it.")
+        else:
+            console.print("Stopped; nothing is left running.")
         raise
     finally:
         for ending, handler in before.items():

@@ -20,10 +20,11 @@ from semblance.cli.output import console
 from semblance.findings import Check, Finding
 from semblance.settings import Settings
 from semblance.stack.home import StackHome, StackLock
+from semblance.stack.lock import ProcessLock
 from semblance.stack.preflight import check_home, check_ports, check_socket_paths
 from semblance.stack.processes import members
 from semblance.stack.ray_head import OBJECT_STORE_BYTES
-from semblance.stack.state import read_state
+from semblance.stack.state import left_state, read_state, what_is_wrong
 from serve_app.preflight import (
     check_babies,
     check_database,
@@ -135,13 +136,28 @@ def _database(settings: Settings) -> Iterator[Finding]:
         yield Finding("ok", "PostgreSQL", f"the embedded server ({_SERVER} {_version(_SERVER)})")
 
 
+def _stack(settings: Settings) -> Iterator[Finding]:
+    home = StackHome.of(settings)
+    problems = what_is_wrong(home)
+    fix = (
+        f"It is being mended; should it take more than two minutes: {home.supervisor_log} says what is "
+        "tried, and `semblance down && semblance up` starts everything afresh. The data stays."
+    )
+    for problem in problems:
+        # A dead supervisor mends nothing, and its text has the fix.
+        yield Finding("fail", problem.part, str(problem), fix if problem.part != "Supervisor" else "")
+    if not problems and left_state(home) is not None:
+        yield Finding("ok", "Stack", "all its parts answer")
+
+
 def _processes(settings: Settings) -> Iterator[Finding]:
     home = StackHome.of(settings)
-    running = StackLock(home).holder() is not None
+    running = StackLock(home).is_held() or ProcessLock(home.guardian_lock_file).is_held()
     found = members(home.stack_id)
     if found and not running:
         pids = ", ".join(str(process.pid) for process in sorted(found, key=lambda process: process.pid))
-        yield Finding("fail", "Processes", f"left by a stack that was killed: {pids}", "`semblance down`")
+        fix = "`semblance up` starts it again, `semblance down` clears it up."
+        yield Finding("fail", "Processes", f"left by a stack that was killed: {pids}", fix)
     elif running:
         yield Finding("ok", "Processes", f"the stack runs with {len(found)} processes")
     else:
@@ -184,6 +200,7 @@ CHECKS: tuple[Check, ...] = (
     _database,
     check_storage,
     check_babies,
+    _stack,
     _processes,
     _environment,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
@@ -14,7 +15,7 @@ from rich.status import Status
 from rich.table import Table
 
 from semblance.stack.events import Event
-from semblance.stack.state import StackState
+from semblance.stack.state import Problem, StackState
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
@@ -89,6 +90,12 @@ def print_state(state: StackState, *, title: str) -> None:
     rows.add_row("API key", state.api_key)
     rows.add_row("Home", escape(str(state.home)))
     console.print(Panel(rows, title=title, title_align="left", border_style="green"))
+
+
+def print_problems(problems: Iterable[Problem]) -> None:
+    """A line for each thing that is wrong with a stack."""
+    for problem in problems:
+        console.print(f"[yellow]![/] {escape(str(problem))}", soft_wrap=True)
 
 
 def print_curl(state: StackState, photo: str) -> None:

@@ -15,9 +15,10 @@ DETACH = b"d"
 
 class Event(BaseModel):
     """step: `text` begins now. detail: how the current step is doing. ready: the stack answers.
-    failed: `text` says why and `log` knows more. busy: another supervisor holds this stack."""
+    failed: `text` says why and `log` knows more. busy: another supervisor holds this stack. problem: `text`
+    is wrong with a stack that was ready, and being mended. healed: nothing is wrong any more."""
 
-    kind: Literal["step", "detail", "ready", "failed", "busy"]
+    kind: Literal["step", "detail", "ready", "failed", "busy", "problem", "healed"]
     text: str = ""
     log: Path | None = None
 

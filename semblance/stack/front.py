@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import NoReturn
 
 import psutil
 
@@ -15,13 +16,18 @@ from db.embedded import EmbeddedPostgres
 from semblance.errors import ConfigurationError
 from semblance.settings import Settings
 from semblance.stack.events import DETACH, Event
+from semblance.stack.guard import GuardianPart
 from semblance.stack.home import StackHome, StackLock
+from semblance.stack.lock import ProcessLock
 from semblance.stack.processes import STACK_MARK, sweep
-from semblance.stack.state import StackState, read_state, remove_state
+from semblance.stack.serve_deploy import is_ready
+from semblance.stack.state import Problem, StackState, read_state, remove_state
 
 _STOP_SECONDS = 40.0
 _BUSY_SECONDS = 300.0
 _POLL = 0.1
+_LONGEST_PAUSE = 30.0
+_WELL_SECONDS = 60.0
 _LOG_LINES = 15
 
 
@@ -36,11 +42,11 @@ class Launch:
     process ends.
     """
 
-    def __init__(self, home: StackHome, process: subprocess.Popen[str], lease: int) -> None:
+    def __init__(self, home: StackHome) -> None:
         self.home = home
-        self._process = process
-        self._lease: int | None = lease
         self._detached = False
+        self._lease: int | None
+        self._process, self._lease = _spawn(home)
 
     def follow(self, on_event: Callable[[Event], None]) -> StackState | None:
         """Hand over what the supervisor reports until the stack is ready, and return its state; None when
@@ -71,15 +77,27 @@ class Launch:
     def is_detached(self) -> bool:
         return self._detached
 
-    def has_ended(self) -> bool:
-        return self._process.poll() is not None
+    def hold(self, on_event: Callable[[Event], None]) -> NoReturn:
+        """Hand over what happens to a stack that was ready, as long as it lives.
 
-    def failure(self) -> StackFailedError:
-        """Why a stack that was ready has ended by itself."""
-        for event in self._events():
-            if event.kind == "failed":
-                return StackFailedError(_with_log(event))
-        return StackFailedError(f"The stack was ended from outside; see {self.home.supervisor_log}.")
+        A supervisor that dies is replaced, and the new one takes over what runs. Raises StackFailedError when
+        the stack is ended from outside.
+        """
+        pause = 1.0
+        while True:
+            began = time.monotonic()
+            for event in self._events():
+                on_event(event)
+            status = self._process.wait()
+            if status == 0:
+                raise StackFailedError(f"The stack was ended from outside; see {self.home.supervisor_log}.")
+            on_event(
+                Event(kind="problem", text=f"The supervisor ended with status {status}; it is restarted.")
+            )
+            pause = 1.0 if time.monotonic() - began > _WELL_SECONDS else min(2 * pause, _LONGEST_PAUSE)
+            time.sleep(pause)
+            self._close_lease()
+            self._process, self._lease = _spawn(self.home, "--take-over")
 
     def detach(self) -> None:
         """Let the stack outlive this process."""
@@ -96,7 +114,7 @@ class Launch:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        if self._process.returncode < 0:
+        if self._process.returncode != 0:
             repair(self.home)
 
     def _events(self) -> Iterator[Event]:
@@ -114,11 +132,16 @@ def launch(settings: Settings) -> Launch:
     """Start a supervisor for the settings' home, in a session of its own."""
     home = StackHome.of(settings)
     home.prepare()
+    return Launch(home)
+
+
+def _spawn(home: StackHome, *options: str) -> tuple[subprocess.Popen[str], int]:
+    """A supervisor, and the end of its lease."""
     theirs, ours = os.pipe()
     with home.supervisor_log.open("ab") as log:
         process = subprocess.Popen(
             # -P: the folder the user happens to be in must not shadow packages.
-            [sys.executable, "-P", "-m", "semblance.stack.supervisor", str(theirs)],
+            [sys.executable, "-P", "-m", "semblance.stack.supervisor", *options, str(theirs)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -128,21 +151,36 @@ def launch(settings: Settings) -> Launch:
             env=os.environ | {"SEMBLANCE_HOME": str(home.root), STACK_MARK: home.stack_id},
         )
     os.close(theirs)
-    return Launch(home, process, ours)
+    return process, ours
 
 
-def wait_for_other(home: StackHome) -> StackState:
-    """Wait for a stack that another process is starting; raises StackFailedError when it does not get
-    ready."""
+def wait_for_other(
+    home: StackHome, on_problems: Callable[[tuple[Problem, ...]], None] = lambda _: None
+) -> StackState:
+    """Wait for a stack that another process has started, or is starting or mending, until it answers.
+
+    Raises StackFailedError when it does not get there, with what is wrong.
+    """
     deadline = time.monotonic() + _BUSY_SECONDS
+    state = None
     while time.monotonic() < deadline:
-        if state := read_state(home):
+        state = read_state(home)
+        if state is not None and not state.problems and is_ready(state.url):
             return state
-        if StackLock(home).holder() is None:
+        if not StackLock(home).is_held() and not ProcessLock(home.guardian_lock_file).is_held():
             break
+        if state is not None:
+            on_problems(state.problems)
         time.sleep(_POLL)
+    if state is None:
+        raise StackFailedError(
+            f"Another process was starting or stopping the stack in {home.root}, "
+            "and it is not ready; try again."
+        )
+    problems = "\n".join(map(str, state.problems)) or f"{state.url}/ready does not answer 200."
     raise StackFailedError(
-        f"Another process was starting or stopping the stack in {home.root} and it is not ready; try again."
+        f"The stack in {home.root} runs and does not get ready; "
+        f"`semblance down`, then `semblance up` starts it afresh.\n{problems}"
     )
 
 
@@ -154,15 +192,20 @@ def stop_stack(home: StackHome) -> bool:
     holder = StackLock(home).holder()
     if holder is None:
         return repair(home)
+    # Else a supervisor that dies on the way down would be replaced.
+    GuardianPart(home).stop()
     with suppress(psutil.NoSuchProcess):
         process = psutil.Process(holder)
         process.terminate()
+        # One that was stopped hears nothing else.
+        process.resume()
         try:
             process.wait(_STOP_SECONDS)
         except psutil.TimeoutExpired as exc:
             raise StackFailedError(
                 f"The supervisor (pid {holder}) does not end; see {home.supervisor_log}."
             ) from exc
+    repair(home)
     return True
 
 

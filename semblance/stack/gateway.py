@@ -107,6 +107,7 @@ class Gateway:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 # One call of the C library, looked up before: no lock of another thread can be in the way.
+                start_new_session=True,
                 preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509
             )
         self._wait()

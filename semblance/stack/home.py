@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import secrets
@@ -12,7 +11,12 @@ from tempfile import gettempdir
 from typing import Self
 
 from semblance.errors import ConfigurationError
+from semblance.files import create_file
 from semblance.settings import Settings
+from semblance.stack.lock import ProcessLock
+
+_LEAST_SECRET = 32
+"""Characters of the shortest secret that is made here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,18 @@ class StackHome:
     @property
     def state_file(self) -> Path:
         return self.root / "state.json"
+
+    @property
+    def lock_file(self) -> Path:
+        return self.root / "lock"
+
+    @property
+    def guardian_lock_file(self) -> Path:
+        return self.root / "guardian.lock"
+
+    @property
+    def ray_lock_file(self) -> Path:
+        return self.ray / "lock"
 
     @property
     def ray_token_file(self) -> Path:
@@ -143,48 +159,28 @@ class StackHome:
         return _secret(self.ray_token_file, secrets.token_hex(32))
 
 
-class StackLock:
-    """Held by the supervisor while its stack exists; the kernel releases it however the process ends."""
+class StackLock(ProcessLock):
+    """Held by the supervisor while its stack exists."""
 
     def __init__(self, home: StackHome) -> None:
-        self._home = home
-        self._path = home.root / "lock"
-        self._fd: int | None = None
-
-    def acquire(self) -> bool:
-        """Take the lock; False where another process holds it."""
-        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(fd)
-            return False
-        os.ftruncate(fd, 0)
-        os.write(fd, str(os.getpid()).encode())
-        self._fd = fd
-        return True
-
-    def holder(self) -> int | None:
-        """The pid that holds the lock, or None where it is free."""
-        probe = type(self)(self._home)
-        if not self._path.exists() or probe.acquire():
-            probe.release()
-            return None
-        content = self._path.read_text()
-        return int(content) if content.isdigit() else None
-
-    def release(self) -> None:
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+        super().__init__(home.lock_file)
 
 
 def _secret(path: Path, candidate: str) -> str:
-    """The content of `path`, mode 0600; `candidate` becomes it where there is none."""
+    """The content of `path`, mode 0600; `candidate` becomes it where there is none.
+
+    Raises ConfigurationError where what lies there is no secret.
+    """
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text().strip()
-    with os.fdopen(fd, "w") as file:
-        file.write(candidate)
-    return candidate
+        content = path.read_text() if path.exists() else create_file(path, candidate)
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigurationError(f"Cannot read the secret in {path}: {exc}") from exc
+    secret = content.strip()
+    # A crash can leave zeros as well as nothing.
+    if len(secret) < _LEAST_SECRET or not (secret.isascii() and secret.isprintable()):
+        raise ConfigurationError(
+            f"{path} holds no secret of at least {_LEAST_SECRET} characters: a crash or an editor cut it. "
+            "Put the secret back from a copy; or remove the file, and a new one is made, which those who "
+            "have the old one must be told."
+        )
+    return secret

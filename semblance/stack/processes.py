@@ -4,43 +4,48 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
 
 import psutil
 
 STACK_MARK = "SEMBLANCE_STACK"
-"""Environment variable with the stack's id: inherited by Ray's daemons, workers and job drivers alike."""
+"""Environment variable with the stack's id, inherited by everything that runs for it. Behind the id, after a
+slash, may stand the part of the stack: `0123456789ab/ray` marks Ray's daemons, workers and job drivers."""
 
 _POLL = 0.05
 
 
-def members(stack_id: str) -> set[psutil.Process]:
-    """All living processes of a stack but the calling one.
+def members(mark: str) -> set[psutil.Process]:
+    """All living processes of a stack, or of a part of it, but the calling one.
 
     Marked processes, their descendants, and what shares a session with them: Ray's agents overwrite
     their own environment when they set their title. PostgreSQL is not among them; it runs in a
     session of its own, unmarked, and is stopped in its own way.
     """
+    everyone = list(psutil.process_iter())
+    children: dict[int, list[psutil.Process]] = {}
+    for process in everyone:
+        children.setdefault(_parent(process), []).append(process)
     found: set[psutil.Process] = set()
     sessions: set[int] = set()
-    everyone = list(psutil.process_iter())
     for process in everyone:
-        if _mark(process) == stack_id:
-            found.add(process)
+        if _is_marked(process, mark):
             sessions.add(_session(process))
-            found.update(_descendants(process))
+            line = [process]
+            while line:
+                found.add(member := line.pop())
+                line += children.get(member.pid, [])
     sessions.discard(-1)
     found.update(process for process in everyone if _session(process) in sessions)
     return {process for process in found if process.pid != os.getpid() and _is_alive(process)}
 
 
-def sweep(stack_id: str, grace: float = 2.0) -> int:
+def sweep(mark: str, grace: float = 2.0) -> int:
     """End every member: SIGTERM, after `grace` seconds SIGKILL, until none is left.
 
     Returns how many were ended. Raises TimeoutError should any survive ten rounds of SIGKILL.
     """
     ended: set[psutil.Process] = set()
-    current = members(stack_id)
+    current = members(mark)
     _signal(current, kill=False)
     deadline = time.monotonic() + grace
     while current and time.monotonic() < deadline:
@@ -49,7 +54,7 @@ def sweep(stack_id: str, grace: float = 2.0) -> int:
         current = {process for process in current if _is_alive(process)}
     # Ray replaces workers that die, so what is left is looked up anew.
     for _ in range(10):
-        current = {process for process in current | members(stack_id) if _is_alive(process)}
+        current = {process for process in current | members(mark) if _is_alive(process)}
         if not current:
             return len(ended)
         ended |= current
@@ -58,11 +63,12 @@ def sweep(stack_id: str, grace: float = 2.0) -> int:
     raise TimeoutError(f"Processes {sorted(process.pid for process in current)} cannot be ended.")
 
 
-def _mark(process: psutil.Process) -> str | None:
+def _is_marked(process: psutil.Process, mark: str) -> bool:
     try:
-        return process.environ().get(STACK_MARK)
+        found = process.environ().get(STACK_MARK, "")
     except (psutil.Error, OSError):
-        return None
+        return False
+    return found == mark or found.startswith(f"{mark}/")
 
 
 def _session(process: psutil.Process) -> int:
@@ -72,11 +78,11 @@ def _session(process: psutil.Process) -> int:
         return -1
 
 
-def _descendants(process: psutil.Process) -> Iterator[psutil.Process]:
+def _parent(process: psutil.Process) -> int:
     try:
-        yield from process.children(recursive=True)
+        return process.ppid()
     except psutil.Error:
-        return
+        return -1
 
 
 def _is_alive(process: psutil.Process) -> bool:

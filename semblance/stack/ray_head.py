@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import ctypes
+import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
 
 from semblance.errors import ConfigurationError
+from semblance.stack.gateway_config import SLOTS
 from semblance.stack.home import StackHome
-from semblance.stack.ports import free_ports
-from semblance.stack.processes import STACK_MARK
+from semblance.stack.lock import ProcessLock
+from semblance.stack.ports import free_block, free_ports
+from semblance.stack.processes import STACK_MARK, sweep
 
 LOOPBACK = "127.0.0.1"
 
@@ -52,9 +54,13 @@ FREE_PORTS = (
 
 OBJECT_STORE_BYTES = 512 * 1024 * 1024
 _START_SECONDS = 120.0
-_POLL = 0.1
+_POLL = 0.2
+_PATIENCE_SECONDS = 15.0
+"""How long Ray may be silent, on a machine that is busy, before it is restarted."""
+_ANSWER_SECONDS = 3.0
 _KEPT_SESSIONS = 3
-_PR_SET_PDEATHSIG = 1
+_SERVING = b"\x08\x01"
+"""`status: SERVING` of gRPC's health checking protocol, grpc.health.v1.HealthCheckResponse."""
 
 # What would lead this stack's processes to another cluster, or hand them its token.
 _FOREIGN = (
@@ -73,10 +79,13 @@ _OWNERS = "SEMBLANCE_OWNER_DATABASE_URL"
 @dataclass(frozen=True, slots=True)
 class RayPorts:
     gcs: int
+    raylet: int
     dashboard: int
     http: int
     serve: int
     """Of Serve's own proxy, behind the gateway."""
+    replicas: int
+    """The first of those of the API's replicas, of which there are SLOTS."""
 
     @classmethod
     def choose(cls, host: str, http: int, dashboard: int) -> RayPorts:
@@ -86,15 +95,22 @@ class RayPorts:
                 "HTTP API": (host, http),
                 "Ray dashboard": (LOOPBACK, dashboard),
                 "Ray head": (LOOPBACK, 0),
+                "raylet": (LOOPBACK, 0),
                 "Ray Serve": (LOOPBACK, 0),
             }
         )
         return cls(
             gcs=ports["Ray head"],
+            raylet=ports["raylet"],
             dashboard=ports["Ray dashboard"],
             http=ports["HTTP API"],
             serve=ports["Ray Serve"],
+            replicas=free_block(LOOPBACK, SLOTS).start,
         )
+
+    def by_name(self) -> dict[str, int]:
+        """As a supervisor that takes over is told them."""
+        return asdict(self)
 
 
 def client_environment(base: Mapping[str, str], token_file: Path) -> dict[str, str]:
@@ -137,41 +153,65 @@ def head_environment(
         "MKL_NUM_THREADS": "1",
         "RAY_START_HOOK": f"{__name__}.{prepare_head.__name__}",
         "PYTHONUNBUFFERED": "1",
-        STACK_MARK: home.stack_id,
+        STACK_MARK: ray_mark(home),
         **settings_environment,
     }
 
 
-def prepare_head(parameters: Any, _head: bool) -> None:
+def ray_mark(home: StackHome) -> str:
+    """Marks Ray's processes among those of the stack."""
+    return f"{home.stack_id}/ray"
+
+
+def prepare_head(parameters: Any, head: bool) -> None:
     """Called inside `ray start`, before anything is started, for what its command line has no switch for.
 
-    No Ray Client server: nothing here uses it, and it costs a second and 100 MB. And should the supervisor
-    be killed, Linux ends the head with it.
+    No Ray Client server: nothing here uses it, and it costs a second and 100 MB. A head holds a lock, by
+    which every supervisor knows whether it lives, not only the one that started it.
     """
     parameters.ray_client_server_port = None
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if head:
+        _held_locks.append(lock := ProcessLock(StackHome(Path(os.environ["SEMBLANCE_HOME"])).ray_lock_file))
+        lock.acquire()
+
+
+_held_locks: list[ProcessLock] = []
 
 
 class RayHead:
-    """`ray start --head --block`, started at construction; it ends with its parent."""
+    """`ray start --head --block`, a part of the stack. It outlives a supervisor that dies, for the next to
+    take it over."""
+
+    name = "Ray"
 
     def __init__(self, home: StackHome, ports: RayPorts, environment: Mapping[str, str]) -> None:
+        self._home = home
+        self._ports = ports
+        self._environment = dict(environment)
         self._log = home.ray_log
         self._dashboard = f"http://{LOOPBACK}:{ports.dashboard}"
-        self._token = home.ray_token()
-        _remove_old_sessions(home.ray_sessions)
+        self._headers = {"Authorization": f"Bearer {home.ray_token()}"}
+        self._lock = ProcessLock(home.ray_lock_file)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._is_starting = False
+
+    def launch(self) -> None:
+        """Begin to start it; `start` waits for it."""
+        # What is left of one that died has nothing to put in order.
+        self._end(grace=0.0)
+        _remove_old_sessions(self._home.ray_sessions)
         command = [
             str(Path(sys.executable).with_name("ray")),
             "start",
             "--head",
             "--block",
             f"--node-ip-address={LOOPBACK}",
-            f"--port={ports.gcs}",
+            f"--port={self._ports.gcs}",
             f"--dashboard-host={LOOPBACK}",
-            f"--dashboard-port={ports.dashboard}",
+            f"--dashboard-port={self._ports.dashboard}",
             *FREE_PORTS,
-            f"--temp-dir={home.link_ray()}",
+            f"--node-manager-port={self._ports.raylet}",
+            f"--temp-dir={self._home.link_ray()}",
             f"--object-store-memory={OBJECT_STORE_BYTES}",
             "--include-dashboard=true",
             "--disable-usage-stats",
@@ -180,37 +220,102 @@ class RayHead:
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 command,
-                env=dict(environment),
+                env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                # By the session its processes are found, apart from those of the other parts.
+                start_new_session=True,
             )
+        self._is_starting = True
 
-    def wait_ready(self) -> None:
-        """Return when the dashboard answers; raises ConfigurationError when Ray ends or stays silent."""
-        deadline = time.monotonic() + _START_SECONDS
-        with httpx.Client(trust_env=False, headers={"Authorization": f"Bearer {self._token}"}) as client:
-            while time.monotonic() < deadline:
-                self.check()
+    def start(self) -> None:
+        """Return when Ray answers: the one that runs, where it does so within its time, else a new one.
+
+        Raises ConfigurationError when a new one ends or stays silent.
+        """
+        if not self._is_starting:
+            if self._answers_within(_PATIENCE_SECONDS):
+                return
+            self.launch()
+        self._is_starting = False
+        if not self._answers_within(_START_SECONDS):
+            self.check()
+            raise ConfigurationError(f"Ray did not answer within {_START_SECONDS:.0f} s; see {self._log}.")
+
+    def problem(self) -> str | None:
+        """Asks GCS server, raylet, dashboard and the node's agents."""
+        if not self._exists():
+            return "Its head has ended."
+        for name, port in (("GCS server", self._ports.gcs), ("raylet", self._ports.raylet)):
+            if not _is_serving(port):
+                return f"Its {name} does not answer."
+        with httpx.Client(trust_env=False, headers=self._headers, timeout=_ANSWER_SECONDS) as client:
+            for name, url in {"dashboard": f"{self._dashboard}/api/version", **self._agents()}.items():
                 try:
-                    if client.get(f"{self._dashboard}/api/version").is_success:
-                        return
+                    # Any answer will do; agents have none to the path.
+                    client.get(url)
                 except httpx.TransportError:
-                    pass
-                time.sleep(_POLL)
-        raise ConfigurationError(f"Ray did not answer within {_START_SECONDS:.0f} s; see {self._log}.")
+                    return f"Its {name} does not answer."
+        return None
+
+    def stop(self) -> None:
+        """End every process of Ray, those that an earlier supervisor started among them."""
+        self._end(grace=2.0)
+
+    def _end(self, grace: float) -> None:
+        sweep(ray_mark(self._home), grace)
+        if self._process is not None:
+            self._process.wait()
+            self._process = None
+
+    def _exists(self) -> bool:
+        # One that this process has just started does not hold the lock yet.
+        return self._process.poll() is None if self._process else self._lock.is_held()
+
+    def _answers_within(self, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while self._exists():
+            if self.problem() is None:
+                return True
+            if time.monotonic() > deadline:
+                break
+            time.sleep(_POLL)
+        return False
+
+    def _agents(self) -> dict[str, str]:
+        """Addresses of the node's agents by name; Ray writes their ports into its session's folder."""
+        session = self._home.ray_sessions / "session_latest"
+        found = {}
+        for name, prefix in (
+            ("dashboard agent", "dashboard_agent_listen_port_"),
+            ("runtime environment agent", "runtime_env_agent_port_"),
+        ):
+            for file in session.glob(f"{prefix}*"):
+                found[name] = f"http://{LOOPBACK}:{file.read_text().strip()}/"
+        return found
 
     @property
     def has_ended(self) -> bool:
-        return self._process.poll() is not None
+        return not self._exists()
 
     def check(self) -> None:
         """Raise ConfigurationError when Ray's head has ended."""
         if self.has_ended:
+            how = f" with exit status {self._process.returncode}" if self._process else ""
             raise ConfigurationError(
-                f"Ray ended with exit status {self._process.returncode}; see {self._log}. "
-                "`semblance doctor` checks what usually goes wrong."
+                f"Ray ended{how}; see {self._log}. `semblance doctor` checks what usually goes wrong."
             )
+
+
+def _is_serving(port: int) -> bool:
+    """Whether a gRPC server on this port of the machine says that it serves."""
+    with grpc.insecure_channel(f"{LOOPBACK}:{port}", options=[("grpc.enable_http_proxy", 0)]) as channel:
+        try:
+            answer: bytes = channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=_ANSWER_SECONDS)
+        except grpc.RpcError:
+            return False
+    return answer == _SERVING
 
 
 def _remove_old_sessions(folder: Path) -> None:

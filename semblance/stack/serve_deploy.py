@@ -5,22 +5,33 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import yaml
 
 from semblance.errors import ConfigurationError
 from semblance.settings import PROJECT_ROOT
+from semblance.stack.home import StackHome
+from semblance.stack.processes import members
+from semblance.stack.ray_head import ray_mark
 
 SERVE_CONFIG = PROJECT_ROOT / "serve_config.yaml"
 
 _DEPLOY_SECONDS = 120.0
 _HEALTHY_SECONDS = 300.0
 _READY_SECONDS = 60.0
+_ANSWER_SECONDS = 4.0
+_PATIENCE_SECONDS = 10.0
+"""How long Serve's controller may be silent, on a machine that is busy, before it is restarted."""
+_HEALING_SECONDS = 60.0
+"""How long Serve may take to replace replicas and proxies by itself."""
 _POLL = 0.2
+_NOTHING_DEPLOYED = "Nothing is deployed."
 
 
 def read_config(path: Path, host: str, port: int) -> dict[str, Any]:
@@ -58,7 +69,10 @@ class ServeClient:
         self._client.close()
 
     def deploy(self, config: dict[str, Any]) -> None:
-        """Hand over the configuration; Serve's controller starts within. Raises ConfigurationError."""
+        """Hand over the configuration; Serve's controller starts within. What runs so already stays.
+
+        Raises ConfigurationError.
+        """
         try:
             response = self._client.put(self._applications, json=config, headers=self._authorization)
         except httpx.TransportError as exc:
@@ -66,17 +80,19 @@ class ServeClient:
         if response.status_code != HTTPStatus.OK:
             raise ConfigurationError(f"Serve refused its configuration: {_last_line(response.text)}")
 
-    def wait_healthy(self, check: Callable[[], None], report: Callable[[str], None]) -> None:
+    def wait_healthy(
+        self, check: Callable[[], None], report: Callable[[str], None], seconds: float = _HEALTHY_SECONDS
+    ) -> None:
         """Return when every application runs.
 
         check: called between polls, may raise. report: told which deployments are still starting.
         Raises ConfigurationError with Serve's message when an application fails or does not get there.
         """
-        deadline = time.monotonic() + _HEALTHY_SECONDS
+        deadline = time.monotonic() + seconds
         waiting = "none is known yet"
         while time.monotonic() < deadline:
             check()
-            applications = self._status()
+            applications = self.applications() or {}
             for name, application in applications.items():
                 if application["status"] in {"DEPLOY_FAILED", "UNHEALTHY"}:
                     raise ConfigurationError(f"Application {name} does not start: {_reason(application)}")
@@ -86,15 +102,15 @@ class ServeClient:
                 waiting = now
                 report(waiting)
             time.sleep(_POLL)
-        raise ConfigurationError(f"Not ready after {_HEALTHY_SECONDS:.0f} s, still starting: {waiting}.")
+        raise ConfigurationError(f"Not ready after {seconds:.0f} s, still starting: {waiting}.")
 
-    def _status(self) -> dict[str, Any]:
-        """Applications by name; none while the dashboard has no answer."""
+    def applications(self, timeout: float = _DEPLOY_SECONDS) -> dict[str, Any] | None:
+        """Applications by name; None while dashboard or controller have no answer."""
         try:
-            response = self._client.get(self._applications, headers=self._authorization)
+            response = self._client.get(self._applications, headers=self._authorization, timeout=timeout)
         except httpx.TransportError:
-            return {}
-        applications: dict[str, Any] = response.json()["applications"] if response.is_success else {}
+            return None
+        applications: dict[str, Any] | None = response.json()["applications"] if response.is_success else None
         return applications
 
     def wait_ready(self, check: Callable[[], None]) -> None:
@@ -112,6 +128,99 @@ class ServeClient:
                 answer = str(exc)
             time.sleep(_POLL)
         raise ConfigurationError(f"{self._api_url}/ready did not answer 200: {answer}")
+
+    def is_answered(self) -> bool:
+        """Whether the API answers that it lives."""
+        try:
+            return self._client.get(f"{self._api_url}/health", timeout=_ANSWER_SECONDS).is_success
+        except httpx.TransportError:
+            return False
+
+
+class ServeApp:
+    """The application on Ray Serve, a part of the stack that needs Ray.
+
+    Serve replaces its replicas and proxies when they die, and Ray replaces Serve's controller. What is left
+    to do here is to deploy to a new Ray, and to end a controller that hangs.
+    """
+
+    name = "Ray Serve"
+
+    def __init__(
+        self,
+        client: ServeClient,
+        config: dict[str, Any],
+        check: Callable[[], None],
+        find_controller: Callable[[], psutil.Process | None],
+        report: Callable[[str], None],
+    ) -> None:
+        """check: raises where waiting has become useless, because Ray has ended. find_controller: the
+        controller's process, if there is one. report: told which deployments are still starting."""
+        self._client = client
+        self._config = config
+        self._check = check
+        self._find_controller = find_controller
+        self._report = report
+
+    def start(self) -> None:
+        """Return when all of it runs. Raises ConfigurationError."""
+        if controller := self._find_controller():
+            if not self._answers():
+                # Ray starts another one, which goes on with the replicas that run.
+                controller.kill()
+            elif self._heals():
+                return
+        self._client.deploy(self._config)
+        self._client.wait_healthy(self._check, self._report)
+        if not self._heals():
+            raise ConfigurationError(self.problem() or "It answers now.")
+
+    def problem(self) -> str | None:
+        applications = self._client.applications(_ANSWER_SECONDS)
+        if applications is None:
+            return "Its controller does not answer."
+        if not applications:
+            return _NOTHING_DEPLOYED
+        for name, application in applications.items():
+            if application["status"] != "RUNNING":
+                waiting = _starting(applications)
+                return f"Application {name} is {application['status']}{f' ({waiting})' if waiting else ''}."
+        return None if self._client.is_answered() else "The API does not answer."
+
+    def stop(self) -> None:
+        """Nothing: it ends with Ray."""
+
+    def wait_ready(self) -> None:
+        """Return when all that the API needs answers as well; raises ConfigurationError otherwise."""
+        self._client.wait_ready(self._check)
+
+    def _answers(self) -> bool:
+        """Whether the controller does, given some time."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while self._client.applications(_ANSWER_SECONDS) is None:
+            self._check()
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_POLL)
+        return True
+
+    def _heals(self) -> bool:
+        deadline = time.monotonic() + _HEALING_SECONDS
+        while (problem := self.problem()) is not None:
+            self._check()
+            if problem == _NOTHING_DEPLOYED or time.monotonic() > deadline:
+                return False
+            time.sleep(_POLL)
+        return True
+
+
+def find_controller(home: StackHome) -> psutil.Process | None:
+    """The process of Serve's controller, by its title."""
+    for process in members(ray_mark(home)):
+        with suppress(psutil.Error):
+            if "".join(process.cmdline()).startswith("ray::ServeController"):
+                return process
+    return None
 
 
 def is_ready(api_url: str) -> bool:

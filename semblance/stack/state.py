@@ -1,14 +1,28 @@
-"""What a running stack tells the world: `state.json`, written when it is ready, removed when it ends."""
+"""What a running stack tells the world: `state.json`, there from its first readiness until it is stopped."""
 
 from __future__ import annotations
 
-import os
+from datetime import UTC, datetime
 from pathlib import Path
 
-import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from semblance.stack.home import StackHome
+from semblance.files import write_file
+from semblance.stack.home import StackHome, StackLock
+from semblance.stack.lock import ProcessLock
+
+
+class Problem(BaseModel):
+    """What is wrong with a part of the stack, which the supervisor is mending."""
+
+    model_config = ConfigDict(frozen=True)
+
+    part: str
+    text: str
+    since: datetime
+
+    def __str__(self) -> str:
+        return f"{self.part}, since {self.since.astimezone():%H:%M:%S}: {self.text}"
 
 
 class StackState(BaseModel):
@@ -26,34 +40,47 @@ class StackState(BaseModel):
     ray_token_file: Path
     pid: int
     """The supervisor."""
-    started: float
-    """The supervisor's start in seconds since the epoch, which tells it from a later process of its pid."""
-
-    def is_alive(self) -> bool:
-        """Whether the supervisor that wrote this still runs."""
-        try:
-            process = psutil.Process(self.pid)
-            return process.status() != psutil.STATUS_ZOMBIE and process.create_time() == self.started
-        except psutil.Error:
-            return False
+    ports: dict[str, int]
+    """What the stack's servers listen on; a supervisor that takes over keeps them."""
+    detached: bool = False
+    """Whether it outlives the command that started it."""
+    problems: tuple[Problem, ...] = ()
 
 
 def write_state(home: StackHome, state: StackState) -> None:
     """Put the state in place as a whole, mode 0600."""
-    temporary = home.state_file.with_suffix(".new")
-    temporary.unlink(missing_ok=True)
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(state.model_dump_json(indent=2))
-    temporary.replace(home.state_file)
+    write_file(home.state_file, state.model_dump_json(indent=2))
 
 
 def read_state(home: StackHome) -> StackState | None:
     """The state of a stack whose supervisor lives, else None."""
+    state = left_state(home)
+    return state if state is not None and StackLock(home).holder() == state.pid else None
+
+
+def left_state(home: StackHome) -> StackState | None:
+    """The state last written, also by a supervisor that has died since."""
     try:
-        state = StackState.model_validate_json(home.state_file.read_bytes())
+        return StackState.model_validate_json(home.state_file.read_bytes())
     except (OSError, ValidationError):
         return None
-    return state if state.is_alive() else None
+
+
+def what_is_wrong(home: StackHome) -> tuple[Problem, ...]:
+    """The problems of a stack that is meant to run."""
+    left = left_state(home)
+    if left is None:
+        return ()
+    if StackLock(home).holder() == left.pid:
+        return left.problems
+    # It touches the lock each second.
+    beaten = home.lock_file if home.lock_file.exists() else home.state_file
+    since = datetime.fromtimestamp(beaten.stat().st_mtime, UTC)
+    if ProcessLock(home.guardian_lock_file).is_held():
+        text = "It has died, and is being restarted."
+    else:
+        text = "It has died. `semblance up` starts it again and mends what it finds."
+    return (Problem(part="Supervisor", text=text, since=since),)
 
 
 def remove_state(home: StackHome) -> None:

@@ -1,24 +1,25 @@
-"""The process behind a stack: starts everything, watches it, and takes everything down again.
+"""The process behind a stack: starts everything, keeps it up, and takes everything down again.
 
-`python -m semblance.stack.supervisor LEASE_FD`, by `front.launch` only. Reading end-of-file from the lease
-means that the front is gone, in whatever way; the byte `events.DETACH` before it means that the stack shall
-outlive it.
+`python -m semblance.stack.supervisor [--take-over] [LEASE_FD]`, by `front` and `guardian` only. Reading
+end-of-file from the lease means that the front is gone, in whatever way; the byte `events.DETACH` before it
+means that the stack shall outlive it. Without a lease it does from the beginning. With `--take-over` the
+stack was ready before under a supervisor that died: what runs of it goes on, and is mended where it must.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import queue
 import signal
 import sys
 import threading
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-import psutil
-
-from db.embedded import EmbeddedPostgres, application_dsn
 from db.migrate import check_server, upgrade
 from deployments.packs.registry import load_pack
 from semblance.errors import SemblanceError
@@ -29,17 +30,21 @@ from semblance.stack.events import DETACH, Event, emit
 from semblance.stack.gateway import Gateway, most_connections
 from semblance.stack.gateway_config import SLOTS, GatewayConfig
 from semblance.stack.gateway_targets import Serve
+from semblance.stack.guard import GuardianPart
 from semblance.stack.home import StackHome, StackLock
-from semblance.stack.ports import free_block
+from semblance.stack.keeper import Keeper
+from semblance.stack.parts import Part
+from semblance.stack.postgres import PostgresPart
 from semblance.stack.preflight import preflight
 from semblance.stack.processes import STACK_MARK, sweep
 from semblance.stack.ray_head import LOOPBACK, RayHead, RayPorts, head_environment
-from semblance.stack.serve_deploy import SERVE_CONFIG, ServeClient, read_config
-from semblance.stack.state import StackState, remove_state, write_state
+from semblance.stack.serve_deploy import SERVE_CONFIG, ServeApp, ServeClient, find_controller, read_config
+from semblance.stack.state import StackState, left_state, remove_state, write_state
 
 logger = logging.getLogger(__name__)
 
-_WATCH_SECONDS = 1.0
+_BEAT_SECONDS = 1.0
+_ASK_RAY_SECONDS = 2.0
 
 
 class StopRequested(BaseException):
@@ -49,24 +54,37 @@ class StopRequested(BaseException):
 class Supervisor:
     """One stack from start to end; `run` returns the exit status."""
 
-    def __init__(self, settings: Settings, lease: int) -> None:
+    def __init__(self, settings: Settings, lease: int | None, *, take_over: bool) -> None:
+        """lease: None where the stack outlives whoever started it."""
         self._settings = settings
         self._home = StackHome.of(settings)
         self._lease = lease
+        self._left = left_state(self._home) if take_over else None
+        self._detached = threading.Event()
+        self._lock = StackLock(self._home)
+        self._changes: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._postgres = PostgresPart(self._home) if settings.database_url is None else None
         self._ray: RayHead | None = None
-        self._gateway: Gateway | None = None
+        self._parts: list[Part] = [self._postgres] if self._postgres else []
+        self._keepers: list[Keeper] = []
 
     def run(self) -> int:
-        lock = StackLock(self._home)
-        if not lock.acquire():
+        if not self._lock.acquire():
             emit(Event(kind="busy"))
             return 0
         signal.signal(signal.SIGTERM, _request_stop)
-        threading.Thread(target=self._watch_lease, daemon=True).start()
+        if self._lease is None:
+            self._detached.set()
+        else:
+            threading.Thread(target=self._watch_lease, args=[self._lease], daemon=True).start()
         status = 1
         try:
-            self._repair()
-            self._watch(self._start())
+            if self._left is None:
+                self._repair()
+                state = self._start()
+            else:
+                state = self._take_over(self._left)
+            self._keep(state)
         except StopRequested:
             status = 0
         except SemblanceError as exc:
@@ -78,97 +96,162 @@ class Supervisor:
             emit(Event(kind="failed", text=text, log=self._log_of_failure()))
         finally:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            self._stop()
-            lock.release()
+            # What was ready before is never given up: the next supervisor tries to take it over.
+            if status == 0 or self._left is None:
+                self._stop()
+            self._lock.release()
         return status
 
-    def _start(self) -> RayHead:
-        settings, home = self._settings, self._home
+    def _start(self) -> StackState:
+        """Bring everything up for the first time; raises SemblanceError where that fails."""
+        settings = self._settings
         emit(Event(kind="step", text="Settings"))
         preflight(settings)
         ports = RayPorts.choose(settings.host, settings.port, settings.dashboard_port)
-        dashboard_url = f"http://{LOOPBACK}:{ports.dashboard}"
         # First of all: from now on clients are told to come back.
-        gateway = self._gateway = Gateway(
-            GatewayConfig.of(
-                settings, settings.host, ports.http, (LOOPBACK, ports.serve), most_connections()
-            ),
-            home.gateway,
-            home.gateway_log,
-            Serve((LOOPBACK, ports.dashboard), home.ray_token()),
-            {**os.environ, STACK_MARK: home.stack_id},
-        )
+        gateway = self._gateway(ports)
+        self._parts.insert(0, gateway)
         gateway.start()
-        if settings.database_url is None:
+        if self._postgres is not None:
             emit(Event(kind="step", text="PostgreSQL"))
-            owner_url = EmbeddedPostgres(home.postgres).start()
-            database_url = application_dsn(owner_url)
+            self._postgres.start()
+            database_url, owner_url = self._postgres.url, self._postgres.owner_url
         else:
+            assert settings.database_url is not None  # noqa: S101 - there is an embedded one otherwise
             database_url = settings.database_url.get_secret_value()
             owner_url = (settings.owner_database_url or settings.database_url).get_secret_value()
-        api_key = settings.api_key.get_secret_value() if settings.api_key else home.api_key()
-        jwt_secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else home.jwt_secret()
-        cron_secret = settings.cron_secret.get_secret_value() if settings.cron_secret else home.cron_secret()
-        replica_ports = free_block(LOOPBACK, SLOTS)
-        token = home.ray_token()
-        environment = head_environment(
-            os.environ,
-            home,
-            {
-                "SEMBLANCE_HOME": str(home.root),
-                "SEMBLANCE_DATABASE_URL": database_url,
-                "SEMBLANCE_API_KEY": api_key,
-                "SEMBLANCE_JWT_SECRET": jwt_secret,
-                "SEMBLANCE_CRON_SECRET": cron_secret,
-                **message_environment(settings),
-                "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(replica_ports.start),
-                "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(replica_ports.stop - 1),
-            },
-        )
+        state = self._state(ports, database_url)
+        ray = self._ray = RayHead(self._home, ports, self._environment(state, ports))
+        serve = self._serve(ray, state, ports)
+        self._parts += [ray, serve]
         # Ray takes seconds to come up; what else can go wrong is found in that time.
-        ray = self._ray = RayHead(home, ports, environment)
+        ray.launch()
         emit(Event(kind="step", text="Model pack"))
         load_pack(settings)
         emit(Event(kind="step", text="Database schema"))
         check_server(owner_url)
         upgrade(owner_url)
         emit(Event(kind="step", text="Ray"))
-        ray.wait_ready()
-        url = gateway.url
-        serve = ServeClient(dashboard_url, url, token)
-        emit(Event(kind="step", text="Ray Serve"))
-        serve.deploy(read_config(SERVE_CONFIG, LOOPBACK, ports.serve))
+        ray.start()
         emit(Event(kind="step", text="Models and API"))
-        serve.wait_healthy(ray.check, lambda text: emit(Event(kind="detail", text=text)))
-        serve.wait_ready(ray.check)
-        serve.close()
-        write_state(
-            home,
-            StackState(
-                home=home.root,
-                url=url,
-                docs_url=f"{url}/docs",
-                dashboard_url=dashboard_url,
-                database_url=database_url,
-                api_key=api_key,
-                ray_address=f"{LOOPBACK}:{ports.gcs}",
-                ray_token_file=home.ray_token_file,
-                pid=os.getpid(),
-                started=psutil.Process().create_time(),
-            ),
-        )
+        serve.start()
+        serve.wait_ready()
+        write_state(self._home, state)
         emit(Event(kind="ready"))
-        logger.info("Ready at %s.", url)
-        return ray
+        logger.info("Ready at %s.", state.url)
+        return state
 
-    def _watch(self, ray: RayHead) -> NoReturn:
-        pause = threading.Event()
+    def _take_over(self, left: StackState) -> StackState:
+        """Go on with what another supervisor has started, as it was reached before."""
+        ports = RayPorts(**left.ports)
+        if left.detached:
+            self._detached.set()
+        state = self._state(ports, left.database_url)
+        ray = self._ray = RayHead(self._home, ports, self._environment(state, ports))
+        self._parts = [self._gateway(ports), *self._parts, ray, self._serve(ray, state, ports)]
+        logger.warning("Taking over the stack at %s: its supervisor (pid %d) has died.", state.url, left.pid)
+        return state
+
+    def _keep(self, state: StackState) -> NoReturn:
+        """Keep every part up, and publish what is wrong."""
+        for part in self._parts:
+            needs = self._keepers[-1] if isinstance(part, ServeApp) else None
+            ask = _ASK_RAY_SECONDS if part is self._ray else 1.0
+            self._keepers.append(Keeper(part, lambda: self._changes.put(None), needs=needs, ask=ask))
+        for keeper in self._keepers:
+            keeper.start()
+        guarded = False
+        self._publish(state)
         while True:
-            ray.check()
-            if self._gateway and (problem := self._gateway.problem()):
-                logger.warning("%s", problem)
-                self._gateway.start()
-            pause.wait(_WATCH_SECONDS)
+            with suppress(queue.Empty):
+                self._changes.get(timeout=_BEAT_SECONDS)
+            self._lock.beat()
+            problems = tuple(keeper.problem for keeper in self._keepers if keeper.problem is not None)
+            if self._detached.is_set() and not guarded:
+                guarded = True
+                guardian = GuardianPart(self._home)
+                self._parts.append(guardian)
+                self._keepers.append(Keeper(guardian, lambda: self._changes.put(None)))
+                self._keepers[-1].start()
+            now = state.model_copy(update={"problems": problems, "detached": guarded})
+            if now == state:
+                continue
+            self._publish(now)
+            self._tell(state, now)
+            state = now
+
+    def _publish(self, state: StackState) -> None:
+        try:
+            write_state(self._home, state)
+        except OSError as exc:
+            # A full disk is no reason to end.
+            logger.error("Cannot write %s: %s", self._home.state_file, exc)  # noqa: TRY400 - says it all
+
+    def _tell(self, before: StackState, now: StackState) -> None:
+        for problem in now.problems:
+            if problem not in before.problems:
+                logger.warning("%s: %s", problem.part, problem.text)
+                emit(Event(kind="problem", text=str(problem)))
+        if before.problems and not now.problems:
+            logger.info("All is well again.")
+            emit(Event(kind="healed"))
+
+    def _state(self, ports: RayPorts, database_url: str) -> StackState:
+        home, settings = self._home, self._settings
+        url = f"http://{_reachable(settings.host)}:{ports.http}"
+        return StackState(
+            home=home.root,
+            url=url,
+            docs_url=f"{url}/docs",
+            dashboard_url=f"http://{LOOPBACK}:{ports.dashboard}",
+            database_url=database_url,
+            api_key=settings.api_key.get_secret_value() if settings.api_key else home.api_key(),
+            ray_address=f"{LOOPBACK}:{ports.gcs}",
+            ray_token_file=home.ray_token_file,
+            pid=os.getpid(),
+            ports=ports.by_name(),
+        )
+
+    def _environment(self, state: StackState, ports: RayPorts) -> Mapping[str, str]:
+        """What everything on Ray inherits."""
+        settings, home = self._settings, self._home
+        jwt_secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else home.jwt_secret()
+        cron_secret = settings.cron_secret.get_secret_value() if settings.cron_secret else home.cron_secret()
+        return head_environment(
+            os.environ,
+            home,
+            {
+                "SEMBLANCE_HOME": str(home.root),
+                "SEMBLANCE_DATABASE_URL": state.database_url,
+                "SEMBLANCE_API_KEY": state.api_key,
+                "SEMBLANCE_JWT_SECRET": jwt_secret,
+                "SEMBLANCE_CRON_SECRET": cron_secret,
+                **message_environment(settings),
+                "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(ports.replicas),
+                "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(ports.replicas + SLOTS - 1),
+            },
+        )
+
+    def _gateway(self, ports: RayPorts) -> Gateway:
+        settings, home = self._settings, self._home
+        return Gateway(
+            GatewayConfig.of(
+                settings, settings.host, ports.http, (LOOPBACK, ports.serve), most_connections()
+            ),
+            home.gateway,
+            home.gateway_log,
+            Serve((LOOPBACK, ports.dashboard), home.ray_token()),
+            {**os.environ, STACK_MARK: f"{home.stack_id}/gateway"},
+        )
+
+    def _serve(self, ray: RayHead, state: StackState, ports: RayPorts) -> ServeApp:
+        return ServeApp(
+            ServeClient(state.dashboard_url, state.url, self._home.ray_token()),
+            read_config(SERVE_CONFIG, LOOPBACK, ports.serve),
+            ray.check,
+            lambda: find_controller(self._home),
+            lambda text: emit(Event(kind="detail", text=text)),
+        )
 
     def _repair(self) -> None:
         """End what a supervisor that was killed has left; its PostgreSQL is taken over as it runs."""
@@ -177,21 +260,39 @@ class Supervisor:
             logger.warning("Ended %d processes that an earlier run had left.", ended)
 
     def _stop(self) -> None:
+        for keeper in self._keepers:
+            keeper.close()
         remove_state(self._home)
-        if self._gateway:
-            self._gateway.stop()
+        self._stop_parts()
+        for keeper in self._keepers:
+            keeper.join()
+        # Once more, for what was being brought up meanwhile.
+        self._stop_parts()
         sweep(self._home.stack_id)
-        if self._settings.database_url is None:
-            EmbeddedPostgres(self._home.postgres).stop()
         self._home.unlink_ray()
         logger.info("Stopped.")
 
-    def _watch_lease(self) -> None:
-        if os.read(self._lease, 1) != DETACH:
+    def _stop_parts(self) -> None:
+        for part in reversed(self._parts):
+            try:
+                part.stop()
+            except Exception:
+                logger.exception("%s does not stop.", part.name)
+
+    def _watch_lease(self, lease: int) -> None:
+        if os.read(lease, 1) == DETACH:
+            self._detached.set()
+        else:
             os.kill(os.getpid(), signal.SIGTERM)
 
     def _log_of_failure(self) -> Path:
         return self._home.ray_log if self._ray and self._ray.has_ended else self._home.supervisor_log
+
+
+def _reachable(host: str) -> str:
+    """The host part of a URL that reaches a server bound to `host`."""
+    host = {"0.0.0.0": LOOPBACK, "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+    return f"[{host}]" if ":" in host else host
 
 
 def _request_stop(_signal: int, _frame: FrameType | None) -> NoReturn:
@@ -201,13 +302,16 @@ def _request_stop(_signal: int, _frame: FrameType | None) -> NoReturn:
 
 
 def main() -> int:
-    lease = int(sys.argv[1])
-    os.set_inheritable(lease, False)
+    arguments = sys.argv[1:]
+    take_over = "--take-over" in arguments
+    leases = [int(argument) for argument in arguments if argument.isdigit()]
+    for lease in leases:
+        os.set_inheritable(lease, False)
     # PostgreSQL must not carry the mark: it is stopped in its own way, never killed with the rest.
     os.environ.pop(STACK_MARK, None)
     settings = get_settings()
     configure_logging(settings)
-    return Supervisor(settings, lease).run()
+    return Supervisor(settings, leases[0] if leases else None, take_over=take_over).run()
 
 
 if __name__ == "__main__":

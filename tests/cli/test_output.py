@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner
@@ -14,14 +15,14 @@ from typer.testing import CliRunner
 from semblance.cli import output
 from semblance.cli.app import app
 from semblance.settings import get_settings
-from semblance.stack.home import StackHome
+from semblance.stack.home import StackHome, StackLock
 from semblance.stack.state import StackState, write_state
 
 DSN = "postgresql://app:hunter2@db.example/semblance?sslpassword=hunter3"
 
 
 @pytest.fixture
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StackState:
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StackState]:
     """A stack as its state file describes it; its supervisor is this process."""
     monkeypatch.setenv("SEMBLANCE_HOME", str(tmp_path))
     monkeypatch.delenv("SEMBLANCE_DATABASE_URL", raising=False)
@@ -29,7 +30,6 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StackState:
     home = StackHome(tmp_path.resolve())
     home.prepare()
     home.ray_token()
-    process = psutil.Process()
     running = StackState(
         home=home.root,
         url="http://127.0.0.1:1",
@@ -39,11 +39,14 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StackState:
         api_key="smb_of_the_test",
         ray_address="127.0.0.1:1",
         ray_token_file=home.ray_token_file,
-        pid=process.pid,
-        started=process.create_time(),
+        pid=os.getpid(),
+        ports={},
     )
+    lock = StackLock(home)
+    assert lock.acquire()
     write_state(home, running)
-    return running
+    yield running
+    lock.release()
 
 
 def test_the_panel(state: StackState, monkeypatch: pytest.MonkeyPatch) -> None:

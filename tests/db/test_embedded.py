@@ -14,6 +14,7 @@ import psutil
 import psycopg
 import pytest
 
+from db import embedded
 from db.embedded import EmbeddedPostgres
 from db.pool import Database
 from semblance.errors import ConfigurationError
@@ -253,3 +254,34 @@ def test_folders_above_the_data_are_not_opened_for_reading(empty: Path, initiali
     home.mkdir(mode=0o700)
     EmbeddedPostgres(place(initialised, home / "postgres")).start()
     assert home.stat().st_mode & 0o066 == 0
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_server_that_hangs_is_killed_and_recovers(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, whole: bool
+) -> None:
+    """The postmaster, or with it all its workers: it exists and does not answer."""
+    monkeypatch.setattr(embedded, "_SILENT_SECONDS", 0.5)
+    monkeypatch.setattr(embedded, "_CLEAR_SECONDS", 1.0)
+    monkeypatch.setattr(embedded, "_CONNECT_SECONDS", 2)
+    server = EmbeddedPostgres(folder)
+    dsn = server.start()
+    assert server.problem() is None
+    with psycopg.connect(dsn) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 1 AS one")
+    hung = postmaster(folder)
+    for process in [hung, *(hung.children() if whole else [])]:
+        process.suspend()
+    assert "does not answer" in str(server.problem())
+    assert query(server.start(), "SELECT one FROM kept") == 1
+    assert postmaster(folder) != hung
+    assert server.problem() is None
+
+
+def test_a_server_that_was_stopped_still_ends(folder: Path) -> None:
+    server = EmbeddedPostgres(folder)
+    server.start()
+    postmaster(folder).suspend()
+    server.stop()
+    assert not server.is_running()
+    assert "has ended" in str(server.problem())

@@ -4,13 +4,16 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from semblance.errors import ConfigurationError
 from semblance.settings import Settings
 from semblance.stack.home import StackHome, StackLock
+from semblance.stack.state import StackState, read_state, what_is_wrong, write_state
 
 
 @pytest.fixture
@@ -88,3 +91,67 @@ def test_the_lock_is_held_once_and_freed_by_the_kernel(home: StackHome) -> None:
     assert lock.acquire()
     assert StackLock(home).holder() == os.getpid()
     lock.release()
+
+
+def test_who_asks_for_the_holder_is_in_nobodys_way(home: StackHome) -> None:
+    """Neither another that asks nor one that takes the lock meanwhile."""
+    ask = (
+        "import sys; from pathlib import Path; from semblance.stack.home import StackHome, StackLock\n"
+        "lock = StackLock(StackHome(Path(sys.argv[1]))); print(flush=True)\n"
+        "while lock.holder() is None: pass"
+    )
+    lock = StackLock(home)
+    assert lock.acquire()
+    lock.release()
+    with subprocess.Popen(
+        [sys.executable, "-c", ask, home.root], stdout=subprocess.PIPE, text=True
+    ) as asking:
+        assert asking.stdout is not None
+        asking.stdout.readline()
+        for _ in range(200):
+            assert StackLock(home).holder() is None
+        assert lock.acquire()
+        assert asking.wait(30) == 0
+    lock.release()
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"short", b"\x00" * 40, b"\xff\xfe" * 40])
+def test_a_key_file_that_a_crash_left_empty_is_refused_by_name(home: StackHome, content: bytes) -> None:
+    file = home.keys / "api_key"
+    file.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=r"keys/api_key.*") as refused:
+        home.api_key()
+    assert "remove the file" in refused.value.message or "Cannot read" in refused.value.message
+    assert file.read_bytes() == content
+
+
+def test_a_state_lives_as_long_as_its_supervisor_whatever_the_clock_says(
+    home: StackHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Start times move with the clock, so that they must not tell who lives."""
+    state = StackState(
+        home=home.root,
+        url="http://127.0.0.1:1",
+        docs_url="http://127.0.0.1:1/docs",
+        dashboard_url="http://127.0.0.1:2",
+        database_url="postgresql://x@/y",
+        api_key="key",
+        ray_address="127.0.0.1:3",
+        ray_token_file=home.ray_token_file,
+        pid=os.getpid(),
+        ports={},
+    )
+    write_state(home, state)
+    assert read_state(home) is None
+    (dead,) = what_is_wrong(home)
+    assert (dead.part, "semblance up" in dead.text) == ("Supervisor", True)
+    lock = StackLock(home)
+    assert lock.acquire()
+    try:
+        monkeypatch.setattr(time, "time", lambda: 1e9)
+        monkeypatch.setattr(psutil, "boot_time", lambda: 1e9)
+        monkeypatch.setattr(psutil.Process, "create_time", lambda _: 1e9)
+        assert read_state(home) == state
+        assert what_is_wrong(home) == ()
+    finally:
+        lock.release()

@@ -26,7 +26,7 @@ def test_a_client_is_not_led_to_another_cluster_or_through_a_proxy(tmp_path: Pat
 def test_the_head_hands_settings_and_mark_to_everything_below(tmp_path: Path) -> None:
     home = StackHome(tmp_path)
     environment = head_environment({"SEMBLANCE_PACK": "open"}, home, {"SEMBLANCE_HOME": str(tmp_path)})
-    assert environment[STACK_MARK] == home.stack_id
+    assert environment[STACK_MARK] == f"{home.stack_id}/ray"
     assert environment["SEMBLANCE_PACK"] == "open"
     assert environment["SEMBLANCE_HOME"] == str(tmp_path)
     assert environment["OMP_NUM_THREADS"] == "1"

@@ -1,0 +1,63 @@
+"""Restarts the supervisor of a detached stack: `python -m semblance.stack.guardian LOCK OWN_LOCK COMMAND…`.
+
+The supervisor keeps all else up, and this process too. It does next to nothing, so that there is little for
+it to die of: it looks whether the supervisor's lock is held, and runs COMMAND where it is not. Whoever ends
+the stack ends it first.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from semblance.stack.lock import ProcessLock
+
+_LOOK_SECONDS = 0.5
+_STUCK_SECONDS = 30.0
+"""A supervisor touches its lock each second; one that has not for so long is ended."""
+_LONGEST_PAUSE = 30.0
+_WELL_SECONDS = 60.0
+
+
+def guard(lock_file: Path, command: list[str]) -> None:
+    """Until the lock's file, and with it the stack's home, is removed."""
+    lock = ProcessLock(lock_file)
+    child: subprocess.Popen[bytes] | None = None
+    beat, beaten = 0, time.monotonic()
+    pause, next_start = 1.0, 0.0
+    while lock_file.exists():
+        time.sleep(_LOOK_SECONDS)
+        now = time.monotonic()
+        if lock.is_held():
+            # Whether it has changed, not how old it is: the clock may be set.
+            if (seen := lock_file.stat().st_mtime_ns) != beat:
+                beat, beaten = seen, now
+            elif now - beaten > _STUCK_SECONDS and (holder := lock.holder()):
+                with suppress(ProcessLookupError):
+                    os.kill(holder, signal.SIGKILL)
+                beaten = now
+            if now - next_start > _WELL_SECONDS:
+                pause = 1.0
+        elif (child is None or child.poll() is not None) and now >= next_start:
+            child = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
+            )
+            beaten, next_start = now, now + pause
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def main() -> int:
+    own = ProcessLock(Path(sys.argv[2]))
+    if not own.acquire():
+        return 0
+    guard(Path(sys.argv[1]), sys.argv[3:])
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

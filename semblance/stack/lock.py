@@ -1,0 +1,75 @@
+"""A lock on a file that tells whether a process lives. Imports next to nothing."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from pathlib import Path
+
+_ACQUIRE_SECONDS = 1.0
+_ACQUIRE_POLL = 0.02
+
+
+class ProcessLock:
+    """Held by one process as long as it lives: the kernel releases it however the process ends.
+
+    So it tells whether that process still runs, which neither a pid (another process gets it) nor a start
+    time (the clock is set) does.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd: int | None = None
+
+    def acquire(self) -> bool:
+        """Take the lock; False where another process holds it."""
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # Who asks for the holder keeps the lock for an instant.
+        deadline = time.monotonic() + _ACQUIRE_SECONDS
+        while not _try_flock(fd, fcntl.LOCK_EX):
+            if time.monotonic() > deadline:
+                os.close(fd)
+                return False
+            time.sleep(_ACQUIRE_POLL)
+        os.ftruncate(fd, 0)
+        os.write(fd, str(os.getpid()).encode())
+        self._fd = fd
+        return True
+
+    def is_held(self) -> bool:
+        """Whether any process holds the lock."""
+        try:
+            fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            # Shared: two that ask at once are not in each other's way.
+            return not _try_flock(fd, fcntl.LOCK_SH)
+        finally:
+            os.close(fd)
+
+    def holder(self) -> int | None:
+        """The pid that holds the lock, or None where it is free."""
+        if not self.is_held():
+            return None
+        content = self._path.read_text()
+        return int(content) if content.isdigit() else None
+
+    def beat(self) -> None:
+        """Change the file's time, by which others see that the holder is not stuck."""
+        if self._fd is not None:
+            os.utime(self._fd)
+
+    def release(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+
+def _try_flock(fd: int, kind: int) -> bool:
+    try:
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,76 @@
+"""What a crash leaves of a file: the old one or the new one, whole."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from semblance.files import create_file, write_file
+
+
+def test_a_file_is_replaced_as_a_whole_and_private(tmp_path: Path) -> None:
+    file = tmp_path / "state"
+    file.write_text("old")
+    file.chmod(0o644)
+    write_file(file, "new")
+    assert file.read_text() == "new"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_content_is_on_the_disk_before_the_name_and_the_name_before_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """fsync of the content, then the rename or link, then fsync of the folder."""
+    calls: list[str] = []
+    fsync = os.fsync
+
+    def spy(fd: int) -> None:
+        name = "folder" if stat.S_ISDIR(os.fstat(fd).st_mode) else "content"
+        calls.append(f"{name} {'with' if (tmp_path / 'file').exists() else 'without'} the name")
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", spy)
+    for write in (write_file, create_file):
+        (tmp_path / "file").unlink(missing_ok=True)
+        calls.clear()
+        write(tmp_path / "file", "content")
+        assert calls == ["content without the name", "folder with the name"]
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "state"
+    write_file(file, "old")
+
+    def full(_fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_file(file, "new")
+    assert file.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_of_several_that_make_a_file_all_get_the_same(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from semblance.files import create_file\n"
+        "sys.stdin.readline(); print(create_file(Path(sys.argv[1]), sys.argv[2]))"
+    )
+    makers = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, tmp_path / "key", f"candidate-{index}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for index in range(4)
+    ]
+    answers = {maker.communicate("\n")[0].strip() for maker in makers}
+    assert answers == {(tmp_path / "key").read_text()}
+    assert [file.name for file in tmp_path.iterdir()] == ["key"]

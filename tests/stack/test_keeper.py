@@ -1,0 +1,140 @@
+"""Parts that die are brought up again, those that stand on others after them, and none is ever given up."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from semblance.errors import ConfigurationError
+from semblance.stack import keeper as keeper_module
+from semblance.stack.keeper import Keeper
+from tests.support.waiting import wait_for
+
+
+class Candle:
+    """A part whose `start` fails as often as it is told."""
+
+    def __init__(self, name: str = "Candle") -> None:
+        self.name = name
+        self.burns = True
+        self.failures = 0
+        self.starts = 0
+        self.stops = 0
+
+    def start(self) -> None:
+        self.starts += 1
+        if self.failures > 0:
+            self.failures -= 1
+            raise ConfigurationError("Too much wind.")
+        self.burns = True
+
+    def problem(self) -> str | None:
+        return None if self.burns else "It is dark."
+
+    def stop(self) -> None:
+        self.stops += 1
+        self.burns = False
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeper_module, "LONGEST_PAUSE", 0.02)
+
+
+@pytest.fixture
+def closing() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+def keep(closing: ExitStack, part: Candle, needs: Keeper | None = None) -> tuple[Keeper, list[str | None]]:
+    told: list[str | None] = []
+    kept = Keeper(
+        part, lambda: told.append(kept.problem.text if kept.problem else None), needs=needs, ask=0.01
+    )
+    kept.start()
+    closing.callback(kept.join)
+    closing.callback(kept.close)
+    return kept, told
+
+
+def test_what_died_is_brought_up_and_told_once(closing: ExitStack) -> None:
+    candle = Candle()
+    _, told = keep(closing, candle)
+    candle.burns = False
+    wait_for(lambda: len(told) == 2)
+    assert told == ["It is dark.", None]
+    assert candle.starts == 1
+
+
+def test_it_is_never_given_up_and_says_why_and_since_when(closing: ExitStack) -> None:
+    candle = Candle()
+    candle.failures = 12
+    kept, told = keep(closing, candle)
+    candle.burns = False
+    wait_for(lambda: "Too much wind." in told)
+    problem = kept.problem
+    assert problem is not None
+    since = problem.since
+    wait_for(lambda: candle.failures == 3)
+    assert kept.problem is None or kept.problem.since == since
+    wait_for(lambda: told[-1] is None)
+    assert candle.starts == 13
+
+
+def test_what_stands_on_another_waits_for_it(closing: ExitStack) -> None:
+    table, candle = Candle("Table"), Candle()
+    gate = threading.Event()
+    start = table.start
+
+    def slowly() -> None:
+        gate.wait()
+        start()
+
+    table.start = slowly  # type: ignore[method-assign]
+    below, _ = keep(closing, table)
+    _, told = keep(closing, candle, below)
+    table.burns = candle.burns = False
+    wait_for(lambda: below.problem is not None and "It is dark." in told)
+    starts = candle.starts
+    threading.Event().wait(0.1)
+    assert candle.starts == starts
+    gate.set()
+    wait_for(lambda: told[-1] is None and below.problem is None)
+
+
+def test_what_it_stands_on_is_renewed_when_nothing_else_helps(closing: ExitStack) -> None:
+    table, candle = Candle("Table"), Candle()
+    below, _ = keep(closing, table)
+    candle.failures = keeper_module.RENEW_AFTER
+    _, told = keep(closing, candle, below)
+    candle.burns = False
+    wait_for(lambda: bool(told) and told[-1] is None)
+    assert (table.stops, table.starts) == (1, 1)
+
+
+def test_a_part_that_cannot_be_asked_is_brought_up(closing: ExitStack) -> None:
+    class Mute(Candle):
+        def problem(self) -> str | None:
+            if not self.burns:
+                raise OSError("too many open files")
+            return None
+
+    mute = Mute()
+    _, told = keep(closing, mute)
+    mute.burns = False
+    wait_for(lambda: len(told) >= 2)
+    assert "too many open files" in str(told[0])
+
+
+def test_a_closed_one_begins_nothing(closing: ExitStack) -> None:
+    candle = Candle()
+    kept, _ = keep(closing, candle)
+    kept.close()
+    kept.join()
+    candle.burns = False
+    threading.Event().wait(0.05)
+    assert candle.starts == 0
