@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -45,16 +44,28 @@ def _run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedPr
     )
 
 
-def test_help_is_instant_and_names_every_command(environment: dict[str, str]) -> None:
-    took = []
-    for _ in range(3):
-        began = time.monotonic()
-        help_text = _run(environment, "--help")
-        took.append(time.monotonic() - began)
+def test_help_names_every_command(environment: dict[str, str]) -> None:
+    help_text = _run(environment, "--help")
     assert help_text.returncode == 0
     assert all(command in help_text.stdout for command in COMMANDS)
-    # A second on an idle machine; tests share theirs.
-    assert min(took) < 2.5
+
+
+def test_help_loads_nothing_that_takes_a_while(environment: dict[str, str]) -> None:
+    code = """
+import sys
+from semblance.cli.app import app
+slow = {"ray", "numpy", "cv2", "onnxruntime", "fastapi", "asyncpg", "sqlalchemy", "httpx"}
+sys.exit(" ".join(slow & set(sys.modules)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("command", COMMANDS)

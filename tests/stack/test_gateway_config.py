@@ -66,7 +66,7 @@ def test_limits_are_those_of_the_settings() -> None:
     limits = config(
         Settings(client_connections=7, client_requests_per_second=8, client_uploads=9, max_image_bytes=1000)
     ).limits
-    assert (limits.connections, limits.requests, limits.uploads, limits.body_bytes) == (7, 80, 9, 1400)
+    assert (limits.connections, limits.requests, limits.uploads, limits.body_bytes) == (7, 80, 9, 1500)
 
 
 STATE = """\
