@@ -13,13 +13,13 @@ from pydantic import SecretStr
 
 from db.profiles import StatedGender
 from semblance.errors import UnauthorizedError
+from semblance.names import usable_name
 from semblance.settings import Settings
 from serve_app.signing_keys import ALGORITHMS, SigningKeys
 
 LEEWAY_S = 10
 """How far the provider's clock may be from ours."""
 
-_MAX_NAME = 100
 _LAST_SECOND = 253_402_300_799
 """Unix time of the end of the year 9999, beyond which no clock or database of ours can be."""
 
@@ -125,18 +125,26 @@ def _claims(claims: Mapping[str, Any]) -> Claims:
         raise ValueError("the subject is a UUID in an unusual form")
     metadata = claims.get("user_metadata")
     said: Mapping[str, Any] = metadata if isinstance(metadata, dict) else {}
-    email = _text(claims.get("email"), _MAX_EMAIL)
+    email = _email(claims.get("email"))
     gender = said.get("gender")
     return Claims(
         subject=subject,
-        email=email.lower() if email is not None and "@" in email else None,
-        name=_text(said.get("name"), _MAX_NAME) or _text(said.get("full_name"), _MAX_NAME),
+        email=email,
+        name=_name(said.get("name")) or _name(said.get("full_name")),
         gender=cast(StatedGender, gender) if gender in get_args(StatedGender) else None,
     )
 
 
-def _text(value: object, length: int) -> str | None:
-    """A text without spaces around it, or None where it is none, empty, too long or not printable, which
-    PostgreSQL might refuse."""
-    text = value.strip() if isinstance(value, str) else ""
-    return text if 0 < len(text) <= length and text.isprintable() else None
+def _name(value: object) -> str | None:
+    """As `usable_name`; None where it is no name."""
+    try:
+        return usable_name(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def _email(value: object) -> str | None:
+    """In lower case and without spaces around it; None where it is no address, too long or not printable,
+    which PostgreSQL might refuse."""
+    text = value.strip().lower() if isinstance(value, str) else ""
+    return text if "@" in text and len(text) <= _MAX_EMAIL and text.isprintable() else None

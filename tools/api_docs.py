@@ -29,6 +29,22 @@ Credentials go into `Authorization: Bearer …`: **ApiKey** is the service's key
 in the state folder holds). Every error is
 `{"error": "<sentence>", "code": "<snake_case>", "request_id": "…"}`, some with further fields; every answer
 carries `X-Request-ID`. Times are ISO 8601 with offset, ids are UUIDs, lists that grow carry `next_cursor`.
+
+**Pictures** are taken as a form's `file`, as JSON with `image_base64`, or as the body itself, and have at
+most `SEMBLANCE_MAX_IMAGE_BYTES` (25 MiB). Other bodies have at most 1 MiB. A body may take as long as it
+needs while, after 20 s, at least 8 kB a second have come on average; else the answer is 408. Compressed
+bodies are 415.
+
+**Limits** answer 429 where they are yours and 503 where the service is full, both with `Retry-After`. All
+hold for each replica of the API. A replica works on `SEMBLANCE_MAX_INFLIGHT` pictures (64) and holds
+`SEMBLANCE_MAX_UPLOAD_BYTES` of them (1 GiB). A user or key can count on a quarter of either
+(`SEMBLANCE_CLIENT_SHARE`), and gets more only while another quarter stays free: alone it gets three
+quarters, and nobody gets all. Of one user eight pictures arrive at once (`SEMBLANCE_MAX_UPLOADS_PER_USER`),
+of a key as many as a replica works on, since a whole app may stand behind it.
+
+**Links** in answers begin with `SEMBLANCE_PUBLIC_URL`, or, where that is not set, with the `Host` of the
+request. So set it where others can reach the service. No answer may be stored by caches but pictures, which
+say so themselves.
 """
 
 METHODS = ("get", "post", "put", "patch", "delete")

@@ -144,6 +144,40 @@ async def test_no_query_or_path_breaks_a_route(api: Api) -> None:
                     assert status in FINE, (method, called, query)
 
 
+JSON_TEXTS = (
+    *ABSURD, "9223372036854775808", "-9223372036854775809", '"\\u0000"', '"\\ud800"',
+    '"9999-12-31T23:59:59-23:59"', '"0001-01-01T00:00:00+23:59"', "[" * 5000, '{"a":' * 5000,
+)  # fmt: skip
+
+
+async def test_no_value_in_a_body_breaks_a_route(api: Api) -> None:
+    user = await api.member("ada", role="admin")
+    document = api.app.openapi()
+    tried = 0
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            content = operation.get("requestBody", {}).get("content", {})
+            schema = content.get("application/json", {}).get("schema", {})
+            schema = document["components"]["schemas"].get(schema.get("$ref", "").rpartition("/")[2], schema)
+            called = path.format_map(
+                {item["name"]: _fitting(item) for item in operation.get("parameters", [])}
+            )
+            for name in schema.get("properties", {}):
+                for text in JSON_TEXTS:
+                    others = {
+                        other: str(uuid.UUID(int=1)) for other in schema.get("required", []) if other != name
+                    }
+                    rest = "".join(
+                        f", {json.dumps(other)}: {json.dumps(value)}" for other, value in others.items()
+                    )
+                    body = f"{{{json.dumps(name)}: {text}{rest}}}".encode()
+                    headers = {**usual_headers(path, user.headers), b"content-type": b"application/json"}
+                    status = await status_of(api, method.upper(), called, headers=headers, body=body)
+                    assert status in FINE, (method, called, body[:200])
+                    tried += 1
+    assert tried > 300
+
+
 def _fitting(parameter: dict[str, Any]) -> str:
     return "1" if parameter["schema"].get("type") == "integer" else str(uuid.UUID(int=1))
 

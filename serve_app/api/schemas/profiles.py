@@ -5,20 +5,25 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from db.profiles import Profile, StatedGender
+from semblance.names import MAX_LENGTH, usable_name
 from serve_app.api.schemas.base import Schema
-from serve_app.api.schemas.patterns import explained
 
-# Of control characters PostgreSQL does not store NUL.
-_VISIBLE = explained(
-    r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$",
-    "should hold something to see, and no control characters",
-)
 
-Label = Annotated[str, StringConstraints(strip_whitespace=True, max_length=100, pattern=_VISIBLE)]
-"""A line of 1 to 100 characters that is not only spaces; those around it are dropped."""
+def _label(text: str) -> str:
+    try:
+        return usable_name(text)
+    except ValueError as exc:
+        raise PydanticCustomError("name", "{sentence}", {"sentence": str(exc)}) from exc
+
+
+Label = Annotated[
+    str, AfterValidator(_label), Field(json_schema_extra={"minLength": 1, "maxLength": MAX_LENGTH})
+]
+"""A name as `usable_name` has it, of a person or a school."""
 
 
 class ProfileAnswer(Schema):
