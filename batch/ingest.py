@@ -179,6 +179,8 @@ class _Writer:
 
     async def flush(self, progress: JobProgress) -> None:
         """Write what has been taken."""
+        if not self._pending:
+            return
         rows = [result.row for result in self._pending if result.row is not None]
         if rows and self._celebrities is not None:
             copied = await self._celebrities.copy_in(rows)
