@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -32,6 +33,9 @@ _HEALING_SECONDS = 60.0
 """How long Serve may take to replace replicas and proxies by itself."""
 _POLL = 0.2
 _NOTHING_DEPLOYED = "Nothing is deployed."
+
+_OURS = re.compile(r"\bsemblance\.errors\.\w+: ((?:.+\n?)+)")
+"""The message of an error of ours in a traceback, up to an empty line."""
 
 
 def read_config(path: Path, host: str, port: int) -> dict[str, Any]:
@@ -244,6 +248,9 @@ def _starting(applications: dict[str, Any]) -> str:
 def _reason(application: dict[str, Any]) -> str:
     messages = [application.get("message", "")]
     messages += [deployment.get("message", "") for deployment in application.get("deployments", {}).values()]
+    # Serve has them at the end of the traceback of a replica that could not start.
+    if sentences := dict.fromkeys(text.strip() for text in _OURS.findall("\n".join(messages))):
+        return "\n".join(sentences)
     return "\n".join(message for message in messages if message) or application["status"]
 
 

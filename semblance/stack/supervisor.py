@@ -89,11 +89,10 @@ class Supervisor:
             status = 0
         except SemblanceError as exc:
             logger.error("%s", exc.message)  # noqa: TRY400 - the message is written for people
-            emit(Event(kind="failed", text=exc.message, log=self._log_of_failure()))
+            self._report(exc.message)
         except Exception as exc:
             logger.exception("The stack failed.")
-            text = f"{type(exc).__name__}: {exc}"
-            emit(Event(kind="failed", text=text, log=self._log_of_failure()))
+            self._report(f"{type(exc).__name__}: {exc}")
         finally:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             # What was ready before is never given up: the next supervisor tries to take it over.
@@ -284,6 +283,11 @@ class Supervisor:
             self._detached.set()
         else:
             os.kill(os.getpid(), signal.SIGTERM)
+
+    def _report(self, failure: str) -> None:
+        # The front ends this process as soon as it reads that; it ends anyway.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        emit(Event(kind="failed", text=failure, log=self._log_of_failure()))
 
     def _log_of_failure(self) -> Path:
         return self._home.ray_log if self._ray and self._ray.has_ended else self._home.supervisor_log

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import sys
+import traceback
 from collections.abc import Iterator
 
 import pytest
 from ray.serve import context
 
-from deployments.replica import serve_request_id
+from deployments.replica import serve_request_id, starting
+from semblance.errors import ConfigurationError
 from semblance.logging import request_id_var
+from semblance.stack.serve_deploy import _reason
 
 
 @pytest.fixture(autouse=True)
@@ -42,3 +46,28 @@ def test_without_serve_the_api_tells() -> None:
         assert serve_request_id() == "abc-3"
     finally:
         request_id_var.reset(token)
+
+
+def test_a_replica_that_cannot_start_says_why_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Serve reports of it is the traceback as this process formats it."""
+    monkeypatch.setattr(sys, "tracebacklimit", 1000, raising=False)
+
+    class Deployment:
+        @starting()
+        def __init__(self) -> None:
+            raise ConfigurationError("SEMBLANCE_PACK=x does not load: unset it.\nSEMBLANCE_PORT=1 is taken.")
+
+    try:
+        Deployment()
+    except ConfigurationError:
+        reported = f"Replica failed. Error:\n{traceback.format_exc()}\nRetrying."
+    assert "File " not in reported
+    application = {"status": "DEPLOY_FAILED", "message": "", "deployments": {"One": {"message": reported}}}
+    assert _reason(application) == ("SEMBLANCE_PACK=x does not load: unset it.\nSEMBLANCE_PORT=1 is taken.")
+
+
+def test_another_failure_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "tracebacklimit", 1000, raising=False)
+    with pytest.raises(ZeroDivisionError), starting():
+        raise ZeroDivisionError
+    assert sys.tracebacklimit == 1000
