@@ -158,10 +158,15 @@ class Gateway:
         pause = 0.0
         while not self._ended.wait(pause):
             pause = _SYNC_SECONDS_WITHOUT
-            # Nobody is there while the process is being replaced.
-            with suppress(OSError):
+            try:
                 if self.sync():
                     pause = _SYNC_SECONDS
+            except OSError:
+                # Nobody is there while the process is being replaced.
+                continue
+            except Exception:
+                # The next answer may be one that can be read.
+                logger.exception("The gateway's replicas are not known.")
 
     def _write(self) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
