@@ -113,7 +113,7 @@ class Gateway:
         self._wait()
         if self._serve is not None and self._thread is None:
             self._ended.clear()
-            self._thread = threading.Thread(target=self._keep_synced, args=(self._serve,), daemon=True)
+            self._thread = threading.Thread(target=self._keep_synced, daemon=True)
             self._thread.start()
 
     def problem(self) -> str | None:
@@ -155,14 +155,19 @@ class Gateway:
                 self._admin.send(*commands)
         return any(slot.up for slot in slots)
 
-    def _keep_synced(self, _serve: Serve) -> None:
+    def _keep_synced(self) -> None:
         pause = 0.0
         while not self._ended.wait(pause):
             pause = _SYNC_SECONDS_WITHOUT
-            # Nobody is there while the process is being replaced.
-            with suppress(OSError):
+            try:
                 if self.sync():
                     pause = _SYNC_SECONDS
+            except OSError:
+                # Nobody is there while the process is being replaced.
+                continue
+            except Exception:
+                # The next answer may be one that can be read.
+                logger.exception("The gateway's replicas are not known.")
 
     def _write(self) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -38,6 +38,9 @@ _NO_NAME = r"[^!#$%&'*+.^_`|~0-9A-Za-z:-]"
 _CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
 _HOST = r"^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$"
 
+_CLIENT = "ipmask(32,64)"
+"""What of an address is one client: of IPv6 the part that a network gives to one customer."""
+
 _STRIPPED = (
     # By these a client would steer Ray Serve: ray/serve/_private/http_util.py.
     "x-request-timeout-seconds",
@@ -161,7 +164,7 @@ frontend public
     bind {_host(self.host)}:{self.port}
     # Stick tables count by address. Whoever stands on this machine, or is a proxy of many clients, is no
     # single client. Idle connections can only be turned away without a word, so there may be more of them.
-    tcp-request connection track-sc2 src table sockets unless {{ src {unlimited} }}
+    tcp-request connection track-sc2 src,{_CLIENT} table sockets unless {{ src {unlimited} }}
     tcp-request connection reject if {{ sc2_conn_cur(sockets) gt {2 * limits.connections} }}
 
     # Only so that it is refused below: HAProxy's own refusal would be a page of HTML.
@@ -183,8 +186,8 @@ if {{ path {ALIVE_PATH} }}
 {_lines(self._refusals())}
 
     acl unlimited src {unlimited}
-    http-request track-sc0 src table connections unless unlimited
-    http-request track-sc1 src table uploads if body !unlimited
+    http-request track-sc0 src,{_CLIENT} table connections unless unlimited
+    http-request track-sc1 src,{_CLIENT} table uploads if body !unlimited
 {_lines(self._limits())}
 
 {_lines(f"http-request del-header {header}" for header in _STRIPPED)}
@@ -329,7 +332,8 @@ def _answer(status: int, code: str, sentence: str, retry_after: int | None = Non
     """Arguments of a rule that answers in the contract's shape."""
     body = json.dumps({"error": sentence, "code": code, "request_id": "%[var(txn.id)]"})
     retry = "" if retry_after is None else f" hdr Retry-After {retry_after}"
-    return f"status {status} content-type application/json lf-string '{body}'{retry}"
+    headers = f"hdr Cache-Control no-store hdr X-Content-Type-Options nosniff{retry}"
+    return f"status {status} content-type application/json lf-string '{body}' {headers}"
 
 
 def _lines(lines: Iterable[str]) -> str:

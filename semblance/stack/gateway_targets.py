@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from semblance.stack.gateway_config import PREFIXES, SOCKET, Address
 _MAINTENANCE = 0x63
 """Bits of a server's administrative state by which it is out of use (HAProxy's management guide, section 9.3)
 """
+
+_PREFIX = re.compile(r"/[A-Za-z0-9._~/-]+")
+"""What is a word of HAProxy's commands."""
 
 _ANSWER_SECONDS = 3.0
 
@@ -45,7 +49,7 @@ class Targets:
                 for target in root["targets"]
                 if target.get("name") not in proxies
             ),
-            frozenset(group["route_prefix"] for group in groups) - {"/"},
+            frozenset(group["route_prefix"] for group in groups if _PREFIX.fullmatch(group["route_prefix"])),
         )
 
 

@@ -27,6 +27,8 @@ LOOPBACK = "127.0.0.1"
 SERVE_FLAGS = {
     # Replicas of the API have an HTTP port each, which the gateway asks without a proxy between.
     "RAY_SERVE_ENABLE_DIRECT_INGRESS": "1",
+    # Ray's own HAProxy would show its statistics to everybody, and need the same ports in every stack.
+    "RAY_SERVE_ENABLE_HA_PROXY": "0",
     # The gateway sees within three seconds that a replica is about to leave.
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",
     # gRPC between replicas and fewer threads: about 1.5 times the requests per second.

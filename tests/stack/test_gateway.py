@@ -20,7 +20,7 @@ from websockets.sync.client import connect as connect_socket
 from semblance.errors import ConfigurationError
 from semblance.logging import SAFE_REQUEST_ID
 from semblance.stack.gateway import Gateway, connections_for
-from semblance.stack.gateway_config import ALIVE_PATH, GatewayConfig, Limits
+from semblance.stack.gateway_config import ALIVE_PATH, GatewayConfig, Limits, Timeouts
 from semblance.stack.gateway_targets import Serve
 from tests.support.gateway import (
     LOOPBACK,
@@ -83,6 +83,10 @@ def is_contract(answer: Answer | httpx.Response, status: int, code: str) -> None
     assert body["code"] == code
     assert body["request_id"] == answer.headers["x-request-id"]
     assert SAFE_REQUEST_ID.fullmatch(body["request_id"])
+    assert (answer.headers["cache-control"], answer.headers["x-content-type-options"]) == (
+        "no-store",
+        "nosniff",
+    )
     if status in {429, 503}:
         assert int(answer.headers["retry-after"]) > 0
 
@@ -333,10 +337,23 @@ def test_one_address_asks_so_often_and_others_do_not_notice(tmp_path: Path) -> N
         assert ask(front, OTHER).is_success
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [("2001:db8::1", "2001:db8::ffff:2", True), ("2001:db8::1", "2001:db8:0:1::1", False)],
+)
+def test_an_ipv6_network_of_one_customer_is_one_address(
+    tmp_path: Path, one: str, other: str, same: bool
+) -> None:
+    trusted = (LOOPBACK,)
+    with gateway_before(tmp_path, limits=limited(requests=3), trusted_proxies=trusted) as (front, _):
+        assert all(ask(front, one).is_success for _ in range(3))
+        assert ask(front, other).is_success is not same
+
+
 def test_one_address_uploads_so_much_at_once_and_may_read_meanwhile(tmp_path: Path) -> None:
     upload = request(f"X-Forwarded-For: {CLIENT}", "Content-Length: 100000", first="POST / HTTP/1.1")
-    options = {"limits": limited(uploads=2), "trusted_proxies": (LOOPBACK,)}
-    with gateway_before(tmp_path, **options) as (front, _):
+    options: dict[str, Any] = {"limits": limited(uploads=2), "trusted_proxies": (LOOPBACK,)}
+    with gateway_before(tmp_path, **options, timeouts=Timeouts()) as (front, _):
         with connect(front) as first, connect(front) as second, connect(front) as third:
             for connection in (first, second):
                 connection.sendall(upload + b"x" * 50_000)

@@ -119,7 +119,15 @@ def group(**fields: Any) -> dict[str, Any]:
             Targets(frozenset(), frozenset()),
         ),
         (
-            {"target_groups": [group(), group(route_prefix="/b"), group(protocol="gRPC")], "proxies": {}},
+            {
+                "target_groups": [
+                    group(),
+                    group(route_prefix="/b"),
+                    group(route_prefix="/c;d"),
+                    group(protocol="gRPC"),
+                ],
+                "proxies": {},
+            },
             Targets(frozenset({("127.0.0.1", 30000)}), frozenset({"/b"})),
         ),
         # Serve alone, without an application; and before it has said anything.

@@ -25,7 +25,7 @@ from semblance.stack.ports import free_ports
 
 LOOPBACK = "127.0.0.1"
 MARK = (API_MARK.lower().encode(), b"1")
-QUICK = Timeouts(head=0.4, body=0.4, idle=0.4, answer=2, tunnel=2, connect=0.5)
+QUICK = Timeouts(head=0.5, body=0.8, idle=0.5, answer=2, tunnel=2, connect=0.5)
 WIDE = Limits(connections=1000, requests=100_000, uploads=1000, body_bytes=20_000_000, all_connections=400)
 
 

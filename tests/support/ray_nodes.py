@@ -16,6 +16,9 @@ import psutil
 
 from semblance.replica_messages import message_environment
 from semblance.settings import Settings
+from semblance.stack.gateway import Gateway, most_connections
+from semblance.stack.gateway_config import GatewayConfig
+from semblance.stack.gateway_targets import Serve
 from semblance.stack.home import StackHome
 from semblance.stack.processes import sweep
 from semblance.stack.ray_head import FREE_PORTS, LOOPBACK, RayPorts, client_environment, head_environment
@@ -112,10 +115,19 @@ class RayCluster:
         self._headers = {"Authorization": f"Bearer {token}"}
         self._serve = ServeClient(self._dashboard, self.url, token)
         self._address = f"{LOOPBACK}:{self._ports.gcs}"
+        self._gateway = Gateway(
+            GatewayConfig.of(
+                Settings(), LOOPBACK, self._ports.http, (LOOPBACK, self._ports.serve), most_connections()
+            ),
+            self._home.gateway,
+            self._home.gateway_log,
+            Serve((LOOPBACK, self._ports.dashboard), token),
+        )
         self._nodes: list[Node] = []
 
     def start(self) -> None:
-        """Start the head; returns when Serve can be deployed."""
+        """Start the gateway and the head; returns when Serve can be deployed."""
+        self._gateway.start()
         head = self._start(
             "--head",
             f"--port={self._ports.gcs}",
@@ -140,7 +152,7 @@ class RayCluster:
     def deploy(self, change: Mapping[str, Mapping[str, Any]]) -> None:
         """Deploy the application with other options for its deployments, by their names, and wait until it
         answers."""
-        config = read_config(SERVE_CONFIG, LOOPBACK, self._ports.http)
+        config = read_config(SERVE_CONFIG, LOOPBACK, self._ports.serve)
         for deployment in config["applications"][0]["deployments"]:
             deployment.pop("autoscaling_config", None)
             deployment.update(change[deployment["name"]])
@@ -163,6 +175,7 @@ class RayCluster:
     def close(self) -> None:
         """End all that is left of it."""
         self._serve.close()
+        self._gateway.stop()
         sweep(self._home.stack_id, grace=0.0)
         for node in self._nodes:
             node.wait_end()
