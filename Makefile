@@ -16,7 +16,7 @@ STAMP := $(VENV)/.installed-$(FLAVOUR)
 RAY_TESTS := tests/stack tests/serve tests/batch
 PACKAGES := semblance db deployments batch serve_app benchmarks tools tests
 
-.PHONY: help demo test lint format env lock clean clean-env
+.PHONY: help demo chaos test lint format env lock clean clean-env
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,9 @@ demo: env ## from nothing to the lookalikes of a photo, over HTTP; Ctrl-C ends i
 test: env ## all tests
 	@$(BIN)/pytest -n logical --maxprocesses 4 $(RAY_TESTS:%=--ignore=%)
 	@$(BIN)/pytest $(RAY_TESTS)
+
+chaos: env ## kill everything a stack consists of, under load; MINUTES=10 for random kills
+	@$(BIN)/python -m benchmarks.chaos $(if $(EVENTS),--events '$(EVENTS)') $(if $(MINUTES),--random --minutes '$(MINUTES)')
 
 lint: env ## style, types and import contracts
 	$(BIN)/ruff check $(PACKAGES)

@@ -158,16 +158,23 @@ class Supervisor:
             problems = tuple(keeper.problem for keeper in self._keepers if keeper.problem is not None)
             if self._detached.is_set() and not guarded:
                 guarded = True
-                guardian = GuardianPart(self._home)
-                self._parts.append(guardian)
-                self._keepers.append(Keeper(guardian, lambda: self._changes.put(None)))
-                self._keepers[-1].start()
+                self._guard()
             now = state.model_copy(update={"problems": problems, "detached": guarded})
             if now == state:
                 continue
             self._publish(now)
             self._tell(state, now)
             state = now
+
+    def _guard(self) -> None:
+        """Nobody who started this stack is there any more to restart its supervisor."""
+        guardian = GuardianPart(self._home)
+        self._parts.append(guardian)
+        if guardian.problem() is not None:
+            with suppress(SemblanceError, OSError):
+                guardian.start()
+        self._keepers.append(Keeper(guardian, lambda: self._changes.put(None)))
+        self._keepers[-1].start()
 
     def _publish(self, state: StackState) -> None:
         try:
