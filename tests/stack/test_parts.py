@@ -10,14 +10,16 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import grpc
 import psutil
 import pytest
 
-from semblance.errors import ConfigurationError
+from semblance.errors import ConfigurationError, DatabaseError
 from semblance.stack import ray_head, serve_deploy
+from semblance.stack.postgres import ForeignPostgres
 from semblance.stack.serve_deploy import ServeApp, ServeClient
 
 
@@ -168,3 +170,12 @@ def test_it_gives_up_waiting_when_ray_has_ended(cluster: Cluster, controller: ps
     with pytest.raises(ConfigurationError, match="Ray ended"):
         ServeApp(client, {}, check, lambda: controller, lambda _: None).start()
     client.close()
+
+
+def test_a_server_of_somebody_else_is_watched_and_left_alone(dsn: str, tmp_path: Path) -> None:
+    assert ForeignPostgres(dsn).problem() is None
+    gone = ForeignPostgres(f"postgresql://app:hunter2@/db?host={tmp_path}")
+    assert "SEMBLANCE_DATABASE_URL cannot be reached" in str(gone.problem())
+    assert "hunter2" not in str(gone.problem())
+    with pytest.raises(DatabaseError, match="cannot be reached"):
+        gone.start()
