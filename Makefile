@@ -16,7 +16,7 @@ STAMP := $(VENV)/.installed-$(FLAVOUR)
 PHOTOS := $(VENV)/.photos
 PACKAGES := semblance db deployments batch serve_app benchmarks tools tests
 
-.PHONY: help demo check test lint format env lock clean clean-env
+.PHONY: help demo chaos check test lint format env lock clean clean-env
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,6 +37,9 @@ check: env ## the tests that start no Ray and need no browser, on all cores
 # A Ray takes the whole machine, so what starts one comes after the rest, one after the other.
 test: check ## all tests
 	@$(BIN)/pytest -m '$(ONE_BY_ONE)'
+
+chaos: env ## kill everything a stack consists of, under load; MINUTES=10 for random kills
+	@$(BIN)/python -m benchmarks.chaos $(if $(EVENTS),--events '$(EVENTS)') $(if $(MINUTES),--random --minutes '$(MINUTES)')
 
 lint: env ## style, types and import contracts
 	$(BIN)/ruff check $(PACKAGES)

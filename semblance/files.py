@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def write_file(path: Path, content: str) -> None:
+def write_file(path: Path, content: str | bytes) -> None:
     """Put a file with this content, mode 0600, in place of whatever `path` is. Once this has returned, a loss
     of power does not undo it."""
     with _written_aside(path, content) as temporary:
@@ -41,13 +41,13 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _written_aside(path: Path, content: str) -> Iterator[Path]:
+def _written_aside(path: Path, content: str | bytes) -> Iterator[Path]:
     """A file beside `path` whose content is on the disk; removed at the end where it still has its name."""
     fd, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     temporary = Path(name)
     try:
-        with os.fdopen(fd, "w") as file:
-            file.write(content)
+        with os.fdopen(fd, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         yield temporary

@@ -12,6 +12,7 @@ import numpy as np
 from deployments.detector import FaceFinder
 from deployments.packs.registry import load_pack
 from semblance.errors import ConfigurationError
+from semblance.files import sync_folder, write_file
 from semblance.settings import Settings
 from semblance.types import Image
 
@@ -52,11 +53,12 @@ def build_gallery(
     name = "tom-hanks.png"
     _write(building / "actors" / name, _with_border(_read(portrait)))
     entries.append({"filename": name, "name": "Tom Hanks", "category": "actors", "gender": "male"})
-    (building / "metadata.json").write_text(json.dumps({"celebrities": entries}, indent=2))
+    write_file(building / "metadata.json", json.dumps({"celebrities": entries}, indent=2))
     mirrored = np.ascontiguousarray(faces[alter - 1][:, ::-1])
     darkened = np.asarray(cv2.convertScaleAbs(mirrored, alpha=_DARKER), np.uint8)
     _write(altered, darkened, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
     building.rename(gallery)
+    sync_folder(gallery.parent)
 
 
 def _cut_faces(photo: Path, settings: Settings) -> list[Image]:
@@ -94,5 +96,7 @@ def _read(path: Path) -> Image:
 
 
 def _write(path: Path, image: Image, options: list[int] | None = None) -> None:
-    if not cv2.imwrite(str(path), image, options or []):
+    done, encoded = cv2.imencode(path.suffix, image, options or [])
+    if not done:
         raise ConfigurationError(f"Cannot write {path}.")
+    write_file(path, encoded.tobytes())

@@ -27,6 +27,8 @@ class GuardianPart:
 
     def __init__(self, home: StackHome) -> None:
         self._home = home
+        # As it is now: starting PostgreSQL changes it for a moment.
+        self._environment = os.environ | {"SEMBLANCE_HOME": str(home.root), STACK_MARK: home.stack_id}
         self._lock = ProcessLock(home.guardian_lock_file)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -44,7 +46,7 @@ class GuardianPart:
                 stdout=subprocess.DEVNULL,
                 stderr=log,
                 start_new_session=True,
-                env=os.environ | {"SEMBLANCE_HOME": str(self._home.root), STACK_MARK: self._home.stack_id},
+                env=self._environment,
             )
         deadline = time.monotonic() + _START_SECONDS
         while not self._lock.is_held():

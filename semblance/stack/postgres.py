@@ -1,9 +1,14 @@
-"""The embedded PostgreSQL as a part of the stack."""
+"""PostgreSQL as a part of the stack: the embedded server, or one that somebody else runs."""
 
 from __future__ import annotations
 
+import psycopg
+
 from db.embedded import EmbeddedPostgres, application_dsn
+from semblance.errors import DatabaseError
 from semblance.stack.home import StackHome
+
+_CONNECT_SECONDS = 3
 
 
 class PostgresPart:
@@ -33,3 +38,27 @@ class PostgresPart:
 
     def stop(self) -> None:
         self._server.stop()
+
+
+class ForeignPostgres:
+    """A server that the settings name: watched, to tell when it cannot be reached, and left alone."""
+
+    name = "PostgreSQL"
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+
+    def start(self) -> None:
+        if problem := self.problem():
+            raise DatabaseError(problem)
+
+    def problem(self) -> str | None:
+        try:
+            psycopg.connect(self._dsn, connect_timeout=_CONNECT_SECONDS).close()
+        except psycopg.Error as exc:
+            reason = str(exc).strip().splitlines()[0] if str(exc).strip() else type(exc).__name__
+            return f"The server of SEMBLANCE_DATABASE_URL cannot be reached: {reason}"
+        return None
+
+    def stop(self) -> None:
+        """It is not ours to stop."""

@@ -32,9 +32,9 @@ from semblance.stack.gateway_config import SLOTS, GatewayConfig
 from semblance.stack.gateway_targets import Serve
 from semblance.stack.guard import GuardianPart
 from semblance.stack.home import StackHome, StackLock
-from semblance.stack.keeper import Keeper
+from semblance.stack.keeper import ASK_SECONDS, Keeper
 from semblance.stack.parts import Part
-from semblance.stack.postgres import PostgresPart
+from semblance.stack.postgres import ForeignPostgres, PostgresPart
 from semblance.stack.preflight import preflight
 from semblance.stack.processes import STACK_MARK, sweep
 from semblance.stack.ray_head import LOOPBACK, RayHead, RayPorts, head_environment
@@ -44,7 +44,8 @@ from semblance.stack.state import StackState, left_state, remove_state, write_st
 logger = logging.getLogger(__name__)
 
 _BEAT_SECONDS = 1.0
-_ASK_RAY_SECONDS = 2.0
+_ASK_SELDOM = 2.0
+"""Seconds between two questions that cost more than most."""
 
 
 class StopRequested(BaseException):
@@ -65,7 +66,8 @@ class Supervisor:
         self._changes: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._postgres = PostgresPart(self._home) if settings.database_url is None else None
         self._ray: RayHead | None = None
-        self._parts: list[Part] = [self._postgres] if self._postgres else []
+        self._parts: list[Part] = [self._postgres or ForeignPostgres(_application_dsn(settings))]
+        self._guardian = GuardianPart(self._home)
         self._keepers: list[Keeper] = []
 
     def run(self) -> int:
@@ -116,9 +118,9 @@ class Supervisor:
             self._postgres.start()
             database_url, owner_url = self._postgres.url, self._postgres.owner_url
         else:
-            assert settings.database_url is not None  # noqa: S101 - there is an embedded one otherwise
-            database_url = settings.database_url.get_secret_value()
-            owner_url = (settings.owner_database_url or settings.database_url).get_secret_value()
+            database_url = _application_dsn(settings)
+            owner = settings.owner_database_url
+            owner_url = owner.get_secret_value() if owner else database_url
         state = self._state(ports, database_url)
         ray = self._ray = RayHead(self._home, ports, self._environment(state, ports))
         serve = self._serve(ray, state, ports)
@@ -155,7 +157,7 @@ class Supervisor:
         """Keep every part up, and publish what is wrong."""
         for part in self._parts:
             needs = self._keepers[-1] if isinstance(part, ServeApp) else None
-            ask = _ASK_RAY_SECONDS if part is self._ray else 1.0
+            ask = _ASK_SELDOM if isinstance(part, RayHead | ForeignPostgres) else ASK_SECONDS
             self._keepers.append(Keeper(part, lambda: self._changes.put(None), needs=needs, ask=ask))
         for keeper in self._keepers:
             keeper.start()
@@ -168,16 +170,22 @@ class Supervisor:
             problems = tuple(keeper.problem for keeper in self._keepers if keeper.problem is not None)
             if self._detached.is_set() and not guarded:
                 guarded = True
-                guardian = GuardianPart(self._home)
-                self._parts.append(guardian)
-                self._keepers.append(Keeper(guardian, lambda: self._changes.put(None)))
-                self._keepers[-1].start()
+                self._guard()
             now = state.model_copy(update={"problems": problems, "detached": guarded})
             if now == state:
                 continue
             self._publish(now)
             self._tell(state, now)
             state = now
+
+    def _guard(self) -> None:
+        """Nobody who started this stack is there any more to restart its supervisor."""
+        self._parts.append(self._guardian)
+        if self._guardian.problem() is not None:
+            with suppress(SemblanceError, OSError):
+                self._guardian.start()
+        self._keepers.append(Keeper(self._guardian, lambda: self._changes.put(None)))
+        self._keepers[-1].start()
 
     def _publish(self, state: StackState) -> None:
         try:
@@ -291,6 +299,12 @@ class Supervisor:
 
     def _log_of_failure(self) -> Path:
         return self._home.ray_log if self._ray and self._ray.has_ended else self._home.supervisor_log
+
+
+def _application_dsn(settings: Settings) -> str:
+    """The one the settings name; called where they do."""
+    assert settings.database_url is not None  # noqa: S101 - there is an embedded server otherwise
+    return settings.database_url.get_secret_value()
 
 
 def _reachable(host: str) -> str:

@@ -41,7 +41,7 @@ def test_nothing_is_offered_of_a_stack_that_ends(
         ray_address="127.0.0.1:1",
         ray_token_file=token,
         pid=1,
-        started=0.0,
+        ports={},
     )
 
     @contextmanager

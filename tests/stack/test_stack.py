@@ -20,7 +20,10 @@ from db.embedded import EmbeddedPostgres
 from semblance.cli.gallery import PORTRAIT, package_photo
 from semblance.settings import Settings
 from semblance.stack.home import StackHome, StackLock
+from semblance.stack.lock import ProcessLock
 from semblance.stack.processes import members
+from semblance.stack.state import read_state
+from tests.support.waiting import wait_for
 
 SEMBLANCE = Path(sys.executable).with_name("semblance")
 PATIENCE = 300.0
@@ -160,8 +163,12 @@ def test_two_stacks_live_side_by_side_and_one_outlives_the_other(
     assert not json.loads(stack.run("status", "--json", expect=3))["ready"]
     assert neighbour.status()["ready"]
 
-    os.kill(states[1]["pid"], signal.SIGKILL)
+    guardian = ProcessLock(neighbour.home.guardian_lock_file).holder()
+    assert guardian is not None
+    for pid in (guardian, states[1]["pid"]):
+        os.kill(pid, signal.SIGKILL)
     assert "left by a stack that was killed" in neighbour.run("doctor", expect=1)
+    assert "semblance up" in neighbour.run("status", expect=3)
     neighbour.run("down")
     assert neighbour.is_gone()
 
@@ -178,6 +185,47 @@ def test_a_stack_ends_with_the_command_that_holds_it(stack: Stack) -> None:
         assert stack.status()["ready"]
         killed.kill()
     stack.wait_gone()
+
+
+def test_as_the_main_process_of_a_service_it_heals_serves_the_same_data_and_ends(stack: Stack) -> None:
+    """As a service manager runs it: started again after any end, and ended by SIGTERM."""
+    with stack.start("up") as main:
+        _wait_line(main, "Ctrl-C stops everything")
+        before = stack.status()
+        stack.run("keys", "create", "--name", "kept")
+
+        # Its supervisor dies: another one takes over what runs, at the same address.
+        os.kill(before["pid"], signal.SIGKILL)
+        _wait_line(main, "it is restarted")
+        wait_for(lambda: (state := read_state(stack.home)) is not None and state.pid != before["pid"])
+        assert "Already up" in stack.run("up")
+        assert stack.status()["url"] == before["url"]
+
+        main.kill()
+    stack.wait_gone()
+
+    with stack.start("up") as main:
+        _wait_line(main, "Ctrl-C stops everything")
+        assert stack.status()["api_key"] == before["api_key"]
+        assert "kept" in stack.run("keys", "list")
+        main.send_signal(signal.SIGTERM)
+        assert main.wait(PATIENCE) == 0
+    assert stack.is_gone()
+
+
+def test_up_repairs_what_a_killed_stack_has_left(stack: Stack) -> None:
+    """Also a PostgreSQL that was killed, whose lock files lie there, and one that hangs."""
+    stack.run("up", "--detach")
+    before = stack.status()
+    postmaster = int((stack.home.postgres / "data" / "postmaster.pid").read_text().split()[0])
+    guardian = ProcessLock(stack.home.guardian_lock_file).holder()
+    assert guardian is not None
+    os.kill(postmaster, signal.SIGSTOP)
+    for pid in (guardian, before["pid"]):
+        os.kill(pid, signal.SIGKILL)
+    stack.run("up", "--detach")
+    assert stack.status()["ready"]
+    assert stack.status()["problems"] == []
 
 
 def test_a_stack_that_cannot_start_says_why_and_leaves_nothing(stack: Stack) -> None:

@@ -1,0 +1,181 @@
+"""Ray and Serve as parts of the stack: what they are asked and what is done, on servers of the test's own."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import grpc
+import psutil
+import pytest
+
+from semblance.errors import ConfigurationError, DatabaseError
+from semblance.stack import ray_head, serve_deploy
+from semblance.stack.postgres import ForeignPostgres
+from semblance.stack.serve_deploy import ServeApp, ServeClient
+
+
+@pytest.mark.parametrize(("status", "serves"), [(b"\x08\x01", True), (b"\x08\x02", False), (b"", False)])
+def test_a_grpc_server_is_asked_for_its_health(status: bytes, serves: bool) -> None:
+    class Health(grpc.GenericRpcHandler):  # type: ignore[misc]  # gRPC has no types
+        def service(self, details: Any) -> Any:
+            assert details.method == "/grpc.health.v1.Health/Check"
+            return grpc.unary_unary_rpc_method_handler(lambda *_: status)
+
+    server = grpc.server(ThreadPoolExecutor(1), handlers=[Health()])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        assert ray_head._is_serving(port) is serves
+    finally:
+        server.stop(None)
+
+
+def test_one_that_takes_connections_and_is_silent_does_not_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a process that is stopped: the kernel still takes its connections."""
+    monkeypatch.setattr(ray_head, "_ANSWER_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        assert not ray_head._is_serving(port)
+    assert not ray_head._is_serving(port)
+
+
+class Cluster:
+    """A dashboard and an API that answer what the test sets."""
+
+    def __init__(self) -> None:
+        self.applications: dict[str, Any] = {"semblance": {"status": "RUNNING", "deployments": {}}}
+        self.answers = True
+        self.lives = True
+        self.deployed: list[Any] = []
+        cluster = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                if self.path == "/health":
+                    self._answer(200 if cluster.lives else 503, {})
+                else:
+                    self._answer(200 if cluster.answers else 503, {"applications": cluster.applications})
+
+            def do_PUT(self) -> None:
+                length = int(self.headers["Content-Length"])
+                cluster.deployed.append(json.loads(self.rfile.read(length)))
+                cluster.applications = {"semblance": {"status": "RUNNING", "deployments": {}}}
+                cluster.answers = cluster.lives = True
+                self._answer(200, {})
+
+            def _answer(self, status: int, body: object) -> None:
+                self.send_response(status)
+                self.end_headers()
+                self.wfile.write(json.dumps(body).encode())
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    for name in ("_PATIENCE_SECONDS", "_HEALING_SECONDS", "_HEALTHY_SECONDS"):
+        monkeypatch.setattr(serve_deploy, name, 1.0)
+    cluster = Cluster()
+    thread = threading.Thread(target=cluster.server.serve_forever)
+    thread.start()
+    yield cluster
+    cluster.server.shutdown()
+    thread.join()
+    cluster.server.server_close()
+
+
+@pytest.fixture
+def controller() -> Iterator[psutil.Process]:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
+        yield psutil.Process(process.pid)
+        process.kill()
+
+
+@pytest.fixture
+def app(cluster: Cluster, controller: psutil.Process) -> Iterator[ServeApp]:
+    client = ServeClient(cluster.url, cluster.url, "token")
+    yield ServeApp(client, {"any": "config"}, lambda: None, lambda: controller, lambda _: None)
+    client.close()
+
+
+def test_an_application_that_runs_and_answers_is_well(app: ServeApp) -> None:
+    assert app.problem() is None
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"answers": False}, "controller"),
+        ({"applications": {}}, "Nothing is deployed"),
+        ({"applications": {"semblance": {"status": "UNHEALTHY", "deployments": {}}}}, "UNHEALTHY"),
+        ({"lives": False}, "API"),
+    ],
+)
+def test_each_part_of_serve_is_asked(
+    cluster: Cluster, app: ServeApp, change: dict[str, Any], problem: str
+) -> None:
+    vars(cluster).update(change)
+    assert problem in str(app.problem())
+    app.start()
+    assert app.problem() is None
+
+
+def test_what_serve_mends_by_itself_is_left_to_it(
+    cluster: Cluster, app: ServeApp, controller: psutil.Process
+) -> None:
+    cluster.lives = False
+    threading.Timer(0.3, lambda: setattr(cluster, "lives", True)).start()
+    app.start()
+    assert cluster.deployed == []
+    assert controller.is_running()
+
+
+def test_a_new_ray_is_given_the_application(
+    cluster: Cluster, app: ServeApp, controller: psutil.Process
+) -> None:
+    cluster.applications = {}
+    app.start()
+    assert cluster.deployed == [{"any": "config"}]
+    assert controller.is_running()
+
+
+def test_a_controller_that_hangs_is_ended(
+    cluster: Cluster, app: ServeApp, controller: psutil.Process
+) -> None:
+    cluster.answers = False
+    app.start()
+    assert controller.wait(10) is not None
+    assert len(cluster.deployed) == 1
+
+
+def test_it_gives_up_waiting_when_ray_has_ended(cluster: Cluster, controller: psutil.Process) -> None:
+    def check() -> None:
+        raise ConfigurationError("Ray ended.")
+
+    client = ServeClient(cluster.url, cluster.url, "token")
+    cluster.lives = False
+    with pytest.raises(ConfigurationError, match="Ray ended"):
+        ServeApp(client, {}, check, lambda: controller, lambda _: None).start()
+    client.close()
+
+
+def test_a_server_of_somebody_else_is_watched_and_left_alone(dsn: str, tmp_path: Path) -> None:
+    assert ForeignPostgres(dsn).problem() is None
+    gone = ForeignPostgres(f"postgresql://app:hunter2@/db?host={tmp_path}")
+    assert "SEMBLANCE_DATABASE_URL cannot be reached" in str(gone.problem())
+    assert "hunter2" not in str(gone.problem())
+    with pytest.raises(DatabaseError, match="cannot be reached"):
+        gone.start()
