@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from starlette.datastructures import UploadFile
 
+from deployments.vision.parsing import ACCEPTED
 from semblance.errors import BadInputError, ImageTooLargeError, UnreadableImageError
 from serve_app.api.services import Injected
 
@@ -22,7 +23,7 @@ _FORM: dict[str, Any] = {
                 "file": {
                     "type": "string",
                     "format": "binary",
-                    "description": "JPEG, PNG, WebP, BMP, TIFF, AVIF or HEIC.",
+                    "description": f"{ACCEPTED}.",
                 }
             },
         }

@@ -74,6 +74,7 @@ FORMATS: dict[str, tuple[str, dict[str, Any], int]] = {
     "TIFF JPEG": ("TIFF", {"compression": "jpeg", "quality": 95}, 25),
     "AVIF": ("AVIF", {"quality": 95, "subsampling": "4:4:4"}, 16),
     "HEIC": ("HEIF", {"quality": 95, "chroma": 444}, 16),
+    "GIF": ("GIF", {}, 0),
 }
 
 
@@ -99,6 +100,7 @@ def test_the_sample_formats_are_all_that_is_read() -> None:
         "TIFF",
         "AVIF",
         "HEIF",
+        "GIF",
     }
 
 
@@ -263,14 +265,13 @@ def test_32_bit_tiff() -> None:
 
 
 def test_cmyk_jpeg_as_adobe_writes_it() -> None:
-    """Adobe stores CMYK inverted; Pillow writes it so too and marks it. It takes no reduced decoding."""
+    """Adobe stores CMYK inverted; Pillow writes it so too and marks it."""
     cmyk = RGB.convert("CMYK")
     data = encoded(cmyk, "JPEG", quality=95)
     assert b"Adobe" in data
     header = header_of(data)
     assert not header.fast_jpeg
-    image, scale = decode(data, header, long_side=10)
-    assert scale == 1.0
+    image = pixels_of(data)
     assert np.abs(image.astype(int) - corners())[4:16, 4:24].max() <= 12
     assert np.abs(image.astype(int) - corners())[24:36, 32:52].max() <= 12
 
@@ -302,7 +303,9 @@ def assert_shows_the_same(reduced: Image, full: Image, divisor: int) -> None:
 
 @pytest.mark.parametrize("size", [(800, 600), (801, 603), (320, 1023)])
 @pytest.mark.parametrize("mode", ["RGB", "L"])
-@pytest.mark.parametrize(("share", "divisor"), [(0.9, 1), (0.5, 2), (0.3, 2), (0.25, 4), (0.1, 8), (0.01, 8)])
+@pytest.mark.parametrize(
+    ("share", "divisor"), [(0.9, 1), (0.5, 2), (0.3, 2), (0.25, 4), (0.1, 8), (0.05, 16)]
+)
 def test_reduced_decoding_agrees_with_full_decoding_resized(
     size: tuple[int, int], mode: str, share: float, divisor: int
 ) -> None:
@@ -330,12 +333,6 @@ def test_reduced_decoding_turns_like_full_decoding(long_side: int | None) -> Non
     image, scale = decode(turned_left, header_of(turned_left), long_side=long_side)
     np.testing.assert_array_equal(image, np.rot90(expected, -1))
     assert scale == expected_scale
-
-
-def test_other_formats_are_decoded_at_full_size() -> None:
-    data = encoded(RGB, "PNG")
-    image, scale = decode(data, header_of(data), long_side=10)
-    assert (image.shape, scale) == ((40, 56, 3), 1.0)
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:
@@ -415,7 +412,6 @@ REFUSED: dict[str, Callable[[], bytes]] = {
     "text": lambda: b"Hello, this is not a picture at all.",
     "HTML": lambda: b"<!doctype html><html><body>404</body></html>",
     "SVG": lambda: b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>',
-    "GIF": lambda: encoded(RGB.quantize(8), "GIF"),
     "ICO": lambda: encoded(RGB, "ICO"),
     "PPM": lambda: encoded(RGB, "PPM"),
     "JPEG 2000": lambda: encoded(RGB, "JPEG2000"),
@@ -437,7 +433,7 @@ REFUSED: dict[str, Callable[[], bytes]] = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_no_picture_is_refused_at_the_header(name: str) -> None:
     with pytest.raises(
-        UnreadableImageError, match=r"Send a JPEG, PNG, WebP, BMP, TIFF, AVIF or HEIC file\."
+        UnreadableImageError, match=r"Send a JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC file\."
     ) as caught:
         header_of(REFUSED[name]())
     assert caught.value.status == 415
@@ -445,10 +441,10 @@ def test_what_is_no_picture_is_refused_at_the_header(name: str) -> None:
 
 
 def test_a_bomb_in_a_chunk_is_not_inflated() -> None:
+    """Such a picture is taken: what surrounds the pixels is left out unread."""
     for data in (text_bomb(), profile_bomb()):
         tracemalloc.start()
-        with pytest.raises(UnreadableImageError):
-            header_of(data)
+        assert header_of(data).width == 8
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < 6_000_000
