@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import AvifImagePlugin
 from PIL import Image as PillowImage
 
+from deployments.vision.jpeg import has_all_scans
 from deployments.vision.parsing import DAMAGED, open_file, parsing
 from semblance.errors import UnreadableImageError
 from semblance.types import Image
@@ -30,8 +31,8 @@ _JPEG_DIVISORS: Final = (8, 4, 2, 1)
 
 _END_OF_JPEG: Final = b"\xff\xd9"
 
-_STRIP_PIXELS: Final = 1_000_000
-"""Pixels brought to RGB at a time."""
+_STRIP_PIXELS: Final = 200_000
+"""Pixels brought to RGB at a time: few enough to stay in a core's cache."""
 
 _INTEGER_WHITE: Final = (255.0, 65535.0, 4294967295.0)
 
@@ -59,6 +60,8 @@ class JpegPixels:
     def read(self, span: Span, divisor: int) -> Image:
         """See Pixels."""
         by_decoder = next(candidate for candidate in _JPEG_DIVISORS if candidate <= divisor)
+        if self._decoded is None and not has_all_scans(self._data):
+            raise UnreadableImageError(DAMAGED)
         if self._decoded is None or self._decoded[0] > by_decoder:
             self._decoded = by_decoder, self._decode(by_decoder)
         done, pixels = self._decoded
@@ -72,6 +75,8 @@ class JpegPixels:
             return self._strictly(self._data, width, height)
         except ValueError as error:
             warning = str(error)
+        if "nsufficient memory" in warning:
+            raise MemoryError(warning)
         # Cameras and programs write odd files whose pixels are all there. Those of others are not, and the
         # decoder fills the rest with grey; where a file lacks no more than its end mark, all are there.
         if "Premature end of JPEG file" not in warning:
@@ -181,6 +186,8 @@ def _converter(image: PillowImage.Image) -> Callable[[PillowImage.Image], Image]
         return lambda part: _grey_to_rgb(_finite(part) * (255.0 / white))
     if image.has_transparency_data:
         return lambda part: _on_paper(part.convert("RGBA"))
+    if image.mode == "RGB":
+        return np.asarray
     return lambda part: np.asarray(part.convert("RGB"))
 
 
