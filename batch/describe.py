@@ -20,6 +20,7 @@ from batch.fetch import fetch
 from batch.outcomes import Outcome, Result
 from batch.sources import Item
 from db.celebrities import CelebrityRow
+from deployments.decoder import DecoderProcess
 from deployments.local import LocalPipeline
 from deployments.vision.decode import read_header
 from semblance.errors import ImageTooLargeError, NotFoundError, SemblanceError, UnreadableImageError
@@ -84,7 +85,7 @@ class Describer:
         self._settings = settings
         self._rules = rules
         self._known = ray.get(known)
-        self._pipeline = LocalPipeline(settings)
+        self._pipeline = LocalPipeline(settings, DecoderProcess(settings))
         self._storage = open_storage(settings)
         self._io = ThreadPoolExecutor(IO_THREADS, thread_name_prefix="ingest-io")
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from batch.describe import CHUNK, IO_THREADS
 from db.spare_embeddings import Pending
+from deployments.decoder import DecoderProcess
 from deployments.local import LocalPipeline
 from semblance.errors import (
     BadInputError,
@@ -69,7 +70,7 @@ class Reembedder:
     def __init__(self, settings: Settings, pack_digest: str) -> None:
         """settings: with the pack to embed by. Raises PackMismatchError where it is another one here."""
         cv2.setNumThreads(settings.threads)
-        self._pipeline = LocalPipeline(settings)
+        self._pipeline = LocalPipeline(settings, DecoderProcess(settings))
         if self._pipeline.model.digest != pack_digest:
             raise PackMismatchError(
                 f"The model pack {settings.pack} is {self._pipeline.model.digest[:12]} on this node, not "

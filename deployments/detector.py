@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -11,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from deployments.decoder import Decoder, DecoderProcess, DirectDecoder
 from deployments.message_limit import check_message_limit
 from deployments.packs.nets import AttributeCrop, Candidates, DetectNet, LandmarkNet, ModelPack
 from deployments.packs.registry import load_pack
@@ -24,7 +26,7 @@ from deployments.vision.align import (
     warp,
     warp_scale,
 )
-from deployments.vision.decode import decode, read_header
+from deployments.vision.decode import Picture
 from deployments.vision.nms import nms
 from semblance.errors import ImageTooLargeError, UnreadableImageError
 from semblance.settings import Settings, get_settings
@@ -64,10 +66,15 @@ of a turned photo is easily high by chance."""
 TURN_MARGIN = 0.1
 """By how much a turned view must score better than the photo as it stands to be believed."""
 
+SURROUNDINGS = 3.0
+"""Side of what is read again of a picture around a face, for sharper crops, in long sides of the face's box.
+The widest crop, that of the face's attributes, is half as wide, and lies inside of a turned part, too."""
+
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """The decoded photo, turned; matrix [2, 3] maps pixels of the decoded photo to pixels of image."""
+    """The picture or a part of it, reduced and turned; matrix [2, 3] maps its full-size pixels to those of
+    image."""
 
     image: Image
     angle: int
@@ -88,40 +95,43 @@ class _Found:
 class FaceFinder:
     """Finds and cuts faces; synchronous, one photo at a time, usable without Ray."""
 
-    def __init__(self, pack: ModelPack, settings: Settings) -> None:
+    def __init__(self, pack: ModelPack, settings: Settings, decoder: Decoder | None = None) -> None:
+        """decoder: opens the pictures; without one they are decoded in this process, unguarded."""
         self._settings = settings
         self._pack = pack
+        self._decoder = decoder or DirectDecoder(settings)
         self.net: DetectNet = pack.detector()
         self._landmarks: LandmarkNet = pack.landmarks()
 
     def detect(self, data: bytes, max_faces: int | None = None) -> Detection:
         """All faces of an encoded picture, largest first, at most `max_faces`.
 
+        Faces are looked for in the picture reduced to about the detector's canvas, however large it is. At a
+        finer size only the surroundings of those faces are read whose crops would be blurred otherwise.
+
         Raises ImageTooLargeError, UnreadableImageError. A picture without faces is a Detection
         without faces, not an error.
         """
-        header = read_header(
-            data, max_bytes=self._settings.max_image_bytes, max_pixels=self._settings.max_image_pixels
-        )
-        image, scale = decode(data, header, long_side=self.net.input_size)
-        view, candidates = self._find(image)
-        limit = min(max_faces or self._settings.max_faces, self._settings.max_faces)
-        number = len(candidates.boxes)
-        candidates = _largest(candidates, limit)
-        if not number:
-            return Detection(header.width, header.height, (), 0)
-        found = self._locate(view, candidates)
-        if scale < 1 and self._is_coarse(found):
-            image, full = decode(data, header)
-            found, scale = self._locate(*_enlarge(view, candidates, image, full / scale)), full
-        return Detection(header.width, header.height, self._faces(found, scale), number)
+        with self._decoder.open(data) as picture:
+            header = picture.header
+            image, scale = picture.whole(self.net.input_size)
+            view, candidates = self._find(picture, _View(image, 0, 0.0, _reduction(scale)))
+            number = len(candidates.boxes)
+            if not number:
+                return Detection(header.width, header.height, (), 0)
+            limit = min(max_faces or self._settings.max_faces, self._settings.max_faces)
+            found = self._locate(view, _largest(candidates, limit))
+            # The smallest first: it asks for the finest decoding, which then serves the others.
+            faces = [
+                self._face(*self._sharper(picture, found, i)) for i in reversed(range(len(found.landmarks)))
+            ]
+        return Detection(header.width, header.height, tuple(reversed(faces)), number)
 
-    def _find(self, image: Image) -> tuple[_View, Candidates]:
-        """The view of the photo in which its faces are found best, and those faces."""
-        candidates = self.net.detect([image])[0]
-        if _needs_tiles(candidates, image, self.net.input_size):
-            candidates = _merge(candidates, self._search_tiles(image))
-        straight = _turn(image, 0, 0.0)
+    def _find(self, picture: Picture, straight: _View) -> tuple[_View, Candidates]:
+        """The view of the picture in which its faces are found best, and those faces."""
+        candidates = self.net.detect([straight.image])[0]
+        if _has_small(candidates, straight.image) and _long_side(picture) > self.net.input_size:
+            candidates = _merge(candidates, self._search_tiles(picture, straight))
         if _confidence(candidates) >= LOOK_AGAIN:
             return straight, candidates
         return self._look_again(straight, candidates)
@@ -132,7 +142,7 @@ class FaceFinder:
         for angle in VIEW_ANGLES:
             attempts = [(straight, candidates)] if angle == 0 else []
             for padding in VIEW_PADDINGS[len(attempts) :]:
-                view = _turn(straight.image, angle, padding)
+                view = _turn(straight, angle, padding)
                 attempts.append((view, self.net.detect([view.image])[0]))
             scores = [_confidence(found) for _, found in attempts]
             score = float(np.mean(scores)) - (TURN_MARGIN if angle else 0)
@@ -141,21 +151,38 @@ class FaceFinder:
                 best, best_score = (view, _take(found, np.flatnonzero(found.scores >= SURE))), score
         return best
 
-    def _search_tiles(self, image: Image) -> Candidates:
+    def _search_tiles(self, picture: Picture, straight: _View) -> Candidates:
         """A second, finer scale: two by two overlapping tiles, each brought to the detector's canvas."""
+        image, scale = picture.whole(round(self.net.input_size * (2 - TILE_OVERLAP)))
         height, width = image.shape[:2]
-        tile_h, tile_w = (round(side / (2 - TILE_OVERLAP)) for side in (height, width))
+        tile_h, tile_w = (max(1, round(side / (2 - TILE_OVERLAP))) for side in (height, width))
         offsets = [(x, y) for y in (0, height - tile_h) for x in (0, width - tile_w)]
         tiles = [np.ascontiguousarray(image[y : y + tile_h, x : x + tile_w]) for x, y in offsets]
         found = self.net.detect(tiles)
-        return _concatenate([_shift(part, offset) for part, offset in zip(found, offsets, strict=True)])
+        tiled = _concatenate([_shift(part, offset) for part, offset in zip(found, offsets, strict=True)])
+        return _moved(tiled, _then(_inverse(_reduction(scale)), straight.matrix))
 
     def _locate(self, view: _View, candidates: Candidates) -> _Found:
         return _Found(view, candidates, *self._landmarks.locate(view.image, candidates))
 
-    def _is_coarse(self, found: _Found) -> bool:
-        """Whether some face of a reduced picture is smaller than the crop the embedder wants of it."""
-        return any(warp_scale(self._alignment(found, index)) > 1 for index in range(len(found.landmarks)))
+    def _sharper(self, picture: Picture, found: _Found, index: int) -> tuple[_Found, int]:
+        """A face of a reduced picture, located again in a finer part of it where the embedder's crop would be
+        larger than the face in the reduced one."""
+        reduced, enlarged = warp_scale(found.view.matrix), warp_scale(self._alignment(found, index))
+        if enlarged <= 1 or reduced >= 1:
+            return found, index
+        divisor = 2 ** max(0, math.floor(math.log2(1 / (reduced * enlarged))))
+        view, back = found.view, _inverse(found.view.matrix)
+        box = found.candidates.boxes[index]
+        centre = transform_points(_corners(box), back).mean(axis=0)
+        half = SURROUNDINGS / 2 * max(box[2] - box[0], box[3] - box[1]) / reduced
+        low, high = np.floor(centre - half), np.ceil(centre + half)
+        span = int(low[0]), int(low[1]), int(high[0]), int(high[1])
+        image, begin = picture.part(span, divisor)
+        around = _View(image, 0, 0.0, _reduction(1 / divisor, begin))
+        finer = _turn(around, view.angle, view.padding)
+        one = _take(found.candidates, np.array([index]))
+        return self._locate(finer, _moved(one, _then(back, finer.matrix))), 0
 
     def _alignment(self, found: _Found, index: int) -> NDArray[np.float64]:
         alignment = self._pack.alignment
@@ -163,21 +190,14 @@ class FaceFinder:
             return similarity_transform(found.candidates.keypoints[index], alignment.target)
         return similarity_transform(five_points(found.landmarks[index]), alignment.target)
 
-    def _faces(self, found: _Found, scale: float) -> tuple[DetectedFace, ...]:
+    def _face(self, found: _Found, index: int) -> DetectedFace:
         back = _inverse(found.view.matrix)
-
-        def upright(points: NDArray[np.float32]) -> NDArray[np.float32]:
-            return _rescale(transform_points(points, back), 1 / scale)
-
-        return tuple(
-            DetectedFace(
-                bbox=_bounds(upright(_corners(found.candidates.boxes[index]))),
-                confidence=float(found.candidates.scores[index]),
-                landmarks=upright(landmarks),
-                crops=self._crops(found, index),
-                pose=None if found.poses is None else _turned_pose(found.poses[index], found.view.angle),
-            )
-            for index, landmarks in enumerate(found.landmarks)
+        return DetectedFace(
+            bbox=_bounds(transform_points(_corners(found.candidates.boxes[index]), back)),
+            confidence=float(found.candidates.scores[index]),
+            landmarks=transform_points(found.landmarks[index], back),
+            crops=self._crops(found, index),
+            pose=None if found.poses is None else _turned_pose(found.poses[index], found.view.angle),
         )
 
     def _crops(self, found: _Found, index: int) -> FaceCrops:
@@ -194,7 +214,7 @@ class FaceFinder:
 
 class Detector:
     """The detector as a deployment: one photo at a time on a thread of its own, so that the replica's
-    event loop keeps answering health checks and queue probes."""
+    event loop keeps answering health checks and queue probes. Pictures are decoded in a process beside it."""
 
     @starting()
     def __init__(self) -> None:
@@ -204,7 +224,7 @@ class Detector:
         cv2.setNumThreads(settings.threads)
         pack = load_pack(settings)
         self._model = pack.info
-        self._finder = FaceFinder(pack, settings)
+        self._finder = FaceFinder(pack, settings, DecoderProcess(settings))
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="detect")
 
     async def model(self) -> ModelInfo:
@@ -226,10 +246,11 @@ class Detector:
         return detection
 
 
-def _turn(image: Image, angle: int, padding: float) -> _View:
-    """The photo with a border of padding x its long side, turned counter-clockwise by degrees."""
+def _turn(view: _View, angle: int, padding: float) -> _View:
+    """An upright view with a border of padding x its long side, turned counter-clockwise by degrees."""
     if not angle and not padding:
-        return _View(image, 0, 0.0, np.eye(2, 3))
+        return view
+    image = view.image
     height, width = image.shape[:2]
     matrix: NDArray[np.float64] = np.asarray(
         cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, 1.0), np.float64
@@ -239,23 +260,19 @@ def _turn(image: Image, angle: int, padding: float) -> _View:
     size = (round(width * cos + height * sin + margin), round(width * sin + height * cos + margin))
     matrix[:, 2] += (np.array(size) - (width, height)) / 2
     turned = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR)
-    return _View(turned.astype(np.uint8, copy=False), angle, padding, matrix)
+    return _View(turned.astype(np.uint8, copy=False), angle, padding, _then(view.matrix, matrix))
 
 
-def _enlarge(view: _View, candidates: Candidates, image: Image, factor: float) -> tuple[_View, Candidates]:
-    """The same view and faces in a decoding of the photo that is `factor` times as large."""
-    larger = _turn(image, view.angle, view.padding)
-    back = _inverse(view.matrix)
+def _reduction(scale: float, begin: tuple[int, int] = (0, 0)) -> NDArray[np.float64]:
+    """From full-size pixels to blocks of 1 / scale x 1 / scale of them, the first of which begins at `begin`;
+    the centres of either are whole numbers."""
+    x, y = ((scale - 1) / 2 - start * scale for start in begin)
+    return np.array([(scale, 0.0, x), (0.0, scale, y)])
 
-    def moved(points: NDArray[np.float32]) -> NDArray[np.float32]:
-        return transform_points(_rescale(transform_points(points, back), factor), larger.matrix)
 
-    boxes, keypoints = candidates.boxes, candidates.keypoints
-    return larger, Candidates(
-        moved(boxes.reshape(-1, 2, 2)).reshape(-1, 4),
-        candidates.scores,
-        None if keypoints is None else moved(keypoints),
-    )
+def _then(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The affine matrix [2, 3] that maps as `first` and then `second` do."""
+    return np.asarray(second @ np.vstack([first, (0.0, 0.0, 1.0)]))
 
 
 def _inverse(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -291,13 +308,26 @@ def _merge(whole: Candidates, tiles: Candidates) -> Candidates:
     return _take(both, nms(both.boxes, both.scores, MERGE_IOU))
 
 
-def _needs_tiles(candidates: Candidates, image: Image, canvas: int) -> bool:
-    """Small faces were seen, and the decoded picture holds more detail than the canvas showed."""
-    long_side = max(image.shape[:2])
-    if not len(candidates.boxes) or long_side <= canvas:
+def _moved(candidates: Candidates, matrix: NDArray[np.float64]) -> Candidates:
+    """The same faces in the pixels of an image that is shifted or of another size, but turned alike."""
+    keypoints = candidates.keypoints
+    return Candidates(
+        transform_points(candidates.boxes.reshape(-1, 2, 2), matrix).reshape(-1, 4),
+        candidates.scores,
+        None if keypoints is None else transform_points(keypoints, matrix),
+    )
+
+
+def _has_small(candidates: Candidates, image: Image) -> bool:
+    """Whether small faces were seen, beside which there may be smaller ones."""
+    if not len(candidates.boxes):
         return False
     widths = candidates.boxes[:, 2] - candidates.boxes[:, 0]
-    return bool(np.min(widths) < SMALL_FACE * long_side)
+    return bool(np.min(widths) < SMALL_FACE * max(image.shape[:2]))
+
+
+def _long_side(picture: Picture) -> int:
+    return max(picture.header.width, picture.header.height)
 
 
 def _largest(candidates: Candidates, limit: int) -> Candidates:
@@ -313,11 +343,6 @@ def _corners(box: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _bounds(points: NDArray[np.float32]) -> Box:
     return Box(*map(float, (*points.min(axis=0), *points.max(axis=0))))
-
-
-def _rescale(points: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
-    """Scale pixel coordinates about the corner of the image, pixel centres being whole numbers."""
-    return ((points + 0.5) * factor - 0.5).astype(np.float32)
 
 
 def _turned_pose(pose: Pose, angle: int) -> Pose:

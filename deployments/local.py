@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deployments.analyzer import FaceAnalyzer
+from deployments.decoder import Decoder
 from deployments.detector import FaceFinder
 from deployments.embedder import FaceEmbedder
 from deployments.packs.registry import load_pack
@@ -19,10 +20,11 @@ from semblance.types import DescribedFace, Detection, Image, ModelInfo
 class LocalPipeline:
     """Describes photos with the nets of one pack; each instance holds its own sessions."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, decoder: Decoder | None = None) -> None:
+        """decoder: as of FaceFinder; files of unknown origin ask for a DecoderProcess."""
         pack = load_pack(settings)
         self.model: ModelInfo = pack.info
-        self.finder = FaceFinder(pack, settings)
+        self.finder = FaceFinder(pack, settings, decoder)
         self._embedder = FaceEmbedder(pack)
         self._analyzer = FaceAnalyzer(pack)
 

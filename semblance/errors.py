@@ -87,8 +87,15 @@ class UnreadableImageError(SemblanceError):
     status = 415
 
 
+class ImageTooCostlyError(UnreadableImageError):
+    """Decoding the picture takes longer or more memory than one picture may, or makes the decoder fail."""
+
+    code = "image_too_costly"
+    status = 422
+
+
 class ImageTooLargeError(SemblanceError):
-    """The picture exceeds the limit in bytes or pixels; found before anything is decoded."""
+    """The picture exceeds the limit in bytes, pixels or proportions; found before anything is decoded."""
 
     code = "image_too_large"
     status = 413

@@ -141,6 +141,18 @@ class Settings(BaseSettings):
         description="Largest accepted picture file.",
     )
     max_image_pixels: int = Field(50_000_000, ge=1, description="Largest accepted width x height.")
+    image_deadline_s: float = Field(
+        10.0,
+        gt=0,
+        description="Seconds after which a picture that is still being decoded is refused. The largest and "
+        "slowest that are accepted take two on an idle core.",
+    )
+    image_memory_bytes: int = Field(
+        1024 * 1024 * 1024,
+        ge=256 * 1024 * 1024,
+        description="Most memory of a process that decodes pictures; each detector has one. The largest that "
+        "are accepted take 400 MB.",
+    )
     max_faces: int = Field(
         64, ge=1, le=1024, description="Most faces described in one picture, largest first."
     )

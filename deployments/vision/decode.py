@@ -1,6 +1,6 @@
 """From the bytes of a picture file to upright RGB pixels, with every limit checked before decoding.
 
-Formats: JPEG, PNG, WebP, BMP, TIFF, AVIF and HEIC; no other parser ever sees the bytes. What a file can
+Formats: JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF and HEIC; no other parser ever sees the bytes. What a file can
 hold besides plain RGB is settled as follows.
 
 - Of animations and several pages only the first frame is decoded, so their number costs no memory.
@@ -10,58 +10,32 @@ hold besides plain RGB is settled as follows.
   floating point), the smallest of 1, 255, 65535 and 2**32 - 1 that holds the brightest pixel is white.
 - CMYK is converted without its profile, and embedded ICC profiles are ignored: the nets were trained on
   unconverted pixels, and of a wide-gamut photo only the skin tone suffers, by a few CIELAB units.
-- A file that ends early is refused, also where some rows could be saved: half a face is a wrong match.
+- A file that ends early is refused, also where some rows could be saved: half a face is a wrong match. So is
+  a JPEG that was cut and closed with an end mark. A JPEG or PNG that lacks only its end mark is whole.
 """
 
 from __future__ import annotations
 
-import threading
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BytesIO
-from typing import Final
+from typing import Final, Protocol
 
 import cv2
 import numpy as np
-import pillow_heif
 from numpy.typing import NDArray
-from PIL import ExifTags, ImageFile
+from PIL import ExifTags
 from PIL import Image as PillowImage
 
+from deployments.vision.parsing import ACCEPTED, FILE_TYPES, NOT_A_PICTURE, open_file, parsing
+from deployments.vision.pixels import JpegPixels, Pixels, Span, decode_pixels
 from semblance.errors import ImageTooLargeError, UnreadableImageError
 from semblance.types import Image
 
-pillow_heif.register_heif_opener()
-
-FILE_TYPES: Final = {
-    "JPEG": ("jpg", "image/jpeg"),
-    "PNG": ("png", "image/png"),
-    "WEBP": ("webp", "image/webp"),
-    "BMP": ("bmp", "image/bmp"),
-    "TIFF": ("tiff", "image/tiff"),
-    "AVIF": ("avif", "image/avif"),
-    "HEIF": ("heic", "image/heic"),
-}
-"""Suffix and media type by format."""
-
-FORMATS: Final = tuple(FILE_TYPES)
-"""Pillow's names of the formats that are read; MPO, a JPEG followed by others, opens as JPEG."""
-
-_NOT_A_PICTURE = "The file is not a readable picture. Send a JPEG, PNG, WebP, BMP, TIFF, AVIF or HEIC file."
-_DAMAGED = "The picture is damaged or incomplete and could not be decoded. Export or upload it again."
+MOST_OBLONG: Final = 20
+"""How many shorter sides the longer one may have. Phones' longest panoramas have about 15. Beyond it hardly a
+face fits in, and the square that a turned picture needs grows with the longer side alone."""
 
 # Formats whose decoder applies the orientation itself, so that nothing is left to do.
 _TURNED_BY_DECODER = frozenset({"TIFF", "HEIF"})
-
-_REDUCED: Final = (
-    (8, cv2.IMREAD_REDUCED_COLOR_8),
-    (4, cv2.IMREAD_REDUCED_COLOR_4),
-    (2, cv2.IMREAD_REDUCED_COLOR_2),
-)
-
-_INTEGER_WHITE: Final = (255.0, 65535.0, 4294967295.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +54,11 @@ class ImageHeader:
     fast_jpeg: bool
 
     @property
+    def stored_size(self) -> tuple[int, int]:
+        """Width and height as the file has them, before any turn."""
+        return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
+
+    @property
     def suffix(self) -> str:
         """What names of such files end with, without the dot; told from the content, not from a name."""
         return FILE_TYPES[self.format][0]
@@ -96,100 +75,153 @@ def read_header(data: bytes, *, max_bytes: int, max_pixels: int) -> ImageHeader:
     data: the whole file. max_bytes: largest accepted length. max_pixels: largest accepted width x height.
 
     Raises ImageTooLargeError over either limit (and beyond 179 million pixels, whatever max_pixels says) and
-    UnreadableImageError for anything that is not a picture
-    in one of the supported formats.
+    where one side is more than MOST_OBLONG times as long as the other, UnreadableImageError for anything
+    that is not a picture in one of the supported formats.
     """
     if not data:
-        raise UnreadableImageError("The file is empty. Send a JPEG, PNG, WebP, BMP, TIFF, AVIF or HEIC file.")
+        raise UnreadableImageError(f"The file is empty. Send a {ACCEPTED} file.")
     if len(data) > max_bytes:
         raise ImageTooLargeError(
             f"The file has {len(data) / 2**20:.1f} MB; at most {max_bytes / 2**20:.1f} MB are accepted. "
             "Send a smaller or more strongly compressed picture."
         )
-    with _parsing(_NOT_A_PICTURE), _open(data) as image:
+    with parsing(NOT_A_PICTURE), open_file(data) as image:
         # MPO is what Pillow calls a JPEG with further pictures (depth, stereo) behind the first.
         format_name = "JPEG" if image.format == "MPO" else str(image.format)
         width, height = image.size
         orientation = 1 if format_name in _TURNED_BY_DECODER else _orientation(image)
         fast_jpeg = format_name == "JPEG" and image.mode in {"RGB", "L"}
     if width < 1 or height < 1:
-        raise UnreadableImageError(_NOT_A_PICTURE)
+        raise UnreadableImageError(NOT_A_PICTURE)
     if width * height > max_pixels:
         raise ImageTooLargeError(
             f"The picture has {width} x {height} = {width * height:,} pixels; at most {max_pixels:,} pixels "
             "are accepted. Send it scaled down."
+        )
+    if max(width, height) > MOST_OBLONG * min(width, height):
+        raise ImageTooLargeError(
+            f"The picture has {width} x {height} pixels; one side may be at most {MOST_OBLONG} times "
+            "as long as the other. Cut out the part that shows the face."
         )
     if orientation >= 5:
         width, height = height, width
     return ImageHeader(format_name, width, height, orientation, fast_jpeg)
 
 
+class Picture(Protocol):
+    """A picture that was opened, upright; it can be read at several sizes."""
+
+    @property
+    def header(self) -> ImageHeader:
+        """What `read_header` said of it."""
+        ...
+
+    def whole(self, long_side: int) -> tuple[Image, float]:
+        """All of it, reduced as far as its longer side does not fall below `long_side`; as `decode`."""
+        ...
+
+    def part(self, span: Span, divisor: int) -> tuple[Image, tuple[int, int]]:
+        """What lies within `span`, averaged over blocks of divisor x divisor pixels.
+
+        span: x1, y1, x2, y2 in full-size pixels, x2 and y2 excluded; only what lies inside the picture is
+        taken. divisor: a power of two.
+
+        Returns the image, uint8 RGB, and where its first block begins, full-size x and y. The blocks are
+        the file's, so that the part is a little larger than asked for. The last block may reach beyond the
+        picture; where the picture had to be turned it comes first, and begins at a negative coordinate.
+        """
+        ...
+
+
+class OpenPicture:
+    """A picture file, opened; see Picture. Each size is decoded when it is first asked for.
+
+    Its methods raise UnreadableImageError where the file is damaged or ends early.
+    """
+
+    def __init__(self, data: bytes, header: ImageHeader) -> None:
+        self._data = data
+        self._header = header
+        self._pixels: Pixels | None = None
+
+    @property
+    def header(self) -> ImageHeader:
+        return self._header
+
+    def whole(self, long_side: int) -> tuple[Image, float]:
+        """See Picture."""
+        divisor = _divisor(max(self._header.width, self._header.height), long_side)
+        return self.part((0, 0, self._header.width, self._header.height), divisor)[0], 1.0 / divisor
+
+    def part(self, span: Span, divisor: int) -> tuple[Image, tuple[int, int]]:
+        """See Picture."""
+        header = self._header
+        width, height = header.stored_size
+        x1, y1, x2, y2 = _blocks(_lay_down(span, header), (width, height), divisor)
+        if self._pixels is None:
+            if header.fast_jpeg:
+                self._pixels = JpegPixels(self._data, width, height)
+            else:
+                self._pixels = decode_pixels(self._data, header.format)
+        pixels = self._pixels.read((x1, y1, min(x2, width), min(y2, height)), divisor)
+        left, top, _, _ = _stand_up((x1, y1, x2, y2), header)
+        return _turn_upright(pixels, header.orientation), (left, top)
+
+
 def decode(data: bytes, header: ImageHeader, *, long_side: int | None = None) -> tuple[Image, float]:
     """Decode to upright RGB.
 
     data, header: the file and what `read_header` said of it. long_side: how many pixels of the longer side
-    the caller needs; a plain JPEG is then decoded at 1/2, 1/4 or 1/8 of its size, the smallest whose long
-    side does not fall below it. Other files, and all without long_side, are decoded at full size.
+    the caller needs; the picture is then averaged down by a power of two, the largest with which
+    the long side does not fall below it. Without long_side it is decoded at full size.
 
     Returns the image, uint8 [height, width, 3], and its scale, decoded pixels per full-size pixel: 1, 1/2,
-    1/4 or 1/8 exactly. A decoded pixel then covers a block of full-size pixels whose first begins at a
+    1/4, ... exactly. A decoded pixel then covers a block of full-size pixels whose first begins at a
     multiple of 1/scale, so that the point x of the decoded image is (x + 0.5) / scale - 0.5 of the full one.
     Of a size that does not divide evenly the last column and row are blocks cut short; where the picture
     had to be turned they come to lie first, and the formula is off by less than one decoded pixel.
 
     Raises UnreadableImageError where the data is damaged or ends early.
     """
-    if header.fast_jpeg:
-        pixels, scale = _decode_jpeg(data, header, long_side)
-    else:
-        with _parsing(_DAMAGED), _open(data) as image:
-            pixels, scale = _to_rgb8(image), 1.0
-    return _turn_upright(pixels, header.orientation), scale
+    return OpenPicture(data, header).whole(
+        max(header.width, header.height) if long_side is None else long_side
+    )
 
 
-def _decode_jpeg(data: bytes, header: ImageHeader, long_side: int | None) -> tuple[Image, float]:
-    flags, divisor = int(cv2.IMREAD_COLOR_RGB), 1
-    if long_side is not None:
-        full = max(header.width, header.height)
-        for candidate, reduced in _REDUCED:
-            if -(-full // candidate) >= long_side:
-                flags, divisor = reduced, candidate
-                break
-    try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error as error:
-        raise UnreadableImageError(_DAMAGED) from error
-    # Stubs say otherwise, but damaged data gives None.
-    if pixels is None or pixels.dtype != np.uint8 or pixels.ndim != 3:
-        raise UnreadableImageError(_DAMAGED)
-    if divisor > 1:
-        # OpenCV has no reduced mode in RGB order.
-        cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels)
-    return _as_image(pixels), 1.0 / divisor
+def _divisor(full: int, needed: int) -> int:
+    """The largest power of two by which `full` pixels can be divided without falling below those needed."""
+    divisor = 1
+    while -(-full // (2 * divisor)) >= max(1, needed) and 2 * divisor <= full:
+        divisor *= 2
+    return divisor
 
 
-def _to_rgb8(image: PillowImage.Image) -> Image:
-    """Load the first frame and bring whatever mode it has to RGB, uint8."""
-    image.load()
-    if image.mode.startswith("I;16"):
-        return _grey_to_rgb(np.asarray(image).astype(np.float32) * (255.0 / 65535.0))
-    if image.mode in {"I", "F"}:
-        values = np.nan_to_num(np.asarray(image, np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-        whites = (1.0, *_INTEGER_WHITE) if image.mode == "F" else _INTEGER_WHITE
-        peak = float(values.max())
-        white = next((white for white in whites if peak <= white), peak)
-        return _grey_to_rgb(values * (255.0 / white))
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        paper = PillowImage.new("RGB", rgba.size, (255, 255, 255))
-        paper.paste(rgba, mask=rgba.getchannel("A"))
-        return _as_image(np.asarray(paper))
-    return _as_image(np.asarray(image.convert("RGB")))
+def _blocks(span: Span, size: tuple[int, int], divisor: int) -> Span:
+    """The whole blocks that hold what of the span lies inside the picture, at least one."""
+    starts = [min(max(0, v), limit - 1) // divisor * divisor for v, limit in zip(span[:2], size, strict=True)]
+    stops = [-(-min(v, limit) // divisor) * divisor for v, limit in zip(span[2:], size, strict=True)]
+    x2, y2 = (max(stop, start + divisor) for start, stop in zip(starts, stops, strict=True))
+    return starts[0], starts[1], x2, y2
 
 
-def _grey_to_rgb(grey: NDArray[np.floating]) -> Image:
-    rounded = np.clip(np.rint(grey), 0, 255).astype(np.uint8)
-    return np.repeat(rounded[:, :, None], 3, axis=2)
+def _lay_down(span: Span, header: ImageHeader) -> Span:
+    """From the upright picture to the file's: what `_turn_upright` does, the other way round."""
+    x1, y1, x2, y2 = _mirror(span, header)
+    return (y1, x1, y2, x2) if header.orientation >= 5 else (x1, y1, x2, y2)
+
+
+def _stand_up(span: Span, header: ImageHeader) -> Span:
+    x1, y1, x2, y2 = span
+    return _mirror((y1, x1, y2, x2) if header.orientation >= 5 else span, header)
+
+
+def _mirror(span: Span, header: ImageHeader) -> Span:
+    x1, y1, x2, y2 = span
+    if header.orientation in {2, 3, 6, 7}:
+        x1, x2 = header.width - x2, header.width - x1
+    if header.orientation in {3, 4, 7, 8}:
+        y1, y2 = header.height - y2, header.height - y1
+    return x1, y1, x2, y2
 
 
 def _turn_upright(pixels: Image, orientation: int) -> Image:
@@ -215,53 +247,5 @@ def _orientation(image: PillowImage.Image) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def _open(data: bytes) -> ImageFile.ImageFile:
-    return PillowImage.open(BytesIO(data), formats=FORMATS)
-
-
 def _as_image(pixels: NDArray[np.generic]) -> Image:
     return np.ascontiguousarray(pixels, dtype=np.uint8)
-
-
-@contextmanager
-def _parsing(message: str) -> Iterator[None]:
-    """Turn whatever a parser raises into UnreadableImageError(message), and keep its warnings quiet."""
-    try:
-        with _quiet():
-            yield
-    except PillowImage.DecompressionBombError as error:
-        # Pillow's own limit, about 179 million pixels, which it applies while it reads a header.
-        raise ImageTooLargeError("The picture claims far too many pixels. Send it scaled down.") from error
-    except Exception as error:
-        # Hostile files make parsers raise nearly anything: SyntaxError, struct.error, zlib.error, ...
-        raise UnreadableImageError(message) from error
-
-
-_quiet_lock = threading.Lock()
-_quiet_depth = 0
-_quiet_filters: warnings.catch_warnings[None] | None = None
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Ignore the parsers' warnings about odd files: they are no concern of the operator.
-
-    `warnings.catch_warnings` alone restores filters in the wrong order when two threads overlap; here the
-    first to enter installs the filter and the last to leave removes it.
-    """
-    global _quiet_depth, _quiet_filters  # noqa: PLW0603
-    with _quiet_lock:
-        _quiet_depth += 1
-        if _quiet_depth == 1:
-            _quiet_filters = warnings.catch_warnings()
-            _quiet_filters.__enter__()
-            # Attributed to the parser or, by its stack level, to this module.
-            warnings.filterwarnings("ignore", module=rf"PIL\.|pillow_heif|{__name__.replace('.', '[.]')}")
-    try:
-        yield
-    finally:
-        with _quiet_lock:
-            _quiet_depth -= 1
-            if _quiet_depth == 0 and _quiet_filters is not None:
-                _quiet_filters.__exit__(None, None, None)
-                _quiet_filters = None

@@ -9,6 +9,7 @@ from contextlib import suppress
 from functools import cached_property
 
 from db.pool import Database
+from deployments.decoder import DecoderProcess
 from deployments.local import LocalPipeline
 from deployments.matcher import MatchWorker
 from deployments.packs.registry import load_pack
@@ -33,7 +34,7 @@ class _LazyFaces:
 
     @cached_property
     def _pipeline(self) -> LocalPipeline:
-        return LocalPipeline(self._settings)
+        return LocalPipeline(self._settings, DecoderProcess(self._settings))
 
 
 def run_worker(settings: Settings, *, once: bool) -> None:

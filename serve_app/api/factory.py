@@ -11,6 +11,7 @@ from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
+from deployments.vision.parsing import ACCEPTED
 from semblance import __version__
 from semblance.errors import UnauthorizedError
 from semblance.settings import Settings
@@ -48,12 +49,12 @@ from serve_app.api.routes import (
 from serve_app.api.services import Injected, Services
 from serve_app.auth import bearer_token, same_secret
 
-DESCRIPTION = """\
+DESCRIPTION = f"""\
 Who looks like this face? Post a photo; get the face described, embedded, and its lookalikes.
 
 Face-compute endpoints take the service API key as `Authorization: Bearer …`
 (`semblance status` prints it, `semblance keys create` makes more).
-Pictures: JPEG, PNG, WebP, BMP, TIFF, AVIF, HEIC.
+Pictures: {ACCEPTED}.
 """
 
 api_key_bearer = HTTPBearer(

@@ -17,6 +17,7 @@ from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
+from deployments.vision.parsing import ACCEPTED
 from semblance.errors import BadInputError, ImageTooLargeError, OverloadedError, UnreadableImageError
 from semblance.protocol import BODY_OVERHEAD
 from serve_app.api.bodies import body_rules
@@ -31,14 +32,13 @@ IN_MEMORY: Final = 1024 * 1024
 _CHUNK: Final = 1024 * 1024
 _FORM_TYPE: Final = "multipart/form-data"
 _JSON_TYPE: Final = "application/json"
-_FORMATS = "JPEG, PNG, WebP, BMP, TIFF, AVIF or HEIC."
 
 _FORM: dict[str, Any] = {
     _FORM_TYPE: {
         "schema": {
             "type": "object",
             "required": ["file"],
-            "properties": {"file": {"type": "string", "format": "binary", "description": _FORMATS}},
+            "properties": {"file": {"type": "string", "format": "binary", "description": f"{ACCEPTED}."}},
         }
     }
 }

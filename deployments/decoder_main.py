@@ -1,0 +1,95 @@
+"""The program of DecoderProcess: decodes the pictures it is sent on its standard input, until that ends.
+
+It answers each question with a line of JSON and, where that says a size, pixels. Questions are `open`
+with the bytes of a file, and `header`, `whole` and `part` as of Picture; `close` lets go of the file and is
+not answered.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sys
+from typing import IO, Any, Final
+
+import cv2
+
+from deployments.vision.decode import OpenPicture, read_header
+from semblance.errors import ImageTooCostlyError, SemblanceError, UnreadableImageError
+from semblance.types import Image
+
+_GRACE_S: Final = 1.0
+"""Seconds beyond the deadline after which the process ends itself: the one that asked, which would have ended
+it, is gone. PR_SET_PDEATHSIG would not do: it tells of the end of the thread that started this process."""
+
+
+class _Worker:
+    """Holds the picture that is open."""
+
+    def __init__(self, limits: dict[str, Any]) -> None:
+        self._limits = limits
+        self._picture: OpenPicture | None = None
+
+    def answer(self, question: dict[str, Any], data: bytes) -> tuple[dict[str, Any], Image | None]:
+        """The answer to a question and its pixels. Raises SemblanceError."""
+        what = question["do"]
+        if what == "close":
+            self._picture = None
+            return {}, None
+        if what == "open":
+            self._picture = None
+            limits = self._limits
+            header = read_header(data, max_bytes=limits["max_bytes"], max_pixels=limits["max_pixels"])
+            self._picture = OpenPicture(data, header)
+            return {}, None
+        if self._picture is None:
+            raise UnreadableImageError("No picture is open.")
+        if what == "header":
+            header = self._picture.header
+            return {name: getattr(header, name) for name in header.__slots__}, None
+        if what == "whole":
+            pixels, scale = self._picture.whole(question["long_side"])
+            return {"scale": scale}, pixels
+        x1, y1, x2, y2 = question["span"]
+        pixels, begin = self._picture.part((x1, y1, x2, y2), question["divisor"])
+        return {"begin": begin}, pixels
+
+
+def main() -> None:
+    """Serve standard input; what libraries print goes to standard error."""
+    limits = json.loads(sys.argv[1])
+    questions, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, and its end this one.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_DATA, (limits["memory"], limits["memory"]))
+    cv2.setNumThreads(1)
+    worker = _Worker(limits)
+    _send(answers, {}, None)
+    while line := questions.readline():
+        question = json.loads(line)
+        signal.setitimer(signal.ITIMER_REAL, limits["seconds"] + _GRACE_S)
+        try:
+            answer, pixels = worker.answer(question, questions.read(question["bytes"]))
+        except SemblanceError as exc:
+            answer, pixels = {"refused": exc.code, "message": exc.message}, None
+        except MemoryError:
+            message = "The picture takes more memory to decode than is allowed. Send it scaled down."
+            answer, pixels = {"refused": ImageTooCostlyError.code, "message": message}, None
+        if question["do"] != "close":
+            _send(answers, answer, pixels)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _send(answers: IO[bytes], answer: dict[str, Any], pixels: Image | None) -> None:
+    size = {} if pixels is None else {"size": pixels.shape[:2]}
+    answers.write(json.dumps({**answer, **size}).encode() + b"\n")
+    if pixels is not None:
+        answers.write(pixels.reshape(-1).data)
+    answers.flush()
+
+
+if __name__ == "__main__":
+    main()

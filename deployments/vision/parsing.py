@@ -1,0 +1,98 @@
+"""Which formats are read, and how their parsers are kept in check."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from typing import Final
+
+import pillow_heif
+from PIL import Image as PillowImage
+from PIL import ImageFile
+
+from deployments.vision import png
+from semblance.errors import ImageTooLargeError, UnreadableImageError
+
+# Without the other pictures in the file, as depth maps: each is one more to parse.
+pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
+
+FILE_TYPES: Final = {
+    "JPEG": ("jpg", "image/jpeg"),
+    "PNG": ("png", "image/png"),
+    "WEBP": ("webp", "image/webp"),
+    "GIF": ("gif", "image/gif"),
+    "BMP": ("bmp", "image/bmp"),
+    "TIFF": ("tiff", "image/tiff"),
+    "AVIF": ("avif", "image/avif"),
+    "HEIF": ("heic", "image/heic"),
+}
+"""Suffix and media type by format."""
+
+FORMATS: Final = tuple(FILE_TYPES)
+"""Pillow's names of the formats that are read; MPO, a JPEG followed by others, opens as JPEG."""
+
+ACCEPTED: Final = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC"
+"""The formats as people know them."""
+
+NOT_A_PICTURE: Final = f"The file is not a readable picture. Send a {ACCEPTED} file."
+DAMAGED: Final = "The picture is damaged or incomplete and could not be decoded. Export or upload it again."
+
+
+def open_file(data: bytes) -> ImageFile.ImageFile:
+    """The picture as Pillow opens it, nothing decoded yet. Raises whatever its parsers do; see `parsing`."""
+    if data.startswith(png.SIGNATURE):
+        data = png.without_metadata(data)
+    return PillowImage.open(BytesIO(data), formats=FORMATS)
+
+
+@contextmanager
+def parsing(message: str) -> Iterator[None]:
+    """Turn whatever a parser raises into UnreadableImageError(message), and keep its warnings quiet.
+
+    MemoryError passes: it is no fault of the file.
+    """
+    try:
+        with _quiet():
+            yield
+    except MemoryError:
+        raise
+    except PillowImage.DecompressionBombError as error:
+        # Pillow's own limit, about 179 million pixels, which it applies while it reads a header.
+        raise ImageTooLargeError("The picture claims far too many pixels. Send it scaled down.") from error
+    except Exception as error:
+        # Hostile files make parsers raise nearly anything: SyntaxError, struct.error, zlib.error, ...
+        raise UnreadableImageError(message) from error
+
+
+_quiet_lock = threading.Lock()
+_quiet_depth = 0
+_quiet_filters: warnings.catch_warnings[None] | None = None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Ignore the parsers' warnings about odd files: they are no concern of the operator.
+
+    `warnings.catch_warnings` alone restores filters in the wrong order when two threads overlap; here the
+    first to enter installs the filter and the last to leave removes it.
+    """
+    global _quiet_depth, _quiet_filters  # noqa: PLW0603
+    with _quiet_lock:
+        _quiet_depth += 1
+        if _quiet_depth == 1:
+            _quiet_filters = warnings.catch_warnings()
+            _quiet_filters.__enter__()
+            # Attributed to the parser or, by its stack level, to a module of this package.
+            package = __name__.rpartition(".")[0].replace(".", "[.]")
+            warnings.filterwarnings("ignore", module=rf"PIL\.|pillow_heif|{package}")
+    try:
+        yield
+    finally:
+        with _quiet_lock:
+            _quiet_depth -= 1
+            if _quiet_depth == 0 and _quiet_filters is not None:
+                _quiet_filters.__exit__(None, None, None)
+                _quiet_filters = None

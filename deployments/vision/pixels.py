@@ -1,0 +1,217 @@
+"""The pixels of a picture file as RGB, whole or in parts, at full size or averaged down.
+
+A file is decoded at most once for each size that its decoder offers. What was decoded is held as the decoder
+gave it, and becomes RGB strip by strip, so that a large picture does not exist twice. Coordinates are those
+of the file, before any turn by EXIF.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Protocol, TypeAlias, cast
+
+import cv2
+import numpy as np
+import pillow_heif
+import simplejpeg
+from numpy.typing import NDArray
+from PIL import AvifImagePlugin
+from PIL import Image as PillowImage
+
+from deployments.vision.jpeg import has_all_scans
+from deployments.vision.parsing import DAMAGED, open_file, parsing
+from semblance.errors import UnreadableImageError
+from semblance.types import Image
+
+Span: TypeAlias = tuple[int, int, int, int]
+"""x1, y1, x2, y2 in pixels, the last ones excluded."""
+
+_JPEG_DIVISORS: Final = (8, 4, 2, 1)
+"""By what a JPEG decoder reduces while it decodes, for a fraction of the work."""
+
+_END_OF_JPEG: Final = b"\xff\xd9"
+
+_STRIP_PIXELS: Final = 200_000
+"""Pixels brought to RGB at a time: few enough to stay in a core's cache."""
+
+_INTEGER_WHITE: Final = (255.0, 65535.0, 4294967295.0)
+
+
+class Pixels(Protocol):
+    """A picture whose pixels can be read."""
+
+    def read(self, span: Span, divisor: int) -> Image:
+        """A part of it, averaged over blocks of divisor x divisor pixels, the last ones cut short.
+
+        span: inside the picture; x1 and y1 are multiples of `divisor`, x2 and y2 as well or the picture's
+        end. divisor: a power of two. Raises UnreadableImageError where the file is damaged or ends early.
+        """
+        ...
+
+
+class JpegPixels:
+    """An RGB or grey JPEG of width x height pixels, decoded at 1/1, 1/2, 1/4 or 1/8 as it is needed."""
+
+    def __init__(self, data: bytes, width: int, height: int) -> None:
+        self._data = data
+        self._size = width, height
+        self._decoded: tuple[int, Image] | None = None
+
+    def read(self, span: Span, divisor: int) -> Image:
+        """See Pixels."""
+        by_decoder = next(candidate for candidate in _JPEG_DIVISORS if candidate <= divisor)
+        if self._decoded is None and not has_all_scans(self._data):
+            raise UnreadableImageError(DAMAGED)
+        if self._decoded is None or self._decoded[0] > by_decoder:
+            self._decoded = by_decoder, self._decode(by_decoder)
+        done, pixels = self._decoded
+        x1, y1, x2, y2 = span
+        part = pixels[y1 // done : -(-y2 // done), x1 // done : -(-x2 // done)]
+        return _average(part, divisor // done)
+
+    def _decode(self, divisor: int) -> Image:
+        width, height = (-(-side // divisor) for side in self._size)
+        try:
+            return self._strictly(self._data, width, height)
+        except ValueError as error:
+            warning = str(error)
+        if "nsufficient memory" in warning:
+            raise MemoryError(warning)
+        # Cameras and programs write odd files whose pixels are all there. Those of others are not, and the
+        # decoder fills the rest with grey; where a file lacks no more than its end mark, all are there.
+        if "Premature end of JPEG file" not in warning:
+            return self._leniently(width, height, warning)
+        try:
+            return self._strictly(self._data + _END_OF_JPEG, width, height)
+        except ValueError as error:
+            raise UnreadableImageError(DAMAGED) from error
+
+    @staticmethod
+    def _strictly(data: bytes, width: int, height: int, strict: bool = True) -> Image:
+        pixels = simplejpeg.decode_jpeg(data, "RGB", min_height=height, min_width=width, strict=strict)
+        return cast(Image, pixels)
+
+    def _leniently(self, width: int, height: int, warning: str) -> Image:
+        if "premature end" in warning:
+            raise UnreadableImageError(DAMAGED)
+        try:
+            return self._strictly(self._data, width, height, strict=False)
+        except ValueError as error:
+            raise UnreadableImageError(DAMAGED) from error
+
+
+class DecodedPixels:
+    """A picture decoded at full size, in whatever mode it has."""
+
+    def __init__(self, width: int, to_rgb: Callable[[Span], Image]) -> None:
+        self._rows = max(1, _STRIP_PIXELS // width)
+        self._to_rgb = to_rgb
+
+    def read(self, span: Span, divisor: int) -> Image:
+        """See Pixels."""
+        x1, y1, x2, y2 = span
+        size = (-(-(y2 - y1) // divisor), -(-(x2 - x1) // divisor), 3)
+        read = np.empty(size, np.uint8)
+        rows = max(1, self._rows // divisor) * divisor
+        for top in range(y1, y2, rows):
+            strip = _average(self._to_rgb((x1, top, x2, min(top + rows, y2))), divisor)
+            start = (top - y1) // divisor
+            read[start : start + len(strip)] = strip
+        return read
+
+
+def decode_pixels(data: bytes, format_name: str) -> DecodedPixels:
+    """Decode the first picture of a file at full size.
+
+    What Pillow puts through several copies takes a shorter way: of 50 megapixels its own would take 430 MB
+    (AVIF) to 800 MB (WebP). Raises UnreadableImageError where the file is damaged or ends early.
+    """
+    if format_name == "WEBP":
+        return _array_pixels(_decode_webp(data))
+    with parsing(DAMAGED), open_file(data) as image:
+        if format_name == "AVIF" and image.mode in {"RGB", "RGBA"}:
+            # What its `load` does, without the copy into an image of Pillow's.
+            frame = cast(AvifImagePlugin.AvifImageFile, image)._decoder.get_frame(0)[0]
+            shape = (image.height, image.width, len(image.mode))
+            return _array_pixels(np.frombuffer(frame, np.uint8).reshape(shape))
+        if format_name == "HEIF" and image.mode in {"RGB", "RGBA"}:
+            return _array_pixels(np.asarray(pillow_heif.open_heif(data)))
+        image.load()
+        return _pillow_pixels(image)
+
+
+def _decode_webp(data: bytes) -> NDArray[np.uint8]:
+    # Nothing may hold Pillow's decoder meanwhile, which reserves two pictures.
+    with parsing(DAMAGED), open_file(data) as image:
+        unchanged = image.mode == "RGBA"
+    del image
+    flags = cv2.IMREAD_UNCHANGED if unchanged else cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    # Stubs say otherwise, but damaged data gives None.
+    if pixels is None or pixels.dtype != np.uint8 or pixels.ndim != 3:
+        raise UnreadableImageError(DAMAGED)
+    if unchanged:
+        # OpenCV has no such mode in RGB order.
+        cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB, dst=pixels)
+    return cast(NDArray[np.uint8], pixels)
+
+
+def _array_pixels(pixels: NDArray[np.uint8]) -> DecodedPixels:
+    """Of RGB or RGBA, [height, width, 3 or 4]."""
+
+    def to_rgb(span: Span) -> Image:
+        x1, y1, x2, y2 = span
+        part = pixels[y1:y2, x1:x2]
+        return part if part.shape[2] == 3 else _on_paper(PillowImage.fromarray(part))
+
+    return DecodedPixels(pixels.shape[1], to_rgb)
+
+
+def _pillow_pixels(image: PillowImage.Image) -> DecodedPixels:
+    convert = _converter(image)
+    return DecodedPixels(image.width, lambda span: convert(image.crop(span)))
+
+
+def _converter(image: PillowImage.Image) -> Callable[[PillowImage.Image], Image]:
+    """What brings a part of the image to RGB, uint8, whatever mode it has."""
+    if image.mode.startswith("I;16"):
+        return lambda part: _grey_to_rgb(np.asarray(part).astype(np.float32) * (255.0 / 65535.0))
+    if image.mode in {"I", "F"}:
+        # A strip at a time, because the brightest pixel may be none: NaN or infinite.
+        peak = max(
+            float(_finite(image.crop((0, top, image.width, top + 1))).max()) for top in range(image.height)
+        )
+        whites = (1.0, *_INTEGER_WHITE) if image.mode == "F" else _INTEGER_WHITE
+        white = next((white for white in whites if peak <= white), peak)
+        return lambda part: _grey_to_rgb(_finite(part) * (255.0 / white))
+    if image.has_transparency_data:
+        return lambda part: _on_paper(part.convert("RGBA"))
+    if image.mode == "RGB":
+        return np.asarray
+    return lambda part: np.asarray(part.convert("RGB"))
+
+
+def _finite(image: PillowImage.Image) -> NDArray[np.float64]:
+    return np.nan_to_num(np.asarray(image, np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _on_paper(rgba: PillowImage.Image) -> Image:
+    paper = PillowImage.new("RGB", rgba.size, (255, 255, 255))
+    paper.paste(rgba, mask=rgba.getchannel("A"))
+    return np.asarray(paper)
+
+
+def _grey_to_rgb(grey: NDArray[np.floating]) -> Image:
+    rounded = np.clip(np.rint(grey), 0, 255).astype(np.uint8)
+    return np.repeat(rounded[:, :, None], 3, axis=2)
+
+
+def _average(pixels: Image, divisor: int) -> Image:
+    if divisor == 1:
+        return pixels
+    height, width = pixels.shape[:2]
+    bottom, right = -height % divisor, -width % divisor
+    if bottom or right:
+        pixels = cast(Image, cv2.copyMakeBorder(pixels, 0, bottom, 0, right, cv2.BORDER_REPLICATE))
+    size = (pixels.shape[1] // divisor, pixels.shape[0] // divisor)
+    return cast(Image, cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
