@@ -16,6 +16,7 @@ from semblance.errors import UnauthorizedError
 from semblance.settings import Settings
 from serve_app.api.deadline import DeadlineMiddleware
 from serve_app.api.errors import install_error_handlers
+from serve_app.api.head import HeadMiddleware
 from serve_app.api.limits import Slots, take_slot
 from serve_app.api.middleware import (
     BodyLimitMiddleware,
@@ -115,6 +116,7 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
     app.include_router(health.router)
     app.include_router(face_compute)
     app.include_router(objects.router)
+    app.add_middleware(HeadMiddleware)
     app.add_middleware(BodyLimitMiddleware, limit=int(settings.max_image_bytes * BODY_OVERHEAD))
     app.add_middleware(DeadlineMiddleware)
     # Each wraps the ones before it, so that every error has its id in the body and the headers for browsers.
@@ -123,7 +125,7 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
             expose_headers=["X-Request-ID", "Retry-After"],
         )
