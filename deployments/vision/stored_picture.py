@@ -5,8 +5,8 @@ IPTC, comments, thumbnails, the second pictures of MPO and HEIC (depth, stereo, 
 has put behind the end. The picture stands upright, its colours are sRGB by its ICC profile, and transparent
 pixels lie on white, as `decode` gives them to the detector.
 
-Always JPEG: every browser, mail program and nets' tool reads it, a photo gains little by WebP (which would
-double the time of encoding), and nothing here is transparent.
+Always JPEG, which everything reads. WebP would be a quarter to a third smaller (Google's WebP compression
+study) and takes twenty times as long to encode; its transparency is not needed here.
 """
 
 from __future__ import annotations
