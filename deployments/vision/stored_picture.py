@@ -20,7 +20,7 @@ from PIL import Image as PillowImage
 from PIL import ImageCms, ImageOps
 
 from deployments.vision.decode import ImageHeader, _open, _parsing, decode
-from deployments.vision.jpeg import encode_jpeg, shrink
+from deployments.vision.encode import encode_jpeg, shrink
 from semblance.errors import UnreadableImageError
 from semblance.stored_pictures import StoredPicture
 from semblance.types import Image

@@ -23,7 +23,7 @@ import httpx
 
 from db.babies import ParentFace
 from deployments.vision.decode import decode, read_header
-from deployments.vision.jpeg import encode_jpeg, shrink
+from deployments.vision.encode import encode_jpeg, shrink
 from semblance.errors import (
     BabyProviderError,
     ConfigurationError,

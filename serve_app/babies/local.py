@@ -11,7 +11,7 @@ import numpy as np
 from db.babies import ParentFace
 from deployments.clients import FaceClient
 from deployments.vision.decode import decode, read_header
-from deployments.vision.jpeg import encode_jpeg
+from deployments.vision.encode import encode_jpeg
 from semblance.errors import BabyProviderError, ConflictError, ImageTooLargeError, UnreadableImageError
 from semblance.settings import Settings
 from semblance.storage import Storage
