@@ -58,18 +58,12 @@ def render(data: bytes, header: ImageHeader) -> StoredPicture:
 
     Raises UnreadableImageError where the data is damaged or ends early.
     """
-    full = shrink(_pixels(data, header), FULL_SIDE)
-    feed = shrink(full, FEED_SIDE)
-    return StoredPicture(
-        full=encode_jpeg(full, FULL_QUALITY),
-        feed=encode_jpeg(feed, SMALL_QUALITY),
-        thumbnail=encode_jpeg(shrink(feed, THUMBNAIL_SIDE), SMALL_QUALITY),
-        scale=min(1.0, max(full.shape[:2]) / max(header.width, header.height)),
-    )
+    return encode(displayed(data, header), header)
 
 
-def _pixels(data: bytes, header: ImageHeader) -> Image:
-    """Upright sRGB, possibly larger than wanted."""
+def displayed(data: bytes, header: ImageHeader) -> Image:
+    """The picture as a browser shows it: upright, in sRGB, its long side at most FULL_SIDE. All that parses
+    what strangers send is in here. Raises as `render` does."""
     with _parsing("The picture is damaged."), _open(data) as image:
         mode, icc = image.mode, image.info.get("icc_profile")
     profile = _profile(icc)
@@ -79,11 +73,22 @@ def _pixels(data: bytes, header: ImageHeader) -> Image:
             return _from_cmyk(data, profile[0])
         except UnreadableImageError:
             _log.debug("a CMYK picture is converted without its profile")
-    # Reduced before the conversion, which takes some 10 ns a pixel.
+    # Reduced before the conversion, whose time goes with the pixels.
     pixels = shrink(decode(data, header, long_side=FULL_SIDE)[0], FULL_SIDE)
     if profile is None or profile[1] == "CMYK":
         return pixels
     return _to_srgb(PillowImage.fromarray(pixels).convert(profile[1]), profile[0])
+
+
+def encode(full: Image, header: ImageHeader) -> StoredPicture:
+    """The files of the pixels that `displayed` gave of a picture."""
+    feed = shrink(full, FEED_SIDE)
+    return StoredPicture(
+        full=encode_jpeg(full, FULL_QUALITY),
+        feed=encode_jpeg(feed, SMALL_QUALITY),
+        thumbnail=encode_jpeg(shrink(feed, THUMBNAIL_SIDE), SMALL_QUALITY),
+        scale=min(1.0, max(full.shape[:2]) / max(header.width, header.height)),
+    )
 
 
 def _profile(icc: object) -> tuple[ImageCms.ImageCmsProfile, str] | None:
