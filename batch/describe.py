@@ -22,10 +22,10 @@ from batch.sources import Item
 from db.celebrities import CelebrityRow
 from deployments.decoder import DecoderProcess
 from deployments.local import LocalPipeline
-from deployments.vision.decode import read_header
 from semblance.errors import ImageTooLargeError, NotFoundError, SemblanceError, UnreadableImageError
 from semblance.settings import Settings
 from semblance.storage import open_storage
+from semblance.stored_pictures import full_key, put_picture_sync
 from semblance.types import DescribedFace, Detection
 
 CHUNK = 8
@@ -33,7 +33,7 @@ CHUNK = 8
 hardly beyond, and the next chunk is read meanwhile."""
 
 IO_THREADS = 8
-"""Pictures read or stored at a time by one worker; they wait for a disk or bucket, not for a core."""
+"""Pictures read or stored at a time by one worker; they wait for a disk or bucket more than for a core."""
 
 SEVERAL_FACES = 0.25
 """A second face counts when its box has at least this share of the largest's area, that is half its
@@ -180,28 +180,27 @@ class Describer:
 
     def _keep(self, picture: _Picture, face: DescribedFace) -> Result:
         """Store the picture, then hand over its row: a row never points to a picture that is not there."""
-        header = read_header(
-            picture.data,
-            max_bytes=self._settings.max_image_bytes,
-            max_pixels=self._settings.max_image_pixels,
+        key = full_key(f"celebrities/{picture.image_hash[:2]}/{picture.image_hash}")
+        try:
+            stored = self._pipeline.finder.render(picture.data)
+            if not self._rules.dry_run:
+                put_picture_sync(self._storage, key, stored)
+        except SemblanceError as exc:
+            return Result(picture.index, _outcome(exc), exc.message, picture.image_hash)
+        row = celebrity_row(
+            picture.item, picture.image_hash, key, face, self._pipeline.model.digest, scale=stored.scale
         )
-        key = f"celebrities/{picture.image_hash[:2]}/{picture.image_hash}.{header.suffix}"
-        if not self._rules.dry_run:
-            try:
-                self._storage.put_sync(key, picture.data, header.content_type)
-            except SemblanceError as exc:
-                return Result(picture.index, "failed", exc.message, picture.image_hash)
-        row = celebrity_row(picture.item, picture.image_hash, key, face, self._pipeline.model.digest)
         return Result(picture.index, "ingested", image_hash=picture.image_hash, row=row)
 
 
 def celebrity_row(
-    item: Item, image_hash: str, key: str, face: DescribedFace, pack_digest: str
+    item: Item, image_hash: str, key: str, face: DescribedFace, pack_digest: str, *, scale: float = 1.0
 ) -> CelebrityRow:
-    """The row of a described picture stored under `key`."""
+    """The row of a described picture stored under `key`, `scale` times as large."""
     return CelebrityRow.of(
         face,
         pack_digest,
+        scale=scale,
         id=uuid5(CELEBRITY_NAMESPACE, image_hash),
         name=item.name,
         bio=item.bio,

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
+from db.messages import MessageType
 from db.pool import Database
 from db.queries import queries
 from semblance.errors import ForbiddenError, NotFoundError
@@ -31,9 +32,11 @@ _NO_CONNECTION = "There is no such connection."
 
 @dataclass(frozen=True, slots=True)
 class LastMessage:
-    """The newest message of a connection; is_mine: the one who looks has sent it."""
+    """The newest message of a connection; content: of an image its storage key; is_mine: the one who looks
+    has sent it."""
 
     content: str
+    message_type: MessageType
     created_at: datetime
     is_mine: bool
 
@@ -182,7 +185,9 @@ class Connections:
 def _connection(row: asyncpg.Record) -> Connection:
     last_message = None
     if row["message_content"] is not None:
-        last_message = LastMessage(row["message_content"], row["message_created_at"], row["message_is_mine"])
+        last_message = LastMessage(
+            row["message_content"], row["message_type"], row["message_created_at"], row["message_is_mine"]
+        )
     return Connection(
         id=row["id"],
         match_id=row["match_id"],

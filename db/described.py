@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from semblance.types import DescribedFace, Embedding, Emotion
+from semblance.types import DescribedFace, Embedding, Emotion, Landmarks
 
 _OLDEST = 150
 
@@ -16,7 +16,7 @@ class DescribedRow:
     """The columns that the tables of faces and celebrities have in common.
 
     embedding: float32 [512], unit length, of the pack whose SHA-256 is `pack_digest`.
-    age in years, 0..150; scores 0..1; landmarks_68: 68 pairs [x, y] in pixels of the upright image; pose:
+    age in years, 0..150; scores 0..1; landmarks_68: 68 pairs [x, y] in pixels of the stored picture; pose:
     yaw, pitch, roll in degrees; skin_tone_lab: CIELAB L, a, b.
     """
 
@@ -37,8 +37,13 @@ class DescribedRow:
     analyzed_at: datetime
 
     @classmethod
-    def of(cls, face: DescribedFace, pack_digest: str, **columns: Any) -> Self:
-        """The row of a face; `columns` are those that the table has besides."""
+    def of(cls, face: DescribedFace, pack_digest: str, *, scale: float = 1.0, **columns: Any) -> Self:
+        """The row of a face.
+
+        Args:
+            scale: pixels of the stored picture per pixel of the one that was described.
+            columns: those that the table has besides.
+        """
         attributes = face.attributes
         quality, expression = attributes.quality, attributes.expression
         return cls(
@@ -49,7 +54,7 @@ class DescribedRow:
             blur_score=quality.blur_score,
             illumination_score=quality.illumination,
             symmetry_score=attributes.symmetry_score,
-            landmarks_68=face.detected.landmarks.round(2).tolist(),
+            landmarks_68=rescaled(face.detected.landmarks, scale),
             pose=asdict(attributes.pose),
             geometry_ratios=asdict(attributes.geometry),
             skin_tone_lab=list(attributes.skin_tone.lab),
@@ -59,3 +64,10 @@ class DescribedRow:
             analyzed_at=datetime.now(UTC),
             **columns,
         )
+
+
+def rescaled(landmarks: Landmarks, scale: float) -> list[list[float]]:
+    """Landmarks, float32 [68, 2], as they lie in the same picture `scale` times as large; pixel centres are
+    whole numbers."""
+    points: list[list[float]] = ((landmarks + 0.5) * scale - 0.5).round(2).tolist()
+    return points

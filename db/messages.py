@@ -14,6 +14,7 @@ from semblance.errors import BadInputError, ForbiddenError, NotFoundError
 MessageType = Literal["text", "image", "icebreaker"]
 
 _SEND = queries["send_message"]
+_OWNS_PICTURE = queries["owns_picture"]
 _IS_MEMBER = queries["is_chat_member"]
 _LIST = queries["list_messages"]
 _GET = queries["get_message"]
@@ -27,7 +28,7 @@ _NOT_A_MEMBER = "Only the two people of a connection see its messages."
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message as stored."""
+    """A message as stored; content: of an image its storage key, or in rows of the old system its address."""
 
     id: UUID
     connection_id: UUID
@@ -73,6 +74,10 @@ class Messages:
             await self._check_member(connection_id, sender_id)
             raise ForbiddenError("This connection is not active: no messages can be sent.")
         return Message(**row)
+
+    async def may_send_picture(self, key: str, *, sender_id: UUID) -> bool:
+        """Whether the key is of the user's own face, or of a baby picture that they had made."""
+        return bool(await self._database.fetchval(_OWNS_PICTURE, key, sender_id))
 
     async def page(
         self, connection_id: UUID, *, reader_id: UUID, limit: int, before: tuple[datetime, UUID] | None

@@ -16,6 +16,7 @@ from db.jobs import MatchJobs
 from db.matches import Matches
 from db.messages import Messages
 from db.notifications import Notifications
+from db.object_deletions import ObjectDeletions
 from db.pool import Database
 from db.presence import Presence
 from db.profiles import Profiles
@@ -40,6 +41,7 @@ class Repositories:
     matches: Matches
     messages: Messages
     notifications: Notifications
+    object_deletions: ObjectDeletions
     presence: Presence
     profiles: Profiles
     reactions: Reactions
@@ -61,6 +63,7 @@ class Repositories:
             matches=Matches(database),
             messages=Messages(database),
             notifications=Notifications(database),
+            object_deletions=ObjectDeletions(database),
             presence=Presence(database),
             profiles=Profiles(database),
             reactions=Reactions(database),

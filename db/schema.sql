@@ -1481,6 +1481,62 @@ CREATE POLICY spare_face_embeddings_service ON spare_face_embeddings TO semblanc
 CREATE POLICY spare_celebrity_embeddings_service ON spare_celebrity_embeddings TO semblance_service
     USING (true) WITH CHECK (true);
 
+-- Deleted pictures ------------------------------------------------------------------------------------
+-- Pictures whose row is gone and that are yet to be removed from the storage: written by the transaction that
+-- takes the row or gives it another picture, removed once the storage has obeyed. What is listed here is not
+-- served any more.
+CREATE TABLE object_deletions (
+    key text PRIMARY KEY,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    attempts integer NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+    due_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX idx_object_deletions_due_at ON object_deletions (due_at);
+
+-- The argument names the column. Rows of the old system may have an address of another host, which is not ours
+-- to remove.
+CREATE FUNCTION record_object_deletion() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    AS $$
+DECLARE
+    gone text;
+BEGIN
+    EXECUTE format('SELECT ($1).%I', TG_ARGV[0]) INTO gone USING OLD;
+    IF gone NOT LIKE 'http%' THEN
+        INSERT INTO public.object_deletions (key) VALUES (gone) ON CONFLICT DO NOTHING;
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER faces_picture_deleted AFTER DELETE ON faces
+    FOR EACH ROW EXECUTE FUNCTION record_object_deletion('image_path');
+CREATE TRIGGER faces_picture_replaced AFTER UPDATE OF image_path ON faces
+    FOR EACH ROW WHEN (OLD.image_path <> NEW.image_path)
+    EXECUTE FUNCTION record_object_deletion('image_path');
+CREATE TRIGGER celebrities_picture_deleted AFTER DELETE ON celebrities
+    FOR EACH ROW EXECUTE FUNCTION record_object_deletion('image_path');
+CREATE TRIGGER celebrities_picture_replaced AFTER UPDATE OF image_path ON celebrities
+    FOR EACH ROW WHEN (OLD.image_path <> NEW.image_path)
+    EXECUTE FUNCTION record_object_deletion('image_path');
+CREATE TRIGGER babies_picture_deleted AFTER DELETE ON babies
+    FOR EACH ROW EXECUTE FUNCTION record_object_deletion('image_url');
+CREATE TRIGGER babies_picture_replaced AFTER UPDATE OF image_url ON babies
+    FOR EACH ROW WHEN (OLD.image_url <> NEW.image_url)
+    EXECUTE FUNCTION record_object_deletion('image_url');
+
+-- A celebrity's key follows from the picture, so that one who comes again has the key of the one deleted.
+CREATE INDEX idx_celebrities_image_path ON celebrities (image_path);
+
+-- Pictures that were sent in chats, by key. Hashed, because rows of the old system may hold anything.
+CREATE INDEX idx_messages_image ON messages USING hash (content) WHERE message_type = 'image';
+
+ALTER TABLE object_deletions ENABLE ROW LEVEL SECURITY;
+REVOKE ALL ON object_deletions FROM authenticated, anon;
+REVOKE EXECUTE ON FUNCTION record_object_deletion() FROM PUBLIC, authenticated, anon;
+GRANT SELECT, INSERT, UPDATE, DELETE ON object_deletions TO semblance_service;
+CREATE POLICY object_deletions_service ON object_deletions TO semblance_service USING (true) WITH CHECK (true);
+
 -- Settings -------------------------------------------------------------------------------------------
 -- Settings an admin can change, with their defaults; what is set already stays.
 INSERT INTO system_settings (key, value, description) VALUES

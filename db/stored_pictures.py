@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, TypeAlias
 from uuid import UUID
 
 import asyncpg
@@ -18,6 +18,7 @@ import asyncpg
 from db.pool import Database
 from db.queries import queries
 from semblance.storage import StoredObject
+from semblance.stored_pictures import picture_of
 
 _STAGE = queries["stage_objects"]
 _ANALYZE = queries["analyze_staged_objects"]
@@ -28,12 +29,14 @@ _ORPHANS = queries["objects_without_row"]
 
 _BATCH = 1000
 
+PictureTable: TypeAlias = Literal["faces", "babies", "celebrities"]
+
 
 @dataclass(frozen=True, slots=True)
 class PictureRow:
     """A row that names a picture of the storage."""
 
-    table: Literal["faces", "babies", "celebrities"]
+    table: PictureTable
     id: UUID
     key: str
 
@@ -48,8 +51,10 @@ class Comparison:
         """Take more of the listing; each object once."""
         await self._connection.copy_records_to_table(
             "staged_objects",
-            records=[(found.key, found.size, found.last_modified) for found in objects],
-            columns=("key", "size", "last_modified"),
+            records=[
+                (found.key, picture_of(found.key), found.size, found.last_modified) for found in objects
+            ],
+            columns=("key", "picture", "size", "last_modified"),
             schema_name="pg_temp",
         )
 

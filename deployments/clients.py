@@ -18,6 +18,7 @@ from ray.serve.exceptions import (
 from ray.serve.handle import DeploymentHandle
 
 from semblance.errors import NotReadyError, OverloadedError, SemblanceError
+from semblance.stored_pictures import StoredPicture
 from semblance.types import (
     DescribedFace,
     DetectedFace,
@@ -71,6 +72,13 @@ class FaceClient:
         result: Detection | SemblanceError = await _call(
             lambda: self._detector.detect.remote(data, max_faces)
         )
+        if isinstance(result, SemblanceError):
+            raise result
+        return result
+
+    async def render(self, data: bytes) -> StoredPicture:
+        """What is to be stored of an encoded picture."""
+        result: StoredPicture | SemblanceError = await _call(lambda: self._detector.render.remote(data))
         if isinstance(result, SemblanceError):
             raise result
         return result

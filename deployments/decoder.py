@@ -156,6 +156,9 @@ class _RemotePicture:
         x, y = answer["begin"]
         return pixels, (int(x), int(y))
 
+    def displayed(self, long_side: int) -> Image:
+        return self._ask({"do": "displayed", "long_side": long_side})[1]
+
     def _ask(self, question: Mapping[str, object]) -> tuple[dict[str, Any], Image]:
         for _ in range(ATTEMPTS):
             process = self._decoder.running()

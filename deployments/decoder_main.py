@@ -1,8 +1,8 @@
 """The program of DecoderProcess: decodes the pictures it is sent on its standard input, until that ends.
 
 It answers each question with a line of JSON and, where that says a size, pixels. Questions are `open`
-with the bytes of a file, and `header`, `whole` and `part` as of Picture; `close` lets go of the file and is
-not answered.
+with the bytes of a file, and `header`, `whole`, `part` and `displayed` as of Picture; `close` lets go of the
+file and is not answered.
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ class _Worker:
         if what == "whole":
             pixels, scale = self._picture.whole(question["long_side"])
             return {"scale": scale}, pixels
+        if what == "displayed":
+            return {}, self._picture.displayed(question["long_side"])
         x1, y1, x2, y2 = question["span"]
         pixels, begin = self._picture.part((x1, y1, x2, y2), question["divisor"])
         return {"begin": begin}, pixels

@@ -28,8 +28,10 @@ from deployments.vision.align import (
 )
 from deployments.vision.decode import Picture
 from deployments.vision.nms import nms
+from deployments.vision.stored_picture import render
 from semblance.errors import ImageTooLargeError, UnreadableImageError
 from semblance.settings import Settings, get_settings
+from semblance.stored_pictures import StoredPicture
 from semblance.types import Box, DetectedFace, Detection, FaceCrops, Image, ModelInfo, Pose
 
 logger = logging.getLogger(__name__)
@@ -211,6 +213,14 @@ class FaceFinder:
             attribute=None if own is None else _attribute(image, found.candidates.boxes[index], own),
         )
 
+    def render(self, data: bytes) -> StoredPicture:
+        """What is to be stored of an encoded picture. Here, because nowhere else are users' files decoded.
+
+        Raises as `detect` does.
+        """
+        with self._decoder.open(data) as picture:
+            return render(picture)
+
 
 class Detector:
     """The detector as a deployment: one photo at a time on a thread of its own, so that the replica's
@@ -244,6 +254,13 @@ class Detector:
             return exc
         logger.debug("%d faces in a picture of %d bytes", len(detection.faces), len(data))
         return detection
+
+    async def render(self, data: bytes) -> StoredPicture | UnreadableImageError | ImageTooLargeError:
+        """As `FaceFinder.render`; errors as in `detect`."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._worker, self._finder.render, data)
+        except (UnreadableImageError, ImageTooLargeError) as exc:
+            return exc
 
 
 def _turn(view: _View, angle: int, padding: float) -> _View:

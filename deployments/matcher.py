@@ -18,6 +18,7 @@ from db.described import DescribedRow
 from db.gallery import CelebritySearch, Probe
 from db.jobs import ClaimedJob, MatchJobs
 from db.matching import Matching, MatchResult, ProbeFace
+from db.object_deletions import ObjectDeletions
 from db.pool import Database
 from deployments.clients import FaceClient
 from deployments.packs.registry import load_pack
@@ -47,6 +48,9 @@ SHORTEST_WAIT_S = 0.05
 PAUSE_AFTER_ERROR_S = 1.0
 TIDY_EVERY_S = 3600.0
 
+REMOVE_EVERY_S = 10.0
+"""How soon pictures are removed whose row went without the API, or that the storage did not remove then."""
+
 
 class Describer(Protocol):
     """What describes faces that were stored without: `FaceClient`, or nets in the same process."""
@@ -74,6 +78,7 @@ class MatchWorker:
         self._faces = faces
         self._model = model
         self._jobs = MatchJobs(database)
+        self._deletions = ObjectDeletions(database)
         self._matching = Matching(database)
         self._search = CelebritySearch(database)
         self._lease = timedelta(seconds=settings.match_lease_seconds)
@@ -85,6 +90,7 @@ class MatchWorker:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._listen())
             tasks.create_task(self._tidy())
+            tasks.create_task(self._remove_pictures())
             while True:
                 self._woken.clear()
                 try:
@@ -139,6 +145,16 @@ class MatchWorker:
             except DatabaseError as exc:
                 logger.warning("tidying up waits: %s", exc.message)
             await asyncio.sleep(TIDY_EVERY_S)
+
+    async def _remove_pictures(self) -> None:
+        """Finish the deletion of pictures; any number of workers may."""
+        while True:
+            try:
+                if removed := await self._deletions.drain(self._storage):
+                    logger.info("removed %d deleted pictures", removed)
+            except DatabaseError as exc:
+                logger.warning("deleted pictures wait: %s", exc.message)
+            await asyncio.sleep(REMOVE_EVERY_S)
 
     @asynccontextmanager
     async def _holding(self, jobs: Sequence[ClaimedJob]) -> AsyncIterator[None]:

@@ -14,12 +14,14 @@ import secrets
 import tempfile
 import time
 import uuid
+import zlib
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -61,6 +63,12 @@ _BUCKET_FULL = re.compile(r"\b507\b|StorageFull|QuotaExceeded", re.IGNORECASE)
 _LISTED_AT_ONCE = 1000
 """As many as a bucket lists in one answer."""
 
+_KEPT_LINKS = 65_536
+"""Presigned URLs of a bucket that a process remembers, at some 600 bytes each."""
+
+_TEMPORARY = "X-Amz-Security-Token="
+"""In URLs signed with credentials that end before the URL does."""
+
 _SIGNING_KEY_BYTES = 32
 """As long as the digest it keys (RFC 2104, section 3)."""
 
@@ -81,10 +89,13 @@ class Storage:
     cannot be reached or refuses. A picture is whole or absent: no reader sees a part of one.
     """
 
-    def __init__(self, store: Store, signing_key: bytes | None) -> None:
-        """signing_key: signs the URLs of a local store; a bucket signs its own and has None."""
+    def __init__(self, store: Store, signing_key: bytes | None, folder: Path | None) -> None:
+        """signing_key: signs the URLs of a local store, which keeps its pictures in `folder`; a bucket signs
+        its own and has neither."""
         self._store = store
         self._signing_key = signing_key
+        self._folder = folder
+        self._kept_link = lru_cache(maxsize=_KEPT_LINKS)(self._presigned)
 
     async def put(self, key: str, data: bytes, content_type: str) -> None:
         """Store `data` under `key`, replacing what was there. The content type goes to a bucket, which
@@ -182,16 +193,46 @@ class Storage:
         if found != _PROBE:
             raise StorageError(f"The picture store gave back {key} changed.")
 
-    def signed_url(self, key: str, expires: timedelta) -> str:
-        """A URL that reads `key` for the time `expires` without further credentials: a bucket's own
-        presigned URL, or for a local store the path `/objects/<key>?expires=…&signature=…` of the API,
-        expires in Unix seconds and signature the hex HMAC-SHA256 of both."""
+    def local_file(self, key: str) -> Path | None:
+        """Where a local store keeps `key`, whether it is there or not; None for a bucket."""
+        return None if self._folder is None else self._folder / _checked(key)
+
+    def signed_url(self, key: str, lifetime: timedelta) -> str:
+        """A URL that reads `key` for at least half of `lifetime` and at most all of it, without further
+        credentials: a bucket's own presigned URL, or for a local store the path
+        `/objects/<key>?expires=…&signature=…` of the API, expires in Unix seconds and signature the hex
+        HMAC-SHA256 of both.
+
+        It stays the same for half of `lifetime`, so that caches find it again. A bucket's is remembered by
+        this process alone, and not at all where its credentials are temporary, since it ends with them.
+        """
         _checked(key)
+        now, half = int(time.time()), max(1, int(lifetime.total_seconds() / 2))
+        # The links of different pictures change at different times, or all caches would miss at once.
+        turn, spent = divmod(now + zlib.crc32(key.encode()) % half, half)
         if isinstance(self._store, S3Store):
-            with _failures(key):
-                return obstore.sign(self._store, "GET", key, expires)
-        until = int(time.time() + expires.total_seconds())
+            url = self._kept_link(key, lifetime, turn)
+            return self._presigned(key, lifetime, turn) if _TEMPORARY in url else url
+        until = now - spent + int(lifetime.total_seconds())
         return f"/objects/{key}?expires={until}&signature={self._signature(key, until)}"
+
+    def key_of(self, url: str) -> str | None:
+        """The key of which `url` may be a signed URL, whether or not it is valid and the picture there. For a
+        local store any host will do; None for what is no address of a picture here."""
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            return None
+        if isinstance(self._store, S3Store):
+            root = self._kept_link("x", timedelta(hours=1), 0).partition("?")[0].removesuffix("x")
+            path, found = url.partition("?")[0], url.startswith(root)
+        else:
+            # Behind a path of its own where the service's public address has one.
+            prefix, root, _ = parts.path.rpartition("/objects/")
+            root, path = prefix + root, parts.path
+            found = bool(root) and parts.scheme in {"http", "https", ""}
+        key = path.removeprefix(root)
+        return key if found and _is_key(key) else None
 
     def verify(self, key: str, expires: int, signature: str) -> bool:
         """Whether `signed_url` of a local store gave this signature for key and expiry, and the time has
@@ -202,12 +243,19 @@ class Storage:
         genuine = hmac.compare_digest(expected.encode(), signature.encode(errors="replace"))
         return genuine and time.time() <= expires
 
+    def _presigned(self, key: str, lifetime: timedelta, _turn: int) -> str:
+        with _failures(key):
+            return obstore.sign(cast(S3Store, self._store), "GET", key, lifetime)
+
     def _signature(self, key: str, expires: int) -> str:
         # In one call, which takes a third of the time: a page of a list shows forty pictures.
         return hmac.digest(self._signing_key or b"", f"GET\n{key}\n{expires}".encode(), "sha256").hex()
 
     def _attributes(self, content_type: str) -> dict[str, str] | None:
-        return None if isinstance(self._store, LocalStore) else {"Content-Type": content_type}
+        if isinstance(self._store, LocalStore):
+            return None
+        # Pictures never change under their key.
+        return {"Content-Type": content_type, "Cache-Control": "private, max-age=43200, immutable"}
 
 
 def open_storage(settings: Settings, *, patience: timedelta = PATIENCE) -> Storage:
@@ -220,14 +268,14 @@ def open_storage(settings: Settings, *, patience: timedelta = PATIENCE) -> Stora
     """
     url = settings.storage_url
     if url is not None and urlsplit(url).scheme == "s3":
-        return Storage(open_bucket(url, patience=patience), None)
+        return Storage(open_bucket(url, patience=patience), None, None)
     folder = settings.home / "objects" if url is None else local_path(url)
     try:
         store = LocalStore(prefix=folder.resolve(), mkdir=True)
         key = _signing_key((settings.home / "keys" / "storage-signing.key").resolve())
     except (OSError, BaseError) as exc:
         raise StorageError(f"The picture folder {folder} cannot be used: {exc}.") from exc
-    return Storage(store, key)
+    return Storage(store, key, folder.resolve())
 
 
 def open_bucket(url: str, *, patience: timedelta = PATIENCE) -> S3Store:

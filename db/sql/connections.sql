@@ -124,6 +124,7 @@ SELECT
     face.image_path AS other_image,
     baby.image_url AS baby_image,
     message.content AS message_content,
+    message.message_type AS message_type,
     message.created_at AS message_created_at,
     message.sender_id = $1 AS message_is_mine,
     (
@@ -137,7 +138,7 @@ JOIN profiles AS other
 LEFT JOIN faces AS face ON face.id = other.default_face_id
 LEFT JOIN babies AS baby ON baby.id = connection.baby_id
 LEFT JOIN LATERAL (
-    SELECT content, created_at, sender_id
+    SELECT content, message_type, created_at, sender_id
     FROM messages
     WHERE connection_id = connection.id
     ORDER BY created_at DESC, id DESC

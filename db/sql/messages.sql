@@ -28,6 +28,13 @@ told AS (
 )
 SELECT * FROM sent;
 
+-- name: owns_picture
+-- $1: storage key, $2: the user. Rows of the old system may have an address of another host in place of a key.
+SELECT $1 NOT LIKE 'http%' AND (
+    EXISTS (SELECT FROM faces WHERE profile_id = $2 AND image_path = $1)
+    OR EXISTS (SELECT FROM babies WHERE generated_by_profile_id = $2 AND image_url = $1)
+);
+
 -- name: is_chat_member
 -- $1: connection, $2: who asks.
 SELECT $2 IN (profile_a_id, profile_b_id) AS is_member

@@ -1,6 +1,8 @@
 -- name: stage_objects
 CREATE TEMPORARY TABLE staged_objects (
     key text PRIMARY KEY,
+    -- The key by which a row would name it.
+    picture text NOT NULL,
     size bigint NOT NULL,
     last_modified timestamptz NOT NULL
 ) ON COMMIT DROP;
@@ -11,9 +13,9 @@ ANALYZE staged_objects;
 -- name: count_named_objects
 SELECT count(*)
 FROM staged_objects
-WHERE EXISTS (SELECT FROM faces WHERE image_path = key)
-    OR EXISTS (SELECT FROM celebrities WHERE image_path = key)
-    OR EXISTS (SELECT FROM babies WHERE image_url = key);
+WHERE EXISTS (SELECT FROM faces WHERE image_path = picture)
+    OR EXISTS (SELECT FROM celebrities WHERE image_path = picture)
+    OR EXISTS (SELECT FROM babies WHERE image_url = picture);
 
 -- name: rows_without_object
 -- Rows of the old system may have an address of another host, which no listing of ours can hold.
@@ -39,6 +41,6 @@ SELECT 'babies', id FROM babies WHERE id = ANY($1);
 SELECT key, size, last_modified
 FROM staged_objects
 WHERE last_modified < $1
-    AND NOT EXISTS (SELECT FROM faces WHERE image_path = key)
-    AND NOT EXISTS (SELECT FROM celebrities WHERE image_path = key)
-    AND NOT EXISTS (SELECT FROM babies WHERE image_url = key);
+    AND NOT EXISTS (SELECT FROM faces WHERE image_path = picture)
+    AND NOT EXISTS (SELECT FROM celebrities WHERE image_path = picture)
+    AND NOT EXISTS (SELECT FROM babies WHERE image_url = picture);

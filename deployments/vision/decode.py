@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags
 from PIL import Image as PillowImage
 
+from deployments.vision.colours import in_srgb
 from deployments.vision.parsing import ACCEPTED, FILE_TYPES, NOT_A_PICTURE, open_file, parsing
 from deployments.vision.pixels import JpegPixels, Pixels, Span, decode_pixels
 from semblance.errors import ImageTooLargeError, UnreadableImageError
@@ -132,6 +133,10 @@ class Picture(Protocol):
         """
         ...
 
+    def displayed(self, long_side: int) -> Image:
+        """All of it as a browser shows it: in sRGB, its longer side at most `long_side`."""
+        ...
+
 
 class OpenPicture:
     """A picture file, opened; see Picture. Each size is decoded when it is first asked for.
@@ -166,6 +171,10 @@ class OpenPicture:
         pixels = self._pixels.read((x1, y1, min(x2, width), min(y2, height)), divisor)
         left, top, _, _ = _stand_up((x1, y1, x2, y2), header)
         return _turn_upright(pixels, header.orientation), (left, top)
+
+    def displayed(self, long_side: int) -> Image:
+        """See Picture."""
+        return in_srgb(self._data, lambda: self.whole(long_side)[0], long_side)
 
 
 def decode(data: bytes, header: ImageHeader, *, long_side: int | None = None) -> tuple[Image, float]:

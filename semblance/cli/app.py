@@ -582,3 +582,29 @@ def storage_sweep(
 
     if not sweep_storage(get_settings(), grace=grace, dry_run=dry_run, force=force):
         raise typer.Exit(1)
+
+
+@storage.command("clean")
+def storage_clean(
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, but change nothing.")] = False,
+) -> None:
+    """Store again as pixels alone what is stored as it came: users' photos, celebrities, baby pictures.
+
+    Such files may say where and with which camera a photo was taken, or be of a format that browsers do not
+    show. Each is replaced by an upright JPEG in sRGB without metadata, with a feed size and a thumbnail
+    beside it; its row and the chats that show it follow, and the old file is removed. Interrupted or killed,
+    the same command goes on; it can run beside the service. Works on the database that `migrate` does, as its
+    owner.
+
+    The exit status is 1 when a picture could not be cleaned.
+
+    [bold]Examples[/]
+
+      semblance storage clean --dry-run
+      semblance storage clean
+    """
+    from semblance.cli.storage import clean_storage  # noqa: PLC0415
+
+    if not clean_storage(get_settings(), dry_run=dry_run):
+        raise typer.Exit(1)

@@ -18,6 +18,7 @@ from semblance.settings import Settings
 from serve_app.api.bodies import BodyMiddleware
 from serve_app.api.deadline import DeadlineMiddleware
 from serve_app.api.errors import install_error_handlers
+from serve_app.api.head import HeadMiddleware
 from serve_app.api.limits import Client, Limits, identify
 from serve_app.api.middleware import (
     AnswerHeadersMiddleware,
@@ -119,6 +120,7 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
     app.include_router(health.router)
     app.include_router(face_compute)
     app.include_router(objects.router)
+    app.add_middleware(HeadMiddleware)
     app.add_middleware(BodyMiddleware)
     app.add_middleware(DeadlineMiddleware)
     app.add_middleware(HostMiddleware)
@@ -128,7 +130,7 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
             expose_headers=["X-Request-ID", "Retry-After"],
         )

@@ -8,11 +8,14 @@ from typing import Annotated, overload
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from db.messages import MessageType
+from semblance.errors import BadInputError
 from semblance.storage import Storage
+from semblance.stored_pictures import rendition_key
 from serve_app.api.services import services_of
 
 IMAGE_URL_LIFETIME = timedelta(hours=24)
-"""As long as the app's clients keep a page open with its pictures."""
+"""Of it at least half is left, which is as long as the app's clients keep a page open with its pictures."""
 
 
 class Links:
@@ -29,11 +32,29 @@ class Links:
     def picture(self, key: None) -> None: ...
 
     def picture(self, key: str | None) -> str | None:
-        """The signed URL of a storage key; an address that is one already, as old rows hold, stays."""
+        """The signed URL of the picture that a row names; an address that is one already, as old rows hold,
+        stays."""
         if key is None or key.startswith(("https://", "http://")):
             return key
         url = self._storage.signed_url(key, IMAGE_URL_LIFETIME)
         return self._base_url + url if url.startswith("/") else url
+
+    def feed(self, key: str) -> str:
+        """As `picture`, of its size for a feed; of the picture itself where it was stored without."""
+        return self.picture(rendition_key(key, "feed"))
+
+    def thumbnail(self, key: str) -> str:
+        """As `feed`, of its smallest size."""
+        return self.picture(rendition_key(key, "thumbnail"))
+
+    def message(self, content: str, message_type: MessageType) -> str:
+        """What a message says: of one with a picture its URL. Old rows may hold anything; it stays."""
+        if message_type != "image":
+            return content
+        try:
+            return self.picture(content)
+        except BadInputError:
+            return content
 
 
 async def get_links(connection: HTTPConnection) -> Links:

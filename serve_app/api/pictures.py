@@ -60,7 +60,7 @@ _JSON: dict[str, Any] = {
     }
 }
 _RAW: dict[str, Any] = {
-    media: {"schema": {"type": "string", "format": "binary", "description": f"The file itself: {_FORMATS}"}}
+    media: {"schema": {"type": "string", "format": "binary", "description": f"The file itself: {ACCEPTED}."}}
     for media in ("image/*", "application/octet-stream")
 }
 PICTURE_BODY: dict[str, Any] = {"requestBody": {"required": True, "content": {**_FORM, **_JSON, **_RAW}}}

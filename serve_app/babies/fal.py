@@ -23,6 +23,7 @@ import httpx
 
 from db.babies import ParentFace
 from deployments.vision.decode import decode, read_header
+from deployments.vision.encode import encode_jpeg, shrink
 from semblance.addresses import IPAddress, is_public
 from semblance.errors import (
     BabyProviderError,
@@ -34,7 +35,6 @@ from semblance.errors import (
 )
 from semblance.settings import Settings
 from semblance.storage import Storage
-from serve_app.babies.jpeg import encode_jpeg, shrink
 from serve_app.babies.provider import GONE, NO_PICTURE, GeneratedPicture, read_photo
 
 Result = TypeVar("Result")

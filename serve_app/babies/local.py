@@ -11,12 +11,12 @@ import numpy as np
 from db.babies import ParentFace
 from deployments.clients import FaceClient
 from deployments.vision.decode import decode, read_header
+from deployments.vision.encode import encode_jpeg
 from semblance.errors import BabyProviderError, ConflictError, ImageTooLargeError, UnreadableImageError
 from semblance.settings import Settings
 from semblance.storage import Storage
 from semblance.types import Landmarks
 from serve_app.babies.compose import Face, compose
-from serve_app.babies.jpeg import encode_jpeg
 from serve_app.babies.provider import GONE, NO_PICTURE, GeneratedPicture, read_photo
 
 _DECODED_SIDE: Final = 1600

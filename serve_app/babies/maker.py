@@ -11,10 +11,11 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-from db.babies import Babies, Baby, Claim, NewBaby, ParentFace
-from db.generation_logs import GenerationLogs
+from db.babies import Baby, Claim, NewBaby, ParentFace
 from db.repositories import Repositories
 from deployments.clients import FaceClient
+from deployments.decoder import DirectDecoder
+from deployments.vision.stored_picture import render
 from semblance.errors import (
     BabyProviderError,
     NotFoundError,
@@ -24,6 +25,7 @@ from semblance.errors import (
 )
 from semblance.settings import Settings
 from semblance.storage import Storage
+from semblance.stored_pictures import StoredPicture, full_key, put_picture
 from serve_app.api.limits import Client, FairShare
 from serve_app.babies.fal import FalProvider
 from serve_app.babies.local import LocalProvider
@@ -42,18 +44,15 @@ class BabyMaker:
     """Makes and stores baby pictures with one provider."""
 
     def __init__(
-        self,
-        provider: BabyProvider,
-        storage: Storage,
-        babies: Babies,
-        logs: GenerationLogs,
-        client_share: float,
+        self, provider: BabyProvider, storage: Storage, repositories: Repositories, settings: Settings
     ) -> None:
         self._provider = provider
         self._storage = storage
-        self._babies = babies
-        self._logs = logs
-        self._slots = FairShare(MAX_INFLIGHT, client_share, what="Too many baby pictures")
+        self._decoder = DirectDecoder(settings)
+        self._babies = repositories.babies
+        self._logs = repositories.generation_logs
+        self._deletions = repositories.object_deletions
+        self._slots = FairShare(MAX_INFLIGHT, settings.client_share, what="Too many baby pictures")
         self._running: set[asyncio.Task[Baby]] = set()
 
     async def make(self, profile_id: UUID, match_id: UUID, key: str | None) -> Baby:
@@ -120,7 +119,7 @@ class BabyMaker:
             id=baby_id,
             match_id=match_id,
             profile_id=profile_id,
-            image_path=f"babies/{baby_id}.jpg",
+            image_path=full_key(f"babies/{baby_id}"),
             log_id=log_id,
             attempts=picture.attempts,
             duration=duration,
@@ -140,13 +139,18 @@ class BabyMaker:
     async def _store(self, new: NewBaby, picture: GeneratedPicture) -> Baby:
         # The picture before its row: what a crash leaves between is a picture without a row, which
         # `semblance storage sweep` removes, and never a row without its picture.
-        await self._storage.put(new.image_path, picture.data, "image/jpeg")
+        stored = await asyncio.to_thread(self._render, picture)
+        await put_picture(self._storage, new.image_path, stored)
         try:
             return await self._babies.add(new)
         except (QuotaExceededError, NotFoundError, RequestInProgressError):
             # Only here is it certain that there is no row: where the connection breaks, there may be one.
-            await _best_effort(self._storage.delete(new.image_path))
+            await self._deletions.discard(self._storage, new.image_path)
             raise
+
+    def _render(self, picture: GeneratedPicture) -> StoredPicture:
+        with self._decoder.open(picture.data) as opened:
+            return render(opened)
 
 
 def open_baby_maker(
@@ -159,9 +163,7 @@ def open_baby_maker(
     provider: BabyProvider = (
         FalProvider(storage, settings) if fal else LocalProvider(storage, faces, settings)
     )
-    return BabyMaker(
-        provider, storage, repositories.babies, repositories.generation_logs, settings.client_share
-    )
+    return BabyMaker(provider, storage, repositories, settings)
 
 
 async def _best_effort(work: Awaitable[None]) -> None:

@@ -92,6 +92,10 @@ class News:
     def frame_for(self, recipient: Recipient) -> Frame | None:
         """The frame for a recipient whom the event's type and audience concern, None where it has nothing
         for them."""
+        if self.event.type == "message" and self.event.payload["message_type"] == "image":
+            return self._shared_frame(
+                (recipient.base_url, False), lambda: self._image_frame(recipient.base_url)
+            )
         if self.event.type != "matches":
             return self._shared_frame(("", False), lambda: self._frame(self.event.payload))
         feed = "feed" in recipient.channels
@@ -106,6 +110,10 @@ class News:
         if key not in self._shared:
             self._shared[key] = make()
         return self._shared[key]
+
+    def _image_frame(self, base_url: str) -> Frame:
+        content = Links(self._storage, base_url).message(self.event.payload["content"], "image")
+        return self._frame({**self.event.payload, "content": content})
 
     def _frame(self, data: object) -> Frame:
         return Frame.of(self.event.id, self.event.type, data, self.event.created_at)

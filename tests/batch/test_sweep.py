@@ -20,6 +20,7 @@ from db.stored_pictures import PictureRow, compare_pictures
 from semblance.errors import ConfigurationError
 from semblance.settings import Settings
 from semblance.storage import Storage, open_storage
+from semblance.stored_pictures import keys_of
 from tests.support.api import Api
 from tests.support.rows_faces import photo, row_counts, upload, uploaded
 
@@ -233,13 +234,13 @@ async def test_an_upload_that_dies_before_its_row_leaves_an_orphan(
     (kept_key,) = [
         row["image_path"] for row in await api.services.database.fetch("SELECT image_path FROM faces")
     ]
-    assert kept_key == f"faces/{user.id}/{kept}.jpg"
+    assert kept_key == f"faces/{user.id}/{kept}.full.jpg"
     assert await api.services.database.fetchval("SELECT count FROM user_daily_quotas") == 1
     # Whether the row is there the API cannot know, so the picture stays until the sweep.
-    assert len(await storage.keys("faces")) == 2
+    assert len(await storage.keys("faces")) == 2 * 3
     report = await run()
-    assert (report.orphans, report.dangling) == (1, 0)
-    assert await storage.keys("faces") == [kept_key]
+    assert (report.orphans, report.dangling) == (3, 0)
+    assert await storage.keys("faces") == sorted(keys_of(kept_key))
     assert (await upload(api, user, photo(1))).status_code == 202
 
 

@@ -105,6 +105,7 @@ TABLES = {
     "rematch_shards": Line("select; insert; update; delete"),
     "spare_face_embeddings": Line("select; insert; delete"),
     "spare_celebrity_embeddings": Line("select; insert; delete"),
+    "object_deletions": Line("select; insert; update; delete"),
     "face_traits": Line("select"),
     "celebrity_traits": Line("select"),
     "alembic_version": Line(""),
@@ -119,7 +120,10 @@ CALLABLE = {
 }
 
 # What only the owner does, by command.
-OWNERS_QUERIES = {"create_api_key", "revoke_api_key", "set_role", "switch_celebrities", "switch_faces"}
+OWNERS_QUERIES = {
+    *("create_api_key", "revoke_api_key", "set_role", "switch_celebrities", "switch_faces"),
+    *("replace_celebrity_picture", "replace_baby_picture"),
+}
 
 
 KEYS = {"user_daily_quotas": "profile_id", "system_settings": "key"}

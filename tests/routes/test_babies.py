@@ -85,17 +85,19 @@ async def test_a_baby_of_ones_own_match(api: Api, pair: Pair, provider: str) -> 
     answer = await make_baby(api, pair.ada, pair.match)
     assert answer.status_code == 201, answer.text
     baby = answer.json()
-    assert set(baby) == {"id", "match_id", "image_url", "created_at", "parents", "mutual_connection"}
+    pictures = {"image_url", "feed_url", "thumbnail_url"}
+    assert set(baby) == {"id", "match_id", "created_at", "parents", "mutual_connection"} | pictures
     assert baby["match_id"] == str(pair.match)
     assert baby["mutual_connection"] is None
     faces = sorted([pair.ada_face, pair.bea_face])
     assert [baby["parents"][side]["face_id"] for side in "ab"] == [str(face) for face in faces]
     assert {baby["parents"][side]["name"] for side in "ab"} == {"Ada", "Bea"}
 
-    picture = await api.client.get(baby["image_url"])
-    assert picture.headers["content-type"] == "image/jpeg"
-    with Image.open(BytesIO(picture.content), formats=["JPEG"]) as image:
-        image.load()
+    for name in pictures:
+        picture = await api.client.get(baby[name])
+        assert picture.headers["content-type"] == "image/jpeg"
+        with Image.open(BytesIO(picture.content), formats=["JPEG"]) as image:
+            image.load()
     assert (await api.client.get(baby["parents"]["a"]["image"])).status_code == 200
 
     (log,) = await logs(api)
@@ -180,7 +182,7 @@ async def test_the_limit_holds_for_parallel_requests(api: Api, pair: Pair, fal: 
     answers = await asyncio.gather(*(make_baby(api, pair.ada, pair.match) for _ in range(20)))
     assert sorted(answer.status_code for answer in answers) == [201] * 3 + [429] * 17
     assert await rows(api, "babies") == await used(api) == len(fal.ordered) == 3
-    assert len(await api.services.storage.keys("babies")) == 3
+    assert len(await api.services.storage.keys("babies")) == 3 * 3
 
 
 @with_fal
@@ -324,7 +326,7 @@ async def test_a_claim_that_was_taken_over_stores_nothing(api: Api, pair: Pair, 
     first = await slow
     assert (second.status_code, first.status_code) == (201, 409)
     assert await rows(api, "babies") == await used(api) == 1
-    assert len(await api.services.storage.keys("babies")) == 1
+    assert len(await api.services.storage.keys("babies")) == 3
 
 
 async def test_a_key_is_forgotten_after_a_day(api: Api, pair: Pair) -> None:

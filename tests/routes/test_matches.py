@@ -55,6 +55,8 @@ async def test_an_entry_of_the_feed(api: Api) -> None:
     sides = {side["id"]: side for side in entry["users"].values()}
     image = sides[str(bob.id)].pop("image")
     assert image.startswith(f"http://api/objects/faces/{pair.face_b}.jpg?") and "signature=" in image
+    # Stored as it came, so that it stands in for its smaller ones.
+    assert sides[str(bob.id)].pop("feed_url") == sides[str(bob.id)].pop("thumbnail_url") == image
     assert sides[str(bob.id)] == {
         "id": str(bob.id), "name": "Bob", "gender": "male", "school": "cmu", "face_id": str(pair.face_b),
     }  # fmt: skip
@@ -249,7 +251,9 @@ async def test_celebrity_matches(api: Api) -> None:
     assert entries[0].keys() == {
         "id", "celebrity", "similarity_score", "similarity_percentage", "factors",
     }  # fmt: skip
-    assert entries[0]["celebrity"].keys() == {"id", "name", "bio", "category", "gender", "image"}
+    assert entries[0]["celebrity"].keys() == {
+        "id", "name", "bio", "category", "gender", "image", "feed_url", "thumbnail_url",
+    }  # fmt: skip
     assert entries[0]["similarity_percentage"] == 80
     assert entries[0]["celebrity"]["image"].startswith("http://api/objects/celebrities/x.jpg?")
     by_path = (await get(api, f"celebrity/{face}", user)).json()["matches"]

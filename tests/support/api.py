@@ -28,6 +28,7 @@ from deployments.local import LocalPipeline
 from deployments.matcher import MatchWorker
 from semblance.settings import Settings
 from semblance.storage import open_storage
+from semblance.stored_pictures import StoredPicture
 from semblance.types import DescribedFace, Detection, Image, JobOutcome, ModelInfo
 from serve_app.api.factory import create_app
 from serve_app.api.limits import Limits
@@ -55,6 +56,9 @@ class LocalFaces(FaceClient):
 
     async def detect(self, data: bytes, max_faces: int | None = None) -> Detection:
         return await asyncio.to_thread(self._pipeline.finder.detect, data, max_faces)
+
+    async def render(self, data: bytes) -> StoredPicture:
+        return await asyncio.to_thread(self._pipeline.finder.render, data)
 
     async def embed(self, crops: Sequence[Image]) -> NDArray[np.float32]:
         return await asyncio.to_thread(self._pipeline.embed, crops)

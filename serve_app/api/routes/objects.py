@@ -2,33 +2,60 @@
 
 from __future__ import annotations
 
-import mimetypes
-from typing import Annotated
+import asyncio
+import os
+import stat
+import time
+from pathlib import Path
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
-from semblance.errors import ForbiddenError
+from semblance.errors import ForbiddenError, NotFoundError, StorageError
+from semblance.stored_pictures import picture_of
+from serve_app.api.picture_response import picture_response
 from serve_app.api.responses import errors
 from serve_app.api.services import Injected
 
 router = APIRouter(tags=["pictures"])
 
+_PICTURE: dict[str, Any] = {"content": {"image/*": {}}}
+
 
 @router.get(
     "/objects/{key:path}",
     response_class=Response,
-    responses={**errors(403, 404, 422), 200: {"content": {"image/*": {}}}},
+    responses={
+        **errors(403, 404, 416, 422),
+        200: _PICTURE,
+        206: {**_PICTURE, "description": "The range that was asked for."},
+        304: {"description": "The client has it."},
+    },
 )
 async def read_object(
     key: str,
+    request: Request,
     services: Injected,
     expires: Annotated[int, Query(description="Unix time after which the URL is void.")],
     signature: Annotated[str, Query(max_length=128, description="HMAC-SHA256 of key and expiry.")],
 ) -> Response:
-    """One picture; the signature in the URL is the permission."""
-    if not services.storage.verify(key, expires, signature):
+    """One picture; the signature in the URL is the permission, until the picture is deleted."""
+    file = services.storage.local_file(key) if services.storage.verify(key, expires, signature) else None
+    if file is None:
         raise ForbiddenError("This link is not valid or has expired.")
-    data = await services.storage.get(key)
-    media_type = mimetypes.guess_type(key)[0] or "application/octet-stream"
-    headers = {"Cache-Control": "private, max-age=3600", "X-Content-Type-Options": "nosniff"}
-    return Response(data, media_type=media_type, headers=headers)
+    # Its file may outlive the row, where the store is out of order.
+    deleted = await services.db.object_deletions.is_deleted(picture_of(key))
+    found = None if deleted else await asyncio.to_thread(_stat, file)
+    if found is None:
+        raise NotFoundError("There is no such picture any more.")
+    return picture_response(request, file, found, expires - int(time.time()))
+
+
+def _stat(file: Path) -> os.stat_result | None:
+    try:
+        found = file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as exc:
+        raise StorageError(f"The picture store cannot be read: {exc.strerror}.") from exc
+    return found if stat.S_ISREG(found.st_mode) else None

@@ -6,25 +6,22 @@ import asyncio
 import hashlib
 import logging
 import uuid
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, status
 
 from db.faces import FaceRow
-from deployments.vision.decode import ImageHeader, read_header
 from semblance.errors import (
     DatabaseError,
     DuplicatePictureError,
     ImageTooLargeError,
     NoFaceError,
     SeveralFacesError,
-    StorageError,
     UnreadableImageError,
 )
-from semblance.settings import Settings
-from semblance.storage import Storage
+from semblance.stored_pictures import full_key, put_picture
 from serve_app.api.cursors import Cursor
 from serve_app.api.identity import CurrentUser, current_user
 from serve_app.api.links import InjectedLinks
@@ -78,20 +75,21 @@ async def upload_face(
     before, 429 over the daily limit. Against that limit count all photos that were looked at, so also those
     that cannot be read or show no face; a photo uploaded before does not count.
     """
-    header = await asyncio.to_thread(_examine, picture, services.settings)
     detection, described = await services.faces.describe(picture, 1)
     if not described:
         raise NoFaceError
     if detection.found > 1 and services.settings.refuse_several_faces:
         raise SeveralFacesError(f"The photo shows {detection.found} faces. Upload one of yourself alone.")
     face_id = uuid.uuid4()
-    key = f"faces/{user.id}/{face_id}.{header.suffix}"
+    key = full_key(f"faces/{user.id}/{face_id}")
+    stored = await services.faces.render(picture)
     # The picture before its row: what a crash leaves between is a picture without a row, which
     # `semblance storage sweep` removes, and never a row without its picture.
-    await services.storage.put(key, picture, header.content_type)
+    await put_picture(services.storage, key, stored)
     row = FaceRow.of(
         described[0],
         services.model.digest,
+        scale=stored.scale,
         id=face_id,
         profile_id=user.id,
         image_path=key,
@@ -102,11 +100,13 @@ async def upload_face(
         added = await services.db.faces.add(row)
     except DuplicatePictureError:
         # Only here is it certain that there is no row: where the connection breaks, there may be one.
-        await _discard(services.storage, [key])
+        await services.db.object_deletions.discard(services.storage, key)
         raise
     return UploadAnswer(
         id=face_id,
         image_url=links.picture(key),
+        feed_url=links.feed(key),
+        thumbnail_url=links.thumbnail(key),
         created_at=added.created_at,
         job_id=added.job_id,
         faces_found=detection.found,
@@ -132,7 +132,13 @@ async def list_faces(
     shown = faces[:limit]
     return FaceList(
         faces=[
-            FaceSummary(id=face.id, image_url=links.picture(face.image_path), created_at=face.created_at)
+            FaceSummary(
+                id=face.id,
+                image_url=links.picture(face.image_path),
+                feed_url=links.feed(face.image_path),
+                thumbnail_url=links.thumbnail(face.image_path),
+                created_at=face.created_at,
+            )
             for face in shown
         ],
         total=await services.db.faces.count(user.id),
@@ -145,11 +151,7 @@ async def delete_face(face_id: UUID, user: CurrentUser, services: Injected) -> N
     """Delete a face with its picture and its matches, and what came of these; the newest remaining face
     becomes the default."""
     keys = await services.db.faces.delete(user.id, face_id)
-    await _discard(services.storage, keys)
-
-
-def _examine(picture: bytes, settings: Settings) -> ImageHeader:
-    return read_header(picture, max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
+    await services.db.object_deletions.finish(services.storage, keys)
 
 
 def _hash(picture: bytes) -> str:
@@ -158,12 +160,3 @@ def _hash(picture: bytes) -> str:
 
 def _note(found: int) -> str | None:
     return None if found == 1 else f"The photo shows {found} faces; the largest was taken."
-
-
-async def _discard(storage: Storage, keys: Iterable[str]) -> None:
-    """Remove pictures that no row names. Where that fails the sweep does it: the request is done."""
-    for key in keys:
-        try:
-            await storage.delete(key)
-        except StorageError as exc:
-            logger.warning("a picture is left for the sweep: %s", exc.message)

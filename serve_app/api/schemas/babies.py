@@ -11,7 +11,7 @@ from pydantic import Field
 from db.babies import Baby
 from db.connections import ConnectionStatus
 from serve_app.api.links import Links
-from serve_app.api.schemas.base import Schema
+from serve_app.api.schemas.base import FeedUrl, Schema, ThumbnailUrl
 from serve_app.api.schemas.matches import MatchPair, MatchPerson
 
 
@@ -29,6 +29,8 @@ class BabyAnswer(Schema):
     id: UUID
     match_id: UUID
     image_url: str = Field(description="A JPEG; signed, expires.")
+    feed_url: FeedUrl
+    thumbnail_url: ThumbnailUrl
     created_at: datetime
     parents: MatchPair
     mutual_connection: BabyConnectionSummary | None = Field(
@@ -41,6 +43,8 @@ class BabyAnswer(Schema):
             id=baby.id,
             match_id=baby.match_id,
             image_url=links.picture(baby.image_path),
+            feed_url=links.feed(baby.image_path),
+            thumbnail_url=links.thumbnail(baby.image_path),
             created_at=baby.created_at,
             parents=MatchPair(a=MatchPerson.of(baby.a, links), b=MatchPerson.of(baby.b, links)),
             mutual_connection=None

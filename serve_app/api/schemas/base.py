@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Score = Annotated[float, Field(ge=0, le=1)]
 
+FeedUrl = Annotated[str, Field(description="The same picture with a long side of at most 1080 pixels.")]
+ThumbnailUrl = Annotated[str, Field(description="The same picture with a long side of at most 256 pixels.")]
+
 
 class Schema(BaseModel):
     # What does not fit may be an e-mail address or an embedding, and errors end up in logs.

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from semblance.types import DescribedFace, Emotion, Gender, ModelInfo
-from serve_app.api.schemas.base import Schema, Score
+from serve_app.api.schemas.base import FeedUrl, Schema, Score, ThumbnailUrl
 
 Point = tuple[float, float]
 
@@ -151,6 +151,8 @@ class CelebrityMatch(Schema):
     gender: Gender | None
     similarity: float = Field(ge=-1, le=1, description="Cosine of the two embeddings.")
     image_url: str = Field(description="Signed, expires.")
+    feed_url: FeedUrl
+    thumbnail_url: ThumbnailUrl
 
 
 class LookalikesAnswer(Schema):

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import Field
 
 from db.connections import Connection, ConnectionStatus
+from db.messages import MessageType
 from serve_app.api.links import Links
 from serve_app.api.schemas.base import Schema
 
@@ -20,7 +21,10 @@ class OtherUser(Schema):
 
 
 class LastMessageSummary(Schema):
-    content: str = Field(examples=["Hi! Are we related?"])
+    content: str = Field(
+        description="The text; of an image its address: signed, expires.", examples=["Hi! Are we related?"]
+    )
+    message_type: MessageType
     created_at: datetime
     is_mine: bool
 
@@ -54,7 +58,12 @@ class ConnectionSummary(Schema):
             baby_image=links.picture(connection.baby_image),
             last_message=None
             if message is None
-            else LastMessageSummary.model_validate(message, from_attributes=True),
+            else LastMessageSummary(
+                content=links.message(message.content, message.message_type),
+                message_type=message.message_type,
+                created_at=message.created_at,
+                is_mine=message.is_mine,
+            ),
             unread_count=connection.unread_count,
             created_at=connection.created_at,
             updated_at=connection.updated_at,

@@ -13,7 +13,7 @@ from db.reactions import Reaction, ReactionType
 from semblance.scoring import percentage
 from semblance.types import Gender
 from serve_app.api.links import Links
-from serve_app.api.schemas.base import Schema, Score
+from serve_app.api.schemas.base import FeedUrl, Schema, Score, ThumbnailUrl
 
 
 class MatchPerson(Schema):
@@ -23,6 +23,8 @@ class MatchPerson(Schema):
     school: str | None = Field(examples=["mit"])
     face_id: UUID = Field(description="The face that matches.")
     image: str = Field(description="That face; signed, expires.")
+    feed_url: FeedUrl
+    thumbnail_url: ThumbnailUrl
 
     @classmethod
     def of(cls, person: Person, links: Links) -> MatchPerson:
@@ -33,6 +35,8 @@ class MatchPerson(Schema):
             school=person.school,
             face_id=person.face_id,
             image=links.picture(person.image_path),
+            feed_url=links.feed(person.image_path),
+            thumbnail_url=links.thumbnail(person.image_path),
         )
 
 
@@ -134,6 +138,8 @@ class CelebritySummary(Schema):
     category: str | None = Field(examples=["actors"])
     gender: Gender | None
     image: str = Field(description="Signed, expires.")
+    feed_url: FeedUrl
+    thumbnail_url: ThumbnailUrl
 
 
 class CelebrityMatchSummary(Schema):
@@ -156,6 +162,8 @@ class CelebrityMatchSummary(Schema):
                 category=match.category,
                 gender=match.gender,
                 image=links.picture(match.image_path),
+                feed_url=links.feed(match.image_path),
+                thumbnail_url=links.thumbnail(match.image_path),
             ),
             similarity_score=match.similarity_score,
             similarity_percentage=percentage(match.similarity_score),

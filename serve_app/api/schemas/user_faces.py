@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from serve_app.api.schemas.base import Schema
+from serve_app.api.schemas.base import FeedUrl, Schema, ThumbnailUrl
 
 UPLOADED = "Photo uploaded! Matches generating in background..."
 
@@ -15,6 +15,8 @@ UPLOADED = "Photo uploaded! Matches generating in background..."
 class UploadAnswer(Schema):
     id: UUID
     image_url: str = Field(description="Signed, expires.")
+    feed_url: FeedUrl
+    thumbnail_url: ThumbnailUrl
     created_at: datetime
     message: str = Field(UPLOADED, examples=[UPLOADED])
     job_id: UUID = Field(description="Of the match job; GET /api/jobs/{id} tells how it is doing.")
@@ -28,6 +30,8 @@ class UploadAnswer(Schema):
 class FaceSummary(Schema):
     id: UUID
     image_url: str = Field(description="Signed, expires.")
+    feed_url: FeedUrl
+    thumbnail_url: ThumbnailUrl
     created_at: datetime
 
 

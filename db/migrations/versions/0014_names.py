@@ -2,13 +2,13 @@ from __future__ import annotations
 
 from db.migrations.files import run_sql
 
-revision = "0015"
-down_revision = "0012"
+revision = "0014"
+down_revision = "0013"
 
 
 def upgrade() -> None:
-    run_sql("0015_names.up")
+    run_sql("0014_names.up")
 
 
 def downgrade() -> None:
-    run_sql("0015_names.down")
+    run_sql("0014_names.down")

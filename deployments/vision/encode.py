@@ -8,13 +8,13 @@ import cv2
 
 from semblance.types import Image
 
-_QUALITY: Final = 92
+QUALITY: Final = 92
 
 
-def encode_jpeg(image: Image) -> bytes:
-    """A JPEG of RGB pixels, uint8 [H, W, 3], without metadata."""
+def encode_jpeg(image: Image, quality: int = QUALITY) -> bytes:
+    """A JPEG of RGB pixels, uint8 [H, W, 3], without metadata; quality in libjpeg's scale, 1..100."""
     done, data = cv2.imencode(
-        ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
+        ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
     )
     if not done:
         raise ValueError("the picture cannot be encoded as JPEG")

@@ -1,0 +1,10 @@
+DROP INDEX idx_messages_image;
+DROP INDEX idx_celebrities_image_path;
+DROP TRIGGER babies_picture_replaced ON babies;
+DROP TRIGGER babies_picture_deleted ON babies;
+DROP TRIGGER celebrities_picture_replaced ON celebrities;
+DROP TRIGGER celebrities_picture_deleted ON celebrities;
+DROP TRIGGER faces_picture_replaced ON faces;
+DROP TRIGGER faces_picture_deleted ON faces;
+DROP FUNCTION record_object_deletion();
+DROP TABLE object_deletions;

@@ -1,0 +1,85 @@
+"""Pictures whose row is gone: removed from the storage at once or later, whatever fails meanwhile.
+
+Triggers write the table in the transaction that takes the row, so that a crash at any point leaves either the
+row or the record. Whoever deleted it tries at once; the match workers finish what is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from db.pool import Database
+from db.queries import queries
+from semblance.errors import BadInputError, DatabaseError, StorageError
+from semblance.storage import Storage
+from semblance.stored_pictures import keys_of
+
+_IS_DELETED = queries["is_deleted"]
+_RECORD = queries["record_deletions"]
+_SPARE = queries["spare_named_pictures"]
+_CLAIM = queries["claim_deletions"]
+_FINISH = queries["finish_deletions"]
+
+_BATCH = 100
+"""Pictures claimed together; a bucket that answers removes them before they are due again."""
+
+_AT_ONCE = 16
+"""Requests to the storage in flight."""
+
+logger = logging.getLogger(__name__)
+
+
+class ObjectDeletions:
+    """The table `object_deletions`. Every method raises DatabaseError unless it says otherwise."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def is_deleted(self, key: str) -> bool:
+        """Whether the picture that rows named by `key` is only waiting to be removed."""
+        return bool(await self._database.fetchval(_IS_DELETED, key))
+
+    async def finish(self, storage: Storage, keys: Sequence[str]) -> int:
+        """Remove pictures that are recorded as deleted; how many. Raises nothing: what fails is due again."""
+        turns = asyncio.Semaphore(_AT_ONCE)
+
+        async def removed(key: str) -> bool:
+            try:
+                async with turns:
+                    for name in keys_of(key):
+                        await storage.delete(name)
+            except StorageError as exc:
+                logger.warning("a picture is removed later: %s", exc.message)
+                return False
+            except BadInputError:
+                # Nothing could be stored under such a key.
+                return True
+            return True
+
+        gone = await asyncio.gather(*map(removed, keys))
+        done = [key for key, is_gone in zip(keys, gone, strict=True) if is_gone]
+        if done:
+            try:
+                await self._database.execute(_FINISH, done)
+            except DatabaseError as exc:
+                logger.warning("pictures are removed a second time: %s", exc.message)
+        return len(done)
+
+    async def discard(self, storage: Storage, key: str) -> None:
+        """Remove a picture for which there will be no row. Raises nothing: what is not even recorded is an
+        orphan, which the sweep finds."""
+        try:
+            await self._database.execute(_RECORD, [key])
+        except DatabaseError as exc:
+            logger.warning("a picture is left for the sweep: %s", exc.message)
+        await self.finish(storage, [key])
+
+    async def drain(self, storage: Storage) -> int:
+        """Remove all pictures that are due; how many were. Any number of processes may do so at once."""
+        removed = 0
+        await self._database.execute(_SPARE)
+        while keys := [row["key"] for row in await self._database.fetch(_CLAIM, _BATCH)]:
+            removed += await self.finish(storage, keys)
+        return removed

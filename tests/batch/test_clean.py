@@ -1,0 +1,301 @@
+"""What was stored as it came is cleaned, whatever interrupts it, and everything that shows it follows."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import numpy as np
+import psycopg
+import pytest
+
+from batch.clean import Cleaned, Outcome, clean
+from batch.sweep import sweep
+from db.object_deletions import ObjectDeletions
+from db.pool import Database
+from db.raw_pictures import RawPictures
+from semblance.errors import StorageError
+from semblance.settings import Settings
+from semblance.storage import Storage, open_storage
+from semblance.stored_pictures import full_key, keys_of
+from tests.support.laden import SECRET, assert_only_a_picture, encoded, laden, portrait
+
+SEMBLANCE = Path(sys.executable).with_name("semblance")
+
+Clean = Callable[[], Awaitable[Counter[Outcome]]]
+
+KEYS = {
+    "faces/a/1.jpg": "JPEG",
+    "faces/a/1.png": "PNG",
+    "faces/b/2.heic": "HEIF",
+    "celebrities/ab/ab.tiff": "TIFF",
+    "babies/x.jpg": "JPEG",
+}
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "folder":
+        return (tmp_path / "pictures").as_uri()
+    return f"{request.getfixturevalue('bucket')}/pictures"
+
+
+@pytest.fixture
+def settings(url: str, tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path / "home", storage_url=url)
+
+
+@pytest.fixture
+def storage(settings: Settings) -> Storage:
+    return open_storage(settings)
+
+
+@pytest.fixture
+def results() -> list[Cleaned]:
+    return []
+
+
+@pytest.fixture
+def run(database: Database, storage: Storage, settings: Settings, results: list[Cleaned]) -> Clean:
+    return lambda: clean(database, storage, settings, results.append)
+
+
+async def add_rows(database: Database) -> UUID:
+    """A row for each of KEYS and some of other hosts, and a chat that shows one picture of each kind; returns
+    the sender."""
+    ada, bob, connection = uuid4(), uuid4(), uuid4()
+    await database.execute(
+        "INSERT INTO profiles (id, profile_type) VALUES ($1, 'user'), ($2, 'user')", ada, bob
+    )
+    insert = "INSERT INTO faces (profile_id, image_path) VALUES ($1, $2) RETURNING id"
+    faces = [
+        await database.fetchval(insert, profile, key)
+        for profile, key in (
+            *((ada, "faces/a/1.jpg"), (ada, "faces/a/1.png"), (bob, "faces/b/2.heic")),
+            (bob, "https://old.host/f.jpg"),
+        )
+    ]
+    match = await database.fetchval(
+        "INSERT INTO matches (face_a_id, face_b_id, similarity_score)"
+        " VALUES (least($1::uuid, $2), greatest($1::uuid, $2), 0.5) RETURNING id",
+        faces[0], faces[2],
+    )  # fmt: skip
+    await database.execute(
+        "INSERT INTO babies (match_id, image_url) VALUES ($1, 'babies/x.jpg'), ($1, 'https://fal/x.jpg')",
+        match,
+    )
+    await database.execute(
+        "INSERT INTO celebrities (name, image_path) VALUES ('A', 'celebrities/ab/ab.tiff')"
+    )
+    await database.execute(
+        "INSERT INTO mutual_connections (id, profile_a_id, profile_b_id, match_id) VALUES ($1, $2, $3, $4)",
+        connection, ada, bob, match,
+    )  # fmt: skip
+    for kind, content in (
+        ("image", "faces/a/1.jpg"),
+        ("image", "babies/x.jpg"),
+        ("image", "https://old.host/f.jpg"),
+        ("text", "faces/a/1.jpg"),
+    ):
+        await database.execute(
+            "INSERT INTO messages (connection_id, sender_id, content, message_type) VALUES ($1, $2, $3, $4)",
+            connection, ada, content, kind,
+        )  # fmt: skip
+    return ada
+
+
+async def add_all(database: Database, storage: Storage) -> None:
+    await add_rows(database)
+    for key, file_format in KEYS.items():
+        await storage.put(key, laden(portrait(300), file_format), "application/octet-stream")
+
+
+async def rows(database: Database) -> list[str]:
+    """The keys and addresses that rows name."""
+    query = (
+        "SELECT image_path FROM faces UNION ALL SELECT image_path FROM celebrities"
+        " UNION ALL SELECT image_url FROM babies ORDER BY 1"
+    )
+    return [row["image_path"] for row in await database.fetch(query)]
+
+
+async def stored(storage: Storage) -> list[str]:
+    return [key for folder in ("babies", "celebrities", "faces") for key in await storage.keys(folder)]
+
+
+CLEAN = sorted(map(full_key, KEYS))
+
+
+async def assert_all_clean(database: Database, storage: Storage) -> None:
+    others = ["https://fal/x.jpg", "https://old.host/f.jpg"]
+    assert await rows(database) == sorted([*CLEAN, *others])
+    assert await stored(storage) == sorted(name for key in CLEAN for name in keys_of(key))
+    for key in await stored(storage):
+        assert_only_a_picture(await storage.get(key))
+    assert await database.fetchval("SELECT count(*) FROM object_deletions") == 0
+    contents = await database.fetch("SELECT content FROM messages ORDER BY message_type, content")
+    assert [row["content"] for row in contents] == [
+        full_key("babies/x.jpg"),
+        full_key("faces/a/1.jpg"),
+        "https://old.host/f.jpg",
+        "faces/a/1.jpg",
+    ]
+
+
+async def test_everything_is_cleaned_once(database: Database, storage: Storage, run: Clean) -> None:
+    await add_all(database, storage)
+    assert await run() == {"cleaned": 5}
+    await assert_all_clean(database, storage)
+    assert await run() == {}
+    report = await sweep(
+        database, storage, grace=timedelta(0), dry_run=True, force=False,
+        on_progress=lambda *_: None, on_dangling=lambda _: None,
+    )  # fmt: skip
+    assert (report.orphans, report.dangling) == (0, 0)
+
+
+@pytest.mark.parametrize("step", ["put", "replaced", "delete"])
+async def test_killed_at_any_step_the_next_run_completes_it(
+    database: Database, storage: Storage, run: Clean, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    await add_all(database, storage)
+    calls = Counter[str]()
+
+    class Killed(BaseException):
+        pass
+
+    async def dies(*_: object) -> None:
+        calls[step] += 1
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        if step == "put":
+            put = Storage.put
+
+            async def some(self: Storage, key: str, data: bytes, kind: str) -> None:
+                if calls["put"] >= 4:
+                    raise Killed
+                calls["put"] += 1
+                await put(self, key, data, kind)
+
+            patch.setattr(Storage, "put", some)
+        elif step == "replaced":
+            patch.setattr("batch.clean.RawPictures.replace", dies)
+        else:
+            patch.setattr(Storage, "delete", dies)
+        with pytest.raises(Killed):
+            await run()
+    assert calls[step]
+    counts = await run()
+    assert counts.keys() <= {"cleaned"}
+    await database.execute("UPDATE object_deletions SET due_at = now()")
+    await ObjectDeletions(database).drain(storage)
+    await assert_all_clean(database, storage)
+
+
+async def test_a_store_that_fails_stops_it(
+    database: Database, storage: Storage, run: Clean, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: object) -> None:
+        raise StorageError("The picture store failed: it is read-only.")
+
+    await add_all(database, storage)
+    with monkeypatch.context() as patch:
+        patch.setattr(Storage, "put", refuse)
+        with pytest.raises(StorageError):
+            await run()
+    assert sorted(KEYS) == await stored(storage)
+    assert await run() == {"cleaned": 5}
+    await assert_all_clean(database, storage)
+
+
+async def test_what_cannot_be_cleaned_is_named_and_stays(
+    database: Database, storage: Storage, run: Clean, results: list[Cleaned]
+) -> None:
+    await add_all(database, storage)
+    await storage.put("faces/a/1.png", b"no picture", "image/png")
+    await storage.delete("babies/x.jpg")
+    assert await run() == {"cleaned": 3, "unreadable": 1, "missing": 1}
+    left = {result.picture.key: result for result in results if result.outcome != "cleaned"}
+    assert left.keys() == {"faces/a/1.png", "babies/x.jpg"}
+    assert all(result.reason for result in left.values())
+    assert await storage.get("faces/a/1.png") == b"no picture"
+    assert await run() == {"unreadable": 1, "missing": 1}
+
+
+async def test_landmarks_follow_a_picture_that_shrinks(
+    database: Database, storage: Storage, run: Clean
+) -> None:
+    await add_rows(database)
+    await storage.put("faces/a/1.jpg", encoded(portrait(4096)), "image/jpeg")
+    points = [[float(4 * number), 100.0] for number in range(68)]
+    where = "image_path = 'faces/a/1.jpg'"
+    await database.execute(f"UPDATE faces SET landmarks_68 = $1 WHERE {where}", points)
+    await run()
+    query = "SELECT landmarks_68 FROM faces WHERE image_path = 'faces/a/1.jpg.full.jpg'"
+    found = np.array(await database.fetchval(query))
+    assert np.abs(found - ((np.array(points) + 0.5) / 2 - 0.5)).max() < 0.02
+
+
+async def test_a_row_that_changes_meanwhile_is_left(
+    database: Database, dsn: str, storage: Storage, run: Clean, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker describes the face, or its user deletes it, while its picture is cleaned."""
+    await add_all(database, storage)
+    replace, changed = RawPictures.replace, False
+
+    async def late(self: RawPictures, *args: Any) -> bool:
+        nonlocal changed
+        if not changed:
+            changed = True
+            with psycopg.connect(dsn) as connection:
+                connection.execute("DELETE FROM faces WHERE image_path = 'faces/a/1.jpg'")
+                points = "(SELECT jsonb_agg(jsonb_build_array(n, n)) FROM generate_series(1, 68) n)"
+                connection.execute(
+                    f"UPDATE faces SET landmarks_68 = {points} WHERE image_path = 'faces/b/2.heic'"
+                )
+        return await replace(self, *args)
+
+    monkeypatch.setattr(RawPictures, "replace", late)
+    counts = await run()
+    assert counts["changed"] == 2
+    assert await storage.exists("faces/b/2.heic")
+    assert (await run()).keys() <= {"cleaned", "missing"}
+    assert "faces/b/2.heic.full.jpg" in await rows(database)
+
+
+def command(settings: Settings, dsn: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    variables = {
+        "SEMBLANCE_HOME": str(settings.home),
+        "SEMBLANCE_STORAGE_URL": str(settings.storage_url),
+        "SEMBLANCE_DATABASE_URL": dsn,
+    }
+    return subprocess.run(
+        [SEMBLANCE, "storage", "clean", *arguments],
+        env={**os.environ, **variables, "NO_COLOR": "1", "COLUMNS": "100"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("url", ["folder"], indirect=True)
+async def test_the_command(database: Database, storage: Storage, settings: Settings, dsn: str) -> None:
+    await add_all(database, storage)
+    done = command(settings, dsn, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "5 pictures are stored as they came." in done.stdout
+    assert sorted(KEYS) == await stored(storage)
+    assert SECRET in await storage.get("faces/a/1.jpg")
+    await storage.delete("babies/x.jpg")
+    done = command(settings, dsn)
+    assert done.returncode == 1, done.stderr
+    assert "missing babies" in done.stdout

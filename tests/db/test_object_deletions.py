@@ -1,0 +1,193 @@
+"""Whatever takes a row takes its picture: recorded in the same transaction, finished whatever fails."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from db.object_deletions import ObjectDeletions
+from db.pool import Database
+from semblance.errors import StorageError
+from semblance.settings import Settings
+from semblance.storage import Storage, open_storage
+from semblance.stored_pictures import full_key, keys_of
+from tests.support.rows import add_face, add_match, add_profile
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    url = None if request.param == "folder" else f"{request.getfixturevalue('bucket')}/pictures"
+    return open_storage(Settings(home=tmp_path / "home", storage_url=url))
+
+
+@pytest.fixture
+def deletions(database: Database) -> ObjectDeletions:
+    return ObjectDeletions(database)
+
+
+async def recorded(database: Database) -> list[str]:
+    return [row["key"] for row in await database.fetch("SELECT key FROM object_deletions ORDER BY key")]
+
+
+def pair(dsn: str) -> tuple[UUID, UUID, UUID]:
+    """Two users with a match and two babies, one on another host; returns one user, their face, the match."""
+    with psycopg.connect(dsn) as connection:
+        user, other = add_profile(connection), add_profile(connection)
+        face = add_face(connection, user, image_path=full_key("faces/a"))
+        match = add_match(connection, face, add_face(connection, other, image_path="faces/b.heic"))
+        connection.execute(
+            "INSERT INTO babies (match_id, image_url) VALUES (%s, 'babies/c.jpg'), (%s, 'https://old/c.jpg')",
+            (match, match),
+        )
+    return user, face, match
+
+
+@pytest.mark.parametrize(
+    ("statement", "keys"),
+    [
+        ("DELETE FROM faces WHERE id = $2", ["babies/c.jpg", "faces/a.full.jpg"]),
+        ("DELETE FROM profiles WHERE id = $1", ["babies/c.jpg", "faces/a.full.jpg"]),
+        ("DELETE FROM matches WHERE id = $3", ["babies/c.jpg"]),
+        ("DELETE FROM babies", ["babies/c.jpg"]),
+        ("DELETE FROM profiles", ["babies/c.jpg", "faces/a.full.jpg", "faces/b.heic"]),
+        ("UPDATE faces SET image_path = 'faces/new' WHERE id = $2", ["faces/a.full.jpg"]),
+        ("UPDATE babies SET image_url = 'babies/new'", ["babies/c.jpg"]),
+        ("UPDATE faces SET image_path = image_path, age = 30", []),
+    ],
+)
+async def test_whatever_takes_the_row_records_its_picture(
+    database: Database, dsn: str, statement: str, keys: list[str]
+) -> None:
+    ids = pair(dsn)
+    # PostgreSQL wants each parameter to be used.
+    used = f"WITH given AS (SELECT $1::uuid, $2::uuid, $3::uuid) {statement}"
+    with pytest.raises(ZeroDivisionError):
+        async with database.transaction() as connection:
+            await connection.execute(used, *ids)
+            raise ZeroDivisionError
+    assert await recorded(database) == []
+    await database.execute(used, *ids)
+    assert await recorded(database) == keys
+
+
+async def test_celebrities_too(database: Database) -> None:
+    await database.execute("INSERT INTO celebrities (name, image_path) VALUES ('A', 'celebrities/a.jpg')")
+    await database.execute("DELETE FROM celebrities")
+    assert await recorded(database) == ["celebrities/a.jpg"]
+
+
+async def test_all_files_of_a_picture_go(
+    database: Database, dsn: str, storage: Storage, deletions: ObjectDeletions
+) -> None:
+    user, _, _ = pair(dsn)
+    for key in (*keys_of(full_key("faces/a")), "faces/b.heic", "babies/c.jpg"):
+        await storage.put(key, b"1", "image/jpeg")
+    await database.execute("DELETE FROM profiles WHERE id = $1", user)
+    assert await deletions.is_deleted(full_key("faces/a"))
+    assert not await deletions.is_deleted("faces/b.heic")
+    assert await deletions.drain(storage) == 2
+    assert await storage.keys("faces") == ["faces/b.heic"]
+    assert await storage.keys("babies") == []
+    assert await recorded(database) == []
+    assert await deletions.drain(storage) == 0
+
+
+async def test_what_is_gone_already_or_was_never_a_key_is_done(
+    database: Database, storage: Storage, deletions: ObjectDeletions
+) -> None:
+    await database.execute(
+        "INSERT INTO object_deletions (key) VALUES ('faces/gone.jpg'), ('../no key'), ('')"
+    )
+    assert await deletions.drain(storage) == 3
+    assert await recorded(database) == []
+
+
+async def test_a_store_that_fails_is_asked_again_ever_more_seldom(
+    database: Database, storage: Storage, deletions: ObjectDeletions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: object) -> None:
+        raise StorageError("The picture store failed: it is read-only.")
+
+    await storage.put("faces/a.jpg", b"1", "image/jpeg")
+    await database.execute("INSERT INTO object_deletions (key) VALUES ('faces/a.jpg')")
+    waits = []
+    with monkeypatch.context() as patch:
+        patch.setattr(Storage, "delete", refuse)
+        for _ in range(12):
+            assert await deletions.drain(storage) == 0
+            wait = "SELECT extract(epoch FROM due_at - now())::float8 FROM object_deletions"
+            waits.append(round(await database.fetchval(wait)))
+            await database.execute("UPDATE object_deletions SET due_at = now()")
+    assert waits[:4] == [2, 4, 8, 16]
+    assert waits[-1] == 1024
+    assert await deletions.drain(storage) == 1
+    assert not await storage.exists("faces/a.jpg")
+
+
+async def test_whoever_dies_in_between_leaves_it_to_the_next(
+    database: Database, storage: Storage, deletions: ObjectDeletions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the store is asked, and after it has obeyed."""
+    await database.execute("INSERT INTO object_deletions (key) VALUES ('faces/a.jpg')")
+    for dies_at in ("before", "after"):
+        await storage.put("faces/a.jpg", b"1", "image/jpeg")
+        obey = Storage.delete
+
+        async def die(self: Storage, key: str, dies_at: str = dies_at, obey: object = obey) -> None:
+            if dies_at == "after":
+                await obey(self, key)  # type: ignore[operator]
+            raise asyncio.CancelledError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Storage, "delete", die)
+            with pytest.raises(asyncio.CancelledError):
+                await deletions.drain(storage)
+        assert await recorded(database) == ["faces/a.jpg"]
+        await database.execute("UPDATE object_deletions SET due_at = now()")
+    assert await deletions.drain(storage) == 1
+    assert not await storage.exists("faces/a.jpg")
+
+
+async def test_several_workers_share_the_work(
+    database: Database, storage: Storage, deletions: ObjectDeletions
+) -> None:
+    await database.execute(
+        "INSERT INTO object_deletions (key) SELECT 'faces/' || n FROM generate_series(1, 250) n"
+    )
+    removed = await asyncio.gather(*(deletions.drain(storage) for _ in range(3)))
+    assert sum(removed) == 250
+    assert await recorded(database) == []
+
+
+async def test_a_celebrity_that_came_again_keeps_the_picture(
+    database: Database, storage: Storage, deletions: ObjectDeletions
+) -> None:
+    insert = "INSERT INTO celebrities (name, image_path) VALUES ('A', 'celebrities/a.full.jpg')"
+    await database.execute(insert)
+    await database.execute("DELETE FROM celebrities")
+    await storage.put("celebrities/a.full.jpg", b"again", "image/jpeg")
+    await database.execute(insert)
+    assert await deletions.drain(storage) == 0
+    assert await storage.exists("celebrities/a.full.jpg")
+    assert not await deletions.is_deleted("celebrities/a.full.jpg")
+
+
+async def test_a_picture_without_a_row_is_discarded(
+    database: Database, storage: Storage, deletions: ObjectDeletions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: object) -> None:
+        raise StorageError("The picture store failed: it is read-only.")
+
+    key = full_key("babies/a")
+    for name in keys_of(key):
+        await storage.put(name, b"1", "image/jpeg")
+    with monkeypatch.context() as patch:
+        patch.setattr(Storage, "delete", refuse)
+        await deletions.discard(storage, key)
+    assert await recorded(database) == [key]
+    await deletions.discard(storage, key)
+    assert await recorded(database) == await storage.keys("babies") == []
