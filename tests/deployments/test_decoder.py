@@ -1,0 +1,227 @@
+"""Pictures decoded in a process beside this one, which they may exhaust or crash."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image as PillowImage
+
+from deployments.decoder import DecoderProcess, DirectDecoder
+from semblance.errors import ImageTooCostlyError, ImageTooLargeError, UnreadableImageError
+from semblance.settings import Settings
+from tests.support.waiting import wait_for
+
+SETTINGS = Settings()
+
+
+@pytest.fixture(scope="module")
+def decoder() -> Iterator[DecoderProcess]:
+    process = DecoderProcess(SETTINGS)
+    yield process
+    process.close()
+
+
+def encoded(picture: PillowImage.Image, file_format: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, file_format, **options)
+    return buffer.getvalue()
+
+
+def photo(width: int = 700, height: int = 500) -> PillowImage.Image:
+    random = np.random.default_rng(0)
+    small = PillowImage.fromarray(random.integers(0, 256, (30, 40, 3), np.uint8))
+    return small.resize((width, height))
+
+
+def endless() -> bytes:
+    """A progressive JPEG one of whose scans comes again and again: 36 megapixels each, in thirty bytes."""
+    data = encoded(PillowImage.new("L", (6000, 6000), 128), "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    return data[:last] + data[last:-2] * 50_000 + data[-2:]
+
+
+def resident(pid: int) -> int:
+    return int(psutil.Process(pid).memory_info().rss)
+
+
+def is_answered(decoder: DecoderProcess) -> bool:
+    with decoder.open(encoded(photo(), "JPEG")) as picture:
+        return picture.whole(300)[0].shape == (250, 350, 3)
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF"])
+def test_it_reads_what_is_read_in_this_process(decoder: DecoderProcess, file_format: str) -> None:
+    tags = PillowImage.Exif()
+    tags[0x0112] = 6
+    options = {} if file_format in {"GIF", "BMP"} else {"exif": tags.tobytes()}
+    data = encoded(photo(), file_format, **options)
+    with decoder.open(data) as there, DirectDecoder(SETTINGS).open(data) as here:
+        assert there.header == here.header
+        for long_side in (5000, 300, 50):
+            (image, scale), (expected, expected_scale) = there.whole(long_side), here.whole(long_side)
+            assert scale == expected_scale
+            np.testing.assert_array_equal(image, expected)
+        (image, begin), (expected, expected_begin) = (
+            picture.part((100, 50, 333, 222), 2) for picture in (there, here)
+        )
+        assert begin == expected_begin
+        np.testing.assert_array_equal(image, expected)
+
+
+def test_what_is_wrong_with_a_picture_is_told(decoder: DecoderProcess) -> None:
+    cut = encoded(photo(), "PNG")[:5000]
+    for data, error in (
+        (b"no picture", UnreadableImageError),
+        (bytes(SETTINGS.max_image_bytes + 1), ImageTooLargeError),
+        (encoded(PillowImage.new("1", (8000, 6300)), "PNG"), ImageTooLargeError),
+        (encoded(PillowImage.new("RGB", (1, 60_000)), "PNG"), ImageTooLargeError),
+        (cut, UnreadableImageError),
+    ):
+        pid = decoder.pid
+        with pytest.raises(error) as caught, decoder.open(data) as picture:
+            picture.whole(500)
+        assert caught.value.message.endswith(".")
+        assert decoder.pid == pid
+    assert is_answered(decoder)
+
+
+def test_a_picture_without_end_is_given_up_at_the_deadline() -> None:
+    hasty = DecoderProcess(Settings(image_deadline_s=2.5))
+    pid = hasty.pid
+    too_long = pytest.raises(ImageTooCostlyError, match=r"longer than 2\.5 seconds.*scaled down\.")
+    with too_long as caught, hasty.open(endless()) as picture:
+        picture.whole(500)
+    assert caught.value.status == 422
+    assert not psutil.pid_exists(pid)
+    assert is_answered(hasty)
+    hasty.close()
+
+
+def test_pictures_behind_a_bad_one_are_answered() -> None:
+    decoder = DecoderProcess(Settings(image_deadline_s=2.5))
+    answers: list[bool] = []
+    with pytest.raises(ImageTooCostlyError), decoder.open(endless()) as picture:
+        waiting = [threading.Thread(target=lambda: answers.append(is_answered(decoder))) for _ in range(3)]
+        for thread in waiting:
+            thread.start()
+        picture.whole(500)
+    for thread in waiting:
+        thread.join()
+    assert answers == [True] * 3
+    decoder.close()
+
+
+def test_a_process_killed_by_somebody_costs_no_picture(decoder: DecoderProcess) -> None:
+    os.kill(decoder.pid, signal.SIGKILL)
+    assert is_answered(decoder)
+    with decoder.open(encoded(photo(), "PNG")) as picture:
+        os.kill(decoder.pid, signal.SIGKILL)
+        assert picture.whole(300)[0].shape == (250, 350, 3)
+        assert picture.part((0, 0, 64, 32), 2)[0].shape == (16, 32, 3)
+
+
+def test_a_picture_that_crashes_the_decoder_is_refused() -> None:
+    """Whenever the process is seen at work on it, it dies, as of a fault in a codec."""
+    decoder = DecoderProcess(SETTINGS)
+    done = threading.Event()
+
+    def crash() -> None:
+        while not done.is_set():
+            if psutil.pid_exists(decoder.pid) and resident(decoder.pid) > 100e6:
+                os.kill(decoder.pid, signal.SIGSEGV)
+            time.sleep(0.01)
+
+    thread = threading.Thread(target=crash)
+    thread.start()
+    try:
+        failed = pytest.raises(ImageTooCostlyError, match="made the decoder fail")
+        with failed, decoder.open(endless()) as picture:
+            picture.whole(500)
+    finally:
+        done.set()
+        thread.join()
+    assert is_answered(decoder)
+    decoder.close()
+
+
+def test_memory_is_bounded_and_returned() -> None:
+    """50 megapixels: at full size within 400 MB, and afterwards nothing of it is left."""
+    decoder = DecoderProcess(SETTINGS)
+    assert is_answered(decoder)
+    idle = resident(decoder.pid)
+    for file_format, options in (("PNG", {}), ("WEBP", {"lossless": True, "quality": 0})):
+        data = encoded(PillowImage.new("RGB", (7071, 7071), (90, 80, 70)), file_format, **options)
+        with decoder.open(data) as picture:
+            assert picture.whole(512)[0].shape == (884, 884, 3)
+        assert is_answered(decoder)
+        assert resident(decoder.pid) - idle < 40e6
+    status = Path(f"/proc/{decoder.pid}/status").read_text()
+    peak = int(re.findall(r"VmHWM:\s*(\d+) kB", status)[0]) * 1024
+    assert peak - idle < 400e6
+    decoder.close()
+
+
+def test_a_picture_that_needs_more_memory_than_is_allowed_is_refused() -> None:
+    """Progressive and not subsampled: six bytes a pixel, 300 MB."""
+    poor = DecoderProcess(Settings(image_memory_bytes=256 * 2**20))
+    data = encoded(
+        PillowImage.new("RGB", (7071, 7071), (90, 80, 70)), "JPEG", progressive=True, subsampling=0
+    )
+    with pytest.raises(ImageTooCostlyError, match=r"more memory.*scaled down\."), poor.open(data) as picture:
+        picture.whole(500)
+    assert is_answered(poor)
+    poor.close()
+
+
+def test_it_has_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SEMBLANCE_API_KEY", "SEMBLANCE_DATABASE_URL", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "hush-hush")
+    monkeypatch.setenv("SEMBLANCE_STACK", "mark")
+    decoder = DecoderProcess(SETTINGS)
+    decoder.running()
+    environment = psutil.Process(decoder.pid).environ()
+    assert "hush-hush" not in environment.values()
+    assert environment["SEMBLANCE_STACK"] == "mark"
+    decoder.close()
+
+
+def test_it_ends_with_its_parent() -> None:
+    """Idle, at once; at work, a second after the deadline."""
+    program = (
+        "import os, signal, sys\n"
+        "from deployments.decoder import DecoderProcess\n"
+        "from semblance.settings import Settings\n"
+        "decoder = DecoderProcess(Settings(image_deadline_s=0.5))\n"
+        "decoder.running()\n"
+        "print(decoder.pid, flush=True)\n"
+        "data = sys.stdin.buffer.read()\n"
+        "if data:\n"
+        "    decoder.running().tell({'do': 'open'}, data)\n"
+        "    decoder.running().tell({'do': 'whole', 'long_side': 500})\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    for data in (b"", endless()):
+        parent = subprocess.run([sys.executable, "-c", program], input=data, capture_output=True, check=False)
+        assert parent.returncode == -signal.SIGKILL
+        pid = int(parent.stdout)
+        wait_for(lambda pid=pid: not psutil.pid_exists(pid), 20)  # type: ignore[misc]
+
+
+def test_it_ends_with_the_object_that_holds_it() -> None:
+    decoder = DecoderProcess(SETTINGS)
+    pid = decoder.pid
+    del decoder
+    assert not psutil.pid_exists(pid)

@@ -1,0 +1,149 @@
+"""How much work a picture can make the finder do, and that it finds the same however it gets its pixels."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pillow_heif
+import pytest
+from insightface.data import get_image
+from PIL import Image as PillowImage
+
+from deployments.decoder import DecoderProcess
+from deployments.detector import VIEW_ANGLES, VIEW_PADDINGS, FaceFinder
+from deployments.packs.nets import Candidates, DetectNet
+from deployments.packs.registry import load_pack
+from semblance.settings import Settings
+from semblance.types import DetectedFace, Detection, Image
+
+SETTINGS = Settings()
+
+
+class Counting:
+    """A detector that notes the pixels of what it is shown."""
+
+    def __init__(self, net: DetectNet) -> None:
+        self._net = net
+        self.input_size = net.input_size
+        self.shown: list[int] = []
+
+    def detect(self, images: Sequence[Image]) -> list[Candidates]:
+        self.shown += [image.shape[0] * image.shape[1] for image in images]
+        return self._net.detect(images)
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[FaceFinder]:
+    decoder = DecoderProcess(SETTINGS)
+    yield FaceFinder(load_pack(SETTINGS), SETTINGS, decoder)
+    decoder.close()
+
+
+@pytest.fixture(scope="module")
+def finder() -> FaceFinder:
+    return FaceFinder(load_pack(SETTINGS), SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def group() -> PillowImage.Image:
+    """Six people, 1280 x 886."""
+    return PillowImage.fromarray(np.ascontiguousarray(get_image("t1")[:, :, ::-1]))
+
+
+def encoded(picture: PillowImage.Image, file_format: str, **options: Any) -> bytes:
+    pillow_heif.register_heif_opener()
+    buffer = io.BytesIO()
+    picture.save(buffer, file_format, **options)
+    return buffer.getvalue()
+
+
+WITHOUT_A_FACE = {
+    "1 x 20": ((1, 20), "PNG"),
+    "a strip": ((16_380, 820), "WEBP"),
+    "upright strip": ((600, 12_000), "BMP"),
+    "50 megapixels of one colour": ((7_071, 7_071), "PNG"),
+    "12 megapixels, JPEG": ((4_032, 3_024), "JPEG"),
+    "12 megapixels, BMP": ((4_032, 3_024), "BMP"),
+    "12 megapixels, GIF": ((4_032, 3_024), "GIF"),
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_A_FACE)
+def test_every_look_is_at_a_small_picture(name: str) -> None:
+    size, file_format = WITHOUT_A_FACE[name]
+    options = {"lossless": True, "quality": 0} if file_format == "WEBP" else {}
+    data = encoded(PillowImage.new("P" if file_format == "GIF" else "RGB", size), file_format, **options)
+    roomy = Settings(max_image_bytes=64 * 2**20)
+    finder = FaceFinder(load_pack(roomy), roomy)
+    finder.net = counting = Counting(finder.net)
+    detection = finder.detect(data)
+    assert (detection.width, detection.height, detection.found) == (*size, 0)
+    assert len(counting.shown) <= len(VIEW_ANGLES) * len(VIEW_PADDINGS)
+    # A picture of twice the canvas, turned by 40 degrees, with a border of 15 % on every side.
+    assert max(counting.shown) <= (2 * finder.net.input_size * 1.75) ** 2
+
+
+def assert_same_faces(found: Detection, expected: Detection, scale: float, tolerance: float) -> None:
+    assert found.found == expected.found == 6
+    boxes, others = (
+        sorted((face.bbox.x1, face.bbox.y1, face.bbox.x2, face.bbox.y2) for face in detection.faces)
+        for detection in (found, expected)
+    )
+    np.testing.assert_allclose(np.array(boxes) / scale, others, atol=tolerance)
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "WEBP", "TIFF"])
+def test_the_same_faces_in_every_format(
+    finder: FaceFinder, guarded: FaceFinder, group: PillowImage.Image, file_format: str
+) -> None:
+    expected = finder.detect(encoded(group, "PNG"))
+    data = encoded(group, file_format, quality=95)
+    direct, beside = finder.detect(data), guarded.detect(data)
+    assert [face.bbox for face in direct.faces] == [face.bbox for face in beside.faces]
+    assert expected.found == direct.found == 6
+    for face in expected.faces:
+        x, y = face.bbox.x1, face.bbox.y1
+        np.testing.assert_allclose(at(direct, x, y).landmarks, face.landmarks, atol=6)
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG"])
+def test_crops_of_a_large_picture_are_as_sharp_as_its_pixels(
+    finder: FaceFinder, group: PillowImage.Image, file_format: str
+) -> None:
+    """A group in a wide scene: found in the reduced picture, cut from the full one."""
+    scene = PillowImage.new("RGB", (3_000, 2_500), (90, 100, 110))
+    scene.paste(group, (1_111, 999))
+    options = {"quality": 95} if file_format == "JPEG" else {"compress_level": 1}
+    wide, close = finder.detect(encoded(scene, file_format, **options)), finder.detect(encoded(group, "PNG"))
+    assert wide.found == close.found == 6
+    for face in close.faces:
+        again = at(wide, face.bbox.x1 + 1_111, face.bbox.y1 + 999)
+        np.testing.assert_allclose(
+            again.landmarks, face.landmarks + np.array([1_111, 999]), atol=0.15 * face.bbox.width
+        )
+        assert sharpness(again.crops.aligned) > 0.6 * sharpness(face.crops.aligned)
+
+
+@pytest.mark.parametrize("angle", [90, -90, 180])
+def test_a_turned_photo_without_exif_is_cut_upright(finder: FaceFinder, angle: int) -> None:
+    """Also where its crops come from a finer part of the picture than the view that showed it."""
+    pixels = get_image("Tom_Hanks_54745")[:, :, ::-1]
+    scene = PillowImage.new("RGB", (2_200, 2_200), (90, 100, 110))
+    scene.paste(PillowImage.fromarray(np.ascontiguousarray(pixels)).resize((600, 600)), (800, 800))
+    (upright,) = finder.detect(encoded(scene, "PNG", compress_level=1)).faces
+    turned = scene.rotate(angle)
+    (again,) = finder.detect(encoded(turned, "PNG", compress_level=1)).faces
+    assert np.abs(again.crops.aligned.astype(int) - upright.crops.aligned).mean() < 30
+    assert sharpness(again.crops.aligned) > 0.6 * sharpness(upright.crops.aligned)
+
+
+def at(detection: Detection, x: float, y: float) -> DetectedFace:
+    """The face whose box begins nearest to x and y."""
+    return min(detection.faces, key=lambda face: abs(face.bbox.x1 - x) + abs(face.bbox.y1 - y))
+
+
+def sharpness(crop: Image) -> float:
+    return float(np.abs(np.diff(crop.astype(int), axis=0)).mean())
