@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import psycopg
 
-from db.embedded import USER, EmbeddedPostgres, owner_dsn
+from db.embedded import EmbeddedPostgres, owner_dsn
 from semblance.stack.home import StackHome
 from semblance.stack.lock import ProcessLock
 from semblance.stack.processes import members
@@ -66,7 +66,7 @@ class Backend:
         postmaster = Postmaster().find(home)
         with suppress(psutil.Error):
             for process in psutil.Process(postmaster).children():
-                if USER in " ".join(process.cmdline()) or "semblance" in " ".join(process.cmdline()):
+                if "[local]" in " ".join(process.cmdline()):
                     return process.pid
         return None
 

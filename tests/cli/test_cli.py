@@ -12,6 +12,8 @@ import pytest
 from deployments.packs.registry import find_pack
 from semblance.cli.jobs import ingestion_command
 from semblance.settings import Settings
+from semblance.stack.home import StackHome
+from semblance.stack.lock import ProcessLock
 
 SEMBLANCE = Path(sys.executable).with_name("semblance")
 COMMANDS = (
@@ -146,3 +148,18 @@ def test_a_local_source_is_made_absolute_and_quoted(monkeypatch: pytest.MonkeyPa
     command = ingestion_command("my photos", ["--limit", "3"])
     assert command == f"{sys.executable} -P -m batch.ingest '{tmp_path}/my photos' --limit 3"
     assert ingestion_command("s3://bucket/people").endswith(" s3://bucket/people")
+
+
+def test_the_database_of_a_stack_whose_supervisor_is_being_restarted_is_left_alone(
+    environment: dict[str, str],
+) -> None:
+    home = StackHome(Path(environment["SEMBLANCE_HOME"]))
+    home.prepare()
+    guardian = ProcessLock(home.guardian_lock_file)
+    assert guardian.acquire()
+    try:
+        refused = _run(environment, "migrate")
+    finally:
+        guardian.release()
+    assert refused.returncode == 1
+    assert "starting or stopping" in refused.stderr

@@ -1,0 +1,88 @@
+"""What the load of `make chaos` takes for a fault, and when it takes everything for healed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from benchmarks.chaos.load import BUSY, OK, REFUSED, Answer, Load, counted, faults, well_since
+from tests.support.waiting import wait_for
+
+
+class Api(BaseHTTPRequestHandler):
+    """Answers as the class is told."""
+
+    status = 200
+    headers_sent: tuple[tuple[str, str], ...] = ()
+    body = b"{}"
+
+    def do_GET(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(self.status)
+        for name, value in self.headers_sent:
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    def do_POST(self) -> None:
+        self.do_GET()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setattr(Api, "status", 200)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Api) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("answer", "seen", "is_fault"),
+    [
+        ((202, (), b"{}"), OK, False),
+        ((503, (("Retry-After", "2"),), b'{"error": "Not ready."}'), BUSY, False),
+        ((503, (), b'{"error": "Not ready."}'), "503 out of shape", True),
+        ((503, (("Retry-After", "2"),), b"no server"), "503 out of shape", True),
+        ((404, (), b"Not Found"), "404", True),
+        ((500, (), b""), "500", True),
+        ((400, (), b'{"code": "duplicate_picture"}'), "400", True),
+    ],
+)
+def test_answers_are_judged(
+    url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: tuple[int, tuple[tuple[str, str], ...], bytes],
+    seen: str,
+    is_fault: bool,
+) -> None:
+    for name, value in zip(("status", "headers_sent", "body"), answer, strict=True):
+        monkeypatch.setattr(Api, name, value)
+    with Load(url, uploaders=1, readers=1, pause_s=0.01) as load:
+        wait_for(lambda: {answer.kind for answer in load.answers} == {"upload", "read"})
+    first = {answer.kind: answer.seen for answer in reversed(load.answers)}
+    assert first == {"upload": seen, "read": seen}
+    assert (faults(counted(load.answers)) != []) is is_fault
+    assert bool(load.accepted) is (seen == OK)
+
+
+def test_a_server_that_is_gone_refuses() -> None:
+    with Load("http://127.0.0.1:1", uploaders=1, readers=1, pause_s=0.01) as load:
+        wait_for(lambda: len(load.answers) >= 2)
+    assert set(counted(load.answers)) == {REFUSED}
+    assert faults(counted(load.answers)) == []
+
+
+def test_all_is_well_once_both_uploads_and_reads_are_answered_again() -> None:
+    before = [Answer("read", OK, 0, 1), Answer("upload", BUSY, 1, 2), Answer("read", OK, 3, 4)]
+    assert well_since(before, 0.5) is None
+    assert well_since([*before, Answer("upload", OK, 3, 5)], 0.5) == 2
+    assert well_since([*before, Answer("upload", OK, 1.5, 5)], 0.5) is None
