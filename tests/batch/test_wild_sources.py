@@ -6,7 +6,6 @@ import io
 import json
 import os
 import unicodedata
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from rich.console import Console
 
 from batch.describe import Rules
 from batch.ingest import Options, ingest
+from semblance.cli.gallery import ASTRONAUT, package_photo
 from semblance.settings import Settings
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_address")]
@@ -25,10 +25,7 @@ RULES = Rules(min_quality=0.0, largest=True, dry_run=False)
 
 def portrait() -> bytes:
     """A photo of one person that a package brings along."""
-    spec = find_spec("insightface")
-    assert spec is not None
-    assert spec.origin is not None
-    return (Path(spec.origin).parent / "data/images/Tom_Hanks_54745.png").read_bytes()
+    return package_photo(*ASTRONAUT).read_bytes()
 
 
 @pytest.fixture
