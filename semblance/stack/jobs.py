@@ -64,6 +64,15 @@ def python_command(module: str, arguments: Sequence[str]) -> str:
     return shlex.join([sys.executable, "-P", "-m", module, *arguments])
 
 
+def interpreter_environment(interpreter: str) -> dict[str, str]:
+    """Ray's runtime environment for jobs of this interpreter: empty but where a shell would split its path.
+
+    Ray hands the path to a shell as it is, and a job whose worker cannot start is pending for ever.
+    """
+    quoted = shlex.quote(interpreter)
+    return {} if quoted == interpreter else {"py_executable": quoted}
+
+
 class Jobs:
     """The jobs of one stack."""
 
@@ -84,8 +93,9 @@ class Jobs:
 
     def submit(self, command: str) -> str:
         """Start a job and return its id."""
+        environment = interpreter_environment(sys.executable)
         with self._answering():
-            return str(self._client.submit_job(entrypoint=command))
+            return str(self._client.submit_job(entrypoint=command, runtime_env=environment))
 
     def list(self) -> list[JobSummary]:
         """All submitted jobs, oldest first."""

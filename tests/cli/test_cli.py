@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from shlex import quote
 
 import pytest
 
@@ -146,7 +147,7 @@ def test_doctor_is_content_with_this_environment(environment: dict[str, str]) ->
 def test_a_local_source_is_made_absolute_and_quoted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     command = ingestion_command("my photos", ["--limit", "3"])
-    assert command == f"{sys.executable} -P -m batch.ingest '{tmp_path}/my photos' --limit 3"
+    assert command == f"{quote(sys.executable)} -P -m batch.ingest '{tmp_path}/my photos' --limit 3"
     assert ingestion_command("s3://bucket/people").endswith(" s3://bucket/people")
 
 

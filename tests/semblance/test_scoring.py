@@ -209,7 +209,7 @@ PAIRS_IN_SQL = """
 """
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.lists(row_strategy, min_size=PAIRS, max_size=PAIRS),
     weights=weights_strategy(),

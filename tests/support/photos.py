@@ -73,9 +73,10 @@ def couple() -> bytes:
 
 
 def altered(photo: Path) -> bytes:
-    """Another picture of the same person: mirrored, darkened, compressed again."""
+    """Another picture of the same person: its upper part, mirrored, darkened, compressed again."""
     with Image.open(photo) as image:
-        mirrored = ImageOps.mirror(image.convert("RGB"))
+        upper = image.convert("RGB").crop((0, 0, image.width, round(0.6 * image.height)))
+    mirrored = ImageOps.mirror(upper)
     return encoded(ImageEnhance.Brightness(mirrored).enhance(0.75), quality=60)
 
 

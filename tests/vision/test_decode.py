@@ -471,7 +471,7 @@ def test_a_file_that_ends_early_is_refused(name: str, share: float) -> None:
         assert caught.value.message.endswith(".")
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.sampled_from(sorted(FORMATS)), st.data())
 def test_damage_gives_a_picture_or_a_clear_error(name: str, data: st.DataObject) -> None:
     """Bytes overwritten, removed or inserted anywhere: pixels of the promised size or one of our errors."""
@@ -489,7 +489,7 @@ def test_damage_gives_a_picture_or_a_clear_error(name: str, data: st.DataObject)
         assert image.shape == (header.height, header.width, 3)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     st.sampled_from(
         [b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\x40\0\0\0WEBP", b"BM", b"II*\0", b"MM\0*"]
