@@ -46,8 +46,8 @@ _RANDOM_PAUSE_S = (5.0, 40.0)
 
 INVARIANTS = {
     "uploads with not exactly one row": """
-        SELECT count(*) FROM unnest(%(users)s::uuid[], %(hashes)s::text[]) AS accepted (id, hash)
-        WHERE (SELECT count(*) FROM faces WHERE profile_id = id AND image_hash = hash) <> 1
+        SELECT count(*) FROM unnest(%(users)s::uuid[], %(hashes)s::text[]) AS accepted (owner, hash)
+        WHERE (SELECT count(*) FROM faces WHERE profile_id = owner AND image_hash = hash) <> 1
     """,
     "faces not matched": "SELECT count(*) FROM faces WHERE NOT EXISTS "
     "(SELECT FROM match_jobs WHERE face_id = faces.id AND status = 'completed')",
@@ -101,10 +101,10 @@ def main(
     with _stack() as home:
         state = read_state(home)
         assert state is not None
-        names = runnable(names, home)
         with Load(state.url) as load:
             if _wait_well(load, home, time.monotonic()) is None:
                 raise SystemExit(f"The stack does not answer: {counted(load.answers)}")
+            names = runnable(names, home)
             if at_random:
                 _at_random(names, minutes, random.Random(seed), home, console)
                 outcomes = [_one("guardian", load, home, console)]
