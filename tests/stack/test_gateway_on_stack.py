@@ -128,6 +128,12 @@ def is_answered(url: str) -> bool:
     return False
 
 
+def is_loopback(text: str) -> bool:
+    address = ipaddress.ip_address(text)
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
 def test_from_its_first_answer_on_a_starting_stack_says_when_to_come_back(
     stack: tuple[Stack, Client],
 ) -> None:
@@ -142,8 +148,7 @@ def test_nothing_beyond_the_configured_host_answers_without_credentials(stack: t
         (process.name(), connection.laddr.port)
         for process in members(running.home.stack_id)
         for connection in process.net_connections("inet")
-        if connection.status == psutil.CONN_LISTEN
-        and not ipaddress.ip_address(connection.laddr.ip).is_loopback
+        if connection.status == psutil.CONN_LISTEN and not is_loopback(connection.laddr.ip)
     }
     # PostgreSQL has a Unix socket only, and is no member.
     for name, port in beyond:
