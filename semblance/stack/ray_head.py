@@ -57,7 +57,7 @@ FREE_PORTS = (
 OBJECT_STORE_BYTES = 512 * 1024 * 1024
 _START_SECONDS = 120.0
 _POLL = 0.2
-_PATIENCE_SECONDS = 15.0
+_PATIENCE_SECONDS = 8.0
 """How long Ray may be silent, on a machine that is busy, before it is restarted."""
 _ANSWER_SECONDS = 3.0
 _KEPT_SESSIONS = 3

@@ -106,6 +106,15 @@ def _wait_line(process: subprocess.Popen[str], part: str) -> None:
     pytest.fail(f"The command ended without printing {part!r}.")
 
 
+def _guardian(stack: Stack) -> int:
+    """Who restarts the supervisor; it comes a moment after the command that started the stack has ended."""
+    lock = ProcessLock(stack.home.guardian_lock_file)
+    wait_for(lambda: lock.holder() is not None)
+    holder = lock.holder()
+    assert holder is not None
+    return holder
+
+
 def _compare(state: dict[str, Any], key: str) -> httpx.Response:
     embedding = [1.0, *[0.0] * 511]
     return httpx.post(
@@ -163,9 +172,7 @@ def test_two_stacks_live_side_by_side_and_one_outlives_the_other(
     assert not json.loads(stack.run("status", "--json", expect=3))["ready"]
     assert neighbour.status()["ready"]
 
-    guardian = ProcessLock(neighbour.home.guardian_lock_file).holder()
-    assert guardian is not None
-    for pid in (guardian, states[1]["pid"]):
+    for pid in (_guardian(neighbour), states[1]["pid"]):
         os.kill(pid, signal.SIGKILL)
     assert "left by a stack that was killed" in neighbour.run("doctor", expect=1)
     assert "semblance up" in neighbour.run("status", expect=3)
@@ -218,8 +225,7 @@ def test_up_repairs_what_a_killed_stack_has_left(stack: Stack) -> None:
     stack.run("up", "--detach")
     before = stack.status()
     postmaster = int((stack.home.postgres / "data" / "postmaster.pid").read_text().split()[0])
-    guardian = ProcessLock(stack.home.guardian_lock_file).holder()
-    assert guardian is not None
+    guardian = _guardian(stack)
     os.kill(postmaster, signal.SIGSTOP)
     for pid in (guardian, before["pid"]):
         os.kill(pid, signal.SIGKILL)
