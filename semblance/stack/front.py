@@ -193,7 +193,7 @@ def stop_stack(home: StackHome) -> bool:
     if holder is None:
         return repair(home)
     # Else a supervisor that dies on the way down would be replaced.
-    GuardianPart(home).stop()
+    remove_state(home)
     with suppress(psutil.NoSuchProcess):
         process = psutil.Process(holder)
         process.terminate()
@@ -205,6 +205,7 @@ def stop_stack(home: StackHome) -> bool:
             raise StackFailedError(
                 f"The supervisor (pid {holder}) does not end; see {home.supervisor_log}."
             ) from exc
+    GuardianPart(home).stop()
     repair(home)
     return True
 

@@ -39,7 +39,7 @@ class GuardianPart:
             self._process = subprocess.Popen(
                 [
                     *(sys.executable, "-P", "-m", "semblance.stack.guardian"),
-                    *(self._home.lock_file, self._home.guardian_lock_file),
+                    *(self._home.lock_file, self._home.guardian_lock_file, self._home.state_file),
                     *(sys.executable, "-P", "-m", "semblance.stack.supervisor", "--take-over"),
                 ],
                 stdin=subprocess.DEVNULL,
@@ -68,5 +68,7 @@ class GuardianPart:
                 guardian.kill()
                 guardian.wait(_STOP_SECONDS)
         if self._process is not None:
+            # It may not hold its lock yet.
+            self._process.kill()
             self._process.wait()
             self._process = None

@@ -1,4 +1,4 @@
-"""Restarts the supervisor of a detached stack: `python -m semblance.stack.guardian LOCK OWN_LOCK COMMAND…`.
+"""Restarts the supervisor of a detached stack: `… -m semblance.stack.guardian LOCK OWN_LOCK STATE COMMAND…`.
 
 The supervisor keeps all else up, and this process too. It does next to nothing, so that there is little for
 it to die of: it looks whether the supervisor's lock is held, and runs COMMAND where it is not. Whoever ends
@@ -24,13 +24,13 @@ _LONGEST_PAUSE = 30.0
 _WELL_SECONDS = 60.0
 
 
-def guard(lock_file: Path, command: list[str]) -> None:
-    """Until the lock's file, and with it the stack's home, is removed."""
+def guard(lock_file: Path, state_file: Path, command: list[str]) -> None:
+    """Until the state's file is removed, or the stack's home is."""
     lock = ProcessLock(lock_file)
     child: subprocess.Popen[bytes] | None = None
     beat, beaten = 0, time.monotonic()
     pause, next_start = 1.0, 0.0
-    while lock_file.exists():
+    while state_file.exists() and lock_file.exists():
         time.sleep(_LOOK_SECONDS)
         now = time.monotonic()
         if lock.is_held():
@@ -55,7 +55,7 @@ def main() -> int:
     own = ProcessLock(Path(sys.argv[2]))
     if not own.acquire():
         return 0
-    guard(Path(sys.argv[1]), sys.argv[3:])
+    guard(Path(sys.argv[1]), Path(sys.argv[3]), sys.argv[4:])
     return 0
 
 

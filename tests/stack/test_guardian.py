@@ -32,7 +32,9 @@ def lock(tmp_path: Path) -> ProcessLock:
 @pytest.fixture
 def guardian(tmp_path: Path, lock: ProcessLock) -> Iterator[subprocess.Popen[bytes]]:
     """One whose command holds the lock and beats."""
-    locks = [str(tmp_path / "lock"), str(tmp_path / "guardian.lock")]
+    state = tmp_path / "state.json"
+    state.touch()
+    locks = [str(tmp_path / "lock"), str(tmp_path / "guardian.lock"), str(state)]
     command = [sys.executable, "-c", HOLD, locks[0]]
     guard = (
         "from semblance.stack import guardian\n"
@@ -61,16 +63,20 @@ def test_a_holder_that_dies_or_hangs_is_replaced(
 def test_there_is_one_of_it(guardian: subprocess.Popen[bytes], tmp_path: Path) -> None:
     own = ProcessLock(tmp_path / "guardian.lock")
     wait_for(lambda: own.holder() == guardian.pid)
-    locks = [str(tmp_path / "lock"), str(tmp_path / "guardian.lock")]
+    locks = [str(tmp_path / name) for name in ("lock", "guardian.lock", "state.json")]
     again = [sys.executable, "-m", "semblance.stack.guardian", *locks, "true"]
     assert subprocess.run(again, check=False, timeout=30).returncode == 0
     assert own.holder() == guardian.pid
 
 
-def test_it_ends_with_the_home(guardian: subprocess.Popen[bytes], tmp_path: Path, lock: ProcessLock) -> None:
+@pytest.mark.parametrize("gone", ["state.json", "lock"])
+def test_it_ends_with_the_stack(
+    guardian: subprocess.Popen[bytes], tmp_path: Path, lock: ProcessLock, gone: str
+) -> None:
     wait_for(lambda: lock.holder() is not None)
     holder = lock.holder()
-    (tmp_path / "lock").unlink()
+    (tmp_path / gone).unlink()
     guardian.wait(30)
     assert holder is not None
     os.kill(holder, signal.SIGKILL)
+    assert guardian.returncode == 0
