@@ -141,7 +141,7 @@ class _RemotePicture:
         self._data = data
         self._seconds = self._left = seconds
         self._holder: _Process | None = None
-        self._header = ImageHeader(**self._ask({"do": "header"})[0])
+        self._header = self._tried(self._open)
 
     @property
     def header(self) -> ImageHeader:
@@ -159,14 +159,24 @@ class _RemotePicture:
     def displayed(self, long_side: int) -> Image:
         return self._ask({"do": "displayed", "long_side": long_side})[1]
 
+    def _open(self, process: _Process) -> ImageHeader:
+        answer, _ = self._timed(process, {"do": "open"}, self._data)
+        self._holder = process
+        return ImageHeader(**answer)
+
     def _ask(self, question: Mapping[str, object]) -> tuple[dict[str, Any], Image]:
+        def work(process: _Process) -> tuple[dict[str, Any], Image]:
+            if self._holder is not process:
+                self._open(process)
+            return self._timed(process, question)
+
+        return self._tried(work)
+
+    def _tried(self, work: Callable[[_Process], _Result]) -> _Result:
         for _ in range(ATTEMPTS):
             process = self._decoder.running()
             with suppress(_EndedError):
-                if self._holder is not process:
-                    self._timed(process, {"do": "open"}, self._data)
-                    self._holder = process
-                return self._timed(process, question)
+                return work(process)
             if self._left <= 0:
                 raise ImageTooCostlyError(
                     f"The picture took longer than {self._seconds:g} seconds to decode. Export it again as a "

@@ -1,8 +1,8 @@
 """The program of DecoderProcess: decodes the pictures it is sent on its standard input, until that ends.
 
 It answers each question with a line of JSON and, where that says a size, pixels. Questions are `open`
-with the bytes of a file, and `header`, `whole`, `part` and `displayed` as of Picture; `close` lets go of the
-file and is not answered.
+with the bytes of a file, answered by its header, and `whole`, `part` and `displayed` as of Picture; `close`
+lets go of the file and is not answered.
 """
 
 from __future__ import annotations
@@ -43,12 +43,9 @@ class _Worker:
             limits = self._limits
             header = read_header(data, max_bytes=limits["max_bytes"], max_pixels=limits["max_pixels"])
             self._picture = OpenPicture(data, header)
-            return {}, None
+            return {name: getattr(header, name) for name in header.__slots__}, None
         if self._picture is None:
             raise UnreadableImageError("No picture is open.")
-        if what == "header":
-            header = self._picture.header
-            return {name: getattr(header, name) for name in header.__slots__}, None
         if what == "whole":
             pixels, scale = self._picture.whole(question["long_side"])
             return {"scale": scale}, pixels
