@@ -45,7 +45,7 @@ def test_a_setting_that_is_wrong_is_named_without_its_value() -> None:
     )
     assert done.returncode == 1
     assert "SEMBLANCE_THREADS: Input should be a valid integer" in done.stderr
-    assert "SEMBLANCE_OWNER_DATABASE_URL: Value error, needs SEMBLANCE_DATABASE_URL" in done.stderr
+    assert "SEMBLANCE_OWNER_DATABASE_URL: needs SEMBLANCE_DATABASE_URL" in done.stderr
     assert "Traceback" not in done.stderr
     assert "secret" not in done.stderr
 
