@@ -11,6 +11,7 @@ import hmac
 import os
 import re
 import secrets
+import stat
 import tempfile
 import time
 import uuid
@@ -196,6 +197,21 @@ class Storage:
     def local_file(self, key: str) -> Path | None:
         """Where a local store keeps `key`, whether it is there or not; None for a bucket."""
         return None if self._folder is None else self._folder / _checked(key)
+
+    def local_stat(self, file: Path) -> os.stat_result | None:
+        """What the system says of a regular file of a local store; None where it is not there.
+
+        Raises StorageError where it cannot be known.
+        """
+        try:
+            found = file.stat()
+        except (FileNotFoundError, NotADirectoryError) as exc:
+            if self._folder is None or self._folder.is_dir():
+                return None
+            raise StorageError(f"The picture store {self._folder} is not there.") from exc
+        except OSError as exc:
+            raise StorageError(f"The picture store cannot be read: {exc}.") from exc
+        return found if stat.S_ISREG(found.st_mode) else None
 
     def signed_url(self, key: str, lifetime: timedelta) -> str:
         """A URL that reads `key` for at least half of `lifetime` and at most all of it, without further

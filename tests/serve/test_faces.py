@@ -363,7 +363,7 @@ def test_health_ready_and_documents_need_no_key(service: Service) -> None:
     ready = httpx.get(f"{base}/ready")
     assert ready.status_code == 200, ready.text
     assert set(ready.json()["checks"]) == {
-        "database", "queue", "detector", "embedder", "analyzer", "matcher",
+        "database", "storage", "queue", "detector", "embedder", "analyzer", "matcher",
     }  # fmt: skip
     assert "swagger-ui" in httpx.get(f"{base}/docs").text
     paths = httpx.get(f"{base}/openapi.json").json()["paths"]

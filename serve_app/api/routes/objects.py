@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import stat
 import time
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from semblance.errors import ForbiddenError, NotFoundError, StorageError
+from semblance.errors import ForbiddenError, NotFoundError
 from semblance.stored_pictures import picture_of
 from serve_app.api.picture_response import picture_response
 from serve_app.api.responses import errors
@@ -45,17 +42,7 @@ async def read_object(
         raise ForbiddenError("This link is not valid or has expired.")
     # Its file may outlive the row, where the store is out of order.
     deleted = await services.db.object_deletions.is_deleted(picture_of(key))
-    found = None if deleted else await asyncio.to_thread(_stat, file)
+    found = None if deleted else await asyncio.to_thread(services.storage.local_stat, file)
     if found is None:
         raise NotFoundError("There is no such picture any more.")
     return picture_response(request, file, found, expires - int(time.time()))
-
-
-def _stat(file: Path) -> os.stat_result | None:
-    try:
-        found = file.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as exc:
-        raise StorageError(f"The picture store cannot be read: {exc.strerror}.") from exc
-    return found if stat.S_ISREG(found.st_mode) else None
