@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import ray
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict
 from ray import serve
@@ -93,16 +94,27 @@ class API:
 
 
 def build_app(args: AppArgs) -> serve.Application:
-    """The application, once its settings have passed on the node that deploys it.
+    """The application, once its settings have passed on a node of the cluster: under `serve run` this process
+    is a terminal's, whose environment no replica has.
 
     Raises RayServeException with a sentence for each thing that is wrong: Serve's status shows it as it is,
     and any other exception by its traceback.
     """
+    found = ray.get(_wrong_settings.remote()) if ray.is_initialized() else _what_is_wrong()
+    if found is not None:
+        raise RayServeException(found)
+    return bind_app()
+
+
+def _what_is_wrong() -> str | None:
     try:
         require(get_settings(), BEFORE_DEPLOYMENT)
     except SemblanceError as exc:
-        raise RayServeException(exc.message) from None
-    return bind_app()
+        return exc.message
+    return None
+
+
+_wrong_settings = ray.remote(num_cpus=0)(_what_is_wrong)
 
 
 def bind_app() -> serve.Application:

@@ -256,7 +256,8 @@ def test_a_lost_node_loses_no_row_and_no_request(
     """The node is lost while a worker describes pictures there, while a rematch waits to write what it has
     found, and while a replica each of the API and the detector answers."""
     source = manifest(tmp_path / "manifest.jsonl", tmp_path / "pictures", server.url)
-    ingest = ("batch.ingest", str(source), "--batch-size", str(BATCH), "--actors", str(WORKERS))
+    bounds = ("--batch-size", str(BATCH), "--actors", str(WORKERS))
+    ingest = ("batch.ingest", str(source), "--allow-private-hosts", *bounds)
     rematch = ("batch.rematch", "--shard-size", "5")
     first, second = (tmp_path / name for name in ("first", "second"))
     first.mkdir()
