@@ -94,27 +94,23 @@ class API:
 
 
 def build_app(args: AppArgs) -> serve.Application:
-    """The application, once its settings have passed on a node of the cluster: under `serve run` this process
-    is a terminal's, whose environment no replica has.
+    """The application. Where Serve builds it on a node of the cluster, as `serve deploy` has it, the settings
+    are checked first; `serve run` builds it in a terminal's process, whose environment no replica has.
 
     Raises RayServeException with a sentence for each thing that is wrong: Serve's status shows it as it is,
     and any other exception by its traceback.
     """
-    found = ray.get(_wrong_settings.remote()) if ray.is_initialized() else _what_is_wrong()
-    if found is not None:
-        raise RayServeException(found)
+    if ray.is_initialized():
+        check_settings()
     return bind_app()
 
 
-def _what_is_wrong() -> str | None:
+def check_settings() -> None:
+    """Raises RayServeException, as `build_app`."""
     try:
         require(get_settings(), BEFORE_DEPLOYMENT)
     except SemblanceError as exc:
-        return exc.message
-    return None
-
-
-_wrong_settings = ray.remote(num_cpus=0)(_what_is_wrong)
+        raise RayServeException(exc.message) from None
 
 
 def bind_app() -> serve.Application:

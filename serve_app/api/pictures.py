@@ -59,15 +59,15 @@ _JSON: dict[str, Any] = {
         "example": {"image_base64": "/9j/4AAQSkZJRgABAQAAAQABAAD…"},
     }
 }
-# Taken too, but not listed, is application/octet-stream: openapi-python-client writes no valid code for it
-# beside other bodies.
 _RAW: dict[str, Any] = {
-    "image/*": {
-        "schema": {"type": "string", "format": "binary", "description": f"The file itself: {ACCEPTED}."}
-    }
+    media: {"schema": {"type": "string", "format": "binary", "description": f"The file itself: {ACCEPTED}."}}
+    for media in ("image/*", "application/octet-stream")
 }
 PICTURE_BODY: dict[str, Any] = {"requestBody": {"required": True, "content": {**_FORM, **_JSON, **_RAW}}}
 """OpenAPI for a body that FastAPI cannot express by parameters: one of several content types."""
+PICTURE_FORM: dict[str, Any] = {"requestBody": {"required": True, "content": _FORM}}
+"""The same with the form alone, as the app's clients send it: openapi-python-client writes no valid code for
+operations with several kinds of body."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from semblance.errors import ConfigurationError
 from semblance.findings import require
 from semblance.settings import Settings, get_settings
 from semblance.stack.preflight import CHECKS, preflight
-from serve_app.app import AppArgs, build_app
+from serve_app.app import check_settings
 from serve_app.preflight import BEFORE_DEPLOYMENT, BEFORE_SERVING, BEFORE_START
 
 SEMBLANCE = Path(sys.executable).with_name("semblance")
@@ -147,7 +147,7 @@ def test_serve_shows_a_sentence(monkeypatch: pytest.MonkeyPatch, home: Path) -> 
     get_settings.cache_clear()
     try:
         with pytest.raises(RayServeException) as caught:
-            build_app(AppArgs())
+            check_settings()
     finally:
         get_settings.cache_clear()
     lines = str(caught.value).splitlines()

@@ -25,7 +25,7 @@ from semblance.stored_pictures import full_key, put_picture
 from serve_app.api.cursors import Cursor
 from serve_app.api.identity import CurrentUser, current_user
 from serve_app.api.links import InjectedLinks
-from serve_app.api.pictures import PICTURE_BODY, Picture
+from serve_app.api.pictures import PICTURE_FORM, Picture
 from serve_app.api.responses import COMPUTE_ERRORS, QUOTA_ERROR, errors
 from serve_app.api.schemas.user_faces import FaceList, FaceSummary, UploadAnswer
 from serve_app.api.services import Injected
@@ -62,7 +62,7 @@ CountedUpload = Annotated[str, Depends(count_upload)]
     "",
     status_code=status.HTTP_202_ACCEPTED,
     responses={**COMPUTE_ERRORS, **QUOTA_ERROR},
-    openapi_extra=PICTURE_BODY,
+    openapi_extra=PICTURE_FORM,
     # Before the picture is received, which is not done for somebody unknown.
     dependencies=[Depends(current_user)],
 )
@@ -73,7 +73,8 @@ async def upload_face(
 
     Of several faces the largest is taken. The answer is 400 without a face and for a photo uploaded
     before, 429 over the daily limit. Against that limit count all photos that were looked at, so also those
-    that cannot be read or show no face; a photo uploaded before does not count.
+    that cannot be read or show no face; a photo uploaded before does not count. Bodies as of
+    `POST /extract-embedding` are taken, too.
     """
     detection, described = await services.faces.describe(picture, 1)
     if not described:
