@@ -210,9 +210,12 @@ def stop_stack(home: StackHome) -> bool:
 
     Returns False when there was nothing to end. Raises StackFailedError when it does not end.
     """
-    holder = StackLock(home).holder()
-    if holder is None:
-        return repair(home)
+    lock = StackLock(home)
+    while (holder := lock.holder()) is None:
+        repaired = repair(home)
+        # A supervisor that is being replaced may have taken the lock before.
+        if not lock.is_held():
+            return repaired
     # Else a supervisor that dies on the way down would be replaced.
     remove_state(home)
     with suppress(psutil.NoSuchProcess):

@@ -90,3 +90,24 @@ def test_a_supervisor_that_does_not_end_is_killed(
     assert not StackLock(home).is_held()
     assert not home.state_file.exists()
     assert not front.stop_stack(home)
+
+
+def test_a_supervisor_that_comes_up_meanwhile_is_ended_too(
+    home: StackHome,
+    holder: Callable[[float], subprocess.Popen[bytes]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(front, "_STOP_SECONDS", 0.1)
+    repair = front.repair
+
+    def late(home: StackHome) -> bool:
+        monkeypatch.setattr(front, "repair", repair)
+        process = holder(0)
+        wait_for(lambda: StackLock(home).holder() == process.pid)
+        return repair(home)
+
+    monkeypatch.setattr(front, "repair", late)
+    home.state_file.touch()
+    assert front.stop_stack(home)
+    assert not StackLock(home).is_held()
+    assert not home.state_file.exists()
