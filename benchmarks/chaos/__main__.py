@@ -31,7 +31,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.chaos.events import ALL, SLOWEST, database, inflict, known, runnable
+from benchmarks.chaos.events import ALL, SLOWEST, database, inflict, known, missing
 from benchmarks.chaos.load import Load, counted, faults, well_since
 from benchmarks.stack import SIGNING_KEY
 from semblance.settings import Settings
@@ -60,7 +60,8 @@ INVARIANTS = {
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """seen: answers by kind until it was well. healed: seconds; None where it was not within the patience."""
+    """seen: answers by kind until it was well. healed: seconds; None where it was not within the patience, or
+    where there was nothing to hit."""
 
     event: str
     seen: dict[str, int]
@@ -104,7 +105,12 @@ def main(
         with Load(state.url) as load:
             if _wait_well(load, home, time.monotonic()) is None:
                 raise SystemExit(f"The stack does not answer: {counted(load.answers)}")
-            names = runnable(names, home)
+            if absent := missing(names, home):
+                # Of `all`, a stack has what its settings give it; what is named must be there.
+                if events != "all":
+                    raise typer.BadParameter(f"This stack has nothing to hit for {', '.join(absent)}.")
+                console.print(f"Not in this stack: {', '.join(absent)}.")
+                names = [name for name in names if name not in absent]
             if at_random:
                 _at_random(names, minutes, random.Random(seed), home, console)
                 outcomes = [_one("guardian", load, home, console)]
@@ -120,8 +126,9 @@ def main(
 
 def _one(name: str, load: Load, home: StackHome, console: Console) -> Outcome:
     began = time.monotonic()
-    is_back = inflict(name, home) or (lambda: True)
-    well = _wait_well(load, home, began, is_back)
+    is_back = inflict(name, home)
+    # What hit nothing has shown nothing.
+    well = None if is_back is None else _wait_well(load, home, began, is_back)
     seen = counted(answer for answer in load.since(began) if well is None or answer.began <= well)
     outcome = Outcome(name, seen, faults(seen), None if well is None else well - began)
     console.print(f"{name}: {_seen(seen)}, {_seconds(outcome.healed)}", highlight=False)

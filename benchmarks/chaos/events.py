@@ -161,10 +161,10 @@ def database(home: StackHome) -> str:
     return owner_dsn(state.database_url) if state else EmbeddedPostgres(home.postgres).start()
 
 
-def runnable(names: Iterable[str], home: StackHome) -> list[str]:
-    """Those for which there is something to hit."""
+def missing(names: Iterable[str], home: StackHome) -> list[str]:
+    """Those for which there is nothing to hit."""
     return [
         name
         for name in names
-        if name in CONDITIONS or TARGETS[name.removesuffix("-stop")].find(home) is not None
+        if name not in CONDITIONS and TARGETS[name.removesuffix("-stop")].find(home) is None
     ]

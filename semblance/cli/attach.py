@@ -14,9 +14,9 @@ from rich.markup import escape
 from semblance.cli.output import Steps, console, print_problems
 from semblance.settings import Settings
 from semblance.stack.events import Event
-from semblance.stack.front import Launch, launch, wait_for_other
+from semblance.stack.front import Launch, is_run_by_other, launch, wait_for_other
 from semblance.stack.home import StackHome, StackLock
-from semblance.stack.state import Problem, StackState, read_state
+from semblance.stack.state import Problem, StackState
 
 _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -30,7 +30,7 @@ def running_stack(settings: Settings, steps: Steps) -> Iterator[tuple[StackState
     SIGHUP. Raises StackFailedError.
     """
     home = StackHome.of(settings)
-    if read_state(home) is not None:
+    if is_run_by_other(home):
         yield _mended(home), None
         return
     with _interruptible(home):
@@ -79,9 +79,11 @@ def _mended(home: StackHome) -> StackState:
 
 @contextmanager
 def _interruptible(home: StackHome) -> Iterator[None]:
-    """Every way to end this process politely is a KeyboardInterrupt."""
-    before = {ending: signal.getsignal(ending) for ending in _ENDINGS}
-    for ending in _ENDINGS:
+    """Every way to end this process politely is a KeyboardInterrupt; what nohup and the like have had ignored
+    still is."""
+    handlers = {ending: signal.getsignal(ending) for ending in _ENDINGS}
+    before = {ending: handler for ending, handler in handlers.items() if handler != signal.SIG_IGN}
+    for ending in before:
         signal.signal(ending, _interrupt)
     try:
         yield

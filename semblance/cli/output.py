@@ -15,6 +15,7 @@ from rich.status import Status
 from rich.table import Table
 
 from semblance.stack.events import Event
+from semblance.stack.home import StackHome
 from semblance.stack.state import Problem, StackState
 
 console = Console(highlight=False)
@@ -74,7 +75,8 @@ class Steps:
 
 
 def print_state(state: StackState, *, title: str) -> None:
-    """The addresses and the key of a running stack."""
+    """The addresses of a running stack; on a terminal its secrets too, and elsewhere, as in a service's
+    journal, only where they lie."""
     # Imported late: it brings a database driver, which --help does not need.
     from db.dsn import masked_dsn  # noqa: PLC0415
 
@@ -85,11 +87,20 @@ def print_state(state: StackState, *, title: str) -> None:
     rows.add_row("API", state.url)
     rows.add_row("Documentation", state.docs_url)
     rows.add_row("Ray dashboard", state.dashboard_url)
-    rows.add_row("Ray token", f"{state.ray_token_file.read_text().strip()} (the dashboard asks for it)")
+    token = state.ray_token_file.read_text().strip() if console.is_terminal else f"in {state.ray_token_file}"
+    rows.add_row("Ray token", escape(f"{token} (the dashboard asks for it)"))
     rows.add_row("Database", escape(masked_dsn(state.database_url)))
-    rows.add_row("API key", state.api_key)
+    rows.add_row("API key", escape(state.api_key if console.is_terminal else f"in {_key_place(state)}"))
     rows.add_row("Home", escape(str(state.home)))
     console.print(Panel(rows, title=title, title_align="left", border_style="green"))
+
+
+def _key_place(state: StackState) -> str:
+    """Where the API key is to be found by those who may."""
+    file = StackHome(state.home).keys / "api_key"
+    if file.exists() and file.read_text().strip() == state.api_key:
+        return str(file)
+    return "SEMBLANCE_API_KEY"
 
 
 def print_problems(problems: Iterable[Problem]) -> None:
@@ -100,8 +111,9 @@ def print_problems(problems: Iterable[Problem]) -> None:
 
 def print_curl(state: StackState, photo: str) -> None:
     """A request that can be copied; on lines of its own so that no frame is copied with it."""
+    key = state.api_key if console.is_terminal else "…"
     console.print(
-        f"curl -H 'Authorization: Bearer {state.api_key}' -F 'file=@{escape(photo)}' {state.url}/lookalikes",
+        f"curl -H 'Authorization: Bearer {key}' -F 'file=@{escape(photo)}' {state.url}/lookalikes",
         soft_wrap=True,
     )
 

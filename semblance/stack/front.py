@@ -19,14 +19,17 @@ from semblance.stack.events import DETACH, Event
 from semblance.stack.guard import GuardianPart
 from semblance.stack.home import StackHome, StackLock
 from semblance.stack.lock import ProcessLock
-from semblance.stack.processes import STACK_MARK, sweep
+from semblance.stack.processes import STACK_MARK, members, sweep
 from semblance.stack.serve_deploy import is_ready
 from semblance.stack.state import Problem, StackState, read_state, remove_state
 
 _STOP_SECONDS = 40.0
+_KILL_SECONDS = 10.0
 _BUSY_SECONDS = 300.0
 _POLL = 0.1
 _LONGEST_PAUSE = 30.0
+_SPAWN_SECONDS = 5.0
+"""Within which a supervisor that is spawned takes its lock."""
 _WELL_SECONDS = 60.0
 _LOG_LINES = 15
 
@@ -154,6 +157,24 @@ def _spawn(home: StackHome, *options: str) -> tuple[subprocess.Popen[str], int]:
     return process, ours
 
 
+def is_run_by_other(home: StackHome) -> bool:
+    """Whether another process runs the stack, or is about to restart its supervisor.
+
+    Between two supervisors neither lock is held where the stack hangs on a command in the foreground. So this
+    waits as long as that pauses at most, where something of the stack is left to take over.
+    """
+    deadline = time.monotonic()
+    if members(home.stack_id):
+        deadline += _LONGEST_PAUSE + _SPAWN_SECONDS
+    while home.state_file.exists():
+        if StackLock(home).is_held() or ProcessLock(home.guardian_lock_file).is_held():
+            return True
+        if time.monotonic() > deadline:
+            break
+        time.sleep(_POLL)
+    return False
+
+
 def wait_for_other(
     home: StackHome, on_problems: Callable[[tuple[Problem, ...]], None] = lambda _: None
 ) -> StackState:
@@ -189,9 +210,12 @@ def stop_stack(home: StackHome) -> bool:
 
     Returns False when there was nothing to end. Raises StackFailedError when it does not end.
     """
-    holder = StackLock(home).holder()
-    if holder is None:
-        return repair(home)
+    lock = StackLock(home)
+    while (holder := lock.holder()) is None:
+        repaired = repair(home)
+        # A supervisor that is being replaced may have taken the lock before.
+        if not lock.is_held():
+            return repaired
     # Else a supervisor that dies on the way down would be replaced.
     remove_state(home)
     with suppress(psutil.NoSuchProcess):
@@ -201,13 +225,24 @@ def stop_stack(home: StackHome) -> bool:
         process.resume()
         try:
             process.wait(_STOP_SECONDS)
-        except psutil.TimeoutExpired as exc:
-            raise StackFailedError(
-                f"The supervisor (pid {holder}) does not end; see {home.supervisor_log}."
-            ) from exc
+        except psutil.TimeoutExpired:
+            _kill(process, home)
     GuardianPart(home).stop()
     repair(home)
     return True
+
+
+def _kill(supervisor: psutil.Process, home: StackHome) -> None:
+    """End a supervisor that does not end by itself; raises StackFailedError where it cannot be killed."""
+    # It may have told its state once more.
+    remove_state(home)
+    supervisor.kill()
+    try:
+        supervisor.wait(_KILL_SECONDS)
+    except psutil.TimeoutExpired as exc:
+        raise StackFailedError(
+            f"The supervisor (pid {supervisor.pid}) cannot be killed; see {home.supervisor_log}."
+        ) from exc
 
 
 def repair(home: StackHome) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 _ACQUIRE_SECONDS = 1.0
@@ -57,12 +58,18 @@ class ProcessLock:
         return int(content) if content.isdigit() else None
 
     def beat(self) -> None:
-        """Change the file's time, by which others see that the holder is not stuck."""
+        """Change the file's time, by which others see that the holder is not stuck.
+
+        Raises OSError where the disk takes no writes.
+        """
         if self._fd is not None:
             os.utime(self._fd)
 
     def release(self) -> None:
         if self._fd is not None:
+            # Else the next holder could be taken for this process until it has written its own pid.
+            with suppress(OSError):
+                os.ftruncate(self._fd, 0)
             os.close(self._fd)
             self._fd = None
 

@@ -60,7 +60,8 @@ class Supervisor:
         self._settings = settings
         self._home = StackHome.of(settings)
         self._lease = lease
-        self._left = left_state(self._home) if take_over else None
+        self._takes_over = take_over
+        self._was_ready = False
         self._detached = threading.Event()
         self._lock = StackLock(self._home)
         self._changes: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -74,6 +75,10 @@ class Supervisor:
         if not self._lock.acquire():
             emit(Event(kind="busy"))
             return 0
+        if self._takes_over and not self._home.state_file.exists():
+            # The stack was ended meanwhile.
+            self._lock.release()
+            return 0
         signal.signal(signal.SIGTERM, _request_stop)
         if self._lease is None:
             self._detached.set()
@@ -81,11 +86,14 @@ class Supervisor:
             threading.Thread(target=self._watch_lease, args=[self._lease], daemon=True).start()
         status = 1
         try:
-            if self._left is None:
+            left = left_state(self._home) if self._takes_over else None
+            if left is None:
                 self._repair()
                 state = self._start()
             else:
-                state = self._take_over(self._left)
+                self._was_ready = True
+                state = self._take_over(left)
+            self._was_ready = True
             self._keep(state)
         except StopRequested:
             status = 0
@@ -98,7 +106,7 @@ class Supervisor:
         finally:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             # What was ready before is never given up: the next supervisor tries to take it over.
-            if status == 0 or self._left is None:
+            if status == 0 or not self._was_ready:
                 self._stop()
             self._lock.release()
         return status
@@ -170,7 +178,9 @@ class Supervisor:
         while True:
             with suppress(queue.Empty):
                 self._changes.get(timeout=_BEAT_SECONDS)
-            self._lock.beat()
+            # A disk that takes no writes is no reason to end.
+            with suppress(OSError):
+                self._lock.beat()
             problems = tuple(keeper.problem for keeper in self._keepers if keeper.problem is not None)
             if self._detached.is_set() and not guarded:
                 guarded = True

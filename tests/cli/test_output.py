@@ -57,6 +57,27 @@ def test_the_panel(state: StackState, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "hunter" not in shown.getvalue()
 
 
+def test_secrets_are_for_terminals(state: StackState, monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = (state.api_key, state.ray_token_file.read_text().strip())
+
+    def shown(*, terminal: bool) -> str:
+        console = Console(file=io.StringIO(), width=300, force_terminal=terminal, no_color=True)
+        monkeypatch.setattr(output, "console", console)
+        output.print_state(state, title="Ready")
+        output.print_curl(state, "photo.jpg")
+        assert isinstance(console.file, io.StringIO)
+        return console.file.getvalue()
+
+    assert all(secret in shown(terminal=True) for secret in secrets)
+    journal = shown(terminal=False)
+    assert not any(secret in journal for secret in secrets)
+    assert str(state.ray_token_file) in journal
+    assert "SEMBLANCE_API_KEY" in journal
+    generated = StackHome(state.home).keys / "api_key"
+    generated.write_text(state.api_key)
+    assert str(generated) in shown(terminal=False)
+
+
 def test_what_scripts_read(state: StackState) -> None:
     done = CliRunner().invoke(app, ["status", "--json"])
     printed = json.loads(done.stdout)

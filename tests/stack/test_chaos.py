@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.chaos.__main__ import INVARIANTS
+from benchmarks.chaos.events import SLOWEST
+from benchmarks.chaos.load import BUSY, OK, REFUSED
+
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 
 
@@ -23,6 +27,14 @@ def test_what_dies_heals_by_itself_and_nothing_is_lost() -> None:
     )
     assert done.stdout, done.stderr
     result = json.loads(done.stdout)
+    # Nothing that is asked for is left out, and none of it hits nothing.
+    assert [outcome["event"] for outcome in result["outcomes"]] == list(SLOWEST), done.stderr
     assert all(outcome["healed"] is not None for outcome in result["outcomes"]), done.stderr
-    assert result["broken"] == dict.fromkeys(result["broken"], 0), done.stderr
+    # All that clients may see: also outside what belongs to an event.
+    assert set(result["seen"]) <= {OK, BUSY, REFUSED}, done.stderr
+    assert [outcome["faults"] for outcome in result["outcomes"]] == [[]] * len(SLOWEST), done.stderr
+    assert set(result["broken"]) > set(INVARIANTS), done.stderr
+    assert not any(result["broken"].values()), done.stderr
     assert result["accepted"] > 0
+    # How fast it heals is for the benchmark to say: by its status and by its table.
+    assert done.returncode == (0 if result["holds"] else 1), done.stderr

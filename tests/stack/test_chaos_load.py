@@ -5,10 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from benchmarks.chaos.__main__ import Result, _one
+from benchmarks.chaos.events import missing
 from benchmarks.chaos.load import BUSY, OK, REFUSED, Answer, Load, counted, faults, well_since
+from semblance.stack.home import StackHome
 from tests.support.waiting import wait_for
 
 
@@ -86,3 +91,11 @@ def test_all_is_well_once_both_uploads_and_reads_are_answered_again() -> None:
     assert well_since(before, 0.5) is None
     assert well_since([*before, Answer("upload", OK, 3, 5)], 0.5) == 2
     assert well_since([*before, Answer("upload", OK, 1.5, 5)], 0.5) is None
+
+
+def test_an_event_that_hits_nothing_is_not_healed(tmp_path: Path) -> None:
+    home = StackHome(tmp_path.resolve())
+    assert missing(["gateway", "store-gone", "api-stop"], home) == ["gateway", "api-stop"]
+    outcome = _one("gateway", Load("http://127.0.0.1:1"), home, Console(quiet=True))
+    assert outcome.healed is None
+    assert not Result([outcome], {}, 1, {}).holds

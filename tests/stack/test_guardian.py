@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from semblance.stack import guardian as module
 from semblance.stack.lock import ProcessLock
 from tests.support.waiting import wait_for
 
@@ -38,7 +42,7 @@ def guardian(tmp_path: Path, lock: ProcessLock) -> Iterator[subprocess.Popen[byt
     command = [sys.executable, "-c", HOLD, locks[0]]
     guard = (
         "from semblance.stack import guardian\n"
-        "guardian._STUCK_SECONDS = 1.0; guardian._LONGEST_PAUSE = 0.1\n"
+        "guardian._STUCK_LOOKS = 4; guardian._LONGEST_PAUSE = 0.1\n"
         "raise SystemExit(guardian.main())"
     )
     with subprocess.Popen([sys.executable, "-c", guard, *locks, *command]) as process:
@@ -80,3 +84,69 @@ def test_it_ends_with_the_stack(
     assert holder is not None
     os.kill(holder, signal.SIGKILL)
     assert guardian.returncode == 0
+
+
+HOLD_STILL = (
+    "import sys, time; from pathlib import Path; from semblance.stack.lock import ProcessLock\n"
+    "lock = ProcessLock(Path(sys.argv[1])); lock.acquire(); time.sleep(600)"
+)
+
+
+class Disk(ProcessLock):
+    """The guardian's own lock, on a disk that takes no writes."""
+
+    def beat(self) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+
+@pytest.fixture
+def guarded(
+    tmp_path: Path, lock: ProcessLock, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[ProcessLock, int], bool]]:
+    """Guards a holder that never beats, for some looks; tells whether the holder lives. Each look takes an
+    hour by the clock, as on a machine that is paused again and again."""
+    with subprocess.Popen([sys.executable, "-c", HOLD_STILL, str(tmp_path / "lock")]) as holder:
+        wait_for(lambda: lock.holder() == holder.pid)
+
+        def guard(own: ProcessLock, looks: int) -> bool:
+            state = tmp_path / "state.json"
+            state.touch()
+            hours = 0
+
+            def sleep(_seconds: float) -> None:
+                nonlocal hours
+                hours += 1
+                if hours >= looks:
+                    state.unlink()
+
+            clock = SimpleNamespace(sleep=sleep, monotonic=lambda: 3600.0 * hours)
+            monkeypatch.setattr(module, "time", clock)
+            module.guard(tmp_path / "lock", own, state, ["true"])
+            # A kill frees the lock.
+            with suppress(AssertionError):
+                wait_for(lambda: not lock.is_held(), 1.0)
+            return lock.is_held()
+
+        yield guard
+        holder.kill()
+
+
+def test_looks_are_counted_and_not_hours(tmp_path: Path, guarded: Callable[[ProcessLock, int], bool]) -> None:
+    own = ProcessLock(tmp_path / "guardian.lock")
+    assert own.acquire()
+    assert guarded(own, module._STUCK_LOOKS - 1)
+    assert not guarded(own, module._STUCK_LOOKS + 1)
+    own.release()
+
+
+def test_a_disk_that_takes_no_times_makes_nobody_stuck(
+    tmp_path: Path, guarded: Callable[[ProcessLock, int], bool]
+) -> None:
+    assert guarded(Disk(tmp_path / "guardian.lock"), 3 * module._STUCK_LOOKS)
+
+
+def test_a_lock_let_go_names_nobody(tmp_path: Path, lock: ProcessLock) -> None:
+    assert lock.acquire()
+    assert lock.holder() == os.getpid()
+    lock.release()
+    assert (tmp_path / "lock").read_text() == ""

@@ -1,0 +1,113 @@
+"""What the caller's side of a stack finds, waits for and ends, with stand-ins for its processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from semblance.stack import front
+from semblance.stack.home import StackHome, StackLock
+from semblance.stack.lock import ProcessLock
+from semblance.stack.processes import STACK_MARK
+from tests.support.waiting import wait_for
+
+HOLD = (
+    "import signal, sys, time; from pathlib import Path; from semblance.stack.lock import ProcessLock\n"
+    "signal.signal(signal.SIGTERM, signal.SIG_IGN); lock = ProcessLock(Path(sys.argv[1]))\n"
+    "time.sleep(float(sys.argv[2])); lock.acquire(); time.sleep(600)"
+)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> StackHome:
+    home = StackHome(tmp_path.resolve())
+    home.prepare()
+    return home
+
+
+@pytest.fixture
+def holder(home: StackHome) -> Iterator[Callable[[float], subprocess.Popen[bytes]]]:
+    """Starts what takes the stack's lock after some seconds, and hears no SIGTERM."""
+    started = []
+
+    def start(seconds: float) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", HOLD, str(home.lock_file), str(seconds)],
+            env=os.environ | {STACK_MARK: home.stack_id},
+            start_new_session=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_a_stack_is_anothers_while_its_supervisor_is_restarted(
+    home: StackHome, holder: Callable[[float], subprocess.Popen[bytes]]
+) -> None:
+    home.state_file.touch()
+    guardian = ProcessLock(home.guardian_lock_file)
+    assert guardian.acquire()
+    assert front.is_run_by_other(home)
+    guardian.release()
+    # No lock is held yet; what is left of the stack makes it worth waiting.
+    holder(0.5)
+    assert front.is_run_by_other(home)
+
+
+def test_what_a_crash_has_left_is_nobodys(
+    home: StackHome,
+    holder: Callable[[float], subprocess.Popen[bytes]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert not front.is_run_by_other(home)
+    home.state_file.touch()
+    assert not front.is_run_by_other(home)
+    monkeypatch.setattr(front, "_LONGEST_PAUSE", 0.0)
+    monkeypatch.setattr(front, "_SPAWN_SECONDS", 0.1)
+    holder(600)
+    assert not front.is_run_by_other(home)
+
+
+def test_a_supervisor_that_does_not_end_is_killed(
+    home: StackHome,
+    holder: Callable[[float], subprocess.Popen[bytes]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(front, "_STOP_SECONDS", 0.1)
+    process = holder(0)
+    wait_for(lambda: StackLock(home).holder() == process.pid)
+    home.state_file.touch()
+    assert front.stop_stack(home)
+    assert not StackLock(home).is_held()
+    assert not home.state_file.exists()
+    assert not front.stop_stack(home)
+
+
+def test_a_supervisor_that_comes_up_meanwhile_is_ended_too(
+    home: StackHome,
+    holder: Callable[[float], subprocess.Popen[bytes]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(front, "_STOP_SECONDS", 0.1)
+    repair = front.repair
+
+    def late(home: StackHome) -> bool:
+        monkeypatch.setattr(front, "repair", repair)
+        process = holder(0)
+        wait_for(lambda: StackLock(home).holder() == process.pid)
+        return repair(home)
+
+    monkeypatch.setattr(front, "repair", late)
+    home.state_file.touch()
+    assert front.stop_stack(home)
+    assert not StackLock(home).is_held()
+    assert not home.state_file.exists()

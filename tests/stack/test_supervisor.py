@@ -1,0 +1,105 @@
+"""When a supervisor starts, goes on with, gives up or leaves alone a stack; its parts are stand-ins."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from semblance.settings import Settings
+from semblance.stack.home import StackHome, StackLock
+from semblance.stack.state import StackState
+from semblance.stack.supervisor import StopRequested, Supervisor
+
+
+class Watched(Supervisor):
+    """Notes what is done. fails: before it was ready, or after."""
+
+    done: list[str]
+    fails: str | None = None
+
+    def _repair(self) -> None:
+        self.done.append("repair")
+
+    def _start(self) -> StackState:
+        if self.fails == "before":
+            raise RuntimeError(self.fails)
+        self.done.append("start")
+        home = self._home
+        return StackState(
+            home=home.root,
+            url="http://127.0.0.1:1",
+            docs_url="",
+            dashboard_url="",
+            database_url="",
+            api_key="",
+            ray_address="",
+            ray_token_file=home.ray_token_file,
+            pid=os.getpid(),
+            ports={},
+        )
+
+    def _publish(self, state: StackState) -> None:
+        if self.fails == "after":
+            raise RuntimeError(self.fails)
+
+    def _stop(self) -> None:
+        self.done.append("stop")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[StackHome]:
+    home = StackHome(tmp_path.resolve())
+    home.prepare()
+    before = signal.getsignal(signal.SIGTERM)
+    yield home
+    signal.signal(signal.SIGTERM, before)
+
+
+def supervisor(home: StackHome, *, take_over: bool = False, fails: str | None = None) -> Watched:
+    watched = Watched(Settings(home=home.root), None, take_over=take_over)
+    watched.done, watched.fails = [], fails
+    watched._parts.clear()
+    return watched
+
+
+def test_a_stack_that_was_ended_is_not_taken_over(home: StackHome) -> None:
+    watched = supervisor(home, take_over=True)
+    assert watched.run() == 0
+    assert watched.done == []
+    assert not StackLock(home).is_held()
+
+
+def test_a_state_that_nobody_can_read_is_begun_afresh(home: StackHome) -> None:
+    home.state_file.write_text("{")
+    watched = supervisor(home, take_over=True, fails="after")
+    assert watched.run() == 1
+    assert watched.done == ["repair", "start"]
+
+
+@pytest.mark.parametrize(("fails", "done"), [("before", ["repair", "stop"]), ("after", ["repair", "start"])])
+def test_what_was_ready_once_is_not_given_up(home: StackHome, fails: str, done: list[str]) -> None:
+    watched = supervisor(home, fails=fails)
+    assert watched.run() == 1
+    assert watched.done == done
+
+
+def test_a_disk_that_takes_no_writes_ends_nothing(home: StackHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    watched = supervisor(home)
+    beats = 0
+
+    def beat(_lock: StackLock) -> None:
+        nonlocal beats
+        beats += 1
+        if beats > 1:
+            raise StopRequested
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(StackLock, "beat", beat)
+    monkeypatch.setattr(Watched, "_guard", lambda _: None)
+    assert watched.run() == 0
+    assert watched.done == ["repair", "start", "stop"]
