@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import re
 import struct
 import threading
 import tracemalloc
@@ -23,6 +24,7 @@ from deployments.vision.decode import ImageHeader, OpenPicture, decode, read_hea
 from semblance.errors import ImageTooLargeError, SemblanceError, UnreadableImageError
 from semblance.types import Image
 from tests.support import photos, wide_photos
+from tests.support.laden import cmyk_profile
 
 MAX_BYTES, MAX_PIXELS = 10 * 2**20, 50_000_000
 
@@ -705,3 +707,36 @@ def test_heic_of_ten_bits() -> None:
     buffer = io.BytesIO()
     pillow_heif.from_bytes("RGB;16", (64, 64), colour.tobytes()).save(buffer, quality=95)
     assert np.abs(pixels_of(buffer.getvalue()).astype(int) - (ramp / 257)[:, :, None]).max() <= 8
+
+
+@pytest.mark.parametrize("name", JPEGS)
+@pytest.mark.parametrize("transform", [0, 2])
+@pytest.mark.parametrize("profile", [False, True])
+def test_a_jpeg_of_four_inks_cut_and_closed_with_an_end_mark_is_refused(
+    name: str, transform: int, profile: bool
+) -> None:
+    """CMYK and YCCK, which Adobe's marker tells apart, for the detector and for display."""
+    ink = {"icc_profile": cmyk_profile()} if profile else {}
+    data = encoded(NOISE.convert("CMYK"), "JPEG", quality=90, **JPEGS[name], **ink)
+    adobe = data.index(b"Adobe") + 11
+    data = data[:adobe] + bytes([transform]) + data[adobe + 1 :]
+    assert pixels_of(data).shape == (240, 320, 3)
+    for kept in (len(data) // 3, len(data) // 2, len(data) - 200, len(data) - 12):
+        cut = data[:kept] + b"\xff\xd9"
+        with pytest.raises(UnreadableImageError, match="damaged or incomplete"):
+            pixels_of(cut)
+        with pytest.raises(UnreadableImageError, match="damaged or incomplete"):
+            OpenPicture(cut, header_of(cut)).displayed(100)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("end", [b"\xff\xd9", None])
+def test_a_jpeg_cut_between_restart_markers_is_refused(mode: str, end: bytes | None) -> None:
+    """All that comes before the cut is sound, and behind it the file ends or goes on with a later part."""
+    data = encoded(NOISE.convert(mode), "JPEG", quality=90, restart_marker_blocks=4)
+    marks = [match.start() for match in re.finditer(rb"\xff[\xd0-\xd7]", data)]
+    for mark in (marks[0], marks[len(marks) // 2], marks[-5]):
+        later = next(m for m in marks if m > mark and data[m + 1] == 0xD0 + (data[mark + 1] - 0xD0 + 4) % 8)
+        cut = data[:mark] + (end or data[later:])
+        with pytest.raises(UnreadableImageError, match="damaged or incomplete"):
+            pixels_of(cut)
