@@ -27,6 +27,9 @@ _INCOMPLETE: Final = ("premature end of data segment", "instead of RST")
 _NEXT_MARKER: Final = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 """Within coded data 0xFF is followed by 0, or by a restart marker (T.81, F.1.2.3)."""
 
+_MOST_SEGMENTS: Final = 10_000
+"""Encoders write some tables and at most some hundred scans; millions of segments only keep a parser busy."""
+
 
 def decode_whole(data: bytes, colours: Literal["RGB", "CMYK"], width: int, height: int) -> Image:
     """Decode a JPEG at the smallest of 1/1, 1/2, 1/4 and 1/8 that has width x height pixels or more.
@@ -65,11 +68,14 @@ def has_all_scans(data: bytes) -> bool:
     """Whether the scans of a JPEG define every coefficient of every component to its last bit.
 
     Only the headers are read, as far as they are needed; whether a scan is complete the decoder tells. True
-    for frames that are neither sequential nor progressive.
+    for frames that are neither sequential nor progressive, False where 10,000 segments do not suffice.
     """
     missing: dict[int, set[int]] = {}
     sequential, place = True, 2
-    while match := _NEXT_MARKER.search(data, place):
+    for _ in range(_MOST_SEGMENTS):
+        match = _NEXT_MARKER.search(data, place)
+        if match is None:
+            break
         marker, start = data[match.start() + 1], match.end()
         length = int.from_bytes(data[start : start + 2], "big")
         segment = data[start + 2 : start + length]
@@ -85,4 +91,6 @@ def has_all_scans(data: bytes) -> bool:
             if not any(missing.values()):
                 return True
         place = start + length
+    else:
+        return False
     return not any(missing.values())

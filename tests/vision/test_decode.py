@@ -20,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
+from deployments.vision import parsing
 from deployments.vision.decode import ImageHeader, OpenPicture, decode, read_header
 from semblance.errors import ImageTooLargeError, SemblanceError, UnreadableImageError
 from semblance.types import Image
@@ -740,3 +741,57 @@ def test_a_jpeg_cut_between_restart_markers_is_refused(mode: str, end: bytes | N
         cut = data[:mark] + (end or data[later:])
         with pytest.raises(UnreadableImageError, match="damaged or incomplete"):
             pixels_of(cut)
+
+
+def in_pieces(name: str, many: int) -> bytes:
+    """A picture behind many things that say nothing."""
+    jpeg, gif = encoded(RGB, "JPEG"), encoded(RGB.quantize(256), "GIF")
+    pixels = 13 + (6 << (gif[10] & 7))
+    head, piece, tail = {
+        "empty segments": (jpeg[:2], b"\xff\xe1\0\2", jpeg[2:]),
+        "fill bytes": (jpeg[:2], b"\xff", jpeg[2:]),
+        "bytes between segments": (jpeg[:20], b"\0", jpeg[20:]),
+        "comments": (gif[:pixels], b"!\xfe\1a\0", gif[pixels:]),
+        "blocks of a comment": (gif[:pixels] + b"!\xfe", b"\1a", b"\0" + gif[pixels:]),
+        "blocks of an extension": (gif[:pixels] + b"!\xff", b"\1a", b"\0" + gif[pixels:]),
+    }[name]
+    return head + piece * many + tail
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "empty segments",
+        "fill bytes",
+        "bytes between segments",
+        "comments",
+        "blocks of a comment",
+        "blocks of an extension",
+    ],
+)
+def test_a_file_in_many_pieces_is_refused_before_they_are_parsed(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert header_of(in_pieces(name, 9_000)).width == 56
+    reads = 0
+    read = parsing._Source.read
+
+    def counting(source: parsing._Source, size: int | None = -1, /) -> bytes:
+        nonlocal reads
+        reads += 1
+        return read(source, size)
+
+    monkeypatch.setattr(parsing._Source, "read", counting)
+    with pytest.raises(UnreadableImageError, match="not a readable picture"):
+        header_of(in_pieces(name, 2_000_000))
+    assert reads < 110_000
+
+
+def test_a_jpeg_of_many_segments_between_its_scans_is_refused() -> None:
+    data = encoded(NOISE, "JPEG", progressive=True)
+    second = data.index(b"\xff\xda", data.index(b"\xff\xda") + 2)
+    tables = data.rindex(b"\xff\xc4", 0, second)
+    several, many = (data[:tables] + b"\xff\xe1\0\2" * count + data[tables:] for count in (1_000, 10_000))
+    np.testing.assert_array_equal(pixels_of(several), pixels_of(data))
+    with pytest.raises(UnreadableImageError, match="damaged or incomplete"):
+        pixels_of(many)
