@@ -63,7 +63,7 @@ class _Source(BytesIO):
 
 
 def open_file(data: bytes) -> ImageFile.ImageFile:
-    """The picture as Pillow opens it, nothing decoded yet.
+    """The picture as Pillow opens it, nothing decoded yet; its orientation is that of EXIF alone.
 
     Raises whatever its parsers do, see `parsing`, and UnreadableImageError for a file in so many pieces that
     to open it would take seconds.
@@ -73,6 +73,11 @@ def open_file(data: bytes) -> ImageFile.ImageFile:
     source = _Source(data)
     image = PillowImage.open(source, formats=FORMATS)
     source.reads_left = inf
+    # Where EXIF says none, Pillow takes the orientation of XMP, which no browser does.
+    for xmp in ("xmp", "XML:com.adobe.xmp"):
+        image.info.pop(xmp, None)
+    # A JPEG's was read already, in search of its resolution.
+    image._exif = None
     return image
 
 

@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as PillowImage
+from PIL.PngImagePlugin import PngInfo
 
 from deployments.vision import parsing
 from deployments.vision.decode import ImageHeader, OpenPicture, decode, read_header
@@ -795,3 +796,30 @@ def test_a_jpeg_of_many_segments_between_its_scans_is_refused() -> None:
     np.testing.assert_array_equal(pixels_of(several), pixels_of(data))
     with pytest.raises(UnreadableImageError, match="damaged or incomplete"):
         pixels_of(many)
+
+
+@pytest.mark.parametrize("with_exif", [False, True])
+@pytest.mark.parametrize("file_format", ["JPEG", "CMYK", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"])
+def test_xmp_turns_no_picture(file_format: str, with_exif: bool) -> None:
+    """As in browsers, which go by EXIF alone."""
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="1"/></x:xmpmeta>'
+    options: dict[str, Any] = {"xmp": xmp}
+    if file_format == "TIFF":
+        options = {"tiffinfo": {700: xmp}}
+    elif file_format == "PNG":
+        texts = PngInfo()
+        texts.add_itxt("XML:com.adobe.xmp", xmp.decode())
+        options = {"pnginfo": texts}
+    elif file_format == "CMYK":
+        options["icc_profile"] = cmyk_profile()
+    if with_exif and file_format != "TIFF":
+        block = PillowImage.Exif()
+        block[0x010F] = "Camera"
+        options["exif"] = block.tobytes()
+    picture = RGB.convert("CMYK") if file_format == "CMYK" else RGB
+    data = encoded(picture, "JPEG" if file_format == "CMYK" else file_format, **options)
+    # Only here, because encoders turn a picture by it.
+    assert b'Orientation="1"' in data
+    data = data.replace(b'Orientation="1"', b'Orientation="6"')
+    assert pixels_of(data).shape == (40, 56, 3)
+    assert OpenPicture(data, header_of(data)).displayed(56).shape == (40, 56, 3)
