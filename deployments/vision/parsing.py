@@ -20,19 +20,7 @@ from semblance.errors import ImageTooLargeError, UnreadableImageError
 # Without the other pictures in the file, as depth maps: each is one more to parse.
 pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
 
-FILE_TYPES: Final = {
-    "JPEG": ("jpg", "image/jpeg"),
-    "PNG": ("png", "image/png"),
-    "WEBP": ("webp", "image/webp"),
-    "GIF": ("gif", "image/gif"),
-    "BMP": ("bmp", "image/bmp"),
-    "TIFF": ("tiff", "image/tiff"),
-    "AVIF": ("avif", "image/avif"),
-    "HEIF": ("heic", "image/heic"),
-}
-"""Suffix and media type by format."""
-
-FORMATS: Final = tuple(FILE_TYPES)
+FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
 """Pillow's names of the formats that are read; MPO, a JPEG followed by others, opens as JPEG."""
 
 ACCEPTED: Final = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC"
