@@ -23,14 +23,23 @@ _CROPS: Final = 3
 _FACE_BYTES: Final = _CROPS * 3 * MAX_CROP_SIDE**2 + 8 * 1024
 """One face with its crops; landmarks, box and pickle's framing take some 4 kB."""
 
+STORED_SIDES: Final = (2048, 1080, 256)
+"""Long sides in pixels of the JPEG files that the detector's `render` answers."""
+
+_STORED_BYTES: Final = sum(3 * (-(-side // 16) * 16) ** 2 + 2048 for side in STORED_SIDES)
+"""All of them, square, of any content: what libjpeg-turbo's tjBufSize() reserves for a JPEG whose colours are
+halved both ways, which comes in units of 16 x 16 pixels."""
+
 _ENVELOPE_BYTES: Final = 64 * 1024
 """What Serve puts around a call: its metadata and pickle's framing take a few kB."""
 
 
 def largest_message(settings: Settings) -> int:
-    """Bytes of the largest message between replicas: a picture on its way to the detector, or all its faces
-    with their crops, as they come back and go on to embedder and analyzer."""
-    return max(settings.max_image_bytes, settings.max_faces * _FACE_BYTES) + _ENVELOPE_BYTES
+    """Bytes of the largest message between replicas: a picture on its way to the detector, all its faces
+    with their crops, as they come back and go on to embedder and analyzer, or the files that `render` answers
+    to store of it."""
+    largest = max(settings.max_image_bytes, settings.max_faces * _FACE_BYTES, _STORED_BYTES)
+    return largest + _ENVELOPE_BYTES
 
 
 def message_environment(settings: Settings) -> dict[str, str]:

@@ -12,6 +12,7 @@ from PIL import Image as PillowImage
 from PIL import ImageCms, ImageOps
 
 from deployments.vision.encode import shrink
+from deployments.vision.jpeg import decode_whole
 from deployments.vision.parsing import DAMAGED, open_file, parsing
 from semblance.errors import UnreadableImageError
 from semblance.types import Image
@@ -61,6 +62,9 @@ def _profile(icc: object) -> tuple[ImageCms.ImageCmsProfile, str] | None:
 
 def _from_cmyk(data: bytes, profile: ImageCms.ImageCmsProfile, long_side: int) -> Image:
     with parsing(DAMAGED), open_file(data) as image:
+        if image.format in {"JPEG", "MPO"}:
+            # Pillow hears none of libjpeg's warnings.
+            decode_whole(data, "CMYK", 1, 1)
         image.load()
         upright = ImageOps.exif_transpose(image)
         upright.thumbnail((long_side, long_side), PillowImage.Resampling.BOX)

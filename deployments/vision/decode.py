@@ -26,7 +26,7 @@ from PIL import ExifTags
 from PIL import Image as PillowImage
 
 from deployments.vision.colours import in_srgb
-from deployments.vision.parsing import ACCEPTED, FILE_TYPES, NOT_A_PICTURE, open_file, parsing
+from deployments.vision.parsing import ACCEPTED, NOT_A_PICTURE, open_file, parsing
 from deployments.vision.pixels import JpegPixels, Pixels, Span, decode_pixels
 from semblance.errors import ImageTooLargeError, UnreadableImageError
 from semblance.types import Image
@@ -58,16 +58,6 @@ class ImageHeader:
     def stored_size(self) -> tuple[int, int]:
         """Width and height as the file has them, before any turn."""
         return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
-
-    @property
-    def suffix(self) -> str:
-        """What names of such files end with, without the dot; told from the content, not from a name."""
-        return FILE_TYPES[self.format][0]
-
-    @property
-    def content_type(self) -> str:
-        """The format's media type."""
-        return FILE_TYPES[self.format][1]
 
 
 def read_header(data: bytes, *, max_bytes: int, max_pixels: int) -> ImageHeader:

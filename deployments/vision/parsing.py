@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
+from math import inf
 from typing import Final
 
 import pillow_heif
@@ -19,19 +20,7 @@ from semblance.errors import ImageTooLargeError, UnreadableImageError
 # Without the other pictures in the file, as depth maps: each is one more to parse.
 pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
 
-FILE_TYPES: Final = {
-    "JPEG": ("jpg", "image/jpeg"),
-    "PNG": ("png", "image/png"),
-    "WEBP": ("webp", "image/webp"),
-    "GIF": ("gif", "image/gif"),
-    "BMP": ("bmp", "image/bmp"),
-    "TIFF": ("tiff", "image/tiff"),
-    "AVIF": ("avif", "image/avif"),
-    "HEIF": ("heic", "image/heic"),
-}
-"""Suffix and media type by format."""
-
-FORMATS: Final = tuple(FILE_TYPES)
+FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
 """Pillow's names of the formats that are read; MPO, a JPEG followed by others, opens as JPEG."""
 
 ACCEPTED: Final = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC"
@@ -41,11 +30,43 @@ NOT_A_PICTURE: Final = f"The file is not a readable picture. Send a {ACCEPTED} f
 DAMAGED: Final = "The picture is damaged or incomplete and could not be decoded. Export or upload it again."
 
 
+_MOST_READS: Final = 100_000
+"""How often a parser may read while it opens a file. Pillow's read four times a segment of a JPEG and twice
+a block of a GIF, at which a megabyte of XMP takes some 30,000; millions only keep the parser busy."""
+
+
+class _Source(BytesIO):
+    """A file in memory that can be read so many times, while `reads_left` is not lifted."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.reads_left: float = _MOST_READS
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.reads_left -= 1
+        if self.reads_left < 0:
+            # None that Pillow takes for a sign to try its next parser.
+            raise UnreadableImageError(NOT_A_PICTURE)
+        return super().read(size)
+
+
 def open_file(data: bytes) -> ImageFile.ImageFile:
-    """The picture as Pillow opens it, nothing decoded yet. Raises whatever its parsers do; see `parsing`."""
+    """The picture as Pillow opens it, nothing decoded yet; its orientation is that of EXIF alone.
+
+    Raises whatever its parsers do, see `parsing`, and UnreadableImageError for a file in so many pieces that
+    to open it would take seconds.
+    """
     if data.startswith(png.SIGNATURE):
         data = png.without_metadata(data)
-    return PillowImage.open(BytesIO(data), formats=FORMATS)
+    source = _Source(data)
+    image = PillowImage.open(source, formats=FORMATS)
+    source.reads_left = inf
+    # Where EXIF says none, Pillow takes the orientation of XMP, which no browser does.
+    for xmp in ("xmp", "XML:com.adobe.xmp"):
+        image.info.pop(xmp, None)
+    # A JPEG's was read already, in search of its resolution.
+    image._exif = None
+    return image
 
 
 @contextmanager

@@ -13,12 +13,11 @@ from typing import Final, Protocol, TypeAlias, cast
 import cv2
 import numpy as np
 import pillow_heif
-import simplejpeg
 from numpy.typing import NDArray
 from PIL import AvifImagePlugin
 from PIL import Image as PillowImage
 
-from deployments.vision.jpeg import has_all_scans
+from deployments.vision.jpeg import decode_whole
 from deployments.vision.parsing import DAMAGED, open_file, parsing
 from semblance.errors import UnreadableImageError
 from semblance.types import Image
@@ -28,8 +27,6 @@ Span: TypeAlias = tuple[int, int, int, int]
 
 _JPEG_DIVISORS: Final = (8, 4, 2, 1)
 """By what a JPEG decoder reduces while it decodes, for a fraction of the work."""
-
-_END_OF_JPEG: Final = b"\xff\xd9"
 
 _STRIP_PIXELS: Final = 200_000
 """Pixels brought to RGB at a time: few enough to stay in a core's cache."""
@@ -60,44 +57,13 @@ class JpegPixels:
     def read(self, span: Span, divisor: int) -> Image:
         """See Pixels."""
         by_decoder = next(candidate for candidate in _JPEG_DIVISORS if candidate <= divisor)
-        if self._decoded is None and not has_all_scans(self._data):
-            raise UnreadableImageError(DAMAGED)
         if self._decoded is None or self._decoded[0] > by_decoder:
-            self._decoded = by_decoder, self._decode(by_decoder)
+            width, height = (-(-side // by_decoder) for side in self._size)
+            self._decoded = by_decoder, decode_whole(self._data, "RGB", width, height)
         done, pixels = self._decoded
         x1, y1, x2, y2 = span
         part = pixels[y1 // done : -(-y2 // done), x1 // done : -(-x2 // done)]
         return _average(part, divisor // done)
-
-    def _decode(self, divisor: int) -> Image:
-        width, height = (-(-side // divisor) for side in self._size)
-        try:
-            return self._strictly(self._data, width, height)
-        except ValueError as error:
-            warning = str(error)
-        if "nsufficient memory" in warning:
-            raise MemoryError(warning)
-        # Cameras and programs write odd files whose pixels are all there. Those of others are not, and the
-        # decoder fills the rest with grey; where a file lacks no more than its end mark, all are there.
-        if "Premature end of JPEG file" not in warning:
-            return self._leniently(width, height, warning)
-        try:
-            return self._strictly(self._data + _END_OF_JPEG, width, height)
-        except ValueError as error:
-            raise UnreadableImageError(DAMAGED) from error
-
-    @staticmethod
-    def _strictly(data: bytes, width: int, height: int, strict: bool = True) -> Image:
-        pixels = simplejpeg.decode_jpeg(data, "RGB", min_height=height, min_width=width, strict=strict)
-        return cast(Image, pixels)
-
-    def _leniently(self, width: int, height: int, warning: str) -> Image:
-        if "premature end" in warning:
-            raise UnreadableImageError(DAMAGED)
-        try:
-            return self._strictly(self._data, width, height, strict=False)
-        except ValueError as error:
-            raise UnreadableImageError(DAMAGED) from error
 
 
 class DecodedPixels:
@@ -136,6 +102,9 @@ def decode_pixels(data: bytes, format_name: str) -> DecodedPixels:
             return _array_pixels(np.frombuffer(frame, np.uint8).reshape(shape))
         if format_name == "HEIF" and image.mode in {"RGB", "RGBA"}:
             return _array_pixels(np.asarray(pillow_heif.open_heif(data)))
+        if format_name == "JPEG":
+            # CMYK. Pillow hears none of libjpeg's warnings.
+            decode_whole(data, "CMYK", 1, 1)
         image.load()
         return _pillow_pixels(image)
 

@@ -7,12 +7,22 @@ import pickle
 import re
 import subprocess
 import sys
+from io import BytesIO
 
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
-from semblance.replica_messages import MAX_CROP_SIDE, VARIABLE, largest_message, message_environment
+from deployments.vision.decode import OpenPicture, read_header
+from deployments.vision.stored_picture import FEED_SIDE, FULL_SIDE, THUMBNAIL_SIDE, render
+from semblance.replica_messages import (
+    MAX_CROP_SIDE,
+    STORED_SIDES,
+    VARIABLE,
+    largest_message,
+    message_environment,
+)
 from semblance.settings import PROJECT_ROOT, Settings
 from semblance.types import Box, DetectedFace, Detection, FaceCrops, Pose
 
@@ -101,3 +111,15 @@ def test_a_replica_refuses_to_start_with_too_small_a_limit() -> None:
 def test_a_replica_starts_with_what_follows_from_the_settings_or_without_grpc() -> None:
     assert check({**GRPC, **message_environment(Settings())}) == ""
     assert check({}) == ""
+
+
+def test_the_largest_message_holds_what_is_stored_of_a_picture() -> None:
+    """Of noise, whose files are as large as files become, with nothing else that could be larger."""
+    assert STORED_SIDES == (FULL_SIDE, FEED_SIDE, THUMBNAIL_SIDE)
+    noise = np.random.default_rng(1).integers(0, 2, (FULL_SIDE, FULL_SIDE, 3), np.uint8) * 255
+    picture = BytesIO()
+    Image.fromarray(noise).save(picture, "PNG", compress_level=0)
+    data = picture.getvalue()
+    header = read_header(data, max_bytes=len(data), max_pixels=FULL_SIDE**2)
+    stored = pickle.dumps(render(OpenPicture(data, header)))
+    assert 2**22 < len(stored) < largest_message(Settings(max_image_bytes=1, max_faces=1))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import re
 import struct
 import threading
 import tracemalloc
@@ -18,11 +19,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as PillowImage
+from PIL.PngImagePlugin import PngInfo
 
+from deployments.vision import parsing
 from deployments.vision.decode import ImageHeader, OpenPicture, decode, read_header
 from semblance.errors import ImageTooLargeError, SemblanceError, UnreadableImageError
 from semblance.types import Image
 from tests.support import photos, wide_photos
+from tests.support.laden import cmyk_profile
 
 MAX_BYTES, MAX_PIXELS = 10 * 2**20, 50_000_000
 
@@ -705,3 +709,117 @@ def test_heic_of_ten_bits() -> None:
     buffer = io.BytesIO()
     pillow_heif.from_bytes("RGB;16", (64, 64), colour.tobytes()).save(buffer, quality=95)
     assert np.abs(pixels_of(buffer.getvalue()).astype(int) - (ramp / 257)[:, :, None]).max() <= 8
+
+
+@pytest.mark.parametrize("name", JPEGS)
+@pytest.mark.parametrize("transform", [0, 2])
+@pytest.mark.parametrize("profile", [False, True])
+def test_a_jpeg_of_four_inks_cut_and_closed_with_an_end_mark_is_refused(
+    name: str, transform: int, profile: bool
+) -> None:
+    """CMYK and YCCK, which Adobe's marker tells apart, for the detector and for display."""
+    ink = {"icc_profile": cmyk_profile()} if profile else {}
+    data = encoded(NOISE.convert("CMYK"), "JPEG", quality=90, **JPEGS[name], **ink)
+    adobe = data.index(b"Adobe") + 11
+    data = data[:adobe] + bytes([transform]) + data[adobe + 1 :]
+    assert pixels_of(data).shape == (240, 320, 3)
+    for kept in (len(data) // 3, len(data) // 2, len(data) - 200, len(data) - 12):
+        cut = data[:kept] + b"\xff\xd9"
+        with pytest.raises(UnreadableImageError, match="damaged or incomplete"):
+            pixels_of(cut)
+        with pytest.raises(UnreadableImageError, match="damaged or incomplete"):
+            OpenPicture(cut, header_of(cut)).displayed(100)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("end", [b"\xff\xd9", None])
+def test_a_jpeg_cut_between_restart_markers_is_refused(mode: str, end: bytes | None) -> None:
+    """All that comes before the cut is sound, and behind it the file ends or goes on with a later part."""
+    data = encoded(NOISE.convert(mode), "JPEG", quality=90, restart_marker_blocks=4)
+    marks = [match.start() for match in re.finditer(rb"\xff[\xd0-\xd7]", data)]
+    for mark in (marks[0], marks[len(marks) // 2], marks[-5]):
+        later = next(m for m in marks if m > mark and data[m + 1] == 0xD0 + (data[mark + 1] - 0xD0 + 4) % 8)
+        cut = data[:mark] + (end or data[later:])
+        with pytest.raises(UnreadableImageError, match="damaged or incomplete"):
+            pixels_of(cut)
+
+
+def in_pieces(name: str, many: int) -> bytes:
+    """A picture behind many things that say nothing."""
+    jpeg, gif = encoded(RGB, "JPEG"), encoded(RGB.quantize(256), "GIF")
+    pixels = 13 + (6 << (gif[10] & 7))
+    head, piece, tail = {
+        "empty segments": (jpeg[:2], b"\xff\xe1\0\2", jpeg[2:]),
+        "fill bytes": (jpeg[:2], b"\xff", jpeg[2:]),
+        "bytes between segments": (jpeg[:20], b"\0", jpeg[20:]),
+        "comments": (gif[:pixels], b"!\xfe\1a\0", gif[pixels:]),
+        "blocks of a comment": (gif[:pixels] + b"!\xfe", b"\1a", b"\0" + gif[pixels:]),
+        "blocks of an extension": (gif[:pixels] + b"!\xff", b"\1a", b"\0" + gif[pixels:]),
+    }[name]
+    return head + piece * many + tail
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "empty segments",
+        "fill bytes",
+        "bytes between segments",
+        "comments",
+        "blocks of a comment",
+        "blocks of an extension",
+    ],
+)
+def test_a_file_in_many_pieces_is_refused_before_they_are_parsed(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert header_of(in_pieces(name, 9_000)).width == 56
+    reads = 0
+    read = parsing._Source.read
+
+    def counting(source: parsing._Source, size: int | None = -1, /) -> bytes:
+        nonlocal reads
+        reads += 1
+        return read(source, size)
+
+    monkeypatch.setattr(parsing._Source, "read", counting)
+    with pytest.raises(UnreadableImageError, match="not a readable picture"):
+        header_of(in_pieces(name, 2_000_000))
+    assert reads < 110_000
+
+
+def test_a_jpeg_of_many_segments_between_its_scans_is_refused() -> None:
+    data = encoded(NOISE, "JPEG", progressive=True)
+    second = data.index(b"\xff\xda", data.index(b"\xff\xda") + 2)
+    tables = data.rindex(b"\xff\xc4", 0, second)
+    several, many = (data[:tables] + b"\xff\xe1\0\2" * count + data[tables:] for count in (1_000, 10_000))
+    np.testing.assert_array_equal(pixels_of(several), pixels_of(data))
+    with pytest.raises(UnreadableImageError, match="damaged or incomplete"):
+        pixels_of(many)
+
+
+@pytest.mark.parametrize("with_exif", [False, True])
+@pytest.mark.parametrize("file_format", ["JPEG", "CMYK", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"])
+def test_xmp_turns_no_picture(file_format: str, with_exif: bool) -> None:
+    """As in browsers, which go by EXIF alone."""
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="1"/></x:xmpmeta>'
+    options: dict[str, Any] = {"xmp": xmp}
+    if file_format == "TIFF":
+        options = {"tiffinfo": {700: xmp}}
+    elif file_format == "PNG":
+        texts = PngInfo()
+        texts.add_itxt("XML:com.adobe.xmp", xmp.decode())
+        options = {"pnginfo": texts}
+    elif file_format == "CMYK":
+        options["icc_profile"] = cmyk_profile()
+    if with_exif and file_format != "TIFF":
+        block = PillowImage.Exif()
+        block[0x010F] = "Camera"
+        options["exif"] = block.tobytes()
+    picture = RGB.convert("CMYK") if file_format == "CMYK" else RGB
+    data = encoded(picture, "JPEG" if file_format == "CMYK" else file_format, **options)
+    # Only here, because encoders turn a picture by it.
+    assert b'Orientation="1"' in data
+    data = data.replace(b'Orientation="1"', b'Orientation="6"')
+    assert pixels_of(data).shape == (40, 56, 3)
+    assert OpenPicture(data, header_of(data)).displayed(56).shape == (40, 56, 3)
