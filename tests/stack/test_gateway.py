@@ -124,6 +124,15 @@ def test_it_says_that_it_lives_whatever_is_behind(alone: Gateway) -> None:
     assert alone.problem() is None
 
 
+@pytest.mark.parametrize(
+    "path", ["/-/routes", "/-/healthz", "/-/", "/%2D/routes", "/-%2froutes", "/-/gateway/x"]
+)
+def test_what_serve_says_of_itself_is_for_nobody(front: Gateway, behind: Backend, path: str) -> None:
+    is_contract(raw(front, request(first=f"GET {path} HTTP/1.1")), 404, "not_found")
+    is_contract(raw(front, request(first=f"GET http://here{path} HTTP/1.1")), 404, "not_found")
+    assert not behind.seen
+
+
 # What is no answer of the API.
 
 
@@ -480,6 +489,16 @@ def test_other_applications_are_reached_by_their_prefix(tmp_path: Path, rest: Ba
         rest.applications = applications(one, prefixes=("/second",))
         until(lambda: server_of(front) == one.port)
         until(lambda: httpx.get(f"{front.url}/second/x").json()["server"] == rest.port)
+        for path, port in (
+            ("/second", rest.port),
+            ("/second/", rest.port),
+            ("/second?x=1", rest.port),
+            ("/secondary", one.port),
+            ("/second-x/y", one.port),
+            ("/sec", one.port),
+            ("/x/second/y", one.port),
+        ):
+            assert httpx.get(f"{front.url}{path}").json()["server"] == port, path
         rest.applications = applications(one)
         front.sync()
         assert httpx.get(f"{front.url}/second/x").json()["server"] == one.port
