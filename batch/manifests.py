@@ -108,6 +108,9 @@ def _join(base: str, image: str) -> str:
         return base + image if not image.startswith("/") or base.startswith("s3:") else image
     parts = urlsplit(image)
     if parts.scheme == "file":
+        if base.startswith("s3:"):
+            # Who may write into a bucket may not read the files of this machine.
+            raise ConfigurationError("a manifest in a bucket names no files of this machine")
         return str(local_path(image))
     if parts.scheme not in {"s3", "https", "http"}:
         raise ConfigurationError(

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -82,6 +82,8 @@ HARMLESS: Final[Mapping[str, frozenset[str]]] = {
 """Options that asyncpg cannot honour, and the values with which that changes nothing."""
 
 _SECRETS: Final = ("password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
+_NOT_WITH_SYSTEM: Final = ("sslcrl", "sslnegotiation", "ssl_min_protocol_version", "ssl_max_protocol_version")
+"""Options that asyncpg takes only without a context of our own."""
 _TLS_FILES: Final = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 _TLS: Final = (
     *("sslmode", "sslpassword", "sslnegotiation", "ssl_min_protocol_version", "ssl_max_protocol_version"),
@@ -89,7 +91,7 @@ _TLS: Final = (
 )
 _MASK: Final = "***"
 _PASSWORD_OF_URI = re.compile(r"^(\w+://[^:@/]*:)[^@/]*(?=@)")
-_SECRET_OF_QUERY = re.compile(rf"([?&](?:{'|'.join(_SECRETS)})=)[^&]*")
+_OPTION_OF_QUERY = re.compile(r"([?&]([^?&=]*)=)[^&]*")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -149,7 +151,7 @@ class Dsn:
         return settings
 
     def _tls(self) -> dict[str, Any]:
-        given = {name: self.parameters[name] for name in _TLS if self.parameters.get(name)}
+        given = {name: self.parameters[name] for name in _TLS if name in self.parameters}
         if given.get("sslrootcert") != "system":
             # The only way in which asyncpg takes these.
             return {"dsn": f"postgresql://?{urlencode(given)}"} if given else {}
@@ -176,17 +178,23 @@ def parse_dsn(text: str, setting: str = DATABASE_SETTING) -> Dsn:
             + ENCODING_HINT
         )
     try:
-        parameters = {name: str(value) for name, value in conninfo_to_dict(text).items()}
+        given = conninfo_to_dict(text)
     except psycopg.ProgrammingError as exc:
         # Without its cause, which quotes the DSN and with it the password.
         raise ConfigurationError(f"{setting} {_problem(str(exc))}") from None
+    parameters = _set(given)
     if "service" in parameters:
-        parameters = {**_service(parameters.pop("service"), setting), **parameters}
+        parameters = {**_set(_service(parameters.pop("service"), setting)), **parameters}
     if not parameters:
         raise ConfigurationError(f"{setting} is no PostgreSQL DSN: {FORM}.")
     _check(parameters, setting)
     kept = {name: value for name, value in parameters.items() if name in TAKEN}
     return Dsn(kept, setting)
+
+
+def _set(options: Mapping[str, Any]) -> dict[str, str]:
+    """Without the empty ones, which libpq takes here for unset and there for an error."""
+    return {name: str(value) for name, value in options.items() if value != ""}
 
 
 def masked_dsn(text: str) -> str:
@@ -199,7 +207,10 @@ def masked_dsn(text: str) -> str:
         return _MASK
     if "://" in text:
         hidden = _PASSWORD_OF_URI.sub(rf"\g<1>{_MASK}", text)
-        return _SECRET_OF_QUERY.sub(rf"\g<1>{_MASK}", hidden)
+        # libpq decodes the names of options too.
+        return _OPTION_OF_QUERY.sub(
+            lambda option: option[1] + _MASK if unquote(option[2]) in _SECRETS else option[0], hidden
+        )
     secrets = dict.fromkeys(parameters.keys() & set(_SECRETS), _MASK)
     return make_conninfo(text, **secrets) if secrets else text
 
@@ -229,7 +240,7 @@ def _problem(message: str) -> str:
 
 def _check(parameters: Mapping[str, str], setting: str) -> None:
     for name, value in parameters.items():
-        if name in HARMLESS and value and value not in HARMLESS[name]:
+        if name in HARMLESS and value not in HARMLESS[name]:
             instead = " or ".join(sorted(HARMLESS[name]))
             raise ConfigurationError(
                 f"{setting}: the service cannot honour {name}{'' if name in _SECRETS else f'={value}'}. "
@@ -237,7 +248,7 @@ def _check(parameters: Mapping[str, str], setting: str) -> None:
             )
     try:
         ports = [int(port) for port in parameters.get("port", "").split(",") if port]
-        int(parameters.get("connect_timeout") or 0)
+        int(parameters.get("connect_timeout", 0))
     except ValueError:
         # The value may be half of a password.
         raise ConfigurationError(
@@ -249,6 +260,12 @@ def _check(parameters: Mapping[str, str], setting: str) -> None:
     from_system = parameters.get("sslrootcert") == "system"
     if from_system and parameters.get("sslmode", "verify-full") != "verify-full":
         raise ConfigurationError(f"{setting}: sslrootcert=system needs sslmode=verify-full.")
+    for name in _NOT_WITH_SYSTEM if from_system else ():
+        if name in parameters:
+            raise ConfigurationError(
+                f"{setting}: the service cannot honour {name} with sslrootcert=system. Leave it out, or "
+                "name a file of authorities with sslrootcert."
+            )
     for name in _TLS_FILES:
         file = parameters.get(name)
         if file and not (name == "sslrootcert" and from_system) and not Path(file).is_file():

@@ -16,6 +16,7 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from semblance.errors import ConfigurationError
+from semblance.protocol import BODY_OVERHEAD
 
 logger = logging.getLogger(__name__)
 
@@ -159,6 +160,13 @@ class Settings(BaseSettings):
     max_inflight: int = Field(
         64, ge=1, description="Face requests one API replica works on; more are refused with 503."
     )
+    client_share: float = Field(
+        0.25,
+        gt=0,
+        le=1,
+        description="Part of max_inflight and max_upload_bytes that one user or key can count on. A client "
+        "gets more only while as much stays free for others, else 429.",
+    )
     max_upload_bytes: int = Field(
         1024**3,
         ge=1,
@@ -167,13 +175,6 @@ class Settings(BaseSettings):
     )
     max_uploads_per_user: int = Field(
         8, ge=1, description="Pictures of one user that arrive at once; more are refused with 429."
-    )
-    client_share: float = Field(
-        0.25,
-        gt=0,
-        le=1,
-        description="Part of max_inflight and max_upload_bytes that one user or key can count on. A client "
-        "gets more only while as much stays free for others, else 429.",
     )
 
     refuse_several_faces: bool = Field(
@@ -240,6 +241,21 @@ class Settings(BaseSettings):
     def _check_owner(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if value is not None and info.data.get("database_url") is None:
             raise ValueError("needs SEMBLANCE_DATABASE_URL, with which the application logs in")
+        return value
+
+    @field_validator("max_upload_bytes")
+    @classmethod
+    def _check_uploads(cls, value: int, info: ValidationInfo) -> int:
+        if "max_image_bytes" not in info.data or "client_share" not in info.data:
+            return value
+        share = max(1, int(value * info.data["client_share"]))
+        # What a client gets while it is alone (`FairShare.take`).
+        most, needed = max(share, value - share), int(info.data["max_image_bytes"] * BODY_OVERHEAD)
+        if most < needed:
+            raise ValueError(
+                f"gives one client {most} bytes at most, too few for a request with the largest picture, "
+                f"{needed} bytes; raise it, or lower SEMBLANCE_MAX_IMAGE_BYTES"
+            )
         return value
 
     @field_validator("cors_origins", "allowed_hosts", "trusted_proxies", mode="before")

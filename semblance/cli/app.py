@@ -566,9 +566,10 @@ def storage_sweep(
 ) -> None:
     """Remove pictures that no row of the database names, and report rows whose picture is missing.
 
-    What a crash leaves of an upload or deletion is cleared up so; it can run at any time, beside the
-    service, and be repeated. Rows are never removed. Works on SEMBLANCE_DATABASE_URL, else on the running
-    stack's database, else on the embedded one, which is started for it.
+    What a crash leaves of an upload is cleared up so; what it leaves of a deletion, the match workers
+    finish by themselves. It can run at any time, beside the service, and be repeated. Rows are never
+    removed. Works on SEMBLANCE_DATABASE_URL, else on the running stack's database, else on the embedded
+    one, which is started for it.
 
     The exit status is 1 when a row's picture is missing.
 

@@ -6,6 +6,8 @@ import signal
 import threading
 from pathlib import Path
 
+from rich.markup import escape
+
 from semblance.cli.output import console
 from semblance.errors import ConfigurationError
 from semblance.settings import Settings
@@ -35,8 +37,12 @@ def run_gateway(settings: Settings, serve: str, dashboard: str, token_file: Path
         console.print(f"Listening at {gateway.url}; Ctrl-C ends this.")
         while not ended.wait(_WATCH_SECONDS):
             if problem := gateway.problem():
-                console.print(problem)
-                gateway.start()
+                console.print(escape(problem))
+                try:
+                    gateway.start()
+                except (ConfigurationError, OSError) as exc:
+                    # It was up once, so what is in the way now may pass.
+                    console.print(f"It cannot be started and is tried again: {escape(str(exc))}")
     finally:
         gateway.stop()
 

@@ -170,9 +170,9 @@ class Gateway:
         targets = self._serve.targets()
         if targets is not None:
             commands = changes(slots, targets.replicas)
-            known = self._admin.prefixes()
-            commands += [f"add map {PREFIXES} {prefix} -" for prefix in targets.prefixes - known]
-            commands += [f"del map {PREFIXES} {prefix}" for prefix in known - targets.prefixes]
+            known, wanted = self._admin.prefixes(), {f"{prefix}/" for prefix in targets.prefixes}
+            commands += [f"add map {PREFIXES} {prefix} -" for prefix in wanted - known]
+            commands += [f"del map {PREFIXES} {prefix}" for prefix in known - wanted]
             if commands:
                 self._admin.send(*commands)
         return any(slot.up for slot in slots)

@@ -182,6 +182,8 @@ frontend public
     http-after-response set-header X-Request-ID %[var(txn.id)] unless {{ res.hdr(x-request-id) -m found }}
     http-request return status 200 content-type application/json string '{{"status":"up"}}' \
 if {{ path {ALIVE_PATH} }}
+    # What Ray Serve says of itself. It decodes a path before it reads it.
+    http-request return {_answer(404, "not_found", "Not Found")} if {{ path,url_dec -m beg /-/ }}
 
 {_lines(self._refusals())}
 
@@ -197,7 +199,8 @@ if {{ path {ALIVE_PATH} }}
     http-request wait-for-body time {_ms(timeouts.body)} at-least 16k if body !websocket
     http-request disable-l7-retry unless METH_GET
 
-    use_backend serve if {{ path,map_beg({PREFIXES}) -m found }}
+    # Whole segments: there and here a slash ends the prefix.
+    use_backend serve if {{ path,concat(/),map_beg({PREFIXES}) -m found }}
     default_backend api
 
 # Who counts what; nothing goes there.

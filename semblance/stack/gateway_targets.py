@@ -105,7 +105,7 @@ class AdminSocket:
         return parse_slots(self.send("show servers state api"))
 
     def prefixes(self) -> set[str]:
-        """Route prefixes in use."""
+        """Route prefixes in use, each with a slash at its end."""
         lines = self.send(f"show map {PREFIXES}").splitlines()
         return {line.split()[1] for line in lines if len(line.split()) > 1}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import shlex
 import sys
 import time
@@ -12,6 +13,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 
 from semblance.errors import NotFoundError, SemblanceError
@@ -39,6 +41,13 @@ class JobLostError(SemblanceError):
 
     code = "job_lost"
     status = 503
+
+
+class RefusedError(SemblanceError):
+    """Ray answers, and does not do what it is asked."""
+
+    code = "ray_refused"
+    status = 502
 
 
 class UnreachableError(SemblanceError):
@@ -125,8 +134,7 @@ class Jobs:
         breaks = 0
         while True:
             try:
-                with self._answering():
-                    asyncio.run(self._tail(job_id, log))
+                asyncio.run(self._tail(job_id, log))
                 whole = True
             except UnreachableError:
                 whole = False
@@ -148,7 +156,12 @@ class Jobs:
         log.rewind()
         chunks = cast(AsyncGenerator[str, None], self._client.tail_job_logs(job_id))
         async with aclosing(chunks):
-            async for chunk in chunks:
+            while True:
+                with self._answering():
+                    chunk = await anext(chunks, None)
+                if chunk is None:
+                    return
+                # What goes wrong with the reader of the log is none of Ray's.
                 log.add(chunk)
 
     def message(self, job_id: str) -> str:
@@ -166,8 +179,7 @@ class Jobs:
             try:
                 return self._client.get_job_info(job_id)
             except RuntimeError as exc:
-                # Ray has no error of its own for it.
-                if "status code 404" not in str(exc):
+                if _refusal(exc) != HTTPStatus.NOT_FOUND:
                     raise
                 raise NotFoundError(f"There is no job {job_id}; `semblance jobs list` shows them.") from exc
 
@@ -203,14 +215,25 @@ class Jobs:
     @contextmanager
     def _answering(self) -> Iterator[None]:
         """The many ways in which Ray does not answer as one: it is being stopped or restarted, or the network
-        is broken. Raises UnreachableError."""
+        is broken. Raises UnreachableError, and RefusedError where Ray does answer, with a status of 4xx."""
         from aiohttp import ClientError  # noqa: PLC0415
+        from ray.exceptions import AuthenticationError  # noqa: PLC0415
         from requests import RequestException  # noqa: PLC0415
 
         try:
             yield
+        except AuthenticationError as exc:
+            raise RefusedError(f"Ray refuses: {exc}") from exc
         except (RequestException, ClientError, OSError, RuntimeError) as exc:
+            if _refusal(exc) is not None:
+                raise RefusedError(f"Ray refuses: {exc}") from exc
             raise UnreachableError(f"Ray does not answer at {self._url}.") from exc
+
+
+def _refusal(error: Exception) -> int | None:
+    """The status of a 4xx. Ray has no error of its own for it (ray/dashboard/modules/dashboard_sdk.py)."""
+    refused = re.match(r"Request failed with status code (4\d\d)\b", str(error))
+    return int(refused[1]) if refused and isinstance(error, RuntimeError) else None
 
 
 class _Log:

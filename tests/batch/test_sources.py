@@ -262,6 +262,20 @@ def test_a_manifest_in_a_bucket_names_its_neighbours(tmp_path: Path, bucket: str
     ]
 
 
+@pytest.mark.parametrize(
+    "image", ["file:///etc/hostname", "FILE:///etc/hostname", "file://localhost/etc/hostname"]
+)
+def test_a_manifest_in_a_bucket_names_no_files_of_the_machine(
+    tmp_path: Path, bucket: str, image: str
+) -> None:
+    (tmp_path / "people.csv").write_text(f"image,name\n{image},A\na.jpg,B\n")
+    upload(f"{bucket}/p", tmp_path)
+    refused, taken = list_source(f"{bucket}/p/people.csv").entries
+    assert isinstance(refused, BadEntry)
+    assert "no files of this machine" in refused.reason
+    assert isinstance(taken, Item)
+
+
 def test_a_bucket_that_is_not_there_is_named(s3_endpoint: str) -> None:
     with pytest.raises(SourceError, match="s3://no-such-bucket/x"):
         list_source("s3://no-such-bucket/x")

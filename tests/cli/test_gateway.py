@@ -44,16 +44,26 @@ def test_it_stands_before_serve_restarts_what_dies_and_ends_when_told(tmp_path: 
         except httpx.TransportError:
             return False
 
-    with backend() as serve:
+    said, folder, aside = tmp_path / "said", tmp_path / "gateway", tmp_path / "aside"
+    with backend() as serve, said.open("wb") as output:
         place = f"{LOOPBACK}:{serve.port}"
         with subprocess.Popen(
             [SEMBLANCE, "gateway", "--serve", place, "--dashboard", place],
             env=environment,
-            stdout=subprocess.DEVNULL,
+            stdout=output,
         ) as process:
             until(lambda: answers(200), 30)
             (child,) = psutil.Process(process.pid).children()
             child.kill()
+            until(lambda: answers(200))
+            # Something is in the way of its next start, and goes away.
+            folder.rename(aside)
+            folder.touch()
+            (child,) = psutil.Process(process.pid).children()
+            child.kill()
+            until(lambda: said.read_text().count("tried again") > 1)
+            assert not answers(200)
+            folder.unlink()
             until(lambda: answers(200))
             process.send_signal(signal.SIGTERM)
             assert process.wait(10) == 0

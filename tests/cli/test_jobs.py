@@ -4,6 +4,7 @@ answers as Ray's dashboard does, so that each break comes at its moment."""
 from __future__ import annotations
 
 import asyncio
+import errno
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ from semblance.cli import jobs as job_commands
 from semblance.cli.jobs import follow_job
 from semblance.errors import NotFoundError
 from semblance.settings import Settings
-from semblance.stack.jobs import Jobs
+from semblance.stack.jobs import Jobs, RefusedError, UnreachableError
 from semblance.stack.state import StackState
 
 PREAMBLE = "2026 Ray's own words\nRunning entrypoint for job raysubmit_1: python\n"
@@ -60,6 +61,9 @@ class Dashboard:
             }
         )
 
+    async def submit(self, _: web.Request) -> web.Response:
+        return web.Response(status=self.answers, text="no such job")
+
     async def log(self, request: web.Request) -> web.WebSocketResponse:
         self.connections += 1
         socket = web.WebSocketResponse()
@@ -88,6 +92,7 @@ def dashboard() -> Iterator[Dashboard]:
     async def serve() -> web.AppRunner:
         application = web.Application()
         application.router.add_get("/api/version", served.version)
+        application.router.add_post("/api/jobs/", served.submit)
         application.router.add_get("/api/jobs/{id}", served.job)
         application.router.add_get("/api/jobs/{id}/logs/tail", served.log)
         runner = web.AppRunner(application, shutdown_timeout=0.1)
@@ -222,6 +227,46 @@ def test_interrupting_leaves_the_job_and_says_how_to_stop_it(
     error = capsys.readouterr().err
     assert "The job goes on" in error
     assert "semblance jobs stop raysubmit_1" in error
+
+
+def test_a_reader_who_leaves_ends_the_following_without_a_word(
+    stack: Stack, dashboard: Dashboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(_: str) -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr(job_commands, "_write", write)
+    ended = CliRunner().invoke(commands.app, ["jobs", "follow", "raysubmit_1"])
+    assert (ended.exit_code, ended.output) == (1, "")
+    assert dashboard.connections == 1
+
+
+@pytest.mark.parametrize("error", [OSError("no space left"), RuntimeError("closed")])
+def test_what_goes_wrong_with_the_reader_is_not_rays(
+    stack: Stack, dashboard: Dashboard, error: Exception
+) -> None:
+    def write(_: str) -> None:
+        raise error
+
+    with pytest.raises(type(error), match=str(error)):
+        Jobs(stack.state).follow("raysubmit_1", write)
+    assert dashboard.connections == 1
+
+
+@pytest.mark.parametrize("status", [400, 403, 413])
+def test_what_ray_refuses_is_said_in_its_words(stack: Stack, dashboard: Dashboard, status: int) -> None:
+    dashboard.answers = status
+    with pytest.raises(RefusedError, match=r"Ray refuses: .*: no such job"):
+        Jobs(stack.state).submit("python")
+    with pytest.raises(RefusedError, match=r"Ray refuses: .*: no such job"):
+        Jobs(stack.state).follow("raysubmit_1", print)
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_ray_that_is_broken_does_not_answer(stack: Stack, dashboard: Dashboard, status: int) -> None:
+    dashboard.answers = status
+    with pytest.raises(UnreachableError):
+        Jobs(stack.state).submit("python")
 
 
 @pytest.fixture

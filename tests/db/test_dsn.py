@@ -220,6 +220,34 @@ def test_the_systems_authorities_check_name_and_certificate() -> None:
     assert context.check_hostname
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("sslcrl", "CERTIFICATE"),
+        ("sslnegotiation", "direct"),
+        ("ssl_min_protocol_version", "TLSv1.3"),
+        ("ssl_max_protocol_version", "TLSv1.2"),
+    ],
+)
+def test_what_cannot_be_honoured_with_the_systems_authorities_is_refused_by_name(
+    files: dict[str, str], option: str, value: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=f"{option} with sslrootcert=system"):
+        parse_dsn(f"postgresql://u@h/db?sslrootcert=system&{option}={quote(files.get(value, value))}")
+
+
+@pytest.mark.parametrize("option", sorted(OPTIONS - {"host", "user", "dbname"}))
+def test_an_empty_option_is_unset_for_both(
+    option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, empty = (parse_dsn(f"postgresql://u@h/db{query}") for query in ("", f"?{option}="))
+    assert empty.for_asyncpg() == plain.for_asyncpg()
+    assert empty.for_psycopg() == plain.for_psycopg()
+    (tmp_path / "services.conf").write_text(f"[s]\nhost=h\nuser=u\ndbname=db\n{option}=\n")
+    monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services.conf"))
+    assert parse_dsn("service=s").for_asyncpg() == plain.for_asyncpg()
+
+
 async def test_a_service_is_resolved_for_both(
     postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,6 +284,8 @@ def test_a_timeout_holds_for_each_host() -> None:
         ("postgresql://u@/db?host=/run", "postgresql://u@/db?host=/run"),
         ("host=h user=u", "host=h user=u"),
         ("host=h password='hunt er2' user=u", "host=h password=*** user=u"),
+        ("postgresql://u@/db?host=/run&p%61ssword=hunter2", "postgresql://u@/db?host=/run&p%61ssword=***"),
+        ("postgresql://u@h/db?ssl%70assword=hunter2&port=1", "postgresql://u@h/db?ssl%70assword=***&port=1"),
         ("postgresql://u:hun@ter2@h/db", "***"),
         ("hunter2", "***"),
     ],

@@ -11,9 +11,10 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from semblance.cli.environment import get_settings as command_settings
-from semblance.errors import ConfigurationError
+from semblance.errors import BusyClientError, ConfigurationError, OverloadedError
 from semblance.settings import Settings, get_settings, variable
 from semblance.storage import open_storage
+from serve_app.api.limits import Client, FairShare
 
 FIELDS = list(Settings.model_fields)
 
@@ -43,6 +44,34 @@ def test_no_secret_is_short_and_none_is_told(monkeypatch: pytest.MonkeyPatch, na
     assert "hunter2" not in caught.value.message
     with pytest.raises(ValidationError):
         Settings.model_validate({name: SecretStr("")})
+
+
+@pytest.mark.parametrize("share", [0.01, 0.25, 0.5, 0.9, 1.0])
+def test_one_client_can_upload_the_largest_picture(monkeypatch: pytest.MonkeyPatch, share: float) -> None:
+    def fits(size: int) -> bool:
+        body, fair = 1500, FairShare(size, share, what="Bytes")
+        try:
+            for part in (body // 2, body // 2):
+                fair.take(Client("user", "ada"), part)
+        except (BusyClientError, OverloadedError):
+            return False
+        return True
+
+    monkeypatch.setenv("SEMBLANCE_MAX_IMAGE_BYTES", "1000")
+    monkeypatch.setenv("SEMBLANCE_CLIENT_SHARE", str(share))
+    least = next(size for size in range(1, 10_000) if fits(size))
+    monkeypatch.setenv("SEMBLANCE_MAX_UPLOAD_BYTES", str(least))
+    assert command_settings().max_upload_bytes == least
+    get_settings.cache_clear()
+    monkeypatch.setenv("SEMBLANCE_MAX_UPLOAD_BYTES", str(least - 1))
+    with pytest.raises(ConfigurationError, match=r"SEMBLANCE_MAX_UPLOAD_BYTES: .*SEMBLANCE_MAX_IMAGE_BYTES"):
+        command_settings()
+
+
+def test_the_largest_picture_is_held_to_the_bytes_that_are_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEMBLANCE_MAX_IMAGE_BYTES", str(1024**3))
+    with pytest.raises(ConfigurationError, match=r"SEMBLANCE_MAX_UPLOAD_BYTES: .*SEMBLANCE_MAX_IMAGE_BYTES"):
+        command_settings()
 
 
 def test_all_that_is_wrong_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

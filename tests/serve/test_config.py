@@ -71,3 +71,19 @@ def test_serves_switches_are_the_same_wherever_it_is_started(commands: str) -> N
     # It depends on the settings.
     del switches[VARIABLE]
     assert switches == SERVE_FLAGS
+
+
+def test_the_gateway_of_a_cluster_is_started_however_often_it_ended() -> None:
+    (start,) = (
+        command for command in load("ray_cluster.yaml")["head_start_ray_commands"] if "systemd-run" in command
+    )
+    before, _, run = start.partition("sudo systemd-run ")
+    assert "systemctl reset-failed semblance-gateway 2>/dev/null;" in before
+    options = run.partition("$HOME/semblance/.venv/bin/semblance gateway")[0].split()
+    assert {
+        "--unit=semblance-gateway",
+        "--collect",
+        "--property=Restart=always",
+        "--property=RestartSec=5",
+        "--property=StartLimitIntervalSec=0",
+    } <= set(options)

@@ -124,6 +124,15 @@ def test_it_says_that_it_lives_whatever_is_behind(alone: Gateway) -> None:
     assert alone.problem() is None
 
 
+@pytest.mark.parametrize(
+    "path", ["/-/routes", "/-/healthz", "/-/", "/%2D/routes", "/-%2froutes", "/-/gateway/x"]
+)
+def test_what_serve_says_of_itself_is_for_nobody(front: Gateway, behind: Backend, path: str) -> None:
+    is_contract(raw(front, request(first=f"GET {path} HTTP/1.1")), 404, "not_found")
+    is_contract(raw(front, request(first=f"GET http://here{path} HTTP/1.1")), 404, "not_found")
+    assert not behind.seen
+
+
 # What is no answer of the API.
 
 
@@ -245,16 +254,25 @@ def test_what_is_malformed_or_too_large_goes_no_further(
     [
         b"\x16\x03\x01\x02\x00\x01\r\n\r\n",
         request("Content-Length: 5", "Content-Length: 6", first="POST / HTTP/1.1"),
+        request("Content-Length: five", first="POST / HTTP/1.1"),
         request("Transfer-Encoding: gzip"),
+        request("Transfer-Encoding: gzip, chunked", first="POST / HTTP/1.1"),
+        request("Transfer-Encoding: chunked", first="POST / HTTP/1.1", body=b"zz\r\n"),
         request("Name: " + "a" * 100_000),
+        request("Host: there"),
+        request(b"Name: a\rb"),
+        request(*HANDSHAKE[:-1], first="GET /socket HTTP/1.1"),
         b"GET / HTTP/1.1\r\nHost: caf\xe9/x\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     ],
-    ids=["tls", "lengths", "encoding", "huge", "host", "http2"],
+    ids=[
+        *("tls", "lengths", "length", "encoding", "encodings", "chunk", "huge", "hosts", "return", "upgrade"),
+        *("host", "http2"),
+    ],
 )
 def test_what_is_no_request_at_all_ends_the_connection(front: Gateway, behind: Backend, sent: bytes) -> None:
     answer = raw(front, sent)
-    assert answer.status in {0, 400}
+    assert answer.status in {0, 400, 422}
     assert not behind.seen
 
 
@@ -480,6 +498,16 @@ def test_other_applications_are_reached_by_their_prefix(tmp_path: Path, rest: Ba
         rest.applications = applications(one, prefixes=("/second",))
         until(lambda: server_of(front) == one.port)
         until(lambda: httpx.get(f"{front.url}/second/x").json()["server"] == rest.port)
+        for path, port in (
+            ("/second", rest.port),
+            ("/second/", rest.port),
+            ("/second?x=1", rest.port),
+            ("/secondary", one.port),
+            ("/second-x/y", one.port),
+            ("/sec", one.port),
+            ("/x/second/y", one.port),
+        ):
+            assert httpx.get(f"{front.url}{path}").json()["server"] == port, path
         rest.applications = applications(one)
         front.sync()
         assert httpx.get(f"{front.url}/second/x").json()["server"] == one.port
