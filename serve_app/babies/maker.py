@@ -22,6 +22,7 @@ from semblance.errors import (
     QuotaExceededError,
     RequestInProgressError,
     SemblanceError,
+    StorageError,
 )
 from semblance.settings import Settings
 from semblance.storage import Storage
@@ -140,10 +141,10 @@ class BabyMaker:
         # The picture before its row: what a crash leaves between is a picture without a row, which
         # `semblance storage sweep` removes, and never a row without its picture.
         stored = await asyncio.to_thread(self._render, picture)
-        await put_picture(self._storage, new.image_path, stored)
         try:
+            await put_picture(self._storage, new.image_path, stored)
             return await self._babies.add(new)
-        except (QuotaExceededError, NotFoundError, RequestInProgressError):
+        except (StorageError, QuotaExceededError, NotFoundError, RequestInProgressError):
             # Only here is it certain that there is no row: where the connection breaks, there may be one.
             await self._deletions.discard(self._storage, new.image_path)
             raise
