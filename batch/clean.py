@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -69,9 +70,12 @@ class _Cleaner:
         self._storage = storage
         self._decoder = DecoderProcess(settings)
         self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._locks = WeakValueDictionary[str, asyncio.Lock]()
 
     async def clean(self, picture: RawPicture) -> Cleaned:
-        async with self._turns:
+        # Rows of the old system may share a picture: one after another, so that the last one takes it.
+        lock = self._locks.setdefault(picture.key, asyncio.Lock())
+        async with lock, self._turns:
             try:
                 data = await self._storage.get(picture.key)
                 stored = await asyncio.to_thread(self._render, data)

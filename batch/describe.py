@@ -28,6 +28,9 @@ from semblance.storage import open_storage
 from semblance.stored_pictures import full_key, put_picture_sync
 from semblance.types import DescribedFace, Detection
 
+FOLDER = "celebrities"
+"""Of the storage, where the pictures go."""
+
 CHUNK = 8
 """Pictures described together: the nets after the detector gain by a batch of 8 (a third of their time),
 hardly beyond, and the next chunk is read meanwhile."""
@@ -180,7 +183,7 @@ class Describer:
 
     def _keep(self, picture: _Picture, face: DescribedFace) -> Result:
         """Store the picture, then hand over its row: a row never points to a picture that is not there."""
-        key = full_key(f"celebrities/{picture.image_hash[:2]}/{picture.image_hash}")
+        key = full_key(f"{FOLDER}/{picture.image_hash[:2]}/{picture.image_hash}")
         try:
             stored = self._pipeline.finder.render(picture.data)
             if not self._rules.dry_run:

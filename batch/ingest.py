@@ -30,12 +30,13 @@ from rich.markup import escape
 
 from batch.cluster import LOCAL, Pool, WorkersError, cluster_pool, configure_data, ray_session
 from batch.command import job_command
-from batch.describe import Describer, Rules
+from batch.describe import FOLDER, Describer, Rules
 from batch.outcomes import Outcome, Result, Summary
 from batch.progress import JobProgress
 from batch.report import Report, default_report_path
 from batch.sources import BadEntry, Entry, Item, list_source
 from db.celebrities import Celebrities
+from db.object_deletions import ObjectDeletions
 from db.pool import Database
 from deployments.packs.registry import load_pack
 from semblance.errors import PackMismatchError
@@ -112,12 +113,17 @@ async def ingest(options: Options, settings: Settings, console: Console) -> Summ
     for remark in listing.remarks:
         console.print(f"[yellow]note:[/] {escape(remark)}", highlight=False, soft_wrap=True)
     model = load_pack(settings).info
-    await open_storage(settings).keys(PROBE)
+    storage = open_storage(settings)
+    await storage.keys(PROBE)
     database = await Database.connect(settings.required_database_url.get_secret_value(), pool_size=1)
     try:
         celebrities = Celebrities(database)
         await _check_pack(celebrities, model)
         known = np.array(sorted(await celebrities.known_hashes(model.digest)), dtype=np.bytes_)
+        if not options.rules.dry_run:
+            # After the reading of what is known: an unknown picture that was there before is recorded by now,
+            # and must not be removed when it is stored again and its row is yet to come.
+            await ObjectDeletions(database).finish_folder(storage, FOLDER)
         with (
             Report(options.report or default_report_path(settings.home, "ingest")) as report,
             ray_session(options.address),

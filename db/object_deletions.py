@@ -19,7 +19,9 @@ from semblance.stored_pictures import keys_of
 _IS_DELETED = queries["is_deleted"]
 _RECORD = queries["record_deletions"]
 _SPARE = queries["spare_named_pictures"]
+_RECORDED = queries["recorded_deletions"]
 _CLAIM = queries["claim_deletions"]
+_PENDING = queries["pending_deletions"]
 _FINISH = queries["finish_deletions"]
 
 _BATCH = 100
@@ -42,7 +44,15 @@ class ObjectDeletions:
         return bool(await self._database.fetchval(_IS_DELETED, key))
 
     async def finish(self, storage: Storage, keys: Sequence[str]) -> int:
-        """Remove pictures that are recorded as deleted; how many. Raises nothing: what fails is due again."""
+        """Remove those of the pictures that are recorded as deleted; how many.
+
+        One that a row still names stays. Raises nothing: what fails is due again.
+        """
+        try:
+            keys = [row["key"] for row in await self._database.fetch(_RECORDED, keys)]
+        except DatabaseError as exc:
+            logger.warning("pictures are removed later: %s", exc.message)
+            return 0
         turns = asyncio.Semaphore(_AT_ONCE)
 
         async def removed(key: str) -> bool:
@@ -75,6 +85,15 @@ class ObjectDeletions:
         except DatabaseError as exc:
             logger.warning("a picture is left for the sweep: %s", exc.message)
         await self.finish(storage, [key])
+
+    async def finish_folder(self, storage: Storage, folder: str) -> None:
+        """Try to remove now all recorded pictures of a folder of the storage, due or not: for who is going to
+        store pictures there again under keys of deleted ones."""
+        last = ""
+        while rows := await self._database.fetch(_PENDING, f"{folder}/", last, _BATCH):
+            keys = [row["key"] for row in rows]
+            await self.finish(storage, keys)
+            last = keys[-1]
 
     async def drain(self, storage: Storage) -> int:
         """Remove all pictures that are due; how many were. Any number of processes may do so at once."""

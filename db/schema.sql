@@ -577,9 +577,9 @@ CREATE FUNCTION usable_name(said text) RETURNS text
                 '', 'g'
             ) !~ (
                 '[\u0001-\u001F\u007F-\u009F\u200B-\u200D\u2028-\u202E\u2061-\u206F\u0600-\u0605\u06DD\u070F\u0890'
-                '\u0891\u08E2\u180E\uFFF9-\uFFFB\U000110BD\U000110CD\U00013430-\U0001343F\U0001BCA0-\U0001BCA3'
+                '\u0891\u08E2\u180E\uFFF0-\uFFFB\U000110BD\U000110CD\U00013430-\U0001343F\U0001BCA0-\U0001BCA3'
                 '\U0001D173-\U0001D17A\U000E0000-\U000E00FF\U000E01F0-\U000E0FFF\u115F\u1160\u3164\uFFA0\u2800'
-                '\uFFFC\U0001D159\uE000-\uF8FF\U000F0000-\U0010FFFF\uFDD0-\uFDEF\uFFFE\uFFFF]'
+                '\uFFFC\U00013441\U00013442\U0001D159\uE000-\uF8FF\U000F0000-\U0010FFFF\uFDD0-\uFDEF\uFFFE\uFFFF]'
             )
     $$;
 
@@ -1493,8 +1493,17 @@ CREATE TABLE object_deletions (
 );
 CREATE INDEX idx_object_deletions_due_at ON object_deletions (due_at);
 
+-- Whether a row names the picture. Rows of the old system may share one.
+CREATE FUNCTION is_named_picture(key text) RETURNS boolean
+    LANGUAGE sql STABLE SET search_path = ''
+    AS $$
+        SELECT EXISTS (SELECT FROM public.faces WHERE image_path = key)
+            OR EXISTS (SELECT FROM public.celebrities WHERE image_path = key)
+            OR EXISTS (SELECT FROM public.babies WHERE image_url = key)
+    $$;
+
 -- The argument names the column. Rows of the old system may have an address of another host, which is not ours
--- to remove.
+-- to remove, and a picture that another row still names stays.
 CREATE FUNCTION record_object_deletion() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
     AS $$
@@ -1502,7 +1511,7 @@ DECLARE
     gone text;
 BEGIN
     EXECUTE format('SELECT ($1).%I', TG_ARGV[0]) INTO gone USING OLD;
-    IF gone NOT LIKE 'http%' THEN
+    IF gone NOT LIKE 'http%' AND NOT public.is_named_picture(gone) THEN
         INSERT INTO public.object_deletions (key) VALUES (gone) ON CONFLICT DO NOTHING;
     END IF;
     RETURN NULL;
@@ -1528,12 +1537,17 @@ CREATE TRIGGER babies_picture_replaced AFTER UPDATE OF image_url ON babies
 -- A celebrity's key follows from the picture, so that one who comes again has the key of the one deleted.
 CREATE INDEX idx_celebrities_image_path ON celebrities (image_path);
 
--- Pictures that were sent in chats, by key. Hashed, because rows of the old system may hold anything.
+-- Hashed, because rows of the old system may hold anything.
+CREATE INDEX idx_faces_image_path ON faces USING hash (image_path);
+CREATE INDEX idx_babies_image_url ON babies USING hash (image_url);
+
+-- Pictures that were sent in chats, by key.
 CREATE INDEX idx_messages_image ON messages USING hash (content) WHERE message_type = 'image';
 
 ALTER TABLE object_deletions ENABLE ROW LEVEL SECURITY;
 REVOKE ALL ON object_deletions FROM authenticated, anon;
-REVOKE EXECUTE ON FUNCTION record_object_deletion() FROM PUBLIC, authenticated, anon;
+REVOKE EXECUTE ON FUNCTION record_object_deletion(), is_named_picture(text) FROM PUBLIC, authenticated, anon;
+GRANT EXECUTE ON FUNCTION is_named_picture(text) TO semblance_service;
 GRANT SELECT, INSERT, UPDATE, DELETE ON object_deletions TO semblance_service;
 CREATE POLICY object_deletions_service ON object_deletions TO semblance_service USING (true) WITH CHECK (true);
 

@@ -133,6 +133,22 @@ class DecoderProcess:
         return self._process
 
 
+class LazyDecoder:
+    """A DecoderProcess that the first picture starts: for those who seldom open one."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._decoder: DecoderProcess | None = None
+
+    def open(self, data: bytes) -> AbstractContextManager[Picture]:
+        """See DecoderProcess."""
+        with self._lock:
+            if self._decoder is None:
+                self._decoder = DecoderProcess(self._settings)
+        return self._decoder.open(data)
+
+
 class _RemotePicture:
     """A picture that a DecoderProcess has open; see Picture."""
 

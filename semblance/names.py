@@ -45,10 +45,10 @@ _REFUSED: Final = re.compile(
     "["
     "\x00-\x1f\x7f-\x9f"  # controls
     "\u200b-\u200d\u2028-\u202e\u2061-\u206f"  # spaces without width, line breaks, overrides of direction
-    "\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\u180e\ufff9-\ufffb"  # other formats, and so on
+    "\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\u180e\ufff0-\ufffb"  # other formats, and so on
     "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
     "\U000e0000-\U000e00ff\U000e01f0-\U000e0fff"
-    "\u115f\u1160\u3164\uffa0\u2800\ufffc\U0001d159"  # letters and symbols that show nothing
+    "\u115f\u1160\u3164\uffa0\u2800\ufffc\U0001d159\U00013441\U00013442"  # what shows nothing
     "\ud800-\udfff"  # halves of characters
     "\ue000-\uf8ff\U000f0000-\U0010ffff"  # for private use
     "\ufdd0-\ufdef\ufffe\uffff"  # no characters

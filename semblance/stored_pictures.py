@@ -66,9 +66,12 @@ def keys_of(key: str) -> list[str]:
 
 
 async def put_picture(storage: Storage, key: str, picture: StoredPicture) -> None:
-    """Store all files of a picture. Raises StorageError, after which some of them may be there."""
-    files = picture.files(key).items()
-    await asyncio.gather(*(storage.put(name, data, MEDIA_TYPE) for name, data in files))
+    """Store all files of a picture. Raises StorageError, after which some of them may be there, and none
+    is still on its way."""
+    puts = (storage.put(name, data, MEDIA_TYPE) for name, data in picture.files(key).items())
+    for result in await asyncio.gather(*puts, return_exceptions=True):
+        if result is not None:
+            raise result
 
 
 def put_picture_sync(storage: Storage, key: str, picture: StoredPicture) -> None:

@@ -1,16 +1,16 @@
 -- name: is_deleted
-SELECT EXISTS (SELECT FROM object_deletions WHERE key = $1);
+SELECT EXISTS (SELECT FROM object_deletions WHERE key = $1) AND NOT is_named_picture($1);
 
 -- name: record_deletions
 -- In the order of the keys, so that two writers with some in common do not wait for each other.
 INSERT INTO object_deletions (key)
-SELECT key FROM unnest($1::text[]) AS given (key) ORDER BY key
+SELECT key FROM unnest($1::text[]) AS given (key) WHERE NOT is_named_picture(key) ORDER BY key
 ON CONFLICT DO NOTHING;
 
 -- name: spare_named_pictures
 -- Pictures that came again before their deletion was finished.
 DELETE FROM object_deletions
-WHERE due_at <= now() AND EXISTS (SELECT FROM celebrities WHERE image_path = key);
+WHERE is_named_picture(key);
 
 -- name: claim_deletions
 -- $1: limit. Whoever claims has until the next attempt is due, first after 2 seconds, at last every 17 minutes.
@@ -19,12 +19,26 @@ SET attempts = attempts + 1, due_at = now() + interval '1 second' * 2 ^ least(at
 WHERE key IN (
     SELECT key
     FROM object_deletions
-    WHERE due_at <= now()
+    WHERE due_at <= now() AND NOT is_named_picture(key)
     ORDER BY due_at
     LIMIT $1
     FOR UPDATE SKIP LOCKED
 )
 RETURNING key;
+
+-- name: recorded_deletions
+-- Those of the given keys whose pictures are to be removed.
+SELECT key
+FROM object_deletions
+WHERE key = ANY($1) AND NOT is_named_picture(key);
+
+-- name: pending_deletions
+-- Whether they are due or not, in the order of the keys. $1: how they begin, $2: the last key seen, $3: limit.
+SELECT key
+FROM object_deletions
+WHERE starts_with(key, $1) AND key > $2
+ORDER BY key
+LIMIT $3;
 
 -- name: finish_deletions
 DELETE FROM object_deletions

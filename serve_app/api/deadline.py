@@ -16,6 +16,15 @@ REQUEST_S = 60.0
 """Longest time from the last byte of a request until its answer begins."""
 
 
+_DEADLINE = "semblance.deadline"
+
+
+def deadline_has_passed(scope: Scope) -> bool:
+    """Whether the request's work is cancelled because it takes too long, and not because its client left."""
+    deadline: asyncio.Timeout | None = scope.get(_DEADLINE)
+    return deadline is not None and deadline.expired()
+
+
 class DeadlineMiddleware:
     """Answers 503 in place of a request that has not begun to answer within `seconds`, and ends it."""
 
@@ -31,6 +40,8 @@ class DeadlineMiddleware:
         whole = False
         try:
             async with asyncio.timeout(self._seconds) as deadline:
+                # Known as expired before the work is cancelled.
+                scope[_DEADLINE] = deadline
 
                 async def patient() -> Message:
                     """The time in which the client sends is not ours: the time begins with its last byte."""

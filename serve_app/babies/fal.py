@@ -22,7 +22,7 @@ from typing import Any, Final, TypeVar
 import httpx
 
 from db.babies import ParentFace
-from deployments.vision.decode import decode, read_header
+from deployments.decoder import Decoder
 from deployments.vision.encode import encode_jpeg, shrink
 from semblance.addresses import IPAddress, is_public
 from semblance.errors import (
@@ -75,13 +75,19 @@ class FalProvider:
 
     name: Final = "fal"
 
-    def __init__(self, storage: Storage, settings: Settings, *, pause: float = _PAUSE_S) -> None:
-        """pause: seconds before the second attempt. Raises ConfigurationError without a key."""
+    def __init__(
+        self, storage: Storage, settings: Settings, decoder: Decoder, *, pause: float = _PAUSE_S
+    ) -> None:
+        """decoder: opens photos and what is downloaded. pause: seconds before the second attempt.
+
+        Raises ConfigurationError without a key.
+        """
         if settings.fal_api_key is None:
             raise ConfigurationError("fal makes no pictures without a key: set SEMBLANCE_FAL_API_KEY.")
         self.model = settings.fal_model
         self._storage = storage
         self._settings = settings
+        self._decoder = decoder
         self._key = settings.fal_api_key
         self._origin = httpx.URL(settings.fal_url)
         self._pause = pause
@@ -204,9 +210,8 @@ class FalProvider:
             raise _FalError("what was downloaded is no sound picture") from exc
 
     def _reencoded(self, data: bytes, side: int) -> bytes:
-        limits = self._settings
-        header = read_header(data, max_bytes=limits.max_image_bytes, max_pixels=limits.max_image_pixels)
-        image, _ = decode(data, header, long_side=side)
+        with self._decoder.open(data) as picture:
+            image, _ = picture.whole(side)
         return encode_jpeg(shrink(image, side))
 
     @asynccontextmanager

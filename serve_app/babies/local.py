@@ -10,10 +10,9 @@ import numpy as np
 
 from db.babies import ParentFace
 from deployments.clients import FaceClient
-from deployments.vision.decode import decode, read_header
+from deployments.decoder import Decoder
 from deployments.vision.encode import encode_jpeg
 from semblance.errors import BabyProviderError, ConflictError, ImageTooLargeError, UnreadableImageError
-from semblance.settings import Settings
 from semblance.storage import Storage
 from semblance.types import Landmarks
 from serve_app.babies.compose import Face, compose
@@ -30,11 +29,11 @@ class LocalProvider:
     name: Final = "local"
     model: Final = "opencv-blend-1"
 
-    def __init__(self, storage: Storage, faces: FaceClient, settings: Settings) -> None:
-        """faces: finds the landmarks of faces that were stored without."""
+    def __init__(self, storage: Storage, faces: FaceClient, decoder: Decoder) -> None:
+        """faces: finds the landmarks of faces that were stored without. decoder: opens the photos."""
         self._storage = storage
         self._faces = faces
-        self._settings = settings
+        self._decoder = decoder
         self._turn = asyncio.Semaphore(1)
 
     async def generate(self, a: ParentFace, b: ParentFace) -> GeneratedPicture:
@@ -69,7 +68,6 @@ class LocalProvider:
             raise BabyProviderError(NO_PICTURE, reason) from exc
 
     def _face(self, photo: bytes, landmarks: Landmarks) -> Face:
-        limits = self._settings
-        header = read_header(photo, max_bytes=limits.max_image_bytes, max_pixels=limits.max_image_pixels)
-        image, scale = decode(photo, header, long_side=_DECODED_SIDE)
+        with self._decoder.open(photo) as picture:
+            image, scale = picture.whole(_DECODED_SIDE)
         return Face(image, ((landmarks + 0.5) * scale - 0.5).astype(np.float32))

@@ -14,7 +14,7 @@ from uuid import UUID
 from db.babies import Baby, Claim, NewBaby, ParentFace
 from db.repositories import Repositories
 from deployments.clients import FaceClient
-from deployments.decoder import DirectDecoder
+from deployments.decoder import Decoder, LazyDecoder
 from deployments.vision.stored_picture import render
 from semblance.errors import (
     BabyProviderError,
@@ -22,6 +22,7 @@ from semblance.errors import (
     QuotaExceededError,
     RequestInProgressError,
     SemblanceError,
+    StorageError,
 )
 from semblance.settings import Settings
 from semblance.storage import Storage
@@ -44,11 +45,18 @@ class BabyMaker:
     """Makes and stores baby pictures with one provider."""
 
     def __init__(
-        self, provider: BabyProvider, storage: Storage, repositories: Repositories, settings: Settings
+        self,
+        provider: BabyProvider,
+        storage: Storage,
+        repositories: Repositories,
+        settings: Settings,
+        *,
+        decoder: Decoder,
     ) -> None:
+        """decoder: opens what the provider made."""
         self._provider = provider
         self._storage = storage
-        self._decoder = DirectDecoder(settings)
+        self._decoder = decoder
         self._babies = repositories.babies
         self._logs = repositories.generation_logs
         self._deletions = repositories.object_deletions
@@ -140,10 +148,10 @@ class BabyMaker:
         # The picture before its row: what a crash leaves between is a picture without a row, which
         # `semblance storage sweep` removes, and never a row without its picture.
         stored = await asyncio.to_thread(self._render, picture)
-        await put_picture(self._storage, new.image_path, stored)
         try:
+            await put_picture(self._storage, new.image_path, stored)
             return await self._babies.add(new)
-        except (QuotaExceededError, NotFoundError, RequestInProgressError):
+        except (StorageError, QuotaExceededError, NotFoundError, RequestInProgressError):
             # Only here is it certain that there is no row: where the connection breaks, there may be one.
             await self._deletions.discard(self._storage, new.image_path)
             raise
@@ -157,13 +165,15 @@ def open_baby_maker(
     settings: Settings, storage: Storage, faces: FaceClient, repositories: Repositories
 ) -> BabyMaker:
     """The maker with the provider that the settings name. Raises ConfigurationError for fal without a key."""
+    # One for all. Parents' photos may be stored as strangers sent them.
+    decoder = LazyDecoder(settings)
     fal = settings.baby_provider == "fal" or (
         settings.baby_provider == "auto" and settings.fal_api_key is not None
     )
     provider: BabyProvider = (
-        FalProvider(storage, settings) if fal else LocalProvider(storage, faces, settings)
+        FalProvider(storage, settings, decoder) if fal else LocalProvider(storage, faces, decoder)
     )
-    return BabyMaker(provider, storage, repositories, settings)
+    return BabyMaker(provider, storage, repositories, settings, decoder=decoder)
 
 
 async def _best_effort(work: Awaitable[None]) -> None:

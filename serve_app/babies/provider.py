@@ -44,7 +44,7 @@ class BabyProvider(Protocol):
 
 
 async def read_photo(storage: Storage, parent: ParentFace) -> bytes:
-    """The parent's photo as uploaded. Raises ConflictError where it is gone, StorageError."""
+    """The parent's photo as stored. Raises ConflictError where it is gone, StorageError."""
     try:
         return await storage.get(parent.image_path)
     except (NotFoundError, BadInputError) as exc:

@@ -19,6 +19,7 @@ from PIL import Image
 from pydantic import SecretStr
 
 from db.babies import ParentFace
+from deployments.decoder import DirectDecoder
 from semblance.errors import BabyProviderError, ConfigurationError, ConflictError
 from semblance.settings import Settings
 from semblance.storage import Storage, open_storage
@@ -46,9 +47,13 @@ async def storage(settings: Settings) -> Storage:
 
 @pytest.fixture
 async def provider(storage: Storage, settings: Settings) -> AsyncIterator[FalProvider]:
-    made = FalProvider(storage, settings, pause=PAUSE)
+    made = client_of(storage, settings, pause=PAUSE)
     yield made
     await made.close()
+
+
+def client_of(storage: Storage, settings: Settings, **options: float) -> FalProvider:
+    return FalProvider(storage, settings, DirectDecoder(settings), **options)
 
 
 async def failure(provider: FalProvider) -> BabyProviderError:
@@ -89,7 +94,7 @@ async def test_a_bucket_lends_a_signed_link(bucket: str, fal: FalServer, setting
     await storage.put("faces/a.jpg", photo(), "image/jpeg")
     heic = ParentFace("faces/a.heic", None)
     await storage.put(heic.image_path, photo(), "image/heic")
-    provider = FalProvider(storage, of_bucket)
+    provider = client_of(storage, of_bucket)
     await provider.generate(A, B)
     await provider.generate(heic, B)
     await provider.close()
@@ -149,7 +154,7 @@ async def test_nobody_answers(storage: Storage, settings: Settings) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         nowhere = settings.model_copy(update={"fal_url": f"http://127.0.0.1:{unused.getsockname()[1]}"})
-        provider = FalProvider(storage, nowhere, pause=PAUSE)
+        provider = client_of(storage, nowhere, pause=PAUSE)
         error = await failure(provider)
         await provider.close()
     assert (error.reason, error.attempts) == ("fal cannot be reached: ConnectError", ATTEMPTS)
@@ -160,7 +165,7 @@ async def test_a_silent_server_is_asked_again(
 ) -> None:
     monkeypatch.setattr(fal_client, "_ATTEMPT_S", 0.2)
     fal.orders.append(Reply(delay=0.6))
-    provider = FalProvider(storage, settings, pause=PAUSE)
+    provider = client_of(storage, settings, pause=PAUSE)
     made = await provider.generate(A, B)
     await provider.close()
     assert made.attempts == 2
@@ -168,7 +173,7 @@ async def test_a_silent_server_is_asked_again(
 
 async def test_the_deadline_ends_everything(storage: Storage, settings: Settings, fal: FalServer) -> None:
     fal.orders.append(Reply(delay=1))
-    provider = FalProvider(storage, settings.model_copy(update={"fal_deadline_s": 0.3}))
+    provider = client_of(storage, settings.model_copy(update={"fal_deadline_s": 0.3}))
     error = await failure(provider)
     await provider.close()
     assert (error.reason, error.attempts) == ("no picture within 0.3 s", 1)
@@ -225,7 +230,7 @@ async def test_a_picture_that_is_none(
 
 async def test_a_picture_of_too_many_pixels(storage: Storage, settings: Settings, fal: FalServer) -> None:
     fal.pictures.append(Reply(body=jpeg((1001, 1000))))
-    provider = FalProvider(storage, settings.model_copy(update={"max_image_pixels": 1_000_000}))
+    provider = client_of(storage, settings.model_copy(update={"max_image_pixels": 1_000_000}))
     error = await failure(provider)
     await provider.close()
     assert error.reason == "what was downloaded is no sound picture"
@@ -318,7 +323,7 @@ async def test_a_photo_that_is_gone(provider: FalProvider, fal: FalServer) -> No
 
 def test_fal_needs_a_key(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="SEMBLANCE_FAL_API_KEY"):
-        FalProvider(open_storage(Settings(home=tmp_path)), Settings(home=tmp_path, baby_provider="fal"))
+        client_of(open_storage(Settings(home=tmp_path)), Settings(home=tmp_path, baby_provider="fal"))
 
 
 def test_the_key_is_a_secret(settings: Settings) -> None:

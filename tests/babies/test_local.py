@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from db.babies import ParentFace
+from deployments.decoder import Decoder, LazyDecoder
 from deployments.local import LocalPipeline
 from semblance.errors import BabyProviderError, ConflictError
 from semblance.settings import Settings
@@ -32,9 +33,14 @@ def storage(settings: Settings) -> Storage:
     return open_storage(settings)
 
 
+@pytest.fixture(scope="module")
+def decoder() -> Decoder:
+    return LazyDecoder(Settings())
+
+
 @pytest.fixture
-def provider(storage: Storage, settings: Settings, pipeline: LocalPipeline) -> LocalProvider:
-    return LocalProvider(storage, LocalFaces(pipeline), settings)
+def provider(storage: Storage, decoder: Decoder, pipeline: LocalPipeline) -> LocalProvider:
+    return LocalProvider(storage, LocalFaces(pipeline), decoder)
 
 
 async def stored(storage: Storage, key: str, photo: bytes, landmarks: list[list[float]] | None) -> ParentFace:
@@ -140,3 +146,12 @@ async def test_a_photo_that_cannot_be_used(
     for landmarks in (None, a.landmarks_68):
         with pytest.raises(ConflictError, match="cannot be used"):
             await provider.generate(a, ParentFace(key, landmarks))
+
+
+async def test_photos_are_decoded_within_the_bounds_of_one_picture(
+    storage: Storage, settings: Settings, pipeline: LocalPipeline
+) -> None:
+    a = await parent(storage, pipeline, OBAMA)
+    bounded = LazyDecoder(settings.model_copy(update={"image_deadline_s": 0.0}))
+    with pytest.raises(ConflictError, match="cannot be used"):
+        await LocalProvider(storage, LocalFaces(pipeline), bounded).generate(a, a)

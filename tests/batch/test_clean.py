@@ -271,6 +271,23 @@ async def test_a_row_that_changes_meanwhile_is_left(
     assert "faces/b/2.heic.full.jpg" in await rows(database)
 
 
+async def test_rows_that_share_a_picture_are_all_cleaned(
+    database: Database, storage: Storage, run: Clean
+) -> None:
+    await add_rows(database)
+    await database.execute("DELETE FROM celebrities")
+    await database.execute("DELETE FROM babies")
+    key = "faces/a/1.jpg"
+    await database.execute("UPDATE faces SET image_path = $1", key)
+    await database.execute("INSERT INTO celebrities (name, image_path) VALUES ('A', $1)", key)
+    await database.execute("DELETE FROM object_deletions")
+    await storage.put(key, laden(portrait(300), "JPEG"), "image/jpeg")
+    assert await run() == {"cleaned": 5}
+    assert await rows(database) == [full_key(key)] * 5
+    assert await stored(storage) == sorted(keys_of(full_key(key)))
+    assert await database.fetchval("SELECT count(*) FROM object_deletions") == 0
+
+
 def command(settings: Settings, dsn: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     variables = {
         "SEMBLANCE_HOME": str(settings.home),

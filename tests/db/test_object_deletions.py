@@ -11,6 +11,7 @@ import pytest
 
 from db.object_deletions import ObjectDeletions
 from db.pool import Database
+from db.queries import queries
 from semblance.errors import StorageError
 from semblance.settings import Settings
 from semblance.storage import Storage, open_storage
@@ -191,3 +192,72 @@ async def test_a_picture_without_a_row_is_discarded(
     assert await recorded(database) == [key]
     await deletions.discard(storage, key)
     assert await recorded(database) == await storage.keys("babies") == []
+
+
+@pytest.mark.parametrize("named_by", ["faces.image_path", "celebrities.image_path", "babies.image_url"])
+async def test_a_picture_that_rows_share_goes_with_the_last_of_them(
+    database: Database, dsn: str, storage: Storage, deletions: ObjectDeletions, named_by: str
+) -> None:
+    table, column = named_by.split(".")
+    pair(dsn)
+    await database.execute(
+        "INSERT INTO celebrities (name, image_path) VALUES ('A', 'celebrities/a'), ('B', 'celebrities/b')"
+    )
+    await storage.put("shared.jpg", b"1", "image/jpeg")
+    await database.execute(f"UPDATE {table} SET {column} = 'shared.jpg'")
+    await database.execute("DELETE FROM object_deletions")
+    one = f"(SELECT id FROM {table} WHERE {column} = 'shared.jpg' LIMIT 1)"
+    await database.execute(f"UPDATE {table} SET {column} = 'other.jpg' WHERE id = {one}")
+    assert await recorded(database) == []
+    # By other means recorded, or not at all: no path removes it.
+    assert await deletions.finish(storage, ["shared.jpg"]) == 0
+    await database.execute("INSERT INTO object_deletions (key) VALUES ('shared.jpg')")
+    assert not await deletions.is_deleted("shared.jpg")
+    assert await deletions.finish(storage, ["shared.jpg"]) == 0
+    assert await deletions.drain(storage) == 0
+    await deletions.discard(storage, "shared.jpg")
+    assert await storage.exists("shared.jpg")
+    assert await recorded(database) == []
+    await database.execute(f"DELETE FROM {table} WHERE id = {one}")
+    assert await deletions.finish(storage, ["shared.jpg"]) == 1
+    assert not await storage.exists("shared.jpg")
+
+
+async def test_what_is_not_recorded_is_not_removed(storage: Storage, deletions: ObjectDeletions) -> None:
+    await storage.put("faces/a.jpg", b"1", "image/jpeg")
+    assert await deletions.finish(storage, ["faces/a.jpg"]) == 0
+    assert await storage.exists("faces/a.jpg")
+
+
+async def test_a_celebrity_that_comes_again_between_two_batches_or_attempts_keeps_the_picture(
+    database: Database, storage: Storage, deletions: ObjectDeletions
+) -> None:
+    """The record waits for its next attempt, or the row comes after the drain has begun."""
+    key = "celebrities/a.full.jpg"
+    await storage.put(key, b"again", "image/jpeg")
+    await database.execute(
+        "INSERT INTO object_deletions (key, due_at) VALUES ($1, now() + interval '1 hour')", key
+    )
+    assert await deletions.is_deleted(key)
+    await database.execute("INSERT INTO celebrities (name, image_path) VALUES ('A', $1)", key)
+    assert not await deletions.is_deleted(key)
+    await database.execute("UPDATE object_deletions SET due_at = now()")
+    assert await database.fetch(queries["claim_deletions"], 10) == []
+    await database.execute("UPDATE object_deletions SET due_at = now() + interval '1 hour'")
+    assert await deletions.drain(storage) == 0
+    assert await recorded(database) == []
+    assert await storage.exists(key)
+
+
+async def test_a_folder_is_finished_whatever_is_due(
+    database: Database, storage: Storage, deletions: ObjectDeletions
+) -> None:
+    await database.execute(
+        "INSERT INTO object_deletions (key, due_at)"
+        " SELECT 'celebrities/' || n, now() + interval '1 hour' FROM generate_series(1, 150) n"
+        " UNION ALL SELECT 'celebrities_/a', now()"
+    )
+    await storage.put("celebrities/150", b"1", "image/jpeg")
+    await deletions.finish_folder(storage, "celebrities")
+    assert await recorded(database) == ["celebrities_/a"]
+    assert await storage.keys("celebrities") == []

@@ -16,8 +16,9 @@ from pydantic import SecretStr
 
 from db.babies import Claim
 from db.generation_logs import GENERATION_LIFETIME
+from semblance.errors import StorageError
 from semblance.settings import Settings
-from semblance.storage import open_storage
+from semblance.storage import Storage, open_storage
 from serve_app.babies.maker import open_baby_maker
 from tests.support.api import API_KEY, CRON_SECRET, JWT_SECRET, Api
 from tests.support.fal import KEY, FalServer, Reply
@@ -243,6 +244,20 @@ async def test_a_photo_that_is_gone(api: Api, pair: Pair) -> None:
     await assert_nothing_is_left(api)
     (log,) = await logs(api)
     assert log["status"] == "failed"
+
+
+async def test_a_storage_that_fails_halfway(api: Api, pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    put = Storage.put
+
+    async def no_thumbnail(self: Storage, key: str, data: bytes, kind: str) -> None:
+        if "thumbnail" in key:
+            raise StorageError("The picture store failed: it is full.")
+        await put(self, key, data, kind)
+
+    monkeypatch.setattr(Storage, "put", no_thumbnail)
+    answer = await make_baby(api, pair.ada, pair.match)
+    assert (answer.status_code, answer.json()["code"]) == (503, "storage")
+    await assert_nothing_is_left(api)
 
 
 @with_fal

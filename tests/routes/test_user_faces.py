@@ -7,16 +7,21 @@ import hashlib
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 import numpy as np
 import pytest
+from fastapi import FastAPI
 
+from semblance.errors import StorageError
 from semblance.settings import Settings
 from semblance.storage import Storage
 from semblance.stored_pictures import keys_of, picture_of
-from tests.support.api import Api
+from semblance.types import DescribedFace, Detection
+from serve_app.api.deadline import DeadlineMiddleware
+from tests.support.api import Api, LocalFaces
 from tests.support.photos import NO_FACE, OBAMA_2, couple
 from tests.support.rows_faces import (
     add_match,
@@ -151,15 +156,61 @@ async def test_the_same_picture_twice(api: Api) -> None:
     await uploaded(api, user)
 
 
-async def test_the_same_picture_at_the_same_time(api: Api) -> None:
+async def test_the_same_picture_at_the_same_time(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each copy that made work counts."""
+    looked_at, describe = 0, LocalFaces.describe
+
+    async def counted(self: LocalFaces, *args: Any) -> tuple[Detection, list[DescribedFace]]:
+        nonlocal looked_at
+        looked_at += 1
+        return await describe(self, *args)
+
+    monkeypatch.setattr(LocalFaces, "describe", counted)
     user = await api.member("ada")
     answers = await asyncio.gather(*(upload(api, user, photo()) for _ in range(8)))
     assert Counter(answer.status_code for answer in answers) == {202: 1, 400: 7}
     assert await row_counts(api.services.database) == {
         "profiles": 1, "faces": 1, "match_jobs": 1, "user_daily_quotas": 1,
     }  # fmt: skip
-    assert await api.services.database.fetchval("SELECT count FROM user_daily_quotas") == 1
+    assert looked_at > 1
+    assert await api.services.database.fetchval("SELECT count FROM user_daily_quotas") == looked_at
     assert len(await keys(api.services.storage)) == 1
+
+
+@pytest.mark.parametrize("ended_by", ["deadline", "client"])
+async def test_our_deadline_is_not_counted_and_a_client_that_leaves_is(
+    api: Api, monkeypatch: pytest.MonkeyPatch, ended_by: str
+) -> None:
+    begun = asyncio.Event()
+
+    async def hang(*_: object) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    user = await api.member("ada")
+    assert (await api.client.get("/api/faces", headers=user.headers)).status_code == 200
+    monkeypatch.setattr(LocalFaces, "describe", hang)
+    if ended_by == "deadline":
+        monkeypatch.setattr(deadline_of(api.app), "_seconds", 0.5)
+        answer = await upload(api, user, photo())
+        assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
+    else:
+        sent = asyncio.create_task(upload(api, user, photo()))
+        await begun.wait()
+        sent.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sent
+    assert begun.is_set()
+    expected = 0 if ended_by == "deadline" else 1
+    assert await api.services.database.fetchval("SELECT count FROM user_daily_quotas") == expected
+
+
+def deadline_of(app: FastAPI) -> DeadlineMiddleware:
+    """The application's, once a request has built its middleware."""
+    part: Any = app.middleware_stack
+    while not isinstance(part, DeadlineMiddleware):
+        part = part.app if hasattr(part, "app") else part._app
+    return part
 
 
 async def test_a_hundred_uploads_at_once_with_a_limit_of_five(api: Api) -> None:
@@ -353,6 +404,21 @@ async def test_a_storage_that_fails_stores_and_counts_nothing(api: Api) -> None:
     assert (answer.status_code, answer.json()["code"]) == (503, "storage")
     assert await row_counts(api.services.database) == {"profiles": 1, "user_daily_quotas": 1}
     assert await api.services.database.fetchval("SELECT count FROM user_daily_quotas") == 0
+
+
+async def test_a_storage_that_fails_halfway_keeps_nothing(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    put = Storage.put
+
+    async def no_thumbnail(self: Storage, key: str, data: bytes, kind: str) -> None:
+        if "thumbnail" in key:
+            raise StorageError("The picture store failed: it is full.")
+        await put(self, key, data, kind)
+
+    monkeypatch.setattr(Storage, "put", no_thumbnail)
+    answer = await upload(api, await api.member("ada"), photo())
+    assert (answer.status_code, answer.json()["code"]) == (503, "storage")
+    assert await keys(api.services.storage) == []
+    assert await api.services.database.fetchval("SELECT count(*) FROM object_deletions") == 0
 
 
 class TestBucket:

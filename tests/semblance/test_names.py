@@ -56,7 +56,8 @@ NAMES = {
 NO_NAMES = [
     # Nothing to see.
     "", " ", "\u00a0\u3000", LRM, ZWJ, ZWNJ, ZWJ * 3, "\u200b", "\u3164", "\u2800", "\u115f\u1160", "\uffa0",
-    "\ufe0f", "\u0301", "\U000e0020",
+    "\ufe0f", "\u0301", "\U000e0020", "\ufff0", "\ufff8", "\U00013441", "\U00013442\U00013442", "a\ufff5b",
+    "Ada\U00013441",
     # Joiners that join nothing.
     f"Ad{ZWJ}a", f"Ad{ZWNJ}a", f"{ZWJ}Ada", f"Ada{ZWJ}", f"Ada {ZWJ} L", f"\u0434{ZWJ}\u0430",
     f"\u6771{ZWJ}\u4eac", f"\U0001f469{ZWJ}", f"{ZWJ}\U0001f469", f"\U0001f469{ZWJ}{ZWJ}\U0001f680",

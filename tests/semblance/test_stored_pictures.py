@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Callable
 from datetime import timedelta
@@ -11,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
+from semblance.errors import StorageError
 from semblance.settings import Settings
 from semblance.storage import Storage, open_storage
 from semblance.stored_pictures import (
@@ -18,6 +20,7 @@ from semblance.stored_pictures import (
     full_key,
     keys_of,
     picture_of,
+    put_picture,
     put_picture_sync,
     rendition_key,
 )
@@ -150,3 +153,21 @@ def test_a_local_link_may_be_of_any_host(local: Storage) -> None:
     url = local.signed_url(KEY, DAY)
     for base in ("https://faces.example", "http://127.0.0.1:8000", "https://example.com/semblance"):
         assert local.key_of(base + url) == KEY
+
+
+async def test_a_put_that_fails_is_told_once_the_others_have_ended(
+    local: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put, gate = Storage.put, asyncio.Event()
+
+    async def fails_first(self: Storage, key: str, data: bytes, kind: str) -> None:
+        if key == keys_of(KEY)[0]:
+            asyncio.get_running_loop().call_later(0.05, gate.set)
+            raise StorageError("The picture store failed: it is full.")
+        await gate.wait()
+        await put(self, key, data, kind)
+
+    monkeypatch.setattr(Storage, "put", fails_first)
+    with pytest.raises(StorageError, match="it is full"):
+        await put_picture(local, KEY, StoredPicture(b"full", b"feed", b"thumbnail", 1))
+    assert sorted(await local.keys("faces")) == sorted(keys_of(KEY)[1:])

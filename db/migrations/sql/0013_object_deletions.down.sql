@@ -1,4 +1,6 @@
 DROP INDEX idx_messages_image;
+DROP INDEX idx_babies_image_url;
+DROP INDEX idx_faces_image_path;
 DROP INDEX idx_celebrities_image_path;
 DROP TRIGGER babies_picture_replaced ON babies;
 DROP TRIGGER babies_picture_deleted ON babies;
@@ -7,4 +9,5 @@ DROP TRIGGER celebrities_picture_deleted ON celebrities;
 DROP TRIGGER faces_picture_replaced ON faces;
 DROP TRIGGER faces_picture_deleted ON faces;
 DROP FUNCTION record_object_deletion();
+DROP FUNCTION is_named_picture(text);
 DROP TABLE object_deletions;

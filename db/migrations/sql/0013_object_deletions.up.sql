@@ -9,8 +9,17 @@ CREATE TABLE object_deletions (
 );
 CREATE INDEX idx_object_deletions_due_at ON object_deletions (due_at);
 
+-- Whether a row names the picture. Rows of the old system may share one.
+CREATE FUNCTION is_named_picture(key text) RETURNS boolean
+    LANGUAGE sql STABLE SET search_path = ''
+    AS $$
+        SELECT EXISTS (SELECT FROM public.faces WHERE image_path = key)
+            OR EXISTS (SELECT FROM public.celebrities WHERE image_path = key)
+            OR EXISTS (SELECT FROM public.babies WHERE image_url = key)
+    $$;
+
 -- The argument names the column. Rows of the old system may have an address of another host, which is not ours
--- to remove.
+-- to remove, and a picture that another row still names stays.
 CREATE FUNCTION record_object_deletion() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
     AS $$
@@ -18,7 +27,7 @@ DECLARE
     gone text;
 BEGIN
     EXECUTE format('SELECT ($1).%I', TG_ARGV[0]) INTO gone USING OLD;
-    IF gone NOT LIKE 'http%' THEN
+    IF gone NOT LIKE 'http%' AND NOT public.is_named_picture(gone) THEN
         INSERT INTO public.object_deletions (key) VALUES (gone) ON CONFLICT DO NOTHING;
     END IF;
     RETURN NULL;
@@ -44,11 +53,16 @@ CREATE TRIGGER babies_picture_replaced AFTER UPDATE OF image_url ON babies
 -- A celebrity's key follows from the picture, so that one who comes again has the key of the one deleted.
 CREATE INDEX idx_celebrities_image_path ON celebrities (image_path);
 
--- Pictures that were sent in chats, by key. Hashed, because rows of the old system may hold anything.
+-- Hashed, because rows of the old system may hold anything.
+CREATE INDEX idx_faces_image_path ON faces USING hash (image_path);
+CREATE INDEX idx_babies_image_url ON babies USING hash (image_url);
+
+-- Pictures that were sent in chats, by key.
 CREATE INDEX idx_messages_image ON messages USING hash (content) WHERE message_type = 'image';
 
 ALTER TABLE object_deletions ENABLE ROW LEVEL SECURITY;
 REVOKE ALL ON object_deletions FROM authenticated, anon;
-REVOKE EXECUTE ON FUNCTION record_object_deletion() FROM PUBLIC, authenticated, anon;
+REVOKE EXECUTE ON FUNCTION record_object_deletion(), is_named_picture(text) FROM PUBLIC, authenticated, anon;
+GRANT EXECUTE ON FUNCTION is_named_picture(text) TO semblance_service;
 GRANT SELECT, INSERT, UPDATE, DELETE ON object_deletions TO semblance_service;
 CREATE POLICY object_deletions_service ON object_deletions TO semblance_service USING (true) WITH CHECK (true);

@@ -7,10 +7,11 @@ import hashlib
 import logging
 import uuid
 from collections.abc import AsyncIterator
+from datetime import date
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, status
+from fastapi import APIRouter, Depends, Query, Request, status
 
 from db.faces import FaceRow
 from semblance.errors import (
@@ -19,40 +20,71 @@ from semblance.errors import (
     ImageTooLargeError,
     NoFaceError,
     SeveralFacesError,
+    StorageError,
     UnreadableImageError,
 )
 from semblance.stored_pictures import full_key, put_picture
 from serve_app.api.cursors import Cursor
+from serve_app.api.deadline import deadline_has_passed
 from serve_app.api.identity import CurrentUser, current_user
 from serve_app.api.links import InjectedLinks
 from serve_app.api.pictures import PICTURE_FORM, Picture
 from serve_app.api.responses import COMPUTE_ERRORS, QUOTA_ERROR, errors
 from serve_app.api.schemas.user_faces import FaceList, FaceSummary, UploadAnswer
-from serve_app.api.services import Injected
+from serve_app.api.services import Injected, Services
 
 router = APIRouter(prefix="/faces", tags=["faces"])
 
 logger = logging.getLogger(__name__)
 
 
-async def count_upload(user: CurrentUser, picture: Picture, services: Injected) -> AsyncIterator[str]:
+_forgetting: set[asyncio.Task[None]] = set()
+"""What outlives its request, held until it ends."""
+
+
+async def count_upload(
+    request: Request, user: CurrentUser, picture: Picture, services: Injected
+) -> AsyncIterator[str]:
     """Count the upload against the daily limit; gives the file's hash, by which it is known again.
 
     Counted before the work, so that no parallel attempt and no closed connection makes work for free. What
-    fails by a fault of ours is not counted in the end.
+    fails by a fault of ours, the deadline among them, is not counted in the end.
     """
     image_hash = await asyncio.to_thread(_hash, picture)
     day = await services.db.faces.begin_upload(user.id, image_hash)
     try:
         yield image_hash
-    except (NoFaceError, SeveralFacesError, UnreadableImageError, ImageTooLargeError):
+    except (
+        DuplicatePictureError,
+        NoFaceError,
+        SeveralFacesError,
+        UnreadableImageError,
+        ImageTooLargeError,
+    ):
+        raise
+    except asyncio.CancelledError:
+        # Of a client that leaves, the upload stays counted.
+        if deadline_has_passed(request.scope):
+            await _forget_upload(services, user.id, day)
         raise
     except Exception:
+        await _forget_upload(services, user.id, day)
+        raise
+
+
+async def _forget_upload(services: Services, user_id: UUID, day: date) -> None:
+    """No longer count an upload, also where the request is cancelled meanwhile."""
+
+    async def forget() -> None:
         try:
-            await services.db.faces.forget_upload(user.id, day)
+            await services.db.faces.forget_upload(user_id, day)
         except DatabaseError as exc:
             logger.warning("an upload that failed stays counted: %s", exc.message)
-        raise
+
+    task = asyncio.create_task(forget())
+    _forgetting.add(task)
+    task.add_done_callback(_forgetting.discard)
+    await asyncio.shield(task)
 
 
 CountedUpload = Annotated[str, Depends(count_upload)]
@@ -73,8 +105,8 @@ async def upload_face(
 
     Of several faces the largest is taken. The answer is 400 without a face and for a photo uploaded
     before, 429 over the daily limit. Against that limit count all photos that were looked at, so also those
-    that cannot be read or show no face; a photo uploaded before does not count. Bodies as of
-    `POST /extract-embedding` are taken, too.
+    that cannot be read or show no face, and copies of one photo sent at the same time; a photo uploaded
+    before does not count. Bodies as of `POST /extract-embedding` are taken, too.
     """
     detection, described = await services.faces.describe(picture, 1)
     if not described:
@@ -86,7 +118,11 @@ async def upload_face(
     stored = await services.faces.render(picture)
     # The picture before its row: what a crash leaves between is a picture without a row, which
     # `semblance storage sweep` removes, and never a row without its picture.
-    await put_picture(services.storage, key, stored)
+    try:
+        await put_picture(services.storage, key, stored)
+    except StorageError:
+        await services.db.object_deletions.discard(services.storage, key)
+        raise
     row = FaceRow.of(
         described[0],
         services.model.digest,
