@@ -52,7 +52,7 @@ def test_it_stands_before_serve_restarts_what_dies_and_ends_when_told(tmp_path: 
             env=environment,
             stdout=output,
         ) as process:
-            until(lambda: answers(200), 30)
+            until(lambda: "Listening" in said.read_text() and answers(200), 30)
             (child,) = psutil.Process(process.pid).children()
             child.kill()
             until(lambda: answers(200))
