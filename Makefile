@@ -32,7 +32,7 @@ demo: env ## from nothing to the lookalikes of a photo, over HTTP; Ctrl-C ends i
 ONE_BY_ONE := ray or browser
 
 check: env ## the tests that start no Ray and need no browser, on all cores
-	@$(BIN)/pytest -n 4 -m 'not ($(ONE_BY_ONE))'
+	@$(BIN)/pytest -n logical --maxprocesses 4 -m 'not ($(ONE_BY_ONE))'
 
 # A Ray takes the whole machine, so what starts one comes after the rest, one after the other.
 test: check ## all tests
