@@ -184,9 +184,8 @@ async def test_a_manifest_takes_pictures_from_everywhere_into_a_bucket(
         f"{address}/long.jpg": "too_large",
         f"{address}/gone.jpg": "missing",
         "http://127.0.0.1:9/x.jpg": "unreadable",
-        # A path in a bucket's manifest is the bucket's, so local files are named by file://.
-        ASTRONAUT.as_uri(): "ingested",
-        ASTRONAUT.parent.as_uri(): "unreadable",
+        # Who may write the bucket may not read this machine.
+        ASTRONAUT.as_uri(): "invalid_metadata",
     }
     lines = [json.dumps({"image": image, "name": f"N{index}"}) for index, image in enumerate(images)]
     obstore.put(source, "people.jsonl", "\n".join(lines).encode())
@@ -196,7 +195,7 @@ async def test_a_manifest_takes_pictures_from_everywhere_into_a_bucket(
     _, report = await run(f"{bucket}/in/people.jsonl", bucketed, rules=rules)
     assert {line["input"]: line["outcome"] for line in report} == images
     gallery = rows(dsn)
-    assert sorted(gallery) == ["N0", "N4", "N8"]
+    assert sorted(gallery) == ["N0", "N4"]
     stored = open_storage(bucketed)
     assert stored.keys_sync("celebrities") == all_keys(gallery)
-    assert_only_a_picture(stored.get_sync(gallery["N8"]["image_path"]))
+    assert_only_a_picture(stored.get_sync(gallery["N4"]["image_path"]))
