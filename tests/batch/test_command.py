@@ -5,24 +5,18 @@ from __future__ import annotations
 import io
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from batch.progress import JobProgress
+from tests.support.commands import job
 from tests.support.photos import OBAMA
 
 
 def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "batch.ingest", *arguments],
-        env={**os.environ, "COLUMNS": "120", **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return job("batch.ingest", *arguments, environment={**os.environ, "COLUMNS": "120", **environment})
 
 
 def test_help_teaches() -> None:

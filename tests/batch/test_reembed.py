@@ -36,6 +36,7 @@ from semblance.errors import ConfigurationError, ConflictError, PackMismatchErro
 from semblance.settings import Settings
 from semblance.storage import open_storage
 from semblance.types import Embedding
+from tests.support.commands import job
 from tests.support.photos import couple
 from tests.support.pictures import portrait
 from tests.support.rows_matching import add_celebrities, add_face, add_user, famous
@@ -185,19 +186,23 @@ def vectors(found: dict[UUID, str]) -> dict[UUID, Embedding]:
     return {key: np.array(json.loads(text), np.float32) for key, text in found.items()}
 
 
+def environment(settings: Settings, address: str = "local") -> dict[str, str]:
+    return {
+        **os.environ,
+        "COLUMNS": "120",
+        "RAY_ADDRESS": address,
+        "SEMBLANCE_HOME": str(settings.home),
+        "SEMBLANCE_PACK_DIR": str(settings.pack_dir),
+        "SEMBLANCE_DATABASE_URL": settings.required_database_url.get_secret_value(),
+        "SEMBLANCE_OWNER_DATABASE_URL": owner(settings),
+    }
+
+
 def command(settings: Settings, *arguments: str, address: str = "local") -> subprocess.Popen[str]:
     """The command, as a job runs it."""
     return subprocess.Popen(
         [sys.executable, "-m", "batch.reembed", *arguments],
-        env={
-            **os.environ,
-            "COLUMNS": "120",
-            "RAY_ADDRESS": address,
-            "SEMBLANCE_HOME": str(settings.home),
-            "SEMBLANCE_PACK_DIR": str(settings.pack_dir),
-            "SEMBLANCE_DATABASE_URL": settings.required_database_url.get_secret_value(),
-            "SEMBLANCE_OWNER_DATABASE_URL": owner(settings),
-        },
+        env=environment(settings, address),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -343,15 +348,13 @@ async def test_a_node_with_another_pack_is_refused(
 
 
 def test_an_error_is_a_sentence_and_a_status(settings: Settings) -> None:
-    process = command(settings, "--pack", "nothing")
-    output, errors = process.communicate(timeout=60)
-    assert (process.returncode, output) == (1, "")
-    assert errors.startswith("error: Model pack 'nothing' was not found")
+    done = job("batch.reembed", "--pack", "nothing", environment=environment(settings))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: Model pack 'nothing' was not found")
 
 
 def test_help_teaches(settings: Settings) -> None:
-    process = command(settings, "--help")
-    output, _ = process.communicate(timeout=60)
+    output = job("batch.reembed", "--help", environment=environment(settings)).stdout
     for words in ("ray job submit", "--switch", "--allow-missing", "--drop", "batch.rematch", "--pack open"):
         assert words in output
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,9 +21,9 @@ from semblance.settings import Settings
 from semblance.storage import Storage, open_storage
 from semblance.stored_pictures import keys_of
 from tests.support.api import Api
+from tests.support.commands import semblance
 from tests.support.rows_faces import photo, row_counts, upload, uploaded
 
-SEMBLANCE = Path(sys.executable).with_name("semblance")
 NONE = timedelta(0)
 HOUR = timedelta(hours=1)
 
@@ -246,14 +245,8 @@ async def test_an_upload_that_dies_before_its_row_leaves_an_orphan(
 
 def command(url: str, home: Path, dsn: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     settings = {"SEMBLANCE_HOME": str(home), "SEMBLANCE_STORAGE_URL": url, "SEMBLANCE_DATABASE_URL": dsn}
-    return subprocess.run(
-        [SEMBLANCE, "storage", "sweep", *arguments],
-        env={**os.environ, **settings, "NO_COLOR": "1", "COLUMNS": "100"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    environment = {**os.environ, **settings, "NO_COLOR": "1", "COLUMNS": "100"}
+    return semblance("storage", "sweep", *arguments, environment=environment)
 
 
 async def test_the_command(database: Database, storage: Storage, url: str, tmp_path: Path, dsn: str) -> None:

@@ -16,6 +16,7 @@ import pytest
 from db.pool import Database
 from db.rescore import BATCH
 from semblance.scoring import score
+from tests.support.commands import semblance
 from tests.support.rows_scored import (
     EXACT,
     OTHER_EXACT,
@@ -44,10 +45,7 @@ def environment(tmp_path: Path, service_dsn: str) -> dict[str, str]:
 
 
 def _run(environment: dict[str, str], *arguments: str) -> str:
-    done = subprocess.run(
-        [SEMBLANCE, "rescore", *arguments],
-        env=environment, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+    done = semblance("rescore", *arguments, environment=environment)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 import uuid
 from pathlib import Path
@@ -15,8 +14,7 @@ import psycopg
 import pytest
 
 from tests.support.api import JWT_SECRET, Api
-
-SEMBLANCE = Path(sys.executable).with_name("semblance")
+from tests.support.commands import semblance
 
 
 @pytest.fixture
@@ -26,9 +24,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 def _run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [SEMBLANCE, *arguments], env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
+    return semblance(*arguments, environment=environment)
 
 
 def _token(environment: dict[str, str], *arguments: str) -> str:
