@@ -12,7 +12,6 @@ from semblance.cli.output import console
 from semblance.errors import ConfigurationError
 from semblance.settings import Settings
 from semblance.stack.home import StackHome, StackLock
-from semblance.stack.lock import ProcessLock
 from semblance.stack.state import read_state
 
 
@@ -44,7 +43,7 @@ def open_database(settings: Settings, *, as_owner: bool = False) -> Iterator[str
     home.prepare()
     lock = StackLock(home)
     # A guardian would take this process for a supervisor that is stuck.
-    if ProcessLock(home.guardian_lock_file).is_held() or not lock.acquire():
+    if home.is_kept() or not lock.acquire():
         raise ConfigurationError(f"The stack in {home.root} is starting or stopping; try again.")
     postgres = EmbeddedPostgres(home.postgres)
     try:

@@ -20,7 +20,6 @@ from semblance.cli.output import console
 from semblance.findings import Check, Finding
 from semblance.settings import Settings
 from semblance.stack.home import StackHome, StackLock
-from semblance.stack.lock import ProcessLock
 from semblance.stack.preflight import check_home, check_ports, check_socket_paths
 from semblance.stack.processes import members
 from semblance.stack.ray_head import OBJECT_STORE_BYTES
@@ -152,7 +151,7 @@ def _stack(settings: Settings) -> Iterator[Finding]:
 
 def _processes(settings: Settings) -> Iterator[Finding]:
     home = StackHome.of(settings)
-    running = StackLock(home).is_held() or ProcessLock(home.guardian_lock_file).is_held()
+    running = StackLock(home).is_held() or home.is_kept()
     found = members(home.stack_id)
     if found and not running:
         pids = ", ".join(str(process.pid) for process in sorted(found, key=lambda process: process.pid))

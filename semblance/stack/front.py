@@ -19,7 +19,7 @@ from semblance.stack.events import DETACH, Event
 from semblance.stack.guard import GuardianPart
 from semblance.stack.home import StackHome, StackLock
 from semblance.stack.lock import ProcessLock
-from semblance.stack.processes import STACK_MARK, members, sweep
+from semblance.stack.processes import STACK_MARK, sweep
 from semblance.stack.serve_deploy import is_ready
 from semblance.stack.state import Problem, StackState, read_state, remove_state
 
@@ -28,8 +28,6 @@ _KILL_SECONDS = 10.0
 _BUSY_SECONDS = 300.0
 _POLL = 0.1
 _LONGEST_PAUSE = 30.0
-_SPAWN_SECONDS = 5.0
-"""Within which a supervisor that is spawned takes its lock."""
 _WELL_SECONDS = 60.0
 _LOG_LINES = 15
 
@@ -50,6 +48,7 @@ class Launch:
         self._detached = False
         self._lease: int | None
         self._process, self._lease = _spawn(home)
+        self._lock = ProcessLock(home.command_lock_file)
 
     def follow(self, on_event: Callable[[Event], None]) -> StackState | None:
         """Hand over what the supervisor reports until the stack is ready, and return its state; None when
@@ -86,6 +85,7 @@ class Launch:
         A supervisor that dies is replaced, and the new one takes over what runs. Raises StackFailedError when
         the stack is ended from outside.
         """
+        self._lock.acquire()
         pause = 1.0
         while True:
             began = time.monotonic()
@@ -158,21 +158,8 @@ def _spawn(home: StackHome, *options: str) -> tuple[subprocess.Popen[str], int]:
 
 
 def is_run_by_other(home: StackHome) -> bool:
-    """Whether another process runs the stack, or is about to restart its supervisor.
-
-    Between two supervisors neither lock is held where the stack hangs on a command in the foreground. So this
-    waits as long as that pauses at most, where something of the stack is left to take over.
-    """
-    deadline = time.monotonic()
-    if members(home.stack_id):
-        deadline += _LONGEST_PAUSE + _SPAWN_SECONDS
-    while home.state_file.exists():
-        if StackLock(home).is_held() or ProcessLock(home.guardian_lock_file).is_held():
-            return True
-        if time.monotonic() > deadline:
-            break
-        time.sleep(_POLL)
-    return False
+    """Whether another process runs the stack, or is about to restart its supervisor."""
+    return home.state_file.exists() and (StackLock(home).is_held() or home.is_kept())
 
 
 def wait_for_other(
@@ -188,7 +175,7 @@ def wait_for_other(
         state = read_state(home)
         if state is not None and not state.problems and is_ready(state.url):
             return state
-        if not StackLock(home).is_held() and not ProcessLock(home.guardian_lock_file).is_held():
+        if not StackLock(home).is_held() and not home.is_kept():
             break
         if state is not None:
             on_problems(state.problems)

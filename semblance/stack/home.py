@@ -76,6 +76,11 @@ class StackHome:
         return self.root / "guardian.lock"
 
     @property
+    def command_lock_file(self) -> Path:
+        """Held by a command that keeps the stack up in the foreground."""
+        return self.root / "command.lock"
+
+    @property
     def ray_lock_file(self) -> Path:
         return self.ray / "lock"
 
@@ -118,6 +123,10 @@ class StackHome:
             raise ConfigurationError(
                 f"Cannot use {self.root}: {exc.strerror}. Set SEMBLANCE_HOME to a folder you may write."
             ) from exc
+
+    def is_kept(self) -> bool:
+        """Whether a guardian, or a command in the foreground, restarts the supervisor when it dies."""
+        return any(ProcessLock(file).is_held() for file in (self.guardian_lock_file, self.command_lock_file))
 
     def link_ray(self) -> Path:
         """Point `short_ray` at `ray_sessions`; others may write beside it, so what lies there must be ours.

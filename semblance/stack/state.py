@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from semblance.files import write_file
 from semblance.stack.home import StackHome, StackLock
-from semblance.stack.lock import ProcessLock
 
 
 class Problem(BaseModel):
@@ -76,7 +75,7 @@ def what_is_wrong(home: StackHome) -> tuple[Problem, ...]:
     # It touches the lock each second.
     beaten = home.lock_file if home.lock_file.exists() else home.state_file
     since = datetime.fromtimestamp(beaten.stat().st_mtime, UTC)
-    if ProcessLock(home.guardian_lock_file).is_held():
+    if home.is_kept():
         text = "It has died, and is being restarted."
     else:
         text = "It has died. `semblance up` starts it again and mends what it finds."

@@ -50,29 +50,22 @@ def holder(home: StackHome) -> Iterator[Callable[[float], subprocess.Popen[bytes
         process.wait()
 
 
-def test_a_stack_is_anothers_while_its_supervisor_is_restarted(
-    home: StackHome, holder: Callable[[float], subprocess.Popen[bytes]]
-) -> None:
+@pytest.mark.parametrize("keeper", ["guardian.lock", "command.lock"])
+def test_a_stack_is_anothers_while_its_supervisor_is_restarted(home: StackHome, keeper: str) -> None:
     home.state_file.touch()
-    guardian = ProcessLock(home.guardian_lock_file)
-    assert guardian.acquire()
+    lock = ProcessLock(home.root / keeper)
+    assert lock.acquire()
     assert front.is_run_by_other(home)
-    guardian.release()
-    # No lock is held yet; what is left of the stack makes it worth waiting.
-    holder(0.5)
-    assert front.is_run_by_other(home)
+    lock.release()
+    assert not front.is_run_by_other(home)
 
 
 def test_what_a_crash_has_left_is_nobodys(
-    home: StackHome,
-    holder: Callable[[float], subprocess.Popen[bytes]],
-    monkeypatch: pytest.MonkeyPatch,
+    home: StackHome, holder: Callable[[float], subprocess.Popen[bytes]]
 ) -> None:
+    """Also where processes of it are left, because nobody is there who would take them over."""
     assert not front.is_run_by_other(home)
     home.state_file.touch()
-    assert not front.is_run_by_other(home)
-    monkeypatch.setattr(front, "_LONGEST_PAUSE", 0.0)
-    monkeypatch.setattr(front, "_SPAWN_SECONDS", 0.1)
     holder(600)
     assert not front.is_run_by_other(home)
 
