@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -47,17 +48,27 @@ def check_secret(authorization: str | None, secret: SecretStr) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Session:
+    """What signing out ends. key: 32 bytes, the same for all tokens of the session where they name it, and of
+    no use to sign in. ends_at: the Unix time until which `TokenVerifier` takes this token."""
+
+    key: bytes
+    ends_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Claims:
     """What a valid access token says.
 
     subject: the profile's id. email: lower case; None where the account has none. name, gender: what the
-    account says of itself, None where that is nothing usable.
+    account says of itself, None where that is nothing usable. session: which one the token is of.
     """
 
     subject: UUID
     email: str | None
     name: str | None
     gender: StatedGender | None
+    session: Session
 
 
 class TokenVerifier:
@@ -91,7 +102,7 @@ class TokenVerifier:
                 leeway=LEEWAY_S,
                 options={"require": ["exp", "aud", "sub"], "enforce_minimum_key_length": True},
             )
-            return _claims(claims)
+            return _claims(claims, token)
         except jwt.ExpiredSignatureError as exc:
             raise UnauthorizedError("This access token has expired; sign in again.") from exc
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as exc:
@@ -110,13 +121,7 @@ class TokenVerifier:
         raise jwt.InvalidKeyError("no key for this token")
 
 
-def end_of(token: str) -> float:
-    """The Unix time until which `verify` accepts a token that it has accepted."""
-    claims = jwt.decode(token, options={"verify_signature": False})
-    return float(claims["exp"]) + LEEWAY_S
-
-
-def _claims(claims: Mapping[str, Any]) -> Claims:
+def _claims(claims: Mapping[str, Any], token: str) -> Claims:
     """Raises ValueError where the subject is no UUID or the token never ends."""
     if float(claims["exp"]) > _LAST_SECOND:
         raise ValueError("the token ends after all calendars")
@@ -132,7 +137,19 @@ def _claims(claims: Mapping[str, Any]) -> Claims:
         email=email,
         name=_name(said.get("name")) or _name(said.get("full_name")),
         gender=cast(StatedGender, gender) if gender in get_args(StatedGender) else None,
+        session=Session(_session_key(subject, claims, token), float(claims["exp"]) + LEEWAY_S),
     )
+
+
+def _session_key(subject: UUID, claims: Mapping[str, Any], token: str) -> bytes:
+    """By the token's id (`jti`, RFC 7519), by the session's as Supabase names it, or by the token as a whole.
+    With the subject: nobody ends a session of somebody else, whatever the provider lets them claim."""
+    for name in ("jti", "session_id"):
+        if isinstance(value := claims.get(name), str) and value:
+            break
+    else:
+        name, value = "token", token
+    return hashlib.sha256(f"{subject} {name} {value}".encode(errors="surrogatepass")).digest()
 
 
 def _name(value: object) -> str | None:

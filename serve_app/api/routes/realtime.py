@@ -23,7 +23,7 @@ from semblance.errors import BadInputError, DatabaseError, SemblanceError, Unaut
 from serve_app.api.identity import PUBLIC, authenticate, user_bearer
 from serve_app.api.responses import errors
 from serve_app.api.services import Injected, Services
-from serve_app.auth import bearer_token, end_of
+from serve_app.auth import Session, bearer_token
 from serve_app.realtime.frames import CHANNELS, Channel, Frame
 from serve_app.realtime.subscription import EXPIRED, SLOW, TOO_LONG, WINDOW_BYTES, End, Subscription
 
@@ -58,12 +58,12 @@ _EVENT_ID_DIGITS = 18
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a client asks for, checked. ends_at: Unix time at which its token does, if it has one."""
+    """What a client asks for, checked. session: that of its token, if it has one."""
 
     user: Profile | None
     channels: frozenset[Channel]
     last_event_id: int | None
-    ends_at: float | None
+    session: Session | None
 
 
 async def check_wish(
@@ -84,7 +84,8 @@ async def check_wish(
     after = _event_id(last_event_id)
     if token is None:
         return Wish(None, wanted, after, None)
-    return Wish(await authenticate(services, token), wanted, after, end_of(token))
+    signed_in = await authenticate(services, token)
+    return Wish(signed_in.user, wanted, after, signed_in.session)
 
 
 @router.websocket("")
@@ -285,11 +286,12 @@ async def _joined(
     if base_url.startswith("ws"):
         base_url = base_url.replace("ws", "http", 1)
     profile_id = None if wish.user is None else wish.user.id
-    async with services.hub.join(profile_id, wish.channels, base_url, wish.last_event_id) as client:
+    key = None if wish.session is None else wish.session.key
+    async with services.hub.join(profile_id, wish.channels, base_url, wish.last_event_id, key) as client:
         loop = asyncio.get_running_loop()
         timers = [loop.call_later(longest, client.stop, TOO_LONG)]
-        if wish.ends_at is not None:
-            timers.append(loop.call_later(wish.ends_at - time.time(), client.stop, EXPIRED))
+        if wish.session is not None:
+            timers.append(loop.call_later(wish.session.ends_at - time.time(), client.stop, EXPIRED))
         try:
             yield client
         finally:
