@@ -16,6 +16,7 @@ from db.profiles import StatedGender
 from semblance.errors import UnauthorizedError
 from semblance.names import usable_name
 from semblance.settings import Settings
+from serve_app.provider_sessions import ProviderSessions
 from serve_app.signing_keys import ALGORITHMS, SigningKeys
 
 LEEWAY_S = 10
@@ -76,7 +77,7 @@ class TokenVerifier:
 
     HS256 is checked against the secret only, RS256 and ES256 against the provider's keys only, each key with
     the one algorithm it is made for; so no public key is ever taken for a secret. Everything else, `none`
-    first of all, is refused.
+    first of all, is refused. Where `session_check_seconds` is set, Supabase must know the session, too.
     """
 
     def __init__(self, settings: Settings, keys: SigningKeys | None = None) -> None:
@@ -84,13 +85,21 @@ class TokenVerifier:
         self._settings = settings
         url = settings.jwt_jwks_url
         self._keys = keys if keys is not None or url is None else SigningKeys(url)
+        self._sessions = ProviderSessions.of(settings)
 
     async def verify(self, token: str) -> Claims:
         """The token's claims.
 
         Raises UnauthorizedError for one that is not valid, IdentityProviderError where the provider's keys
-        have never been reached, ConfigurationError where there is neither secret nor address of keys.
+        have never been reached, or it was never asked for the session, ConfigurationError where there is
+        neither secret nor address of keys.
         """
+        claims = await self._read(token)
+        if self._sessions is not None:
+            await self._sessions.check(token, claims.session.key)
+        return claims
+
+    async def _read(self, token: str) -> Claims:
         try:
             key, algorithm = await self._key(jwt.get_unverified_header(token))
             claims = jwt.decode(

@@ -26,6 +26,7 @@ from serve_app.api.middleware import (
     RequestIdMiddleware,
     UnexpectedErrorMiddleware,
 )
+from serve_app.api.origins import UnlistedOriginMiddleware
 from serve_app.api.readiness import StoreProbe
 from serve_app.api.responses import errors
 from serve_app.api.routes import (
@@ -134,6 +135,7 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
             expose_headers=["X-Request-ID", "Retry-After"],
         )
+    app.add_middleware(UnlistedOriginMiddleware, settings.cors_origins)
     app.add_middleware(AnswerHeadersMiddleware)
     app.add_middleware(RequestIdMiddleware)
     install_error_handlers(app)

@@ -198,7 +198,12 @@ class Hub:
         found = await self._db.matches.describe(ids, None) if ids and self._clients else []
         matches = {str(match.id): match for match in found}
         return [
-            News(event, self._storage, [matches[text] for text in _match_ids(event) if text in matches])
+            News(
+                event,
+                self._settings,
+                self._storage,
+                [matches[text] for text in _match_ids(event) if text in matches],
+            )
             for event in events
         ]
 
