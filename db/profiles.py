@@ -22,6 +22,7 @@ _UPDATE = queries["update_profile"]
 _SET_ROLE = queries["set_role"]
 _ADMINS = queries["list_admins"]
 _DEFAULT_IMAGE = queries["default_image"]
+_UPDATED_AT = queries["profile_updated_at"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,11 @@ class Profiles:
     async def admins(self) -> list[Profile]:
         """All admins, by e-mail."""
         return [Profile(**row) for row in await self._database.fetch(_ADMINS)]
+
+    async def updated_at(self, profile_id: UUID) -> datetime | None:
+        """When the row was changed last; None where there is none any more."""
+        changed: datetime | None = await self._database.fetchval(_UPDATED_AT, profile_id)
+        return changed
 
     async def default_image(self, profile_id: UUID) -> str | None:
         """The storage key of the default face's picture, if there is one."""

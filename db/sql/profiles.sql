@@ -38,6 +38,9 @@ WHERE id = $1
     AND ($2 ->> 'default_face_id' IS NULL OR EXISTS (SELECT FROM face))
 RETURNING id, email, name, gender, school, role, default_face_id, last_seen, created_at;
 
+-- name: profile_updated_at
+SELECT updated_at FROM profiles WHERE id = $1;
+
 -- name: default_image
 SELECT faces.image_path
 FROM profiles

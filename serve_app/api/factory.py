@@ -16,6 +16,7 @@ from semblance import __version__
 from semblance.errors import UnauthorizedError
 from semblance.settings import Settings
 from serve_app.api.bodies import BodyMiddleware
+from serve_app.api.compat import install as install_compat
 from serve_app.api.deadline import DeadlineMiddleware
 from serve_app.api.errors import install_error_handlers
 from serve_app.api.head import HeadMiddleware
@@ -104,6 +105,8 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
         responses=errors(400, 422, 500, 503),
     )
     app.state.limits = Limits(settings)
+    if settings.compat is not None:
+        install_compat(app, settings)
     face_compute = APIRouter(dependencies=[Depends(require_api_key)])
     face_compute.include_router(compute.router)
     face_compute.include_router(lookalikes.router)
