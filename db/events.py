@@ -11,7 +11,10 @@ from uuid import UUID
 from db.pool import Database
 from db.queries import queries
 
-EventType: TypeAlias = Literal["matches", "job", "message", "message_read", "notifications", "presence"]
+EventType: TypeAlias = Literal[
+    "matches", "job", "message", "message_read", "notifications", "presence", "session_ended"
+]
+"""What is told to clients, and `session_ended`, which is for the hubs alone."""
 
 CHANNEL = "events"
 """Notified at each commit that has events."""

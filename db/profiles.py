@@ -10,17 +10,19 @@ from uuid import UUID
 
 from db.pool import Database
 from db.queries import queries
-from semblance.errors import EmailTakenError, NotFoundError
+from semblance.errors import EmailTakenError, NotFoundError, UnauthorizedError
 
 StatedGender = Literal["male", "female", "other"]
 Role = Literal["user", "admin"]
 
 _GET = queries["get_profile"]
+_OF_SESSION = queries["get_profile_of_session"]
 _CREATE = queries["create_profile"]
 _UPDATE = queries["update_profile"]
 _SET_ROLE = queries["set_role"]
 _ADMINS = queries["list_admins"]
 _DEFAULT_IMAGE = queries["default_image"]
+_UPDATED_AT = queries["profile_updated_at"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,15 @@ class Profiles:
         """The profile of this id, if there is one."""
         row = await self._database.fetchrow(_GET, profile_id)
         return None if row is None else Profile(**row)
+
+    async def of_session(self, profile_id: UUID, session: bytes) -> Profile | None:
+        """As `get`, for a request of a session. Raises UnauthorizedError where that was ended
+        (`db.sessions`)."""
+        [row] = await self._database.fetch(_OF_SESSION, profile_id, session)
+        columns = dict(row)
+        if columns.pop("is_revoked"):
+            raise UnauthorizedError("You have signed out; sign in again.")
+        return None if columns["id"] is None else Profile(**columns)
 
     async def create(
         self,
@@ -92,6 +103,11 @@ class Profiles:
     async def admins(self) -> list[Profile]:
         """All admins, by e-mail."""
         return [Profile(**row) for row in await self._database.fetch(_ADMINS)]
+
+    async def updated_at(self, profile_id: UUID) -> datetime | None:
+        """When the row was changed last; None where there is none any more."""
+        changed: datetime | None = await self._database.fetchval(_UPDATED_AT, profile_id)
+        return changed
 
     async def default_image(self, profile_id: UUID) -> str | None:
         """The storage key of the default face's picture, if there is one."""

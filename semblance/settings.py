@@ -10,12 +10,14 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from semblance.errors import ConfigurationError
+from semblance.old_names import taken
 from semblance.protocol import BODY_OVERHEAD
 
 logger = logging.getLogger(__name__)
@@ -24,9 +26,9 @@ PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 PREFIX = "SEMBLANCE_"
 
-OTHER_VARIABLES = re.compile(r"SEMBLANCE_(STACK|URL|KEY|TEST_.*)")
+OTHER_VARIABLES = re.compile(r"SEMBLANCE_(STACK|URL|KEY|SMOKE_.*|TEST_.*)")
 """Variables with the prefix that are no settings: the mark of a stack's processes, what `semblance env` sets
-for requests, and what tests read."""
+for requests, the tokens of `semblance smoke`, and what tests read."""
 
 _LEAST_SECRET = 8
 """Characters of a secret that somebody chose, against mistakes; generated ones have 43."""
@@ -36,8 +38,19 @@ _HOST = re.compile(r"[A-Za-z0-9.-]+|\[[0-9a-f:]+\]")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d+)?")
 
 
+class _OldNames(PydanticBaseSettingsSource):
+    """Variables of the old app, for settings that nothing else sets."""
+
+    def __call__(self) -> dict[str, Any]:
+        return {field: os.environ[name] for field, name in taken(os.environ, PREFIX).items()}
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        raise NotImplementedError("All fields are read at once.")
+
+
 class Settings(BaseSettings):
-    """Read from the environment with the prefix `SEMBLANCE_`, so `SEMBLANCE_PACK=buffalo_l`."""
+    """Read from the environment with the prefix `SEMBLANCE_`, so `SEMBLANCE_PACK=buffalo_l`; where that is
+    not set, from the names of the old app (`semblance.old_names`)."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -80,6 +93,30 @@ class Settings(BaseSettings):
     )
     jwt_audience: str = Field("authenticated", description="`aud` of users' access tokens.")
     jwt_issuer: str | None = Field(None, description="`iss` of users' access tokens. Unset: not checked.")
+    supabase_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s/?#@]+$",
+        examples=["https://project.supabase.co"],
+        description="The Supabase project whose users sign in here. Gives jwt_jwks_url and jwt_issuer where "
+        "they are not set.",
+    )
+    supabase_anon_key: SecretStr | None = Field(
+        None,
+        min_length=_LEAST_SECRET,
+        description="The project's anon (publishable) key, with which Supabase is asked for users.",
+    )
+    supabase_service_role_key: SecretStr | None = Field(
+        None,
+        min_length=_LEAST_SECRET,
+        description="The project's service role (secret) key. Needed only where its scheduler still calls "
+        "/functions/v1 (`compat`), or without an anon key to ask for users.",
+    )
+    session_check_seconds: float | None = Field(
+        None,
+        ge=1,
+        description="Ask Supabase whether a user's session still exists, at most once in so many seconds for "
+        "each session and replica. Unset: a token is good until it ends, or is signed out of here.",
+    )
     cron_secret: SecretStr | None = Field(
         None,
         min_length=_LEAST_SECRET,
@@ -97,6 +134,11 @@ class Settings(BaseSettings):
         (),
         description="Origins of browser apps that may call the API, like https://app.example; several "
         "separated by commas, * for all. Empty: none of another origin.",
+    )
+    compat: Literal["2025"] | None = Field(
+        None,
+        description="Answer clients of the app of that year as it did, where that differs "
+        "(docs/compat.md). Unset: none of that exists.",
     )
     port: int = Field(0, ge=0, le=65535, description="Port of the HTTP API; 0 picks a free one.")
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -226,8 +268,25 @@ class Settings(BaseSettings):
         None,
         description="Where pictures are kept: file:///folder or s3://bucket/prefix. Unset: `home`/objects.",
     )
+    picture_link_seconds: int = Field(
+        24 * 3600,
+        ge=60,
+        le=7 * 24 * 3600,  # As long as a bucket signs for (AWS Signature Version 4).
+        description="Longest life of a picture's signed link; at least half of it is left when it is given.",
+    )
     log_format: Literal["text", "json"] = Field("text", description="Log lines for people or machines.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, _OldNames(settings_cls)
 
     def without_secrets(self) -> Self:
         """A copy for processes that need none, because what they are given can be seen in dashboards."""
@@ -241,6 +300,30 @@ class Settings(BaseSettings):
     def _check_owner(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if value is not None and info.data.get("database_url") is None:
             raise ValueError("needs SEMBLANCE_DATABASE_URL, with which the application logs in")
+        return value
+
+    @field_validator("supabase_url", mode="before")
+    @classmethod
+    def _without_slash(cls, value: object) -> object:
+        return value.rstrip("/") if isinstance(value, str) else value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _follow_supabase(cls, data: Any) -> Any:
+        url = data.get("supabase_url") if isinstance(data, dict) else None
+        if isinstance(url, str) and url.startswith("http"):
+            auth = f"{url.rstrip('/')}/auth/v1"
+            return {"jwt_jwks_url": f"{auth}/.well-known/jwks.json", "jwt_issuer": auth, **data}
+        return data
+
+    @field_validator("session_check_seconds")
+    @classmethod
+    def _check_sessions(cls, value: float | None, info: ValidationInfo) -> float | None:
+        if value is not None and info.data.get("supabase_url") is None:
+            raise ValueError("needs SEMBLANCE_SUPABASE_URL, where sessions are asked for")
+        keys = ("supabase_anon_key", "supabase_service_role_key")
+        if value is not None and all(info.data.get(key) is None for key in keys):
+            raise ValueError("needs SEMBLANCE_SUPABASE_ANON_KEY, with which Supabase is asked")
         return value
 
     @field_validator("max_upload_bytes")
@@ -366,6 +449,11 @@ def variable(*place: int | str) -> str:
     return PREFIX + "_".join(map(str, place)).upper()
 
 
+def old_names() -> dict[str, str]:
+    """The variable of the old app that each setting of this process comes from, where one does."""
+    return taken(os.environ, PREFIX)
+
+
 def _problems() -> Iterator[str]:
     try:
         Settings()
@@ -379,4 +467,5 @@ def _problems() -> Iterator[str]:
                 text = f"should have at least {problem['ctx']['min_length']} characters"
             else:
                 text = problem["msg"].removeprefix("Value error, ")
-            yield f"{variable(*problem['loc'])}: {text}"
+            name = taken(os.environ, PREFIX).get(str(problem["loc"][0])) if problem["loc"] else None
+            yield f"{name or variable(*problem['loc'])}: {text}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from db.profiles import StatedGender
 from semblance.errors import UnauthorizedError
 from semblance.names import usable_name
 from semblance.settings import Settings
+from serve_app.provider_sessions import ProviderSessions
 from serve_app.signing_keys import ALGORITHMS, SigningKeys
 
 LEEWAY_S = 10
@@ -47,17 +49,27 @@ def check_secret(authorization: str | None, secret: SecretStr) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Session:
+    """What signing out ends. key: 32 bytes, the same for all tokens of the session where they name it, and of
+    no use to sign in. ends_at: the Unix time until which `TokenVerifier` takes this token."""
+
+    key: bytes
+    ends_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Claims:
     """What a valid access token says.
 
     subject: the profile's id. email: lower case; None where the account has none. name, gender: what the
-    account says of itself, None where that is nothing usable.
+    account says of itself, None where that is nothing usable. session: which one the token is of.
     """
 
     subject: UUID
     email: str | None
     name: str | None
     gender: StatedGender | None
+    session: Session
 
 
 class TokenVerifier:
@@ -65,7 +77,7 @@ class TokenVerifier:
 
     HS256 is checked against the secret only, RS256 and ES256 against the provider's keys only, each key with
     the one algorithm it is made for; so no public key is ever taken for a secret. Everything else, `none`
-    first of all, is refused.
+    first of all, is refused. Where `session_check_seconds` is set, Supabase must know the session, too.
     """
 
     def __init__(self, settings: Settings, keys: SigningKeys | None = None) -> None:
@@ -73,13 +85,21 @@ class TokenVerifier:
         self._settings = settings
         url = settings.jwt_jwks_url
         self._keys = keys if keys is not None or url is None else SigningKeys(url)
+        self._sessions = ProviderSessions.of(settings)
 
     async def verify(self, token: str) -> Claims:
         """The token's claims.
 
         Raises UnauthorizedError for one that is not valid, IdentityProviderError where the provider's keys
-        have never been reached, ConfigurationError where there is neither secret nor address of keys.
+        have never been reached, or it was never asked for the session, ConfigurationError where there is
+        neither secret nor address of keys.
         """
+        claims = await self._read(token)
+        if self._sessions is not None:
+            await self._sessions.check(token, claims.session.key)
+        return claims
+
+    async def _read(self, token: str) -> Claims:
         try:
             key, algorithm = await self._key(jwt.get_unverified_header(token))
             claims = jwt.decode(
@@ -91,7 +111,7 @@ class TokenVerifier:
                 leeway=LEEWAY_S,
                 options={"require": ["exp", "aud", "sub"], "enforce_minimum_key_length": True},
             )
-            return _claims(claims)
+            return _claims(claims, token)
         except jwt.ExpiredSignatureError as exc:
             raise UnauthorizedError("This access token has expired; sign in again.") from exc
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as exc:
@@ -110,13 +130,7 @@ class TokenVerifier:
         raise jwt.InvalidKeyError("no key for this token")
 
 
-def end_of(token: str) -> float:
-    """The Unix time until which `verify` accepts a token that it has accepted."""
-    claims = jwt.decode(token, options={"verify_signature": False})
-    return float(claims["exp"]) + LEEWAY_S
-
-
-def _claims(claims: Mapping[str, Any]) -> Claims:
+def _claims(claims: Mapping[str, Any], token: str) -> Claims:
     """Raises ValueError where the subject is no UUID or the token never ends."""
     if float(claims["exp"]) > _LAST_SECOND:
         raise ValueError("the token ends after all calendars")
@@ -132,7 +146,19 @@ def _claims(claims: Mapping[str, Any]) -> Claims:
         email=email,
         name=_name(said.get("name")) or _name(said.get("full_name")),
         gender=cast(StatedGender, gender) if gender in get_args(StatedGender) else None,
+        session=Session(_session_key(subject, claims, token), float(claims["exp"]) + LEEWAY_S),
     )
+
+
+def _session_key(subject: UUID, claims: Mapping[str, Any], token: str) -> bytes:
+    """By the token's id (`jti`, RFC 7519), by the session's as Supabase names it, or by the token as a whole.
+    With the subject: nobody ends a session of somebody else, whatever the provider lets them claim."""
+    for name in ("jti", "session_id"):
+        if isinstance(value := claims.get(name), str) and value:
+            break
+    else:
+        name, value = "token", token
+    return hashlib.sha256(f"{subject} {name} {value}".encode(errors="surrogatepass")).digest()
 
 
 def _name(value: object) -> str | None:

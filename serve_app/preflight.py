@@ -75,16 +75,24 @@ def check_database(settings: Settings) -> Iterator[Finding]:
                 yield Finding("ok", "PostgreSQL", text)
 
 
+def has_schema(settings: Settings) -> bool:
+    """Whether the database that is named is migrated, to whatever revision: that only its owner may read.
+
+    Raises ConfigurationError where none is named, DatabaseError where it does not answer.
+    """
+    with connect(settings.required_database_url.get_secret_value()) as connection:
+        row = connection.execute("SELECT to_regclass('public.system_settings') IS NOT NULL").fetchone()
+    return row == (True,)
+
+
 def check_schema(settings: Settings) -> Iterator[Finding]:
     """A database is named, answers, and is migrated."""
     try:
-        # Which revision it has only its owner may read.
-        with connect(settings.required_database_url.get_secret_value()) as connection:
-            row = connection.execute("SELECT to_regclass('public.system_settings') IS NOT NULL").fetchone()
+        migrated = has_schema(settings)
     except SemblanceError as exc:
         yield Finding("fail", "Database schema", f"{DATABASE_SETTING} cannot be used", exc.message)
         return
-    if row != (True,):
+    if not migrated:
         text = f"{DATABASE_SETTING} leads to a database without Semblance's schema"
         yield Finding("fail", "Database schema", text, "As its owner: `semblance migrate`.")
     else:

@@ -1,6 +1,15 @@
 """Fixtures that several test packages share."""
 
+import os
+
 from hypothesis import settings
+
+from semblance.old_names import OLD_NAMES
+
+# A shell's DATABASE_URL is read where ours is unset, and must not become the database of a test.
+for names in OLD_NAMES.values():
+    for name in names:
+        os.environ.pop(name, None)
 
 # How long an example takes is up to the machine and what else runs on it.
 settings.register_profile("untimed", deadline=None)

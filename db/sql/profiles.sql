@@ -3,6 +3,14 @@ SELECT id, email, name, gender, school, role, default_face_id, last_seen, create
 FROM profiles
 WHERE id = $1 AND profile_type = 'user';
 
+-- name: get_profile_of_session
+-- Always a row: whether the session $2 was ended, and the profile, whose id is null where there is none.
+SELECT
+    EXISTS (SELECT FROM revoked_sessions WHERE key = $2) AS is_revoked,
+    profile.id, email, name, gender, school, role, default_face_id, last_seen, created_at
+FROM (VALUES ($1::uuid)) AS wanted (id)
+LEFT JOIN profiles AS profile ON profile.id = wanted.id AND profile_type = 'user';
+
 -- name: create_profile
 -- No row where the id or the e-mail is there already, also when somebody else is adding it right now.
 INSERT INTO profiles (id, profile_type, email, name, gender, school)
@@ -29,6 +37,9 @@ WHERE id = $1
     AND profile_type = 'user'
     AND ($2 ->> 'default_face_id' IS NULL OR EXISTS (SELECT FROM face))
 RETURNING id, email, name, gender, school, role, default_face_id, last_seen, created_at;
+
+-- name: profile_updated_at
+SELECT updated_at FROM profiles WHERE id = $1;
 
 -- name: default_image
 SELECT faces.image_path

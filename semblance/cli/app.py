@@ -380,6 +380,43 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
+@app.command()
+def smoke(
+    url: Annotated[str, typer.Argument(help="Where clients reach the service, like https://faces.example.")],
+    *,
+    token: Annotated[
+        str,
+        typer.Option(
+            envvar="SEMBLANCE_SMOKE_TOKEN",
+            show_envvar=True,
+            help="A test account's access token. Other users of this machine see what is typed here.",
+        ),
+    ],
+    other_token: Annotated[
+        str, typer.Option(envvar="SEMBLANCE_SMOKE_OTHER_TOKEN", show_envvar=True, help="Another one's.")
+    ],
+    photo: Annotated[
+        Path | None, typer.Option(help="A photo of one person, else one that comes with the packages.")
+    ] = None,
+    patience: Annotated[float, typer.Option(min=1, help="Seconds to wait for the matches of a photo.")] = 60,
+) -> None:
+    """Try a deployed service out: sign in, upload, match, like, chat, have a baby picture made, clear up.
+
+    Two accounts are needed that are there for it. It counts against their daily limits; what it uploads and
+    changes is undone, also after a failure. Prints a table; the exit status is 1 when a step failed.
+
+    [bold]Examples[/]
+
+      export SEMBLANCE_SMOKE_TOKEN=… SEMBLANCE_SMOKE_OTHER_TOKEN=…
+      semblance smoke https://faces.example
+      semblance smoke "$SEMBLANCE_URL" --photo me.jpg
+    """
+    from semblance.cli.smoke import run_smoke  # noqa: PLC0415
+
+    if not run_smoke(url, (token, other_token), photo=photo, patience=patience):
+        raise typer.Exit(1)
+
+
 @models.command("list")
 def models_list() -> None:
     """All model packs that can be named in SEMBLANCE_PACK, checked."""

@@ -18,9 +18,10 @@ from rich.markup import escape
 
 from semblance.cli.output import console
 from semblance.findings import Check, Finding
-from semblance.settings import Settings
+from semblance.old_names import OLD_NAMES, unread
+from semblance.settings import Settings, old_names, variable
 from semblance.stack.home import StackHome, StackLock
-from semblance.stack.preflight import check_home, check_ports, check_socket_paths
+from semblance.stack.preflight import check_home, check_old_names, check_ports, check_socket_paths
 from semblance.stack.processes import members
 from semblance.stack.ray_head import OBJECT_STORE_BYTES
 from semblance.stack.state import left_state, read_state, what_is_wrong
@@ -186,6 +187,17 @@ def _environment(_settings: Settings) -> Iterator[Finding]:
         yield Finding("fail", "Network", "localhost has no address", "Add it to /etc/hosts.")
 
 
+def _unread_names(_settings: Settings) -> Iterator[Finding]:
+    read = set(old_names().values())
+    for field, names in OLD_NAMES.items():
+        for name in names:
+            if os.environ.get(name) and name not in read:
+                text = f"{name} is passed over: {variable(field)} comes from elsewhere"
+                yield Finding("ok", "Old names", text)
+    for name, why in unread(os.environ):
+        yield Finding("warn", "Old names", f"{name} is set and not read", f"Unset it here: {why}.")
+
+
 CHECKS: tuple[Check, ...] = (
     _python,
     _packages,
@@ -196,6 +208,8 @@ CHECKS: tuple[Check, ...] = (
     _memory,
     check_ports,
     check_socket_paths,
+    check_old_names,
+    _unread_names,
     _database,
     check_storage,
     check_babies,

@@ -14,6 +14,7 @@ from rich.panel import Panel
 from rich.status import Status
 from rich.table import Table
 
+from semblance.settings import variable
 from semblance.stack.events import Event
 from semblance.stack.home import StackHome
 from semblance.stack.state import Problem, StackState
@@ -91,6 +92,9 @@ def print_state(state: StackState, *, title: str) -> None:
     rows.add_row("Ray token", escape(f"{token} (the dashboard asks for it)"))
     rows.add_row("Database", escape(masked_dsn(state.database_url)))
     rows.add_row("API key", escape(state.api_key if console.is_terminal else f"in {_key_place(state)}"))
+    if state.old_names:
+        names = (f"{variable(field)} from {name}" for field, name in state.old_names.items())
+        rows.add_row("Old names", escape("\n".join(names)))
     rows.add_row("Home", escape(str(state.home)))
     console.print(Panel(rows, title=title, title_align="left", border_style="green"))
 
@@ -100,7 +104,7 @@ def _key_place(state: StackState) -> str:
     file = StackHome(state.home).keys / "api_key"
     if file.exists() and file.read_text().strip() == state.api_key:
         return str(file)
-    return "SEMBLANCE_API_KEY"
+    return state.old_names.get("api_key", "SEMBLANCE_API_KEY")
 
 
 def print_problems(problems: Iterable[Problem]) -> None:

@@ -6,13 +6,14 @@ import os
 from collections.abc import Iterator
 from typing import Final
 
+from semblance.errors import SemblanceError
 from semblance.findings import Check, Finding, require
-from semblance.settings import Settings
+from semblance.settings import Settings, old_names, variable
 from semblance.stack.home import StackHome
 from semblance.stack.ports import is_free
 from semblance.stack.ray_head import LOOPBACK
 from semblance.stack.state import read_state
-from serve_app.preflight import BEFORE_START
+from serve_app.preflight import BEFORE_START, has_schema
 
 _SOCKET_PATH_LIMIT = 107
 """Bytes of a Unix socket's path, `sun_path` less its final zero (unix(7))."""
@@ -66,7 +67,37 @@ def check_socket_paths(settings: Settings) -> Iterator[Finding]:
         yield Finding("ok", "Socket paths", f"{length} of {_SOCKET_PATH_LIMIT} bytes")
 
 
-CHECKS: Final[tuple[Check, ...]] = (check_home, check_ports, check_socket_paths, *BEFORE_START)
+def check_old_names(settings: Settings) -> Iterator[Finding]:
+    """Settings that come from variables of the old app. A database that only DATABASE_URL names may belong to
+    something else, so nothing is put into it unasked."""
+    names = old_names()
+    for field, name in names.items():
+        yield Finding("ok", "Old names", f"{variable(field)} is read from {name}")
+    name = names.get("database_url", "")
+    if name and _is_foreign(settings):
+        text = f"{name} leads to a database without Semblance's tables"
+        fix = (
+            "If it is meant, `semblance migrate` makes them; else set SEMBLANCE_DATABASE_URL, or unset "
+            f"{name} for the embedded database."
+        )
+        yield Finding("fail", "Old names", text, fix)
+
+
+def _is_foreign(settings: Settings) -> bool:
+    try:
+        return not has_schema(settings)
+    except SemblanceError:
+        # As the check of the database says, with the reason.
+        return False
+
+
+CHECKS: Final[tuple[Check, ...]] = (
+    check_home,
+    check_ports,
+    check_socket_paths,
+    check_old_names,
+    *BEFORE_START,
+)
 
 
 def preflight(settings: Settings) -> None:

@@ -41,6 +41,8 @@ class StackState(BaseModel):
     """The supervisor."""
     ports: dict[str, int]
     """What the stack's servers listen on; a supervisor that takes over keeps them."""
+    old_names: dict[str, str] = {}
+    """Variables of the old app that its settings come from, by setting (`semblance.old_names`)."""
     detached: bool = False
     """Whether it outlives the command that started it."""
     problems: tuple[Problem, ...] = ()

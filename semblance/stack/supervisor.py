@@ -25,7 +25,7 @@ from deployments.packs.registry import load_pack
 from semblance.errors import SemblanceError
 from semblance.logging import configure_logging
 from semblance.replica_messages import message_environment
-from semblance.settings import Settings, get_settings
+from semblance.settings import Settings, get_settings, old_names
 from semblance.stack.events import DETACH, Event, emit
 from semblance.stack.gateway import Gateway, most_connections
 from semblance.stack.gateway_config import SLOTS, GatewayConfig
@@ -231,6 +231,7 @@ class Supervisor:
             ray_token_file=home.ray_token_file,
             pid=os.getpid(),
             ports=ports.by_name(),
+            old_names=old_names(),
         )
 
     def _environment(self, state: StackState, ports: RayPorts) -> Mapping[str, str]:

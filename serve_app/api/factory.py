@@ -16,6 +16,7 @@ from semblance import __version__
 from semblance.errors import UnauthorizedError
 from semblance.settings import Settings
 from serve_app.api.bodies import BodyMiddleware
+from serve_app.api.compat import install as install_compat
 from serve_app.api.deadline import DeadlineMiddleware
 from serve_app.api.errors import install_error_handlers
 from serve_app.api.head import HeadMiddleware
@@ -26,6 +27,7 @@ from serve_app.api.middleware import (
     RequestIdMiddleware,
     UnexpectedErrorMiddleware,
 )
+from serve_app.api.origins import UnlistedOriginMiddleware
 from serve_app.api.readiness import StoreProbe
 from serve_app.api.responses import errors
 from serve_app.api.routes import (
@@ -103,6 +105,8 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
         responses=errors(400, 422, 500, 503),
     )
     app.state.limits = Limits(settings)
+    if settings.compat is not None:
+        install_compat(app, settings)
     face_compute = APIRouter(dependencies=[Depends(require_api_key)])
     face_compute.include_router(compute.router)
     face_compute.include_router(lookalikes.router)
@@ -134,6 +138,7 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
             expose_headers=["X-Request-ID", "Retry-After"],
         )
+    app.add_middleware(UnlistedOriginMiddleware, settings.cors_origins)
     app.add_middleware(AnswerHeadersMiddleware)
     app.add_middleware(RequestIdMiddleware)
     install_error_handlers(app)

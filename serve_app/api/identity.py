@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated, Any, cast
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
@@ -11,26 +12,38 @@ from db.profiles import Profile
 from semblance.errors import EmailNotAllowedError, ForbiddenError
 from serve_app.api.limits import Client, identify
 from serve_app.api.services import Injected, Services
-from serve_app.auth import bearer_token, check_secret
+from serve_app.auth import Claims, Session, bearer_token, check_secret
 from serve_app.schools import school_of
 
 user_bearer = HTTPBearer(auto_error=False, scheme_name="User", description="The user's access token (JWT).")
 cron_bearer = HTTPBearer(auto_error=False, scheme_name="Cron", description="The cron secret.")
 
 
-async def authenticate(services: Services, token: str) -> Profile:
-    """The profile of an access token's user, made at their first token.
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """Whose token it is, and of which session."""
+
+    user: Profile
+    session: Session
+
+
+async def authenticate(services: Services, token: str) -> SignedIn:
+    """Whose access token it is; the profile is made at their first one.
 
     The school is that of the e-mail address wherever the profile has none. Role and all else come from the
     database, never from the token.
 
-    Raises UnauthorizedError for a token that is not valid, EmailNotAllowedError for a first token whose
-    address is not below `.edu` while only those may sign up, EmailTakenError for a first token whose address
-    another profile has.
+    Raises UnauthorizedError for a token that is not valid or whose session was ended, EmailNotAllowedError
+    for a first token whose address is not below `.edu` while only those may sign up, EmailTakenError for a
+    first token whose address another profile has.
     """
     claims = await services.tokens.verify(token)
+    return SignedIn(await _profile(services, claims), claims.session)
+
+
+async def _profile(services: Services, claims: Claims) -> Profile:
     school = school_of(claims.email)
-    profile = await services.db.profiles.get(claims.subject)
+    profile = await services.db.profiles.of_session(claims.subject, claims.session.key)
     if profile is None:
         if school is None and not (await services.db.system_settings.get()).allow_non_edu_emails:
             raise EmailNotAllowedError(
@@ -48,9 +61,10 @@ async def current_user(
     request: Request, services: Injected, _: Annotated[object, Security(user_bearer)]
 ) -> Profile:
     """The profile of the token's user, as `authenticate` gives it."""
-    user = await authenticate(services, bearer_token(request.headers.get("authorization")))
-    identify(request, Client("user", str(user.id)))
-    return user
+    signed_in = await authenticate(services, bearer_token(request.headers.get("authorization")))
+    request.state.session = signed_in.session
+    identify(request, Client("user", str(signed_in.user.id)))
+    return signed_in.user
 
 
 async def optional_user(
@@ -62,7 +76,13 @@ async def optional_user(
     return await current_user(request, services, _)
 
 
+async def current_session(request: Request, _: Annotated[Profile, Depends(current_user)]) -> Session:
+    """The session of the token's user."""
+    return cast(Session, request.state.session)
+
+
 CurrentUser = Annotated[Profile, Depends(current_user)]
+CurrentSession = Annotated[Session, Depends(current_session)]
 OptionalUser = Annotated[Profile | None, Depends(optional_user)]
 
 

@@ -10,20 +10,19 @@ from starlette.requests import HTTPConnection
 
 from db.messages import MessageType
 from semblance.errors import BadInputError
+from semblance.settings import Settings
 from semblance.storage import Storage
 from semblance.stored_pictures import rendition_key
 from serve_app.api.services import services_of
-
-IMAGE_URL_LIFETIME = timedelta(hours=24)
-"""Of it at least half is left, which is as long as the app's clients keep a page open with its pictures."""
 
 
 class Links:
     """Makes URLs for one client; `base_url` is where that client reaches the API."""
 
-    def __init__(self, storage: Storage, base_url: str) -> None:
+    def __init__(self, settings: Settings, storage: Storage, base_url: str) -> None:
         self._storage = storage
         self._base_url = base_url.rstrip("/")
+        self._lifetime = timedelta(seconds=settings.picture_link_seconds)
 
     @overload
     def picture(self, key: str) -> str: ...
@@ -36,7 +35,7 @@ class Links:
         stays."""
         if key is None or key.startswith(("https://", "http://")):
             return key
-        url = self._storage.signed_url(key, IMAGE_URL_LIFETIME)
+        url = self._storage.signed_url(key, self._lifetime)
         return self._base_url + url if url.startswith("/") else url
 
     def feed(self, key: str) -> str:
@@ -60,7 +59,8 @@ class Links:
 async def get_links(connection: HTTPConnection) -> Links:
     """Links under `public_url`, or under the address the client called."""
     services = services_of(connection)
-    return Links(services.storage, services.settings.public_url or str(connection.base_url))
+    settings = services.settings
+    return Links(settings, services.storage, settings.public_url or str(connection.base_url))
 
 
 InjectedLinks = Annotated[Links, Depends(get_links)]

@@ -14,6 +14,7 @@ from fastapi.sse import format_sse_event
 
 from db.events import Event, EventType
 from db.matches import Match
+from semblance.settings import Settings
 from semblance.storage import Storage
 from serve_app.api.links import Links
 from serve_app.api.schemas.matches import MatchSummary
@@ -79,8 +80,11 @@ class Recipient:
 class News:
     """One event and its frames. `matches`: what an event of that type is about, best first."""
 
-    def __init__(self, event: Event, storage: Storage, matches: Sequence[Match] = ()) -> None:
+    def __init__(
+        self, event: Event, settings: Settings, storage: Storage, matches: Sequence[Match] = ()
+    ) -> None:
         self.event = event
+        self._settings = settings
         self._storage = storage
         self._matches = matches
         self._own: dict[UUID, list[Match]] = defaultdict(list)
@@ -112,7 +116,9 @@ class News:
         return self._shared[key]
 
     def _image_frame(self, base_url: str) -> Frame:
-        content = Links(self._storage, base_url).message(self.event.payload["content"], "image")
+        content = Links(self._settings, self._storage, base_url).message(
+            self.event.payload["content"], "image"
+        )
         return self._frame({**self.event.payload, "content": content})
 
     def _frame(self, data: object) -> Frame:
@@ -127,7 +133,7 @@ class News:
         more = payload["count"] > (min(named, FEED_LIMIT) if feed else named)
         if not shown and not more:
             return None
-        links = Links(self._storage, base_url)
+        links = Links(self._settings, self._storage, base_url)
         return self._frame(
             {
                 "matches": [

@@ -19,7 +19,7 @@ from semblance.settings import Settings
 from semblance.storage import Storage
 from serve_app.realtime.frames import Channel, Frame, News
 from serve_app.realtime.presence import PresenceKeeper
-from serve_app.realtime.subscription import RESTART, Subscription
+from serve_app.realtime.subscription import RESTART, SIGNED_OUT, Subscription
 
 logger = logging.getLogger(__name__)
 
@@ -92,8 +92,9 @@ class Hub:
         channels: Collection[Channel],
         base_url: str,
         last_event_id: int | None = None,
+        session: bytes | None = None,
     ) -> AsyncIterator[Subscription]:
-        """Be a client, online while the context lasts.
+        """Be a client, online while the context lasts. session: as `Subscription` has it.
 
         Raises OverloadedError where the replica has as many clients as it takes, TooManyConnectionsError
         where the profile has.
@@ -104,13 +105,21 @@ class Hub:
         if profile_id is not None and len(self._by_profile.get(profile_id, ())) >= most:
             raise TooManyConnectionsError(f"You have {most} realtime connections open; close one.", 30)
         client = Subscription(
-            profile_id, channels, base_url, joined_at=self._position, last_event_id=last_event_id
+            profile_id,
+            channels,
+            base_url,
+            joined_at=self._position,
+            last_event_id=last_event_id,
+            session=session,
         )
         self._clients.add(client)
         self._by_profile[profile_id].add(client)
         try:
             if profile_id is not None:
                 await self._presence.enter(client.id, profile_id)
+            # An end that came before the client was known to `_tell`.
+            if session is not None and await self._db.sessions.is_revoked(session):
+                client.stop(SIGNED_OUT)
             yield client
         finally:
             self._presence.leave(client.id)
@@ -189,7 +198,12 @@ class Hub:
         found = await self._db.matches.describe(ids, None) if ids and self._clients else []
         matches = {str(match.id): match for match in found}
         return [
-            News(event, self._storage, [matches[text] for text in _match_ids(event) if text in matches])
+            News(
+                event,
+                self._settings,
+                self._storage,
+                [matches[text] for text in _match_ids(event) if text in matches],
+            )
             for event in events
         ]
 
@@ -199,6 +213,11 @@ class Hub:
             clients = list(self._clients)
         else:
             clients = [client for profile in event.audience for client in self._by_profile.get(profile, ())]
+        if event.type == "session_ended":
+            for client in clients:
+                if client.session is not None and client.session.hex() == event.payload["key"]:
+                    client.stop(SIGNED_OUT)
+            return
         for client in clients:
             if event.type in client.types and (frame := news.frame_for(client)) is not None:
                 client.offer(frame)
@@ -222,8 +241,9 @@ class Hub:
             await asyncio.sleep(self._timing.tidy)
             try:
                 await self._db.events.prune(self._timing.keep)
+                await self._db.sessions.prune()
             except DatabaseError as exc:
-                logger.warning("old events stay: %s", exc)
+                logger.warning("old events and sessions stay: %s", exc)
 
 
 def _match_ids(event: Event) -> list[str]:

@@ -29,6 +29,7 @@ class End:
 
 SLOW = End(1013, "You read too slowly. Reconnect with the last event id.")
 EXPIRED = End(4401, "The access token has expired. Reconnect with a new one and the last event id.")
+SIGNED_OUT = End(4401, "This session was ended. Sign in again.")
 TOO_LONG = End(1000, "Connections do not last for ever. Reconnect with the last event id.")
 RESTART = End(1012, "The server restarts. Reconnect with the last event id.")
 
@@ -36,7 +37,7 @@ RESTART = End(1012, "The server restarts. Reconnect with the last event id.")
 class Subscription(Recipient):
     """What waits for one client, and whether the connection is to end."""
 
-    __slots__ = ("_frames", "_news", "end", "ended", "id", "joined_at", "last_event_id", "seen")
+    __slots__ = ("_frames", "_news", "end", "ended", "id", "joined_at", "last_event_id", "seen", "session")
 
     def __init__(
         self,
@@ -46,13 +47,16 @@ class Subscription(Recipient):
         *,
         joined_at: int,
         last_event_id: int | None,
+        session: bytes | None = None,
     ) -> None:
         """joined_at: the newest event when the client came; what happens after it is offered to them.
-        last_event_id: the newest event that the client knows, None for one who begins."""
+        last_event_id: the newest event that the client knows, None for one who begins. session: that of the
+        client's token, whose end is theirs."""
         super().__init__(profile_id, channels, base_url)
         self.id = uuid4()
         self.joined_at = joined_at
         self.last_event_id = last_event_id
+        self.session = session
         # The replica that told the client so may have been ahead of this one.
         self.seen = max(joined_at, last_event_id or 0)
         self.end: End | None = None

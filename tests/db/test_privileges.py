@@ -99,6 +99,7 @@ TABLES = {
     "generation_logs": Line("select; insert; update"),
     "api_keys": Line("select; update last_used_at"),
     "events": Line("select; delete"),
+    "revoked_sessions": Line("select; insert; delete"),
     "realtime_replicas": Line("select; insert; update; delete"),
     "realtime_sessions": Line("select; insert; update; delete"),
     "rematch_runs": Line("select; insert; update; delete"),

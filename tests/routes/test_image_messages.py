@@ -147,7 +147,7 @@ async def test_realtime_tells_an_address(chat: Chat) -> None:
     await chat.send(chat.face)
     events = await chat.api.services.db.events.since(0, 100)
     (event,) = [event for event in events if event.type == "message"]
-    frame = News(event, chat.api.services.storage).frame_for(
+    frame = News(event, chat.api.services.settings, chat.api.services.storage).frame_for(
         Recipient(chat.bob.id, ["messages"], "http://api")
     )
     assert frame is not None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import re
+import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 import httpx
@@ -15,8 +17,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from semblance.settings import Settings
 from semblance.storage import open_storage
 from semblance.stored_pictures import full_key, keys_of
+from serve_app.api.links import Links
 from tests.support.api import Api, User
 from tests.support.laden import LADEN, SECRET, assert_only_a_picture, encoded, laden, portrait
 
@@ -238,3 +242,13 @@ def test_the_pictures_here_are_what_they_say() -> None:
         assert SECRET in data
         with Image.open(io.BytesIO(data)) as image:
             assert image.getexif().get_ifd(0x8825)[27]
+
+
+async def test_the_life_of_links_is_a_setting(api_settings: Settings) -> None:
+    storage = open_storage(api_settings)
+    for seconds in (60, 3600, 24 * 3600):
+        settings = api_settings.model_copy(update={"picture_link_seconds": seconds})
+        url = Links(settings, storage, "http://api").picture("faces/a.jpg")
+        left = int(parse_qs(urlsplit(url).query)["expires"][0]) - time.time()
+        assert seconds / 2 - 2 <= left <= seconds
+    assert Settings().picture_link_seconds == 24 * 3600

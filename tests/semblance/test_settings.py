@@ -117,7 +117,7 @@ def test_an_unknown_name_is_refused_by_commands_and_told_by_replicas(
 
 
 @pytest.mark.parametrize(
-    "name", ["SEMBLANCE_URL", "SEMBLANCE_KEY", "SEMBLANCE_STACK", "SEMBLANCE_TEST_FACES", "semblance_port"]
+    "name", ["SEMBLANCE_URL", "SEMBLANCE_KEY", "SEMBLANCE_STACK", "SEMBLANCE_SMOKE_TOKEN", "semblance_port"]
 )
 def test_names_that_something_reads_are_known(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "1")

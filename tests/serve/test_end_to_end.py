@@ -197,3 +197,23 @@ def test_from_first_token_to_chat_and_back(  # noqa: PLR0915 - one story
         while rows.execute("SELECT last_seen FROM profiles WHERE id = %s", [bob.id]).fetchone() == (None,):
             assert time.monotonic() < deadline
             time.sleep(0.1)
+
+
+def test_the_smoke_test_passes_and_leaves_nothing(service: Service) -> None:
+    with psycopg.connect(service.status["database_url"], autocommit=True) as rows:
+
+        def count() -> list[object]:
+            tables = ("faces", "matches", "mutual_connections", "messages", "babies", "notifications")
+            return [rows.execute(f"SELECT count(*) FROM {table}").fetchone() for table in tables]
+
+        before = count()
+        tokens = [
+            service.run("token", "create", "--email", f"{uuid4().hex[:8]}@smoke.edu").strip()
+            for _ in range(2)
+        ]
+        shown = service.shell(
+            f"SEMBLANCE_SMOKE_TOKEN={tokens[0]} SEMBLANCE_SMOKE_OTHER_TOKEN={tokens[1]}"
+            ' semblance smoke "$SEMBLANCE_URL"'
+        )
+        assert "Baby picture" in shown and "failed" not in shown
+        assert count() == before

@@ -169,7 +169,7 @@ class ReusableApp:
     @classmethod
     def of(cls, settings: Settings) -> ReusableApp:
         """One built with these settings, unless a test has added routes to it."""
-        key = (settings.cors_origins,)
+        key = (settings.cors_origins, settings.compat, settings.public_url, settings.supabase_url)
         known = cls._built.get(key)
         if known is None or len(known.app.routes) != known._routes:
             known = cls._built[key] = cls(settings)

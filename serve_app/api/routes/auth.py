@@ -6,7 +6,7 @@ from fastapi import APIRouter, status
 
 from db.profiles import Profile
 from semblance.errors import ForbiddenError
-from serve_app.api.identity import CurrentUser
+from serve_app.api.identity import CurrentSession, CurrentUser
 from serve_app.api.links import InjectedLinks, Links
 from serve_app.api.responses import BODY, errors
 from serve_app.api.schemas.profiles import ProfileAnswer, ProfileChange
@@ -37,8 +37,10 @@ async def update_me(
 
 
 @router.post("/logout", status_code=status.HTTP_204_NO_CONTENT, responses=errors(401, 403, 409))
-async def logout(user: CurrentUser) -> None:
-    """Nothing to undo here: the identity provider ends the session, and the token ends by itself."""
+async def logout(user: CurrentUser, session: CurrentSession, services: Injected) -> None:
+    """End the session here: its token is refused from now on, and its realtime connections end. What the
+    identity provider has of it the client ends there."""
+    await services.db.sessions.revoke(session.key, user.id, session.ends_at)
 
 
 async def _answer(profile: Profile, services: Services, links: Links) -> ProfileAnswer:

@@ -19,13 +19,27 @@ from starlette.types import Receive
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from db.profiles import Profile
-from semblance.errors import BadInputError, DatabaseError, SemblanceError, UnauthorizedError
+from semblance.errors import (
+    BadInputError,
+    DatabaseError,
+    IdentityProviderError,
+    SemblanceError,
+    UnauthorizedError,
+)
 from serve_app.api.identity import PUBLIC, authenticate, user_bearer
 from serve_app.api.responses import errors
 from serve_app.api.services import Injected, Services
-from serve_app.auth import bearer_token, end_of
+from serve_app.auth import Session, bearer_token
 from serve_app.realtime.frames import CHANNELS, Channel, Frame
-from serve_app.realtime.subscription import EXPIRED, SLOW, TOO_LONG, WINDOW_BYTES, End, Subscription
+from serve_app.realtime.subscription import (
+    EXPIRED,
+    SIGNED_OUT,
+    SLOW,
+    TOO_LONG,
+    WINDOW_BYTES,
+    End,
+    Subscription,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -58,12 +72,14 @@ _EVENT_ID_DIGITS = 18
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a client asks for, checked. ends_at: Unix time at which its token does, if it has one."""
+    """What a client asks for, checked. token: what it came with, if anything, and session: which one that is
+    of."""
 
     user: Profile | None
     channels: frozenset[Channel]
     last_event_id: int | None
-    ends_at: float | None
+    token: str | None
+    session: Session | None
 
 
 async def check_wish(
@@ -83,8 +99,9 @@ async def check_wish(
     wanted = _channels(channels, guest=token is None)
     after = _event_id(last_event_id)
     if token is None:
-        return Wish(None, wanted, after, None)
-    return Wish(await authenticate(services, token), wanted, after, end_of(token))
+        return Wish(None, wanted, after, None, None)
+    signed_in = await authenticate(services, token)
+    return Wish(signed_in.user, wanted, after, token, signed_in.session)
 
 
 @router.websocket("")
@@ -285,16 +302,34 @@ async def _joined(
     if base_url.startswith("ws"):
         base_url = base_url.replace("ws", "http", 1)
     profile_id = None if wish.user is None else wish.user.id
-    async with services.hub.join(profile_id, wish.channels, base_url, wish.last_event_id) as client:
+    key = None if wish.session is None else wish.session.key
+    async with services.hub.join(profile_id, wish.channels, base_url, wish.last_event_id, key) as client:
         loop = asyncio.get_running_loop()
         timers = [loop.call_later(longest, client.stop, TOO_LONG)]
-        if wish.ends_at is not None:
-            timers.append(loop.call_later(wish.ends_at - time.time(), client.stop, EXPIRED))
+        if wish.session is not None:
+            timers.append(loop.call_later(wish.session.ends_at - time.time(), client.stop, EXPIRED))
+        watch = asyncio.create_task(_watch_session(services, wish.token, client))
         try:
             yield client
         finally:
+            watch.cancel()
             for timer in timers:
                 timer.cancel()
+
+
+async def _watch_session(services: Services, token: str | None, client: Subscription) -> None:
+    """Where sessions are asked for at the identity provider, do so while the connection is open."""
+    every = services.settings.session_check_seconds
+    while token is not None and every is not None:
+        await asyncio.sleep(every)
+        try:
+            await services.tokens.verify(token)
+        except UnauthorizedError:
+            client.stop(SIGNED_OUT)
+            return
+        except IdentityProviderError:
+            # As with requests: whom it knew, it knows until it says otherwise.
+            continue
 
 
 async def _ended(client: Subscription) -> None:

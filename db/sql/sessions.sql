@@ -1,0 +1,11 @@
+-- name: revoke_session
+-- The time of the first revocation stays.
+INSERT INTO revoked_sessions (key, profile_id, expires_at)
+VALUES ($1, $2, to_timestamp($3::double precision))
+ON CONFLICT (key) DO NOTHING;
+
+-- name: is_session_revoked
+SELECT EXISTS (SELECT FROM revoked_sessions WHERE key = $1);
+
+-- name: prune_revoked_sessions
+DELETE FROM revoked_sessions WHERE expires_at < now();

@@ -1,0 +1,142 @@
+"""Supabase's session cookie in place of the `Authorization` header, as the old app took it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from semblance.errors import ForbiddenError
+from semblance.settings import Settings
+from serve_app.api.errors import answer_to
+
+_NAME = re.compile(r"sb-([A-Za-z0-9-]{1,100})-auth-token(?:\.(\d))?")
+"""The project's reference, and the number of a part: a cookie has 4 kB, so a session may take several."""
+
+_BASE64: Final = "base64-"
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_PORTS: Final = {"http": 80, "https": 443}
+
+
+class SessionCookieMiddleware:
+    """Makes an `Authorization` header of the session cookie where a request under /api has none.
+
+    A browser adds cookies to what any page asks for, so the `Origin` it names must be the service's own or
+    one of `cors_origins` by name. Without one only what is safe to ask is taken (RFC 9110, section 9.2.1),
+    and no WebSocket. What comes from elsewhere is answered as if there were no cookie, or 403 where it would
+    change something.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        self._origins = frozenset(settings.cors_origins) - {"*"}
+        self._own = _authority(settings.public_url) if settings.public_url else None
+        self._project = _project(settings.supabase_url) if settings.supabase_url else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in {"http", "websocket"} and scope["path"].startswith("/api/"):
+            headers = Headers(scope=scope)
+            token = None if _has_token(scope, headers) else self._token(headers)
+            if token is not None:
+                if self._may(scope, headers):
+                    header = (b"authorization", f"Bearer {token}".encode("latin-1"))
+                    scope = {**scope, "headers": [*scope["headers"], header]}
+                elif scope["type"] == "http" and scope["method"] not in _SAFE:
+                    refusal = ForbiddenError(
+                        "With a session cookie, requests that change something must come from a page of this "
+                        "service's own origin, or of one that SEMBLANCE_CORS_ORIGINS lists."
+                    )
+                    await answer_to(refusal)(scope, receive, send)
+                    return
+        await self._app(scope, receive, send)
+
+    def _may(self, scope: Scope, headers: Headers) -> bool:
+        origins = headers.getlist("origin")
+        if not origins:
+            return scope["type"] == "http" and scope["method"] in _SAFE
+        if len(origins) > 1:
+            return False
+        [origin] = origins
+        if origin in self._origins:
+            return True
+        # Of its scheme the service knows nothing behind a proxy, and cookies know none either.
+        scheme = origin.partition("://")[0]
+        own = self._own or _authority(f"{scheme}://{headers.get('host', '')}")
+        return own is not None and own == _authority(origin)
+
+    def _token(self, headers: Headers) -> str | None:
+        """The access token of the session that the cookies hold, if they hold one."""
+        projects: dict[str, dict[int, str]] = {}
+        for line in headers.getlist("cookie"):
+            for name, value in cookie_parser(line).items():
+                if found := _NAME.fullmatch(name):
+                    # The whole one, where there is one, is the first and only part.
+                    projects.setdefault(found[1], {})[int(found[2] or -1)] = value
+        for project, parts in sorted(projects.items()):
+            if self._project in {None, project} and (token := _access_token(_joined(parts))) is not None:
+                return token
+        return None
+
+
+def _has_token(scope: Scope, headers: Headers) -> bool:
+    """Whether the client says itself who asks, in one of the ways that it may."""
+    return (
+        "authorization" in headers
+        or b"access_token=" in scope["query_string"]
+        or "bearer" in headers.get("sec-websocket-protocol", "")
+    )
+
+
+def _joined(parts: Mapping[int, str]) -> str:
+    """The value of a cookie, or of its parts, which are numbered from 0 without a gap: of a longer session
+    there may be some left."""
+    if -1 in parts:
+        return parts[-1]
+    value, number = "", 0
+    while number in parts:
+        value += parts[number]
+        number += 1
+    return value
+
+
+def _access_token(value: str) -> str | None:
+    """That of a session as supabase-js stores it: JSON, percent-encoded, or in base64 for URLs. Older
+    versions wrote a list that begins with it."""
+    try:
+        if value.startswith(_BASE64):
+            digits = value.removeprefix(_BASE64).rstrip("=")
+            text = base64.urlsafe_b64decode(digits + "=" * (-len(digits) % 4)).decode()
+        else:
+            text = unquote(value)
+        session = json.loads(text)
+    except (ValueError, binascii.Error, RecursionError):
+        return None
+    if isinstance(session, dict):
+        token = session.get("access_token")
+    else:
+        token = session[0] if isinstance(session, list) and session else None
+    # As tokens look (RFC 7515, section 7.1); anything else must not get into a header.
+    return token if isinstance(token, str) and re.fullmatch(r"[A-Za-z0-9._-]+", token) else None
+
+
+def _authority(url: str) -> tuple[str, int | None] | None:
+    """Host and port; None for what is no address."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or _PORTS.get(parts.scheme)
+    except ValueError:
+        return None
+    return (parts.hostname, port) if parts.hostname else None
+
+
+def _project(url: str) -> str:
+    """The reference of the project at this address, as its cookies name it."""
+    return (urlsplit(url).hostname or "").partition(".")[0]

@@ -1,0 +1,143 @@
+"""Whether a session still exists at Supabase, asked for now and then: what an access token cannot tell."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final, Self
+
+import httpx
+
+from semblance.errors import IdentityProviderError, UnauthorizedError
+from semblance.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+COOLDOWN_S: Final = 5.0
+"""How long nothing is asked after Supabase did not answer, so that requests do not wait for it in a row."""
+
+REMEMBERED: Final = 10_000
+"""Sessions a replica knows the state of; the one that was used longest ago is forgotten first."""
+
+_ANSWER_SECONDS = 3.0
+_MAX_BYTES = 16 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What Supabase said of a session, and when by the monotonic clock."""
+
+    exists: bool
+    at: float
+
+
+class ProviderSessions:
+    """Asks `GET /auth/v1/user` with a user's own token, at most once in `every` seconds for each session.
+
+    While Supabase does not answer, what it said last holds: sessions it knew go on, ended ones stay out. Of a
+    session that it was never asked about nobody knows, so that one waits (503). Made and used on one event
+    loop, and needs no end.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        every: float,
+        *,
+        cooldown: float = COOLDOWN_S,
+        remembered: int = REMEMBERED,
+    ) -> None:
+        """url: of the project. key: its anon key, which Supabase's gateway asks for. every: in seconds.
+        cooldown, remembered: as COOLDOWN_S and REMEMBERED."""
+        self._url = f"{url}/auth/v1/user"
+        self._key = key
+        self._every = every
+        self._cooldown = cooldown
+        self._remembered = remembered
+        self._seen: OrderedDict[bytes, _Seen] = OrderedDict()
+        self._asking: dict[bytes, asyncio.Task[bool | None]] = {}
+        self._next_try = 0.0
+        # Without connections that stay open there is nothing to close.
+        self._client = httpx.AsyncClient(
+            timeout=_ANSWER_SECONDS, limits=httpx.Limits(max_keepalive_connections=0)
+        )
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self | None:
+        """None where the settings do not ask for it."""
+        key = settings.supabase_anon_key or settings.supabase_service_role_key
+        if settings.session_check_seconds is None or settings.supabase_url is None or key is None:
+            return None
+        return cls(settings.supabase_url, key.get_secret_value(), settings.session_check_seconds)
+
+    async def check(self, token: str, session: bytes) -> None:
+        """Return where the session of a valid access token exists.
+
+        Raises UnauthorizedError where it does not, IdentityProviderError where that is not known.
+        """
+        seen = self._seen.get(session)
+        if seen is None or time.monotonic() - seen.at >= self._every:
+            exists = await self._ask_once(token, session)
+            seen = seen if exists is None else _Seen(exists, time.monotonic())
+        if seen is None:
+            raise IdentityProviderError("The identity provider cannot be reached; try again soon.")
+        self._seen[session] = seen
+        self._seen.move_to_end(session)
+        if len(self._seen) > self._remembered:
+            self._seen.popitem(last=False)
+        if not seen.exists:
+            raise UnauthorizedError("This session has ended; sign in again.")
+
+    async def _ask_once(self, token: str, session: bytes) -> bool | None:
+        """As `_ask`; requests of one session share the question, and None is the answer for a while after
+        Supabase gave none."""
+        asking = self._asking.get(session)
+        if asking is None:
+            if time.monotonic() < self._next_try:
+                return None
+            asking = self._asking[session] = asyncio.create_task(self._ask(token))
+            asking.add_done_callback(lambda _: self._asking.pop(session))
+        # A client that goes away must not end the question for the others.
+        return await asyncio.shield(asking)
+
+    async def _ask(self, token: str) -> bool | None:
+        """Whether Supabase knows the session; None where it does not say."""
+        headers = {"apikey": self._key, "Authorization": f"Bearer {token}", "Accept": "application/json"}
+        try:
+            async with (
+                asyncio.timeout(_ANSWER_SECONDS),
+                self._client.stream("GET", self._url, headers=headers) as answer,
+            ):
+                if answer.status_code == HTTPStatus.OK:
+                    return True
+                content = b""
+                async for chunk in answer.aiter_bytes():
+                    content += chunk
+                    if len(content) > _MAX_BYTES:
+                        break
+            if _is_refusal(answer.status_code, content):
+                return False
+            reason = f"status {answer.status_code}"
+        except (httpx.HTTPError, TimeoutError) as exc:
+            reason = str(exc) or type(exc).__name__
+        self._next_try = time.monotonic() + self._cooldown
+        logger.warning("Supabase does not say whether sessions exist: %s", reason)
+        return None
+
+
+def _is_refusal(status: int, content: bytes) -> bool:
+    """Whether this is Supabase Auth's own word on the token. Its gateway answers 401 as well, where the key
+    is wrong, which must not sign everybody out."""
+    if status not in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}:
+        return False
+    try:
+        said = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(said, dict) and ("error_code" in said or "msg" in said)

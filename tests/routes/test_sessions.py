@@ -1,0 +1,198 @@
+"""Signing out: what it ends, for whom, on which replica, and what it leaves alone."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from db.queries import queries
+from db.repositories import Repositories
+from serve_app.realtime.hub import Hub, Timing
+from tests.support.api import Api, make_token
+from tests.support.realtime import serving
+
+SUBJECT = uuid.UUID("11111111-2222-4333-8444-555555555555")
+
+
+def bearer(**claims: object) -> dict[str, str]:
+    """The headers of one of Ada's tokens."""
+    return {"Authorization": f"Bearer {make_token(SUBJECT, 'ada@mit.edu', **claims)}"}
+
+
+async def me(api: Api, headers: dict[str, str]) -> int:
+    return (await api.client.get("/api/auth/me", headers=headers)).status_code
+
+
+async def log_out(api: Api, headers: dict[str, str]) -> httpx.Response:
+    return await api.client.post("/api/auth/logout", headers=headers)
+
+
+@pytest.mark.parametrize(
+    ("ended", "same", "other"),
+    [
+        ({"jti": "a"}, {"jti": "a", "iat": 1}, {"jti": "b"}),
+        ({"jti": "a", "session_id": "s"}, {"jti": "a"}, {"jti": "b", "session_id": "s"}),
+        ({"session_id": "s"}, {"session_id": "s", "iat": 1}, {"session_id": "t"}),
+        # A session's name is no token's.
+        ({"session_id": "s"}, {"session_id": "s", "iat": 2}, {"jti": "s"}),
+        # Names that are none.
+        ({"jti": "", "session_id": "s"}, {"session_id": "s", "jti": None}, {"session_id": "t"}),
+        ({"iat": 1}, {"iat": 1}, {"iat": 2}),
+        ({"iat": 1, "session_id": ["s"]}, {"iat": 1, "session_id": ["s"]}, {"iat": 2, "session_id": ["s"]}),
+    ],
+)
+async def test_it_ends_the_tokens_of_its_session_and_no_others(
+    api: Api, ended: dict[str, object], same: dict[str, object], other: dict[str, object]
+) -> None:
+    end = int(time.time()) + 3600
+    ours, refreshed, foreign = (bearer(exp=end, **claims) for claims in (ended, same, other))
+    assert await me(api, ours) == 200
+    assert (await log_out(api, ours)).status_code == 204
+    answer = await api.client.get("/api/auth/me", headers=ours)
+    assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
+    assert await me(api, refreshed) == 401
+    assert await me(api, foreign) == 200
+
+
+async def test_nobody_ends_the_session_of_somebody_else(api: Api) -> None:
+    """Whatever a provider lets its users put into their tokens."""
+    assert (await log_out(api, bearer(session_id="s"))).status_code == 204
+    other = {"Authorization": f"Bearer {make_token(uuid.uuid4(), 'bob@mit.edu', session_id='s')}"}
+    assert await me(api, other) == 200
+
+
+async def test_a_token_that_was_never_seen_can_be_ended_and_stays_so_when_the_profile_goes(api: Api) -> None:
+    ours = bearer(session_id="s")
+    assert (await log_out(api, ours)).status_code == 204
+    await api.owner.execute("DELETE FROM profiles WHERE id = $1", SUBJECT)
+    assert await me(api, ours) == 401
+    assert await api.owner.fetchval("SELECT count(*) FROM profiles WHERE id = $1", SUBJECT) == 0
+
+
+async def test_it_holds_wherever_a_token_is_taken(api: Api) -> None:
+    ours = bearer(session_id="s")
+    assert (await log_out(api, ours)).status_code == 204
+    for method, path in (
+        ("GET", "/api/matches/top"),
+        ("GET", "/api/notifications"),
+        ("POST", "/api/faces"),
+        ("GET", "/api/admin/settings"),
+        ("POST", "/api/auth/logout"),
+        ("GET", "/api/realtime/events"),
+    ):
+        answer = await api.client.request(method, path, headers=ours)
+        assert answer.status_code == 401, path
+    token = ours["Authorization"].removeprefix("Bearer ")
+    assert (await api.client.get("/api/realtime/events", params={"access_token": token})).status_code == 401
+
+
+async def test_nothing_is_stored_that_opens_anything(api: Api) -> None:
+    ours = bearer(session_id="s")
+    await log_out(api, ours)
+    rows = await api.owner.fetch("SELECT revoked_sessions::text AS text FROM revoked_sessions")
+    events = await api.owner.fetch("SELECT payload::text AS text FROM events WHERE type = 'session_ended'")
+    assert len(rows) == len(events) == 1
+    for row in (*rows, *events):
+        assert ours["Authorization"].split(".")[2] not in row["text"]
+
+
+async def test_open_connections_of_the_session_end_on_every_replica(api: Api) -> None:
+    """The socket is on one replica; the request that ends its session might reach any."""
+    ours, other = bearer(session_id="s"), bearer(session_id="t")
+    async with (
+        serving(api.app) as server,
+        server.listen(headers=ours) as mine,
+        server.listen(headers=other) as theirs,
+    ):
+        await mine.hello()
+        await theirs.hello()
+        # As another replica would.
+        await Repositories.of(api.services.database).sessions.revoke(
+            await key_of(api, ours), SUBJECT, time.time() + 60
+        )
+        with pytest.raises(ConnectionClosed) as caught:
+            while True:
+                assert (await mine.next())["type"] != "session_ended"
+        assert caught.value.rcvd is not None
+        assert (caught.value.rcvd.code, caught.value.rcvd.reason) == (
+            4401,
+            "This session was ended. Sign in again.",
+        )
+        await theirs.say('{"type": "ping"}')
+        assert (await theirs.until("pong"))["type"] == "pong"
+
+
+async def test_a_stream_of_the_session_ends(api: Api) -> None:
+    ours = bearer(session_id="s")
+    async with (
+        serving(api.app) as server,
+        httpx.AsyncClient(base_url=server.http, headers=ours, timeout=10) as client,
+        client.stream("GET", "/api/realtime/events") as stream,
+    ):
+        lines = stream.aiter_lines()
+        while await anext(lines) != "event: hello":
+            pass
+        await log_out(api, ours)
+        rest = [line async for line in lines]
+        assert "event: end" in rest
+        assert not any("session_ended" in line for line in rest)
+
+
+async def test_a_connection_that_begins_while_its_session_ends_does_not_outlive_it(api: Api) -> None:
+    """Checked before, known to the hub after: the end falls between the two."""
+    ours = bearer(session_id="s")
+    key = await key_of(api, ours)
+    hub = api.services.hub
+    async with hub.join(SUBJECT, ["feed"], "http://api", session=key) as client:
+        assert client.end is None
+    await api.services.db.sessions.revoke(key, SUBJECT, time.time() + 60)
+    async with hub.join(SUBJECT, ["feed"], "http://api", session=key) as client:
+        assert client.end is not None
+
+
+async def test_what_has_ended_by_itself_is_forgotten(api: Api) -> None:
+    now = time.time()
+    sessions = api.services.db.sessions
+    for number, end in enumerate((now - 3600, now - 1, now + 60, 253_402_300_809.0)):
+        await sessions.revoke(bytes([number]) * 32, SUBJECT, end)
+    await sessions.revoke(bytes([1]) * 32, SUBJECT, now + 60)  # The first end stays.
+    hub = Hub(
+        api.services.settings, api.services.database, api.services.db, api.services.storage, Timing(tidy=0.01)
+    )
+    await hub.start()
+    try:
+        async with asyncio.timeout(10):
+            while await api.owner.fetchval("SELECT count(*) FROM revoked_sessions") > 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    finally:
+        await hub.close()
+    assert [await sessions.is_revoked(bytes([number]) * 32) for number in range(4)] == [
+        False, False, True, True,
+    ]  # fmt: skip
+
+
+async def test_a_session_is_found_by_index(api: Api) -> None:
+    await api.owner.execute(
+        """
+        INSERT INTO revoked_sessions (key, profile_id, expires_at)
+        SELECT sha256(i::text::bytea), gen_random_uuid(), now() + interval '1 hour'
+        FROM generate_series(1, 5000) AS i
+        """
+    )
+    await api.owner.execute("ANALYZE revoked_sessions")
+
+    for name in ("get_profile_of_session", "is_session_revoked"):
+        arguments = (SUBJECT, bytes(32)) if name == "get_profile_of_session" else (bytes(32),)
+        plan = "\n".join(row[0] for row in await api.owner.fetch(f"EXPLAIN {queries[name]}", *arguments))
+        assert "revoked_sessions_pkey" in plan
+        assert "Seq Scan" not in plan
+
+
+async def key_of(api: Api, headers: dict[str, str]) -> bytes:
+    claims = await api.services.tokens.verify(headers["Authorization"].removeprefix("Bearer "))
+    return claims.session.key

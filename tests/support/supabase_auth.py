@@ -1,0 +1,73 @@
+"""Supabase Auth's `GET /auth/v1/user`, as far as sessions are asked for there, behind its gateway."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import jwt
+
+ANON_KEY = "anon-key-of-the-tests"
+
+
+@dataclass
+class SupabaseAuth:
+    """Knows every session but those in `ended`. Set `status`, `body` or `delay` (seconds) to misbehave.
+    asked: how often for each session."""
+
+    url: str = ""
+    ended: set[str] = field(default_factory=set)
+    status: int | None = None
+    body: bytes = b""
+    delay: float = 0.0
+    asked: Counter[str] = field(default_factory=Counter)
+
+    def answer(self, path: str, key: str | None, authorization: str) -> tuple[int, bytes]:
+        """Status and body for a request."""
+        claims = jwt.decode(authorization.removeprefix("Bearer "), options={"verify_signature": False})
+        self.asked[claims["session_id"]] += 1
+        time.sleep(self.delay)
+        if self.status is not None:
+            return self.status, self.body
+        if path != "/auth/v1/user":
+            return 404, b'{"message": "no Route matched with those values"}'
+        if key != ANON_KEY:
+            # The gateway's answer, not that of Auth.
+            return 401, b'{"message": "Invalid API key", "hint": "Double check your Supabase API key."}'
+        if claims["session_id"] in self.ended:
+            said = {"code": 403, "error_code": "session_not_found", "msg": "Session from session_id claim …"}
+            return 403, json.dumps(said).encode()
+        return 200, json.dumps({"id": claims["sub"], "aud": "authenticated"}).encode()
+
+
+@contextmanager
+def serving() -> Iterator[SupabaseAuth]:
+    """One on a free port of this machine."""
+    auth = SupabaseAuth()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, body = auth.answer(self.path, self.headers["apikey"], self.headers["Authorization"])
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        auth.url = f"http://127.0.0.1:{server.server_port}"
+        try:
+            yield auth
+        finally:
+            server.shutdown()
+            thread.join()
