@@ -23,6 +23,7 @@ from db.profiles import Profiles
 from db.reactions import Reactions
 from db.realtime_sessions import RealtimeSessions
 from db.rescore import Rescoring
+from db.schools import Schools
 from db.system_settings import SystemSettingsTable
 
 
@@ -47,6 +48,7 @@ class Repositories:
     reactions: Reactions
     realtime_sessions: RealtimeSessions
     rescoring: Rescoring
+    schools: Schools
     system_settings: SystemSettingsTable
 
     @classmethod
@@ -69,5 +71,6 @@ class Repositories:
             reactions=Reactions(database),
             realtime_sessions=RealtimeSessions(database),
             rescoring=Rescoring(database),
+            schools=Schools(database),
             system_settings=SystemSettingsTable(database),
         )

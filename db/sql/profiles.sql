@@ -11,7 +11,7 @@ ON CONFLICT DO NOTHING
 RETURNING id, email, name, gender, school, role, default_face_id, last_seen, created_at;
 
 -- name: update_profile
--- $2: new values by column; a column that is not named stays. The face is locked, so that it cannot go before
+-- $2: new values by column; a column that is not named stays. No school is that of the address. The face is locked, so that it cannot go before
 -- the profile points to it.
 WITH face AS (
     SELECT id
@@ -23,12 +23,23 @@ UPDATE profiles
 SET
     name = CASE WHEN $2 ? 'name' THEN $2 ->> 'name' ELSE name END,
     gender = CASE WHEN $2 ? 'gender' THEN $2 ->> 'gender' ELSE gender END,
-    school = CASE WHEN $2 ? 'school' THEN $2 ->> 'school' ELSE school END,
+    school = CASE WHEN $2 ? 'school' THEN coalesce($2 ->> 'school', school_of_address(email)) ELSE school END,
     default_face_id = CASE WHEN $2 ? 'default_face_id' THEN (SELECT id FROM face) ELSE default_face_id END
 WHERE id = $1
     AND profile_type = 'user'
     AND ($2 ->> 'default_face_id' IS NULL OR EXISTS (SELECT FROM face))
 RETURNING id, email, name, gender, school, role, default_face_id, last_seen, created_at;
+
+-- name: school_of_address
+SELECT school_of_address($1);
+
+-- name: complete_school
+-- Gives the user $1, who has no school, that of the address $2; nothing where it has none.
+UPDATE profiles
+SET school = address.school
+FROM (SELECT school_of_address($2) AS school) AS address
+WHERE id = $1 AND profile_type = 'user' AND profiles.school IS NULL AND address.school IS NOT NULL
+RETURNING id, email, name, gender, profiles.school, role, default_face_id, last_seen, created_at;
 
 -- name: default_image
 SELECT faces.image_path

@@ -97,6 +97,8 @@ TABLES = {
     ),
     "user_daily_quotas": Line("select; insert; update", "select"),
     "generation_logs": Line("select; insert; update"),
+    "schools": Line("select; insert; update; delete"),
+    "school_keys": Line("select"),
     "api_keys": Line("select; update last_used_at"),
     "events": Line("select; delete"),
     "realtime_replicas": Line("select; insert; update; delete"),

@@ -62,5 +62,5 @@ class ProfileChange(Schema):
 
 class ConfigAnswer(Schema):
     allowNonEduEmails: bool = Field(  # noqa: N815 - the contract's spelling
-        description="Whether addresses outside .edu may sign up."
+        description="Whether addresses that are of no school may sign up."
     )
