@@ -27,7 +27,8 @@ _DEFAULT_IMAGE = queries["default_image"]
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A user as stored; `id` is the identity provider's."""
+    """A user as stored; `id` is the identity provider's. last_seen: None also while `show_presence` is off:
+    then it is not noted."""
 
     id: UUID
     email: str | None
@@ -37,6 +38,7 @@ class Profile:
     role: Role
     default_face_id: UUID | None
     last_seen: datetime | None
+    show_presence: bool
     created_at: datetime
 
 
@@ -73,9 +75,9 @@ class Profiles:
             )
         return profile
 
-    async def update(self, profile_id: UUID, changes: Mapping[str, str | None]) -> Profile | None:
-        """Set `name`, `gender`, `school` or `default_face_id`, those that are named, None to clear one; the
-        profile as it is then. Without a school it has that of its e-mail, if that is of one.
+    async def update(self, profile_id: UUID, changes: Mapping[str, str | bool | None]) -> Profile | None:
+        """Set `name`, `gender`, `school`, `default_face_id` or `show_presence`, those that are named, None to
+        clear one; the profile as it is then. Without a school it has that of its e-mail, if that is of one.
 
         A default face must be the user's own: None, and nothing is changed, where it is not, or where the
         profile is gone.

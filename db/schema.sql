@@ -426,7 +426,8 @@ CREATE INDEX idx_faces_attributes ON faces (age, gender, quality_score, expressi
 
 CREATE INDEX idx_matches_face_a_id ON matches (face_a_id);
 CREATE INDEX idx_matches_face_b_id ON matches (face_b_id);
-CREATE INDEX idx_matches_similarity_score ON matches (similarity_score DESC);
+-- The live feed, best first.
+CREATE INDEX idx_matches_similarity_score ON matches (similarity_score DESC, id DESC);
 -- The live feed, newest first: read by key, one index entry per row shown.
 CREATE INDEX idx_matches_feed ON matches (created_at DESC, id DESC);
 
@@ -1099,9 +1100,6 @@ BEGIN
 END
 $$;
 
-CREATE TRIGGER profiles_tell_presence AFTER UPDATE OF online ON profiles
-    FOR EACH ROW WHEN (OLD.online IS DISTINCT FROM NEW.online) EXECUTE FUNCTION tell_of_presence();
-
 -- Only the application reads events, and it decides who is told.
 ALTER TABLE events ENABLE ROW LEVEL SECURITY;
 ALTER TABLE realtime_replicas ENABLE ROW LEVEL SECURITY;
@@ -1384,7 +1382,6 @@ CREATE INDEX idx_baby_requests_match_id ON baby_requests (match_id);
 CREATE INDEX idx_baby_requests_baby_id ON baby_requests (baby_id);
 CREATE INDEX idx_baby_requests_created_at ON baby_requests (created_at);
 
-CREATE INDEX idx_babies_page ON babies (generated_by_profile_id, created_at DESC, id DESC);
 -- The calls in progress are few among all that ever were.
 CREATE INDEX idx_generation_logs_processing ON generation_logs (profile_id, created_at)
     WHERE status = 'processing';
@@ -1705,6 +1702,51 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON schools TO semblance_service;
 GRANT SELECT ON school_keys TO semblance_service;
 CREATE POLICY schools_service ON schools TO semblance_service USING (true) WITH CHECK (true);
 CREATE POLICY school_keys_service ON school_keys TO semblance_service USING (true) WITH CHECK (true);
+
+-- Presence that is hidden ----------------------------------------------------------------------------
+-- Whether others may know when the user is there.
+ALTER TABLE profiles
+    ADD COLUMN show_presence boolean NOT NULL DEFAULT true,
+    ADD CONSTRAINT profiles_presence_check CHECK (show_presence OR (NOT online AND last_seen IS NULL));
+
+-- Of somebody who hides it nothing is noted, so that no query, policy or publication has anything to tell.
+-- Whoever shows it again is there now.
+CREATE FUNCTION hide_presence() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    AS $$
+BEGIN
+    IF NOT NEW.show_presence THEN
+        NEW.online := false;
+        NEW.last_seen := NULL;
+    ELSIF NOT OLD.show_presence THEN
+        NEW.online := EXISTS (SELECT FROM public.realtime_sessions WHERE profile_id = NEW.id);
+        NEW.last_seen := now();
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER profiles_hide_presence BEFORE UPDATE OF online, last_seen, show_presence ON profiles
+    FOR EACH ROW WHEN (NOT (OLD.show_presence AND NEW.show_presence)) EXECUTE FUNCTION hide_presence();
+
+-- Also where it is the setting that changes it.
+CREATE TRIGGER profiles_tell_presence AFTER UPDATE OF online, show_presence ON profiles
+    FOR EACH ROW WHEN (OLD.online IS DISTINCT FROM NEW.online) EXECUTE FUNCTION tell_of_presence();
+
+-- Those with whom one has blocked the other.
+CREATE FUNCTION blocked_profiles(whose uuid) RETURNS uuid[]
+    LANGUAGE sql STABLE STRICT SET search_path = ''
+    AS $$
+        SELECT ARRAY(
+            SELECT CASE WHEN profile_a_id = whose THEN profile_b_id ELSE profile_a_id END
+            FROM public.mutual_connections
+            WHERE (profile_a_id = whose OR profile_b_id = whose) AND status = 'blocked'
+        )
+    $$;
+
+REVOKE EXECUTE ON FUNCTION hide_presence(), blocked_profiles(uuid) FROM PUBLIC, authenticated, anon;
+GRANT EXECUTE ON FUNCTION blocked_profiles(uuid) TO semblance_service;
+GRANT UPDATE (show_presence) ON profiles TO semblance_service;
 
 -- Settings -------------------------------------------------------------------------------------------
 -- Settings an admin can change, with their defaults; what is set already stays.

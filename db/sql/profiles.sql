@@ -1,5 +1,5 @@
 -- name: get_profile
-SELECT id, email, name, gender, school, role, default_face_id, last_seen, created_at
+SELECT id, email, name, gender, school, role, default_face_id, last_seen, show_presence, created_at
 FROM profiles
 WHERE id = $1 AND profile_type = 'user';
 
@@ -8,7 +8,7 @@ WHERE id = $1 AND profile_type = 'user';
 INSERT INTO profiles (id, profile_type, email, name, gender, school)
 VALUES ($1, 'user', $2, $3, $4, $5)
 ON CONFLICT DO NOTHING
-RETURNING id, email, name, gender, school, role, default_face_id, last_seen, created_at;
+RETURNING id, email, name, gender, school, role, default_face_id, last_seen, show_presence, created_at;
 
 -- name: update_profile
 -- $2: new values by column; a column that is not named stays. No school is that of the address. The face is locked, so that it cannot go before
@@ -24,11 +24,15 @@ SET
     name = CASE WHEN $2 ? 'name' THEN $2 ->> 'name' ELSE name END,
     gender = CASE WHEN $2 ? 'gender' THEN $2 ->> 'gender' ELSE gender END,
     school = CASE WHEN $2 ? 'school' THEN coalesce($2 ->> 'school', school_of_address(email)) ELSE school END,
-    default_face_id = CASE WHEN $2 ? 'default_face_id' THEN (SELECT id FROM face) ELSE default_face_id END
+    default_face_id = CASE WHEN $2 ? 'default_face_id' THEN (SELECT id FROM face) ELSE default_face_id END,
+    show_presence = CASE
+        WHEN $2 ? 'show_presence' THEN coalesce(($2 ->> 'show_presence')::boolean, true)
+        ELSE show_presence
+    END
 WHERE id = $1
     AND profile_type = 'user'
     AND ($2 ->> 'default_face_id' IS NULL OR EXISTS (SELECT FROM face))
-RETURNING id, email, name, gender, school, role, default_face_id, last_seen, created_at;
+RETURNING id, email, name, gender, school, role, default_face_id, last_seen, show_presence, created_at;
 
 -- name: school_of_address
 SELECT school_of_address($1);
@@ -39,7 +43,7 @@ UPDATE profiles
 SET school = address.school
 FROM (SELECT school_of_address($2) AS school) AS address
 WHERE id = $1 AND profile_type = 'user' AND profiles.school IS NULL AND address.school IS NOT NULL
-RETURNING id, email, name, gender, profiles.school, role, default_face_id, last_seen, created_at;
+RETURNING id, email, name, gender, profiles.school, role, default_face_id, last_seen, show_presence, created_at;
 
 -- name: default_image
 SELECT faces.image_path
@@ -54,7 +58,7 @@ WHERE email = $1 AND profile_type = 'user'
 RETURNING id;
 
 -- name: list_admins
-SELECT id, email, name, gender, school, role, default_face_id, last_seen, created_at
+SELECT id, email, name, gender, school, role, default_face_id, last_seen, show_presence, created_at
 FROM profiles
 WHERE role = 'admin'
 ORDER BY email;

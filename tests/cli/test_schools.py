@@ -86,7 +86,7 @@ def test_import_and_list(dsn: str, service_dsn: str, tmp_path: Path) -> None:
             }
             environment |= {"SEMBLANCE_HOME": str(tmp_path / "home"), "SEMBLANCE_DATABASE_URL": service_dsn}
             environment |= {"COLUMNS": "120", "NO_COLOR": "1"}
-            command = [SEMBLANCE, "schools", *arguments]
+            command = [str(SEMBLANCE), "schools", *arguments]
             done = subprocess.run(
                 command, env=environment, capture_output=True, text=True, timeout=120, check=False
             )
