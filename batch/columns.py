@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 IMAGE = "image"
 
@@ -23,18 +23,18 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
 
 FIELDS = tuple(SYNONYMS)
 
-_FIELD_OF = {synonym: field for field, synonyms in SYNONYMS.items() for synonym in synonyms}
-
 _REMARKS = 20
 """Most remarks on one source: keys of JSON may be without number."""
 
 
 class Columns:
-    """Matches the columns of one source, and remembers those it has no use for. place: the source's name."""
+    """Matches the columns of one source, and remembers those it has no use for. place: the source's name.
+    synonyms: the fields it may have."""
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, place: str, synonyms: Mapping[str, tuple[str, ...]] = SYNONYMS) -> None:
         self.found: dict[str, None] = {}
         self._place = place
+        self._synonyms = synonyms
         self._unused: dict[str, str] = {}
         self._matched: dict[tuple[str, ...], dict[str, int]] = {}
 
@@ -42,7 +42,7 @@ class Columns:
         """The place in `names` of each field that is there."""
         key = tuple(names)
         if (matched := self._matched.get(key)) is None:
-            matched = match_columns(names)
+            matched = match_columns(names, self._synonyms)
             if len(self._matched) < _REMARKS:
                 self._matched[key] = matched
             self._remember(names, matched)
@@ -60,26 +60,26 @@ class Columns:
             if place in matched.values() or not name.strip() or name in self._unused:
                 continue
             if len(self._unused) < _REMARKS:
-                self._unused[name] = _why_unused(name, names, matched)
+                self._unused[name] = self._why_unused(name, names, matched)
+
+    def _why_unused(self, name: str, names: Sequence[str], matched: dict[str, int]) -> str:
+        fields = {synonym: field for field, synonyms in self._synonyms.items() for synonym in synonyms}
+        key = _key(name)
+        if field := fields.get(key):
+            return f"was ignored: {names[matched[field]]!r} gives the {field}."
+        near = difflib.get_close_matches(key, fields, n=1)
+        return "is not known and was ignored" + (f"; is it {fields[near[0]]!r}?" if near else ".")
 
 
-def match_columns(names: Sequence[str]) -> dict[str, int]:
+def match_columns(names: Sequence[str], synonyms: Mapping[str, tuple[str, ...]] = SYNONYMS) -> dict[str, int]:
     """The place in `names` of each field, by its preferred column where it has several."""
     keys = [_key(name) for name in names]
     matched: dict[str, int] = {}
-    for field, synonyms in SYNONYMS.items():
-        place = next((keys.index(synonym) for synonym in synonyms if synonym in keys), None)
+    for field, known in synonyms.items():
+        place = next((keys.index(synonym) for synonym in known if synonym in keys), None)
         if place is not None:
             matched[field] = place
     return matched
-
-
-def _why_unused(name: str, names: Sequence[str], matched: dict[str, int]) -> str:
-    key = _key(name)
-    if field := _FIELD_OF.get(key):
-        return f"was ignored: {names[matched[field]]!r} gives the {field}."
-    near = difflib.get_close_matches(key, _FIELD_OF, n=1)
-    return "is not known and was ignored" + (f"; is it {_FIELD_OF[near[0]]!r}?" if near else ".")
 
 
 def _key(name: str) -> str:

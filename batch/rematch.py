@@ -357,7 +357,8 @@ def main(
         ),
     ] = None,
     school: Annotated[
-        str | None, typer.Option(help="Only faces of profiles of this school.", show_default=False)
+        str | None,
+        typer.Option(help="Only faces of profiles of this school, by any of its names.", show_default=False),
     ] = None,
     users: Annotated[bool, typer.Option("--users", help="Only matches between users.")] = False,
     celebrities: Annotated[

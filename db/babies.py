@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -26,14 +26,15 @@ _PARENTS = queries["parents_of_match"]
 _INSERT = queries["insert_baby"]
 _NOTIFY = queries["notify_of_baby"]
 _LIST = queries["list_babies"]
-_COUNT = queries["count_babies"]
+_LATEST = queries["latest_baby"]
+_DESCRIBE = queries["describe_babies"]
 _FORGET = queries["forget_baby_requests"]
 _CLAIM = queries["claim_baby_request"]
 _GET_REQUEST = queries["get_baby_request"]
 _COMPLETE = queries["complete_baby_request"]
 _RELEASE = queries["release_baby_request"]
 
-_PERSON = tuple(field.name for field in fields(Person))
+NO_BABY = "There is no such baby picture of a match of yours."
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +95,22 @@ class NewBaby:
     claim: Claim | None
 
 
+@dataclass(frozen=True, slots=True)
+class BabyPage:
+    """Some babies, newest first; total: all of the user's matches. next: time and id of the last one where
+    there are more."""
+
+    babies: list[Baby]
+    total: int
+    next: tuple[datetime, UUID] | None
+
+
 class Babies:
     """The tables `babies` and `baby_requests`. Every method raises DatabaseError where the database does not
-    answer."""
+    answer.
+
+    Both people of a match see its babies, but while one has blocked the other only those they had made.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -137,26 +151,33 @@ class Babies:
                 other_id = b_id if a_id == new.profile_id else a_id
                 await connection.execute(_NOTIFY, other_id, new.profile_id, new.id)
             await open_when_mutual(connection, new.match_id)
-            row = await connection.fetchrow(_LIST, new.profile_id, None, new.id, None, None, 1)
-            return _baby(row)
+            return _baby(await connection.fetchrow(_DESCRIBE, new.profile_id, [new.id]))
+
+    async def get(self, baby_id: UUID, *, profile_id: UUID) -> Baby:
+        """A baby of a match of the user's. Raises NotFoundError for others."""
+        row = await self._database.fetchrow(_DESCRIBE, profile_id, [baby_id])
+        if row is None:
+            raise NotFoundError(NO_BABY)
+        return _baby(row)
 
     async def latest(self, match_id: UUID, *, profile_id: UUID) -> Baby | None:
-        """The user's newest baby of a match, if there is one."""
-        row = await self._database.fetchrow(_LIST, profile_id, match_id, None, None, None, 1)
-        return None if row is None else _baby(row)
+        """The newest baby of a match of the user's, whichever of the two had it made, if there is one."""
+        baby_id = await self._database.fetchval(_LATEST, profile_id, match_id)
+        found = [] if baby_id is None else await self._describe(profile_id, [baby_id])
+        return found[0] if found else None
 
     async def page(
         self, profile_id: UUID, *, limit: int, before: tuple[datetime, UUID] | None = None
-    ) -> list[Baby]:
-        """The babies that the user had made, newest first, from the one after `before` (its time and id)
-        on."""
-        time, baby_id = before or (None, None)
-        rows = await self._database.fetch(_LIST, profile_id, None, None, time, baby_id, limit)
-        return [_baby(row) for row in rows]
-
-    async def count(self, profile_id: UUID) -> int:
-        """How many babies the user had made."""
-        return int(await self._database.fetchval(_COUNT, profile_id))
+    ) -> BabyPage:
+        """The `limit` newest babies of the user's matches; of those after `before`, the `next` of another
+        page, if it is given."""
+        rows = await self._database.fetch(_LIST, profile_id, *(before or (None, None)), limit + 1)
+        found = [(row["created_at"], row["id"]) for row in rows if row["id"] is not None]
+        return BabyPage(
+            babies=await self._describe(profile_id, [baby_id for _, baby_id in found[:limit]]),
+            total=rows[0]["total"],
+            next=found[limit - 1] if len(found) > limit else None,
+        )
 
     async def claim(self, profile_id: UUID, key: str, match_id: UUID) -> Claim | Baby:
         """Begin the request with this key, or the baby it led to before. A key is good for 24 hours; that of
@@ -176,14 +197,16 @@ class Babies:
             )
         if request is None or request["baby_id"] is None:
             raise RequestInProgressError("The request with this Idempotency-Key is being worked on.")
-        row = await self._database.fetchrow(_LIST, profile_id, None, request["baby_id"], None, None, 1)
-        if row is None:
-            raise NotFoundError(NO_MATCH)
-        return _baby(row)
+        return await self.get(request["baby_id"], profile_id=profile_id)
 
     async def release(self, claim: Claim) -> None:
         """Give a claim back of which nothing came, so that the request can be made again at once."""
         await self._database.execute(_RELEASE, claim.profile_id, claim.key, claim.id)
+
+    async def _describe(self, profile_id: UUID, ids: list[UUID]) -> list[Baby]:
+        """The babies of these ids, in their order, without those deleted in the meantime."""
+        rows = {row["id"]: row for row in await self._database.fetch(_DESCRIBE, profile_id, ids)}
+        return [_baby(rows[baby_id]) for baby_id in ids if baby_id in rows]
 
 
 async def _complete(connection: asyncpg.Connection, claim: Claim, baby_id: UUID) -> None:
@@ -197,13 +220,9 @@ def _baby(row: asyncpg.Record) -> Baby:
         match_id=row["match_id"],
         image_path=row["image_path"],
         created_at=row["created_at"],
-        a=_person(row, "a"),
-        b=_person(row, "b"),
+        a=Person.of(row, "a"),
+        b=Person.of(row, "b"),
         connection=None
         if row["connection_id"] is None
         else BabyConnection(row["connection_id"], row["connection_status"], row["connection_created_at"]),
     )
-
-
-def _person(row: asyncpg.Record, side: str) -> Person:
-    return Person(**{column: row[f"{side}_{column}"] for column in _PERSON})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Literal
 from uuid import UUID
 
@@ -24,6 +25,22 @@ _LOCK_PROFILE = queries["lock_profile"]
 _IN_PROGRESS = queries["count_generations_in_progress"]
 _START = queries["start_generation"]
 _FINISH = queries["finish_generation"]
+_DAYS = queries["generation_days"]
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationDay:
+    """The calls of one kind, which is a provider's model, that began on a day (UTC), by how they ended.
+    duration_p50_ms, duration_p95_ms: milliseconds of those completed, None where none is."""
+
+    day: date
+    provider: str
+    model: str
+    completed: int
+    failed: int
+    processing: int
+    duration_p50_ms: float | None
+    duration_p95_ms: float | None
 
 
 class GenerationLogs:
@@ -66,6 +83,10 @@ class GenerationLogs:
         attempts: requests sent to the provider, at least 1. error: for operators; names no secret.
         """
         await self._database.execute(_FINISH, log_id, outcome, attempts, _milliseconds(duration), error, None)
+
+    async def days(self, count: int) -> list[GenerationDay]:
+        """The last `count` days by kind, today first; days without calls are left out."""
+        return [GenerationDay(**row) for row in await self._database.fetch(_DAYS, count)]
 
 
 async def complete(

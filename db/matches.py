@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Generic, Literal, Self, TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -18,7 +18,10 @@ from semblance.errors import ForbiddenError, NotFoundError
 from semblance.types import Gender
 
 _FEED = queries["list_feed"]
-_VIEWED = queries["list_viewed_matches"]
+_BEST = queries["list_best_feed"]
+_BEST_NEW = queries["list_best_new_matches"]
+_REACTED = queries["list_reacted_matches"]
+_BEST_REACTED = queries["list_best_reacted_matches"]
 _OF_USER = queries["list_matches_of_user"]
 _OF_FACE = queries["list_matches_of_face"]
 _DESCRIBE = queries["describe_matches"]
@@ -50,7 +53,8 @@ class Factors:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """One side of a match; image_path: storage key of the face."""
+    """One side of a match; image_path: storage key of the face. online, last_seen: None where the viewer is
+    not told."""
 
     id: UUID
     name: str | None
@@ -58,6 +62,13 @@ class Person:
     school: str | None
     face_id: UUID
     image_path: str
+    online: bool | None
+    last_seen: datetime | None
+
+    @classmethod
+    def of(cls, row: asyncpg.Record, side: Literal["a", "b"]) -> Self:
+        """The person of a row whose columns begin with the side."""
+        return cls(**{field.name: row[f"{side}_{field.name}"] for field in fields(cls)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +142,49 @@ class Matches:
         rows = await self._database.fetch(_FEED, new_only, *(after or (None, None)), limit + 1, offset)
         return await self._by_time(rows, limit, viewer_id)
 
-    async def viewed(
-        self, *, viewer_id: UUID, limit: int, offset: int = 0, after: ByTime | None = None
+    async def best(
+        self,
+        *,
+        viewer_id: UUID | None,
+        new_only: bool,
+        limit: int,
+        offset: int = 0,
+        after: ByScore | None = None,
+    ) -> MatchPage[Match, ByScore]:
+        """All matches, best first. new_only: those of the last 5 minutes."""
+        query = _BEST_NEW if new_only else _BEST
+        rows = await self._database.fetch(query, *(after or (None, None)), limit + 1, offset)
+        return await self._by_score(rows, limit, viewer_id)
+
+    async def reacted(
+        self,
+        *,
+        viewer_id: UUID,
+        reaction: ReactionType,
+        limit: int,
+        offset: int = 0,
+        after: ByTime | None = None,
     ) -> MatchPage[Match, ByTime]:
-        """The matches the viewer has viewed, newest match first."""
-        rows = await self._database.fetch(_VIEWED, viewer_id, *(after or (None, None)), limit + 1, offset)
+        """The matches to which the viewer has reacted so, newest match first."""
+        rows = await self._database.fetch(
+            _REACTED, viewer_id, reaction, *(after or (None, None)), limit + 1, offset
+        )
         return await self._by_time(rows, limit, viewer_id)
+
+    async def best_reacted(
+        self,
+        *,
+        viewer_id: UUID,
+        reaction: ReactionType,
+        limit: int,
+        offset: int = 0,
+        after: ByScore | None = None,
+    ) -> MatchPage[Match, ByScore]:
+        """The same, best first."""
+        rows = await self._database.fetch(
+            _BEST_REACTED, viewer_id, reaction, *(after or (None, None)), limit + 1, offset
+        )
+        return await self._by_score(rows, limit, viewer_id)
 
     async def of_user(
         self, user_id: UUID, *, viewer_id: UUID, limit: int, offset: int = 0, after: ByTime | None = None
@@ -150,12 +198,7 @@ class Matches:
     ) -> MatchPage[Match, ByScore]:
         """The best match of a face with each other user, best first."""
         rows = await self._database.fetch(_OF_FACE, face_id, *(after or (None, None)), limit + 1, offset)
-        found = [(row["similarity_score"], row["id"]) for row in rows if row["id"] is not None]
-        return MatchPage(
-            matches=await self.describe([identity for _, identity in found[:limit]], viewer_id),
-            total=rows[0]["total"],
-            next=found[limit - 1] if len(found) > limit else None,
-        )
+        return await self._by_score(rows, limit, viewer_id)
 
     async def celebrities(
         self, face_id: UUID, *, limit: int, after: ByScore | None = None
@@ -195,6 +238,16 @@ class Matches:
             next=found[limit - 1] if len(found) > limit else None,
         )
 
+    async def _by_score(
+        self, rows: Sequence[asyncpg.Record], limit: int, viewer_id: UUID | None
+    ) -> MatchPage[Match, ByScore]:
+        found = [(row["similarity_score"], row["id"]) for row in rows if row["id"] is not None]
+        return MatchPage(
+            matches=await self.describe([identity for _, identity in found[:limit]], viewer_id),
+            total=rows[0]["total"],
+            next=found[limit - 1] if len(found) > limit else None,
+        )
+
     async def describe(self, ids: list[UUID], viewer_id: UUID | None) -> list[Match]:
         """The matches of these ids, in their order, without those deleted in the meantime."""
         if not ids:
@@ -210,22 +263,8 @@ def _match(row: asyncpg.Record) -> Match:
         created_at=row["created_at"],
         factors=_factors(row),
         my_reaction=row["my_reaction"],
-        a=Person(
-            row["a_id"],
-            row["a_name"],
-            row["a_gender"],
-            row["a_school"],
-            row["a_face_id"],
-            row["a_image_path"],
-        ),
-        b=Person(
-            row["b_id"],
-            row["b_name"],
-            row["b_gender"],
-            row["b_school"],
-            row["b_face_id"],
-            row["b_image_path"],
-        ),
+        a=Person.of(row, "a"),
+        b=Person.of(row, "b"),
     )
 
 

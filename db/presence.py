@@ -17,7 +17,8 @@ class Presence:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def seen(self, profile_id: UUID, at: datetime) -> datetime:
-        """Note that a user was there; the latest time known, which never lies in the future."""
-        latest: datetime = await self._database.fetchval(_SET_LAST_SEEN, profile_id, at)
+    async def seen(self, profile_id: UUID, at: datetime) -> datetime | None:
+        """Note that a user was there; the latest time known, which never lies in the future. None for those
+        who hide it, of whom nothing is noted."""
+        latest: datetime | None = await self._database.fetchval(_SET_LAST_SEEN, profile_id, at)
         return latest

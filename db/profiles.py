@@ -19,6 +19,8 @@ _GET = queries["get_profile"]
 _OF_SESSION = queries["get_profile_of_session"]
 _CREATE = queries["create_profile"]
 _UPDATE = queries["update_profile"]
+_SCHOOL_OF_ADDRESS = queries["school_of_address"]
+_COMPLETE_SCHOOL = queries["complete_school"]
 _SET_ROLE = queries["set_role"]
 _ADMINS = queries["list_admins"]
 _DEFAULT_IMAGE = queries["default_image"]
@@ -27,7 +29,8 @@ _UPDATED_AT = queries["profile_updated_at"]
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A user as stored; `id` is the identity provider's."""
+    """A user as stored; `id` is the identity provider's. last_seen: None also while `show_presence` is off:
+    then it is not noted."""
 
     id: UUID
     email: str | None
@@ -37,6 +40,7 @@ class Profile:
     role: Role
     default_face_id: UUID | None
     last_seen: datetime | None
+    show_presence: bool
     created_at: datetime
 
 
@@ -82,14 +86,28 @@ class Profiles:
             )
         return profile
 
-    async def update(self, profile_id: UUID, changes: Mapping[str, str | None]) -> Profile | None:
-        """Set `name`, `gender`, `school` or `default_face_id`, those that are named, None to clear one; the
-        profile as it is then.
+    async def update(self, profile_id: UUID, changes: Mapping[str, str | bool | None]) -> Profile | None:
+        """Set `name`, `gender`, `school`, `default_face_id` or `show_presence`, those that are named, None to
+        clear one; the profile as it is then. Without a school it has that of its e-mail, if that is of one.
 
         A default face must be the user's own: None, and nothing is changed, where it is not, or where the
         profile is gone.
         """
         row = await self._database.fetchrow(_UPDATE, profile_id, dict(changes))
+        return None if row is None else Profile(**row)
+
+    async def school_of_address(self, email: str | None) -> str | None:
+        """The school that an e-mail address is of: the longest domain of a school in `schools` that the
+        address lies at or below, else the name registered below `.edu`, `.edu.xx` or `.ac.xx`. None for other
+        addresses, also where they may sign up: everybody at a public mail provider would be at one school.
+        """
+        school: str | None = await self._database.fetchval(_SCHOOL_OF_ADDRESS, email)
+        return school
+
+    async def complete_school(self, profile_id: UUID, email: str | None) -> Profile | None:
+        """Give a profile without a school that of an e-mail address; None, and nothing is changed, where the
+        address is of none."""
+        row = await self._database.fetchrow(_COMPLETE_SCHOOL, profile_id, email)
         return None if row is None else Profile(**row)
 
     async def set_role(self, email: str, role: Role) -> None:

@@ -8,7 +8,7 @@ was not.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, TypeAlias
 from uuid import UUID
@@ -30,6 +30,7 @@ _PLAN = queries["plan_rematch_shard"]
 _COMPLETE = queries["complete_rematch"]
 _COMPLETE_SHARD = queries["complete_rematch_shard"]
 _PRUNE = queries["prune_rematches"]
+_SCHOOL = queries["school_to_rematch"]
 _SCHOOLS = queries["schools_to_rematch"]
 _FACES = queries["faces_to_rematch"]
 _UNDESCRIBED = queries["undescribed_faces"]
@@ -89,7 +90,8 @@ Ids: TypeAlias = NDArray[np.void]
 class Scope:
     """Which faces are to be matched, with whom, and how many of them a shard has.
 
-    since: only faces stored or described from then on. school: only of profiles of this school.
+    since: only faces stored or described from then on. school: only of profiles of this school, by any of its
+    names.
     """
 
     kinds: tuple[Kind, ...]
@@ -182,6 +184,7 @@ class Rematch:
         ago, or plan a new one. dry_run: plan, and write nothing."""
         began = await self._database.fetchval(_CLOCK)
         rules = await self._matching.rules()
+        scope = replace(scope, school=await self._database.fetchval(_SCHOOL, scope.school))
         if dry_run:
             return Run(None, scope, rules, began, await self._plan(scope))
         options = _options(scope, rules)

@@ -23,6 +23,7 @@ from db.profiles import Profiles
 from db.reactions import Reactions
 from db.realtime_sessions import RealtimeSessions
 from db.rescore import Rescoring
+from db.schools import Schools
 from db.sessions import Sessions
 from db.system_settings import SystemSettingsTable
 
@@ -48,6 +49,7 @@ class Repositories:
     reactions: Reactions
     realtime_sessions: RealtimeSessions
     rescoring: Rescoring
+    schools: Schools
     sessions: Sessions
     system_settings: SystemSettingsTable
 
@@ -71,6 +73,7 @@ class Repositories:
             reactions=Reactions(database),
             realtime_sessions=RealtimeSessions(database),
             rescoring=Rescoring(database),
+            schools=Schools(database),
             sessions=Sessions(database),
             system_settings=SystemSettingsTable(database),
         )

@@ -426,7 +426,8 @@ CREATE INDEX idx_faces_attributes ON faces (age, gender, quality_score, expressi
 
 CREATE INDEX idx_matches_face_a_id ON matches (face_a_id);
 CREATE INDEX idx_matches_face_b_id ON matches (face_b_id);
-CREATE INDEX idx_matches_similarity_score ON matches (similarity_score DESC);
+-- The live feed, best first.
+CREATE INDEX idx_matches_similarity_score ON matches (similarity_score DESC, id DESC);
 -- The live feed, newest first: read by key, one index entry per row shown.
 CREATE INDEX idx_matches_feed ON matches (created_at DESC, id DESC);
 
@@ -591,6 +592,7 @@ CREATE FUNCTION handle_new_user() RETURNS trigger
     AS $$
 DECLARE
     said jsonb := coalesce(NEW.raw_user_meta_data, '{}');
+    own_school text := public.school_of_address(NEW.email);
 BEGIN
     INSERT INTO public.profiles (id, profile_type, email, name, gender, school)
     SELECT
@@ -599,8 +601,8 @@ BEGIN
         NEW.email,
         coalesce(public.usable_name(said ->> 'name'), public.usable_name(said ->> 'full_name')),
         CASE WHEN said ->> 'gender' IN ('male', 'female', 'other') THEN said ->> 'gender' END,
-        public.usable_name(said ->> 'school')
-    WHERE lower(NEW.email) ~ '^[^@]+@([a-z0-9-]+\.)+edu$'
+        coalesce(public.usable_name(said ->> 'school'), own_school)
+    WHERE own_school IS NOT NULL
         OR EXISTS (
             SELECT FROM public.system_settings WHERE key = 'allow_non_edu_emails' AND value = 'true'
         )
@@ -1100,9 +1102,6 @@ BEGIN
 END
 $$;
 
-CREATE TRIGGER profiles_tell_presence AFTER UPDATE OF online ON profiles
-    FOR EACH ROW WHEN (OLD.online IS DISTINCT FROM NEW.online) EXECUTE FUNCTION tell_of_presence();
-
 -- Only the application reads events, and it decides who is told.
 ALTER TABLE events ENABLE ROW LEVEL SECURITY;
 ALTER TABLE realtime_replicas ENABLE ROW LEVEL SECURITY;
@@ -1209,12 +1208,6 @@ BEGIN
     RETURN NULL;
 END
 $$;
-
-CREATE TRIGGER profiles_rematch AFTER UPDATE OF school, gender ON profiles
-    FOR EACH ROW WHEN (
-        NEW.profile_type = 'user'
-        AND (OLD.school IS DISTINCT FROM NEW.school OR OLD.gender IS DISTINCT FROM NEW.gender)
-    ) EXECUTE FUNCTION rematch_profile();
 
 -- What changed in the gallery and by which transaction, so that a process which holds the gallery in memory
 -- can ask for exactly what its last look did not see. Rows are removed after a day.
@@ -1391,7 +1384,6 @@ CREATE INDEX idx_baby_requests_match_id ON baby_requests (match_id);
 CREATE INDEX idx_baby_requests_baby_id ON baby_requests (baby_id);
 CREATE INDEX idx_baby_requests_created_at ON baby_requests (created_at);
 
-CREATE INDEX idx_babies_page ON babies (generated_by_profile_id, created_at DESC, id DESC);
 -- The calls in progress are few among all that ever were.
 CREATE INDEX idx_generation_logs_processing ON generation_logs (profile_id, created_at)
     WHERE status = 'processing';
@@ -1553,6 +1545,211 @@ GRANT EXECUTE ON FUNCTION is_named_picture(text) TO semblance_service;
 GRANT SELECT, INSERT, UPDATE, DELETE ON object_deletions TO semblance_service;
 CREATE POLICY object_deletions_service ON object_deletions TO semblance_service USING (true) WITH CHECK (true);
 
+-- Schools -------------------------------------------------------------------------------------------
+-- A name of a school in the form in which names are compared: composed, lower case, one space between words.
+CREATE FUNCTION fold_school(said text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = ''
+    AS $$
+        SELECT lower(btrim(regexp_replace(
+            normalize(said, NFC), '[ \t\n\x0B\f\r\u00A0\u1680\u2000-\u200A\u202F\u205F\u3000]+', ' ', 'g'
+        ), ' '))
+    $$;
+
+-- Schools that go by several names. One that is not here is whatever profiles call it, letter by letter.
+CREATE TABLE schools (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    name text NOT NULL,
+    -- Of e-mail addresses, which may then sign up; with all that lies below them.
+    domains text[] NOT NULL DEFAULT '{}' CHECK (array_position(domains, NULL) IS NULL),
+    aliases text[] NOT NULL DEFAULT '{}' CHECK (array_position(aliases, NULL) IS NULL),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX idx_schools_page ON schools (name, id);
+
+-- What each is found by. The key sees to it that a name means one school.
+CREATE TABLE school_keys (
+    key text PRIMARY KEY CHECK (key <> ''),
+    school_id uuid NOT NULL REFERENCES schools (id) ON DELETE CASCADE,
+    is_domain boolean NOT NULL,
+    CONSTRAINT school_keys_domain_check CHECK (
+        NOT is_domain OR (key ~ '^([a-z0-9-]+\.)+[a-z0-9-]+$' AND key !~ '^(edu|ac)\.[a-z]{2}$')
+    )
+);
+CREATE INDEX idx_school_keys_school_id ON school_keys (school_id);
+
+-- What profiles are compared by: the school, or what they call one that is not known.
+ALTER TABLE profiles
+    ADD COLUMN school_id uuid REFERENCES schools (id) ON DELETE SET NULL,
+    ADD COLUMN school_key text GENERATED ALWAYS AS (coalesce(school_id::text, school)) STORED;
+CREATE INDEX idx_profiles_school_id ON profiles (school_id) WHERE school_id IS NOT NULL;
+CREATE INDEX idx_profiles_school_key_gender ON profiles (school_key, gender) WHERE profile_type = 'user';
+CREATE INDEX idx_profiles_school_folded ON profiles (fold_school(school));
+
+-- What profiles that call their school so are compared by.
+CREATE FUNCTION school_key_of(said text) RETURNS text
+    LANGUAGE sql STABLE SET search_path = ''
+    AS $$
+        SELECT coalesce(
+            (SELECT school_id::text FROM public.school_keys WHERE key = public.fold_school(said)), said
+        )
+    $$;
+
+-- The school of an e-mail address, as profiles call it, or null: the longest domain of a school that the
+-- address lies at or below, else the name that is registered below .edu, .edu.xx and .ac.xx. Whoever has one
+-- may sign up. serve_app/schools.py says the same of the second part.
+CREATE FUNCTION school_of_address(address text) RETURNS text
+    LANGUAGE sql STABLE SET search_path = ''
+    AS $$
+        SELECT coalesce(
+            (
+                SELECT key
+                FROM public.school_keys
+                WHERE is_domain AND key = ANY (ARRAY(
+                    SELECT array_to_string(labels[n:], '.') FROM generate_series(1, cardinality(labels) - 1) AS n
+                ))
+                ORDER BY length(key) DESC
+                LIMIT 1
+            ),
+            substring(host FROM '(?:^|\.)([a-z0-9-]+\.(?:edu|(?:edu|ac)\.[a-z]{2}))$')
+        )
+        FROM (
+            SELECT lower(substring(address FROM '^[^@]+@((?:[A-Za-z0-9-]+\.)+[A-Za-z0-9-]+)$')) AS host
+            -- RFC 3696: no address is longer.
+            WHERE length(address) <= 320
+        ) AS found
+        CROSS JOIN LATERAL string_to_array(host, '.') AS labels
+    $$;
+
+-- A change of the schools looks at all profiles, so none may call its school something else meanwhile: taken
+-- by the statement, before it locks rows. In another order the two would wait for each other.
+CREATE FUNCTION hold_schools() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = ''
+    AS $$
+BEGIN
+    IF TG_TABLE_NAME = 'schools' THEN
+        PERFORM pg_advisory_xact_lock(4862537199014825361);
+    ELSE
+        PERFORM pg_advisory_xact_lock_shared(4862537199014825361);
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER schools_hold BEFORE INSERT OR UPDATE OR DELETE ON schools
+    FOR EACH STATEMENT EXECUTE FUNCTION hold_schools();
+CREATE TRIGGER profiles_hold_schools BEFORE INSERT OR UPDATE OF school ON profiles
+    FOR EACH STATEMENT EXECUTE FUNCTION hold_schools();
+
+CREATE FUNCTION find_school() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    AS $$
+BEGIN
+    NEW.school_id := (SELECT school_id FROM public.school_keys WHERE key = public.fold_school(NEW.school));
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER profiles_find_school BEFORE INSERT OR UPDATE OF school ON profiles
+    FOR EACH ROW EXECUTE FUNCTION find_school();
+
+-- Whoever calls a school by a name it has now comes to it; who calls it by one it had leaves it.
+CREATE FUNCTION name_school() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    AS $$
+BEGIN
+    DELETE FROM public.school_keys WHERE school_id = NEW.id;
+    INSERT INTO public.school_keys (key, school_id, is_domain)
+    SELECT public.fold_school(said), NEW.id, bool_or(is_domain)
+    FROM (
+        SELECT unnest(NEW.name || NEW.aliases) AS said, false AS is_domain
+        UNION ALL
+        SELECT unnest(NEW.domains), true
+    ) AS names
+    GROUP BY 1;
+    UPDATE public.profiles
+    SET school_id = NULL
+    WHERE school_id = NEW.id AND NOT EXISTS (
+        SELECT
+        FROM public.school_keys
+        WHERE school_keys.school_id = NEW.id AND key = public.fold_school(profiles.school)
+    );
+    UPDATE public.profiles
+    SET school_id = NEW.id
+    WHERE public.fold_school(school) = ANY (ARRAY(SELECT key FROM public.school_keys WHERE school_id = NEW.id))
+        AND school_id IS DISTINCT FROM NEW.id;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER schools_updated_at BEFORE UPDATE ON schools
+    FOR EACH ROW EXECUTE FUNCTION set_updated_at();
+CREATE TRIGGER schools_name AFTER INSERT OR UPDATE ON schools
+    FOR EACH ROW EXECUTE FUNCTION name_school();
+
+CREATE TRIGGER profiles_rematch AFTER UPDATE OF school, school_id, gender ON profiles
+    FOR EACH ROW WHEN (
+        NEW.profile_type = 'user'
+        AND (OLD.school_key IS DISTINCT FROM NEW.school_key OR OLD.gender IS DISTINCT FROM NEW.gender)
+    ) EXECUTE FUNCTION rematch_profile();
+
+ALTER TABLE schools ENABLE ROW LEVEL SECURITY;
+ALTER TABLE school_keys ENABLE ROW LEVEL SECURITY;
+REVOKE ALL ON schools, school_keys FROM authenticated, anon;
+REVOKE EXECUTE ON FUNCTION
+    school_key_of(text), school_of_address(text), hold_schools(), find_school(), name_school()
+    FROM PUBLIC, authenticated, anon;
+GRANT EXECUTE ON FUNCTION school_key_of(text), school_of_address(text) TO semblance_service;
+GRANT SELECT, INSERT, UPDATE, DELETE ON schools TO semblance_service;
+GRANT SELECT ON school_keys TO semblance_service;
+CREATE POLICY schools_service ON schools TO semblance_service USING (true) WITH CHECK (true);
+CREATE POLICY school_keys_service ON school_keys TO semblance_service USING (true) WITH CHECK (true);
+
+-- Presence that is hidden ----------------------------------------------------------------------------
+-- Whether others may know when the user is there.
+ALTER TABLE profiles
+    ADD COLUMN show_presence boolean NOT NULL DEFAULT true,
+    ADD CONSTRAINT profiles_presence_check CHECK (show_presence OR (NOT online AND last_seen IS NULL));
+
+-- Of somebody who hides it nothing is noted, so that no query, policy or publication has anything to tell.
+-- Whoever shows it again is there now.
+CREATE FUNCTION hide_presence() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    AS $$
+BEGIN
+    IF NOT NEW.show_presence THEN
+        NEW.online := false;
+        NEW.last_seen := NULL;
+    ELSIF NOT OLD.show_presence THEN
+        NEW.online := EXISTS (SELECT FROM public.realtime_sessions WHERE profile_id = NEW.id);
+        NEW.last_seen := now();
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER profiles_hide_presence BEFORE UPDATE OF online, last_seen, show_presence ON profiles
+    FOR EACH ROW WHEN (NOT (OLD.show_presence AND NEW.show_presence)) EXECUTE FUNCTION hide_presence();
+
+-- Also where it is the setting that changes it.
+CREATE TRIGGER profiles_tell_presence AFTER UPDATE OF online, show_presence ON profiles
+    FOR EACH ROW WHEN (OLD.online IS DISTINCT FROM NEW.online) EXECUTE FUNCTION tell_of_presence();
+
+-- Those with whom one has blocked the other.
+CREATE FUNCTION blocked_profiles(whose uuid) RETURNS uuid[]
+    LANGUAGE sql STABLE STRICT SET search_path = ''
+    AS $$
+        SELECT ARRAY(
+            SELECT CASE WHEN profile_a_id = whose THEN profile_b_id ELSE profile_a_id END
+            FROM public.mutual_connections
+            WHERE (profile_a_id = whose OR profile_b_id = whose) AND status = 'blocked'
+        )
+    $$;
+
+REVOKE EXECUTE ON FUNCTION hide_presence(), blocked_profiles(uuid) FROM PUBLIC, authenticated, anon;
+GRANT EXECUTE ON FUNCTION blocked_profiles(uuid) TO semblance_service;
+GRANT UPDATE (show_presence) ON profiles TO semblance_service;
+
 -- Settings -------------------------------------------------------------------------------------------
 -- Settings an admin can change, with their defaults; what is set already stays.
 INSERT INTO system_settings (key, value, description) VALUES
@@ -1563,7 +1760,7 @@ INSERT INTO system_settings (key, value, description) VALUES
         'Weights of the six factors of a match, each 0..1, together 1.'
     ),
     ('match_threshold', '0.5', 'Least score of a match that is kept, 0..1.'),
-    ('allow_non_edu_emails', 'false', 'Whether addresses outside .edu may sign up.'),
+    ('allow_non_edu_emails', 'false', 'Whether addresses that are of no school may sign up.'),
     ('daily_photo_upload_limit', '20', 'Photos a user may upload a day; -1 unlimited, 0 none.'),
     ('daily_baby_generation_limit', '10', 'Baby pictures a user may have made a day; -1 unlimited, 0 none.')
 ON CONFLICT (key) DO NOTHING;

@@ -22,7 +22,7 @@ class SystemSettings:
 
     matching_weights: of the six factors of a match.
     match_threshold: least score of a match that is kept, 0..1.
-    allow_non_edu_emails: whether addresses outside .edu may sign up.
+    allow_non_edu_emails: whether addresses that are of no school may sign up.
     daily_photo_upload_limit, daily_baby_generation_limit: how many a user may have a day (UTC); -1 unlimited,
         0 none.
     updated_at, updated_by: of the latest change; nobody where it was made by hand.

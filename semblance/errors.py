@@ -156,6 +156,25 @@ class EmailTakenError(ConflictError):
     code = "email_taken"
 
 
+class SchoolTakenError(ConflictError):
+    """A name or domain belongs to another school already.
+
+    name: the one that does. school_id, school: what it belongs to.
+    """
+
+    code = "school_taken"
+
+    def __init__(self, message: str, name: str, school_id: str, school: str) -> None:
+        super().__init__(message, name, school_id, school)
+        self.name = name
+        self.school_id = school_id
+        self.school = school
+
+    @property
+    def details(self) -> dict[str, object]:
+        return {"name": self.name, "school_id": self.school_id, "school": self.school}
+
+
 class RequestInProgressError(ConflictError):
     """A request with the same Idempotency-Key is being worked on."""
 

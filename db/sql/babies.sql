@@ -37,22 +37,58 @@ WHERE id = $2
             AND status = 'blocked'
     );
 
+-- Of a match both people see all babies, but none that was made by somebody while one has blocked the other.
+
 -- name: list_babies
--- Babies that the user $1 had made, newest first. $2: of this match only, $3: only this one, $4 and $5: time
--- and id of the last one seen; each null for all. $6: limit.
-WITH page AS (
-    SELECT id AS page_id
-    FROM babies
-    WHERE generated_by_profile_id = $1
-        AND ($2::uuid IS NULL OR match_id = $2)
-        AND ($3::uuid IS NULL OR id = $3)
-        AND (created_at, id) < (
-            coalesce($4, 'infinity'::timestamptz),
-            coalesce($5, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
-        )
+-- One page of the babies of the matches of the user $1, newest first, beside the count, which comes also with
+-- an empty page (then with nulls). $2 and $3: time and id of the last one seen, $4: limit.
+WITH match AS (
+    SELECT matches.id
+    FROM faces
+    JOIN matches ON face_a_id = faces.id
+    WHERE faces.profile_id = $1
+    UNION
+    SELECT matches.id
+    FROM faces
+    JOIN matches ON face_b_id = faces.id
+    WHERE faces.profile_id = $1
+),
+mine AS (
+    SELECT babies.id, babies.created_at
+    FROM match
+    JOIN babies ON babies.match_id = match.id
+    WHERE coalesce(generated_by_profile_id, $1) <> ALL ((SELECT blocked_profiles($1))::uuid[])
+),
+page AS (
+    SELECT id, created_at
+    FROM mine
+    WHERE (created_at, id) < (
+        coalesce($2, 'infinity'::timestamptz),
+        coalesce($3, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
+    )
     ORDER BY created_at DESC, id DESC
-    LIMIT $6
+    LIMIT $4
 )
+SELECT counted.total, page.id, page.created_at
+FROM (SELECT count(*) AS total FROM mine) AS counted
+LEFT JOIN page ON true
+ORDER BY page.created_at DESC, page.id DESC;
+
+-- name: latest_baby
+-- Of the match $2 for the user $1.
+SELECT babies.id
+FROM matches
+JOIN faces AS a ON a.id = face_a_id
+JOIN faces AS b ON b.id = face_b_id
+JOIN babies ON babies.match_id = matches.id
+WHERE matches.id = $2
+    AND $1 IN (a.profile_id, b.profile_id)
+    AND coalesce(generated_by_profile_id, $1) <> ALL ((SELECT blocked_profiles($1))::uuid[])
+ORDER BY babies.created_at DESC, babies.id DESC
+LIMIT 1;
+
+-- name: describe_babies
+-- As the user $1 sees them, of those among $2 that are of their matches.
 SELECT
     babies.id,
     babies.match_id,
@@ -62,19 +98,22 @@ SELECT
     profile_a.name AS a_name,
     profile_a.gender AS a_gender,
     profile_a.school AS a_school,
+    CASE WHEN connection.status IS DISTINCT FROM 'blocked' THEN profile_a.online END AS a_online,
+    CASE WHEN connection.status IS DISTINCT FROM 'blocked' THEN profile_a.last_seen END AS a_last_seen,
     face_a.id AS a_face_id,
     face_a.image_path AS a_image_path,
     profile_b.id AS b_id,
     profile_b.name AS b_name,
     profile_b.gender AS b_gender,
     profile_b.school AS b_school,
+    CASE WHEN connection.status IS DISTINCT FROM 'blocked' THEN profile_b.online END AS b_online,
+    CASE WHEN connection.status IS DISTINCT FROM 'blocked' THEN profile_b.last_seen END AS b_last_seen,
     face_b.id AS b_face_id,
     face_b.image_path AS b_image_path,
     connection.id AS connection_id,
     connection.status AS connection_status,
     connection.created_at AS connection_created_at
-FROM page
-JOIN babies ON babies.id = page_id
+FROM babies
 JOIN matches ON matches.id = babies.match_id
 JOIN faces AS face_a ON face_a.id = face_a_id
 JOIN faces AS face_b ON face_b.id = face_b_id
@@ -83,12 +122,9 @@ JOIN profiles AS profile_b ON profile_b.id = face_b.profile_id
 LEFT JOIN mutual_connections AS connection
     ON least(connection.profile_a_id, connection.profile_b_id) = least(profile_a.id, profile_b.id)
     AND greatest(connection.profile_a_id, connection.profile_b_id) = greatest(profile_a.id, profile_b.id)
-ORDER BY babies.created_at DESC, babies.id DESC;
-
--- name: count_babies
-SELECT count(*)
-FROM babies
-WHERE generated_by_profile_id = $1;
+WHERE babies.id = ANY($2::uuid[])
+    AND $1 IN (profile_a.id, profile_b.id)
+    AND coalesce(generated_by_profile_id, $1) <> ALL ((SELECT blocked_profiles($1))::uuid[]);
 
 -- name: forget_baby_requests
 -- Those that are too old to be repeated; some at a time, and none that another statement is removing.

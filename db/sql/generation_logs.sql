@@ -26,3 +26,19 @@ RETURNING id;
 UPDATE generation_logs
 SET status = $2, attempts = $3, duration_ms = $4, error_message = $5, baby_id = $6
 WHERE id = $1 AND status = 'processing';
+
+-- name: generation_days
+-- Calls by day (UTC) and kind, the latest day first, of the last $1 days.
+SELECT
+    (created_at AT TIME ZONE 'UTC')::date AS day,
+    provider,
+    model,
+    count(*) FILTER (WHERE status = 'completed') AS completed,
+    count(*) FILTER (WHERE status = 'failed') AS failed,
+    count(*) FILTER (WHERE status = 'processing') AS processing,
+    percentile_cont(0.5) WITHIN GROUP (ORDER BY duration_ms) FILTER (WHERE status = 'completed') AS duration_p50_ms,
+    percentile_cont(0.95) WITHIN GROUP (ORDER BY duration_ms) FILTER (WHERE status = 'completed') AS duration_p95_ms
+FROM generation_logs
+WHERE created_at >= (date_trunc('day', now() AT TIME ZONE 'UTC') - make_interval(days => $1 - 1)) AT TIME ZONE 'UTC'
+GROUP BY 1, 2, 3
+ORDER BY 1 DESC, 2, 3;

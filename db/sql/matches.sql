@@ -24,28 +24,88 @@ LEFT JOIN (
 ) AS page ON true
 ORDER BY page.created_at DESC, page.id DESC;
 
--- name: list_viewed_matches
--- As list_feed, of the matches that the user $1 has viewed.
-WITH viewed AS (
+-- name: list_best_feed
+-- As list_feed, of all matches the best first. $1 and $2: score and id of the last one seen, $3: limit, $4: how
+-- many to pass over.
+SELECT counted.total, page.id, page.similarity_score
+FROM (SELECT coalesce(sum(count), 0)::bigint AS total FROM match_counts) AS counted
+LEFT JOIN (
+    SELECT id, similarity_score
+    FROM matches
+    WHERE (similarity_score, id) < (
+        coalesce($1, 'infinity'::float8),
+        coalesce($2, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
+    )
+    ORDER BY similarity_score DESC, id DESC
+    LIMIT $3 OFFSET $4
+) AS page ON true
+ORDER BY page.similarity_score DESC, page.id DESC;
+
+-- name: list_best_new_matches
+-- As list_best_feed, of the matches of the last 5 minutes.
+WITH new AS MATERIALIZED (
+    SELECT id, similarity_score FROM matches WHERE created_at >= now() - interval '5 minutes'
+),
+page AS (
+    SELECT id, similarity_score
+    FROM new
+    WHERE (similarity_score, id) < (
+        coalesce($1, 'infinity'::float8),
+        coalesce($2, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
+    )
+    ORDER BY similarity_score DESC, id DESC
+    LIMIT $3 OFFSET $4
+)
+SELECT counted.total, page.id, page.similarity_score
+FROM (SELECT count(*) AS total FROM new) AS counted
+LEFT JOIN page ON true
+ORDER BY page.similarity_score DESC, page.id DESC;
+
+-- name: list_reacted_matches
+-- As list_feed, of the matches to which the user $1 has reacted so, $2.
+WITH reacted AS (
     SELECT matches.id, matches.created_at
     FROM reactions
     JOIN matches ON matches.id = match_id
-    WHERE user_profile_id = $1 AND reaction_type = 'viewed'
+    WHERE user_profile_id = $1 AND reaction_type = $2
 ),
 page AS (
     SELECT id, created_at
-    FROM viewed
+    FROM reacted
     WHERE (created_at, id) < (
-        coalesce($2, 'infinity'::timestamptz),
-        coalesce($3, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
+        coalesce($3, 'infinity'::timestamptz),
+        coalesce($4, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
     )
     ORDER BY created_at DESC, id DESC
-    LIMIT $4 OFFSET $5
+    LIMIT $5 OFFSET $6
 )
 SELECT counted.total, page.id, page.created_at
-FROM (SELECT count(*) AS total FROM viewed) AS counted
+FROM (SELECT count(*) AS total FROM reacted) AS counted
 LEFT JOIN page ON true
 ORDER BY page.created_at DESC, page.id DESC;
+
+-- name: list_best_reacted_matches
+-- The same, the best first.
+WITH reacted AS (
+    SELECT matches.id, similarity_score
+    FROM reactions
+    JOIN matches ON matches.id = match_id
+    WHERE user_profile_id = $1 AND reaction_type = $2
+),
+page AS (
+    SELECT id, similarity_score
+    FROM reacted
+    WHERE (similarity_score, id) < (
+        coalesce($3, 'infinity'::float8),
+        coalesce($4, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
+    )
+    ORDER BY similarity_score DESC, id DESC
+    LIMIT $5 OFFSET $6
+)
+SELECT counted.total, page.id, page.similarity_score
+FROM (SELECT count(*) AS total FROM reacted) AS counted
+LEFT JOIN page ON true
+ORDER BY page.similarity_score DESC, page.id DESC;
 
 -- name: list_matches_of_user
 -- As list_feed, of the matches of all faces of the user $1.
@@ -109,7 +169,9 @@ LEFT JOIN page ON true
 ORDER BY page.similarity_score DESC, page.id DESC;
 
 -- name: describe_matches
--- The matches $1 and what the user $2, if any, has done with them.
+-- The matches $1 and what the user $2, if any, has done with them. When people are there is for users to know,
+-- but not of those with whom one has blocked the other.
+WITH viewer AS MATERIALIZED (SELECT blocked_profiles($2) AS blocked)
 SELECT
     match.id,
     match.similarity_score,
@@ -132,13 +194,18 @@ SELECT
     a.name AS a_name,
     a.gender AS a_gender,
     a.school AS a_school,
+    CASE WHEN a.id <> ALL (blocked) THEN a.online END AS a_online,
+    CASE WHEN a.id <> ALL (blocked) THEN a.last_seen END AS a_last_seen,
     face_b.id AS b_face_id,
     face_b.image_path AS b_image_path,
     b.id AS b_id,
     b.name AS b_name,
     b.gender AS b_gender,
-    b.school AS b_school
+    b.school AS b_school,
+    CASE WHEN b.id <> ALL (blocked) THEN b.online END AS b_online,
+    CASE WHEN b.id <> ALL (blocked) THEN b.last_seen END AS b_last_seen
 FROM matches AS match
+CROSS JOIN viewer
 JOIN faces AS face_a ON face_a.id = match.face_a_id
 JOIN faces AS face_b ON face_b.id = match.face_b_id
 JOIN profiles AS a ON a.id = face_a.profile_id

@@ -19,7 +19,7 @@ FOR NO KEY UPDATE;
 -- $5 how many. A pair that is stored with the same factors stays untouched, so that nobody is told of it again.
 -- In the order of the pairs, so that of jobs with pairs in common none waits in a circle.
 WITH probe AS MATERIALIZED (
-    SELECT face_traits.*, profiles.school, profiles.gender
+    SELECT face_traits.*, profiles.school_key, profiles.gender
     FROM face_traits
     JOIN profiles ON profiles.id = profile_id
     WHERE face_traits.id = $1 AND profile_type = 'user'
@@ -27,7 +27,7 @@ WITH probe AS MATERIALIZED (
 target AS MATERIALIZED (
     SELECT face_traits.*
     FROM probe
-    JOIN profiles ON profiles.school = probe.school
+    JOIN profiles ON profiles.school_key = probe.school_key
     JOIN face_traits ON face_traits.profile_id = profiles.id
     WHERE profiles.profile_type = 'user'
         AND profiles.gender <> probe.gender

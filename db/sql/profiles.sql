@@ -1,5 +1,5 @@
 -- name: get_profile
-SELECT id, email, name, gender, school, role, default_face_id, last_seen, created_at
+SELECT id, email, name, gender, school, role, default_face_id, last_seen, show_presence, created_at
 FROM profiles
 WHERE id = $1 AND profile_type = 'user';
 
@@ -7,7 +7,7 @@ WHERE id = $1 AND profile_type = 'user';
 -- Always a row: whether the session $2 was ended, and the profile, whose id is null where there is none.
 SELECT
     EXISTS (SELECT FROM revoked_sessions WHERE key = $2) AS is_revoked,
-    profile.id, email, name, gender, school, role, default_face_id, last_seen, created_at
+    profile.id, email, name, gender, school, role, default_face_id, last_seen, show_presence, created_at
 FROM (VALUES ($1::uuid)) AS wanted (id)
 LEFT JOIN profiles AS profile ON profile.id = wanted.id AND profile_type = 'user';
 
@@ -16,10 +16,10 @@ LEFT JOIN profiles AS profile ON profile.id = wanted.id AND profile_type = 'user
 INSERT INTO profiles (id, profile_type, email, name, gender, school)
 VALUES ($1, 'user', $2, $3, $4, $5)
 ON CONFLICT DO NOTHING
-RETURNING id, email, name, gender, school, role, default_face_id, last_seen, created_at;
+RETURNING id, email, name, gender, school, role, default_face_id, last_seen, show_presence, created_at;
 
 -- name: update_profile
--- $2: new values by column; a column that is not named stays. The face is locked, so that it cannot go before
+-- $2: new values by column; a column that is not named stays. No school is that of the address. The face is locked, so that it cannot go before
 -- the profile points to it.
 WITH face AS (
     SELECT id
@@ -31,12 +31,27 @@ UPDATE profiles
 SET
     name = CASE WHEN $2 ? 'name' THEN $2 ->> 'name' ELSE name END,
     gender = CASE WHEN $2 ? 'gender' THEN $2 ->> 'gender' ELSE gender END,
-    school = CASE WHEN $2 ? 'school' THEN $2 ->> 'school' ELSE school END,
-    default_face_id = CASE WHEN $2 ? 'default_face_id' THEN (SELECT id FROM face) ELSE default_face_id END
+    school = CASE WHEN $2 ? 'school' THEN coalesce($2 ->> 'school', school_of_address(email)) ELSE school END,
+    default_face_id = CASE WHEN $2 ? 'default_face_id' THEN (SELECT id FROM face) ELSE default_face_id END,
+    show_presence = CASE
+        WHEN $2 ? 'show_presence' THEN coalesce(($2 ->> 'show_presence')::boolean, true)
+        ELSE show_presence
+    END
 WHERE id = $1
     AND profile_type = 'user'
     AND ($2 ->> 'default_face_id' IS NULL OR EXISTS (SELECT FROM face))
-RETURNING id, email, name, gender, school, role, default_face_id, last_seen, created_at;
+RETURNING id, email, name, gender, school, role, default_face_id, last_seen, show_presence, created_at;
+
+-- name: school_of_address
+SELECT school_of_address($1);
+
+-- name: complete_school
+-- Gives the user $1, who has no school, that of the address $2; nothing where it has none.
+UPDATE profiles
+SET school = address.school
+FROM (SELECT school_of_address($2) AS school) AS address
+WHERE id = $1 AND profile_type = 'user' AND profiles.school IS NULL AND address.school IS NOT NULL
+RETURNING id, email, name, gender, profiles.school, role, default_face_id, last_seen, show_presence, created_at;
 
 -- name: profile_updated_at
 SELECT updated_at FROM profiles WHERE id = $1;
@@ -54,7 +69,7 @@ WHERE email = $1 AND profile_type = 'user'
 RETURNING id;
 
 -- name: list_admins
-SELECT id, email, name, gender, school, role, default_face_id, last_seen, created_at
+SELECT id, email, name, gender, school, role, default_face_id, last_seen, show_presence, created_at
 FROM profiles
 WHERE role = 'admin'
 ORDER BY email;

@@ -40,18 +40,21 @@ WHERE run_id = $1 AND number = $2;
 -- name: prune_rematches
 DELETE FROM rematch_runs WHERE created_at < now() - interval '30 days';
 
+-- name: school_to_rematch
+SELECT school_key_of($1);
+
 -- name: schools_to_rematch
 -- Schools with faces that can be matched, and how many of them. $1: only this school; $2: only schools with a
--- face that was stored or described since.
-SELECT pack_digest, school, count(*) AS faces
+-- face that was stored or described since. Schools are named by what profiles are compared by.
+SELECT pack_digest, school_key, count(*) AS faces
 FROM faces
 JOIN profiles ON profiles.id = profile_id
-WHERE profile_type = 'user' AND school IS NOT NULL AND profiles.gender IS NOT NULL
+WHERE profile_type = 'user' AND school_key IS NOT NULL AND profiles.gender IS NOT NULL
     AND pack_digest IS NOT NULL
-    AND ($1::text IS NULL OR school = $1)
-GROUP BY pack_digest, school
+    AND ($1::text IS NULL OR school_key = $1)
+GROUP BY pack_digest, school_key
 HAVING $2::timestamptz IS NULL OR max(greatest(faces.created_at, analyzed_at)) >= $2
-ORDER BY pack_digest, school;
+ORDER BY pack_digest, school_key;
 
 -- name: faces_to_rematch
 -- Faces in runs of $3 by id: the first and last one of each, and how many. $1, $2: as above, of the faces.
@@ -68,7 +71,7 @@ FROM (
     FROM faces
     JOIN profiles ON profiles.id = profile_id
     WHERE pack_digest IS NOT NULL
-        AND ($1::text IS NULL OR school = $1)
+        AND ($1::text IS NULL OR school_key = $1)
         AND ($2::timestamptz IS NULL OR greatest(faces.created_at, analyzed_at) >= $2)
 ) AS placed
 GROUP BY pack_digest, place
@@ -89,12 +92,12 @@ SELECT
     face_traits.expression,
     quality,
     CASE profiles.gender WHEN 'male' THEN 1 WHEN 'female' THEN 2 ELSE 3 END::smallint AS gender,
-    array_position($2::text[], school) AS school,
+    array_position($2::text[], school_key) AS school,
     ($3::timestamptz IS NULL OR greatest(faces.created_at, faces.analyzed_at) >= $3) AS is_probe
 FROM profiles
 JOIN face_traits ON face_traits.profile_id = profiles.id
 JOIN faces ON faces.id = face_traits.id
-WHERE face_traits.pack_digest = $1 AND profile_type = 'user' AND school = ANY($2::text[])
+WHERE face_traits.pack_digest = $1 AND profile_type = 'user' AND school_key = ANY($2::text[])
     AND profiles.gender IS NOT NULL
 
 -- name: read_faces_between
@@ -116,7 +119,7 @@ FROM face_traits
 JOIN faces ON faces.id = face_traits.id
 JOIN profiles ON profiles.id = face_traits.profile_id
 WHERE face_traits.pack_digest = $1 AND face_traits.id BETWEEN $2 AND $3
-    AND ($4::text IS NULL OR school = $4)
+    AND ($4::text IS NULL OR school_key = $4)
     AND ($5::timestamptz IS NULL OR greatest(faces.created_at, faces.analyzed_at) >= $5)
 
 -- name: gallery_ids
@@ -176,7 +179,7 @@ valid AS (
     JOIN faces AS a ON a.id = face_a_id AND a.pack_digest = $3
     JOIN faces AS b ON b.id = face_b_id AND b.pack_digest = $3
     JOIN profiles AS one ON one.id = a.profile_id
-    JOIN profiles AS other ON other.id = b.profile_id AND other.school = one.school
+    JOIN profiles AS other ON other.id = b.profile_id AND other.school_key = one.school_key
     WHERE other.gender <> one.gender AND one.profile_type = 'user' AND other.profile_type = 'user'
 )
 INSERT INTO staged_difference

@@ -52,12 +52,14 @@ storage = typer.Typer(no_args_is_help=True, help="The stored pictures.")
 tokens = typer.Typer(no_args_is_help=True, help="Access tokens of users, for a machine of your own.")
 keys = typer.Typer(no_args_is_help=True, help="API keys of the face-compute endpoints.")
 admins = typer.Typer(no_args_is_help=True, help="Users who may change the settings of the app.")
+schools = typer.Typer(no_args_is_help=True, help="Schools that users call by several names.")
 app.add_typer(models, name="models")
 app.add_typer(jobs, name="jobs")
 app.add_typer(tokens, name="token")
 app.add_typer(keys, name="keys")
 app.add_typer(storage, name="storage")
 app.add_typer(admins, name="admins")
+app.add_typer(schools, name="schools")
 
 
 def run() -> None:
@@ -574,6 +576,40 @@ def admins_list() -> None:
     from semblance.cli.admins import list_admins  # noqa: PLC0415
 
     list_admins(get_settings())
+
+
+@schools.command("import")
+def schools_import(
+    file: Annotated[Path, typer.Argument(help="CSV, JSON or JSON lines.", exists=True, dir_okay=False)],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Tell what would change, but write nothing.")
+    ] = False,
+) -> None:
+    """Tell which names and domains mean one school, so that its users are matched with each other.
+
+    The columns are name, domains and aliases; of the latter two several stand in one cell with semicolons
+    between them, in JSON in a list. A school of the same name is changed, and keeps what has no column here;
+    others stay. Faces of users who are then of another school are matched again at once. Works on
+    SEMBLANCE_DATABASE_URL, else on the running stack's database, else on the embedded one, which is started
+    for it. The exit status is 1 where a row could not be taken.
+
+    [bold]Examples[/]
+
+      semblance schools import schools.csv --dry-run
+      semblance schools import schools.json
+    """
+    from semblance.cli.schools import import_schools  # noqa: PLC0415
+
+    if not import_schools(get_settings(), file, dry_run=dry_run):
+        raise typer.Exit(1)
+
+
+@schools.command("list")
+def schools_list() -> None:
+    """All schools that go by several names, and how many users are of each."""
+    from semblance.cli.schools import list_schools  # noqa: PLC0415
+
+    list_schools(get_settings())
 
 
 def _duration(text: str) -> timedelta:

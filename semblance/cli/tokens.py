@@ -12,9 +12,9 @@ import typer
 
 from semblance.cli.output import errors
 from semblance.errors import BadInputError
+from semblance.schools import school_of
 from semblance.settings import Settings
 from semblance.stack.home import StackHome
-from serve_app.schools import school_of
 
 
 def print_token(
@@ -27,7 +27,7 @@ def print_token(
         raise BadInputError(f"{email!r} is no e-mail address.")
     if school_of(email) is None:
         errors.print(
-            "[yellow]Note:[/] outside .edu the first request is refused while "
+            "[yellow]Note:[/] unless a school has this domain, the first request is refused while "
             "[cyan]allow_non_edu_emails[/] is off."
         )
     typer.echo(make_token(settings, email, user_id=user_id or id_of(email), name=name, lifetime=lifetime))

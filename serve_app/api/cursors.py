@@ -1,4 +1,4 @@
-"""Opaque cursors of lists read by key: a time or score with an id, so that equal ones neither skip nor
+"""Opaque cursors of lists read by key: a time, score or name with an id, so that equal ones neither skip nor
 repeat."""
 
 from __future__ import annotations
@@ -63,6 +63,29 @@ class ScoreCursor:
         return cls(parsed, identity)
 
 
+@dataclass(frozen=True, slots=True)
+class NameCursor:
+    """The last row a client has seen of a list by name."""
+
+    name: str
+    id: UUID
+
+    def encode(self) -> str:
+        """URL-safe text."""
+        return _encode(self.name, self.id)
+
+    @classmethod
+    def decode(cls, text: str) -> Self:
+        """The cursor of `encode`'s text; raises BadInputError for any other text."""
+        try:
+            name, identity = _decode(text)
+        except ValueError as exc:
+            raise BadInputError(_NOT_VALID) from exc
+        if not name or "\0" in name:
+            raise BadInputError(_NOT_VALID)
+        return cls(name, identity)
+
+
 def place_by_time(cursor: str | None) -> tuple[datetime, UUID] | None:
     """Of the last row seen, if any; raises BadInputError."""
     if cursor is None:
@@ -79,6 +102,14 @@ def place_by_score(cursor: str | None) -> tuple[float, UUID] | None:
     return decoded.score, decoded.id
 
 
+def place_by_name(cursor: str | None) -> tuple[str, UUID] | None:
+    """Of the last row seen, if any; raises BadInputError."""
+    if cursor is None:
+        return None
+    decoded = NameCursor.decode(cursor)
+    return decoded.name, decoded.id
+
+
 def _encode(place: str, identity: UUID) -> str:
     return base64.urlsafe_b64encode(f"{place}|{identity}".encode()).decode().rstrip("=")
 
@@ -86,5 +117,5 @@ def _encode(place: str, identity: UUID) -> str:
 def _decode(text: str) -> tuple[str, UUID]:
     """Raises ValueError for what `_encode` does not make."""
     padded = text.encode("ascii") + b"=" * (-len(text) % 4)
-    place, _, identity = base64.b64decode(padded, altchars=b"-_", validate=True).decode().partition("|")
+    place, _, identity = base64.b64decode(padded, altchars=b"-_", validate=True).decode().rpartition("|")
     return place, UUID(identity)

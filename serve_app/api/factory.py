@@ -31,6 +31,8 @@ from serve_app.api.origins import UnlistedOriginMiddleware
 from serve_app.api.readiness import StoreProbe
 from serve_app.api.responses import errors
 from serve_app.api.routes import (
+    admin_generations,
+    admin_schools,
     admin_settings,
     auth,
     babies,
@@ -115,7 +117,7 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
     # A request tries the routes in this order, so what is asked for most comes first.
     for topic in (matches, notifications, messages, connections, reactions, auth):
         app_api.include_router(topic.router)
-    for topic in (admin_settings, babies, config, presence):
+    for topic in (admin_settings, admin_schools, admin_generations, babies, config, presence):
         app_api.include_router(topic.router)
     app_api.include_router(jobs.router)
     app_api.include_router(realtime.router)

@@ -13,7 +13,6 @@ from semblance.errors import EmailNotAllowedError, ForbiddenError
 from serve_app.api.limits import Client, identify
 from serve_app.api.services import Injected, Services
 from serve_app.auth import Claims, Session, bearer_token, check_secret
-from serve_app.schools import school_of
 
 user_bearer = HTTPBearer(auto_error=False, scheme_name="User", description="The user's access token (JWT).")
 cron_bearer = HTTPBearer(auto_error=False, scheme_name="Cron", description="The cron secret.")
@@ -34,26 +33,27 @@ async def authenticate(services: Services, token: str) -> SignedIn:
     database, never from the token.
 
     Raises UnauthorizedError for a token that is not valid or whose session was ended, EmailNotAllowedError
-    for a first token whose address is not below `.edu` while only those may sign up, EmailTakenError for a
-    first token whose address another profile has.
+    for a first token whose address is of no school while only those that are may sign up, EmailTakenError for
+    a first token whose address another profile has.
     """
     claims = await services.tokens.verify(token)
     return SignedIn(await _profile(services, claims), claims.session)
 
 
 async def _profile(services: Services, claims: Claims) -> Profile:
-    school = school_of(claims.email)
     profile = await services.db.profiles.of_session(claims.subject, claims.session.key)
     if profile is None:
+        school = await services.db.profiles.school_of_address(claims.email)
         if school is None and not (await services.db.system_settings.get()).allow_non_edu_emails:
             raise EmailNotAllowedError(
-                "Sign up with an e-mail address of your school, one that ends in .edu."
+                "Sign up with the e-mail address that your school gave you, for example one in .edu."
             )
         return await services.db.profiles.create(
             claims.subject, email=claims.email, name=claims.name, gender=claims.gender, school=school
         )
-    if profile.school is None and school is not None:
-        return await services.db.profiles.update(profile.id, {"school": school}) or profile
+    # Asked first, because a database that takes no writes still answers those who only look.
+    if profile.school is None and await services.db.profiles.school_of_address(claims.email):
+        return await services.db.profiles.complete_school(profile.id, claims.email) or profile
     return profile
 
 

@@ -57,12 +57,16 @@ FILL = """
         md5('profile' || 1 + (i + j) % 2000)::uuid, gen_random_uuid()
     FROM generate_series(1, 2000) AS i, generate_series(1, 3) AS j;
 
+    INSERT INTO babies (match_id, generated_by_profile_id, image_url)
+    SELECT id, md5('profile' || 1 + (row_number() OVER ()) % 2000)::uuid, 'babies/x.jpg'
+    FROM matches LIMIT 6000;
+
     INSERT INTO messages (connection_id, sender_id, content)
     SELECT mutual_connections.id, profile_a_id, 'Hi.' FROM mutual_connections, generate_series(1, 5);
 """
 ANALYZED = (
     "profiles", "faces", "matches", "reactions", "celebrities", "celebrity_matches", "mutual_connections",
-    "messages",
+    "messages", "babies",
 )  # fmt: skip
 
 
@@ -151,6 +155,28 @@ async def test_the_feed_reads_no_more_than_its_page(filled: Filled, mode: str) -
 
 
 @BOTH
+async def test_the_best_of_the_feed_read_no_more_than_their_page(filled: Filled, mode: str) -> None:
+    for place in ((None, None), (0.5, uuid4())):
+        found = await plan(filled, mode, "list_best_feed", *place, 21, 0)
+        assert scanned(found) <= {"match_counts"}
+        assert "idx_matches_similarity_score" in indexes(found)
+        assert read(found, "matches") == 21
+    found = await plan(filled, mode, "list_best_new_matches", None, None, 21, 0)
+    assert scanned(found) == set()
+    assert read(found, "matches") < 21
+
+
+@BOTH
+async def test_babies_are_found_by_the_matches_of_a_user(filled: Filled, mode: str) -> None:
+    found = await plan(filled, mode, "list_babies", filled.user, None, None, 21)
+    assert scanned(found) == set()
+    assert "idx_babies_match_id" in indexes(found)
+    ids = [row["id"] for row in await filled.database.fetch("SELECT id FROM babies LIMIT 20")]
+    found = await plan(filled, mode, "describe_babies", filled.user, ids)
+    assert scanned(found) == set()
+
+
+@BOTH
 async def test_what_is_shown_is_looked_up_by_id(filled: Filled, mode: str) -> None:
     found = await plan(filled, mode, "describe_matches", filled.newest, filled.user)
     assert scanned(found) == set()
@@ -163,14 +189,16 @@ async def test_what_is_shown_is_looked_up_by_id(filled: Filled, mode: str) -> No
 @pytest.mark.parametrize(
     ("query", "used"),
     [
-        ("list_viewed_matches", {"idx_reactions_user_type", "matches_pkey"}),
+        ("list_reacted_matches", {"idx_reactions_user_type", "matches_pkey"}),
+        ("list_best_reacted_matches", {"idx_reactions_user_type", "matches_pkey"}),
         ("list_matches_of_user", {"idx_faces_profile_id"}),
     ],
 )
 async def test_a_users_matches_are_found_by_user(
     filled: Filled, mode: str, query: str, used: set[str]
 ) -> None:
-    found = await plan(filled, mode, query, filled.user, None, None, 21, 0)
+    reaction = ["viewed"] if "reacted" in query else []
+    found = await plan(filled, mode, query, filled.user, *reaction, None, None, 21, 0)
     assert scanned(found) == set()
     assert used <= indexes(found)
 

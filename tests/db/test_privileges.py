@@ -65,7 +65,7 @@ MATCH = "select id face_a_id face_b_id similarity_score created_at"
 TABLES = {
     "profiles": Line(
         "select; insert id profile_type email name gender school;"
-        " update name gender school default_face_id last_seen",
+        " update name gender school default_face_id last_seen show_presence",
         "select id name gender school default_face_id last_seen; update name gender school default_face_id",
     ),
     "faces": Line("select; insert; update; delete", "select id profile_id image_path created_at"),
@@ -97,6 +97,8 @@ TABLES = {
     ),
     "user_daily_quotas": Line("select; insert; update", "select"),
     "generation_logs": Line("select; insert; update"),
+    "schools": Line("select; insert; update; delete"),
+    "school_keys": Line("select"),
     "api_keys": Line("select; update last_used_at"),
     "events": Line("select; delete"),
     "revoked_sessions": Line("select; insert; delete"),

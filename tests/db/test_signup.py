@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from db.migrate import upgrade
-from serve_app.schools import school_of
+from semblance.schools import school_of
 from tests.support.supabase import SUPABASE, run
 
 

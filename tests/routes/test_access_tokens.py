@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pydantic import SecretStr, ValidationError
 
 from semblance.errors import IdentityProviderError, UnauthorizedError
+from semblance.schools import school_of
 from semblance.settings import Settings
 from serve_app.auth import TokenVerifier
-from serve_app.schools import school_of
 from serve_app.signing_keys import SigningKeys
 from tests.support.identity_provider import IdentityProvider, serving
 
@@ -322,7 +322,10 @@ async def test_a_client_that_leaves_does_not_end_the_fetch(provider: IdentityPro
         ("a@evil.com\n@mit.edu", None),
         ("a@mit.edu\n", None),
         ("a@gmail.com", None),
-        ("a@uni.edu.au", None),
+        ("a@uni.edu.au", "uni.edu.au"),
+        ("a@cs.ox.ac.uk", "ox.ac.uk"),
+        ("a@edu.au", None),
+        ("a@ac.uk", None),
         ("", None),
         (None, None),
     ],

@@ -17,7 +17,7 @@ from serve_app.auth import TokenVerifier
 from tests.support.api import JWT_SECRET, Api, User, make_token
 from tests.support.identity_provider import serving
 
-FIELDS = {"id", "name", "email", "gender", "school", "default_face_id", "image"}
+FIELDS = {"id", "name", "email", "gender", "school", "default_face_id", "image", "show_presence"}
 
 
 def _headers(token: str) -> dict[str, str]:
@@ -69,6 +69,7 @@ async def test_the_first_token_makes_the_profile(api: Api) -> None:
         "school": "stanford.edu",
         "default_face_id": None,
         "image": None,
+        "show_presence": True,
     }
     # The role is the database's, whatever the token says.
     role = await api.services.database.fetchval("SELECT role FROM profiles WHERE id = $1", user.id)

@@ -412,7 +412,7 @@ async def test_a_body_out_of_bounds(api: Api, pair: Pair, body: str) -> None:
     assert answer.status_code == 422
 
 
-async def test_the_latest_of_ones_own(api: Api, pair: Pair) -> None:
+async def test_the_latest_of_ones_own_match(api: Api, pair: Pair) -> None:
     async def latest(headers: dict[str, str], match: UUID) -> Any:
         answer = await api.client.get(f"/api/baby?match_id={match}", headers=headers)
         assert answer.status_code == 200, answer.text
@@ -423,7 +423,9 @@ async def test_the_latest_of_ones_own(api: Api, pair: Pair) -> None:
     newest = (await make_baby(api, pair.ada, pair.match)).json()
     found = await latest(pair.ada.headers, pair.match)
     assert found["baby"]["id"] == newest["id"]
-    assert await latest(pair.bea.headers, pair.match) == {"baby": None}
+    assert await latest(pair.bea.headers, pair.match) == found
+    stranger = await api.member("Eve")
+    assert await latest(stranger.headers, pair.match) == {"baby": None}
     assert await latest(pair.ada.headers, uuid.uuid4()) == {"baby": None}
     assert (await api.client.get(f"/api/baby?match_id={pair.match}")).status_code == 401
     assert (await api.client.get("/api/baby", headers=pair.ada.headers)).status_code == 422
@@ -441,7 +443,7 @@ async def add_rows(api: Api, pair: Pair, count: int) -> list[str]:
     return sorted((str(row["id"]) for row in found), reverse=True)
 
 
-async def test_all_of_ones_own_by_pages_that_stay(api: Api, pair: Pair) -> None:
+async def test_all_of_ones_own_matches_by_pages_that_stay(api: Api, pair: Pair) -> None:
     ids = await add_rows(api, pair, 7)
 
     async def page(**params: object) -> httpx.Response:
@@ -465,7 +467,10 @@ async def test_all_of_ones_own_by_pages_that_stay(api: Api, pair: Pair) -> None:
             pair.match, pair.ada.id,
         )  # fmt: skip
     assert seen == ids
-    empty = await api.client.get("/api/baby/list", headers=pair.bea.headers)
+    theirs = (await api.client.get("/api/baby/list", headers=pair.bea.headers)).json()
+    assert [baby["id"] for baby in theirs["babies"]][-7:] == ids
+    stranger = await api.member("Eve")
+    empty = await api.client.get("/api/baby/list", headers=stranger.headers)
     assert empty.json() == {"babies": [], "total": 0, "next_cursor": None}
     for limit in (0, 501, 10**30):
         assert (await page(limit=limit)).status_code == 422
@@ -505,3 +510,47 @@ async def test_the_provider_is_the_one_of_the_settings(api: Api) -> None:
     assert chosen(baby_provider="auto", fal_api_key=key) == "fal"
     assert chosen(baby_provider="local", fal_api_key=key) == "local"
     assert chosen(baby_provider="fal", fal_api_key=key) == "fal"
+
+
+async def test_a_notification_leads_both_to_the_baby(api: Api, pair: Pair) -> None:
+    made = (await make_baby(api, pair.ada, pair.match)).json()
+    listed = await api.client.get("/api/notifications", headers=pair.bea.headers)
+    [told] = listed.json()["notifications"]
+    assert (told["related_type"], told["related_id"]) == ("baby", made["id"])
+    for user in (pair.bea, pair.ada):
+        found = await api.client.get(f"/api/baby/{told['related_id']}", headers=user.headers)
+        assert found.status_code == 200, found.text
+        assert (found.json()["id"], found.json()["match_id"]) == (made["id"], str(pair.match))
+        assert (await api.client.get(found.json()["image_url"])).status_code == 200
+    stranger = await api.member("Eve")
+    for user, baby in ((stranger, made["id"]), (pair.ada, uuid.uuid4())):
+        answer = await api.client.get(f"/api/baby/{baby}", headers=user.headers)
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    assert (await api.client.get(f"/api/baby/{made['id']}")).status_code == 401
+
+
+async def test_whoever_is_blocked_reaches_nobody_by_a_baby(api: Api, pair: Pair) -> None:
+    first = (await make_baby(api, pair.ada, pair.match)).json()["id"]
+    own = (await make_baby(api, pair.bea, pair.match)).json()
+    await api.services.database.execute(
+        "UPDATE mutual_connections SET status = 'blocked', blocked_by = $1", pair.bea.id
+    )
+    made = (await make_baby(api, pair.ada, pair.match)).json()["id"]
+
+    async def seen(headers: dict[str, str]) -> tuple[list[str], str, list[int]]:
+        listed = (await api.client.get("/api/baby/list", headers=headers)).json()
+        assert listed["total"] == len(listed["babies"])
+        latest = await api.client.get(f"/api/baby?match_id={pair.match}", headers=headers)
+        answers = [
+            await api.client.get(f"/api/baby/{baby}", headers=headers) for baby in (first, own["id"], made)
+        ]
+        return (
+            [baby["id"] for baby in listed["babies"]],
+            latest.json()["baby"]["id"],
+            [answer.status_code for answer in answers],
+        )
+
+    assert await seen(pair.bea.headers) == ([own["id"]], own["id"], [404, 200, 404])
+    assert await seen(pair.ada.headers) == ([made, first], made, [200, 404, 200])
+    await api.services.database.execute("UPDATE mutual_connections SET status = 'active', blocked_by = NULL")
+    assert (await seen(pair.bea.headers))[0] == [made, own["id"], first]

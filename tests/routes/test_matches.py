@@ -59,6 +59,7 @@ async def test_an_entry_of_the_feed(api: Api) -> None:
     assert sides[str(bob.id)].pop("feed_url") == sides[str(bob.id)].pop("thumbnail_url") == image
     assert sides[str(bob.id)] == {
         "id": str(bob.id), "name": "Bob", "gender": "male", "school": "cmu", "face_id": str(pair.face_b),
+        "online": None, "last_seen": None,
     }  # fmt: skip
     assert (body["total"], body["next_cursor"]) == (1, None)
 

@@ -14,6 +14,7 @@ from semblance.errors import (
     NoFaceError,
     OverloadedError,
     QuotaExceededError,
+    SchoolTakenError,
     SemblanceError,
     ServiceNotReadyError,
 )
@@ -27,6 +28,7 @@ SPECIAL: dict[type[SemblanceError], tuple[object, ...]] = {
     DuplicatePictureError: (),
     QuotaExceededError: ("enough", "photo_upload", 5, 5, datetime(2026, 1, 2, tzinfo=UTC), 60),
     OverloadedError: ("full", 7),
+    SchoolTakenError: ("MIT is taken", "MIT", "7f0f7a5e-6d4f-4c35-9d1c-0c6f4b8d1a11", "Massachusetts"),
     BabyProviderError: ("no picture", "fal answered 500", 4),
     ServiceNotReadyError: ("not ready", 2, {"database": "failed: gone"}),
 }

@@ -3,7 +3,7 @@ from __future__ import annotations
 from db.migrations.files import run_sql
 
 revision = "0021"
-down_revision = "0014"
+down_revision = "0020"
 
 
 def upgrade() -> None:

@@ -11,7 +11,6 @@ from serve_app.api.links import InjectedLinks, Links
 from serve_app.api.responses import BODY, errors
 from serve_app.api.schemas.profiles import ProfileAnswer, ProfileChange
 from serve_app.api.services import Injected, Services
-from serve_app.schools import school_of
 
 router = APIRouter(prefix="/auth", tags=["account"])
 
@@ -28,8 +27,6 @@ async def update_me(
 ) -> ProfileAnswer:
     """Change the profile. A default face must be the user's own: else 403, and nothing is changed."""
     changes = change.model_dump(mode="json", exclude_unset=True)
-    if "school" in changes and changes["school"] is None:
-        changes["school"] = school_of(user.email)
     updated = await services.db.profiles.update(user.id, changes) if changes else user
     if updated is None:
         raise ForbiddenError("This face is not yours.")

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, status
 
-from serve_app.api.cursors import Cursor
+from serve_app.api.cursors import Cursor, place_by_time
 from serve_app.api.identity import CurrentUser
 from serve_app.api.links import InjectedLinks
 from serve_app.api.responses import BODY, QUOTA_ERROR, errors
@@ -51,7 +51,7 @@ async def make_baby(
 async def latest_baby(
     match_id: UUID, user: CurrentUser, services: Injected, links: InjectedLinks
 ) -> LatestBabyAnswer:
-    """The latest baby that one had made of a match."""
+    """The latest baby of a match of one's own, whichever of the two had it made."""
     baby = await services.db.babies.latest(match_id, profile_id=user.id)
     return LatestBabyAnswer(baby=None if baby is None else BabyAnswer.of(baby, links))
 
@@ -66,14 +66,17 @@ async def list_babies(
         str | None, Query(max_length=200, description="The `next_cursor` of the page before.")
     ] = None,
 ) -> BabiesAnswer:
-    """All babies that one had made, newest first."""
-    after = None if cursor is None else Cursor.decode(cursor)
-    babies = await services.db.babies.page(
-        user.id, limit=limit + 1, before=None if after is None else (after.time, after.id)
-    )
-    shown = babies[:limit]
+    """All babies of one's own matches, newest first. While one has blocked the other, each sees only those
+    they had made."""
+    page = await services.db.babies.page(user.id, limit=limit, before=place_by_time(cursor))
     return BabiesAnswer(
-        babies=[BabyAnswer.of(baby, links) for baby in shown],
-        total=await services.db.babies.count(user.id),
-        next_cursor=Cursor(shown[-1].created_at, shown[-1].id).encode() if len(babies) > limit else None,
+        babies=[BabyAnswer.of(baby, links) for baby in page.babies],
+        total=page.total,
+        next_cursor=page.next and Cursor(*page.next).encode(),
     )
+
+
+@router.get("/{baby_id}", responses=errors(401, 403, 404))
+async def read_baby(baby_id: UUID, user: CurrentUser, services: Injected, links: InjectedLinks) -> BabyAnswer:
+    """A baby of one of one's own matches, as a notification about it names it."""
+    return BabyAnswer.of(await services.db.babies.get(baby_id, profile_id=user.id), links)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query
 
-from db.matches import ByScore, CelebrityMatch, MatchPage
+from db.matches import ByScore, ByTime, CelebrityMatch, Match, MatchPage
+from db.reactions import ReactionType
 from semblance.errors import ForbiddenError, UnauthorizedError
 from serve_app.api.cursors import Cursor, ScoreCursor, place_by_score, place_by_time
 from serve_app.api.identity import PUBLIC, CurrentUser, OptionalUser
@@ -43,32 +45,56 @@ async def list_top_matches(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     skip: Skip = 0,
     show: Annotated[
-        Literal["all", "new", "viewed"],
+        Literal["all", "new", "viewed", "liked"],
         Query(
-            alias="filter", description="new: of the last 5 minutes. viewed: by the caller; signed in only."
+            alias="filter",
+            description="new: of the last 5 minutes. viewed, liked: by the caller; signed in only.",
         ),
     ] = "all",
+    sort: Annotated[
+        Literal["newest", "best"], Query(description="A cursor goes on with the order it came from.")
+    ] = "newest",
     cursor: Next = None,
 ) -> MatchesAnswer:
-    """The public live feed, newest first. Signed in, `my_reaction` says what one has done with a match."""
-    after = place_by_time(cursor)
-    if show == "viewed":
-        if user is None:
-            raise UnauthorizedError("Sign in to see what you have viewed.")
-        page = await services.db.matches.viewed(viewer_id=user.id, limit=limit, offset=skip, after=after)
-    else:
-        page = await services.db.matches.feed(
-            viewer_id=None if user is None else user.id,
+    """The public live feed. Signed in, `my_reaction` says what one has done with a match, and `online` and
+    `last_seen` when its people are there."""
+    viewer_id = None if user is None else user.id
+    matches = services.db.matches
+    page: MatchPage[Match, ByTime] | MatchPage[Match, ByScore]
+    if show in {"viewed", "liked"}:
+        if viewer_id is None:
+            raise UnauthorizedError(f"Sign in to see what you have {show}.")
+        reaction: ReactionType = "like" if show == "liked" else "viewed"
+        if sort == "best":
+            page = await matches.best_reacted(
+                viewer_id=viewer_id, reaction=reaction, limit=limit, offset=skip, after=place_by_score(cursor)
+            )
+        else:
+            page = await matches.reacted(
+                viewer_id=viewer_id, reaction=reaction, limit=limit, offset=skip, after=place_by_time(cursor)
+            )
+    elif sort == "best":
+        page = await matches.best(
+            viewer_id=viewer_id,
             new_only=show == "new",
             limit=limit,
             offset=skip,
-            after=after,
+            after=place_by_score(cursor),
+        )
+    else:
+        page = await matches.feed(
+            viewer_id=viewer_id, new_only=show == "new", limit=limit, offset=skip, after=place_by_time(cursor)
         )
     return MatchesAnswer(
         matches=[MatchSummary.of(match, links) for match in page.matches],
         total=page.total,
-        next_cursor=page.next and Cursor(*page.next).encode(),
+        next_cursor=page.next and _cursor(page.next),
     )
+
+
+def _cursor(place: ByTime | ByScore) -> str:
+    first, identity = place
+    return (Cursor(first, identity) if isinstance(first, datetime) else ScoreCursor(first, identity)).encode()
 
 
 @router.get("/top/stats", openapi_extra=PUBLIC)

@@ -55,7 +55,7 @@ class SettingsChange(Schema):
         None, description="Least score of a match that is kept.", examples=[0.5]
     )
     allow_non_edu_emails: Annotated[bool, Field(strict=True)] | None = Field(
-        None, description="Whether addresses outside .edu may sign up.", examples=[False]
+        None, description="Whether addresses that are of no school may sign up.", examples=[False]
     )
     daily_photo_upload_limit: DailyLimit | None = None
     daily_baby_generation_limit: DailyLimit | None = None

@@ -54,7 +54,7 @@ class BabyAnswer(Schema):
 
 
 class LatestBabyAnswer(Schema):
-    baby: BabyAnswer | None = Field(description="Null where the caller had none made of the match.")
+    baby: BabyAnswer | None = Field(description="Null where there is none of the match.")
 
 
 class BabiesAnswer(Schema):

@@ -17,7 +17,9 @@ class OtherUser(Schema):
     id: UUID
     name: str | None = Field(examples=["Ada"])
     profile_image: str | None = Field(description="Their default face; signed, expires.")
-    last_seen: datetime | None = Field(description="Null until they were seen, and while blocked.")
+    last_seen: datetime | None = Field(
+        description="Null until they were seen, while blocked, and while they hide it."
+    )
 
 
 class LastMessageSummary(Schema):

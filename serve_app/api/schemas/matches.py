@@ -25,6 +25,13 @@ class MatchPerson(Schema):
     image: str = Field(description="That face; signed, expires.")
     feed_url: FeedUrl
     thumbnail_url: ThumbnailUrl
+    online: bool | None = Field(
+        description="Whether they are there, as far as they show it; null when signed out, in events, and "
+        "while one has blocked the other."
+    )
+    last_seen: datetime | None = Field(
+        description="Null as `online` is, until they were seen, and while they hide it."
+    )
 
     @classmethod
     def of(cls, person: Person, links: Links) -> MatchPerson:
@@ -37,6 +44,8 @@ class MatchPerson(Schema):
             image=links.picture(person.image_path),
             feed_url=links.feed(person.image_path),
             thumbnail_url=links.thumbnail(person.image_path),
+            online=person.online,
+            last_seen=person.last_seen,
         )
 
 
@@ -87,7 +96,7 @@ class MatchSummary(Schema):
 
 
 class MatchesAnswer(Schema):
-    matches: list[MatchSummary] = Field(description="Newest first.")
+    matches: list[MatchSummary] = Field(description="As `sort` says.")
     total: int = Field(ge=0, description="All of the filter, on whatever page.", examples=[1])
     next_cursor: str | None = Field(description="`cursor` of the next page; null at the end.")
 

@@ -31,4 +31,6 @@ class PresenceBody(Schema):
 
 
 class PresenceAnswer(Schema):
-    last_seen: datetime = Field(description="The latest time known; it never moves back.")
+    last_seen: datetime | None = Field(
+        description="The latest time known, which never moves back; null while the user hides it."
+    )

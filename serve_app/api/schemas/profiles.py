@@ -37,6 +37,7 @@ class ProfileAnswer(Schema):
     )
     default_face_id: UUID | None
     image: str | None = Field(description="The default face's picture; signed, expires.")
+    show_presence: bool = Field(description="Whether others are told when the user is there.")
 
     @classmethod
     def of(cls, profile: Profile, image: str | None) -> ProfileAnswer:
@@ -48,6 +49,7 @@ class ProfileAnswer(Schema):
             school=profile.school,
             default_face_id=profile.default_face_id,
             image=image,
+            show_presence=profile.show_presence,
         )
 
 
@@ -58,9 +60,13 @@ class ProfileChange(Schema):
     gender: StatedGender | None = None
     school: Label | None = Field(None, description="Null: that of the e-mail again, if it has one.")
     default_face_id: UUID | None = Field(None, description="One of the user's own faces.")
+    show_presence: Annotated[bool, Field(strict=True)] | None = Field(
+        None,
+        description="False: nobody is told when the user is there, and it is not noted. Null: true again.",
+    )
 
 
 class ConfigAnswer(Schema):
     allowNonEduEmails: bool = Field(  # noqa: N815 - the contract's spelling
-        description="Whether addresses outside .edu may sign up."
+        description="Whether addresses that are of no school may sign up."
     )

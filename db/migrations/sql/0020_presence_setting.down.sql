@@ -1,0 +1,10 @@
+CREATE INDEX idx_babies_page ON babies (generated_by_profile_id, created_at DESC, id DESC);
+DROP INDEX idx_matches_similarity_score;
+CREATE INDEX idx_matches_similarity_score ON matches (similarity_score DESC);
+DROP TRIGGER profiles_tell_presence ON profiles;
+CREATE TRIGGER profiles_tell_presence AFTER UPDATE OF online ON profiles
+    FOR EACH ROW WHEN (OLD.online IS DISTINCT FROM NEW.online) EXECUTE FUNCTION tell_of_presence();
+DROP TRIGGER profiles_hide_presence ON profiles;
+DROP FUNCTION hide_presence();
+DROP FUNCTION blocked_profiles(uuid);
+ALTER TABLE profiles DROP COLUMN show_presence;

@@ -1,0 +1,175 @@
+"""Schools that go by several names: what they are called, and how many users are of each.
+
+A profile's school is found by triggers, whenever it is named and whenever a school's names change; then all
+faces of those whose school is another one are matched again.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+import asyncpg
+
+from db.pool import Database
+from db.queries import queries
+from semblance.errors import NotFoundError, SchoolTakenError
+
+_HOLD = queries["hold_schools"]
+_LIST = queries["list_schools"]
+_GET = queries["get_school"]
+_FIND = queries["find_school_by_name"]
+_TAKEN = queries["find_taken_school_name"]
+_COUNT = queries["count_users_of_school_change"]
+_ADD = queries["add_school"]
+_CHANGE = queries["change_school"]
+_REMOVE = queries["remove_school"]
+
+NO_SCHOOL = "There is no such school."
+
+SchoolAction = Literal["added", "changed", "unchanged"]
+
+
+@dataclass(frozen=True, slots=True)
+class School:
+    """A school; users: how many call it by one of its names."""
+
+    id: UUID
+    name: str
+    domains: list[str]
+    aliases: list[str]
+    users: int
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SchoolNames:
+    """What a school is to be called: names as `usable_name` gives them, domains as `usable_domain` does. None
+    leaves what is there."""
+
+    name: str | None = None
+    domains: Sequence[str] | None = None
+    aliases: Sequence[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SchoolChange:
+    """What became of a school. users_rematched: users who are of another school than before, all of whose
+    faces are matched again."""
+
+    school_id: UUID
+    action: SchoolAction
+    users_rematched: int
+
+
+@dataclass(frozen=True, slots=True)
+class SchoolPage:
+    """Some schools by name; total: all. next: name and id of the last one where there are more."""
+
+    schools: list[School]
+    total: int
+    next: tuple[str, UUID] | None
+
+
+class Schools:
+    """The table `schools`. Every method raises DatabaseError where the database does not answer. Those that
+    write do so in one transaction and raise SchoolTakenError where a name or a domain belongs to another
+    school."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def page(self, *, limit: int, after: tuple[str, UUID] | None = None) -> SchoolPage:
+        """The first `limit` by name; with `after`, the `next` of another page, those that follow."""
+        rows = await self._database.fetch(_LIST, *(after or (None, None)), limit + 1)
+        found = [_school(row) for row in rows if row["id"] is not None]
+        return SchoolPage(
+            schools=found[:limit],
+            total=rows[0]["total"],
+            next=(found[limit - 1].name, found[limit - 1].id) if len(found) > limit else None,
+        )
+
+    async def get(self, school_id: UUID) -> School:
+        """Raises NotFoundError."""
+        row = await self._database.fetchrow(_GET, school_id)
+        if row is None:
+            raise NotFoundError(NO_SCHOOL)
+        return _school(row)
+
+    async def add(self, name: str, domains: Sequence[str], aliases: Sequence[str]) -> SchoolChange:
+        """A new school."""
+        async with self._database.transaction() as connection:
+            await connection.execute(_HOLD)
+            return await _write(connection, None, SchoolNames(name, domains, aliases))
+
+    async def change(self, school_id: UUID, names: SchoolNames) -> SchoolChange:
+        """Call a school otherwise. Raises NotFoundError."""
+        async with self._database.transaction() as connection:
+            await connection.execute(_HOLD)
+            known = await connection.fetchrow(_GET, school_id)
+            if known is None:
+                raise NotFoundError(NO_SCHOOL)
+            return await _write(connection, known, names)
+
+    async def put(self, names: SchoolNames, *, dry_run: bool) -> SchoolChange:
+        """Add the school of this name, which must be given, or change the one there is.
+
+        dry_run: tell what would be done, and do nothing.
+        """
+        async with self._database.transaction() as connection:
+            if not dry_run:
+                await connection.execute(_HOLD)
+            known = await connection.fetchrow(_FIND, names.name)
+            return await _write(connection, known, names, dry_run=dry_run)
+
+    async def remove(self, school_id: UUID) -> SchoolChange:
+        """Forget a school: its users are then of what they call it. Raises NotFoundError."""
+        async with self._database.transaction() as connection:
+            await connection.execute(_HOLD)
+            users = await connection.fetchval(_COUNT, school_id, [])
+            if not await connection.fetchval(_REMOVE, school_id):
+                raise NotFoundError(NO_SCHOOL)
+            return SchoolChange(school_id, "changed", users)
+
+
+async def _write(
+    connection: asyncpg.Connection, known: asyncpg.Record | None, names: SchoolNames, *, dry_run: bool = False
+) -> SchoolChange:
+    """Add a school, or change the one that is known."""
+    given = (names.name, names.domains, names.aliases)
+    before = ("", [], []) if known is None else (known["name"], known["domains"], known["aliases"])
+    name, domains, aliases = (old if new is None else new for old, new in zip(before, given, strict=True))
+    after = (name, list(dict.fromkeys(domains)), list(dict.fromkeys(aliases)))
+    school_id = uuid.uuid4() if known is None else known["id"]
+    if after == before:
+        return SchoolChange(school_id, "unchanged", 0)
+    called = [after[0], *after[1], *after[2]]
+    taken = await connection.fetchrow(_TAKEN, school_id, called)
+    if taken is not None:
+        raise SchoolTakenError(
+            f"{taken['name']!r} belongs to the school {taken['school']!r}; take it away there first.",
+            taken["name"],
+            str(taken["school_id"]),
+            taken["school"],
+        )
+    users = await connection.fetchval(_COUNT, school_id, called)
+    if not dry_run:
+        await connection.execute(_ADD if known is None else _CHANGE, school_id, *after)
+    return SchoolChange(school_id, "added" if known is None else "changed", users)
+
+
+def _school(row: asyncpg.Record) -> School:
+    return School(
+        id=row["id"],
+        name=row["name"],
+        domains=row["domains"],
+        aliases=row["aliases"],
+        users=row["users"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )

@@ -1,0 +1,25 @@
+"""How making pictures goes, for admins."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from serve_app.api.identity import AdminUser
+from serve_app.api.responses import errors
+from serve_app.api.schemas.admin_generations import GenerationDaySummary, GenerationsAnswer
+from serve_app.api.services import Injected
+
+router = APIRouter(prefix="/admin/generations", tags=["admin"])
+
+
+@router.get("", responses=errors(401, 403))
+async def list_generations(
+    _: AdminUser,
+    services: Injected,
+    days: Annotated[int, Query(ge=1, le=366, description="How many, today included (UTC).")] = 30,
+) -> GenerationsAnswer:
+    """Calls of picture providers by day and kind: how many succeeded, and how long they took."""
+    found = await services.db.generation_logs.days(days)
+    return GenerationsAnswer(generations=[GenerationDaySummary.of(calls) for calls in found])

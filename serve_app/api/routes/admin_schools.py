@@ -1,0 +1,66 @@
+"""Schools that go by several names, for admins."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, status
+
+from serve_app.api.cursors import NameCursor, place_by_name
+from serve_app.api.identity import AdminUser
+from serve_app.api.responses import BODY, errors
+from serve_app.api.schemas.admin_schools import (
+    NewSchool,
+    RematchedAnswer,
+    SchoolAnswer,
+    SchoolsAnswer,
+    SchoolSummary,
+    SchoolUpdate,
+)
+from serve_app.api.services import Injected
+
+router = APIRouter(prefix="/admin/schools", tags=["admin"])
+
+
+@router.get("", responses=errors(400, 401, 403))
+async def list_schools(
+    _: AdminUser,
+    services: Injected,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    cursor: Annotated[
+        str | None, Query(max_length=1000, description="The `next_cursor` of the page before.")
+    ] = None,
+) -> SchoolsAnswer:
+    """The schools that go by several names. Others are what profiles call them, letter by letter."""
+    page = await services.db.schools.page(limit=limit, after=place_by_name(cursor))
+    return SchoolsAnswer(
+        schools=[SchoolSummary.of(school) for school in page.schools],
+        total=page.total,
+        next_cursor=page.next and NameCursor(*page.next).encode(),
+    )
+
+
+@router.post("", status_code=status.HTTP_201_CREATED, responses=errors(400, 401, 403, 409, *BODY))
+async def add_school(body: NewSchool, _: AdminUser, services: Injected) -> SchoolAnswer:
+    """Make one school of several names. 409 where a name or a domain belongs to another one."""
+    change = await services.db.schools.add(body.name, body.domains, body.aliases)
+    school = await services.db.schools.get(change.school_id)
+    return SchoolAnswer(school=SchoolSummary.of(school), users_rematched=change.users_rematched)
+
+
+@router.patch("/{school_id}", responses=errors(400, 401, 403, 404, 409, *BODY))
+async def update_school(
+    school_id: UUID, body: SchoolUpdate, _: AdminUser, services: Injected
+) -> SchoolAnswer:
+    """Call a school otherwise. 409 where a name or a domain belongs to another one."""
+    change = await services.db.schools.change(school_id, body.names())
+    school = await services.db.schools.get(change.school_id)
+    return SchoolAnswer(school=SchoolSummary.of(school), users_rematched=change.users_rematched)
+
+
+@router.delete("/{school_id}", responses=errors(401, 403, 404))
+async def remove_school(school_id: UUID, _: AdminUser, services: Injected) -> RematchedAnswer:
+    """Forget a school: its users are then of what each of them calls it."""
+    change = await services.db.schools.remove(school_id)
+    return RematchedAnswer(users_rematched=change.users_rematched)

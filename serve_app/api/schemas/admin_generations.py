@@ -1,0 +1,49 @@
+"""How making pictures goes."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from pydantic import Field
+
+from db.generation_logs import GenerationDay
+from serve_app.api.schemas.base import Schema, Score
+
+
+class GenerationDaySummary(Schema):
+    """Calls of one kind, which is a provider's model, that began on one day (UTC)."""
+
+    day: date
+    provider: str = Field(examples=["fal"])
+    model: str = Field(examples=["fal-ai/flux/dev"])
+    completed: int = Field(ge=0)
+    failed: int = Field(ge=0)
+    processing: int = Field(ge=0, description="Not ended yet.")
+    success_rate: Score | None = Field(
+        description="Completed ones among those that have ended; null where none has.", examples=[0.98]
+    )
+    duration_p50_ms: float | None = Field(
+        ge=0, description="Median of the completed ones, in milliseconds; null where none is."
+    )
+    duration_p95_ms: float | None = Field(ge=0, description="Their 95th percentile.")
+
+    @classmethod
+    def of(cls, calls: GenerationDay) -> GenerationDaySummary:
+        ended = calls.completed + calls.failed
+        return cls(
+            day=calls.day,
+            provider=calls.provider,
+            model=calls.model,
+            completed=calls.completed,
+            failed=calls.failed,
+            processing=calls.processing,
+            success_rate=calls.completed / ended if ended else None,
+            duration_p50_ms=calls.duration_p50_ms,
+            duration_p95_ms=calls.duration_p95_ms,
+        )
+
+
+class GenerationsAnswer(Schema):
+    generations: list[GenerationDaySummary] = Field(
+        description="The latest day first; days without calls are left out."
+    )
