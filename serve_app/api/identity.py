@@ -53,7 +53,9 @@ async def _profile(services: Services, claims: Claims) -> Profile:
         )
     # Asked first, because a database that takes no writes still answers those who only look.
     if profile.school is None and await services.db.profiles.school_of_address(claims.email):
-        return await services.db.profiles.complete_school(profile.id, claims.email) or profile
+        completed = await services.db.profiles.complete_school(profile.id, claims.email)
+        # Another request of theirs may have been first.
+        return completed or await services.db.profiles.get(profile.id) or profile
     return profile
 
 
