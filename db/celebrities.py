@@ -25,6 +25,7 @@ _PACK_DIGESTS = queries["celebrity_pack_digests"]
 _KNOWN_HASHES = queries["known_celebrity_hashes"]
 _COUNT = queries["count_celebrities"]
 _STAGE = queries["stage_celebrities"]
+_COMPLETE = queries["complete_celebrities"]
 _MERGE = queries["merge_celebrities"]
 _COMPARE = queries["compare_staged_celebrities"]
 _ANALYZE = queries["analyze_celebrities"]
@@ -42,6 +43,7 @@ the graph widely enough: of 100,000 celebrities 20,000 are compared in 29 ms, an
 class CelebrityRow(DescribedRow):
     """A celebrity as stored.
 
+    gender: as stated. seen_gender: as the analyzer saw it; it counts where none is stated.
     image_hash: MD5 of the picture file in hex; it finds the same picture again and protects nothing.
     """
 
@@ -50,13 +52,15 @@ class CelebrityRow(DescribedRow):
     bio: str | None
     category: str | None
     gender: Gender | None
+    seen_gender: Gender | None
     image_path: str
     image_hash: str
 
 
 @dataclass(frozen=True, slots=True)
 class CelebrityHit:
-    """A celebrity found for a face; similarity is the cosine of the two embeddings, -1..1."""
+    """A celebrity found for a face. gender: as stated, or else as seen. similarity: the cosine of the two
+    embeddings, -1..1."""
 
     celebrity_id: UUID
     name: str
@@ -127,11 +131,13 @@ class Celebrities:
         return [_hit(row) for row in rows]
 
     async def known_hashes(self, pack_digest: str) -> set[str]:
-        """Hashes of the pictures whose celebrities have an embedding of this pack."""
+        """Hashes of the pictures whose celebrities have an embedding of this pack and a known gender."""
         return {row["image_hash"] for row in await self._db.fetch(_KNOWN_HASHES, pack_digest)}
 
     async def copy_in(self, rows: Sequence[CelebrityRow]) -> CopyResult:
         """Store rows that are not there yet, all or none; safe to repeat and to run in several processes.
+
+        A celebrity that is there without any gender gets the one that was seen.
 
         Raises QueryError where a row breaks a rule of the table, or has the id of another celebrity.
         """
@@ -140,6 +146,7 @@ class Celebrities:
             await connection.copy_records_to_table(
                 "staged_celebrities", records=map(_record, rows), columns=_COLUMNS, schema_name="pg_temp"
             )
+            await connection.execute(_COMPLETE)
             inserted = await connection.fetchval(_MERGE)
             compared = await connection.fetchrow(_COMPARE)
             if compared["lost"]:

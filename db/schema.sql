@@ -215,6 +215,14 @@ CREATE TABLE celebrities (
     CONSTRAINT celebrities_geometry_ratios_check CHECK (jsonb_typeof(geometry_ratios) = 'object')
 ) WITH (toast_tuple_target = 2712);
 
+-- The gender the analyzer saw in a celebrity's picture.
+ALTER TABLE celebrities ADD COLUMN seen_gender text CHECK (seen_gender IN ('male', 'female'));
+
+-- The gender that counts: the stated one, or else the one that was seen.
+CREATE FUNCTION known_gender(stated text, seen text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN coalesce(stated, seen);
+
 CREATE TABLE celebrity_matches (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     face_id uuid NOT NULL REFERENCES faces (id) ON DELETE CASCADE,
@@ -438,7 +446,7 @@ CREATE INDEX idx_celebrities_embedding ON celebrities
 CREATE INDEX idx_celebrities_pack_digest ON celebrities (pack_digest);
 CREATE INDEX idx_celebrities_created_at ON celebrities (created_at DESC);
 CREATE INDEX idx_celebrities_category ON celebrities (category);
-CREATE INDEX idx_celebrities_gender ON celebrities (gender);
+CREATE INDEX idx_celebrities_gender ON celebrities (known_gender(gender, seen_gender));
 CREATE INDEX idx_celebrities_age ON celebrities (age);
 CREATE INDEX idx_celebrities_quality ON celebrities (quality_score);
 CREATE INDEX idx_celebrities_expression ON celebrities (expression);
@@ -681,6 +689,8 @@ GRANT
     UPDATE (name, gender, school, default_face_id, last_seen)
     ON profiles TO semblance_service;
 GRANT INSERT ON celebrities, babies TO semblance_service;
+-- Whoever is ingested again gets the gender that was seen.
+GRANT UPDATE (seen_gender) ON celebrities TO semblance_service;
 GRANT INSERT, DELETE ON reactions TO semblance_service;
 GRANT INSERT, UPDATE ON
     matches, mutual_connections, messages, system_settings, user_daily_quotas, generation_logs
@@ -1344,7 +1354,7 @@ CREATE VIEW face_traits WITH (security_invoker = true) AS
 CREATE VIEW celebrity_traits WITH (security_invoker = true) AS
     SELECT
         id,
-        gender,
+        known_gender(gender, seen_gender) AS gender,
         category,
         pack_digest,
         embedding,

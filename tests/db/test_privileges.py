@@ -71,7 +71,7 @@ TABLES = {
     "faces": Line("select; insert; update; delete", "select id profile_id image_path created_at"),
     "matches": Line("select; insert; update; delete", MATCH, MATCH, rows="all"),
     "match_counts": Line("select"),
-    "celebrities": Line("select; insert; maintain", CELEBRITY, CELEBRITY, rows="all"),
+    "celebrities": Line("select; insert; update seen_gender; maintain", CELEBRITY, CELEBRITY, rows="all"),
     "celebrity_changes": Line("select; delete"),
     "celebrity_matches": Line(
         "select; insert; update; delete",
