@@ -114,9 +114,13 @@ VIEWS = {"face_traits", "celebrity_traits"}
 
 # Functions that run as their owner and that end users may call.
 CALLABLE = {
-    "authenticated": {"is_admin()", "my_connections(boolean)", "my_contacts()", "my_faces()", "my_matches()"},
+    "authenticated": {
+        *("is_admin()", "my_connections(boolean)", "my_contacts()", "my_faces()", "my_matches()"),
+        "find_celebrity_matches(vector,integer)",
+        "find_own_similar_faces(vector,double precision,integer,uuid)",
+    },
     "anon": set(),
-    "semblance_service": set(),
+    "semblance_service": {"find_celebrity_matches(vector,integer)"},
 }
 
 # What only the owner does, by command.
