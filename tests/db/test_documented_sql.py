@@ -23,8 +23,11 @@ def statements(section: str) -> list[str]:
 QUEUE = statements("Watching the queue")
 
 
-def test_there_are_statements_on_the_queue() -> None:
-    assert len(QUEUE) == 8
+SEARCHES = statements("Searches among users' faces")
+
+
+def test_there_are_statements() -> None:
+    assert (len(QUEUE), len(SEARCHES)) == (8, 2)
 
 
 @pytest.mark.parametrize("statement", QUEUE, ids=[query.partition("\n")[0] for query in QUEUE])
@@ -49,3 +52,16 @@ def test_a_statement_on_the_queue_finds_its_row(dsn: str, statement: str) -> Non
         rows = connection.execute(statement.encode()).fetchall()
     assert rows
     assert rows[0][0] is not None
+
+
+@pytest.mark.parametrize("statement", SEARCHES, ids=["latest", "by whom"])
+def test_a_statement_on_searches_finds_who_searched(dsn: str, statement: str) -> None:
+    with psycopg.connect(dsn) as connection:
+        admin = add_profile(connection, email="root@uni.edu", role="admin")
+        connection.execute(
+            "INSERT INTO face_searches (profile_id, max_results, results, request_id)"
+            " VALUES (%s, 10, 3, 'r')",
+            [admin],
+        )
+        [row] = connection.execute(statement.encode()).fetchall()
+    assert "root@uni.edu" in row or admin in row

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from psycopg.errors import InsufficientPrivilege
 from psycopg.sql import SQL, Identifier
 from pydantic import SecretStr
 
-from db.embedded import DATABASE
 from db.migrate import upgrade
 from db.pool import Database
 from db.system_settings import SystemSettingsTable
@@ -29,13 +27,10 @@ from semblance.types import Embedding, ModelInfo
 from tests.support.no_models import NoModels
 from tests.support.postgres import on_database
 from tests.support.rows import DIGEST, OTHER_DIGEST, embeddings
+from tests.support.rows_many import FACES_EACH, VECTORS
 from tests.support.rows_matching import ALIKE, add_celebrities, add_person, add_user, famous
 from tests.support.supabase import SUPABASE, run
 
-USERS, FACES_EACH, SCHOOLS = 1300, 4, 50
-"""Faces enough that reading them all costs more than the index."""
-
-VECTORS = embeddings(USERS * FACES_EACH, seed=7)
 PROBE = embeddings(1, seed=8)[0]
 ARGUMENTS = {
     "find_similar_faces": "query_embedding vector, match_threshold double precision DEFAULT 0.5,"
@@ -71,61 +66,6 @@ DOCUMENTED = """
 """As the old system has them; what they find does not matter."""
 
 
-@pytest.fixture(scope="module")
-def large_template(postgres: str) -> str:
-    """Name of a database with some thousand faces and celebrities, to be copied."""
-
-    async def fill(dsn: str) -> None:
-        database = await Database.connect(dsn, pool_size=1)
-        indexes = ("faces_embedding_hnsw_idx", "idx_celebrities_embedding")
-        definitions = [
-            await database.fetchval(f"SELECT pg_get_indexdef('{index}'::regclass)") for index in indexes
-        ]
-        # They are built in a fraction of the time when the rows are there.
-        for index in indexes:
-            await database.execute(f"DROP INDEX {index}")
-        users = [uuid4() for _ in range(USERS)]
-        async with database.transaction() as connection:
-            await connection.copy_records_to_table(
-                "profiles",
-                columns=("id", "profile_type", "name", "gender", "school"),
-                records=[
-                    (user, "user", f"User {n}", ("male", "female")[n % 2], f"school {n % SCHOOLS}")
-                    for n, user in enumerate(users)
-                ],
-            )
-            await connection.copy_records_to_table(
-                "faces",
-                columns=("profile_id", "image_path", "embedding", "pack_digest", "quality_score"),
-                records=[
-                    (users[n // FACES_EACH], f"faces/{n}.jpg", vector, DIGEST, 0.9)
-                    for n, vector in enumerate(VECTORS)
-                ],
-            )
-        await database.execute(
-            """
-            INSERT INTO celebrities (name, image_path, embedding, pack_digest, quality_score)
-            SELECT 'Celebrity', image_path, embedding, pack_digest, quality_score FROM faces
-            """
-        )
-        for definition in definitions:
-            await database.execute(definition)
-        await database.execute("VACUUM ANALYZE")
-        await database.close()
-
-    with psycopg.connect(on_database(postgres, "postgres"), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE large_by_name TEMPLATE {DATABASE}")
-    asyncio.run(fill(on_database(postgres, "large_by_name")))
-    return "large_by_name"
-
-
-@pytest.fixture
-async def large(large_template: str, make_database: Callable[[str], str]) -> AsyncIterator[Database]:
-    database = await Database.connect(make_database(large_template), pool_size=1)
-    yield database
-    await database.close()
-
-
 async def call(database: Database, function: str, **arguments: object) -> list[dict[str, Any]]:
     """As PostgREST does it: by name, whatever is not given by default."""
     named = ", ".join(f"{name} => ${place}" for place, name in enumerate(arguments, start=1))
@@ -149,8 +89,8 @@ async def test_signatures_are_the_documented_ones(database: Database, function: 
     assert [tuple(row) for row in rows] == [(ARGUMENTS[function], RESULTS[function])]
 
 
-async def test_the_most_similar_faces_come_first(large: Database) -> None:
-    found = await call(large, "find_similar_faces", query_embedding=PROBE, match_threshold=-1.0)
+async def test_the_most_similar_faces_come_first(many_faces: Database) -> None:
+    found = await call(many_faces, "find_similar_faces", query_embedding=PROBE, match_threshold=-1.0)
     exact = np.argsort(-(np.stack(VECTORS) @ PROBE))[:20]
     assert len({row["image_path"] for row in found} & {f"faces/{n}.jpg" for n in exact}) >= 19
     assert similarities(found) == sorted(similarities(found), reverse=True)
@@ -160,25 +100,29 @@ async def test_the_most_similar_faces_come_first(large: Database) -> None:
         assert (row["profile_name"], row["profile_type"]) == (f"User {number // FACES_EACH}", "user")
 
 
-async def test_a_search_is_bounded_as_its_caller_says(large: Database) -> None:
+async def test_a_search_is_bounded_as_its_caller_says(many_faces: Database) -> None:
     [best, *_] = found = await call(
-        large, "find_similar_faces", query_embedding=VECTORS[0], match_threshold=-1.0, match_count=50
+        many_faces, "find_similar_faces", query_embedding=VECTORS[0], match_threshold=-1.0, match_count=50
     )
     assert len(found) == 50
     assert best["image_path"] == "faces/0.jpg"
     least = found[9]["similarity"]
     above = await call(
-        large, "find_similar_faces", query_embedding=VECTORS[0], match_threshold=least - 1e-9, match_count=50
+        many_faces,
+        "find_similar_faces",
+        query_embedding=VECTORS[0],
+        match_threshold=least - 1e-9,
+        match_count=50,
     )
     assert above == found[:10]
     others = await call(
-        large, "find_similar_faces",
+        many_faces, "find_similar_faces",
         query_embedding=VECTORS[0], match_threshold=-1.0, exclude_profile_id=best["profile_id"],
     )  # fmt: skip
     assert len(others) == 20
     assert best["profile_id"] not in {row["profile_id"] for row in others}
     every = await call(
-        large, "find_similar_faces", query_embedding=PROBE, match_threshold=-1.0, match_count=10**9
+        many_faces, "find_similar_faces", query_embedding=PROBE, match_threshold=-1.0, match_count=10**9
     )
     assert len(every) == 1000
 
@@ -329,10 +273,10 @@ async def test_what_cannot_be_compared_has_no_similarity(
     ],
 )
 async def test_a_search_reads_the_vector_index_and_not_the_table(
-    large: Database, function: str, index: str, table: str
+    many_faces: Database, function: str, index: str, table: str
 ) -> None:
     """EXPLAIN does not look into such a function, but the server counts what its plan reads."""
-    async with large.transaction() as connection:
+    async with many_faces.transaction() as connection:
         await connection.fetch(f"SELECT * FROM {function}(query_embedding => $1)", PROBE)
         assert await connection.fetchval(f"SELECT pg_stat_get_xact_numscans('{index}'::regclass)") == 1
         # Rows that were read from its beginning to its end.
@@ -348,31 +292,31 @@ async def plan_of(database: Database, call: str) -> list[dict[str, Any]]:
     return walk(plan["Plan"])
 
 
-async def test_the_filtered_search_reads_one_school(large: Database) -> None:
+async def test_the_filtered_search_reads_one_school(many_faces: Database) -> None:
     vector = "'[" + ",".join(map(str, PROBE)) + "]'::vector"
-    nodes = await plan_of(large, f"find_similar_faces_filtered({vector}, 'school 1', 'male')")
+    nodes = await plan_of(many_faces, f"find_similar_faces_filtered({vector}, 'school 1', 'male')")
     indexes = {node.get("Index Name") for node in nodes}
     assert {"idx_profiles_school_gender", "idx_faces_profile_id"} <= indexes
     scanned = {node["Relation Name"] for node in nodes if node["Node Type"] == "Seq Scan"}
     assert not scanned & {"faces", "profiles"}
 
 
-async def test_the_advanced_similarity_of_many_pairs_is_one_plan(large: Database) -> None:
-    await large.execute(
+async def test_the_advanced_similarity_of_many_pairs_is_one_plan(many_faces: Database) -> None:
+    await many_faces.execute(
         "CREATE TABLE pairs AS"
         " SELECT min(id::text)::uuid AS a, max(id::text)::uuid AS b FROM faces GROUP BY profile_id"
     )
-    await large.execute("ANALYZE pairs")
-    nodes = await plan_of(large, "pairs CROSS JOIN LATERAL calculate_advanced_similarity(a, b)")
+    await many_faces.execute("ANALYZE pairs")
+    nodes = await plan_of(many_faces, "pairs CROSS JOIN LATERAL calculate_advanced_similarity(a, b)")
     assert "Function Scan" not in {node["Node Type"] for node in nodes}
-    one = await plan_of(large, f"calculate_advanced_similarity('{uuid4()}', '{uuid4()}')")
+    one = await plan_of(many_faces, f"calculate_advanced_similarity('{uuid4()}', '{uuid4()}')")
     assert {node.get("Index Name") for node in one} >= {"faces_pkey"}
 
 
 @pytest.mark.parametrize("function", ["find_similar_faces", "find_celebrity_matches"])
-async def test_a_search_leaves_no_settings_behind(large: Database, function: str) -> None:
-    await large.fetch(f"SELECT * FROM {function}($1)", PROBE)
-    settings = await large.fetchrow(
+async def test_a_search_leaves_no_settings_behind(many_faces: Database, function: str) -> None:
+    await many_faces.fetch(f"SELECT * FROM {function}($1)", PROBE)
+    settings = await many_faces.fetchrow(
         "SELECT current_setting('hnsw.ef_search'), current_setting('hnsw.iterative_scan'),"
         " current_setting('plan_cache_mode')"
     )

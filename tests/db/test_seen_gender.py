@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 from pydantic import SecretStr
 
-from db.celebrities import Celebrities, CopyResult, _leave_few
+from db.celebrities import GALLERY, Celebrities, CopyResult
 from db.gallery import CelebritySearch, Probe
 from db.matches import Matches
 from db.pool import Database
@@ -91,7 +91,7 @@ def traits() -> dict[str, Any]:
 async def test_a_search_filters_by_it_and_tells_it(
     database: Database, monkeypatch: pytest.MonkeyPatch, exact_share: float, wanted: Gender
 ) -> None:
-    monkeypatch.setattr("db.celebrities._EXACT_SHARE", exact_share)
+    monkeypatch.setattr("db.nearest._EXACT_SHARE", exact_share)
     counts = await add_pairs(database)
     hits = await Celebrities(database).nearest(ALIKE, pack_digest=DIGEST, gender=wanted)
     assert {hit.celebrity_id for hit in hits} == {key for key, gender in counts.items() if gender == wanted}
@@ -110,8 +110,8 @@ async def test_the_planner_knows_how_many_have_it(database: Database) -> None:
     await celebrities.copy_in(rows)
     await celebrities.analyze()
     async with database.transaction() as connection:
-        assert not await _leave_few(connection, DIGEST, None, "male")
-        assert await _leave_few(connection, DIGEST, None, "female")
+        assert not await GALLERY.leaves_few(connection, DIGEST, None, "male")
+        assert await GALLERY.leaves_few(connection, DIGEST, None, "female")
         await connection.execute("SET LOCAL enable_seqscan = off")
         plan = json.loads(
             await connection.fetchval(

@@ -83,7 +83,7 @@ BEGIN
         RETURN;
     END IF;
     pack := public.pack_of_faces();
-    -- For the rest of the transaction; as in db/celebrities.py.
+    -- For the rest of the transaction; as in db/nearest.py.
     PERFORM set_config('hnsw.ef_search', '600', true), set_config('hnsw.iterative_scan', 'strict_order', true);
     RETURN QUERY
         SELECT near.id, near.profile_id, 1 - near.distance, faces.image_path, profiles.name, profiles.profile_type

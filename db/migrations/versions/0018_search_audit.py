@@ -1,0 +1,14 @@
+from __future__ import annotations
+
+from db.migrations.files import run_sql
+
+revision = "0018"
+down_revision = "0017"
+
+
+def upgrade() -> None:
+    run_sql("0018_search_audit.up")
+
+
+def downgrade() -> None:
+    run_sql("0018_search_audit.down")
