@@ -209,6 +209,7 @@ def celebrity_row(
         bio=item.bio,
         category=item.category,
         gender=item.gender,
+        seen_gender=face.attributes.gender,
         image_path=key,
         image_hash=image_hash,
     )

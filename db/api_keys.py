@@ -1,4 +1,4 @@
-"""API keys of the face-compute endpoints."""
+"""API keys of the face-compute endpoints and of the search among users' faces."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from db.pool import Database
 from db.queries import queries
 from semblance.errors import NotFoundError
 
-Scope = Literal["compute"]
-"""What a key opens: `compute` the endpoints that describe and compare faces."""
+Scope = Literal["compute", "search"]
+"""What a key opens: `compute` the endpoints that describe and compare faces, `search` the search among users'
+faces."""
 
 _CREATE = queries["create_api_key"]
 _LIST = queries["list_api_keys"]
@@ -74,15 +75,16 @@ class ApiKeys:
             raise NotFoundError(f"There is no API key {key_id}.")
         return ApiKey(**row)
 
-    async def use(self, key: str, scope: Scope) -> bool:
-        """Whether the key is good for `scope`; notes the time of its use.
+    async def use(self, key: str, scope: Scope) -> UUID | None:
+        """The id of the key if it is good for `scope`, else None; notes the time of its use.
 
         What cannot be a key is refused without asking the database. Nothing is cached: one look-up by index
         costs little beside what a key opens, and a revocation holds at once.
         """
-        return _KEY.fullmatch(key) is not None and bool(
-            await self._database.fetchval(_USE, _hash(key), scope)
-        )
+        if _KEY.fullmatch(key) is None:
+            return None
+        found: UUID | None = await self._database.fetchval(_USE, _hash(key), scope)
+        return found
 
 
 def _hash(key: str) -> bytes:

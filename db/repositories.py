@@ -10,6 +10,7 @@ from db.babies import Babies
 from db.celebrities import Celebrities
 from db.connections import Connections
 from db.events import Events
+from db.face_searches import FaceSearches
 from db.faces import Faces
 from db.generation_logs import GenerationLogs
 from db.jobs import MatchJobs
@@ -37,6 +38,7 @@ class Repositories:
     celebrities: Celebrities
     connections: Connections
     events: Events
+    face_searches: FaceSearches
     faces: Faces
     generation_logs: GenerationLogs
     jobs: MatchJobs
@@ -61,6 +63,7 @@ class Repositories:
             celebrities=Celebrities(database),
             connections=Connections(database),
             events=Events(database),
+            face_searches=FaceSearches(database),
             faces=Faces(database),
             generation_logs=GenerationLogs(database),
             jobs=MatchJobs(database),

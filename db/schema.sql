@@ -215,6 +215,14 @@ CREATE TABLE celebrities (
     CONSTRAINT celebrities_geometry_ratios_check CHECK (jsonb_typeof(geometry_ratios) = 'object')
 ) WITH (toast_tuple_target = 2712);
 
+-- The gender the analyzer saw in a celebrity's picture.
+ALTER TABLE celebrities ADD COLUMN seen_gender text CHECK (seen_gender IN ('male', 'female'));
+
+-- The gender that counts: the stated one, or else the one that was seen.
+CREATE FUNCTION known_gender(stated text, seen text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN coalesce(stated, seen);
+
 CREATE TABLE celebrity_matches (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     face_id uuid NOT NULL REFERENCES faces (id) ON DELETE CASCADE,
@@ -399,7 +407,7 @@ CREATE TABLE api_keys (
     -- How the key begins, so that its owner knows it again.
     prefix text NOT NULL,
     hash bytea NOT NULL UNIQUE CHECK (octet_length(hash) = 32),
-    scopes text[] NOT NULL CHECK (cardinality(scopes) > 0 AND scopes <@ ARRAY['compute']),
+    scopes text[] NOT NULL CHECK (cardinality(scopes) > 0 AND scopes <@ ARRAY['compute', 'search']),
     created_at timestamptz NOT NULL DEFAULT now(),
     last_used_at timestamptz,
     revoked_at timestamptz
@@ -439,7 +447,7 @@ CREATE INDEX idx_celebrities_embedding ON celebrities
 CREATE INDEX idx_celebrities_pack_digest ON celebrities (pack_digest);
 CREATE INDEX idx_celebrities_created_at ON celebrities (created_at DESC);
 CREATE INDEX idx_celebrities_category ON celebrities (category);
-CREATE INDEX idx_celebrities_gender ON celebrities (gender);
+CREATE INDEX idx_celebrities_gender ON celebrities (known_gender(gender, seen_gender));
 CREATE INDEX idx_celebrities_age ON celebrities (age);
 CREATE INDEX idx_celebrities_quality ON celebrities (quality_score);
 CREATE INDEX idx_celebrities_expression ON celebrities (expression);
@@ -683,6 +691,8 @@ GRANT
     UPDATE (name, gender, school, default_face_id, last_seen)
     ON profiles TO semblance_service;
 GRANT INSERT ON celebrities, babies TO semblance_service;
+-- Whoever is ingested again gets the gender that was seen.
+GRANT UPDATE (seen_gender) ON celebrities TO semblance_service;
 GRANT INSERT, DELETE ON reactions TO semblance_service;
 GRANT INSERT, UPDATE ON
     matches, mutual_connections, messages, system_settings, user_daily_quotas, generation_logs
@@ -1339,7 +1349,7 @@ CREATE VIEW face_traits WITH (security_invoker = true) AS
 CREATE VIEW celebrity_traits WITH (security_invoker = true) AS
     SELECT
         id,
-        gender,
+        known_gender(gender, seen_gender) AS gender,
         category,
         pack_digest,
         embedding,
@@ -1749,6 +1759,269 @@ CREATE FUNCTION blocked_profiles(whose uuid) RETURNS uuid[]
 REVOKE EXECUTE ON FUNCTION hide_presence(), blocked_profiles(uuid) FROM PUBLIC, authenticated, anon;
 GRANT EXECUTE ON FUNCTION blocked_profiles(uuid) TO semblance_service;
 GRANT UPDATE (show_presence) ON profiles TO semblance_service;
+
+-- Functions by name --------------------------------------------------------------------------------
+-- What clients of the old system call or read by name.
+
+-- Columns that the old system's clients know and that nothing here fills.
+ALTER TABLE matches ADD COLUMN IF NOT EXISTS match_type text;
+ALTER TABLE messages ADD COLUMN IF NOT EXISTS ai_status text;
+ALTER TABLE babies ADD COLUMN IF NOT EXISTS ai_status text;
+
+-- The order of the vector indexes.
+CREATE FUNCTION embedding_distance(a vector, b vector) RETURNS float8
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN a <=> b;
+
+-- Below it a face is in no match: MIN_QUALITY of semblance/scoring.py.
+CREATE FUNCTION least_quality() RETURNS float8
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN 0.6;
+
+-- The model pack that most embeddings are of. An embedding that a client brings does not say its own; it is taken
+-- for one of this.
+CREATE FUNCTION pack_of_faces() RETURNS text
+    LANGUAGE sql STABLE
+    RETURN CASE
+        WHEN (SELECT min(pack_digest) = max(pack_digest) FROM faces) THEN (SELECT min(pack_digest) FROM faces)
+        ELSE (
+            SELECT pack_digest FROM faces WHERE pack_digest IS NOT NULL
+            GROUP BY pack_digest ORDER BY count(*) DESC, pack_digest LIMIT 1
+        )
+    END;
+
+CREATE FUNCTION pack_of_celebrities() RETURNS text
+    LANGUAGE sql STABLE
+    RETURN CASE
+        WHEN (SELECT min(pack_digest) = max(pack_digest) FROM celebrities)
+            THEN (SELECT min(pack_digest) FROM celebrities)
+        ELSE (
+            SELECT pack_digest FROM celebrities WHERE pack_digest IS NOT NULL
+            GROUP BY pack_digest ORDER BY count(*) DESC, pack_digest LIMIT 1
+        )
+    END;
+
+-- What find_similar_faces finds for an end user: their own faces, which is what they may read. As its owner,
+-- because they may not read embeddings.
+CREATE FUNCTION find_own_similar_faces(
+    query_embedding vector, match_threshold float8, match_count integer, exclude_profile_id uuid
+) RETURNS TABLE (
+    face_id uuid, profile_id uuid, similarity float8, image_path text, profile_name text, profile_type text
+)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    BEGIN ATOMIC
+        SELECT own.id, own.profile_id, 1 - own.distance, faces.image_path, profiles.name, profiles.profile_type
+        FROM (
+            SELECT id, face_traits.profile_id, embedding_distance(embedding, query_embedding) AS distance
+            FROM face_traits
+            WHERE face_traits.profile_id = auth.uid()
+                AND (exclude_profile_id IS NULL OR face_traits.profile_id <> exclude_profile_id)
+                AND pack_digest = (SELECT pack_of_faces())
+                AND quality >= least_quality()
+        ) AS own
+        JOIN faces ON faces.id = own.id
+        JOIN profiles ON profiles.id = own.profile_id
+        WHERE 1 - nullif(own.distance, 'NaN') >= match_threshold
+        ORDER BY own.distance, own.id
+        LIMIT least(match_count, 1000);
+    END;
+
+-- The faces most like an embedding, by the vector index, whatever their school and gender: quality and pack as in
+-- matching. With the caller's rights: of all faces for whoever may read embeddings, else of the caller's own. The
+-- threshold comes after the limit, so that the search ends when it has enough.
+CREATE OR REPLACE FUNCTION find_similar_faces(
+    query_embedding vector, match_threshold float8 DEFAULT 0.5, match_count integer DEFAULT 20,
+    exclude_profile_id uuid DEFAULT NULL
+) RETURNS TABLE (
+    face_id uuid, profile_id uuid, similarity float8, image_path text, profile_name text, profile_type text
+)
+    LANGUAGE plpgsql STABLE SECURITY INVOKER SET search_path = '' SET plan_cache_mode = force_custom_plan
+    AS $$
+#variable_conflict use_column
+DECLARE
+    pack text;
+BEGIN
+    IF NOT has_column_privilege('public.faces', 'embedding', 'SELECT') THEN
+        RETURN QUERY SELECT * FROM public.find_own_similar_faces(
+            query_embedding, match_threshold, match_count, exclude_profile_id
+        );
+        RETURN;
+    END IF;
+    pack := public.pack_of_faces();
+    -- For the rest of the transaction; as in db/nearest.py.
+    PERFORM set_config('hnsw.ef_search', '600', true), set_config('hnsw.iterative_scan', 'strict_order', true);
+    RETURN QUERY
+        SELECT near.id, near.profile_id, 1 - near.distance, faces.image_path, profiles.name, profiles.profile_type
+        FROM (
+            SELECT id, profile_id, public.embedding_distance(embedding, query_embedding) AS distance
+            FROM public.face_traits
+            WHERE pack_digest = pack
+                AND quality >= public.least_quality()
+                AND (exclude_profile_id IS NULL OR profile_id <> exclude_profile_id)
+            ORDER BY public.embedding_distance(embedding, query_embedding)
+            LIMIT least(match_count, 1000)
+        ) AS near
+        JOIN public.faces ON faces.id = near.id
+        JOIN public.profiles ON profiles.id = near.profile_id
+        WHERE 1 - nullif(near.distance, 'NaN') >= match_threshold
+        ORDER BY near.distance, near.id;
+END
+$$;
+
+-- The same among those a user of this school and gender is matched with: users of that school who state another
+-- gender. Nobody, where either is null, as in matching. These are few and compared one by one.
+CREATE OR REPLACE FUNCTION find_similar_faces_filtered(
+    query_embedding vector, user_school text, user_gender text, match_threshold float8 DEFAULT 0.5,
+    match_count integer DEFAULT 20, exclude_profile_id uuid DEFAULT NULL
+) RETURNS TABLE (
+    face_id uuid, profile_id uuid, similarity float8, image_path text, profile_name text, profile_type text
+)
+    LANGUAGE sql STABLE SECURITY INVOKER
+    BEGIN ATOMIC
+        WITH target AS MATERIALIZED (
+            SELECT
+                face_traits.id, face_traits.profile_id, profiles.name, profiles.profile_type,
+                embedding_distance(embedding, query_embedding) AS distance
+            FROM profiles
+            JOIN face_traits ON face_traits.profile_id = profiles.id
+            WHERE profiles.profile_type = 'user'
+                AND school_key = school_key_of(user_school)
+                AND gender <> user_gender
+                AND (exclude_profile_id IS NULL OR profiles.id <> exclude_profile_id)
+                AND pack_digest = (SELECT pack_of_faces())
+                AND quality >= least_quality()
+        )
+        SELECT
+            target.id, target.profile_id, 1 - distance, faces.image_path, target.name, target.profile_type
+        FROM target
+        JOIN faces ON faces.id = target.id
+        WHERE 1 - nullif(distance, 'NaN') >= match_threshold
+        ORDER BY distance, target.id
+        LIMIT least(match_count, 1000);
+    END;
+
+-- The celebrities most like an embedding; face_id is the celebrity's id. As its owner: the gallery is for
+-- everybody, but not its embeddings.
+CREATE OR REPLACE FUNCTION find_celebrity_matches(query_embedding vector, match_count integer DEFAULT 10)
+    RETURNS TABLE (face_id uuid, celebrity_name text, similarity float8, image_path text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = '' SET plan_cache_mode = force_custom_plan
+    AS $$
+#variable_conflict use_column
+DECLARE
+    pack text := public.pack_of_celebrities();
+BEGIN
+    PERFORM set_config('hnsw.ef_search', '600', true), set_config('hnsw.iterative_scan', 'strict_order', true);
+    RETURN QUERY
+        SELECT near.id, celebrities.name, 1 - near.distance, celebrities.image_path
+        FROM (
+            SELECT id, public.embedding_distance(embedding, query_embedding) AS distance
+            FROM public.celebrity_traits
+            WHERE pack_digest = pack AND quality >= public.least_quality()
+            ORDER BY public.embedding_distance(embedding, query_embedding)
+            LIMIT least(match_count, 1000)
+        ) AS near
+        JOIN public.celebrities ON celebrities.id = near.id
+        WHERE near.distance <> 'NaN'
+        ORDER BY near.distance, near.id;
+END
+$$;
+
+-- The score that a match of two faces would have by the weights as they are set, and its factors. No row where one
+-- of them is missing, is not described yet, or is of another pack.
+CREATE OR REPLACE FUNCTION calculate_advanced_similarity(face_a_id uuid, face_b_id uuid)
+    RETURNS TABLE (
+        similarity_score float8, factor_embedding float8, factor_geometry float8, factor_age float8,
+        factor_symmetry float8, factor_skin_tone float8, factor_expression float8
+    )
+    LANGUAGE sql STABLE SECURITY INVOKER
+    BEGIN ATOMIC
+        SELECT
+            match_score(embedding, geometry, age, symmetry, skin_tone, expression, value),
+            embedding, geometry, age, symmetry, skin_tone, expression
+        FROM (
+            SELECT
+                embedding_factor(a.embedding, b.embedding) AS embedding,
+                geometry_factor(a.geometry, b.geometry) AS geometry,
+                age_factor(a.age, b.age) AS age,
+                symmetry_factor(a.symmetry, b.symmetry) AS symmetry,
+                skin_tone_factor(a.skin_tone, b.skin_tone) AS skin_tone,
+                expression_factor(a.expression, b.expression) AS expression
+            FROM face_traits AS a
+            JOIN face_traits AS b USING (pack_digest)
+            WHERE a.id = face_a_id AND b.id = face_b_id
+        ) AS factor
+        CROSS JOIN system_settings
+        WHERE key = 'matching_weights';
+    END;
+
+-- End users call what shows them nothing that the policies hide, and those without an account nothing.
+REVOKE EXECUTE ON FUNCTION
+    find_own_similar_faces(vector, float8, integer, uuid),
+    find_similar_faces(vector, float8, integer, uuid),
+    find_similar_faces_filtered(vector, text, text, float8, integer, uuid),
+    find_celebrity_matches(vector, integer),
+    calculate_advanced_similarity(uuid, uuid)
+    FROM PUBLIC, authenticated, anon;
+GRANT EXECUTE ON FUNCTION
+    find_own_similar_faces(vector, float8, integer, uuid),
+    find_similar_faces(vector, float8, integer, uuid),
+    find_celebrity_matches(vector, integer)
+    TO authenticated;
+GRANT EXECUTE ON FUNCTION
+    find_similar_faces(vector, float8, integer, uuid),
+    find_similar_faces_filtered(vector, text, text, float8, integer, uuid),
+    find_celebrity_matches(vector, integer),
+    calculate_advanced_similarity(uuid, uuid)
+    TO semblance_service;
+
+-- Supabase's servers, for which the old functions were.
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'service_role') THEN
+        EXECUTE 'GRANT EXECUTE ON FUNCTION
+            find_similar_faces(vector, float8, integer, uuid),
+            find_similar_faces_filtered(vector, text, text, float8, integer, uuid),
+            find_celebrity_matches(vector, integer),
+            calculate_advanced_similarity(uuid, uuid)
+            TO service_role';
+    END IF;
+END
+$$;
+
+-- Searches among users' faces ------------------------------------------------------------------------
+-- Who searched among users' faces, for what and how much they found; never the photo or its embedding. Nothing is
+-- referenced, so that a record outlives the account and the key.
+CREATE TABLE face_searches (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    profile_id uuid,
+    api_key_id uuid,
+    school text,
+    gender text CHECK (gender IN ('male', 'female', 'other')),
+    max_results integer NOT NULL CHECK (max_results > 0),
+    results integer NOT NULL CHECK (results >= 0),
+    request_id text NOT NULL,
+    CONSTRAINT face_searches_who_check CHECK (num_nonnulls(profile_id, api_key_id) = 1)
+);
+CREATE INDEX idx_face_searches_created_at ON face_searches (created_at DESC);
+
+-- The application adds records at the time it is, changes none, and removes none of the last 30 days.
+ALTER TABLE face_searches ENABLE ROW LEVEL SECURITY;
+REVOKE ALL ON face_searches FROM authenticated, anon;
+GRANT
+    SELECT (created_at),
+    INSERT (profile_id, api_key_id, school, gender, max_results, results, request_id),
+    DELETE
+    ON face_searches TO semblance_service;
+CREATE POLICY face_searches_service_read ON face_searches FOR SELECT TO semblance_service USING (true);
+CREATE POLICY face_searches_service_insert ON face_searches FOR INSERT TO semblance_service WITH CHECK (true);
+CREATE POLICY face_searches_service_delete ON face_searches FOR DELETE TO semblance_service
+    USING (created_at < now() - interval '30 days');
+
+-- Admins read them.
+GRANT SELECT ON face_searches TO authenticated;
+CREATE POLICY face_searches_admin_read ON face_searches FOR SELECT TO authenticated
+    USING ((SELECT is_admin()));
 
 -- Settings -------------------------------------------------------------------------------------------
 -- Settings an admin can change, with their defaults; what is set already stays.

@@ -15,6 +15,7 @@ from uuid import UUID
 from ray.serve.handle import DeploymentHandle
 
 from db.described import DescribedRow
+from db.face_searches import FaceSearches
 from db.gallery import CelebritySearch, Probe
 from db.jobs import ClaimedJob, MatchJobs
 from db.matching import Matching, MatchResult, ProbeFace
@@ -83,6 +84,8 @@ class MatchWorker:
         self._search = CelebritySearch(database)
         self._lease = timedelta(seconds=settings.match_lease_seconds)
         self._keep = timedelta(days=settings.match_jobs_kept_days)
+        self._face_searches = FaceSearches(database)
+        self._keep_searches = timedelta(days=settings.face_searches_kept_days)
         self._woken = asyncio.Event()
 
     async def run(self) -> None:
@@ -134,13 +137,14 @@ class MatchWorker:
                 self._woken.set()
 
     async def _tidy(self) -> None:
-        """Read the gallery before a job waits for it, and remove old jobs, now and from time to time; any
-        number of workers may."""
+        """Read the gallery before a job waits for it, and remove old jobs and old records of searches, now
+        and from time to time; any number of workers may."""
         while True:
             try:
                 await self._search.prepare(self._model.digest)
                 removed = await self._jobs.prune(self._keep)
                 await self._search.prune_log()
+                await self._face_searches.prune(self._keep_searches)
                 logger.info("removed %d old match jobs", removed)
             except DatabaseError as exc:
                 logger.warning("tidying up waits: %s", exc.message)

@@ -224,6 +224,14 @@ class Settings(BaseSettings):
         description="Refuse a user's photo that shows several people; otherwise the largest face is taken.",
     )
 
+    face_search: bool = Field(
+        False,
+        description="Let admins, and API keys of the scope `search`, search among users' faces by a photo.",
+    )
+    face_searches_kept_days: float = Field(
+        365.0, ge=30, description="How long the records of these searches are kept."
+    )
+
     realtime_max_sockets: int = Field(
         1000, ge=1, description="Realtime connections one API replica holds; more are refused with 503."
     )

@@ -24,9 +24,9 @@ HEAD = """\
 Written by `python -m tools.api_docs` from the same code that answers; a running service shows it to try out
 at `/docs` and as OpenAPI at `/openapi.json`. The WebSocket is described in [realtime.md](realtime.md).
 
-Credentials go into `Authorization: Bearer …`: **ApiKey** is the service's key or one of `semblance keys`,
-**User** a user's access token, **Cron** the cron secret (`SEMBLANCE_CRON_SECRET`, or what `keys/cron_secret`
-in the state folder holds). Every error is
+Credentials go into `Authorization: Bearer …`: **ApiKey** is the service's key or one of `semblance keys`
+of the scope that opens the call, **User** a user's access token, **Cron** the cron secret
+(`SEMBLANCE_CRON_SECRET`, or what `keys/cron_secret` in the state folder holds). Every error is
 `{"error": "<sentence>", "code": "<snake_case>", "request_id": "…"}`, some with further fields; every answer
 carries `X-Request-ID`. Times are ISO 8601 with offset, ids are UUIDs, lists that grow carry `next_cursor`.
 

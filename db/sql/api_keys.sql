@@ -26,4 +26,4 @@ WITH found AS (
     WHERE api_keys.id = found.id
         AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')
 )
-SELECT EXISTS (SELECT FROM found);
+SELECT id FROM found;

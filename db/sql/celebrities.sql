@@ -12,15 +12,17 @@ SELECT
 FROM celebrities
 WHERE pack_digest = $1
     AND ($2::text IS NULL OR category = $2)
-    AND ($3::text IS NULL OR gender = $3);
+    AND ($3::text IS NULL OR known_gender(gender, seen_gender) = $3);
 
 -- name: nearest_celebrities
 -- By the HNSW index. $1: embedding, $2: pack digest, $3: category, $4: gender, $5: limit.
-SELECT id, name, category, gender, image_path, 1 - (embedding <=> $1) AS similarity
+SELECT
+    id, name, category, known_gender(gender, seen_gender) AS gender, image_path,
+    1 - (embedding <=> $1) AS similarity
 FROM celebrities
 WHERE pack_digest = $2
     AND ($3::text IS NULL OR category = $3)
-    AND ($4::text IS NULL OR gender = $4)
+    AND ($4::text IS NULL OR known_gender(gender, seen_gender) = $4)
 ORDER BY embedding <=> $1
 LIMIT $5;
 
@@ -31,7 +33,7 @@ WITH candidates AS MATERIALIZED (
     FROM celebrities
     WHERE pack_digest = $2
         AND ($3::text IS NULL OR category = $3)
-        AND ($4::text IS NULL OR gender = $4)
+        AND ($4::text IS NULL OR known_gender(gender, seen_gender) = $4)
 ),
 best AS (
     SELECT id, distance
@@ -39,7 +41,8 @@ best AS (
     ORDER BY distance, id
     LIMIT $5
 )
-SELECT id, name, category, gender, image_path, 1 - distance AS similarity
+SELECT
+    id, name, category, known_gender(gender, seen_gender) AS gender, image_path, 1 - distance AS similarity
 FROM best
 JOIN celebrities USING (id)
 ORDER BY distance, id;
@@ -51,9 +54,10 @@ SELECT
     (SELECT pack_digest FROM celebrities WHERE pack_digest <> $1 LIMIT 1) AS other;
 
 -- name: known_celebrity_hashes
+-- Of celebrities about whom a picture tells nothing more: those without any gender are seen again.
 SELECT image_hash
 FROM celebrities
-WHERE pack_digest = $1 AND image_hash IS NOT NULL;
+WHERE pack_digest = $1 AND image_hash IS NOT NULL AND known_gender(gender, seen_gender) IS NOT NULL;
 
 -- name: count_celebrities
 SELECT count(*)
@@ -64,17 +68,33 @@ WHERE ($1::text IS NULL OR pack_digest = $1);
 CREATE TEMPORARY TABLE staged_celebrities (LIKE celebrities INCLUDING DEFAULTS INCLUDING STORAGE)
 ON COMMIT DROP;
 
+-- name: complete_celebrities
+-- Gives those that are there without any gender the one that was seen. Sorted, and before the merge, so that two
+-- writers with rows in common wait for each other instead of deadlocking.
+WITH target AS (
+    SELECT celebrities.id, staged.seen_gender
+    FROM staged_celebrities AS staged
+    JOIN celebrities USING (image_hash, pack_digest)
+    WHERE known_gender(celebrities.gender, celebrities.seen_gender) IS NULL
+    ORDER BY image_hash
+    FOR NO KEY UPDATE OF celebrities
+)
+UPDATE celebrities
+SET seen_gender = target.seen_gender
+FROM target
+WHERE celebrities.id = target.id;
+
 -- name: merge_celebrities
 -- Sorted, so that two writers with rows in common wait for each other instead of deadlocking. Without a
 -- conflict target, so that of two writers of the same row one skips it, whichever constraint it meets first.
 WITH inserted AS (
     INSERT INTO celebrities (
-        id, name, bio, category, gender, image_path, image_hash, embedding, pack_digest, age,
+        id, name, bio, category, gender, seen_gender, image_path, image_hash, embedding, pack_digest, age,
         quality_score, blur_score, illumination_score, symmetry_score, landmarks_68, pose,
         geometry_ratios, skin_tone_lab, expression, expression_confidence, emotion_scores, analyzed_at
     )
     SELECT
-        id, name, bio, category, gender, image_path, image_hash, embedding, pack_digest, age,
+        id, name, bio, category, gender, seen_gender, image_path, image_hash, embedding, pack_digest, age,
         quality_score, blur_score, illumination_score, symmetry_score, landmarks_68, pose,
         geometry_ratios, skin_tone_lab, expression, expression_confidence, emotion_scores, analyzed_at
     FROM staged_celebrities

@@ -247,7 +247,7 @@ WITH page AS (
         celebrity.name,
         celebrity.bio,
         celebrity.category,
-        celebrity.gender,
+        known_gender(celebrity.gender, celebrity.seen_gender) AS gender,
         celebrity.image_path
     FROM celebrity_matches AS match
     JOIN celebrities AS celebrity ON celebrity.id = match.celebrity_id

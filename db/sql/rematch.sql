@@ -267,7 +267,8 @@ WITH valid AS (
     JOIN faces ON faces.id = face_id AND faces.pack_digest = $3
     JOIN profiles ON profiles.id = profile_id
     JOIN celebrities ON celebrities.id = target_id AND celebrities.pack_digest = $3
-    WHERE profiles.gender IS NULL OR celebrities.gender <> profiles.gender
+    WHERE profiles.gender IS NULL
+        OR known_gender(celebrities.gender, celebrities.seen_gender) <> profiles.gender
 )
 INSERT INTO staged_difference
 SELECT stored.id, valid.face_id, valid.target_id, score, embedding, geometry, age, symmetry, skin_tone, expression

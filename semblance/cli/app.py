@@ -507,6 +507,7 @@ class KeyScope(StrEnum):
     """What an API key can open."""
 
     COMPUTE = "compute"
+    SEARCH = "search"
 
 
 @keys.command("create")
@@ -519,8 +520,8 @@ def keys_create(
 ) -> None:
     """Make an API key and print it, once: only its hash is kept.
 
-    [cyan]compute[/] opens the endpoints that find, describe and compare faces. Works on the database of
-    [cyan]semblance migrate[/], with the rights of its owner.
+    [cyan]compute[/] opens the endpoints that find, describe and compare faces, [cyan]search[/] the search
+    among users' faces. Works on the database of [cyan]semblance migrate[/], with the rights of its owner.
 
     [bold]Examples[/]
 

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Security
-from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
@@ -20,6 +19,7 @@ from serve_app.api.compat import install as install_compat
 from serve_app.api.deadline import DeadlineMiddleware
 from serve_app.api.errors import install_error_handlers
 from serve_app.api.head import HeadMiddleware
+from serve_app.api.identity import api_key_bearer
 from serve_app.api.limits import Client, Limits, identify
 from serve_app.api.middleware import (
     AnswerHeadersMiddleware,
@@ -39,6 +39,7 @@ from serve_app.api.routes import (
     compute,
     config,
     connections,
+    face_search,
     health,
     jobs,
     lookalikes,
@@ -62,10 +63,6 @@ Face-compute endpoints take the service API key as `Authorization: Bearer …`
 Pictures: {ACCEPTED}.
 """
 
-api_key_bearer = HTTPBearer(
-    auto_error=False, scheme_name="ApiKey", description="The service's API key, or one of `semblance keys`."
-)
-
 
 async def require_api_key(
     request: Request, services: Injected, _: Annotated[object, Security(api_key_bearer)]
@@ -74,7 +71,7 @@ async def require_api_key(
     key = bearer_token(request.headers.get("authorization"))
     if same_secret(key, services.settings.required_api_key):
         identify(request, Client("key", ""))
-    elif await services.db.api_keys.use(key, "compute"):
+    elif await services.db.api_keys.use(key, "compute") is not None:
         identify(request, Client("key", key))
     else:
         raise UnauthorizedError("This key is not valid.")
@@ -125,6 +122,7 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
     app.include_router(app_api)
     app.include_router(health.router)
     app.include_router(face_compute)
+    app.include_router(face_search.router)
     app.include_router(objects.router)
     app.add_middleware(HeadMiddleware)
     app.add_middleware(BodyMiddleware)

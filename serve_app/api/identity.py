@@ -1,4 +1,4 @@
-"""Who is asking, as dependencies of the routes under `/api`."""
+"""Who is asking, as dependencies of routes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from typing import Annotated, Any, cast
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
 
+from db.face_searches import Searcher
 from db.profiles import Profile
-from semblance.errors import EmailNotAllowedError, ForbiddenError
+from semblance.errors import EmailNotAllowedError, ForbiddenError, UnauthorizedError
 from serve_app.api.limits import Client, identify
 from serve_app.api.services import Injected, Services
 from serve_app.auth import Claims, Session, bearer_token, check_secret
 
 user_bearer = HTTPBearer(auto_error=False, scheme_name="User", description="The user's access token (JWT).")
+api_key_bearer = HTTPBearer(
+    auto_error=False, scheme_name="ApiKey", description="The service's API key, or one of `semblance keys`."
+)
 cron_bearer = HTTPBearer(auto_error=False, scheme_name="Cron", description="The cron secret.")
 
 
@@ -96,6 +100,33 @@ async def admin_user(user: CurrentUser) -> Profile:
 
 
 AdminUser = Annotated[Profile, Depends(admin_user)]
+
+
+async def current_searcher(
+    request: Request,
+    services: Injected,
+    as_user: Annotated[object, Security(user_bearer)],
+    _: Annotated[object, Security(api_key_bearer)],
+) -> Searcher:
+    """An admin, or whoever has an API key of the scope `search`; the service's own key does not open this.
+
+    Raises ForbiddenError for other users, and for everybody where the settings do not allow the search.
+    """
+    token = bearer_token(request.headers.get("authorization"))
+    if "." in token:
+        admin = await admin_user(await current_user(request, services, as_user))
+        searcher = Searcher(profile_id=admin.id)
+    elif key_id := await services.db.api_keys.use(token, "search"):
+        identify(request, Client("key", token))
+        searcher = Searcher(api_key_id=key_id)
+    else:
+        raise UnauthorizedError("This takes an admin's access token or a key of the scope 'search'.")
+    if not services.settings.face_search:
+        raise ForbiddenError("The search among users' faces is off; SEMBLANCE_FACE_SEARCH=true allows it.")
+    return searcher
+
+
+CurrentSearcher = Annotated[Searcher, Depends(current_searcher)]
 
 
 async def require_cron(

@@ -142,6 +142,23 @@ async def test_every_input_has_one_outcome(tmp_path: Path, settings: Settings, d
     assert {name: row for name, row in rows(dsn).items() if name in gallery} == gallery
 
 
+async def test_a_gender_that_is_not_stated_is_seen_also_of_celebrities_of_before(
+    tmp_path: Path, settings: Settings, dsn: str
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "eileen-collins.png").write_bytes(ASTRONAUT.read_bytes())
+    await run(source, settings)
+    (first,) = rows(dsn).values()
+    assert (first["gender"], first["seen_gender"]) == (None, "female")
+    with psycopg.connect(dsn) as connection:
+        connection.execute("UPDATE celebrities SET seen_gender = NULL")
+    for outcome in ("ingested", "already_present"):
+        _, (line,) = await run(source, settings)
+        assert line["outcome"] == outcome
+        assert rows(dsn) == {first["name"]: {**first, "updated_at": rows(dsn)[first["name"]]["updated_at"]}}
+
+
 def all_keys(gallery: dict[str, Any]) -> list[str]:
     """Of all files of the pictures of these rows."""
     return sorted(key for row in gallery.values() for key in keys_of(row["image_path"]))

@@ -45,6 +45,7 @@ def stranger() -> CelebrityRow:
         bio=None,
         category=None,
         gender=None,
+        seen_gender=None,
         image_path="celebrities/00/00.jpg",
         image_hash="0" * 32,
         embedding=embedding,

@@ -71,7 +71,13 @@ async def populate(database: Database) -> None:
     """Faces and celebrities who differ in everything, of two model packs, some without what is needed."""
     random = np.random.default_rng(5)
     await add_celebrities(database, *varied(150, seed=3))
-    await add_celebrities(database, *(famous(1000 + number, gender=None) for number in range(2)))
+    await add_celebrities(
+        database,
+        *(
+            famous(1000 + number, gender=None, seen_gender=seen)
+            for number, seen in enumerate((None, None, "male", "female"))
+        ),
+    )
     await add_celebrities(
         database, *(famous(2000 + number, pack_digest=OTHER_DIGEST) for number in range(30))
     )
@@ -170,6 +176,22 @@ async def test_the_tables_are_those_that_jobs_make(
     again = await run(service_dsn)
     assert again.changes == Changes(pairs=summary.changes.pairs)
     assert tables(dsn, "xmin::text, ctid::text") == before
+
+
+async def test_celebrities_of_unknown_gender_are_matched_once_it_was_seen(
+    dsn: str, database: Database
+) -> None:
+    ada = await add_person(database)
+    known, unknown, woman = await add_celebrities(
+        database, famous(1), famous(2, gender=None), famous(3, gender=None)
+    )
+    await run(dsn)
+    assert set(tables(dsn)["celebrity_matches"]) == {(ada, known)}
+    seen = (famous(2, gender=None, seen_gender="male"), famous(3, gender=None, seen_gender="female"))
+    assert set(await add_celebrities(database, *seen)) == {unknown, woman}
+    summary = await run(dsn)
+    assert summary.changes[1:] == (1, 0, 0)
+    assert set(tables(dsn)["celebrity_matches"]) == {(ada, known), (ada, unknown)}
 
 
 async def test_what_is_not_found_any_more_goes_unless_there_is_more_to_it(

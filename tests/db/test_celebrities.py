@@ -9,7 +9,7 @@ import numpy as np
 import psycopg
 import pytest
 
-from db.celebrities import Celebrities, CelebrityHit, CelebrityRow, CopyResult, _leave_few
+from db.celebrities import GALLERY, Celebrities, CelebrityHit, CelebrityRow, CopyResult
 from db.embedded import DATABASE
 from db.pool import Database
 from db.queries import queries
@@ -133,7 +133,7 @@ async def test_few_candidates_are_compared_one_by_one(
     large: Database, category: str | None, gender: Gender | None, few: bool
 ) -> None:
     async with large.transaction() as connection:
-        assert await _leave_few(connection, DIGEST, category, gender) is few
+        assert await GALLERY.leaves_few(connection, DIGEST, category, gender) is few
 
 
 def walk(plan: dict[str, object]) -> list[dict[str, object]]:
@@ -171,7 +171,7 @@ async def test_filters_never_shorten_the_result(
     passing: int,
     exact_share: float,
 ) -> None:
-    monkeypatch.setattr("db.celebrities._EXACT_SHARE", exact_share)
+    monkeypatch.setattr("db.nearest._EXACT_SHARE", exact_share)
     wanted = [row for row in ROWS if all(getattr(row, name) == value for name, value in filters.items())]
     assert len(wanted) == passing
     hits = await Celebrities(large).nearest(PROBES[1], pack_digest=DIGEST, limit=10, **filters)  # type: ignore[arg-type]

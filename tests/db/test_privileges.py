@@ -54,7 +54,7 @@ class Line:
     service: str
     user: str = ""
     anon: str = ""
-    rows: Literal["own", "all"] = "own"
+    rows: Literal["own", "all", "none"] = "own"
 
 
 FACTORS = "factor_embedding factor_geometry factor_age factor_symmetry factor_skin_tone factor_expression"
@@ -71,7 +71,7 @@ TABLES = {
     "faces": Line("select; insert; update; delete", "select id profile_id image_path created_at"),
     "matches": Line("select; insert; update; delete", MATCH, MATCH, rows="all"),
     "match_counts": Line("select"),
-    "celebrities": Line("select; insert; maintain", CELEBRITY, CELEBRITY, rows="all"),
+    "celebrities": Line("select; insert; update seen_gender; maintain", CELEBRITY, CELEBRITY, rows="all"),
     "celebrity_changes": Line("select; delete"),
     "celebrity_matches": Line(
         "select; insert; update; delete",
@@ -109,6 +109,12 @@ TABLES = {
     "spare_face_embeddings": Line("select; insert; delete"),
     "spare_celebrity_embeddings": Line("select; insert; delete"),
     "object_deletions": Line("select; insert; update; delete"),
+    "face_searches": Line(
+        "select created_at; delete;"
+        " insert profile_id api_key_id school gender max_results results request_id",
+        "select",
+        rows="none",
+    ),
     "face_traits": Line("select"),
     "celebrity_traits": Line("select"),
     "alembic_version": Line(""),
@@ -117,9 +123,13 @@ VIEWS = {"face_traits", "celebrity_traits"}
 
 # Functions that run as their owner and that end users may call.
 CALLABLE = {
-    "authenticated": {"is_admin()", "my_connections(boolean)", "my_contacts()", "my_faces()", "my_matches()"},
+    "authenticated": {
+        *("is_admin()", "my_connections(boolean)", "my_contacts()", "my_faces()", "my_matches()"),
+        "find_celebrity_matches(vector,integer)",
+        "find_own_similar_faces(vector,double precision,integer,uuid)",
+    },
     "anon": set(),
-    "semblance_service": set(),
+    "semblance_service": {"find_celebrity_matches(vector,integer)"},
 }
 
 # What only the owner does, by command.
@@ -171,7 +181,8 @@ class World:
 
     def mine(self, table: str) -> set[object]:
         """Keys of the rows that the first user reads."""
-        return self.ours.rows[table] if TABLES[table].rows == "own" else self.all(table)
+        which = TABLES[table].rows
+        return self.ours.rows[table] if which == "own" else self.all(table) if which == "all" else set()
 
     def all(self, table: str) -> set[object]:
         return keys(self.connection, table)
@@ -206,6 +217,7 @@ def make_pair(connection: psycopg.Connection, number: int) -> Pair:
     chat = insert("mutual_connections", profile_a_id=other, profile_b_id=one, match_id=match)
     celebrity = insert("celebrities", name="A", image_path="c.jpg", embedding=VECTOR, pack_digest=DIGEST)
     insert("generation_logs", profile_id=one, provider="local", model="m", status="completed")
+    insert("face_searches", profile_id=one, max_results=10, results=1, request_id="r")
     rows: dict[str, set[object]] = {}
     # What is only the other one's comes first.
     for who, whose_face in ((other, other_face), (one, face)):
@@ -351,8 +363,8 @@ def test_an_end_user_reads(world: World, table: str, role: str) -> None:
                 connection.execute(SQL("SELECT FROM {}").format(Identifier(table)))
         else:
             assert keys(connection, table) == world.mine(table)
-            assert world.mine(table)
-    if line.rows == "own" and allowed is not None:
+            assert world.mine(table) or line.rows == "none"
+    if line.rows != "all" and allowed is not None:
         assert world.all(table) > world.mine(table)
 
 
@@ -517,6 +529,12 @@ def test_an_end_user_may_not(world: World, what: str) -> None:
     )  # fmt: skip
     with pytest.raises(InsufficientPrivilege):
         changed(world, statement)
+
+
+def test_only_an_admin_reads_who_searched_faces(world: World) -> None:
+    admin = f"UPDATE profiles SET role = 'admin' WHERE id = '{world.ours.one}'"
+    with world.acting(before=admin) as connection:
+        assert keys(connection, "face_searches") == world.all("face_searches")
 
 
 INSERT_REACTION = "INSERT INTO reactions (match_id, user_profile_id, reaction_type) VALUES (%s, %s, %s)"

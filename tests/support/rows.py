@@ -33,6 +33,7 @@ def celebrity(
     *,
     category: str | None = "actors",
     gender: Gender | None = "female",
+    seen_gender: Gender | None = None,
     pack_digest: str = DIGEST,
 ) -> CelebrityRow:
     """The celebrity of that number; the same number is the same picture."""
@@ -43,6 +44,7 @@ def celebrity(
         bio=None,
         category=category,
         gender=gender,
+        seen_gender=seen_gender,
         image_path=f"celebrities/{image_hash}.jpg",
         image_hash=image_hash,
         embedding=embedding,

@@ -13,6 +13,7 @@ from serve_app.api.links import InjectedLinks, Links
 from serve_app.api.pictures import PICTURE_BODY, Picture
 from serve_app.api.responses import COMPUTE_ERRORS, errors
 from serve_app.api.schemas.compute import CelebrityMatch, FaceAnswer, LookalikesAnswer
+from serve_app.api.schemas.patterns import STORABLE
 from serve_app.api.services import Injected
 
 router = APIRouter(tags=["face compute"])
@@ -25,7 +26,7 @@ async def lookalikes(
     services: Injected,
     links: InjectedLinks,
     limit: Annotated[int, Query(ge=1, le=100, description="At most this many matches.")] = 10,
-    category: Annotated[str | None, Query(max_length=200, examples=["actors"])] = None,
+    category: Annotated[str | None, Query(max_length=200, pattern=STORABLE, examples=["actors"])] = None,
     gender: Gender | None = None,
 ) -> LookalikesAnswer:
     """The largest face and the celebrities most like it. Filters never shorten the list while

@@ -148,7 +148,7 @@ class CelebrityMatch(Schema):
     celebrity_id: UUID
     name: str
     category: str | None
-    gender: Gender | None
+    gender: Gender | None = Field(description="As stated, or else as seen in the picture.")
     similarity: float = Field(ge=-1, le=1, description="Cosine of the two embeddings.")
     image_url: str = Field(description="Signed, expires.")
     feed_url: FeedUrl

@@ -145,7 +145,7 @@ class CelebritySummary(Schema):
     name: str = Field(examples=["Rose Leslie"])
     bio: str | None
     category: str | None = Field(examples=["actors"])
-    gender: Gender | None
+    gender: Gender | None = Field(description="As stated, or else as seen in the picture.")
     image: str = Field(description="Signed, expires.")
     feed_url: FeedUrl
     thumbnail_url: ThumbnailUrl

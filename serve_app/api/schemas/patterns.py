@@ -17,3 +17,7 @@ def explained(pattern: str, sentence: str) -> str:
 def sentence_of(pattern: str) -> str:
     """What people are told instead of the pattern."""
     return _SENTENCES.get(pattern, "does not have the form that the documentation gives")
+
+
+STORABLE: Final = explained(r"^[^\x00]*$", "should hold no zero bytes")
+"""Text that PostgreSQL takes."""

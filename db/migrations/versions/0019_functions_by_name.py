@@ -2,13 +2,13 @@ from __future__ import annotations
 
 from db.migrations.files import run_sql
 
-revision = "0020"
-down_revision = "0019"
+revision = "0019"
+down_revision = "0018"
 
 
 def upgrade() -> None:
-    run_sql("0020_presence_setting.up")
+    run_sql("0019_functions_by_name.up")
 
 
 def downgrade() -> None:
-    run_sql("0020_presence_setting.down")
+    run_sql("0019_functions_by_name.down")

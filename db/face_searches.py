@@ -1,0 +1,99 @@
+"""Searches among users' faces, each of which leaves a record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from db.nearest import VectorSearch
+from db.pool import Database
+from db.profiles import StatedGender
+from db.queries import queries
+from semblance.types import Embedding
+
+_RECORD = queries["record_face_search"]
+_PRUNE = queries["prune_face_searches"]
+
+FACES = VectorSearch(
+    candidates=queries["face_candidates"],
+    by_index=queries["nearest_faces"],
+    exact=queries["nearest_faces_exact"],
+    pack_digests=queries["face_pack_digests"],
+    what="Every face of a user",
+    remedy="Embed them with this pack (`python -m batch.reembed`), or serve the other one.",
+)
+"""Filters: school and gender."""
+
+
+@dataclass(frozen=True, slots=True)
+class Searcher:
+    """Who searches: an admin, or whoever has an API key; one of the two is None."""
+
+    profile_id: UUID | None = None
+    api_key_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FaceHit:
+    """A user's face that was found. name, school, gender: as the user states them. similarity: the cosine of
+    the two embeddings, -1..1."""
+
+    face_id: UUID
+    profile_id: UUID
+    name: str | None
+    school: str | None
+    gender: StatedGender | None
+    image_path: str
+    similarity: float
+
+
+class FaceSearches:
+    """The table `face_searches`. Every method raises DatabaseError where the database does not answer."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def nearest(
+        self,
+        embedding: Embedding,
+        *,
+        pack_digest: str,
+        searcher: Searcher,
+        request_id: str,
+        limit: int = 10,
+        school: str | None = None,
+        gender: StatedGender | None = None,
+    ) -> list[FaceHit]:
+        """The `limit` faces of users most like a face, best first; fewer only where fewer pass the filters.
+
+        A record of the search is stored before anything is returned.
+
+        Args:
+            embedding: float32 [512], finite, not zero.
+            pack_digest: of the pack the embedding comes from; faces of other packs are left out.
+            limit: 1..1000.
+
+        Raises BadInputError for an embedding or limit out of bounds, PackMismatchError where there are
+        embeddings of faces, but none of this pack.
+        """
+        async with self._database.transaction() as connection:
+            rows = await FACES.nearest(connection, embedding, pack_digest, (school, gender), limit)
+            await connection.execute(
+                _RECORD,
+                searcher.profile_id,
+                searcher.api_key_id,
+                school,
+                gender,
+                limit,
+                len(rows),
+                request_id,
+            )
+        if not rows:
+            async with self._database.transaction(readonly=True) as connection:
+                await FACES.check_pack(connection, pack_digest)
+        return [FaceHit(**row) for row in rows]
+
+    async def prune(self, keep: timedelta) -> None:
+        """Remove records older than `keep`; those of the last 30 days the database keeps in any case."""
+        await self._database.execute(_PRUNE, keep)

@@ -1,0 +1,12 @@
+DROP FUNCTION calculate_advanced_similarity(uuid, uuid);
+DROP FUNCTION find_celebrity_matches(vector, integer);
+DROP FUNCTION find_similar_faces_filtered(vector, text, text, float8, integer, uuid);
+DROP FUNCTION find_similar_faces(vector, float8, integer, uuid);
+DROP FUNCTION find_own_similar_faces(vector, float8, integer, uuid);
+DROP FUNCTION pack_of_celebrities();
+DROP FUNCTION pack_of_faces();
+DROP FUNCTION least_quality();
+DROP FUNCTION embedding_distance(vector, vector);
+ALTER TABLE babies DROP COLUMN ai_status;
+ALTER TABLE messages DROP COLUMN ai_status;
+ALTER TABLE matches DROP COLUMN match_type;

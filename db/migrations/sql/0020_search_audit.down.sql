@@ -1,0 +1,7 @@
+-- A key that opens nothing else must not open more.
+DELETE FROM api_keys WHERE scopes = ARRAY['search'];
+UPDATE api_keys SET scopes = array_remove(scopes, 'search');
+ALTER TABLE api_keys
+    DROP CONSTRAINT api_keys_scopes_check,
+    ADD CONSTRAINT api_keys_scopes_check CHECK (cardinality(scopes) > 0 AND scopes <@ ARRAY['compute']);
+DROP TABLE face_searches;

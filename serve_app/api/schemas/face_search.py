@@ -1,0 +1,45 @@
+"""What a search among users' faces answers."""
+
+from __future__ import annotations
+
+from typing import Self
+from uuid import UUID
+
+from pydantic import Field
+
+from db.face_searches import FaceHit
+from db.profiles import StatedGender
+from serve_app.api.links import Links
+from serve_app.api.schemas.base import FeedUrl, Schema, ThumbnailUrl
+from serve_app.api.schemas.compute import FaceAnswer
+
+
+class FaceMatch(Schema):
+    face_id: UUID
+    profile_id: UUID
+    name: str | None
+    school: str | None
+    gender: StatedGender | None = Field(description="As stated by the user.")
+    similarity: float = Field(ge=-1, le=1, description="Cosine of the two embeddings.")
+    image_url: str = Field(description="Signed, expires.")
+    feed_url: FeedUrl
+    thumbnail_url: ThumbnailUrl
+
+    @classmethod
+    def of(cls, hit: FaceHit, links: Links) -> Self:
+        return cls(
+            face_id=hit.face_id,
+            profile_id=hit.profile_id,
+            name=hit.name,
+            school=hit.school,
+            gender=hit.gender,
+            similarity=round(min(1.0, max(-1.0, hit.similarity)), 4),
+            image_url=links.picture(hit.image_path),
+            feed_url=links.feed(hit.image_path),
+            thumbnail_url=links.thumbnail(hit.image_path),
+        )
+
+
+class FaceSearchAnswer(Schema):
+    face: FaceAnswer
+    matches: list[FaceMatch] = Field(description="Most similar first.")

@@ -1,0 +1,153 @@
+"""Celebrities whose gender nobody stated have the one that the analyzer saw, wherever a gender counts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from pydantic import SecretStr
+
+from db.celebrities import GALLERY, Celebrities, CopyResult
+from db.gallery import CelebritySearch, Probe
+from db.matches import Matches
+from db.pool import Database
+from db.queries import queries
+from deployments.matcher import MatchWorker
+from semblance.scoring import Weights
+from semblance.settings import Settings
+from semblance.storage import open_storage
+from semblance.types import Gender, ModelInfo
+from tests.support.no_models import NoModels
+from tests.support.rows import DIGEST, celebrity, embeddings, gallery
+from tests.support.rows_matching import ALIKE, add_celebrities, add_person, famous
+
+GENDERS: tuple[Gender | None, ...] = ("male", "female", None)
+PAIRS = [(stated, seen) for stated in GENDERS for seen in GENDERS]
+
+
+@pytest.fixture
+def worker(database: Database, tmp_path: Path) -> MatchWorker:
+    settings = Settings(home=tmp_path, database_url=SecretStr("postgresql://unused"))
+    return MatchWorker(database, open_storage(settings), NoModels(), ModelInfo("test", DIGEST), settings)
+
+
+async def add_pairs(database: Database) -> dict[UUID, Gender | None]:
+    """A celebrity of each pair of genders, with the one that counts."""
+    rows = [
+        famous(number, gender=stated, seen_gender=seen)
+        for number, (stated, seen) in enumerate(PAIRS, start=1)
+    ]
+    await add_celebrities(database, *rows)
+    return {row.id: stated or seen for row, (stated, seen) in zip(rows, PAIRS, strict=True)}
+
+
+@pytest.mark.parametrize("own", ["male", "female", "other", None])
+async def test_a_face_is_matched_with_those_of_another_known_gender(
+    database: Database, worker: MatchWorker, own: str | None
+) -> None:
+    counts = await add_pairs(database)
+    expected = {key for key, gender in counts.items() if own is None or gender not in {None, own}}
+    face = await add_person(database, gender=own)
+    (outcome,) = await worker.process()
+    assert outcome.celebrity_matches == len(expected)
+    page = await Matches(database).celebrities(face, limit=20)
+    assert {match.celebrity_id: match.gender for match in page.matches} == {
+        key: counts[key] for key in expected
+    }
+
+
+@pytest.mark.parametrize("own", ["male", "female", "other", None])
+async def test_the_gallery_in_memory_knows_it_and_hears_of_a_change(
+    database: Database, own: str | None
+) -> None:
+    counts = await add_pairs(database)
+    search = CelebritySearch(database)
+    probe = Probe({**traits(), "embedding": ALIKE}, own)
+
+    async def found() -> set[UUID]:
+        return set(await search.shortlist(probe, DIGEST, Weights(), 0.5))
+
+    assert await found() == {
+        key for key, gender in counts.items() if own is None or gender not in {None, own}
+    }
+    await database.execute("UPDATE celebrities SET seen_gender = 'female' WHERE seen_gender IS NULL")
+    counts = {key: gender or "female" for key, gender in counts.items()}
+    assert await found() == {key for key, gender in counts.items() if own is None or gender != own}
+
+
+def traits() -> dict[str, Any]:
+    row = famous(1)
+    names = ("geometry_ratios", "age", "symmetry_score", "skin_tone_lab", "expression")
+    return {name: getattr(row, name) for name in names}
+
+
+@pytest.mark.parametrize("exact_share", [0, 2], ids=["index", "exact"])
+@pytest.mark.parametrize("wanted", ["male", "female"])
+async def test_a_search_filters_by_it_and_tells_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch, exact_share: float, wanted: Gender
+) -> None:
+    monkeypatch.setattr("db.nearest._EXACT_SHARE", exact_share)
+    counts = await add_pairs(database)
+    hits = await Celebrities(database).nearest(ALIKE, pack_digest=DIGEST, gender=wanted)
+    assert {hit.celebrity_id for hit in hits} == {key for key, gender in counts.items() if gender == wanted}
+    assert {hit.gender for hit in hits} == {wanted}
+    everyone = await Celebrities(database).nearest(ALIKE, pack_digest=DIGEST)
+    assert {hit.celebrity_id: hit.gender for hit in everyone} == counts
+
+
+async def test_the_planner_knows_how_many_have_it(database: Database) -> None:
+    """By the statistics of its index; else every filter by gender would compare the whole gallery."""
+    rows = [
+        replace(row, gender=None, seen_gender="female" if number % 50 == 0 else "male")
+        for number, row in enumerate(gallery(600))
+    ]
+    celebrities = Celebrities(database)
+    await celebrities.copy_in(rows)
+    await celebrities.analyze()
+    async with database.transaction() as connection:
+        assert not await GALLERY.leaves_few(connection, DIGEST, None, "male")
+        assert await GALLERY.leaves_few(connection, DIGEST, None, "female")
+        await connection.execute("SET LOCAL enable_seqscan = off")
+        plan = json.loads(
+            await connection.fetchval(
+                "EXPLAIN (FORMAT JSON) " + queries["celebrity_candidates"], DIGEST, None, "female"
+            )
+        )
+    assert "idx_celebrities_gender" in json.dumps(plan)
+
+
+async def test_copying_again_completes_those_without_any_gender(database: Database) -> None:
+    known = [celebrity(number, ALIKE, gender=stated) for number, stated in enumerate(GENDERS)]
+    celebrities = Celebrities(database)
+    await celebrities.copy_in(known)
+    assert await celebrities.known_hashes(DIGEST) == {row.image_hash for row in known[:2]}
+    again = [replace(row, gender=None, seen_gender="male", name="Somebody Else") for row in known]
+    assert await celebrities.copy_in(again) == CopyResult(0, 3, 0)
+    rows = await database.fetch("SELECT name, gender, seen_gender FROM celebrities ORDER BY name")
+    assert [tuple(row) for row in rows] == [
+        ("Celebrity 0", "male", None),
+        ("Celebrity 1", "female", None),
+        ("Celebrity 2", None, "male"),
+    ]
+    assert await celebrities.known_hashes(DIGEST) == {row.image_hash for row in known}
+
+
+async def test_two_ingestions_complete_the_same_celebrities(database: Database, service_dsn: str) -> None:
+    unknown = [celebrity(n, vector, gender=None) for n, vector in enumerate(embeddings(120))]
+    seen = [replace(row, seen_gender="female") for row in unknown]
+    await Celebrities(database).copy_in(unknown[:60])
+    application = await Database.connect(service_dsn, pool_size=4)
+    try:
+        celebrities = Celebrities(application)
+        results = await asyncio.gather(
+            *(celebrities.copy_in(seen if turn % 2 else seen[::-1]) for turn in range(4))
+        )
+    finally:
+        await application.close()
+    assert sum(result.inserted for result in results) == 60
+    assert await database.fetchval("SELECT count(*) FROM celebrities WHERE seen_gender = 'female'") == 120

@@ -1,0 +1,78 @@
+"""A database with some thousand faces, so many that reading them all costs more than the index."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from db.embedded import DATABASE
+from db.pool import Database
+from tests.support.postgres import on_database
+from tests.support.rows import DIGEST, embeddings
+
+USERS, FACES_EACH, SCHOOLS = 1300, 4, 50
+
+VECTORS = embeddings(USERS * FACES_EACH, seed=7)
+"""Face n is of user n // FACES_EACH, who is a man if that is even, at the school of that modulo SCHOOLS."""
+
+
+@pytest.fixture(scope="session")
+def many_faces_template(postgres: str) -> str:
+    """Name of a database with some thousand faces and celebrities, to be copied."""
+
+    async def fill(dsn: str) -> None:
+        database = await Database.connect(dsn, pool_size=1)
+        indexes = ("faces_embedding_hnsw_idx", "idx_celebrities_embedding")
+        definitions = [
+            await database.fetchval(f"SELECT pg_get_indexdef('{index}'::regclass)") for index in indexes
+        ]
+        # They are built in a fraction of the time when the rows are there.
+        for index in indexes:
+            await database.execute(f"DROP INDEX {index}")
+        users = [uuid4() for _ in range(USERS)]
+        async with database.transaction() as connection:
+            await connection.copy_records_to_table(
+                "profiles",
+                columns=("id", "profile_type", "name", "gender", "school"),
+                records=[
+                    (user, "user", f"User {n}", ("male", "female")[n % 2], f"school {n % SCHOOLS}")
+                    for n, user in enumerate(users)
+                ],
+            )
+            await connection.copy_records_to_table(
+                "faces",
+                columns=("profile_id", "image_path", "embedding", "pack_digest", "quality_score"),
+                records=[
+                    (users[n // FACES_EACH], f"faces/{n}.jpg", vector, DIGEST, 0.9)
+                    for n, vector in enumerate(VECTORS)
+                ],
+            )
+        await database.execute(
+            """
+            INSERT INTO celebrities (name, image_path, embedding, pack_digest, quality_score)
+            SELECT 'Celebrity', image_path, embedding, pack_digest, quality_score FROM faces
+            """
+        )
+        for definition in definitions:
+            await database.execute(definition)
+        await database.execute("VACUUM ANALYZE")
+        await database.close()
+
+    with psycopg.connect(on_database(postgres, "postgres"), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE many_faces TEMPLATE {DATABASE}")
+    asyncio.run(fill(on_database(postgres, "many_faces")))
+    return "many_faces"
+
+
+@pytest.fixture
+async def many_faces(
+    many_faces_template: str, make_database: Callable[[str], str]
+) -> AsyncIterator[Database]:
+    """A database with some thousand faces and celebrities."""
+    database = await Database.connect(make_database(many_faces_template), pool_size=1)
+    yield database
+    await database.close()
