@@ -29,8 +29,10 @@ async def authenticate(services: Services, token: str) -> Profile:
     """
     claims = await services.tokens.verify(token)
     profile = await services.db.profiles.get(claims.subject)
+    if profile is not None and profile.school is not None:
+        return profile
+    school = await services.db.profiles.school_of_address(claims.email)
     if profile is None:
-        school = await services.db.profiles.school_of_address(claims.email)
         if school is None and not (await services.db.system_settings.get()).allow_non_edu_emails:
             raise EmailNotAllowedError(
                 "Sign up with the e-mail address that your school gave you, for example one in .edu."
@@ -38,8 +40,8 @@ async def authenticate(services: Services, token: str) -> Profile:
         return await services.db.profiles.create(
             claims.subject, email=claims.email, name=claims.name, gender=claims.gender, school=school
         )
-    if profile.school is None:
-        return await services.db.profiles.complete_school(profile.id, claims.email) or profile
+    if school is not None:
+        return await services.db.profiles.update(profile.id, {"school": school}) or profile
     return profile
 
 
