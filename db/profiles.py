@@ -20,7 +20,6 @@ _OF_SESSION = queries["get_profile_of_session"]
 _CREATE = queries["create_profile"]
 _UPDATE = queries["update_profile"]
 _SCHOOL_OF_ADDRESS = queries["school_of_address"]
-_COMPLETE_SCHOOL = queries["complete_school"]
 _SET_ROLE = queries["set_role"]
 _ADMINS = queries["list_admins"]
 _DEFAULT_IMAGE = queries["default_image"]
@@ -103,12 +102,6 @@ class Profiles:
         """
         school: str | None = await self._database.fetchval(_SCHOOL_OF_ADDRESS, email)
         return school
-
-    async def complete_school(self, profile_id: UUID, email: str | None) -> Profile | None:
-        """Give a profile without a school that of an e-mail address; None, and nothing is changed, where the
-        address is of none."""
-        row = await self._database.fetchrow(_COMPLETE_SCHOOL, profile_id, email)
-        return None if row is None else Profile(**row)
 
     async def set_role(self, email: str, role: Role) -> None:
         """Make the user of this e-mail an admin, or one no longer; takes the rights of the database's owner.

@@ -21,6 +21,7 @@ from semblance.errors import NotFoundError, SchoolTakenError
 
 _HOLD = queries["hold_schools"]
 _LIST = queries["list_schools"]
+_UNKNOWN = queries["list_unknown_schools"]
 _GET = queries["get_school"]
 _FIND = queries["find_school_by_name"]
 _TAKEN = queries["find_taken_school_name"]
@@ -45,6 +46,14 @@ class School:
     users: int
     created_at: datetime
     updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownSchool:
+    """What so many users call a school that is not known."""
+
+    name: str
+    users: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +102,10 @@ class Schools:
             total=rows[0]["total"],
             next=(found[limit - 1].name, found[limit - 1].id) if len(found) > limit else None,
         )
+
+    async def unknown(self, limit: int) -> list[UnknownSchool]:
+        """What users call schools that are not known, the most frequent first: those to be added."""
+        return [UnknownSchool(**row) for row in await self._database.fetch(_UNKNOWN, limit)]
 
     async def get(self, school_id: UUID) -> School:
         """Raises NotFoundError."""

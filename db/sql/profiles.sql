@@ -45,14 +45,6 @@ RETURNING id, email, name, gender, school, role, default_face_id, last_seen, sho
 -- name: school_of_address
 SELECT school_of_address($1);
 
--- name: complete_school
--- Gives the user $1, who has no school, that of the address $2; nothing where it has none.
-UPDATE profiles
-SET school = address.school
-FROM (SELECT school_of_address($2) AS school) AS address
-WHERE id = $1 AND profile_type = 'user' AND profiles.school IS NULL AND address.school IS NOT NULL
-RETURNING id, email, name, gender, profiles.school, role, default_face_id, last_seen, show_presence, created_at;
-
 -- name: profile_updated_at
 SELECT updated_at FROM profiles WHERE id = $1;
 

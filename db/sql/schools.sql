@@ -21,6 +21,15 @@ FROM (SELECT count(*) AS total FROM schools) AS counted
 LEFT JOIN page ON true
 ORDER BY page.name, page.id;
 
+-- name: list_unknown_schools
+-- What users call schools that are not known, the most frequent first. $1: limit.
+SELECT school AS name, count(*) AS users
+FROM profiles
+WHERE profile_type = 'user' AND school IS NOT NULL AND school_id IS NULL
+GROUP BY school
+ORDER BY users DESC, name
+LIMIT $1;
+
 -- name: get_school
 SELECT
     id, name, domains, aliases, created_at, updated_at,

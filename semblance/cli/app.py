@@ -606,11 +606,15 @@ def schools_import(
 
 
 @schools.command("list")
-def schools_list() -> None:
+def schools_list(
+    unknown: Annotated[
+        bool, typer.Option("--unknown", help="Instead what users call schools that are not among them.")
+    ] = False,
+) -> None:
     """All schools that go by several names, and how many users are of each."""
-    from semblance.cli.schools import list_schools  # noqa: PLC0415
+    from semblance.cli.schools import list_schools, list_unknown_schools  # noqa: PLC0415
 
-    list_schools(get_settings())
+    (list_unknown_schools if unknown else list_schools)(get_settings())
 
 
 def _duration(text: str) -> timedelta:

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from batch.progress import JobProgress
-from db.schools import SchoolChange, Schools
+from db.schools import SchoolChange, Schools, UnknownSchool
 from semblance.cli.database import connected, open_database
 from semblance.cli.output import console
 from semblance.cli.school_file import Row, read_school_file
@@ -21,6 +21,8 @@ _SHOWN = 100
 """Most schools that a table names."""
 
 _PAGE = 500
+
+_MOST_UNKNOWN = 1000
 
 
 def import_schools(settings: Settings, file: Path, *, dry_run: bool) -> bool:
@@ -97,3 +99,17 @@ def list_schools(settings: Settings) -> None:
 
     with open_database(settings) as dsn:
         console.print(asyncio.run(show(dsn)))
+
+
+def list_unknown_schools(settings: Settings) -> None:
+    """Print what users call schools that are not known, the most frequent first."""
+
+    async def read(dsn: str) -> list[UnknownSchool]:
+        async with connected(dsn) as database:
+            return await Schools(database).unknown(_MOST_UNKNOWN)
+
+    table = Table(Column("Name", overflow="fold"), Column("Users", justify="right"))
+    with open_database(settings) as dsn:
+        for school in asyncio.run(read(dsn)):
+            table.add_row(escape(school.name), f"{school.users:,}")
+    console.print(table)

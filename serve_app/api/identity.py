@@ -46,8 +46,10 @@ async def authenticate(services: Services, token: str) -> SignedIn:
 
 async def _profile(services: Services, claims: Claims) -> Profile:
     profile = await services.db.profiles.of_session(claims.subject, claims.session.key)
+    if profile is not None and profile.school is not None:
+        return profile
+    school = await services.db.profiles.school_of_address(claims.email)
     if profile is None:
-        school = await services.db.profiles.school_of_address(claims.email)
         if school is None and not (await services.db.system_settings.get()).allow_non_edu_emails:
             raise EmailNotAllowedError(
                 "Sign up with the e-mail address that your school gave you, for example one in .edu."
@@ -55,11 +57,8 @@ async def _profile(services: Services, claims: Claims) -> Profile:
         return await services.db.profiles.create(
             claims.subject, email=claims.email, name=claims.name, gender=claims.gender, school=school
         )
-    # Asked first, because a database that takes no writes still answers those who only look.
-    if profile.school is None and await services.db.profiles.school_of_address(claims.email):
-        completed = await services.db.profiles.complete_school(profile.id, claims.email)
-        # Another request of theirs may have been first.
-        return completed or await services.db.profiles.get(profile.id) or profile
+    if school is not None:
+        return await services.db.profiles.update(profile.id, {"school": school}) or profile
     return profile
 
 

@@ -107,3 +107,5 @@ def test_import_and_list(dsn: str, service_dsn: str, tmp_path: Path) -> None:
         status, said = run("list")
         assert status == 0
         assert all(shown in said for shown in ("Massachusetts", "mit.edu", "MIT", "CMU"))
+        status, said = run("list", "--unknown")
+        assert (status, "Yale" in said, "MIT" in said) == (0, True, False)

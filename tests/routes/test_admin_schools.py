@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 from uuid import uuid4
 
@@ -95,9 +96,25 @@ async def test_pages_by_name(api: Api, root: User) -> None:
         assert (await call(api, "GET", "", root, cursor=cursor)).status_code == 400
 
 
+async def test_what_is_not_known_is_listed(api: Api, root: User) -> None:
+    for name, school in (("Ada", "MIT"), ("Bob", "MIT"), ("Eve", "mit"), ("Dan", "Stanford")):
+        await api.member(name, school=school)
+    await call(api, "POST", "", root, STANFORD)
+    found = (await call(api, "GET", "/unknown", root)).json()["schools"]
+    assert found[0] == {"name": "MIT", "users": 2}
+    assert {school["name"] for school in found} == {"MIT", "mit", "admins"}
+    assert len((await call(api, "GET", "/unknown", root, limit=1)).json()["schools"]) == 1
+
+
 async def test_only_admins(api: Api) -> None:
     ada = await api.member("Ada")
-    for method, path in (("GET", ""), ("POST", ""), ("PATCH", f"/{uuid4()}"), ("DELETE", f"/{uuid4()}")):
+    for method, path in (
+        ("GET", ""),
+        ("GET", "/unknown"),
+        ("POST", ""),
+        ("PATCH", f"/{uuid4()}"),
+        ("DELETE", f"/{uuid4()}"),
+    ):
         assert (await call(api, method, path, ada, {"name": "X"})).status_code == 403
         assert (await call(api, method, path, None, {"name": "X"})).status_code == 401
 
@@ -114,3 +131,17 @@ async def test_addresses_of_a_school_may_sign_up_and_are_of_it(api: Api, root: U
     assert own.json()["school"] == "ethz.ch"
     oxford = await api.client.get("/api/auth/me", headers=api.user("bob@cs.ox.ac.uk").headers)
     assert oxford.json()["school"] == "ox.ac.uk"
+
+
+async def test_nobody_who_reads_waits_for_a_change_of_schools(api: Api) -> None:
+    """Not even who has no school, and might have got one."""
+    await api.services.database.execute(
+        "UPDATE system_settings SET value = 'true' WHERE key = 'allow_non_edu_emails'"
+    )
+    ada = api.user("ada@gmail.com")
+    assert (await api.client.get("/api/auth/me", headers=ada.headers)).json()["school"] is None
+    async with api.owner.transaction() as connection:
+        await connection.execute("INSERT INTO schools (name) VALUES ('MIT')")
+        async with asyncio.timeout(20):
+            assert (await api.client.get("/api/auth/me", headers=ada.headers)).status_code == 200
+            assert (await api.client.get("/api/matches/top", headers=ada.headers)).status_code == 200

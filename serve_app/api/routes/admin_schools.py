@@ -17,6 +17,8 @@ from serve_app.api.schemas.admin_schools import (
     SchoolsAnswer,
     SchoolSummary,
     SchoolUpdate,
+    UnknownSchoolsAnswer,
+    UnknownSchoolSummary,
 )
 from serve_app.api.services import Injected
 
@@ -38,6 +40,17 @@ async def list_schools(
         schools=[SchoolSummary.of(school) for school in page.schools],
         total=page.total,
         next_cursor=page.next and NameCursor(*page.next).encode(),
+    )
+
+
+@router.get("/unknown", responses=errors(401, 403))
+async def list_unknown_schools(
+    _: AdminUser, services: Injected, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+) -> UnknownSchoolsAnswer:
+    """What users call schools that are not among them: names and domains that may be of one."""
+    found = await services.db.schools.unknown(limit)
+    return UnknownSchoolsAnswer(
+        schools=[UnknownSchoolSummary(name=school.name, users=school.users) for school in found]
     )
 
 

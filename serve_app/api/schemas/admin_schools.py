@@ -81,6 +81,15 @@ class SchoolsAnswer(Schema):
     next_cursor: str | None = Field(description="`cursor` of the next page; null at the end.")
 
 
+class UnknownSchoolSummary(Schema):
+    name: str = Field(description="Letter by letter.", examples=["Leland Stanford"])
+    users: int = Field(ge=1, description="How many call their school so.")
+
+
+class UnknownSchoolsAnswer(Schema):
+    schools: list[UnknownSchoolSummary] = Field(description="The most frequent first.")
+
+
 class RematchedAnswer(Schema):
     users_rematched: int = Field(
         ge=0, description="Users who are of another school now, all of whose faces are matched again."
