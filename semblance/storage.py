@@ -130,14 +130,6 @@ class Storage:
         except NotFoundError:
             return
 
-    def delete_sync(self, key: str) -> None:
-        """As `delete`."""
-        try:
-            with _looking_up(key):
-                obstore.delete(self._store, _checked(key))
-        except NotFoundError:
-            return
-
     async def exists(self, key: str) -> bool:
         """Whether something is stored under `key`."""
         try:
@@ -147,26 +139,11 @@ class Storage:
             return False
         return True
 
-    def exists_sync(self, key: str) -> bool:
-        """As `exists`."""
-        try:
-            with _looking_up(key):
-                obstore.head(self._store, _checked(key))
-        except NotFoundError:
-            return False
-        return True
-
     async def keys(self, prefix: str) -> list[str]:
         """All keys below the folder `prefix`, sorted."""
         with _failures(prefix):
             chunks = obstore.list(self._store, _checked(prefix))
             return sorted([meta["path"] async for chunk in chunks for meta in chunk])
-
-    def keys_sync(self, prefix: str) -> list[str]:
-        """As `keys`."""
-        with _failures(prefix):
-            chunks = obstore.list(self._store, _checked(prefix))
-            return sorted(meta["path"] for chunk in chunks for meta in chunk)
 
     async def objects(self, prefix: str) -> AsyncIterator[list[StoredObject]]:
         """All pictures below the folder `prefix`, some at a time, in no order. Objects whose name is no key
