@@ -57,22 +57,22 @@ def check_database(settings: Settings) -> Iterator[Finding]:
         (DATABASE_SETTING, settings.database_url),
         (_OWNER_SETTING, settings.owner_database_url),
     ):
-        if secret is None:
-            continue
-        dsn = secret.get_secret_value()
-        try:
-            parse_dsn(dsn, name)
-            check_server(dsn)
-            with connect(dsn) as connection:
-                row = connection.execute("SELECT current_setting('transaction_read_only') = 'on'").fetchone()
-        except SemblanceError as exc:
-            yield Finding("fail", "PostgreSQL", f"{name} cannot be used", exc.message)
-        else:
-            if row == (True,):
-                yield Finding("fail", "PostgreSQL", f"{name} cannot be used", READ_ONLY)
-            else:
-                text = f"{name} answers; its version and pgvector's are new enough"
-                yield Finding("ok", "PostgreSQL", text)
+        if secret is not None:
+            yield check_dsn(name, secret.get_secret_value())
+
+
+def check_dsn(name: str, dsn: str) -> Finding:
+    """Whether a DSN leads to a server that is new enough and takes writes. name: what the finding calls it."""
+    try:
+        parse_dsn(dsn, name)
+        check_server(dsn)
+        with connect(dsn) as connection:
+            row = connection.execute("SELECT current_setting('transaction_read_only') = 'on'").fetchone()
+    except SemblanceError as exc:
+        return Finding("fail", "PostgreSQL", f"{name} cannot be used", exc.message)
+    if row == (True,):
+        return Finding("fail", "PostgreSQL", f"{name} cannot be used", READ_ONLY)
+    return Finding("ok", "PostgreSQL", f"{name} answers; its version and pgvector's are new enough")
 
 
 def check_schema(settings: Settings) -> Iterator[Finding]:
