@@ -99,8 +99,8 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
         lifespan=lifespan,
         # What a generated client calls the operation.
         generate_unique_id_function=lambda route: route.name,
-        # What any call may answer, whatever it is about.
-        responses=errors(400, 422, 500, 503),
+        # What any call may answer, whatever it is about; some of it the gateway says.
+        responses=errors(400, 422, 429, 431, 500, 503),
     )
     app.state.limits = Limits(settings)
     face_compute = APIRouter(dependencies=[Depends(require_api_key)])
