@@ -28,7 +28,7 @@ FROM (
     SELECT 'babies', id, image_url FROM babies
 ) AS named
 LEFT JOIN staged_objects USING (key)
-WHERE staged_objects.key IS NULL AND named.key NOT LIKE 'http%';
+WHERE staged_objects.key IS NULL AND NOT is_foreign_address(named.key);
 
 -- name: rows_still_there
 SELECT 'faces' AS "table", id FROM faces WHERE id = ANY($1)
