@@ -96,8 +96,8 @@ class GatewayConfig:
     """Where the gateway listens, and what it lets through.
 
     serve: address of Serve's Python proxy. trusted_proxies: networks whose X-Forwarded-For is believed.
-    hosts: names by which clients may call the service; any where empty. origins: of browser apps that may read
-    the gateway's own answers, as they may the API's; * for all.
+    hosts: names by which clients may call the service; any where empty. origins: of browser apps that may
+    read the gateway's own answers, as they may the API's; * for all.
     """
 
     host: str
@@ -261,8 +261,8 @@ backend serve
             yield f"http-request set-src hdr_ip(x-forwarded-for,-1) if proxied {said}"
 
     def _cors(self) -> Iterator[str]:
-        """Lets browser apps read what the gateway answers by itself: without these headers all they learn of a
-        refusal is that there is no answer."""
+        """Lets browser apps read what the gateway answers by itself: without these headers all they learn of
+        a refusal is that there is no answer."""
         if not self.origins:
             return
         allowed = "*" if "*" in self.origins else "%[var(txn.origin)]"

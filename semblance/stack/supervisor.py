@@ -33,8 +33,8 @@ from semblance.stack.guard import GuardianPart
 from semblance.stack.home import StackHome, StackLock
 from semblance.stack.keeper import ASK_SECONDS, Keeper
 from semblance.stack.parts import Part
-from semblance.stack.postgres import ForeignPostgres, PostgresPart
 from semblance.stack.ports import reachable_url
+from semblance.stack.postgres import ForeignPostgres, PostgresPart
 from semblance.stack.preflight import preflight
 from semblance.stack.processes import STACK_MARK, sweep
 from semblance.stack.ray_head import LOOPBACK, RayHead, RayPorts, head_environment
