@@ -62,7 +62,7 @@ def check_database(settings: Settings) -> Iterator[Finding]:
 
 
 def check_dsn(name: str, dsn: str) -> Finding:
-    """Whether a DSN leads to a server that is new enough and takes writes. name: what the finding calls it."""
+    """Whether a DSN leads to a server that is new enough and takes writes; the finding calls it `name`."""
     try:
         parse_dsn(dsn, name)
         check_server(dsn)
@@ -120,12 +120,21 @@ def check_storage(settings: Settings) -> Iterator[Finding]:
         yield Finding("ok", "Picture store", f"{settings.home / 'objects'} is made at the first start")
         return
     try:
-        asyncio.run(open_storage(settings, patience=PATIENCE).probe())
+        storage = open_storage(settings, patience=PATIENCE)
+        asyncio.run(storage.probe())
     except SemblanceError as exc:
         yield Finding("fail", "Picture store", f"{name} cannot be used for pictures", exc.message)
-    else:
-        where = settings.storage_url or settings.home / "objects"
-        yield Finding("ok", "Picture store", f"{where} takes, gives and removes pictures")
+        return
+    where = settings.storage_url or settings.home / "objects"
+    yield Finding("ok", "Picture store", f"{where} takes, gives and removes pictures")
+    for table, location in storage.locations.items():
+        try:
+            asyncio.run(location.probe())
+        except SemblanceError as exc:
+            text = f"SEMBLANCE_OLD_STORAGE: the pictures of {table} in {location.url} cannot be read"
+            yield Finding("fail", "Old pictures", text, exc.message)
+        else:
+            yield Finding("ok", "Old pictures", f"{location.url} answers, for {table}")
 
 
 def check_secrets(settings: Settings) -> Iterator[Finding]:

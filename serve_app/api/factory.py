@@ -16,6 +16,7 @@ from semblance import __version__
 from semblance.errors import UnauthorizedError
 from semblance.settings import Settings
 from serve_app.api.bodies import BodyMiddleware
+from serve_app.api.copies import Copies
 from serve_app.api.deadline import DeadlineMiddleware
 from serve_app.api.errors import install_error_handlers
 from serve_app.api.head import HeadMiddleware
@@ -84,6 +85,7 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         services = app.state.services = await open_services()
         app.state.store_probe = StoreProbe(services.storage)
+        app.state.copies = Copies(services.storage, services.faces)
         try:
             await services.hub.start()
             yield

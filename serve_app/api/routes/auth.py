@@ -43,4 +43,4 @@ async def logout(user: CurrentUser) -> None:
 
 async def _answer(profile: Profile, services: Services, links: Links) -> ProfileAnswer:
     key = None if profile.default_face_id is None else await services.db.profiles.default_image(profile.id)
-    return ProfileAnswer.of(profile, links.picture(key))
+    return ProfileAnswer.of(profile, links.picture(key, "faces"))

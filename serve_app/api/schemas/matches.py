@@ -34,9 +34,9 @@ class MatchPerson(Schema):
             gender=person.gender,
             school=person.school,
             face_id=person.face_id,
-            image=links.picture(person.image_path),
-            feed_url=links.feed(person.image_path),
-            thumbnail_url=links.thumbnail(person.image_path),
+            image=links.picture(person.image_path, "faces"),
+            feed_url=links.feed(person.image_path, "faces"),
+            thumbnail_url=links.thumbnail(person.image_path, "faces"),
         )
 
 
@@ -161,9 +161,9 @@ class CelebrityMatchSummary(Schema):
                 bio=match.bio,
                 category=match.category,
                 gender=match.gender,
-                image=links.picture(match.image_path),
-                feed_url=links.feed(match.image_path),
-                thumbnail_url=links.thumbnail(match.image_path),
+                image=links.picture(match.image_path, "celebrities"),
+                feed_url=links.feed(match.image_path, "celebrities"),
+                thumbnail_url=links.thumbnail(match.image_path, "celebrities"),
             ),
             similarity_score=match.similarity_score,
             similarity_percentage=percentage(match.similarity_score),
