@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from batch.spelling import composed
 from semblance.errors import ConfigurationError
+from semblance.names import MAX_LENGTH, usable_name
 from semblance.types import Gender
 
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
@@ -72,7 +73,7 @@ def make_entry(
         return Item(
             label=label,
             location=location,
-            name=_text(fields, "name") or _name_of(label),
+            name=_name(fields, label),
             bio=_text(fields, "bio"),
             category=_text(fields, "category") or _clean(default_category, "category"),
             gender=_gender(fields),
@@ -109,9 +110,19 @@ def _gender(fields: Mapping[str, Any]) -> Gender | None:
     return cast(Gender, value) if value else None
 
 
+def _name(fields: Mapping[str, Any], label: str) -> str:
+    """The name that is stated, else one from the file name, by the rules for all names."""
+    said = _text(fields, "name")
+    try:
+        return usable_name(said or _name_of(label))
+    except ValueError as exc:
+        reason = str(exc).rstrip(".")
+        raise _EntryError(reason if said else f"{reason}; state one, for the file name gives none") from exc
+
+
 def _name_of(label: str) -> str:
-    """A name from a file name: `rose-leslie_2.jpg` is Rose Leslie 2."""
+    """A name from a file name: `rose-leslie_2.jpg` is Rose Leslie 2. A file name may be longer than names."""
     stem = PurePosixPath(urlsplit(label).path if SCHEME.match(label) else label).stem
     words = re.sub(r"[\s_-]+", " ", stem).strip()
     name = " ".join(word[:1].upper() + word[1:] for word in words.split(" "))
-    return _clean(name, "name (from the file name)") or stem
+    return (_clean(name, "name (from the file name)") or stem)[:MAX_LENGTH]

@@ -1,18 +1,21 @@
 """Embeddings of the old system's Qdrant collection into the faces they belong to.
 
-Reads all pages of the collection, checks each vector, and writes it to the face its payload names. What is
-there already stays, so a run that was interrupted is completed by the same command.
-"""
+Reads all pages of the collection, checks each vector, and writes it to its face: the one whose row names the
+point, as the old system's column does, else the one that the payload names. Where there is none, a face is
+made of the payload if that is wanted. What is there already stays, so a run that was interrupted is completed
+by the same command."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import numpy as np
 import typer
@@ -24,7 +27,7 @@ from rich.table import Table
 from batch.command import job_command
 from batch.progress import JobProgress
 from batch.report import Report, default_report_path
-from db.face_embeddings import Coverage, FaceEmbeddings
+from db.face_embeddings import Coverage, FaceEmbeddings, NewFace
 from db.pool import Database
 from deployments.packs.registry import load_pack
 from semblance.errors import ConfigurationError, SemblanceError
@@ -39,6 +42,30 @@ NORM_TOLERANCE = 0.02
 precision; a vector further away was not made by the net alone."""
 
 
+EXAMPLES = 3
+"""Points that the final table names for each reason."""
+
+_NAMESPACE = UUID("6f1c1f52-3a3e-5d0b-9b56-0f6c1c1a7d21")
+"""Ids of new faces whose points have no UUID are the UUIDv5 of collection and point in it, the same in each
+run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """Names of the fields in the payloads. The last two are used where they are there."""
+
+    face: str = "face_id"
+    profile: str = "profile_id"
+    path: str = "image_path"
+    hash: str = "image_hash"
+    time: str = "created_at"
+
+
+FIELDS = Fields()
+
+_HASH = re.compile(r"[0-9a-f]{32}")
+
+
 class QdrantError(SemblanceError):
     """The collection cannot be read."""
 
@@ -50,30 +77,43 @@ class QdrantError(SemblanceError):
 class Verification:
     """What an import found and left.
 
-    points: read from the collection. filled: faces that got their embedding. refused: points by reason, none
-    of which was written. coverage: of the database afterwards.
+    points: read from the collection. filled: faces that got their embedding. created: faces that were made.
+    refused: points by reason, none of which was written; examples: the first of each. creatable: points
+    without a face of which one could be made. coverage: of the database afterwards.
     """
 
     report: Path
     points: int = 0
     filled: int = 0
+    created: int = 0
+    creatable: int = 0
     refused: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[str]] = field(default_factory=dict)
     coverage: Coverage = field(default_factory=lambda: Coverage(0, 0))
 
     @property
     def present(self) -> int:
         """Points whose face had just this embedding already."""
-        return self.points - self.filled - self.refused.total()
+        return self.points - self.filled - self.created - self.refused.total()
+
+    def refuse(self, refused: Sequence[tuple[str, str]]) -> None:
+        """Count points that were not taken: pairs of an id and the reason."""
+        for identity, reason in refused:
+            self.refused[reason] += 1
+            if len(known := self.examples.setdefault(reason, [])) < EXAMPLES:
+                known.append(identity)
 
     def table(self) -> Table:
         """For a terminal."""
-        table = Table("what", "count")
+        table = Table("what", "count", "for example")
         table.columns[1].justify = "right"
         table.add_row("points in the collection", f"{self.points:,}")
         table.add_row("faces filled", f"{self.filled:,}")
+        if self.created:
+            table.add_row("faces created", f"{self.created:,}")
         table.add_row("already there", f"{self.present:,}")
         for reason, count in sorted(self.refused.items()):
-            table.add_row(f"not taken: {reason}", f"{count:,}")
+            table.add_row(f"not taken: {reason}", f"{count:,}", ", ".join(self.examples[reason]))
         table.add_section()
         table.add_row("faces in the database", f"{self.coverage.total:,}")
         table.add_row("with an embedding", f"{self.coverage.embedded:,} ({self.coverage.percent:.2f} %)")
@@ -89,8 +129,12 @@ async def import_collection(
     database: Database,
     report: Path,
     console: Console,
+    fields: Fields = FIELDS,
+    create: bool = False,
 ) -> Verification:
     """Import all points; each refused one is a JSON line in `report` with its id and the reason.
+
+    create: make faces of points that have none and whose payloads say enough. Their profiles must exist.
 
     Raises QdrantError where the collection cannot be read, DatabaseError, and ConfigurationError where the
     report cannot be written.
@@ -101,40 +145,96 @@ async def import_collection(
     with Report(report) as lines, JobProgress(console, "import", total) as progress:
         pages = _pages(client, collection)
         while (page := await asyncio.to_thread(next, pages, None)) is not None:
-            embeddings, refused = _checked(page)
-            written = await faces.fill(embeddings, model.digest)
-            refused += [(str(face_id), reason) for face_id, reason in written.refused.items()]
+            links = await faces.of_points([str(point.id) for point in page])
+            checked = _check(page, links, collection, fields)
+            written = await faces.fill(checked.embeddings, model.digest, checked.new if create else None)
+            refused = checked.refused
+            for face_id, reason in written.refused.items():
+                if reason == _UNKNOWN and face_id in checked.lacking:
+                    reason = f"{reason}; {checked.lacking[face_id]}"  # noqa: PLW2901 - the same, in full
+                result.creatable += reason == _UNKNOWN
+                refused.append((checked.names.get(face_id, str(face_id)), reason))
             lines.write({"id": identity, "reason": reason} for identity, reason in refused)
-            result.refused.update(reason for _, reason in refused)
+            result.refuse(refused)
             result.points += len(page)
             result.filled += written.filled
+            result.created += written.created
             progress.advance(len(page), len(refused))
     result.coverage = await faces.coverage()
     return result
 
 
-def _checked(page: Sequence[models.Record]) -> tuple[dict[UUID, Embedding], list[tuple[str, str]]]:
-    """Unit vectors by face, and what is none: pairs of an id and the reason."""
-    embeddings: dict[UUID, Embedding] = {}
-    refused: list[tuple[str, str]] = []
+_UNKNOWN = "unknown face"
+
+
+@dataclass(slots=True)
+class _Checked:
+    """A page. embeddings: unit vectors by face. new: what the payloads say of these faces, and lacking: what
+    they do not say of others. refused: pairs of an id and the reason."""
+
+    embeddings: dict[UUID, Embedding] = field(default_factory=dict)
+    new: dict[UUID, NewFace] = field(default_factory=dict)
+    lacking: dict[UUID, str] = field(default_factory=dict)
+    names: dict[UUID, str] = field(default_factory=dict)
+    refused: list[tuple[str, str]] = field(default_factory=list)
+
+
+def _check(
+    page: Sequence[models.Record], links: Mapping[str, UUID], collection: str, fields: Fields
+) -> _Checked:
+    checked = _Checked()
     for point in page:
-        face_id = _face_id(point)
+        payload = point.payload or {}
+        new = _new_face(payload, fields)
+        face_id = links.get(str(point.id)) or _uuid(payload.get(fields.face, point.id))
+        if face_id is None and isinstance(new, NewFace):
+            face_id = uuid5(_NAMESPACE, f"{collection}/{point.id}")
+            checked.names[face_id] = str(point.id)
         vector = _vector(point)
         if face_id is None:
-            refused.append((str(point.id), "no face_id"))
-        elif face_id in embeddings:
-            refused.append((str(point.id), "a second point of the face"))
+            checked.refused.append((str(point.id), f"no {fields.face}; {new}"))
+        elif face_id in checked.embeddings:
+            checked.refused.append((str(point.id), "a second point of the face"))
         elif isinstance(vector, str):
-            refused.append((str(point.id), vector))
+            checked.refused.append((str(point.id), vector))
         else:
-            embeddings[face_id] = vector
-    return embeddings, refused
+            checked.embeddings[face_id] = vector
+            if isinstance(new, NewFace):
+                checked.new[face_id] = new
+            else:
+                checked.lacking[face_id] = new
+    return checked
 
 
-def _face_id(point: models.Record) -> UUID | None:
-    """The payload's face_id; the point's own id where it is a UUID and the payload names no face."""
+def _new_face(payload: Mapping[str, Any], fields: Fields) -> NewFace | str:
+    """The face that the payload describes, or what it lacks for that."""
+    profile_id, path = _uuid(payload.get(fields.profile)), payload.get(fields.path)
+    has_path = isinstance(path, str) and bool(path.strip()) and path.isprintable()
+    lacking = [
+        name for name, is_there in ((fields.profile, profile_id), (fields.path, has_path)) if not is_there
+    ]
+    if profile_id is None or not isinstance(path, str) or lacking:
+        return f"the payload has no {' and no '.join(lacking)}"
+    image_hash = payload.get(fields.hash)
+    if not isinstance(image_hash, str) or not _HASH.fullmatch(image_hash):
+        image_hash = None
+    return NewFace(profile_id, path.strip(), image_hash, _time(payload.get(fields.time)))
+
+
+def _time(value: object) -> datetime | None:
+    """A time in ISO 8601, or in seconds since 1970; UTC where it does not say. None for anything else."""
     try:
-        return UUID(str((point.payload or {}).get("face_id", point.id)))
+        if isinstance(value, int | float):
+            return datetime.fromtimestamp(value, UTC)
+        found = datetime.fromisoformat(str(value))
+    except (ValueError, OverflowError, OSError):
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _uuid(value: object) -> UUID | None:
+    try:
+        return UUID(str(value))
     except ValueError:
         return None
 
@@ -194,15 +294,18 @@ def open_client(url: str, api_key: str | None) -> QdrantClient:
     return QdrantClient(path=url, force_disable_check_same_thread=True)
 
 
-async def _run(url: str, collection: str, api_key: str | None, settings: Settings) -> Verification:
+async def _run(
+    url: str, collection: str, api_key: str | None, settings: Settings, fields: Fields, *, create: bool
+) -> Verification:
     client = open_client(url, api_key)
     database = await Database.connect(settings.required_database_url.get_secret_value(), pool_size=1)
     try:
         report = default_report_path(settings.home, "import-qdrant")
         model = load_pack(settings).info
         return await import_collection(
-            client, collection, model=model, database=database, report=report, console=Console()
-        )
+            client, collection, model=model, database=database, report=report, console=Console(),
+            fields=fields, create=create,
+        )  # fmt: skip
     finally:
         client.close()
         await database.close()
@@ -215,21 +318,39 @@ def main(
     api_key: Annotated[
         str | None, typer.Option(envvar="QDRANT_API_KEY", help="Key of the server.", show_envvar=True)
     ] = None,
+    create: Annotated[
+        bool, typer.Option("--create", help="Make faces of points that have none, for profiles that exist.")
+    ] = False,
+    face_field: Annotated[str, typer.Option(help="Payload field with the id of the face.")] = FIELDS.face,
+    profile_field: Annotated[str, typer.Option(help="With the id of its profile.")] = FIELDS.profile,
+    path_field: Annotated[str, typer.Option(help="With the path of its picture.")] = FIELDS.path,
+    hash_field: Annotated[str, typer.Option(help="With the MD5 of its picture, if any.")] = FIELDS.hash,
+    time_field: Annotated[str, typer.Option(help="With the time of its upload, if any.")] = FIELDS.time,
 ) -> None:
-    """Take over the embeddings of a Qdrant collection into `faces`, by the payload's face_id.
+    """Take over the embeddings of a Qdrant collection into `faces`.
 
-    The embeddings are recorded as those of the pack in SEMBLANCE_PACK, so name the one that made them. A face
-    that has an embedding keeps it; another one in the collection is reported as a mismatch. Ends with the
-    report of what the database has now; the exit status is 1 when a point was not taken.
+    A point belongs to the face whose row names it in `qdrant_point_id`, where the table still has that
+    column, else to the face of the payload's face_id, else to the one with the point's own id. The embeddings
+    are recorded as those of the pack in SEMBLANCE_PACK, so name the one that made them. A face that has an
+    embedding keeps it; another one in the collection is reported as a mismatch.
+
+    With --create a point without a face becomes one, of the profile and with the picture that its payload
+    names. A collection may still have faces that their owners have deleted, so use it only where the table of
+    faces was lost. Profiles are never made. Ends with the report of what the database has now, and of what
+    payloads lack; the exit status is 1 when a point was not taken.
 
     \b
       SEMBLANCE_PACK=buffalo_l python -m batch.import_qdrant http://qdrant:6333
       python -m batch.import_qdrant ./qdrant_storage --collection faces
+      python -m batch.import_qdrant http://qdrant:6333 --create --profile-field user_id
     """
     console = Console()
+    fields = Fields(face_field, profile_field, path_field, hash_field, time_field)
     with job_command() as settings:
-        result = asyncio.run(_run(url, collection, api_key, settings))
+        result = asyncio.run(_run(url, collection, api_key, settings, fields, create=create))
     console.print(result.table())
+    if result.creatable:
+        console.print(f"Of {result.creatable:,} points without a face one could be made: --create does that.")
     if result.refused:
         console.print(f"report: {result.report}", highlight=False, soft_wrap=True)
         raise typer.Exit(1)

@@ -82,7 +82,7 @@ class Workers:
 async def _call(actor: Any, batch: Batch) -> list[Result] | None:
     """The results, or None where the worker died in every attempt. Raises WorkersError where none can run."""
     try:
-        results: list[Result] = await actor.embed.remote(batch.rows)
+        results: list[Result] = await actor.embed.remote(batch.table, batch.rows)
     except RayError as exc:
         if isinstance(exc, RayActorError) and not exc.actor_init_failed:
             return None

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from batch.describe import CHUNK, IO_THREADS
-from db.spare_embeddings import Pending
+from db.spare_embeddings import Pending, Table
 from deployments.decoder import DecoderProcess
 from deployments.local import LocalPipeline
 from semblance.errors import (
@@ -25,6 +25,7 @@ from semblance.errors import (
 )
 from semblance.settings import Settings
 from semblance.storage import open_storage
+from semblance.stored_pictures import read_picture_sync
 from semblance.types import DetectedFace, Embedding, Landmarks
 
 Outcome: TypeAlias = Literal[
@@ -79,9 +80,9 @@ class Reembedder:
         self._storage = open_storage(settings)
         self._io = ThreadPoolExecutor(IO_THREADS, thread_name_prefix="reembed-io")
 
-    def embed(self, rows: Sequence[Pending]) -> list[Result]:
-        """One result per row, in order."""
-        reads = [self._io.submit(self._read, row.image_path) for row in rows]
+    def embed(self, table: Table, rows: Sequence[Pending]) -> list[Result]:
+        """One result per row of the table, in order."""
+        reads = [self._io.submit(self._read, table, row.image_path) for row in rows]
         results: list[Result] = []
         for start in range(0, len(rows), CHUNK):
             pictures = [future.result() for future in reads[start : start + CHUNK]]
@@ -90,12 +91,14 @@ class Reembedder:
             results += self._embed(rows[start : start + CHUNK], pictures)
         return results
 
-    def _read(self, key: str) -> bytes | Result:
+    def _read(self, table: Table, key: str) -> bytes | Result:
         try:
-            return self._storage.get_sync(key)
+            return read_picture_sync(self._storage, table, key)
         except (NotFoundError, BadInputError) as exc:
             # Rows of the old system may have an address of another host, which is no key.
             return Result("missing", exc.message)
+        except ImageTooLargeError as exc:
+            return Result("too_large", exc.message)
         except SemblanceError as exc:
             return Result("failed", exc.message)
 

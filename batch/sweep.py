@@ -15,9 +15,11 @@ from typing import TypeAlias
 from db.pool import Database
 from db.stored_pictures import Comparison, PictureRow, compare_pictures
 from semblance.errors import BadInputError, ConfigurationError
+from semblance.locations import COPIES
 from semblance.storage import Storage, StoredObject
+from semblance.stored_pictures import picture_exists
 
-FOLDERS = ("faces", "babies", "celebrities")
+FOLDERS = ("faces", "babies", "celebrities", COPIES)
 """Folders of the storage whose pictures belong to rows."""
 
 _AT_ONCE = 16
@@ -117,7 +119,7 @@ async def _exist(storage: Storage, rows: Sequence[PictureRow]) -> list[bool]:
     async def exists(row: PictureRow) -> bool:
         try:
             async with turns:
-                return await storage.exists(row.key)
+                return await picture_exists(storage, row.table, row.key)
         except BadInputError:
             # Nothing could be stored under such a key.
             return False

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from db.pool import Database
@@ -11,17 +12,31 @@ from db.queries import queries
 from semblance.types import Embedding
 
 _STAGE = queries["stage_face_embeddings"]
+_POINTS = queries["faces_of_points"]
+_STAGE_NEW = queries["stage_new_faces"]
+_CREATE = queries["create_faces"]
 _FILL = queries["fill_face_embeddings"]
 _COMPARE = queries["compare_staged_face_embeddings"]
 _COUNT = queries["count_face_embeddings"]
 
 
 @dataclass(frozen=True, slots=True)
+class NewFace:
+    """What a face needs besides its embedding. created_at: now where it is None."""
+
+    profile_id: UUID
+    image_path: str
+    image_hash: str | None
+    created_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class FillResult:
-    """filled: faces that had no embedding and have one now. refused: reason by face, for ids that no face
-    has and for faces whose embedding is another one, which stays."""
+    """filled: faces that had no embedding and have one now. created: faces that are new. refused: reason by
+    face, for ids that no face has and for faces whose embedding is another one, which stays."""
 
     filled: int
+    created: int
     refused: dict[UUID, str]
 
 
@@ -44,18 +59,38 @@ class FaceEmbeddings:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def fill(self, embeddings: Mapping[UUID, Embedding], pack_digest: str) -> FillResult:
+    async def of_points(self, points: Sequence[str]) -> dict[str, UUID]:
+        """Faces by the Qdrant points that the old system's column names; none where there is no such
+        column."""
+        return {row["point"]: row["face_id"] for row in await self._database.fetch(_POINTS, points)}
+
+    async def fill(
+        self,
+        embeddings: Mapping[UUID, Embedding],
+        pack_digest: str,
+        new: Mapping[UUID, NewFace] | None = None,
+    ) -> FillResult:
         """Give each face its embedding (float32 [512], unit length) unless it has one; all or none, and safe
         to repeat: an embedding that is there already, to a cosine distance of 1e-4, is neither filled nor
-        refused."""
+        refused.
+
+        new: faces to create, among those with an embedding, unless they exist. A profile is never created.
+        """
+        rows = [
+            (face_id, face.profile_id, face.image_path, face.image_hash, face.created_at)
+            for face_id, face in (new or {}).items()
+        ]
         async with self._database.transaction() as connection:
             await connection.execute(_STAGE)
             await connection.copy_records_to_table(
                 "staged_face_embeddings", records=list(embeddings.items()), schema_name="pg_temp"
             )
+            await connection.execute(_STAGE_NEW)
+            await connection.copy_records_to_table("staged_new_faces", records=rows, schema_name="pg_temp")
+            created = await connection.fetchval(_CREATE, pack_digest)
             filled = await connection.fetchval(_FILL, pack_digest)
-            rows = await connection.fetch(_COMPARE, pack_digest)
-        return FillResult(filled, {row["face_id"]: row["reason"] for row in rows})
+            refused = await connection.fetch(_COMPARE, pack_digest)
+        return FillResult(filled, created, {row["face_id"]: row["reason"] for row in refused})
 
     async def coverage(self) -> Coverage:
         """How far the faces are filled."""

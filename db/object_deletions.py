@@ -7,19 +7,22 @@ row or the record. Whoever deleted it tries at once; the match workers finish wh
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Sequence
 
 from db.pool import Database
 from db.queries import queries
 from semblance.errors import BadInputError, DatabaseError, StorageError
+from semblance.locations import PictureTable, original_of
 from semblance.storage import Storage
-from semblance.stored_pictures import keys_of
+from semblance.stored_pictures import other_key, remove_picture
 
 _IS_DELETED = queries["is_deleted"]
 _RECORD = queries["record_deletions"]
 _SPARE = queries["spare_named_pictures"]
 _RECORDED = queries["recorded_deletions"]
+_NAMED = queries["named_pictures"]
 _CLAIM = queries["claim_deletions"]
 _PENDING = queries["pending_deletions"]
 _FINISH = queries["finish_deletions"]
@@ -40,8 +43,11 @@ class ObjectDeletions:
         self._database = database
 
     async def is_deleted(self, key: str) -> bool:
-        """Whether the picture that rows named by `key` is only waiting to be removed."""
-        return bool(await self._database.fetchval(_IS_DELETED, key))
+        """Whether the picture that rows named by `key` is only waiting to be removed; of a copy also where
+        they named its original."""
+        original = original_of(key)
+        names = [key] if original is None else [key, original.path]
+        return bool(await self._database.fetchval(_IS_DELETED, names))
 
     async def finish(self, storage: Storage, keys: Sequence[str]) -> int:
         """Remove those of the pictures that are recorded as deleted; how many.
@@ -49,17 +55,16 @@ class ObjectDeletions:
         One that a row still names stays. Raises nothing: what fails is due again.
         """
         try:
-            keys = [row["key"] for row in await self._database.fetch(_RECORDED, keys)]
+            found = await self._recorded(storage, keys)
         except DatabaseError as exc:
             logger.warning("pictures are removed later: %s", exc.message)
             return 0
         turns = asyncio.Semaphore(_AT_ONCE)
 
-        async def removed(key: str) -> bool:
+        async def removed(key: str, named_by: PictureTable | None) -> bool:
             try:
                 async with turns:
-                    for name in keys_of(key):
-                        await storage.delete(name)
+                    await remove_picture(storage, named_by, key)
             except StorageError as exc:
                 logger.warning("a picture is removed later: %s", exc.message)
                 return False
@@ -68,14 +73,23 @@ class ObjectDeletions:
                 return True
             return True
 
-        gone = await asyncio.gather(*map(removed, keys))
-        done = [key for key, is_gone in zip(keys, gone, strict=True) if is_gone]
+        gone = await asyncio.gather(*itertools.starmap(removed, found.items()))
+        done = [key for key, is_gone in zip(found, gone, strict=True) if is_gone]
         if done:
             try:
                 await self._database.execute(_FINISH, done)
             except DatabaseError as exc:
                 logger.warning("pictures are removed a second time: %s", exc.message)
         return len(done)
+
+    async def _recorded(self, storage: Storage, keys: Sequence[str]) -> dict[str, PictureTable | None]:
+        """Those of the keys that are recorded as deleted, with the table whose row named each. A copy and its
+        original are one picture: it stays as long as a row names either."""
+        found = {row["key"]: row["named_by"] for row in await self._database.fetch(_RECORDED, keys)}
+        others = {key: other_key(storage, table, key) for key, table in found.items()}
+        asked = [other for other in others.values() if other is not None]
+        named = {row["key"] for row in await self._database.fetch(_NAMED, asked)} if asked else set()
+        return {key: table for key, table in found.items() if others[key] not in named}
 
     async def discard(self, storage: Storage, key: str) -> None:
         """Remove a picture for which there will be no row. Raises nothing: what is not even recorded is an

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
 from db.pool import Database
 from db.queries import queries
-from db.stored_pictures import PictureTable
-from semblance.stored_pictures import FULL_SUFFIX
+from semblance.locations import FULL_SUFFIX, PictureTable
 
 _CLEAN = f"%{FULL_SUFFIX}"
 _COUNT = queries["count_raw_pictures"]
@@ -23,6 +22,7 @@ _REPLACE: dict[PictureTable, str] = {
     "celebrities": queries["replace_celebrity_picture"],
     "babies": queries["replace_baby_picture"],
 }
+_KEEP = queries["keep_replaced_picture"]
 
 _BATCH = 100
 
@@ -43,22 +43,33 @@ class RawPictures:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def count(self) -> int:
-        """How many there are."""
-        return int(await self._database.fetchval(_COUNT, _CLEAN))
+    async def count(self) -> dict[PictureTable, int]:
+        """How many there are by table, and none where there are none."""
+        rows = await self._database.fetch(_COUNT, _CLEAN)
+        return {row["table"]: row["number"] for row in rows if row["number"]}
 
-    async def batches(self) -> AsyncIterator[list[RawPicture]]:
-        """All of them, some at a time; each once, whatever becomes of it meanwhile."""
-        for table, query in _LIST.items():
+    async def batches(self, tables: Iterable[PictureTable]) -> AsyncIterator[list[RawPicture]]:
+        """All of these tables, some at a time; each once, whatever becomes of it meanwhile."""
+        for table in tables:
             last = UUID(int=0)
-            while rows := await self._database.fetch(query, _CLEAN, last, _BATCH):
+            while rows := await self._database.fetch(_LIST[table], _CLEAN, last, _BATCH):
                 yield [RawPicture(table, **row) for row in rows]
                 last = rows[-1]["id"]
 
-    async def replace(self, picture: RawPicture, key: str, landmarks_68: list[list[float]] | None) -> bool:
-        """Let the row name another picture; the one it named is recorded as deleted. False where the row is
-        no longer as it was read."""
-        done = await self._database.fetchval(
-            _REPLACE[picture.table], picture.id, picture.key, picture.landmarks_68, key, landmarks_68
-        )
-        return bool(done)
+    async def replace(
+        self,
+        picture: RawPicture,
+        key: str,
+        landmarks_68: list[list[float]] | None,
+        *,
+        keep_old: bool = False,
+    ) -> bool:
+        """Let the row name another picture; the one it named is recorded as deleted, unless `keep_old`. False
+        where the row is no longer as it was read."""
+        async with self._database.transaction() as connection:
+            done = await connection.fetchval(
+                _REPLACE[picture.table], picture.id, picture.key, picture.landmarks_68, key, landmarks_68
+            )
+            if done and keep_old:
+                await connection.execute(_KEEP, picture.key)
+            return bool(done)

@@ -10,13 +10,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, TypeAlias
 from uuid import UUID
 
 import asyncpg
 
 from db.pool import Database
 from db.queries import queries
+from semblance.locations import PictureTable, original_of
 from semblance.storage import StoredObject
 from semblance.stored_pictures import picture_of
 
@@ -28,8 +28,6 @@ _PRESENT = queries["rows_still_there"]
 _ORPHANS = queries["objects_without_row"]
 
 _BATCH = 1000
-
-PictureTable: TypeAlias = Literal["faces", "babies", "celebrities"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +49,8 @@ class Comparison:
         """Take more of the listing; each object once."""
         await self._connection.copy_records_to_table(
             "staged_objects",
-            records=[
-                (found.key, picture_of(found.key), found.size, found.last_modified) for found in objects
-            ],
-            columns=("key", "picture", "size", "last_modified"),
+            records=[(found.key, *_names(found.key), found.size, found.last_modified) for found in objects],
+            columns=("key", "picture", "original", "size", "last_modified"),
             schema_name="pg_temp",
         )
 
@@ -78,6 +74,14 @@ class Comparison:
         """Objects last changed before `older_than` that have no row, some at a time."""
         async for records in _batches(self._connection, _ORPHANS, older_than):
             yield [StoredObject(**record) for record in records]
+
+
+def _names(key: str) -> tuple[str, str]:
+    """By which keys a row may name the picture of a file: its own, and that of what it is a copy of, if it
+    is."""
+    picture = picture_of(key)
+    original = original_of(picture)
+    return picture, picture if original is None else original.path
 
 
 @asynccontextmanager

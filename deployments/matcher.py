@@ -35,6 +35,7 @@ from semblance.errors import (
 )
 from semblance.settings import Settings, get_settings
 from semblance.storage import Storage, open_storage
+from semblance.stored_pictures import read_picture
 from semblance.types import DescribedFace, Detection, JobOutcome, ModelInfo
 
 logger = logging.getLogger(__name__)
@@ -225,7 +226,7 @@ class MatchWorker:
     async def _describe(self, probe: ProbeFace) -> None:
         """Complete a face that another client stored as a picture alone."""
         try:
-            picture = await self._storage.get(probe.image_path)
+            picture = await read_picture(self._storage, "faces", probe.image_path)
         except (NotFoundError, BadInputError) as exc:
             raise NotFoundError("The picture of this face is not in the storage.") from exc
         _, faces = await self._faces.describe(picture, 1)

@@ -45,7 +45,6 @@ DEFAULT_LAB = (65.0, 10.0, 20.0)
 LAB_BOUNDS = ((0.0, 100.0), (-200.0, 200.0), (-200.0, 200.0))
 """A value outside is no colour's and counts as missing."""
 DEFAULT_EXPRESSION = "neutral"
-DEFAULT_QUALITY = 0.6
 
 MIN_QUALITY = 0.6
 """Least quality of a face that others are matched with."""

@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from semblance.errors import ConfigurationError
+from semblance.locations import PictureTable
 from semblance.old_names import taken
 from semblance.protocol import BODY_OVERHEAD
 
@@ -34,6 +35,10 @@ _LEAST_SECRET = 8
 """Characters of a secret that somebody chose, against mistakes; generated ones have 43."""
 
 _HOST = re.compile(r"[A-Za-z0-9.-]+|\[[0-9a-f:]+\]")
+
+_PLACE = re.compile(
+    r"file:///[^?#]*|s3://[^/?#@:]+(/[^?#]*)?(\?((endpoint=https?://[^&#@?]+|region=[\w-]+|variables=\w+)(&|$))+)?"
+)
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d+)?")
 
@@ -282,6 +287,13 @@ class Settings(BaseSettings):
         le=7 * 24 * 3600,  # As long as a bucket signs for (AWS Signature Version 4).
         description="Longest life of a picture's signed link; at least half of it is left when it is given.",
     )
+    old_storage: Annotated[dict[PictureTable, str], NoDecode] = Field(
+        {},
+        description="Where the old system keeps the pictures of a table's rows, which are read until they "
+        "are copied: faces=s3://faces,celebrities=s3://celebrity-images, or file:///folder. A bucket may "
+        "name its own ?endpoint=https://…&region=…, and by &variables=OLD the variables OLD_AWS_*, which "
+        "count in place of AWS_*.",
+    )
     log_format: Literal["text", "json"] = Field("text", description="Log lines for people or machines.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO")
 
@@ -348,6 +360,23 @@ class Settings(BaseSettings):
                 f"{needed} bytes; raise it, or lower SEMBLANCE_MAX_IMAGE_BYTES"
             )
         return value
+
+    @field_validator("old_storage", mode="before")
+    @classmethod
+    def _split_by_table(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        places = [place.strip().partition("=") for place in value.split(",") if place.strip()]
+        for table, _, url in places:
+            # Not with its value: somebody may have written a key into it.
+            if not _PLACE.fullmatch(url.strip()):
+                raise ValueError(
+                    f"{table!r} needs a place, like faces=s3://faces or faces=file:///folder; after a bucket "
+                    "only ?endpoint=…, &region=… and &variables=… may stand, and keys stand in variables"
+                )
+        if len({table.strip() for table, _, _ in places}) < len(places):
+            raise ValueError("names a table twice")
+        return {table.strip(): url.strip() for table, _, url in places}
 
     @field_validator("cors_origins", "allowed_hosts", "trusted_proxies", mode="before")
     @classmethod

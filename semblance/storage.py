@@ -6,7 +6,6 @@ own pictures by presigned URL; a local folder's are served by the API, by a URL 
 
 from __future__ import annotations
 
-import errno
 import hmac
 import os
 import re
@@ -16,14 +15,14 @@ import tempfile
 import time
 import uuid
 import zlib
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias, cast
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import obstore
 from obstore.exceptions import BaseError
@@ -34,10 +33,10 @@ from semblance.errors import (
     ConfigurationError,
     NotFoundError,
     StorageError,
-    StorageFullError,
-    StorageReadOnlyError,
 )
+from semblance.locations import COPIES, Location, PictureTable
 from semblance.settings import Settings
+from semblance.store_failures import failures, first_line, looking_up
 
 Store: TypeAlias = LocalStore | S3Store
 
@@ -51,15 +50,6 @@ PATIENCE = timedelta(seconds=30)
 
 _PROBE = b"Written to see whether the store works, and removed at once.\n".ljust(16 * 1024)
 """More than a nearly full disk has in spare corners."""
-
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-_READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
-
-_ERROR_NUMBER = re.compile(r"\(os error (\d+)\)")
-"""How Rust's standard library ends the sentence of an error of the operating system."""
-
-_BUCKET_FULL = re.compile(r"\b507\b|StorageFull|QuotaExceeded", re.IGNORECASE)
-"""What S3-compatible servers answer without room: 507 by RFC 4918, and the codes of MinIO and Ceph."""
 
 _LISTED_AT_ONCE = 1000
 """As many as a bucket lists in one answer."""
@@ -90,9 +80,18 @@ class Storage:
     cannot be reached or refuses. A picture is whole or absent: no reader sees a part of one.
     """
 
-    def __init__(self, store: Store, signing_key: bytes | None, folder: Path | None) -> None:
-        """signing_key: signs the URLs of a local store, which keeps its pictures in `folder`; a bucket signs
-        its own and has neither."""
+    def __init__(
+        self,
+        store: Store,
+        signing_key: bytes | None,
+        folder: Path | None,
+        locations: Mapping[PictureTable, Location] | None = None,
+    ) -> None:
+        """signing_key: signs the URLs of what the API serves, that is everything of a local store, which
+        keeps its pictures in `folder`. A bucket has no folder and signs its own; only copies of the old
+        system's pictures, which may not be made yet, are reached by the API there, too. locations: where the
+        rows of a table have pictures of the old system."""
+        self.locations: Mapping[PictureTable, Location] = locations or {}
         self._store = store
         self._signing_key = signing_key
         self._folder = folder
@@ -101,84 +100,61 @@ class Storage:
     async def put(self, key: str, data: bytes, content_type: str) -> None:
         """Store `data` under `key`, replacing what was there. The content type goes to a bucket, which
         serves it; a local store has none, and the server tells it from the key's suffix."""
-        with _failures(key):
+        with failures(key):
             await obstore.put_async(
                 self._store, _checked(key), data, attributes=self._attributes(content_type)
             )
 
     def put_sync(self, key: str, data: bytes, content_type: str) -> None:
         """As `put`."""
-        with _failures(key):
+        with failures(key):
             obstore.put(self._store, _checked(key), data, attributes=self._attributes(content_type))
 
     async def get(self, key: str) -> bytes:
         """The bytes under `key`; raises NotFoundError."""
-        with _looking_up(key):
+        with looking_up(key):
             result = await obstore.get_async(self._store, _checked(key))
             return bytes(await result.bytes_async())
 
     def get_sync(self, key: str) -> bytes:
         """As `get`."""
-        with _looking_up(key):
+        with looking_up(key):
             return bytes(obstore.get(self._store, _checked(key)).bytes())
 
     async def delete(self, key: str) -> None:
         """Remove `key`; that it is gone already is no error."""
         try:
-            with _looking_up(key):
+            with looking_up(key):
                 await obstore.delete_async(self._store, _checked(key))
-        except NotFoundError:
-            return
-
-    def delete_sync(self, key: str) -> None:
-        """As `delete`."""
-        try:
-            with _looking_up(key):
-                obstore.delete(self._store, _checked(key))
         except NotFoundError:
             return
 
     async def exists(self, key: str) -> bool:
         """Whether something is stored under `key`."""
         try:
-            with _looking_up(key):
+            with looking_up(key):
                 await obstore.head_async(self._store, _checked(key))
-        except NotFoundError:
-            return False
-        return True
-
-    def exists_sync(self, key: str) -> bool:
-        """As `exists`."""
-        try:
-            with _looking_up(key):
-                obstore.head(self._store, _checked(key))
         except NotFoundError:
             return False
         return True
 
     async def keys(self, prefix: str) -> list[str]:
         """All keys below the folder `prefix`, sorted."""
-        with _failures(prefix):
+        with failures(prefix):
             chunks = obstore.list(self._store, _checked(prefix))
             return sorted([meta["path"] async for chunk in chunks for meta in chunk])
-
-    def keys_sync(self, prefix: str) -> list[str]:
-        """As `keys`."""
-        with _failures(prefix):
-            chunks = obstore.list(self._store, _checked(prefix))
-            return sorted(meta["path"] for chunk in chunks for meta in chunk)
 
     async def objects(self, prefix: str) -> AsyncIterator[list[StoredObject]]:
         """All pictures below the folder `prefix`, some at a time, in no order. Objects whose name is no key
         of this project are left out."""
-        with _failures(prefix):
+        with failures(prefix):
             async for chunk in obstore.list(self._store, _checked(prefix), chunk_size=_LISTED_AT_ONCE):
                 yield [_stored(meta) for meta in chunk if _is_key(meta["path"])]
 
     async def find(self, key: str) -> StoredObject | None:
         """What is stored under `key`, if anything."""
         try:
-            with _looking_up(key):
+            with looking_up(key):
                 return _stored(await obstore.head_async(self._store, _checked(key)))
         except NotFoundError:
             return None
@@ -226,11 +202,15 @@ class Storage:
         now, half = int(time.time()), max(1, int(lifetime.total_seconds() / 2))
         # The links of different pictures change at different times, or all caches would miss at once.
         turn, spent = divmod(now + zlib.crc32(key.encode()) % half, half)
-        if isinstance(self._store, S3Store):
+        if isinstance(self._store, S3Store) and not key.startswith(f"{COPIES}/"):
             url = self._kept_link(key, lifetime, turn)
             return self._presigned(key, lifetime, turn) if _TEMPORARY in url else url
         until = now - spent + int(lifetime.total_seconds())
         return f"/objects/{key}?expires={until}&signature={self._signature(key, until)}"
+
+    def bucket_url(self, key: str, lifetime: timedelta) -> str:
+        """The bucket's own presigned URL, also of a copy, which must be there."""
+        return self._presigned(_checked(key), lifetime, 0)
 
     def key_of(self, url: str) -> str | None:
         """The key of which `url` may be a signed URL, whether or not it is valid and the picture there. For a
@@ -239,20 +219,17 @@ class Storage:
             parts = urlsplit(url)
         except ValueError:
             return None
-        if isinstance(self._store, S3Store):
+        # Behind a path of its own where the service's public address has one.
+        _, served, key = parts.path.rpartition("/objects/")
+        found = bool(served) and parts.scheme in {"http", "https", ""}
+        if isinstance(self._store, S3Store) and not (found and key.startswith(f"{COPIES}/")):
             root = self._kept_link("x", timedelta(hours=1), 0).partition("?")[0].removesuffix("x")
-            path, found = url.partition("?")[0], url.startswith(root)
-        else:
-            # Behind a path of its own where the service's public address has one.
-            prefix, root, _ = parts.path.rpartition("/objects/")
-            root, path = prefix + root, parts.path
-            found = bool(root) and parts.scheme in {"http", "https", ""}
-        key = path.removeprefix(root)
+            key, found = url.partition("?")[0].removeprefix(root), url.startswith(root)
         return key if found and _is_key(key) else None
 
     def verify(self, key: str, expires: int, signature: str) -> bool:
-        """Whether `signed_url` of a local store gave this signature for key and expiry, and the time has
-        not passed. Takes the same time wherever the signatures differ. A bucket's URLs never verify."""
+        """Whether `signed_url` gave this signature for key and expiry, and the time has not passed. Takes the
+        same time wherever the signatures differ. A bucket's own URLs never verify."""
         if self._signing_key is None or not _is_key(key):
             return False
         expected = self._signature(key, expires)
@@ -260,12 +237,14 @@ class Storage:
         return genuine and time.time() <= expires
 
     def _presigned(self, key: str, lifetime: timedelta, _turn: int) -> str:
-        with _failures(key):
+        with failures(key):
             return obstore.sign(cast(S3Store, self._store), "GET", key, lifetime)
 
     def _signature(self, key: str, expires: int) -> str:
+        if self._signing_key is None:
+            raise ConfigurationError("No API key to sign links with: set SEMBLANCE_API_KEY.")
         # In one call, which takes a third of the time: a page of a list shows forty pictures.
-        return hmac.digest(self._signing_key or b"", f"GET\n{key}\n{expires}".encode(), "sha256").hex()
+        return hmac.digest(self._signing_key, f"GET\n{key}\n{expires}".encode(), "sha256").hex()
 
     def _attributes(self, content_type: str) -> dict[str, str] | None:
         if isinstance(self._store, LocalStore):
@@ -282,31 +261,76 @@ def open_storage(settings: Settings, *, patience: timedelta = PATIENCE) -> Stora
     Credentials, region and endpoint of a bucket come from the usual AWS_* variables. Raises
     ConfigurationError for a URL of another kind, and StorageError where the folder cannot be made.
     """
+    locations = {
+        table: _open_location(place, settings.max_image_bytes, patience)
+        for table, place in settings.old_storage.items()
+    }
     url = settings.storage_url
     if url is not None and urlsplit(url).scheme == "s3":
-        return Storage(open_bucket(url, patience=patience), None, None)
+        signing_key = _shared_key(settings) if locations else None
+        return Storage(open_bucket(url, patience=patience), signing_key, None, locations)
     folder = settings.home / "objects" if url is None else local_path(url)
     try:
         store = LocalStore(prefix=folder.resolve(), mkdir=True)
         key = _signing_key((settings.home / "keys" / "storage-signing.key").resolve())
     except (OSError, BaseError) as exc:
         raise StorageError(f"The picture folder {folder} cannot be used: {exc}.") from exc
-    return Storage(store, key, folder.resolve())
+    return Storage(store, key, folder.resolve(), locations)
 
 
-def open_bucket(url: str, *, patience: timedelta = PATIENCE) -> S3Store:
+def open_bucket(
+    url: str, *, patience: timedelta = PATIENCE, config: Mapping[str, Any] | None = None
+) -> S3Store:
     """The bucket of `s3://bucket/prefix`, which prefixes every key; settings from the AWS_* variables.
+
+    config: what counts in place of these variables, by their names in lower case.
 
     Raises ConfigurationError where the URL names no bucket or a variable is not understood.
     """
     if not urlsplit(url).netloc:
         raise ConfigurationError(f"{url} names no bucket: write s3://bucket/prefix.")
     _forget_empty_variables()
+    given = dict(config or {})
+    # No setting of AWS, and so an option of the HTTP client, where the variables have both alike.
+    plain = given.pop("aws_allow_http", None) or str(given.get("aws_endpoint", "")).startswith("http://")
     try:
-        return S3Store.from_url(url, retry_config={"max_retries": 5, "retry_timeout": patience})
+        return S3Store.from_url(
+            url,
+            config=cast(Any, given),
+            client_options={"allow_http": True} if plain else None,
+            retry_config={"max_retries": 5, "retry_timeout": patience},
+        )
     except (BaseError, ValueError) as exc:
-        problem = _first_line(exc)
+        problem = first_line(exc)
         raise ConfigurationError(f"{url} cannot be opened; check the AWS_* variables: {problem}") from exc
+
+
+def _open_location(url: str, max_bytes: int, patience: timedelta) -> Location:
+    """A location of the old system, by one value of `Settings.old_storage`."""
+    where, _, query = url.partition("?")
+    if not where.startswith("s3://"):
+        folder = local_path(where)
+        try:
+            return Location(LocalStore(prefix=folder.resolve(strict=True)), where, max_bytes)
+        except (OSError, BaseError) as exc:
+            raise StorageError(f"The folder {folder} of the old system cannot be used: {exc}.") from exc
+    options = dict(parse_qsl(query))
+    prefix = options.pop("variables", "")
+    config = {
+        name.removeprefix(f"{prefix}_").lower(): value
+        for name, value in os.environ.items()
+        if prefix and value and name.startswith(f"{prefix}_AWS_")
+    }
+    config |= {f"aws_{name}": value for name, value in options.items()}
+    return Location(open_bucket(where, patience=patience, config=config), where, max_bytes)
+
+
+def _shared_key(settings: Settings) -> bytes | None:
+    """What all replicas of a service sign by, on whatever nodes: it follows from the service's own key. None
+    where that is not told, as in workers, which sign nothing."""
+    if settings.api_key is None:
+        return None
+    return hmac.digest(settings.api_key.get_secret_value().encode(), b"links to pictures", "sha256")
 
 
 def _forget_empty_variables() -> None:
@@ -336,39 +360,6 @@ def _checked(key: str) -> str:
     if not _is_key(key):
         raise BadInputError("A storage key is made of letters, digits, '.', '_', '-' and single slashes.")
     return key
-
-
-@contextmanager
-def _failures(key: str) -> Iterator[None]:
-    """The store's errors as ours, wrapped once. Not found is the whole bucket here."""
-    try:
-        yield
-    except (BaseError, OSError, NotImplementedError) as exc:
-        raise _failure(exc)(f"The picture store failed at {key}: {_first_line(exc)}") from exc
-
-
-@contextmanager
-def _looking_up(key: str) -> Iterator[None]:
-    """As `_failures`, where the key itself may be what is not found."""
-    with _failures(key):
-        try:
-            yield
-        except FileNotFoundError as exc:
-            raise NotFoundError(f"There is no picture {key}.") from exc
-
-
-def _failure(error: Exception) -> type[StorageError]:
-    """The class for what went wrong. The library wraps the system's errors and keeps only their sentence."""
-    found = _ERROR_NUMBER.search(str(error))
-    number = int(found[1]) if found else getattr(error, "errno", None)
-    if number in _FULL or _BUCKET_FULL.search(str(error)):
-        return StorageFullError
-    return StorageReadOnlyError if number in _READ_ONLY else StorageError
-
-
-def _first_line(error: Exception) -> str:
-    """The store's own sentence, without the debug dump that follows it."""
-    return str(error).partition("\n")[0]
 
 
 def _signing_key(path: Path) -> bytes:

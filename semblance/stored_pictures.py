@@ -10,14 +10,13 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, get_args
 
+from semblance.errors import NotFoundError
+from semblance.locations import FULL_SUFFIX, Location, Original, PictureTable, copy_key, original_of
 from semblance.storage import Storage
 
 Rendition: TypeAlias = Literal["feed", "thumbnail"]
 
 MEDIA_TYPE: Final = "image/jpeg"
-
-FULL_SUFFIX: Final = ".full.jpg"
-"""How the key of a picture ends that holds nothing but pixels and has its smaller ones beside it."""
 
 _SUFFIXES: Final[dict[Rendition, str]] = {"feed": ".feed.jpg", "thumbnail": ".thumbnail.jpg"}
 
@@ -78,3 +77,70 @@ def put_picture_sync(storage: Storage, key: str, picture: StoredPicture) -> None
     """As `put_picture`."""
     for name, data in picture.files(key).items():
         storage.put_sync(name, data, MEDIA_TYPE)
+
+
+def shown_key(storage: Storage, table: PictureTable, key: str) -> str:
+    """The key under which a picture is shown that a row of `table` names: its own, or where it lies in a
+    location of the old system, that of its copy, which the API makes when it is first asked for."""
+    return key if _location(storage, table, key) is None else copy_key(Original(table, key))
+
+
+async def read_picture(storage: Storage, table: PictureTable, key: str) -> bytes:
+    """The file that a row of `table` names, wherever it lies: in its pixels are the row's landmarks.
+
+    Raises NotFoundError, BadInputError for what is no key at all, StorageError, and ImageTooLargeError for a
+    file of the old system."""
+    if location := _location(storage, table, key):
+        try:
+            return await location.get(key)
+        except NotFoundError:
+            # What another version stored as it came is in the main store.
+            pass
+    return await storage.get(key)
+
+
+def read_picture_sync(storage: Storage, table: PictureTable, key: str) -> bytes:
+    """As `read_picture`."""
+    if location := _location(storage, table, key):
+        try:
+            return location.get_sync(key)
+        except NotFoundError:
+            pass
+    return storage.get_sync(key)
+
+
+async def picture_exists(storage: Storage, table: PictureTable, key: str) -> bool:
+    """Whether `read_picture` finds it."""
+    location = _location(storage, table, key)
+    return (location is not None and await location.exists(key)) or await storage.exists(key)
+
+
+def other_key(storage: Storage, table: PictureTable | None, key: str) -> str | None:
+    """By which other key rows may name the same picture: of a copy its original's, of that the copy's."""
+    if original := original_of(key):
+        return original.path
+    original = _original(storage, table, key)
+    return None if original is None else copy_key(original)
+
+
+async def remove_picture(storage: Storage, table: PictureTable | None, key: str) -> None:
+    """Remove all files of a picture that a row of `table` named: of a copy also the original, and the other
+    way round. Raises StorageError, and BadInputError for what is no key at all."""
+    original = original_of(key) or _original(storage, table, key)
+    if original is not None:
+        if location := storage.locations.get(original.table):
+            await location.delete(original.path)
+        for name in keys_of(copy_key(original)):
+            await storage.delete(name)
+    if original is None or original.path == key:
+        for name in keys_of(key):
+            await storage.delete(name)
+
+
+def _original(storage: Storage, table: PictureTable | None, key: str) -> Original | None:
+    in_location = table is not None and _location(storage, table, key) is not None
+    return Original(table, key) if table is not None and in_location else None
+
+
+def _location(storage: Storage, table: PictureTable, key: str) -> Location | None:
+    return None if key.endswith(FULL_SUFFIX) else storage.locations.get(table)

@@ -57,22 +57,22 @@ def check_database(settings: Settings) -> Iterator[Finding]:
         (DATABASE_SETTING, settings.database_url),
         (_OWNER_SETTING, settings.owner_database_url),
     ):
-        if secret is None:
-            continue
-        dsn = secret.get_secret_value()
-        try:
-            parse_dsn(dsn, name)
-            check_server(dsn)
-            with connect(dsn) as connection:
-                row = connection.execute("SELECT current_setting('transaction_read_only') = 'on'").fetchone()
-        except SemblanceError as exc:
-            yield Finding("fail", "PostgreSQL", f"{name} cannot be used", exc.message)
-        else:
-            if row == (True,):
-                yield Finding("fail", "PostgreSQL", f"{name} cannot be used", READ_ONLY)
-            else:
-                text = f"{name} answers; its version and pgvector's are new enough"
-                yield Finding("ok", "PostgreSQL", text)
+        if secret is not None:
+            yield check_dsn(name, secret.get_secret_value())
+
+
+def check_dsn(name: str, dsn: str) -> Finding:
+    """Whether a DSN leads to a server that is new enough and takes writes; the finding calls it `name`."""
+    try:
+        parse_dsn(dsn, name)
+        check_server(dsn)
+        with connect(dsn) as connection:
+            row = connection.execute("SELECT current_setting('transaction_read_only') = 'on'").fetchone()
+    except SemblanceError as exc:
+        return Finding("fail", "PostgreSQL", f"{name} cannot be used", exc.message)
+    if row == (True,):
+        return Finding("fail", "PostgreSQL", f"{name} cannot be used", READ_ONLY)
+    return Finding("ok", "PostgreSQL", f"{name} answers; its version and pgvector's are new enough")
 
 
 def has_schema(settings: Settings) -> bool:
@@ -128,12 +128,21 @@ def check_storage(settings: Settings) -> Iterator[Finding]:
         yield Finding("ok", "Picture store", f"{settings.home / 'objects'} is made at the first start")
         return
     try:
-        asyncio.run(open_storage(settings, patience=PATIENCE).probe())
+        storage = open_storage(settings, patience=PATIENCE)
+        asyncio.run(storage.probe())
     except SemblanceError as exc:
         yield Finding("fail", "Picture store", f"{name} cannot be used for pictures", exc.message)
-    else:
-        where = settings.storage_url or settings.home / "objects"
-        yield Finding("ok", "Picture store", f"{where} takes, gives and removes pictures")
+        return
+    where = settings.storage_url or settings.home / "objects"
+    yield Finding("ok", "Picture store", f"{where} takes, gives and removes pictures")
+    for table, location in storage.locations.items():
+        try:
+            asyncio.run(location.probe())
+        except SemblanceError as exc:
+            text = f"SEMBLANCE_OLD_STORAGE: the pictures of {table} in {location.url} cannot be read"
+            yield Finding("fail", "Old pictures", text, exc.message)
+        else:
+            yield Finding("ok", "Old pictures", f"{location.url} answers, for {table}")
 
 
 def check_secrets(settings: Settings) -> Iterator[Finding]:

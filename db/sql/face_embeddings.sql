@@ -4,6 +4,37 @@ CREATE TEMPORARY TABLE staged_face_embeddings (
     embedding vector(512) NOT NULL
 ) ON COMMIT DROP;
 
+-- name: faces_of_points
+-- $1: ids of points as text. The old system's table has a column with the id of each face's point; where there is
+-- none, its name means the one of the first table here, and nothing is found.
+SELECT linked.point, linked.id AS face_id
+FROM (SELECT NULL::text AS qdrant_point_id) AS without_column
+CROSS JOIN LATERAL (SELECT id, qdrant_point_id::text AS point FROM faces) AS linked
+WHERE linked.point = ANY($1);
+
+-- name: stage_new_faces
+CREATE TEMPORARY TABLE staged_new_faces (
+    face_id uuid PRIMARY KEY,
+    profile_id uuid NOT NULL,
+    image_path text NOT NULL,
+    image_hash text,
+    created_at timestamptz
+) ON COMMIT DROP;
+
+-- name: create_faces
+-- Of the staged ones those whose profile exists and that are no face yet, with their embeddings. $1: pack digest.
+WITH created AS (
+    INSERT INTO faces (id, profile_id, image_path, image_hash, created_at, embedding, pack_digest)
+    SELECT face_id, profile_id, image_path, image_hash, coalesce(new.created_at, now()), embedding, $1
+    FROM staged_new_faces AS new
+    JOIN staged_face_embeddings USING (face_id)
+    JOIN profiles ON profiles.id = new.profile_id
+    ORDER BY face_id
+    ON CONFLICT DO NOTHING
+    RETURNING 1
+)
+SELECT count(*) FROM created;
+
 -- name: fill_face_embeddings
 -- Sorted, so that two writers wait for each other instead of deadlocking. Embeddings that are there stay.
 WITH target AS (
@@ -27,12 +58,16 @@ SELECT count(*) FROM filled;
 SELECT
     staged.face_id,
     CASE
+        WHEN faces.id IS NULL AND new.face_id IS NOT NULL AND profiles.id IS NULL THEN 'unknown profile'
+        WHEN faces.id IS NULL AND new.face_id IS NOT NULL THEN 'its user has this picture already'
         WHEN faces.id IS NULL THEN 'unknown face'
         WHEN faces.pack_digest <> $1 THEN 'another pack'
         ELSE 'another embedding'
     END AS reason
 FROM staged_face_embeddings AS staged
 LEFT JOIN faces ON faces.id = staged.face_id
+LEFT JOIN staged_new_faces AS new ON new.face_id = staged.face_id
+LEFT JOIN profiles ON profiles.id = new.profile_id
 WHERE faces.id IS NULL OR faces.pack_digest <> $1 OR faces.embedding <=> staged.embedding > 1e-4;
 
 -- name: count_face_embeddings

@@ -65,7 +65,7 @@ FOR UPDATE;
 -- Keys only: rows of the old system may have an address of another host, which is not ours to delete.
 SELECT image_url AS key
 FROM babies
-WHERE match_id = ANY($1) AND image_url NOT LIKE 'http%';
+WHERE match_id = ANY($1) AND NOT is_foreign_address(image_url);
 
 -- name: delete_notifications_of_matches
 -- Notifications of matches $1 and of what goes with them; no foreign key does this.

@@ -1,5 +1,7 @@
 -- name: is_deleted
-SELECT EXISTS (SELECT FROM object_deletions WHERE key = $1) AND NOT is_named_picture($1);
+-- $1: the names that rows may have for one picture.
+SELECT EXISTS (SELECT FROM object_deletions WHERE key = ANY($1))
+    AND NOT EXISTS (SELECT FROM unnest($1::text[]) AS given (key) WHERE is_named_picture(key));
 
 -- name: record_deletions
 -- In the order of the keys, so that two writers with some in common do not wait for each other.
@@ -28,9 +30,15 @@ RETURNING key;
 
 -- name: recorded_deletions
 -- Those of the given keys whose pictures are to be removed.
-SELECT key
+SELECT key, named_by
 FROM object_deletions
 WHERE key = ANY($1) AND NOT is_named_picture(key);
+
+-- name: named_pictures
+-- Those of the given keys that rows name.
+SELECT key
+FROM unnest($1::text[]) AS given (key)
+WHERE is_named_picture(key);
 
 -- name: pending_deletions
 -- Whether they are due or not, in the order of the keys. $1: how they begin, $2: the last key seen, $3: limit.

@@ -1,29 +1,36 @@
 -- name: count_raw_pictures
--- $1: how the keys of clean pictures end, as a pattern. Addresses of other hosts are not ours to clean.
-SELECT
-    (SELECT count(*) FROM faces WHERE image_path NOT LIKE $1 AND image_path NOT LIKE 'http%')
-    + (SELECT count(*) FROM celebrities WHERE image_path NOT LIKE $1 AND image_path NOT LIKE 'http%')
-    + (SELECT count(*) FROM babies WHERE image_url NOT LIKE $1 AND image_url NOT LIKE 'http%');
+-- By table. $1: how the keys of clean pictures end, as a pattern. Addresses of other hosts are not ours to clean.
+SELECT 'faces' AS "table", count(*) AS number
+FROM faces
+WHERE image_path NOT LIKE $1 AND NOT is_foreign_address(image_path)
+UNION ALL
+SELECT 'celebrities', count(*)
+FROM celebrities
+WHERE image_path NOT LIKE $1 AND NOT is_foreign_address(image_path)
+UNION ALL
+SELECT 'babies', count(*)
+FROM babies
+WHERE image_url NOT LIKE $1 AND NOT is_foreign_address(image_url);
 
 -- name: raw_faces
 -- In the order of their ids. $1: as above, $2: the last id seen, $3: limit; the same for the two others.
 SELECT id, image_path AS key, landmarks_68
 FROM faces
-WHERE id > $2 AND image_path NOT LIKE $1 AND image_path NOT LIKE 'http%'
+WHERE id > $2 AND image_path NOT LIKE $1 AND NOT is_foreign_address(image_path)
 ORDER BY id
 LIMIT $3;
 
 -- name: raw_celebrities
 SELECT id, image_path AS key, landmarks_68
 FROM celebrities
-WHERE id > $2 AND image_path NOT LIKE $1 AND image_path NOT LIKE 'http%'
+WHERE id > $2 AND image_path NOT LIKE $1 AND NOT is_foreign_address(image_path)
 ORDER BY id
 LIMIT $3;
 
 -- name: raw_babies
 SELECT id, image_url AS key, NULL::jsonb AS landmarks_68
 FROM babies
-WHERE id > $2 AND image_url NOT LIKE $1 AND image_url NOT LIKE 'http%'
+WHERE id > $2 AND image_url NOT LIKE $1 AND NOT is_foreign_address(image_url)
 ORDER BY id
 LIMIT $3;
 
@@ -64,3 +71,8 @@ shown AS (
     WHERE message_type = 'image' AND content = $2 AND EXISTS (SELECT FROM replaced)
 )
 SELECT done FROM replaced;
+
+-- name: keep_replaced_picture
+-- Takes back the record that the replacement has just left.
+DELETE FROM object_deletions
+WHERE key = $1;

@@ -3,6 +3,8 @@ CREATE TEMPORARY TABLE staged_objects (
     key text PRIMARY KEY,
     -- The key by which a row would name it.
     picture text NOT NULL,
+    -- As the old system names what it is a copy of; the same where it is none.
+    original text NOT NULL,
     size bigint NOT NULL,
     last_modified timestamptz NOT NULL
 ) ON COMMIT DROP;
@@ -15,7 +17,8 @@ SELECT count(*)
 FROM staged_objects
 WHERE EXISTS (SELECT FROM faces WHERE image_path = picture)
     OR EXISTS (SELECT FROM celebrities WHERE image_path = picture)
-    OR EXISTS (SELECT FROM babies WHERE image_url = picture);
+    OR EXISTS (SELECT FROM babies WHERE image_url = picture)
+    OR (original <> picture AND is_named_picture(original));
 
 -- name: rows_without_object
 -- Rows of the old system may have an address of another host, which no listing of ours can hold.
@@ -28,7 +31,7 @@ FROM (
     SELECT 'babies', id, image_url FROM babies
 ) AS named
 LEFT JOIN staged_objects USING (key)
-WHERE staged_objects.key IS NULL AND named.key NOT LIKE 'http%';
+WHERE staged_objects.key IS NULL AND NOT is_foreign_address(named.key);
 
 -- name: rows_still_there
 SELECT 'faces' AS "table", id FROM faces WHERE id = ANY($1)
@@ -43,4 +46,5 @@ FROM staged_objects
 WHERE last_modified < $1
     AND NOT EXISTS (SELECT FROM faces WHERE image_path = picture)
     AND NOT EXISTS (SELECT FROM celebrities WHERE image_path = picture)
-    AND NOT EXISTS (SELECT FROM babies WHERE image_url = picture);
+    AND NOT EXISTS (SELECT FROM babies WHERE image_url = picture)
+    AND (original = picture OR NOT is_named_picture(original));

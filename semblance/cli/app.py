@@ -687,3 +687,36 @@ def storage_clean(
 
     if not clean_storage(get_settings(), dry_run=dry_run):
         raise typer.Exit(1)
+
+
+@storage.command("copy")
+def storage_copy(
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Ask for each picture whether it is there, and change nothing.")
+    ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="File of JSON lines, one per picture; a new one in the home by default."),
+    ] = None,
+) -> None:
+    """Copy the old system's pictures into the picture store, and let their rows name the copies.
+
+    Where they lie says SEMBLANCE_OLD_STORAGE, by table. Each is stored as an upload is: upright, without
+    metadata, with a feed size and a thumbnail beside it. The files are read back before the row changes, and
+    chats that show the picture follow. The originals stay; what is missing or cannot be read is named, and
+    its row stays as it is. The old system finds no picture any more whose row has changed, so first let its
+    clients go.
+
+    Interrupted or killed, the same command goes on; it can run beside the service. Works on the database that
+    `migrate` does, as its owner. The exit status is 1 when a picture was not copied.
+
+    [bold]Examples[/]
+
+      semblance storage copy --dry-run
+      semblance storage copy --report copied.jsonl
+    """
+    from semblance.cli.storage import copy_storage  # noqa: PLC0415
+
+    if not copy_storage(get_settings(), dry_run=dry_run, report=report):
+        raise typer.Exit(1)

@@ -55,9 +55,9 @@ def open_database(settings: Settings, *, as_owner: bool = False) -> Iterator[str
 
 
 @asynccontextmanager
-async def connected(dsn: str) -> AsyncIterator[Database]:
-    """One connection to the database, for as long as the context lasts. Raises DatabaseError."""
-    database = await Database.connect(dsn, pool_size=1)
+async def connected(dsn: str, *, pool_size: int = 1) -> AsyncIterator[Database]:
+    """Connections to the database, for as long as the context lasts. Raises DatabaseError."""
+    database = await Database.connect(dsn, pool_size=pool_size)
     try:
         yield database
     finally:

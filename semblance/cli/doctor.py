@@ -13,7 +13,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
-from pydantic import SecretStr
 from rich.markup import escape
 
 from semblance.cli.output import console
@@ -28,6 +27,7 @@ from semblance.stack.state import left_state, read_state, what_is_wrong
 from serve_app.preflight import (
     check_babies,
     check_database,
+    check_dsn,
     check_login,
     check_pack,
     check_provider,
@@ -129,7 +129,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
         yield from check_database(settings)
         yield from check_login(settings)
     elif state := read_state(StackHome.of(settings)):
-        yield from check_database(settings.model_copy(update={"database_url": SecretStr(state.database_url)}))
+        yield check_dsn("the running stack's embedded server", state.database_url)
     elif _version(_SERVER) is None:
         yield Finding("fail", "PostgreSQL", f"{_SERVER} is missing", "`make env`")
     else:

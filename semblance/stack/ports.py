@@ -1,4 +1,4 @@
-"""Free TCP ports on the loopback interface."""
+"""Free TCP ports on this machine, and how they are reached on it."""
 
 from __future__ import annotations
 
@@ -69,3 +69,14 @@ def _bind(host: str, port: int) -> socket.socket | None:
         listener.close()
         return None
     return listener
+
+
+def reachable(host: str) -> str:
+    """The address on which this machine reaches a server that is bound to `host`."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+
+
+def reachable_url(host: str, port: int) -> str:
+    """The URL by which this machine reaches an HTTP server that is bound to `host`."""
+    name = reachable(host)
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"

@@ -21,7 +21,6 @@ from types import FrameType
 from typing import NoReturn
 
 from db.migrate import check_server, upgrade
-from deployments.packs.registry import load_pack
 from semblance.errors import SemblanceError
 from semblance.logging import configure_logging
 from semblance.replica_messages import message_environment
@@ -34,6 +33,7 @@ from semblance.stack.guard import GuardianPart
 from semblance.stack.home import StackHome, StackLock
 from semblance.stack.keeper import ASK_SECONDS, Keeper
 from semblance.stack.parts import Part
+from semblance.stack.ports import reachable_url
 from semblance.stack.postgres import ForeignPostgres, PostgresPart
 from semblance.stack.preflight import preflight
 from semblance.stack.processes import STACK_MARK, sweep
@@ -135,8 +135,6 @@ class Supervisor:
         self._parts += [ray, serve]
         # Ray takes seconds to come up; what else can go wrong is found in that time.
         ray.launch()
-        emit(Event(kind="step", text="Model pack"))
-        load_pack(settings)
         emit(Event(kind="step", text="Database schema"))
         check_server(owner_url)
         upgrade(owner_url)
@@ -219,7 +217,7 @@ class Supervisor:
 
     def _state(self, ports: RayPorts, database_url: str) -> StackState:
         home, settings = self._home, self._settings
-        url = f"http://{_reachable(settings.host)}:{ports.http}"
+        url = reachable_url(settings.host, ports.http)
         return StackState(
             home=home.root,
             url=url,
@@ -320,12 +318,6 @@ def _application_dsn(settings: Settings) -> str:
     """The one the settings name; called where they do."""
     assert settings.database_url is not None  # noqa: S101 - there is an embedded server otherwise
     return settings.database_url.get_secret_value()
-
-
-def _reachable(host: str) -> str:
-    """The host part of a URL that reaches a server bound to `host`."""
-    host = {"0.0.0.0": LOOPBACK, "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
-    return f"[{host}]" if ":" in host else host
 
 
 def _request_stop(_signal: int, _frame: FrameType | None) -> NoReturn:

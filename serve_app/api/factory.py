@@ -16,6 +16,7 @@ from semblance.errors import UnauthorizedError
 from semblance.settings import Settings
 from serve_app.api.bodies import BodyMiddleware
 from serve_app.api.compat import install as install_compat
+from serve_app.api.copies import Copies
 from serve_app.api.deadline import DeadlineMiddleware
 from serve_app.api.errors import install_error_handlers
 from serve_app.api.head import HeadMiddleware
@@ -85,6 +86,7 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         services = app.state.services = await open_services()
         app.state.store_probe = StoreProbe(services.storage)
+        app.state.copies = Copies(services.storage, services.faces)
         try:
             await services.hub.start()
             yield
@@ -100,8 +102,8 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
         lifespan=lifespan,
         # What a generated client calls the operation.
         generate_unique_id_function=lambda route: route.name,
-        # What any call may answer, whatever it is about.
-        responses=errors(400, 422, 500, 503),
+        # What any call may answer, whatever it is about; some of it the gateway says.
+        responses=errors(400, 422, 429, 431, 500, 503),
     )
     app.state.limits = Limits(settings)
     if settings.compat is not None:

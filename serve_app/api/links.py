@@ -10,9 +10,10 @@ from starlette.requests import HTTPConnection
 
 from db.messages import MessageType
 from semblance.errors import BadInputError
+from semblance.locations import PictureTable
 from semblance.settings import Settings
 from semblance.storage import Storage
-from semblance.stored_pictures import rendition_key
+from semblance.stored_pictures import Rendition, rendition_key, shown_key
 from serve_app.api.services import services_of
 
 
@@ -25,35 +26,43 @@ class Links:
         self._lifetime = timedelta(seconds=settings.picture_link_seconds)
 
     @overload
-    def picture(self, key: str) -> str: ...
+    def picture(self, key: str, table: PictureTable) -> str: ...
 
     @overload
-    def picture(self, key: None) -> None: ...
+    def picture(self, key: None, table: PictureTable) -> None: ...
 
-    def picture(self, key: str | None) -> str | None:
-        """The signed URL of the picture that a row names; an address that is one already, as old rows hold,
-        stays."""
-        if key is None or key.startswith(("https://", "http://")):
-            return key
-        url = self._storage.signed_url(key, self._lifetime)
-        return self._base_url + url if url.startswith("/") else url
+    def picture(self, key: str | None, table: PictureTable) -> str | None:
+        """The signed URL of the picture that a row of `table` names; an address that is one already, as old
+        rows hold, stays."""
+        return None if key is None else self.link(key, table)
 
-    def feed(self, key: str) -> str:
+    def feed(self, key: str, table: PictureTable) -> str:
         """As `picture`, of its size for a feed; of the picture itself where it was stored without."""
-        return self.picture(rendition_key(key, "feed"))
+        return self.link(key, table, "feed")
 
-    def thumbnail(self, key: str) -> str:
+    def thumbnail(self, key: str, table: PictureTable) -> str:
         """As `feed`, of its smallest size."""
-        return self.picture(rendition_key(key, "thumbnail"))
+        return self.link(key, table, "thumbnail")
 
     def message(self, content: str, message_type: MessageType) -> str:
         """What a message says: of one with a picture its URL. Old rows may hold anything; it stays."""
         if message_type != "image":
             return content
         try:
-            return self.picture(content)
+            # Of the old system's pictures only faces are keys; its babies are addresses.
+            return self.link(content, "faces")
         except BadInputError:
             return content
+
+    def link(self, key: str, table: PictureTable, rendition: Rendition | None = None) -> str:
+        """What the other methods give."""
+        if key.startswith(("https://", "http://")):
+            return key
+        key = shown_key(self._storage, table, key)
+        url = self._storage.signed_url(
+            key if rendition is None else rendition_key(key, rendition), self._lifetime
+        )
+        return self._base_url + url if url.startswith("/") else url
 
 
 async def get_links(connection: HTTPConnection) -> Links:

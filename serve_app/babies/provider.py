@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from db.babies import ParentFace
-from semblance.errors import BadInputError, ConflictError, NotFoundError
+from semblance.errors import BadInputError, ConflictError, ImageTooLargeError, NotFoundError
 from semblance.storage import Storage
+from semblance.stored_pictures import read_picture
 
 NO_PICTURE = "No baby picture could be made right now; try again later."
 GONE = "The photo of one of the two faces cannot be used any more."
@@ -46,7 +47,7 @@ class BabyProvider(Protocol):
 async def read_photo(storage: Storage, parent: ParentFace) -> bytes:
     """The parent's photo as stored. Raises ConflictError where it is gone, StorageError."""
     try:
-        return await storage.get(parent.image_path)
-    except (NotFoundError, BadInputError) as exc:
+        return await read_picture(storage, "faces", parent.image_path)
+    except (NotFoundError, BadInputError, ImageTooLargeError) as exc:
         # Bad input: rows of the old system may hold an address of another host in place of a key.
         raise ConflictError(GONE) from exc

@@ -171,7 +171,7 @@ async def test_killed_at_any_step_the_next_run_completes_it(
     class Killed(BaseException):
         pass
 
-    async def dies(*_: object) -> None:
+    async def dies(*_: object, **_options: object) -> None:
         calls[step] += 1
         raise Killed
 
@@ -251,7 +251,7 @@ async def test_a_row_that_changes_meanwhile_is_left(
     await add_all(database, storage)
     replace, changed = RawPictures.replace, False
 
-    async def late(self: RawPictures, *args: Any) -> bool:
+    async def late(self: RawPictures, *args: Any, **options: Any) -> bool:
         nonlocal changed
         if not changed:
             changed = True
@@ -261,7 +261,7 @@ async def test_a_row_that_changes_meanwhile_is_left(
                 connection.execute(
                     f"UPDATE faces SET landmarks_68 = {points} WHERE image_path = 'faces/b/2.heic'"
                 )
-        return await replace(self, *args)
+        return await replace(self, *args, **options)
 
     monkeypatch.setattr(RawPictures, "replace", late)
     counts = await run()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import numpy as np
@@ -15,13 +17,14 @@ from numpy.typing import NDArray
 from qdrant_client import QdrantClient, models
 from rich.console import Console
 
-from batch.import_qdrant import PAGE, QdrantError, Verification, import_collection, open_client
+from batch.import_qdrant import PAGE, Fields, QdrantError, Verification, import_collection, open_client
 from db.pool import Database
 from semblance.errors import ConfigurationError
 from semblance.types import ModelInfo
 
 MODEL = ModelInfo("old", "0" * 64)
 QUIET = Console(quiet=True)
+NOTHING_SAID = "the payload has no profile_id and no image_path"
 
 
 def unit(seed: int) -> NDArray[np.float32]:
@@ -54,9 +57,11 @@ def point(number: int, face: UUID | str | None, vector: NDArray[np.float32]) -> 
     return models.PointStruct(id=number, vector=vector.tolist(), payload=payload)
 
 
-async def run(client: QdrantClient, collection: str, database: Database, report: Path) -> Verification:
+async def run(
+    client: QdrantClient, collection: str, database: Database, report: Path, **options: Any
+) -> Verification:
     return await import_collection(
-        client, collection, model=MODEL, database=database, report=report, console=QUIET
+        client, collection, model=MODEL, database=database, report=report, console=QUIET, **options
     )
 
 
@@ -107,13 +112,13 @@ async def test_what_cannot_be_used_is_reported_with_its_reason(
     assert result.filled == 1
     assert result.refused == {
         "a second point of the face": 1,
-        "no face_id": 2,
+        f"no face_id; {NOTHING_SAID}": 2,
         "not of unit length": 2,
-        "unknown face": 1,
+        f"unknown face; {NOTHING_SAID}": 1,
         "another embedding": 1,
     }
     lines = [json.loads(line) for line in report.read_text().splitlines()]
-    assert {"id": str(stranger), "reason": "unknown face"} in lines and len(lines) == 7
+    assert {"id": str(stranger), "reason": f"unknown face; {NOTHING_SAID}"} in lines and len(lines) == 7
     assert (result.coverage.total, result.coverage.embedded) == (3, 2)
     kept = await database.fetchval("SELECT embedding FROM faces WHERE id = $1", other)
     np.testing.assert_allclose(kept.to_numpy(), unit(50), atol=1e-6)
@@ -160,3 +165,162 @@ def test_the_command_ends_with_the_verification(dsn: str, tmp_path: Path) -> Non
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 (100.00 %)" in done.stdout
     assert done.stderr == ""
+
+
+async def imported(
+    folder: Path, database: Database, points: list[models.PointStruct] | None = None, **options: Any
+) -> Verification:
+    """One run over the collection in the folder, which is made of the points if any are given."""
+    if points is not None:
+        make_collection(folder / "q", points)
+    client = open_client(str(folder / "q"), None)
+    try:
+        return await run(client, "faces", database, folder / "r.jsonl", **options)
+    finally:
+        client.close()
+
+
+def described(
+    identity: int | str, seed: int, profile: UUID | str | None, path: object, **payload: object
+) -> models.PointStruct:
+    payload |= {"profile_id": None if profile is None else str(profile), "image_path": path}
+    said = {name: value for name, value in payload.items() if value is not None}
+    return models.PointStruct(id=identity, vector=unit(seed).tolist(), payload=said)
+
+
+async def add_profile(database: Database) -> UUID:
+    profile = uuid4()
+    await database.execute("INSERT INTO profiles (id, profile_type) VALUES ($1, 'user')", profile)
+    return profile
+
+
+async def test_faces_are_made_of_payloads_where_the_table_has_none(
+    database: Database, tmp_path: Path
+) -> None:
+    """Once, however often it runs, with ids that stay; and never unless that is wanted."""
+    ada, named, own = await add_profile(database), uuid4(), uuid4()
+    points = [
+        described(
+            1, 1, ada, "a/1.jpg", face_id=str(named), image_hash="a" * 32, created_at="2025-10-26T12:00:00Z"
+        ),
+        described(str(own), 2, ada, "a/2.jpg", image_hash="no hash", created_at="yesterday"),
+        described(3, 3, ada, "https://old.host/3.jpg", created_at=1761480000),
+    ]
+    result = await imported(tmp_path, database, points)
+    assert (result.created, result.creatable, result.refused) == (0, 3, {"unknown face": 3})
+    assert result.coverage.total == 0
+    result = await imported(tmp_path, database, create=True)
+    assert (result.points, result.created, result.filled, result.present) == (3, 3, 0, 0)
+    assert not result.refused
+    assert "faces created" in [str(cell) for cell in result.table().columns[0].cells]
+    rows = {row["image_path"]: row for row in await database.fetch("SELECT * FROM faces")}
+    assert {row["profile_id"] for row in rows.values()} == {ada}
+    assert {row["pack_digest"] for row in rows.values()} == {MODEL.digest}
+    assert (rows["a/1.jpg"]["id"], rows["a/1.jpg"]["image_hash"]) == (named, "a" * 32)
+    assert (rows["a/2.jpg"]["id"], rows["a/2.jpg"]["image_hash"]) == (own, None)
+    when = datetime(2025, 10, 26, 12, tzinfo=UTC)
+    assert rows["a/1.jpg"]["created_at"] == rows["https://old.host/3.jpg"]["created_at"] == when
+    np.testing.assert_allclose(rows["a/2.jpg"]["embedding"].to_numpy(), unit(2), atol=1e-6)
+    # Matches are looked for as of an upload.
+    assert await database.fetchval("SELECT count(*) FROM match_jobs WHERE user_id = $1", ada) == 3
+    again = await imported(tmp_path, database, create=True)
+    assert (again.created, again.filled, again.present) == (0, 0, 3)
+
+
+async def test_what_payloads_lack_is_counted_with_examples_and_nobody_is_invented(
+    database: Database, tmp_path: Path
+) -> None:
+    ada, stranger, face = await add_profile(database), uuid4(), uuid4()
+    points = [
+        described(1, 1, stranger, "a/1.jpg"),
+        described(2, 2, None, "a/2.jpg"),
+        described(3, 3, "ada@mit.edu", "a/3.jpg"),
+        described(4, 4, ada, None),
+        described(5, 5, ada, 17),
+        described(6, 6, ada, "a\nb"),
+        described(7, 7, None, None, face_id=str(face)),
+        described(8, 8, ada, "a/8.jpg", image_hash="b" * 32),
+        described(9, 9, ada, "a/9.jpg", image_hash="b" * 32),
+        *(described(number, number, None, "x.jpg") for number in range(10, 15)),
+    ]
+    result = await imported(tmp_path, database, points, create=True)
+    assert result.created == 1
+    assert result.refused == {
+        "unknown profile": 1,
+        "no face_id; the payload has no profile_id": 7,
+        "no face_id; the payload has no image_path": 3,
+        f"unknown face; {NOTHING_SAID}": 1,
+        "its user has this picture already": 1,
+    }
+    assert result.examples["unknown profile"] == ["1"]
+    assert result.examples["no face_id; the payload has no profile_id"] == ["2", "3", "10"]
+    assert result.examples[f"unknown face; {NOTHING_SAID}"] == [str(face)]
+    assert await database.fetchval("SELECT count(*) FROM profiles") == 1
+    assert result.creatable == 0
+    lines = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
+    assert len(lines) == result.refused.total()
+
+
+async def test_payload_fields_may_have_other_names(database: Database, tmp_path: Path) -> None:
+    ada, face = await add_profile(database), uuid4()
+    payload = {"id": str(face), "user": str(ada), "file": "a/1.jpg", "md5": "c" * 32, "at": "2025-01-01"}
+    point = models.PointStruct(id=1, vector=unit(1).tolist(), payload=payload)
+    fields = Fields("id", "user", "file", "md5", "at")
+    result = await imported(tmp_path, database, [point], create=True, fields=fields)
+    assert result.created == 1
+    row = await database.fetchrow("SELECT id, profile_id, image_path, image_hash FROM faces")
+    assert row is not None
+    assert tuple(row) == (face, ada, "a/1.jpg", "c" * 32)
+
+
+@pytest.mark.parametrize("kind", ["uuid", "text"])
+async def test_the_old_tables_column_says_whose_point_it_is(
+    dsn: str, database: Database, tmp_path: Path, kind: str
+) -> None:
+    """Before the payload, which may name a face of before; where no row names the point, the payload does."""
+    linked, other, named = uuid4(), uuid4(), uuid4()
+    add_faces(dsn, [linked, other, named])
+    point = uuid4()
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(f"ALTER TABLE faces ADD COLUMN qdrant_point_id {kind}")
+        connection.execute("UPDATE faces SET qdrant_point_id = %s WHERE id = %s", [str(point), linked])
+    points = [
+        models.PointStruct(id=str(point), vector=unit(1).tolist(), payload={"face_id": str(uuid4())}),
+        models.PointStruct(id=str(uuid4()), vector=unit(2).tolist(), payload={"face_id": str(named)}),
+        models.PointStruct(id=str(other), vector=unit(3).tolist(), payload={}),
+    ]
+    result = await imported(tmp_path, database, points)
+    assert (result.filled, dict(result.refused)) == (3, {})
+    rows = await database.fetch("SELECT id, embedding FROM faces")
+    found = {row["id"]: row["embedding"].to_numpy() for row in rows}
+    for face, seed in ((linked, 1), (named, 2), (other, 3)):
+        np.testing.assert_allclose(found[face], unit(seed), atol=1e-6)
+
+
+async def test_the_application_itself_may_import(
+    service_dsn: str, database: Database, tmp_path: Path
+) -> None:
+    ada = await add_profile(database)
+    service = await Database.connect(service_dsn, pool_size=1)
+    try:
+        result = await imported(tmp_path, service, [described(1, 1, ada, "a/1.jpg")], create=True)
+    finally:
+        await service.close()
+    assert result.created == 1
+
+
+def test_the_command_says_what_would_be_possible(dsn: str, tmp_path: Path) -> None:
+    make_collection(tmp_path / "q", [described(1, 1, uuid4(), "a/1.jpg")])
+    done = subprocess.run(
+        [sys.executable, "-m", "batch.import_qdrant", str(tmp_path / "q")],
+        env={
+            "SEMBLANCE_DATABASE_URL": dsn, "SEMBLANCE_HOME": str(tmp_path), "PATH": "/usr/bin:/bin",
+            "COLUMNS": "120",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "Of 1 points without a face one could be made: --create does that." in done.stdout

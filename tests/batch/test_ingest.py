@@ -102,7 +102,7 @@ async def test_every_input_has_one_outcome(tmp_path: Path, settings: Settings, d
     assert {line["input"]: line["outcome"] for line in lines} == OUTCOMES
     assert rows(dsn) == {}
     storage = open_storage(settings)
-    assert storage.keys_sync("celebrities") == []
+    assert await storage.keys("celebrities") == []
 
     summary, lines = await run(source, settings, batch_size=3)
     assert [line["input"] for line in lines] == list(OUTCOMES)
@@ -123,7 +123,7 @@ async def test_every_input_has_one_outcome(tmp_path: Path, settings: Settings, d
     assert obama["id"] == uuid5(CELEBRITY_NAMESPACE, obama["image_hash"])
     for key in keys_of(obama["image_path"]):
         assert_only_a_picture(storage.get_sync(key))
-    assert storage.keys_sync("celebrities") == all_keys(gallery)
+    assert await storage.keys("celebrities") == all_keys(gallery)
     assert np.linalg.norm(json.loads(obama["vector"])) == pytest.approx(1, abs=1e-4)
     assert np.array(obama["landmarks_68"]).shape == (68, 2)
     assert 0.6 <= obama["quality_score"] <= 1
@@ -214,5 +214,5 @@ async def test_a_manifest_takes_pictures_from_everywhere_into_a_bucket(
     gallery = rows(dsn)
     assert sorted(gallery) == ["N0", "N4"]
     stored = open_storage(bucketed)
-    assert stored.keys_sync("celebrities") == all_keys(gallery)
+    assert await stored.keys("celebrities") == all_keys(gallery)
     assert_only_a_picture(stored.get_sync(gallery["N4"]["image_path"]))

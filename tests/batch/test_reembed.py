@@ -29,7 +29,7 @@ from batch.reembed import Options, Summary, check_owner, choose_pack, drop, fill
 from batch.reembedder import Reembedder, Result, is_same
 from db.celebrities import Celebrities
 from db.pool import Database
-from db.spare_embeddings import Pending
+from db.spare_embeddings import Pending, Table
 from deployments.local import LocalPipeline
 from deployments.packs.pack import OPEN_FOLDER
 from semblance.errors import ConfigurationError, ConflictError, PackMismatchError
@@ -372,7 +372,7 @@ class Fragile(Reembedder):
     def __init__(self, settings: Settings, pack_digest: str) -> None:
         """Without nets, to be back soon."""
 
-    def embed(self, rows: Sequence[Pending]) -> list[Result]:
+    def embed(self, table: Table, rows: Sequence[Pending]) -> list[Result]:
         if any(row.image_path == "faces/killer.jpg" for row in rows):
             os.kill(os.getpid(), signal.SIGKILL)
         vector: Any = np.ones(512, np.float32) / np.sqrt(np.float32(512))

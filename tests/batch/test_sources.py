@@ -279,3 +279,31 @@ def test_a_manifest_in_a_bucket_names_no_files_of_the_machine(
 def test_a_bucket_that_is_not_there_is_named(s3_endpoint: str) -> None:
     with pytest.raises(SourceError, match="s3://no-such-bucket/x"):
         list_source("s3://no-such-bucket/x")
+
+
+def test_names_are_what_names_are_elsewhere(tmp_path: Path) -> None:
+    """Without what nobody sees; what no name can be costs its own row, with the reason, and no other."""
+    rows = {
+        "a.jpg": "Ada\u00ad  Lovelace",
+        "b.jpg": "Jose\u0301",
+        "c.jpg": "Ada\u202eevil",
+        "d.jpg": "\u200b",
+        "e.jpg": "x" * 101,
+        "grace_hopper.jpg": "",
+        f"{'long-' * 40}.jpg": None,
+        "\u200b.jpg": None,
+    }
+    text = "\n".join(json.dumps({"image": image, "name": name}) for image, name in rows.items())
+    (tmp_path / "people.jsonl").write_text(text)
+    entries = {entry.label: entry for entry in list_source(str(tmp_path / "people.jsonl")).entries}
+    names = {label: entry.name for label, entry in entries.items() if isinstance(entry, Item)}
+    reasons = {label: entry.reason for label, entry in entries.items() if isinstance(entry, BadEntry)}
+    assert names == {
+        "a.jpg": "Ada Lovelace",
+        "b.jpg": "José",
+        "grace_hopper.jpg": "Grace Hopper",
+        f"{'long-' * 40}.jpg": ("Long " * 20).strip(),
+    }
+    assert reasons.keys() == {"c.jpg", "d.jpg", "e.jpg", "\u200b.jpg"}
+    assert reasons["e.jpg"] == "A name has at most 100 characters"
+    assert "file name" in reasons["\u200b.jpg"]

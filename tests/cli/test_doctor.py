@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import psycopg
 import pytest
 from pydantic import SecretStr, ValidationError
@@ -47,3 +50,17 @@ def test_an_owner_needs_an_application(dsn: str) -> None:
     assert both.migration_database_url == owner
     assert Settings(database_url=owner).migration_database_url == owner
     assert Settings().migration_database_url is None
+
+
+def test_the_embedded_server_is_not_called_by_a_setting_that_nobody_set(
+    dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = SimpleNamespace(database_url=dsn)
+    monkeypatch.setattr("semblance.cli.doctor.read_state", lambda _home: running)
+    (finding,) = _database(Settings(home=tmp_path))
+    assert finding.level == "ok"
+    assert "the running stack's embedded server answers" in finding.text
+    running.database_url = f"{dsn}-gone"
+    (finding,) = _database(Settings(home=tmp_path))
+    assert finding.level == "fail"
+    assert "SEMBLANCE_DATABASE_URL" not in finding.text

@@ -248,7 +248,7 @@ async def test_the_life_of_links_is_a_setting(api_settings: Settings) -> None:
     storage = open_storage(api_settings)
     for seconds in (60, 3600, 24 * 3600):
         settings = api_settings.model_copy(update={"picture_link_seconds": seconds})
-        url = Links(settings, storage, "http://api").picture("faces/a.jpg")
+        url = Links(settings, storage, "http://api").picture("faces/a.jpg", "faces")
         left = int(parse_qs(urlsplit(url).query)["expires"][0]) - time.time()
         assert seconds / 2 - 2 <= left <= seconds
     assert Settings().picture_link_seconds == 24 * 3600

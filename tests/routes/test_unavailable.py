@@ -164,9 +164,9 @@ class TestFull:
     ],
 )
 def test_what_stores_say(text: str, expected: type[SemblanceError]) -> None:
-    from semblance.storage import _failure
+    from semblance.store_failures import failure
 
-    assert _failure(OSError(text)) is expected
+    assert failure(OSError(text)) is expected
 
 
 class CountingStorage:

@@ -78,15 +78,10 @@ async def test_what_somebody_else_put_there_is_not_listed(local: Storage, tmp_pa
 
 
 def test_the_blocking_twins_do_the_same(storage: Storage) -> None:
-    storage.put_sync(KEY, b"one", "image/jpeg")
-    assert storage.exists_sync(KEY)
-    assert storage.get_sync(KEY) == b"one"
-    assert storage.keys_sync("celebrities") == [KEY]
-    storage.delete_sync(KEY)
-    storage.delete_sync(KEY)
-    assert not storage.exists_sync(KEY)
     with pytest.raises(NotFoundError):
         storage.get_sync(KEY)
+    storage.put_sync(KEY, b"one", "image/jpeg")
+    assert storage.get_sync(KEY) == b"one"
 
 
 @pytest.mark.parametrize(
@@ -200,10 +195,10 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         open_storage(Settings(home=tmp_path / "file"))
 
 
-def test_a_bucket_that_refuses_is_a_storage_error(tmp_path: Path, bucket: str) -> None:
+async def test_a_bucket_that_refuses_is_a_storage_error(tmp_path: Path, bucket: str) -> None:
     missing = open_storage(Settings(home=tmp_path, storage_url="s3://no-such-bucket-here"))
     with pytest.raises(StorageError) as caught:
         missing.put_sync(KEY, b"", "image/jpeg")
     assert "\n" not in str(caught.value)
     with pytest.raises(StorageError):
-        missing.keys_sync("celebrities")
+        await missing.keys("celebrities")

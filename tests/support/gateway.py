@@ -141,6 +141,7 @@ def gateway(
     timeouts: Timeouts = QUICK,
     trusted_proxies: tuple[str, ...] = (),
     hosts: tuple[str, ...] = (),
+    origins: tuple[str, ...] = (),
 ) -> Iterator[Gateway]:
     """A running gateway; `serve` is where Serve's proxy would be."""
     config = GatewayConfig(
@@ -151,6 +152,7 @@ def gateway(
         timeouts=timeouts,
         trusted_proxies=trusted_proxies,
         hosts=hosts,
+        origins=origins,
     )
     running = Gateway(config, folder / "gateway", folder / "gateway.log", rest)
     running.start()

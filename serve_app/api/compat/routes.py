@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import wraps
-from typing import Any, Literal, overload
+from typing import Any, Literal
 from urllib.parse import quote
 from uuid import UUID
 
@@ -12,6 +12,8 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import ConfigDict
 
 from semblance.errors import UnauthorizedError
+from semblance.locations import PictureTable
+from semblance.stored_pictures import Rendition
 from serve_app.api.identity import CurrentUser, require_cron
 from serve_app.api.links import InjectedLinks, Links
 from serve_app.api.routes import auth, jobs, matches, user_faces
@@ -42,17 +44,10 @@ class KeyedLinks(Links):
         self.keys: dict[str, str] = {}
         self._links = links
 
-    @overload
-    def picture(self, key: str) -> str: ...
-
-    @overload
-    def picture(self, key: None) -> None: ...
-
-    def picture(self, key: str | None) -> str | None:
-        if key is None:
-            return None
-        url = self._links.picture(key)
-        self.keys[url] = key
+    def link(self, key: str, table: PictureTable, rendition: Rendition | None = None) -> str:
+        url = self._links.link(key, table, rendition)
+        if rendition is None:
+            self.keys[url] = key
         return url
 
 

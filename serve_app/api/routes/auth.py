@@ -42,4 +42,4 @@ async def logout(user: CurrentUser, session: CurrentSession, services: Injected)
 
 async def _answer(profile: Profile, services: Services, links: Links) -> ProfileAnswer:
     key = None if profile.default_face_id is None else await services.db.profiles.default_image(profile.id)
-    return ProfileAnswer.of(profile, links.picture(key))
+    return ProfileAnswer.of(profile, links.picture(key, "faces"))

@@ -54,7 +54,7 @@ def _match(hit: CelebrityHit, links: Links) -> CelebrityMatch:
         category=hit.category,
         gender=hit.gender,
         similarity=round(min(1.0, max(-1.0, hit.similarity)), 4),
-        image_url=links.picture(hit.image_path),
-        feed_url=links.feed(hit.image_path),
-        thumbnail_url=links.thumbnail(hit.image_path),
+        image_url=links.picture(hit.image_path, "celebrities"),
+        feed_url=links.feed(hit.image_path, "celebrities"),
+        thumbnail_url=links.thumbnail(hit.image_path, "celebrities"),
     )

@@ -8,7 +8,8 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from semblance.errors import ForbiddenError
-from semblance.stored_pictures import picture_of
+from semblance.locations import original_of
+from semblance.stored_pictures import picture_of, shown_key
 from serve_app.api.cursors import Cursor
 from serve_app.api.identity import CurrentUser
 from serve_app.api.links import InjectedLinks
@@ -51,11 +52,15 @@ async def _own_picture(services: Services, profile_id: UUID, content: str) -> st
     """The storage key of a picture that its owner names by its address or key. Raises ForbiddenError, the
     same for what is no picture here and for what is somebody else's."""
     key = picture_of(services.storage.key_of(content) or content)
-    if not await services.db.messages.may_send_picture(key, sender_id=profile_id):
+    original = original_of(key)
+    # A row of the old system names the original, until it is copied.
+    named = key if original is None else original.path
+    may_send = services.db.messages.may_send_picture
+    if not await may_send(key, sender_id=profile_id) and not await may_send(named, sender_id=profile_id):
         raise ForbiddenError(
             "Only your own pictures can be sent: the image_url of one of your faces or babies."
         )
-    return key
+    return shown_key(services.storage, "faces", key)
 
 
 @router.get("/{connection_id}", responses=errors(400, 401, 403, 404))

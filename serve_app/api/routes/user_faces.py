@@ -141,9 +141,9 @@ async def upload_face(
         raise
     return UploadAnswer(
         id=face_id,
-        image_url=links.picture(key),
-        feed_url=links.feed(key),
-        thumbnail_url=links.thumbnail(key),
+        image_url=links.picture(key, "faces"),
+        feed_url=links.feed(key, "faces"),
+        thumbnail_url=links.thumbnail(key, "faces"),
         created_at=added.created_at,
         job_id=added.job_id,
         faces_found=detection.found,
@@ -171,9 +171,9 @@ async def list_faces(
         faces=[
             FaceSummary(
                 id=face.id,
-                image_url=links.picture(face.image_path),
-                feed_url=links.feed(face.image_path),
-                thumbnail_url=links.thumbnail(face.image_path),
+                image_url=links.picture(face.image_path, "faces"),
+                feed_url=links.feed(face.image_path, "faces"),
+                thumbnail_url=links.thumbnail(face.image_path, "faces"),
                 created_at=face.created_at,
             )
             for face in shown

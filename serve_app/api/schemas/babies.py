@@ -42,9 +42,9 @@ class BabyAnswer(Schema):
         return cls(
             id=baby.id,
             match_id=baby.match_id,
-            image_url=links.picture(baby.image_path),
-            feed_url=links.feed(baby.image_path),
-            thumbnail_url=links.thumbnail(baby.image_path),
+            image_url=links.picture(baby.image_path, "babies"),
+            feed_url=links.feed(baby.image_path, "babies"),
+            thumbnail_url=links.thumbnail(baby.image_path, "babies"),
             created_at=baby.created_at,
             parents=MatchPair(a=MatchPerson.of(baby.a, links), b=MatchPerson.of(baby.b, links)),
             mutual_connection=None

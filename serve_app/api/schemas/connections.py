@@ -54,10 +54,10 @@ class ConnectionSummary(Schema):
             other_user=OtherUser(
                 id=connection.other_id,
                 name=connection.other_name,
-                profile_image=links.picture(connection.other_image),
+                profile_image=links.picture(connection.other_image, "faces"),
                 last_seen=connection.other_last_seen,
             ),
-            baby_image=links.picture(connection.baby_image),
+            baby_image=links.picture(connection.baby_image, "babies"),
             last_message=None
             if message is None
             else LastMessageSummary(

@@ -34,9 +34,9 @@ class FaceMatch(Schema):
             school=hit.school,
             gender=hit.gender,
             similarity=round(min(1.0, max(-1.0, hit.similarity)), 4),
-            image_url=links.picture(hit.image_path),
-            feed_url=links.feed(hit.image_path),
-            thumbnail_url=links.thumbnail(hit.image_path),
+            image_url=links.picture(hit.image_path, "faces"),
+            feed_url=links.feed(hit.image_path, "faces"),
+            thumbnail_url=links.thumbnail(hit.image_path, "faces"),
         )
 
 
