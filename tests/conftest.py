@@ -12,6 +12,7 @@ pytest_plugins = [
     "tests.support.disks",
     "tests.support.fal",
     "tests.support.postgres",
+    "tests.support.old_app",
     "tests.support.selection",
     "tests.support.service",
 ]
