@@ -48,6 +48,45 @@ def number(kind: str, n: int) -> UUID:
 VECTOR = "[" + ",".join(["1"] * 512) + "]"
 
 
+def early(extension: str) -> str:
+    """The old app before Supabase Vector: five tables, no roles, no policies."""
+    return f"""
+        {extension}
+        CREATE TABLE profiles (
+            id uuid PRIMARY KEY DEFAULT gen_random_uuid(), profile_type text, name text, email text,
+            gender text, school text, default_face_id uuid, created_at timestamp DEFAULT now()
+        );
+        CREATE TABLE faces (
+            id uuid PRIMARY KEY, profile_id uuid, image_path text NOT NULL, qdrant_point_id uuid,
+            image_hash text, created_at timestamp DEFAULT now()
+        );
+        CREATE TABLE matches (
+            id uuid PRIMARY KEY DEFAULT gen_random_uuid(), face_a_id uuid NOT NULL, face_b_id uuid NOT NULL,
+            similarity_score numeric, created_at timestamptz
+        );
+        CREATE TABLE reactions (
+            id uuid PRIMARY KEY DEFAULT gen_random_uuid(), user_profile_id uuid NOT NULL,
+            match_id uuid NOT NULL, reaction_type text, created_at timestamptz,
+            CONSTRAINT reactions_match_user UNIQUE (match_id, user_profile_id)
+        );
+        CREATE TABLE babies (
+            id uuid PRIMARY KEY DEFAULT gen_random_uuid(), match_id uuid NOT NULL, image_url varchar NOT NULL,
+            created_at timestamptz
+        );
+        INSERT INTO profiles (id, profile_type, name) VALUES
+            ('00000000-0000-0000-0000-000000000001', 'user', 'Ada'),
+            ('00000000-0000-0000-0000-000000000002', 'Celebrity', 'Bob');
+        INSERT INTO faces (id, profile_id, image_path, image_hash) VALUES
+            ('00000000-0000-0000-0000-00000000000a', '00000000-0000-0000-0000-000000000001', 'a.jpg', 'h'),
+            ('00000000-0000-0000-0000-00000000000b', '00000000-0000-0000-0000-000000000001', 'a.jpg', 'h'),
+            ('00000000-0000-0000-0000-00000000000c', '00000000-0000-0000-0000-000000000002', 'c.jpg', 'c'),
+            ('00000000-0000-0000-0000-00000000000d', '00000000-0000-0000-0000-0000000000ff', 'd.jpg', 'd');
+        INSERT INTO matches (face_a_id, face_b_id, similarity_score) VALUES
+            ('00000000-0000-0000-0000-00000000000b', '00000000-0000-0000-0000-00000000000a', .75);
+        INSERT INTO babies (match_id, image_url) SELECT id, 'x.jpg' FROM matches;
+    """
+
+
 class OldApp:
     """The app on one connection. Every method is a route or a screen, and fails where the app would."""
 

@@ -278,10 +278,10 @@ CREATE POLICY "Users see own jobs" ON match_jobs FOR SELECT USING (auth.uid() = 
 
 CREATE FUNCTION pg_temp.number(kind text, n bigint) RETURNS uuid LANGUAGE sql IMMUTABLE
     RETURN md5(kind || n)::uuid;
-CREATE FUNCTION pg_temp.direction(seed bigint) RETURNS vector LANGUAGE sql VOLATILE AS $$
-    SELECT array_agg(random() - .5 + seed * 0)::real[]::vector(512) FROM generate_series(1, 512)
-$$;
-SELECT setseed(.5);
+CREATE FUNCTION pg_temp.direction(n bigint) RETURNS vector LANGUAGE sql IMMUTABLE RETURN (
+    array_fill(.01::real, ARRAY[504])
+    || ARRAY[n % 3, n % 5, n % 7, n % 11, n % 13, n % 17, n % 19, n % 23]::real[]
+)::vector(512);
 
 -- 1,000 users and 20 celebrities with an account.
 ALTER TABLE auth.users DISABLE TRIGGER USER;
