@@ -161,6 +161,17 @@ def _of_table(table: str, target: Target, pack_digest: str) -> list[tuple[str, s
         NEW.pack_digest := '{pack_digest}';
     END IF;""",
         ))  # fmt: skip
+    if table == "profiles":
+        # Rights of the old app are for whole rows, and one with this column is worth more than before.
+        parts.append((
+            "",
+            """\
+    IF coalesce(nullif(current_setting('role'), 'none'), session_user::text) IN ('authenticated', 'anon')
+        AND NOT public.is_admin()
+    THEN
+        NEW.role := CASE TG_OP WHEN 'UPDATE' THEN OLD.role ELSE 'user' END;
+    END IF;""",
+        ))  # fmt: skip
     if table == "matches":
         # A match of ours has weights.
         parts.append((

@@ -377,6 +377,22 @@ def kill_at(title: str) -> Callable[[int, Step], None]:
     return kill
 
 
+def test_nobody_makes_themselves_an_admin_by_the_rights_of_the_old_app(adopted_small_dsn: str) -> None:
+    with psycopg.connect(adopted_small_dsn) as connection:
+        user = connection.execute("SELECT id FROM profiles WHERE profile_type = 'user' LIMIT 1").fetchone()
+        assert user is not None
+        connection.execute("SELECT set_config('request.jwt.claims', %s, true)", [f'{{"sub": "{user[0]}"}}'])
+        connection.execute("SET LOCAL ROLE authenticated")
+        changed = connection.execute("UPDATE profiles SET role = 'admin', name = 'Eve' WHERE id = %s", user)
+        assert changed.rowcount == 1
+        connection.execute("RESET ROLE")
+        found = connection.execute("SELECT name, role FROM profiles WHERE id = %s", user).fetchone()
+        assert found == ("Eve", "user")
+        connection.execute("UPDATE profiles SET role = 'admin' WHERE id = %s", user)
+        assert connection.execute("SELECT role FROM profiles WHERE id = %s", user).fetchone() == ("admin",)
+        connection.rollback()
+
+
 def test_what_would_be_done_twice_is_done_by_one_trigger(adopted_small_dsn: str) -> None:
     triggers = catalog(adopted_small_dsn).triggers
     assert [each.function for each in triggers["auth.users"].values()] == ["handle_new_user()"]
