@@ -16,6 +16,7 @@ import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from psycopg.sql import SQL
 from sqlalchemy import Connection, create_engine
@@ -31,6 +32,8 @@ MIN_POSTGRES = 15
 MIN_PGVECTOR = (0, 8)
 """The first with iterative index scans, without which a filtered search loses results."""
 
+_SCRIPTS = Path(__file__).with_name("migrations")
+
 _LOCK = 0x53454D42
 """Key of the advisory lock, "SEMB"."""
 _LOCK_SECONDS = 600.0
@@ -45,6 +48,11 @@ def upgrade(dsn: str, revision: str = "head") -> None:
     """
     check_server(dsn)
     with _migrating(dsn) as config:
+        if holds_old_app(dsn):
+            raise ConfigurationError(
+                "This database holds the tables of the old app. `semblance migrate --adopt` says what taking "
+                "it over would change, and then does it while the old app goes on."
+            )
         command.upgrade(config, revision)
 
 
@@ -62,6 +70,38 @@ def current(dsn: str) -> str | None:
     with _connection(dsn) as connection:
         context = MigrationContext.configure(connection, opts={"version_table_schema": "public"})
         return context.get_current_revision()
+
+
+def holds_old_app(dsn: str) -> bool:
+    """Whether the tables are the old app's, which no migration has made. Raises DatabaseError."""
+    with connect(dsn) as connection:
+        row = connection.execute(
+            "SELECT to_regclass('public.profiles') IS NOT NULL AND to_regclass('public.faces') IS NOT NULL"
+        ).fetchone()
+    return row == (True,) and not _is_known(current(dsn))
+
+
+def _is_known(revision: str | None) -> bool:
+    """Whether a revision is one of this project's, older or newer: they are numbers. Another app may have
+    left a table of versions."""
+    return revision is not None and re.fullmatch(r"\d{4}", revision) is not None
+
+
+def head() -> str | None:
+    """The newest revision there is."""
+    return ScriptDirectory(_SCRIPTS).get_current_head()
+
+
+def stamp(dsn: str) -> None:
+    """Note that the schema is at the newest revision, whatever made it. The caller holds the lock.
+
+    Raises as upgrade does.
+    """
+    with _connection(dsn) as connection:
+        command.stamp(_config(connection), "head", purge=True)
+        connection.exec_driver_sql("ALTER TABLE public.alembic_version ENABLE ROW LEVEL SECURITY")
+        connection.exec_driver_sql("REVOKE ALL ON public.alembic_version FROM authenticated, anon")
+        connection.commit()
 
 
 def check_server(dsn: str) -> None:
@@ -122,17 +162,20 @@ def _parts(version: str) -> tuple[int, ...]:
 @contextmanager
 def _migrating(dsn: str) -> Iterator[Config]:
     """An Alembic configuration on a connection of its own, under the lock."""
-    with _locked(dsn), _connection(dsn) as connection:
-        config = Config()
-        # "%" starts an interpolation in Alembic's configuration.
-        folder = str(Path(__file__).with_name("migrations")).replace("%", "%%")
-        config.set_main_option("script_location", folder)
-        config.attributes["connection"] = connection
-        yield config
+    with locked(dsn), _connection(dsn) as connection:
+        yield _config(connection)
+
+
+def _config(connection: Connection) -> Config:
+    config = Config()
+    # "%" starts an interpolation in Alembic's configuration.
+    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
 
 
 @contextmanager
-def _locked(dsn: str) -> Iterator[None]:
+def locked(dsn: str) -> Iterator[None]:
     """Let one process migrate at a time; the others wait.
 
     The lock belongs to a transaction that stays open beside the migration, so that it also holds behind

@@ -21,6 +21,7 @@ pytest_plugins = [
     "tests.support.disks",
     "tests.support.fal",
     "tests.support.postgres",
+    "tests.support.old_app",
     "tests.support.rows_many",
     "tests.support.selection",
     "tests.support.service",

@@ -13,7 +13,7 @@ from psycopg.sql import SQL, Identifier
 
 import db
 from db.embedded import EmbeddedPostgres, application_dsn
-from db.migrate import _locked, check_server, check_versions, current, downgrade, upgrade
+from db.migrate import check_server, check_versions, current, downgrade, locked, upgrade
 from semblance.errors import ConfigurationError, DatabaseError
 from tests.support.catalog import snapshot
 from tests.support.postgres import on_database
@@ -77,7 +77,7 @@ def test_two_processes_may_upgrade_at_once(empty_dsn: str) -> None:
 
 
 def test_a_migration_may_build_an_index_concurrently_under_the_lock(dsn: str) -> None:
-    with _locked(dsn), psycopg.connect(dsn, autocommit=True) as connection:
+    with locked(dsn), psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("SET statement_timeout = '20s'")
         connection.execute("CREATE INDEX CONCURRENTLY another ON faces (blur_score)")
 

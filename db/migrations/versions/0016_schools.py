@@ -3,7 +3,7 @@ from __future__ import annotations
 from db.migrations.files import run_sql
 
 revision = "0016"
-down_revision = "0014"
+down_revision = "0015"
 
 
 def upgrade() -> None:

@@ -1,0 +1,89 @@
+"""Statements out of the catalog's definitions."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from db.adoption.catalog import Catalog, Column, Function, Grant, Relation
+
+OUTSIDERS = "PUBLIC, authenticated, anon"
+_IDENTITY = {"a": "ALWAYS", "d": "BY DEFAULT"}
+
+
+def column(target: Column, *, nullable: bool = False) -> str:
+    """As it stands in CREATE TABLE and after ADD COLUMN."""
+    parts = [target.name, target.type]
+    if target.identity:
+        parts.append(f"GENERATED {_IDENTITY[target.identity]} AS IDENTITY")
+    if target.default is not None:
+        parts.append(f"DEFAULT {target.default}")
+    if target.not_null and not nullable:
+        parts.append("NOT NULL")
+    return " ".join(parts)
+
+
+def set_storage(target: Column) -> str:
+    names = {"p": "PLAIN", "e": "EXTERNAL", "x": "EXTENDED", "m": "MAIN"}
+    return f"ALTER TABLE {target.table} ALTER COLUMN {target.name} SET STORAGE {names[target.storage]}"
+
+
+def create_table(table: Relation, target: Catalog) -> list[str]:
+    """With everything that needs no other table and no function that comes later: foreign keys, triggers and
+    policies are for others to add."""
+    columns = target.columns[table.name].values()
+    constraints = target.constraints.get(table.name, {}).values()
+    parts = [column(each) for each in columns]
+    parts += [f"CONSTRAINT {each.name} {each.definition}" for each in constraints if each.kind != "f"]
+    options = f" WITH ({table.options})" if table.options else ""
+    statements = [f"CREATE TABLE {table.name} ({', '.join(parts)}){options}"]
+    statements += [set_storage(each) for each in columns if each.storage != each.type_storage]
+    for sequence in target.relations.values():
+        if sequence.kind == "S" and (sequence.owned_by or "").startswith(f"{table.name}."):
+            if not sequence.is_identity:
+                statements.append(f"CREATE SEQUENCE {sequence.name} OWNED BY {sequence.owned_by}")
+            statements += set_grants("SEQUENCE", sequence.name, target)
+    statements += [
+        index.create(index.name).replace(" CONCURRENTLY", "", 1)
+        for index in target.indexes.get(table.name, {}).values()
+    ]
+    if table.row_security:
+        statements.append(f"ALTER TABLE {table.name} ENABLE ROW LEVEL SECURITY")
+    return statements + set_grants("TABLE", table.name, target)
+
+
+def create_view(view: Relation, target: Catalog) -> list[str]:
+    options = f" WITH ({view.options})" if view.options else ""
+    return [
+        f"CREATE VIEW {view.name}{options} AS {view.definition}",
+        *set_grants("TABLE", view.name, target),
+    ]
+
+
+def create_function(function: Function, target: Catalog) -> list[str]:
+    return [function.definition, *set_grants("FUNCTION", function.signature, target)]
+
+
+def set_grants(kind: str, name: str, target: Catalog) -> list[str]:
+    """Rights on an object, as they are to be and no others. Supabase gives every right on a new one."""
+    return [
+        f"REVOKE ALL ON {kind} {name} FROM {OUTSIDERS}",
+        *grant(target.granted(kind, name)),
+    ]
+
+
+def grant(grants: Iterable[Grant]) -> list[str]:
+    """One statement per object and role."""
+    found: dict[tuple[str, str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for each in grants:
+        columns = found[each.kind, each.name, each.grantee][each.privilege]
+        if each.column is not None:
+            columns.add(each.column)
+    statements = []
+    for (kind, name, grantee), privileges in sorted(found.items()):
+        parts = [
+            f"{privilege} ({', '.join(sorted(columns))})" if columns else privilege
+            for privilege, columns in sorted(privileges.items())
+        ]
+        statements.append(f"GRANT {', '.join(parts)} ON {kind} {name} TO {grantee}")
+    return statements

@@ -1,0 +1,286 @@
+"""The steps that remove the old schema, once the old app is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from db.adoption import ddl, dml
+from db.adoption.bridges import SCHEMA, TRIGGER
+from db.adoption.catalog import QUERIES, Constraint
+from db.adoption.expand import celebrities
+from db.adoption.rules import OLD_FUNCTIONS, OLD_TABLES
+from db.adoption.state import EXCLUSIVE, State
+from db.adoption.steps import READ_RATE, Obstacle, Plan, Step
+
+
+def finish(state: State, broken: dict[tuple[str, str], int], used: dict[tuple[str, str], int]) -> Plan:
+    """What is left to remove.
+
+    broken: rows that break a rule that is still to come, by table and rule, after everything that is known to
+    put them right. used: values in the columns, and rows in the tables (column ""), that go.
+    """
+    plan = Plan()
+    plan.obstacles += _obstacles(state, broken)
+    for steps in (
+        _rows(state),
+        _tables(state),
+        _unfit(state, broken),
+        *(_columns(state, table, used) for table in state.old_tables),
+        *(_constraints(state, table) for table in state.old_tables),
+        *(_indexes(state, table) for table in state.old_tables),
+        _functions(state),
+        _old_tables(state, used),
+        _schema(state),
+    ):
+        for step in steps:
+            plan.add(step)
+    return plan
+
+
+def to_come(state: State, table: str) -> list[Constraint]:
+    """Rules of the new schema that the table has not yet."""
+    present = {
+        each.definition
+        for each in state.catalog.constraints.get(table, {}).values()
+        if each.kind == "c" and each.validated
+    }
+    return [
+        each
+        for each in state.target.catalog.constraints.get(table, {}).values()
+        if each.kind == "c" and each.definition not in present
+    ]
+
+
+def no_values(state: State, table: str) -> list[str]:
+    """Columns that must have a value and may still have none."""
+    present = state.catalog.columns[table]
+    return [
+        name
+        for name, column in state.target.catalog.columns[table].items()
+        if column.not_null and name in present and not present[name].not_null
+    ]
+
+
+def gone(state: State, table: str) -> list[str]:
+    """Columns of the old app alone."""
+    return [name for name in state.catalog.columns[table] if name not in state.target.catalog.columns[table]]
+
+
+def old_tables(state: State) -> list[str]:
+    """Tables of the documents that nothing uses."""
+    tables = state.catalog.tables
+    return [name for name in OLD_TABLES if name in tables and name not in state.target.catalog.relations]
+
+
+def unknown_tables(state: State) -> list[str]:
+    """Tables that no document names; they stay."""
+    ours = state.target.catalog.relations
+    return [name for name in state.catalog.tables if name not in ours and name not in OLD_TABLES]
+
+
+def _is_leaf(state: State, table: str) -> bool:
+    """Whether nothing refers to its rows."""
+    return not any(
+        each.refers_to == table
+        for constraints in state.catalog.constraints.values()
+        for each in constraints.values()
+    )
+
+
+def _obstacles(state: State, broken: dict[tuple[str, str], int]) -> Iterator[Obstacle]:
+    for (table, name), rows in broken.items():
+        if rows and not _is_leaf(state, table):
+            rule = state.target.catalog.constraints[table].get(name)
+            condition = f"NOT ({rule.expression})" if rule else f"{name} IS NULL"
+            yield Obstacle(
+                f"{rows:,} rows of {table} break {f'the rule {name}' if rule else f'{name} NOT NULL'}.",
+                f"Correct or delete the rows of {table} where {condition}.",
+            )
+
+
+def _rows(state: State) -> Iterator[Step]:
+    for table, bridge in state.wanted_bridges.items():
+        if state.refused[table] and TRIGGER in state.catalog.triggers.get(table, {}):
+            yield bridge.put_right(state.refused[table])
+    yield from celebrities(state)
+
+
+def _tables(state: State) -> Iterator[Step]:
+    """Triggers, policies and rights: a table at a time, so that none is open to somebody in between."""
+    target = state.target.catalog
+    for table in state.old_tables:
+        statements = [
+            f"DROP TRIGGER {name} ON {table}"
+            for name in state.catalog.triggers.get(table, {})
+            if name not in target.triggers.get(table, {})
+        ]
+        policies, wanted = state.catalog.policies.get(table, {}), target.policies.get(table, {})
+        same = {
+            name
+            for name in policies
+            if name in wanted and policies[name].definition == wanted[name].definition
+        }
+        removed = [name for name in policies if name not in same]
+        statements += [f"DROP POLICY {name} ON {table}" for name in removed]
+        statements += [each.definition for name, each in wanted.items() if name not in same]
+        if not state.catalog.relations[table].row_security:
+            statements.append(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
+        if state.catalog.granted("TABLE", table) != target.granted("TABLE", table):
+            statements.append(f"REVOKE ALL ON TABLE {table} FROM {ddl.OUTSIDERS}, semblance_service")
+            statements += ddl.grant(target.granted("TABLE", table))
+        if statements:
+            what = f", without {', '.join(removed)}" if removed else ""
+            yield Step(f"give {table} its triggers, policies and rights{what}", tuple(statements), EXCLUSIVE)
+
+
+def _unfit(state: State, broken: dict[tuple[str, str], int]) -> Iterator[Step]:
+    for (table, name), rows in broken.items():
+        if not rows or not _is_leaf(state, table):
+            continue
+        rule = state.target.catalog.constraints[table].get(name)
+        condition = f"NOT ({rule.expression})" if rule else f"{name} IS NULL"
+        yield Step(
+            f"keep rows of {table} beside that break {name}",
+            dml.keep_rows(table, name, condition),
+            "",
+            rows,
+        )
+
+
+def _columns(state: State, table: str, used: dict[tuple[str, str], int]) -> Iterator[Step]:
+    present, wanted = state.catalog.columns[table], state.target.catalog.columns[table]
+    lost = gone(state, table)
+    if lost:
+        named = ", ".join(f"{name} ({used.get((table, name), 0):,} values)" for name in lost)
+        yield Step(
+            f"drop columns of {table}: {named}",
+            (f"ALTER TABLE {table} {', '.join(f'DROP COLUMN {name}' for name in lost)}",),
+            EXCLUSIVE,
+        )
+    parts = [
+        f"ALTER COLUMN {name} DROP DEFAULT"
+        for name, column in wanted.items()
+        if name in present and column.default is None and present[name].default is not None
+    ]
+    parts += [f"ALTER COLUMN {name} SET NOT NULL" for name in no_values(state, table)]
+    if parts:
+        yield Step(
+            f"let {table} have the defaults of the new schema, and a value where there must be one",
+            (f"ALTER TABLE {table} {', '.join(parts)}",),
+            EXCLUSIVE,
+            state.rows[table],
+            READ_RATE,
+        )
+
+
+def _constraints(state: State, table: str) -> Iterator[Step]:
+    present = dict(state.catalog.constraints.get(table, {}))
+    wanted = state.target.catalog.constraints.get(table, {})
+    parts, renamed = [], []
+    for name, each in state.catalog.constraints.get(table, {}).items():
+        if name in wanted and wanted[name].definition == each.definition:
+            continue
+        del present[name]
+        heir = next(
+            (
+                other.name
+                for other in wanted.values()
+                if other.definition == each.definition
+                and other.name not in state.catalog.constraints[table]
+                and other.name not in present
+            ),
+            None,
+        )
+        # A column that went took its rules along.
+        if heir is not None:
+            renamed.append(f"ALTER TABLE {table} RENAME CONSTRAINT {name} TO {heir}")
+            present[heir] = each
+        else:
+            parts.append(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}")
+    if parts or renamed:
+        yield Step(f"drop or rename rules of {table} that are the old app's", (*parts, *renamed), EXCLUSIVE)
+    checks = [
+        each
+        for each in wanted.values()
+        if each.kind == "c" and not (each.name in present and present[each.name].validated)
+    ]
+    added = [
+        f"ADD CONSTRAINT {each.name} {each.definition} NOT VALID"
+        for each in checks
+        if each.name not in present
+    ]
+    if added:
+        yield Step(
+            f"add {len(added)} rules to {table}", (f"ALTER TABLE {table} {', '.join(added)}",), EXCLUSIVE
+        )
+    if checks:
+        yield Step(
+            f"check {len(checks)} rules of {table}",
+            tuple(f"ALTER TABLE {table} VALIDATE CONSTRAINT {each.name}" for each in checks),
+            "",
+            len(checks) * state.rows[table],
+            READ_RATE,
+            mode="alone",
+        )
+
+
+def _indexes(state: State, table: str) -> Iterator[Step]:
+    wanted = state.target.catalog.indexes.get(table, {})
+    heirs: dict[str, str] = {}
+    for name, each in state.catalog.indexes.get(table, {}).items():
+        if name in wanted and wanted[name].definition == each.definition:
+            heirs[name] = name
+    for name, each in state.catalog.indexes.get(table, {}).items():
+        for other in wanted.values():
+            if other.definition == each.definition and other.name not in heirs and name not in heirs.values():
+                heirs[other.name] = name
+    kept = set(heirs.values())
+    dropped = [name for name in state.catalog.indexes.get(table, {}) if name not in kept]
+    statements = [f"DROP INDEX IF EXISTS {name}" for name in dropped]
+    statements += [f"ALTER INDEX {name} RENAME TO {heir}" for heir, name in heirs.items() if heir != name]
+    if statements:
+        what = f"drop {', '.join(dropped)}" if dropped else "rename indexes"
+        yield Step(f"{what} of {table}", tuple(statements), EXCLUSIVE)
+
+
+def _functions(state: State) -> Iterator[Step]:
+    target = state.target.catalog
+    names = {each.name for each in target.functions.values()} | set(OLD_FUNCTIONS)
+    # Functions of triggers that went.
+    names |= {
+        trigger.function.partition("(")[0]
+        for table in (*state.old_tables, "auth.users")
+        for trigger in state.catalog.triggers.get(table, {}).values()
+        if trigger.name != TRIGGER
+    }
+    statements = []
+    for signature, each in state.catalog.functions.items():
+        if signature not in target.functions:
+            if each.name in names or each.is_trigger:
+                statements.append(f"DROP FUNCTION {signature}")
+        elif state.catalog.granted("FUNCTION", signature) != target.granted("FUNCTION", signature):
+            statements += ddl.set_grants("FUNCTION", signature, target)
+    if statements:
+        yield Step("drop the functions of the old app, and restrict the others", tuple(statements))
+
+
+def _old_tables(state: State, used: dict[tuple[str, str], int]) -> Iterator[Step]:
+    for name in old_tables(state):
+        yield Step(
+            f"drop the table {name}, with {used.get((name, ''), 0):,} rows",
+            (f"DROP TABLE {name}",),
+            EXCLUSIVE,
+        )
+
+
+def _schema(state: State) -> Iterator[Step]:
+    if any(
+        grant.grantee == "PUBLIC" and grant.privilege == "CREATE"
+        for grant in state.catalog.granted("SCHEMA", "public")
+    ):
+        yield Step("let nobody make tables in public", ("REVOKE CREATE ON SCHEMA public FROM PUBLIC",))
+    statements = [f"DROP FUNCTION {SCHEMA}.{name}" for name in state.bridges if name.startswith("bridge_")]
+    statements += [
+        QUERIES["close"],
+    ]
+    yield Step(f"remove what stood between the two apps; what was kept stays in {SCHEMA}", tuple(statements))

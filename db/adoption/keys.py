@@ -1,0 +1,275 @@
+"""Constraints and indexes of the old tables: made beside those that are there, while others write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from db.adoption import dml
+from db.adoption.bridges import Bridge
+from db.adoption.catalog import QUERIES, Column, Constraint, Index
+from db.adoption.rules import DEFAULTS
+from db.adoption.state import EXCLUSIVE, SPARE, State
+from db.adoption.steps import HNSW_RATE, INDEX_RATE, READ_RATE, Step
+
+_MERGES = {"matches": "merge_matches", "mutual_connections": "merge_connections"}
+
+
+def uniques(state: State) -> Iterator[Step]:
+    """What may be there once. Reactions come first, because the merging of matches leans on that."""
+    for table in sorted(state.old_tables, key=lambda name: name in _MERGES):
+        if table == "matches" and "matches" in state.wanted_bridges:
+            pending = [
+                each
+                for each in state.target.catalog.constraints["matches"].values()
+                if each.kind == "u" and not _has(state.catalog.constraints["matches"].values(), each)
+            ]
+            if pending:
+                yield _merge(state, table)
+            yield from put_right(state, state.wanted_bridges["matches"])
+        for constraint in state.target.catalog.constraints.get(table, {}).values():
+            if constraint.kind == "u":
+                yield from _unique_constraint(state, constraint)
+        for index in state.target.catalog.indexes.get(table, {}).values():
+            if index.is_unique:
+                yield from _index(state, index)
+
+
+def _has(present: Iterable[Constraint], wanted: Constraint) -> bool:
+    return any(
+        each.kind == wanted.kind and each.definition == wanted.definition and each.validated
+        for each in present
+    )
+
+
+def _unique_constraint(state: State, wanted: Constraint) -> Iterator[Step]:
+    table = wanted.table
+    present = state.catalog.constraints.get(table, {})
+    if _has(present.values(), wanted):
+        return
+    if table != "matches":
+        yield from _doubles(state, table, wanted.columns)
+    columns = wanted.definition.removeprefix("UNIQUE ")
+    definition = f"CREATE UNIQUE INDEX ON public.{table} USING btree {columns}"
+    index = Index(table, wanted.name + SPARE, definition, True, True, wanted.columns)
+    yield from _build(state, index, index.name)
+    narrower = [
+        each.name
+        for each in present.values()
+        if each.kind == "u" and (set(each.columns) < set(wanted.columns) or each.name == wanted.name)
+    ]
+    parts = [f"DROP CONSTRAINT {name}" for name in narrower]
+    parts.append(f"ADD CONSTRAINT {wanted.name} UNIQUE USING INDEX {index.name}")
+    yield Step(
+        f"let {table} have each {columns} once" + (", in place of fewer columns" if narrower else ""),
+        (f"ALTER TABLE {table} {', '.join(parts)}",),
+        EXCLUSIVE,
+    )
+
+
+def _merge(state: State, table: str) -> Step:
+    return Step(
+        f"make one of {table} that are there twice",
+        (QUERIES[_MERGES[table]],),
+        "who writes about them, until the doubles are one",
+        state.rows[table],
+        READ_RATE,
+    )
+
+
+def _doubles(state: State, table: str, columns: list[str]) -> Iterator[Step]:
+    """Later rows of the same key: without the value that may be missing, or else kept beside."""
+    rows = state.rows[table]
+    keys = ", ".join(columns)
+    doubled = dml.condition("later_doubles", table=table, keys=keys)
+    nullable = [name for name in columns if not state.target.catalog.columns[table][name].not_null]
+    if table == "profiles":
+        return
+    if table in _MERGES:
+        yield _merge(state, table)
+    elif nullable:
+        name = nullable[-1]
+        yield Step(
+            f"clear {name} of {table} where an earlier row has the same",
+            dml.keep_values(table, name, doubled),
+            "",
+            rows,
+            READ_RATE,
+        )
+    else:
+        yield Step(
+            f"keep rows of {table} beside that are there twice",
+            dml.keep_rows(table, "second of its kind", doubled),
+            "",
+            rows,
+            READ_RATE,
+        )
+
+
+def foreign_keys(state: State, table: str) -> Iterator[Step]:
+    present = state.catalog.constraints.get(table, {})
+    orphans: list[Step] = []
+    added: list[str] = []
+    checked: list[str] = []
+    swapped: list[str] = []
+    tables: set[str] = set()
+    for wanted in state.target.catalog.constraints.get(table, {}).values():
+        same = [each for each in present.values() if each.definition == wanted.definition]
+        if wanted.kind != "f" or any(each.validated and not each.name.endswith(SPARE) for each in same):
+            continue
+        tables.add(wanted.refers_to)
+        replaced = [
+            each.name
+            for each in present.values()
+            if each.kind == "f" and each.columns == wanted.columns and each.definition != wanted.definition
+        ]
+        name = wanted.name + SPARE if wanted.name in replaced else wanted.name
+        if not replaced and table in state.old_tables:
+            orphans += _orphans(state, wanted)
+        if not any(each.name == name for each in same):
+            added.append(f"ADD CONSTRAINT {name} {wanted.definition} NOT VALID")
+        checked.append(f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}")
+        if replaced:
+            dropped = ", ".join(f"DROP CONSTRAINT {each}" for each in replaced)
+            swapped.append(f"ALTER TABLE {table} {dropped}")
+            if name != wanted.name:
+                swapped.append(f"ALTER TABLE {table} RENAME CONSTRAINT {name} TO {wanted.name}")
+    yield from orphans
+    leads_to = ", ".join(sorted(tables))
+    if added:
+        yield Step(
+            f"tie {table} to {leads_to}",
+            (f"ALTER TABLE {table} {', '.join(added)}",),
+            f"writers of {table}, {leads_to}, for a moment",
+        )
+    if checked:
+        yield Step(
+            f"check that rows of {table} lead to {leads_to}",
+            tuple(checked),
+            "",
+            len(checked) * state.rows.get(table, 0),
+            READ_RATE,
+            mode="alone",
+        )
+    if swapped:
+        yield Step(
+            f"let go of the keys of {table} that differ in what a deletion does", tuple(swapped), EXCLUSIVE
+        )
+
+
+def _orphans(state: State, key: Constraint) -> Iterator[Step]:
+    """Rows that lead to nothing, where no key has kept them from it."""
+    (name,) = key.columns
+    if name not in state.catalog.columns[key.table]:
+        return
+    where = dml.condition("orphaned", column=name, refers_to=key.refers_to)
+    if state.target.catalog.columns[key.table][name].not_null:
+        statements = dml.keep_rows(key.table, f"{name} leads to nothing", where)
+    else:
+        statements = dml.keep_values(key.table, name, where)
+    yield Step(
+        f"keep beside what rows of {key.table} say of {key.refers_to} that are gone",
+        statements,
+        "",
+        state.rows[key.table],
+        READ_RATE,
+    )
+
+
+def not_null(state: State, table: str) -> Iterator[Step]:
+    """Columns that the old app may leave empty and that have a default. The long look at the rows lets
+    everybody write meanwhile."""
+    names = [
+        name
+        for name, column in state.target.catalog.columns[table].items()
+        if column.not_null
+        and (column.default is not None or (table, name) in DEFAULTS)
+        and not column.identity
+        and not _comes_complete(state.catalog.columns[table].get(name), column)
+    ]
+    if not names:
+        return
+    checks = {name: f"{table}_{name}{SPARE}" for name in names}
+    what = ", ".join(names)
+    dropped = [f"DROP CONSTRAINT IF EXISTS {check}" for check in checks.values()]
+    added = [f"ADD CONSTRAINT {check} CHECK ({name} IS NOT NULL) NOT VALID" for name, check in checks.items()]
+    yield Step(
+        f"let {table} have a value always in {what}",
+        (f"ALTER TABLE {table} {', '.join(dropped)}", f"ALTER TABLE {table} {', '.join(added)}"),
+        EXCLUSIVE,
+    )
+    yield Step(
+        f"check that {table} has one",
+        tuple(f"ALTER TABLE {table} VALIDATE CONSTRAINT {check}" for check in checks.values()),
+        "",
+        len(checks) * state.rows[table],
+        READ_RATE,
+        mode="alone",
+    )
+    known = [f"ALTER COLUMN {name} SET NOT NULL" for name in names]
+    yield Step(
+        f"say so of {table}",
+        (f"ALTER TABLE {table} {', '.join(known)}", f"ALTER TABLE {table} {', '.join(dropped)}"),
+        EXCLUSIVE,
+    )
+
+
+def _comes_complete(was: Column | None, column: Column) -> bool:
+    return was.not_null if was is not None else column.default is not None
+
+
+def indexes(state: State, table: str) -> Iterator[Step]:
+    steps = [
+        step
+        for index in state.target.catalog.indexes.get(table, {}).values()
+        if not index.is_unique
+        for step in _index(state, index)
+    ]
+    if table not in state.old_tables:
+        # Made with their table; where not, somebody has dropped one since.
+        yield from steps
+    elif steps:
+        yield Step(
+            f"build {len(steps)} indexes of {table}",
+            tuple(statement for step in steps for statement in step.statements),
+            "",
+            # At the pace of the slowest, counted in its rows.
+            round(sum(step.seconds for step in steps) * HNSW_RATE),
+            HNSW_RATE,
+            mode="alone",
+        )
+
+
+def _index(state: State, wanted: Index) -> Iterator[Step]:
+    present = state.catalog.indexes.get(wanted.table, {})
+    if any(each.valid and each.definition == wanted.definition for each in present.values()):
+        return
+    if wanted.is_unique:
+        yield from _doubles(state, wanted.table, wanted.columns)
+    taken = present.get(wanted.name)
+    is_leftover = taken is not None and not taken.valid and taken.definition == wanted.definition
+    name = wanted.name if taken is None or is_leftover else wanted.name + SPARE
+    yield from _build(state, wanted, name)
+
+
+def _build(state: State, wanted: Index, name: str) -> Iterator[Step]:
+    """In the way that keeps nobody waiting. It leaves an invalid index behind where it is broken off."""
+    left = state.catalog.indexes.get(wanted.table, {}).get(name)
+    if left is not None and left.valid:
+        return
+    statements = [f"DROP INDEX CONCURRENTLY {name}"] if left is not None else []
+    is_hnsw = " USING hnsw " in wanted.definition
+    yield Step(
+        f"build the index {name}",
+        (*statements, wanted.create(name)),
+        "",
+        state.rows[wanted.table],
+        HNSW_RATE if is_hnsw else INDEX_RATE,
+        mode="alone",
+    )
+
+
+def put_right(state: State, bridge: Bridge) -> Iterator[Step]:
+    refused = state.refused[bridge.table]
+    complete = state.bridges.get(bridge.function) == bridge.body
+    if refused or not complete:
+        yield bridge.put_right(refused)

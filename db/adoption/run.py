@@ -1,0 +1,359 @@
+"""Look at a database of the old app, and take the steps.
+
+Each step is done whole or not at all, and asks for its locks only briefly, so that the old app never waits
+behind one that waits. What is left to do is read from the database each time, so a run that was interrupted
+is completed by the next.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, Literal, TypeVar
+
+import psycopg
+from psycopg.rows import scalar_row
+
+from db.adoption import dml
+from db.adoption import finish as finishing
+from db.adoption.bridges import Bridge, bridge
+from db.adoption.catalog import QUERIES, Catalog, read_catalog, set_search_path
+from db.adoption.expand import expand
+from db.adoption.rules import UNKNOWN_PACK
+from db.adoption.state import State
+from db.adoption.steps import Plan, Step
+from db.adoption.target import Target, read_target
+from db.dsn import parse_dsn
+from db.migrate import connect, current, head, holds_old_app, locked, stamp
+from db.pool import TRANSACTION_POOLER_PORTS
+from semblance.errors import ConfigurationError, ConflictError, DatabaseError
+
+LOCK_WAIT: Final = "500ms"
+"""How long a step waits for a lock, and with it whoever comes after it. Less than deadlock_timeout, 1 s by
+default: of two who wait for each other, the server ends the one who waits for so long, and that must not be
+the old app."""
+
+ATTEMPTS: Final = 60
+PAUSE_S: Final = 0.5
+
+Phase = Literal["expand", "finish"]
+OnStep = Callable[[int, Step], None]
+
+_T = TypeVar("_T")
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class TableReport:
+    """A table as it is. rows: how many. missing, extra: columns that come, and that only the old app knows.
+    refused: rows that will be put right. embedded: rows with an embedding, None where there is no column."""
+
+    name: str
+    rows: int
+    missing: tuple[str, ...]
+    extra: tuple[str, ...]
+    refused: int
+    embedded: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What there is, and what is to be done. unknown: tables that no document names, which stay. cron: the
+    old app's scheduled jobs, each as the statement that ends it."""
+
+    phase: Phase
+    pack_digest: str
+    tables: tuple[TableReport, ...]
+    unknown: tuple[str, ...]
+    cron: tuple[str, ...]
+    plan: Plan
+
+
+def look(dsn: str, phase: Phase, pack_digest: str | None = None) -> Report:
+    """What a phase would do now. Changes nothing.
+
+    pack_digest: of the embeddings that are there; by default that of an earlier run, else UNKNOWN_PACK.
+
+    Raises ConflictError where the phase is not due, ConfigurationError, DatabaseError.
+    """
+    _check_phase(dsn, phase)
+    with _connected(dsn) as connection:
+        return _report(connection, phase, pack_digest)
+
+
+def carry_out(dsn: str, phase: Phase, pack_digest: str | None = None, on_step: OnStep | None = None) -> None:
+    """Take the steps of a phase that are left, one process at a time.
+
+    on_step: called with the number of steps and each before it is taken.
+
+    Raises as `look` does, and ConfigurationError where an obstacle is left.
+    """
+    with locked(dsn):
+        _check_phase(dsn, phase)
+        with _connected(dsn) as connection:
+            if phase == "finish":
+                # What is known about rows comes first, so that the rest is counted right.
+                _take(connection, _rows_only(_report(connection, phase, pack_digest).plan), on_step)
+            report = _report(connection, phase, pack_digest)
+            if report.plan.obstacles:
+                raise ConfigurationError(
+                    "\n".join(f"{each.problem} {each.fix}" for each in report.plan.obstacles)
+                )
+            _take(connection, report.plan.steps, on_step)
+            if phase == "expand":
+                connection.execute(QUERIES["keep_foreign_revision"])
+        if phase == "expand":
+            stamp(dsn)
+
+
+def _rows_only(plan: Plan) -> list[Step]:
+    return [step for step in plan.steps if step.mode == "batches"]
+
+
+def _check_phase(dsn: str, phase: Phase) -> None:
+    if not TRANSACTION_POOLER_PORTS.isdisjoint(parse_dsn(dsn).ports):
+        raise ConfigurationError(
+            "Indexes cannot be built through a pooler that hands out servers by transaction. Name the server "
+            "itself in SEMBLANCE_OWNER_DATABASE_URL; on Supabase that is port 5432."
+        )
+    with connect(dsn) as connection:
+        row = connection.execute(QUERIES["is_adopting"]).fetchone()
+    is_adopting = row == (True,)
+    if phase == "expand" and not holds_old_app(dsn):
+        if is_adopting:
+            raise ConflictError(
+                "This database is adopted. Once the old app is gone: semblance migrate --finish."
+            )
+        raise ConflictError("There is nothing to adopt: no tables of the old app. Run semblance migrate.")
+    if phase == "finish" and (holds_old_app(dsn) or not is_adopting):
+        raise ConflictError(
+            "There is nothing to finish: "
+            + (
+                "the adoption is not complete. Run semblance migrate --adopt."
+                if holds_old_app(dsn)
+                else "this database has nothing of the old app, or was finished before."
+            )
+        )
+    if phase == "finish" and (revision := current(dsn)) != head():
+        raise ConflictError(
+            f"The schema is at revision {revision}, not {head()}. Run semblance migrate first."
+        )
+
+
+@contextmanager
+def _connected(dsn: str) -> Iterator[psycopg.Connection]:
+    with connect(dsn) as connection:
+        connection.autocommit = True
+        for name in ("statement_timeout", "idle_in_transaction_session_timeout"):
+            connection.execute(f"SET {name} = 0")
+        # Warnings such as "already exists" are about what was looked for.
+        connection.execute("SET client_min_messages = error")
+        yield connection
+
+
+def _report(connection: psycopg.Connection, phase: Phase, pack_digest: str | None) -> Report:
+    state, digest = _read(connection, pack_digest)
+    if phase == "expand":
+        plan = expand(state)
+    else:
+        plan = finishing.finish(state, _broken(connection, state), _used(connection, state))
+    return Report(
+        phase,
+        digest,
+        tuple(_table(connection, state, name) for name in state.old_tables),
+        tuple(finishing.unknown_tables(state)),
+        tuple(_cron(connection)),
+        plan,
+    )
+
+
+def _read(connection: psycopg.Connection, pack_digest: str | None) -> tuple[State, str]:
+    target = _patiently(lambda: _target(connection), "the look at the schema")
+    with connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        catalog = read_catalog(connection)
+        search_path = _value(connection, "SELECT current_setting('search_path')")
+        installed: dict[str, str] = dict(connection.execute(QUERIES["bridges"]).fetchall())
+        digest = _digest(pack_digest, str(installed.get("bridge_faces", "")))
+        tables = _old_tables(connection, catalog, target.catalog)
+        bridges = {
+            table: found for table in tables if (found := bridge(table, catalog, target, digest)) is not None
+        }
+        rows = {table: _value(connection, dml.count(table)) for table in catalog.tables}
+        refused = {
+            table: _count(connection, found, catalog, target.catalog) for table, found in bridges.items()
+        }
+        dependents = {
+            (table, column): names
+            for table, column, names in connection.execute(QUERIES["column_dependents"]).fetchall()
+        }
+        doubled = 0
+        if "email" in catalog.columns.get("profiles", {}):
+            doubled = _value(connection, QUERIES["doubled_emails"])
+    state = State(
+        catalog=catalog,
+        target=target,
+        old_tables=tables,
+        rows=rows,
+        refused=refused,
+        wanted_bridges=bridges,
+        bridges=installed,
+        search_path=f"pg_catalog, {search_path}, pg_temp",
+        doubled_emails=doubled,
+        dependents=dependents,
+    )
+    return state, digest
+
+
+def _target(connection: psycopg.Connection) -> Target:
+    with connection.transaction():
+        connection.execute(f"SET LOCAL lock_timeout = '{LOCK_WAIT}'")
+        return read_target(connection)
+
+
+def _digest(given: str | None, installed: str) -> str:
+    found = _DIGEST.search(installed)
+    if found is None:
+        return given or UNKNOWN_PACK
+    if given is not None and given != found[0]:
+        raise ConflictError(
+            f"The adoption began with the pack {found[0][:12]}, and embeddings have its digest. Go on "
+            "without --pack; batch.reembed gives them another one."
+        )
+    return found[0]
+
+
+def _old_tables(connection: psycopg.Connection, catalog: Catalog, target: Catalog) -> tuple[str, ...]:
+    """In the order of the schema."""
+    known = set(catalog.tables)
+    if _value(connection, QUERIES["is_adopting"]):
+        known = {name for (name,) in connection.execute("SELECT name FROM semblance_adoption.old_tables")}
+    return tuple(name for name in target.tables if name in known)
+
+
+def _count(connection: psycopg.Connection, found: Bridge, catalog: Catalog, target: Catalog) -> int:
+    """How many rows a bridge would change; 0 where that takes a function or a type which is yet to come."""
+    try:
+        with connection.transaction():
+            rows: int = _value(connection, found.count(catalog, target))
+            return rows
+    except (psycopg.errors.UndefinedFunction, psycopg.errors.UndefinedObject):
+        return 0
+
+
+def _broken(connection: psycopg.Connection, state: State) -> dict[tuple[str, str], int]:
+    """Rows that break what is to come and that no rule puts right."""
+    conditions = {
+        (table, rule.name): f"NOT ({rule.expression})"
+        for table in state.old_tables
+        for rule in finishing.to_come(state, table)
+    }
+    conditions |= {
+        (table, name): f"{name} IS NULL"
+        for table in state.old_tables
+        for name in finishing.no_values(state, table)
+    }
+    refused = {table: found.refused for table, found in state.wanted_bridges.items()}
+    return {
+        (table, rule): _value(
+            connection, dml.count(table, f"({condition}) AND ({refused.get(table, 'false')}) IS NOT TRUE")
+        )
+        for (table, rule), condition in conditions.items()
+    }
+
+
+def _used(connection: psycopg.Connection, state: State) -> dict[tuple[str, str], int]:
+    used = {
+        (table, name): _value(connection, dml.count(table, what=name))
+        for table in state.old_tables
+        for name in finishing.gone(state, table)
+    }
+    return used | {(name, ""): _value(connection, dml.count(name)) for name in finishing.old_tables(state)}
+
+
+def _table(connection: psycopg.Connection, state: State, name: str) -> TableReport:
+    present, wanted = state.catalog.columns[name], state.target.catalog.columns[name]
+    embedded = None
+    if "embedding" in present and "embedding" in wanted:
+        embedded = _value(connection, dml.count(name, what="embedding"))
+    return TableReport(
+        name,
+        state.rows[name],
+        tuple(each for each in wanted if each not in present),
+        tuple(each for each in present if each not in wanted),
+        state.refused.get(name, 0),
+        embedded,
+    )
+
+
+def _cron(connection: psycopg.Connection) -> list[str]:
+    if _value(connection, "SELECT to_regclass('cron.job') IS NULL"):
+        return []
+    return [
+        f"SELECT cron.unschedule({number});  -- {name or command}, {schedule}"
+        for number, name, schedule, command in connection.execute(QUERIES["cron_jobs"]).fetchall()
+    ]
+
+
+def _value(connection: psycopg.Connection, query: str) -> Any:
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        return cursor.execute(query.encode()).fetchone()
+
+
+def _take(connection: psycopg.Connection, steps: list[Step], on_step: OnStep | None) -> None:
+    for step in steps:
+        if on_step is not None:
+            on_step(len(steps), step)
+        set_search_path(connection, session=True)
+        if step.mode == "batches":
+            _take_batches(connection, step)
+        elif step.mode == "alone":
+            # It waits, and nobody waits for it.
+            connection.execute("SET lock_timeout = 0")
+            for statement in step.statements:
+                connection.execute(statement.encode())
+        else:
+            _patiently(partial(_take_at_once, connection, step), step.title)
+
+
+def _take_at_once(connection: psycopg.Connection, step: Step) -> None:
+    with connection.transaction():
+        connection.execute(f"SET LOCAL lock_timeout = '{LOCK_WAIT}'")
+        for statement in step.statements:
+            connection.execute(statement.encode())
+
+
+def _take_batches(connection: psycopg.Connection, step: Step) -> None:
+    (statement,) = step.statements
+    last: str | None = None
+    while True:
+        last = _patiently(partial(_take_batch, connection, statement, last), step.title)
+        if last is None:
+            return
+
+
+def _take_batch(connection: psycopg.Connection, statement: str, last: str | None) -> str | None:
+    with connection.transaction():
+        connection.execute(f"SET LOCAL lock_timeout = '{LOCK_WAIT}'".encode())
+        row = psycopg.RawCursor(connection).execute(statement.encode(), [last]).fetchone()
+        return None if row is None else str(row[0])
+
+
+def _patiently(act: Callable[[], _T], what: str) -> _T:
+    """Do it again where a lock was not to be had, until somebody else is done with it."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return act()
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as exc:
+            if attempt == ATTEMPTS:
+                raise DatabaseError(
+                    f"No lock was to be had for a minute: {what}. See in pg_stat_activity who has been in a "
+                    "transaction for so long, then run the command again; it goes on where it stopped."
+                ) from exc
+            time.sleep(PAUSE_S)
+    raise AssertionError

@@ -1,0 +1,58 @@
+"""`semblance migrate --adopt` and `--finish`, as an operator sees them."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import SecretStr
+from typer.testing import CliRunner
+
+from semblance.cli.adoption import adopt_database
+from semblance.cli.app import app
+from semblance.errors import BadInputError, ConflictError
+from semblance.settings import Settings
+from tests.support.old_app import early
+from tests.support.rows import DIGEST
+from tests.support.supabase import run
+
+
+@pytest.fixture
+def settings(empty_dsn: str) -> Settings:
+    """With an old app's database."""
+    run(empty_dsn, early("CREATE EXTENSION vector;"))
+    return Settings(database_url=SecretStr(empty_dsn))
+
+
+def test_without_a_yes_it_only_reports(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    assert adopt_database(settings, "expand", pack=None, yes=False)
+    said = capsys.readouterr().out
+    assert "Nothing was changed" in said
+    for part in ("faces", "qdrant_point_id", "who waits", "nobody has named"):
+        assert part in said
+    # It is as it was, so that it can be adopted still.
+    assert adopt_database(settings, "expand", pack=DIGEST, yes=True)
+    said = capsys.readouterr().out
+    assert "semblance migrate --finish" in said
+    with pytest.raises(ConflictError, match="is adopted"):
+        adopt_database(settings, "expand", pack=None, yes=True)
+    assert adopt_database(settings, "finish", pack=None, yes=True)
+    said = capsys.readouterr().out
+    assert "drop columns of faces: qdrant_point_id (0 values)" in " ".join(said.split())
+    assert "that of a new database" in said
+
+
+def test_what_stands_in_the_way_is_named_with_the_fix(
+    settings: Settings, empty_dsn: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(empty_dsn, "ALTER TABLE faces ADD COLUMN embedding vector(128)")
+    assert not adopt_database(settings, "expand", pack=None, yes=True)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "faces.embedding is vector(128)" in said
+    assert "RENAME COLUMN embedding TO old_embedding" in said
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--adopt", "--finish"], ["--yes"], ["--pack", "open"], ["--finish", "--pack", "open"]]
+)
+def test_options_that_do_not_go_together(arguments: list[str]) -> None:
+    result = CliRunner().invoke(app, ["migrate", *arguments])
+    assert isinstance(result.exception, BadInputError)
