@@ -1568,6 +1568,38 @@ GRANT EXECUTE ON FUNCTION is_named_picture(text), is_foreign_address(text) TO se
 GRANT SELECT, INSERT, UPDATE, DELETE ON object_deletions TO semblance_service;
 CREATE POLICY object_deletions_service ON object_deletions TO semblance_service USING (true) WITH CHECK (true);
 
+-- Realtime on Supabase --------------------------------------------------------------------------------
+-- What clients subscribe to: the tables of its publication. Row-level security decides which rows a client
+-- hears of, and the columns it may read what it hears of them. Elsewhere there is no such publication.
+
+DO $$
+DECLARE
+    wanted record;
+BEGIN
+    IF EXISTS (SELECT FROM pg_publication WHERE pubname = 'supabase_realtime' AND NOT puballtables) THEN
+        FOR wanted IN
+            SELECT *
+            FROM (VALUES
+                -- All but the factors and weights.
+                ('matches', ' (id, face_a_id, face_b_id, similarity_score, created_at)'),
+                ('messages', ''),
+                ('notifications', ''),
+                ('mutual_connections', ''),
+                -- Presence, and what else contacts read. No e-mail address leaves the database.
+                ('profiles', ' (id, name, gender, school, default_face_id, last_seen)')
+            ) AS tables (name, columns)
+            -- What is there stays as it is.
+            WHERE NOT EXISTS (
+                SELECT FROM pg_publication_tables
+                WHERE pubname = 'supabase_realtime' AND schemaname = 'public' AND tablename = name
+            )
+        LOOP
+            EXECUTE format('ALTER PUBLICATION supabase_realtime ADD TABLE public.%I%s', wanted.name, wanted.columns);
+        END LOOP;
+    END IF;
+END
+$$;
+
 -- Schools -------------------------------------------------------------------------------------------
 -- A name of a school in the form in which names are compared: composed, lower case, one space between words.
 CREATE FUNCTION fold_school(said text) RETURNS text
@@ -1997,35 +2029,6 @@ BEGIN
             find_celebrity_matches(vector, integer),
             calculate_advanced_similarity(uuid, uuid)
             TO service_role';
-
--- Realtime on Supabase --------------------------------------------------------------------------------
--- What clients subscribe to: the tables of its publication. Row-level security decides which rows a client
--- hears of, and the columns it may read what it hears of them. Elsewhere there is no such publication.
-
-DO $$
-DECLARE
-    wanted record;
-BEGIN
-    IF EXISTS (SELECT FROM pg_publication WHERE pubname = 'supabase_realtime' AND NOT puballtables) THEN
-        FOR wanted IN
-            SELECT *
-            FROM (VALUES
-                -- All but the factors and weights.
-                ('matches', ' (id, face_a_id, face_b_id, similarity_score, created_at)'),
-                ('messages', ''),
-                ('notifications', ''),
-                ('mutual_connections', ''),
-                -- Presence, and what else contacts read. No e-mail address leaves the database.
-                ('profiles', ' (id, name, gender, school, default_face_id, last_seen)')
-            ) AS tables (name, columns)
-            -- What is there stays as it is.
-            WHERE NOT EXISTS (
-                SELECT FROM pg_publication_tables
-                WHERE pubname = 'supabase_realtime' AND schemaname = 'public' AND tablename = name
-            )
-        LOOP
-            EXECUTE format('ALTER PUBLICATION supabase_realtime ADD TABLE public.%I%s', wanted.name, wanted.columns);
-        END LOOP;
     END IF;
 END
 $$;

@@ -33,13 +33,15 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """category, storage, type_storage, identity: as in pg_type and pg_attribute."""
+    """category, storage, type_storage, identity: as in pg_type and pg_attribute. generated: what a stored
+    column is made of, None for others."""
 
     table: str
     name: str
     type: str
     category: str
     default: str | None
+    generated: str | None
     not_null: bool
     storage: str
     type_storage: str

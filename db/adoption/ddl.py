@@ -16,6 +16,8 @@ def column(target: Column, *, nullable: bool = False) -> str:
     parts = [target.name, target.type]
     if target.identity:
         parts.append(f"GENERATED {_IDENTITY[target.identity]} AS IDENTITY")
+    if target.generated is not None:
+        parts.append(f"GENERATED ALWAYS AS ({target.generated}) STORED")
     if target.default is not None:
         parts.append(f"DEFAULT {target.default}")
     if target.not_null and not nullable:
@@ -29,8 +31,8 @@ def set_storage(target: Column) -> str:
 
 
 def create_table(table: Relation, target: Catalog) -> list[str]:
-    """With everything that needs no other table and no function that comes later: foreign keys, triggers and
-    policies are for others to add."""
+    """With everything that needs no other table and no function that comes later: indexes, foreign keys,
+    triggers and policies are for others to add."""
     columns = target.columns[table.name].values()
     constraints = target.constraints.get(table.name, {}).values()
     parts = [column(each) for each in columns]
@@ -43,13 +45,17 @@ def create_table(table: Relation, target: Catalog) -> list[str]:
             if not sequence.is_identity:
                 statements.append(f"CREATE SEQUENCE {sequence.name} OWNED BY {sequence.owned_by}")
             statements += set_grants("SEQUENCE", sequence.name, target)
-    statements += [
-        index.create(index.name).replace(" CONCURRENTLY", "", 1)
-        for index in target.indexes.get(table.name, {}).values()
-    ]
     if table.row_security:
         statements.append(f"ALTER TABLE {table.name} ENABLE ROW LEVEL SECURITY")
     return statements + set_grants("TABLE", table.name, target)
+
+
+def create_indexes(table: Relation, target: Catalog) -> list[str]:
+    """Of a table that nobody uses yet."""
+    return [
+        index.create(index.name).replace(" CONCURRENTLY", "", 1)
+        for index in target.indexes.get(table.name, {}).values()
+    ]
 
 
 def create_view(view: Relation, target: Catalog) -> list[str]:

@@ -80,6 +80,9 @@ def _columns(state: State, table: str) -> Iterator[Step]:
     rewritten: list[str] = []
     for name, column in target.items():
         was = old.get(name)
+        if was is None and column.generated is not None:
+            rewritten.append(f"ALTER TABLE {table} ADD COLUMN {ddl.column(column)}")
+            continue
         if was is None:
             parts.append(f"ADD COLUMN {ddl.column(column, nullable=column.default is None)}")
             added.add(name)
@@ -127,11 +130,14 @@ def _new_objects(state: State) -> Iterator[Step]:
     """Tables, functions and views that are not there, each after those that it may refer to."""
     old, target = state.catalog, state.target.catalog
     found: dict[int, list[str]] = {}
+    # After all functions, which they may be made with.
+    new_indexes: list[str] = []
     tables, functions = 0, 0
     for relation in target.relations.values():
         was = old.relations.get(relation.name)
         if relation.kind == "r" and was is None:
             found[relation.number] = ddl.create_table(relation, target)
+            new_indexes += ddl.create_indexes(relation, target)
             tables += 1
         elif relation.kind == "v" and not _same_view(was, relation):
             drop = [f"DROP VIEW {relation.name}"] if was is not None else []
@@ -155,7 +161,7 @@ def _new_objects(state: State) -> Iterator[Step]:
     if found:
         yield Step(
             f"make {tables} tables and views, and make or replace {functions} functions",
-            tuple(statement for number in sorted(found) for statement in found[number]),
+            (*(statement for number in sorted(found) for statement in found[number]), *new_indexes),
         )
 
 

@@ -6,10 +6,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import psycopg
 import pytest
 
+from db import migrations
 from db.adoption import run as adoption
 from db.adoption.catalog import Catalog, Grant, read_catalog
 from db.adoption.rules import UNKNOWN_PACK
@@ -555,8 +557,8 @@ def test_clients_hear_on_supabase_what_they_subscribed_to(empty_dsn: str) -> Non
     assert isinstance(columns, list)
     assert "email" not in columns
     # Again, as another deployment would.
-    run(empty_dsn, "UPDATE alembic_version SET version_num = '0014'")
-    upgrade(empty_dsn)
+    migration = Path(migrations.__path__[0], "sql", "0015_realtime_publication.up.sql")
+    run(empty_dsn, migration.read_text(encoding="utf-8"))
     assert value(empty_dsn, PUBLISHED) == HEARD
 
 
