@@ -117,6 +117,7 @@ def test_an_old_app_in_use_is_adopted_and_finished(
     with in_use(dsn) as app:
         carry_out(dsn, "expand")
     assert current(dsn) == head()
+    assert value(dsn, PUBLISHED) == HEARD
     _check_rows(dsn, before, app)
 
     # The old app is as good as before, and what it writes is in the new form.
@@ -523,6 +524,24 @@ def adopted_name(postgres: str) -> Iterator[str]:
 @pytest.fixture
 def adopted(adopted_name: str, make_database: Callable[[str], str]) -> str:
     return make_database(adopted_name)
+
+
+def test_a_view_on_what_goes_is_named(adopted: str) -> None:
+    run(adopted, "CREATE VIEW shown AS SELECT qdrant_point_id FROM faces")
+    (obstacle,) = look(adopted, "finish").plan.obstacles
+    assert "on view shown shows faces.qdrant_point_id" in obstacle.problem
+
+
+def test_what_nobody_knows_stays(adopted: str) -> None:
+    run(
+        adopted,
+        "CREATE TABLE diary (id uuid, face_id uuid REFERENCES faces (id));"
+        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';"
+        "CREATE TRIGGER note BEFORE INSERT ON diary FOR EACH ROW EXECUTE FUNCTION note()",
+    )
+    assert look(adopted, "finish").unknown == ("diary",)
+    carry_out(adopted, "finish")
+    run(adopted, "INSERT INTO diary DEFAULT VALUES")
 
 
 def test_rows_that_no_rule_knows_keep_the_old_app_from_being_finished(adopted: str) -> None:
