@@ -105,11 +105,12 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """definition: the statement that creates it."""
+    """restricts: whether all others need it, too. definition: the statement that creates it."""
 
     table: str
     name: str
     roles: list[str]
+    restricts: bool
     definition: str
 
     @property

@@ -150,7 +150,13 @@ def _new_objects(state: State) -> Iterator[Step]:
         elif has.definition == function.definition:
             continue
         elif (has.result, has.arguments) != (function.result, function.arguments):
-            statements = [f"DROP FUNCTION {has.signature}", *ddl.create_function(function, target)]
+            # Whoever may call the old one may call this.
+            rights = ddl.grant(old.granted("FUNCTION", has.signature))
+            statements = [
+                f"DROP FUNCTION {has.signature}",
+                *ddl.create_function(function, target),
+                *rights,
+            ]
         elif function.is_trigger:
             # Nobody needs the right to it for the trigger to fire.
             statements = [function.definition, *ddl.set_grants("FUNCTION", function.signature, target)]

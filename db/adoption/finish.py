@@ -97,6 +97,19 @@ def _obstacles(state: State, broken: dict[tuple[str, str], int]) -> Iterator[Obs
                 f"Correct or delete the rows of {table} where {condition}.",
             )
 
+    for table in state.old_tables:
+        for name in gone(state, table):
+            views = [
+                each
+                for each in state.dependents.get((table, name), [])
+                if each.startswith("rule ")  # of a view
+            ]
+            if views:
+                yield Obstacle(
+                    f"{', '.join(views)} shows {table}.{name}, which goes.",
+                    "Drop the view, or leave that out.",
+                )
+
 
 def _rows(state: State) -> Iterator[Step]:
     for table, bridge in state.wanted_bridges.items():
@@ -109,11 +122,12 @@ def _tables(state: State) -> Iterator[Step]:
     """Triggers, policies and rights: a table at a time, so that none is open to somebody in between."""
     target = state.target.catalog
     for table in state.old_tables:
-        statements = [
-            f"DROP TRIGGER {name} ON {table}"
+        triggers = [
+            name
             for name in state.catalog.triggers.get(table, {})
             if name not in target.triggers.get(table, {})
         ]
+        statements = [f"DROP TRIGGER {name} ON {table}" for name in triggers]
         policies, wanted = state.catalog.policies.get(table, {}), target.policies.get(table, {})
         same = {
             name
@@ -129,7 +143,8 @@ def _tables(state: State) -> Iterator[Step]:
             statements.append(f"REVOKE ALL ON TABLE {table} FROM {ddl.OUTSIDERS}, semblance_service")
             statements += ddl.grant(target.granted("TABLE", table))
         if statements:
-            what = f", without {', '.join(removed)}" if removed else ""
+            lost = [*(name for name in triggers if name != TRIGGER), *removed]
+            what = f", without {', '.join(lost)}" if lost else ""
             yield Step(f"give {table} its triggers, policies and rights{what}", tuple(statements), EXCLUSIVE)
 
 
@@ -244,24 +259,29 @@ def _indexes(state: State, table: str) -> Iterator[Step]:
 
 
 def _functions(state: State) -> Iterator[Step]:
+    """Without those of the old app, and of its triggers, which nothing else calls."""
     target = state.target.catalog
     names = {each.name for each in target.functions.values()} | set(OLD_FUNCTIONS)
-    # Functions of triggers that went.
-    names |= {
-        trigger.function.partition("(")[0]
-        for table in (*state.old_tables, "auth.users")
-        for trigger in state.catalog.triggers.get(table, {}).values()
-        if trigger.name != TRIGGER
+    called = {
+        trigger.function
+        for table, triggers in state.catalog.triggers.items()
+        if table not in state.old_tables
+        for trigger in triggers.values()
     }
-    statements = []
+    dropped, restricted = [], []
     for signature, each in state.catalog.functions.items():
         if signature not in target.functions:
-            if each.name in names or each.is_trigger:
-                statements.append(f"DROP FUNCTION {signature}")
+            if each.name in names or (each.is_trigger and signature not in called):
+                dropped.append(signature)
         elif state.catalog.granted("FUNCTION", signature) != target.granted("FUNCTION", signature):
-            statements += ddl.set_grants("FUNCTION", signature, target)
-    if statements:
-        yield Step("drop the functions of the old app, and restrict the others", tuple(statements))
+            restricted += ddl.set_grants("FUNCTION", signature, target)
+    if dropped:
+        yield Step(
+            f"drop the functions {', '.join(dropped)}",
+            tuple(f"DROP FUNCTION {signature}" for signature in dropped),
+        )
+    if restricted:
+        yield Step("let nobody else call the functions that are left", tuple(restricted))
 
 
 def _old_tables(state: State, used: dict[tuple[str, str], int]) -> Iterator[Step]:

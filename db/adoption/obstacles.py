@@ -18,6 +18,12 @@ def obstacles(state: State) -> Iterator[Obstacle]:
             "HAVING count(*) > 1",
         )
     for table in state.old_tables:
+        for policy in state.catalog.policies.get(table, {}).values():
+            if policy.restricts and not {"public", "semblance_service"}.isdisjoint(policy.roles):
+                yield Obstacle(
+                    f"The policy {policy.name} would hide rows of {table} from the application.",
+                    f"Name whom it is for: ALTER POLICY {policy.name} ON {table} TO authenticated, anon",
+                )
         keys = [each for each in state.catalog.constraints.get(table, {}).values() if each.kind == "p"]
         wanted = [
             each for each in state.target.catalog.constraints.get(table, {}).values() if each.kind == "p"

@@ -47,11 +47,10 @@ class Obstacle:
 
 @dataclass(slots=True)
 class Plan:
-    """steps: in order. obstacles: without which nothing is begun. notes: what an operator should know."""
+    """steps: in order. obstacles: while there is one, nothing is begun."""
 
     steps: list[Step] = field(default_factory=list)
     obstacles: list[Obstacle] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
 
     @property
     def seconds(self) -> float:

@@ -17,8 +17,10 @@ from db.adoption.catalog import Catalog, Grant, read_catalog
 from db.adoption.rules import UNKNOWN_PACK
 from db.adoption.run import carry_out, look
 from db.adoption.steps import Step
+from db.embedded import application_dsn
 from db.migrate import current, head, upgrade
 from db.pool import Database
+from db.queries import queries
 from db.spare_embeddings import SpareEmbeddings
 from semblance.errors import ConfigurationError, ConflictError, DatabaseError
 from tests.support.catalog import snapshot
@@ -83,6 +85,17 @@ def assert_same_schema(dsn: str, fresh: str) -> None:
         assert one[kind] == other[kind], kind
 
 
+def assert_service_may_work(dsn: str, fresh: str) -> None:
+    """The application sees and may already what it will in the end."""
+    adopted, expected = catalog(dsn), catalog(fresh)
+    for key, wanted in expected.grants.items():
+        service = {each for each in wanted if each.grantee == "semblance_service"}
+        assert service <= adopted.grants.get(key, frozenset()), key
+    for table, policies in expected.policies.items():
+        for policy in policies.values():
+            assert not policy.is_for_service or policy in adopted.policies[table].values()
+
+
 @contextmanager
 def in_use(dsn: str, made: int = 0) -> Iterator[OldApp]:
     """The old app at work until the end of the block, where a failure of it comes out."""
@@ -119,6 +132,8 @@ def test_an_old_app_in_use_is_adopted_and_finished(
     with in_use(dsn) as app:
         carry_out(dsn, "expand")
     assert current(dsn) == head()
+    assert value(dsn, PUBLISHED) == HEARD
+    assert_service_may_work(dsn, fresh)
     _check_rows(dsn, before, app)
 
     # The old app is as good as before, and what it writes is in the new form.
@@ -363,6 +378,20 @@ async def test_embeddings_get_a_pack_from_which_they_can_be_embedded_anew(adopte
         await database.close()
 
 
+async def test_the_application_understands_the_tables_that_two_apps_use(adopted_small_dsn: str) -> None:
+    database = await Database.connect(application_dsn(adopted_small_dsn), pool_size=1)
+    try:
+        async with database.transaction() as connection:
+            for name, text in queries.items():
+                if name.startswith("stage_"):
+                    await connection.execute(text)
+            for text in queries.values():
+                await connection.prepare(text)
+        assert await database.fetch("SELECT * FROM face_traits LIMIT 1")
+    finally:
+        await database.close()
+
+
 def test_an_adoption_goes_on_with_the_pack_it_began_with(small_dsn: str) -> None:
     with pytest.raises(KilledError):
         carry_out(small_dsn, "expand", DIGEST, on_step=kill_at("put rows of faces right"))
@@ -429,6 +458,7 @@ def test_an_early_database_of_a_plain_server(
         ("CREATE TABLE generation_logs (id bigint PRIMARY KEY)", "generation_logs.id is bigint"),
         ("UPDATE profiles SET email = 'a@mit.edu'", "1 e-mail addresses"),
         ("CREATE TABLE messages (id uuid)", "messages has no primary key"),
+        ("CREATE POLICY narrow ON faces AS RESTRICTIVE USING (false)", "narrow would hide rows of faces"),
         (
             "CREATE VIEW shown AS SELECT similarity_score FROM matches",
             "matches.similarity_score is numeric and has to become double precision",
@@ -525,6 +555,24 @@ def adopted_name(postgres: str) -> Iterator[str]:
 @pytest.fixture
 def adopted(adopted_name: str, make_database: Callable[[str], str]) -> str:
     return make_database(adopted_name)
+
+
+def test_a_view_on_what_goes_is_named(adopted: str) -> None:
+    run(adopted, "CREATE VIEW shown AS SELECT qdrant_point_id FROM faces")
+    (obstacle,) = look(adopted, "finish").plan.obstacles
+    assert "on view shown shows faces.qdrant_point_id" in obstacle.problem
+
+
+def test_what_nobody_knows_stays(adopted: str) -> None:
+    run(
+        adopted,
+        "CREATE TABLE diary (id uuid, face_id uuid REFERENCES faces (id));"
+        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';"
+        "CREATE TRIGGER note BEFORE INSERT ON diary FOR EACH ROW EXECUTE FUNCTION note()",
+    )
+    assert look(adopted, "finish").unknown == ("diary",)
+    carry_out(adopted, "finish")
+    run(adopted, "INSERT INTO diary DEFAULT VALUES")
 
 
 def test_rows_that_no_rule_knows_keep_the_old_app_from_being_finished(adopted: str) -> None:

@@ -132,6 +132,7 @@ SELECT
     quote_ident(tablename) AS "table",
     quote_ident(policyname) AS name,
     ARRAY(SELECT role::text FROM unnest(roles) AS role ORDER BY 1) AS roles,
+    permissive = 'RESTRICTIVE' AS restricts,
     format(
         'CREATE POLICY %I ON %I AS %s FOR %s TO %s%s%s',
         policyname, tablename, permissive, cmd,

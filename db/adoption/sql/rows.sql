@@ -206,11 +206,19 @@ ON CONFLICT DO NOTHING;
 
 -- name: copy_celebrity_matches
 INSERT INTO public.celebrity_matches (face_id, celebrity_id, similarity_score, created_at)
-SELECT own.id, celebrities.id, least(1, greatest(0, similarity_score)), matches.created_at
-FROM public.matches
-JOIN public.celebrities ON celebrities.id IN (face_a_id, face_b_id)
-JOIN public.faces AS own ON own.id = CASE celebrities.id WHEN face_a_id THEN face_b_id ELSE face_a_id END
-JOIN public.profiles ON profiles.id = own.profile_id AND profile_type = 'user'
+SELECT own.id, celebrities.id, least(1, greatest(0, similarity_score)), matched_at
+FROM public.profiles AS celebrity
+JOIN public.faces ON faces.profile_id = celebrity.id
+JOIN public.celebrities ON celebrities.id = faces.id
+CROSS JOIN LATERAL (
+    SELECT face_b_id AS other, similarity_score, created_at AS matched_at
+    FROM public.matches WHERE face_a_id = faces.id
+    UNION ALL
+    SELECT face_a_id, similarity_score, created_at FROM public.matches WHERE face_b_id = faces.id
+) AS found
+JOIN public.faces AS own ON own.id = other
+JOIN public.profiles ON profiles.id = own.profile_id AND profiles.profile_type = 'user'
+WHERE celebrity.profile_type = 'celebrity'
 ON CONFLICT (face_id, celebrity_id) DO NOTHING;
 
 -- name: note_old_tables
