@@ -140,8 +140,8 @@ async def test_a_picture_outside_of_the_folders_is_not_missing(
     database: Database, storage: Storage, run: Sweep
 ) -> None:
     """Paths of the old system have folders of their own."""
-    await database.execute("INSERT INTO celebrities (name, image_path) VALUES ('A', 'old/a.jpg')")
-    await storage.put("old/a.jpg", b"1", "image/jpeg")
+    await database.execute("INSERT INTO celebrities (name, image_path) VALUES ('A', 'archive/a.jpg')")
+    await storage.put("archive/a.jpg", b"1", "image/jpeg")
     assert await run() == SweepReport()
 
 
