@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -25,9 +24,8 @@ from semblance.errors import StorageError
 from semblance.settings import Settings
 from semblance.storage import Storage, open_storage
 from semblance.stored_pictures import full_key, keys_of
+from tests.support.commands import semblance
 from tests.support.laden import SECRET, assert_only_a_picture, encoded, laden, portrait
-
-SEMBLANCE = Path(sys.executable).with_name("semblance")
 
 Clean = Callable[[], Awaitable[Counter[Outcome]]]
 
@@ -294,14 +292,8 @@ def command(settings: Settings, dsn: str, *arguments: str) -> subprocess.Complet
         "SEMBLANCE_STORAGE_URL": str(settings.storage_url),
         "SEMBLANCE_DATABASE_URL": dsn,
     }
-    return subprocess.run(
-        [SEMBLANCE, "storage", "clean", *arguments],
-        env={**os.environ, **variables, "NO_COLOR": "1", "COLUMNS": "100"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    environment = {**os.environ, **variables, "NO_COLOR": "1", "COLUMNS": "100"}
+    return semblance("storage", "clean", *arguments, environment=environment)
 
 
 @pytest.mark.parametrize("url", ["folder"], indirect=True)

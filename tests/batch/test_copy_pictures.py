@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -30,9 +29,8 @@ from semblance.locations import Original, PictureTable, copy_key
 from semblance.settings import Settings
 from semblance.storage import Storage, open_storage
 from semblance.stored_pictures import StoredPicture, full_key, keys_of, put_picture
+from tests.support.commands import semblance
 from tests.support.laden import assert_only_a_picture, encoded, laden, portrait
-
-SEMBLANCE = Path(sys.executable).with_name("semblance")
 
 Copy = Callable[[], Awaitable[Counter[Outcome]]]
 
@@ -459,14 +457,8 @@ def command(settings: Settings, dsn: str, *arguments: str) -> subprocess.Complet
         "SEMBLANCE_OLD_STORAGE": ",".join(f"{table}={url}" for table, url in settings.old_storage.items()),
         "SEMBLANCE_DATABASE_URL": dsn,
     }
-    return subprocess.run(
-        [SEMBLANCE, "storage", *arguments],
-        env={**os.environ, **variables, "NO_COLOR": "1", "COLUMNS": "100"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    environment = {**os.environ, **variables, "NO_COLOR": "1", "COLUMNS": "100"}
+    return semblance("storage", *arguments, environment=environment)
 
 
 @folder_alone

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,10 +15,11 @@ from numpy.typing import NDArray
 from qdrant_client import QdrantClient, models
 from rich.console import Console
 
-from batch.import_qdrant import PAGE, Fields, QdrantError, Verification, import_collection, open_client
+from batch.import_qdrant import Fields, QdrantError, Verification, import_collection, open_client
 from db.pool import Database
 from semblance.errors import ConfigurationError
 from semblance.types import ModelInfo
+from tests.support.commands import job
 
 MODEL = ModelInfo("old", "0" * 64)
 QUIET = Console(quiet=True)
@@ -66,9 +65,11 @@ async def run(
 
 
 async def test_all_pages_arrive_and_a_second_run_changes_nothing(
-    dsn: str, database: Database, tmp_path: Path
+    dsn: str, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    faces = [uuid4() for _ in range(2 * PAGE + 5)]
+    page = 40
+    monkeypatch.setattr("batch.import_qdrant.PAGE", page)
+    faces = [uuid4() for _ in range(2 * page + 5)]
     add_faces(dsn, faces)
     make_collection(tmp_path / "q", [point(i, face, unit(i)) for i, face in enumerate(faces)])
     for filled in (len(faces), 0):
@@ -79,9 +80,9 @@ async def test_all_pages_arrive_and_a_second_run_changes_nothing(
             len(faces), filled, len(faces) - filled,
         )  # fmt: skip
         assert result.coverage.percent == 100.0 and not result.refused
-    row = await database.fetchrow("SELECT embedding, pack_digest FROM faces WHERE id = $1", faces[PAGE + 1])
+    row = await database.fetchrow("SELECT embedding, pack_digest FROM faces WHERE id = $1", faces[page + 1])
     assert row is not None and row["pack_digest"] == MODEL.digest
-    np.testing.assert_allclose(row["embedding"].to_numpy(), unit(PAGE + 1), atol=1e-6)
+    np.testing.assert_allclose(row["embedding"].to_numpy(), unit(page + 1), atol=1e-6)
 
 
 async def test_what_cannot_be_used_is_reported_with_its_reason(
@@ -154,13 +155,10 @@ def test_the_command_ends_with_the_verification(dsn: str, tmp_path: Path) -> Non
     face = uuid4()
     add_faces(dsn, [face])
     make_collection(tmp_path / "q", [point(1, face, unit(1))])
-    done = subprocess.run(
-        [sys.executable, "-m", "batch.import_qdrant", str(tmp_path / "q")],
-        env={"SEMBLANCE_DATABASE_URL": dsn, "SEMBLANCE_HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
+    done = job(
+        "batch.import_qdrant",
+        str(tmp_path / "q"),
+        environment={"SEMBLANCE_DATABASE_URL": dsn, "SEMBLANCE_HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 (100.00 %)" in done.stdout
@@ -311,16 +309,7 @@ async def test_the_application_itself_may_import(
 
 def test_the_command_says_what_would_be_possible(dsn: str, tmp_path: Path) -> None:
     make_collection(tmp_path / "q", [described(1, 1, uuid4(), "a/1.jpg")])
-    done = subprocess.run(
-        [sys.executable, "-m", "batch.import_qdrant", str(tmp_path / "q")],
-        env={
-            "SEMBLANCE_DATABASE_URL": dsn, "SEMBLANCE_HOME": str(tmp_path), "PATH": "/usr/bin:/bin",
-            "COLUMNS": "120",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )  # fmt: skip
+    environment = {"SEMBLANCE_DATABASE_URL": dsn, "SEMBLANCE_HOME": str(tmp_path), "COLUMNS": "120"}
+    done = job("batch.import_qdrant", str(tmp_path / "q"), environment=environment)
     assert done.returncode == 1
     assert "Of 1 points without a face one could be made: --create does that." in done.stdout

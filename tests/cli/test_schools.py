@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import psycopg
@@ -13,9 +11,9 @@ import pytest
 from db.schools import SchoolNames
 from semblance.cli.school_file import read_school_file
 from semblance.errors import BadInputError
+from tests.support.commands import semblance
 from tests.support.rows import add_profile
 
-SEMBLANCE = Path(sys.executable).with_name("semblance")
 STANFORD = SchoolNames("Stanford University", ["stanford.edu"], ["Stanford", "LSJU"])
 
 
@@ -86,10 +84,7 @@ def test_import_and_list(dsn: str, service_dsn: str, tmp_path: Path) -> None:
             }
             environment |= {"SEMBLANCE_HOME": str(tmp_path / "home"), "SEMBLANCE_DATABASE_URL": service_dsn}
             environment |= {"COLUMNS": "120", "NO_COLOR": "1"}
-            command = [str(SEMBLANCE), "schools", *arguments]
-            done = subprocess.run(
-                command, env=environment, capture_output=True, text=True, timeout=120, check=False
-            )
+            done = semblance("schools", *arguments, environment=environment)
             assert "Traceback" not in done.stderr
             return done.returncode, done.stdout
 
