@@ -26,6 +26,7 @@ def column(target: Column, *, nullable: bool = False) -> str:
 
 
 def set_storage(target: Column) -> str:
+    """CREATE TABLE takes it only since PostgreSQL 16."""
     names = {"p": "PLAIN", "e": "EXTERNAL", "x": "EXTENDED", "m": "MAIN"}
     return f"ALTER TABLE {target.table} ALTER COLUMN {target.name} SET STORAGE {names[target.storage]}"
 
@@ -59,6 +60,7 @@ def create_indexes(table: Relation, target: Catalog) -> list[str]:
 
 
 def create_view(view: Relation, target: Catalog) -> list[str]:
+    """With its rights."""
     options = f" WITH ({view.options})" if view.options else ""
     return [
         f"CREATE VIEW {view.name}{options} AS {view.definition}",
@@ -67,6 +69,7 @@ def create_view(view: Relation, target: Catalog) -> list[str]:
 
 
 def create_function(function: Function, target: Catalog) -> list[str]:
+    """With its rights, for whoever has none yet."""
     return [function.definition, *set_grants("FUNCTION", function.signature, target)]
 
 

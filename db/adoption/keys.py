@@ -106,6 +106,7 @@ def _doubles(state: State, table: str, columns: list[str]) -> Iterator[Step]:
 
 
 def foreign_keys(state: State, table: str) -> Iterator[Step]:
+    """What rows lead to. A key that does something else at a deletion gives way to ours, once ours holds."""
     present = state.catalog.constraints.get(table, {})
     orphans: list[Step] = []
     added: list[str] = []
@@ -218,6 +219,7 @@ def _comes_complete(was: Column | None, column: Column) -> bool:
 
 
 def indexes(state: State, table: str) -> Iterator[Step]:
+    """Those that are no rule."""
     steps = [
         step
         for index in state.target.catalog.indexes.get(table, {}).values()
@@ -269,6 +271,7 @@ def _build(state: State, wanted: Index, name: str) -> Iterator[Step]:
 
 
 def put_right(state: State, bridge: Bridge) -> Iterator[Step]:
+    """Rows that were there before the bridge, where there may be some."""
     refused = state.refused[bridge.table]
     complete = state.bridges.get(bridge.function) == bridge.body
     if refused or not complete:

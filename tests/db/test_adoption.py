@@ -13,10 +13,11 @@ import pytest
 
 from db import migrations
 from db.adoption import run as adoption
-from db.adoption.catalog import Catalog, Grant, read_catalog
+from db.adoption.catalog import Catalog, Grant, read_catalog, set_search_path
 from db.adoption.rules import UNKNOWN_PACK
 from db.adoption.run import carry_out, look
 from db.adoption.steps import Step
+from db.adoption.target import read_target
 from db.embedded import application_dsn
 from db.migrate import current, head, upgrade
 from db.pool import Database
@@ -224,6 +225,16 @@ def _check_rows(dsn: str, before: dict[str, object], app: OldApp) -> None:
             assert one("SELECT count(*) FROM messages WHERE id = %s", message) == 1
         for face in app.faces:
             assert one("SELECT pack_digest FROM faces WHERE id = %s", face) == UNKNOWN_PACK
+        # A reaction that went has its equal where it went.
+        lost = one(
+            "SELECT count(*) FROM semblance_adoption.kept_rows"
+            " JOIN semblance_adoption.merged ON lost::text = content ->> 'match_id'"
+            " WHERE table_name = 'reactions' AND NOT EXISTS ("
+            "SELECT FROM reactions AS r WHERE r.match_id = kept"
+            " AND r.user_profile_id::text = content ->> 'user_profile_id'"
+            " AND r.reaction_type = content ->> 'reaction_type')"
+        )
+        assert lost == 0
         # What changed is kept as it was.
         assert one("SELECT value FROM semblance_adoption.kept_values WHERE row_id = %s"
                    " AND column_name = 'blur_score'", str(number("face", 100))) == 352.5  # fmt: skip
@@ -429,6 +440,21 @@ def test_what_would_be_done_twice_is_done_by_one_trigger(adopted_small_dsn: str)
     assert [each.function for each in triggers["auth.users"].values()] == ["handle_new_user()"]
     assert "faces_auto_create_match_job" in triggers["faces"]
     assert "trigger_auto_create_match_job" not in triggers["faces"]
+
+
+def test_what_the_schema_has_beside_definitions_can_be_run_again(dsn: str) -> None:
+    """Blocks look whether there is something to do; rows of a new database come once, or count others."""
+    before = snapshot(dsn)
+    with psycopg.connect(dsn) as connection:
+        target = read_target(connection)
+        set_search_path(connection)
+        for block in (*target.foundation, *target.blocks):
+            connection.execute(block.encode())
+        connection.commit()
+    assert snapshot(dsn) == before
+    assert len(target.foundation) == 3
+    for seed in target.seeds:
+        assert "ON CONFLICT" in seed or "SELECT count(*) FROM" in seed
 
 
 def test_an_early_database_of_a_plain_server(
