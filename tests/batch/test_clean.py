@@ -38,6 +38,12 @@ KEYS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def one_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the processes that decode one is enough here; the command has them all."""
+    monkeypatch.setattr("batch.clean._AT_ONCE", 1)
+
+
 @pytest.fixture(params=["folder", "bucket"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "folder":

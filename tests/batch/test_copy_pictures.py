@@ -39,6 +39,12 @@ CELEBRITIES = {"tom_hanks.jpg": "JPEG", "actors/Zoë.tiff": "TIFF"}
 TABLES: tuple[PictureTable, ...] = ("faces", "celebrities")
 
 
+@pytest.fixture(autouse=True)
+def one_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the processes that decode one is enough here; the command has them all."""
+    monkeypatch.setattr("batch.clean._AT_ONCE", 1)
+
+
 @pytest.fixture(params=["folder", "bucket"])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     """Three places: the main store, and one for each table of the old system."""

@@ -48,6 +48,8 @@ def postgres() -> Iterator[str]:
             # What a crash would lose, a test does not need.
             for setting in ("fsync", "synchronous_commit", "full_page_writes"):
                 connection.execute(f"ALTER SYSTEM SET {setting} = off")
+            # Nor is there anything to clear up in databases that live for a second.
+            connection.execute("ALTER SYSTEM SET autovacuum = off")
             # So that a run does not fill the memory with its log.
             connection.execute("ALTER SYSTEM SET max_wal_size = '128MB'")
             connection.execute("SELECT pg_reload_conf()")
