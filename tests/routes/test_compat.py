@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
@@ -57,7 +58,7 @@ def in_parts(value: str, size: int, left_over: str = "") -> dict[str, str]:
     return {"Cookie": "; ".join(reversed(named))}
 
 
-async def whose(api: Api, headers: dict[str, str]) -> str | None:
+async def whose(api: Api, headers: Mapping[str, str] | Mapping[bytes, bytes]) -> str | None:
     """Whose cookie it is taken for; None where for nobody's."""
     answer = await api.client.get("/api/auth/me", headers=headers)
     assert answer.status_code in {200, 401}
@@ -325,3 +326,12 @@ async def test_an_answer_with_the_cookie_tells_its_token_nobody(
     answer = await api.client.post("/api/auth/logout", headers=headers)
     token = ada.headers["Authorization"].removeprefix("Bearer ")
     assert token not in answer.text + caplog.text
+
+
+async def test_a_session_is_found_among_other_cookies_and_is_never_in_quotes(api: Api) -> None:
+    ada = await api.member("ada")
+    value = in_base64(session(ada))
+    for others in ('a="\\303"; ', ";;=; ", f'{COOKIE}.1="x"; ', f"{COOKIE} ; ", "\xe9=\xe9;"):
+        headers = {b"Cookie": f"{others}{COOKIE}={value};".encode("latin-1")}
+        assert await whose(api, headers) == str(ada.id), others
+    assert await whose(api, cookie(f'"{value}"')) is None

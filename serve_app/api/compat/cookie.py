@@ -11,7 +11,6 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from starlette.datastructures import Headers
-from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from semblance.errors import ForbiddenError
@@ -75,11 +74,12 @@ class SessionCookieMiddleware:
     def _token(self, headers: Headers) -> str | None:
         """The access token of the session that the cookies hold, if they hold one."""
         projects: dict[str, dict[int, str]] = {}
-        for line in headers.getlist("cookie"):
-            for name, value in cookie_parser(line).items():
-                if found := _NAME.fullmatch(name):
-                    # The whole one, where there is one, is the first and only part.
-                    projects.setdefault(found[1], {})[int(found[2] or -1)] = value
+        # Split here: a session's value is never in quotes; `NoCookiesMiddleware` tells what these cost.
+        for pair in ";".join(headers.getlist("cookie")).split(";"):
+            name, _, value = pair.strip(" \t").partition("=")
+            if found := _NAME.fullmatch(name):
+                # The whole one, where there is one, is the first and only part.
+                projects.setdefault(found[1], {})[int(found[2] or -1)] = value
         for project, parts in sorted(projects.items()):
             if self._project in {None, project} and (token := _access_token(_joined(parts))) is not None:
                 return token
