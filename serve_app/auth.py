@@ -102,7 +102,7 @@ class TokenVerifier:
         """
         claims = await self._read(token)
         if self._sessions is not None:
-            await self._sessions.check(token, claims.session.key)
+            await self._sessions.check(token, claims.session.key, claims.subject)
         return claims
 
     async def _read(self, token: str) -> Claims:
