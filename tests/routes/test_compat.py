@@ -269,6 +269,17 @@ async def test_all_origins_are_not_listed_ones(api: Api) -> None:
     assert (await api.client.post("/api/auth/logout", headers=headers)).status_code == 403
 
 
+async def test_what_a_page_elsewhere_embeds_is_asked_by_a_guest(api: Api) -> None:
+    """A picture with the address of the events shows its viewer as there, and uses up their connections."""
+    ada = await api.member("ada")
+    value = cookie(in_base64(session(ada)))
+    for site, is_ada in (("same-origin", True), ("none", True), ("same-site", False), ("cross-site", False)):
+        assert (await whose(api, {**value, "Sec-Fetch-Site": site}) is not None) is is_ada, site
+    # By an origin it is known better.
+    listed = {**value, "Sec-Fetch-Site": "cross-site", "Origin": LISTED}
+    assert await whose(api, listed) == str(ada.id)
+
+
 @pytest.mark.parametrize("api_settings", [{"public_url": "https://faces.example/x"}], indirect=True)
 async def test_a_public_address_is_the_own_origin(api: Api) -> None:
     ada = await api.member("ada")

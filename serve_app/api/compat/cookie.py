@@ -29,9 +29,9 @@ class SessionCookieMiddleware:
     """Makes an `Authorization` header of the session cookie where a request under /api has none.
 
     A browser adds cookies to what any page asks for, so the `Origin` it names must be the service's own or
-    one of `cors_origins` by name. Without one only what is safe to ask is taken (RFC 9110, section 9.2.1),
-    and no WebSocket. What comes from elsewhere is answered as if there were no cookie, or 403 where it would
-    change something.
+    one of `cors_origins` by name. Without one only what is safe to ask is taken (RFC 9110, section 9.2.1), no
+    WebSocket, and nothing that a page elsewhere embeds: whoever listens to events is shown as there. What
+    comes from elsewhere is answered as if there were no cookie, or 403 where it would change something.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
@@ -60,7 +60,10 @@ class SessionCookieMiddleware:
     def _may(self, scope: Scope, headers: Headers) -> bool:
         origins = headers.getlist("origin")
         if not origins:
-            return scope["type"] == "http" and scope["method"] in _SAFE
+            # Of what a page elsewhere only embeds, a picture or a frame, browsers tell that and no origin.
+            sites = headers.getlist("sec-fetch-site") or ["none"]
+            is_ours = sites in (["none"], ["same-origin"])
+            return scope["type"] == "http" and scope["method"] in _SAFE and is_ours
         if len(origins) > 1:
             return False
         [origin] = origins
