@@ -109,10 +109,7 @@ async def look_for(
 
     async def look(picture: RawPicture) -> Cleaned:
         async with turns:
-            try:
-                found = await picture_exists(storage, picture.table, picture.key)
-            except BadInputError:
-                found = False
+            found = await picture_exists(storage, picture.table, picture.key)
         return Cleaned(picture, "cleaned") if found else Cleaned(picture, "missing", "there is no such file")
 
     async for batch in RawPictures(database).batches(tables):

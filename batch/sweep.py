@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from db.pool import Database
 from db.stored_pictures import Comparison, PictureRow, compare_pictures
-from semblance.errors import BadInputError, ConfigurationError
+from semblance.errors import ConfigurationError
 from semblance.locations import COPIES
 from semblance.storage import Storage, StoredObject
 from semblance.stored_pictures import picture_exists
@@ -117,12 +117,8 @@ async def _exist(storage: Storage, rows: Sequence[PictureRow]) -> list[bool]:
     turns = asyncio.Semaphore(_AT_ONCE)
 
     async def exists(row: PictureRow) -> bool:
-        try:
-            async with turns:
-                return await picture_exists(storage, row.table, row.key)
-        except BadInputError:
-            # Nothing could be stored under such a key.
-            return False
+        async with turns:
+            return await picture_exists(storage, row.table, row.key)
 
     return await asyncio.gather(*map(exists, rows))
 

@@ -1075,6 +1075,8 @@ CREATE INDEX idx_realtime_sessions_profile_id ON realtime_sessions (profile_id);
 CREATE INDEX idx_realtime_sessions_replica_id ON realtime_sessions (replica_id);
 
 -- The first session and the last one decide, one at a time per profile: both lock its row before they look.
+-- The row of somebody who hides it is not written: who watches it, as clients on Supabase may, would hear when they
+-- come and go.
 CREATE FUNCTION set_presence() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
     AS $$
@@ -1083,7 +1085,7 @@ DECLARE
 BEGIN
     PERFORM FROM public.profiles WHERE id = whose FOR NO KEY UPDATE;
     IF EXISTS (SELECT FROM public.realtime_sessions WHERE profile_id = whose) THEN
-        UPDATE public.profiles SET online = true WHERE id = whose AND NOT online;
+        UPDATE public.profiles SET online = true WHERE id = whose AND NOT online AND show_presence;
     ELSE
         UPDATE public.profiles SET online = false, last_seen = now() WHERE id = whose AND online;
     END IF;

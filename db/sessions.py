@@ -25,8 +25,8 @@ class Sessions:
         self._database = database
 
     async def revoke(self, session: bytes, profile_id: UUID, ends_at: float) -> None:
-        """End a session of a profile until `ends_at`, the Unix time at which its token does; its realtime
-        connections are told. Once more changes nothing."""
+        """End a session of a profile until `ends_at`, the Unix time at which the last of its tokens does; its
+        realtime connections are told. Once more changes nothing."""
         await self._database.execute(_REVOKE, session, profile_id, ends_at)
 
     async def is_revoked(self, session: bytes) -> bool:

@@ -10,7 +10,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, get_args
 
-from semblance.errors import NotFoundError
+from semblance.errors import BadInputError, NotFoundError
 from semblance.locations import FULL_SUFFIX, Location, Original, PictureTable, copy_key, original_of
 from semblance.storage import Storage
 
@@ -112,7 +112,13 @@ def read_picture_sync(storage: Storage, table: PictureTable, key: str) -> bytes:
 async def picture_exists(storage: Storage, table: PictureTable, key: str) -> bool:
     """Whether `read_picture` finds it."""
     location = _location(storage, table, key)
-    return (location is not None and await location.exists(key)) or await storage.exists(key)
+    if location is not None and await location.exists(key):
+        return True
+    try:
+        return await storage.exists(key)
+    except BadInputError:
+        # A path as only the old system has them.
+        return False
 
 
 def other_key(storage: Storage, table: PictureTable | None, key: str) -> str | None:
@@ -127,13 +133,14 @@ async def remove_picture(storage: Storage, table: PictureTable | None, key: str)
     """Remove all files of a picture that a row of `table` named: of a copy also the original, and the other
     way round. Raises StorageError, and BadInputError for what is no key at all."""
     original = original_of(key) or _original(storage, table, key)
-    if original is not None:
-        if location := storage.locations.get(original.table):
-            await location.delete(original.path)
-        for name in keys_of(copy_key(original)):
-            await storage.delete(name)
+    if original is not None and (location := storage.locations.get(original.table)):
+        await location.delete(original.path)
     if original is None or original.path == key:
         for name in keys_of(key):
+            await storage.delete(name)
+    if original is not None:
+        # Last: who makes it in this moment looks for the original once more (`serve_app.api.copies`).
+        for name in keys_of(copy_key(original)):
             await storage.delete(name)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast, get_args
@@ -50,11 +51,16 @@ def check_secret(authorization: str | None, secret: SecretStr) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What signing out ends. key: 32 bytes, the same for all tokens of the session where they name it, and of
-    no use to sign in. ends_at: the Unix time until which `TokenVerifier` takes this token."""
+    """What signing out ends.
+
+    key: 32 bytes, the same for all tokens of the session where they name it, and of no use to sign in.
+    ends_at: the Unix time until which `TokenVerifier` takes this token.
+    outlived_at: that until which it takes any of the session by now; the client may have refreshed it.
+    """
 
     key: bytes
     ends_at: float
+    outlived_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +102,7 @@ class TokenVerifier:
         """
         claims = await self._read(token)
         if self._sessions is not None:
-            await self._sessions.check(token, claims.session.key)
+            await self._sessions.check(token, claims.session.key, claims.subject)
         return claims
 
     async def _read(self, token: str) -> Claims:
@@ -134,6 +140,10 @@ def _claims(claims: Mapping[str, Any], token: str) -> Claims:
     """Raises ValueError where the subject is no UUID or the token never ends."""
     if float(claims["exp"]) > _LAST_SECOND:
         raise ValueError("the token ends after all calendars")
+    expires = float(claims["exp"])
+    # Tokens of a provider last equally long.
+    lifetime = max(0.0, expires - float(claims.get("iat", expires)))
+    outlived = min(max(expires, time.time() + lifetime), _LAST_SECOND)
     subject = UUID(claims["sub"])
     if str(subject) != claims["sub"].lower():
         raise ValueError("the subject is a UUID in an unusual form")
@@ -146,14 +156,18 @@ def _claims(claims: Mapping[str, Any], token: str) -> Claims:
         email=email,
         name=_name(said.get("name")) or _name(said.get("full_name")),
         gender=cast(StatedGender, gender) if gender in get_args(StatedGender) else None,
-        session=Session(_session_key(subject, claims, token), float(claims["exp"]) + LEEWAY_S),
+        session=Session(
+            key=_session_key(subject, claims, token),
+            ends_at=expires + LEEWAY_S,
+            outlived_at=outlived + LEEWAY_S,
+        ),
     )
 
 
 def _session_key(subject: UUID, claims: Mapping[str, Any], token: str) -> bytes:
-    """By the token's id (`jti`, RFC 7519), by the session's as Supabase names it, or by the token as a whole.
+    """By the session's id as Supabase names it, by the token's (`jti`, RFC 7519), or by the token as a whole.
     With the subject: nobody ends a session of somebody else, whatever the provider lets them claim."""
-    for name in ("jti", "session_id"):
+    for name in ("session_id", "jti"):
         if isinstance(value := claims.get(name), str) and value:
             break
     else:

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final, Self
+from uuid import UUID
 
 import httpx
 
@@ -25,7 +26,11 @@ REMEMBERED: Final = 10_000
 """Sessions a replica knows the state of; the one that was used longest ago is forgotten first."""
 
 _ANSWER_SECONDS = 3.0
-_MAX_BYTES = 16 * 1024
+_MAX_BYTES = 256 * 1024
+"""Of an answer. A user's own has all that they and the project keep with the account."""
+
+_UNSAID: Final = frozenset({401, 403, 404, 408, 429})
+"""Statuses of a client's error that say nothing of the one token: of the key, the address, or of too much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +81,14 @@ class ProviderSessions:
             return None
         return cls(settings.supabase_url, key.get_secret_value(), settings.session_check_seconds)
 
-    async def check(self, token: str, session: bytes) -> None:
-        """Return where the session of a valid access token exists.
+    async def check(self, token: str, session: bytes, subject: UUID) -> None:
+        """Return where the session of a valid access token of this user exists.
 
         Raises UnauthorizedError where it does not, IdentityProviderError where that is not known.
         """
         seen = self._seen.get(session)
         if seen is None or time.monotonic() - seen.at >= self._every:
-            exists = await self._ask_once(token, session)
+            exists = await self._ask_once(token, session, subject)
             seen = seen if exists is None else _Seen(exists, time.monotonic())
         if seen is None:
             raise IdentityProviderError("The identity provider cannot be reached; try again soon.")
@@ -94,36 +99,42 @@ class ProviderSessions:
         if not seen.exists:
             raise UnauthorizedError("This session has ended; sign in again.")
 
-    async def _ask_once(self, token: str, session: bytes) -> bool | None:
+    async def _ask_once(self, token: str, session: bytes, subject: UUID) -> bool | None:
         """As `_ask`; requests of one session share the question, and None is the answer for a while after
         Supabase gave none."""
         asking = self._asking.get(session)
         if asking is None:
             if time.monotonic() < self._next_try:
                 return None
-            asking = self._asking[session] = asyncio.create_task(self._ask(token))
+            asking = self._asking[session] = asyncio.create_task(self._ask(token, subject))
             asking.add_done_callback(lambda _: self._asking.pop(session))
         # A client that goes away must not end the question for the others.
         return await asyncio.shield(asking)
 
-    async def _ask(self, token: str) -> bool | None:
+    async def _ask(self, token: str, subject: UUID) -> bool | None:
         """Whether Supabase knows the session; None where it does not say."""
-        headers = {"apikey": self._key, "Authorization": f"Bearer {token}", "Accept": "application/json"}
+        # As it is: what is packed may become any size.
+        headers = {"apikey": self._key, "Authorization": f"Bearer {token}", "Accept-Encoding": "identity"}
         try:
             async with (
                 asyncio.timeout(_ANSWER_SECONDS),
                 self._client.stream("GET", self._url, headers=headers) as answer,
             ):
-                if answer.status_code == HTTPStatus.OK:
-                    return True
                 content = b""
-                async for chunk in answer.aiter_bytes():
+                async for chunk in answer.aiter_raw():
                     content += chunk
                     if len(content) > _MAX_BYTES:
+                        content = b""
                         break
-            if _is_refusal(answer.status_code, content):
-                return False
+            exists = _said(answer.status_code, content, subject)
+            if exists is not None:
+                return exists
             reason = f"status {answer.status_code}"
+            if answer.is_client_error and answer.status_code not in _UNSAID:
+                # It is this token that it does not take, of a length that its user has chosen: nobody else is
+                # to suffer from it.
+                logger.warning("Supabase does not say whether a session exists: %s", reason)
+                return None
         except (httpx.HTTPError, TimeoutError) as exc:
             reason = str(exc) or type(exc).__name__
         self._next_try = time.monotonic() + self._cooldown
@@ -131,13 +142,17 @@ class ProviderSessions:
         return None
 
 
-def _is_refusal(status: int, content: bytes) -> bool:
-    """Whether this is Supabase Auth's own word on the token. Its gateway answers 401 as well, where the key
-    is wrong, which must not sign everybody out."""
-    if status not in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}:
-        return False
+def _said(status: int, content: bytes, subject: UUID) -> bool | None:
+    """Supabase Auth's own word on a token of this user, None for anything else: before it is a gateway, which
+    answers 401 where the key is wrong, which must not sign everybody out, and whoever stands before that may
+    answer 200 with a page of their own."""
     try:
         said = json.loads(content)
     except (ValueError, RecursionError):
-        return False
-    return isinstance(said, dict) and ("error_code" in said or "msg" in said)
+        return None
+    if not isinstance(said, dict):
+        return None
+    if status == HTTPStatus.OK:
+        return True if said.get("id") == str(subject) else None
+    refused = status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}
+    return False if refused and ("error_code" in said or "msg" in said) else None

@@ -18,7 +18,7 @@ from semblance.errors import (
 )
 from semblance.locations import original_of
 from semblance.storage import Storage
-from semblance.stored_pictures import picture_of, put_picture, read_picture
+from semblance.stored_pictures import keys_of, picture_exists, picture_of, put_picture, read_picture
 
 _AT_ONCE: Final = 2
 """Copies that a replica makes at a time: the detectors that make them are there for uploads first."""
@@ -70,3 +70,8 @@ class Copies:
                 await put_picture(self._storage, key, stored)
         except (BadInputError, UnreadableImageError, ImageTooLargeError) as exc:
             raise NotFoundError("This picture cannot be shown.") from exc
+        # Whoever removed it meanwhile removed the original first, and found no copy.
+        if not await picture_exists(self._storage, original.table, original.path):
+            for name in keys_of(key):
+                await self._storage.delete(name)
+            raise NotFoundError("There is no such picture any more.")

@@ -25,6 +25,7 @@ from serve_app.api.limits import Client, Limits, identify
 from serve_app.api.middleware import (
     AnswerHeadersMiddleware,
     HostMiddleware,
+    NoCookiesMiddleware,
     RequestIdMiddleware,
     UnexpectedErrorMiddleware,
 )
@@ -106,6 +107,8 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
         responses=errors(400, 422, 429, 431, 500, 503),
     )
     app.state.limits = Limits(settings)
+    # Innermost: one that reads cookies itself comes before it.
+    app.add_middleware(NoCookiesMiddleware)
     if settings.compat is not None:
         install_compat(app, settings)
     face_compute = APIRouter(dependencies=[Depends(require_api_key)])

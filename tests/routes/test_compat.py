@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
@@ -57,7 +58,7 @@ def in_parts(value: str, size: int, left_over: str = "") -> dict[str, str]:
     return {"Cookie": "; ".join(reversed(named))}
 
 
-async def whose(api: Api, headers: dict[str, str]) -> str | None:
+async def whose(api: Api, headers: Mapping[str, str] | Mapping[bytes, bytes]) -> str | None:
     """Whose cookie it is taken for; None where for nobody's."""
     answer = await api.client.get("/api/auth/me", headers=headers)
     assert answer.status_code in {200, 401}
@@ -268,6 +269,17 @@ async def test_all_origins_are_not_listed_ones(api: Api) -> None:
     assert (await api.client.post("/api/auth/logout", headers=headers)).status_code == 403
 
 
+async def test_what_a_page_elsewhere_embeds_is_asked_by_a_guest(api: Api) -> None:
+    """A picture with the address of the events shows its viewer as there, and uses up their connections."""
+    ada = await api.member("ada")
+    value = cookie(in_base64(session(ada)))
+    for site, is_ada in (("same-origin", True), ("none", True), ("same-site", False), ("cross-site", False)):
+        assert (await whose(api, {**value, "Sec-Fetch-Site": site}) is not None) is is_ada, site
+    # By an origin it is known better.
+    listed = {**value, "Sec-Fetch-Site": "cross-site", "Origin": LISTED}
+    assert await whose(api, listed) == str(ada.id)
+
+
 @pytest.mark.parametrize("api_settings", [{"public_url": "https://faces.example/x"}], indirect=True)
 async def test_a_public_address_is_the_own_origin(api: Api) -> None:
     ada = await api.member("ada")
@@ -325,3 +337,12 @@ async def test_an_answer_with_the_cookie_tells_its_token_nobody(
     answer = await api.client.post("/api/auth/logout", headers=headers)
     token = ada.headers["Authorization"].removeprefix("Bearer ")
     assert token not in answer.text + caplog.text
+
+
+async def test_a_session_is_found_among_other_cookies_and_is_never_in_quotes(api: Api) -> None:
+    ada = await api.member("ada")
+    value = in_base64(session(ada))
+    for others in ('a="\\303"; ', ";;=; ", f'{COOKIE}.1="x"; ', f"{COOKIE} ; ", "\xe9=\xe9;"):
+        headers = {b"Cookie": f"{others}{COOKIE}={value};".encode("latin-1")}
+        assert await whose(api, headers) == str(ada.id), others
+    assert await whose(api, cookie(f'"{value}"')) is None

@@ -166,6 +166,32 @@ async def test_a_deleted_face_takes_original_copy_and_links_with_it(api: Api, tm
     assert await api.services.storage.keys("old") == []
 
 
+@pytest.mark.parametrize("path", [FACE, "Zoë & Co.jpg"])
+async def test_a_face_that_is_deleted_while_its_copy_is_made_has_none(
+    api: Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, path: str
+) -> None:
+    user = await api.member("ada")
+    (tmp_path / "old" / "faces" / path).write_bytes(laden(portrait(400), "JPEG"))
+    face = await add_face(api, user, path)
+    urls, faces = await listed(api, user), type(api.services.faces)
+    render, rendered, deleted = faces.render, asyncio.Event(), asyncio.Event()
+
+    async def slow(*args: object) -> object:
+        copy = await render(*args)  # type: ignore[arg-type]
+        rendered.set()
+        await deleted.wait()
+        return copy
+
+    monkeypatch.setattr(faces, "render", slow)
+    asked = asyncio.create_task(api.client.get(urls["image_url"]))
+    await rendered.wait()
+    assert (await api.client.delete(f"/api/faces/{face}", headers=user.headers)).status_code == 204
+    deleted.set()
+    assert (await asked).status_code == 404
+    assert (await api.client.get(urls["image_url"])).status_code == 404
+    assert await api.services.storage.keys("old") == []
+
+
 @folder_alone
 async def test_what_is_only_recorded_as_deleted_is_not_made_again(api: Api) -> None:
     user = await api.member("ada")

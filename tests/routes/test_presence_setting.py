@@ -163,3 +163,19 @@ async def test_end_users_cannot_read_it_past_the_api(api: Api, ada: User, bob: U
 async def test_what_is_no_answer_is_refused(api: Api, bob: User, value: object) -> None:
     answer = await api.client.patch("/api/auth/me", json={"show_presence": value}, headers=bob.headers)
     assert answer.status_code == 422
+
+
+async def test_the_row_of_somebody_who_hides_it_is_not_written_when_they_come_and_go(
+    api: Api, bob: User
+) -> None:
+    """On Supabase those who chat with them may subscribe to it, and hear of each write."""
+    await show(api, bob, False)
+    written = "SELECT xmin::text || ctid::text FROM profiles WHERE id = $1"
+    before = await api.owner.fetchval(written, bob.id)
+    session = await enter(api, bob)
+    answer = await api.client.patch(
+        "/api/presence", json={"last_seen": SEEN.isoformat()}, headers=bob.headers
+    )
+    assert answer.json() == {"last_seen": None}
+    await api.services.db.realtime_sessions.close(session)
+    assert await api.owner.fetchval(written, bob.id) == before

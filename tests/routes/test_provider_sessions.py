@@ -54,7 +54,7 @@ def sessions(
 async def check(asked: ProviderSessions, session: str) -> str:
     """`fine`, `ended` or `unknown`."""
     try:
-        await asked.check(token(session), session.encode())
+        await asked.check(token(session), session.encode(), SUBJECT)
     except UnauthorizedError:
         return "ended"
     except IdentityProviderError:
@@ -122,11 +122,18 @@ async def test_requests_at_the_same_time_share_a_question(auth: SupabaseAuth) ->
         (401, b'{"message": "Invalid API key"}', "unknown"),
         (401, b"<html>", "unknown"),
         (403, b"[" * 5000, "unknown"),
-        (403, b'{"msg": "' + b"x" * 100_000 + b'"}', "unknown"),
+        (403, b'{"msg": "' + b"x" * 300_000 + b'"}', "unknown"),
         (404, b'{"message": "no Route matched with those values"}', "unknown"),
         (429, b'{"code": 429, "msg": "rate limit"}', "unknown"),
         (500, b'{"msg": "oops"}', "unknown"),
         (302, b"", "unknown"),
+        # Whoever answers for it, or for somebody else.
+        (200, b"<html>We are back soon.", "unknown"),
+        (200, b"", "unknown"),
+        (200, b"[]", "unknown"),
+        (200, b'{"id": "11111111-2222-4333-8444-555555555556"}', "unknown"),
+        (200, b'{"id": "11111111-2222-4333-8444-555555555555", "x": "' + b"x" * 300_000 + b'"}', "unknown"),
+        (204, b"", "unknown"),
     ],
 )
 async def test_only_its_own_word_ends_a_session(
@@ -151,6 +158,20 @@ async def test_while_it_is_away_what_it_said_holds_and_nobody_waits(auth: Supaba
     assert [await check(asked, session) for session in "abcabc"] == ["fine", "ended", "unknown"] * 2
     # One question found out, and no more are asked for a while.
     assert sum(auth.asked.values()) == 3
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"), [(400, "fine"), (431, "fine"), (401, "unknown"), (502, "unknown")]
+)
+async def test_a_token_that_it_does_not_take_keeps_nobody_else_out(
+    auth: SupabaseAuth, status: int, outcome: str
+) -> None:
+    """What a user may keep with their account is in their token, which becomes as long as they like."""
+    asked = sessions(auth)
+    auth.status = status
+    assert await check(asked, "a") == "unknown"
+    auth.status = None
+    assert await check(asked, "b") == outcome
 
 
 async def test_an_address_without_a_server_is_one_that_does_not_answer() -> None:

@@ -12,6 +12,7 @@ from websockets.exceptions import ConnectionClosed
 
 from db.queries import queries
 from db.repositories import Repositories
+from serve_app.auth import LEEWAY_S
 from serve_app.realtime.hub import Hub, Timing
 from tests.support.api import Api, make_token
 from tests.support.realtime import serving
@@ -36,12 +37,13 @@ async def log_out(api: Api, headers: dict[str, str]) -> httpx.Response:
     ("ended", "same", "other"),
     [
         ({"jti": "a"}, {"jti": "a", "iat": 1}, {"jti": "b"}),
-        ({"jti": "a", "session_id": "s"}, {"jti": "a"}, {"jti": "b", "session_id": "s"}),
+        # A token that was refreshed is of the same session.
+        ({"jti": "a", "session_id": "s"}, {"jti": "b", "session_id": "s"}, {"jti": "a", "session_id": "t"}),
         ({"session_id": "s"}, {"session_id": "s", "iat": 1}, {"session_id": "t"}),
         # A session's name is no token's.
         ({"session_id": "s"}, {"session_id": "s", "iat": 2}, {"jti": "s"}),
         # Names that are none.
-        ({"jti": "", "session_id": "s"}, {"session_id": "s", "jti": None}, {"session_id": "t"}),
+        ({"jti": "a", "session_id": ""}, {"jti": "a", "session_id": None}, {"jti": "b"}),
         ({"iat": 1}, {"iat": 1}, {"iat": 2}),
         ({"iat": 1, "session_id": ["s"]}, {"iat": 1, "session_id": ["s"]}, {"iat": 2, "session_id": ["s"]}),
     ],
@@ -57,6 +59,24 @@ async def test_it_ends_the_tokens_of_its_session_and_no_others(
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
     assert await me(api, refreshed) == 401
     assert await me(api, foreign) == 200
+
+
+@pytest.mark.parametrize("iat", [-60, -3600, -7200, None, -1e300, 5])
+async def test_a_token_that_was_refreshed_before_does_not_outlive_the_end(
+    api: Api, iat: float | None
+) -> None:
+    """One that is given out now lasts as long as this one did."""
+    now = int(time.time())
+    claims = {} if iat is None else {"iat": now + iat}
+    ours = bearer(session_id="s", exp=now + 60, **claims)
+    assert (await log_out(api, ours)).status_code == 204
+    [row] = await api.owner.fetch("SELECT extract(epoch FROM expires_at)::float8 AS at FROM revoked_sessions")
+    if iat is None:
+        assert row["at"] == now + 60 + LEEWAY_S
+    else:
+        assert row["at"] >= now + min(60 - iat, 1e9) + LEEWAY_S
+    await api.services.db.sessions.prune()
+    assert await me(api, bearer(session_id="s", exp=now + 3600)) == 401
 
 
 async def test_nobody_ends_the_session_of_somebody_else(api: Api) -> None:

@@ -23,6 +23,24 @@ $$;
 CREATE TRIGGER profiles_hide_presence BEFORE UPDATE OF online, last_seen, show_presence ON profiles
     FOR EACH ROW WHEN (NOT (OLD.show_presence AND NEW.show_presence)) EXECUTE FUNCTION hide_presence();
 
+-- As before, but the row of somebody who hides it is not written: who watches it, as clients on Supabase may, would
+-- hear when they come and go.
+CREATE OR REPLACE FUNCTION set_presence() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    AS $$
+DECLARE
+    whose uuid := coalesce(NEW.profile_id, OLD.profile_id);
+BEGIN
+    PERFORM FROM public.profiles WHERE id = whose FOR NO KEY UPDATE;
+    IF EXISTS (SELECT FROM public.realtime_sessions WHERE profile_id = whose) THEN
+        UPDATE public.profiles SET online = true WHERE id = whose AND NOT online AND show_presence;
+    ELSE
+        UPDATE public.profiles SET online = false, last_seen = now() WHERE id = whose AND online;
+    END IF;
+    RETURN NULL;
+END
+$$;
+
 -- Also where it is the setting that changes it.
 DROP TRIGGER profiles_tell_presence ON profiles;
 CREATE TRIGGER profiles_tell_presence AFTER UPDATE OF online, show_presence ON profiles

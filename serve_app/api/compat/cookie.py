@@ -11,7 +11,6 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from starlette.datastructures import Headers
-from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from semblance.errors import ForbiddenError
@@ -30,9 +29,9 @@ class SessionCookieMiddleware:
     """Makes an `Authorization` header of the session cookie where a request under /api has none.
 
     A browser adds cookies to what any page asks for, so the `Origin` it names must be the service's own or
-    one of `cors_origins` by name. Without one only what is safe to ask is taken (RFC 9110, section 9.2.1),
-    and no WebSocket. What comes from elsewhere is answered as if there were no cookie, or 403 where it would
-    change something.
+    one of `cors_origins` by name. Without one only what is safe to ask is taken (RFC 9110, section 9.2.1), no
+    WebSocket, and nothing that a page elsewhere embeds: whoever listens to events is shown as there. What
+    comes from elsewhere is answered as if there were no cookie, or 403 where it would change something.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
@@ -61,7 +60,10 @@ class SessionCookieMiddleware:
     def _may(self, scope: Scope, headers: Headers) -> bool:
         origins = headers.getlist("origin")
         if not origins:
-            return scope["type"] == "http" and scope["method"] in _SAFE
+            # Of what a page elsewhere only embeds, a picture or a frame, browsers tell that and no origin.
+            sites = headers.getlist("sec-fetch-site") or ["none"]
+            is_ours = sites in (["none"], ["same-origin"])
+            return scope["type"] == "http" and scope["method"] in _SAFE and is_ours
         if len(origins) > 1:
             return False
         [origin] = origins
@@ -75,11 +77,12 @@ class SessionCookieMiddleware:
     def _token(self, headers: Headers) -> str | None:
         """The access token of the session that the cookies hold, if they hold one."""
         projects: dict[str, dict[int, str]] = {}
-        for line in headers.getlist("cookie"):
-            for name, value in cookie_parser(line).items():
-                if found := _NAME.fullmatch(name):
-                    # The whole one, where there is one, is the first and only part.
-                    projects.setdefault(found[1], {})[int(found[2] or -1)] = value
+        # Split here: a session's value is never in quotes; `NoCookiesMiddleware` tells what these cost.
+        for pair in ";".join(headers.getlist("cookie")).split(";"):
+            name, _, value = pair.strip(" \t").partition("=")
+            if found := _NAME.fullmatch(name):
+                # The whole one, where there is one, is the first and only part.
+                projects.setdefault(found[1], {})[int(found[2] or -1)] = value
         for project, parts in sorted(projects.items()):
             if self._project in {None, project} and (token := _access_token(_joined(parts))) is not None:
                 return token

@@ -35,9 +35,9 @@ async def update_me(
 
 @router.post("/logout", status_code=status.HTTP_204_NO_CONTENT, responses=errors(401, 403, 409))
 async def logout(user: CurrentUser, session: CurrentSession, services: Injected) -> None:
-    """End the session here: its token is refused from now on, and its realtime connections end. What the
+    """End the session here: its tokens are refused from now on, and its realtime connections end. What the
     identity provider has of it the client ends there."""
-    await services.db.sessions.revoke(session.key, user.id, session.ends_at)
+    await services.db.sessions.revoke(session.key, user.id, session.outlived_at)
 
 
 async def _answer(profile: Profile, services: Services, links: Links) -> ProfileAnswer:
