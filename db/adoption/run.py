@@ -20,7 +20,7 @@ from psycopg.rows import scalar_row
 
 from db.adoption import dml
 from db.adoption import finish as finishing
-from db.adoption.bridges import Bridge, bridge
+from db.adoption.bridges import TRIGGER, Bridge, bridge
 from db.adoption.catalog import QUERIES, Catalog, read_catalog, set_search_path
 from db.adoption.expand import expand
 from db.adoption.rules import UNKNOWN_PACK
@@ -247,7 +247,7 @@ def _count(connection: psycopg.Connection, found: Bridge, catalog: Catalog, targ
 
 
 def _broken(connection: psycopg.Connection, state: State) -> dict[tuple[str, str], int]:
-    """Rows that break what is to come and that no rule puts right."""
+    """Rows that break what is to come and that nothing puts right."""
     conditions = {
         (table, rule.name): f"NOT ({rule.expression})"
         for table in state.old_tables
@@ -258,7 +258,11 @@ def _broken(connection: psycopg.Connection, state: State) -> dict[tuple[str, str
         for table in state.old_tables
         for name in finishing.no_values(state, table)
     }
-    refused = {table: found.refused for table, found in state.wanted_bridges.items()}
+    refused = {
+        table: found.refused
+        for table, found in state.wanted_bridges.items()
+        if TRIGGER in state.catalog.triggers.get(table, {})
+    }
     return {
         (table, rule): _value(
             connection, dml.count(table, f"({condition}) AND ({refused.get(table, 'false')}) IS NOT TRUE")
