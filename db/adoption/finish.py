@@ -163,8 +163,7 @@ def _unfit(state: State, broken: dict[tuple[str, str], int]) -> Iterator[Step]:
 
 
 def _shape(state: State, table: str, used: dict[tuple[str, str], int]) -> Iterator[Step]:
-    """Columns and rules, at once with the end of what puts rows right: no row can come in between that neither
-    that has seen nor a rule refuses."""
+    """Columns and rules, at once with the end of what puts rows right, so that no row slips in between."""
     statements = []
     if TRIGGER in state.catalog.triggers.get(table, {}):
         statements.append(f"DROP TRIGGER {TRIGGER} ON {table}")

@@ -97,6 +97,7 @@ DELETE FROM public.reactions WHERE match_id IN (SELECT lost FROM doubled);
 UPDATE public.babies SET match_id = kept FROM doubled WHERE match_id = lost;
 UPDATE public.mutual_connections SET match_id = kept FROM doubled WHERE match_id = lost;
 UPDATE public.notifications SET related_id = kept FROM doubled WHERE related_id = lost;
+{others}
 DELETE FROM public.matches WHERE id IN (SELECT lost FROM doubled);
 
 -- name: merge_connections
@@ -128,6 +129,7 @@ WHERE status <> 'blocked' AND id IN (
 );
 UPDATE public.messages SET connection_id = kept FROM doubled WHERE connection_id = lost;
 UPDATE public.notifications SET related_id = kept FROM doubled WHERE related_id = lost;
+{others}
 DELETE FROM public.mutual_connections WHERE id IN (SELECT lost FROM doubled);
 
 -- name: count_kept
@@ -155,6 +157,9 @@ SELECT '{table}', id::text, '{column}', to_jsonb({value}) FROM public.{table} WH
 
 -- name: clear_value
 UPDATE public.{table} SET {column} = NULL WHERE {condition};
+
+-- name: lead_over
+UPDATE public.{table} SET {column} = kept FROM doubled WHERE {column} = lost;
 
 -- name: keep_row
 INSERT INTO semblance_adoption.kept_rows (table_name, reason, content)
@@ -224,7 +229,7 @@ ON CONFLICT (face_id, celebrity_id) DO NOTHING;
 -- name: note_old_tables
 INSERT INTO semblance_adoption.old_tables VALUES {names} ON CONFLICT DO NOTHING;
 
--- Conditions: rows whose key an earlier one has, and rows that lead to nothing.
+-- Conditions: rows whose key an earlier one has, rows that lead to nothing, and rows that lead to certain others.
 
 -- name: later_doubles
 id IN (
@@ -239,3 +244,6 @@ id IN (
 
 -- name: orphaned
 {column} IS NOT NULL AND NOT EXISTS (SELECT FROM public.{refers_to} AS other WHERE other.id = {column});
+
+-- name: leading
+{column} IN (SELECT id FROM public.{table} WHERE {condition});
