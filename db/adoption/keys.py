@@ -82,7 +82,7 @@ def _merge(state: State, table: str) -> Step:
 
 
 def _led_over(state: State, table: str) -> Iterator[str]:
-    """Statements that lead to the kept row what leads to a lost one, of tables that the merge does not name."""
+    """Statements that lead to the kept row what leads to a lost one, of tables the merge does not name."""
     for key in _keys_to(state, table):
         if (key.table, key.columns[0]) not in _LED_OVER:
             yield dml.statement("lead_over", table=key.table, column=key.columns[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -123,3 +124,67 @@ def test_what_an_unknown_table_says_of_a_doubled_match_goes_over_to_the_one_that
         empty_dsn, "SELECT count(*), count(DISTINCT matches.id) FROM diary JOIN matches ON id = match_id"
     )
     assert found == [(2, 1)]
+
+
+ADA, BOB = "00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002"
+
+
+def test_old_rights_show_nobody_the_pictures_of_others(empty_dsn: str) -> None:
+    run(
+        empty_dsn,
+        OLD + "CREATE TABLE messages (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), connection_id uuid,"
+        " sender_id uuid, content text, message_type text)",
+    )
+    carry_out(empty_dsn, "expand")
+    run(
+        empty_dsn,
+        "GRANT ALL ON faces, babies, matches, profiles, messages TO authenticated",
+    )
+    with psycopg.connect(empty_dsn) as connection:
+        connection.execute("SELECT set_config('request.jwt.claims', %s, true)", [f'{{"sub": "{ADA}"}}'])
+        connection.execute("SET LOCAL ROLE authenticated")
+        for statement in (
+            "INSERT INTO faces (id, profile_id, image_path) VALUES (gen_random_uuid(), %(me)s, %(picture)s)",
+            "UPDATE faces SET image_path = %(picture)s WHERE profile_id = %(me)s",
+            "INSERT INTO babies (match_id, image_url) SELECT id, %(picture)s FROM matches",
+            "INSERT INTO messages (content, message_type) VALUES (%(picture)s, 'image')",
+        ):
+            for picture in ("c.jpg", "old/faces/c.jpg.full.jpg", "a/b.thumbnail.jpg"):
+                with (
+                    pytest.raises(psycopg.errors.InsufficientPrivilege, match="not yours"),
+                    connection.transaction(),
+                ):
+                    connection.execute(statement, {"me": ADA, "picture": picture})
+        # What the old app's clients write still goes in.
+        connection.execute(
+            "INSERT INTO faces (id, profile_id, image_path) VALUES (gen_random_uuid(), %s, 'new.jpg')", [ADA]
+        )
+        connection.execute("INSERT INTO messages (content, message_type) VALUES ('a.jpg', 'image')")
+        connection.execute("INSERT INTO messages (content, message_type) VALUES ('c.jpg', 'text')")
+        connection.execute("UPDATE profiles SET default_face_id = %s WHERE id = %s", [f"{FACES}0a", ADA])
+        connection.execute("UPDATE profiles SET default_face_id = %s WHERE id = %s", [f"{FACES}0c", ADA])
+        connection.execute("RESET ROLE")
+        found = connection.execute(
+            "SELECT default_face_id::text FROM profiles WHERE id = %s", [ADA]
+        ).fetchone()
+        assert found == (f"{FACES}0a",)
+
+
+def test_a_pair_that_two_write_at_the_same_moment_is_there_once(empty_dsn: str) -> None:
+    run(empty_dsn, OLD)
+    carry_out(empty_dsn, "expand")
+    pair = (f"{FACES}0a", f"{FACES}0c")
+    insert = "INSERT INTO matches (face_a_id, face_b_id, similarity_score) VALUES (%s, %s, .5)"
+    with (
+        psycopg.connect(empty_dsn) as one,
+        psycopg.connect(empty_dsn) as other,
+        ThreadPoolExecutor(1) as second,
+    ):
+        one.execute(insert, pair)
+        waiting = second.submit(other.execute, insert, pair[::-1])
+        while values(empty_dsn, "SELECT count(*) FROM pg_locks WHERE NOT granted") == [(0,)]:
+            assert not waiting.done()
+        one.commit()
+        assert waiting.result().rowcount == 0
+        other.commit()
+    assert values(empty_dsn, f"SELECT count(*) FROM matches WHERE face_b_id = '{pair[1]}'") == [(1,)]
