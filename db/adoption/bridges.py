@@ -104,7 +104,7 @@ def bridge(table: str, old: Catalog, target: Target, pack_digest: str) -> Bridge
     statements = "\n".join(statement for _, statement in parts)
     refused = " OR ".join(f"({condition})" for condition, _ in parts if condition)
     body = f"\nBEGIN\n{statements}\n    RETURN NEW;\nEND\n"
-    return Bridge(table, key, body, refused or "false", "embedding" in present)
+    return Bridge(table, wanted.get(key.name, key), body, refused or "false", "embedding" in present)
 
 
 def _other_name(table: str, column: Column, present: Mapping[str, Column]) -> list[tuple[str, str]]:

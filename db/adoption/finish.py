@@ -9,7 +9,7 @@ from db.adoption.bridges import SCHEMA, TRIGGER
 from db.adoption.catalog import QUERIES, Constraint
 from db.adoption.expand import celebrities
 from db.adoption.rules import OLD_FUNCTIONS, OLD_TABLES
-from db.adoption.state import EXCLUSIVE, State
+from db.adoption.state import EXCLUSIVE, Dependent, State
 from db.adoption.steps import READ_RATE, Obstacle, Plan, Step
 
 
@@ -98,16 +98,33 @@ def _obstacles(state: State, broken: dict[tuple[str, str], int]) -> Iterator[Obs
 
     for table in state.old_tables:
         for name in gone(state, table):
-            views = [
-                each
-                for each in state.dependents.get((table, name), [])
-                if each.startswith("rule ")  # of a view
-            ]
-            if views:
+            users = _users(state, table, name)
+            if users:
                 yield Obstacle(
-                    f"{', '.join(views)} shows {table}.{name}, which goes.",
-                    "Drop the view, or leave that out.",
+                    f"{', '.join(users)} uses {table}.{name}, which goes.",
+                    "Drop that, or leave the column out.",
                 )
+    for table in old_tables(state):
+        if users := _users(state, table):
+            yield Obstacle(f"{', '.join(users)} uses {table}, which goes.", "Drop that first.")
+
+
+def _users(state: State, target: str, column: str | None = None) -> list[str]:
+    """What uses something and will still be there when that goes. column: None for any, or none."""
+    return sorted({
+        each.what
+        for each in state.dependents
+        if each.target == target and column in {None, each.column} and not _goes_before(state, each)
+    })  # fmt: skip
+
+
+def _goes_before(state: State, user: Dependent) -> bool:
+    """Whether it goes, or is replaced, before what it uses."""
+    if user.on not in state.old_tables:
+        return user.on == user.target
+    if user.kind == "pg_attrdef":
+        return user.on_column in gone(state, user.on)
+    return user.kind in {"pg_policy", "pg_trigger"}
 
 
 def _rows(state: State) -> Iterator[Step]:
@@ -273,7 +290,9 @@ def _functions(state: State) -> Iterator[Step]:
     dropped, restricted = [], []
     for signature, each in state.catalog.functions.items():
         if signature not in target.functions:
-            if each.name in names or (each.is_trigger and signature not in called):
+            is_old = each.name in names or (each.is_trigger and signature not in called)
+            # What something of nobody's uses stays with that.
+            if is_old and not _users(state, signature):
                 dropped.append(signature)
         elif state.catalog.granted("FUNCTION", signature) != target.granted("FUNCTION", signature):
             restricted += ddl.set_grants("FUNCTION", signature, target)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import re
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
 
-from db.adoption.run import carry_out
+from db.adoption.run import carry_out, look
 from db.adoption.steps import Step
 from tests.support.old_app import early
+from tests.support.postgres import on_database
 from tests.support.supabase import run
 
 OLD = early("CREATE EXTENSION vector;")
@@ -188,3 +191,141 @@ def test_a_pair_that_two_write_at_the_same_moment_is_there_once(empty_dsn: str) 
         assert waiting.result().rowcount == 0
         other.commit()
     assert values(empty_dsn, f"SELECT count(*) FROM matches WHERE face_b_id = '{pair[1]}'") == [(1,)]
+
+
+FUNCTION_OF = "CREATE FUNCTION best() RETURNS {0} LANGUAGE sql BEGIN ATOMIC SELECT {1} LIMIT 1; END"
+
+
+@pytest.mark.parametrize(
+    ("sql", "problem"),
+    [
+        (FUNCTION_OF.format("numeric", "similarity_score FROM matches"), "function best"),
+        (
+            "ALTER TABLE matches ADD p numeric GENERATED ALWAYS AS (similarity_score * 100) STORED",
+            "column p of",
+        ),
+        (
+            "CREATE PUBLICATION p FOR TABLE matches WHERE (similarity_score > .5)",
+            "publication of table matches",
+        ),
+        ("CREATE VIEW events AS SELECT id FROM faces", "is that of the view events"),
+        ("CREATE INDEX schools ON faces (image_path)", "is that of the index schools"),
+        ("CREATE TYPE schools AS ENUM ('a')", "is that of the type schools"),
+        ("CREATE SEQUENCE events_id_seq", "is that of the sequence events_id_seq"),
+        ("ALTER TABLE faces FORCE ROW LEVEL SECURITY", "faces hides rows from its own owner"),
+        ("ALTER TABLE faces ADD age text; UPDATE faces SET age = 'thirty'", "faces.age is text.*thirty"),
+        ("ALTER TABLE faces ADD pose boolean", "faces.pose is boolean.*cannot cast"),
+        (
+            "ALTER TABLE faces ADD embedding real[]; UPDATE faces SET embedding = '{1}'",
+            "expected 512 dimensions",
+        ),
+    ],
+)
+def test_what_would_end_an_adoption_in_the_middle_is_named_before_it_begins(
+    empty_dsn: str, sql: str, problem: str
+) -> None:
+    run(empty_dsn, OLD + sql)
+    (obstacle,) = look(empty_dsn, "expand").plan.obstacles
+    assert re.search(problem, obstacle.problem), obstacle.problem
+    assert obstacle.fix
+
+
+def test_a_table_of_somebody_else_is_named_before_anything_is_done(empty_dsn: str) -> None:
+    run(
+        empty_dsn,
+        OLD + "DO $$ BEGIN CREATE ROLE owner_of_most LOGIN CREATEROLE BYPASSRLS;"
+        " EXCEPTION WHEN OTHERS THEN END $$;"
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I OWNER TO owner_of_most', current_database()); END $$;"
+        "ALTER TABLE profiles OWNER TO owner_of_most; ALTER TABLE faces OWNER TO owner_of_most;"
+        "ALTER TABLE matches OWNER TO owner_of_most; ALTER TABLE reactions OWNER TO owner_of_most;"
+        "GRANT SELECT ON babies TO owner_of_most",
+    )
+    (obstacle,) = look(empty_dsn.replace("postgres@", "owner_of_most@"), "expand").plan.obstacles
+    assert "babies belongs to somebody else" in obstacle.problem
+
+
+@pytest.mark.parametrize(
+    ("sql", "problem"),
+    [
+        (
+            FUNCTION_OF.format("uuid", "qdrant_point_id FROM faces"),
+            "function best() uses faces.qdrant_point_id",
+        ),
+        (
+            "CREATE TABLE diary (id uuid); CREATE POLICY p ON diary USING"
+            " (id IN (SELECT qdrant_point_id FROM faces))",
+            "policy p on table diary uses faces.qdrant_point_id",
+        ),
+        ("CREATE PUBLICATION p FOR TABLE faces (id, qdrant_point_id)", "publication of table faces"),
+        (
+            "CREATE TABLE jobs (id uuid PRIMARY KEY); CREATE TABLE log (job uuid REFERENCES jobs)",
+            "constraint log_job_fkey on table log uses jobs",
+        ),
+        (
+            "CREATE TABLE jobs (id uuid PRIMARY KEY); CREATE VIEW log AS SELECT * FROM jobs",
+            "view log uses jobs",
+        ),
+    ],
+)
+def test_what_uses_what_goes_is_named_before_it_goes(adopted: str, sql: str, problem: str) -> None:
+    run(adopted, sql)
+    (obstacle,) = look(adopted, "finish").plan.obstacles
+    assert problem in obstacle.problem
+
+
+def test_what_nobody_else_uses_goes(adopted: str) -> None:
+    run(
+        adopted,
+        "ALTER TABLE faces ADD point text GENERATED ALWAYS AS (qdrant_point_id::text) STORED;"
+        "CREATE POLICY p ON faces USING (qdrant_point_id IS NOT NULL);"
+        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';"
+        "CREATE SCHEMA private; CREATE TABLE private.diary (id uuid);"
+        "CREATE TRIGGER note BEFORE INSERT ON private.diary FOR EACH ROW EXECUTE FUNCTION note();"
+        "CREATE TRIGGER note BEFORE INSERT ON faces FOR EACH ROW EXECUTE FUNCTION note()",
+    )
+    carry_out(adopted, "finish")
+    run(adopted, "INSERT INTO private.diary DEFAULT VALUES")
+    assert values(adopted, "SELECT count(*) FROM pg_policies WHERE policyname = 'p'") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("sql", "query", "expected"),
+    [
+        (
+            "CREATE TYPE gender AS ENUM ('male', 'Female'); ALTER TABLE profiles ALTER gender TYPE gender"
+            " USING gender::gender; UPDATE profiles SET gender = 'Female'",
+            "SELECT DISTINCT gender FROM profiles",
+            "female",
+        ),
+        ("ALTER TABLE profiles ADD online integer DEFAULT 0", "SELECT DISTINCT online FROM profiles", False),
+        (
+            "CREATE TABLE celebrities (id text PRIMARY KEY, name text, image_path text);"
+            f"INSERT INTO celebrities VALUES ('{FACES}f1', 'Tom', 't.jpg')",
+            "SELECT created_at IS NULL FROM celebrities WHERE name = 'Tom'",
+            False,
+        ),
+    ],
+)
+def test_columns_of_other_types_get_the_one_they_need(
+    empty_dsn: str, sql: str, query: str, expected: object
+) -> None:
+    run(empty_dsn, OLD + sql)
+    carry_out(empty_dsn, "expand")
+    assert values(empty_dsn, query) == [(expected,)]
+    carry_out(empty_dsn, "finish")
+
+
+@pytest.fixture(scope="module")
+def adopted_name(postgres: str) -> Iterator[str]:
+    """Name of an early database in the middle of its adoption."""
+    with psycopg.connect(on_database(postgres, "postgres"), autocommit=True) as connection:
+        connection.execute("CREATE DATABASE odd_adopted STRATEGY FILE_COPY")
+        run(on_database(postgres, "odd_adopted"), OLD)
+        carry_out(on_database(postgres, "odd_adopted"), "expand")
+        yield "odd_adopted"
+        connection.execute("DROP DATABASE odd_adopted WITH (FORCE)")
+
+
+@pytest.fixture
+def adopted(adopted_name: str, make_database: Callable[[str], str]) -> str:
+    return make_database(adopted_name)

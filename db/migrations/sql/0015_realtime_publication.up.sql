@@ -5,7 +5,12 @@ DO $$
 DECLARE
     wanted record;
 BEGIN
-    IF EXISTS (SELECT FROM pg_publication WHERE pubname = 'supabase_realtime' AND NOT puballtables) THEN
+    -- One of whole schemas says what it wants, too, and takes no lists of columns.
+    IF EXISTS (
+        SELECT FROM pg_publication
+        WHERE pubname = 'supabase_realtime' AND NOT puballtables
+            AND NOT EXISTS (SELECT FROM pg_publication_namespace WHERE pnpubid = pg_publication.oid)
+    ) THEN
         FOR wanted IN
             SELECT *
             FROM (VALUES
