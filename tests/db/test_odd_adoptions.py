@@ -329,3 +329,15 @@ def adopted_name(postgres: str) -> Iterator[str]:
 @pytest.fixture
 def adopted(adopted_name: str, make_database: Callable[[str], str]) -> str:
     return make_database(adopted_name)
+
+
+def test_rows_of_which_clients_hear_everything_can_still_be_changed(empty_dsn: str) -> None:
+    run(
+        empty_dsn,
+        OLD + "CREATE PUBLICATION supabase_realtime;"
+        "ALTER TABLE profiles REPLICA IDENTITY FULL; ALTER TABLE matches REPLICA IDENTITY FULL",
+    )
+    carry_out(empty_dsn, "expand")
+    run(empty_dsn, "UPDATE profiles SET name = 'Eve'; UPDATE matches SET similarity_score = .5")
+    carry_out(empty_dsn, "finish")
+    run(empty_dsn, "UPDATE profiles SET name = 'Ada'; UPDATE matches SET similarity_score = .6")

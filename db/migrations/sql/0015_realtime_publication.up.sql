@@ -27,6 +27,11 @@ BEGIN
                 SELECT FROM pg_publication_tables
                 WHERE pubname = 'supabase_realtime' AND schemaname = 'public' AND tablename = name
             )
+            -- Where whole rows tell the old from the new, a list of columns would forbid every change of a row.
+            AND (columns = '' OR EXISTS (
+                SELECT FROM pg_class
+                WHERE relnamespace = 'public'::regnamespace AND relname = name AND relreplident = 'd'
+            ))
         LOOP
             EXECUTE format('ALTER PUBLICATION supabase_realtime ADD TABLE public.%I%s', wanted.name, wanted.columns);
         END LOOP;
