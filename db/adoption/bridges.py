@@ -24,6 +24,10 @@ BATCH = 1000
 """Rows of one transaction: a tenth of a second in which a row may be waited for."""
 
 
+_PICTURES = {"faces": "image_path", "celebrities": "image_path", "babies": "image_url", "messages": "content"}
+"""Columns that name pictures, whose addresses the API signs."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bridge:
     """The trigger of one table. body: of its function. refused: which rows it would change, a condition over
@@ -100,7 +104,7 @@ def bridge(table: str, old: Catalog, target: Target, pack_digest: str) -> Bridge
     statements = "\n".join(statement for _, statement in parts)
     refused = " OR ".join(f"({condition})" for condition, _ in parts if condition)
     body = f"\nBEGIN\n{statements}\n    RETURN NEW;\nEND\n"
-    return Bridge(table, key, body, refused or "false", "embedding" in present)
+    return Bridge(table, wanted.get(key.name, key), body, refused or "false", "embedding" in present)
 
 
 def _other_name(table: str, column: Column, present: Mapping[str, Column]) -> list[tuple[str, str]]:
@@ -165,11 +169,30 @@ def _of_table(table: str, target: Target, pack_digest: str) -> list[tuple[str, s
         # Rights of the old app are for whole rows, and one with this column is worth more than before.
         parts.append((
             "",
-            """\
-    IF coalesce(nullif(current_setting('role'), 'none'), session_user::text) IN ('authenticated', 'anon')
-        AND NOT public.is_admin()
-    THEN
+            f"""\
+    IF {SCHEMA}.is_for_end_user() AND NOT public.is_admin() THEN
         NEW.role := CASE TG_OP WHEN 'UPDATE' THEN OLD.role ELSE 'user' END;
+    END IF;
+    -- The API shows it as theirs.
+    IF {SCHEMA}.is_for_end_user()
+        AND (TG_OP = 'INSERT' OR NEW.default_face_id IS DISTINCT FROM OLD.default_face_id)
+        AND NOT EXISTS (SELECT FROM public.faces WHERE faces.id = NEW.default_face_id AND profile_id = NEW.id)
+    THEN
+        NEW.default_face_id := CASE TG_OP WHEN 'UPDATE' THEN OLD.default_face_id END;
+    END IF;""",
+        ))  # fmt: skip
+    if column := _PICTURES.get(table):
+        is_one, changed = "true", f"NEW.{column} IS DISTINCT FROM OLD.{column}"
+        if table == "messages":
+            is_one = "NEW.message_type = 'image'"
+            changed += " OR NEW.message_type <> OLD.message_type"
+        parts.append((
+            "",
+            f"""\
+    IF {SCHEMA}.is_for_end_user() AND {is_one} AND (TG_OP = 'INSERT' OR {changed})
+        AND {SCHEMA}.is_picture_of_others(NEW.{column})
+    THEN
+        RAISE insufficient_privilege USING MESSAGE = 'This picture is not yours.';
     END IF;""",
         ))  # fmt: skip
     if table == "matches":
@@ -180,10 +203,13 @@ def _of_table(table: str, target: Target, pack_digest: str) -> list[tuple[str, s
     IF NEW.face_a_id > NEW.face_b_id THEN
         SELECT NEW.face_b_id, NEW.face_a_id INTO NEW.face_a_id, NEW.face_b_id;
     END IF;
-    IF TG_OP = 'INSERT' AND NEW.weights IS NULL AND EXISTS (
-        SELECT FROM public.matches WHERE face_a_id = NEW.face_a_id AND face_b_id = NEW.face_b_id
-    ) THEN
-        RETURN NULL;
+    IF TG_OP = 'INSERT' AND NEW.weights IS NULL THEN
+        PERFORM semblance_adoption.hold_pair(NEW.face_a_id, NEW.face_b_id);
+        IF EXISTS (
+            SELECT FROM public.matches WHERE face_a_id = NEW.face_a_id AND face_b_id = NEW.face_b_id
+        ) THEN
+            RETURN NULL;
+        END IF;
     END IF;""",
         ))  # fmt: skip
     if table in {"reactions", "babies", "mutual_connections"}:
@@ -193,13 +219,18 @@ def _of_table(table: str, target: Target, pack_digest: str) -> list[tuple[str, s
     if table == "mutual_connections":
         parts.append((
             "",
-            """\
-    IF TG_OP = 'INSERT' AND EXISTS (
-        SELECT FROM public.mutual_connections
-        WHERE least(profile_a_id, profile_b_id) = least(NEW.profile_a_id, NEW.profile_b_id)
-            AND greatest(profile_a_id, profile_b_id) = greatest(NEW.profile_a_id, NEW.profile_b_id)
-    ) THEN
-        RETURN NULL;
+            f"""\
+    IF TG_OP = 'INSERT' THEN
+        PERFORM {SCHEMA}.hold_pair(
+            least(NEW.profile_a_id, NEW.profile_b_id), greatest(NEW.profile_a_id, NEW.profile_b_id)
+        );
+        IF EXISTS (
+            SELECT FROM public.mutual_connections
+            WHERE least(profile_a_id, profile_b_id) = least(NEW.profile_a_id, NEW.profile_b_id)
+                AND greatest(profile_a_id, profile_b_id) = greatest(NEW.profile_a_id, NEW.profile_b_id)
+        ) THEN
+            RETURN NULL;
+        END IF;
     END IF;""",
         ))  # fmt: skip
     if table == "system_settings":

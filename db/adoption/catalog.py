@@ -18,13 +18,16 @@ QUERIES = load_queries(Path(__file__).with_name("sql"))
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A table (kind r), view (v) or sequence (S). number: later ones may refer to earlier ones. definition:
-    of a view. owned_by: table and column of a sequence."""
+    """A table (kind r), view (v) or sequence (S). number: later ones may refer to earlier ones. is_own:
+    whether the login has its owner's rights. definition: of a view. owned_by: table and column of a
+    sequence."""
 
     name: str
     kind: str
     number: int
     row_security: bool
+    forces_row_security: bool
+    is_own: bool
     options: str
     definition: str
     owned_by: str | None

@@ -25,6 +25,13 @@ def column(target: Column, *, nullable: bool = False) -> str:
     return " ".join(parts)
 
 
+def converted(was: Column, target: Column) -> str:
+    """The value of a column as one of the type to come."""
+    is_utc = was.type == "timestamp without time zone" and target.type == "timestamp with time zone"
+    value = f"{was.name} AT TIME ZONE 'UTC'" if is_utc else was.name
+    return f"({value})::{target.type}"
+
+
 def set_storage(target: Column) -> str:
     """CREATE TABLE takes it only since PostgreSQL 16."""
     names = {"p": "PLAIN", "e": "EXTERNAL", "x": "EXTENDED", "m": "MAIN"}

@@ -56,9 +56,6 @@ def expand(state: State) -> Plan:
 
 
 def _change_type(was: Column, column: Column) -> list[str]:
-    value = was.name
-    if was.type == "timestamp without time zone" and column.type == "timestamp with time zone":
-        value += " AT TIME ZONE 'UTC'"
     default = f", ALTER COLUMN {column.name} SET DEFAULT {column.default}" if column.default else ""
     drop = f"ALTER COLUMN {column.name} DROP DEFAULT, " if was.default else ""
     statements: list[str] = []
@@ -69,7 +66,8 @@ def _change_type(was: Column, column: Column) -> list[str]:
     return [
         *statements,
         f"ALTER TABLE {was.table} {drop}ALTER COLUMN {column.name} TYPE {column.type} USING "
-        f"({value})::{column.type}{default}",
+        f"{ddl.converted(was, column)}{default}",
+        *([ddl.set_storage(column)] if column.storage != column.type_storage else []),
     ]
 
 
@@ -87,12 +85,14 @@ def _columns(state: State, table: str) -> Iterator[Step]:
             parts.append(f"ADD COLUMN {ddl.column(column, nullable=column.default is None)}")
             added.add(name)
         else:
-            if column.default is not None and was.default != column.default:
+            is_same = was.type == column.type
+            if is_same and column.default is not None and was.default != column.default:
                 parts.append(f"ALTER COLUMN {name} SET DEFAULT {column.default}")
             if was.not_null and not column.not_null:
                 parts.append(f"ALTER COLUMN {name} DROP NOT NULL")
-            if was.type != column.type:
+            if not is_same:
                 rewritten += _change_type(was, column)
+                continue
         if column.storage != (column.type_storage if was is None else was.storage):
             parts.append(ddl.set_storage(column).removeprefix(f"ALTER TABLE {table} "))
     # What only the old app knows, this one leaves out.

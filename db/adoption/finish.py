@@ -9,7 +9,7 @@ from db.adoption.bridges import SCHEMA, TRIGGER
 from db.adoption.catalog import QUERIES, Constraint
 from db.adoption.expand import celebrities
 from db.adoption.rules import OLD_FUNCTIONS, OLD_TABLES
-from db.adoption.state import EXCLUSIVE, State
+from db.adoption.state import EXCLUSIVE, Dependent, State
 from db.adoption.steps import READ_RATE, Obstacle, Plan, Step
 
 
@@ -25,8 +25,7 @@ def finish(state: State, broken: dict[tuple[str, str], int], used: dict[tuple[st
         _rows(state),
         _tables(state),
         _unfit(state, broken),
-        *(_columns(state, table, used) for table in state.old_tables),
-        *(_constraints(state, table) for table in state.old_tables),
+        *(_shape(state, table, used) for table in state.old_tables),
         *(_indexes(state, table) for table in state.old_tables),
         _functions(state),
         _old_tables(state, used),
@@ -99,16 +98,33 @@ def _obstacles(state: State, broken: dict[tuple[str, str], int]) -> Iterator[Obs
 
     for table in state.old_tables:
         for name in gone(state, table):
-            views = [
-                each
-                for each in state.dependents.get((table, name), [])
-                if each.startswith("rule ")  # of a view
-            ]
-            if views:
+            users = _users(state, table, name)
+            if users:
                 yield Obstacle(
-                    f"{', '.join(views)} shows {table}.{name}, which goes.",
-                    "Drop the view, or leave that out.",
+                    f"{', '.join(users)} uses {table}.{name}, which goes.",
+                    "Drop that, or leave the column out.",
                 )
+    for table in old_tables(state):
+        if users := _users(state, table):
+            yield Obstacle(f"{', '.join(users)} uses {table}, which goes.", "Drop that first.")
+
+
+def _users(state: State, target: str, column: str | None = None) -> list[str]:
+    """What uses something and will still be there when that goes. column: None for any, or none."""
+    return sorted({
+        each.what
+        for each in state.dependents
+        if each.target == target and column in {None, each.column} and not _goes_before(state, each)
+    })  # fmt: skip
+
+
+def _goes_before(state: State, user: Dependent) -> bool:
+    """Whether it goes, or is replaced, before what it uses."""
+    if user.on not in state.old_tables:
+        return user.on == user.target
+    if user.kind == "pg_attrdef":
+        return user.on_column in gone(state, user.on)
+    return user.kind in {"pg_policy", "pg_trigger"}
 
 
 def _rows(state: State) -> Iterator[Step]:
@@ -125,7 +141,8 @@ def _tables(state: State) -> Iterator[Step]:
         triggers = [
             name
             for name in state.catalog.triggers.get(table, {})
-            if name not in target.triggers.get(table, {})
+            # What puts rows right stays until rules refuse those that are not: see `_shape`.
+            if name not in target.triggers.get(table, {}) and name != TRIGGER
         ]
         statements = [f"DROP TRIGGER {name} ON {table}" for name in triggers]
         policies, wanted = state.catalog.policies.get(table, {}), target.policies.get(table, {})
@@ -143,7 +160,7 @@ def _tables(state: State) -> Iterator[Step]:
             statements.append(f"REVOKE ALL ON TABLE {table} FROM {ddl.OUTSIDERS}, semblance_service")
             statements += ddl.grant(target.granted("TABLE", table))
         if statements:
-            lost = [*(name for name in triggers if name != TRIGGER), *removed]
+            lost = [*triggers, *removed]
             what = f", without {', '.join(lost)}" if lost else ""
             yield Step(f"give {table} its triggers, policies and rights{what}", tuple(statements), EXCLUSIVE)
 
@@ -162,81 +179,83 @@ def _unfit(state: State, broken: dict[tuple[str, str], int]) -> Iterator[Step]:
         )
 
 
-def _columns(state: State, table: str, used: dict[tuple[str, str], int]) -> Iterator[Step]:
+def _shape(state: State, table: str, used: dict[tuple[str, str], int]) -> Iterator[Step]:
+    """Columns and rules, at once with the end of what puts rows right, so that no row slips in between."""
+    statements = []
+    if TRIGGER in state.catalog.triggers.get(table, {}):
+        statements.append(f"DROP TRIGGER {TRIGGER} ON {table}")
     present, wanted = state.catalog.columns[table], state.target.catalog.columns[table]
     lost = gone(state, table)
-    if lost:
-        named = ", ".join(f"{name} ({used.get((table, name), 0):,} values)" for name in lost)
-        yield Step(
-            f"drop columns of {table}: {named}",
-            (f"ALTER TABLE {table} {', '.join(f'DROP COLUMN {name}' for name in lost)}",),
-            EXCLUSIVE,
-        )
-    parts = [
+    # What is made of another column goes before that.
+    lost.sort(key=lambda name: present[name].generated is None)
+    parts = [f"DROP COLUMN {name}" for name in lost]
+    parts += [
         f"ALTER COLUMN {name} DROP DEFAULT"
         for name, column in wanted.items()
         if name in present and column.default is None and present[name].default is not None
     ]
     parts += [f"ALTER COLUMN {name} SET NOT NULL" for name in no_values(state, table)]
-    if parts:
+    checks = [each for each in state.target.catalog.constraints.get(table, {}).values() if each.kind == "c"]
+    removed, kept = _old_constraints(state, table)
+    added = [
+        f"ADD CONSTRAINT {each.name} {each.definition} NOT VALID" for each in checks if each.name not in kept
+    ]
+    # A column that went took its rules along, so they may be gone by then.
+    for actions in (parts, added):
+        if actions:
+            statements.append(f"ALTER TABLE {table} {', '.join(actions)}")
+        if actions is parts:
+            statements += removed
+    if statements:
+        named = ", ".join(f"{name} ({used.get((table, name), 0):,} values)" for name in lost)
         yield Step(
-            f"let {table} have the defaults of the new schema, and a value where there must be one",
-            (f"ALTER TABLE {table} {', '.join(parts)}",),
+            f"drop columns of {table}: {named}" if lost else f"let {table} have the rules of the new schema",
+            tuple(statements),
             EXCLUSIVE,
             state.rows[table],
             READ_RATE,
         )
+    unchecked = [each.name for each in checks if each.name not in kept or not kept[each.name].validated]
+    if unchecked:
+        yield Step(
+            f"check {len(unchecked)} rules of {table}",
+            tuple(f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}" for name in unchecked),
+            "",
+            len(unchecked) * state.rows[table],
+            READ_RATE,
+            mode="alone",
+        )
 
 
-def _constraints(state: State, table: str) -> Iterator[Step]:
-    present = dict(state.catalog.constraints.get(table, {}))
+def _old_constraints(state: State, table: str) -> tuple[list[str], dict[str, Constraint]]:
+    """Statements that drop or rename the old app's, and what is there after them, by name."""
+    present = state.catalog.constraints.get(table, {})
     wanted = state.target.catalog.constraints.get(table, {})
-    parts, renamed = [], []
-    for name, each in state.catalog.constraints.get(table, {}).items():
-        if name in wanted and wanted[name].definition == each.definition:
+    kept = {
+        name: each
+        for name, each in present.items()
+        if name in wanted and wanted[name].definition == each.definition
+    }
+    dropped, renamed = [], []
+    for name, each in present.items():
+        if name in kept:
             continue
-        del present[name]
         heir = next(
             (
                 other.name
                 for other in wanted.values()
                 if other.definition == each.definition
-                and other.name not in state.catalog.constraints[table]
                 and other.name not in present
+                and other.name not in kept
             ),
             None,
         )
-        # A column that went took its rules along.
         if heir is not None:
             renamed.append(f"ALTER TABLE {table} RENAME CONSTRAINT {name} TO {heir}")
-            present[heir] = each
+            kept[heir] = each
         else:
-            parts.append(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}")
-    if parts or renamed:
-        yield Step(f"drop or rename rules of {table} that are the old app's", (*parts, *renamed), EXCLUSIVE)
-    checks = [
-        each
-        for each in wanted.values()
-        if each.kind == "c" and not (each.name in present and present[each.name].validated)
-    ]
-    added = [
-        f"ADD CONSTRAINT {each.name} {each.definition} NOT VALID"
-        for each in checks
-        if each.name not in present
-    ]
-    if added:
-        yield Step(
-            f"add {len(added)} rules to {table}", (f"ALTER TABLE {table} {', '.join(added)}",), EXCLUSIVE
-        )
-    if checks:
-        yield Step(
-            f"check {len(checks)} rules of {table}",
-            tuple(f"ALTER TABLE {table} VALIDATE CONSTRAINT {each.name}" for each in checks),
-            "",
-            len(checks) * state.rows[table],
-            READ_RATE,
-            mode="alone",
-        )
+            dropped.append(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}")
+    return [*dropped, *renamed], kept
 
 
 def _indexes(state: State, table: str) -> Iterator[Step]:
@@ -271,7 +290,9 @@ def _functions(state: State) -> Iterator[Step]:
     dropped, restricted = [], []
     for signature, each in state.catalog.functions.items():
         if signature not in target.functions:
-            if each.name in names or (each.is_trigger and signature not in called):
+            is_old = each.name in names or (each.is_trigger and signature not in called)
+            # What something of nobody's uses stays with that.
+            if is_old and not _users(state, signature):
                 dropped.append(signature)
         elif state.catalog.granted("FUNCTION", signature) != target.granted("FUNCTION", signature):
             restricted += ddl.set_grants("FUNCTION", signature, target)

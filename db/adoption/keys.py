@@ -6,12 +6,17 @@ from collections.abc import Iterable, Iterator
 
 from db.adoption import dml
 from db.adoption.bridges import Bridge
-from db.adoption.catalog import QUERIES, Column, Constraint, Index
+from db.adoption.catalog import Column, Constraint, Index
 from db.adoption.rules import DEFAULTS
 from db.adoption.state import EXCLUSIVE, SPARE, State
 from db.adoption.steps import HNSW_RATE, INDEX_RATE, READ_RATE, Step
 
 _MERGES = {"matches": "merge_matches", "mutual_connections": "merge_connections"}
+_LED_OVER = {
+    *(("reactions", "match_id"), ("babies", "match_id"), ("mutual_connections", "match_id")),
+    ("messages", "connection_id"),
+}
+"""What the merges lead over by rules of its own."""
 
 
 def uniques(state: State) -> Iterator[Step]:
@@ -69,11 +74,50 @@ def _unique_constraint(state: State, wanted: Constraint) -> Iterator[Step]:
 def _merge(state: State, table: str) -> Step:
     return Step(
         f"make one of {table} that are there twice",
-        (QUERIES[_MERGES[table]],),
+        (dml.statement(_MERGES[table], others="\n".join(_led_over(state, table))),),
         "who writes about them, until the doubles are one",
         state.rows[table],
         READ_RATE,
     )
+
+
+def _led_over(state: State, table: str) -> Iterator[str]:
+    """Statements that lead to the kept row what leads to a lost one, of tables the merge does not name."""
+    for key in _keys_to(state, table):
+        if (key.table, key.columns[0]) not in _LED_OVER:
+            yield dml.statement("lead_over", table=key.table, column=key.columns[0])
+
+
+def _keys_to(state: State, table: str) -> list[Constraint]:
+    """Foreign keys that lead to the ids of a table, or will."""
+    tables = set(state.old_tables)
+    found = {
+        (each.table, each.columns[0]): each
+        for catalog in (state.target.catalog, state.catalog)
+        for constraints in catalog.constraints.values()
+        for each in constraints.values()
+        if each.kind == "f" and each.refers_to == table and len(each.columns) == 1
+        if catalog is state.catalog or each.table in tables
+    }
+    return list(found.values())
+
+
+def _keep_rows(state: State, table: str, reason: str, where: str, seen: tuple[str, ...] = ()) -> list[str]:
+    """Statements that put rows beside, and before them the rows that lead to them, which would be deleted
+    with them or forbid it."""
+    statements: list[str] = []
+    for key in _keys_to(state, table):
+        column = key.columns[0]
+        if key.table in {table, *seen}:
+            continue
+        leading = dml.condition("leading", column=column, table=table, condition=where)
+        present = state.catalog.columns[key.table]
+        wanted = state.target.catalog.columns.get(key.table, present).get(column) or present[column]
+        if wanted.not_null:
+            statements += _keep_rows(state, key.table, reason, leading, (*seen, table))
+        elif "id" in present:
+            statements += dml.keep_values(key.table, column, leading)
+    return [*statements, *dml.keep_rows(table, reason, where)]
 
 
 def _doubles(state: State, table: str, columns: list[str]) -> Iterator[Step]:
@@ -98,7 +142,7 @@ def _doubles(state: State, table: str, columns: list[str]) -> Iterator[Step]:
     else:
         yield Step(
             f"keep rows of {table} beside that are there twice",
-            dml.keep_rows(table, "second of its kind", doubled),
+            tuple(_keep_rows(state, table, "second of its kind", doubled)),
             "",
             rows,
             READ_RATE,
@@ -118,13 +162,15 @@ def foreign_keys(state: State, table: str) -> Iterator[Step]:
         if wanted.kind != "f" or any(each.validated and not each.name.endswith(SPARE) for each in same):
             continue
         tables.add(wanted.refers_to)
-        replaced = [
-            each.name
+        others = [
+            each
             for each in present.values()
             if each.kind == "f" and each.columns == wanted.columns and each.definition != wanted.definition
         ]
+        replaced = [each.name for each in others]
         name = wanted.name + SPARE if wanted.name in replaced else wanted.name
-        if not replaced and table in state.old_tables:
+        is_kept = any(each.validated and each.refers_to == wanted.refers_to for each in others)
+        if not is_kept and table in state.old_tables:
             orphans += _orphans(state, wanted)
         if not any(each.name == name for each in same):
             added.append(f"ADD CONSTRAINT {name} {wanted.definition} NOT VALID")
@@ -164,7 +210,7 @@ def _orphans(state: State, key: Constraint) -> Iterator[Step]:
         return
     where = dml.condition("orphaned", column=name, refers_to=key.refers_to)
     if state.target.catalog.columns[key.table][name].not_null:
-        statements = dml.keep_rows(key.table, f"{name} leads to nothing", where)
+        statements = tuple(_keep_rows(state, key.table, f"{name} leads to nothing", where))
     else:
         statements = dml.keep_values(key.table, name, where)
     yield Step(

@@ -17,7 +17,19 @@ def obstacles(state: State) -> Iterator[Obstacle]:
             "Decide whose each is; this finds them: SELECT email, array_agg(id) FROM profiles GROUP BY email "
             "HAVING count(*) > 1",
         )
+    yield from _names(state)
     for table in state.old_tables:
+        relation = state.catalog.relations[table]
+        if not relation.is_own:
+            yield Obstacle(
+                f"{table} belongs to somebody else than the others.",
+                f"Let it be the login's: ALTER TABLE {table} OWNER TO …, as its owner or a superuser.",
+            )
+        if relation.forces_row_security:
+            yield Obstacle(
+                f"{table} hides rows from its own owner.",
+                f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY",
+            )
         for policy in state.catalog.policies.get(table, {}).values():
             if policy.restricts and not {"public", "semblance_service"}.isdisjoint(policy.roles):
                 yield Obstacle(
@@ -41,11 +53,43 @@ def obstacles(state: State) -> Iterator[Obstacle]:
                     f"Once no app uses it as it is, ALTER TABLE {table} RENAME COLUMN {name} TO old_{name}, "
                     "or rename the whole table; then run this again, and a new one takes its place.",
                 )
-            elif was is not None and was.type != column.type and (table, name) in state.dependents:
+            elif (table, name) in state.misfits:
                 yield Obstacle(
-                    f"{table}.{name} is {was.type} and has to become {column.type}, which "
-                    f"{', '.join(state.dependents[table, name])} does not let it.",
-                    "Drop that, run this again, and make it once more where the old app needs it.",
+                    f"{table}.{name} is {was.type if was else ''} and has to become {column.type}: "
+                    f"{state.misfits[table, name]}.",
+                    f"Correct these values, or ALTER TABLE {table} RENAME COLUMN {name} TO old_{name} once "
+                    "no app uses it as it is; then run this again.",
+                )
+            elif was is not None and was.type != column.type:
+                holders = [
+                    each.what
+                    for each in state.dependents
+                    if (each.target, each.column) == (table, name) and each.kind != "pg_constraint"
+                ]
+                if holders:
+                    yield Obstacle(
+                        f"{table}.{name} is {was.type} and has to become {column.type}, which "
+                        f"{', '.join(holders)} does not let it.",
+                        "Drop that, run this again, and make it once more where the old app needs it.",
+                    )
+
+
+def _names(state: State) -> Iterator[Obstacle]:
+    """Names of what is to come that something else has."""
+    target = state.target.catalog
+    for relation in target.relations.values():
+        if relation.kind != "r" or relation.name in state.catalog.tables:
+            continue
+        sequences = [
+            each.name
+            for each in target.relations.values()
+            if each.kind == "S" and (each.owned_by or "").startswith(f"{relation.name}.")
+        ]
+        for name in (relation.name, *target.indexes.get(relation.name, {}), *sequences):
+            if other := state.other_names.get(name):
+                yield Obstacle(
+                    f"The name {name}, which {relation.name} needs, is that of the {other}.",
+                    "Give that another name, or drop it; then run this again.",
                 )
 
 

@@ -9,22 +9,22 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Literal, TypeVar
 
 import psycopg
-from psycopg.rows import scalar_row
+from psycopg.rows import class_row, scalar_row
 
-from db.adoption import dml
+from db.adoption import ddl, dml
 from db.adoption import finish as finishing
-from db.adoption.bridges import Bridge, bridge
+from db.adoption.bridges import TRIGGER, Bridge, bridge
 from db.adoption.catalog import QUERIES, Catalog, read_catalog, set_search_path
 from db.adoption.expand import expand
 from db.adoption.rules import UNKNOWN_PACK
-from db.adoption.state import State
+from db.adoption.state import Dependent, State
 from db.adoption.steps import Plan, Step
 from db.adoption.target import Target, read_target
 from db.dsn import parse_dsn
@@ -188,10 +188,10 @@ def _read(connection: psycopg.Connection, pack_digest: str | None) -> tuple[Stat
         refused = {
             table: _count(connection, found, catalog, target.catalog) for table, found in bridges.items()
         }
-        dependents = {
-            (table, column): names
-            for table, column, names in connection.execute(QUERIES["column_dependents"]).fetchall()
-        }
+        with connection.cursor(row_factory=class_row(Dependent)) as cursor:
+            dependents = cursor.execute(QUERIES["dependents"]).fetchall()
+        other_names: dict[str, str] = dict(connection.execute(QUERIES["other_names"]).fetchall())
+        misfits = dict(_misfits(connection, tables, catalog, target.catalog))
         doubled = 0
         if "email" in catalog.columns.get("profiles", {}):
             doubled = _value(connection, QUERIES["doubled_emails"])
@@ -206,6 +206,8 @@ def _read(connection: psycopg.Connection, pack_digest: str | None) -> tuple[Stat
         search_path=f"pg_catalog, {search_path}, pg_temp",
         doubled_emails=doubled,
         dependents=dependents,
+        other_names=other_names,
+        misfits=misfits,
     )
     return state, digest
 
@@ -246,8 +248,24 @@ def _count(connection: psycopg.Connection, found: Bridge, catalog: Catalog, targ
         return 0
 
 
+def _misfits(
+    connection: psycopg.Connection, tables: Iterable[str], catalog: Catalog, target: Catalog
+) -> Iterator[tuple[tuple[str, str], str]]:
+    for table in tables:
+        for name, column in target.columns[table].items():
+            was = catalog.columns[table].get(name)
+            # What a vector's size is not is kept beside.
+            if was is None or was.type in {column.type, "vector"}:
+                continue
+            try:
+                with connection.transaction():
+                    _value(connection, dml.count(table, what=ddl.converted(was, column)))
+            except (psycopg.DataError, psycopg.errors.CannotCoerce) as exc:
+                yield (table, name), str(exc.diag.message_primary)
+
+
 def _broken(connection: psycopg.Connection, state: State) -> dict[tuple[str, str], int]:
-    """Rows that break what is to come and that no rule puts right."""
+    """Rows that break what is to come and that nothing puts right."""
     conditions = {
         (table, rule.name): f"NOT ({rule.expression})"
         for table in state.old_tables
@@ -258,7 +276,11 @@ def _broken(connection: psycopg.Connection, state: State) -> dict[tuple[str, str
         for table in state.old_tables
         for name in finishing.no_values(state, table)
     }
-    refused = {table: found.refused for table, found in state.wanted_bridges.items()}
+    refused = {
+        table: found.refused
+        for table, found in state.wanted_bridges.items()
+        if TRIGGER in state.catalog.triggers.get(table, {})
+    }
     return {
         (table, rule): _value(
             connection, dml.count(table, f"({condition}) AND ({refused.get(table, 'false')}) IS NOT TRUE")

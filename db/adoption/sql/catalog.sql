@@ -7,6 +7,8 @@ SELECT
     relkind::text AS kind,
     c.oid::bigint AS number,
     relrowsecurity AS row_security,
+    relforcerowsecurity AS forces_row_security,
+    pg_has_role(relowner, 'USAGE') AS is_own,
     coalesce(array_to_string(ARRAY(SELECT unnest(reloptions) ORDER BY 1), ', '), '') AS options,
     CASE WHEN relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) ELSE '' END AS definition,
     (

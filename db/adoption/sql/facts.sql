@@ -16,12 +16,57 @@ SELECT jobid, coalesce(jobname, ''), schedule, command
 FROM cron.job
 WHERE command ~* 'match[-_]jobs?|match-generator|process-jobs|find_similar|celebrity_match';
 
--- name: column_dependents
--- Policies, views and triggers that name a column, by which they keep it from another type.
-SELECT quote_ident(relname), quote_ident(attname), array_agg(pg_describe_object(classid, objid, objsubid))
+-- name: other_names
+-- What has a name in public by which no table can be made.
+SELECT quote_ident(relname) AS name, pg_describe_object('pg_class'::regclass, oid, 0) AS what
+FROM pg_class
+WHERE relnamespace = 'public'::regnamespace AND relkind NOT IN ('r', 'p')
+UNION ALL
+SELECT quote_ident(typname), pg_describe_object('pg_type'::regclass, oid, 0)
+FROM pg_type
+WHERE typnamespace = 'public'::regnamespace AND typrelid = 0 AND typelem = 0;
+
+-- name: dependents
+-- What needs a column, table or function of public (target), whose it is (the table of a policy, trigger, default
+-- or constraint) and in words. A default is that of a stored column.
+SELECT
+    CASE refclassid
+        WHEN 'pg_class'::regclass THEN refobjid::regclass::text ELSE refobjid::regprocedure::text
+    END AS target,
+    coalesce(quote_ident(used.attname), '') AS "column",
+    classid::regclass::text AS kind,
+    coalesce(
+        (SELECT polrelid FROM pg_policy WHERE oid = objid AND classid = 'pg_policy'::regclass),
+        (SELECT tgrelid FROM pg_trigger WHERE oid = objid AND classid = 'pg_trigger'::regclass),
+        (SELECT adrelid FROM pg_attrdef WHERE oid = objid AND classid = 'pg_attrdef'::regclass),
+        (SELECT conrelid FROM pg_constraint WHERE oid = objid AND classid = 'pg_constraint'::regclass)
+    )::regclass::text AS "on",
+    (
+        SELECT quote_ident(attname) FROM pg_attrdef
+        JOIN pg_attribute ON attrelid = adrelid AND attnum = adnum
+        WHERE pg_attrdef.oid = objid AND classid = 'pg_attrdef'::regclass
+    ) AS on_column,
+    pg_describe_object(classid, objid, objsubid) AS what
 FROM pg_depend
-JOIN pg_class ON pg_class.oid = refobjid AND relnamespace = 'public'::regnamespace
-JOIN pg_attribute ON attrelid = refobjid AND attnum = refobjsubid
-WHERE refclassid = 'pg_class'::regclass
-    AND classid IN ('pg_policy'::regclass, 'pg_rewrite'::regclass, 'pg_trigger'::regclass)
-GROUP BY 1, 2;
+LEFT JOIN pg_attribute AS used
+    ON refclassid = 'pg_class'::regclass AND attrelid = refobjid AND attnum = refobjsubid AND attnum > 0
+WHERE (
+        refclassid = 'pg_class'::regclass
+        AND EXISTS (
+            SELECT FROM pg_class
+            WHERE oid = refobjid AND relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
+        )
+        OR refclassid = 'pg_proc'::regclass
+        AND EXISTS (SELECT FROM pg_proc WHERE oid = refobjid AND pronamespace = 'public'::regnamespace)
+    )
+    AND deptype IN ('n', 'a')
+    AND CASE classid
+        WHEN 'pg_attrdef'::regclass THEN deptype = 'n' OR (
+            SELECT (adrelid, adnum) <> (refobjid, refobjsubid) FROM pg_attrdef WHERE oid = objid
+        )
+        WHEN 'pg_constraint'::regclass THEN (SELECT conrelid <> refobjid FROM pg_constraint WHERE oid = objid)
+        ELSE classid IN (
+            'pg_policy'::regclass, 'pg_rewrite'::regclass, 'pg_trigger'::regclass, 'pg_proc'::regclass,
+            'pg_publication_rel'::regclass
+        )
+    END;

@@ -5,7 +5,12 @@ DO $$
 DECLARE
     wanted record;
 BEGIN
-    IF EXISTS (SELECT FROM pg_publication WHERE pubname = 'supabase_realtime' AND NOT puballtables) THEN
+    -- One of whole schemas says what it wants, too, and takes no lists of columns.
+    IF EXISTS (
+        SELECT FROM pg_publication
+        WHERE pubname = 'supabase_realtime' AND NOT puballtables
+            AND NOT EXISTS (SELECT FROM pg_publication_namespace WHERE pnpubid = pg_publication.oid)
+    ) THEN
         FOR wanted IN
             SELECT *
             FROM (VALUES
@@ -22,6 +27,11 @@ BEGIN
                 SELECT FROM pg_publication_tables
                 WHERE pubname = 'supabase_realtime' AND schemaname = 'public' AND tablename = name
             )
+            -- Where whole rows tell the old from the new, a list of columns would forbid every change of a row.
+            AND (columns = '' OR EXISTS (
+                SELECT FROM pg_class
+                WHERE relnamespace = 'public'::regnamespace AND relname = name AND relreplident = 'd'
+            ))
         LOOP
             EXECUTE format('ALTER PUBLICATION supabase_realtime ADD TABLE public.%I%s', wanted.name, wanted.columns);
         END LOOP;
