@@ -90,6 +90,11 @@ def test_a_place_that_is_none_is_refused(said: str) -> None:
         Settings.model_validate({"old_storage": said})
 
 
+def test_a_table_without_pictures_is_answered_with_those_that_have_some() -> None:
+    with pytest.raises(ValidationError, match="'people' is no table with pictures; there are faces, cel"):
+        Settings.model_validate({"old_storage": "people=s3://x"})
+
+
 def test_a_key_in_the_setting_is_refused_and_not_repeated() -> None:
     with pytest.raises(ValidationError) as caught:
         Settings.model_validate({"old_storage": "faces=s3://AKIA:hunter2@faces"})
