@@ -15,7 +15,6 @@ not change the gallery.
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
@@ -41,7 +40,7 @@ from db.embedded import owner_dsn
 from db.matching import Matching
 from db.pool import Database
 from db.spare_embeddings import TABLES, Coverage, SpareEmbeddings, Table
-from deployments.packs.registry import find_pack, load_pack
+from deployments.packs.registry import find_digest, find_pack, load_pack
 from semblance.errors import BadInputError, ConflictError
 from semblance.settings import Settings
 from semblance.storage import open_storage
@@ -58,8 +57,6 @@ SAMPLE = 500
 
 COMMAND_SECONDS = 3600.0
 """Longest time of one database command: for the overlap a million celebrities are read, 5 GB."""
-
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,8 +304,7 @@ async def _change(
 
 
 async def _drop(settings: Settings, pack: str, console: Console) -> bool:
-    pack_digest = pack if _DIGEST.fullmatch(pack) else choose_pack(settings, pack)[1].digest
-    dropped = await drop(settings, pack_digest)
+    dropped = await drop(settings, find_digest(pack, settings))
     console.print(
         f"Removed the spare embeddings of {dropped['faces']:,} faces and {dropped['celebrities']:,} "
         "celebrities."

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import re
-
 import typer
 from rich.markup import escape
 from rich.table import Column, Table
 
-from batch.reembed import choose_pack
 from db.adoption.rules import UNKNOWN_PACK
 from db.adoption.run import Phase, Report, carry_out, look
 from db.adoption.steps import Step
 from db.migrate import check_server, current
+from deployments.packs.registry import find_digest
 from semblance.cli.database import open_database
 from semblance.cli.output import Steps, console
 from semblance.settings import Settings
-
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 _QUESTIONS: dict[Phase, str] = {
     "expand": "Take the database over now? The old app goes on.",
@@ -36,7 +32,7 @@ def adopt_database(settings: Settings, phase: Phase, *, pack: str | None, yes: b
 
     Raises ConfigurationError, ConflictError, DatabaseError, PackError.
     """
-    digest = _digest(settings, pack)
+    digest = None if pack is None else find_digest(pack, settings)
     with open_database(settings, as_owner=True) as dsn:
         check_server(dsn)
         with console.status("Reading the database"):
@@ -55,12 +51,6 @@ def adopt_database(settings: Settings, phase: Phase, *, pack: str | None, yes: b
             carry_out(dsn, phase, digest, show)
         console.print(f"The schema is at revision {current(dsn)}. {_ENDS[phase]}")
     return True
-
-
-def _digest(settings: Settings, pack: str | None) -> str | None:
-    if pack is None or _DIGEST.fullmatch(pack):
-        return pack
-    return choose_pack(settings, pack)[1].digest
 
 
 def _print(report: Report) -> None:
