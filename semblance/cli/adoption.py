@@ -63,9 +63,11 @@ def _print(report: Report) -> None:
         console.print("pg_cron goes on calling the old app. Before this service's workers start:")
         for statement in report.cron:
             console.print(f"  {escape(statement)}", soft_wrap=True)
+    console.print(_steps(report))
     for obstacle in report.plan.obstacles:
         console.print(f"[red]✗[/] {escape(obstacle.problem)}\n  {escape(obstacle.fix)}", soft_wrap=True)
-    console.print(_steps(report))
+    if report.plan.obstacles:
+        console.print("Nothing was changed, and nothing is begun before this is settled.")
 
 
 def _print_embeddings(report: Report) -> None:
@@ -74,13 +76,20 @@ def _print_embeddings(report: Report) -> None:
     known = "of a pack that nobody has named" if report.pack_digest == UNKNOWN_PACK else "of the pack"
     console.print(
         f"{embedded:,} of {rows:,} faces and celebrities have an embedding, {known} "
-        f"({report.pack_digest[:12]}). They serve as they are; batch.reembed gives them another pack's.",
+        f"({report.pack_digest}). They serve as they are; batch.reembed gives them another pack's.",
         soft_wrap=True,
     )
 
 
 def _tables(report: Report) -> Table:
-    table = Table("table", Column("rows", justify="right"), "to come", "of the old app alone", "put right")
+    # Names whole, whatever the width.
+    table = Table(
+        Column("table", no_wrap=True),
+        Column("rows", justify="right", no_wrap=True),
+        Column("to come", overflow="fold"),
+        Column("of the old app alone", overflow="fold"),
+        "put right",
+    )
     for each in report.tables:
         refused = f"{each.refused:,} rows" if each.refused else ""
         table.add_row(each.name, f"{each.rows:,}", ", ".join(each.missing), ", ".join(each.extra), refused)
