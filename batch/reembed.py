@@ -295,8 +295,9 @@ async def _change(
     console.print(
         f"{switched['faces']:,} faces and {switched['celebrities']:,} celebrities are served by {model.pack} "
         f"{model.digest[:12]} now.\n"
-        f"Next: restart the service with SEMBLANCE_PACK={pack}, until which its searches find no celebrities;"
-        "\nrun this command again for what it took in meanwhile; then python -m batch.rematch.",
+        f"Next, unless the service runs with SEMBLANCE_PACK={pack} already: restart it so, until which its "
+        "searches find no celebrities;\nand run this command again for what it took in meanwhile. Then python -m "
+        "batch.rematch.",
         highlight=False,
         soft_wrap=True,
     )
