@@ -106,12 +106,17 @@ def find_pack(pack: str, settings: Settings) -> Path:
     )
 
 
+def is_digest(pack: str) -> bool:
+    """Whether this is a pack's digest, and so no name."""
+    return _DIGEST.fullmatch(pack) is not None
+
+
 def find_digest(pack: str, settings: Settings) -> str:
     """The digest of a pack given as for `find_pack`, or by the digest itself, which need not be installed.
 
     Raises PackError.
     """
-    if _DIGEST.fullmatch(pack):
+    if is_digest(pack):
         return pack
     return load_pack(settings.model_copy(update={"pack": pack})).info.digest
 
