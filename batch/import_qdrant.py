@@ -29,10 +29,10 @@ from batch.progress import JobProgress
 from batch.report import Report, default_report_path
 from db.face_embeddings import Coverage, FaceEmbeddings, NewFace
 from db.pool import Database
-from deployments.packs.registry import load_pack
-from semblance.errors import ConfigurationError, SemblanceError
+from deployments.packs.registry import find_digest
+from semblance.errors import ConfigurationError, PackMismatchError, SemblanceError
 from semblance.settings import Settings
-from semblance.types import EMBEDDING_SIZE, Embedding, ModelInfo
+from semblance.types import EMBEDDING_SIZE, Embedding
 
 PAGE = 1000
 """Points of one request and rows of one transaction: 2 MB of vectors."""
@@ -125,7 +125,7 @@ async def import_collection(
     client: QdrantClient,
     collection: str,
     *,
-    model: ModelInfo,
+    pack_digest: str,
     database: Database,
     report: Path,
     console: Console,
@@ -134,7 +134,8 @@ async def import_collection(
 ) -> Verification:
     """Import all points; each refused one is a JSON line in `report` with its id and the reason.
 
-    create: make faces of points that have none and whose payloads say enough. Their profiles must exist.
+    pack_digest: of the pack that made the embeddings. create: make faces of points that have none and whose
+    payloads say enough. Their profiles must exist.
 
     Raises QdrantError where the collection cannot be read, DatabaseError, and ConfigurationError where the
     report cannot be written.
@@ -147,7 +148,7 @@ async def import_collection(
         while (page := await asyncio.to_thread(next, pages, None)) is not None:
             links = await faces.of_points([str(point.id) for point in page])
             checked = _check(page, links, collection, fields)
-            written = await faces.fill(checked.embeddings, model.digest, checked.new if create else None)
+            written = await faces.fill(checked.embeddings, pack_digest, checked.new if create else None)
             refused = checked.refused
             for face_id, reason in written.refused.items():
                 if reason == _UNKNOWN and face_id in checked.lacking:
@@ -295,20 +296,39 @@ def open_client(url: str, api_key: str | None) -> QdrantClient:
 
 
 async def _run(
-    url: str, collection: str, api_key: str | None, settings: Settings, fields: Fields, *, create: bool
+    url: str,
+    collection: str,
+    api_key: str | None,
+    pack: str | None,
+    *,
+    settings: Settings,
+    fields: Fields,
+    create: bool,
 ) -> Verification:
     client = open_client(url, api_key)
     database = await Database.connect(settings.required_database_url.get_secret_value(), pool_size=1)
     try:
+        digest = find_digest(pack or settings.pack, settings)
+        if pack is None:
+            await check_packs(database, settings.pack, digest)
         report = default_report_path(settings.home, "import-qdrant")
-        model = load_pack(settings).info
         return await import_collection(
-            client, collection, model=model, database=database, report=report, console=Console(),
+            client, collection, pack_digest=digest, database=database, report=report, console=Console(),
             fields=fields, create=create,
         )  # fmt: skip
     finally:
         client.close()
         await database.close()
+
+
+async def check_packs(database: Database, pack: str, digest: str) -> None:
+    """Raise PackMismatchError where faces have embeddings of another pack: the collection's are more likely
+    of that one than of the one that this service happens to be set to."""
+    if other := await FaceEmbeddings(database).other_pack(digest):
+        raise PackMismatchError(
+            f"Faces here have embeddings of another model pack than {pack}. Say which one made those of the "
+            f"collection: --pack {other} where it is the same, --pack {pack} where it is that one."
+        )
 
 
 def main(
@@ -317,6 +337,13 @@ def main(
     collection: Annotated[str, typer.Option(help="Name of the collection.")] = "faces",
     api_key: Annotated[
         str | None, typer.Option(envvar="QDRANT_API_KEY", help="Key of the server.", show_envvar=True)
+    ] = None,
+    pack: Annotated[
+        str | None,
+        typer.Option(
+            help="Name or digest of the pack that made the embeddings. "
+            "[default: the one in SEMBLANCE_PACK, where all faces are of it]"
+        ),
     ] = None,
     create: Annotated[
         bool, typer.Option("--create", help="Make faces of points that have none, for profiles that exist.")
@@ -330,9 +357,10 @@ def main(
     """Take over the embeddings of a Qdrant collection into `faces`.
 
     A point belongs to the face whose row names it in `qdrant_point_id`, where the table still has that
-    column, else to the face of the payload's face_id, else to the one with the point's own id. The embeddings
-    are recorded as those of the pack in SEMBLANCE_PACK, so name the one that made them. A face that has an
-    embedding keeps it; another one in the collection is reported as a mismatch.
+    column, else to the face of the payload's face_id, else to the one with the point's own id. Name the pack
+    that made the embeddings; where nobody knows it, the digest that `semblance migrate --adopt` gave those
+    in the database, so that they are compared with each other. A face that has an embedding keeps it;
+    another one in the collection is reported as a mismatch.
 
     With --create a point without a face becomes one, of the profile and with the picture that its payload
     names. A collection may still have faces that their owners have deleted, so use it only where the table of
@@ -340,14 +368,16 @@ def main(
     payloads lack; the exit status is 1 when a point was not taken.
 
     \b
-      SEMBLANCE_PACK=buffalo_l python -m batch.import_qdrant http://qdrant:6333
+      python -m batch.import_qdrant http://qdrant:6333 --pack buffalo_l
       python -m batch.import_qdrant ./qdrant_storage --collection faces
       python -m batch.import_qdrant http://qdrant:6333 --create --profile-field user_id
     """
     console = Console()
     fields = Fields(face_field, profile_field, path_field, hash_field, time_field)
     with job_command() as settings:
-        result = asyncio.run(_run(url, collection, api_key, settings, fields, create=create))
+        result = asyncio.run(
+            _run(url, collection, api_key, pack, settings=settings, fields=fields, create=create)
+        )
     console.print(result.table())
     if result.creatable:
         console.print(f"Of {result.creatable:,} points without a face one could be made: --create does that.")

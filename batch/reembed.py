@@ -15,7 +15,6 @@ not change the gallery.
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
@@ -41,7 +40,7 @@ from db.embedded import owner_dsn
 from db.matching import Matching
 from db.pool import Database
 from db.spare_embeddings import TABLES, Coverage, SpareEmbeddings, Table
-from deployments.packs.registry import find_pack, load_pack
+from deployments.packs.registry import find_digest, find_pack, is_digest, load_pack
 from semblance.errors import BadInputError, ConflictError
 from semblance.settings import Settings
 from semblance.storage import open_storage
@@ -58,8 +57,6 @@ SAMPLE = 500
 
 COMMAND_SECONDS = 3600.0
 """Longest time of one database command: for the overlap a million celebrities are read, 5 GB."""
-
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,21 +291,36 @@ async def _change(
             f"switched. {summary.report} says why. Run the command again, or leave them behind with "
             f"--allow-missing {summary.missing}."
         )
-    switched = await switch(settings, model, console, allow_missing=allow_missing)
+    await _switch(settings, model, console, allow_missing=allow_missing)
     console.print(
-        f"{switched['faces']:,} faces and {switched['celebrities']:,} celebrities are served by {model.pack} "
-        f"{model.digest[:12]} now.\n"
-        f"Next: restart the service with SEMBLANCE_PACK={pack}, until which its searches find no celebrities;"
-        "\nrun this command again for what it took in meanwhile; then python -m batch.rematch.",
+        f"Next, unless the service runs with SEMBLANCE_PACK={pack} already: restart it so, until which its "
+        "searches find no celebrities;\nand run this command again for what it took in meanwhile. Then "
+        "python -m batch.rematch.",
         highlight=False,
         soft_wrap=True,
     )
     return True
 
 
+async def _switch_back(settings: Settings, digest: str, console: Console, *, allow_missing: int) -> bool:
+    """To what is stored of a pack that is not here to embed anything, as that of an adopted database."""
+    await check_owner(settings)
+    await _switch(settings, ModelInfo("the pack", digest), console, allow_missing=allow_missing)
+    return True
+
+
+async def _switch(settings: Settings, model: ModelInfo, console: Console, *, allow_missing: int) -> None:
+    switched = await switch(settings, model, console, allow_missing=allow_missing)
+    console.print(
+        f"{switched['faces']:,} faces and {switched['celebrities']:,} celebrities are served by {model.pack} "
+        f"{model.digest[:12]} now.",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
 async def _drop(settings: Settings, pack: str, console: Console) -> bool:
-    pack_digest = pack if _DIGEST.fullmatch(pack) else choose_pack(settings, pack)[1].digest
-    dropped = await drop(settings, pack_digest)
+    dropped = await drop(settings, find_digest(pack, settings))
     console.print(
         f"Removed the spare embeddings of {dropped['faces']:,} faces and {dropped['celebrities']:,} "
         "celebrities."
@@ -318,7 +330,13 @@ async def _drop(settings: Settings, pack: str, console: Console) -> bool:
 
 def main(
     *,
-    pack: Annotated[str, typer.Option(help="The pack to embed by: a name or path, as in SEMBLANCE_PACK.")],
+    pack: Annotated[
+        str,
+        typer.Option(
+            help="The pack to embed by: a name or path, as in SEMBLANCE_PACK. A digest will do for --switch "
+            "and --drop of what is stored."
+        ),
+    ],
     to_switch: Annotated[
         bool,
         typer.Option("--switch", help="Embed what is left, then let this pack's embeddings serve."),
@@ -333,7 +351,7 @@ def main(
     ] = 0,
     to_drop: Annotated[
         bool,
-        typer.Option("--drop", help="Remove this pack's spare embeddings; a digest will do for its name."),
+        typer.Option("--drop", help="Remove this pack's spare embeddings."),
     ] = False,
     sample: Annotated[
         int, typer.Option(min=0, help="Faces whose best celebrities are compared; 0 for none.")
@@ -380,6 +398,8 @@ def main(
             raise BadInputError("--switch and --drop exclude each other.")
         if to_drop:
             complete = asyncio.run(_drop(settings, pack, console))
+        elif to_switch and is_digest(pack):
+            complete = asyncio.run(_switch_back(settings, pack, console, allow_missing=allow_missing))
         else:
             options = Options(address, batch_size, actors, report)
             complete = asyncio.run(

@@ -18,6 +18,7 @@ _CREATE = queries["create_faces"]
 _FILL = queries["fill_face_embeddings"]
 _COMPARE = queries["compare_staged_face_embeddings"]
 _COUNT = queries["count_face_embeddings"]
+_OTHER_PACK = queries["other_pack_of_faces"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,11 @@ class FaceEmbeddings:
             filled = await connection.fetchval(_FILL, pack_digest)
             refused = await connection.fetch(_COMPARE, pack_digest)
         return FillResult(filled, created, {row["face_id"]: row["reason"] for row in refused})
+
+    async def other_pack(self, pack_digest: str) -> str | None:
+        """The pack, other than this, that most embeddings are of; None where there is none."""
+        digest: str | None = await self._database.fetchval(_OTHER_PACK, pack_digest)
+        return digest
 
     async def coverage(self) -> Coverage:
         """How far the faces are filled."""

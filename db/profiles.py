@@ -8,9 +8,11 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+import asyncpg
+
 from db.pool import Database
 from db.queries import queries
-from semblance.errors import EmailTakenError, NotFoundError, UnauthorizedError
+from semblance.errors import EmailTakenError, NotFoundError, QueryError, UnauthorizedError
 
 StatedGender = Literal["male", "female", "other"]
 Role = Literal["user", "admin"]
@@ -75,9 +77,15 @@ class Profiles:
         """Add a user's profile, or return the one of this id that is there, also when several requests add
         it at once.
 
-        Raises EmailTakenError where another profile has the e-mail.
+        Raises EmailTakenError where another profile has the e-mail, and UnauthorizedError where profiles are
+        of accounts (auth.users), as in the old system's database, and this one was deleted.
         """
-        row = await self._database.fetchrow(_CREATE, profile_id, email, name, gender, school)
+        try:
+            row = await self._database.fetchrow(_CREATE, profile_id, email, name, gender, school)
+        except QueryError as exc:
+            if isinstance(exc.__cause__, asyncpg.ForeignKeyViolationError):
+                raise UnauthorizedError("There is no such account any more.") from exc
+            raise
         profile = await self.get(profile_id) if row is None else Profile(**row)
         if profile is None:
             raise EmailTakenError(

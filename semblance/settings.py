@@ -374,6 +374,9 @@ class Settings(BaseSettings):
                     f"{table!r} needs a place, like faces=s3://faces or faces=file:///folder; after a bucket "
                     "only ?endpoint=…, &region=… and &variables=… may stand, and keys stand in variables"
                 )
+            if table.strip() not in get_args(PictureTable):
+                tables = ", ".join(get_args(PictureTable))
+                raise ValueError(f"{table!r} is no table with pictures; there are {tables}")
         if len({table.strip() for table, _, _ in places}) < len(places):
             raise ValueError("names a table twice")
         return {table.strip(): url.strip() for table, _, url in places}

@@ -262,7 +262,7 @@ def open_storage(settings: Settings, *, patience: timedelta = PATIENCE) -> Stora
     ConfigurationError for a URL of another kind, and StorageError where the folder cannot be made.
     """
     locations = {
-        table: _open_location(place, settings.max_image_bytes, patience)
+        table: open_location(place, settings.max_image_bytes, patience)
         for table, place in settings.old_storage.items()
     }
     url = settings.storage_url
@@ -305,8 +305,11 @@ def open_bucket(
         raise ConfigurationError(f"{url} cannot be opened; check the AWS_* variables: {problem}") from exc
 
 
-def _open_location(url: str, max_bytes: int, patience: timedelta) -> Location:
-    """A location of the old system, by one value of `Settings.old_storage`."""
+def open_location(url: str, max_bytes: int, patience: timedelta) -> Location:
+    """A location of the old system, by one value of `Settings.old_storage`.
+
+    Raises ConfigurationError as `open_bucket` does, and StorageError where a folder is missing.
+    """
     where, _, query = url.partition("?")
     if not where.startswith("s3://"):
         folder = local_path(where)

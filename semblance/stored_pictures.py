@@ -90,30 +90,30 @@ async def read_picture(storage: Storage, table: PictureTable, key: str) -> bytes
 
     Raises NotFoundError, BadInputError for what is no key at all, StorageError, and ImageTooLargeError for a
     file of the old system."""
-    if location := _location(storage, table, key):
+    for location in _locations(storage, table, key):
         try:
             return await location.get(key)
         except NotFoundError:
-            # What another version stored as it came is in the main store.
-            pass
+            continue
+    # What another version stored as it came is in the main store.
     return await storage.get(key)
 
 
 def read_picture_sync(storage: Storage, table: PictureTable, key: str) -> bytes:
     """As `read_picture`."""
-    if location := _location(storage, table, key):
+    for location in _locations(storage, table, key):
         try:
             return location.get_sync(key)
         except NotFoundError:
-            pass
+            continue
     return storage.get_sync(key)
 
 
 async def picture_exists(storage: Storage, table: PictureTable, key: str) -> bool:
     """Whether `read_picture` finds it."""
-    location = _location(storage, table, key)
-    if location is not None and await location.exists(key):
-        return True
+    for location in _locations(storage, table, key):
+        if await location.exists(key):
+            return True
     try:
         return await storage.exists(key)
     except BadInputError:
@@ -151,3 +151,13 @@ def _original(storage: Storage, table: PictureTable | None, key: str) -> Origina
 
 def _location(storage: Storage, table: PictureTable, key: str) -> Location | None:
     return None if key.endswith(FULL_SUFFIX) else storage.locations.get(table)
+
+
+def _locations(storage: Storage, table: PictureTable, key: str) -> list[Location]:
+    """Where in the old system a picture may be: a celebrity who was a profile there has it among the users'
+    faces."""
+    own = _location(storage, table, key)
+    if own is None:
+        return []
+    faces = storage.locations.get("faces")
+    return [own, faces] if table == "celebrities" and faces is not None else [own]

@@ -19,7 +19,7 @@ from deployments.packs.registry import load_pack
 from semblance.errors import SemblanceError
 from semblance.findings import Check, Finding
 from semblance.settings import Settings
-from semblance.storage import open_storage
+from semblance.storage import open_location, open_storage
 
 PATIENCE: Final = timedelta(seconds=5)
 """How long a bucket that does not answer is tried; a person waits."""
@@ -128,21 +128,28 @@ def check_storage(settings: Settings) -> Iterator[Finding]:
         yield Finding("ok", "Picture store", f"{settings.home / 'objects'} is made at the first start")
         return
     try:
-        storage = open_storage(settings, patience=PATIENCE)
+        # The old system's places have a check of their own.
+        storage = open_storage(settings.model_copy(update={"old_storage": {}}), patience=PATIENCE)
         asyncio.run(storage.probe())
     except SemblanceError as exc:
         yield Finding("fail", "Picture store", f"{name} cannot be used for pictures", exc.message)
         return
     where = settings.storage_url or settings.home / "objects"
     yield Finding("ok", "Picture store", f"{where} takes, gives and removes pictures")
-    for table, location in storage.locations.items():
+
+
+def check_old_storage(settings: Settings) -> Iterator[Finding]:
+    """The old system's pictures can be read, also before the first start."""
+    for table, place in settings.old_storage.items():
+        where = place.partition("?")[0]
         try:
+            location = open_location(place, settings.max_image_bytes, PATIENCE)
             asyncio.run(location.probe())
         except SemblanceError as exc:
-            text = f"SEMBLANCE_OLD_STORAGE: the pictures of {table} in {location.url} cannot be read"
+            text = f"SEMBLANCE_OLD_STORAGE: the pictures of {table} in {where} cannot be read"
             yield Finding("fail", "Old pictures", text, exc.message)
         else:
-            yield Finding("ok", "Old pictures", f"{location.url} answers, for {table}")
+            yield Finding("ok", "Old pictures", f"{where} answers, for {table}")
 
 
 def check_secrets(settings: Settings) -> Iterator[Finding]:
@@ -170,6 +177,7 @@ BEFORE_START: Final[tuple[Check, ...]] = (
     check_provider,
     check_database,
     check_storage,
+    check_old_storage,
     check_babies,
 )
 """Before a stack starts, which makes the database where none is named, migrates it, and generates secrets."""
@@ -181,6 +189,7 @@ BEFORE_DEPLOYMENT: Final[tuple[Check, ...]] = (
     check_login,
     check_secrets,
     check_storage,
+    check_old_storage,
     check_babies,
 )
 """Before Serve deploys: nothing is made by itself any more."""

@@ -327,11 +327,34 @@ def celebrities(state: State) -> Iterator[Step]:
 def _blocks(state: State) -> Iterator[Step]:
     """What the schema's file does with a look at the server, and a new database's rows."""
     signups = state.catalog.triggers.get("auth.users", {})
-    dropped = doubled("auth.users", signups, state.target.catalog.triggers.get("auth.users", {}))
-    statements = [f"DROP TRIGGER {name} ON auth.users" for name in dropped]
+    wanted = state.target.catalog.triggers.get("auth.users", {})
+    dropped = doubled("auth.users", signups, wanted)
+    statements = [_drop_signup(state, signups[name]) for name in dropped]
     statements += state.target.blocks
     statements += [seed for seed in state.target.seeds if "ON CONFLICT" in seed]
     instead = f", in place of {', '.join(dropped)}" if dropped else ""
     yield Step(
-        f"make profiles of new accounts{instead}, and set what depends on the server", tuple(statements)
+        f"make profiles of new accounts{instead}, and set what depends on the server",
+        tuple(statements),
+        "whoever signs up, for a moment" if dropped or not wanted.keys() <= signups.keys() else "",
     )
+
+
+def _drop_signup(state: State, trigger: Trigger) -> str:
+    """Drop a trigger of auth.users, which belongs to Supabase: its owner `postgres` of old and self-hosted
+    projects may add triggers there and not drop them, unless by way of the function."""
+    drop = f"DROP TRIGGER {trigger.name} ON auth.users"
+    uses = [
+        each
+        for triggers in state.catalog.triggers.values()
+        for each in triggers.values()
+        if each.function == trigger.function
+    ]
+    ours = {each.function for each in state.target.catalog.triggers.get("auth.users", {}).values()}
+    if trigger.function in ours:
+        instead = "NULL"  # It may stay: the profile is made once.
+    elif len(uses) == 1:
+        instead = f"DROP FUNCTION {trigger.function} CASCADE"
+    else:
+        return drop
+    return f"DO $$ BEGIN {drop}; EXCEPTION WHEN insufficient_privilege THEN {instead}; END $$"

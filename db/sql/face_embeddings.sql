@@ -72,3 +72,11 @@ WHERE faces.id IS NULL OR faces.pack_digest <> $1 OR faces.embedding <=> staged.
 
 -- name: count_face_embeddings
 SELECT count(*) AS total, count(embedding) AS embedded FROM faces;
+
+-- name: other_pack_of_faces
+-- The pack, other than $1, that most faces are embedded by.
+SELECT pack_digest FROM faces
+WHERE embedding IS NOT NULL AND pack_digest <> $1
+GROUP BY pack_digest
+ORDER BY count(*) DESC
+LIMIT 1;

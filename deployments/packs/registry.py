@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from deployments.packs.nets import ModelPack
 from deployments.packs.pack import OPEN_FOLDER, LoadedPack
 from semblance.errors import PackError
 from semblance.settings import Settings
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,21 @@ def find_pack(pack: str, settings: Settings) -> Path:
         f"its .onnx files into {folders[0].absolute()}, or set SEMBLANCE_PACK_DIR to the folder that holds "
         "your packs."
     )
+
+
+def is_digest(pack: str) -> bool:
+    """Whether this is a pack's digest, and so no name."""
+    return _DIGEST.fullmatch(pack) is not None
+
+
+def find_digest(pack: str, settings: Settings) -> str:
+    """The digest of a pack given as for `find_pack`, or by the digest itself, which need not be installed.
+
+    Raises PackError.
+    """
+    if is_digest(pack):
+        return pack
+    return load_pack(settings.model_copy(update={"pack": pack})).info.digest
 
 
 def _places(settings: Settings) -> list[Path]:

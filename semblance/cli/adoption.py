@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import re
-
 import typer
 from rich.markup import escape
 from rich.table import Column, Table
 
-from batch.reembed import choose_pack
 from db.adoption.rules import UNKNOWN_PACK
 from db.adoption.run import Phase, Report, carry_out, look
 from db.adoption.steps import Step
 from db.migrate import check_server, current
+from deployments.packs.registry import find_digest
 from semblance.cli.database import open_database
 from semblance.cli.output import Steps, console
 from semblance.settings import Settings
-
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 _QUESTIONS: dict[Phase, str] = {
     "expand": "Take the database over now? The old app goes on.",
@@ -36,7 +32,7 @@ def adopt_database(settings: Settings, phase: Phase, *, pack: str | None, yes: b
 
     Raises ConfigurationError, ConflictError, DatabaseError, PackError.
     """
-    digest = _digest(settings, pack)
+    digest = None if pack is None else find_digest(pack, settings)
     with open_database(settings, as_owner=True) as dsn:
         check_server(dsn)
         with console.status("Reading the database"):
@@ -57,12 +53,6 @@ def adopt_database(settings: Settings, phase: Phase, *, pack: str | None, yes: b
     return True
 
 
-def _digest(settings: Settings, pack: str | None) -> str | None:
-    if pack is None or _DIGEST.fullmatch(pack):
-        return pack
-    return choose_pack(settings, pack)[1].digest
-
-
 def _print(report: Report) -> None:
     console.print(_tables(report))
     if report.phase == "expand":
@@ -73,9 +63,11 @@ def _print(report: Report) -> None:
         console.print("pg_cron goes on calling the old app. Before this service's workers start:")
         for statement in report.cron:
             console.print(f"  {escape(statement)}", soft_wrap=True)
+    console.print(_steps(report))
     for obstacle in report.plan.obstacles:
         console.print(f"[red]✗[/] {escape(obstacle.problem)}\n  {escape(obstacle.fix)}", soft_wrap=True)
-    console.print(_steps(report))
+    if report.plan.obstacles:
+        console.print("Nothing was changed, and nothing is begun before this is settled.")
 
 
 def _print_embeddings(report: Report) -> None:
@@ -84,13 +76,20 @@ def _print_embeddings(report: Report) -> None:
     known = "of a pack that nobody has named" if report.pack_digest == UNKNOWN_PACK else "of the pack"
     console.print(
         f"{embedded:,} of {rows:,} faces and celebrities have an embedding, {known} "
-        f"({report.pack_digest[:12]}). They serve as they are; batch.reembed gives them another pack's.",
+        f"({report.pack_digest}). They serve as they are; batch.reembed gives them another pack's.",
         soft_wrap=True,
     )
 
 
 def _tables(report: Report) -> Table:
-    table = Table("table", Column("rows", justify="right"), "to come", "of the old app alone", "put right")
+    # Names whole, whatever the width.
+    table = Table(
+        Column("table", no_wrap=True),
+        Column("rows", justify="right", no_wrap=True),
+        Column("to come", overflow="fold"),
+        Column("of the old app alone", overflow="fold"),
+        "put right",
+    )
     for each in report.tables:
         refused = f"{each.refused:,} rows" if each.refused else ""
         table.add_row(each.name, f"{each.rows:,}", ", ".join(each.missing), ", ".join(each.extra), refused)

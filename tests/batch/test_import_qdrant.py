@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,13 @@ async def run(
     client: QdrantClient, collection: str, database: Database, report: Path, **options: Any
 ) -> Verification:
     return await import_collection(
-        client, collection, model=MODEL, database=database, report=report, console=QUIET, **options
+        client,
+        collection,
+        pack_digest=MODEL.digest,
+        database=database,
+        report=report,
+        console=QUIET,
+        **options,
     )
 
 
@@ -307,9 +314,33 @@ async def test_the_application_itself_may_import(
     assert result.created == 1
 
 
+def command(dsn: str, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """The command on the collection in `folder`/q."""
+    environment = {"SEMBLANCE_DATABASE_URL": dsn, "SEMBLANCE_HOME": str(folder), "COLUMNS": "120"}
+    return job("batch.import_qdrant", str(folder / "q"), *options, environment=environment)
+
+
 def test_the_command_says_what_would_be_possible(dsn: str, tmp_path: Path) -> None:
     make_collection(tmp_path / "q", [described(1, 1, uuid4(), "a/1.jpg")])
-    environment = {"SEMBLANCE_DATABASE_URL": dsn, "SEMBLANCE_HOME": str(tmp_path), "COLUMNS": "120"}
-    done = job("batch.import_qdrant", str(tmp_path / "q"), environment=environment)
+    done = command(dsn, tmp_path)
     assert done.returncode == 1
     assert "Of 1 points without a face one could be made: --create does that." in done.stdout
+
+
+def test_embeddings_are_not_taken_for_the_pack_that_happens_to_be_set(dsn: str, tmp_path: Path) -> None:
+    # Half of the faces have theirs already, of a pack that nobody could name.
+    known, other = uuid4(), uuid4()
+    add_faces(dsn, [known, other])
+    with psycopg.connect(dsn) as connection:
+        connection.execute(
+            "UPDATE faces SET embedding = %s, pack_digest = %s WHERE id = %s",
+            [str(unit(1).tolist()), MODEL.digest, known],
+        )
+    make_collection(tmp_path / "q", [point(1, known, unit(1)), point(2, other, unit(2))])
+    refused = command(dsn, tmp_path)
+    assert refused.returncode == 1
+    assert f"--pack {MODEL.digest} where it is the same" in refused.stderr
+    assert command(dsn, tmp_path, "--pack", MODEL.digest).returncode == 0
+    with psycopg.connect(dsn) as connection:
+        found = connection.execute("SELECT pack_digest, count(*) FROM faces GROUP BY 1").fetchall()
+    assert found == [(MODEL.digest, 2)]

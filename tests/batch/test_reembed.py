@@ -29,7 +29,7 @@ from batch.reembed import Options, Summary, check_owner, choose_pack, drop, fill
 from batch.reembedder import Reembedder, Result, is_same
 from db.celebrities import Celebrities
 from db.pool import Database
-from db.spare_embeddings import Pending, Table
+from db.spare_embeddings import Pending, SpareEmbeddings, Table
 from deployments.local import LocalPipeline
 from deployments.packs.pack import OPEN_FOLDER
 from semblance.errors import ConfigurationError, ConflictError, PackMismatchError
@@ -395,3 +395,21 @@ async def test_a_picture_that_kills_workers_fails_alone(
     assert summary.counts == {"embedded": 5, "failed": 1}
     (line,) = [json.loads(line) for line in summary.report.read_text().splitlines()]
     assert (line["id"], line["outcome"]) == (str(killer), "failed")
+
+
+async def test_the_way_back_to_a_pack_that_nobody_has(
+    settings: Settings, database: Database, pipeline: LocalPipeline
+) -> None:
+    """As of an adopted database, whose embeddings got a digest and no pack."""
+    old, new = "0" * 64, pipeline.model.digest
+    face = await add_face(database, await add_user(database), pack_digest=old)
+    spare_embeddings = SpareEmbeddings(database)
+    row = await database.fetchrow("SELECT embedding FROM faces WHERE id = $1", face)
+    assert row is not None
+    await spare_embeddings.add("faces", {face: row["embedding"].to_numpy()}, new)
+    await switch(settings, pipeline.model, QUIET)
+    process = command(settings, "--pack", old, "--switch", address="local")
+    output, errors = await asyncio.to_thread(process.communicate, timeout=60)
+    assert process.returncode == 0, errors
+    assert "1 faces and 0 celebrities are served by the pack 000000000000 now." in output
+    assert served(owner(settings))[face][0] == old

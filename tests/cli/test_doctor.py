@@ -7,9 +7,10 @@ import psycopg
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from semblance.cli.doctor import _database
+from semblance.cli.doctor import CHECKS, _database
 from semblance.findings import Finding
 from semblance.settings import Settings
+from serve_app.preflight import check_storage
 
 
 def findings(dsn: str) -> list[Finding]:
@@ -64,3 +65,17 @@ def test_the_embedded_server_is_not_called_by_a_setting_that_nobody_set(
     (finding,) = _database(Settings(home=tmp_path))
     assert finding.level == "fail"
     assert "SEMBLANCE_DATABASE_URL" not in finding.text
+
+
+def test_the_old_systems_pictures_are_asked_for_before_the_first_start(tmp_path: Path) -> None:
+    (tmp_path / "faces").mkdir()
+    places = {"faces": (tmp_path / "faces").as_uri(), "celebrities": (tmp_path / "none").as_uri()}
+    settings = Settings(home=tmp_path / "home", old_storage=places)
+    found = [finding for check in CHECKS for finding in check(settings)]
+    old = [finding for finding in found if finding.subject == "Old pictures"]
+    assert [finding.level for finding in old] == ["ok", "fail"]
+    assert "celebrities" in old[1].text
+    assert str(tmp_path / "none") in old[1].fix
+    # What is wrong there is not said of the picture store.
+    settings.home.mkdir()
+    assert [finding.level for finding in check_storage(settings)] == ["ok"]

@@ -646,3 +646,52 @@ def test_a_publication_of_everything_or_none_stays(empty_dsn: str, dsn: str, wha
 def test_a_pooler_by_transaction_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="5432"):
         look("postgresql://user@host:6543/name", "expand")
+
+
+SUPABASE_OWNER = """
+    DO $$
+    DECLARE
+        statement text;
+    BEGIN
+        FOR statement IN
+            SELECT format('ALTER TABLE %s OWNER TO old_owner', oid::regclass) FROM pg_class
+            WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+            UNION ALL
+            SELECT format('ALTER FUNCTION %s OWNER TO old_owner', oid::regprocedure) FROM pg_proc
+            WHERE pronamespace = 'public'::regnamespace
+        LOOP
+            EXECUTE statement;
+        END LOOP;
+        EXECUTE format('ALTER DATABASE %I OWNER TO old_owner', current_database());
+    END
+    $$;
+    ALTER SCHEMA public OWNER TO old_owner;
+    ALTER PUBLICATION supabase_realtime OWNER TO old_owner;
+    GRANT USAGE ON SCHEMA auth, extensions, cron TO old_owner;
+    GRANT ALL ON auth.users TO old_owner;
+    GRANT SELECT ON cron.job TO old_owner;
+"""
+
+
+@pytest.fixture
+def owner_dsn(small_dsn: str) -> Iterator[str]:
+    """The same for `postgres` of an old or self-hosted Supabase project: no superuser, and auth.users is not
+    its own."""
+    run(small_dsn, "CREATE ROLE old_owner LOGIN CREATEROLE BYPASSRLS")
+    run(small_dsn, SUPABASE_OWNER)
+    yield small_dsn.replace("://postgres@", "://old_owner@")
+    run(small_dsn, "REASSIGN OWNED BY old_owner TO postgres; DROP OWNED BY old_owner; DROP ROLE old_owner")
+
+
+@pytest.mark.parametrize("name", ["create_profile_for_new_user", "handle_new_user"])
+def test_whoever_owns_the_tables_need_not_own_the_accounts(owner_dsn: str, small_dsn: str, name: str) -> None:
+    if name != "create_profile_for_new_user":
+        # As Supabase's guides call it, and as it is called here.
+        run(small_dsn, f"ALTER FUNCTION create_profile_for_new_user() RENAME TO {name}")
+    app = OldApp(small_dsn)
+    for phase in ("expand", "finish"):
+        carry_out(owner_dsn, phase)
+        functions = {each.function for each in catalog(small_dsn).triggers["auth.users"].values()}
+        assert functions == {"handle_new_user()"}
+        app.sign_up()
+    app.close()

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 import psycopg
 import pytest
 
 from db.migrate import upgrade
+from db.pool import Database
+from db.profiles import Profiles
+from semblance.errors import UnauthorizedError
 from semblance.schools import school_of
 from tests.support.supabase import SUPABASE, run
 
@@ -37,3 +42,14 @@ def test_the_setting_opens_it_to_all(supabase: str) -> None:
         for address in ("a@gmail.com", None):
             connection.execute("INSERT INTO auth.users VALUES (gen_random_uuid(), %s, NULL)", [address])
         assert connection.execute("SELECT count(*) FROM profiles").fetchone() == (2,)
+
+
+async def test_an_account_that_was_deleted_is_refused(supabase: str) -> None:
+    """Its token may be good for an hour; in the old app's database profiles are of accounts."""
+    run(supabase, "ALTER TABLE profiles ADD FOREIGN KEY (id) REFERENCES auth.users (id) ON DELETE CASCADE")
+    database = await Database.connect(supabase, pool_size=1)
+    try:
+        with pytest.raises(UnauthorizedError, match="no such account"):
+            await Profiles(database).create(uuid4(), email="a@mit.edu", name=None, gender=None, school=None)
+    finally:
+        await database.close()

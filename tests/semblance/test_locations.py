@@ -16,7 +16,14 @@ from semblance.errors import ConfigurationError, ImageTooLargeError, NotFoundErr
 from semblance.locations import Original, copy_key, original_of
 from semblance.settings import Settings
 from semblance.storage import Storage, open_storage
-from semblance.stored_pictures import full_key, picture_exists, read_picture, read_picture_sync, shown_key
+from semblance.stored_pictures import (
+    full_key,
+    picture_exists,
+    read_picture,
+    read_picture_sync,
+    remove_picture,
+    shown_key,
+)
 
 HOUR = timedelta(hours=1)
 
@@ -88,6 +95,11 @@ def test_the_setting_names_a_place_for_each_table() -> None:
 def test_a_place_that_is_none_is_refused(said: str) -> None:
     with pytest.raises(ValidationError, match="old_storage"):
         Settings.model_validate({"old_storage": said})
+
+
+def test_a_table_without_pictures_is_answered_with_those_that_have_some() -> None:
+    with pytest.raises(ValidationError, match="'people' is no table with pictures; there are faces, cel"):
+        Settings.model_validate({"old_storage": "people=s3://x"})
 
 
 def test_a_key_in_the_setting_is_refused_and_not_repeated() -> None:
@@ -213,3 +225,22 @@ def test_a_buckets_links_to_copies_are_the_services_own(tmp_path: Path, bucket: 
     assert not one.signed_url(full_key("faces/a"), HOUR).startswith("/")
     with pytest.raises(ConfigurationError, match="SEMBLANCE_API_KEY"):
         opened("d", None).signed_url(key, HOUR)
+
+
+async def test_celebrities_who_were_profiles_have_their_pictures_among_the_faces(tmp_path: Path) -> None:
+    for place, path in (("faces", "cher/1.jpg"), ("celebrities", "2.jpg"), ("faces", "2.jpg")):
+        (tmp_path / place / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place / path).write_bytes(place.encode())
+    places = {name: (tmp_path / name).as_uri() for name in ("faces", "celebrities")}
+    storage = open_storage(Settings(home=tmp_path / "home", old_storage=places))
+    assert await read_picture(storage, "celebrities", "cher/1.jpg") == b"faces"
+    assert read_picture_sync(storage, "celebrities", "cher/1.jpg") == b"faces"
+    assert await picture_exists(storage, "celebrities", "cher/1.jpg")
+    assert await read_picture(storage, "celebrities", "2.jpg") == b"celebrities"
+    assert not await picture_exists(storage, "celebrities", "3.jpg")
+    # The face's picture is not the celebrity's to remove.
+    await remove_picture(storage, "celebrities", "cher/1.jpg")
+    assert await picture_exists(storage, "faces", "cher/1.jpg")
+    # No user's is looked for among the celebrities.
+    (tmp_path / "celebrities" / "3.jpg").write_bytes(b"celebrities")
+    assert not await picture_exists(storage, "faces", "3.jpg")
