@@ -209,7 +209,9 @@ async def api(dsn: str, api_settings: Settings, pipeline: LocalPipeline) -> Asyn
     app = reusable.app
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://api", timeout=60) as client:
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://api", timeout=60, trust_env=False
+        ) as client:
             owner = await Database.connect(dsn, pool_size=2)
             yield Api(app, client, app.state.services, owner, dsn)
             await owner.close()
