@@ -7,6 +7,7 @@ ends otherwise is of a picture stored as it came, which stands in for its smalle
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, get_args
 
@@ -135,9 +136,14 @@ async def remove_picture(storage: Storage, table: PictureTable | None, key: str)
     original = original_of(key) or _original(storage, table, key)
     if original is not None and (location := storage.locations.get(original.table)):
         await location.delete(original.path)
-    if original is None or original.path == key:
+    if original is None:
         for name in keys_of(key):
             await storage.delete(name)
+    elif original.path == key:
+        # Another version may have stored it here, too, unless it is a path as only the old system has them.
+        with suppress(BadInputError):
+            for name in keys_of(key):
+                await storage.delete(name)
     if original is not None:
         # Last: who makes it in this moment looks for the original once more (`serve_app.api.copies`).
         for name in keys_of(copy_key(original)):

@@ -52,9 +52,10 @@ def close_disk(tmp_path: Path) -> Iterator[Callable[[Path], Callable[[], None]]]
                 once.callback(_unmount, folder)
                 assert _system("mount", "-o", "remount,ro,bind", folder)
             else:
-                mode = folder.stat().st_mode
-                folder.chmod(0o500)
-                once.callback(folder.chmod, mode)
+                # Each: rights on a folder say nothing of those below it.
+                for each in (folder, *filter(Path.is_dir, folder.rglob("*"))):
+                    once.callback(each.chmod, each.stat().st_mode)
+                    each.chmod(0o500)
             return once.close
 
         yield close
