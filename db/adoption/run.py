@@ -48,6 +48,10 @@ _T = TypeVar("_T")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
+class AlreadyAdoptedError(ConflictError):
+    """An earlier run has completed the adoption."""
+
+
 @dataclass(frozen=True, slots=True)
 class TableReport:
     """A table as it is. rows: how many. missing, extra: columns that come, and that only the old app knows.
@@ -126,7 +130,7 @@ def _check_phase(dsn: str, phase: Phase) -> None:
     is_adopting = row == (True,)
     if phase == "expand" and not holds_old_app(dsn):
         if is_adopting:
-            raise ConflictError(
+            raise AlreadyAdoptedError(
                 "This database is adopted. Once the old app is gone: semblance migrate --finish."
             )
         raise ConflictError("There is nothing to adopt: no tables of the old app. Run semblance migrate.")

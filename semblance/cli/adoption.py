@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from db.adoption.rules import UNKNOWN_PACK
-from db.adoption.run import Phase, Report, carry_out, look
+from db.adoption.run import AlreadyAdoptedError, Phase, Report, carry_out, look
 from db.adoption.steps import Step
 from db.migrate import check_server, current
 from deployments.packs.registry import find_digest
@@ -35,8 +35,13 @@ def adopt_database(settings: Settings, phase: Phase, *, pack: str | None, yes: b
     digest = None if pack is None else find_digest(pack, settings)
     with open_database(settings, as_owner=True) as dsn:
         check_server(dsn)
-        with console.status("Reading the database"):
-            report = look(dsn, phase, digest)
+        try:
+            with console.status("Reading the database"):
+                report = look(dsn, phase, digest)
+        except AlreadyAdoptedError as exc:
+            # As `semblance migrate` where the schema is up to date: whoever repeats it has what they want.
+            console.print(exc.message)
+            return True
         _print(report)
         if report.plan.obstacles:
             return False

@@ -180,6 +180,8 @@ async def test_what_comes_while_it_switches_is_neither_kept_out_nor_lost(
     spare: SpareEmbeddings, world: World, database: Database
 ) -> None:
     await filled(spare, world)
+    # All of the pool's connections are open, so that an upload waits for nothing but the switch.
+    await asyncio.gather(*(database.execute("SELECT pg_sleep(0.1)") for _ in range(4)))
     added: list[asyncio.Task[UUID]] = []
 
     def upload(_: int) -> None:
