@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -21,11 +22,11 @@ import numpy as np
 import onnxruntime
 from flask import Flask, Response, jsonify, request
 
-from deployments import detector, local
+from deployments.local import LocalPipeline
 from deployments.packs.manifest import DetectRole, read_manifest
 from deployments.packs.open_pack import SsdDetector
 from deployments.packs.pack import OPEN_FOLDER
-from deployments.vision.decode import ImageHeader
+from deployments.vision.decode import ImageHeader, OpenPicture, Picture, read_header
 from semblance.settings import get_settings
 from semblance.types import Image
 from serve_app.api.schemas.compute import FaceAnswer
@@ -42,10 +43,25 @@ def default_session(path: Path, **options: Any) -> onnxruntime.InferenceSession:
     return InferenceSession(path, defaults, providers=options["providers"])
 
 
-def decode_full(data: bytes, _: ImageHeader, *, long_side: int | None = None) -> tuple[Image, float]:
-    """Full-size decoding, whatever size would do."""
-    pixels = np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB), np.uint8)
-    return pixels, 1.0
+class FullDecoder:
+    """Decodes at full size, whatever size would do."""
+
+    def open(self, data: bytes) -> AbstractContextManager[Picture]:
+        """See Decoder."""
+        header = read_header(data, max_bytes=len(data), max_pixels=get_settings().max_image_pixels)
+        return nullcontext(FullPicture(data, header))
+
+
+class FullPicture(OpenPicture):
+    """A picture that is there at full size at once."""
+
+    def __init__(self, data: bytes, header: ImageHeader) -> None:
+        super().__init__(data, header)
+        self._full = np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB), np.uint8)
+
+    def whole(self, long_side: int) -> tuple[Image, float]:
+        """All of it."""
+        return self._full, 1.0
 
 
 def published(role: DetectRole) -> DetectRole:
@@ -59,11 +75,10 @@ def create_app(*, shared_detector: bool) -> Flask:
         patch.object(onnxruntime, "InferenceSession", default_session),
         patch.object(cv2, "setNumThreads"),
     ):
-        pipeline = local.LocalPipeline(get_settings())
+        pipeline = LocalPipeline(get_settings(), FullDecoder())
         if not shared_detector:
             role = published(read_manifest(OPEN_FOLDER).roles.detect)
             pipeline.finder.net = SsdDetector(OPEN_FOLDER, role, get_settings())
-    patch.object(detector, "decode", decode_full).start()
     app = Flask("planned-service")
 
     @app.post("/analyze-face-advanced")
