@@ -35,11 +35,13 @@ PATH = "/analyze-face-advanced"
 CONNECTIONS = (1, 8, 16)
 
 PARTS = {
+    "gateway": "haproxy",
+    "decoding processes": "deployments.decoder_main",
     "detector replicas": "ServeReplica:semblance:Detector",
     "embedder replica": "ServeReplica:semblance:Embedder",
     "analyzer replica": "ServeReplica:semblance:Analyzer",
     "API replica": "ServeReplica:semblance:API",
-    "HTTP proxy": "ray::ProxyActor",
+    "Serve's proxy": "ray::ProxyActor",
     "Serve controller": "ray::ServeController",
     "PostgreSQL": "postgres",
     "Ray's daemons": "ray",
