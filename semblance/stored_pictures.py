@@ -134,25 +134,28 @@ async def remove_picture(storage: Storage, table: PictureTable | None, key: str)
     """Remove all files of a picture that a row of `table` named: of a copy also the original, and the other
     way round. Raises StorageError, and BadInputError for what is no key at all."""
     original = original_of(key) or _original(storage, table, key)
-    if original is not None and (location := storage.locations.get(original.table)):
-        await location.delete(original.path)
     if original is None:
-        for name in keys_of(key):
-            await storage.delete(name)
-    elif original.path == key:
+        await _delete(storage, key)
+        return
+    if location := storage.locations.get(original.table):
+        await location.delete(original.path)
+    if original.path == key:
         # Another version may have stored it here, too, unless it is a path as only the old system has them.
         with suppress(BadInputError):
-            for name in keys_of(key):
-                await storage.delete(name)
-    if original is not None:
-        # Last: who makes it in this moment looks for the original once more (`serve_app.api.copies`).
-        for name in keys_of(copy_key(original)):
-            await storage.delete(name)
+            await _delete(storage, key)
+    # Last: who makes it in this moment looks for the original once more (`serve_app.api.copies`).
+    await _delete(storage, copy_key(original))
+
+
+async def _delete(storage: Storage, key: str) -> None:
+    for name in keys_of(key):
+        await storage.delete(name)
 
 
 def _original(storage: Storage, table: PictureTable | None, key: str) -> Original | None:
-    in_location = table is not None and _location(storage, table, key) is not None
-    return Original(table, key) if table is not None and in_location else None
+    if table is None or _location(storage, table, key) is None:
+        return None
+    return Original(table, key)
 
 
 def _location(storage: Storage, table: PictureTable, key: str) -> Location | None:

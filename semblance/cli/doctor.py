@@ -19,7 +19,7 @@ from semblance.cli.output import console
 from semblance.findings import Check, Finding
 from semblance.old_names import OLD_NAMES, unread
 from semblance.settings import Settings, old_names, variable
-from semblance.stack.home import StackHome, StackLock
+from semblance.stack.home import StackHome
 from semblance.stack.preflight import check_home, check_old_names, check_ports, check_socket_paths
 from semblance.stack.processes import members
 from semblance.stack.ray_head import OBJECT_STORE_BYTES
@@ -153,7 +153,7 @@ def _stack(settings: Settings) -> Iterator[Finding]:
 
 def _processes(settings: Settings) -> Iterator[Finding]:
     home = StackHome.of(settings)
-    running = StackLock(home).is_held() or home.is_kept()
+    running = home.is_run()
     found = members(home.stack_id)
     if found and not running:
         pids = ", ".join(str(process.pid) for process in sorted(found, key=lambda process: process.pid))

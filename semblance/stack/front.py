@@ -159,7 +159,7 @@ def _spawn(home: StackHome, *options: str) -> tuple[subprocess.Popen[str], int]:
 
 def is_run_by_other(home: StackHome) -> bool:
     """Whether another process runs the stack, or is about to restart its supervisor."""
-    return home.state_file.exists() and (StackLock(home).is_held() or home.is_kept())
+    return home.state_file.exists() and home.is_run()
 
 
 def wait_for_other(
@@ -175,7 +175,7 @@ def wait_for_other(
         state = read_state(home)
         if state is not None and not state.problems and is_ready(state.url):
             return state
-        if not StackLock(home).is_held() and not home.is_kept():
+        if not home.is_run():
             break
         if state is not None:
             on_problems(state.problems)

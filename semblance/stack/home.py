@@ -128,6 +128,10 @@ class StackHome:
         """Whether a guardian, or a command in the foreground, restarts the supervisor when it dies."""
         return any(ProcessLock(file).is_held() for file in (self.guardian_lock_file, self.command_lock_file))
 
+    def is_run(self) -> bool:
+        """Whether a supervisor runs, or is going to be restarted."""
+        return StackLock(self).is_held() or self.is_kept()
+
     def link_ray(self) -> Path:
         """Point `short_ray` at `ray_sessions`; others may write beside it, so what lies there must be ours.
 
