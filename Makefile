@@ -14,7 +14,7 @@ UV := $(VENV)/.uv/bin/uv
 LOCK := requirements/$(FLAVOUR).lock
 STAMP := $(VENV)/.installed-$(FLAVOUR)
 PHOTOS := $(VENV)/.photos
-PACKAGES := semblance db deployments batch serve_app benchmarks tools tests
+PACKAGES := semblance db matching deployments batch serve_app ops benchmarks tools tests
 
 .PHONY: help demo chaos check test lint format env lock clean clean-env
 

@@ -15,9 +15,8 @@ from rich.markup import escape
 from batch.cluster import stop_at_once
 from semblance.errors import SemblanceError
 from semblance.logging import configure_logging
+from semblance.running import running_database
 from semblance.settings import Settings, get_settings
-from semblance.stack.home import StackHome
-from semblance.stack.state import read_state
 
 
 @contextmanager
@@ -53,6 +52,6 @@ def job_settings() -> Settings:
     settings = get_settings()
     # The workers' folders are not this process's, so a relative home would be another one there.
     settings = settings.model_copy(update={"home": settings.home.absolute()})
-    if settings.database_url is None and (state := read_state(StackHome.of(settings))):
-        settings = settings.model_copy(update={"database_url": SecretStr(state.database_url)})
+    if settings.database_url is None and (dsn := running_database(settings.home)):
+        settings = settings.model_copy(update={"database_url": SecretStr(dsn)})
     return settings

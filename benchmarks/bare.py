@@ -14,7 +14,7 @@ from multiprocessing.synchronize import Barrier
 
 import cv2
 
-from deployments.local import LocalPipeline
+from deployments.faces.pipeline import LocalPipeline
 from semblance.settings import Settings
 
 WARM_UP = 4

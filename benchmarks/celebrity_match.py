@@ -36,20 +36,15 @@ from rich.table import Table
 
 from benchmarks.database import scratch_database
 from benchmarks.population import COLUMNS, DIGEST, people
-from db.gallery import CelebritySearch, Probe
-from db.matching import Matching
 from db.pool import Database
-from deployments.matcher import MatchWorker
-from semblance.scoring import (
-    BEST,
-    Traits,
-    Weights,
-    factors,
-    score,
-)
+from matching.gallery import CelebritySearch, Probe
+from matching.scoring import BEST, Traits, factors, score
+from matching.store import Matching
+from matching.worker import MatchWorker
 from semblance.settings import Settings
 from semblance.storage import open_storage
 from semblance.types import DescribedFace, Detection, ModelInfo
+from semblance.weights import Weights
 
 CHUNK = 10_000
 PROBES = 40

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from db.embedded import EmbeddedPostgres
 from db.migrate import upgrade
+from ops.stack.embedded import EmbeddedPostgres
 
 
 @contextmanager

@@ -26,8 +26,8 @@ from PIL import Image as PillowImage
 from rich.console import Console
 from rich.table import Table
 
-from deployments.decoder import DecoderProcess
-from deployments.detector import FaceFinder
+from deployments.faces.decoder import DecoderProcess
+from deployments.faces.finder import FaceFinder
 from deployments.packs.nets import ModelPack
 from deployments.packs.registry import load_pack
 from semblance.errors import SemblanceError

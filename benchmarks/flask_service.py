@@ -22,7 +22,7 @@ import numpy as np
 import onnxruntime
 from flask import Flask, Response, jsonify, request
 
-from deployments.local import LocalPipeline
+from deployments.faces.pipeline import LocalPipeline
 from deployments.packs.manifest import DetectRole, read_manifest
 from deployments.packs.open_pack import SsdDetector
 from deployments.packs.pack import OPEN_FOLDER

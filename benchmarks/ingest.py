@@ -26,13 +26,13 @@ import psutil
 import typer
 from rich.console import Console
 
-from batch.describe import Rules
-from batch.ingest import Options, ingest
-from batch.outcomes import Summary
+from batch.ingest.describe import Rules
+from batch.ingest.job import Options, ingest
+from batch.ingest.outcomes import Summary
 from benchmarks.bare import run_bare
 from benchmarks.photos import make_images
-from db.embedded import EmbeddedPostgres
 from db.migrate import upgrade
+from ops.stack.embedded import EmbeddedPostgres
 from semblance.settings import Settings
 
 WARM_UP = 64

@@ -29,14 +29,14 @@ from rich.table import Table
 
 from benchmarks.bare import run_bare
 from benchmarks.load import LoadResult, run_load
-from semblance.stack.ports import free_ports
+from ops.stack.ports import free_ports
 
 PATH = "/analyze-face-advanced"
 CONNECTIONS = (1, 8, 16)
 
 PARTS = {
     "gateway": "haproxy",
-    "decoding processes": "deployments.decoder_main",
+    "decoding processes": "deployments.faces.decoder_main",
     "detector replicas": "ServeReplica:semblance:Detector",
     "embedder replica": "ServeReplica:semblance:Embedder",
     "analyzer replica": "ServeReplica:semblance:Analyzer",

@@ -8,7 +8,7 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from semblance.scoring import DEFAULT_RATIOS, MIN_QUALITY, RATIOS
+from matching.scoring import DEFAULT_RATIOS, MIN_QUALITY, RATIOS
 from semblance.types import EMOTIONS
 
 DIGEST = "c" * 64

@@ -30,15 +30,16 @@ from rich.console import Console
 from rich.table import Table
 
 from batch.cluster import LOCAL, ray_session
-from batch.rematch import SHARD_SIZE, Summary, rematch
+from batch.rematch.job import SHARD_SIZE, Summary, rematch
 from benchmarks.celebrity_match import OLD, OLD_FUNCTION, SET_BASED
 from benchmarks.database import scratch_database
 from benchmarks.population import COLUMNS, people
 from benchmarks.synthetic import embeddings
 from db.pool import Database
-from db.rematch import Scope
-from semblance.scoring import MIN_QUALITY, Weights
+from matching.rematch import Scope
+from matching.scoring import MIN_QUALITY
 from semblance.settings import Settings
+from semblance.weights import Weights
 
 CHUNK = 10_000
 OLD_FACES = 3

@@ -40,7 +40,7 @@ from benchmarks.photos import make_images
 from benchmarks.population import COLUMNS, people
 from benchmarks.stack import access_token, running_stack
 from benchmarks.synthetic import embeddings
-from db.embedded import application_dsn
+from db.logins import application_dsn
 from db.pool import Database
 from deployments.packs.registry import load_pack
 from semblance.settings import get_settings

@@ -13,7 +13,6 @@ import asyncpg
 import numpy as np
 from numpy.typing import NDArray
 
-from semblance.scoring import Traits, unit
 from semblance.types import EMBEDDING_SIZE
 
 ROWS = 8192
@@ -54,18 +53,6 @@ TRAITS: tuple[tuple[str, Any], ...] = (
     ("gender", ">i2"),
 )
 """The columns of the views of traits, as every query for many of them has them first."""
-
-
-def traits_of(rows: Rows) -> Traits:
-    """The traits of rows that begin with TRAITS, float32."""
-    return Traits(
-        embedding=unit(rows["embedding"]["values"].astype(np.float32)),
-        geometry=rows["geometry"]["items"]["value"].T.astype(np.float32),
-        age=rows["age"].astype(np.int16),
-        symmetry=rows["symmetry"].astype(np.float32),
-        skin_tone=rows["skin_tone"]["items"]["value"].T.astype(np.float32),
-        expression=rows["expression"].astype(np.int8),
-    )
 
 
 async def read_rows(

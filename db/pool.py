@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import asyncpg
 from pgvector.asyncpg import register_vector
@@ -20,6 +20,11 @@ from semblance.errors import (
     DatabaseReadOnlyError,
     QueryError,
 )
+
+Connection: TypeAlias = asyncpg.Connection
+Record: TypeAlias = asyncpg.Record
+QueryCanceledError = asyncpg.QueryCanceledError
+"""The driver's, by the names under which the rooms above know them."""
 
 TRANSACTION_POOLER_PORTS = frozenset({6543, 6432})
 """Ports of Supabase's pooler in transaction mode and of PgBouncer."""

@@ -23,7 +23,6 @@ from db.presence import Presence
 from db.profiles import Profiles
 from db.reactions import Reactions
 from db.realtime_sessions import RealtimeSessions
-from db.rescore import Rescoring
 from db.schools import Schools
 from db.sessions import Sessions
 from db.system_settings import SystemSettingsTable
@@ -50,7 +49,6 @@ class Repositories:
     profiles: Profiles
     reactions: Reactions
     realtime_sessions: RealtimeSessions
-    rescoring: Rescoring
     schools: Schools
     sessions: Sessions
     system_settings: SystemSettingsTable
@@ -75,7 +73,6 @@ class Repositories:
             profiles=Profiles(database),
             reactions=Reactions(database),
             realtime_sessions=RealtimeSessions(database),
-            rescoring=Rescoring(database),
             schools=Schools(database),
             sessions=Sessions(database),
             system_settings=SystemSettingsTable(database),

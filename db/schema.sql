@@ -1268,7 +1268,7 @@ GRANT SELECT, DELETE ON celebrity_changes TO semblance_service;
 CREATE POLICY celebrity_changes_service ON celebrity_changes TO semblance_service
     USING (true) WITH CHECK (true);
 
--- The six factors of a match, 0..1; semblance/scoring.py is the same in NumPy and says where they come from.
+-- The six factors of a match, 0..1; matching/scoring.py is the same in NumPy and says where they come from.
 -- Bodies without quotes have their names bound here, whatever the caller's search_path is, and unlike
 -- functions that set one they disappear into the query that calls them. PostgreSQL refuses a product that is
 -- smaller than any float8, so differences are kept above 1e-30: one odd row must not end a search.
@@ -1830,7 +1830,7 @@ CREATE FUNCTION embedding_distance(a vector, b vector) RETURNS float8
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN a <=> b;
 
--- Below it a face is in no match: MIN_QUALITY of semblance/scoring.py.
+-- Below it a face is in no match: MIN_QUALITY of matching/scoring.py.
 CREATE FUNCTION least_quality() RETURNS float8
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN 0.6;

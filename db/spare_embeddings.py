@@ -11,17 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 from uuid import UUID
 
 import asyncpg
 import numpy as np
 
-from db.copy_arrays import TRAITS, Rows, read_rows, row_type, traits_of
+from db.copy_arrays import TRAITS, Rows, read_rows, row_type
 from db.pool import Database
 from db.queries import queries
 from semblance.errors import ConfigurationError, ConflictError
-from semblance.scoring import MIN_QUALITY, Floats, Traits, unit
 from semblance.types import Embedding
 
 Table: TypeAlias = Literal["faces", "celebrities"]
@@ -74,22 +73,6 @@ class Coverage:
     missing: int
 
 
-@dataclass(frozen=True, slots=True)
-class TwoPacks:
-    """N faces with both embeddings, float32. ids: V16 [N]. gender: [N] as `db.copy_arrays.GENDERS` numbers
-    them. The factors other than the embedding's stay as they are."""
-
-    ids: Any
-    gender: Any
-    before: Traits
-    after: Floats
-
-    @classmethod
-    def of(cls, rows: Rows) -> TwoPacks:
-        after = unit(rows["spare"]["values"].astype(np.float32))
-        return cls(rows["id"], rows["gender"], traits_of(rows), after)
-
-
 class SpareEmbeddings:
     """The spare tables. Every method raises DatabaseError where the database does not answer."""
 
@@ -129,22 +112,19 @@ class SpareEmbeddings:
                 else:
                     return
 
-    async def sample(self, old: str, new: str, limit: int) -> TwoPacks | None:
+    async def sample(self, old: str, new: str, limit: int) -> Rows | None:
         """Up to `limit` faces that the pack `old` serves and that have a spare embedding of `new`; None
-        without any."""
+        without any. Rows: TRAITS, then `spare`."""
         found: list[Rows] = []
         async with self._database.transaction(readonly=True) as connection:
             await read_rows(connection, _SAMPLE, old, new, limit, row=_TWO_PACKS, take=found.append)
-        return TwoPacks.of(np.concatenate(found)) if found else None
+        return np.concatenate(found) if found else None
 
-    async def gallery(self, old: str, new: str, take: Callable[[TwoPacks], None]) -> None:
-        """Hand over, some at a time, the celebrities that can be matched and have both embeddings."""
-
-        def pass_on(rows: Rows) -> None:
-            take(TwoPacks.of(rows))
-
+    async def gallery(self, old: str, new: str, min_quality: float, take: Callable[[Rows], None]) -> None:
+        """Hand over, some at a time, the celebrities of at least this quality that have both embeddings, as
+        rows of `sample`."""
         async with self._database.transaction(readonly=True) as connection:
-            await read_rows(connection, _GALLERY, old, new, MIN_QUALITY, row=_TWO_PACKS, take=pass_on)
+            await read_rows(connection, _GALLERY, old, new, min_quality, row=_TWO_PACKS, take=take)
 
     async def check_owner(self) -> None:
         """Raise ConfigurationError unless this login may switch."""

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from db.pool import Database
 from db.queries import queries
-from semblance.scoring import Weights
+from semblance.weights import Weights
 
 _GET = queries["get_system_settings"]
 _SET = queries["set_system_settings"]

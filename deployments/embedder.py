@@ -1,4 +1,4 @@
-"""Aligned crops in, unit vectors of 512 out."""
+"""The embedder as a Serve deployment."""
 
 from __future__ import annotations
 
@@ -11,36 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 from ray import serve
 
+from deployments.faces.embedding import FaceEmbedder
 from deployments.message_limit import check_message_limit
-from deployments.packs.nets import ModelPack
 from deployments.packs.registry import load_pack
 from deployments.replica import configure_replica_logging, starting
 from semblance.settings import get_settings
-from semblance.types import EMBEDDING_SIZE, Image, ModelInfo
+from semblance.types import Image, ModelInfo
 
 logger = logging.getLogger(__name__)
 
-MAX_BATCH = 32
-"""Most crops in one run of the net; beyond it a batch gains nothing and memory grows."""
-
-
-class FaceEmbedder:
-    """Embeds crops in batches; synchronous, usable without Ray."""
-
-    def __init__(self, pack: ModelPack) -> None:
-        self._net = pack.embedder()
-
-    def embed(self, crops: Sequence[Image]) -> NDArray[np.float32]:
-        """RGB uint8 crops [A, A, 3] to unit vectors, float32 [N, 512]; no crops give [0, 512]."""
-        parts = [
-            self._net.embed(np.stack(crops[start : start + MAX_BATCH]))
-            for start in range(0, len(crops), MAX_BATCH)
-        ]
-        return np.concatenate(parts) if parts else np.empty((0, EMBEDDING_SIZE), np.float32)
-
 
 class Embedder:
-    """The embedder as a deployment: photos that arrive while a batch runs form the next one."""
+    """Photos that arrive while a batch runs form the next one."""
 
     @starting()
     def __init__(self) -> None:

@@ -1,243 +1,31 @@
-"""The matcher: takes match jobs from the queue and writes the matches of their faces."""
+"""The match worker as a Serve deployment."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
-import uuid
-from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
-from datetime import timedelta
-from typing import Any, Protocol
-from uuid import UUID
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any
 
 from ray.serve.handle import DeploymentHandle
 
-from db.described import DescribedRow
-from db.face_searches import FaceSearches
-from db.gallery import CelebritySearch, Probe
-from db.jobs import ClaimedJob, MatchJobs
-from db.matching import Matching, MatchResult, ProbeFace
-from db.object_deletions import ObjectDeletions
 from db.pool import Database
 from deployments.clients import FaceClient
 from deployments.packs.registry import load_pack
 from deployments.replica import configure_replica_logging, starting
 from deployments.scaling import WAITING_JOBS
-from semblance.errors import (
-    BadInputError,
-    DatabaseError,
-    NoFaceError,
-    NotFoundError,
-    NotReadyError,
-    SemblanceError,
-)
-from semblance.settings import Settings, get_settings
-from semblance.storage import Storage, open_storage
-from semblance.stored_pictures import read_picture
-from semblance.types import DescribedFace, Detection, JobOutcome, ModelInfo
-
-logger = logging.getLogger(__name__)
-
-TOGETHER = 8
-"""Jobs a worker has in hand at once; their searches share a pass over the gallery."""
+from matching.worker import MatchWorker
+from semblance.errors import NotReadyError, SemblanceError
+from semblance.settings import get_settings
+from semblance.storage import open_storage
+from semblance.types import JobOutcome
 
 BUDGET_S = 20.0
 """Time after which a call to drain the queue claims no more, so that it answers before clients give up."""
 
-SHORTEST_WAIT_S = 0.05
-PAUSE_AFTER_ERROR_S = 1.0
-TIDY_EVERY_S = 3600.0
-
-REMOVE_EVERY_S = 10.0
-"""How soon pictures are removed whose row went without the API, or that the storage did not remove then."""
-
-
-class Describer(Protocol):
-    """What describes faces that were stored without: `FaceClient`, or nets in the same process."""
-
-    async def describe(
-        self, data: bytes, max_faces: int | None = None
-    ) -> tuple[Detection, list[DescribedFace]]:
-        """All faces of an encoded picture in full, largest first, at most `max_faces`."""
-
-
-class MatchWorker:
-    """Drains the queue of match jobs, beside any number of others; usable without Ray.
-
-    What it has in hand when it is killed returns to the queue when its lease ends. A job's matches and its
-    end are one transaction, so that however often a job is begun its effect is that of one run.
-    """
-
-    def __init__(
-        self, database: Database, storage: Storage, faces: Describer, model: ModelInfo, settings: Settings
-    ) -> None:
-        """faces: describes with the pack of `model`."""
-        self.id = uuid.uuid4()
-        self._database = database
-        self._storage = storage
-        self._faces = faces
-        self._model = model
-        self._jobs = MatchJobs(database)
-        self._deletions = ObjectDeletions(database)
-        self._matching = Matching(database)
-        self._search = CelebritySearch(database)
-        self._lease = timedelta(seconds=settings.match_lease_seconds)
-        self._keep = timedelta(days=settings.match_jobs_kept_days)
-        self._face_searches = FaceSearches(database)
-        self._keep_searches = timedelta(days=settings.face_searches_kept_days)
-        self._woken = asyncio.Event()
-
-    async def run(self) -> None:
-        """Work until cancelled: at once on a notification, and whenever a job or a lease is due."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._listen())
-            tasks.create_task(self._tidy())
-            tasks.create_task(self._remove_pictures())
-            while True:
-                self._woken.clear()
-                try:
-                    await self.process()
-                    wait = await self._jobs.seconds_to_next()
-                except DatabaseError as exc:
-                    logger.warning("the queue does not answer: %s", exc.message)
-                    wait = PAUSE_AFTER_ERROR_S
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(None if wait is None else max(wait, SHORTEST_WAIT_S)):
-                        await self._woken.wait()
-
-    async def process(self, limit: int | None = None, *, seconds: float | None = None) -> list[JobOutcome]:
-        """Work on jobs until none is due, `limit` are done or `seconds` have passed.
-
-        Raises DatabaseError where no job can be claimed.
-        """
-        started, outcomes = time.monotonic(), list[JobOutcome]()
-        while limit is None or len(outcomes) < limit:
-            room = TOGETHER if limit is None else min(TOGETHER, limit - len(outcomes))
-            jobs = await self._jobs.claim(self.id, room, self._lease)
-            if not jobs:
-                break
-            async with self._holding(jobs):
-                outcomes += await asyncio.gather(*map(self._work, jobs))
-            if seconds is not None and time.monotonic() - started > seconds:
-                break
-        return outcomes
-
-    async def waiting(self) -> int:
-        """How many jobs of the queue no worker has in hand. Raises DatabaseError."""
-        return await self._jobs.pending()
-
-    async def release(self) -> None:
-        """Give back what is in hand, when nothing works on it any more. Raises DatabaseError."""
-        await self._jobs.release(self.id)
-
-    async def _listen(self) -> None:
-        async with aclosing(self._database.notifications("match_jobs")) as notifications:
-            async for _ in notifications:
-                self._woken.set()
-
-    async def _tidy(self) -> None:
-        """Read the gallery before a job waits for it, and remove old jobs and old records of searches, now
-        and from time to time; any number of workers may."""
-        while True:
-            try:
-                await self._search.prepare(self._model.digest)
-                removed = await self._jobs.prune(self._keep)
-                await self._search.prune_log()
-                await self._face_searches.prune(self._keep_searches)
-                logger.info("removed %d old match jobs", removed)
-            except DatabaseError as exc:
-                logger.warning("tidying up waits: %s", exc.message)
-            await asyncio.sleep(TIDY_EVERY_S)
-
-    async def _remove_pictures(self) -> None:
-        """Finish the deletion of pictures; any number of workers may."""
-        while True:
-            try:
-                if removed := await self._deletions.drain(self._storage):
-                    logger.info("removed %d deleted pictures", removed)
-            except DatabaseError as exc:
-                logger.warning("deleted pictures wait: %s", exc.message)
-            await asyncio.sleep(REMOVE_EVERY_S)
-
-    @asynccontextmanager
-    async def _holding(self, jobs: Sequence[ClaimedJob]) -> AsyncIterator[None]:
-        """Keep the lease of these jobs alive."""
-
-        async def beat() -> None:
-            while True:
-                await asyncio.sleep(self._lease.total_seconds() / 3)
-                try:
-                    await self._jobs.extend(self.id, [job.id for job in jobs], self._lease)
-                except DatabaseError as exc:
-                    logger.warning("a heartbeat is lost: %s", exc.message)
-
-        heart = asyncio.create_task(beat())
-        try:
-            yield
-        finally:
-            heart.cancel()
-
-    async def _work(self, job: ClaimedJob) -> JobOutcome:
-        """One attempt at a job, and what the queue is told of it."""
-        try:
-            result = await self._match(job)
-        except SemblanceError as exc:
-            permanent = exc.status < 500
-            if not permanent:
-                logger.warning("match job %s, attempt %d: %s", job.id, job.attempt, exc.message)
-            return await self._failed(job, exc.message if permanent else _our_fault(exc.code), permanent)
-        except Exception:
-            logger.exception("match job %s, attempt %d", job.id, job.attempt)
-            return await self._failed(job, _our_fault(SemblanceError.code), permanent=False)
-        if result is None:
-            return JobOutcome(job.id, "lost")
-        return JobOutcome(job.id, "completed", result.user_matches, result.celebrity_matches, result.message)
-
-    async def _failed(self, job: ClaimedJob, message: str, permanent: bool) -> JobOutcome:
-        again = False
-        try:
-            if permanent:
-                await self._jobs.fail(job, message)
-            else:
-                again = await self._jobs.retry(job, message)
-        except DatabaseError as exc:
-            logger.warning("match job %s returns when its lease ends: %s", job.id, exc.message)
-            return JobOutcome(job.id, "lost", error=message)
-        return JobOutcome(job.id, "pending" if again else "failed", error=message)
-
-    async def _match(self, job: ClaimedJob) -> MatchResult | None:
-        """None where the job is no longer this worker's, or its face is gone and the job with it."""
-        probe = await self._matching.probe(job.face_id)
-        if probe is not None and probe.pack_digest is None:
-            await self._describe(probe)
-            probe = await self._matching.probe(job.face_id)
-        if probe is None or probe.pack_digest is None:
-            return None
-        rules = await self._matching.rules()
-        shortlist: list[UUID] = []
-        if job.job_type != "user_match":
-            shortlist = await self._search.shortlist(
-                Probe(probe.traits, probe.gender), probe.pack_digest, rules.weights, rules.threshold
-            )
-        return await self._matching.complete(job, probe, rules, shortlist)
-
-    async def _describe(self, probe: ProbeFace) -> None:
-        """Complete a face that another client stored as a picture alone."""
-        try:
-            picture = await read_picture(self._storage, "faces", probe.image_path)
-        except (NotFoundError, BadInputError) as exc:
-            raise NotFoundError("The picture of this face is not in the storage.") from exc
-        _, faces = await self._faces.describe(picture, 1)
-        if not faces:
-            raise NoFaceError
-        row = DescribedRow.of(faces[0], self._model.digest)
-        await self._matching.describe(probe.id, row, faces[0].attributes.gender)
-
 
 class Matcher:
-    """The match worker as a deployment: it works from the moment its replica starts."""
+    """Works from the moment its replica starts."""
 
     @starting()
     def __init__(
@@ -302,8 +90,3 @@ class Matcher:
         finally:
             await worker.release()
             await database.close()
-
-
-def _our_fault(code: str) -> str:
-    """For the owner of a job, who can do nothing about it; the log says more."""
-    return f"Something went wrong on our side ({code})."

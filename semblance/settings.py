@@ -455,7 +455,7 @@ def get_settings() -> Settings:
 
     A variable that is no setting is only warned of here: replicas read the environment of their node, and one
     that has a setting of another version must not stay away. Commands refuse it, because a person is there to
-    mend it (`semblance.cli.environment`).
+    mend it (`ops.commands.environment`).
     """
     for problem in unknown_variables(os.environ):
         logger.warning("%s", problem)

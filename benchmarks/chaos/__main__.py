@@ -34,9 +34,9 @@ from rich.table import Table
 from benchmarks.chaos.events import ALL, SLOWEST, database, inflict, known, missing
 from benchmarks.chaos.load import Load, counted, faults, well_since
 from benchmarks.stack import SIGNING_KEY
+from ops.stack.home import StackHome
+from ops.stack.state import read_state
 from semblance.settings import Settings
-from semblance.stack.home import StackHome
-from semblance.stack.state import read_state
 
 LIMIT_S = 60.0
 _PATIENCE_S = 150.0

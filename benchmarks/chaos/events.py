@@ -13,11 +13,12 @@ from pathlib import Path
 import psutil
 import psycopg
 
-from db.embedded import EmbeddedPostgres, owner_dsn
-from semblance.stack.home import StackHome
-from semblance.stack.lock import ProcessLock
-from semblance.stack.processes import members
-from semblance.stack.state import read_state
+from db.logins import owner_dsn
+from ops.stack.embedded import EmbeddedPostgres
+from ops.stack.home import StackHome
+from ops.stack.processes import members
+from ops.stack.state import read_state
+from semblance.lock import ProcessLock
 
 AWAY_S = 10.0
 """How long a resource is away."""

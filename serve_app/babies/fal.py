@@ -22,7 +22,7 @@ from typing import Any, Final, TypeVar
 import httpx
 
 from db.babies import ParentFace
-from deployments.decoder import Decoder
+from deployments.faces.decoder import Decoder
 from deployments.vision.encode import encode_jpeg, shrink
 from semblance.addresses import IPAddress, is_public
 from semblance.errors import (

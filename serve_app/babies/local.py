@@ -10,7 +10,7 @@ import numpy as np
 
 from db.babies import ParentFace
 from deployments.clients import FaceClient
-from deployments.decoder import Decoder
+from deployments.faces.decoder import Decoder
 from deployments.vision.encode import encode_jpeg
 from semblance.errors import BabyProviderError, ConflictError, ImageTooLargeError, UnreadableImageError
 from semblance.storage import Storage

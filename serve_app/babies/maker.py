@@ -14,7 +14,7 @@ from uuid import UUID
 from db.babies import Baby, Claim, NewBaby, ParentFace
 from db.repositories import Repositories
 from deployments.clients import FaceClient
-from deployments.decoder import Decoder, LazyDecoder
+from deployments.faces.decoder import Decoder, LazyDecoder
 from deployments.vision.stored_picture import render
 from semblance.errors import (
     BabyProviderError,

@@ -19,7 +19,7 @@ from PIL import Image
 from pydantic import SecretStr
 
 from db.babies import ParentFace
-from deployments.decoder import DirectDecoder
+from deployments.faces.decoder import DirectDecoder
 from semblance.errors import BabyProviderError, ConfigurationError, ConflictError
 from semblance.settings import Settings
 from semblance.storage import Storage, open_storage

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from db.babies import ParentFace
-from deployments.decoder import Decoder, LazyDecoder
-from deployments.local import LocalPipeline
+from deployments.faces.decoder import Decoder, LazyDecoder
+from deployments.faces.pipeline import LocalPipeline
 from semblance.errors import BabyProviderError, ConflictError
 from semblance.settings import Settings
 from semblance.storage import Storage, open_storage

@@ -15,11 +15,11 @@ import numpy as np
 import psycopg
 import pytest
 
-from batch.clean import Cleaned, Outcome, clean
-from batch.sweep import sweep
 from db.object_deletions import ObjectDeletions
 from db.pool import Database
 from db.raw_pictures import RawPictures
+from ops.storage.clean import Cleaned, Outcome, clean
+from ops.storage.sweep import sweep
 from semblance.errors import StorageError
 from semblance.settings import Settings
 from semblance.storage import Storage, open_storage
@@ -41,7 +41,7 @@ KEYS = {
 @pytest.fixture(autouse=True)
 def one_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the processes that decode one is enough here; the command has them all."""
-    monkeypatch.setattr("batch.clean._AT_ONCE", 1)
+    monkeypatch.setattr("ops.storage.clean._AT_ONCE", 1)
 
 
 @pytest.fixture(params=["folder", "bucket"])
@@ -191,7 +191,7 @@ async def test_killed_at_any_step_the_next_run_completes_it(
 
             patch.setattr(Storage, "put", some)
         elif step == "replaced":
-            patch.setattr("batch.clean.RawPictures.replace", dies)
+            patch.setattr("ops.storage.clean.RawPictures.replace", dies)
         else:
             patch.setattr(Storage, "delete", dies)
         with pytest.raises(Killed):

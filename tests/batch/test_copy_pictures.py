@@ -18,12 +18,12 @@ import obstore
 import psycopg
 import pytest
 
-from batch.clean import Cleaned, Outcome, clean, look_for
-from batch.sweep import SweepReport, sweep
 from db.object_deletions import ObjectDeletions
 from db.pool import Database
 from db.raw_pictures import RawPictures
 from db.stored_pictures import PictureRow
+from ops.storage.clean import Cleaned, Outcome, clean, look_for
+from ops.storage.sweep import SweepReport, sweep
 from semblance.errors import StorageError
 from semblance.locations import Original, PictureTable, copy_key
 from semblance.settings import Settings
@@ -42,7 +42,7 @@ TABLES: tuple[PictureTable, ...] = ("faces", "celebrities")
 @pytest.fixture(autouse=True)
 def one_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the processes that decode one is enough here; the command has them all."""
-    monkeypatch.setattr("batch.clean._AT_ONCE", 1)
+    monkeypatch.setattr("ops.storage.clean._AT_ONCE", 1)
 
 
 @pytest.fixture(params=["folder", "bucket"])

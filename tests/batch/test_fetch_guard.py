@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from batch import web
-from batch.fetch import fetch
+from batch.ingest import web
+from batch.ingest.fetch import fetch
 from semblance.errors import ImageTooLargeError, NotFoundError, UnreadableImageError
 
 PICTURE = b"a picture"

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from batch.fetch import fetch
-from batch.sources import BadEntry, Item, Listing, SourceError, list_source
+from batch.ingest.fetch import fetch
+from batch.ingest.sources import BadEntry, Item, Listing, SourceError, list_source
 from semblance.errors import NotFoundError, UnreadableImageError
 
 
@@ -99,8 +99,8 @@ def test_what_may_not_be_read_is_named() -> None:
     """Listed in a process without root's rights, where the tests have them."""
     program = (
         "import os, sys\n"
-        "from batch.fetch import fetch\n"
-        "from batch.sources import list_source\n"
+        "from batch.ingest.fetch import fetch\n"
+        "from batch.ingest.sources import list_source\n"
         "from semblance.errors import UnreadableImageError\n"
         "os.getuid() or os.setuid(65534)\n"
         "for entry in list_source(sys.argv[1]).entries: print(entry.label, getattr(entry, 'reason', ''))\n"
@@ -197,7 +197,7 @@ def test_a_folder_of_which_all_is_left_out_says_so(tmp_path: Path) -> None:
 
 
 def test_metadata_without_bounds_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("batch.sources.METADATA_BYTES", 10)
+    monkeypatch.setattr("batch.ingest.sources.METADATA_BYTES", 10)
     with pytest.raises(SourceError, match="more than 10 bytes"):
         list_source(str(make(tmp_path, "a.jpg", metadata=[{"filename": "a.jpg"}])))
     monkeypatch.undo()

@@ -20,9 +20,9 @@ import psycopg
 import pytest
 from rich.console import Console
 
-from batch.describe import CELEBRITY_NAMESPACE, Rules
-from batch.ingest import Options, ingest
-from batch.outcomes import Summary
+from batch.ingest.describe import CELEBRITY_NAMESPACE, Rules
+from batch.ingest.job import Options, ingest
+from batch.ingest.outcomes import Summary
 from semblance.settings import Settings
 from semblance.storage import open_bucket, open_storage
 from semblance.stored_pictures import keys_of

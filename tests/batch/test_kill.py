@@ -17,12 +17,12 @@ import psycopg
 import pytest
 from rich.console import Console
 
-import batch.ingest
+import batch.ingest.job
 from batch.cluster import WorkersError
-from batch.describe import Describer, Rules
-from batch.ingest import Options, ingest
-from batch.outcomes import Result
-from batch.sources import Item
+from batch.ingest.describe import Describer, Rules
+from batch.ingest.job import Options, ingest
+from batch.ingest.outcomes import Result
+from batch.ingest.sources import Item
 from semblance.errors import ConfigurationError
 from semblance.settings import Settings
 from tests.support.pictures import gallery
@@ -152,8 +152,8 @@ class Fragile(Describer):
 async def test_a_picture_that_kills_workers_fails_alone(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch.ingest, "Describer", Fragile)
-    monkeypatch.setattr(batch.ingest, "ATTEMPTS", 0)
+    monkeypatch.setattr(batch.ingest.job, "Describer", Fragile)
+    monkeypatch.setattr(batch.ingest.job, "ATTEMPTS", 0)
     options = Options(str(gallery(tmp_path / "few", 10)), RULES, batch_size=3, actors=1)
     summary = await ingest(options, settings, Console(file=io.StringIO()))
     outcomes = {line["input"]: line["outcome"] for line in report(summary.report)}
@@ -173,6 +173,6 @@ class Hopeless(Describer):
 async def test_workers_that_cannot_start_end_the_run(
     source: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch.ingest, "Describer", Hopeless)
+    monkeypatch.setattr(batch.ingest.job, "Describer", Hopeless)
     with pytest.raises(WorkersError, match="no CUDA here"):
         await ingest(Options(str(source), RULES, actors=1), settings, Console(file=io.StringIO()))

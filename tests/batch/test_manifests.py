@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch import manifests, text_lines
-from batch.sources import BadEntry, Item, Listing, SourceError, list_source
+from batch.ingest import manifests, text_lines
+from batch.ingest.sources import BadEntry, Item, Listing, SourceError, list_source
 
 
 def listed(folder: Path, content: str | bytes, suffix: str = ".csv", encoding: str = "utf-8") -> Listing:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from batch.outcomes import Summary
+from batch.ingest.outcomes import Summary
 
 
 def shown(*, dry_run: bool, excluded: dict[str, int] | None = None) -> str:

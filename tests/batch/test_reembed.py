@@ -23,14 +23,14 @@ import psycopg
 import pytest
 from rich.console import Console
 
-import batch.reembed_workers
+import batch.reembed.workers
 from batch.cluster import WorkersError
-from batch.reembed import Options, Summary, check_owner, choose_pack, drop, fill, switch
-from batch.reembedder import Reembedder, Result, is_same
+from batch.reembed.job import Options, Summary, check_owner, choose_pack, drop, fill, switch
+from batch.reembed.reembedder import Reembedder, Result, is_same
 from db.celebrities import Celebrities
 from db.pool import Database
 from db.spare_embeddings import Pending, SpareEmbeddings, Table
-from deployments.local import LocalPipeline
+from deployments.faces.pipeline import LocalPipeline
 from deployments.packs.pack import OPEN_FOLDER
 from semblance.errors import ConfigurationError, ConflictError, PackMismatchError
 from semblance.settings import Settings
@@ -383,8 +383,8 @@ class Fragile(Reembedder):
 async def test_a_picture_that_kills_workers_fails_alone(
     settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch, ray_address: str
 ) -> None:
-    monkeypatch.setattr(batch.reembed_workers, "Reembedder", Fragile)
-    monkeypatch.setattr(batch.reembed_workers, "ATTEMPTS", 1)
+    monkeypatch.setattr(batch.reembed.workers, "Reembedder", Fragile)
+    monkeypatch.setattr(batch.reembed.workers, "ATTEMPTS", 1)
     user = await add_user(database)
     killer = await add_face(database, user, image_path="faces/killer.jpg")
     for _ in range(5):

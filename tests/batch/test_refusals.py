@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from batch.describe import Rules
-from batch.ingest import Options, ingest
-from batch.sources import SourceError
+from batch.ingest.describe import Rules
+from batch.ingest.job import Options, ingest
+from batch.ingest.sources import SourceError
 from db.celebrities import Celebrities, CelebrityRow
 from db.pool import Database
 from deployments.packs.registry import load_pack

@@ -24,17 +24,17 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 from rich.console import Console
 
-import batch.rematch
-from batch.rematch import Summary, rematch
+import batch.rematch.job
+from batch.rematch.job import Summary, rematch
 from db import copy_arrays
 from db.pool import Database
-from db.rematch import Changes, Pairs, Rematch, Scope
 from db.system_settings import SystemSettingsTable
-from deployments.matcher import MatchWorker
-from semblance.scoring import Weights
+from matching.rematch import Changes, Pairs, Rematch, Scope
+from matching.worker import MatchWorker
 from semblance.settings import Settings
 from semblance.storage import open_storage
 from semblance.types import DescribedFace, Detection, ModelInfo
+from semblance.weights import Weights
 from tests.support.rows import DIGEST, OTHER_DIGEST
 from tests.support.rows_matching import add_celebrities, add_face, add_person, add_user, famous, varied
 
@@ -57,8 +57,8 @@ class NoModels:
 
 @pytest.fixture(autouse=True)
 def small_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch.rematch, "TASK_FACES", 3)
-    monkeypatch.setattr(batch.rematch, "SEGMENT", 40)
+    monkeypatch.setattr(batch.rematch.job, "TASK_FACES", 3)
+    monkeypatch.setattr(batch.rematch.job, "SEGMENT", 40)
     monkeypatch.setattr(copy_arrays, "ROWS", 16)
 
 
@@ -274,11 +274,11 @@ async def test_changes_since_the_reading_are_respected(dsn: str, database: Datab
     begun = await tables_of.begin(EVERYTHING, dry_run=False)
     users, celebrities = begun.left
     faces = await tables_of.faces(users, EVERYTHING)
-    job = batch.rematch._Job(tables_of, Console(file=io.StringIO()))
+    job = batch.rematch.job._Job(tables_of, Console(file=io.StringIO()))
     found = await job._pairs_of_users(begun, users, faces)
     assert {UUID(bytes=bytes(key)) for key in found.face} == {ada, bob}
     alone = await tables_of.faces(celebrities, EVERYTHING)
-    job._galleries = {DIGEST: batch.rematch._Gallery()}
+    job._galleries = {DIGEST: batch.rematch.job._Gallery()}
     job._galleries[DIGEST].complete()
     nobody = await job._pairs_with_celebrities(begun, celebrities, alone)
     await database.execute("UPDATE profiles SET school = 'yale' WHERE gender = 'male'")

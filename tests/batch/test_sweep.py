@@ -12,10 +12,10 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from batch import sweep as module
-from batch.sweep import SweepReport, sweep
 from db.pool import Database
 from db.stored_pictures import PictureRow, compare_pictures
+from ops.storage import sweep as module
+from ops.storage.sweep import SweepReport, sweep
 from semblance.errors import ConfigurationError
 from semblance.settings import Settings
 from semblance.storage import Storage, open_storage

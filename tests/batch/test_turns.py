@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from batch.turns import Turns
+from batch.rematch.turns import Turns
 
 
 async def holder(turns: Turns, rank: int, order: list[int], seconds: float = 0) -> None:

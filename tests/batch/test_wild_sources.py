@@ -13,9 +13,9 @@ import psycopg
 import pytest
 from rich.console import Console
 
-from batch.describe import Rules
-from batch.ingest import Options, ingest
-from semblance.cli.gallery import ASTRONAUT, package_photo
+from batch.ingest.describe import Rules
+from batch.ingest.job import Options, ingest
+from ops.commands.gallery import ASTRONAUT, package_photo
 from semblance.settings import Settings
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_address")]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from semblance.cli.attach import _interruptible
-from semblance.stack.home import StackHome
+from ops.commands.attach import _interruptible
+from ops.stack.home import StackHome
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from shlex import quote
 import pytest
 
 from deployments.packs.registry import find_pack
-from semblance.cli.jobs import ingestion_command
+from ops.commands.jobs import ingestion_command
+from ops.stack.home import StackHome
+from semblance.lock import ProcessLock
 from semblance.settings import Settings
-from semblance.stack.home import StackHome
-from semblance.stack.lock import ProcessLock
 from tests.support.commands import semblance
 
 SEMBLANCE = Path(sys.executable).with_name("semblance")
@@ -58,7 +58,7 @@ def test_help_names_every_command(environment: dict[str, str]) -> None:
 def test_help_loads_nothing_that_takes_a_while(environment: dict[str, str]) -> None:
     code = """
 import sys
-from semblance.cli.app import app
+from ops.commands.app import app
 slow = {"ray", "numpy", "cv2", "onnxruntime", "fastapi", "asyncpg", "sqlalchemy", "httpx"}
 sys.exit(" ".join(slow & set(sys.modules)) or 0)
 """

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from semblance.cli import demo, output
+from ops.commands import demo, output
+from ops.stack.state import StackState
 from semblance.settings import Settings
-from semblance.stack.state import StackState
 
 
 @pytest.fixture

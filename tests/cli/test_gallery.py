@@ -2,10 +2,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from batch.sources import Item, list_source
-from deployments.local import LocalPipeline
-from semblance.cli.cutouts import GROUP_SIZE
-from semblance.cli.gallery import prepare_gallery
+from batch.ingest.sources import Item, list_source
+from deployments.faces.pipeline import LocalPipeline
+from ops.commands.cutouts import GROUP_SIZE
+from ops.commands.gallery import prepare_gallery
 from semblance.settings import Settings
 
 

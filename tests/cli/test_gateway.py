@@ -12,9 +12,9 @@ import httpx
 import psutil
 import pytest
 
-from semblance.cli.gateway import address
+from ops.commands.gateway import address
+from ops.stack.ports import free_ports
 from semblance.errors import ConfigurationError
-from semblance.stack.ports import free_ports
 from tests.support.gateway import LOOPBACK, backend, until
 
 SEMBLANCE = Path(sys.executable).with_name("semblance")

@@ -16,15 +16,15 @@ import pytest
 from aiohttp import web
 from typer.testing import CliRunner
 
-import semblance.stack.jobs
-from batch import ingest as ingest_job
-from semblance.cli import app as commands
-from semblance.cli import jobs as job_commands
-from semblance.cli.jobs import follow_job
+import ops.stack.jobs
+from batch.ingest.__main__ import main as ingest_main
+from ops.commands import app as commands
+from ops.commands import jobs as job_commands
+from ops.commands.jobs import follow_job
+from ops.stack.jobs import Jobs, RefusedError, UnreachableError
+from ops.stack.state import StackState
 from semblance.errors import NotFoundError
 from semblance.settings import Settings
-from semblance.stack.jobs import Jobs, RefusedError, UnreachableError
-from semblance.stack.state import StackState
 
 PREAMBLE = "2026 Ray's own words\nRunning entrypoint for job raysubmit_1: python\n"
 LINES = [f"line {number}\n" for number in range(4)]
@@ -135,8 +135,8 @@ def stack(dashboard: Dashboard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     known: dict[str, Any] = {"home": tmp_path, "dashboard_url": dashboard.url, "ray_token_file": token}
     state = StackState.model_construct(**known)
     stack = Stack(state)
-    monkeypatch.setattr(semblance.stack.jobs, "read_state", stack.read_state)
-    monkeypatch.setattr(semblance.stack.jobs, "_POLL", 0.01)
+    monkeypatch.setattr(ops.stack.jobs, "read_state", stack.read_state)
+    monkeypatch.setattr(ops.stack.jobs, "_POLL", 0.01)
     monkeypatch.setattr(job_commands, "require_running", lambda _: state)
     return stack
 
@@ -200,7 +200,7 @@ def test_a_restarted_ray_is_a_sentence(
 def test_a_ray_that_stays_silent_is_a_sentence(
     stack: Stack, dashboard: Dashboard, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(semblance.stack.jobs, "_PATIENCE_S", 0.05)
+    monkeypatch.setattr(ops.stack.jobs, "_PATIENCE_S", 0.05)
     dashboard.breaks, dashboard.on_break = [3], lambda: setattr(dashboard, "answers", 503)
     assert "semblance jobs follow raysubmit_1" in lost(capsys)
 
@@ -325,7 +325,7 @@ def test_both_commands_have_the_same_options() -> None:
     import typer  # the job's command is only made when it is run
 
     job = typer.Typer(add_completion=False)
-    job.command()(ingest_job.main)
+    job.command()(ingest_main)
 
     def described(command: Any) -> dict[str, tuple[Any, ...]]:
         return {

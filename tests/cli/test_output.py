@@ -12,11 +12,11 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from semblance.cli import output
-from semblance.cli.app import app
+from ops.commands import output
+from ops.commands.app import app
+from ops.stack.home import StackHome, StackLock
+from ops.stack.state import StackState, write_state
 from semblance.settings import get_settings
-from semblance.stack.home import StackHome, StackLock
-from semblance.stack.state import StackState, write_state
 
 DSN = "postgresql://app:hunter2@db.example/semblance?sslpassword=hunter3"
 

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from db.pool import Database
-from db.rescore import BATCH
-from semblance.scoring import score
+from matching.rescore import BATCH
+from matching.scoring import score
 from tests.support.commands import semblance
 from tests.support.rows_scored import (
     EXACT,

@@ -11,8 +11,8 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from semblance.cli.app import app
-from semblance.cli.smoke import Outcome, Smoke, _unique
+from ops.commands.app import app
+from ops.commands.smoke import Outcome, Smoke, _unique
 from semblance.settings import Settings
 from tests.support.api import Api, User
 from tests.support.photos import ASTRONAUT

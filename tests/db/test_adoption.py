@@ -18,7 +18,7 @@ from db.adoption.rules import UNKNOWN_PACK
 from db.adoption.run import carry_out, look
 from db.adoption.steps import Step
 from db.adoption.target import read_target
-from db.embedded import application_dsn
+from db.logins import application_dsn
 from db.migrate import current, head, upgrade
 from db.pool import Database
 from db.queries import queries

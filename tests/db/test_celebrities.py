@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from db.celebrities import GALLERY, Celebrities, CelebrityHit, CelebrityRow, CopyResult
-from db.embedded import DATABASE
+from db.logins import DATABASE
 from db.pool import Database
 from db.queries import queries
 from semblance.errors import BadInputError, PackMismatchError, QueryError

@@ -14,9 +14,9 @@ import psutil
 import psycopg
 import pytest
 
-from db import embedded
-from db.embedded import EmbeddedPostgres
 from db.pool import Database
+from ops.stack import embedded
+from ops.stack.embedded import EmbeddedPostgres
 from semblance.errors import ConfigurationError
 
 
@@ -115,7 +115,7 @@ def test_starting_twice_takes_over_the_server_that_runs(folder: Path) -> None:
 
 def test_processes_that_start_at_once_share_one_server(empty: Path) -> None:
     script = (
-        "from pathlib import Path; from db.embedded import EmbeddedPostgres;"
+        "from pathlib import Path; from ops.stack.embedded import EmbeddedPostgres;"
         f"print(EmbeddedPostgres(Path({str(empty)!r})).start())"
     )
     processes = [

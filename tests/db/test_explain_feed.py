@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from db.embedded import DATABASE
+from db.logins import DATABASE
 from db.pool import Database
 from db.queries import queries
 from tests.support.postgres import on_database

@@ -18,7 +18,7 @@ from db.face_searches import FACES, FaceHit, FaceSearches, Searcher
 from db.pool import Database
 from db.profiles import StatedGender
 from db.queries import queries
-from deployments.matcher import MatchWorker
+from matching.worker import MatchWorker
 from semblance.errors import PackMismatchError
 from semblance.settings import Settings
 from semblance.storage import open_storage

@@ -19,8 +19,8 @@ from pydantic import SecretStr
 from db.migrate import upgrade
 from db.pool import Database
 from db.system_settings import SystemSettingsTable
-from deployments.matcher import MatchWorker
-from semblance.scoring import MIN_QUALITY
+from matching.scoring import MIN_QUALITY
+from matching.worker import MatchWorker
 from semblance.settings import Settings
 from semblance.storage import open_storage
 from semblance.types import Embedding, ModelInfo

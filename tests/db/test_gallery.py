@@ -10,12 +10,14 @@ import numpy as np
 import psycopg
 import pytest
 
-from db import copy_arrays, gallery
+from db import copy_arrays
 from db.celebrities import CelebrityRow
 from db.copy_arrays import CopyReader
-from db.gallery import CelebritySearch, Gallery, Probe
 from db.pool import Database
-from semblance.scoring import BEST, MIN_QUALITY, Traits, Weights, factors, score
+from matching import gallery
+from matching.gallery import CelebritySearch, Gallery, Probe
+from matching.scoring import BEST, MIN_QUALITY, Traits, factors, score
+from semblance.weights import Weights
 from tests.support.rows import DIGEST, OTHER_DIGEST
 from tests.support.rows_matching import add_celebrities, famous, varied
 

@@ -11,11 +11,12 @@ import pytest
 from pydantic import SecretStr
 
 from db.pool import Database
-from deployments.matcher import MatchWorker
-from semblance.scoring import BEST, Weights
+from matching.scoring import BEST
+from matching.worker import MatchWorker
 from semblance.settings import Settings
 from semblance.storage import open_storage
 from semblance.types import JobOutcome, ModelInfo
+from semblance.weights import Weights
 from tests.support.no_models import NoModels
 from tests.support.rows import DIGEST, OTHER_DIGEST, embeddings
 from tests.support.rows_matching import (

@@ -12,8 +12,9 @@ import pytest
 from psycopg.sql import SQL, Identifier
 
 import db
-from db.embedded import EmbeddedPostgres, application_dsn
+from db.logins import application_dsn
 from db.migrate import check_server, check_versions, current, downgrade, locked, upgrade
+from ops.stack.embedded import EmbeddedPostgres
 from semblance.errors import ConfigurationError, DatabaseError
 from tests.support.catalog import snapshot
 from tests.support.postgres import on_database

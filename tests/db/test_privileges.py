@@ -16,7 +16,7 @@ from psycopg.errors import InsufficientPrivilege
 from psycopg.sql import SQL, Composed, Identifier
 
 import db
-from db.embedded import application_dsn
+from db.logins import application_dsn
 from db.migrate import upgrade
 from db.privileges import find_login
 from db.queries import load_queries

@@ -12,17 +12,18 @@ import numpy as np
 import psycopg
 import pytest
 
-from batch.overlap import measure_overlap
+from batch.reembed.overlap import measure_overlap
 from db import spare_embeddings
 from db.celebrities import Celebrities
-from db.gallery import CelebritySearch, Probe
 from db.jobs import MatchJobs
-from db.matching import Matching, MatchRules
 from db.pool import Database
 from db.spare_embeddings import SpareEmbeddings, Table
+from matching.gallery import CelebritySearch, Probe
+from matching.scoring import BEST, MIN_QUALITY
+from matching.store import Matching, MatchRules
 from semblance.errors import ConfigurationError, ConflictError, DatabaseError, PackMismatchError
-from semblance.scoring import BEST, MIN_QUALITY, Weights
 from semblance.types import Embedding
+from semblance.weights import Weights
 from tests.support.rows import DIGEST, OTHER_DIGEST, embeddings
 from tests.support.rows_matching import add_celebrities, add_face, add_person, add_user, varied
 

@@ -16,18 +16,19 @@ import numpy as np
 import pytest
 from pydantic import SecretStr
 
-import db.rescore
+import matching.rescore
 from db.faces import Faces
-from db.matching import Matching, MatchRules
 from db.pool import Database
 from db.reactions import Reactions
-from db.rescore import EXAMPLES, Changes, Preview, RescoreReport, Rescoring
-from deployments.matcher import MatchWorker
+from matching.rescore import EXAMPLES, Changes, Preview, RescoreReport, Rescoring
+from matching.scoring import BEST, score
+from matching.store import Matching, MatchRules
+from matching.worker import MatchWorker
 from semblance.errors import DatabaseError, NotFoundError, OverloadedError
-from semblance.scoring import BEST, FACTORS, Weights, score
 from semblance.settings import Settings
 from semblance.storage import open_storage
 from semblance.types import ModelInfo
+from semblance.weights import FACTORS, Weights
 from tests.support.no_models import NoModels
 from tests.support.rows import DIGEST
 from tests.support.rows_matching import add_celebrities, add_face, add_user, varied
@@ -462,7 +463,7 @@ async def test_interrupted_between_batches_and_begun_again(database: Database) -
 
 
 async def test_rows_that_stay_locked_are_named(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(db.rescore, "_STUCK_SECONDS", 0.2)
+    monkeypatch.setattr(matching.rescore, "_STUCK_SECONDS", 0.2)
     faces = await add_faces(database, 2)
     await add_matches(database, [(faces[0], faces[1])], np.full((1, 6), 0.75), EXACT)
     async with database.transaction() as connection:

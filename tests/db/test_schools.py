@@ -12,16 +12,16 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 
-from db.matching import Matching
 from db.pool import Database
 from db.profiles import Profiles
 from db.queries import queries
-from db.rematch import Rematch, Scope
 from db.schools import SchoolNames, Schools
-from deployments.matcher import MatchWorker
+from matching.rematch import Rematch, Scope
+from matching.scoring import BEST, MIN_QUALITY
+from matching.store import Matching
+from matching.worker import MatchWorker
 from semblance.errors import NotFoundError, QueryError, SchoolTakenError
 from semblance.schools import folded, school_of
-from semblance.scoring import BEST, MIN_QUALITY
 from semblance.settings import Settings
 from semblance.storage import open_storage
 from semblance.types import ModelInfo

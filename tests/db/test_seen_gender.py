@@ -13,15 +13,15 @@ import pytest
 from pydantic import SecretStr
 
 from db.celebrities import GALLERY, Celebrities, CopyResult
-from db.gallery import CelebritySearch, Probe
 from db.matches import Matches
 from db.pool import Database
 from db.queries import queries
-from deployments.matcher import MatchWorker
-from semblance.scoring import Weights
+from matching.gallery import CelebritySearch, Probe
+from matching.worker import MatchWorker
 from semblance.settings import Settings
 from semblance.storage import open_storage
 from semblance.types import Gender, ModelInfo
+from semblance.weights import Weights
 from tests.support.no_models import NoModels
 from tests.support.rows import DIGEST, celebrity, embeddings, gallery
 from tests.support.rows_matching import ALIKE, add_celebrities, add_person, famous

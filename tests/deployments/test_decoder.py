@@ -19,7 +19,7 @@ import psutil
 import pytest
 from PIL import Image as PillowImage
 
-from deployments.decoder import DecoderProcess, DirectDecoder
+from deployments.faces.decoder import DecoderProcess, DirectDecoder
 from semblance.errors import ImageTooCostlyError, ImageTooLargeError, UnreadableImageError
 from semblance.settings import Settings
 from tests.support.waiting import wait_for
@@ -202,7 +202,7 @@ def test_it_ends_with_its_parent() -> None:
     """Idle, at once; at work, a second after the deadline."""
     program = (
         "import os, signal, sys\n"
-        "from deployments.decoder import DecoderProcess\n"
+        "from deployments.faces.decoder import DecoderProcess\n"
         "from semblance.settings import Settings\n"
         "decoder = DecoderProcess(Settings(image_deadline_s=0.5))\n"
         "decoder.running()\n"

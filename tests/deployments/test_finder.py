@@ -12,8 +12,8 @@ import pytest
 from insightface.data import get_image
 from PIL import Image as PillowImage
 
-from deployments.decoder import DecoderProcess
-from deployments.detector import VIEW_ANGLES, VIEW_PADDINGS, FaceFinder
+from deployments.faces.decoder import DecoderProcess
+from deployments.faces.finder import VIEW_ANGLES, VIEW_PADDINGS, FaceFinder
 from deployments.packs.nets import Candidates, DetectNet
 from deployments.packs.registry import load_pack
 from semblance.settings import Settings

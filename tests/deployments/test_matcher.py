@@ -23,9 +23,10 @@ import pytest
 from pydantic import SecretStr
 
 from db.pool import Database
-from deployments.local import LocalPipeline
-from deployments.matcher import Matcher, MatchWorker
+from deployments.faces.pipeline import LocalPipeline
+from deployments.matcher import Matcher
 from deployments.scaling import WAITING_JOBS
+from matching.worker import MatchWorker
 from semblance.errors import DatabaseError, NotReadyError, OverloadedError
 from semblance.settings import Settings
 from semblance.storage import Storage, open_storage

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from deployments.local import LocalPipeline
+from deployments.faces.pipeline import LocalPipeline
 from deployments.vision.decode import decode, read_header
 from semblance.errors import ImageTooLargeError, SemblanceError, UnreadableImageError
 from semblance.settings import Settings

@@ -8,9 +8,9 @@ import pytest
 from ray.serve import context
 
 from deployments.replica import serve_request_id, starting
+from ops.stack.serve_deploy import _reason
 from semblance.errors import ConfigurationError
 from semblance.logging import request_id_var
-from semblance.stack.serve_deploy import _reason
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from db.system_settings import SystemSettings
-from semblance.scoring import Weights
+from semblance.weights import Weights
 from tests.support.api import Api, User
 
 DEFAULTS = {

@@ -13,8 +13,8 @@ import pytest
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
-from semblance.stack.gateway import Gateway
-from semblance.stack.gateway_config import Timeouts
+from ops.stack.gateway import Gateway
+from ops.stack.gateway_config import Timeouts
 from tests.support.api import Api
 from tests.support.gateway import gateway, raw
 from tests.support.realtime import Server, serving

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from semblance.scoring import percentage
+from matching.scoring import percentage
 from tests.support.api import Api, User
 from tests.support.rows_feed import FACTORS, add_celebrity_match, add_face, add_match, add_pair, add_profile
 

@@ -8,7 +8,7 @@ import httpx
 import numpy as np
 import pytest
 
-from semblance.scoring import Weights
+from semblance.weights import Weights
 from tests.support.api import Api, User
 from tests.support.rows_scored import (
     EXACT,

@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import semblance.best_matches
-from semblance.best_matches import MARGIN, best_matches, merged, take
-from semblance.scoring import Floats, Traits, Weights, factors, pair_factors, score, unit
+import matching.ranking
+from matching.ranking import MARGIN, best_matches, merged, take
+from matching.scoring import Floats, Traits, factors, pair_factors, score, unit
+from semblance.weights import Weights
 
 
 def traits(count: int, seed: int) -> Traits:
@@ -62,8 +63,8 @@ def random_weights(seed: int) -> Weights:
 def test_best_are_those_of_scoring_every_pair(
     seed: int, threshold: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("semblance.best_matches.PROBE_BLOCK", 8)
-    monkeypatch.setattr("semblance.best_matches.TARGET_BLOCK", 64)
+    monkeypatch.setattr("matching.ranking.PROBE_BLOCK", 8)
+    monkeypatch.setattr("matching.ranking.TARGET_BLOCK", 64)
     weights = Weights() if seed == 0 else random_weights(seed)
     probes, targets = traits(21, 2 * seed), traits(500, 2 * seed + 1)
     found = best_matches(probes, targets, weights, threshold, best=20)
@@ -101,8 +102,8 @@ def test_the_margin_is_several_times_the_error() -> None:
     for seed in range(5):
         probes, targets = traits(200, 100 + seed), traits(2000, 200 + seed)
         for weights in (Weights(), Weights(0, 0, 0, 0, 1, 0), Weights(0, 1, 0, 0, 0, 0)):
-            mine = semblance.best_matches._ProbeSide(probes, weights)
-            near = mine.scores(slice(None), semblance.best_matches._TargetSide(targets, weights))
+            mine = matching.ranking._ProbeSide(probes, weights)
+            near = mine.scores(slice(None), matching.ranking._TargetSide(targets, weights))
             assert np.abs(near - all_scores(probes, targets, weights)).max() < MARGIN / 2
 
 

@@ -14,13 +14,13 @@ import pytest
 from pydantic import SecretStr
 from rich.console import Console
 
-from semblance.cli import doctor, environment, output
+from ops.commands import doctor, environment, output
+from ops.stack import preflight
+from ops.stack.state import StackState
 from semblance.errors import ConfigurationError
 from semblance.findings import Finding
 from semblance.old_names import NOT_READ, OLD_NAMES, unread
 from semblance.settings import PREFIX, Settings, get_settings, variable
-from semblance.stack import preflight
-from semblance.stack.state import StackState
 
 VALUES = {
     "database_url": "postgresql://old:hunter2@db.example/app",

@@ -13,8 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from semblance.errors import BadInputError
-from semblance.scoring import (
+from matching.scoring import (
     AGE_FACTORS,
     BEST,
     DEFAULT_AGE,
@@ -22,19 +21,19 @@ from semblance.scoring import (
     DEFAULT_LAB,
     DEFAULT_RATIOS,
     DEFAULT_SYMMETRY,
-    FACTORS,
     FAR_AGE_FACTOR,
     MIN_QUALITY,
     OTHER_EXPRESSION_FACTOR,
     RATIOS,
     SKIN_TONE_SCALE,
     Traits,
-    Weights,
     factors,
     percentage,
     score,
 )
+from semblance.errors import BadInputError
 from semblance.types import EMBEDDING_SIZE, EMOTIONS
+from semblance.weights import FACTORS, Weights
 from tests.support.rows import DIGEST, add_face, add_profile
 
 PAIRS = 8

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from semblance.cli.environment import get_settings as command_settings
+from ops.commands.environment import get_settings as command_settings
 from semblance.errors import BusyClientError, ConfigurationError, OverloadedError
 from semblance.settings import Settings, get_settings, variable
 from semblance.storage import open_storage

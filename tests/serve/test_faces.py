@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+from ops.stack.home import StackHome
 from semblance.settings import Settings
-from semblance.stack.home import StackHome
 from tests.support import wide_photos
 from tests.support.gallery import FRIENDS, PROBES, WOMEN
 from tests.support.photos import (

@@ -13,7 +13,7 @@ from rich.console import Console
 from benchmarks.chaos.__main__ import Result, _one
 from benchmarks.chaos.events import missing
 from benchmarks.chaos.load import BUSY, OK, REFUSED, Answer, Load, counted, faults, well_since
-from semblance.stack.home import StackHome
+from ops.stack.home import StackHome
 from tests.support.waiting import wait_for
 
 

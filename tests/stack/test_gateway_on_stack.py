@@ -19,10 +19,10 @@ import httpx
 import psutil
 import pytest
 
+from ops.stack.home import StackHome
+from ops.stack.ports import free_ports
+from ops.stack.processes import members
 from semblance.settings import Settings
-from semblance.stack.home import StackHome
-from semblance.stack.ports import free_ports
-from semblance.stack.processes import members
 from tests.support.gateway import LOOPBACK, until
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]

@@ -14,12 +14,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from semblance.stack import guardian as module
-from semblance.stack.lock import ProcessLock
+from ops.stack import guardian as module
+from semblance.lock import ProcessLock
 from tests.support.waiting import wait_for
 
 HOLD = (
-    "import sys, time; from pathlib import Path; from semblance.stack.lock import ProcessLock\n"
+    "import sys, time; from pathlib import Path; from semblance.lock import ProcessLock\n"
     "lock = ProcessLock(Path(sys.argv[1])); lock.acquire()\n"
     "while True: time.sleep(0.1); lock.beat()"
 )
@@ -41,7 +41,7 @@ def guardian(tmp_path: Path, lock: ProcessLock) -> Iterator[subprocess.Popen[byt
     locks = [str(tmp_path / "lock"), str(tmp_path / "guardian.lock"), str(state)]
     command = [sys.executable, "-c", HOLD, locks[0]]
     guard = (
-        "from semblance.stack import guardian\n"
+        "from ops.stack import guardian\n"
         "guardian._STUCK_LOOKS = 4; guardian._LONGEST_PAUSE = 0.1\n"
         "raise SystemExit(guardian.main())"
     )
@@ -68,7 +68,7 @@ def test_there_is_one_of_it(guardian: subprocess.Popen[bytes], tmp_path: Path) -
     own = ProcessLock(tmp_path / "guardian.lock")
     wait_for(lambda: own.holder() == guardian.pid)
     locks = [str(tmp_path / name) for name in ("lock", "guardian.lock", "state.json")]
-    again = [sys.executable, "-m", "semblance.stack.guardian", *locks, "true"]
+    again = [sys.executable, "-m", "ops.stack.guardian", *locks, "true"]
     assert subprocess.run(again, check=False, timeout=30).returncode == 0
     assert own.holder() == guardian.pid
 
@@ -87,7 +87,7 @@ def test_it_ends_with_the_stack(
 
 
 HOLD_STILL = (
-    "import sys, time; from pathlib import Path; from semblance.stack.lock import ProcessLock\n"
+    "import sys, time; from pathlib import Path; from semblance.lock import ProcessLock\n"
     "lock = ProcessLock(Path(sys.argv[1])); lock.acquire(); time.sleep(600)"
 )
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from ops.stack.home import StackHome, StackLock
+from ops.stack.state import StackState, read_state, what_is_wrong, write_state
 from semblance.errors import ConfigurationError
 from semblance.settings import Settings
-from semblance.stack.home import StackHome, StackLock
-from semblance.stack.state import StackState, read_state, what_is_wrong, write_state
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_a_squatter_at_the_short_link_is_refused(home: StackHome, tmp_path: Path
 
 def test_the_lock_is_held_once_and_freed_by_the_kernel(home: StackHome) -> None:
     hold = (
-        "import sys, time; from pathlib import Path; from semblance.stack.home import StackHome, StackLock\n"
+        "import sys, time; from pathlib import Path; from ops.stack.home import StackHome, StackLock\n"
         "lock = StackLock(StackHome(Path(sys.argv[1]))); print(lock.acquire(), flush=True); time.sleep(60)"
     )
     lock = StackLock(home)
@@ -96,7 +96,7 @@ def test_the_lock_is_held_once_and_freed_by_the_kernel(home: StackHome) -> None:
 def test_who_asks_for_the_holder_is_in_nobodys_way(home: StackHome) -> None:
     """Neither another that asks nor one that takes the lock meanwhile."""
     ask = (
-        "import sys; from pathlib import Path; from semblance.stack.home import StackHome, StackLock\n"
+        "import sys; from pathlib import Path; from ops.stack.home import StackHome, StackLock\n"
         "lock = StackLock(StackHome(Path(sys.argv[1]))); print(flush=True)\n"
         "while lock.holder() is None: pass"
     )

@@ -8,9 +8,9 @@ from contextlib import ExitStack
 
 import pytest
 
+from ops.stack import keeper as keeper_module
+from ops.stack.keeper import Keeper
 from semblance.errors import ConfigurationError
-from semblance.stack import keeper as keeper_module
-from semblance.stack.keeper import Keeper
 from tests.support.waiting import wait_for
 
 

@@ -17,10 +17,10 @@ import grpc
 import psutil
 import pytest
 
+from ops.stack import ray_head, serve_deploy
+from ops.stack.postgres import ForeignPostgres
+from ops.stack.serve_deploy import ServeApp, ServeClient
 from semblance.errors import ConfigurationError, DatabaseError
-from semblance.stack import ray_head, serve_deploy
-from semblance.stack.postgres import ForeignPostgres
-from semblance.stack.serve_deploy import ServeApp, ServeClient
 
 
 @pytest.mark.parametrize(("status", "serves"), [(b"\x08\x01", True), (b"\x08\x02", False), (b"", False)])

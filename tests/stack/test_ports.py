@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
+from ops.stack.ports import free_ports, is_free
 from semblance.errors import ConfigurationError
-from semblance.stack.ports import free_ports, is_free
 
 
 def test_ports_differ_and_can_be_bound() -> None:

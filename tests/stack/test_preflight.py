@@ -15,11 +15,11 @@ import pytest
 from pydantic import SecretStr
 from ray.serve.exceptions import RayServeException
 
-from semblance.cli import doctor
+from ops.commands import doctor
+from ops.stack.preflight import CHECKS, preflight
 from semblance.errors import ConfigurationError
 from semblance.findings import require
 from semblance.settings import Settings, get_settings
-from semblance.stack.preflight import CHECKS, preflight
 from serve_app.app import check_settings
 from serve_app.preflight import BEFORE_DEPLOYMENT, BEFORE_SERVING, BEFORE_START
 

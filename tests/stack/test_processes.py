@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from semblance.stack.processes import STACK_MARK, members, sweep
+from ops.stack.processes import STACK_MARK, members, sweep
 
 STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(60)"

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from semblance.stack.home import StackHome
-from semblance.stack.processes import STACK_MARK
-from semblance.stack.ray_head import client_environment, head_environment
+from ops.stack.home import StackHome
+from ops.stack.processes import STACK_MARK
+from ops.stack.ray_head import client_environment, head_environment
 
 
 def test_a_client_is_not_led_to_another_cluster_or_through_a_proxy(tmp_path: Path) -> None:

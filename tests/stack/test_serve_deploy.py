@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from ops.stack.serve_deploy import SERVE_CONFIG, read_config
 from semblance.errors import ConfigurationError
-from semblance.stack.serve_deploy import SERVE_CONFIG, read_config
 
 
 def test_the_address_is_replaced_and_the_rest_kept() -> None:

@@ -16,13 +16,13 @@ from typing import Any
 import httpx
 import pytest
 
-from db.embedded import EmbeddedPostgres
-from semblance.cli.gallery import PORTRAIT, package_photo
+from ops.commands.gallery import PORTRAIT, package_photo
+from ops.stack.embedded import EmbeddedPostgres
+from ops.stack.home import StackHome, StackLock
+from ops.stack.processes import members
+from ops.stack.state import read_state
+from semblance.lock import ProcessLock
 from semblance.settings import Settings
-from semblance.stack.home import StackHome, StackLock
-from semblance.stack.lock import ProcessLock
-from semblance.stack.processes import members
-from semblance.stack.state import read_state
 from tests.support.waiting import wait_for
 
 SEMBLANCE = Path(sys.executable).with_name("semblance")

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from ops.stack.home import StackHome, StackLock
+from ops.stack.state import StackState
+from ops.stack.supervisor import StopRequested, Supervisor
 from semblance.settings import Settings
-from semblance.stack.home import StackHome, StackLock
-from semblance.stack.state import StackState
-from semblance.stack.supervisor import StopRequested, Supervisor
 
 
 class Watched(Supervisor):

@@ -24,8 +24,8 @@ from pydantic import SecretStr
 from db.pool import Database
 from db.repositories import Repositories
 from deployments.clients import FaceClient, MatcherClient
-from deployments.local import LocalPipeline
-from deployments.matcher import MatchWorker
+from deployments.faces.pipeline import LocalPipeline
+from matching.worker import MatchWorker
 from semblance.settings import Settings
 from semblance.storage import open_storage
 from semblance.stored_pictures import StoredPicture

@@ -18,7 +18,7 @@ from functools import cache
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
-from semblance.cli import main
+from ops.commands import main
 
 _SLOW_MODULES = [
     "alembic.command", "asyncpg", "cv2", "fastapi", "httpx", "numpy", "obstore.store", "onnxruntime",

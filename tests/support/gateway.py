@@ -17,11 +17,11 @@ import httpx
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
+from ops.stack.gateway import Gateway
+from ops.stack.gateway_config import GatewayConfig, Limits, Timeouts
+from ops.stack.gateway_targets import Serve
+from ops.stack.ports import free_ports
 from semblance.protocol import API_MARK
-from semblance.stack.gateway import Gateway
-from semblance.stack.gateway_config import GatewayConfig, Limits, Timeouts
-from semblance.stack.gateway_targets import Serve
-from semblance.stack.ports import free_ports
 
 LOOPBACK = "127.0.0.1"
 MARK = (API_MARK.lower().encode(), b"1")

@@ -12,9 +12,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from db.embedded import DATABASE, EmbeddedPostgres, application_dsn
+from db.logins import DATABASE, application_dsn
 from db.migrate import upgrade
 from db.pool import Database
+from ops.stack.embedded import EmbeddedPostgres
 
 _numbers = itertools.count()
 

@@ -14,15 +14,15 @@ from typing import Any
 import httpx
 import psutil
 
+from ops.stack.gateway import Gateway, most_connections
+from ops.stack.gateway_config import GatewayConfig
+from ops.stack.gateway_targets import Serve
+from ops.stack.home import StackHome
+from ops.stack.processes import sweep
+from ops.stack.ray_head import FREE_PORTS, LOOPBACK, RayPorts, client_environment, head_environment
+from ops.stack.serve_deploy import SERVE_CONFIG, ServeClient, read_config
 from semblance.replica_messages import message_environment
 from semblance.settings import Settings
-from semblance.stack.gateway import Gateway, most_connections
-from semblance.stack.gateway_config import GatewayConfig
-from semblance.stack.gateway_targets import Serve
-from semblance.stack.home import StackHome
-from semblance.stack.processes import sweep
-from semblance.stack.ray_head import FREE_PORTS, LOOPBACK, RayPorts, client_environment, head_environment
-from semblance.stack.serve_deploy import SERVE_CONFIG, ServeClient, read_config
 
 PATIENCE_S = 60.0
 _STORE_BYTES = 100 * 1024 * 1024

@@ -11,7 +11,7 @@ from uuid import UUID
 import httpx
 from PIL import Image
 
-from deployments.local import LocalPipeline
+from deployments.faces.pipeline import LocalPipeline
 from semblance.settings import Settings
 from tests.support.api import Api, User
 from tests.support.photos import ASTRONAUT, OBAMA_2, encoded

@@ -9,7 +9,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from db.embedded import DATABASE
+from db.logins import DATABASE
 from db.pool import Database
 from tests.support.postgres import on_database
 from tests.support.rows import DIGEST, embeddings

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from db.pool import Database
-from semblance.scoring import FACTORS, Weights, score
+from matching.scoring import score
+from semblance.weights import FACTORS, Weights
 
 Factors = NDArray[np.float64]
 """[N, 6], in the order of FACTORS."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.detector import FaceFinder
+from deployments.faces.finder import FaceFinder
 from deployments.packs.registry import load_pack
 from semblance.settings import Settings
 from semblance.types import DetectedFace

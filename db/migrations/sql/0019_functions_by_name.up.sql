@@ -8,7 +8,7 @@ CREATE FUNCTION embedding_distance(a vector, b vector) RETURNS float8
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN a <=> b;
 
--- Below it a face is in no match: MIN_QUALITY of semblance/scoring.py.
+-- Below it a face is in no match: MIN_QUALITY of matching/scoring.py.
 CREATE FUNCTION least_quality() RETURNS float8
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN 0.6;

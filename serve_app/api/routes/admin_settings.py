@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from db.matching import MatchRules
+from matching.rescore import Rescoring
+from matching.store import MatchRules
 from serve_app.api.identity import AdminUser
 from serve_app.api.responses import BODY, errors
 from serve_app.api.schemas.admin_settings import SettingsAnswer, SettingsChange
@@ -43,4 +44,4 @@ async def preview_admin_settings(
     settings = await services.db.system_settings.get()
     before = MatchRules(settings.matching_weights, settings.match_threshold)
     after = proposal.rules(before)
-    return SettingsPreviewAnswer.of(before, after, await services.db.rescoring.preview(before, after))
+    return SettingsPreviewAnswer.of(before, after, await Rescoring(services.database).preview(before, after))

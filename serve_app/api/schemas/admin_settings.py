@@ -11,7 +11,7 @@ from uuid import UUID
 from pydantic import Field, model_validator
 
 from db.system_settings import SystemSettings
-from semblance.scoring import Weights
+from semblance.weights import Weights
 from serve_app.api.schemas.base import Schema
 
 WEIGHTS_TOLERANCE = Decimal("0.001")

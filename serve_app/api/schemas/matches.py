@@ -10,7 +10,7 @@ from pydantic import Field
 from db.matches import CelebrityMatch, Factors, Match, MatchStats, Person
 from db.profiles import StatedGender
 from db.reactions import Reaction, ReactionType
-from semblance.scoring import percentage
+from matching.scoring import percentage
 from semblance.types import Gender
 from serve_app.api.links import Links
 from serve_app.api.schemas.base import FeedUrl, Schema, Score, ThumbnailUrl

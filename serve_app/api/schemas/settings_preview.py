@@ -7,9 +7,9 @@ from uuid import UUID
 
 from pydantic import Field
 
-from db.matching import MatchRules
-from db.rescore import EXAMPLES, CelebrityMatchChange, Changes, ListedFace, MatchChange, Preview
-from semblance.scoring import BEST, percentage
+from matching.rescore import EXAMPLES, CelebrityMatchChange, Changes, ListedFace, MatchChange, Preview
+from matching.scoring import BEST, percentage
+from matching.store import MatchRules
 from serve_app.api.schemas.admin_settings import Share, WeightsBody
 from serve_app.api.schemas.base import Schema, Score
 

@@ -1,0 +1,128 @@
+"""One input of an ingestion: a picture and what is said of it, or why there is none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any, Literal, TypeAlias, cast
+from urllib.parse import urlsplit
+
+from batch.ingest.spelling import composed
+from semblance.errors import ConfigurationError
+from semblance.names import MAX_LENGTH, usable_name
+from semblance.types import Gender
+
+SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+
+BadOutcome: TypeAlias = Literal["missing", "duplicate", "unreadable", "invalid_metadata"]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One picture to ingest.
+
+    label: how reports name it: the path below the source, or what the manifest says. Text is in Unicode's
+    composed form (NFC).
+    location: an absolute path as the file system spells it, or an s3://, https:// or http:// URL.
+    row: of the manifest, counted from 1 in lines; None in a folder.
+    """
+
+    label: str
+    location: str
+    name: str
+    bio: str | None
+    category: str | None
+    gender: Gender | None
+    row: int | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class BadEntry:
+    """What a source names or holds that is no usable picture. row: as of an Item."""
+
+    label: str
+    reason: str
+    outcome: BadOutcome = "invalid_metadata"
+    row: int | None = field(default=None, compare=False)
+
+
+Entry: TypeAlias = Item | BadEntry
+
+
+class SourceError(ConfigurationError):
+    """The source does not exist, cannot be read or holds nothing."""
+
+    code = "source"
+
+
+class _EntryError(Exception):
+    """What is wrong with one entry."""
+
+
+def make_entry(
+    label: str,
+    location: str,
+    fields: Mapping[str, Any],
+    default_category: str | None,
+    row: int | None = None,
+) -> Entry:
+    """An item from a picture and what a manifest or metadata.json says of it, by the names of FIELDS."""
+    try:
+        return Item(
+            label=label,
+            location=location,
+            name=_name(fields, label),
+            bio=_text(fields, "bio"),
+            category=_text(fields, "category") or _clean(default_category, "category"),
+            gender=_gender(fields),
+            row=row,
+        )
+    except _EntryError as exc:
+        return BadEntry(label, str(exc), row=row)
+
+
+def _text(fields: Mapping[str, Any], column: str) -> str | None:
+    value = fields.get(column)
+    if value is not None and not isinstance(value, str):
+        raise _EntryError(f"{column} must be text, not {value!r}")
+    return _clean(value, column)
+
+
+def _clean(value: str | None, column: str) -> str | None:
+    """Text that PostgreSQL can hold, composed; blank counts as absent."""
+    if value is None or not value.strip():
+        return None
+    if "\0" in value:
+        raise _EntryError(f"{column} holds a NUL character, which a database cannot store")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise _EntryError(f"{column} is not valid Unicode; state it in the metadata") from None
+    return composed(value.strip())
+
+
+def _gender(fields: Mapping[str, Any]) -> Gender | None:
+    value = (_text(fields, "gender") or "").lower()
+    if value not in {"", "male", "female"}:
+        raise _EntryError(f"gender must be male, female or absent, not {fields['gender']!r}")
+    return cast(Gender, value) if value else None
+
+
+def _name(fields: Mapping[str, Any], label: str) -> str:
+    """The name that is stated, else one from the file name, by the rules for all names."""
+    said = _text(fields, "name")
+    try:
+        return usable_name(said or _name_of(label))
+    except ValueError as exc:
+        reason = str(exc).rstrip(".")
+        raise _EntryError(reason if said else f"{reason}; state one, for the file name gives none") from exc
+
+
+def _name_of(label: str) -> str:
+    """A name from a file name: `rose-leslie_2.jpg` is Rose Leslie 2. A file name may be longer than names."""
+    stem = PurePosixPath(urlsplit(label).path if SCHEME.match(label) else label).stem
+    words = re.sub(r"[\s_-]+", " ", stem).strip()
+    name = " ".join(word[:1].upper() + word[1:] for word in words.split(" "))
+    return (_clean(name, "name (from the file name)") or stem)[:MAX_LENGTH]

@@ -1,0 +1,74 @@
+"""Reads one picture from wherever a source says it is, never more of it than the limit."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+from obstore.exceptions import BaseError
+from obstore.store import S3Store
+
+from batch.ingest.files import open_regular
+from batch.ingest.spelling import find_spelled_otherwise
+from batch.ingest.web import read_web
+from semblance.errors import ImageTooLargeError, NotFoundError, UnreadableImageError
+from semblance.storage import open_bucket
+
+
+def fetch(location: str, max_bytes: int, *, allow_private_hosts: bool = False) -> bytes:
+    """The file at a path, s3://, https:// or http:// URL. allow_private_hosts: as of `read_web`.
+
+    Raises NotFoundError, ImageTooLargeError over max_bytes, and UnreadableImageError, with the reason,
+    where it cannot be had.
+    """
+    try:
+        scheme = urlsplit(location).scheme if "://" in location else ""
+        if scheme == "s3":
+            return _from_bucket(location, max_bytes)
+        if scheme in {"http", "https"}:
+            return read_web(location, max_bytes, allow_private_hosts=allow_private_hosts)
+        return _from_disk(Path(location), max_bytes)
+    except FileNotFoundError as exc:
+        raise NotFoundError("there is no such file") from exc
+    except OSError as exc:
+        raise UnreadableImageError(f"it could not be read: {exc.strerror or exc}") from exc
+    # ValueError: of paths and host names that cannot exist.
+    except (BaseError, httpx.HTTPError, httpx.InvalidURL, ValueError) as exc:
+        reason = str(exc).partition("\n")[0]
+        raise UnreadableImageError(f"it could not be read: {reason or type(exc).__name__}") from exc
+
+
+def _from_disk(path: Path, max_bytes: int) -> bytes:
+    try:
+        file = open_regular(path)
+    except FileNotFoundError:
+        # A manifest may spell a name otherwise than the disk it was copied to.
+        if (found := find_spelled_otherwise(path)) is None:
+            raise
+        file = open_regular(found)
+    with file:
+        # A byte more than allowed tells a file that grew from one that fits.
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise _too_large(len(data), max_bytes)
+    return data
+
+
+def _from_bucket(url: str, max_bytes: int) -> bytes:
+    parts = urlsplit(url, allow_fragments=False)
+    key = url.removeprefix(f"s3://{parts.netloc}/")
+    result = _bucket(f"s3://{parts.netloc}").get(key)
+    if result.meta["size"] > max_bytes:
+        raise _too_large(result.meta["size"], max_bytes)
+    return bytes(result.bytes())
+
+
+@lru_cache
+def _bucket(url: str) -> S3Store:
+    return open_bucket(url)
+
+
+def _too_large(size: int, max_bytes: int) -> ImageTooLargeError:
+    return ImageTooLargeError(f"{size} bytes or more; at most {max_bytes} are accepted")

@@ -1,0 +1,189 @@
+"""`python -m batch.reembed`."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from batch.cluster import LOCAL
+from batch.command import job_command
+from batch.reembed.job import (
+    BATCH_SIZE,
+    SAMPLE,
+    Options,
+    check_owner,
+    choose_pack,
+    compare,
+    drop,
+    fill,
+    switch,
+)
+from deployments.packs.registry import find_digest, is_digest
+from semblance.errors import BadInputError, ConflictError
+from semblance.settings import Settings
+from semblance.types import ModelInfo
+
+
+def main(
+    *,
+    pack: Annotated[
+        str,
+        typer.Option(
+            help="The pack to embed by: a name or path, as in SEMBLANCE_PACK. A digest will do for --switch "
+            "and --drop of what is stored."
+        ),
+    ],
+    to_switch: Annotated[
+        bool,
+        typer.Option("--switch", help="Embed what is left, then let this pack's embeddings serve."),
+    ] = False,
+    allow_missing: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Switch although so many rows have no embedding by this pack; they keep the old one, with "
+            "which nothing will be compared.",
+        ),
+    ] = 0,
+    to_drop: Annotated[
+        bool,
+        typer.Option("--drop", help="Remove this pack's spare embeddings."),
+    ] = False,
+    sample: Annotated[
+        int, typer.Option(min=0, help="Faces whose best celebrities are compared; 0 for none.")
+    ] = SAMPLE,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pictures a worker holds at a time.")] = BATCH_SIZE,
+    actors: Annotated[
+        int | None, typer.Option(min=1, help="Workers; one per core of the cluster.", show_default=False)
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            help="File of what was not embedded, JSON lines; <home>/reports/reembed-<time>.jsonl.",
+            show_default=False,
+        ),
+    ] = None,
+    address: Annotated[
+        str,
+        typer.Option(envvar="RAY_ADDRESS", help="Address of Ray; `local` runs one for the time of the job."),
+    ] = LOCAL,
+) -> None:
+    """Change the model pack: embed all faces and celebrities anew while the old pack serves, then switch.
+
+    Embeds the stored pictures of all rows that have no embedding by PACK, beside the one that serves, and
+    tells how much of the best 20 would change. Nothing that serves is touched until --switch. A run that was
+    interrupted is completed by the same command. The exit status is 1 when rows are left without.
+
+    \b
+    From open to buffalo_l; the switch wants the database's owner (SEMBLANCE_OWNER_DATABASE_URL):
+      python -m batch.reembed --pack buffalo_l
+      python -m batch.reembed --pack buffalo_l --switch
+      SEMBLANCE_PACK=buffalo_l semblance up       # restart with the new pack, then:
+      python -m batch.reembed --pack buffalo_l --switch   # what came in between
+      python -m batch.rematch
+    Back again, or for good:
+      python -m batch.reembed --pack open --switch
+      python -m batch.reembed --pack open --drop
+    On a running cluster, with the interpreter's absolute path:
+      ray job submit --address http://127.0.0.1:8265 -- /opt/semblance/.venv/bin/python \\
+        -m batch.reembed --pack buffalo_l
+    """
+    console = Console()
+    with job_command() as settings:
+        if to_drop and to_switch:
+            raise BadInputError("--switch and --drop exclude each other.")
+        if to_drop:
+            complete = asyncio.run(_drop(settings, pack, console))
+        elif to_switch and is_digest(pack):
+            complete = asyncio.run(_switch_back(settings, pack, console, allow_missing=allow_missing))
+        else:
+            options = Options(address, batch_size, actors, report)
+            complete = asyncio.run(
+                _change(
+                    settings,
+                    pack,
+                    options,
+                    console,
+                    sample=sample,
+                    to_switch=to_switch,
+                    allow_missing=allow_missing,
+                )
+            )
+    if not complete:
+        raise typer.Exit(1)
+
+
+async def _change(
+    settings: Settings,
+    pack: str,
+    options: Options,
+    console: Console,
+    *,
+    sample: int,
+    to_switch: bool,
+    allow_missing: int,
+) -> bool:
+    """Everything but --drop, told to the console; returns whether no row is left without an embedding."""
+    settings, model = choose_pack(settings, pack)
+    if to_switch:
+        # Before hours of work, not after.
+        await check_owner(settings)
+    summary = await fill(options, settings, model, console)
+    for table in summary.tables():
+        console.print(table)
+    if summary.missing:
+        console.print(f"report: {summary.report}", highlight=False, soft_wrap=True)
+    overlap = await compare(settings, model, sample)
+    if overlap is not None:
+        console.print(overlap.table())
+    if not to_switch:
+        return not summary.missing
+    if summary.missing > allow_missing:
+        raise ConflictError(
+            f"{summary.missing:,} faces and celebrities have no embedding by {model.pack}, so nothing was "
+            f"switched. {summary.report} says why. Run the command again, or leave them behind with "
+            f"--allow-missing {summary.missing}."
+        )
+    await _switch(settings, model, console, allow_missing=allow_missing)
+    console.print(
+        f"Next, unless the service runs with SEMBLANCE_PACK={pack} already: restart it so, until which its "
+        "searches find no celebrities;\nand run this command again for what it took in meanwhile. Then "
+        "python -m batch.rematch.",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return True
+
+
+async def _switch_back(settings: Settings, digest: str, console: Console, *, allow_missing: int) -> bool:
+    """To what is stored of a pack that is not here to embed anything, as that of an adopted database."""
+    await check_owner(settings)
+    await _switch(settings, ModelInfo("the pack", digest), console, allow_missing=allow_missing)
+    return True
+
+
+async def _switch(settings: Settings, model: ModelInfo, console: Console, *, allow_missing: int) -> None:
+    switched = await switch(settings, model, console, allow_missing=allow_missing)
+    console.print(
+        f"{switched['faces']:,} faces and {switched['celebrities']:,} celebrities are served by {model.pack} "
+        f"{model.digest[:12]} now.",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+async def _drop(settings: Settings, pack: str, console: Console) -> bool:
+    dropped = await drop(settings, find_digest(pack, settings))
+    console.print(
+        f"Removed the spare embeddings of {dropped['faces']:,} faces and {dropped['celebrities']:,} "
+        "celebrities."
+    )
+    return True
+
+
+if __name__ == "__main__":
+    typer.run(main)

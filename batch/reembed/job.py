@@ -1,0 +1,256 @@
+"""Another model pack for everything that is stored: a second embedding of every face and celebrity.
+
+It is filled from the stored pictures while the pack in use goes on serving, and lies in tables of its own
+(see `db.spare_embeddings`), which no search reads. A switch then swaps the two embeddings of all rows in one
+transaction. What served is spare afterwards, so the way back is the same command with the old pack's name: it
+also embeds the faces that came in between, which a mere undo would leave behind.
+
+One process reads rows and writes embeddings; a pool of Ray actors reads pictures and runs the nets. A row is
+pending as long as it has no embedding of the pack, and each is written together with others in a transaction.
+So a run that was killed and is started again does what is left, and ends with the rows of an undisturbed one.
+The switch needs the rights of the database's owner, because the application, which faces the internet, may
+not change the gallery.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+from rich.console import Console
+from rich.table import Table as TerminalTable
+
+from batch.cluster import LOCAL, cluster_pool, ray_session
+from batch.ingest.job import PROBE
+from batch.progress import JobProgress
+from batch.reembed.overlap import Overlap, measure_overlap
+from batch.reembed.reembedder import MEANINGS, OUTCOMES, Outcome, Result
+from batch.reembed.workers import Batch, Workers
+from batch.report import Report, default_report_path
+from db.logins import owner_dsn
+from db.pool import Database
+from db.spare_embeddings import TABLES, Coverage, SpareEmbeddings, Table
+from deployments.packs.registry import find_pack, load_pack
+from matching.store import Matching
+from semblance.errors import ConflictError
+from semblance.settings import Settings
+from semblance.storage import open_storage
+from semblance.types import ModelInfo
+
+BATCH_SIZE = 32
+"""Pictures one worker holds at a time, at 10 MB a picture at most 320 MB; and rows of one transaction."""
+
+PAGE = 4096
+"""Rows read at a time."""
+
+SAMPLE = 500
+"""Faces compared before and after: enough to know a mean share to about two per cent."""
+
+COMMAND_SECONDS = 3600.0
+"""Longest time of one database command: for the overlap a million celebrities are read, 5 GB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to fill. address: of Ray, or LOCAL. actors: size of the pool, None for one per core. report: file,
+    None for the default."""
+
+    address: str = LOCAL
+    batch_size: int = BATCH_SIZE
+    actors: int | None = None
+    report: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a run did and what there is now. counts: of the rows it tried, by outcome. coverage: of the whole
+    database, by table."""
+
+    model: ModelInfo
+    counts: dict[Outcome, int]
+    coverage: dict[Table, Coverage]
+    seconds: float
+    report: Path
+
+    @property
+    def missing(self) -> int:
+        """Rows without an embedding of the pack."""
+        return sum(part.missing for part in self.coverage.values())
+
+    def tables(self) -> Iterable[TerminalTable]:
+        """For a terminal."""
+        if self.counts:
+            outcomes = TerminalTable("outcome", "", "meaning")
+            outcomes.columns[1].justify = "right"
+            for outcome in OUTCOMES:
+                if count := self.counts.get(outcome, 0):
+                    outcomes.add_row(outcome, f"{count:,}", MEANINGS[outcome])
+            tried = sum(self.counts.values())
+            rate = tried / max(self.seconds, 1e-9)
+            outcomes.add_section()
+            outcomes.add_row("all", f"{tried:,}", f"{self.seconds:.1f} s, {rate:.1f} pictures/s")
+            yield outcomes
+        table = TerminalTable(f"of pack {self.model.pack}", *TABLES)
+        for label, name in (
+            ("spare, to be switched to", "spare"),
+            ("serving already", "serving"),
+            ("missing", "missing"),
+            ("not described yet by any pack", "undescribed"),
+        ):
+            table.add_row(label, *(f"{getattr(self.coverage[kind], name):,}" for kind in TABLES))
+        for column in table.columns[1:]:
+            column.justify = "right"
+        yield table
+
+
+async def fill(options: Options, settings: Settings, model: ModelInfo, console: Console) -> Summary:
+    """Embed by the pack of the settings whatever has only another pack's embedding.
+
+    Raises ConfigurationError, DatabaseError, StorageError, WorkersError, and ConflictError where there is
+    nothing to embed, or all is served by this pack already. Pictures that cannot be embedded are lines of the
+    report.
+    """
+    async with _connected(settings) as database:
+        spare = SpareEmbeddings(database)
+        coverage = await spare.coverage(model.digest)
+        missing = sum(part.missing for part in coverage.values())
+        _check_work(model, coverage)
+        await open_storage(settings).keys(PROBE)
+        started = time.monotonic()
+        counts: Counter[Outcome] = Counter()
+        with Report(options.report or default_report_path(settings.home, "reembed")) as report:
+            if missing:
+                with (
+                    ray_session(options.address),
+                    JobProgress(console, "reembed", missing, aside="not embedded") as progress,
+                ):
+                    pool = cluster_pool(options.actors, settings.execution_provider)
+                    console.print(
+                        f"{missing:,} pictures, {pool.actors} workers, pack {model.pack} {model.digest[:12]}",
+                        highlight=False,
+                        soft_wrap=True,
+                    )
+                    workers = Workers(settings, model.digest, pool)
+                    batches = _pending(spare, model.digest, options.batch_size)
+                    async for batch, results in workers.results(batches):
+                        await _write(spare, model.digest, batch, results)
+                        report.write(_lines(batch, results))
+                        counts.update(result.outcome for result in results)
+                        embedded = sum(result.embedding is not None for result in results)
+                        progress.advance(len(results), len(results) - embedded)
+            coverage = await spare.coverage(model.digest)
+            return Summary(model, dict(counts), coverage, time.monotonic() - started, report.path)
+
+
+def _check_work(model: ModelInfo, coverage: dict[Table, Coverage]) -> None:
+    if any(part.missing or part.spare for part in coverage.values()):
+        return
+    serving = sum(part.serving for part in coverage.values())
+    if serving:
+        raise ConflictError(
+            f"Pack {model.pack} ({model.digest[:12]}) serves already: all {serving:,} embeddings are by it. "
+            "Name another one; `semblance models list` shows which there are."
+        )
+    raise ConflictError("There is nothing to embed: no face and no celebrity has an embedding yet.")
+
+
+async def _pending(spare: SpareEmbeddings, pack_digest: str, size: int) -> AsyncIterator[Batch]:
+    for table in TABLES:
+        last: UUID | None = None
+        while rows := await spare.pending(table, pack_digest, last, PAGE):
+            last = rows[-1].id
+            for start in range(0, len(rows), size):
+                yield Batch(table, rows[start : start + size])
+
+
+async def _write(spare: SpareEmbeddings, pack_digest: str, batch: Batch, results: Sequence[Result]) -> None:
+    embeddings = {
+        row.id: result.embedding
+        for row, result in zip(batch.rows, results, strict=True)
+        if result.embedding is not None
+    }
+    if embeddings:
+        await spare.add(batch.table, embeddings, pack_digest)
+
+
+def _lines(batch: Batch, results: Sequence[Result]) -> Iterator[dict[str, str]]:
+    """Of the report: the rows that got no embedding."""
+    for row, result in zip(batch.rows, results, strict=True):
+        if result.embedding is None:
+            yield {
+                "table": batch.table,
+                "id": str(row.id),
+                "image_path": row.image_path,
+                "outcome": result.outcome,
+                "reason": result.reason,
+            }
+
+
+async def compare(settings: Settings, model: ModelInfo, sample: int) -> Overlap | None:
+    """How much the best celebrities of up to `sample` faces would change by a switch to this pack; None where
+    no face, or no celebrity, has both embeddings. Raises DatabaseError."""
+    async with _connected(settings) as database:
+        spare = SpareEmbeddings(database)
+        others = [digest for digest in await spare.packs_in_use() if digest != model.digest]
+        if not others or not sample:
+            return None
+        rules = await Matching(database).rules()
+        return await measure_overlap(spare, rules, old=others[0], new=model.digest, sample=sample)
+
+
+async def check_owner(settings: Settings) -> None:
+    """Raise ConfigurationError where nobody is named who may switch."""
+    async with _connected(settings, as_owner=True) as database:
+        await SpareEmbeddings(database).check_owner()
+
+
+async def switch(
+    settings: Settings, model: ModelInfo, console: Console, *, allow_missing: int = 0
+) -> dict[Table, int]:
+    """Let the pack serve, in one transaction; returns how many rows were switched, by table.
+
+    Raises ConflictError where more rows than `allow_missing` have no embedding of the pack, or none has a
+    spare one; ConfigurationError, DatabaseError.
+    """
+    async with _connected(settings, as_owner=True) as database:
+        spare = SpareEmbeddings(database)
+        coverage = await spare.coverage(model.digest)
+        total = sum(part.spare for part in coverage.values())
+        with JobProgress(console, "switch", total, aside="steps") as progress:
+            return await spare.switch(model.digest, allow_missing, lambda done: progress.advance(done, 1))
+
+
+async def drop(settings: Settings, pack_digest: str) -> dict[Table, int]:
+    """Remove a pack's spare embeddings; returns how many, by table. Raises DatabaseError, and ConflictError
+    where there are none."""
+    async with _connected(settings) as database:
+        dropped = await SpareEmbeddings(database).drop(pack_digest)
+    if not any(dropped.values()):
+        raise ConflictError(f"There are no spare embeddings of the pack {pack_digest[:12]}.")
+    return dropped
+
+
+@asynccontextmanager
+async def _connected(settings: Settings, *, as_owner: bool = False) -> AsyncIterator[Database]:
+    dsn = settings.required_database_url.get_secret_value()
+    if as_owner:
+        # The embedded server's owner follows from the application's login.
+        given = settings.owner_database_url
+        dsn = owner_dsn(dsn) if given is None else given.get_secret_value()
+    database = await Database.connect(dsn, pool_size=1, command_seconds=COMMAND_SECONDS)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+def choose_pack(settings: Settings, pack: str) -> tuple[Settings, ModelInfo]:
+    """The settings with another pack, and what it is. Raises PackError."""
+    # By its folder, because a relative path would be another one where the workers run.
+    chosen = settings.model_copy(update={"pack": str(find_pack(pack, settings))})
+    return chosen, load_pack(chosen).info

@@ -1,0 +1,153 @@
+"""How much of what users see changes with the model pack: their best celebrities, before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.table import Table
+
+from db.copy_arrays import GENDERS, Rows
+from db.spare_embeddings import SpareEmbeddings
+from matching.ranking import Found, merged, take
+from matching.rows import traits_of
+from matching.scoring import BEST, MIN_QUALITY, Floats, Traits, unit
+from matching.search import search
+from matching.store import MatchRules
+from semblance.weights import Weights
+
+_BINS = ((1.0, 1.0), (0.75, 1.0), (0.5, 0.75), (0.25, 0.5), (0.0, 0.25))
+"""Shares of a table's lines: from, and below; the first is all."""
+
+_BY_EMBEDDING = MatchRules(Weights(1, 0, 0, 0, 0, 0), 1e-6)
+"""Whoever is alike at all, by the embedding alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class TwoPacks:
+    """N faces with both embeddings, float32. ids: V16 [N]. gender: [N] as `db.copy_arrays.GENDERS` numbers
+    them. The factors other than the embedding's stay as they are."""
+
+    ids: Any
+    gender: Any
+    before: Traits
+    after: Floats
+
+    @classmethod
+    def of(cls, rows: Rows) -> TwoPacks:
+        after = unit(rows["spare"]["values"].astype(np.float32))
+        return cls(rows["id"], rows["gender"], traits_of(rows), after)
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """Of each face of the sample, the share (0..1) of its best celebrities that both packs find, of the
+    longer of the two lists; faces for which neither pack finds anybody are left out.
+
+    by_score: by the rules of matching as they are now, so what users see. by_embedding: by the cosine alone.
+    """
+
+    by_score: Sequence[float]
+    by_embedding: Sequence[float]
+
+    def table(self) -> Table:
+        """For a terminal."""
+        table = Table(f"best {BEST} in common", "by the rules", "by embedding alone")
+        columns = [np.array(shares) for shares in (self.by_score, self.by_embedding)]
+        for column in table.columns[1:]:
+            column.justify = "right"
+        for name, function in (("mean", np.mean), ("median", np.median), ("least", np.min)):
+            table.add_row(name, *(f"{function(shares):.0%}" if len(shares) else "" for shares in columns))
+        table.add_section()
+        for low, high in _BINS:
+            label = "faces with all" if low == high else f"faces with {low:.0%} to {high:.0%}"
+            inside = ((shares >= low) & ((shares < high) | (low == high)) for shares in columns)
+            table.add_row(label, *(f"{np.count_nonzero(some):,}" for some in inside))
+        return table
+
+
+async def measure_overlap(
+    spare: SpareEmbeddings, rules: MatchRules, *, old: str, new: str, sample: int
+) -> Overlap | None:
+    """Compare the pack `old`, which serves, with the spare embeddings of the pack `new`, over up to `sample`
+    faces and all celebrities that have both. None where there are no such faces.
+
+    Memory grows with the sample and with some thousand celebrities, whose embeddings are read once.
+    """
+    sampled = await spare.sample(old, new, sample)
+    if sampled is None:
+        return None
+    faces = TwoPacks.of(sampled)
+    groups = [_Group(faces, int(gender), rules) for gender in np.unique(faces.gender)]
+    seen = 0
+
+    def compare(rows: Rows) -> None:
+        nonlocal seen
+        celebrities = TwoPacks.of(rows)
+        places = np.arange(seen, seen + len(celebrities.ids))
+        seen += len(places)
+        for group in groups:
+            group.add(celebrities, places)
+
+    await spare.gallery(old, new, MIN_QUALITY, compare)
+    return Overlap(
+        by_score=[share for group in groups for share in group.by_score.shares()],
+        by_embedding=[share for group in groups for share in group.by_embedding.shares()],
+    )
+
+
+class _Group:
+    """The faces whose users state one gender, and so may be matched with the same celebrities."""
+
+    def __init__(self, faces: TwoPacks, gender: int, rules: MatchRules) -> None:
+        index = np.flatnonzero(faces.gender == gender)
+        part = replace(faces, before=take(faces.before, index), after=faces.after[index])
+        self._gender = gender
+        self.by_score = _Comparison(part, rules)
+        self.by_embedding = _Comparison(part, _BY_EMBEDDING)
+
+    def add(self, celebrities: TwoPacks, places: NDArray[np.intp]) -> None:
+        eligible = np.ones(len(places), bool)
+        if self._gender != GENDERS[None]:
+            eligible = (celebrities.gender != self._gender) & (celebrities.gender != GENDERS[None])
+        index = np.flatnonzero(eligible)
+        if len(index):
+            part = replace(
+                celebrities, before=take(celebrities.before, index), after=celebrities.after[index]
+            )
+            self.by_score.add(part, places[index])
+            self.by_embedding.add(part, places[index])
+
+
+@dataclass(slots=True)
+class _Comparison:
+    """The best of the same faces by both packs."""
+
+    faces: TwoPacks
+    rules: MatchRules
+    before: Found = field(default_factory=lambda: merged([]))
+    after: Found = field(default_factory=lambda: merged([]))
+
+    def add(self, celebrities: TwoPacks, places: NDArray[np.intp]) -> None:
+        rules = (self.rules.weights, self.rules.threshold)
+        before = search(self.faces.before, (celebrities.before, places), *rules)
+        after = search(_with_new(self.faces), (_with_new(celebrities), places), *rules)
+        self.before = merged([self.before, before])
+        self.after = merged([self.after, after])
+
+    def shares(self) -> list[float]:
+        shares = []
+        for place in range(len(self.faces.before)):
+            old, new = (
+                set(found.target[found.probe == place].tolist()) for found in (self.before, self.after)
+            )
+            if old or new:
+                shares.append(len(old & new) / max(len(old), len(new)))
+        return shares
+
+
+def _with_new(faces: TwoPacks) -> Traits:
+    return replace(faces.before, embedding=faces.after)

@@ -1,0 +1,1 @@
+"""Matches of all faces, computed again over a cluster."""

@@ -1,0 +1,77 @@
+"""`python -m batch.rematch`."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from batch.cluster import LOCAL
+from batch.command import job_command
+from batch.rematch.job import SHARD_SIZE, rematch
+from matching.rematch import Kind, Scope
+
+
+def main(
+    *,
+    since: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"],
+            help="Only faces that were stored or described since; in UTC unless an offset says otherwise.",
+            show_default=False,
+        ),
+    ] = None,
+    school: Annotated[
+        str | None,
+        typer.Option(help="Only faces of profiles of this school, by any of its names.", show_default=False),
+    ] = None,
+    users: Annotated[bool, typer.Option("--users", help="Only matches between users.")] = False,
+    celebrities: Annotated[
+        bool, typer.Option("--celebrities", help="Only matches with celebrities.")
+    ] = False,
+    shard_size: Annotated[
+        int,
+        typer.Option(min=1, help="Faces that are written, and done again after a kill, together."),
+    ] = SHARD_SIZE,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Score and count what would change, but write nothing.")
+    ] = False,
+    address: Annotated[
+        str,
+        typer.Option(envvar="RAY_ADDRESS", help="Address of Ray; `local` runs one for the time of the job."),
+    ] = LOCAL,
+) -> None:
+    """Match all faces anew, with each other and with the gallery, by the rules as they are now.
+
+    To be run after a change of the weights, of the gallery or of the model pack. The service goes on
+    answering. Matches that are found as they are stored are not touched, so nobody is told of them again;
+    matches that are not found any more go, but for pairs that somebody likes or that have led to a picture
+    or a chat. A run that was interrupted is completed by the same command within a day.
+
+    \b
+    On a running cluster, with the interpreter's absolute path:
+      ray job submit --address http://127.0.0.1:8265 -- /opt/semblance/.venv/bin/python \\
+        -m batch.rematch
+    On this machine alone:
+      python -m batch.rematch --dry-run
+      python -m batch.rematch --celebrities --since 2026-01-31
+      python -m batch.rematch --users --school "uni.edu"
+    """
+    console = Console()
+    if since is not None and since.tzinfo is None:
+        since = since.replace(tzinfo=UTC)
+    kinds: tuple[Kind, ...] = ("users", "celebrities")
+    if users != celebrities:
+        kinds = ("users",) if users else ("celebrities",)
+    scope = Scope(kinds, since, school, shard_size)
+    with job_command() as settings:
+        summary = asyncio.run(rematch(scope, settings, console, dry_run=dry_run, address=address))
+    console.print(summary.table())
+
+
+if __name__ == "__main__":
+    typer.run(main)

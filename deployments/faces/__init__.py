@@ -1,0 +1,1 @@
+"""Finding, embedding and analyzing faces in one process, without Ray."""

@@ -1,0 +1,327 @@
+"""Opening pictures: in this process, or in one beside it that a hostile file may exhaust or crash.
+
+A decoder is C code that reads what strangers send. Beside this process it runs within a deadline and a bound
+on memory, and without a secret in its environment. Should it end, the picture is refused and the next one
+finds a new process. Nothing it answers is unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from io import BufferedReader, BufferedWriter
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, Protocol, TypeVar, cast
+
+import numpy as np
+
+from deployments.vision.decode import ImageHeader, OpenPicture, Picture, read_header
+from deployments.vision.pixels import Span
+from semblance.errors import (
+    ImageTooCostlyError,
+    ImageTooLargeError,
+    NotReadyError,
+    SemblanceError,
+    UnreadableImageError,
+)
+from semblance.settings import Settings
+from semblance.types import Image
+
+ATTEMPTS: Final = 2
+"""How often a picture is begun whose decoder ends: the first time somebody else may have killed it."""
+
+START_S: Final = 60.0
+"""Seconds within which a new process must be ready; on an idle machine it takes about half of one."""
+
+PIPE_BYTES: Final = 1024 * 1024
+"""The most that Linux gives an ordinary user. A reduced picture has up to 3 MB; through the usual 64 KiB the
+two processes would take turns fifty times for it."""
+
+_LONGEST_ANSWER: Final = 4096
+"""Bytes of an answer's first line."""
+
+_PROGRAM: Final = "deployments.faces.decoder_main"
+
+_INHERITED: Final = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SEMBLANCE_STACK")
+"""Variables the process gets; by the last one `semblance down` knows what belongs to a stack."""
+
+_MALLOC: Final = MappingProxyType(
+    {
+        # Every large block goes back to the system when it is freed. By default the bar rises with each, and
+        # with it what is kept of the small ones; fixed, that would be next to nothing, and cost page faults.
+        "MALLOC_MMAP_THRESHOLD_": str(1024 * 1024),
+        "MALLOC_TRIM_THRESHOLD_": str(16 * 1024 * 1024),
+        "MALLOC_ARENA_MAX": "2",
+    }
+)
+
+_REFUSALS: Final = MappingProxyType(
+    {kind.code: kind for kind in (ImageTooLargeError, UnreadableImageError, ImageTooCostlyError)}
+)
+
+
+_Result = TypeVar("_Result")
+
+
+class Decoder(Protocol):
+    """Opens pictures, one at a time."""
+
+    def open(self, data: bytes) -> AbstractContextManager[Picture]:
+        """An encoded picture, to be read within the context.
+
+        Opening and reading raise ImageTooLargeError and UnreadableImageError.
+        """
+        ...
+
+
+class DirectDecoder:
+    """Decodes in this process, where nothing bounds a file but the limits on its bytes and pixels."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def open(self, data: bytes) -> AbstractContextManager[Picture]:
+        """See Decoder."""
+        limits = self._settings
+        header = read_header(data, max_bytes=limits.max_image_bytes, max_pixels=limits.max_image_pixels)
+        return nullcontext(OpenPicture(data, header))
+
+
+class DecoderProcess:
+    """Decodes in a process of its own, which is started with this object and again whenever it has ended. It
+    ends with this object, and when this process ends. One thread at a time uses it; others wait."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._process = _Process(settings)
+
+    @property
+    def pid(self) -> int:
+        """The process at work."""
+        return self._process.pid
+
+    @contextmanager
+    def open(self, data: bytes) -> Iterator[Picture]:
+        """See Decoder. Also raises ImageTooCostlyError, where a picture takes more time or memory than the
+        settings allow or ends the process, and NotReadyError, where none starts."""
+        with self._lock:
+            try:
+                yield _RemotePicture(self, data, self._settings.image_deadline_s)
+            finally:
+                with suppress(_EndedError):
+                    self._process.tell({"do": "close"})
+
+    def close(self) -> None:
+        """End the process; a picture opened after it starts another."""
+        with self._lock:
+            self._process.kill()
+
+    def running(self) -> _Process:
+        """The process, ready to be asked; a new one if it has ended. Raises NotReadyError."""
+        if self._process.has_ended:
+            self._process = _Process(self._settings)
+        self._process.wait_until_ready()
+        return self._process
+
+
+class LazyDecoder:
+    """A DecoderProcess that the first picture starts: for those who seldom open one."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._decoder: DecoderProcess | None = None
+
+    def open(self, data: bytes) -> AbstractContextManager[Picture]:
+        """See DecoderProcess."""
+        with self._lock:
+            if self._decoder is None:
+                self._decoder = DecoderProcess(self._settings)
+        return self._decoder.open(data)
+
+
+class _RemotePicture:
+    """A picture that a DecoderProcess has open; see Picture."""
+
+    def __init__(self, decoder: DecoderProcess, data: bytes, seconds: float) -> None:
+        self._decoder = decoder
+        self._data = data
+        self._seconds = self._left = seconds
+        self._holder: _Process | None = None
+        self._header = self._tried(self._open)
+
+    @property
+    def header(self) -> ImageHeader:
+        return self._header
+
+    def whole(self, long_side: int) -> tuple[Image, float]:
+        answer, pixels = self._ask({"do": "whole", "long_side": long_side})
+        return pixels, float(answer["scale"])
+
+    def part(self, span: Span, divisor: int) -> tuple[Image, tuple[int, int]]:
+        answer, pixels = self._ask({"do": "part", "span": span, "divisor": divisor})
+        x, y = answer["begin"]
+        return pixels, (int(x), int(y))
+
+    def displayed(self, long_side: int) -> Image:
+        return self._ask({"do": "displayed", "long_side": long_side})[1]
+
+    def _open(self, process: _Process) -> ImageHeader:
+        answer, _ = self._timed(process, {"do": "open"}, self._data)
+        self._holder = process
+        return ImageHeader(**answer)
+
+    def _ask(self, question: Mapping[str, object]) -> tuple[dict[str, Any], Image]:
+        def work(process: _Process) -> tuple[dict[str, Any], Image]:
+            if self._holder is not process:
+                self._open(process)
+            return self._timed(process, question)
+
+        return self._tried(work)
+
+    def _tried(self, work: Callable[[_Process], _Result]) -> _Result:
+        for _ in range(ATTEMPTS):
+            process = self._decoder.running()
+            with suppress(_EndedError):
+                return work(process)
+            if self._left <= 0:
+                raise ImageTooCostlyError(
+                    f"The picture took longer than {self._seconds:g} seconds to decode. Export it again as a "
+                    "JPEG, or send it scaled down."
+                )
+        raise ImageTooCostlyError(
+            "The picture could not be decoded: it made the decoder fail. Export it again as a JPEG."
+        )
+
+    def _timed(
+        self, process: _Process, question: Mapping[str, object], data: bytes = b""
+    ) -> tuple[dict[str, Any], Image]:
+        started = time.monotonic()
+        try:
+            return process.ask(question, data, self._left)
+        finally:
+            self._left -= time.monotonic() - started
+
+
+class _EndedError(Exception):
+    """The process has ended or was ended."""
+
+
+class _Process:
+    """One run of `decoder_main`: a line of JSON and what it announces in either direction."""
+
+    def __init__(self, settings: Settings) -> None:
+        limits = {
+            "max_bytes": settings.max_image_bytes,
+            "max_pixels": settings.max_image_pixels,
+            "memory": settings.image_memory_bytes,
+            "seconds": settings.image_deadline_s,
+        }
+        root = str(Path(__file__).resolve().parents[2])
+        environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+        self._most_pixels = settings.max_image_pixels
+        self._popen = subprocess.Popen(
+            [sys.executable, "-P", "-m", _PROGRAM, json.dumps(limits)],
+            env={**environment, **_MALLOC, "PYTHONPATH": root},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pipesize=PIPE_BYTES,
+        )
+        self._questions = cast(BufferedWriter, self._popen.stdin)
+        self._answers = cast(BufferedReader, self._popen.stdout)
+        self._ready = False
+        self.kill = weakref.finalize(self, _kill, self._popen)
+
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    @property
+    def has_ended(self) -> bool:
+        return self._popen.poll() is not None
+
+    def wait_until_ready(self) -> None:
+        """Return when the process takes pictures. Raises NotReadyError."""
+        if self._ready:
+            return
+        try:
+            self._within(START_S, self._answer)
+        except _EndedError as exc:
+            raise NotReadyError(
+                "The process that decodes pictures does not start; its log says why."
+            ) from exc
+        self._ready = True
+
+    def ask(
+        self, question: Mapping[str, object], data: bytes, seconds: float
+    ) -> tuple[dict[str, Any], Image]:
+        """What is answered to a question, and the pixels that come with it, if any.
+
+        Raises _EndedError when the process ends, also because `seconds` have passed, and what the process
+        finds wrong with the picture.
+        """
+
+        def exchange() -> tuple[dict[str, Any], Image]:
+            self.tell(question, data)
+            return self._answer()
+
+        answer, pixels = self._within(seconds, exchange)
+        if "refused" in answer:
+            raise _refusal(str(answer["refused"]), str(answer["message"]))
+        return answer, pixels
+
+    def tell(self, question: Mapping[str, object], data: bytes = b"") -> None:
+        """Ask without waiting. Raises _EndedError."""
+        try:
+            self._questions.write(json.dumps({**question, "bytes": len(data)}).encode() + b"\n")
+            self._questions.write(data)
+            self._questions.flush()
+        except (OSError, ValueError) as exc:  # a closed pipe, at either end
+            raise _EndedError from exc
+
+    def _within(self, seconds: float, work: Callable[[], _Result]) -> _Result:
+        """The process is killed when the time is over, by which reading and writing end."""
+        watch = threading.Timer(max(0.0, seconds), self._popen.kill)
+        watch.start()
+        try:
+            return work()
+        except _EndedError:
+            self.kill()
+            raise
+        finally:
+            watch.cancel()
+
+    def _answer(self) -> tuple[dict[str, Any], Image]:
+        try:
+            answer: dict[str, Any] = json.loads(self._answers.readline(_LONGEST_ANSWER))
+            height, width = map(int, answer.pop("size", (0, 0)))
+            # More than a picture has would be no answer to anything asked.
+            pixels = np.empty((height, width, 3), np.uint8) if height * width <= self._most_pixels else None
+            complete = pixels is not None and self._answers.readinto(pixels.reshape(-1).data) == pixels.size
+        except (OSError, ValueError, TypeError, AttributeError) as exc:
+            raise _EndedError from exc
+        if pixels is None or not complete:
+            raise _EndedError
+        return answer, pixels
+
+
+def _refusal(code: str, message: str) -> SemblanceError:
+    return _REFUSALS.get(code, UnreadableImageError)(message)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        with suppress(OSError):
+            if pipe:
+                pipe.close()

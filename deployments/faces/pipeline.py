@@ -1,0 +1,64 @@
+"""Detector, embedder and analyzer joined in one process, without Serve: what batch jobs run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deployments.faces.analysis import FaceAnalyzer
+from deployments.faces.decoder import Decoder
+from deployments.faces.embedding import FaceEmbedder
+from deployments.faces.finder import FaceFinder
+from deployments.packs.registry import load_pack
+from semblance.errors import SemblanceError
+from semblance.settings import Settings
+from semblance.types import DescribedFace, Detection, Image, ModelInfo
+
+
+class LocalPipeline:
+    """Describes photos with the nets of one pack; each instance holds its own sessions."""
+
+    def __init__(self, settings: Settings, decoder: Decoder | None = None) -> None:
+        """decoder: as of FaceFinder; files of unknown origin ask for a DecoderProcess."""
+        pack = load_pack(settings)
+        self.model: ModelInfo = pack.info
+        self.finder = FaceFinder(pack, settings, decoder)
+        self._embedder = FaceEmbedder(pack)
+        self._analyzer = FaceAnalyzer(pack)
+
+    def describe(self, data: bytes, max_faces: int | None = None) -> tuple[Detection, list[DescribedFace]]:
+        """All faces of one encoded picture in full, largest first.
+
+        Raises ImageTooLargeError, UnreadableImageError.
+        """
+        detection = self.finder.detect(data, max_faces)
+        return detection, self._describe(detection)
+
+    def describe_many(
+        self, pictures: Sequence[bytes], max_faces: int | None = None
+    ) -> list[tuple[Detection, list[DescribedFace]] | SemblanceError]:
+        """As `describe` for each picture, the nets after the detector batched across pictures; a
+        picture that cannot be read gives its error in place of a result."""
+        detections: list[Detection | SemblanceError] = []
+        for data in pictures:
+            try:
+                detections.append(self.finder.detect(data, max_faces))
+            except SemblanceError as exc:
+                detections.append(exc)
+        everything = [face for found in detections if isinstance(found, Detection) for face in found.faces]
+        described = iter(self._describe(Detection(0, 0, tuple(everything), len(everything))))
+        return [
+            (found, [next(described) for _ in found.faces]) if isinstance(found, Detection) else found
+            for found in detections
+        ]
+
+    def embed(self, crops: Sequence[Image]) -> NDArray[np.float32]:
+        """Aligned crops to unit vectors, float32 [N, 512]."""
+        return self._embedder.embed(crops)
+
+    def _describe(self, detection: Detection) -> list[DescribedFace]:
+        vectors = self.embed([face.crops.aligned for face in detection.faces])
+        attributes = self._analyzer.analyze(detection.faces)
+        return [DescribedFace(*parts) for parts in zip(detection.faces, vectors, attributes, strict=True)]

@@ -1,0 +1,273 @@
+"""The gallery in memory: which celebrities can be among a face's best, exactly and whatever the weights.
+
+Scoring 100,000 rows in SQL takes more than half a second, however it is written; one pass over these arrays
+takes a twentieth of that (benchmarks/celebrity_match.py). What is found here is a short list with rounding
+errors taken into account; the database scores it and decides.
+
+Memory: 2.5 kB a celebrity, so 250 MB for 100,000, per process and model pack.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+from db.copy_arrays import GENDERS, TRAITS, Rows, read_rows, row_type
+from db.pool import Database
+from db.queries import queries
+from matching.rows import traits_of
+from matching.scoring import BEST, MIN_QUALITY, Traits, factors, score
+from semblance.weights import Weights
+
+_SNAPSHOT = queries["gallery_snapshot"]
+_CHANGES = queries["gallery_changes"]
+_READ = queries["read_gallery"]
+_PRUNE = queries["prune_celebrity_changes"]
+
+BLOCK = 8192
+"""Celebrities scored at once: the columns of a block and what is computed from them stay in the cache."""
+
+ROUNDING = 1e-5
+"""Scores are computed in float32 here, with errors of about a tenth of this."""
+
+MAX_TOGETHER = 16
+"""Most faces that share one pass over the gallery."""
+
+LOG_HOURS = 24
+"""How long changes of the gallery are kept; a gallery that has not looked for half as long is read anew."""
+
+_ROW = row_type(*TRAITS, ("category", "V16"))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Probe:
+    """A face that looks for celebrities: the columns of its row that factors compare, the gender they must
+    not have, and their category, either None for any."""
+
+    row: Mapping[str, Any]
+    gender: str | None
+    category: str | None = None
+
+
+class _Block:
+    """BLOCK places for celebrities. fit: whether there is one whose quality permits a match."""
+
+    def __init__(self) -> None:
+        self.traits = Traits.empty(BLOCK, np.float32)
+        self.ids = np.zeros(BLOCK, "V16")
+        self.fit = np.zeros(BLOCK, bool)
+        self.gender = np.zeros(BLOCK, np.int8)
+        self.category = np.zeros(BLOCK, "V16")
+
+    def write(self, places: NDArray[np.intp], rows: Rows) -> None:
+        traits, new = self.traits, traits_of(rows)
+        traits.embedding[places] = new.embedding
+        traits.geometry[:, places] = new.geometry
+        traits.age[places] = new.age
+        traits.symmetry[places] = new.symmetry
+        traits.skin_tone[:, places] = new.skin_tone
+        traits.expression[places] = new.expression
+        self.ids[places] = rows["id"]
+        self.fit[places] = rows["quality"] >= MIN_QUALITY
+        self.gender[places] = rows["gender"]
+        self.category[places] = rows["category"]
+
+    def eligible(self, probe: Probe) -> NDArray[np.bool_]:
+        mask = self.fit
+        if probe.gender is not None:
+            mask = mask & (self.gender != GENDERS[probe.gender]) & (self.gender != GENDERS[None])
+        if probe.category is not None:
+            digest = hashlib.md5(probe.category.encode(), usedforsecurity=False).digest()
+            mask = mask & (self.category == np.void(digest))
+        return mask
+
+
+class Gallery:
+    """The celebrities of one model pack. Not safe for use by several tasks at once."""
+
+    def __init__(self, database: Database, pack_digest: str) -> None:
+        self._database = database
+        self._pack_digest = pack_digest
+        self._blocks: list[_Block] = []
+        self._places: dict[bytes, int] = {}
+        self._free: list[int] = []
+        self._snapshot: str | None = None
+        self._looked_at = 0.0
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    async def refresh(self) -> None:
+        """Take over every change that is committed by now; the first time, read everything.
+
+        Raises DatabaseError, after which the next call does what this one did not.
+        """
+        now = time.monotonic()
+        if self._snapshot is None or now - self._looked_at > LOG_HOURS * 3600 / 2:
+            # What is committed between this and the reading is read twice, which does no harm.
+            snapshot = await self._database.fetchval(_SNAPSHOT)
+            self._blocks, self._places, self._free = [], {}, []
+            self._snapshot = None
+            await self._read(None)
+        else:
+            row = await self._database.fetchrow(_CHANGES, self._snapshot)
+            if row is None:
+                return
+            snapshot = row["snapshot"]
+            if row["changed"]:
+                await self._read(row["changed"])
+        self._snapshot, self._looked_at = snapshot, now
+
+    def shortlists(self, probes: Sequence[Probe], weights: Weights, threshold: float) -> list[list[UUID]]:
+        """Per probe, all celebrities that may be among its best: whoever scores at least `threshold` and no
+        less than the place BEST does, give or take what rounding may have cost them."""
+        traits = Traits.of([probe.row for probe in probes], np.float32)
+        searches = [_Best(threshold) for _ in probes]
+        for number, block in enumerate(self._blocks):
+            scores = score(factors(traits, block.traits), weights)
+            for probe, found, best in zip(probes, scores, searches, strict=True):
+                best.add(number * BLOCK, np.where(block.eligible(probe), found, -1))
+        return [[self._id(place) for place in best.places()] for best in searches]
+
+    def _id(self, place: int) -> UUID:
+        return UUID(bytes=bytes(self._blocks[place // BLOCK].ids[place % BLOCK]))
+
+    async def _read(self, ids: list[UUID] | None) -> None:
+        """Read these celebrities, or all; the ones of `ids` that do not come any more are gone."""
+        found: list[Rows] = []
+        take = self._write if ids is None else found.append
+        async with self._database.transaction(readonly=True) as connection:
+            await read_rows(connection, _READ, self._pack_digest, ids, row=_ROW, take=take)
+        for rows in found:
+            self._write(rows)
+        if ids is not None:
+            present = {bytes(key) for rows in found for key in rows["id"]}
+            for gone in {key.bytes for key in ids} - present:
+                self._remove(gone)
+
+    def _write(self, rows: Rows) -> None:
+        places = np.fromiter((self._place(bytes(key)) for key in rows["id"]), np.intp, len(rows))
+        for number in np.unique(places // BLOCK):
+            chosen = places // BLOCK == number
+            self._blocks[number].write(places[chosen] % BLOCK, rows[chosen])
+
+    def _place(self, key: bytes) -> int:
+        place = self._places.get(key)
+        if place is None:
+            if not self._free:
+                start = len(self._blocks) * BLOCK
+                self._blocks.append(_Block())
+                self._free = list(range(start + BLOCK - 1, start - 1, -1))
+            place = self._places[key] = self._free.pop()
+        return place
+
+    def _remove(self, key: bytes) -> None:
+        place = self._places.pop(key, None)
+        if place is not None:
+            self._blocks[place // BLOCK].fit[place % BLOCK] = False
+            self._free.append(place)
+
+
+class _Best:
+    """The places of the best so far, and the score below which nothing matters any more."""
+
+    def __init__(self, threshold: float) -> None:
+        self._floor = max(threshold - ROUNDING, 0.0)
+        self._scores: NDArray[np.float32] = np.empty(0, np.float32)
+        self._places: NDArray[np.intp] = np.empty(0, np.intp)
+
+    def add(self, start: int, scores: NDArray[Any]) -> None:
+        """scores: of the places from `start` on, negative where there is nobody to be found."""
+        better = np.flatnonzero(scores >= self._floor)
+        if not len(better):
+            return
+        self._scores = np.concatenate([self._scores, scores[better]])
+        self._places = np.concatenate([self._places, better + start])
+        if len(self._scores) > BEST:
+            last = float(np.partition(self._scores, -BEST)[-BEST])
+            self._floor = max(self._floor, last - 2 * ROUNDING)
+            kept = self._scores >= self._floor
+            self._scores, self._places = self._scores[kept], self._places[kept]
+
+    def places(self) -> list[int]:
+        return [int(place) for place in self._places]
+
+
+class CelebritySearch:
+    """Short lists for faces of any pack, from galleries that are read on first use and kept up to date.
+
+    Faces that come while a pass over a gallery runs share the next one, which costs little more than for one
+    face: most of a pass is reading memory.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lock = asyncio.Lock()
+        self._galleries: dict[str, Gallery] = {}
+        self._waiting: list[_Request] = []
+
+    async def shortlist(
+        self, probe: Probe, pack_digest: str, weights: Weights, threshold: float
+    ) -> list[UUID]:
+        """As `Gallery.shortlists`, of the gallery as it is committed when the pass begins.
+
+        Raises DatabaseError.
+        """
+        request = _Request(probe, (pack_digest, weights, threshold))
+        self._waiting.append(request)
+        try:
+            async with self._lock:
+                if request.answer is None:
+                    await self._search(request.terms)
+        finally:
+            if request in self._waiting:
+                self._waiting.remove(request)
+        return request.answer or []
+
+    async def prepare(self, pack_digest: str) -> None:
+        """Have this pack's gallery at hand and up to date, which the first search would have to wait for.
+
+        Raises DatabaseError.
+        """
+        async with self._lock:
+            await self._refreshed(pack_digest)
+
+    async def prune_log(self) -> None:
+        """Remove changes of the gallery that are older than LOG_HOURS. Raises DatabaseError."""
+        await self._database.execute(_PRUNE, datetime.now(UTC) - timedelta(hours=LOG_HOURS))
+
+    async def _search(self, terms: _Terms) -> None:
+        """One pass for those who wait for the same; after an error they still do, and try for themselves."""
+        pack_digest, weights, threshold = terms
+        gallery = await self._refreshed(pack_digest)
+        requests = [request for request in self._waiting if request.terms == terms][:MAX_TOGETHER]
+        probes = [request.probe for request in requests]
+        found = await asyncio.to_thread(gallery.shortlists, probes, weights, threshold)
+        for request, ids in zip(requests, found, strict=True):
+            request.answer = ids
+
+    async def _refreshed(self, pack_digest: str) -> Gallery:
+        """The pack's gallery, of the two that were used last: when packs change, both are in use."""
+        gallery = self._galleries.pop(pack_digest, None) or Gallery(self._database, pack_digest)
+        self._galleries = {**dict([*self._galleries.items()][-1:]), pack_digest: gallery}
+        await gallery.refresh()
+        return gallery
+
+
+_Terms: TypeAlias = tuple[str, Weights, float]
+
+
+@dataclass(slots=True, eq=False)
+class _Request:
+    probe: Probe
+    terms: _Terms
+    answer: list[UUID] | None = None

@@ -1,0 +1,341 @@
+"""Matches of many faces at once: what a rematch reads, in arrays, and how it writes what has changed.
+
+A run is planned in shards, and what a shard changes is written in one transaction together with the note that
+it is done. So a run that was killed at any point goes on where it was, and ends with the tables of one that
+was not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, astuple, dataclass, replace
+from datetime import datetime
+from typing import Any, Literal, NamedTuple, TypeAlias
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+from db.copy_arrays import TRAITS, Rows, read_rows, row_type, write_rows
+from db.pool import Database
+from db.queries import queries
+from matching.rows import traits_of
+from matching.scoring import MIN_QUALITY, Floats, Traits
+from matching.store import Matching, MatchRules
+from semblance.weights import FACTORS
+
+_INTERRUPTED = queries["interrupted_rematch"]
+_LEFT = queries["rematch_shards_left"]
+_DONE = queries["rematch_shards_done"]
+_START = queries["start_rematch"]
+_PLAN = queries["plan_rematch_shard"]
+_COMPLETE = queries["complete_rematch"]
+_COMPLETE_SHARD = queries["complete_rematch_shard"]
+_PRUNE = queries["prune_rematches"]
+_SCHOOL = queries["school_to_rematch"]
+_SCHOOLS = queries["schools_to_rematch"]
+_FACES = queries["faces_to_rematch"]
+_UNDESCRIBED = queries["undescribed_faces"]
+_READ_SCHOOLS = queries["read_faces_of_schools"]
+_READ_BETWEEN = queries["read_faces_between"]
+_GALLERY_IDS = queries["gallery_ids"]
+_READ_GALLERY = queries["read_gallery"]
+_CLOCK = queries["clock"]
+_STAGE_FOUND = queries["stage_found"]
+_ANALYZE_FOUND = queries["analyze_found"]
+_STAGE_DIFFERENCE = queries["stage_difference"]
+_LOCK_FACES = queries["lock_faces"]
+
+Kind: TypeAlias = Literal["users", "celebrities"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Statements:
+    """Of one kind of match."""
+
+    compare: str
+    count: str
+    lock: str
+    change: str
+    remove: str
+    add: str
+
+
+_OF_KIND: dict[Kind, _Statements] = {
+    "users": _Statements(
+        queries["compare_user_matches"],
+        queries["count_user_difference"],
+        queries["lock_different_matches"],
+        queries["change_user_matches"],
+        queries["remove_user_matches"],
+        queries["add_user_matches"],
+    ),
+    "celebrities": _Statements(
+        queries["compare_celebrity_matches"],
+        queries["count_celebrity_difference"],
+        queries["lock_different_celebrity_matches"],
+        queries["change_celebrity_matches"],
+        queries["remove_celebrity_matches"],
+        queries["add_celebrity_matches"],
+    ),
+}
+
+_ID = row_type(("id", "V16"))
+_FACE = row_type(*TRAITS, ("school", ">i4"), ("is_probe", "?"))
+_CELEBRITY = row_type(*TRAITS, ("category", "V16"))
+
+Ids: TypeAlias = NDArray[np.void]
+"""UUIDs as their 16 bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which faces are to be matched, with whom, and how many of them a shard has.
+
+    since: only faces stored or described from then on. school: only of profiles of this school, by any of its
+    names.
+    """
+
+    kinds: tuple[Kind, ...]
+    since: datetime | None
+    school: str | None
+    shard_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Faces that are matched and written together: all of some schools with each other, or those whose ids
+    lie between two with celebrities. faces: how many there were when it was planned."""
+
+    number: int
+    pack_digest: str
+    schools: list[str] | None
+    first_face: UUID | None
+    last_face: UUID | None
+    faces: int
+
+    @property
+    def kind(self) -> Kind:
+        return "celebrities" if self.schools is None else "users"
+
+
+class Changes(NamedTuple):
+    """Of the tables of matches: pairs scored, and rows added, changed and removed."""
+
+    pairs: int = 0
+    added: int = 0
+    changed: int = 0
+    removed: int = 0
+
+    def plus(self, other: Changes) -> Changes:
+        """Both together."""
+        return Changes(*(one + more for one, more in zip(self, other, strict=True)))
+
+
+NOTHING = Changes()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """id: None for one that writes nothing. began: the database's time, before anything is read. left: shards
+    to be done; resumed: how many had been done, with the changes they made."""
+
+    id: UUID | None
+    scope: Scope
+    rules: MatchRules
+    began: datetime
+    left: list[Shard]
+    resumed: int = 0
+    done: Changes = NOTHING
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Faces:
+    """N faces in the order of their ids. gender: as GENDERS numbers them. school: which of the shard's.
+    is_probe: whether matches are looked for; fit: whether its quality lets others find it."""
+
+    ids: Ids
+    traits: Traits
+    gender: NDArray[np.int8]
+    school: NDArray[np.int32]
+    is_probe: NDArray[np.bool_]
+    fit: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pairs:
+    """P matches found. face, target: ids; score: float64 [P]; factors: float64 [6, P]. compared: how many
+    pairs they were found among."""
+
+    face: Ids
+    target: Ids
+    score: Floats
+    factors: Floats
+    compared: int
+
+
+class Rematch:
+    """Every method raises DatabaseError where the database fails it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._matching = Matching(database)
+
+    async def begin(self, scope: Scope, *, dry_run: bool) -> Run:
+        """Go on with the last run for the same scope by the same rules, if it was interrupted less than a day
+        ago, or plan a new one. dry_run: plan, and write nothing."""
+        began = await self._database.fetchval(_CLOCK)
+        rules = await self._matching.rules()
+        scope = replace(scope, school=await self._database.fetchval(_SCHOOL, scope.school))
+        if dry_run:
+            return Run(None, scope, rules, began, await self._plan(scope))
+        options = _options(scope, rules)
+        await self._database.execute(_PRUNE)
+        run_id = await self._database.fetchval(_INTERRUPTED, options)
+        if run_id is None:
+            shards = await self._plan(scope)
+            async with self._database.transaction() as connection:
+                run_id = await connection.fetchval(_START, options)
+                await connection.executemany(_PLAN, [(run_id, *astuple(shard)) for shard in shards])
+            return Run(run_id, scope, rules, began, shards)
+        rows = await self._database.fetch(_LEFT, run_id)
+        done = await self._database.fetchrow(_DONE, run_id)
+        if done is None:
+            raise AssertionError("An aggregate has one row.")
+        resumed, *counts = done.values()
+        left = [Shard(**row) for row in rows]
+        return Run(run_id, scope, rules, began, left, resumed, Changes(*counts))
+
+    async def complete(self, run: Run) -> None:
+        """Note that all shards are done: the same scope is then a new run."""
+        if run.id is not None:
+            await self._database.execute(_COMPLETE, run.id)
+
+    async def undescribed(self) -> int:
+        """Faces without an embedding, which nothing can be compared with."""
+        return int(await self._database.fetchval(_UNDESCRIBED))
+
+    async def read_gallery(
+        self, pack_digest: str, begin: Callable[[Ids], None], take: Callable[[Rows], None]
+    ) -> None:
+        """Hand over the ids of a pack's gallery, in ascending order, then its rows in pieces."""
+        pieces = [np.empty(0, _ID)]
+        async with self._database.transaction(readonly=True) as connection:
+            await read_rows(connection, _GALLERY_IDS, pack_digest, row=_ID, take=pieces.append)
+            ids = np.concatenate(pieces)["id"].copy()
+            begin(ids[by_id(ids)])
+            await read_rows(connection, _READ_GALLERY, pack_digest, None, row=_CELEBRITY, take=take)
+
+    async def faces(self, shard: Shard, scope: Scope) -> Faces:
+        """The faces of a shard, as they are now."""
+        terms: tuple[object, ...]
+        if shard.schools is not None:
+            query, terms = _READ_SCHOOLS, (shard.schools, scope.since)
+        else:
+            query, terms = _READ_BETWEEN, (shard.first_face, shard.last_face, scope.school, scope.since)
+        pieces = [np.empty(0, _FACE)]
+        async with self._database.transaction(readonly=True) as connection:
+            await read_rows(connection, query, shard.pack_digest, *terms, row=_FACE, take=pieces.append)
+        rows = np.concatenate(pieces)
+        rows = rows[by_id(rows["id"])]
+        return Faces(
+            ids=rows["id"].copy(),
+            traits=traits_of(rows),
+            gender=rows["gender"].astype(np.int8),
+            school=rows["school"].astype(np.int32),
+            is_probe=rows["is_probe"].copy(),
+            fit=rows["quality"] >= MIN_QUALITY,
+        )
+
+    async def write(self, run: Run, shard: Shard, faces: Faces, found: Pairs) -> Changes:
+        """Make what was found the matches of a shard, and note that it is done; for a run without an id only
+        count. A match that is stored as found stays untouched, so that nobody is told of it again. A pair of
+        users that is not found any more goes, unless there is more to it than a score.
+
+        faces: all of the shard.
+        """
+        statements = _OF_KIND[shard.kind]
+        weights = run.rules.weights.as_dict()
+        ids = [UUID(bytes=bytes(key)) for key in faces.ids]
+        async with self._database.transaction() as connection:
+            await connection.execute(_STAGE_FOUND)
+            await connection.execute(_STAGE_DIFFERENCE)
+            columns = zip(FACTORS, found.factors, strict=True)
+            await write_rows(
+                connection,
+                "staged_found",
+                [("face_id", found.face), ("target_id", found.target), ("score", found.score), *columns],
+            )
+            await connection.execute(_ANALYZE_FOUND)
+            if run.id is not None:
+                locked = await connection.fetch(_LOCK_FACES, ids, shard.pack_digest)
+                ids = [row["id"] for row in locked]
+            if shard.kind == "celebrities":
+                await connection.execute(statements.compare, weights, ids, shard.pack_digest, run.began)
+            else:
+                # Of a school that was not searched as a whole, nothing that is stored is known to be stale.
+                stale = ids if run.scope.since is None else []
+                await connection.execute(statements.compare, weights, stale, shard.pack_digest)
+            if run.id is None:
+                counted = await connection.fetchrow(statements.count)
+                return Changes(found.compared, *counted.values())
+            await connection.execute(statements.lock)
+            changed = await connection.fetchval(statements.change, weights)
+            removed = await connection.fetchval(statements.remove)
+            added = await connection.fetchval(statements.add, weights)
+            changes = Changes(found.compared, added, changed, removed)
+            await connection.execute(_COMPLETE_SHARD, run.id, shard.number, *changes)
+            return changes
+
+    async def _plan(self, scope: Scope) -> list[Shard]:
+        shards: list[Shard] = []
+        if "users" in scope.kinds:
+            for row in await self._database.fetch(_SCHOOLS, scope.school, scope.since):
+                digest, school, faces = row.values()
+                last = shards[-1] if shards else None
+                if (
+                    last is None
+                    or last.schools is None
+                    or last.pack_digest != digest
+                    or last.faces + faces > scope.shard_size
+                ):
+                    shards.append(Shard(len(shards), digest, [school], None, None, faces))
+                else:
+                    shards[-1] = Shard(
+                        last.number, digest, [*last.schools, school], None, None, last.faces + faces
+                    )
+        if "celebrities" in scope.kinds:
+            rows = await self._database.fetch(_FACES, scope.school, scope.since, scope.shard_size)
+            shards += [
+                Shard(
+                    len(shards) + place,
+                    row["pack_digest"],
+                    None,
+                    row["first_face"],
+                    row["last_face"],
+                    row["faces"],
+                )
+                for place, row in enumerate(rows)
+            ]
+        return shards
+
+
+def by_id(ids: Ids) -> NDArray[np.intp]:
+    """Places of ids in ascending order, which is PostgreSQL's."""
+    return np.argsort(_sortable(ids))
+
+
+def places_in(ids: Ids, some: Ids) -> NDArray[np.intp]:
+    """Where ids are among others in ascending order, which have them."""
+    return np.searchsorted(_sortable(ids), _sortable(some))
+
+
+def _sortable(ids: Ids) -> NDArray[np.bytes_]:
+    """NumPy orders no raw bytes, but strings of bytes, whose zeros at the end it takes for none: that changes
+    no order."""
+    return np.ascontiguousarray(ids).view("S16")
+
+
+def _options(scope: Scope, rules: MatchRules) -> dict[str, Any]:
+    since = None if scope.since is None else scope.since.isoformat()
+    return {**asdict(scope), "since": since, "weights": rules.weights.as_dict(), "threshold": rules.threshold}

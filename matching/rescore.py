@@ -1,0 +1,316 @@
+"""Scores from stored factors: a preview of other rules, and what is stored brought up to the present ones.
+
+Neither looks at a face or a model. What was never stored cannot appear here, whatever the rules are: those
+matches batch.rematch finds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar
+from uuid import UUID
+
+from db.pool import Database, QueryCanceledError, Record
+from db.queries import queries
+from matching.scoring import BEST
+from matching.store import MatchRules
+from semblance.errors import DatabaseError, OverloadedError
+
+PREVIEW_SECONDS = 25.0
+"""Longest time for each of a preview's two statements: both end before a request's deadline."""
+EXAMPLES = 10
+"""Most examples of each change that a preview gives."""
+BATCH = 1000
+"""Rows that are rescored in one transaction: a like of one of them waits for about a tenth of a second."""
+
+_LIMIT = queries["limit_preview"]
+_PREVIEW_USERS = queries["preview_matches"]
+_PREVIEW_CELEBRITIES = queries["preview_celebrity_matches"]
+_COUNT = queries["count_scores"]
+
+_PAUSE_SECONDS = 0.05
+_STUCK_SECONDS = 60.0
+_FIRST = (UUID(int=0), UUID(int=0))
+
+
+@dataclass(frozen=True, slots=True)
+class ListedFace:
+    """A face with a list of matches, and where on it the match stands, 1..BEST; None: not on it."""
+
+    face_id: UUID
+    user_id: UUID
+    name: str | None
+    rank_before: int | None
+    rank_after: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class MatchChange:
+    """A match of two users' faces and its scores, 0..1, under the rules before and after."""
+
+    id: UUID
+    score_before: float
+    score_after: float
+    a: ListedFace
+    b: ListedFace
+
+
+@dataclass(frozen=True, slots=True)
+class CelebrityMatchChange:
+    """A match of a face with a celebrity and its scores, 0..1, under the rules before and after."""
+
+    id: UUID
+    score_before: float
+    score_after: float
+    face: ListedFace
+    celebrity_id: UUID
+    celebrity_name: str
+
+
+AnyChange = TypeVar("AnyChange", MatchChange, CelebrityMatchChange)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes(Generic[AnyChange]):
+    """How many matches are listed before and after; of these, how many appear, vanish and move.
+
+    vanish_in_use: how many of those that vanish stay stored, because somebody likes them or something was
+    made or said because of them. without_factors: matches of the old system, which no weights rescore.
+    appearing, vanishing, moving: examples, at most EXAMPLES each, those with the highest score, or those that
+    move farthest, first.
+    """
+
+    before: int
+    after: int
+    appear: int
+    vanish: int
+    move: int
+    vanish_in_use: int
+    without_factors: int
+    appearing: Sequence[AnyChange]
+    vanishing: Sequence[AnyChange]
+    moving: Sequence[AnyChange]
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What becomes of the lists of all faces."""
+
+    users: Changes[MatchChange]
+    celebrities: Changes[CelebrityMatchChange]
+
+
+@dataclass(slots=True)
+class Rescored:
+    """What was done, or is to be done, to the rows of one table.
+
+    rows: looked at. rescored: given another score. removed: below the threshold. kept: below it too, but in
+    use. without_factors: of the old system, left as they are.
+    """
+
+    rows: int = 0
+    rescored: int = 0
+    removed: int = 0
+    kept: int = 0
+    without_factors: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RescoreReport:
+    """Both tables."""
+
+    users: Rescored = field(default_factory=Rescored)
+    celebrities: Rescored = field(default_factory=Rescored)
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """The statements that work on one table, named after its name."""
+
+    survey: str
+    lock: str
+    remove: str
+    rescore: str
+
+    @classmethod
+    def of(cls, name: Literal["matches", "celebrity_matches"]) -> _Table:
+        return cls(
+            survey=queries[f"survey_{name}"],
+            lock=queries[f"lock_due_{name}"],
+            remove=queries[f"remove_weak_{name}"],
+            rescore=queries[f"rescore_{name}"],
+        )
+
+
+_USERS = _Table.of("matches")
+_CELEBRITIES = _Table.of("celebrity_matches")
+
+
+class Rescoring:
+    """The stored factors of `matches` and `celebrity_matches`. Every method raises DatabaseError where the
+    database fails it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def preview(
+        self, before: MatchRules, after: MatchRules, *, seconds: float = PREVIEW_SECONDS
+    ) -> Preview:
+        """What of the stored matches would be listed otherwise by the rules `after` than by the rules
+        `before`; writes nothing.
+
+        The list of a face has its best BEST matches that reach the threshold, both kinds apart. A match of
+        two users is on the lists of both faces and counts once: it is there while it is on one of them, and
+        moves where its place on either changes.
+
+        Raises OverloadedError where one of the two statements takes longer than `seconds`.
+        """
+        terms = (
+            before.weights.as_dict(),
+            before.threshold,
+            after.weights.as_dict(),
+            after.threshold,
+            BEST,
+            EXAMPLES,
+        )
+        async with self._database.transaction(readonly=True) as connection:
+            await connection.execute(_LIMIT, f"{seconds * 1000:.0f}ms")
+            try:
+                users = await connection.fetch(_PREVIEW_USERS, *terms)
+                celebrities = await connection.fetch(_PREVIEW_CELEBRITIES, *terms)
+            except QueryCanceledError as exc:
+                raise OverloadedError(
+                    f"The preview was ended because one of its two statements took more than {seconds:g} s; "
+                    "try it again when the database has less to do.",
+                    60,
+                ) from exc
+        return Preview(
+            Changes(**_counts(users), **_examples(users, _match_change)),
+            Changes(**_counts(celebrities), **_examples(celebrities, _celebrity_change)),
+        )
+
+    async def count(self) -> int:
+        """How many rows `rescore` looks at."""
+        return int(await self._database.fetchval(_COUNT))
+
+    async def rescore(
+        self,
+        rules: MatchRules,
+        *,
+        dry_run: bool,
+        on_progress: Callable[[int, int], None] = lambda rows, removed: None,
+        batch: int = BATCH,
+    ) -> RescoreReport:
+        """Give all matches the scores that the rules make of their factors, and remove those below the
+        threshold, except matches of users that are in use. Nobody is told.
+
+        Works in transactions of about `batch` rows in the order of the keys. It can be interrupted anywhere:
+        the next one finds what is left to do, because what has the weights of the rules is not written again.
+
+        dry_run: counts and writes nothing. on_progress: called with the rows looked at since its last call,
+        and how many of them were removed.
+
+        Raises DatabaseError where rows stay locked by somebody else for a minute.
+        """
+        report = RescoreReport()
+        for table, done in ((_USERS, report.users), (_CELEBRITIES, report.celebrities)):
+            run = _Run(self._database, table, rules, batch)
+            await run.execute(done, on_progress, dry_run=dry_run)
+        return report
+
+
+class _Run:
+    """One walk over one table."""
+
+    def __init__(self, database: Database, table: _Table, rules: MatchRules, batch: int) -> None:
+        self._database = database
+        self._table = table
+        self._rules = (rules.weights.as_dict(), rules.threshold)
+        self._batch = batch
+
+    async def execute(
+        self, done: Rescored, on_progress: Callable[[int, int], None], *, dry_run: bool
+    ) -> None:
+        """Goes on to the next batch when a look at this one finds nothing to do: what was locked when it was
+        written is found by the look after."""
+        after, waited = _FIRST, 0.0
+        while (found := await self._survey(after))["rows"]:
+            last = (found["last_a"], found["last_b"])
+            if not dry_run and (found["rescored"] or found["removed"]):
+                rescored, removed = await self._write(after, last)
+                rows = removed
+                waited = 0.0 if rescored or removed else await _wait(waited)
+            else:
+                rescored, removed, rows = found["rescored"], found["removed"], found["rows"]
+                done.kept += found["kept"]
+                done.without_factors += found["without_factors"]
+                after = last
+            done.rows += rows
+            done.rescored += rescored
+            done.removed += removed
+            if rows:
+                on_progress(rows, removed)
+
+    async def _survey(self, after: tuple[UUID, UUID]) -> Record:
+        found = await self._database.fetchrow(self._table.survey, *after, self._batch, *self._rules)
+        if found is None:
+            raise AssertionError("An aggregate has one row.")
+        return found
+
+    async def _write(self, after: tuple[UUID, UUID], last: tuple[UUID, UUID]) -> tuple[int, int]:
+        """How many rows of the range were rescored, and removed: those that nobody else was working on."""
+        weights, threshold = self._rules
+        async with self._database.transaction() as connection:
+            rows = await connection.fetch(self._table.lock, *after, *last, weights, threshold)
+            ids = [row["id"] for row in rows]
+            if not ids:
+                return 0, 0
+            removed = await connection.fetchval(self._table.remove, ids, weights, threshold)
+            rescored = await connection.fetchval(self._table.rescore, ids, weights)
+        return rescored, removed
+
+
+async def _wait(waited: float) -> float:
+    """For locked rows to be free; returns the seconds so far. Raises DatabaseError when they are too many."""
+    if waited > _STUCK_SECONDS:
+        raise DatabaseError(
+            "Some matches have been locked by another transaction for a minute: end it, and run this again, "
+            "which goes on where it was."
+        )
+    await asyncio.sleep(_PAUSE_SECONDS)
+    return waited + _PAUSE_SECONDS
+
+
+_COUNTS = ("before", "after", "appear", "vanish", "move", "vanish_in_use", "without_factors")
+_CHANGES = {"appear": "appearing", "vanish": "vanishing", "move": "moving"}
+
+
+def _counts(rows: Sequence[Record]) -> dict[str, Any]:
+    return {name: rows[0][name] for name in _COUNTS}
+
+
+def _examples(rows: Sequence[Record], read: Callable[[Record], AnyChange]) -> dict[str, Any]:
+    return {name: [read(row) for row in rows if row["change"] == change] for change, name in _CHANGES.items()}
+
+
+def _match_change(row: Record) -> MatchChange:
+    a, b = (
+        ListedFace(
+            row[f"{side}_face_id"],
+            row[f"{side}_user_id"],
+            row[f"{side}_name"],
+            row[f"{side}_rank_before"],
+            row[f"{side}_rank_after"],
+        )
+        for side in "ab"
+    )
+    return MatchChange(row["id"], row["score_before"], row["score_after"], a, b)
+
+
+def _celebrity_change(row: Record) -> CelebrityMatchChange:
+    face = ListedFace(row["face_id"], row["user_id"], row["user_name"], row["rank_before"], row["rank_after"])
+    return CelebrityMatchChange(
+        row["id"], row["score_before"], row["score_after"], face, row["celebrity_id"], row["celebrity_name"]
+    )

@@ -1,0 +1,131 @@
+"""What the command line prints: steps while a stack starts, panels, errors."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.panel import Panel
+from rich.status import Status
+from rich.table import Table
+
+from ops.stack.events import Event
+from ops.stack.home import StackHome
+from ops.stack.state import Problem, StackState
+from semblance.settings import variable
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+
+class Steps:
+    """Shows one step after the other with the seconds it took; a context manager and an event handler."""
+
+    def __init__(self) -> None:
+        self._status: Status | None = None
+        self._text = ""
+        self._began = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.end()
+        else:
+            self.abort()
+
+    def __call__(self, event: Event) -> None:
+        """Follow a stack that starts."""
+        if event.kind == "step":
+            self.step(event.text)
+        elif event.kind == "detail" and self._status is not None:
+            self._status.update(f"{escape(self._text)} [dim]{escape(event.text)}[/]")
+
+    def step(self, text: str) -> None:
+        """End the step before and begin this one."""
+        self.end()
+        self._text, self._began = text, time.monotonic()
+        if console.is_terminal:
+            self._status = console.status(escape(text))
+            self._status.start()
+
+    def end(self) -> None:
+        """End the last step."""
+        self._finish("[green]✓[/]")
+
+    def abort(self) -> None:
+        """Mark the last step, if it has not ended, as failed."""
+        self._finish("[red]✗[/]")
+
+    def _finish(self, mark: str) -> None:
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+        if self._text:
+            seconds = time.monotonic() - self._began
+            console.print(f"{mark} {escape(self._text)} [dim]{seconds:.1f} s[/]")
+            self._text = ""
+
+
+def print_state(state: StackState, *, title: str) -> None:
+    """The addresses of a running stack; on a terminal its secrets too, and elsewhere, as in a service's
+    journal, only where they lie."""
+    # Imported late: it brings a database driver, which --help does not need.
+    from db.dsn import masked_dsn  # noqa: PLC0415
+
+    rows = Table.grid(padding=(0, 2))
+    rows.add_column(style="bold")
+    # Links and keys are copied from here: better cut at the edge than broken by a new line.
+    rows.add_column(overflow="fold")
+    rows.add_row("API", state.url)
+    rows.add_row("Documentation", state.docs_url)
+    rows.add_row("Ray dashboard", state.dashboard_url)
+    token = state.ray_token_file.read_text().strip() if console.is_terminal else f"in {state.ray_token_file}"
+    rows.add_row("Ray token", escape(f"{token} (the dashboard asks for it)"))
+    rows.add_row("Database", escape(masked_dsn(state.database_url)))
+    rows.add_row("API key", escape(state.api_key if console.is_terminal else f"in {_key_place(state)}"))
+    if state.old_names:
+        names = (f"{variable(field)} from {name}" for field, name in state.old_names.items())
+        rows.add_row("Old names", escape("\n".join(names)))
+    rows.add_row("Home", escape(str(state.home)))
+    console.print(Panel(rows, title=title, title_align="left", border_style="green"))
+
+
+def _key_place(state: StackState) -> str:
+    """Where the API key is to be found by those who may."""
+    file = StackHome(state.home).keys / "api_key"
+    if file.exists() and file.read_text().strip() == state.api_key:
+        return str(file)
+    return state.old_names.get("api_key", "SEMBLANCE_API_KEY")
+
+
+def print_problems(problems: Iterable[Problem]) -> None:
+    """A line for each thing that is wrong with a stack."""
+    for problem in problems:
+        console.print(f"[yellow]![/] {escape(str(problem))}", soft_wrap=True)
+
+
+def print_curl(state: StackState, photo: str) -> None:
+    """A request that can be copied; on lines of its own so that no frame is copied with it."""
+    key = state.api_key if console.is_terminal else "…"
+    console.print(
+        f"curl -H 'Authorization: Bearer {key}' -F 'file=@{escape(photo)}' {state.url}/lookalikes",
+        soft_wrap=True,
+    )
+
+
+def fail(message: str) -> None:
+    """Print why a command fails."""
+    first, _, rest = message.partition("\n")
+    errors.print(f"[bold red]Error:[/] {escape(first)}", soft_wrap=True)
+    if rest:
+        errors.print(f"[dim]{escape(rest)}[/]", soft_wrap=True)
+    sys.stderr.flush()

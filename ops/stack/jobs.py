@@ -1,0 +1,272 @@
+"""Ray jobs on a running stack: submit one, follow its log, stop it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import shlex
+import sys
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, cast
+
+from ops.stack.home import StackHome
+from ops.stack.ray_head import client_environment
+from ops.stack.state import StackState, read_state
+from semblance.errors import NotFoundError, SemblanceError
+
+if TYPE_CHECKING:
+    from ray.dashboard.modules.job.pydantic_models import JobDetails
+    from ray.job_submission import JobSubmissionClient
+
+_STOPPED_STATUS = 130
+_POLL = 0.2
+
+_PATIENCE_S = 30.0
+"""How long Ray may not answer before a job is given up for lost: longer than it takes to be restarted."""
+
+_BREAKS = 5
+"""How often the log of a job that has ended may break before its end is done without."""
+_PREAMBLE_END = "Running entrypoint for job "
+
+
+class JobLostError(SemblanceError):
+    """The job is followed no more: the service was stopped, or Ray was restarted or does not answer."""
+
+    code = "job_lost"
+    status = 503
+
+
+class RefusedError(SemblanceError):
+    """Ray answers, and does not do what it is asked."""
+
+    code = "ray_refused"
+    status = 502
+
+
+class UnreachableError(SemblanceError):
+    """Ray does not answer, though the service runs or ran a moment ago."""
+
+    code = "ray_unreachable"
+    status = 503
+
+
+@dataclass(frozen=True, slots=True)
+class JobSummary:
+    """One submitted job. status: PENDING, RUNNING, STOPPED, SUCCEEDED or FAILED."""
+
+    job_id: str
+    status: str
+    command: str
+    submitted: datetime | None
+
+
+def python_command(module: str, arguments: Sequence[str]) -> str:
+    """A shell command that runs a module with this very interpreter: the cluster's `python` may be another
+    one. -P: the folder the job starts in must not shadow packages."""
+    return shlex.join([sys.executable, "-P", "-m", module, *arguments])
+
+
+def interpreter_environment(interpreter: str) -> dict[str, str]:
+    """Ray's runtime environment for jobs of this interpreter: empty but where a shell would split its path.
+
+    Ray hands the path to a shell as it is, and a job whose worker cannot start is pending for ever.
+    """
+    quoted = shlex.quote(interpreter)
+    return {} if quoted == interpreter else {"py_executable": quoted}
+
+
+class Jobs:
+    """The jobs of one stack."""
+
+    def __init__(self, state: StackState) -> None:
+        # Ray reads how to authenticate once, when it is first imported.
+        environment = client_environment(os.environ, state.ray_token_file)
+        for name in os.environ.keys() - environment.keys():
+            del os.environ[name]
+        os.environ.update(environment)
+        from ray.job_submission import JobSubmissionClient  # noqa: PLC0415
+
+        # At INFO, which it sets itself, it reports each log that ends into the middle of that log.
+        logging.getLogger("ray.dashboard.modules.job.sdk").setLevel(logging.WARNING)
+        self._url = state.dashboard_url
+        self._home = StackHome(state.home)
+        with self._answering():
+            self._client: JobSubmissionClient = JobSubmissionClient(state.dashboard_url)
+
+    def submit(self, command: str) -> str:
+        """Start a job and return its id."""
+        environment = interpreter_environment(sys.executable)
+        with self._answering():
+            return str(self._client.submit_job(entrypoint=command, runtime_env=environment))
+
+    def list(self) -> list[JobSummary]:
+        """All submitted jobs, oldest first."""
+        with self._answering():
+            jobs = self._client.list_jobs()
+        found = [
+            JobSummary(
+                job_id=job.submission_id,
+                status=str(job.status.value),
+                command=job.entrypoint,
+                submitted=datetime.fromtimestamp(job.start_time / 1000, UTC) if job.start_time else None,
+            )
+            for job in jobs
+            if job.submission_id is not None
+        ]
+        return sorted(found, key=lambda job: (job.submitted is None, job.submitted or datetime.now(UTC)))
+
+    def follow(self, job_id: str, write: Callable[[str], None]) -> int:
+        """Hand the log from its beginning to `write` until the job ends; returns its exit status, 130 when
+        it was stopped. A connection that breaks is made again.
+
+        Raises NotFoundError for an unknown job, and JobLostError where the service is stopped meanwhile,
+        Ray is restarted, or does not answer for _PATIENCE_S.
+        """
+        self._details(job_id)
+        log = _Log(write)
+        breaks = 0
+        while True:
+            try:
+                asyncio.run(self._tail(job_id, log))
+                whole = True
+            except UnreachableError:
+                whole = False
+                breaks += 1
+            details = self._details_in_time(job_id)
+            if details.status.is_terminal() and (whole or breaks > _BREAKS):
+                break
+            # The log may also close a moment before the outcome is recorded.
+            time.sleep(_POLL)
+        log.close()
+        if details.status.value == "SUCCEEDED":
+            return 0
+        self._require_running()
+        if details.status.value == "STOPPED":
+            return _STOPPED_STATUS
+        return details.driver_exit_code or 1
+
+    async def _tail(self, job_id: str, log: _Log) -> None:
+        log.rewind()
+        chunks = cast(AsyncGenerator[str, None], self._client.tail_job_logs(job_id))
+        async with aclosing(chunks):
+            while True:
+                with self._answering():
+                    chunk = await anext(chunks, None)
+                if chunk is None:
+                    return
+                # What goes wrong with the reader of the log is none of Ray's.
+                log.add(chunk)
+
+    def message(self, job_id: str) -> str:
+        """Ray's own words on how the job is doing or ended, without the end of the log it repeats."""
+        return str(self._details(job_id).message or "").partition(", last available logs")[0]
+
+    def stop(self, job_id: str) -> bool:
+        """Ask a job to end; False when it had ended already. Raises NotFoundError for an unknown job."""
+        self._details(job_id)
+        with self._answering():
+            return bool(self._client.stop_job(job_id))
+
+    def _details(self, job_id: str) -> JobDetails:
+        with self._answering():
+            try:
+                return self._client.get_job_info(job_id)
+            except RuntimeError as exc:
+                if _refusal(exc) != HTTPStatus.NOT_FOUND:
+                    raise
+                raise NotFoundError(f"There is no job {job_id}; `semblance jobs list` shows them.") from exc
+
+    def _details_in_time(self, job_id: str) -> JobDetails:
+        """As `_details`, of a job that is followed: waits for Ray to answer. Raises JobLostError."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                return self._details(job_id)
+            except UnreachableError as exc:
+                self._require_running()
+                if time.monotonic() > deadline:
+                    raise JobLostError(
+                        f"{exc.message} The job may go on: `semblance status` says how the service is, "
+                        f"`semblance jobs follow {job_id}` takes up the log again."
+                    ) from exc
+            except NotFoundError as exc:
+                self._require_running()
+                raise JobLostError(
+                    "Ray was restarted while the job ran, which ended it. What it has done is kept: run the "
+                    "same command again."
+                ) from exc
+            time.sleep(_POLL)
+
+    def _require_running(self) -> None:
+        """Raises JobLostError where the service is being stopped: its jobs seem to have failed then."""
+        if read_state(self._home) is None:
+            raise JobLostError(
+                "The service was stopped while the job ran, which ended it. What it has done is kept: start "
+                "the service with `semblance up --detach` and run the same command again."
+            )
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """The many ways in which Ray does not answer as one: it is being stopped or restarted, or the network
+        is broken. Raises UnreachableError, and RefusedError where Ray does answer, with a status of 4xx."""
+        from aiohttp import ClientError  # noqa: PLC0415
+        from ray.exceptions import AuthenticationError  # noqa: PLC0415
+        from requests import RequestException  # noqa: PLC0415
+
+        try:
+            yield
+        except AuthenticationError as exc:
+            raise RefusedError(f"Ray refuses: {exc}") from exc
+        except (RequestException, ClientError, OSError, RuntimeError) as exc:
+            if _refusal(exc) is not None:
+                raise RefusedError(f"Ray refuses: {exc}") from exc
+            raise UnreachableError(f"Ray does not answer at {self._url}.") from exc
+
+
+def _refusal(error: Exception) -> int | None:
+    """The status of a 4xx. Ray has no error of its own for it (ray/dashboard/modules/dashboard_sdk.py)."""
+    refused = re.match(r"Request failed with status code (4\d\d)\b", str(error))
+    return int(refused[1]) if refused and isinstance(error, RuntimeError) else None
+
+
+class _Log:
+    """A job's log as it is handed on: once, although each connection sends it from its beginning, and without
+    Ray's own words before the job's."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
+        self._preamble: str | None = ""
+        self._seen = 0
+        self._place = 0
+
+    def rewind(self) -> None:
+        """Begin again to add from the beginning."""
+        self._place = 0
+
+    def add(self, chunk: str) -> None:
+        """Hand on what of the next chunk is new."""
+        new = chunk[max(0, self._seen - self._place) :]
+        self._place += len(chunk)
+        self._seen = max(self._seen, self._place)
+        if self._preamble is None:
+            if new:
+                self._write(new)
+            return
+        self._preamble += new
+        _, begun, rest = self._preamble.partition(_PREAMBLE_END)
+        _, ended, log = rest.partition("\n")
+        if begun and ended:
+            self._preamble = None
+            self._write(log)
+
+    def close(self) -> None:
+        """Ray's words are of interest where the job never started."""
+        if self._preamble:
+            self._write(self._preamble)

@@ -1,0 +1,120 @@
+"""Keeping the parts of a stack up: each is asked how it is, and brought up again when it has died."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from ops.stack.parts import Part
+from ops.stack.state import Problem
+from semblance.errors import SemblanceError
+
+logger = logging.getLogger(__name__)
+
+ASK_SECONDS = 1.0
+LONGEST_PAUSE = 30.0
+"""Pauses between attempts grow from one second to this."""
+WELL_SECONDS = 60.0
+"""After so long without a problem the pauses begin at one second again."""
+RENEW_AFTER = 3
+"""Attempts in vain after which what the part needs is brought up afresh as well."""
+
+
+class Keeper:
+    """Watches one part in a thread of its own, and never gives it up."""
+
+    def __init__(
+        self,
+        part: Part,
+        on_change: Callable[[], None],
+        *,
+        needs: Keeper | None = None,
+        ask: float = ASK_SECONDS,
+    ) -> None:
+        """on_change: called in the keeper's thread when `problem` has become another. needs: what must be
+        well before this part can be. ask: seconds between two questions."""
+        self.part = part
+        self.problem: Problem | None = None
+        self._on_change = on_change
+        self._needs = needs
+        self._ask = ask
+        self._renewal = threading.Event()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name=f"keeper of {part.name}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        """Begin no more attempts."""
+        self._closing.set()
+
+    def join(self) -> None:
+        """Return when the attempt under way, if any, has ended; a stopped part ends it."""
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _keep(self) -> None:
+        attempts = 0
+        next_attempt = well_since = time.monotonic()
+        while not self._closing.wait(self._ask):
+            problem = self._question()
+            self._note(problem)
+            now = time.monotonic()
+            if problem is None:
+                if now - well_since > WELL_SECONDS:
+                    attempts = 0
+                continue
+            well_since = now
+            if now < next_attempt or self._waits_for_another():
+                continue
+            failure = self._attempt()
+            attempts += 1
+            if failure is None:
+                self._note(None)
+            elif not self._closing.is_set() and not self._waits_for_another():
+                self._note(failure)
+                if self._needs is not None and attempts % RENEW_AFTER == 0:
+                    self._needs._renewal.set()
+            well_since = time.monotonic()
+            next_attempt = well_since + min(2.0 ** (attempts - 1), LONGEST_PAUSE)
+
+    def _question(self) -> str | None:
+        if self._renewal.is_set():
+            return "What stands on it does not come up."
+        try:
+            return self.part.problem()
+        except Exception as exc:
+            logger.exception("%s could not be asked.", self.part.name)
+            return f"It could not be asked: {exc}"
+
+    def _attempt(self) -> str | None:
+        """Bring the part up; returns why that failed."""
+        logger.warning("Bringing up %s.", self.part.name)
+        try:
+            if self._renewal.is_set():
+                self.part.stop()
+                self._renewal.clear()
+            self.part.start()
+        except SemblanceError as exc:
+            return exc.message
+        except Exception as exc:
+            logger.exception("%s did not come up.", self.part.name)
+            return f"{type(exc).__name__}: {exc}"
+        return None
+
+    def _waits_for_another(self) -> bool:
+        return self._needs is not None and self._needs.problem is not None
+
+    def _note(self, text: str | None) -> None:
+        before = self.problem
+        if text is None:
+            self.problem = None
+        else:
+            since = before.since if before else datetime.now(UTC)
+            self.problem = Problem(part=self.part.name, text=text, since=since)
+        if self.problem != before:
+            self._on_change()

@@ -1,0 +1,327 @@
+"""Ray's head node as a child process: its ports, its environment, its health."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+
+from ops.stack.gateway_config import SLOTS
+from ops.stack.home import StackHome
+from ops.stack.ports import free_block, free_ports
+from ops.stack.processes import STACK_MARK, sweep
+from semblance.errors import ConfigurationError
+from semblance.lock import ProcessLock
+
+LOOPBACK = "127.0.0.1"
+
+SERVE_FLAGS = {
+    # Replicas of the API have an HTTP port each, which the gateway asks without a proxy between.
+    "RAY_SERVE_ENABLE_DIRECT_INGRESS": "1",
+    # Ray's own HAProxy would show its statistics to everybody, and need the same ports in every stack.
+    "RAY_SERVE_ENABLE_HA_PROXY": "0",
+    # The gateway sees within three seconds that a replica is about to leave.
+    "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",
+    # gRPC between replicas and fewer threads: about 1.5 times the requests per second.
+    "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+    # The controller looks at its replicas twice a second, not ten times: it costs 5 % of a core otherwise.
+    "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
+    "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "1000",
+    # The first of these switches would keep 1,000 records of a replica's log in memory, errors among them.
+    "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",
+}
+"""Switches of Ray Serve; they must be the same in every process of the cluster. `ray_cluster.yaml` has them,
+too, and `semblance env` prints them."""
+
+FREE_PORTS = (
+    "--dashboard-agent-listen-port=0",
+    "--dashboard-agent-grpc-port=0",
+    "--runtime-env-agent-port=0",
+    "--metrics-export-port=0",
+    "--node-manager-port=0",
+    "--object-manager-port=0",
+    "--min-worker-port=0",
+    "--max-worker-port=0",
+)
+"""Options of `ray start` by which the kernel picks a node's ports, so that nodes run side by side."""
+
+OBJECT_STORE_BYTES = 512 * 1024 * 1024
+_START_SECONDS = 120.0
+_POLL = 0.2
+_PATIENCE_SECONDS = 8.0
+"""How long Ray may be silent, on a machine that is busy, before it is restarted."""
+_ANSWER_SECONDS = 3.0
+_KEPT_SESSIONS = 3
+_SERVING = b"\x08\x01"
+"""`status: SERVING` of gRPC's health checking protocol, grpc.health.v1.HealthCheckResponse."""
+
+# What would lead this stack's processes to another cluster, or hand them its token.
+_FOREIGN = (
+    "RAY_ADDRESS",
+    "RAY_API_SERVER_ADDRESS",
+    "RAY_AUTH_TOKEN",
+    "RAY_DASHBOARD_ADDRESS",
+    "RAY_TMPDIR",
+)
+
+
+_OWNERS = "SEMBLANCE_OWNER_DATABASE_URL"
+"""What only the supervisor needs, to migrate."""
+
+
+@dataclass(frozen=True, slots=True)
+class RayPorts:
+    gcs: int
+    raylet: int
+    dashboard: int
+    http: int
+    serve: int
+    """Of Serve's own proxy, behind the gateway."""
+    replicas: int
+    """The first of those of the API's replicas, of which there are SLOTS."""
+
+    @classmethod
+    def choose(cls, host: str, http: int, dashboard: int) -> RayPorts:
+        """The ports others must know; Ray lets the kernel pick the rest. 0 asks for any free one."""
+        ports = free_ports(
+            {
+                "HTTP API": (host, http),
+                "Ray dashboard": (LOOPBACK, dashboard),
+                "Ray head": (LOOPBACK, 0),
+                "raylet": (LOOPBACK, 0),
+                "Ray Serve": (LOOPBACK, 0),
+            }
+        )
+        return cls(
+            gcs=ports["Ray head"],
+            raylet=ports["raylet"],
+            dashboard=ports["Ray dashboard"],
+            http=ports["HTTP API"],
+            serve=ports["Ray Serve"],
+            replicas=free_block(LOOPBACK, SLOTS).start,
+        )
+
+    def by_name(self) -> dict[str, int]:
+        """As a supervisor that takes over is told them."""
+        return asdict(self)
+
+
+def client_environment(base: Mapping[str, str], token_file: Path) -> dict[str, str]:
+    """`base` with what a process needs to talk to a stack's Ray, and without what would mislead it.
+
+    Ray asks for the stack's own token. Loopback alone would not do: each Serve replica opens a gRPC port
+    on all interfaces that takes pickles, and every user of the machine reaches loopback.
+    """
+    environment = {name: value for name, value in base.items() if name not in _FOREIGN}
+    local = f"{LOOPBACK},localhost"
+    for name in ("NO_PROXY", "no_proxy"):
+        environment[name] = f"{environment[name]},{local}" if environment.get(name) else local
+    return environment | {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(token_file),
+        # Ray would otherwise start workers through `uv run` again, which hangs without a network.
+        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        # Ray's mode for a single machine: the node is 127.0.0.1, and its daemons listen there only.
+        # Otherwise Ray replaces a loopback address by the machine's own.
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    }
+
+
+def head_environment(
+    base: Mapping[str, str], home: StackHome, settings_environment: Mapping[str, str]
+) -> dict[str, str]:
+    """The environment of `ray start`, which every daemon, replica, worker and job driver inherits.
+
+    settings_environment: SEMBLANCE_* variables that hold for all of them.
+    """
+    # Settings are read whatever the case of their names.
+    kept = {name: value for name, value in base.items() if name.upper() != _OWNERS}
+    return {
+        **client_environment(kept, home.ray_token_file),
+        **SERVE_FLAGS,
+        # One thread per process: replicas are the unit of parallelism, more threads only fight.
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "RAY_START_HOOK": f"{__name__}.{prepare_head.__name__}",
+        "PYTHONUNBUFFERED": "1",
+        STACK_MARK: ray_mark(home),
+        **settings_environment,
+    }
+
+
+def ray_mark(home: StackHome) -> str:
+    """Marks Ray's processes among those of the stack."""
+    return f"{home.stack_id}/ray"
+
+
+def prepare_head(parameters: Any, head: bool) -> None:
+    """Called inside `ray start`, before anything is started, for what its command line has no switch for.
+
+    No Ray Client server: nothing here uses it, and it costs a second and 100 MB. A head holds a lock, by
+    which every supervisor knows whether it lives, not only the one that started it.
+    """
+    parameters.ray_client_server_port = None
+    if head:
+        _held_locks.append(lock := ProcessLock(StackHome(Path(os.environ["SEMBLANCE_HOME"])).ray_lock_file))
+        lock.acquire()
+
+
+_held_locks: list[ProcessLock] = []
+
+
+class RayHead:
+    """`ray start --head --block`, a part of the stack. It outlives a supervisor that dies, for the next to
+    take it over."""
+
+    name = "Ray"
+
+    def __init__(self, home: StackHome, ports: RayPorts, environment: Mapping[str, str]) -> None:
+        self._home = home
+        self._ports = ports
+        self._environment = dict(environment)
+        self._log = home.ray_log
+        self._dashboard = f"http://{LOOPBACK}:{ports.dashboard}"
+        self._headers = {"Authorization": f"Bearer {home.ray_token()}"}
+        self._lock = ProcessLock(home.ray_lock_file)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._is_starting = False
+
+    def launch(self) -> None:
+        """Begin to start it; `start` waits for it."""
+        # What is left of one that died has nothing to put in order.
+        self._end(grace=0.0)
+        _remove_old_sessions(self._home.ray_sessions)
+        command = [
+            str(Path(sys.executable).with_name("ray")),
+            "start",
+            "--head",
+            "--block",
+            f"--node-ip-address={LOOPBACK}",
+            f"--port={self._ports.gcs}",
+            f"--dashboard-host={LOOPBACK}",
+            f"--dashboard-port={self._ports.dashboard}",
+            *FREE_PORTS,
+            f"--node-manager-port={self._ports.raylet}",
+            f"--temp-dir={self._home.link_ray()}",
+            f"--object-store-memory={OBJECT_STORE_BYTES}",
+            "--include-dashboard=true",
+            "--disable-usage-stats",
+            "--log-color=false",
+        ]
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                command,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                # By the session its processes are found, apart from those of the other parts.
+                start_new_session=True,
+            )
+        self._is_starting = True
+
+    def start(self) -> None:
+        """Return when Ray answers: the one that runs, where it does so within its time, else a new one.
+
+        Raises ConfigurationError when a new one ends or stays silent.
+        """
+        if not self._is_starting:
+            if self._answers_within(_PATIENCE_SECONDS):
+                return
+            self.launch()
+        self._is_starting = False
+        if not self._answers_within(_START_SECONDS):
+            self.check()
+            raise ConfigurationError(f"Ray did not answer within {_START_SECONDS:.0f} s; see {self._log}.")
+
+    def problem(self) -> str | None:
+        """Asks GCS server, raylet, dashboard and the node's agents."""
+        if not self._exists():
+            return "Its head has ended."
+        for name, port in (("GCS server", self._ports.gcs), ("raylet", self._ports.raylet)):
+            if not _is_serving(port):
+                return f"Its {name} does not answer."
+        with httpx.Client(trust_env=False, headers=self._headers, timeout=_ANSWER_SECONDS) as client:
+            for name, url in {"dashboard": f"{self._dashboard}/api/version", **self._agents()}.items():
+                try:
+                    # Any answer will do; agents have none to the path.
+                    client.get(url)
+                except httpx.TransportError:
+                    return f"Its {name} does not answer."
+        return None
+
+    def stop(self) -> None:
+        """End every process of Ray, those that an earlier supervisor started among them."""
+        self._end(grace=2.0)
+
+    def _end(self, grace: float) -> None:
+        sweep(ray_mark(self._home), grace)
+        if self._process is not None:
+            self._process.wait()
+            self._process = None
+
+    def _exists(self) -> bool:
+        # One that this process has just started does not hold the lock yet.
+        return self._process.poll() is None if self._process else self._lock.is_held()
+
+    def _answers_within(self, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while self._exists():
+            if self.problem() is None:
+                return True
+            if time.monotonic() > deadline:
+                break
+            time.sleep(_POLL)
+        return False
+
+    def _agents(self) -> dict[str, str]:
+        """Addresses of the node's agents by name; Ray writes their ports into its session's folder."""
+        session = self._home.ray_sessions / "session_latest"
+        found = {}
+        for name, prefix in (
+            ("dashboard agent", "dashboard_agent_listen_port_"),
+            ("runtime environment agent", "runtime_env_agent_port_"),
+        ):
+            for file in session.glob(f"{prefix}*"):
+                found[name] = f"http://{LOOPBACK}:{file.read_text().strip()}/"
+        return found
+
+    @property
+    def has_ended(self) -> bool:
+        return not self._exists()
+
+    def check(self) -> None:
+        """Raise ConfigurationError when Ray's head has ended."""
+        if self.has_ended:
+            how = f" with exit status {self._process.returncode}" if self._process else ""
+            raise ConfigurationError(
+                f"Ray ended{how}; see {self._log}. `semblance doctor` checks what usually goes wrong."
+            )
+
+
+def _is_serving(port: int) -> bool:
+    """Whether a gRPC server on this port of the machine says that it serves."""
+    with grpc.insecure_channel(f"{LOOPBACK}:{port}", options=[("grpc.enable_http_proxy", 0)]) as channel:
+        try:
+            answer: bytes = channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=_ANSWER_SECONDS)
+        except grpc.RpcError:
+            return False
+    return answer == _SERVING
+
+
+def _remove_old_sessions(folder: Path) -> None:
+    """Keep the logs of the last few runs; each start adds a folder."""
+    sessions = sorted(path for path in folder.glob("session_*") if path.is_dir() and not path.is_symlink())
+    for session in sessions[:-_KEPT_SESSIONS]:
+        shutil.rmtree(session, ignore_errors=True)

@@ -1,0 +1,259 @@
+"""Deploying `serve_config.yaml` to a running head through Serve's REST API, and waiting until it answers."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import yaml
+
+from ops.stack.home import StackHome
+from ops.stack.processes import members
+from ops.stack.ray_head import ray_mark
+from semblance.errors import ConfigurationError
+from semblance.settings import PROJECT_ROOT
+
+SERVE_CONFIG = PROJECT_ROOT / "serve_config.yaml"
+
+_DEPLOY_SECONDS = 120.0
+_HEALTHY_SECONDS = 300.0
+_READY_SECONDS = 60.0
+_ANSWER_SECONDS = 4.0
+_PATIENCE_SECONDS = 10.0
+"""How long Serve's controller may be silent, on a machine that is busy, before it is restarted."""
+_HEALING_SECONDS = 60.0
+"""How long Serve may take to replace replicas and proxies by itself."""
+_POLL = 0.2
+_NOTHING_DEPLOYED = "Nothing is deployed."
+
+_OURS = re.compile(r"\bsemblance\.errors\.\w+: ((?:.+\n?)+)")
+"""The message of an error of ours in a traceback, up to an empty line."""
+
+
+def read_config(path: Path, host: str, port: int) -> dict[str, Any]:
+    """The Serve configuration for this machine: with the stack's address, and no deployment scaled past one
+    replica a core, beyond which replicas only take each other's time.
+
+    Raises ConfigurationError for a bad file.
+    """
+    try:
+        config = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as exc:
+        raise ConfigurationError(f"Cannot read {path}: {exc}") from exc
+    if not isinstance(config, dict) or not config.get("applications"):
+        raise ConfigurationError(f"{path} names no applications.")
+    config["http_options"] = {**config.get("http_options", {}), "host": host, "port": port}
+    cores = os.cpu_count() or 1
+    for application in config["applications"]:
+        for deployment in application.get("deployments", []):
+            scaling = deployment.get("autoscaling_config", {})
+            for bound in scaling.keys() & {"min_replicas", "max_replicas"}:
+                scaling[bound] = min(scaling[bound], cores)
+    return config
+
+
+class ServeClient:
+    """Talks to the dashboard's Serve API and to the deployed API itself."""
+
+    def __init__(self, dashboard_url: str, api_url: str, token: str) -> None:
+        self._applications = f"{dashboard_url}/api/serve/applications/"
+        self._api_url = api_url
+        self._client = httpx.Client(trust_env=False, timeout=_DEPLOY_SECONDS)
+        self._authorization = {"Authorization": f"Bearer {token}"}
+
+    def close(self) -> None:
+        self._client.close()
+
+    def deploy(self, config: dict[str, Any]) -> None:
+        """Hand over the configuration; Serve's controller starts within. What runs so already stays.
+
+        Raises ConfigurationError.
+        """
+        try:
+            response = self._client.put(self._applications, json=config, headers=self._authorization)
+        except httpx.TransportError as exc:
+            raise ConfigurationError(f"Ray's dashboard did not take the Serve configuration: {exc}") from exc
+        if response.status_code != HTTPStatus.OK:
+            raise ConfigurationError(f"Serve refused its configuration: {_last_line(response.text)}")
+
+    def wait_healthy(
+        self, check: Callable[[], None], report: Callable[[str], None], seconds: float = _HEALTHY_SECONDS
+    ) -> None:
+        """Return when every application runs.
+
+        check: called between polls, may raise. report: told which deployments are still starting.
+        Raises ConfigurationError with Serve's message when an application fails or does not get there.
+        """
+        deadline = time.monotonic() + seconds
+        waiting = "none is known yet"
+        while time.monotonic() < deadline:
+            check()
+            applications = self.applications() or {}
+            for name, application in applications.items():
+                if application["status"] in {"DEPLOY_FAILED", "UNHEALTHY"}:
+                    raise ConfigurationError(f"Application {name} does not start: {_reason(application)}")
+            if applications and all(app["status"] == "RUNNING" for app in applications.values()):
+                return
+            if (now := _starting(applications)) and now != waiting:
+                waiting = now
+                report(waiting)
+            time.sleep(_POLL)
+        raise ConfigurationError(f"Not ready after {seconds:.0f} s, still starting: {waiting}.")
+
+    def applications(self, timeout: float = _DEPLOY_SECONDS) -> dict[str, Any] | None:
+        """Applications by name; None while dashboard or controller have no answer."""
+        try:
+            response = self._client.get(self._applications, headers=self._authorization, timeout=timeout)
+        except httpx.TransportError:
+            return None
+        applications: dict[str, Any] | None = response.json()["applications"] if response.is_success else None
+        return applications
+
+    def wait_ready(self, check: Callable[[], None]) -> None:
+        """Return when `/ready` answers 200; raises ConfigurationError with what it misses otherwise."""
+        deadline = time.monotonic() + _READY_SECONDS
+        answer = "no answer"
+        while time.monotonic() < deadline:
+            check()
+            try:
+                response = self._client.get(f"{self._api_url}/ready", timeout=10.0)
+                if response.status_code == HTTPStatus.OK:
+                    return
+                answer = response.text
+            except httpx.TransportError as exc:
+                answer = str(exc)
+            time.sleep(_POLL)
+        raise ConfigurationError(f"{self._api_url}/ready did not answer 200: {answer}")
+
+    def is_answered(self) -> bool:
+        """Whether the API answers that it lives."""
+        try:
+            return self._client.get(f"{self._api_url}/health", timeout=_ANSWER_SECONDS).is_success
+        except httpx.TransportError:
+            return False
+
+
+class ServeApp:
+    """The application on Ray Serve, a part of the stack that needs Ray.
+
+    Serve replaces its replicas and proxies when they die, and Ray replaces Serve's controller. What is left
+    to do here is to deploy to a new Ray, and to end a controller that hangs.
+    """
+
+    name = "Ray Serve"
+
+    def __init__(
+        self,
+        client: ServeClient,
+        config: dict[str, Any],
+        check: Callable[[], None],
+        find_controller: Callable[[], psutil.Process | None],
+        report: Callable[[str], None],
+    ) -> None:
+        """check: raises where waiting has become useless, because Ray has ended. find_controller: the
+        controller's process, if there is one. report: told which deployments are still starting."""
+        self._client = client
+        self._config = config
+        self._check = check
+        self._find_controller = find_controller
+        self._report = report
+
+    def start(self) -> None:
+        """Return when all of it runs. Raises ConfigurationError."""
+        if controller := self._find_controller():
+            if not self._answers():
+                # Ray starts another one, which goes on with the replicas that run.
+                controller.kill()
+            elif self._heals():
+                return
+        self._client.deploy(self._config)
+        self._client.wait_healthy(self._check, self._report)
+        if not self._heals():
+            raise ConfigurationError(self.problem() or "It answers now.")
+
+    def problem(self) -> str | None:
+        applications = self._client.applications(_ANSWER_SECONDS)
+        if applications is None:
+            return "Its controller does not answer."
+        if not applications:
+            return _NOTHING_DEPLOYED
+        for name, application in applications.items():
+            if application["status"] != "RUNNING":
+                waiting = _starting(applications)
+                return f"Application {name} is {application['status']}{f' ({waiting})' if waiting else ''}."
+        return None if self._client.is_answered() else "The API does not answer."
+
+    def stop(self) -> None:
+        """Nothing: it ends with Ray."""
+
+    def wait_ready(self) -> None:
+        """Return when all that the API needs answers as well; raises ConfigurationError otherwise."""
+        self._client.wait_ready(self._check)
+
+    def _answers(self) -> bool:
+        """Whether the controller does, given some time."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while self._client.applications(_ANSWER_SECONDS) is None:
+            self._check()
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_POLL)
+        return True
+
+    def _heals(self) -> bool:
+        deadline = time.monotonic() + _HEALING_SECONDS
+        while (problem := self.problem()) is not None:
+            self._check()
+            if problem == _NOTHING_DEPLOYED or time.monotonic() > deadline:
+                return False
+            time.sleep(_POLL)
+        return True
+
+
+def find_controller(home: StackHome) -> psutil.Process | None:
+    """The process of Serve's controller, by its title."""
+    for process in members(ray_mark(home)):
+        with suppress(psutil.Error):
+            if "".join(process.cmdline()).startswith("ray::ServeController"):
+                return process
+    return None
+
+
+def is_ready(api_url: str) -> bool:
+    """Whether the API at this address says now that it is ready."""
+    try:
+        return httpx.get(f"{api_url}/ready", timeout=5.0, trust_env=False).status_code == HTTPStatus.OK
+    except httpx.TransportError:
+        return False
+
+
+def _starting(applications: dict[str, Any]) -> str:
+    pending = []
+    for application in applications.values():
+        for name, deployment in application.get("deployments", {}).items():
+            if deployment["status"] != "HEALTHY":
+                running = sum(replica["state"] == "RUNNING" for replica in deployment["replicas"])
+                pending.append(f"{name} {running}/{deployment['target_num_replicas']}")
+    return ", ".join(pending)
+
+
+def _reason(application: dict[str, Any]) -> str:
+    messages = [application.get("message", "")]
+    messages += [deployment.get("message", "") for deployment in application.get("deployments", {}).values()]
+    # Serve has them at the end of the traceback of a replica that could not start.
+    if sentences := dict.fromkeys(text.strip() for text in _OURS.findall("\n".join(messages))):
+        return "\n".join(sentences)
+    return "\n".join(message for message in messages if message) or application["status"]
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.strip().splitlines() if line.strip()]
+    return lines[-1] if lines else "no reason given"

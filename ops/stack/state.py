@@ -1,0 +1,88 @@
+"""What a running stack tells the world: `state.json`, there from its first readiness until it is stopped."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ops.stack.home import StackHome, StackLock
+from semblance.files import write_file
+
+
+class Problem(BaseModel):
+    """What is wrong with a part of the stack, which the supervisor is mending."""
+
+    model_config = ConfigDict(frozen=True)
+
+    part: str
+    text: str
+    since: datetime
+
+    def __str__(self) -> str:
+        return f"{self.part}, since {self.since.astimezone():%H:%M:%S}: {self.text}"
+
+
+class StackState(BaseModel):
+    """Addresses and secrets of a running stack. The file is readable by its owner only."""
+
+    model_config = ConfigDict(frozen=True)
+
+    home: Path
+    url: str
+    docs_url: str
+    dashboard_url: str
+    database_url: str
+    api_key: str
+    ray_address: str
+    ray_token_file: Path
+    pid: int
+    """The supervisor."""
+    ports: dict[str, int]
+    """What the stack's servers listen on; a supervisor that takes over keeps them."""
+    old_names: dict[str, str] = {}
+    """Variables of the old app that its settings come from, by setting (`semblance.old_names`)."""
+    detached: bool = False
+    """Whether it outlives the command that started it."""
+    problems: tuple[Problem, ...] = ()
+
+
+def write_state(home: StackHome, state: StackState) -> None:
+    """Put the state in place as a whole, mode 0600."""
+    write_file(home.state_file, state.model_dump_json(indent=2))
+
+
+def read_state(home: StackHome) -> StackState | None:
+    """The state of a stack whose supervisor lives, else None."""
+    state = left_state(home)
+    return state if state is not None and StackLock(home).holder() == state.pid else None
+
+
+def left_state(home: StackHome) -> StackState | None:
+    """The state last written, also by a supervisor that has died since."""
+    try:
+        return StackState.model_validate_json(home.state_file.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def what_is_wrong(home: StackHome) -> tuple[Problem, ...]:
+    """The problems of a stack that is meant to run."""
+    left = left_state(home)
+    if left is None:
+        return ()
+    if StackLock(home).holder() == left.pid:
+        return left.problems
+    # It touches the lock each second.
+    beaten = home.lock_file if home.lock_file.exists() else home.state_file
+    since = datetime.fromtimestamp(beaten.stat().st_mtime, UTC)
+    if home.is_kept():
+        text = "It has died, and is being restarted."
+    else:
+        text = "It has died. `semblance up` starts it again and mends what it finds."
+    return (Problem(part="Supervisor", text=text, since=since),)
+
+
+def remove_state(home: StackHome) -> None:
+    home.state_file.unlink(missing_ok=True)

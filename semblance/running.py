@@ -1,0 +1,28 @@
+"""Finds the stack that runs in a home, for processes that it did not start: `state.json` and its lock.
+
+`ops.stack.state` writes the file; this is as much of it as the rooms below need.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from semblance.lock import ProcessLock
+
+STATE_FILE = "state.json"
+LOCK_FILE = "lock"
+"""In the home; the lock is held by the supervisor while its stack exists."""
+
+
+def running_database(home: Path) -> str | None:
+    """The DSN of the application's login at the database of the stack that runs in `home`, or None."""
+    home = home.expanduser().resolve()
+    try:
+        state = json.loads((home / STATE_FILE).read_bytes())
+    except (OSError, ValueError):
+        return None
+    if not isinstance(state, dict) or ProcessLock(home / LOCK_FILE).holder() != state.get("pid"):
+        return None
+    dsn = state.get("database_url")
+    return dsn if isinstance(dsn, str) else None
