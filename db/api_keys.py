@@ -12,17 +12,13 @@ from typing import Literal
 from uuid import UUID
 
 from db.pool import Database
-from db.queries import queries
+from db.queries import sql
 from semblance.errors import NotFoundError
 
 Scope = Literal["compute", "search"]
 """What a key opens: `compute` the endpoints that describe and compare faces, `search` the search among users'
 faces."""
 
-_CREATE = queries["create_api_key"]
-_LIST = queries["list_api_keys"]
-_REVOKE = queries["revoke_api_key"]
-_USE = queries["use_api_key"]
 
 _PREFIX = "smk_"
 _SHOWN = 10
@@ -60,17 +56,17 @@ class ApiKeys:
         """
         key = _PREFIX + secrets.token_urlsafe(32)
         [row] = await self._database.fetch(
-            _CREATE, name, key[:_SHOWN], _hash(key), list(dict.fromkeys(scopes))
+            sql.create_api_key, name, key[:_SHOWN], _hash(key), list(dict.fromkeys(scopes))
         )
         return key, ApiKey(**row)
 
     async def all(self) -> list[ApiKey]:
         """All keys, also the revoked ones, oldest first."""
-        return [ApiKey(**row) for row in await self._database.fetch(_LIST)]
+        return [ApiKey(**row) for row in await self._database.fetch(sql.list_api_keys)]
 
     async def revoke(self, key_id: UUID) -> ApiKey:
         """End a key; the next request with it is refused. Raises NotFoundError where there is no such key."""
-        row = await self._database.fetchrow(_REVOKE, key_id)
+        row = await self._database.fetchrow(sql.revoke_api_key, key_id)
         if row is None:
             raise NotFoundError(f"There is no API key {key_id}.")
         return ApiKey(**row)
@@ -83,7 +79,7 @@ class ApiKeys:
         """
         if _KEY.fullmatch(key) is None:
             return None
-        found: UUID | None = await self._database.fetchval(_USE, _hash(key), scope)
+        found: UUID | None = await self._database.fetchval(sql.use_api_key, _hash(key), scope)
         return found
 
 

@@ -14,25 +14,13 @@ from db.connections import NO_MATCH, ConnectionStatus, lock_match, open_when_mut
 from db.generation_logs import GENERATION_LIFETIME
 from db.matches import Person
 from db.pool import Database
-from db.queries import queries
+from db.queries import sql
 from semblance.errors import (
     ForbiddenError,
     IdempotencyKeyReusedError,
     NotFoundError,
     RequestInProgressError,
 )
-
-_PARENTS = queries["parents_of_match"]
-_INSERT = queries["insert_baby"]
-_NOTIFY = queries["notify_of_baby"]
-_LIST = queries["list_babies"]
-_LATEST = queries["latest_baby"]
-_DESCRIBE = queries["describe_babies"]
-_FORGET = queries["forget_baby_requests"]
-_CLAIM = queries["claim_baby_request"]
-_GET_REQUEST = queries["get_baby_request"]
-_COMPLETE = queries["complete_baby_request"]
-_RELEASE = queries["release_baby_request"]
 
 NO_BABY = "There is no such baby picture of a match of yours."
 
@@ -120,7 +108,7 @@ class Babies:
 
         Raises NotFoundError for a match that does not exist, ForbiddenError for one of other users.
         """
-        row = await self._database.fetchrow(_PARENTS, match_id)
+        row = await self._database.fetchrow(sql.parents_of_match, match_id)
         if row is None:
             raise NotFoundError(NO_MATCH)
         if profile_id not in {row["a_profile_id"], row["b_profile_id"]}:
@@ -141,7 +129,7 @@ class Babies:
         async with self._database.transaction() as connection:
             await quotas.take(connection, new.profile_id, "baby_generation")
             a_id, b_id = await lock_match(connection, new.match_id)
-            await connection.execute(_INSERT, new.id, new.match_id, new.profile_id, new.image_path)
+            await connection.execute(sql.insert_baby, new.id, new.match_id, new.profile_id, new.image_path)
             if new.claim is not None:
                 await _complete(connection, new.claim, new.id)
             await generation_logs.complete(
@@ -149,20 +137,20 @@ class Babies:
             )
             if a_id != b_id:
                 other_id = b_id if a_id == new.profile_id else a_id
-                await connection.execute(_NOTIFY, other_id, new.profile_id, new.id)
+                await connection.execute(sql.notify_of_baby, other_id, new.profile_id, new.id)
             await open_when_mutual(connection, new.match_id)
-            return _baby(await connection.fetchrow(_DESCRIBE, new.profile_id, [new.id]))
+            return _baby(await connection.fetchrow(sql.describe_babies, new.profile_id, [new.id]))
 
     async def get(self, baby_id: UUID, *, profile_id: UUID) -> Baby:
         """A baby of a match of the user's. Raises NotFoundError for others."""
-        row = await self._database.fetchrow(_DESCRIBE, profile_id, [baby_id])
+        row = await self._database.fetchrow(sql.describe_babies, profile_id, [baby_id])
         if row is None:
             raise NotFoundError(NO_BABY)
         return _baby(row)
 
     async def latest(self, match_id: UUID, *, profile_id: UUID) -> Baby | None:
         """The newest baby of a match of the user's, whichever of the two had it made, if there is one."""
-        baby_id = await self._database.fetchval(_LATEST, profile_id, match_id)
+        baby_id = await self._database.fetchval(sql.latest_baby, profile_id, match_id)
         found = [] if baby_id is None else await self._describe(profile_id, [baby_id])
         return found[0] if found else None
 
@@ -171,7 +159,7 @@ class Babies:
     ) -> BabyPage:
         """The `limit` newest babies of the user's matches; of those after `before`, the `next` of another
         page, if it is given."""
-        rows = await self._database.fetch(_LIST, profile_id, *(before or (None, None)), limit + 1)
+        rows = await self._database.fetch(sql.list_babies, profile_id, *(before or (None, None)), limit + 1)
         found = [(row["created_at"], row["id"]) for row in rows if row["id"] is not None]
         return BabyPage(
             babies=await self._describe(profile_id, [baby_id for _, baby_id in found[:limit]]),
@@ -186,11 +174,13 @@ class Babies:
         Raises IdempotencyKeyReusedError where the key was used for another match, RequestInProgressError
         where the request is being worked on.
         """
-        await self._database.execute(_FORGET)
+        await self._database.execute(sql.forget_baby_requests)
         claim = Claim(profile_id, key, uuid.uuid4())
-        if await self._database.fetchval(_CLAIM, profile_id, key, match_id, claim.id, GENERATION_LIFETIME):
+        if await self._database.fetchval(
+            sql.claim_baby_request, profile_id, key, match_id, claim.id, GENERATION_LIFETIME
+        ):
             return claim
-        request = await self._database.fetchrow(_GET_REQUEST, profile_id, key)
+        request = await self._database.fetchrow(sql.get_baby_request, profile_id, key)
         if request is not None and request["match_id"] != match_id:
             raise IdempotencyKeyReusedError(
                 "This Idempotency-Key was used for another match; make a new key for each new picture."
@@ -201,16 +191,18 @@ class Babies:
 
     async def release(self, claim: Claim) -> None:
         """Give a claim back of which nothing came, so that the request can be made again at once."""
-        await self._database.execute(_RELEASE, claim.profile_id, claim.key, claim.id)
+        await self._database.execute(sql.release_baby_request, claim.profile_id, claim.key, claim.id)
 
     async def _describe(self, profile_id: UUID, ids: list[UUID]) -> list[Baby]:
         """The babies of these ids, in their order, without those deleted in the meantime."""
-        rows = {row["id"]: row for row in await self._database.fetch(_DESCRIBE, profile_id, ids)}
+        rows = {row["id"]: row for row in await self._database.fetch(sql.describe_babies, profile_id, ids)}
         return [_baby(rows[baby_id]) for baby_id in ids if baby_id in rows]
 
 
 async def _complete(connection: asyncpg.Connection, claim: Claim, baby_id: UUID) -> None:
-    if not await connection.fetchval(_COMPLETE, claim.profile_id, claim.key, claim.id, baby_id):
+    if not await connection.fetchval(
+        sql.complete_baby_request, claim.profile_id, claim.key, claim.id, baby_id
+    ):
         raise RequestInProgressError("This request took too long, and its repetition is being worked on.")
 
 

@@ -12,23 +12,15 @@ import asyncpg
 from db.described import DescribedRow
 from db.nearest import VectorSearch
 from db.pool import Database
-from db.queries import queries
+from db.queries import sql
 from semblance.errors import QueryError
 from semblance.types import Embedding, Gender
 
-_KNOWN_HASHES = queries["known_celebrity_hashes"]
-_COUNT = queries["count_celebrities"]
-_STAGE = queries["stage_celebrities"]
-_COMPLETE = queries["complete_celebrities"]
-_MERGE = queries["merge_celebrities"]
-_COMPARE = queries["compare_staged_celebrities"]
-_ANALYZE = queries["analyze_celebrities"]
-
 GALLERY = VectorSearch(
-    candidates=queries["celebrity_candidates"],
-    by_index=queries["nearest_celebrities"],
-    exact=queries["nearest_celebrities_exact"],
-    pack_digests=queries["celebrity_pack_digests"],
+    candidates=sql.celebrity_candidates,
+    by_index=sql.nearest_celebrities,
+    exact=sql.nearest_celebrities_exact,
+    pack_digests=sql.celebrity_pack_digests,
     what="The gallery",
     remedy="Ingest the gallery with this pack, or serve the other one.",
 )
@@ -120,7 +112,7 @@ class Celebrities:
 
     async def known_hashes(self, pack_digest: str) -> set[str]:
         """Hashes of the pictures whose celebrities have an embedding of this pack and a known gender."""
-        return {row["image_hash"] for row in await self._db.fetch(_KNOWN_HASHES, pack_digest)}
+        return {row["image_hash"] for row in await self._db.fetch(sql.known_celebrity_hashes, pack_digest)}
 
     async def copy_in(self, rows: Sequence[CelebrityRow]) -> CopyResult:
         """Store rows that are not there yet, all or none; safe to repeat and to run in several processes.
@@ -130,13 +122,13 @@ class Celebrities:
         Raises QueryError where a row breaks a rule of the table, or has the id of another celebrity.
         """
         async with self._db.transaction() as connection:
-            await connection.execute(_STAGE)
+            await connection.execute(sql.stage_celebrities)
             await connection.copy_records_to_table(
                 "staged_celebrities", records=map(_record, rows), columns=_COLUMNS, schema_name="pg_temp"
             )
-            await connection.execute(_COMPLETE)
-            inserted = await connection.fetchval(_MERGE)
-            compared = await connection.fetchrow(_COMPARE)
+            await connection.execute(sql.complete_celebrities)
+            inserted = await connection.fetchval(sql.merge_celebrities)
+            compared = await connection.fetchrow(sql.compare_staged_celebrities)
             if compared["lost"]:
                 raise QueryError(
                     f"{compared['lost']} celebrities have the id of another picture's celebrity."
@@ -146,11 +138,11 @@ class Celebrities:
 
     async def analyze(self) -> None:
         """Renew the planner's statistics, which it would guess until the server does so by itself."""
-        await self._db.execute(_ANALYZE)
+        await self._db.execute(sql.analyze_celebrities)
 
     async def count(self, pack_digest: str | None = None) -> int:
         """How many celebrities there are, or how many have an embedding of a pack."""
-        return int(await self._db.fetchval(_COUNT, pack_digest))
+        return int(await self._db.fetchval(sql.count_celebrities, pack_digest))
 
 
 def _record(row: CelebrityRow) -> tuple[Any, ...]:

@@ -11,20 +11,11 @@ import asyncpg
 
 from db.messages import MessageType
 from db.pool import Database
-from db.queries import queries
+from db.queries import sql
 from semblance.errors import ForbiddenError, NotFoundError
 
 ConnectionStatus = Literal["active", "blocked", "archived"]
 
-_LOCK_MATCH = queries["lock_match"]
-_OPEN = queries["open_connection"]
-_RENEW_BABY = queries["renew_connection_baby"]
-_USERS_OF_MATCH = queries["users_of_match"]
-_LIST = queries["list_connections"]
-_DESCRIBE = queries["describe_connections"]
-_FIND = queries["find_connection"]
-_FIND_OF_PAIR = queries["find_connection_of_pair"]
-_SET_STATUS = queries["set_connection_status"]
 
 NO_MATCH = "There is no such match."
 _NO_CONNECTION = "There is no such connection."
@@ -87,7 +78,7 @@ async def lock_match(connection: asyncpg.Connection, match_id: UUID) -> tuple[UU
 
     Raises NotFoundError.
     """
-    row = await connection.fetchrow(_LOCK_MATCH, match_id)
+    row = await connection.fetchrow(sql.lock_match, match_id)
     if row is None:
         raise NotFoundError(NO_MATCH)
     return row["a_id"], row["b_id"]
@@ -102,9 +93,9 @@ async def open_when_mutual(connection: asyncpg.Connection, match_id: UUID) -> UU
 
     Returns the id of the connection opened by this call, None where none was.
     """
-    opened: UUID | None = await connection.fetchval(_OPEN, match_id)
+    opened: UUID | None = await connection.fetchval(sql.open_connection, match_id)
     if opened is None:
-        await connection.execute(_RENEW_BABY, match_id)
+        await connection.execute(sql.renew_connection_baby, match_id)
     return opened
 
 
@@ -130,7 +121,9 @@ class Connections:
         """The `limit` of latest activity after passing over `offset`; of those after `before`, the `next` of
         another page, if it is given. status: None for all."""
         time, identity = before or (None, None)
-        rows = await self._database.fetch(_LIST, user_id, status, time, identity, limit + 1, offset)
+        rows = await self._database.fetch(
+            sql.list_connections, user_id, status, time, identity, limit + 1, offset
+        )
         found = [(row["updated_at"], row["id"]) for row in rows if row["id"] is not None]
         shown = found[:limit]
         return ConnectionPage(
@@ -149,12 +142,12 @@ class Connections:
 
     async def of_match(self, match_id: UUID, *, user_id: UUID) -> Connection | None:
         """The connection of a match's two users, be it by this match or another of theirs."""
-        pair = await self._database.fetchrow(_USERS_OF_MATCH, match_id)
+        pair = await self._database.fetchrow(sql.users_of_match, match_id)
         if pair is None:
             raise NotFoundError(NO_MATCH)
         if user_id not in pair.values():
             raise ForbiddenError("This is a match of other people.")
-        connection_id = await self._database.fetchval(_FIND_OF_PAIR, *pair)
+        connection_id = await self._database.fetchval(sql.find_connection_of_pair, *pair)
         found = [] if connection_id is None else await self._describe(user_id, [connection_id])
         return found[0] if found else None
 
@@ -163,14 +156,14 @@ class Connections:
 
         Raises ForbiddenError also for a connection that the other user has blocked.
         """
-        changed = await self._database.fetchval(_SET_STATUS, connection_id, user_id, status)
+        changed = await self._database.fetchval(sql.set_connection_status, connection_id, user_id, status)
         connection = await self.get(connection_id, user_id=user_id)
         if not changed and connection.status == "blocked" and not connection.blocked_by_me:
             raise ForbiddenError("Only who blocked a connection can change it.")
         return connection
 
     async def _check_member(self, connection_id: UUID, user_id: UUID) -> None:
-        is_member = await self._database.fetchval(_FIND, connection_id, user_id)
+        is_member = await self._database.fetchval(sql.find_connection, connection_id, user_id)
         if is_member is None:
             raise NotFoundError(_NO_CONNECTION)
         if not is_member:
@@ -178,7 +171,7 @@ class Connections:
 
     async def _describe(self, user_id: UUID, ids: list[UUID]) -> list[Connection]:
         """The connections of these ids, in their order, without those that are gone or not the user's."""
-        rows = {row["id"]: row for row in await self._database.fetch(_DESCRIBE, user_id, ids)}
+        rows = {row["id"]: row for row in await self._database.fetch(sql.describe_connections, user_id, ids)}
         return [_connection(rows[identity]) for identity in ids if identity in rows]
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
 from db.pool import Database
-from db.queries import queries
+from db.queries import sql
 
 EventType: TypeAlias = Literal[
     "matches", "job", "message", "message_read", "notifications", "presence", "session_ended"
@@ -18,11 +18,6 @@ EventType: TypeAlias = Literal[
 
 CHANNEL = "events"
 """Notified at each commit that has events."""
-
-_SINCE = queries["events_since"]
-_FOR = queries["events_for"]
-_KEPT = queries["kept_events"]
-_PRUNE = queries["prune_events"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +40,7 @@ class Events:
 
     async def since(self, event_id: int, limit: int) -> list[Event]:
         """The `limit` oldest events after `event_id`, whoever they are for, oldest first."""
-        return [Event(**row) for row in await self._database.fetch(_SINCE, event_id, limit)]
+        return [Event(**row) for row in await self._database.fetch(sql.events_since, event_id, limit)]
 
     async def visible(
         self,
@@ -58,14 +53,14 @@ class Events:
     ) -> list[Event]:
         """The `limit` oldest of those types with `after` < id <= `up_to` that are for a profile or for
         everybody, oldest first."""
-        rows = await self._database.fetch(_FOR, after, up_to, list(types), profile_id, limit)
+        rows = await self._database.fetch(sql.events_for, after, up_to, list(types), profile_id, limit)
         return [Event(**row) for row in rows]
 
     async def kept(self) -> tuple[int, int]:
         """Ids of the oldest and the newest event there is; 0 where there was never one."""
-        row = await self._database.fetchrow(_KEPT)
+        row = await self._database.fetchrow(sql.kept_events)
         return (0, 0) if row is None else (row["oldest"], row["newest"])
 
     async def prune(self, older_than: timedelta) -> None:
         """Remove events older than that; the newest one stays, so that the ids are known to go on."""
-        await self._database.execute(_PRUNE, older_than)
+        await self._database.execute(sql.prune_events, older_than)

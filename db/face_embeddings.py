@@ -8,17 +8,8 @@ from datetime import datetime
 from uuid import UUID
 
 from db.pool import Database
-from db.queries import queries
+from db.queries import sql
 from semblance.types import Embedding
-
-_STAGE = queries["stage_face_embeddings"]
-_POINTS = queries["faces_of_points"]
-_STAGE_NEW = queries["stage_new_faces"]
-_CREATE = queries["create_faces"]
-_FILL = queries["fill_face_embeddings"]
-_COMPARE = queries["compare_staged_face_embeddings"]
-_COUNT = queries["count_face_embeddings"]
-_OTHER_PACK = queries["other_pack_of_faces"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +54,9 @@ class FaceEmbeddings:
     async def of_points(self, points: Sequence[str]) -> dict[str, UUID]:
         """Faces by the Qdrant points that the old system's column names; none where there is no such
         column."""
-        return {row["point"]: row["face_id"] for row in await self._database.fetch(_POINTS, points)}
+        return {
+            row["point"]: row["face_id"] for row in await self._database.fetch(sql.faces_of_points, points)
+        }
 
     async def fill(
         self,
@@ -82,23 +75,23 @@ class FaceEmbeddings:
             for face_id, face in (new or {}).items()
         ]
         async with self._database.transaction() as connection:
-            await connection.execute(_STAGE)
+            await connection.execute(sql.stage_face_embeddings)
             await connection.copy_records_to_table(
                 "staged_face_embeddings", records=list(embeddings.items()), schema_name="pg_temp"
             )
-            await connection.execute(_STAGE_NEW)
+            await connection.execute(sql.stage_new_faces)
             await connection.copy_records_to_table("staged_new_faces", records=rows, schema_name="pg_temp")
-            created = await connection.fetchval(_CREATE, pack_digest)
-            filled = await connection.fetchval(_FILL, pack_digest)
-            refused = await connection.fetch(_COMPARE, pack_digest)
+            created = await connection.fetchval(sql.create_faces, pack_digest)
+            filled = await connection.fetchval(sql.fill_face_embeddings, pack_digest)
+            refused = await connection.fetch(sql.compare_staged_face_embeddings, pack_digest)
         return FillResult(filled, created, {row["face_id"]: row["reason"] for row in refused})
 
     async def other_pack(self, pack_digest: str) -> str | None:
         """The pack, other than this, that most embeddings are of; None where there is none."""
-        digest: str | None = await self._database.fetchval(_OTHER_PACK, pack_digest)
+        digest: str | None = await self._database.fetchval(sql.other_pack_of_faces, pack_digest)
         return digest
 
     async def coverage(self) -> Coverage:
         """How far the faces are filled."""
-        row = await self._database.fetchrow(_COUNT)
+        row = await self._database.fetchrow(sql.count_face_embeddings)
         return Coverage(0, 0) if row is None else Coverage(row["total"], row["embedded"])

@@ -9,17 +9,14 @@ from uuid import UUID
 from db.nearest import VectorSearch
 from db.pool import Database
 from db.profiles import StatedGender
-from db.queries import queries
+from db.queries import sql
 from semblance.types import Embedding
 
-_RECORD = queries["record_face_search"]
-_PRUNE = queries["prune_face_searches"]
-
 FACES = VectorSearch(
-    candidates=queries["face_candidates"],
-    by_index=queries["nearest_faces"],
-    exact=queries["nearest_faces_exact"],
-    pack_digests=queries["face_pack_digests"],
+    candidates=sql.face_candidates,
+    by_index=sql.nearest_faces,
+    exact=sql.nearest_faces_exact,
+    pack_digests=sql.face_pack_digests,
     what="Every face of a user",
     remedy="Embed them with this pack (`python -m batch.reembed`), or serve the other one.",
 )
@@ -80,7 +77,7 @@ class FaceSearches:
         async with self._database.transaction() as connection:
             rows = await FACES.nearest(connection, embedding, pack_digest, (school, gender), limit)
             await connection.execute(
-                _RECORD,
+                sql.record_face_search,
                 searcher.profile_id,
                 searcher.api_key_id,
                 school,
@@ -96,4 +93,4 @@ class FaceSearches:
 
     async def prune(self, keep: timedelta) -> None:
         """Remove records older than `keep`; those of the last 30 days the database keeps in any case."""
-        await self._database.execute(_PRUNE, keep)
+        await self._database.execute(sql.prune_face_searches, keep)

@@ -9,23 +9,9 @@ from uuid import UUID
 from db import quotas
 from db.described import DescribedRow
 from db.pool import Database
-from db.queries import queries
+from db.queries import sql
 from semblance.errors import DuplicatePictureError, NotFoundError
 from semblance.types import Gender
-
-_HAS_PICTURE = queries["user_has_picture"]
-_INSERT = queries["insert_face"]
-_MAKE_DEFAULT = queries["make_face_default"]
-_JOB = queries["match_job_of_face"]
-_LIST = queries["list_faces"]
-_COUNT = queries["count_faces"]
-_LOCK_PROFILE = queries["lock_profile"]
-_LOCK_FACE = queries["lock_face"]
-_LOCK_MATCHES = queries["lock_matches_of_face"]
-_BABY_KEYS = queries["baby_keys_of_matches"]
-_DELETE_NOTIFICATIONS = queries["delete_notifications_of_matches"]
-_DELETE = queries["delete_face"]
-_DEFAULT_TO_NEWEST = queries["default_to_newest_face"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +62,7 @@ class Faces:
         Raises DuplicatePictureError where the user has the picture by now, QuotaExceededError where the day's
         limit is reached; neither is counted.
         """
-        if await self._database.fetchval(_HAS_PICTURE, profile_id, image_hash):
+        if await self._database.fetchval(sql.user_has_picture, profile_id, image_hash):
             raise DuplicatePictureError
         async with self._database.transaction() as connection:
             return await quotas.take(connection, profile_id, "photo_upload")
@@ -92,11 +78,13 @@ class Faces:
         errors that is not known, since the connection may break while the server commits.
         """
         async with self._database.transaction() as connection:
-            created_at = await connection.fetchval(_INSERT, *(getattr(row, name) for name in _COLUMNS))
+            created_at = await connection.fetchval(
+                sql.insert_face, *(getattr(row, name) for name in _COLUMNS)
+            )
             if created_at is None:
                 raise DuplicatePictureError
-            await connection.execute(_MAKE_DEFAULT, row.profile_id, row.id)
-            job_id = await connection.fetchval(_JOB, row.id)
+            await connection.execute(sql.make_face_default, row.profile_id, row.id)
+            job_id = await connection.fetchval(sql.match_job_of_face, row.id)
         return AddedFace(created_at, job_id)
 
     async def page(
@@ -104,12 +92,12 @@ class Faces:
     ) -> list[StoredFace]:
         """The user's faces, newest first, from the one after `before` (its time and id) on."""
         time, identity = before or (None, None)
-        rows = await self._database.fetch(_LIST, profile_id, time, identity, limit)
+        rows = await self._database.fetch(sql.list_faces, profile_id, time, identity, limit)
         return [StoredFace(**row) for row in rows]
 
     async def count(self, profile_id: UUID) -> int:
         """How many faces the user has."""
-        return int(await self._database.fetchval(_COUNT, profile_id))
+        return int(await self._database.fetchval(sql.count_faces, profile_id))
 
     async def delete(self, profile_id: UUID, face_id: UUID) -> list[str]:
         """Delete a user's face and all that hangs on it: matches with their reactions, babies, connections
@@ -121,13 +109,13 @@ class Faces:
         async with self._database.transaction() as connection:
             # The profile, because of two deletions each could make the other's face the default. Face and
             # matches, so that no match and no baby comes into being behind the list of keys.
-            await connection.execute(_LOCK_PROFILE, profile_id)
-            key = await connection.fetchval(_LOCK_FACE, face_id, profile_id)
+            await connection.execute(sql.lock_profile, profile_id)
+            key = await connection.fetchval(sql.lock_face, face_id, profile_id)
             if key is None:
                 raise NotFoundError("You have no such face.")
-            matches = [row["id"] for row in await connection.fetch(_LOCK_MATCHES, face_id)]
-            babies = await connection.fetch(_BABY_KEYS, matches)
-            await connection.execute(_DELETE_NOTIFICATIONS, matches)
-            await connection.execute(_DELETE, face_id)
-            await connection.execute(_DEFAULT_TO_NEWEST, profile_id)
+            matches = [row["id"] for row in await connection.fetch(sql.lock_matches_of_face, face_id)]
+            babies = await connection.fetch(sql.baby_keys_of_matches, matches)
+            await connection.execute(sql.delete_notifications_of_matches, matches)
+            await connection.execute(sql.delete_face, face_id)
+            await connection.execute(sql.default_to_newest_face, profile_id)
         return [key, *(row["key"] for row in babies)]

@@ -11,7 +11,7 @@ import asyncpg
 
 from db import quotas
 from db.pool import Database
-from db.queries import queries
+from db.queries import sql
 from semblance.errors import NotFoundError
 
 Outcome = Literal["completed", "failed"]
@@ -19,13 +19,6 @@ Outcome = Literal["completed", "failed"]
 GENERATION_LIFETIME = timedelta(minutes=6)
 """How long making a picture takes at most; who has not ended by then never will. The provider's own deadline
 is shorter (`Settings.fal_deadline_s`)."""
-
-_FAIL_ABANDONED = queries["fail_abandoned_generations"]
-_LOCK_PROFILE = queries["lock_profile"]
-_IN_PROGRESS = queries["count_generations_in_progress"]
-_START = queries["start_generation"]
-_FINISH = queries["finish_generation"]
-_DAYS = queries["generation_days"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +51,15 @@ class GenerationLogs:
         Raises QuotaExceededError where the limit of the day is reached, NotFoundError where the match is
         gone.
         """
-        await self._database.execute(_FAIL_ABANDONED, GENERATION_LIFETIME)
+        await self._database.execute(sql.fail_abandoned_generations, GENERATION_LIFETIME)
         async with self._database.transaction() as connection:
             # Two requests of one user must not both count before either is noted.
-            await connection.execute(_LOCK_PROFILE, profile_id)
-            in_progress = await connection.fetchval(_IN_PROGRESS, profile_id)
+            await connection.execute(sql.lock_profile, profile_id)
+            in_progress = await connection.fetchval(sql.count_generations_in_progress, profile_id)
             await quotas.admit(connection, profile_id, "baby_generation", in_progress)
-            log_id: UUID | None = await connection.fetchval(_START, profile_id, match_id, provider, model)
+            log_id: UUID | None = await connection.fetchval(
+                sql.start_generation, profile_id, match_id, provider, model
+            )
         if log_id is None:
             raise NotFoundError("There is no such match.")
         return log_id
@@ -82,11 +77,13 @@ class GenerationLogs:
 
         attempts: requests sent to the provider, at least 1. error: for operators; names no secret.
         """
-        await self._database.execute(_FINISH, log_id, outcome, attempts, _milliseconds(duration), error, None)
+        await self._database.execute(
+            sql.finish_generation, log_id, outcome, attempts, _milliseconds(duration), error, None
+        )
 
     async def days(self, count: int) -> list[GenerationDay]:
         """The last `count` days by kind, today first; days without calls are left out."""
-        return [GenerationDay(**row) for row in await self._database.fetch(_DAYS, count)]
+        return [GenerationDay(**row) for row in await self._database.fetch(sql.generation_days, count)]
 
 
 async def complete(
@@ -94,7 +91,9 @@ async def complete(
 ) -> None:
     """Note a call as completed in the transaction that stores its picture: until then it counts as one in
     progress, from then on as one use of the quota, and never as neither."""
-    await connection.execute(_FINISH, log_id, "completed", attempts, _milliseconds(duration), None, baby_id)
+    await connection.execute(
+        sql.finish_generation, log_id, "completed", attempts, _milliseconds(duration), None, baby_id
+    )
 
 
 def _milliseconds(duration: timedelta) -> int:

@@ -10,24 +10,11 @@ from typing import Literal
 from uuid import UUID
 
 from db.pool import Database
-from db.queries import queries
+from db.queries import sql
 
 JobStatus = Literal["pending", "processing", "completed", "failed"]
 JobType = Literal["user_match", "celebrity_match", "both"]
 
-_PENDING = queries["count_pending_match_jobs"]
-_RETURN_EXPIRED = queries["return_expired_match_jobs"]
-_CLAIM = queries["claim_match_jobs"]
-_EXTEND = queries["extend_match_jobs"]
-_RETRY = queries["retry_match_job"]
-_FAIL = queries["fail_match_job"]
-_RELEASE = queries["release_match_jobs"]
-_NEXT = queries["seconds_to_next_match_job"]
-_GET = queries["get_match_job"]
-_COUNTS = queries["match_job_counts"]
-_SECONDS = queries["match_job_seconds"]
-_FAILURES = queries["match_job_failures"]
-_PRUNE = queries["prune_match_jobs"]
 
 FIRST_DELAY = timedelta(seconds=2)
 LONGEST_DELAY = timedelta(minutes=5)
@@ -113,13 +100,13 @@ class MatchJobs:
 
     async def pending(self) -> int:
         """How many jobs wait for a worker."""
-        return int(await self._database.fetchval(_PENDING))
+        return int(await self._database.fetchval(sql.count_pending_match_jobs))
 
     async def claim(self, worker: UUID, limit: int, lease: timedelta) -> list[ClaimedJob]:
         """Up to `limit` jobs that are due, oldest first, for this worker alone until the lease ends. Jobs of
         workers whose lease has ended return first, or fail when they have no attempt left."""
-        await self._database.execute(_RETURN_EXPIRED)
-        rows = await self._database.fetch(_CLAIM, worker, limit, lease)
+        await self._database.execute(sql.return_expired_match_jobs)
+        rows = await self._database.fetch(sql.claim_match_jobs, worker, limit, lease)
         return [
             ClaimedJob(
                 row["id"], row["face_id"], row["job_type"], row["attempts"], row["max_attempts"], worker
@@ -129,7 +116,7 @@ class MatchJobs:
 
     async def extend(self, worker: UUID, jobs: Iterable[UUID], lease: timedelta) -> None:
         """The heartbeat: the lease of these jobs begins anew, where the worker still has them."""
-        await self._database.execute(_EXTEND, worker, list(jobs), lease)
+        await self._database.execute(sql.extend_match_jobs, worker, list(jobs), lease)
 
     async def retry(self, job: ClaimedJob, message: str) -> bool:
         """Give a job back after a failed attempt, due again after `backoff`; where it was the last attempt,
@@ -138,32 +125,32 @@ class MatchJobs:
             await self.fail(job, message)
             return False
         delay = backoff(job.attempt)
-        await self._database.execute(_RETRY, job.id, job.worker, job.attempt, message, delay)
+        await self._database.execute(sql.retry_match_job, job.id, job.worker, job.attempt, message, delay)
         return True
 
     async def fail(self, job: ClaimedJob, message: str) -> None:
         """End a job that will not succeed however often it is tried."""
-        await self._database.execute(_FAIL, job.id, job.worker, job.attempt, message)
+        await self._database.execute(sql.fail_match_job, job.id, job.worker, job.attempt, message)
 
     async def release(self, worker: UUID) -> None:
         """Give back all that this worker has, as if it had not been claimed."""
-        await self._database.execute(_RELEASE, worker)
+        await self._database.execute(sql.release_match_jobs, worker)
 
     async def seconds_to_next(self) -> float | None:
         """Seconds until a job is due or a lease ends, 0 when one is; None with nothing to wait for."""
-        seconds: float | None = await self._database.fetchval(_NEXT)
+        seconds: float | None = await self._database.fetchval(sql.seconds_to_next_match_job)
         return None if seconds is None else max(seconds, 0.0)
 
     async def get(self, job_id: UUID, *, user_id: UUID) -> MatchJob | None:
         """A user's job, if there is one of this id."""
-        row = await self._database.fetchrow(_GET, job_id, user_id)
+        row = await self._database.fetchrow(sql.get_match_job, job_id, user_id)
         return None if row is None else MatchJob(**row)
 
     async def stats(self) -> JobStats:
         """Counts, speed and failures."""
-        counts = await self._database.fetch(_COUNTS)
-        seconds = await self._database.fetchrow(_SECONDS, datetime.now(UTC) - SPEED_WINDOW)
-        failures = await self._database.fetch(_FAILURES, FAILURES_SHOWN)
+        counts = await self._database.fetch(sql.match_job_counts)
+        seconds = await self._database.fetchrow(sql.match_job_seconds, datetime.now(UTC) - SPEED_WINDOW)
+        failures = await self._database.fetch(sql.match_job_failures, FAILURES_SHOWN)
         return JobStats(
             [StatusCount(**row) for row in counts],
             seconds["processing"] if seconds else None,
@@ -174,7 +161,7 @@ class MatchJobs:
     async def prune(self, keep: timedelta) -> int:
         """Remove jobs that ended longer ago than `keep`; returns how many."""
         before, removed = datetime.now(UTC) - keep, 0
-        while count := int(await self._database.fetchval(_PRUNE, before, _PRUNED_AT_ONCE)):
+        while count := int(await self._database.fetchval(sql.prune_match_jobs, before, _PRUNED_AT_ONCE)):
             removed += count
         return removed
 

@@ -12,22 +12,10 @@ import asyncpg
 
 from db.pool import Database
 from db.profiles import StatedGender
-from db.queries import queries
+from db.queries import sql
 from db.reactions import ReactionType
 from semblance.errors import ForbiddenError, NotFoundError
 from semblance.types import Gender
-
-_FEED = queries["list_feed"]
-_BEST = queries["list_best_feed"]
-_BEST_NEW = queries["list_best_new_matches"]
-_REACTED = queries["list_reacted_matches"]
-_BEST_REACTED = queries["list_best_reacted_matches"]
-_OF_USER = queries["list_matches_of_user"]
-_OF_FACE = queries["list_matches_of_face"]
-_DESCRIBE = queries["describe_matches"]
-_STATS = queries["match_stats"]
-_OWNER = queries["owner_of_face"]
-_CELEBRITIES = queries["list_celebrity_matches"]
 
 ByTime = tuple[datetime, UUID]
 """Place in a list by time: that of a row, and its id."""
@@ -139,7 +127,9 @@ class Matches:
         after: ByTime | None = None,
     ) -> MatchPage[Match, ByTime]:
         """All matches, newest first. new_only: those of the last 5 minutes."""
-        rows = await self._database.fetch(_FEED, new_only, *(after or (None, None)), limit + 1, offset)
+        rows = await self._database.fetch(
+            sql.list_feed, new_only, *(after or (None, None)), limit + 1, offset
+        )
         return await self._by_time(rows, limit, viewer_id)
 
     async def best(
@@ -152,7 +142,7 @@ class Matches:
         after: ByScore | None = None,
     ) -> MatchPage[Match, ByScore]:
         """All matches, best first. new_only: those of the last 5 minutes."""
-        query = _BEST_NEW if new_only else _BEST
+        query = sql.list_best_new_matches if new_only else sql.list_best_feed
         rows = await self._database.fetch(query, *(after or (None, None)), limit + 1, offset)
         return await self._by_score(rows, limit, viewer_id)
 
@@ -167,7 +157,7 @@ class Matches:
     ) -> MatchPage[Match, ByTime]:
         """The matches to which the viewer has reacted so, newest match first."""
         rows = await self._database.fetch(
-            _REACTED, viewer_id, reaction, *(after or (None, None)), limit + 1, offset
+            sql.list_reacted_matches, viewer_id, reaction, *(after or (None, None)), limit + 1, offset
         )
         return await self._by_time(rows, limit, viewer_id)
 
@@ -182,7 +172,12 @@ class Matches:
     ) -> MatchPage[Match, ByScore]:
         """The same, best first."""
         rows = await self._database.fetch(
-            _BEST_REACTED, viewer_id, reaction, *(after or (None, None)), limit + 1, offset
+            sql.list_best_reacted_matches,
+            viewer_id,
+            reaction,
+            *(after or (None, None)),
+            limit + 1,
+            offset,
         )
         return await self._by_score(rows, limit, viewer_id)
 
@@ -190,21 +185,27 @@ class Matches:
         self, user_id: UUID, *, viewer_id: UUID, limit: int, offset: int = 0, after: ByTime | None = None
     ) -> MatchPage[Match, ByTime]:
         """The matches of all faces of a user, newest first."""
-        rows = await self._database.fetch(_OF_USER, user_id, *(after or (None, None)), limit + 1, offset)
+        rows = await self._database.fetch(
+            sql.list_matches_of_user, user_id, *(after or (None, None)), limit + 1, offset
+        )
         return await self._by_time(rows, limit, viewer_id)
 
     async def of_face(
         self, face_id: UUID, *, viewer_id: UUID, limit: int, offset: int = 0, after: ByScore | None = None
     ) -> MatchPage[Match, ByScore]:
         """The best match of a face with each other user, best first."""
-        rows = await self._database.fetch(_OF_FACE, face_id, *(after or (None, None)), limit + 1, offset)
+        rows = await self._database.fetch(
+            sql.list_matches_of_face, face_id, *(after or (None, None)), limit + 1, offset
+        )
         return await self._by_score(rows, limit, viewer_id)
 
     async def celebrities(
         self, face_id: UUID, *, limit: int, after: ByScore | None = None
     ) -> MatchPage[CelebrityMatch, ByScore]:
         """The saved celebrity matches of a face, best first."""
-        rows = await self._database.fetch(_CELEBRITIES, face_id, *(after or (None, None)), limit + 1)
+        rows = await self._database.fetch(
+            sql.list_celebrity_matches, face_id, *(after or (None, None)), limit + 1
+        )
         found = [_celebrity(row) for row in rows if row["id"] is not None]
         places = [(match.similarity_score, match.id) for match in found]
         return MatchPage(
@@ -215,7 +216,7 @@ class Matches:
 
     async def check_owner(self, face_id: UUID, user_id: UUID) -> None:
         """Raises NotFoundError where there is no such face, ForbiddenError where it is not the user's."""
-        owner = await self._database.fetchval(_OWNER, face_id)
+        owner = await self._database.fetchval(sql.owner_of_face, face_id)
         if owner is None:
             raise NotFoundError("There is no such face.")
         if owner != user_id:
@@ -223,7 +224,7 @@ class Matches:
 
     async def stats(self, viewer_id: UUID | None) -> MatchStats:
         """Counts of the live feed."""
-        row = await self._database.fetchrow(_STATS, viewer_id)
+        row = await self._database.fetchrow(sql.match_stats, viewer_id)
         if row is None:
             raise AssertionError("A SELECT without FROM has one row.")
         return MatchStats(**row)
@@ -252,7 +253,7 @@ class Matches:
         """The matches of these ids, in their order, without those deleted in the meantime."""
         if not ids:
             return []
-        rows = {row["id"]: row for row in await self._database.fetch(_DESCRIBE, ids, viewer_id)}
+        rows = {row["id"]: row for row in await self._database.fetch(sql.describe_matches, ids, viewer_id)}
         return [_match(rows[identity]) for identity in ids if identity in rows]
 
 

@@ -8,20 +8,11 @@ from typing import Literal
 from uuid import UUID
 
 from db.pool import Database
-from db.queries import queries
+from db.queries import sql
 from semblance.errors import BadInputError, ForbiddenError, NotFoundError
 
 MessageType = Literal["text", "image", "icebreaker"]
 
-_SEND = queries["send_message"]
-_OWNS_PICTURE = queries["owns_picture"]
-_IS_MEMBER = queries["is_chat_member"]
-_LIST = queries["list_messages"]
-_GET = queries["get_message"]
-_LOCK = queries["lock_connection_for_chat"]
-_READ = queries["read_message"]
-_READ_ALL = queries["read_all_messages"]
-_READ_NOTIFICATION = queries["read_message_notification"]
 
 _NOT_A_MEMBER = "Only the two people of a connection see its messages."
 
@@ -68,7 +59,7 @@ class Messages:
         Raises ForbiddenError also for a connection that is not active.
         """
         row = await self._database.fetchrow(
-            _SEND, connection_id, sender_id, content, message_type, title, preview
+            sql.send_message, connection_id, sender_id, content, message_type, title, preview
         )
         if row is None:
             await self._check_member(connection_id, sender_id)
@@ -77,7 +68,7 @@ class Messages:
 
     async def may_send_picture(self, key: str, *, sender_id: UUID) -> bool:
         """Whether the key is of the user's own face, or of a baby picture that they had made."""
-        return bool(await self._database.fetchval(_OWNS_PICTURE, key, sender_id))
+        return bool(await self._database.fetchval(sql.owns_picture, key, sender_id))
 
     async def page(
         self, connection_id: UUID, *, reader_id: UUID, limit: int, before: tuple[datetime, UUID] | None
@@ -88,7 +79,7 @@ class Messages:
         time, message_id = before or (None, None)
         return [
             Message(**row)
-            for row in await self._database.fetch(_LIST, connection_id, time, message_id, limit)
+            for row in await self._database.fetch(sql.list_messages, connection_id, time, message_id, limit)
         ]
 
     async def read(self, message_id: UUID, *, reader_id: UUID) -> Message:
@@ -98,7 +89,7 @@ class Messages:
         Raises BadInputError for one's own message.
         """
         async with self._database.transaction() as connection:
-            found = await connection.fetchrow(_GET, message_id, reader_id)
+            found = await connection.fetchrow(sql.get_message, message_id, reader_id)
             if found is None:
                 raise NotFoundError("There is no such message.")
             if not found["is_member"]:
@@ -106,24 +97,24 @@ class Messages:
             if found["sender_id"] == reader_id:
                 raise BadInputError("Only its receiver can mark a message as read.")
             # A message that comes in after the look at what is unread must not find its notification read.
-            await connection.execute(_LOCK, found["connection_id"])
-            row = await connection.fetchrow(_READ, message_id)
+            await connection.execute(sql.lock_connection_for_chat, found["connection_id"])
+            row = await connection.fetchrow(sql.read_message, message_id)
             if row is None:
                 raise NotFoundError("There is no such message.")
-            await connection.execute(_READ_NOTIFICATION, found["connection_id"], reader_id)
+            await connection.execute(sql.read_message_notification, found["connection_id"], reader_id)
             return Message(**row)
 
     async def read_all(self, connection_id: UUID, *, reader_id: UUID) -> int:
         """Mark all received messages of a connection and its notification as read; how many were not."""
         await self._check_member(connection_id, reader_id)
         async with self._database.transaction() as connection:
-            await connection.execute(_LOCK, connection_id)
-            marked = int(await connection.fetchval(_READ_ALL, connection_id, reader_id))
-            await connection.execute(_READ_NOTIFICATION, connection_id, reader_id)
+            await connection.execute(sql.lock_connection_for_chat, connection_id)
+            marked = int(await connection.fetchval(sql.read_all_messages, connection_id, reader_id))
+            await connection.execute(sql.read_message_notification, connection_id, reader_id)
             return marked
 
     async def _check_member(self, connection_id: UUID, profile_id: UUID) -> None:
-        is_member = await self._database.fetchval(_IS_MEMBER, connection_id, profile_id)
+        is_member = await self._database.fetchval(sql.is_chat_member, connection_id, profile_id)
         if is_member is None:
             raise NotFoundError("There is no such connection.")
         if not is_member:

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 import asyncpg
 import numpy as np
 
-from db.queries import queries
+from db.queries import sql
 from semblance.errors import BadInputError, PackMismatchError
 from semblance.types import EMBEDDING_SIZE, Embedding
 
 MAX_LIMIT = 1000
 """pgvector's own bound of ef_search, the number of neighbours a search keeps in sight."""
 
-_TUNE = queries["tune_nearest"]
 
 _EXACT_SHARE = 0.25
 """Where filters leave a smaller share of the rows, comparing all that pass takes less time than searching
@@ -57,7 +56,7 @@ class VectorSearch:
         """
         _check_probe(embedding, limit)
         filtered = any(value is not None for value in filters)
-        await connection.fetchrow(_TUNE, str(_ef_search(limit, filtered=filtered)))
+        await connection.fetchrow(sql.tune_nearest, str(_ef_search(limit, filtered=filtered)))
         exact = filtered and await self.leaves_few(connection, pack_digest, *filters)
         arguments = (embedding, pack_digest, *filters, limit)
         rows = [] if exact else await connection.fetch(self.by_index, *arguments)

@@ -8,17 +8,11 @@ from typing import Literal
 from uuid import UUID
 
 from db.pool import Database
-from db.queries import queries
+from db.queries import sql
 from semblance.errors import NotFoundError
 
 NotificationType = Literal["baby_generated", "mutual_match", "new_message"]
 RelatedType = Literal["baby", "match", "message", "connection"]
-
-_LIST = queries["list_notifications"]
-_READ = queries["read_notification"]
-_READ_ALL = queries["read_all_notifications"]
-_DELETE = queries["delete_notification"]
-_CLEAR = queries["clear_notifications"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +67,9 @@ class Notifications:
         """The newest `limit` ones after passing over `offset`; of those older than `before`, the time and id
         of a notification, if it is given. One statement."""
         time, notification_id = before or (None, None)
-        rows = await self._database.fetch(_LIST, user_id, unread_only, time, notification_id, limit, offset)
+        rows = await self._database.fetch(
+            sql.list_notifications, user_id, unread_only, time, notification_id, limit, offset
+        )
         return NotificationPage(
             notifications=[
                 Notification(**{column: row[column] for column in _COLUMNS})
@@ -86,20 +82,20 @@ class Notifications:
 
     async def read(self, notification_id: UUID, *, user_id: UUID) -> Notification:
         """Mark one as read; doing so again changes nothing. Raises NotFoundError."""
-        row = await self._database.fetchrow(_READ, notification_id, user_id)
+        row = await self._database.fetchrow(sql.read_notification, notification_id, user_id)
         if row is None:
             raise NotFoundError("There is no such notification.")
         return Notification(**row)
 
     async def read_all(self, user_id: UUID) -> int:
         """Mark all as read; how many were not."""
-        return int(await self._database.fetchval(_READ_ALL, user_id))
+        return int(await self._database.fetchval(sql.read_all_notifications, user_id))
 
     async def delete(self, notification_id: UUID, *, user_id: UUID) -> None:
         """Remove one. Raises NotFoundError."""
-        if not await self._database.fetchval(_DELETE, notification_id, user_id):
+        if not await self._database.fetchval(sql.delete_notification, notification_id, user_id):
             raise NotFoundError("There is no such notification.")
 
     async def clear(self, user_id: UUID) -> None:
         """Remove all."""
-        await self._database.execute(_CLEAR, user_id)
+        await self._database.execute(sql.clear_notifications, user_id)

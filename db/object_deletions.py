@@ -12,20 +12,11 @@ import logging
 from collections.abc import Sequence
 
 from db.pool import Database
-from db.queries import queries
+from db.queries import sql
 from semblance.errors import BadInputError, DatabaseError, StorageError
 from semblance.locations import PictureTable, original_of
 from semblance.storage import Storage
 from semblance.stored_pictures import other_key, remove_picture
-
-_IS_DELETED = queries["is_deleted"]
-_RECORD = queries["record_deletions"]
-_SPARE = queries["spare_named_pictures"]
-_RECORDED = queries["recorded_deletions"]
-_NAMED = queries["named_pictures"]
-_CLAIM = queries["claim_deletions"]
-_PENDING = queries["pending_deletions"]
-_FINISH = queries["finish_deletions"]
 
 _BATCH = 100
 """Pictures claimed together; a bucket that answers removes them before they are due again."""
@@ -47,7 +38,7 @@ class ObjectDeletions:
         they named its original."""
         original = original_of(key)
         names = [key] if original is None else [key, original.path]
-        return bool(await self._database.fetchval(_IS_DELETED, names))
+        return bool(await self._database.fetchval(sql.is_deleted, names))
 
     async def finish(self, storage: Storage, keys: Sequence[str]) -> int:
         """Remove those of the pictures that are recorded as deleted; how many.
@@ -77,7 +68,7 @@ class ObjectDeletions:
         done = [key for key, is_gone in zip(found, gone, strict=True) if is_gone]
         if done:
             try:
-                await self._database.execute(_FINISH, done)
+                await self._database.execute(sql.finish_deletions, done)
             except DatabaseError as exc:
                 logger.warning("pictures are removed a second time: %s", exc.message)
         return len(done)
@@ -85,17 +76,21 @@ class ObjectDeletions:
     async def _recorded(self, storage: Storage, keys: Sequence[str]) -> dict[str, PictureTable | None]:
         """Those of the keys that are recorded as deleted, with the table whose row named each. A copy and its
         original are one picture: it stays as long as a row names either."""
-        found = {row["key"]: row["named_by"] for row in await self._database.fetch(_RECORDED, keys)}
+        found = {
+            row["key"]: row["named_by"] for row in await self._database.fetch(sql.recorded_deletions, keys)
+        }
         others = {key: other_key(storage, table, key) for key, table in found.items()}
         asked = [other for other in others.values() if other is not None]
-        named = {row["key"] for row in await self._database.fetch(_NAMED, asked)} if asked else set()
+        named = (
+            {row["key"] for row in await self._database.fetch(sql.named_pictures, asked)} if asked else set()
+        )
         return {key: table for key, table in found.items() if others[key] not in named}
 
     async def discard(self, storage: Storage, key: str) -> None:
         """Remove a picture for which there will be no row. Raises nothing: what is not even recorded is an
         orphan, which the sweep finds."""
         try:
-            await self._database.execute(_RECORD, [key])
+            await self._database.execute(sql.record_deletions, [key])
         except DatabaseError as exc:
             logger.warning("a picture is left for the sweep: %s", exc.message)
         await self.finish(storage, [key])
@@ -104,7 +99,7 @@ class ObjectDeletions:
         """Try to remove now all recorded pictures of a folder of the storage, due or not: for who is going to
         store pictures there again under keys of deleted ones."""
         last = ""
-        while rows := await self._database.fetch(_PENDING, f"{folder}/", last, _BATCH):
+        while rows := await self._database.fetch(sql.pending_deletions, f"{folder}/", last, _BATCH):
             keys = [row["key"] for row in rows]
             await self.finish(storage, keys)
             last = keys[-1]
@@ -112,7 +107,7 @@ class ObjectDeletions:
     async def drain(self, storage: Storage) -> int:
         """Remove all pictures that are due; how many were. Any number of processes may do so at once."""
         removed = 0
-        await self._database.execute(_SPARE)
-        while keys := [row["key"] for row in await self._database.fetch(_CLAIM, _BATCH)]:
+        await self._database.execute(sql.spare_named_pictures)
+        while keys := [row["key"] for row in await self._database.fetch(sql.claim_deletions, _BATCH)]:
             removed += await self.finish(storage, keys)
         return removed

@@ -6,9 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from db.pool import Database
-from db.queries import queries
-
-_SET_LAST_SEEN = queries["set_last_seen"]
+from db.queries import sql
 
 
 class Presence:
@@ -20,5 +18,5 @@ class Presence:
     async def seen(self, profile_id: UUID, at: datetime) -> datetime | None:
         """Note that a user was there; the latest time known, which never lies in the future. None for those
         who hide it, of whom nothing is noted."""
-        latest: datetime | None = await self._database.fetchval(_SET_LAST_SEEN, profile_id, at)
+        latest: datetime | None = await self._database.fetchval(sql.set_last_seen, profile_id, at)
         return latest

@@ -11,21 +11,11 @@ from uuid import UUID
 import asyncpg
 
 from db.pool import Database
-from db.queries import queries
+from db.queries import sql
 from semblance.errors import EmailTakenError, NotFoundError, QueryError, UnauthorizedError
 
 StatedGender = Literal["male", "female", "other"]
 Role = Literal["user", "admin"]
-
-_GET = queries["get_profile"]
-_OF_SESSION = queries["get_profile_of_session"]
-_CREATE = queries["create_profile"]
-_UPDATE = queries["update_profile"]
-_SCHOOL_OF_ADDRESS = queries["school_of_address"]
-_SET_ROLE = queries["set_role"]
-_ADMINS = queries["list_admins"]
-_DEFAULT_IMAGE = queries["default_image"]
-_UPDATED_AT = queries["profile_updated_at"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +43,13 @@ class Profiles:
 
     async def get(self, profile_id: UUID) -> Profile | None:
         """The profile of this id, if there is one."""
-        row = await self._database.fetchrow(_GET, profile_id)
+        row = await self._database.fetchrow(sql.get_profile, profile_id)
         return None if row is None else Profile(**row)
 
     async def of_session(self, profile_id: UUID, session: bytes) -> Profile | None:
         """As `get`, for a request of a session. Raises UnauthorizedError where that was ended
         (`db.sessions`)."""
-        [row] = await self._database.fetch(_OF_SESSION, profile_id, session)
+        [row] = await self._database.fetch(sql.get_profile_of_session, profile_id, session)
         columns = dict(row)
         if columns.pop("is_revoked"):
             raise UnauthorizedError("You have signed out; sign in again.")
@@ -81,7 +71,7 @@ class Profiles:
         of accounts (auth.users), as in the old system's database, and this one was deleted.
         """
         try:
-            row = await self._database.fetchrow(_CREATE, profile_id, email, name, gender, school)
+            row = await self._database.fetchrow(sql.create_profile, profile_id, email, name, gender, school)
         except QueryError as exc:
             if isinstance(exc.__cause__, asyncpg.ForeignKeyViolationError):
                 raise UnauthorizedError("There is no such account any more.") from exc
@@ -100,7 +90,7 @@ class Profiles:
         A default face must be the user's own: None, and nothing is changed, where it is not, or where the
         profile is gone.
         """
-        row = await self._database.fetchrow(_UPDATE, profile_id, dict(changes))
+        row = await self._database.fetchrow(sql.update_profile, profile_id, dict(changes))
         return None if row is None else Profile(**row)
 
     async def school_of_address(self, email: str | None) -> str | None:
@@ -108,7 +98,7 @@ class Profiles:
         address lies at or below, else the name registered below `.edu`, `.edu.xx` or `.ac.xx`. None for other
         addresses, also where they may sign up: everybody at a public mail provider would be at one school.
         """
-        school: str | None = await self._database.fetchval(_SCHOOL_OF_ADDRESS, email)
+        school: str | None = await self._database.fetchval(sql.school_of_address, email)
         return school
 
     async def set_role(self, email: str, role: Role) -> None:
@@ -116,19 +106,19 @@ class Profiles:
 
         Raises NotFoundError where nobody with that e-mail has signed in yet.
         """
-        if await self._database.fetchval(_SET_ROLE, email.lower(), role) is None:
+        if await self._database.fetchval(sql.set_role, email.lower(), role) is None:
             raise NotFoundError(f"Nobody with the e-mail {email} has signed in yet.")
 
     async def admins(self) -> list[Profile]:
         """All admins, by e-mail."""
-        return [Profile(**row) for row in await self._database.fetch(_ADMINS)]
+        return [Profile(**row) for row in await self._database.fetch(sql.list_admins)]
 
     async def updated_at(self, profile_id: UUID) -> datetime | None:
         """When the row was changed last; None where there is none any more."""
-        changed: datetime | None = await self._database.fetchval(_UPDATED_AT, profile_id)
+        changed: datetime | None = await self._database.fetchval(sql.profile_updated_at, profile_id)
         return changed
 
     async def default_image(self, profile_id: UUID) -> str | None:
         """The storage key of the default face's picture, if there is one."""
-        key: str | None = await self._database.fetchval(_DEFAULT_IMAGE, profile_id)
+        key: str | None = await self._database.fetchval(sql.default_image, profile_id)
         return key

@@ -1,8 +1,8 @@
 """Named queries from `db/sql/*.sql`, so that SQL is read, edited and checked as SQL.
 
 A query begins with a line `-- name: nearest_celebrities` and ends at the next such line. Parameters are
-PostgreSQL's own, `$1`. Repositories look their queries up when they are imported, so that a missing name
-stops the program at its start.
+PostgreSQL's own, `$1`. A query is named where it is called, `sql.nearest_celebrities`; a test holds that
+every name used exists and every query is used.
 """
 
 from __future__ import annotations
@@ -41,3 +41,16 @@ def _statement(text: str) -> str:
 
 queries = load_queries(Path(__file__).with_name("sql"))
 """The project's queries; an unknown name is a KeyError."""
+
+
+class _Sql:
+    """The queries as attributes."""
+
+    def __getattr__(self, name: str) -> str:
+        try:
+            return queries[name]
+        except KeyError:
+            raise AttributeError(f"db/sql has no query named {name}.") from None
+
+
+sql = _Sql()

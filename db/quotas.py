@@ -10,14 +10,11 @@ from uuid import UUID
 import asyncpg
 
 from db.pool import Database
-from db.queries import queries
+from db.queries import sql
 from semblance.errors import QuotaExceededError
 
 QuotaKind = Literal["photo_upload", "baby_generation"]
 
-_TAKE = queries["take_quota"]
-_GIVE_BACK = queries["give_quota_back"]
-_USE = queries["quota_use"]
 
 _SETTINGS: dict[QuotaKind, str] = {
     "photo_upload": "daily_photo_upload_limit",
@@ -36,21 +33,21 @@ async def take(connection: asyncpg.Connection, profile_id: UUID, kind: QuotaKind
     Returns the day it is counted for. Raises QuotaExceededError where the limit of the day is reached,
     DatabaseError.
     """
-    day: date | None = await connection.fetchval(_TAKE, profile_id, kind, _SETTINGS[kind])
+    day: date | None = await connection.fetchval(sql.take_quota, profile_id, kind, _SETTINGS[kind])
     if day is None:
-        raise _exceeded(kind, await connection.fetchrow(_USE, profile_id, kind, _SETTINGS[kind]))
+        raise _exceeded(kind, await connection.fetchrow(sql.quota_use, profile_id, kind, _SETTINGS[kind]))
     return day
 
 
 async def give_back(database: Database, profile_id: UUID, kind: QuotaKind, day: date) -> None:
     """Undo what `take` counted for `day`. Raises DatabaseError."""
-    await database.execute(_GIVE_BACK, profile_id, kind, day)
+    await database.execute(sql.give_quota_back, profile_id, kind, day)
 
 
 async def admit(connection: asyncpg.Connection, profile_id: UUID, kind: QuotaKind, in_progress: int) -> None:
     """Raise QuotaExceededError where `take` would by now: spares work that would be in vain. `in_progress`
     uses of today may still be taken: they count as if they were."""
-    use = await connection.fetchrow(_USE, profile_id, kind, _SETTINGS[kind])
+    use = await connection.fetchrow(sql.quota_use, profile_id, kind, _SETTINGS[kind])
     if use is not None and use["limit"] >= 0 and use["current"] + in_progress >= use["limit"]:
         raise _exceeded(kind, {**use, "current": use["current"] + in_progress})
 

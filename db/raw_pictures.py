@@ -7,22 +7,20 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from db.pool import Database
-from db.queries import queries
+from db.queries import sql
 from semblance.locations import FULL_SUFFIX, PictureTable
 
 _CLEAN = f"%{FULL_SUFFIX}"
-_COUNT = queries["count_raw_pictures"]
 _LIST: dict[PictureTable, str] = {
-    "faces": queries["raw_faces"],
-    "celebrities": queries["raw_celebrities"],
-    "babies": queries["raw_babies"],
+    "faces": sql.raw_faces,
+    "celebrities": sql.raw_celebrities,
+    "babies": sql.raw_babies,
 }
 _REPLACE: dict[PictureTable, str] = {
-    "faces": queries["replace_face_picture"],
-    "celebrities": queries["replace_celebrity_picture"],
-    "babies": queries["replace_baby_picture"],
+    "faces": sql.replace_face_picture,
+    "celebrities": sql.replace_celebrity_picture,
+    "babies": sql.replace_baby_picture,
 }
-_KEEP = queries["keep_replaced_picture"]
 
 _BATCH = 100
 
@@ -45,7 +43,7 @@ class RawPictures:
 
     async def count(self) -> dict[PictureTable, int]:
         """How many there are by table, and none where there are none."""
-        rows = await self._database.fetch(_COUNT, _CLEAN)
+        rows = await self._database.fetch(sql.count_raw_pictures, _CLEAN)
         return {row["table"]: row["number"] for row in rows if row["number"]}
 
     async def batches(self, tables: Iterable[PictureTable]) -> AsyncIterator[list[RawPicture]]:
@@ -71,5 +69,5 @@ class RawPictures:
                 _REPLACE[picture.table], picture.id, picture.key, picture.landmarks_68, key, landmarks_68
             )
             if done and keep_old:
-                await connection.execute(_KEEP, picture.key)
+                await connection.execute(sql.keep_replaced_picture, picture.key)
             return bool(done)

@@ -11,14 +11,10 @@ import asyncpg
 
 from db.connections import NO_MATCH, lock_match, open_when_mutual
 from db.pool import Database
-from db.queries import queries
+from db.queries import sql
 from semblance.errors import ConflictError, ForbiddenError, NotFoundError
 
 ReactionType = Literal["like", "viewed"]
-
-_ADD = queries["add_reaction"]
-_LIST = queries["list_reactions"]
-_REMOVE = queries["remove_reactions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +42,17 @@ class Reactions:
         async with self._database.transaction() as connection:
             if user_id not in await lock_match(connection, match_id):
                 raise ForbiddenError("Only the two people of a match can like it.")
-            row = await connection.fetchrow(_ADD, match_id, user_id, "like")
+            row = await connection.fetchrow(sql.add_reaction, match_id, user_id, "like")
             reaction = _added(row, "like")
             return reaction, await open_when_mutual(connection, match_id)
 
     async def view(self, match_id: UUID, user_id: UUID) -> Reaction:
         """Note that a user has seen a match, which may be any. Raises ConflictError where that is known."""
-        return _added(await self._database.fetchrow(_ADD, match_id, user_id, "viewed"), "viewed")
+        return _added(await self._database.fetchrow(sql.add_reaction, match_id, user_id, "viewed"), "viewed")
 
     async def of_user(self, match_id: UUID, user_id: UUID) -> list[Reaction]:
         """The user's reactions to a match, oldest first."""
-        rows = await self._database.fetch(_LIST, match_id, user_id)
+        rows = await self._database.fetch(sql.list_reactions, match_id, user_id)
         if not rows:
             raise NotFoundError(NO_MATCH)
         return [Reaction(**row) for row in rows if row["id"] is not None]
@@ -65,7 +61,7 @@ class Reactions:
         """Take back one reaction or, with None, all; nothing happens where there is none. A connection that
         came of a like stays."""
         await self.of_user(match_id, user_id)
-        await self._database.execute(_REMOVE, match_id, user_id, reaction_type)
+        await self._database.execute(sql.remove_reactions, match_id, user_id, reaction_type)
 
 
 def _added(row: asyncpg.Record | None, reaction_type: ReactionType) -> Reaction:

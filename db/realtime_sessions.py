@@ -6,16 +6,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from db.pool import Database
-from db.queries import queries
-
-_SEEN = queries["realtime_replica_seen"]
-_OPEN = queries["open_realtime_session"]
-_CLOSE = queries["close_realtime_session"]
-_OF = queries["realtime_sessions_of"]
-_END_LOST = queries["end_lost_realtime_session"]
-_FORGET_LOST = queries["forget_lost_realtime_replicas"]
-_FORGET = queries["forget_realtime_replica"]
-_ONLINE = queries["online_connections"]
+from db.queries import sql
 
 
 class RealtimeSessions:
@@ -29,32 +20,32 @@ class RealtimeSessions:
 
     async def seen(self, replica_id: UUID) -> None:
         """Note that a replica lives."""
-        await self._database.execute(_SEEN, replica_id)
+        await self._database.execute(sql.realtime_replica_seen, replica_id)
 
     async def open(self, session_id: UUID, profile_id: UUID, replica_id: UUID) -> None:
         """Begin a session on a replica that has been seen; one that is open stays as it is."""
-        await self._database.execute(_OPEN, session_id, profile_id, replica_id)
+        await self._database.execute(sql.open_realtime_session, session_id, profile_id, replica_id)
 
     async def close(self, session_id: UUID) -> None:
         """End a session; one that has ended stays so."""
-        await self._database.execute(_CLOSE, session_id)
+        await self._database.execute(sql.close_realtime_session, session_id)
 
     async def of(self, replica_id: UUID) -> set[UUID]:
         """The sessions that the database knows on a replica."""
-        return {row["id"] for row in await self._database.fetch(_OF, replica_id)}
+        return {row["id"] for row in await self._database.fetch(sql.realtime_sessions_of, replica_id)}
 
     async def end_lost(self, unseen_for: timedelta) -> int:
         """End the sessions of replicas that have not been seen for that long; returns how many."""
         ended = 0
-        while await self._database.fetchval(_END_LOST, unseen_for) is not None:
+        while await self._database.fetchval(sql.end_lost_realtime_session, unseen_for) is not None:
             ended += 1
-        await self._database.execute(_FORGET_LOST, unseen_for)
+        await self._database.execute(sql.forget_lost_realtime_replicas, unseen_for)
         return ended
 
     async def forget(self, replica_id: UUID) -> None:
         """Remove a replica that has ended, once it has no sessions."""
-        await self._database.execute(_FORGET, replica_id)
+        await self._database.execute(sql.forget_realtime_replica, replica_id)
 
     async def online_connections(self, profile_id: UUID) -> list[UUID]:
         """The profiles that are online among those a profile is connected with, blocked ones left out."""
-        return [row["id"] for row in await self._database.fetch(_ONLINE, profile_id)]
+        return [row["id"] for row in await self._database.fetch(sql.online_connections, profile_id)]

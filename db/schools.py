@@ -16,19 +16,8 @@ from uuid import UUID
 import asyncpg
 
 from db.pool import Database
-from db.queries import queries
+from db.queries import sql
 from semblance.errors import NotFoundError, SchoolTakenError
-
-_HOLD = queries["hold_schools"]
-_LIST = queries["list_schools"]
-_UNKNOWN = queries["list_unknown_schools"]
-_GET = queries["get_school"]
-_FIND = queries["find_school_by_name"]
-_TAKEN = queries["find_taken_school_name"]
-_COUNT = queries["count_users_of_school_change"]
-_ADD = queries["add_school"]
-_CHANGE = queries["change_school"]
-_REMOVE = queries["remove_school"]
 
 NO_SCHOOL = "There is no such school."
 
@@ -95,7 +84,7 @@ class Schools:
 
     async def page(self, *, limit: int, after: tuple[str, UUID] | None = None) -> SchoolPage:
         """The first `limit` by name; with `after`, the `next` of another page, those that follow."""
-        rows = await self._database.fetch(_LIST, *(after or (None, None)), limit + 1)
+        rows = await self._database.fetch(sql.list_schools, *(after or (None, None)), limit + 1)
         found = [_school(row) for row in rows if row["id"] is not None]
         return SchoolPage(
             schools=found[:limit],
@@ -105,11 +94,11 @@ class Schools:
 
     async def unknown(self, limit: int) -> list[UnknownSchool]:
         """What users call schools that are not known, the most frequent first: those to be added."""
-        return [UnknownSchool(**row) for row in await self._database.fetch(_UNKNOWN, limit)]
+        return [UnknownSchool(**row) for row in await self._database.fetch(sql.list_unknown_schools, limit)]
 
     async def get(self, school_id: UUID) -> School:
         """Raises NotFoundError."""
-        row = await self._database.fetchrow(_GET, school_id)
+        row = await self._database.fetchrow(sql.get_school, school_id)
         if row is None:
             raise NotFoundError(NO_SCHOOL)
         return _school(row)
@@ -117,14 +106,14 @@ class Schools:
     async def add(self, name: str, domains: Sequence[str], aliases: Sequence[str]) -> SchoolChange:
         """A new school."""
         async with self._database.transaction() as connection:
-            await connection.execute(_HOLD)
+            await connection.execute(sql.hold_schools)
             return await _write(connection, None, SchoolNames(name, domains, aliases))
 
     async def change(self, school_id: UUID, names: SchoolNames) -> SchoolChange:
         """Call a school otherwise. Raises NotFoundError."""
         async with self._database.transaction() as connection:
-            await connection.execute(_HOLD)
-            known = await connection.fetchrow(_GET, school_id)
+            await connection.execute(sql.hold_schools)
+            known = await connection.fetchrow(sql.get_school, school_id)
             if known is None:
                 raise NotFoundError(NO_SCHOOL)
             return await _write(connection, known, names)
@@ -136,16 +125,16 @@ class Schools:
         """
         async with self._database.transaction() as connection:
             if not dry_run:
-                await connection.execute(_HOLD)
-            known = await connection.fetchrow(_FIND, names.name)
+                await connection.execute(sql.hold_schools)
+            known = await connection.fetchrow(sql.find_school_by_name, names.name)
             return await _write(connection, known, names, dry_run=dry_run)
 
     async def remove(self, school_id: UUID) -> SchoolChange:
         """Forget a school: its users are then of what they call it. Raises NotFoundError."""
         async with self._database.transaction() as connection:
-            await connection.execute(_HOLD)
-            users = await connection.fetchval(_COUNT, school_id, [])
-            if not await connection.fetchval(_REMOVE, school_id):
+            await connection.execute(sql.hold_schools)
+            users = await connection.fetchval(sql.count_users_of_school_change, school_id, [])
+            if not await connection.fetchval(sql.remove_school, school_id):
                 raise NotFoundError(NO_SCHOOL)
             return SchoolChange(school_id, "changed", users)
 
@@ -162,7 +151,7 @@ async def _write(
     if after == before:
         return SchoolChange(school_id, "unchanged", 0)
     called = [after[0], *after[1], *after[2]]
-    taken = await connection.fetchrow(_TAKEN, school_id, called)
+    taken = await connection.fetchrow(sql.find_taken_school_name, school_id, called)
     if taken is not None:
         raise SchoolTakenError(
             f"{taken['name']!r} belongs to the school {taken['school']!r}; take it away there first.",
@@ -170,9 +159,9 @@ async def _write(
             str(taken["school_id"]),
             taken["school"],
         )
-    users = await connection.fetchval(_COUNT, school_id, called)
+    users = await connection.fetchval(sql.count_users_of_school_change, school_id, called)
     if not dry_run:
-        await connection.execute(_ADD if known is None else _CHANGE, school_id, *after)
+        await connection.execute(sql.add_school if known is None else sql.change_school, school_id, *after)
     return SchoolChange(school_id, "added" if known is None else "changed", users)
 
 

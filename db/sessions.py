@@ -5,11 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from db.pool import Database
-from db.queries import queries
-
-_REVOKE = queries["revoke_session"]
-_IS_REVOKED = queries["is_session_revoked"]
-_PRUNE = queries["prune_revoked_sessions"]
+from db.queries import sql
 
 
 class Sessions:
@@ -27,12 +23,12 @@ class Sessions:
     async def revoke(self, session: bytes, profile_id: UUID, ends_at: float) -> None:
         """End a session of a profile until `ends_at`, the Unix time at which the last of its tokens does; its
         realtime connections are told. Once more changes nothing."""
-        await self._database.execute(_REVOKE, session, profile_id, ends_at)
+        await self._database.execute(sql.revoke_session, session, profile_id, ends_at)
 
     async def is_revoked(self, session: bytes) -> bool:
         """Whether the session was ended."""
-        return bool(await self._database.fetchval(_IS_REVOKED, session))
+        return bool(await self._database.fetchval(sql.is_session_revoked, session))
 
     async def prune(self) -> None:
         """Forget those whose tokens have ended by themselves."""
-        await self._database.execute(_PRUNE)
+        await self._database.execute(sql.prune_revoked_sessions)

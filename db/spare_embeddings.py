@@ -19,7 +19,7 @@ import numpy as np
 
 from db.copy_arrays import TRAITS, Rows, read_rows, row_type
 from db.pool import Database
-from db.queries import queries
+from db.queries import sql
 from semblance.errors import ConfigurationError, ConflictError
 from semblance.types import Embedding
 
@@ -27,21 +27,12 @@ Table: TypeAlias = Literal["faces", "celebrities"]
 
 TABLES: tuple[Table, ...] = ("faces", "celebrities")
 
-_IN_USE = queries["packs_in_use"]
-_COUNT = queries["count_spare_embeddings"]
-_STAGE = queries["stage_spare_embeddings"]
-_SAMPLE = queries["sample_faces_of_two_packs"]
-_GALLERY = queries["gallery_of_two_packs"]
-_MAY_SWITCH = queries["may_switch"]
-_LOCK = queries["lock_switch"]
-_ANALYZE = queries["analyze_celebrities"]
-_DROP = queries["drop_spare_embeddings"]
-_PENDING = {"faces": queries["faces_to_reembed"], "celebrities": queries["celebrities_to_reembed"]}
+_PENDING = {"faces": sql.faces_to_reembed, "celebrities": sql.celebrities_to_reembed}
 _MERGE = {
-    "faces": queries["merge_spare_face_embeddings"],
-    "celebrities": queries["merge_spare_celebrity_embeddings"],
+    "faces": sql.merge_spare_face_embeddings,
+    "celebrities": sql.merge_spare_celebrity_embeddings,
 }
-_SWITCH = {"faces": queries["switch_faces"], "celebrities": queries["switch_celebrities"]}
+_SWITCH = {"faces": sql.switch_faces, "celebrities": sql.switch_celebrities}
 
 SWITCH_ROWS = 500
 """Rows of one statement of a switch, a second or, on a busy machine, several: most of it goes into the vector
@@ -81,7 +72,7 @@ class SpareEmbeddings:
 
     async def packs_in_use(self) -> list[str]:
         """Digests of the packs whose embeddings serve, the most frequent first."""
-        return [row["pack_digest"] for row in await self._database.fetch(_IN_USE)]
+        return [row["pack_digest"] for row in await self._database.fetch(sql.packs_in_use)]
 
     async def coverage(self, pack_digest: str) -> dict[Table, Coverage]:
         """How far the pack is filled in, by table."""
@@ -97,7 +88,7 @@ class SpareEmbeddings:
         """Store spare embeddings, float32 [512] of unit length, of rows that still are there; what is stored
         already stays. All or none, and safe to repeat."""
         async with self._database.transaction() as connection:
-            await connection.execute(_STAGE)
+            await connection.execute(sql.stage_spare_embeddings)
             await connection.copy_records_to_table(
                 "staged_spare_embeddings", records=list(embeddings.items()), schema_name="pg_temp"
             )
@@ -117,18 +108,28 @@ class SpareEmbeddings:
         without any. Rows: TRAITS, then `spare`."""
         found: list[Rows] = []
         async with self._database.transaction(readonly=True) as connection:
-            await read_rows(connection, _SAMPLE, old, new, limit, row=_TWO_PACKS, take=found.append)
+            await read_rows(
+                connection,
+                sql.sample_faces_of_two_packs,
+                old,
+                new,
+                limit,
+                row=_TWO_PACKS,
+                take=found.append,
+            )
         return np.concatenate(found) if found else None
 
     async def gallery(self, old: str, new: str, min_quality: float, take: Callable[[Rows], None]) -> None:
         """Hand over, some at a time, the celebrities of at least this quality that have both embeddings, as
         rows of `sample`."""
         async with self._database.transaction(readonly=True) as connection:
-            await read_rows(connection, _GALLERY, old, new, min_quality, row=_TWO_PACKS, take=take)
+            await read_rows(
+                connection, sql.gallery_of_two_packs, old, new, min_quality, row=_TWO_PACKS, take=take
+            )
 
     async def check_owner(self) -> None:
         """Raise ConfigurationError unless this login may switch."""
-        if not await self._database.fetchval(_MAY_SWITCH):
+        if not await self._database.fetchval(sql.may_switch):
             raise ConfigurationError(
                 "A switch changes what the application may only read, the gallery: set "
                 "SEMBLANCE_OWNER_DATABASE_URL to the login that migrates the database."
@@ -151,7 +152,7 @@ class SpareEmbeddings:
         Raises ConflictError where more are missing, and where there is nothing to switch to.
         """
         async with self._database.transaction() as connection:
-            await connection.execute(_LOCK)
+            await connection.execute(sql.lock_switch)
             coverage = await _coverage(connection, pack_digest)
             missing = sum(part.missing for part in coverage.values())
             if missing > allowed_missing:
@@ -164,17 +165,17 @@ class SpareEmbeddings:
             for table in reversed(TABLES):
                 switched[table] = await _switch(connection, table, pack_digest, on_progress)
             # The planner would take the new digest for one that no row has.
-            await connection.execute(_ANALYZE)
+            await connection.execute(sql.analyze_celebrities)
         return switched
 
     async def drop(self, pack_digest: str) -> dict[Table, int]:
         """Remove the spare embeddings of a pack; returns how many, by table."""
-        row = await self._database.fetchrow(_DROP, pack_digest)
+        row = await self._database.fetchrow(sql.drop_spare_embeddings, pack_digest)
         return {table: 0 if row is None else row[table] for table in TABLES}
 
 
 async def _coverage(connection: asyncpg.Connection, pack_digest: str) -> dict[Table, Coverage]:
-    rows = await connection.fetch(_COUNT, pack_digest)
+    rows = await connection.fetch(sql.count_spare_embeddings, pack_digest)
     return {
         row["table"]: Coverage(row["undescribed"], row["serving"], row["spare"], row["missing"])
         for row in rows

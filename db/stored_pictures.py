@@ -15,17 +15,10 @@ from uuid import UUID
 import asyncpg
 
 from db.pool import Database
-from db.queries import queries
+from db.queries import sql
 from semblance.locations import PictureTable, original_of
 from semblance.storage import StoredObject
 from semblance.stored_pictures import picture_of
-
-_STAGE = queries["stage_objects"]
-_ANALYZE = queries["analyze_staged_objects"]
-_COUNT = queries["count_named_objects"]
-_MISSING = queries["rows_without_object"]
-_PRESENT = queries["rows_still_there"]
-_ORPHANS = queries["objects_without_row"]
 
 _BATCH = 1000
 
@@ -56,23 +49,23 @@ class Comparison:
 
     async def count_named(self) -> int:
         """How many of the objects have a row. To be called once the listing is complete."""
-        await self._connection.execute(_ANALYZE)
-        return int(await self._connection.fetchval(_COUNT))
+        await self._connection.execute(sql.analyze_staged_objects)
+        return int(await self._connection.fetchval(sql.count_named_objects))
 
     async def missing(self) -> AsyncIterator[list[PictureRow]]:
         """Rows whose picture is not in the listing, some at a time. Pictures on other hosts do not count."""
-        async for records in _batches(self._connection, _MISSING):
+        async for records in _batches(self._connection, sql.rows_without_object):
             yield [PictureRow(**record) for record in records]
 
     async def still_there(self, rows: Sequence[PictureRow]) -> list[PictureRow]:
         """Those of the rows that exist now."""
-        found = await self._connection.fetch(_PRESENT, [row.id for row in rows])
+        found = await self._connection.fetch(sql.rows_still_there, [row.id for row in rows])
         present = {(record["table"], record["id"]) for record in found}
         return [row for row in rows if (row.table, row.id) in present]
 
     async def orphans(self, older_than: datetime) -> AsyncIterator[list[StoredObject]]:
         """Objects last changed before `older_than` that have no row, some at a time."""
-        async for records in _batches(self._connection, _ORPHANS, older_than):
+        async for records in _batches(self._connection, sql.objects_without_row, older_than):
             yield [StoredObject(**record) for record in records]
 
 
@@ -88,7 +81,7 @@ def _names(key: str) -> tuple[str, str]:
 async def compare_pictures(database: Database) -> AsyncIterator[Comparison]:
     """An empty comparison. Raises DatabaseError, also later while it is used."""
     async with database.transaction() as connection:
-        await connection.execute(_STAGE)
+        await connection.execute(sql.stage_objects)
         yield Comparison(connection)
 
 

@@ -9,11 +9,8 @@ from typing import Any
 from uuid import UUID
 
 from db.pool import Database
-from db.queries import queries
+from db.queries import sql
 from semblance.weights import Weights
-
-_GET = queries["get_system_settings"]
-_SET = queries["set_system_settings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +51,7 @@ class SystemSettingsTable:
 
     async def get(self) -> SystemSettings:
         """The settings as they are now."""
-        rows = {row["key"]: row for row in await self._database.fetch(_GET)}
+        rows = {row["key"]: row for row in await self._database.fetch(sql.get_system_settings)}
         # Through the type of the default: the table also takes 20.0 for 20, and 1 for 1.0.
         values: dict[str, Any] = {
             key: type(default)(rows[key]["value"]) for key, default in _DEFAULTS.items() if key in rows
@@ -75,4 +72,4 @@ class SystemSettingsTable:
             key: value.as_dict() if isinstance(value, Weights) else value for key, value in changes.items()
         }
         if values:
-            await self._database.execute(_SET, values, by)
+            await self._database.execute(sql.set_system_settings, values, by)

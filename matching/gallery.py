@@ -23,15 +23,10 @@ from numpy.typing import NDArray
 
 from db.copy_arrays import GENDERS, TRAITS, Rows, read_rows, row_type
 from db.pool import Database
-from db.queries import queries
+from db.queries import sql
 from matching.rows import traits_of
 from matching.scoring import BEST, MIN_QUALITY, Traits, factors, score
 from semblance.weights import Weights
-
-_SNAPSHOT = queries["gallery_snapshot"]
-_CHANGES = queries["gallery_changes"]
-_READ = queries["read_gallery"]
-_PRUNE = queries["prune_celebrity_changes"]
 
 BLOCK = 8192
 """Celebrities scored at once: the columns of a block and what is computed from them stay in the cache."""
@@ -114,12 +109,12 @@ class Gallery:
         now = time.monotonic()
         if self._snapshot is None or now - self._looked_at > LOG_HOURS * 3600 / 2:
             # What is committed between this and the reading is read twice, which does no harm.
-            snapshot = await self._database.fetchval(_SNAPSHOT)
+            snapshot = await self._database.fetchval(sql.gallery_snapshot)
             self._blocks, self._places, self._free = [], {}, []
             self._snapshot = None
             await self._read(None)
         else:
-            row = await self._database.fetchrow(_CHANGES, self._snapshot)
+            row = await self._database.fetchrow(sql.gallery_changes, self._snapshot)
             if row is None:
                 return
             snapshot = row["snapshot"]
@@ -146,7 +141,7 @@ class Gallery:
         found: list[Rows] = []
         take = self._write if ids is None else found.append
         async with self._database.transaction(readonly=True) as connection:
-            await read_rows(connection, _READ, self._pack_digest, ids, row=_ROW, take=take)
+            await read_rows(connection, sql.read_gallery, self._pack_digest, ids, row=_ROW, take=take)
         for rows in found:
             self._write(rows)
         if ids is not None:
@@ -243,7 +238,9 @@ class CelebritySearch:
 
     async def prune_log(self) -> None:
         """Remove changes of the gallery that are older than LOG_HOURS. Raises DatabaseError."""
-        await self._database.execute(_PRUNE, datetime.now(UTC) - timedelta(hours=LOG_HOURS))
+        await self._database.execute(
+            sql.prune_celebrity_changes, datetime.now(UTC) - timedelta(hours=LOG_HOURS)
+        )
 
     async def _search(self, terms: _Terms) -> None:
         """One pass for those who wait for the same; after an error they still do, and try for themselves."""

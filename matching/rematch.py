@@ -18,33 +18,11 @@ from numpy.typing import NDArray
 
 from db.copy_arrays import TRAITS, Rows, read_rows, row_type, write_rows
 from db.pool import Database
-from db.queries import queries
+from db.queries import sql
 from matching.rows import traits_of
 from matching.scoring import MIN_QUALITY, Floats, Traits
 from matching.store import Matching, MatchRules
 from semblance.weights import FACTORS
-
-_INTERRUPTED = queries["interrupted_rematch"]
-_LEFT = queries["rematch_shards_left"]
-_DONE = queries["rematch_shards_done"]
-_START = queries["start_rematch"]
-_PLAN = queries["plan_rematch_shard"]
-_COMPLETE = queries["complete_rematch"]
-_COMPLETE_SHARD = queries["complete_rematch_shard"]
-_PRUNE = queries["prune_rematches"]
-_SCHOOL = queries["school_to_rematch"]
-_SCHOOLS = queries["schools_to_rematch"]
-_FACES = queries["faces_to_rematch"]
-_UNDESCRIBED = queries["undescribed_faces"]
-_READ_SCHOOLS = queries["read_faces_of_schools"]
-_READ_BETWEEN = queries["read_faces_between"]
-_GALLERY_IDS = queries["gallery_ids"]
-_READ_GALLERY = queries["read_gallery"]
-_CLOCK = queries["clock"]
-_STAGE_FOUND = queries["stage_found"]
-_ANALYZE_FOUND = queries["analyze_found"]
-_STAGE_DIFFERENCE = queries["stage_difference"]
-_LOCK_FACES = queries["lock_faces"]
 
 Kind: TypeAlias = Literal["users", "celebrities"]
 
@@ -63,20 +41,20 @@ class _Statements:
 
 _OF_KIND: dict[Kind, _Statements] = {
     "users": _Statements(
-        queries["compare_user_matches"],
-        queries["count_user_difference"],
-        queries["lock_different_matches"],
-        queries["change_user_matches"],
-        queries["remove_user_matches"],
-        queries["add_user_matches"],
+        sql.compare_user_matches,
+        sql.count_user_difference,
+        sql.lock_different_matches,
+        sql.change_user_matches,
+        sql.remove_user_matches,
+        sql.add_user_matches,
     ),
     "celebrities": _Statements(
-        queries["compare_celebrity_matches"],
-        queries["count_celebrity_difference"],
-        queries["lock_different_celebrity_matches"],
-        queries["change_celebrity_matches"],
-        queries["remove_celebrity_matches"],
-        queries["add_celebrity_matches"],
+        sql.compare_celebrity_matches,
+        sql.count_celebrity_difference,
+        sql.lock_different_celebrity_matches,
+        sql.change_celebrity_matches,
+        sql.remove_celebrity_matches,
+        sql.add_celebrity_matches,
     ),
 }
 
@@ -184,22 +162,24 @@ class Rematch:
     async def begin(self, scope: Scope, *, dry_run: bool) -> Run:
         """Go on with the last run for the same scope by the same rules, if it was interrupted less than a day
         ago, or plan a new one. dry_run: plan, and write nothing."""
-        began = await self._database.fetchval(_CLOCK)
+        began = await self._database.fetchval(sql.clock)
         rules = await self._matching.rules()
-        scope = replace(scope, school=await self._database.fetchval(_SCHOOL, scope.school))
+        scope = replace(scope, school=await self._database.fetchval(sql.school_to_rematch, scope.school))
         if dry_run:
             return Run(None, scope, rules, began, await self._plan(scope))
         options = _options(scope, rules)
-        await self._database.execute(_PRUNE)
-        run_id = await self._database.fetchval(_INTERRUPTED, options)
+        await self._database.execute(sql.prune_rematches)
+        run_id = await self._database.fetchval(sql.interrupted_rematch, options)
         if run_id is None:
             shards = await self._plan(scope)
             async with self._database.transaction() as connection:
-                run_id = await connection.fetchval(_START, options)
-                await connection.executemany(_PLAN, [(run_id, *astuple(shard)) for shard in shards])
+                run_id = await connection.fetchval(sql.start_rematch, options)
+                await connection.executemany(
+                    sql.plan_rematch_shard, [(run_id, *astuple(shard)) for shard in shards]
+                )
             return Run(run_id, scope, rules, began, shards)
-        rows = await self._database.fetch(_LEFT, run_id)
-        done = await self._database.fetchrow(_DONE, run_id)
+        rows = await self._database.fetch(sql.rematch_shards_left, run_id)
+        done = await self._database.fetchrow(sql.rematch_shards_done, run_id)
         if done is None:
             raise AssertionError("An aggregate has one row.")
         resumed, *counts = done.values()
@@ -209,11 +189,11 @@ class Rematch:
     async def complete(self, run: Run) -> None:
         """Note that all shards are done: the same scope is then a new run."""
         if run.id is not None:
-            await self._database.execute(_COMPLETE, run.id)
+            await self._database.execute(sql.complete_rematch, run.id)
 
     async def undescribed(self) -> int:
         """Faces without an embedding, which nothing can be compared with."""
-        return int(await self._database.fetchval(_UNDESCRIBED))
+        return int(await self._database.fetchval(sql.undescribed_faces))
 
     async def read_gallery(
         self, pack_digest: str, begin: Callable[[Ids], None], take: Callable[[Rows], None]
@@ -221,18 +201,21 @@ class Rematch:
         """Hand over the ids of a pack's gallery, in ascending order, then its rows in pieces."""
         pieces = [np.empty(0, _ID)]
         async with self._database.transaction(readonly=True) as connection:
-            await read_rows(connection, _GALLERY_IDS, pack_digest, row=_ID, take=pieces.append)
+            await read_rows(connection, sql.gallery_ids, pack_digest, row=_ID, take=pieces.append)
             ids = np.concatenate(pieces)["id"].copy()
             begin(ids[by_id(ids)])
-            await read_rows(connection, _READ_GALLERY, pack_digest, None, row=_CELEBRITY, take=take)
+            await read_rows(connection, sql.read_gallery, pack_digest, None, row=_CELEBRITY, take=take)
 
     async def faces(self, shard: Shard, scope: Scope) -> Faces:
         """The faces of a shard, as they are now."""
         terms: tuple[object, ...]
         if shard.schools is not None:
-            query, terms = _READ_SCHOOLS, (shard.schools, scope.since)
+            query, terms = sql.read_faces_of_schools, (shard.schools, scope.since)
         else:
-            query, terms = _READ_BETWEEN, (shard.first_face, shard.last_face, scope.school, scope.since)
+            query, terms = (
+                sql.read_faces_between,
+                (shard.first_face, shard.last_face, scope.school, scope.since),
+            )
         pieces = [np.empty(0, _FACE)]
         async with self._database.transaction(readonly=True) as connection:
             await read_rows(connection, query, shard.pack_digest, *terms, row=_FACE, take=pieces.append)
@@ -258,17 +241,17 @@ class Rematch:
         weights = run.rules.weights.as_dict()
         ids = [UUID(bytes=bytes(key)) for key in faces.ids]
         async with self._database.transaction() as connection:
-            await connection.execute(_STAGE_FOUND)
-            await connection.execute(_STAGE_DIFFERENCE)
+            await connection.execute(sql.stage_found)
+            await connection.execute(sql.stage_difference)
             columns = zip(FACTORS, found.factors, strict=True)
             await write_rows(
                 connection,
                 "staged_found",
                 [("face_id", found.face), ("target_id", found.target), ("score", found.score), *columns],
             )
-            await connection.execute(_ANALYZE_FOUND)
+            await connection.execute(sql.analyze_found)
             if run.id is not None:
-                locked = await connection.fetch(_LOCK_FACES, ids, shard.pack_digest)
+                locked = await connection.fetch(sql.lock_faces, ids, shard.pack_digest)
                 ids = [row["id"] for row in locked]
             if shard.kind == "celebrities":
                 await connection.execute(statements.compare, weights, ids, shard.pack_digest, run.began)
@@ -284,13 +267,13 @@ class Rematch:
             removed = await connection.fetchval(statements.remove)
             added = await connection.fetchval(statements.add, weights)
             changes = Changes(found.compared, added, changed, removed)
-            await connection.execute(_COMPLETE_SHARD, run.id, shard.number, *changes)
+            await connection.execute(sql.complete_rematch_shard, run.id, shard.number, *changes)
             return changes
 
     async def _plan(self, scope: Scope) -> list[Shard]:
         shards: list[Shard] = []
         if "users" in scope.kinds:
-            for row in await self._database.fetch(_SCHOOLS, scope.school, scope.since):
+            for row in await self._database.fetch(sql.schools_to_rematch, scope.school, scope.since):
                 digest, school, faces = row.values()
                 last = shards[-1] if shards else None
                 if (
@@ -305,7 +288,9 @@ class Rematch:
                         last.number, digest, [*last.schools, school], None, None, last.faces + faces
                     )
         if "celebrities" in scope.kinds:
-            rows = await self._database.fetch(_FACES, scope.school, scope.since, scope.shard_size)
+            rows = await self._database.fetch(
+                sql.faces_to_rematch, scope.school, scope.since, scope.shard_size
+            )
             shards += [
                 Shard(
                     len(shards) + place,

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from db.pool import Database, QueryCanceledError, Record
-from db.queries import queries
+from db.queries import sql
 from matching.scoring import BEST
 from matching.store import MatchRules
 from semblance.errors import DatabaseError, OverloadedError
@@ -25,10 +25,6 @@ EXAMPLES = 10
 BATCH = 1000
 """Rows that are rescored in one transaction: a like of one of them waits for about a tenth of a second."""
 
-_LIMIT = queries["limit_preview"]
-_PREVIEW_USERS = queries["preview_matches"]
-_PREVIEW_CELEBRITIES = queries["preview_celebrity_matches"]
-_COUNT = queries["count_scores"]
 
 _PAUSE_SECONDS = 0.05
 _STUCK_SECONDS = 60.0
@@ -127,25 +123,26 @@ class RescoreReport:
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """The statements that work on one table, named after its name."""
+    """The statements that work on one table."""
 
     survey: str
     lock: str
     remove: str
     rescore: str
 
-    @classmethod
-    def of(cls, name: Literal["matches", "celebrity_matches"]) -> _Table:
-        return cls(
-            survey=queries[f"survey_{name}"],
-            lock=queries[f"lock_due_{name}"],
-            remove=queries[f"remove_weak_{name}"],
-            rescore=queries[f"rescore_{name}"],
-        )
 
-
-_USERS = _Table.of("matches")
-_CELEBRITIES = _Table.of("celebrity_matches")
+_USERS = _Table(
+    survey=sql.survey_matches,
+    lock=sql.lock_due_matches,
+    remove=sql.remove_weak_matches,
+    rescore=sql.rescore_matches,
+)
+_CELEBRITIES = _Table(
+    survey=sql.survey_celebrity_matches,
+    lock=sql.lock_due_celebrity_matches,
+    remove=sql.remove_weak_celebrity_matches,
+    rescore=sql.rescore_celebrity_matches,
+)
 
 
 class Rescoring:
@@ -176,10 +173,10 @@ class Rescoring:
             EXAMPLES,
         )
         async with self._database.transaction(readonly=True) as connection:
-            await connection.execute(_LIMIT, f"{seconds * 1000:.0f}ms")
+            await connection.execute(sql.limit_preview, f"{seconds * 1000:.0f}ms")
             try:
-                users = await connection.fetch(_PREVIEW_USERS, *terms)
-                celebrities = await connection.fetch(_PREVIEW_CELEBRITIES, *terms)
+                users = await connection.fetch(sql.preview_matches, *terms)
+                celebrities = await connection.fetch(sql.preview_celebrity_matches, *terms)
             except QueryCanceledError as exc:
                 raise OverloadedError(
                     f"The preview was ended because one of its two statements took more than {seconds:g} s; "
@@ -193,7 +190,7 @@ class Rescoring:
 
     async def count(self) -> int:
         """How many rows `rescore` looks at."""
-        return int(await self._database.fetchval(_COUNT))
+        return int(await self._database.fetchval(sql.count_scores))
 
     async def rescore(
         self,

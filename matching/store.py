@@ -11,21 +11,12 @@ from db.described import DescribedRow
 from db.jobs import ClaimedJob
 from db.pool import Connection, Database
 from db.profiles import StatedGender
-from db.queries import queries
+from db.queries import sql
 from db.system_settings import SystemSettingsTable
 from matching.scoring import BEST, MIN_QUALITY
 from semblance.errors import DatabaseError
 from semblance.types import Gender
 from semblance.weights import Weights
-
-_PROBE = queries["probe_face"]
-_DESCRIBE = queries["describe_face"]
-_HOLD_JOB = queries["hold_match_job"]
-_LOCK_FACE = queries["lock_probe_face"]
-_MATCH_USERS = queries["match_users"]
-_MATCH_CELEBRITIES = queries["match_celebrities"]
-_COMPLETE = queries["complete_match_job"]
-_PACK_DIGESTS = queries["celebrity_pack_digests"]
 
 _TRAITS = ("embedding", "geometry_ratios", "age", "symmetry_score", "skin_tone_lab", "expression")
 
@@ -74,7 +65,7 @@ class Matching:
 
     async def probe(self, face_id: UUID) -> ProbeFace | None:
         """The face, unless it is gone."""
-        row = await self._database.fetchrow(_PROBE, face_id)
+        row = await self._database.fetchrow(sql.probe_face, face_id)
         if row is None:
             return None
         vector = row["embedding"]
@@ -85,7 +76,7 @@ class Matching:
     async def describe(self, face_id: UUID, row: DescribedRow, gender: Gender) -> None:
         """Complete a face that was stored with its picture alone."""
         columns = [getattr(row, name) for name in DescribedRow.__dataclass_fields__]
-        await self._database.execute(_DESCRIBE, face_id, *columns, gender)
+        await self._database.execute(sql.describe_face, face_id, *columns, gender)
 
     async def complete(
         self, job: ClaimedJob, probe: ProbeFace, rules: MatchRules, shortlist: Sequence[UUID]
@@ -97,9 +88,12 @@ class Matching:
         probe was read, and with it the short list.
         """
         async with self._database.transaction() as connection:
-            if not await connection.fetchval(_HOLD_JOB, job.id, job.worker, job.attempt):
+            if not await connection.fetchval(sql.hold_match_job, job.id, job.worker, job.attempt):
                 return None
-            if await connection.fetchval(_LOCK_FACE, probe.id) not in {None, probe.pack_digest}:
+            if await connection.fetchval(sql.lock_probe_face, probe.id) not in {
+                None,
+                probe.pack_digest,
+            }:
                 raise DatabaseError("The face was embedded by another model pack meanwhile.")
             messages: list[str] = []
             users = celebrities = None
@@ -111,18 +105,18 @@ class Matching:
                         f"Not matched with other users: the profile has no {' and no '.join(missing)}."
                     )
                 else:
-                    users = await connection.fetchval(_MATCH_USERS, *terms)
+                    users = await connection.fetchval(sql.match_users, *terms)
             if job.job_type != "user_match":
-                celebrities = await connection.fetchval(_MATCH_CELEBRITIES, *terms, list(shortlist))
+                celebrities = await connection.fetchval(sql.match_celebrities, *terms, list(shortlist))
                 if not celebrities and await _is_other_pack(connection, probe.pack_digest):
                     messages.append(
                         "Not matched with celebrities: their gallery was embedded by another model pack."
                     )
             result = MatchResult(users, celebrities, " ".join(messages) or None)
-            await connection.execute(_COMPLETE, job.id, users, celebrities, result.message)
+            await connection.execute(sql.complete_match_job, job.id, users, celebrities, result.message)
         return result
 
 
 async def _is_other_pack(connection: Connection, pack_digest: str | None) -> bool:
-    row = await connection.fetchrow(_PACK_DIGESTS, pack_digest)
+    row = await connection.fetchrow(sql.celebrity_pack_digests, pack_digest)
     return not row["present"] and row["other"] is not None

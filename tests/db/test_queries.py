@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import pytest
 
 from db.pool import Database
-from db.queries import load_queries, queries
+from db.queries import load_queries, queries, sql
 
 
 def write(folder: Path, **files: str) -> Path:
@@ -41,9 +42,21 @@ def test_files_that_are_refused(tmp_path: Path, files: dict[str, str], message: 
         load_queries(write(tmp_path, **files))
 
 
-def test_an_unknown_name_is_a_key_error() -> None:
-    with pytest.raises(KeyError):
-        queries["no_such_query"]
+def test_an_unknown_name_is_an_error_that_names_it() -> None:
+    with pytest.raises(AttributeError, match="no_such_query"):
+        _ = sql.no_such_query
+
+
+def test_every_name_used_exists_and_every_query_is_used() -> None:
+    root = Path(__file__).parents[2]
+    used = {
+        node.attr
+        for package in ("db", "matching")
+        for path in (root / package).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "sql"
+    }
+    assert used == set(queries)
 
 
 async def test_the_server_understands_every_query(database: Database) -> None:
