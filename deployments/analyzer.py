@@ -34,12 +34,12 @@ class Analyzer:
         self._analyzer = FaceAnalyzer(pack)
 
     async def model(self) -> ModelInfo:
-        """The pack this replica runs."""
+        """The pack that this replica runs."""
         return self._model
 
     @serve.batch(max_batch_size=16, batch_wait_timeout_s=0.002)
     async def analyze(self, photos: list[Sequence[DetectedFace]]) -> list[list[FaceAttributes]]:
-        """The faces of each photo to their attributes; the same values alone or in a batch."""
+        """Analyze the faces of each photo. The values do not depend on the batch."""
         faces = [face for photo in photos for face in photo]
         attributes = await asyncio.to_thread(self._analyzer.analyze, faces)
         logger.debug("%d faces of %d photos analyzed", len(faces), len(photos))

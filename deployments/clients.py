@@ -1,4 +1,4 @@
-"""The typed front of the Serve handles, and the one place where Ray's errors become ours."""
+"""Typed clients of the Serve handles. The one place where Ray's errors become the project's."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from semblance.types import (
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 3
-"""Calls made before a dead replica is the caller's problem: all calls here are pure, so a repeat is safe."""
+"""Attempts at a call whose replica dies. Every call here is safe to repeat."""
 
 
 class FaceClient:
     """Describes photos by composing detector, embedder and analyzer over their handles.
 
-    Every method raises what is wrong with a picture (ImageTooLargeError, UnreadableImageError),
-    OverloadedError when a deployment's queue is full, NotReadyError when none of its replicas lives.
+    Every method raises ImageTooLargeError or UnreadableImageError for a bad photo, OverloadedError when a
+    deployment's queue is full, and NotReadyError when it has no live replica.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class FaceClient:
         self._analyzer = analyzer
 
     def checks(self, expected: ModelInfo) -> dict[str, Awaitable[str]]:
-        """One call per deployment, to be awaited: "ok" once it answers with the pack it should have."""
+        """One awaitable per deployment: "ok" once it answers with the expected pack."""
 
         async def check(handle: DeploymentHandle[Any]) -> str:
             model: ModelInfo = await _call(handle.model.remote)
@@ -68,7 +68,7 @@ class FaceClient:
         }
 
     async def detect(self, data: bytes, max_faces: int | None = None) -> Detection:
-        """Faces of an encoded picture, largest first."""
+        """Find the faces of an encoded photo, largest first."""
         result: Detection | SemblanceError = await _call(
             lambda: self._detector.detect.remote(data, max_faces)
         )
@@ -77,19 +77,19 @@ class FaceClient:
         return result
 
     async def render(self, data: bytes) -> StoredPicture:
-        """What is to be stored of an encoded picture."""
+        """Render the files to store of an encoded photo."""
         result: StoredPicture | SemblanceError = await _call(lambda: self._detector.render.remote(data))
         if isinstance(result, SemblanceError):
             raise result
         return result
 
     async def embed(self, crops: Sequence[Image]) -> NDArray[np.float32]:
-        """Aligned crops to unit vectors, float32 [N, 512]."""
+        """Embed aligned crops: unit vectors, float32 [N, 512]."""
         result: NDArray[np.float32] = await _call(lambda: self._embedder.embed.remote(crops))
         return result
 
     async def analyze(self, faces: Sequence[DetectedFace]) -> list[FaceAttributes]:
-        """Attributes of each face, in order."""
+        """Analyze faces: their attributes, in order."""
         result: list[FaceAttributes] = await _call(lambda: self._analyzer.analyze.remote(faces))
         return result
 
@@ -109,24 +109,24 @@ class FaceClient:
 
 
 class MatcherClient:
-    """Asks the matcher over its handle. Raises as FaceClient does."""
+    """Calls the matcher over its handle. Raises as FaceClient does."""
 
     def __init__(self, matcher: DeploymentHandle[Any]) -> None:
         self._matcher = matcher
 
     async def check(self) -> str:
-        """The word ok, once it works."""
+        """Return "ok" once the matcher works."""
         result: str = await _call(self._matcher.check.remote)
         return result
 
     async def process(self, limit: int) -> list[JobOutcome]:
-        """Drain the queue of match jobs up to `limit`; done twice, nothing is done twice."""
+        """Work on up to `limit` match jobs. Safe to repeat: no job is done twice."""
         result: list[JobOutcome] = await _call(lambda: self._matcher.process.remote(limit))
         return result
 
 
 async def _call(send: Callable[[], Awaitable[Any]]) -> Any:
-    """Send a handle call; errors of the deployment itself arrive as the classes it raised."""
+    """Send a handle call. The deployment's own errors arrive as the classes it raised."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return await send()

@@ -22,8 +22,8 @@ logger = logging.getLogger(__name__)
 
 
 class Detector:
-    """One photo at a time on a thread of its own, so that the replica's
-    event loop keeps answering health checks and queue probes. Pictures are decoded in a process beside it."""
+    """Works on one photo at a time on its own thread, so that the replica's event loop keeps answering health
+    checks and queue probes. Photos are decoded in a separate process."""
 
     @starting()
     def __init__(self) -> None:
@@ -37,21 +37,21 @@ class Detector:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="detect")
 
     async def model(self) -> ModelInfo:
-        """The pack this replica runs."""
+        """The pack that this replica runs."""
         return self._model
 
     async def detect(
         self, data: bytes, max_faces: int | None = None
     ) -> Detection | UnreadableImageError | ImageTooLargeError:
-        """As `FaceFinder.detect`, but what is wrong with the picture is returned: for Serve an error that is
-        raised is the deployment's own, counted as its failure and logged with a traceback."""
+        """As `FaceFinder.detect`, but returns the error of a bad photo: Serve counts a raised error as a
+        failure of the deployment and logs it with a traceback."""
         try:
             detection = await asyncio.get_running_loop().run_in_executor(
                 self._worker, self._finder.detect, data, max_faces
             )
         except (UnreadableImageError, ImageTooLargeError) as exc:
             return exc
-        logger.debug("%d faces in a picture of %d bytes", len(detection.faces), len(data))
+        logger.debug("%d faces in a photo of %d bytes", len(detection.faces), len(data))
         return detection
 
     async def render(self, data: bytes) -> StoredPicture | UnreadableImageError | ImageTooLargeError:

@@ -34,12 +34,12 @@ class Embedder:
         self._embedder = FaceEmbedder(pack)
 
     async def model(self) -> ModelInfo:
-        """The pack this replica runs."""
+        """The pack that this replica runs."""
         return self._model
 
     @serve.batch(max_batch_size=16, batch_wait_timeout_s=0.002)
     async def embed(self, photos: list[Sequence[Image]]) -> list[NDArray[np.float32]]:
-        """The crops of each photo to float32 [faces, 512]; the same values alone or in a batch."""
+        """Embed the crops of each photo: float32 [faces, 512]. The values do not depend on the batch."""
         crops = [crop for photo in photos for crop in photo]
         vectors = await asyncio.to_thread(self._embedder.embed, crops)
         logger.debug("%d faces of %d photos embedded", len(crops), len(photos))

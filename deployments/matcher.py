@@ -43,29 +43,29 @@ class Matcher:
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def process(self, limit: int) -> list[JobOutcome]:
-        """Drain the queue up to `limit` jobs, for at most about BUDGET_S seconds."""
+        """Work on up to `limit` match jobs, for about BUDGET_S seconds at most."""
         return await self._ready().process(limit, seconds=BUDGET_S)
 
     async def check(self) -> str:
-        """The word ok, once it works."""
+        """Return "ok" once the worker works."""
         self._ready()
         return "ok"
 
     async def check_health(self) -> None:
-        """Called by Serve from time to time, which replaces a replica that raises."""
+        """Called by Serve periodically. Serve replaces a replica whose check raises."""
         if self._task.done():
             self._task.result()
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
-        """What Serve asks each replica for; `deployments.scaling` decides by it."""
+        """Called by Serve on each replica; `deployments.scaling` uses the result."""
         try:
             return {WAITING_JOBS: float(await self._ready().waiting())}
         except SemblanceError:
             return {}
 
     def __del__(self) -> Coroutine[Any, Any, None] | None:
-        """Called by Serve when the replica is to end, which awaits what it returns: what is in hand goes back
-        at once. Called by Python when nothing is left to end."""
+        """Called by Serve to end the replica; Serve awaits the result, and the match jobs in hand return to
+        the queue at once. Also called by Python, when nothing is left to end."""
         return None if self._task.done() else self._end()
 
     async def _end(self) -> None:

@@ -1,4 +1,4 @@
-"""Whether this process takes the messages that the settings make possible."""
+"""Checks that this process accepts the largest message that the settings allow."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from semblance.settings import Settings
 
 
 def check_message_limit(settings: Settings) -> None:
-    """Raise ConfigurationError where a picture or an answer that the settings allow would fail on its way
-    between replicas. To be called when a replica starts: what Serve runs with is known there only."""
-    # Here, because Ray reads its settings when it is imported. Serve tells them nowhere else.
+    """Raise ConfigurationError where a photo or an answer within the settings' limits would fail between
+    replicas. Call it when a replica starts: only there are Serve's own settings known."""
+    # Imported here because Ray reads its settings on import. Serve exposes them nowhere else.
     from ray.serve._private.constants import (  # noqa: PLC0415
         RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH,
         RAY_SERVE_USE_GRPC_BY_DEFAULT,

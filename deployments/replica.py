@@ -1,4 +1,4 @@
-"""What all deployments do when a replica starts."""
+"""What every deployment does when a replica starts."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from semblance.settings import Settings
 
 
 def configure_replica_logging(settings: Settings) -> None:
-    """Log as the API does, every line with the id of the HTTP request it is about."""
+    """Log as the API does: every line has the id of its HTTP request."""
     configure_logging(settings, serve_request_id)
 
 
 @contextmanager
 def starting() -> Iterator[None]:
-    """Around the constructor of a deployment: one that cannot start says why in a sentence.
+    """Wraps the constructor of a deployment, so that a failure to start is reported in a sentence.
 
-    Serve reports a failed constructor by its traceback, and has no other way. The process ends with it, so
-    that nothing else in it is short of tracebacks.
+    Serve reports a failed constructor by its traceback. The process then ends, so suppressing tracebacks
+    hides nothing else.
     """
     try:
         yield
@@ -31,13 +31,13 @@ def starting() -> Iterator[None]:
 
 
 def serve_request_id() -> str:
-    """The id of the request the caller works for, as Serve carries it from the proxy through every handle.
+    """The id of the current request, which Serve passes from the proxy through every handle.
 
-    A batch has the ids of all its requests, separated by commas; "-" outside of a request, and for an id that
-    could forge log lines.
+    For a batch, the ids of all its requests, separated by commas. "-" outside of a request, and for an id
+    that could forge log lines.
     """
-    # Here, because Ray reads its settings when it is imported, and commands set them after they have used
-    # the deployments' classes. Serve has no public way to the id; its own log lines take it from here.
+    # Imported here because Ray reads its settings on import, and commands set them after using the
+    # deployments' classes. Serve has no public access to the id; its own log lines read it here.
     from ray.serve.context import (  # noqa: PLC0415
         _get_serve_batch_request_context,
         _get_serve_request_context,

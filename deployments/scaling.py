@@ -1,7 +1,7 @@
-"""How many replicas there should be where Serve's own rule, by requests alone, would be wrong: the API, whose
-open sockets weigh less than requests, and the Matcher, whose work comes from the database.
+"""Autoscaling policies where Serve's own, by requests alone, would be wrong: for the API, whose open sockets
+weigh less than requests, and for the Matcher, whose work comes from the database.
 
-Each returns a number to which Serve applies bounds and delays.
+Each returns a number of replicas, to which Serve applies its bounds and delays.
 """
 
 from __future__ import annotations
@@ -12,23 +12,24 @@ if TYPE_CHECKING:
     from ray.serve.config import AutoscalingConfig, AutoscalingContext
 
 OPEN_SOCKETS = "open_sockets"
-"""Name of the metric by which replicas of the API report their realtime connections."""
+"""Metric with which API replicas report their realtime connections."""
 
 SOCKETS_PER_REPLICA = 500
-"""What one replica tells well within the time promised (benchmarks/realtime.py)."""
+"""Sockets that one replica serves well within the promised time (benchmarks/realtime.py)."""
 
 WAITING_JOBS = "waiting_jobs"
-"""Name of the metric by which each replica of the Matcher reports how long the one queue is."""
+"""Metric with which each Matcher replica reports the length of the shared queue."""
 
 JOBS_PER_REPLICA = 200
-"""What one replica does in 5 to 10 seconds with 100,000 celebrities (benchmarks/celebrity_match.py)."""
+"""Match jobs that one replica does in 5 to 10 seconds with 100,000 celebrities
+(benchmarks/celebrity_match.py)."""
 
 
 def api_replicas(context: AutoscalingContext) -> tuple[float, dict[str, Any]]:
-    """As Serve's rule, requests over `target_ongoing_requests`, with sockets counted apart.
+    """Serve's rule, requests over `target_ongoing_requests`, with sockets counted separately.
 
-    Serve counts a realtime connection as a request that goes on for its whole life. By its own rule 500
-    people who listen would be as many replicas as 500 pictures being worked on.
+    Serve counts a realtime connection as a request for as long as it is open. By its own rule, 500 listeners
+    would need as many replicas as 500 photos in work.
     """
     if context.current_num_replicas == 0:
         return context.target_num_replicas, {}
@@ -38,7 +39,7 @@ def api_replicas(context: AutoscalingContext) -> tuple[float, dict[str, Any]]:
 
 
 def matcher_replicas(context: AutoscalingContext) -> tuple[float, dict[str, Any]]:
-    """By the length of the queue, beside the requests to drain it, which are few."""
+    """By the length of the queue, plus the few requests to drain it."""
     if context.current_num_replicas == 0:
         return context.target_num_replicas, {}
     waiting = max(_reported(context, WAITING_JOBS), default=0.0)
@@ -46,10 +47,10 @@ def matcher_replicas(context: AutoscalingContext) -> tuple[float, dict[str, Any]
 
 
 def _reported(context: AutoscalingContext, metric: str) -> list[float]:
-    """What each replica has reported, on average over the time that Serve looks back."""
+    """Each replica's reports, averaged over Serve's look-back period."""
     return list((context.aggregated_metrics or {}).get(metric, {}).values())
 
 
 def _target(context: AutoscalingContext) -> float:
-    # Set wherever a deployment scales.
+    # Always set where a deployment scales.
     return cast("AutoscalingConfig", context.config).get_target_ongoing_requests()

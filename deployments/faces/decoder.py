@@ -1,8 +1,8 @@
-"""Opening pictures: in this process, or in one beside it that a hostile file may exhaust or crash.
+"""Opens photos in this process, or in a separate one that a hostile file may exhaust or crash.
 
-A decoder is C code that reads what strangers send. Beside this process it runs within a deadline and a bound
-on memory, and without a secret in its environment. Should it end, the picture is refused and the next one
-finds a new process. Nothing it answers is unpickled.
+A decoder is C code that reads files from strangers. The separate process has a deadline, a memory limit, and
+no secrets in its environment. If it ends, the photo is refused and the next one gets a new process. Nothing
+it answers is unpickled.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ from semblance.settings import Settings
 from semblance.types import Image
 
 ATTEMPTS: Final = 2
-"""How often a picture is begun whose decoder ends: the first time somebody else may have killed it."""
+"""Attempts at a photo whose decoder ends. The first time, something else may have killed it."""
 
 START_S: Final = 60.0
-"""Seconds within which a new process must be ready; on an idle machine it takes about half of one."""
+"""Seconds within which a new process must be ready. On an idle machine it takes half a second."""
 
 PIPE_BYTES: Final = 1024 * 1024
-"""The most that Linux gives an ordinary user. A reduced picture has up to 3 MB; through the usual 64 KiB the
-two processes would take turns fifty times for it."""
+"""The most that Linux gives an ordinary user. A reduced photo has up to 3 MB; with the usual 64 KiB the two
+processes would take fifty turns."""
 
 _LONGEST_ANSWER: Final = 4096
 """Bytes of an answer's first line."""
@@ -51,12 +51,13 @@ _LONGEST_ANSWER: Final = 4096
 _PROGRAM: Final = "deployments.faces.decoder_main"
 
 _INHERITED: Final = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SEMBLANCE_STACK")
-"""Variables the process gets; by the last one `semblance down` knows what belongs to a stack."""
+"""Environment variables the process gets. `semblance down` finds the processes of a stack by the last one."""
 
 _MALLOC: Final = MappingProxyType(
     {
-        # Every large block goes back to the system when it is freed. By default the bar rises with each, and
-        # with it what is kept of the small ones; fixed, that would be next to nothing, and cost page faults.
+        # Return every large block to the system when it is freed. By default the threshold rises with each
+        # freed block, and so does the memory that is kept; the trim threshold keeps enough to avoid page
+        # faults.
         "MALLOC_MMAP_THRESHOLD_": str(1024 * 1024),
         "MALLOC_TRIM_THRESHOLD_": str(16 * 1024 * 1024),
         "MALLOC_ARENA_MAX": "2",
@@ -72,10 +73,10 @@ _Result = TypeVar("_Result")
 
 
 class Decoder(Protocol):
-    """Opens pictures, one at a time."""
+    """Opens photos, one at a time."""
 
     def open(self, data: bytes) -> AbstractContextManager[Picture]:
-        """An encoded picture, to be read within the context.
+        """Open an encoded photo, to be read within the context.
 
         Opening and reading raise ImageTooLargeError and UnreadableImageError.
         """
@@ -83,7 +84,7 @@ class Decoder(Protocol):
 
 
 class DirectDecoder:
-    """Decodes in this process, where nothing bounds a file but the limits on its bytes and pixels."""
+    """Decodes in this process, where only the limits on bytes and pixels apply."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -96,8 +97,8 @@ class DirectDecoder:
 
 
 class DecoderProcess:
-    """Decodes in a process of its own, which is started with this object and again whenever it has ended. It
-    ends with this object, and when this process ends. One thread at a time uses it; others wait."""
+    """Decodes in a separate process, which is started with this object and restarted whenever it has ended.
+    It ends with this object or with this process. One thread at a time uses it; others wait."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -106,13 +107,13 @@ class DecoderProcess:
 
     @property
     def pid(self) -> int:
-        """The process at work."""
+        """The pid of the current process."""
         return self._process.pid
 
     @contextmanager
     def open(self, data: bytes) -> Iterator[Picture]:
-        """See Decoder. Also raises ImageTooCostlyError, where a picture takes more time or memory than the
-        settings allow or ends the process, and NotReadyError, where none starts."""
+        """See Decoder. Also raises ImageTooCostlyError where a photo takes more time or memory than the
+        settings allow or crashes the process, and NotReadyError where no process starts."""
         with self._lock:
             try:
                 yield _RemotePicture(self, data, self._settings.image_deadline_s)
@@ -121,12 +122,12 @@ class DecoderProcess:
                     self._process.tell({"do": "close"})
 
     def close(self) -> None:
-        """End the process; a picture opened after it starts another."""
+        """End the process. The next photo starts another."""
         with self._lock:
             self._process.kill()
 
     def running(self) -> _Process:
-        """The process, ready to be asked; a new one if it has ended. Raises NotReadyError."""
+        """The process, ready for questions; a new one if it has ended. Raises NotReadyError."""
         if self._process.has_ended:
             self._process = _Process(self._settings)
         self._process.wait_until_ready()
@@ -134,7 +135,7 @@ class DecoderProcess:
 
 
 class LazyDecoder:
-    """A DecoderProcess that the first picture starts: for those who seldom open one."""
+    """A DecoderProcess that starts with the first photo, for callers that seldom open one."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -150,7 +151,7 @@ class LazyDecoder:
 
 
 class _RemotePicture:
-    """A picture that a DecoderProcess has open; see Picture."""
+    """A photo that a DecoderProcess has open; see Picture."""
 
     def __init__(self, decoder: DecoderProcess, data: bytes, seconds: float) -> None:
         self._decoder = decoder
@@ -217,7 +218,7 @@ class _EndedError(Exception):
 
 
 class _Process:
-    """One run of `decoder_main`: a line of JSON and what it announces in either direction."""
+    """One run of `decoder_main`. Each message is a line of JSON followed by the bytes it announces."""
 
     def __init__(self, settings: Settings) -> None:
         limits = {
@@ -250,7 +251,7 @@ class _Process:
         return self._popen.poll() is not None
 
     def wait_until_ready(self) -> None:
-        """Return when the process takes pictures. Raises NotReadyError."""
+        """Wait until the process accepts photos. Raises NotReadyError."""
         if self._ready:
             return
         try:
@@ -264,10 +265,10 @@ class _Process:
     def ask(
         self, question: Mapping[str, object], data: bytes, seconds: float
     ) -> tuple[dict[str, Any], Image]:
-        """What is answered to a question, and the pixels that come with it, if any.
+        """Ask a question; return the answer and the pixels that come with it, if any.
 
-        Raises _EndedError when the process ends, also because `seconds` have passed, and what the process
-        finds wrong with the picture.
+        Raises _EndedError when the process ends or `seconds` have passed, and the error that the process
+        reports for the photo.
         """
 
         def exchange() -> tuple[dict[str, Any], Image]:
@@ -289,7 +290,7 @@ class _Process:
             raise _EndedError from exc
 
     def _within(self, seconds: float, work: Callable[[], _Result]) -> _Result:
-        """The process is killed when the time is over, by which reading and writing end."""
+        """Do `work`, and kill the process after `seconds`, which ends reading and writing."""
         watch = threading.Timer(max(0.0, seconds), self._popen.kill)
         watch.start()
         try:
@@ -304,7 +305,7 @@ class _Process:
         try:
             answer: dict[str, Any] = json.loads(self._answers.readline(_LONGEST_ANSWER))
             height, width = map(int, answer.pop("size", (0, 0)))
-            # More than a picture has would be no answer to anything asked.
+            # No answer has more pixels than a photo may have.
             pixels = np.empty((height, width, 3), np.uint8) if height * width <= self._most_pixels else None
             complete = pixels is not None and self._answers.readinto(pixels.reshape(-1).data) == pixels.size
         except (OSError, ValueError, TypeError, AttributeError) as exc:

@@ -1,8 +1,8 @@
-"""The program of DecoderProcess: decodes the pictures it is sent on its standard input, until that ends.
+"""The program of DecoderProcess: decodes the photos that arrive on standard input, until that ends.
 
-It answers each question with a line of JSON and, where that says a size, pixels. Questions are `open`
-with the bytes of a file, answered by its header, and `whole`, `part` and `displayed` as of Picture; `close`
-lets go of the file and is not answered.
+It answers each question with a line of JSON and, where that has a size, pixels. The questions are `open`,
+with the bytes of a file and answered by its header, and `whole`, `part` and `displayed`, as of Picture.
+`close` releases the file and has no answer.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from semblance.errors import ImageTooCostlyError, SemblanceError, UnreadableImag
 from semblance.types import Image
 
 _GRACE_S: Final = 1.0
-"""Seconds beyond the deadline after which the process ends itself: the one that asked, which would have ended
-it, is gone. PR_SET_PDEATHSIG would not do: it tells of the end of the thread that started this process."""
+"""Seconds after the deadline at which the process ends itself, because the process that should have ended it
+is gone. PR_SET_PDEATHSIG would not do: it fires when the thread that started this process ends."""
 
 
 class _Worker:
-    """Holds the picture that is open."""
+    """Holds the open photo."""
 
     def __init__(self, limits: dict[str, Any]) -> None:
         self._limits = limits
@@ -57,7 +57,7 @@ class _Worker:
 
 
 def main() -> None:
-    """Serve standard input; what libraries print goes to standard error."""
+    """Serve standard input. Whatever libraries print goes to standard error."""
     limits = json.loads(sys.argv[1])
     questions, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

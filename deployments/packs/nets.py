@@ -1,7 +1,7 @@
-"""What a model pack offers, whatever nets are inside: five roles, batched, NumPy in and out.
+"""What a model pack offers, independent of its nets: five roles, batched, NumPy in and out.
 
-The deployments are written against these protocols only. Every method is synchronous, runs on the
-calling thread and may be called from several threads at once.
+The deployments depend on these protocols only. Every method is synchronous, runs on the calling thread and
+may be called from several threads at once.
 """
 
 from __future__ import annotations

@@ -43,7 +43,8 @@ class Session(Protocol):
 def open_session(path: Path, settings: Settings) -> Session:
     """Load a graph for inference on the provider and with the threads that the settings name.
 
-    Raises ConfigurationError where the provider is not available, PackError where the file is no graph.
+    Raises ConfigurationError where the provider is not available, PackError where the file is not a valid
+    graph.
     """
     options = onnxruntime.SessionOptions()
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
@@ -70,8 +71,8 @@ def open_session(path: Path, settings: Settings) -> Session:
 
 
 def available_providers(settings: Settings) -> list[str]:
-    """onnxruntime's names of what nets run on, the best first. Raises ConfigurationError where the settings
-    ask for what this machine does not have."""
+    """onnxruntime's names of the providers to run nets on, best first. Raises ConfigurationError where the
+    settings ask for one that this machine does not have."""
     if settings.execution_provider == "cpu":
         return [CPU]
     if CUDA in onnxruntime.get_available_providers():
@@ -86,8 +87,8 @@ def available_providers(settings: Settings) -> list[str]:
 
 
 def multiplies_bytes(settings: Settings) -> bool:
-    """Whether nets of 8-bit integers run on this machine both fast and right: on a CPU with instructions for
-    sums of byte products. Without them, sums of two products of bytes saturate 16 bits."""
+    """Whether 8-bit integer nets run fast and correctly on this machine: on a CPU with instructions for sums
+    of byte products. Without them, the sum of two byte products saturates at 16 bits."""
     if CUDA in available_providers(settings):
         return False
     with suppress(OSError):

@@ -1,4 +1,4 @@
-"""The colours of a picture file as a browser shows them: sRGB, by the ICC profile that the file carries."""
+"""Converts a photo to the colours a browser shows: sRGB, by the ICC profile in the file."""
 
 from __future__ import annotations
 
@@ -20,27 +20,31 @@ from semblance.types import Image
 _SRGB: Final = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 _MODES: Final = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
-"""Pillow's mode of the pixels that a profile of a colour space describes."""
+"""Pillow's mode for the pixels that a profile of each colour space describes."""
 
 _log = logging.getLogger(__name__)
 
 
 def in_srgb(data: bytes, decoded: Callable[[], Image], long_side: int) -> Image:
-    """The picture upright and in sRGB, its long side at most `long_side`.
+    """Return the photo upright and in sRGB, with a long side of at most `long_side` pixels.
 
-    data: the file. decoded: gives its pixels as `decode` does, not smaller than that; not asked where
-    the profile needs the file's own ink. Raises UnreadableImageError.
+    Args:
+        data: The file.
+        decoded: Returns its pixels as `decode` does, at least that large. Not called where the profile needs
+            the file's own inks.
+
+    Raises UnreadableImageError.
     """
     with parsing(DAMAGED), open_file(data) as image:
         mode, icc = image.mode, image.info.get("icc_profile")
     profile = _profile(icc)
     if profile is not None and mode == profile[1] == "CMYK":
-        # `decode` converts these without their profile, after which it describes nothing any more.
+        # `decode` converts these without their profile, which then no longer describes the pixels.
         try:
             return _from_cmyk(data, profile[0], long_side)
         except UnreadableImageError:
             _log.debug("a CMYK picture is converted without its profile")
-    # Reduced before the conversion, whose time goes with the pixels.
+    # Reduce before converting: the time of a conversion grows with the number of pixels.
     pixels = shrink(decoded(), long_side)
     if profile is None or profile[1] == "CMYK":
         return pixels
@@ -48,14 +52,15 @@ def in_srgb(data: bytes, decoded: Callable[[], Image], long_side: int) -> Image:
 
 
 def _profile(icc: object) -> tuple[ImageCms.ImageCmsProfile, str] | None:
-    """An embedded profile and the mode it is for; None where there is none that can be used."""
+    """An embedded profile and the mode it is for, or None where the file has no usable profile."""
     if not isinstance(icc, bytes) or not icc:
         return None
     try:
         profile = ImageCms.ImageCmsProfile(BytesIO(icc))
         mode = _MODES.get(profile.profile.xcolor_space.strip())
     except Exception:
-        # Written by who knows what: without it the colours are a little off, which is no reason to refuse.
+        # Profiles come from any software. Without one the colours are slightly off, which is no reason to
+        # refuse.
         return None
     return None if mode is None else (profile, mode)
 
@@ -63,7 +68,7 @@ def _profile(icc: object) -> tuple[ImageCms.ImageCmsProfile, str] | None:
 def _from_cmyk(data: bytes, profile: ImageCms.ImageCmsProfile, long_side: int) -> Image:
     with parsing(DAMAGED), open_file(data) as image:
         if image.format in {"JPEG", "MPO"}:
-            # Pillow hears none of libjpeg's warnings.
+            # Pillow ignores libjpeg's warnings.
             decode_whole(data, "CMYK", 1, 1)
         image.load()
         upright = ImageOps.exif_transpose(image)
@@ -72,7 +77,7 @@ def _from_cmyk(data: bytes, profile: ImageCms.ImageCmsProfile, long_side: int) -
 
 
 def _to_srgb(image: PillowImage.Image, profile: ImageCms.ImageCmsProfile) -> Image:
-    """Relative colorimetric with black point compensation, as browsers show it."""
+    """Relative colorimetric with black point compensation, as in browsers."""
     try:
         converted = ImageCms.profileToProfile(
             image,

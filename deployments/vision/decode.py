@@ -1,17 +1,17 @@
-"""From the bytes of a picture file to upright RGB pixels, with every limit checked before decoding.
+"""Decodes a photo to upright RGB pixels, and checks every limit before decoding.
 
-Formats: JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF and HEIC; no other parser ever sees the bytes. What a file can
-hold besides plain RGB is settled as follows.
+Formats: JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF and HEIC. No other parser ever sees the bytes. Files that hold
+more than plain RGB are handled as follows.
 
-- Of animations and several pages only the first frame is decoded, so their number costs no memory.
-- Transparent pixels are composited over white, the paper that nearly every viewer puts under them; what
-  lies beneath full transparency is arbitrary, often black, and would put dark masks around faces.
+- Only the first frame of an animation or page of a document is decoded, so their number costs no memory.
+- Transparent pixels are composited over white, as nearly every viewer does. The colour of fully transparent
+  pixels is arbitrary, often black, and would put dark masks around faces.
 - 16-bit PNG and TIFF are scaled to 8 bits. Where a file does not say its white (32-bit integers and
   floating point), the smallest of 1, 255, 65535 and 2**32 - 1 that holds the brightest pixel is white.
 - CMYK is converted without its profile, and embedded ICC profiles are ignored: the nets were trained on
-  unconverted pixels, and of a wide-gamut photo only the skin tone suffers, by a few CIELAB units.
-- A file that ends early is refused, also where some rows could be saved: half a face is a wrong match. So is
-  a JPEG that was cut and closed with an end mark. A JPEG or PNG that lacks only its end mark is whole.
+  unconverted pixels. Only the skin tone of a wide-gamut photo suffers, by a few CIELAB units.
+- A file that ends early is refused even if some rows could be saved: half a face is a wrong match. So is a
+  JPEG that was cut and closed with an end mark. A JPEG or PNG that lacks only its end mark is accepted.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from semblance.errors import ImageTooLargeError, UnreadableImageError
 from semblance.types import Image
 
 MOST_OBLONG: Final = 20
-"""How many shorter sides the longer one may have. Phones' longest panoramas have about 15. Beyond it hardly a
-face fits in, and the square that a turned picture needs grows with the longer side alone."""
+"""Largest ratio of the longer to the shorter side. Phones' longest panoramas have about 15. Beyond this a
+face hardly fits, and the square that a turned image needs grows with the longer side alone."""
 
-# Formats whose decoder applies the orientation itself, so that nothing is left to do.
+# The decoders of these formats apply the orientation themselves.
 _TURNED_BY_DECODER = frozenset({"TIFF", "HEIF"})
 
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """What a file says of itself before anything is decoded.
+    """What a file's header says.
 
     format: one of `FORMATS`. width, height: pixels of the upright image, after EXIF orientation.
-    orientation: 1..8, the EXIF turn that decoding still has to apply; 1 where the decoder does it itself.
+    orientation: 1..8, the EXIF turn that decoding still has to apply; 1 where the decoder applies it.
     fast_jpeg: an RGB or grey JPEG, which can be decoded at a fraction of its size.
     """
 
@@ -56,18 +56,21 @@ class ImageHeader:
 
     @property
     def stored_size(self) -> tuple[int, int]:
-        """Width and height as the file has them, before any turn."""
+        """Width and height as stored in the file, before any turn."""
         return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
 
 
 def read_header(data: bytes, *, max_bytes: int, max_pixels: int) -> ImageHeader:
-    """Check a picture file against the limits; reads its header, decodes nothing.
+    """Check a photo against the limits. Reads its header and decodes nothing.
 
-    data: the whole file. max_bytes: largest accepted length. max_pixels: largest accepted width x height.
+    Args:
+        data: The whole file.
+        max_bytes: Largest accepted length.
+        max_pixels: Largest accepted width x height.
 
-    Raises ImageTooLargeError over either limit (and beyond 179 million pixels, whatever max_pixels says) and
-    where one side is more than MOST_OBLONG times as long as the other, UnreadableImageError for anything
-    that is not a picture in one of the supported formats.
+    Raises ImageTooLargeError over either limit, always over 179 million pixels, and where one side is more
+    than MOST_OBLONG times as long as the other. Raises UnreadableImageError for anything that is not a photo
+    in one of the supported formats.
     """
     if not data:
         raise UnreadableImageError(f"The file is empty. Send a {ACCEPTED} file.")
@@ -77,7 +80,7 @@ def read_header(data: bytes, *, max_bytes: int, max_pixels: int) -> ImageHeader:
             "Send a smaller or more strongly compressed picture."
         )
     with parsing(NOT_A_PICTURE), open_file(data) as image:
-        # MPO is what Pillow calls a JPEG with further pictures (depth, stereo) behind the first.
+        # Pillow calls a JPEG followed by further images (depth, stereo) MPO.
         format_name = "JPEG" if image.format == "MPO" else str(image.format)
         width, height = image.size
         orientation = 1 if format_name in _TURNED_BY_DECODER else _orientation(image)
@@ -100,36 +103,37 @@ def read_header(data: bytes, *, max_bytes: int, max_pixels: int) -> ImageHeader:
 
 
 class Picture(Protocol):
-    """A picture that was opened, upright; it can be read at several sizes."""
+    """An open photo, upright, that can be read at several sizes."""
 
     @property
     def header(self) -> ImageHeader:
-        """What `read_header` said of it."""
+        """The result of `read_header`."""
         ...
 
     def whole(self, long_side: int) -> tuple[Image, float]:
-        """All of it, reduced as far as its longer side does not fall below `long_side`; as `decode`."""
+        """The whole photo, reduced as far as its long side stays at least `long_side`. See `decode`."""
         ...
 
     def part(self, span: Span, divisor: int) -> tuple[Image, tuple[int, int]]:
-        """What lies within `span`, averaged over blocks of divisor x divisor pixels.
+        """The part within `span`, averaged over blocks of divisor x divisor pixels.
 
-        span: x1, y1, x2, y2 in full-size pixels, x2 and y2 excluded; only what lies inside the picture is
-        taken. divisor: a power of two.
+        Args:
+            span: x1, y1, x2, y2 in full-size pixels, x2 and y2 excluded, cut at the edges of the photo.
+            divisor: A power of two.
 
-        Returns the image, uint8 RGB, and where its first block begins, full-size x and y. The blocks are
-        the file's, so that the part is a little larger than asked for. The last block may reach beyond the
-        picture; where the picture had to be turned it comes first, and begins at a negative coordinate.
+        Returns the image, uint8 RGB, and the full-size x and y at which its first block begins. Blocks are
+        aligned to the file, so the part is slightly larger than the span. The last block may reach beyond the
+        photo. If the photo had to be turned, that block comes first and begins at a negative coordinate.
         """
         ...
 
     def displayed(self, long_side: int) -> Image:
-        """All of it as a browser shows it: in sRGB, its longer side at most `long_side`."""
+        """The whole photo as a browser shows it: in sRGB, with a long side of at most `long_side`."""
         ...
 
 
 class OpenPicture:
-    """A picture file, opened; see Picture. Each size is decoded when it is first asked for.
+    """An open photo in memory; see Picture. Each size is decoded on first use.
 
     Its methods raise UnreadableImageError where the file is damaged or ends early.
     """
@@ -170,15 +174,16 @@ class OpenPicture:
 def decode(data: bytes, header: ImageHeader, *, long_side: int | None = None) -> tuple[Image, float]:
     """Decode to upright RGB.
 
-    data, header: the file and what `read_header` said of it. long_side: how many pixels of the longer side
-    the caller needs; the picture is then averaged down by a power of two, the largest with which
-    the long side does not fall below it. Without long_side it is decoded at full size.
+    Args:
+        data, header: The file and the result of `read_header`.
+        long_side: Pixels of the long side that the caller needs. The photo is averaged down by the largest
+            power of two that leaves at least as many. None decodes at full size.
 
-    Returns the image, uint8 [height, width, 3], and its scale, decoded pixels per full-size pixel: 1, 1/2,
-    1/4, ... exactly. A decoded pixel then covers a block of full-size pixels whose first begins at a
-    multiple of 1/scale, so that the point x of the decoded image is (x + 0.5) / scale - 0.5 of the full one.
-    Of a size that does not divide evenly the last column and row are blocks cut short; where the picture
-    had to be turned they come to lie first, and the formula is off by less than one decoded pixel.
+    Returns the image, uint8 [height, width, 3], and its scale in decoded pixels per full-size pixel: exactly
+    1, 1/2, 1/4, ... A decoded pixel covers a block of full-size pixels that begins at a multiple of 1/scale,
+    so the point x of the decoded image is (x + 0.5) / scale - 0.5 of the full one. If a size does not divide
+    evenly, the last column and row are shorter blocks. If the photo had to be turned, they come first, and
+    the formula is off by less than one decoded pixel.
 
     Raises UnreadableImageError where the data is damaged or ends early.
     """
@@ -188,7 +193,7 @@ def decode(data: bytes, header: ImageHeader, *, long_side: int | None = None) ->
 
 
 def _divisor(full: int, needed: int) -> int:
-    """The largest power of two by which `full` pixels can be divided without falling below those needed."""
+    """The largest power of two by which `full` pixels can be divided with at least `needed` left."""
     divisor = 1
     while -(-full // (2 * divisor)) >= max(1, needed) and 2 * divisor <= full:
         divisor *= 2
@@ -196,7 +201,7 @@ def _divisor(full: int, needed: int) -> int:
 
 
 def _blocks(span: Span, size: tuple[int, int], divisor: int) -> Span:
-    """The whole blocks that hold what of the span lies inside the picture, at least one."""
+    """The whole blocks that cover the part of the span inside the photo, at least one."""
     starts = [min(max(0, v), limit - 1) // divisor * divisor for v, limit in zip(span[:2], size, strict=True)]
     stops = [-(-min(v, limit) // divisor) * divisor for v, limit in zip(span[2:], size, strict=True)]
     x2, y2 = (max(stop, start + divisor) for start, stop in zip(starts, stops, strict=True))
@@ -204,7 +209,7 @@ def _blocks(span: Span, size: tuple[int, int], divisor: int) -> Span:
 
 
 def _lay_down(span: Span, header: ImageHeader) -> Span:
-    """From the upright picture to the file's: what `_turn_upright` does, the other way round."""
+    """From upright coordinates to those of the file: the inverse of `_turn_upright`."""
     x1, y1, x2, y2 = _mirror(span, header)
     return (y1, x1, y2, x2) if header.orientation >= 5 else (x1, y1, x2, y2)
 
@@ -238,10 +243,10 @@ def _turn_upright(pixels: Image, orientation: int) -> Image:
 
 def _orientation(image: PillowImage.Image) -> int:
     try:
-        # The base class's method, because that of PNG decodes the picture in search of late chunks.
+        # The base class's method: PNG's decodes the photo to look for late chunks.
         value = PillowImage.Image.getexif(image).get(ExifTags.Base.Orientation, 1)
     except Exception:
-        # Broken EXIF is common and no reason to refuse a photo whose pixels are sound.
+        # Broken EXIF is common, and no reason to refuse a photo with sound pixels.
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 

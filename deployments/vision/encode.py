@@ -1,4 +1,4 @@
-"""Pixels to JPEG files."""
+"""Encodes pixels as JPEG files."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ QUALITY: Final = 92
 
 
 def encode_jpeg(image: Image, quality: int = QUALITY) -> bytes:
-    """A JPEG of RGB pixels, uint8 [H, W, 3], without metadata; quality in libjpeg's scale, 1..100."""
+    """Encode RGB pixels, uint8 [H, W, 3], as a JPEG without metadata. quality: on libjpeg's scale, 1..100."""
     done, data = cv2.imencode(
         ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
     )
     if not done:
-        raise ValueError("the picture cannot be encoded as JPEG")
+        raise ValueError("the image cannot be encoded as JPEG")
     return data.tobytes()
 
 
 def shrink(image: Image, side: int) -> Image:
-    """The picture with its long side at most `side` pixels."""
+    """Reduce the image to a long side of at most `side` pixels."""
     scale = side / max(image.shape[:2])
     if scale >= 1:
         return image

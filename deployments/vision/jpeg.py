@@ -1,5 +1,7 @@
-"""JPEGs that hold all their pixels. Of others libjpeg makes a coarse, colourless or half grey picture, and
-no more than a warning, if that."""
+"""Decodes JPEGs that hold all their pixels, and refuses the others.
+
+From an incomplete file libjpeg makes a coarse, colourless or half grey image, with a warning at most.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from semblance.types import Image
 
 _SEQUENTIAL: Final = frozenset({0xC0, 0xC1, 0xC9})
 _PROGRESSIVE: Final = frozenset({0xC2, 0xCA})
-"""Markers of frames by how their coefficients come (ITU-T T.81, table B.1)."""
+"""Frame markers, by the order of their coefficients (ITU-T T.81, table B.1)."""
 
 _SCAN: Final = 0xDA
 _END: Final = 0xD9
@@ -22,19 +24,22 @@ _END: Final = 0xD9
 _END_MARK: Final = bytes([0xFF, _END])
 
 _INCOMPLETE: Final = ("premature end of data segment", "instead of RST")
-"""In libjpeg's warnings (jerror.h) where pixels are missing: the coded data ends, or goes on behind a gap."""
+"""Parts of libjpeg's warnings (jerror.h) about missing pixels: the coded data ends, or continues after a
+gap."""
 
 _NEXT_MARKER: Final = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
-"""Within coded data 0xFF is followed by 0, or by a restart marker (T.81, F.1.2.3)."""
+"""Within coded data, 0xFF is followed by 0 or by a restart marker (T.81, F.1.2.3)."""
 
 _MOST_SEGMENTS: Final = 10_000
-"""Encoders write some tables and at most some hundred scans; millions of segments only keep a parser busy."""
+"""Encoders write a few tables and at most a few hundred scans. Millions of segments only keep a parser
+busy."""
 
 
 def decode_whole(data: bytes, colours: Literal["RGB", "CMYK"], width: int, height: int) -> Image:
     """Decode a JPEG at the smallest of 1/1, 1/2, 1/4 and 1/8 that has width x height pixels or more.
 
-    colours: RGB for a picture in colour or grey; CMYK for one of four inks, whatever its coding.
+    Args:
+        colours: RGB for a colour or grey photo; CMYK for a photo in four inks, in any coding.
 
     Returns uint8 [height, width, 3 or 4]. Raises UnreadableImageError where pixels are missing, however the
     file ends.
@@ -52,8 +57,8 @@ def decode_whole(data: bytes, colours: Literal["RGB", "CMYK"], width: int, heigh
         warning = str(error)
     if "nsufficient memory" in warning:
         raise MemoryError(warning)
-    # Cameras and programs write odd files whose pixels are all there. Those of others are not, and the
-    # decoder fills the rest with grey; where a file lacks no more than its end mark, all are there.
+    # Some cameras and programs write odd files with all their pixels. Where pixels are missing, the decoder
+    # fills the rest with grey. A file that lacks only its end mark is complete.
     if any(sign in warning for sign in _INCOMPLETE):
         raise UnreadableImageError(DAMAGED)
     try:
@@ -67,8 +72,8 @@ def decode_whole(data: bytes, colours: Literal["RGB", "CMYK"], width: int, heigh
 def has_all_scans(data: bytes) -> bool:
     """Whether the scans of a JPEG define every coefficient of every component to its last bit.
 
-    Only the headers are read, as far as they are needed; whether a scan is complete the decoder tells. True
-    for frames that are neither sequential nor progressive, False where 10,000 segments do not suffice.
+    Reads only the headers it needs. The decoder tells whether a scan is complete. True for frames that are
+    neither sequential nor progressive; False after 10,000 segments.
     """
     missing: dict[int, set[int]] = {}
     sequential, place = True, 2

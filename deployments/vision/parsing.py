@@ -17,26 +17,26 @@ from PIL import ImageFile
 from deployments.vision import png
 from semblance.errors import ImageTooLargeError, UnreadableImageError
 
-# Without the other pictures in the file, as depth maps: each is one more to parse.
+# Leave out the other images in the file, such as depth maps: each is one more thing to parse.
 pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
 
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
-"""Pillow's names of the formats that are read; MPO, a JPEG followed by others, opens as JPEG."""
+"""Pillow's names of the accepted formats. MPO, a JPEG followed by other images, opens as JPEG."""
 
 ACCEPTED: Final = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC"
-"""The formats as people know them."""
+"""The formats, as error messages name them."""
 
 NOT_A_PICTURE: Final = f"The file is not a readable picture. Send a {ACCEPTED} file."
 DAMAGED: Final = "The picture is damaged or incomplete and could not be decoded. Export or upload it again."
 
 
 _MOST_READS: Final = 100_000
-"""How often a parser may read while it opens a file. Pillow's read four times a segment of a JPEG and twice
-a block of a GIF, at which a megabyte of XMP takes some 30,000; millions only keep the parser busy."""
+"""Maximum number of reads while a parser opens a file. Pillow reads four times per JPEG segment and twice per
+GIF block, so a megabyte of XMP takes about 30,000 reads. Millions only keep the parser busy."""
 
 
 class _Source(BytesIO):
-    """A file in memory that can be read so many times, while `reads_left` is not lifted."""
+    """A file in memory that limits the number of reads until `reads_left` is lifted."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__(data)
@@ -45,35 +45,35 @@ class _Source(BytesIO):
     def read(self, size: int | None = -1, /) -> bytes:
         self.reads_left -= 1
         if self.reads_left < 0:
-            # None that Pillow takes for a sign to try its next parser.
+            # Not an exception on which Pillow would try its next parser.
             raise UnreadableImageError(NOT_A_PICTURE)
         return super().read(size)
 
 
 def open_file(data: bytes) -> ImageFile.ImageFile:
-    """The picture as Pillow opens it, nothing decoded yet; its orientation is that of EXIF alone.
+    """Open a photo with Pillow without decoding it. Its orientation is the one in EXIF.
 
-    Raises whatever its parsers do, see `parsing`, and UnreadableImageError for a file in so many pieces that
-    to open it would take seconds.
+    Raises whatever Pillow's parsers raise (see `parsing`), and UnreadableImageError for a file in so many
+    pieces that opening it would take seconds.
     """
     if data.startswith(png.SIGNATURE):
         data = png.without_metadata(data)
     source = _Source(data)
     image = PillowImage.open(source, formats=FORMATS)
     source.reads_left = inf
-    # Where EXIF says none, Pillow takes the orientation of XMP, which no browser does.
+    # Where EXIF has no orientation, Pillow uses the one in XMP. No browser does.
     for xmp in ("xmp", "XML:com.adobe.xmp"):
         image.info.pop(xmp, None)
-    # A JPEG's was read already, in search of its resolution.
+    # Pillow has already read a JPEG's EXIF data to find the resolution.
     image._exif = None
     return image
 
 
 @contextmanager
 def parsing(message: str) -> Iterator[None]:
-    """Turn whatever a parser raises into UnreadableImageError(message), and keep its warnings quiet.
+    """Turn whatever a parser raises into UnreadableImageError(message), and silence its warnings.
 
-    MemoryError passes: it is no fault of the file.
+    MemoryError passes through: it is not the file's fault.
     """
     try:
         with _quiet():
@@ -81,7 +81,7 @@ def parsing(message: str) -> Iterator[None]:
     except MemoryError:
         raise
     except PillowImage.DecompressionBombError as error:
-        # Pillow's own limit, about 179 million pixels, which it applies while it reads a header.
+        # Pillow applies its own limit, about 179 million pixels, while it reads a header.
         raise ImageTooLargeError("The picture claims far too many pixels. Send it scaled down.") from error
     except Exception as error:
         # Hostile files make parsers raise nearly anything: SyntaxError, struct.error, zlib.error, ...
@@ -95,10 +95,10 @@ _quiet_filters: warnings.catch_warnings[None] | None = None
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Ignore the parsers' warnings about odd files: they are no concern of the operator.
+    """Ignore the parsers' warnings about odd files: an operator can do nothing about them.
 
-    `warnings.catch_warnings` alone restores filters in the wrong order when two threads overlap; here the
-    first to enter installs the filter and the last to leave removes it.
+    `warnings.catch_warnings` alone restores filters in the wrong order when two threads overlap. Here the
+    first thread to enter installs the filter, and the last to leave removes it.
     """
     global _quiet_depth, _quiet_filters  # noqa: PLW0603
     with _quiet_lock:

@@ -1,8 +1,8 @@
-"""The pixels of a picture file as RGB, whole or in parts, at full size or averaged down.
+"""Reads the pixels of a photo as RGB, whole or in parts, at full size or averaged down.
 
-A file is decoded at most once for each size that its decoder offers. What was decoded is held as the decoder
-gave it, and becomes RGB strip by strip, so that a large picture does not exist twice. Coordinates are those
-of the file, before any turn by EXIF.
+A file is decoded at most once for each size its decoder offers. The result stays in the decoder's own form
+and becomes RGB strip by strip, so a large photo never exists twice. Coordinates are those of the file, before
+any turn by EXIF.
 """
 
 from __future__ import annotations
@@ -26,28 +26,31 @@ Span: TypeAlias = tuple[int, int, int, int]
 """x1, y1, x2, y2 in pixels, the last ones excluded."""
 
 _JPEG_DIVISORS: Final = (8, 4, 2, 1)
-"""By what a JPEG decoder reduces while it decodes, for a fraction of the work."""
+"""Divisors by which a JPEG decoder can reduce while it decodes, at a fraction of the cost."""
 
 _STRIP_PIXELS: Final = 200_000
-"""Pixels brought to RGB at a time: few enough to stay in a core's cache."""
+"""Pixels converted to RGB at a time: few enough to stay in a core's cache."""
 
 _INTEGER_WHITE: Final = (255.0, 65535.0, 4294967295.0)
 
 
 class Pixels(Protocol):
-    """A picture whose pixels can be read."""
+    """Readable pixels."""
 
     def read(self, span: Span, divisor: int) -> Image:
-        """A part of it, averaged over blocks of divisor x divisor pixels, the last ones cut short.
+        """Read a part, averaged over blocks of divisor x divisor pixels; the last blocks may be shorter.
 
-        span: inside the picture; x1 and y1 are multiples of `divisor`, x2 and y2 as well or the picture's
-        end. divisor: a power of two. Raises UnreadableImageError where the file is damaged or ends early.
+        Args:
+            span: Inside the photo. x1 and y1 are multiples of `divisor`; x2 and y2 are too, or end the photo.
+            divisor: A power of two.
+
+        Raises UnreadableImageError where the file is damaged or ends early.
         """
         ...
 
 
 class JpegPixels:
-    """An RGB or grey JPEG of width x height pixels, decoded at 1/1, 1/2, 1/4 or 1/8 as it is needed."""
+    """An RGB or grey JPEG of width x height pixels, decoded at 1/1, 1/2, 1/4 or 1/8 as needed."""
 
     def __init__(self, data: bytes, width: int, height: int) -> None:
         self._data = data
@@ -67,7 +70,7 @@ class JpegPixels:
 
 
 class DecodedPixels:
-    """A picture decoded at full size, in whatever mode it has."""
+    """A photo decoded at full size, in its own mode."""
 
     def __init__(self, width: int, to_rgb: Callable[[Span], Image]) -> None:
         self._rows = max(1, _STRIP_PIXELS // width)
@@ -96,37 +99,37 @@ def decode_pixels(data: bytes, format_name: str) -> DecodedPixels:
         return _array_pixels(_decode_webp(data))
     with parsing(DAMAGED), open_file(data) as image:
         if format_name == "AVIF" and image.mode in {"RGB", "RGBA"}:
-            # What its `load` does, without the copy into an image of Pillow's.
+            # As its `load` does, without the copy into a Pillow image.
             frame = cast(AvifImagePlugin.AvifImageFile, image)._decoder.get_frame(0)[0]
             shape = (image.height, image.width, len(image.mode))
             return _array_pixels(np.frombuffer(frame, np.uint8).reshape(shape))
         if format_name == "HEIF" and image.mode in {"RGB", "RGBA"}:
             return _array_pixels(np.asarray(pillow_heif.open_heif(data)))
         if format_name == "JPEG":
-            # CMYK. Pillow hears none of libjpeg's warnings.
+            # CMYK. Pillow ignores libjpeg's warnings.
             decode_whole(data, "CMYK", 1, 1)
         image.load()
         return _pillow_pixels(image)
 
 
 def _decode_webp(data: bytes) -> NDArray[np.uint8]:
-    # Nothing may hold Pillow's decoder meanwhile, which reserves two pictures.
+    # Release Pillow's decoder first: it reserves memory for two images.
     with parsing(DAMAGED), open_file(data) as image:
         unchanged = image.mode == "RGBA"
     del image
     flags = cv2.IMREAD_UNCHANGED if unchanged else cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    # Stubs say otherwise, but damaged data gives None.
+    # The stubs say otherwise, but damaged data gives None.
     if pixels is None or pixels.dtype != np.uint8 or pixels.ndim != 3:
         raise UnreadableImageError(DAMAGED)
     if unchanged:
-        # OpenCV has no such mode in RGB order.
+        # OpenCV has no RGB order for this flag.
         cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB, dst=pixels)
     return cast(NDArray[np.uint8], pixels)
 
 
 def _array_pixels(pixels: NDArray[np.uint8]) -> DecodedPixels:
-    """Of RGB or RGBA, [height, width, 3 or 4]."""
+    """pixels: RGB or RGBA, [height, width, 3 or 4]."""
 
     def to_rgb(span: Span) -> Image:
         x1, y1, x2, y2 = span
@@ -142,11 +145,11 @@ def _pillow_pixels(image: PillowImage.Image) -> DecodedPixels:
 
 
 def _converter(image: PillowImage.Image) -> Callable[[PillowImage.Image], Image]:
-    """What brings a part of the image to RGB, uint8, whatever mode it has."""
+    """A function that converts a part of the image to RGB, uint8, from any mode."""
     if image.mode.startswith("I;16"):
         return lambda part: _grey_to_rgb(np.asarray(part).astype(np.float32) * (255.0 / 65535.0))
     if image.mode in {"I", "F"}:
-        # A strip at a time, because the brightest pixel may be none: NaN or infinite.
+        # Row by row and without NaN and infinity, which are not brightness.
         peak = max(
             float(_finite(image.crop((0, top, image.width, top + 1))).max()) for top in range(image.height)
         )

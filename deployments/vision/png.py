@@ -1,4 +1,4 @@
-"""PNG files without what surrounds their pixels."""
+"""Strips PNG files of everything but their pixels."""
 
 from __future__ import annotations
 
@@ -9,30 +9,32 @@ from typing import Final
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 
 _END: Final = b"\0\0\0\0IEND\xaeB`\x82"
-"""The last chunk, which is always the same."""
+"""The last chunk. It is always the same."""
 
 _KEPT: Final = frozenset({b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT"})
 """Chunks that say what the pixels are, and which way is up (PNG, third edition, section 11)."""
 
 _EXIF_KEYWORDS: Final = (b"Raw profile type exif\0", b"Raw profile type APP1\0")
-"""Text chunks in which ImageMagick and its like keep EXIF data, the orientation among them."""
+"""Text chunks in which ImageMagick and similar tools keep EXIF data, including the orientation."""
 
 _MOST_EXIF: Final = 64 * 1024
-"""Bytes: EXIF data of a JPEG fits in one segment, which is no longer than this."""
+"""In bytes. The EXIF data of a JPEG fits in one segment, which cannot be longer."""
 
 _MOST_PROFILE: Final = 1024 * 1024
-"""Bytes of a colour profile, unpacked: more Pillow refuses. Cameras' and screens' have some hundred to some
-thousand."""
+"""In bytes, unpacked. Pillow refuses larger colour profiles. Those of cameras and screens have a few hundred
+to a few thousand bytes."""
 
 _MOST_CHUNKS: Final = 100_000
-"""Encoders write pixels in chunks of 8 KiB or more; hundreds of thousands only keep a parser busy."""
+"""Encoders write pixels in chunks of 8 KiB or more. Hundreds of thousands of chunks only keep a parser
+busy."""
 
 
 def without_metadata(data: bytes) -> bytes:
-    """The file up to its last pixel, without texts, animation and large profiles, which are not unpacked.
+    """Return the file up to its last pixel, without texts, animation and large profiles. None of them is
+    unpacked.
 
-    Parsers refuse a PNG whose profile or text is larger than they care to unpack, and some unpack it.
-    A file that lacks its end chunk is completed; one that is cut in a chunk stays cut. Raises SyntaxError
+    Some parsers refuse a PNG with a large profile or text; others unpack it.
+    A file without its end chunk is completed. A file that ends within a chunk stays cut. Raises SyntaxError
     beyond 100,000 chunks.
     """
     kept, place, seen_pixels, seen_profile = [SIGNATURE], len(SIGNATURE), False, False
@@ -49,7 +51,7 @@ def without_metadata(data: bytes) -> bytes:
         if kind in _KEPT or _is_exif(kind, data[place + 8 : place + 40], length):
             kept.append(data[place:end])
         elif kind == b"iCCP" and not seen_profile:
-            # Only the first is looked at: to look takes as long as to unpack.
+            # Only the first profile is checked: checking takes as long as unpacking.
             seen_profile = True
             if _is_small_profile(data[place + 8 : end - 4]):
                 kept.append(data[place:end])
@@ -65,7 +67,7 @@ def _is_small_profile(content: bytes) -> bool:
     _, _, packed = content.partition(b"\0")
     unpacking = zlib.decompressobj()
     try:
-        # Before the packed bytes stands one for the method, of which there is only this.
+        # The packed bytes follow one byte for the compression method. Only one method exists.
         unpacking.decompress(packed[1:], _MOST_PROFILE)
     except zlib.error:
         return False

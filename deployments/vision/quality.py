@@ -45,12 +45,12 @@ def measure_quality(portraits: NDArray[np.uint8]) -> list[Quality]:
     portraits: uint8 RGB [N, 112, 112, 3]. Returns N qualities, each 0..1:
 
     - blur_score: v / (v + 75), v the variance of the Laplacian of the grey portrait within the inner face
-      (Pech-Pacheco et al., ICPR 2000). The size being fixed, faces of few pixels count as blurred, which to
-      the nets they are. Darkness lowers it too, contrast being what it measures.
+      (Pech-Pacheco et al., ICPR 2000). As the size is fixed, faces of few pixels count as
+      blurred, and to the nets they are. Darkness lowers it too, because it measures contrast.
     - illumination: a product of five ramps from 1 to 0: too dark, too bright, too flat (spread of L*), lit
       from one side only, clipped.
-    - overall: the geometric mean of the two, so that neither makes up for the other's failure. Portraits that
-      people would call good have .7 and more; .6 is what matching asks for.
+    - overall: the geometric mean of the two, so that one cannot make up for the other. Portraits that people
+      would call good have .7 or more; matching requires .6.
     """
     return [_measure(portrait) for portrait in portraits]
 

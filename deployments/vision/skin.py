@@ -12,10 +12,10 @@ from deployments.vision.landmarks import JAW, LEFT_BROW, LEFT_EYE, OUTER_LIPS, R
 from semblance.types import Image, SkinTone
 
 _SAMPLES: Final = 600
-"""Pixels looked at per face; more do not move the result by as much as a CIELAB unit."""
+"""Pixels sampled per face. More change the result by less than one CIELAB unit."""
 
 _ENOUGH: Final = 60
-"""Fewer skin pixels than this say nothing: the landmarks are off, or the face lies outside the picture."""
+"""With fewer skin pixels, the landmarks are off or the face lies outside the image."""
 
 _CLUSTERS: Final = 3
 """Lit skin, shaded skin, and what is not skin: beard, glasses, highlights, hair over the forehead."""
@@ -31,7 +31,7 @@ def skin_tone(portraits: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> l
     brows, without eyes, brows and mouth and without the black that pads portraits at a picture's edge. It is
     the colour in the photo, with the photo's light in it.
 
-    The same input gives the same answer always: the clusters start from thirds by lightness, not from random
+    The same input always gives the same answer: the clusters start from thirds by lightness, not from random
     draws. Where fewer than 60 pixels of skin remain, the middle of the portrait stands in for the hull.
     """
     return [_tone(portrait, points) for portrait, points in zip(portraits, landmarks, strict=True)]
@@ -60,7 +60,7 @@ def _largest_cluster(lab: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.asarray(lab.mean(axis=0), np.float32)
     thirds = np.empty((len(lab), 1), np.int32)
     thirds[np.argsort(lab[:, 0], kind="stable"), 0] = np.arange(len(lab)) * _CLUSTERS // len(lab)
-    # Given labels and a single attempt leave OpenCV nothing to draw from its global random state.
+    # With given labels and a single attempt, OpenCV draws nothing from its global random state.
     _, labels, centres = cv2.kmeans(lab, _CLUSTERS, thirds, _CRITERIA, 1, cv2.KMEANS_USE_INITIAL_LABELS)
     largest = np.bincount(labels[:, 0], minlength=_CLUSTERS).argmax()
     return np.asarray(centres[largest], np.float32)

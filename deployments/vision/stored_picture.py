@@ -1,12 +1,12 @@
-"""From an accepted picture file to what is stored of it: pixels alone.
+"""Renders the files that are stored of a photo: pixels only.
 
-Decoding and encoding leave behind whatever else a file carries: EXIF with the camera and where it stood, XMP,
-IPTC, comments, thumbnails, the second pictures of MPO and HEIC (depth, stereo, gain maps), and what somebody
-has put behind the end. The picture stands upright, its colours are sRGB by its ICC profile, and transparent
-pixels lie on white, as `decode` gives them to the detector.
+Decoding and encoding leave out everything else in the file: EXIF with camera and position, XMP, IPTC,
+comments, thumbnails, the further images of MPO and HEIC (depth, stereo, gain maps), and trailing data. The
+result is upright, in sRGB by the photo's ICC profile, and has transparent pixels composited over white, as
+the detector sees them.
 
-Always JPEG, which everything reads. WebP would be a quarter to a third smaller (Google's WebP compression
-study) and takes twenty times as long to encode; its transparency is not needed here.
+Always JPEG, which every client reads. WebP would be a quarter to a third smaller (Google's WebP compression
+study) but takes twenty times as long to encode, and its transparency is not needed here.
 """
 
 from __future__ import annotations
@@ -18,29 +18,30 @@ from deployments.vision.encode import encode_jpeg, shrink
 from semblance.stored_pictures import StoredPicture
 
 FULL_SIDE: Final = 2048
-"""Long side of the full picture in pixels, as Facebook and Flickr keep it for display. Embeddings are made of
-the upload itself; a later pack embeds this picture, and wants some 112 pixels of the face. That is a face
-over a twentieth of the photo's side, and the user's own is the largest. A photo of 48 MP then takes half a
-megabyte and not fifteen."""
+"""Long side of the full rendition in pixels, as Facebook and Flickr keep it for display. Embeddings are made
+from the upload itself. A later pack embeds this rendition and needs about 112 pixels across the face, which
+is a twentieth of the side; the user's own face is the largest. A photo of 48 MP takes half a megabyte, not
+fifteen."""
 
 FEED_SIDE: Final = 1080
-"""Of the feed's: the width to which Instagram brings its photos, three device pixels per point of a phone."""
+"""Long side of the feed rendition: the width of Instagram's photos, three device pixels per point of a
+phone."""
 
 THUMBNAIL_SIDE: Final = 256
-"""Of the thumbnail: the freedesktop specification's "large", and about Immich's 250."""
+"""Long side of the thumbnail: "large" in the freedesktop specification, and about Immich's 250."""
 
 FULL_QUALITY: Final = 90
-"""Between libjpeg's 85, up to which a difference can be seen at a close look, and 95, beyond which files grow
-for nothing (Independent JPEG Group, FAQ part 1, section 10): nets look at this picture again."""
+"""Nets read this rendition again, so between libjpeg's 85, up to which a close look shows a difference, and
+95, beyond which files only grow (Independent JPEG Group, FAQ part 1, section 10)."""
 
 SMALL_QUALITY: Final = 80
-"""Of the smaller ones, which are only looked at; Immich's default for both of its own."""
+"""Quality of the smaller renditions, which are only looked at. Immich's default for both of its own."""
 
 
 def render(picture: Picture) -> StoredPicture:
-    """The files to store of a picture. The same file gives the same bytes.
+    """Render the files to store. The same photo always gives the same bytes.
 
-    Raises as the picture's own methods do.
+    Raises the errors of Picture's methods.
     """
     full = picture.displayed(FULL_SIDE)
     feed = shrink(full, FEED_SIDE)

@@ -1,4 +1,4 @@
-"""How nearly a face is its own mirror image."""
+"""How close a face is to its own mirror image."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from deployments.vision.landmarks import MIRROR, eye_centres
 
 _DECAY: Final = 2.0
-"""Chosen on portraits: level faces have residuals of .015 to .06 and score .97 to .89, the median portrait,
-turned by some 10 degrees, .12 and .79, near the .75 that stands for an unknown face."""
+"""Chosen on portraits. Level faces have residuals of .015 to .06 and score .97 to .89. The median portrait,
+turned by about 10 degrees, has .12 and scores .79, near the .75 that stands for an unknown face."""
 
 
 def symmetry_score(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
