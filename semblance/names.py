@@ -1,6 +1,6 @@
 """What may stand as a name of somebody, wherever it comes from.
 
-db/migrations/sql/0014_names.up.sql says the same in SQL, for accounts that begin in the database; a test
+db/migrations/0014_names.up.sql says the same in SQL, for accounts that begin in the database; a test
 holds both together. So the characters are given by code points, which mean the same in both, and not by
 categories, which change with the version of Unicode.
 """

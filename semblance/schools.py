@@ -1,6 +1,6 @@
 """What a school may be called, and which school an e-mail address is of.
 
-db/migrations/sql/0016_schools.up.sql says the latter in SQL, where it also knows the domains that admins have
+db/migrations/0016_schools.up.sql says the latter in SQL, where it also knows the domains that admins have
 added; a test holds both together.
 """
 
