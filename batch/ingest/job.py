@@ -41,7 +41,7 @@ from semblance.ingest_options import (
     BATCH_SIZE,
 )
 from semblance.settings import Settings
-from semblance.storage import open_storage
+from semblance.storage.opening import open_storage
 from semblance.types import ModelInfo
 
 WRITE_ROWS = 256

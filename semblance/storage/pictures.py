@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, get_args
 
 from semblance.errors import BadInputError, NotFoundError
-from semblance.locations import FULL_SUFFIX, Location, Original, PictureTable, copy_key, original_of
-from semblance.storage import Storage
+from semblance.storage import PictureTable
+from semblance.storage.locations import FULL_SUFFIX, Location, Original, copy_key, original_of
+from semblance.storage.store import Storage
 
 Rendition: TypeAlias = Literal["feed", "thumbnail"]
 

@@ -12,17 +12,15 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias, cast
+from typing import Final, cast
 from urllib.parse import quote, unquote
 
 import obstore
 from obstore.store import LocalStore, S3Store
 
 from semblance.errors import ImageTooLargeError, NotFoundError
-from semblance.store_failures import failures, looking_up
-
-PictureTable: TypeAlias = Literal["faces", "celebrities", "babies"]
-"""The tables whose rows name pictures."""
+from semblance.storage import PictureTable
+from semblance.storage.failures import failures, looking_up
 
 COPIES: Final = "old"
 """Folder of the main store for copies of pictures of the old system."""
@@ -36,7 +34,7 @@ _LONGEST_PATH, _LONGEST_NAME = 1024, 255
 """Bytes of an object's key in S3, and of a file's name."""
 
 _LONGEST_PART, _LONGEST = 200, 480
-"""Characters of a part and of all of a copy's key; file systems take 255, and `semblance.storage` 512."""
+"""Characters of a part and of all of a copy's key; file systems take 255, and `KEY_LENGTH` 512."""
 
 _AWKWARD = re.compile(r"_|~|(?:^|(?<=/))[./]|/$")
 """What `quote` leaves and no key may hold, or what marks an escape: `_`, `~`, a dot or slash that begins a
