@@ -82,8 +82,8 @@ _COLUMNS = tuple(field.name for field in fields(CelebrityRow))
 class Celebrities:
     """The table `celebrities`. Every method raises DatabaseError where the database does not answer."""
 
-    def __init__(self, db: Database) -> None:
-        self._db = db
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def nearest(
         self,
@@ -104,7 +104,7 @@ class Celebrities:
         Raises BadInputError for an embedding or limit out of bounds, PackMismatchError where the gallery
         has embeddings, but none of this pack.
         """
-        async with self._db.transaction(readonly=True) as connection:
+        async with self._database.transaction(readonly=True) as connection:
             rows = await GALLERY.nearest(connection, embedding, pack_digest, (category, gender), limit)
             if not rows:
                 await GALLERY.check_pack(connection, pack_digest)
@@ -112,7 +112,9 @@ class Celebrities:
 
     async def known_hashes(self, pack_digest: str) -> set[str]:
         """Hashes of the pictures whose celebrities have an embedding of this pack and a known gender."""
-        return {row["image_hash"] for row in await self._db.fetch(sql.known_celebrity_hashes, pack_digest)}
+        return {
+            row["image_hash"] for row in await self._database.fetch(sql.known_celebrity_hashes, pack_digest)
+        }
 
     async def copy_in(self, rows: Sequence[CelebrityRow]) -> CopyResult:
         """Store rows that are not there yet, all or none; safe to repeat and to run in several processes.
@@ -121,7 +123,7 @@ class Celebrities:
 
         Raises QueryError where a row breaks a rule of the table, or has the id of another celebrity.
         """
-        async with self._db.transaction() as connection:
+        async with self._database.transaction() as connection:
             await connection.execute(sql.stage_celebrities)
             await connection.copy_records_to_table(
                 "staged_celebrities", records=map(_record, rows), columns=_COLUMNS, schema_name="pg_temp"
@@ -138,11 +140,11 @@ class Celebrities:
 
     async def analyze(self) -> None:
         """Renew the planner's statistics, which it would guess until the server does so by itself."""
-        await self._db.execute(sql.analyze_celebrities)
+        await self._database.execute(sql.analyze_celebrities)
 
     async def count(self, pack_digest: str | None = None) -> int:
         """How many celebrities there are, or how many have an embedding of a pack."""
-        return int(await self._db.fetchval(sql.count_celebrities, pack_digest))
+        return int(await self._database.fetchval(sql.count_celebrities, pack_digest))
 
 
 def _record(row: CelebrityRow) -> tuple[Any, ...]:

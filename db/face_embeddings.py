@@ -33,7 +33,7 @@ class FillResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Coverage:
+class FaceCoverage:
     """Faces in the database, and how many of them have an embedding."""
 
     total: int
@@ -91,7 +91,7 @@ class FaceEmbeddings:
         digest: str | None = await self._database.fetchval(sql.other_pack_of_faces, pack_digest)
         return digest
 
-    async def coverage(self) -> Coverage:
+    async def coverage(self) -> FaceCoverage:
         """How far the faces are filled."""
         row = await self._database.fetchrow(sql.count_face_embeddings)
-        return Coverage(0, 0) if row is None else Coverage(row["total"], row["embedded"])
+        return FaceCoverage(0, 0) if row is None else FaceCoverage(row["total"], row["embedded"])

@@ -14,7 +14,7 @@ from db.pool import Database
 from db.queries import sql
 from semblance.errors import NotFoundError
 
-Outcome = Literal["completed", "failed"]
+GenerationOutcome = Literal["completed", "failed"]
 
 GENERATION_LIFETIME = timedelta(minutes=6)
 """How long making a picture takes at most; who has not ended by then never will. The provider's own deadline
@@ -67,7 +67,7 @@ class GenerationLogs:
     async def finish(
         self,
         log_id: UUID,
-        outcome: Outcome,
+        outcome: GenerationOutcome,
         *,
         attempts: int,
         duration: timedelta,

@@ -54,7 +54,7 @@ class Pending:
 
 
 @dataclass(frozen=True, slots=True)
-class Coverage:
+class PackCoverage:
     """The rows of one table by what they have of a pack: it serves, it is spare, or it is missing;
     undescribed: no embedding of any pack, so that the queue's workers will make one of theirs."""
 
@@ -74,7 +74,7 @@ class SpareEmbeddings:
         """Digests of the packs whose embeddings serve, the most frequent first."""
         return [row["pack_digest"] for row in await self._database.fetch(sql.packs_in_use)]
 
-    async def coverage(self, pack_digest: str) -> dict[Table, Coverage]:
+    async def coverage(self, pack_digest: str) -> dict[Table, PackCoverage]:
         """How far the pack is filled in, by table."""
         async with self._database.transaction(readonly=True) as connection:
             return await _coverage(connection, pack_digest)
@@ -174,10 +174,10 @@ class SpareEmbeddings:
         return {table: 0 if row is None else row[table] for table in TABLES}
 
 
-async def _coverage(connection: asyncpg.Connection, pack_digest: str) -> dict[Table, Coverage]:
+async def _coverage(connection: asyncpg.Connection, pack_digest: str) -> dict[Table, PackCoverage]:
     rows = await connection.fetch(sql.count_spare_embeddings, pack_digest)
     return {
-        row["table"]: Coverage(row["undescribed"], row["serving"], row["spare"], row["missing"])
+        row["table"]: PackCoverage(row["undescribed"], row["serving"], row["spare"], row["missing"])
         for row in rows
     }
 

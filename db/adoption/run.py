@@ -62,7 +62,7 @@ class TableReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class AdoptionReport:
     """What there is, and what is to be done. unknown: tables that no document names, which stay. cron: the
     old app's scheduled jobs, each as the statement that ends it."""
 
@@ -74,7 +74,7 @@ class Report:
     plan: Plan
 
 
-def look(dsn: str, phase: Phase, pack_digest: str | None = None) -> Report:
+def look(dsn: str, phase: Phase, pack_digest: str | None = None) -> AdoptionReport:
     """What a phase would do now. Changes nothing.
 
     pack_digest: of the embeddings that are there; by default that of an earlier run, else UNKNOWN_PACK.
@@ -156,13 +156,13 @@ def _connected(dsn: str) -> Iterator[psycopg.Connection]:
         yield connection
 
 
-def _report(connection: psycopg.Connection, phase: Phase, pack_digest: str | None) -> Report:
+def _report(connection: psycopg.Connection, phase: Phase, pack_digest: str | None) -> AdoptionReport:
     state, digest = _read(connection, pack_digest)
     if phase == "expand":
         plan = expand(state)
     else:
         plan = finishing.finish(state, _broken(connection, state), _used(connection, state))
-    return Report(
+    return AdoptionReport(
         phase,
         digest,
         tuple(_table(connection, state, name) for name in state.old_tables),
