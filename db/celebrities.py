@@ -31,8 +31,8 @@ GALLERY = VectorSearch(
 class CelebrityRow(DescribedRow):
     """A celebrity as stored.
 
-    gender: as stated. seen_gender: as the analyzer saw it; it counts where none is stated.
-    image_hash: MD5 of the picture file in hex; it finds the same picture again and protects nothing.
+    gender: as stated. seen_gender: as the analyzer saw it, which counts if none is stated.
+    image_hash: MD5 of the file in hex, to recognise the same file; not for security.
     """
 
     id: UUID
@@ -47,7 +47,7 @@ class CelebrityRow(DescribedRow):
 
 @dataclass(frozen=True, slots=True)
 class CelebrityHit:
-    """A celebrity found for a face. gender: as stated, or else as seen. similarity: the cosine of the two
+    """A celebrity found for a face. gender: as stated, else as seen. similarity: the cosine of the two
     embeddings, -1..1."""
 
     celebrity_id: UUID
@@ -60,11 +60,11 @@ class CelebrityHit:
 
 @dataclass(frozen=True, slots=True)
 class CopyResult:
-    """What became of the rows given to `Celebrities.copy_in`.
+    """What `Celebrities.copy_in` did with its rows.
 
-    inserted: now in the gallery.
-    duplicates: pictures that the gallery had already, or that came twice.
-    other_pack: pictures that the gallery has with an embedding of another pack, or none; left as they are.
+    inserted: added to the gallery.
+    duplicates: the gallery had the picture already, or it came twice.
+    other_pack: the gallery has the picture with an embedding of another pack, or none; left unchanged.
     """
 
     inserted: int
@@ -80,7 +80,7 @@ _COLUMNS = tuple(field.name for field in fields(CelebrityRow))
 
 
 class Celebrities:
-    """The table `celebrities`. Every method raises DatabaseError where the database does not answer."""
+    """The table `celebrities`. Every method raises DatabaseError if the database does not answer."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -94,14 +94,14 @@ class Celebrities:
         category: str | None = None,
         gender: Gender | None = None,
     ) -> list[CelebrityHit]:
-        """The `limit` celebrities most like a face, best first; fewer only where fewer pass the filters.
+        """The `limit` celebrities most like a face, best first; fewer only if fewer pass the filters.
 
         Args:
             embedding: float32 [512], finite, not zero.
             pack_digest: of the pack the embedding comes from; celebrities of other packs are left out.
             limit: 1..1000.
 
-        Raises BadInputError for an embedding or limit out of bounds, PackMismatchError where the gallery
+        Raises BadInputError for an embedding or limit out of bounds, PackMismatchError if the gallery
         has embeddings, but none of this pack.
         """
         async with self._database.transaction(readonly=True) as connection:
@@ -117,11 +117,11 @@ class Celebrities:
         }
 
     async def copy_in(self, rows: Sequence[CelebrityRow]) -> CopyResult:
-        """Store rows that are not there yet, all or none; safe to repeat and to run in several processes.
+        """Store the rows that do not exist yet, all or none; safe to repeat and to run in several processes.
 
-        A celebrity that is there without any gender gets the one that was seen.
+        An existing celebrity without any gender gets the one that was seen.
 
-        Raises QueryError where a row breaks a rule of the table, or has the id of another celebrity.
+        Raises QueryError if a row breaks a rule of the table, or has the id of another celebrity.
         """
         async with self._database.transaction() as connection:
             await connection.execute(sql.stage_celebrities)
@@ -139,7 +139,7 @@ class Celebrities:
         return CopyResult(inserted, len(rows) - inserted - other_pack, other_pack)
 
     async def analyze(self) -> None:
-        """Renew the planner's statistics, which it would guess until the server does so by itself."""
+        """Update the planner's statistics, instead of waiting until the server does."""
         await self._database.execute(sql.analyze_celebrities)
 
     async def count(self, pack_digest: str | None = None) -> int:

@@ -20,10 +20,10 @@ from db.dsn import parse_dsn
 from semblance.errors import ConfigurationError, DatabaseError
 
 MIN_POSTGRES = 15
-"""The oldest server the schema and the tests are kept to."""
+"""The oldest server that the schema and the tests support."""
 
 MIN_PGVECTOR = (0, 8)
-"""The first with iterative index scans, without which a filtered search loses results."""
+"""The first version with iterative index scans, without which a filtered search loses results."""
 
 _VERSION_TABLE = """
     CREATE TABLE IF NOT EXISTS public.alembic_version (
@@ -155,10 +155,10 @@ def stamp(dsn: str) -> None:
 
 
 def check_server(dsn: str) -> None:
-    """Refuse servers this schema cannot live on.
+    """Refuse servers that are too old for this schema.
 
-    Raises ConfigurationError that says what was found, what is needed and how to get there, DatabaseError
-    where the server cannot be reached.
+    Raises ConfigurationError that says what was found, what is needed and how to get there, DatabaseError if
+    the server cannot be reached.
     """
     with connect(dsn) as connection:
         row = connection.execute(
@@ -167,7 +167,7 @@ def check_server(dsn: str) -> None:
             " (SELECT default_version FROM pg_available_extensions WHERE name = 'vector')"
         ).fetchone()
     if row is None:
-        raise DatabaseError("The server did not say its version.")
+        raise DatabaseError("The server did not report its version.")
     check_versions(*row)
 
 
@@ -176,8 +176,8 @@ def check_versions(server: int, installed: str | None, available: str | None) ->
 
     Args:
         server: PostgreSQL's server_version_num, as 180004.
-        installed: version of the extension in this database, None where it is not yet created.
-        available: version that CREATE EXTENSION would bring, None where its files are missing.
+        installed: version of the extension in this database, None before it is created.
+        available: version that CREATE EXTENSION would install, None if its files are missing.
 
     Raises ConfigurationError.
     """
@@ -244,10 +244,10 @@ def _revision(connection: psycopg.Connection) -> str | None:
 def locked(dsn: str) -> Iterator[None]:
     """Let one process migrate at a time; the others wait.
 
-    The lock belongs to a transaction that stays open beside the migration, so that it also holds behind
-    a pooler that hands out servers by transaction. No such transaction may hold a snapshot, because CREATE
-    INDEX CONCURRENTLY waits for every snapshot to go: so the lock is polled, not waited for, and asked for
-    without parameters, because a statement with parameters keeps its snapshot after its end.
+    The lock belongs to a transaction that stays open beside the migration, so that it also holds behind a
+    transaction-mode pooler. That transaction must not hold a snapshot, because CREATE INDEX CONCURRENTLY
+    waits for all snapshots to end. So the lock is polled, not waited for, and requested without parameters,
+    because a statement with parameters keeps its snapshot after its end.
     """
     deadline = time.monotonic() + _LOCK_SECONDS
     with connect(dsn) as connection:

@@ -204,7 +204,7 @@ def foreign_keys(state: State, table: str) -> Iterator[Step]:
 
 
 def _orphans(state: State, key: Constraint) -> Iterator[Step]:
-    """Rows that lead to nothing, where no key has kept them from it."""
+    """Rows that lead to nothing, if no key has kept them from it."""
     (name,) = key.columns
     if name not in state.catalog.columns[key.table]:
         return

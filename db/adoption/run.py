@@ -51,7 +51,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 @dataclass(frozen=True, slots=True)
 class TableReport:
     """A table as it is. rows: how many. missing, extra: columns that come, and that only the old app knows.
-    refused: rows that will be put right. embedded: rows with an embedding, None where there is no column."""
+    refused: rows that will be put right. embedded: rows with an embedding, None if there is no column."""
 
     name: str
     rows: int
@@ -79,7 +79,7 @@ def look(dsn: str, phase: Phase, pack_digest: str | None = None) -> AdoptionRepo
 
     pack_digest: of the embeddings that are there; by default that of an earlier run, else UNKNOWN_PACK.
 
-    Raises ConflictError where the phase is not due, ConfigurationError, DatabaseError.
+    Raises ConflictError if the phase is not due, ConfigurationError, DatabaseError.
     """
     _check_phase(dsn, phase)
     with _connected(dsn) as connection:
@@ -91,7 +91,7 @@ def carry_out(dsn: str, phase: Phase, pack_digest: str | None = None, on_step: O
 
     on_step: called with the number of steps and each before it is taken.
 
-    Raises as `look` does, and ConfigurationError where an obstacle is left.
+    Raises as `look` does, and ConfigurationError if an obstacle is left.
     """
     with locked(dsn):
         _check_phase(dsn, phase)
@@ -118,7 +118,7 @@ def _rows_only(plan: Plan) -> list[Step]:
 def _check_phase(dsn: str, phase: Phase) -> None:
     if not TRANSACTION_POOLER_PORTS.isdisjoint(parse_dsn(dsn).ports):
         raise ConfigurationError(
-            "Indexes cannot be built through a pooler that hands out servers by transaction. Name the server "
+            "Indexes cannot be built through a transaction-mode pooler. Name the server "
             "itself in SEMBLANCE_OWNER_DATABASE_URL; on Supabase that is port 5432."
         )
     with connect(dsn) as connection:
@@ -239,7 +239,7 @@ def _old_tables(connection: psycopg.Connection, catalog: Catalog, target: Catalo
 
 
 def _count(connection: psycopg.Connection, found: Bridge, catalog: Catalog, target: Catalog) -> int:
-    """How many rows a bridge would change; 0 where that takes a function or a type which is yet to come."""
+    """How many rows a bridge would change; 0 if that takes a function or a type which is yet to come."""
     try:
         with connection.transaction():
             rows: int = _value(connection, found.count(catalog, target))

@@ -23,7 +23,7 @@ _FIRST_TABLE = "\nCREATE TABLE "
 class Target:
     """The schema to come.
 
-    foundation: blocks that the tables stand on, which do nothing where it is there: roles, pgvector,
+    foundation: blocks that the tables stand on, which do nothing if it is there: roles, pgvector,
     auth.uid(). blocks: the others, as careful. seeds: statements that insert a new database's rows.
     settings: the default settings, JSON by key.
     """

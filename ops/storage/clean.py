@@ -169,7 +169,7 @@ class _Cleaner:
         try:
             for name, data in stored.files(key).items():
                 if await self._storage.get(name) != data:
-                    raise StorageError(f"The picture store gave back {name} changed.")
+                    raise StorageError(f"The picture store returned {name} with other content.")
             await asyncio.to_thread(_decode, decoder, stored.full)
         except NotFoundError as exc:
             raise StorageError(f"The picture store has lost what it was given: {exc.message}") from exc

@@ -22,19 +22,20 @@ from semblance.storage.locations import Location
 from semblance.storage.store import Storage
 
 PATIENCE = timedelta(seconds=30)
-"""How long a request to a bucket is retried; the library's three minutes are longer than a client waits."""
+"""How long a request to a bucket is retried; clients would not wait for the library's three minutes."""
 
 _SIGNING_KEY_BYTES = 32
 """As long as the digest it keys (RFC 2104, section 3)."""
 
 
 def open_storage(settings: Settings, *, patience: timedelta = PATIENCE) -> Storage:
-    """The storage that `settings.storage_url` names; `settings.home`/objects where it is unset.
+    """The storage that `settings.storage_url` names, by default `settings.home`/objects. A bucket's
+    credentials, region and endpoint come from the usual AWS_* variables.
 
-    patience: how long a request to a bucket is retried.
+    Args:
+        patience: how long a request to a bucket is retried.
 
-    Credentials, region and endpoint of a bucket come from the usual AWS_* variables. Raises
-    ConfigurationError for a URL of another kind, and StorageError where the folder cannot be made.
+    Raises ConfigurationError for a URL of another kind, and StorageError if the folder cannot be made.
     """
     locations = {
         table: open_location(place, settings.max_image_bytes, patience)
@@ -56,17 +57,18 @@ def open_storage(settings: Settings, *, patience: timedelta = PATIENCE) -> Stora
 def open_bucket(
     url: str, *, patience: timedelta = PATIENCE, config: Mapping[str, Any] | None = None
 ) -> S3Store:
-    """The bucket of `s3://bucket/prefix`, which prefixes every key; settings from the AWS_* variables.
+    """The bucket of `s3://bucket/prefix`, which prefixes every key, with the settings of the AWS_* variables.
 
-    config: what counts in place of these variables, by their names in lower case.
+    Args:
+        config: values that override these variables, by their names in lower case.
 
-    Raises ConfigurationError where the URL names no bucket or a variable is not understood.
+    Raises ConfigurationError if the URL names no bucket or a variable is not understood.
     """
     if not urlsplit(url).netloc:
         raise ConfigurationError(f"{url} names no bucket: write s3://bucket/prefix.")
     _forget_empty_variables()
     given = dict(config or {})
-    # No setting of AWS, and so an option of the HTTP client, where the variables have both alike.
+    # Among the variables this is one like the others; in code it is an option of the HTTP client.
     plain = given.pop("aws_allow_http", None) or str(given.get("aws_endpoint", "")).startswith("http://")
     try:
         return S3Store.from_url(
@@ -81,9 +83,9 @@ def open_bucket(
 
 
 def open_location(url: str, max_bytes: int, patience: timedelta) -> Location:
-    """A location of the old system, by one value of `Settings.old_storage`.
+    """The location that one value of `Settings.old_storage` names.
 
-    Raises ConfigurationError as `open_bucket` does, and StorageError where a folder is missing.
+    Raises ConfigurationError as `open_bucket` does, and StorageError if a folder is missing.
     """
     where, _, query = url.partition("?")
     if not where.startswith("s3://"):
@@ -91,7 +93,7 @@ def open_location(url: str, max_bytes: int, patience: timedelta) -> Location:
         try:
             return Location(LocalStore(prefix=folder.resolve(strict=True)), where, max_bytes)
         except (OSError, BaseError) as exc:
-            raise StorageError(f"The folder {folder} of the old system cannot be used: {exc}.") from exc
+            raise StorageError(f"The folder {folder} of the old app cannot be used: {exc}.") from exc
     options = dict(parse_qsl(query))
     prefix = options.pop("variables", "")
     config = {
@@ -104,15 +106,15 @@ def open_location(url: str, max_bytes: int, patience: timedelta) -> Location:
 
 
 def _shared_key(settings: Settings) -> bytes | None:
-    """What all replicas of a service sign by, on whatever nodes: it follows from the service's own key. None
-    where that is not told, as in workers, which sign nothing."""
+    """The key by which all replicas of a service sign, on any node: it follows from the API key. None without
+    one, as in workers, which sign nothing."""
     if settings.api_key is None:
         return None
     return hmac.digest(settings.api_key.get_secret_value().encode(), b"links to pictures", "sha256")
 
 
 def _forget_empty_variables() -> None:
-    """The library reads AWS_* by itself and takes an empty one for a value, as AWS_ENDPOINT for a URL."""
+    """The library reads AWS_* itself and takes an empty AWS_ENDPOINT, for example, for a URL."""
     for name in [name for name, value in os.environ.items() if name.startswith("AWS_") and not value]:
         del os.environ[name]
 
@@ -132,5 +134,7 @@ def _signing_key(path: Path) -> bytes:
         create_file(path, secrets.token_bytes(_SIGNING_KEY_BYTES))
     key = path.read_bytes()
     if len(key) != _SIGNING_KEY_BYTES:
-        raise StorageError(f"{path} is damaged: delete it, and all links given out so far become void.")
+        raise StorageError(
+            f"{path} is damaged: delete it; all signed URLs given out so far become invalid then."
+        )
     return key

@@ -1,7 +1,7 @@
-"""Where pictures are kept: a local folder, or any S3-compatible bucket, behind one small interface.
+"""The main store of pictures: a local folder or an S3-compatible bucket, behind one small interface.
 
 Keys are made by this project (`celebrities/ab/ab12….jpg`), never taken from a user. A bucket serves its
-own pictures by presigned URL; a local folder's are served by the API, by a URL signed here.
+pictures by presigned URL; the API serves those of a local folder, by a URL signed here.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ KEY_LENGTH = 512
 _KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
 
 _PROBE = b"Written to see whether the store works, and removed at once.\n".ljust(16 * 1024)
-"""More than a nearly full disk has in spare corners."""
+"""More than a nearly full disk has left."""
 
 _LISTED_AT_ONCE = 1000
 """As many as a bucket lists in one answer."""
@@ -51,12 +51,12 @@ _KEPT_LINKS = 65_536
 """Presigned URLs of a bucket that a process remembers, at some 600 bytes each."""
 
 _TEMPORARY = "X-Amz-Security-Token="
-"""In URLs signed with credentials that end before the URL does."""
+"""Part of URLs signed with credentials that expire before the URL does."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """What a store says of one picture; size in bytes."""
+    """One object of a store; size in bytes."""
 
     key: str
     size: int
@@ -66,8 +66,8 @@ class StoredObject:
 class Storage:
     """Pictures by key. The coroutines are for servers; their `_sync` twins block the calling thread.
 
-    Every method but `verify` raises BadInputError for a key that is none, and StorageError when the store
-    cannot be reached or refuses. A picture is whole or absent: no reader sees a part of one.
+    Every method but `verify` raises BadInputError for an invalid key, and StorageError if the store cannot be
+    reached or refuses. A picture is whole or absent: no reader sees a part of one.
     """
 
     def __init__(
@@ -77,10 +77,13 @@ class Storage:
         folder: Path | None,
         locations: Mapping[PictureTable, Location] | None = None,
     ) -> None:
-        """signing_key: signs the URLs of what the API serves, that is everything of a local store, which
-        keeps its pictures in `folder`. A bucket has no folder and signs its own; only copies of the old
-        system's pictures, which may not be made yet, are reached by the API there, too. locations: where the
-        rows of a table have pictures of the old system."""
+        """
+        Args:
+            signing_key: signs the URLs of what the API serves: everything in a local store; with a bucket,
+                which signs its own URLs, only the copies of the old app's pictures, which may not exist yet.
+            folder: where a local store keeps its pictures; None for a bucket.
+            locations: where the old app keeps the pictures of a table's rows.
+        """
         self.locations: Mapping[PictureTable, Location] = locations or {}
         self._store = store
         self._signing_key = signing_key
@@ -88,8 +91,8 @@ class Storage:
         self._kept_link = lru_cache(maxsize=_KEPT_LINKS)(self._presigned)
 
     async def put(self, key: str, data: bytes, content_type: str) -> None:
-        """Store `data` under `key`, replacing what was there. The content type goes to a bucket, which
-        serves it; a local store has none, and the server tells it from the key's suffix."""
+        """Store `data` under `key`, replacing what was there. A bucket serves the content type; a local store
+        has none, and the API derives it from the key's suffix."""
         with failures(key):
             await obstore.put_async(
                 self._store, _checked(key), data, attributes=self._attributes(content_type)
@@ -112,7 +115,7 @@ class Storage:
             return bytes(obstore.get(self._store, _checked(key)).bytes())
 
     async def delete(self, key: str) -> None:
-        """Remove `key`; that it is gone already is no error."""
+        """Remove `key`, if it exists."""
         try:
             with looking_up(key):
                 await obstore.delete_async(self._store, _checked(key))
@@ -135,14 +138,14 @@ class Storage:
             return sorted([meta["path"] async for chunk in chunks for meta in chunk])
 
     async def objects(self, prefix: str) -> AsyncIterator[list[StoredObject]]:
-        """All pictures below the folder `prefix`, some at a time, in no order. Objects whose name is no key
-        of this project are left out."""
+        """All pictures below the folder `prefix`, some at a time, in any order. Objects without a valid key
+        are left out."""
         with failures(prefix):
             async for chunk in obstore.list(self._store, _checked(prefix), chunk_size=_LISTED_AT_ONCE):
                 yield [_stored(meta) for meta in chunk if _is_key(meta["path"])]
 
     async def find(self, key: str) -> StoredObject | None:
-        """What is stored under `key`, if anything."""
+        """The object stored under `key`, if any."""
         try:
             with looking_up(key):
                 return _stored(await obstore.head_async(self._store, _checked(key)))
@@ -150,7 +153,7 @@ class Storage:
             return None
 
     async def probe(self) -> None:
-        """Write a small object, read it, remove it. Raises StorageError where one of these does not work."""
+        """Write a small object, read it, remove it. Raises StorageError if one of these fails."""
         key = f"_probes/{uuid.uuid4().hex}"
         await self.put(key, _PROBE, "text/plain")
         try:
@@ -158,23 +161,23 @@ class Storage:
         finally:
             await self.delete(key)
         if found != _PROBE:
-            raise StorageError(f"The picture store gave back {key} changed.")
+            raise StorageError(f"The picture store returned {key} with other content.")
 
     def local_file(self, key: str) -> Path | None:
-        """Where a local store keeps `key`, whether it is there or not; None for a bucket."""
+        """Where a local store keeps `key`, whether it exists or not; None for a bucket."""
         return None if self._folder is None else self._folder / _checked(key)
 
     def local_stat(self, file: Path) -> os.stat_result | None:
-        """What the system says of a regular file of a local store; None where it is not there.
+        """The status of a regular file of a local store; None if there is no such file.
 
-        Raises StorageError where it cannot be known.
+        Raises StorageError if that cannot be known.
         """
         try:
             found = file.stat()
         except (FileNotFoundError, NotADirectoryError) as exc:
             if self._folder is None or self._folder.is_dir():
                 return None
-            raise StorageError(f"The picture store {self._folder} is not there.") from exc
+            raise StorageError(f"The picture store {self._folder} does not exist.") from exc
         except OSError as exc:
             raise StorageError(f"The picture store cannot be read: {exc}.") from exc
         return found if stat.S_ISREG(found.st_mode) else None
@@ -185,12 +188,12 @@ class Storage:
         `/objects/<key>?expires=…&signature=…` of the API, expires in Unix seconds and signature the hex
         HMAC-SHA256 of both.
 
-        It stays the same for half of `lifetime`, so that caches find it again. A bucket's is remembered by
-        this process alone, and not at all where its credentials are temporary, since it ends with them.
+        It stays the same for half of `lifetime`, so that caches find it again. Only this process remembers a
+        bucket's, and not if its credentials are temporary, because the URL expires with them.
         """
         _checked(key)
         now, half = int(time.time()), max(1, int(lifetime.total_seconds() / 2))
-        # The links of different pictures change at different times, or all caches would miss at once.
+        # The URLs of different pictures change at different times, or all caches would miss at once.
         turn, spent = divmod(now + zlib.crc32(key.encode()) % half, half)
         if isinstance(self._store, S3Store) and not key.startswith(f"{COPIES}/"):
             url = self._kept_link(key, lifetime, turn)
@@ -199,17 +202,17 @@ class Storage:
         return f"/objects/{key}?expires={until}&signature={self._signature(key, until)}"
 
     def bucket_url(self, key: str, lifetime: timedelta) -> str:
-        """The bucket's own presigned URL, also of a copy, which must be there."""
+        """The bucket's own presigned URL, also for a copy, which must exist."""
         return self._presigned(_checked(key), lifetime, 0)
 
     def key_of(self, url: str) -> str | None:
-        """The key of which `url` may be a signed URL, whether or not it is valid and the picture there. For a
-        local store any host will do; None for what is no address of a picture here."""
+        """The key of a signed URL, whether or not the signature is valid and the picture exists. With a local
+        store the host may be any. None if `url` is not the address of a picture here."""
         try:
             parts = urlsplit(url)
         except ValueError:
             return None
-        # Behind a path of its own where the service's public address has one.
+        # The service's public address may have a path before it.
         _, served, key = parts.path.rpartition("/objects/")
         found = bool(served) and parts.scheme in {"http", "https", ""}
         if isinstance(self._store, S3Store) and not (found and key.startswith(f"{COPIES}/")):
@@ -218,8 +221,8 @@ class Storage:
         return key if found and _is_key(key) else None
 
     def verify(self, key: str, expires: int, signature: str) -> bool:
-        """Whether `signed_url` gave this signature for key and expiry, and the time has not passed. Takes the
-        same time wherever the signatures differ. A bucket's own URLs never verify."""
+        """Whether `signed_url` made this signature for key and expiry, and that is not past. Compares in
+        constant time. A bucket's own URLs never verify."""
         if self._signing_key is None or not _is_key(key):
             return False
         expected = self._signature(key, expires)
@@ -232,8 +235,8 @@ class Storage:
 
     def _signature(self, key: str, expires: int) -> str:
         if self._signing_key is None:
-            raise ConfigurationError("No API key to sign links with: set SEMBLANCE_API_KEY.")
-        # In one call, which takes a third of the time: a page of a list shows forty pictures.
+            raise ConfigurationError("There is no API key to sign URLs with: set SEMBLANCE_API_KEY.")
+        # One call takes a third of the time of several; a page of a list has forty pictures.
         return hmac.digest(self._signing_key, f"GET\n{key}\n{expires}".encode(), "sha256").hex()
 
     def _attributes(self, content_type: str) -> dict[str, str] | None:
@@ -252,7 +255,7 @@ def _is_key(name: str) -> bool:
 
 
 def _checked(key: str) -> str:
-    """The key itself; BadInputError where it could leave the store or needs escaping in a URL."""
+    """The key itself. Raises BadInputError if it could leave the store or needs escaping in a URL."""
     if not _is_key(key):
-        raise BadInputError("A storage key is made of letters, digits, '.', '_', '-' and single slashes.")
+        raise BadInputError("A storage key consists of letters, digits, '.', '_', '-' and single slashes.")
     return key

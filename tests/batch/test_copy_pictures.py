@@ -239,7 +239,7 @@ async def test_what_the_store_does_not_give_back_as_it_was_is_no_copy(
 
     with monkeypatch.context() as patch:
         patch.setattr(Storage, "get", spoilt)
-        with pytest.raises(StorageError, match="gave back"):
+        with pytest.raises(StorageError, match="with other content"):
             await run()
     assert await rows(database) == names
     assert await run() == {"cleaned": 5}
