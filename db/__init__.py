@@ -1,4 +1,4 @@
 """PostgreSQL: the schema and its migrations, the queries by name, and a repository for each group of tables.
 
-The only package that imports asyncpg. It knows no models and no HTTP.
+The only package that imports asyncpg. It knows neither models nor HTTP.
 """

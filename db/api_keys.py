@@ -16,22 +16,23 @@ from db.queries import sql
 from semblance.errors import NotFoundError
 
 Scope = Literal["compute", "search"]
-"""What a key opens: `compute` the endpoints that describe and compare faces, `search` the search among users'
+"""What a key allows: `compute` the endpoints that analyze and compare faces, `search` the search among users'
 faces."""
 
 
 _PREFIX = "smk_"
 _SHOWN = 10
-"""How much of a key lists show: six random characters, which tell keys apart and open nothing."""
+"""How many characters of a key lists show. Six of them are random: enough to tell keys apart, useless for
+access."""
 
 _KEY = re.compile(_PREFIX + r"[A-Za-z0-9_-]{43}")
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key as stored, that is, without the key itself; `prefix` is how it begins.
+    """A key as stored, which is without the key itself; `prefix` is how it begins.
 
-    last_used_at: to the minute; None before the first use. revoked_at: None while the key is good.
+    last_used_at: to the minute; None before the first use. revoked_at: None while the key is valid.
     """
 
     id: UUID
@@ -44,15 +45,15 @@ class ApiKey:
 
 
 class ApiKeys:
-    """The table `api_keys`. Every method raises DatabaseError where the database does not answer."""
+    """The table `api_keys`. Every method raises DatabaseError if the database does not answer."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def create(self, name: str, scopes: Collection[Scope]) -> tuple[str, ApiKey]:
-        """Make a key; the key itself, which cannot be had again, and what is kept of it.
+        """Make a key. Returns the key, which cannot be retrieved later, and what is stored of it.
 
-        Raises QueryError for an empty name, no scope, or one that there is not.
+        Raises QueryError for an empty name, no scope, or an unknown scope.
         """
         key = _PREFIX + secrets.token_urlsafe(32)
         [row] = await self._database.fetch(
@@ -61,21 +62,21 @@ class ApiKeys:
         return key, ApiKey(**row)
 
     async def all(self) -> list[ApiKey]:
-        """All keys, also the revoked ones, oldest first."""
+        """All keys, including revoked ones, oldest first."""
         return [ApiKey(**row) for row in await self._database.fetch(sql.list_api_keys)]
 
     async def revoke(self, key_id: UUID) -> ApiKey:
-        """End a key; the next request with it is refused. Raises NotFoundError where there is no such key."""
+        """Revoke a key; the next request with it is refused. Raises NotFoundError."""
         row = await self._database.fetchrow(sql.revoke_api_key, key_id)
         if row is None:
             raise NotFoundError(f"There is no API key {key_id}.")
         return ApiKey(**row)
 
     async def use(self, key: str, scope: Scope) -> UUID | None:
-        """The id of the key if it is good for `scope`, else None; notes the time of its use.
+        """The id of the key if it is valid for `scope`, else None; notes the time of its use.
 
-        What cannot be a key is refused without asking the database. Nothing is cached: one look-up by index
-        costs little beside what a key opens, and a revocation holds at once.
+        A string that cannot be a key is refused without asking the database. Nothing is cached: a look-up by
+        index costs little compared with what a key allows, and a revocation takes effect at once.
         """
         if _KEY.fullmatch(key) is None:
             return None

@@ -28,7 +28,7 @@ NO_BABY = "There is no such baby picture of a match of yours."
 @dataclass(frozen=True, slots=True)
 class ParentFace:
     """A face of a match. image_path: storage key. landmarks_68: 68 pairs [x, y] in pixels of the upright
-    image; None where the face was never described."""
+    image; None if the face was never described."""
 
     image_path: str
     landmarks_68: list[list[float]] | None
@@ -45,7 +45,7 @@ class BabyConnection:
 
 @dataclass(frozen=True, slots=True)
 class Baby:
-    """A baby picture with the two whose faces made it; image_path: storage key, or in rows of the old system
+    """A baby picture with the two whose faces made it; image_path: storage key, or in rows of the old app
     an address of another host."""
 
     id: UUID
@@ -94,7 +94,7 @@ class BabyPage:
 
 
 class Babies:
-    """The tables `babies` and `baby_requests`. Every method raises DatabaseError where the database does not
+    """The tables `babies` and `baby_requests`. Every method raises DatabaseError if the database does not
     answer.
 
     Both people of a match see its babies, but while one has blocked the other only those they had made.
@@ -122,8 +122,8 @@ class Babies:
         """Store a baby, count it as one of today, note the call that made it and what its request led to,
         notify the other user and connect the two if it is mutual; all or nothing.
 
-        Raises QuotaExceededError where the day's limit is reached, NotFoundError where the match is gone,
-        RequestInProgressError where somebody else has taken the claim over. After these nothing is stored;
+        Raises QuotaExceededError if the day's limit is reached, NotFoundError if the match is gone,
+        RequestInProgressError if somebody else has taken the claim over. After these nothing is stored;
         after other errors that is not known, since the connection may break while the server commits.
         """
         async with self._database.transaction() as connection:
@@ -171,8 +171,8 @@ class Babies:
         """Begin the request with this key, or the baby it led to before. A key is good for 24 hours; that of
         a process that died is free again after GENERATION_LIFETIME.
 
-        Raises IdempotencyKeyReusedError where the key was used for another match, RequestInProgressError
-        where the request is being worked on.
+        Raises IdempotencyKeyReusedError if the key was used for another match, RequestInProgressError
+        if the request is being worked on.
         """
         await self._database.execute(sql.forget_baby_requests)
         claim = Claim(profile_id, key, uuid.uuid4())

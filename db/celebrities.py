@@ -31,8 +31,8 @@ GALLERY = VectorSearch(
 class CelebrityRow(DescribedRow):
     """A celebrity as stored.
 
-    gender: as stated. seen_gender: as the analyzer saw it; it counts where none is stated.
-    image_hash: MD5 of the picture file in hex; it finds the same picture again and protects nothing.
+    gender: as stated. seen_gender: as the analyzer saw it, which counts if none is stated.
+    image_hash: MD5 of the file in hex, to recognise the same file; not for security.
     """
 
     id: UUID
@@ -47,7 +47,7 @@ class CelebrityRow(DescribedRow):
 
 @dataclass(frozen=True, slots=True)
 class CelebrityHit:
-    """A celebrity found for a face. gender: as stated, or else as seen. similarity: the cosine of the two
+    """A celebrity found for a face. gender: as stated, else as seen. similarity: the cosine of the two
     embeddings, -1..1."""
 
     celebrity_id: UUID
@@ -60,11 +60,11 @@ class CelebrityHit:
 
 @dataclass(frozen=True, slots=True)
 class CopyResult:
-    """What became of the rows given to `Celebrities.copy_in`.
+    """What `Celebrities.copy_in` did with its rows.
 
-    inserted: now in the gallery.
-    duplicates: pictures that the gallery had already, or that came twice.
-    other_pack: pictures that the gallery has with an embedding of another pack, or none; left as they are.
+    inserted: added to the gallery.
+    duplicates: the gallery had the picture already, or it came twice.
+    other_pack: the gallery has the picture with an embedding of another pack, or none; left unchanged.
     """
 
     inserted: int
@@ -80,10 +80,10 @@ _COLUMNS = tuple(field.name for field in fields(CelebrityRow))
 
 
 class Celebrities:
-    """The table `celebrities`. Every method raises DatabaseError where the database does not answer."""
+    """The table `celebrities`. Every method raises DatabaseError if the database does not answer."""
 
-    def __init__(self, db: Database) -> None:
-        self._db = db
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def nearest(
         self,
@@ -94,17 +94,17 @@ class Celebrities:
         category: str | None = None,
         gender: Gender | None = None,
     ) -> list[CelebrityHit]:
-        """The `limit` celebrities most like a face, best first; fewer only where fewer pass the filters.
+        """The `limit` celebrities most like a face, best first; fewer only if fewer pass the filters.
 
         Args:
             embedding: float32 [512], finite, not zero.
             pack_digest: of the pack the embedding comes from; celebrities of other packs are left out.
             limit: 1..1000.
 
-        Raises BadInputError for an embedding or limit out of bounds, PackMismatchError where the gallery
+        Raises BadInputError for an embedding or limit out of bounds, PackMismatchError if the gallery
         has embeddings, but none of this pack.
         """
-        async with self._db.transaction(readonly=True) as connection:
+        async with self._database.transaction(readonly=True) as connection:
             rows = await GALLERY.nearest(connection, embedding, pack_digest, (category, gender), limit)
             if not rows:
                 await GALLERY.check_pack(connection, pack_digest)
@@ -112,16 +112,18 @@ class Celebrities:
 
     async def known_hashes(self, pack_digest: str) -> set[str]:
         """Hashes of the pictures whose celebrities have an embedding of this pack and a known gender."""
-        return {row["image_hash"] for row in await self._db.fetch(sql.known_celebrity_hashes, pack_digest)}
+        return {
+            row["image_hash"] for row in await self._database.fetch(sql.known_celebrity_hashes, pack_digest)
+        }
 
     async def copy_in(self, rows: Sequence[CelebrityRow]) -> CopyResult:
-        """Store rows that are not there yet, all or none; safe to repeat and to run in several processes.
+        """Store the rows that do not exist yet, all or none; safe to repeat and to run in several processes.
 
-        A celebrity that is there without any gender gets the one that was seen.
+        An existing celebrity without any gender gets the one that was seen.
 
-        Raises QueryError where a row breaks a rule of the table, or has the id of another celebrity.
+        Raises QueryError if a row breaks a rule of the table, or has the id of another celebrity.
         """
-        async with self._db.transaction() as connection:
+        async with self._database.transaction() as connection:
             await connection.execute(sql.stage_celebrities)
             await connection.copy_records_to_table(
                 "staged_celebrities", records=map(_record, rows), columns=_COLUMNS, schema_name="pg_temp"
@@ -137,12 +139,12 @@ class Celebrities:
         return CopyResult(inserted, len(rows) - inserted - other_pack, other_pack)
 
     async def analyze(self) -> None:
-        """Renew the planner's statistics, which it would guess until the server does so by itself."""
-        await self._db.execute(sql.analyze_celebrities)
+        """Update the planner's statistics, instead of waiting until the server does."""
+        await self._database.execute(sql.analyze_celebrities)
 
     async def count(self, pack_digest: str | None = None) -> int:
         """How many celebrities there are, or how many have an embedding of a pack."""
-        return int(await self._db.fetchval(sql.count_celebrities, pack_digest))
+        return int(await self._database.fetchval(sql.count_celebrities, pack_digest))
 
 
 def _record(row: CelebrityRow) -> tuple[Any, ...]:

@@ -103,7 +103,7 @@ class Connections:
     """Connections as one of their users sees them.
 
     Every method raises NotFoundError for what does not exist, ForbiddenError for what is not the user's, and
-    DatabaseError where the database does not answer.
+    DatabaseError if the database does not answer.
     """
 
     def __init__(self, database: Database) -> None:

@@ -1,6 +1,6 @@
-"""Many rows at once: PostgreSQL's binary COPY as NumPy arrays, both ways, without an object for any row.
+"""Reads and writes many rows at once: PostgreSQL's binary COPY as NumPy arrays, without an object per row.
 
-Every column has one length, so a row has. See "Binary Format" of COPY in PostgreSQL's manual.
+All columns have a fixed length, and so have rows. See "Binary Format" of COPY in PostgreSQL's manual.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from semblance.types import EMBEDDING_SIZE
 
 ROWS = 8192
-"""Most rows of one piece; of traits about 20 MB."""
+"""Most rows of one piece; about 20 MB of traits."""
 
 GENDERS = {None: 0, "male": 1, "female": 2, "other": 3}
-"""Genders as the queries number them."""
+"""The numbers that queries give to genders."""
 
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
@@ -52,7 +52,7 @@ TRAITS: tuple[tuple[str, Any], ...] = (
     ("quality", ">f8"),
     ("gender", ">i2"),
 )
-"""The columns of the views of traits, as every query for many of them has them first."""
+"""The columns of the views of traits, with which every query for many of them begins."""
 
 
 async def read_rows(
@@ -62,7 +62,7 @@ async def read_rows(
     row: np.dtype[Any],
     take: Callable[[Rows], None],
 ) -> None:
-    """Run a query and hand over its rows, at most ROWS at a time."""
+    """Run a query and pass its rows to `take`, at most ROWS at a time."""
     reader = CopyReader(row)
 
     async def feed(data: bytes) -> None:
@@ -91,13 +91,13 @@ class CopyReader:
         self._size += len(part)
         size = ROWS * self._row.itemsize
         while self._size > size + len(_TRAILER):
-            # The only copy of the stream: each byte is joined once, but for what is left over.
+            # Each byte is copied once, except for what is left over.
             joined = memoryview(b"".join(self._parts))
             self._parts, self._size = [joined[size:]], self._size - size
             yield np.frombuffer(joined[:size], self._row)
 
     def end(self) -> Iterator[Rows]:
-        """What is left when the stream has ended."""
+        """The remaining rows, after the end of the stream."""
         if self._size > len(_TRAILER):
             yield np.frombuffer(b"".join(self._parts)[: -len(_TRAILER)], self._row)
 
@@ -105,8 +105,11 @@ class CopyReader:
 async def write_rows(
     connection: asyncpg.Connection, table: str, columns: Sequence[tuple[str, NDArray[Any]]]
 ) -> None:
-    """Append rows to a temporary table. columns: names and values, of one length: ids as V16, numbers as
-    float64."""
+    """Append rows to a temporary table.
+
+    Args:
+        columns: names and values, all of the same length: ids as V16, numbers as float64.
+    """
     row = row_type(*((name, ">f8" if values.dtype.kind == "f" else "V16") for name, values in columns))
     rows = np.zeros(len(columns[0][1]), row)
     rows["columns"] = len(columns)

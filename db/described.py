@@ -1,4 +1,4 @@
-"""What is stored of a face that was found and described, in whichever table."""
+"""The columns of an analyzed face, which the tables of faces and celebrities share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _OLDEST = 150
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DescribedRow:
-    """The columns that the tables of faces and celebrities have in common.
+    """The shared columns.
 
     embedding: float32 [512], unit length, of the pack whose SHA-256 is `pack_digest`.
     age in years, 0..150; scores 0..1; landmarks_68: 68 pairs [x, y] in pixels of the stored picture; pose:
@@ -41,8 +41,8 @@ class DescribedRow:
         """The row of a face.
 
         Args:
-            scale: pixels of the stored picture per pixel of the one that was described.
-            columns: those that the table has besides.
+            scale: pixels of the stored picture per pixel of the analyzed photo.
+            columns: the other columns of the table.
         """
         attributes = face.attributes
         quality, expression = attributes.quality, attributes.expression
@@ -67,7 +67,6 @@ class DescribedRow:
 
 
 def rescaled(landmarks: Landmarks, scale: float) -> list[list[float]]:
-    """Landmarks, float32 [68, 2], as they lie in the same picture `scale` times as large; pixel centres are
-    whole numbers."""
+    """Landmarks, float32 [68, 2], in the same picture scaled by `scale`; pixel centres are whole numbers."""
     points: list[list[float]] = ((landmarks + 0.5) * scale - 0.5).round(2).tolist()
     return points

@@ -117,7 +117,7 @@ class Dsn:
         return make_conninfo(**{"connect_timeout": str(CONNECT_SECONDS), **self.parameters})
 
     def for_asyncpg(self) -> dict[str, Any]:
-        """Arguments of `asyncpg.connect`. Raises ConfigurationError where a certificate cannot be read."""
+        """Arguments of `asyncpg.connect`. Raises ConfigurationError if a certificate cannot be read."""
         given = self.parameters
         arguments: dict[str, Any] = {
             name: given[option]

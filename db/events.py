@@ -1,4 +1,4 @@
-"""What the realtime API tells: the last minutes' events, in the order of their commits."""
+"""The events of the realtime API, of the last minutes and in the order of their commits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from db.queries import sql
 EventType: TypeAlias = Literal[
     "matches", "job", "message", "message_read", "notifications", "presence", "session_ended"
 ]
-"""What is told to clients, and `session_ended`, which is for the hubs alone."""
+"""All go to clients, except `session_ended`, which is for the hubs."""
 
 CHANNEL = "events"
 """Notified at each commit that has events."""
@@ -23,7 +23,7 @@ CHANNEL = "events"
 @dataclass(frozen=True, slots=True)
 class Event:
     """One event as stored. A greater id was committed later, at `created_at`; `audience` are the profiles it
-    is for, None for everybody."""
+    is for, None for all."""
 
     id: int
     type: EventType
@@ -33,13 +33,13 @@ class Event:
 
 
 class Events:
-    """The table `events`. Every method raises DatabaseError where the database does not answer."""
+    """The table `events`. Every method raises DatabaseError if the database does not answer."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def since(self, event_id: int, limit: int) -> list[Event]:
-        """The `limit` oldest events after `event_id`, whoever they are for, oldest first."""
+        """The `limit` oldest events after `event_id`, for any profile, oldest first."""
         return [Event(**row) for row in await self._database.fetch(sql.events_since, event_id, limit)]
 
     async def visible(
@@ -52,15 +52,15 @@ class Events:
         limit: int,
     ) -> list[Event]:
         """The `limit` oldest of those types with `after` < id <= `up_to` that are for a profile or for
-        everybody, oldest first."""
+        all, oldest first."""
         rows = await self._database.fetch(sql.events_for, after, up_to, list(types), profile_id, limit)
         return [Event(**row) for row in rows]
 
     async def kept(self) -> tuple[int, int]:
-        """Ids of the oldest and the newest event there is; 0 where there was never one."""
+        """Ids of the oldest and the newest event; 0 if there has never been one."""
         row = await self._database.fetchrow(sql.kept_events)
         return (0, 0) if row is None else (row["oldest"], row["newest"])
 
     async def prune(self, older_than: timedelta) -> None:
-        """Remove events older than that; the newest one stays, so that the ids are known to go on."""
+        """Remove older events, but never the newest one, which says how far the ids have come."""
         await self._database.execute(sql.prune_events, older_than)

@@ -1,4 +1,4 @@
-"""Embeddings of faces that were made elsewhere, written by face."""
+"""Writes embeddings that were made elsewhere to the faces they belong to."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from semblance.types import Embedding
 
 @dataclass(frozen=True, slots=True)
 class NewFace:
-    """What a face needs besides its embedding. created_at: now where it is None."""
+    """What a new face needs besides its embedding. created_at: None for now."""
 
     profile_id: UUID
     image_path: str
@@ -24,8 +24,8 @@ class NewFace:
 
 @dataclass(frozen=True, slots=True)
 class FillResult:
-    """filled: faces that had no embedding and have one now. created: faces that are new. refused: reason by
-    face, for ids that no face has and for faces whose embedding is another one, which stays."""
+    """filled: faces that had no embedding and have one now. created: new faces. refused: the reason by id,
+    for ids without a face and for faces that have another embedding, which stays."""
 
     filled: int
     created: int
@@ -33,7 +33,7 @@ class FillResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Coverage:
+class FaceCoverage:
     """Faces in the database, and how many of them have an embedding."""
 
     total: int
@@ -41,19 +41,18 @@ class Coverage:
 
     @property
     def percent(self) -> float:
-        """0..100; 100 where there are no faces."""
+        """0..100; 100 if there are no faces."""
         return 100.0 * self.embedded / self.total if self.total else 100.0
 
 
 class FaceEmbeddings:
-    """The embeddings in `faces`. Every method raises DatabaseError where the database does not answer."""
+    """The embeddings in `faces`. Every method raises DatabaseError if the database does not answer."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def of_points(self, points: Sequence[str]) -> dict[str, UUID]:
-        """Faces by the Qdrant points that the old system's column names; none where there is no such
-        column."""
+        """Faces by the Qdrant points in the old app's column; none if there is no such column."""
         return {
             row["point"]: row["face_id"] for row in await self._database.fetch(sql.faces_of_points, points)
         }
@@ -68,7 +67,8 @@ class FaceEmbeddings:
         to repeat: an embedding that is there already, to a cosine distance of 1e-4, is neither filled nor
         refused.
 
-        new: faces to create, among those with an embedding, unless they exist. A profile is never created.
+        Args:
+            new: faces to create unless they exist, among those with an embedding. Profiles are never created.
         """
         rows = [
             (face_id, face.profile_id, face.image_path, face.image_hash, face.created_at)
@@ -87,11 +87,11 @@ class FaceEmbeddings:
         return FillResult(filled, created, {row["face_id"]: row["reason"] for row in refused})
 
     async def other_pack(self, pack_digest: str) -> str | None:
-        """The pack, other than this, that most embeddings are of; None where there is none."""
+        """The other pack that most embeddings come from, if any."""
         digest: str | None = await self._database.fetchval(sql.other_pack_of_faces, pack_digest)
         return digest
 
-    async def coverage(self) -> Coverage:
-        """How far the faces are filled."""
+    async def coverage(self) -> FaceCoverage:
+        """How many faces there are, and how many have an embedding."""
         row = await self._database.fetchrow(sql.count_face_embeddings)
-        return Coverage(0, 0) if row is None else Coverage(row["total"], row["embedded"])
+        return FaceCoverage(0, 0) if row is None else FaceCoverage(row["total"], row["embedded"])

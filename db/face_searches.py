@@ -25,7 +25,7 @@ FACES = VectorSearch(
 
 @dataclass(frozen=True, slots=True)
 class Searcher:
-    """Who searches: an admin, or whoever has an API key; one of the two is None."""
+    """Who searches: an admin or the holder of an API key; the other field is None."""
 
     profile_id: UUID | None = None
     api_key_id: UUID | None = None
@@ -46,7 +46,7 @@ class FaceHit:
 
 
 class FaceSearches:
-    """The table `face_searches`. Every method raises DatabaseError where the database does not answer."""
+    """The table `face_searches`. Every method raises DatabaseError if the database does not answer."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -62,7 +62,7 @@ class FaceSearches:
         school: str | None = None,
         gender: StatedGender | None = None,
     ) -> list[FaceHit]:
-        """The `limit` faces of users most like a face, best first; fewer only where fewer pass the filters.
+        """The `limit` faces of users most like a face, best first; fewer only if fewer pass the filters.
 
         A record of the search is stored before anything is returned.
 
@@ -71,7 +71,7 @@ class FaceSearches:
             pack_digest: of the pack the embedding comes from; faces of other packs are left out.
             limit: 1..1000.
 
-        Raises BadInputError for an embedding or limit out of bounds, PackMismatchError where there are
+        Raises BadInputError for an embedding or limit out of bounds, PackMismatchError if there are
         embeddings of faces, but none of this pack.
         """
         async with self._database.transaction() as connection:
@@ -92,5 +92,5 @@ class FaceSearches:
         return [FaceHit(**row) for row in rows]
 
     async def prune(self, keep: timedelta) -> None:
-        """Remove records older than `keep`; those of the last 30 days the database keeps in any case."""
+        """Remove records older than `keep`; the database keeps those of the last 30 days in any case."""
         await self._database.execute(sql.prune_face_searches, keep)

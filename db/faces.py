@@ -50,7 +50,7 @@ _COLUMNS = tuple(field.name for field in fields(FaceRow))
 
 
 class Faces:
-    """The table `faces`. Every method raises DatabaseError where the database does not answer."""
+    """The table `faces`. Every method raises DatabaseError if the database does not answer."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -59,7 +59,7 @@ class Faces:
         """Count an attempt to upload a picture, before the work that it makes; returns the day that it
         is counted for.
 
-        Raises DuplicatePictureError where the user has the picture by now, QuotaExceededError where the day's
+        Raises DuplicatePictureError if the user has the picture by now, QuotaExceededError if the day's
         limit is reached; neither is counted.
         """
         if await self._database.fetchval(sql.user_has_picture, profile_id, image_hash):
@@ -74,7 +74,7 @@ class Faces:
     async def add(self, row: FaceRow) -> AddedFace:
         """Store a face and make it its user's default; all or nothing.
 
-        Raises DuplicatePictureError where the user has the picture. After it nothing is stored; after other
+        Raises DuplicatePictureError if the user has the picture. After it nothing is stored; after other
         errors that is not known, since the connection may break while the server commits.
         """
         async with self._database.transaction() as connection:

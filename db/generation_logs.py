@@ -1,4 +1,4 @@
-"""Calls of picture providers: one row each, written whatever becomes of the call."""
+"""Calls of picture providers: one row each, whether the call succeeds or fails."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from db.pool import Database
 from db.queries import sql
 from semblance.errors import NotFoundError
 
-Outcome = Literal["completed", "failed"]
+GenerationOutcome = Literal["completed", "failed"]
 
 GENERATION_LIFETIME = timedelta(minutes=6)
-"""How long making a picture takes at most; who has not ended by then never will. The provider's own deadline
-is shorter (`Settings.fal_deadline_s`)."""
+"""The longest a picture can take; a call that is older will never end. The provider's deadline is shorter
+(`Settings.fal_deadline_s`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationDay:
-    """The calls of one kind, which is a provider's model, that began on a day (UTC), by how they ended.
-    duration_p50_ms, duration_p95_ms: milliseconds of those completed, None where none is."""
+    """The calls of a provider's model that began on a day (UTC), by how they ended. duration_p50_ms,
+    duration_p95_ms: milliseconds of the completed calls, None without any."""
 
     day: date
     provider: str
@@ -37,7 +37,7 @@ class GenerationDay:
 
 
 class GenerationLogs:
-    """The table `generation_logs`. Every method raises DatabaseError where the database does not answer."""
+    """The table `generation_logs`. Every method raises DatabaseError if the database does not answer."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -45,10 +45,10 @@ class GenerationLogs:
     async def start(self, profile_id: UUID, match_id: UUID, *, provider: str, model: str) -> UUID:
         """Note that a call begins; returns the id of its row.
 
-        Calls cost money, so a user has no more of them in progress than today's quota leaves: those count
-        here as if they had succeeded. Calls that a process left behind when it ended are marked as failed.
+        Calls cost money, so calls in progress count against today's quota as if they had succeeded. Calls
+        that a dead process left behind are marked as failed.
 
-        Raises QuotaExceededError where the limit of the day is reached, NotFoundError where the match is
+        Raises QuotaExceededError if the limit of the day is reached, NotFoundError if the match is
         gone.
         """
         await self._database.execute(sql.fail_abandoned_generations, GENERATION_LIFETIME)
@@ -67,15 +67,17 @@ class GenerationLogs:
     async def finish(
         self,
         log_id: UUID,
-        outcome: Outcome,
+        outcome: GenerationOutcome,
         *,
         attempts: int,
         duration: timedelta,
         error: str | None,
     ) -> None:
-        """Note how a call ended of which no picture is stored; nothing where that is noted already.
+        """Note how a call without a stored picture ended, unless that is noted already.
 
-        attempts: requests sent to the provider, at least 1. error: for operators; names no secret.
+        Args:
+            attempts: requests sent to the provider, at least 1.
+            error: for operators; names no secret.
         """
         await self._database.execute(
             sql.finish_generation, log_id, outcome, attempts, _milliseconds(duration), error, None
@@ -89,8 +91,8 @@ class GenerationLogs:
 async def complete(
     connection: asyncpg.Connection, log_id: UUID, *, baby_id: UUID, attempts: int, duration: timedelta
 ) -> None:
-    """Note a call as completed in the transaction that stores its picture: until then it counts as one in
-    progress, from then on as one use of the quota, and never as neither."""
+    """Note a call as completed, in the transaction that stores its picture: it counts as a call in progress
+    until then, and as a use of the quota from then on."""
     await connection.execute(
         sql.finish_generation, log_id, "completed", attempts, _milliseconds(duration), None, baby_id
     )

@@ -1,4 +1,4 @@
-"""The queue of match jobs: claimed in batches under a lease, returned when the lease ends unfinished."""
+"""The queue of match jobs: claimed in batches under a lease; unfinished jobs return when the lease ends."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class ClaimedJob:
 
 @dataclass(frozen=True, slots=True)
 class MatchJob:
-    """A job as its owner sees it. error_message: of a failed job the reason; of a pending one what the last
-    attempt failed with; of a completed one what was left out. Counts are null until it is completed, and in
-    jobs that other clients completed."""
+    """A job as its owner sees it. error_message: why a failed job failed, why the last attempt at a pending
+    job failed, or what a completed job left out. Counts are None until it is completed, and in jobs that
+    other clients completed."""
 
     id: UUID
     face_id: UUID
@@ -67,7 +67,7 @@ class StatusCount:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A message that failed jobs have, how many, and when the latest ended."""
+    """The message of some failed jobs, how many there are, and when the latest ended."""
 
     message: str | None
     count: int
@@ -89,22 +89,22 @@ class JobStats:
 
 
 class MatchJobs:
-    """The table `match_jobs`. Every method raises DatabaseError where the database does not answer.
+    """The table `match_jobs`. Every method raises DatabaseError if the database does not answer.
 
-    A job's attempt is also its fence: what a worker says of a job counts only while it still holds the same
-    attempt, so a worker that was thought dead can do no harm when it wakes up.
+    A job's attempt is also a fencing token: a worker can change a job only while it holds the same attempt,
+    so a worker that was thought dead does no harm when it wakes up.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def pending(self) -> int:
-        """How many jobs wait for a worker."""
+        """How many match jobs wait for a worker."""
         return int(await self._database.fetchval(sql.count_pending_match_jobs))
 
     async def claim(self, worker: UUID, limit: int, lease: timedelta) -> list[ClaimedJob]:
-        """Up to `limit` jobs that are due, oldest first, for this worker alone until the lease ends. Jobs of
-        workers whose lease has ended return first, or fail when they have no attempt left."""
+        """Up to `limit` jobs that are due, oldest first, for this worker only until the lease ends. Before
+        that, jobs whose lease has ended return to the queue, or fail if they have no attempt left."""
         await self._database.execute(sql.return_expired_match_jobs)
         rows = await self._database.fetch(sql.claim_match_jobs, worker, limit, lease)
         return [
@@ -115,12 +115,12 @@ class MatchJobs:
         ]
 
     async def extend(self, worker: UUID, jobs: Iterable[UUID], lease: timedelta) -> None:
-        """The heartbeat: the lease of these jobs begins anew, where the worker still has them."""
+        """The heartbeat: restart the lease of those of these jobs that the worker still has."""
         await self._database.execute(sql.extend_match_jobs, worker, list(jobs), lease)
 
     async def retry(self, job: ClaimedJob, message: str) -> bool:
-        """Give a job back after a failed attempt, due again after `backoff`; where it was the last attempt,
-        fail it. Returns whether it will be tried again."""
+        """Return a job after a failed attempt, due again after `backoff`; after the last attempt, fail it.
+        Returns whether it will be tried again."""
         if job.attempt >= job.max_attempts:
             await self.fail(job, message)
             return False
@@ -129,20 +129,20 @@ class MatchJobs:
         return True
 
     async def fail(self, job: ClaimedJob, message: str) -> None:
-        """End a job that will not succeed however often it is tried."""
+        """End a job that no further attempt can complete."""
         await self._database.execute(sql.fail_match_job, job.id, job.worker, job.attempt, message)
 
     async def release(self, worker: UUID) -> None:
-        """Give back all that this worker has, as if it had not been claimed."""
+        """Return all jobs of this worker, as if they had not been claimed."""
         await self._database.execute(sql.release_match_jobs, worker)
 
     async def seconds_to_next(self) -> float | None:
-        """Seconds until a job is due or a lease ends, 0 when one is; None with nothing to wait for."""
+        """Seconds until the next job is due or the next lease ends, at least 0; None without any."""
         seconds: float | None = await self._database.fetchval(sql.seconds_to_next_match_job)
         return None if seconds is None else max(seconds, 0.0)
 
     async def get(self, job_id: UUID, *, user_id: UUID) -> MatchJob | None:
-        """A user's job, if there is one of this id."""
+        """The user's job with this id, if there is one."""
         row = await self._database.fetchrow(sql.get_match_job, job_id, user_id)
         return None if row is None else MatchJob(**row)
 
@@ -159,7 +159,7 @@ class MatchJobs:
         )
 
     async def prune(self, keep: timedelta) -> int:
-        """Remove jobs that ended longer ago than `keep`; returns how many."""
+        """Remove jobs that ended longer than `keep` ago; returns how many."""
         before, removed = datetime.now(UTC) - keep, 0
         while count := int(await self._database.fetchval(sql.prune_match_jobs, before, _PRUNED_AT_ONCE)):
             removed += count
@@ -167,7 +167,7 @@ class MatchJobs:
 
 
 def backoff(attempt: int) -> timedelta:
-    """Time until the next attempt: doubled each time, and half as much more or less by chance, so that jobs
-    which failed together do not come back together."""
+    """Time until the next attempt: doubled each time, and varied at random by half, so that jobs which failed
+    together do not return together."""
     delay: timedelta = min(FIRST_DELAY * 2 ** min(attempt - 1, 30), LONGEST_DELAY)
     return delay * random.uniform(0.5, 1.5)

@@ -1,4 +1,4 @@
-"""Waking up when another process commits: PostgreSQL's LISTEN as a loop of wake-ups."""
+"""Wake-ups when another process commits, by PostgreSQL's LISTEN."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import asyncpg
 logger = logging.getLogger(__name__)
 
 SAFETY_SECONDS = 10.0
-"""Longest time without a wake-up. Also how often the connection is asked whether it still lives, which a
-network that lost it without a word would otherwise never tell."""
+"""Longest time without a wake-up. Also how often the connection is checked, because a network can lose it
+without either side noticing."""
 
 POLL_SECONDS = 1.0
-"""Time between wake-ups while nothing can be listened to."""
+"""Time between wake-ups while there is no connection that listens."""
 
 _CLOSE_SECONDS = 2.0
 _PING_SECONDS = 5.0
@@ -27,12 +27,12 @@ _LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, a
 async def wake_ups(
     connect: Callable[[], Awaitable[asyncpg.Connection]], channel: str, *, every: float = SAFETY_SECONDS
 ) -> AsyncGenerator[None]:
-    """As `Database.notifications`, over connections of its own that `connect` opens."""
+    """As `Database.notifications`, over connections that `connect` opens."""
     while True:
         try:
             async with _listening(connect, channel) as (connection, woken):
                 while not connection.is_closed():
-                    # Before the consumer looks: what is sent while it does wakes it again.
+                    # Before the consumer reads: a notification that comes meanwhile wakes it again.
                     woken.clear()
                     yield
                     try:
@@ -47,7 +47,7 @@ async def wake_ups(
 
 
 async def poll(every: float = POLL_SECONDS) -> AsyncGenerator[None]:
-    """Wake-ups by the clock alone."""
+    """Wake-ups at fixed intervals."""
     while True:
         yield
         await asyncio.sleep(every)
@@ -57,7 +57,7 @@ async def poll(every: float = POLL_SECONDS) -> AsyncGenerator[None]:
 async def _listening(
     connect: Callable[[], Awaitable[asyncpg.Connection]], channel: str
 ) -> AsyncIterator[tuple[asyncpg.Connection, asyncio.Event]]:
-    """A connection that listens, and the event that is set by what it hears and by its end."""
+    """A connection that listens, and an event that is set by notifications and by the connection's end."""
     connection = await connect()
     try:
         woken = asyncio.Event()

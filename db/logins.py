@@ -15,5 +15,5 @@ def application_dsn(dsn: str) -> str:
 
 
 def owner_dsn(dsn: str) -> str:
-    """The other way round; a DSN of another server stays as it is."""
+    """The other way round; a DSN of another server is returned unchanged."""
     return dsn.replace(f"//{APPLICATION_USER}@/{DATABASE}?", f"//{USER}@/{DATABASE}?", 1)

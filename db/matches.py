@@ -41,7 +41,7 @@ class Factors:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """One side of a match; image_path: storage key of the face. online, last_seen: None where the viewer is
+    """One side of a match; image_path: storage key of the face. online, last_seen: None if the viewer is
     not told."""
 
     id: UUID
@@ -61,7 +61,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Two users whose faces are alike, score 0..1. factors: None for matches of the old system."""
+    """Two users whose faces are alike, score 0..1. factors: None for matches of the old app."""
 
     id: UUID
     similarity_score: float
@@ -74,7 +74,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class CelebrityMatch:
-    """A celebrity like a face, score 0..1. factors: None for matches of the old system."""
+    """A celebrity like a face, score 0..1. factors: None for matches of the old app."""
 
     id: UUID
     similarity_score: float
@@ -107,7 +107,7 @@ class MatchStats:
 
 
 class Matches:
-    """The tables `matches` and `celebrity_matches`. Every method raises DatabaseError where the database does
+    """The tables `matches` and `celebrity_matches`. Every method raises DatabaseError if the database does
     not answer.
 
     Pages have `limit` rows after passing over `offset`; with `after`, the `next` of another page, they go on
@@ -215,7 +215,7 @@ class Matches:
         )
 
     async def check_owner(self, face_id: UUID, user_id: UUID) -> None:
-        """Raises NotFoundError where there is no such face, ForbiddenError where it is not the user's."""
+        """Raises NotFoundError if there is no such face, ForbiddenError if it is not the user's."""
         owner = await self._database.fetchval(sql.owner_of_face, face_id)
         if owner is None:
             raise NotFoundError("There is no such face.")

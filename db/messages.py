@@ -19,7 +19,7 @@ _NOT_A_MEMBER = "Only the two people of a connection see its messages."
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message as stored; content: of an image its storage key, or in rows of the old system its address."""
+    """A message as stored; content: of an image its storage key, or in rows of the old app its address."""
 
     id: UUID
     connection_id: UUID
@@ -34,7 +34,7 @@ class Messages:
     """Messages of `messages`, and the notifications they cause.
 
     Every method raises NotFoundError for what does not exist, ForbiddenError for a caller who is no member of
-    the connection, and DatabaseError where the database does not answer.
+    the connection, and DatabaseError if the database does not answer.
     """
 
     def __init__(self, database: Database) -> None:
@@ -86,7 +86,7 @@ class Messages:
         """Mark a message as read; once the connection has no other unread one for the reader, its
         notification too. Doing so again changes nothing.
 
-        Raises BadInputError for one's own message.
+        Raises BadInputError for the reader's own message.
         """
         async with self._database.transaction() as connection:
             found = await connection.fetchrow(sql.get_message, message_id, reader_id)

@@ -1,7 +1,7 @@
 """Bring a database's schema up to date.
 
-Alembic runs thin revisions that run the SQL files beside them. Everything is synchronous psycopg:
-it takes a whole file at once, which asyncpg's protocol does not.
+The history of the schema is the SQL files in `migrations/`. They run through synchronous psycopg, which takes
+a whole file at once; asyncpg's protocol does not.
 """
 
 from __future__ import annotations
@@ -10,29 +10,40 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 from psycopg.sql import SQL
-from sqlalchemy import Connection, create_engine
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
 
 from db.dsn import parse_dsn
 from semblance.errors import ConfigurationError, DatabaseError
 
 MIN_POSTGRES = 15
-"""The oldest server the schema and the tests are kept to."""
+"""The oldest server that the schema and the tests support."""
 
 MIN_PGVECTOR = (0, 8)
-"""The first with iterative index scans, without which a filtered search loses results."""
+"""The first version with iterative index scans, without which a filtered search loses results."""
 
-_SCRIPTS = Path(__file__).with_name("migrations")
+_VERSION_TABLE = """
+    CREATE TABLE IF NOT EXISTS public.alembic_version (
+        version_num varchar(32) CONSTRAINT alembic_version_pkc PRIMARY KEY
+    )
+"""
+"""Where the revision stands. Alembic, which wrote it at first, gave the table its name."""
+
+_SEARCH_PATH = """
+    SELECT set_config(
+        'search_path',
+        concat_ws(', ', 'public', (
+            SELECT quote_ident(nspname)
+            FROM pg_extension JOIN pg_namespace ON pg_namespace.oid = extnamespace
+            WHERE extname = 'vector'
+        )),
+        true
+    )
+"""
+"""Tables go to public. The extension is there on most servers, on Supabase in the schema extensions."""
 
 _LOCK = 0x53454D42
 """Key of the advisory lock, "SEMB"."""
@@ -40,36 +51,75 @@ _LOCK_SECONDS = 600.0
 _LOCK_POLL_SECONDS = 0.2
 
 
-def upgrade(dsn: str, revision: str = "head") -> None:
-    """Migrate up to `revision`. Does nothing where the schema is there; safe to run in several processes.
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step in the schema's history. revision: the number it leads to, such as 0001. up, down: the files
+    that go there and back."""
 
-    Raises ConfigurationError where the server is too old or lacks a right, DatabaseError where it cannot
-    be reached or refuses.
+    revision: str
+    up: Path
+    down: Path
+
+
+def load_migrations(folder: Path) -> tuple[Migration, ...]:
+    """The migrations of a folder in their order: files `0001_name.up.sql` and `0001_name.down.sql`."""
+    return tuple(
+        Migration(up.name[:4], up, up.with_name(up.name.replace(".up.", ".down.")))
+        for up in sorted(folder.glob("*.up.sql"))
+    )
+
+
+MIGRATIONS = load_migrations(Path(__file__).with_name("migrations"))
+
+
+def upgrade(dsn: str, revision: str | None = None, *, migrations: tuple[Migration, ...] = MIGRATIONS) -> None:
+    """Migrate up to `revision`, the newest by default. Does nothing if the schema is there already; safe to
+    run in several processes.
+
+    Raises ConfigurationError if the server is too old or lacks a right, DatabaseError if it cannot be reached
+    or refuses.
     """
     check_server(dsn)
-    with _migrating(dsn) as config:
+    with locked(dsn), connect(dsn, autocommit=True) as connection:
         if holds_old_app(dsn):
             raise ConfigurationError(
                 "This database holds the tables of the old app. `semblance migrate --adopt` says what taking "
                 "it over would change, and then does it while the old app goes on."
             )
-        command.upgrade(config, revision)
+        connection.execute(_VERSION_TABLE)
+        start = _steps_to(_revision(connection), migrations)
+        end = len(migrations) if revision is None else _steps_to(revision, migrations)
+        for migration in migrations[start:end]:
+            _apply(connection, migration.up, migration.revision)
 
 
-def downgrade(dsn: str, revision: str) -> None:
-    """Migrate down to `revision`, "base" for nothing at all; the data of what goes is lost.
+def downgrade(dsn: str, revision: str | None) -> None:
+    """Migrate down to `revision`, None for an empty schema; the data of what goes is lost.
 
     Raises as upgrade does.
     """
-    with _migrating(dsn) as config:
-        command.downgrade(config, revision)
+    with locked(dsn), connect(dsn, autocommit=True) as connection:
+        start, end = _steps_to(_revision(connection), MIGRATIONS), _steps_to(revision, MIGRATIONS)
+        before = [None, *(migration.revision for migration in MIGRATIONS)]
+        for index in reversed(range(end, start)):
+            _apply(connection, MIGRATIONS[index].down, before[index])
+
+
+def _steps_to(revision: str | None, migrations: tuple[Migration, ...]) -> int:
+    """How many migrations lead from nothing to `revision`. Raises ConfigurationError for an unknown one."""
+    revisions = [None, *(migration.revision for migration in migrations)]
+    if revision not in revisions:
+        raise ConfigurationError(
+            f"This version of Semblance does not know the schema's revision {revision}. The database was "
+            "migrated by another version of Semblance; use that version, or a newer one."
+        )
+    return revisions.index(revision)
 
 
 def current(dsn: str) -> str | None:
     """The revision the schema is at, or None before the first. Raises DatabaseError."""
-    with _connection(dsn) as connection:
-        context = MigrationContext.configure(connection, opts={"version_table_schema": "public"})
-        return context.get_current_revision()
+    with connect(dsn) as connection:
+        return _revision(connection)
 
 
 def holds_old_app(dsn: str) -> bool:
@@ -78,7 +128,7 @@ def holds_old_app(dsn: str) -> bool:
         row = connection.execute(
             "SELECT to_regclass('public.profiles') IS NOT NULL AND to_regclass('public.faces') IS NOT NULL"
         ).fetchone()
-    return row == (True,) and not _is_known(current(dsn))
+        return row == (True,) and not _is_known(_revision(connection))
 
 
 def _is_known(revision: str | None) -> bool:
@@ -87,9 +137,9 @@ def _is_known(revision: str | None) -> bool:
     return revision is not None and re.fullmatch(r"\d{4}", revision) is not None
 
 
-def head() -> str | None:
+def head() -> str:
     """The newest revision there is."""
-    return ScriptDirectory(_SCRIPTS).get_current_head()
+    return MIGRATIONS[-1].revision
 
 
 def stamp(dsn: str) -> None:
@@ -97,18 +147,18 @@ def stamp(dsn: str) -> None:
 
     Raises as upgrade does.
     """
-    with _connection(dsn) as connection:
-        command.stamp(_config(connection), "head", purge=True)
-        connection.exec_driver_sql("ALTER TABLE public.alembic_version ENABLE ROW LEVEL SECURITY")
-        connection.exec_driver_sql("REVOKE ALL ON public.alembic_version FROM authenticated, anon")
-        connection.commit()
+    with connect(dsn) as connection:
+        connection.execute(_VERSION_TABLE)
+        _note(connection, head())
+        connection.execute("ALTER TABLE public.alembic_version ENABLE ROW LEVEL SECURITY")
+        connection.execute("REVOKE ALL ON public.alembic_version FROM authenticated, anon")
 
 
 def check_server(dsn: str) -> None:
-    """Refuse servers this schema cannot live on.
+    """Refuse servers that are too old for this schema.
 
-    Raises ConfigurationError that says what was found, what is needed and how to get there, DatabaseError
-    where the server cannot be reached.
+    Raises ConfigurationError that says what was found, what is needed and how to get there, DatabaseError if
+    the server cannot be reached.
     """
     with connect(dsn) as connection:
         row = connection.execute(
@@ -117,7 +167,7 @@ def check_server(dsn: str) -> None:
             " (SELECT default_version FROM pg_available_extensions WHERE name = 'vector')"
         ).fetchone()
     if row is None:
-        raise DatabaseError("The server did not say its version.")
+        raise DatabaseError("The server did not report its version.")
     check_versions(*row)
 
 
@@ -126,8 +176,8 @@ def check_versions(server: int, installed: str | None, available: str | None) ->
 
     Args:
         server: PostgreSQL's server_version_num, as 180004.
-        installed: version of the extension in this database, None where it is not yet created.
-        available: version that CREATE EXTENSION would bring, None where its files are missing.
+        installed: version of the extension in this database, None before it is created.
+        available: version that CREATE EXTENSION would install, None if its files are missing.
 
     Raises ConfigurationError.
     """
@@ -159,29 +209,45 @@ def _parts(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
 
 
-@contextmanager
-def _migrating(dsn: str) -> Iterator[Config]:
-    """An Alembic configuration on a connection of its own, under the lock."""
-    with locked(dsn), _connection(dsn) as connection:
-        yield _config(connection)
+def _apply(connection: psycopg.Connection, path: Path, revision: str | None) -> None:
+    """Run a file, and note the revision it leads to in the same transaction.
+
+    An index that is built concurrently cannot be in a transaction: it is alone in its file, and names its
+    schema.
+    """
+    sql = path.read_text(encoding="utf-8")
+    concurrently = "INDEX CONCURRENTLY" in sql
+    if concurrently:
+        connection.execute(sql)
+    with connection.transaction():
+        if not concurrently:
+            connection.execute(_SEARCH_PATH)
+            connection.execute(sql)
+        _note(connection, revision)
 
 
-def _config(connection: Connection) -> Config:
-    config = Config()
-    # "%" starts an interpolation in Alembic's configuration.
-    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    return config
+def _note(connection: psycopg.Connection, revision: str | None) -> None:
+    connection.execute("DELETE FROM public.alembic_version")
+    if revision is not None:
+        connection.execute("INSERT INTO public.alembic_version VALUES (%s)", [revision])
+
+
+def _revision(connection: psycopg.Connection) -> str | None:
+    if connection.execute("SELECT to_regclass('public.alembic_version')").fetchone() == (None,):
+        return None
+    # Another app may have left several, which together are not a revision of this project.
+    row = connection.execute("SELECT string_agg(version_num, ', ') FROM public.alembic_version").fetchone()
+    return None if row is None else row[0]
 
 
 @contextmanager
 def locked(dsn: str) -> Iterator[None]:
     """Let one process migrate at a time; the others wait.
 
-    The lock belongs to a transaction that stays open beside the migration, so that it also holds behind
-    a pooler that hands out servers by transaction. No such transaction may hold a snapshot, because CREATE
-    INDEX CONCURRENTLY waits for every snapshot to go: so the lock is polled, not waited for, and asked for
-    without parameters, because a statement with parameters keeps its snapshot after its end.
+    The lock belongs to a transaction that stays open beside the migration, so that it also holds behind a
+    transaction-mode pooler. That transaction must not hold a snapshot, because CREATE INDEX CONCURRENTLY
+    waits for all snapshots to end. So the lock is polled, not waited for, and requested without parameters,
+    because a statement with parameters keeps its snapshot after its end.
     """
     deadline = time.monotonic() + _LOCK_SECONDS
     with connect(dsn) as connection:
@@ -198,39 +264,18 @@ def locked(dsn: str) -> Iterator[None]:
 
 
 @contextmanager
-def _connection(dsn: str) -> Iterator[Connection]:
-    engine = create_engine("postgresql+psycopg://", creator=lambda: _open(dsn), poolclass=NullPool)
+def connect(dsn: str, *, autocommit: bool = False) -> Iterator[psycopg.Connection]:
+    """A connection for looking around. Raises ConfigurationError for an invalid DSN, else DatabaseError."""
     try:
-        with engine.connect() as connection:
+        # Prepared statements do not survive a transaction-mode pooler.
+        with psycopg.connect(
+            parse_dsn(dsn).for_psycopg(), prepare_threshold=None, autocommit=autocommit
+        ) as connection:
             yield connection
-    except (psycopg.Error, DBAPIError) as exc:
-        raise _explained(exc) from exc
-    except CommandError as exc:
+    except psycopg.errors.InsufficientPrivilege as exc:
         raise ConfigurationError(
-            f"{exc}. The database was migrated by another version of Semblance; use that version, or a newer."
-        ) from exc
-
-
-@contextmanager
-def connect(dsn: str) -> Iterator[psycopg.Connection]:
-    """A connection for looking around. Raises ConfigurationError for what is no DSN, else DatabaseError."""
-    try:
-        with _open(dsn) as connection:
-            yield connection
-    except psycopg.Error as exc:
-        raise _explained(exc) from exc
-
-
-def _open(dsn: str) -> psycopg.Connection:
-    # Prepared statements do not survive a pooler that hands out servers by transaction.
-    return psycopg.connect(parse_dsn(dsn).for_psycopg(), prepare_threshold=None)
-
-
-def _explained(exc: psycopg.Error | DBAPIError) -> ConfigurationError | DatabaseError:
-    cause = exc.orig if isinstance(exc, DBAPIError) else exc
-    if isinstance(cause, psycopg.errors.InsufficientPrivilege):
-        return ConfigurationError(
-            f"The database user may not migrate ({cause.diag.message_primary}). Set "
+            f"The database user may not migrate ({exc.diag.message_primary}). Set "
             "SEMBLANCE_OWNER_DATABASE_URL to its owner; CREATE EXTENSION vector may need a superuser once."
-        )
-    return DatabaseError(f"The database could not be used: {str(cause).strip()}")
+        ) from exc
+    except psycopg.Error as exc:
+        raise DatabaseError(f"The database could not be used: {str(exc).strip()}") from exc

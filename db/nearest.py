@@ -1,4 +1,4 @@
-"""Search by embedding in a table that has a vector index, of which filters never shorten the result."""
+"""Search by embedding in a table with a vector index. Filters never shorten the result."""
 
 from __future__ import annotations
 
@@ -14,24 +14,26 @@ from semblance.errors import BadInputError, PackMismatchError
 from semblance.types import EMBEDDING_SIZE, Embedding
 
 MAX_LIMIT = 1000
-"""pgvector's own bound of ef_search, the number of neighbours a search keeps in sight."""
+"""pgvector's upper bound of ef_search, the size of the candidate list of a search."""
 
 
 _EXACT_SHARE = 0.25
-"""Where filters leave a smaller share of the rows, comparing all that pass takes less time than searching
-the graph widely enough: of 100,000 celebrities 20,000 are compared in 29 ms, and with ef_search 1000 it finds
-.979 of their best ten in 40 ms (benchmarks/vector_search.py)."""
+"""If filters leave a smaller share of the rows, comparing all that pass is faster than a search of the graph
+that is wide enough: 20,000 of 100,000 celebrities are compared in 29 ms, and a search with ef_search 1000
+finds .979 of their best ten in 40 ms (benchmarks/vector_search.py)."""
 
 
 @dataclass(frozen=True, slots=True)
 class VectorSearch:
     """The search in one table, by its queries.
 
-    candidates: the rows that pass; its plan says about how many. $1 is the pack digest, the filters follow,
-    each null for any. by_index, exact: the rows that pass, nearest first. $1 is the embedding, digest and
-    filters follow, the last one is the limit. pack_digests: whether there are rows of the pack $1, and the
-    digest of another one. what: the rows, as the subject of a refusal. remedy: what to do where they are of
-    another pack.
+    candidates: the rows that pass; its plan estimates how many. $1 is the pack digest; the filters follow,
+        each null for any.
+    by_index, exact: the rows that pass, nearest first. $1 is the embedding; digest and filters follow; the
+        last one is the limit.
+    pack_digests: whether there are rows of the pack $1, and the digest of another pack.
+    what: the rows, as the subject of an error message.
+    remedy: what to do if they come from another pack.
     """
 
     candidates: str
@@ -49,9 +51,9 @@ class VectorSearch:
         filters: Sequence[str | None],
         limit: int,
     ) -> list[asyncpg.Record]:
-        """The `limit` rows nearest to an embedding, nearest first; fewer only where fewer pass the filters.
+        """The `limit` rows nearest to an embedding, nearest first; fewer only if fewer pass the filters.
 
-        Sets what the search needs for the rest of the transaction. Raises BadInputError for an embedding or
+        Changes settings for the rest of the transaction. Raises BadInputError for an embedding or
         limit out of bounds.
         """
         _check_probe(embedding, limit)
@@ -61,16 +63,16 @@ class VectorSearch:
         arguments = (embedding, pack_digest, *filters, limit)
         rows = [] if exact else await connection.fetch(self.by_index, *arguments)
         if len(rows) < limit:
-            # Few rows pass, or the search gave up at its bounds of work and memory.
+            # Few rows pass, or the search reached its bounds of work and memory.
             rows = await connection.fetch(self.exact, *arguments)
         return list(rows)
 
     async def leaves_few(
         self, connection: asyncpg.Connection, pack_digest: str, *filters: str | None
     ) -> bool:
-        """Whether the filters leave less than _EXACT_SHARE of a pack's rows, as far as the planner knows.
+        """Whether the filters leave less than _EXACT_SHARE of a pack's rows, by the planner's estimate.
 
-        Where it errs, the search is slower or finds a little less of the best, and is never short.
+        If that is wrong, the search is slower or misses a few of the best, but still returns `limit` rows.
         """
         passing = await self._estimate(connection, pack_digest, *filters)
         return passing < _EXACT_SHARE * await self._estimate(
@@ -78,7 +80,7 @@ class VectorSearch:
         )
 
     async def check_pack(self, connection: asyncpg.Connection, pack_digest: str) -> None:
-        """Raise PackMismatchError where there are embeddings, but none of this pack."""
+        """Raise PackMismatchError if there are embeddings, but none of this pack."""
         row = await connection.fetchrow(self.pack_digests, pack_digest)
         if not row["present"] and row["other"] is not None:
             raise PackMismatchError(
@@ -92,8 +94,8 @@ class VectorSearch:
 
 
 def _ef_search(limit: int, *, filtered: bool) -> int:
-    """Neighbours the search keeps in sight. Of the best ten among 100,000 embeddings 400 find .979 and 600
-    find .995; where a filter leaves half of them, 600 find .983 and 1000 find .995
+    """Size of the candidate list. Of the best ten among 100,000 embeddings 400 candidates find .979 and 600
+    find .995; if a filter leaves half of them, 600 find .983 and 1000 find .995
     (benchmarks/vector_search.py)."""
     return MAX_LIMIT if filtered else min(max(600, 4 * limit), MAX_LIMIT)
 

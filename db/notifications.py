@@ -49,7 +49,7 @@ _COLUMNS = tuple(field.name for field in fields(Notification))
 class Notifications:
     """A user's rows of `notifications`; other users' do not exist for them.
 
-    Every method raises DatabaseError where the database does not answer.
+    Every method raises DatabaseError if the database does not answer.
     """
 
     def __init__(self, database: Database) -> None:

@@ -1,7 +1,7 @@
-"""Pictures whose row is gone: removed from the storage at once or later, whatever fails meanwhile.
+"""Pictures whose row was deleted: removed from the storage at once or, after a failure, later.
 
-Triggers write the table in the transaction that takes the row, so that a crash at any point leaves either the
-row or the record. Whoever deleted it tries at once; the match workers finish what is left.
+Triggers write the table in the transaction that deletes the row, so that a crash at any point leaves either
+the row or the record. The deleting process removes the picture at once; match workers do what is left.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ from collections.abc import Sequence
 from db.pool import Database
 from db.queries import sql
 from semblance.errors import BadInputError, DatabaseError, StorageError
-from semblance.locations import PictureTable, original_of
-from semblance.storage import Storage
-from semblance.stored_pictures import other_key, remove_picture
+from semblance.storage import PictureTable
+from semblance.storage.locations import original_of
+from semblance.storage.pictures import other_key, remove_picture
+from semblance.storage.store import Storage
 
 _BATCH = 100
-"""Pictures claimed together; a bucket that answers removes them before they are due again."""
+"""Pictures claimed together; a working bucket removes them before they are due again."""
 
 _AT_ONCE = 16
-"""Requests to the storage in flight."""
+"""Requests to the storage at the same time."""
 
 logger = logging.getLogger(__name__)
 
@@ -34,16 +35,16 @@ class ObjectDeletions:
         self._database = database
 
     async def is_deleted(self, key: str) -> bool:
-        """Whether the picture that rows named by `key` is only waiting to be removed; of a copy also where
-        they named its original."""
+        """Whether the picture with this key only waits to be removed; for a copy also whether its original
+        does."""
         original = original_of(key)
         names = [key] if original is None else [key, original.path]
         return bool(await self._database.fetchval(sql.is_deleted, names))
 
     async def finish(self, storage: Storage, keys: Sequence[str]) -> int:
-        """Remove those of the pictures that are recorded as deleted; how many.
+        """Remove those of the pictures that are recorded as deleted; returns how many.
 
-        One that a row still names stays. Raises nothing: what fails is due again.
+        A picture that a row still names stays. Raises nothing: a failed removal is due again.
         """
         try:
             found = await self._recorded(storage, keys)
@@ -60,7 +61,7 @@ class ObjectDeletions:
                 logger.warning("a picture is removed later: %s", exc.message)
                 return False
             except BadInputError:
-                # Nothing could be stored under such a key.
+                # Nothing can be stored under an invalid key.
                 return True
             return True
 
@@ -87,8 +88,8 @@ class ObjectDeletions:
         return {key: table for key, table in found.items() if others[key] not in named}
 
     async def discard(self, storage: Storage, key: str) -> None:
-        """Remove a picture for which there will be no row. Raises nothing: what is not even recorded is an
-        orphan, which the sweep finds."""
+        """Remove a picture that will have no row. Raises nothing: if it cannot be recorded, it is an orphan,
+        which the sweep finds."""
         try:
             await self._database.execute(sql.record_deletions, [key])
         except DatabaseError as exc:
@@ -96,8 +97,8 @@ class ObjectDeletions:
         await self.finish(storage, [key])
 
     async def finish_folder(self, storage: Storage, folder: str) -> None:
-        """Try to remove now all recorded pictures of a folder of the storage, due or not: for who is going to
-        store pictures there again under keys of deleted ones."""
+        """Try to remove all recorded pictures of a folder of the storage, due or not, before a job stores
+        pictures there again under the same keys."""
         last = ""
         while rows := await self._database.fetch(sql.pending_deletions, f"{folder}/", last, _BATCH):
             keys = [row["key"] for row in rows]
@@ -105,7 +106,8 @@ class ObjectDeletions:
             last = keys[-1]
 
     async def drain(self, storage: Storage) -> int:
-        """Remove all pictures that are due; how many were. Any number of processes may do so at once."""
+        """Remove all pictures that are due; returns how many. Several processes may do so at the same
+        time."""
         removed = 0
         await self._database.execute(sql.spare_named_pictures)
         while keys := [row["key"] for row in await self._database.fetch(sql.claim_deletions, _BATCH)]:

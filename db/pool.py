@@ -1,4 +1,4 @@
-"""Connections: an asyncpg pool that speaks vectors and JSON, with the driver's errors wrapped once."""
+"""The connection pool: asyncpg with codecs for vectors and JSON, and the driver's errors wrapped once."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from semblance.errors import (
 Connection: TypeAlias = asyncpg.Connection
 Record: TypeAlias = asyncpg.Record
 QueryCanceledError = asyncpg.QueryCanceledError
-"""The driver's, by the names under which the rooms above know them."""
+"""The driver's classes, under names that other packages may import."""
 
 TRANSACTION_POOLER_PORTS = frozenset({6543, 6432})
 """Ports of Supabase's pooler in transaction mode and of PgBouncer."""
 
 READ_ONLY = (
-    "The database is read-only: a standby, or closed by default_transaction_read_only. Let the DSN lead to "
-    "the primary (several hosts with target_session_attrs=read-write find it), or reset that setting."
+    "The database is read-only: a standby, or closed by default_transaction_read_only. Point the DSN at the "
+    "primary (several hosts with target_session_attrs=read-write find it), or reset that setting."
 )
 
 _COMMAND_SECONDS = 60.0
@@ -66,7 +66,11 @@ class Database:
         *,
         transaction_pooler: bool,
     ) -> None:
-        """connect: opens a connection outside of the pool."""
+        """
+        Args:
+            connect: opens a connection outside of the pool.
+            transaction_pooler: whether the server is behind a transaction-mode pooler.
+        """
         self._pool = pool
         self._connect = connect
         self._transaction_pooler = transaction_pooler
@@ -75,13 +79,13 @@ class Database:
     async def connect(
         cls, dsn: str, *, pool_size: int = 10, command_seconds: float = _COMMAND_SECONDS
     ) -> Self:
-        """Open a pool of up to `pool_size` connections, on which no command may take longer than told.
+        """Open a pool of up to `pool_size` connections, on which a command may take `command_seconds`.
 
-        A DSN with one of TRANSACTION_POOLER_PORTS is taken to go through a pooler that hands out servers
-        by transaction: statements are then not prepared for later, and each runs in a transaction.
+        A DSN with one of TRANSACTION_POOLER_PORTS is taken to lead to a transaction-mode pooler: statements
+        are then not prepared for later, and each runs in a transaction.
 
-        Raises ConfigurationError where the DSN is none or the schema is not there, DatabaseError where
-        the server cannot be reached.
+        Raises ConfigurationError if the DSN is invalid or the schema is missing, DatabaseError if the server
+        cannot be reached.
         """
         parsed = parse_dsn(dsn)
         transaction_pooler = not TRANSACTION_POOLER_PORTS.isdisjoint(parsed.ports)
@@ -105,10 +109,11 @@ class Database:
     async def transaction(self, *, readonly: bool = False) -> AsyncIterator[asyncpg.Connection]:
         """A connection inside a transaction, committed at the end, rolled back by an exception.
 
-        readonly: all its statements see the database as it is at the first one.
+        Args:
+            readonly: all its statements see the database as it is at the first one.
 
-        Raises DatabaseError for every error of the driver, also from the body, which may still catch the
-        ones it expects.
+        Raises DatabaseError for every error of the driver, also for one from the body, which may still catch
+        those it expects.
         """
         isolation = "repeatable_read" if readonly else None
         with _wrapped(writes=not readonly):
@@ -143,10 +148,10 @@ class Database:
         """Wake-ups of `NOTIFY channel`, without end and without errors: one as soon as it listens, one after
         notifications (several may share one), and one at least every 10 seconds.
 
-        What there is to do the consumer reads after each: a wake-up may come for nothing, and none is missed,
-        because after a lost connection (made anew each second) one comes for what was not heard. While no
-        connection can be had, and always behind a pooler by transaction, where LISTEN cannot work, they come
-        each second. Uses a connection outside of the pool; `contextlib.aclosing` ends it.
+        After each, the consumer reads what there is to do. A wake-up may come for nothing, and none is
+        missed: a lost connection is replaced within a second, followed by a wake-up. While there is no
+        connection, and always behind a transaction-mode pooler, which does not support LISTEN, they
+        come every second. Uses a connection outside of the pool; `contextlib.aclosing` ends it.
         """
         return poll() if self._transaction_pooler else wake_ups(self._connect, channel)
 
@@ -156,14 +161,14 @@ class Database:
             raise DatabaseReadOnlyError(READ_ONLY)
 
     async def close(self) -> None:
-        """Wait for what runs, then close all connections."""
+        """Wait for running statements, then close all connections."""
         with _wrapped():
             await self._pool.close()
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
-        """A connection for one statement. The driver parses and runs it in two steps, which a pooler by
-        transaction keeps on one server only inside a transaction."""
+        """A connection for one statement. The driver parses and runs it in two steps, which a
+        transaction-mode pooler keeps on one server only inside a transaction."""
         if self._transaction_pooler:
             async with self.transaction() as connection:
                 yield connection
@@ -174,7 +179,7 @@ class Database:
 
 
 async def _find_vector(options: dict[str, Any]) -> tuple[str, bool]:
-    """Schema of the extension, and whether its names are found without naming it."""
+    """The extension's schema, and whether its names are found without naming the schema."""
     connection = await asyncpg.connect(**options)
     try:
         async with connection.transaction(readonly=True):
@@ -187,17 +192,17 @@ async def _find_vector(options: dict[str, Any]) -> tuple[str, bool]:
 
 
 async def _leave(_: asyncpg.Connection) -> None:
-    """What the pool does with a connection given back, once an open transaction is rolled back: nothing.
+    """Do nothing with a connection that returns to the pool, beyond rolling back an open transaction.
 
-    It would ask the server to reset the session, which takes as long as a small query. There is nothing to
-    reset, because settings, locks and temporary tables are all made for one transaction.
+    By default the pool asks the server to reset the session, which takes as long as a small query. There is
+    nothing to reset, because settings, locks and temporary tables all belong to a transaction.
     """
 
 
 async def _set_codecs(connection: asyncpg.Connection, *, schema: str) -> None:
     async with connection.transaction():
         await register_vector(connection, schema=schema)
-        # Binary, because COPY takes nothing else; the first byte is the format's version.
+        # Binary, because COPY takes nothing else here; the first byte is the format's version.
         await connection.set_type_codec(
             "jsonb", schema="pg_catalog", format="binary", encoder=_encode_jsonb, decoder=_decode_jsonb
         )
@@ -213,7 +218,7 @@ def _decode_jsonb(data: bytes) -> Any:
 
 @contextmanager
 def _wrapped(*, writes: bool = True) -> Iterator[None]:
-    """Turn the driver's errors into the project's. writes: whether the transaction was meant to."""
+    """Turn the driver's errors into the project's. writes: whether the transaction may write."""
     try:
         yield
     except asyncpg.ClientConfigurationError as exc:
@@ -230,7 +235,7 @@ def _wrapped(*, writes: bool = True) -> Iterator[None]:
     except asyncpg.PostgresError as exc:
         if writes and isinstance(exc, asyncpg.ReadOnlySQLTransactionError):
             raise DatabaseReadOnlyError(READ_ONLY) from exc
-        # The detail quotes the row, with its e-mail or embedding, and would end up in a log.
+        # The detail quotes the row, with its e-mail address or embedding, and would end up in a log.
         exc.detail = None
         raise QueryError(f"The database refused a statement: {exc}") from exc
     except (asyncpg.InterfaceError, asyncpg.InternalClientError) as exc:

@@ -1,4 +1,4 @@
-"""When users were last there."""
+"""When users were last seen."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from db.queries import sql
 
 
 class Presence:
-    """`profiles.last_seen`. Every method raises DatabaseError where the database does not answer."""
+    """`profiles.last_seen`. Every method raises DatabaseError if the database does not answer."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def seen(self, profile_id: UUID, at: datetime) -> datetime | None:
-        """Note that a user was there; the latest time known, which never lies in the future. None for those
-        who hide it, of whom nothing is noted."""
+        """Note that a user was seen. Returns the latest known time, which is never in the future; None for a
+        user who hides their presence, of whom nothing is noted."""
         latest: datetime | None = await self._database.fetchval(sql.set_last_seen, profile_id, at)
         return latest

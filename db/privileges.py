@@ -1,4 +1,4 @@
-"""What the application's login may do beyond what the application needs."""
+"""Whether the application's login has more rights than the application needs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LOGIN = """
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Who a DSN logs in as. owns_tables: also through a role it is a member of."""
+    """The role that a DSN logs in as. owns_tables: also through another role that it is a member of."""
 
     name: str
     is_superuser: bool
@@ -37,7 +37,7 @@ class Login:
 
     @property
     def excess(self) -> str | None:
-        """What the application has no use for, if anything."""
+        """A right that the application does not need, if there is one."""
         if self.is_superuser:
             return "is a superuser"
         if self.owns_tables:
@@ -46,9 +46,9 @@ class Login:
 
 
 def find_login(dsn: str) -> Login:
-    """Raises DatabaseError where the server cannot be reached, ConfigurationError where the DSN is none."""
+    """Raises DatabaseError if the server cannot be reached, ConfigurationError if the DSN is invalid."""
     with connect(dsn) as connection:
         row = connection.execute(_LOGIN).fetchone()
     if row is None:
-        raise DatabaseError("The server did not say who this is.")
+        raise DatabaseError("The server did not report the login's role.")
     return Login(*row)

@@ -36,18 +36,18 @@ class Profile:
 
 
 class Profiles:
-    """The users of `profiles`. Every method raises DatabaseError where the database does not answer."""
+    """The users of `profiles`. Every method raises DatabaseError if the database does not answer."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def get(self, profile_id: UUID) -> Profile | None:
-        """The profile of this id, if there is one."""
+        """The profile with this id, if there is one."""
         row = await self._database.fetchrow(sql.get_profile, profile_id)
         return None if row is None else Profile(**row)
 
     async def of_session(self, profile_id: UUID, session: bytes) -> Profile | None:
-        """As `get`, for a request of a session. Raises UnauthorizedError where that was ended
+        """As `get`, for a request of a session. Raises UnauthorizedError if the session was revoked
         (`db.sessions`)."""
         [row] = await self._database.fetch(sql.get_profile_of_session, profile_id, session)
         columns = dict(row)
@@ -64,11 +64,11 @@ class Profiles:
         gender: StatedGender | None,
         school: str | None,
     ) -> Profile:
-        """Add a user's profile, or return the one of this id that is there, also when several requests add
-        it at once.
+        """Add a user's profile, or return the existing one with this id, even if several requests add it at
+        the same time.
 
-        Raises EmailTakenError where another profile has the e-mail, and UnauthorizedError where profiles are
-        of accounts (auth.users), as in the old system's database, and this one was deleted.
+        Raises EmailTakenError if another profile has the e-mail address, and UnauthorizedError if profiles
+        belong to accounts (auth.users), as on Supabase, and this account was deleted.
         """
         try:
             row = await self._database.fetchrow(sql.create_profile, profile_id, email, name, gender, school)
@@ -84,27 +84,27 @@ class Profiles:
         return profile
 
     async def update(self, profile_id: UUID, changes: Mapping[str, str | bool | None]) -> Profile | None:
-        """Set `name`, `gender`, `school`, `default_face_id` or `show_presence`, those that are named, None to
-        clear one; the profile as it is then. Without a school it has that of its e-mail, if that is of one.
+        """Set those of `name`, `gender`, `school`, `default_face_id` and `show_presence` that are given, None
+        to clear one. Returns the changed profile. Without a school it has the one of its e-mail address, if
+        any.
 
-        A default face must be the user's own: None, and nothing is changed, where it is not, or where the
-        profile is gone.
+        Returns None, and changes nothing, if the default face is not the user's own or the profile is gone.
         """
         row = await self._database.fetchrow(sql.update_profile, profile_id, dict(changes))
         return None if row is None else Profile(**row)
 
     async def school_of_address(self, email: str | None) -> str | None:
-        """The school that an e-mail address is of: the longest domain of a school in `schools` that the
-        address lies at or below, else the name registered below `.edu`, `.edu.xx` or `.ac.xx`. None for other
-        addresses, also where they may sign up: everybody at a public mail provider would be at one school.
+        """The school that an e-mail address belongs to: the longest domain of a school in `schools` at or
+        above the address, else the name registered below `.edu`, `.edu.xx` or `.ac.xx`. None for other
+        addresses, even if they may sign up: all users of a public mail provider would be at one school.
         """
         school: str | None = await self._database.fetchval(sql.school_of_address, email)
         return school
 
     async def set_role(self, email: str, role: Role) -> None:
-        """Make the user of this e-mail an admin, or one no longer; takes the rights of the database's owner.
+        """Change the role of the user with this e-mail address; needs the rights of the database's owner.
 
-        Raises NotFoundError where nobody with that e-mail has signed in yet.
+        Raises NotFoundError if nobody with that address has signed in yet.
         """
         if await self._database.fetchval(sql.set_role, email.lower(), role) is None:
             raise NotFoundError(f"Nobody with the e-mail {email} has signed in yet.")
@@ -114,7 +114,7 @@ class Profiles:
         return [Profile(**row) for row in await self._database.fetch(sql.list_admins)]
 
     async def updated_at(self, profile_id: UUID) -> datetime | None:
-        """When the row was changed last; None where there is none any more."""
+        """When the row was last changed; None if it is gone."""
         changed: datetime | None = await self._database.fetchval(sql.profile_updated_at, profile_id)
         return changed
 

@@ -1,8 +1,8 @@
 """Named queries from `db/sql/*.sql`, so that SQL is read, edited and checked as SQL.
 
 A query begins with a line `-- name: nearest_celebrities` and ends at the next such line. Parameters are
-PostgreSQL's own, `$1`. A query is named where it is called, `sql.nearest_celebrities`; a test holds that
-every name used exists and every query is used.
+PostgreSQL's own, `$1`. Callers write `sql.nearest_celebrities`; a test checks that every name used exists and
+every query is used.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _NAME = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
 def load_queries(folder: Path) -> Mapping[str, str]:
     """All queries of a folder's `.sql` files by name.
 
-    Raises ValueError where a name occurs twice, a query is empty, or a file has SQL before its first name.
+    Raises ValueError if a name occurs twice, a query is empty, or a file has SQL before its first name.
     """
     found: dict[str, str] = {}
     for path in sorted(folder.glob("*.sql")):
@@ -40,7 +40,7 @@ def _statement(text: str) -> str:
 
 
 queries = load_queries(Path(__file__).with_name("sql"))
-"""The project's queries; an unknown name is a KeyError."""
+"""The project's queries by name."""
 
 
 class _Sql:

@@ -1,4 +1,4 @@
-"""What users may do so and so often a day, counted where all replicas see it."""
+"""Daily limits of users, counted in the database, for all replicas."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _REFUSALS: dict[QuotaKind, str] = {
 
 
 async def take(connection: asyncpg.Connection, profile_id: UUID, kind: QuotaKind) -> date:
-    """Count one use of today (UTC), in the transaction of what it is used for: if that is rolled back,
-    nothing was used. Transactions of one user wait here for each other, so a limit is never exceeded.
+    """Count one use of today (UTC), in the transaction of the use itself: a rollback undoes both.
+    Transactions of one user wait for each other here, so a limit is never exceeded.
 
-    Returns the day it is counted for. Raises QuotaExceededError where the limit of the day is reached,
+    Returns the day it is counted for. Raises QuotaExceededError if the limit of the day is reached,
     DatabaseError.
     """
     day: date | None = await connection.fetchval(sql.take_quota, profile_id, kind, _SETTINGS[kind])
@@ -40,13 +40,13 @@ async def take(connection: asyncpg.Connection, profile_id: UUID, kind: QuotaKind
 
 
 async def give_back(database: Database, profile_id: UUID, kind: QuotaKind, day: date) -> None:
-    """Undo what `take` counted for `day`. Raises DatabaseError."""
+    """Undo a use that `take` counted for `day`. Raises DatabaseError."""
     await database.execute(sql.give_quota_back, profile_id, kind, day)
 
 
 async def admit(connection: asyncpg.Connection, profile_id: UUID, kind: QuotaKind, in_progress: int) -> None:
-    """Raise QuotaExceededError where `take` would by now: spares work that would be in vain. `in_progress`
-    uses of today may still be taken: they count as if they were."""
+    """Raise QuotaExceededError if `take` would by now: spares work that would be in vain. `in_progress`
+    uses of today are not counted yet; they count here as if they were."""
     use = await connection.fetchrow(sql.quota_use, profile_id, kind, _SETTINGS[kind])
     if use is not None and use["limit"] >= 0 and use["current"] + in_progress >= use["limit"]:
         raise _exceeded(kind, {**use, "current": use["current"] + in_progress})

@@ -1,4 +1,4 @@
-"""Pictures that are stored as they came, with whatever their files carry besides pixels."""
+"""Pictures that are stored as they came, including the metadata of their files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from uuid import UUID
 
 from db.pool import Database
 from db.queries import sql
-from semblance.locations import FULL_SUFFIX, PictureTable
+from semblance.storage import PictureTable
+from semblance.storage.locations import FULL_SUFFIX
 
 _CLEAN = f"%{FULL_SUFFIX}"
 _LIST: dict[PictureTable, str] = {
@@ -36,18 +37,19 @@ class RawPicture:
 
 
 class RawPictures:
-    """Rows of three tables, which only the owner may change so. Every method raises DatabaseError."""
+    """Rows of three tables, which only the database's owner may change this way. Every method raises
+    DatabaseError."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def count(self) -> dict[PictureTable, int]:
-        """How many there are by table, and none where there are none."""
+        """How many there are by table, without tables that have none."""
         rows = await self._database.fetch(sql.count_raw_pictures, _CLEAN)
         return {row["table"]: row["number"] for row in rows if row["number"]}
 
     async def batches(self, tables: Iterable[PictureTable]) -> AsyncIterator[list[RawPicture]]:
-        """All of these tables, some at a time; each once, whatever becomes of it meanwhile."""
+        """All of these tables, some at a time, and each once, even if rows change meanwhile."""
         for table in tables:
             last = UUID(int=0)
             while rows := await self._database.fetch(_LIST[table], _CLEAN, last, _BATCH):
@@ -62,8 +64,8 @@ class RawPictures:
         *,
         keep_old: bool = False,
     ) -> bool:
-        """Let the row name another picture; the one it named is recorded as deleted, unless `keep_old`. False
-        where the row is no longer as it was read."""
+        """Let the row name another picture, and record the old one as deleted unless `keep_old`. False if the
+        row has changed since it was read."""
         async with self._database.transaction() as connection:
             done = await connection.fetchval(
                 _REPLACE[picture.table], picture.id, picture.key, picture.landmarks_68, key, landmarks_68

@@ -27,17 +27,17 @@ class Reaction:
 
 
 class Reactions:
-    """The table `reactions`. Every method raises NotFoundError where there is no such match, and
-    DatabaseError where the database does not answer."""
+    """The table `reactions`. Every method raises NotFoundError if there is no such match, and
+    DatabaseError if the database does not answer."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def like(self, match_id: UUID, user_id: UUID) -> tuple[Reaction, UUID | None]:
-        """Like a match of one's own. Returns the reaction, and the id of the connection that it opened, if it
-        did: the other user has liked the match before.
+        """Like a match that the user is part of. Returns the reaction, and the id of the connection that it
+        opened, which it does if the other user has liked the match before.
 
-        Raises ForbiddenError for a match of others, ConflictError where the user likes it already.
+        Raises ForbiddenError for a match of others, ConflictError if the user likes it already.
         """
         async with self._database.transaction() as connection:
             if user_id not in await lock_match(connection, match_id):
@@ -47,7 +47,7 @@ class Reactions:
             return reaction, await open_when_mutual(connection, match_id)
 
     async def view(self, match_id: UUID, user_id: UUID) -> Reaction:
-        """Note that a user has seen a match, which may be any. Raises ConflictError where that is known."""
+        """Note that a user has seen a match, which may be any. Raises ConflictError if that is known."""
         return _added(await self._database.fetchrow(sql.add_reaction, match_id, user_id, "viewed"), "viewed")
 
     async def of_user(self, match_id: UUID, user_id: UUID) -> list[Reaction]:
@@ -58,8 +58,8 @@ class Reactions:
         return [Reaction(**row) for row in rows if row["id"] is not None]
 
     async def remove(self, match_id: UUID, user_id: UUID, reaction_type: ReactionType | None) -> None:
-        """Take back one reaction or, with None, all; nothing happens where there is none. A connection that
-        came of a like stays."""
+        """Take back one reaction or, with None, all; nothing happens if there is none. A connection that
+        a like has opened stays."""
         await self.of_user(match_id, user_id)
         await self._database.execute(sql.remove_reactions, match_id, user_id, reaction_type)
 

@@ -1,4 +1,4 @@
-"""Who is connected to which replica of the API; the database derives from it who is online."""
+"""Which profile is connected to which replica of the API; the database derives from it who is online."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from db.queries import sql
 
 class RealtimeSessions:
     """The tables `realtime_sessions` and `realtime_replicas`. A profile's first session sets
-    `profiles.online`, the end of its last one resets it and moves `profiles.last_seen`; both are told to its
-    connections as events. Every method raises DatabaseError where the database does not answer.
+    `profiles.online`, the end of its last one resets it and updates `profiles.last_seen`; its connections
+    receive both as events. Every method raises DatabaseError if the database does not answer.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def seen(self, replica_id: UUID) -> None:
-        """Note that a replica lives."""
+        """Note that a replica is alive."""
         await self._database.execute(sql.realtime_replica_seen, replica_id)
 
     async def open(self, session_id: UUID, profile_id: UUID, replica_id: UUID) -> None:
-        """Begin a session on a replica that has been seen; one that is open stays as it is."""
+        """Begin a session on a replica that has been seen, unless it is open already."""
         await self._database.execute(sql.open_realtime_session, session_id, profile_id, replica_id)
 
     async def close(self, session_id: UUID) -> None:
-        """End a session; one that has ended stays so."""
+        """End a session, unless it has ended already."""
         await self._database.execute(sql.close_realtime_session, session_id)
 
     async def of(self, replica_id: UUID) -> set[UUID]:
-        """The sessions that the database knows on a replica."""
+        """The open sessions of a replica."""
         return {row["id"] for row in await self._database.fetch(sql.realtime_sessions_of, replica_id)}
 
     async def end_lost(self, unseen_for: timedelta) -> int:
@@ -47,5 +47,5 @@ class RealtimeSessions:
         await self._database.execute(sql.forget_realtime_replica, replica_id)
 
     async def online_connections(self, profile_id: UUID) -> list[UUID]:
-        """The profiles that are online among those a profile is connected with, blocked ones left out."""
+        """The online profiles that a profile is connected with, without blocked ones."""
         return [row["id"] for row in await self._database.fetch(sql.online_connections, profile_id)]

@@ -139,7 +139,7 @@ ALTER TABLE profiles
     FOREIGN KEY (default_face_id) REFERENCES faces (id) ON DELETE SET NULL;
 
 -- Two users whose faces are alike. A pair is stored once, whichever side found it. The six factors and the
--- weights that made the score come together; rows of the old system have none.
+-- weights that made the score come together; rows of the old app have none.
 CREATE TABLE matches (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     face_a_id uuid NOT NULL REFERENCES faces (id) ON DELETE CASCADE,
@@ -307,7 +307,7 @@ CREATE TABLE mutual_connections (
 );
 
 -- Which of its two users blocked a connection: only they may open it again. Not known of connections that the
--- old system blocked.
+-- old app blocked.
 ALTER TABLE mutual_connections
     ADD COLUMN blocked_by uuid,
     ADD CONSTRAINT mutual_connections_blocked_by_check CHECK (
@@ -439,7 +439,7 @@ CREATE INDEX idx_matches_similarity_score ON matches (similarity_score DESC, id 
 -- The live feed, newest first: read by key, one index entry per row shown.
 CREATE INDEX idx_matches_feed ON matches (created_at DESC, id DESC);
 
--- HNSW, where the old system had IVFFlat with 100 lists. IVFFlat places its lists by the rows present when
+-- HNSW, where the old app had IVFFlat with 100 lists. IVFFlat places its lists by the rows present when
 -- the index is built: on an empty table they are meaningless, and while the gallery grows recall falls until
 -- somebody rebuilds it. HNSW is built row by row, needs no training, and finds more in less time.
 CREATE INDEX idx_celebrities_embedding ON celebrities
@@ -1499,19 +1499,19 @@ CREATE TABLE object_deletions (
     created_at timestamptz NOT NULL DEFAULT now(),
     attempts integer NOT NULL DEFAULT 0 CHECK (attempts >= 0),
     due_at timestamptz NOT NULL DEFAULT now(),
-    -- The table whose row named the picture; null where there was none yet. Pictures of the old system lie in a
+    -- The table whose row named the picture; null where there was none yet. Pictures of the old app lie in a
     -- place of their own for each table.
     named_by text CHECK (named_by IN ('faces', 'celebrities', 'babies'))
 );
 CREATE INDEX idx_object_deletions_due_at ON object_deletions (due_at);
 
--- Whether what a row names is the address of another host, as rows of the old system may have it, and no key of
+-- Whether what a row names is the address of another host, as rows of the old app may have it, and no key of
 -- ours. Written so that queries are planned as if it stood in them.
 CREATE FUNCTION is_foreign_address(named text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN named ~ '^https?://';
 
--- Whether a row names the picture. Rows of the old system may share one.
+-- Whether a row names the picture. Rows of the old app may share one.
 CREATE FUNCTION is_named_picture(key text) RETURNS boolean
     LANGUAGE sql STABLE SET search_path = ''
     AS $$
@@ -1555,7 +1555,7 @@ CREATE TRIGGER babies_picture_replaced AFTER UPDATE OF image_url ON babies
 -- A celebrity's key follows from the picture, so that one who comes again has the key of the one deleted.
 CREATE INDEX idx_celebrities_image_path ON celebrities (image_path);
 
--- Hashed, because rows of the old system may hold anything.
+-- Hashed, because rows of the old app may hold anything.
 CREATE INDEX idx_faces_image_path ON faces USING hash (image_path);
 CREATE INDEX idx_babies_image_url ON babies USING hash (image_url);
 
@@ -1664,7 +1664,7 @@ CREATE FUNCTION school_key_of(said text) RETURNS text
 
 -- The school of an e-mail address, as profiles call it, or null: the longest domain of a school that the
 -- address lies at or below, else the name that is registered below .edu, .edu.xx and .ac.xx. Whoever has one
--- may sign up. serve_app/schools.py says the same of the second part.
+-- may sign up. semblance/schools.py says the same of the second part.
 CREATE FUNCTION school_of_address(address text) RETURNS text
     LANGUAGE sql STABLE SET search_path = ''
     AS $$
@@ -1818,9 +1818,9 @@ GRANT EXECUTE ON FUNCTION blocked_profiles(uuid) TO semblance_service;
 GRANT UPDATE (show_presence) ON profiles TO semblance_service;
 
 -- Functions by name --------------------------------------------------------------------------------
--- What clients of the old system call or read by name.
+-- What clients of the old app call or read by name.
 
--- Columns that the old system's clients know and that nothing here fills.
+-- Columns that the old app's clients know and that nothing here fills.
 ALTER TABLE matches ADD COLUMN IF NOT EXISTS match_type text;
 ALTER TABLE messages ADD COLUMN IF NOT EXISTS ai_status text;
 ALTER TABLE babies ADD COLUMN IF NOT EXISTS ai_status text;

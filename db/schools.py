@@ -75,8 +75,8 @@ class SchoolPage:
 
 
 class Schools:
-    """The table `schools`. Every method raises DatabaseError where the database does not answer. Those that
-    write do so in one transaction and raise SchoolTakenError where a name or a domain belongs to another
+    """The table `schools`. Every method raises DatabaseError if the database does not answer. Those that
+    write do so in one transaction and raise SchoolTakenError if a name or a domain belongs to another
     school."""
 
     def __init__(self, database: Database) -> None:

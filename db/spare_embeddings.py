@@ -1,10 +1,10 @@
 """Embeddings of a second model pack beside the ones that serve, and the switch between the two.
 
-They are in tables of their own and not in further columns of the tables that serve: those keep their three
-rows a page and their vector index while the spare ones are filled, which costs searches nothing, and to be
-rid of them is to delete rows. A switch swaps the two, so that what served is the spare of the way back. It
-visits every row and its vector index, which a pointer to "the pack that serves" would not; but with one every
-search would have to choose between two tables, for the sake of something that is done once in a year.
+They have separate tables, not further columns of the tables that serve. So those keep three rows a page and
+their vector index while spare embeddings are filled in, searches cost no more, and dropping the spare ones
+means deleting rows. A switch swaps the two, so that the old embeddings become the spare ones for the way
+back. It visits every row and the vector index. A pointer to "the pack that serves" would not, but then every
+search would have to choose between two tables, for something that is done once a year.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ _MERGE = {
 _SWITCH = {"faces": sql.switch_faces, "celebrities": sql.switch_celebrities}
 
 SWITCH_ROWS = 500
-"""Rows of one statement of a switch, a second or, on a busy machine, several: most of it goes into the vector
-index, and servers may be set to end a statement after a minute."""
+"""Rows of one statement of a switch. It takes a second, or several on a busy machine, most of it for the
+vector index; servers may end a statement after a minute."""
 
 _MERGE_ATTEMPTS = 5
 
@@ -45,8 +45,8 @@ _TWO_PACKS = row_type(*TRAITS, ("spare", dict(TRAITS)["embedding"]))
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A row that has an embedding of another pack only. landmarks_68: as stored, of the face that was
-    embedded, in pixels of the upright picture."""
+    """A row that has only an embedding of another pack. landmarks_68: as stored, of the embedded face, in
+    pixels of the upright picture."""
 
     id: UUID
     image_path: str
@@ -54,9 +54,9 @@ class Pending:
 
 
 @dataclass(frozen=True, slots=True)
-class Coverage:
-    """The rows of one table by what they have of a pack: it serves, it is spare, or it is missing;
-    undescribed: no embedding of any pack, so that the queue's workers will make one of theirs."""
+class PackCoverage:
+    """The rows of one table by their embedding of a pack: it serves, is spare, or is missing. undescribed: no
+    embedding of any pack; match workers will make one of theirs."""
 
     undescribed: int
     serving: int
@@ -65,7 +65,7 @@ class Coverage:
 
 
 class SpareEmbeddings:
-    """The spare tables. Every method raises DatabaseError where the database does not answer."""
+    """The spare tables. Every method raises DatabaseError if the database does not answer."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -74,8 +74,8 @@ class SpareEmbeddings:
         """Digests of the packs whose embeddings serve, the most frequent first."""
         return [row["pack_digest"] for row in await self._database.fetch(sql.packs_in_use)]
 
-    async def coverage(self, pack_digest: str) -> dict[Table, Coverage]:
-        """How far the pack is filled in, by table."""
+    async def coverage(self, pack_digest: str) -> dict[Table, PackCoverage]:
+        """How many rows have an embedding of the pack, by table."""
         async with self._database.transaction(readonly=True) as connection:
             return await _coverage(connection, pack_digest)
 
@@ -85,8 +85,8 @@ class SpareEmbeddings:
         return [Pending(**row) for row in rows]
 
     async def add(self, table: Table, embeddings: Mapping[UUID, Embedding], pack_digest: str) -> None:
-        """Store spare embeddings, float32 [512] of unit length, of rows that still are there; what is stored
-        already stays. All or none, and safe to repeat."""
+        """Store spare embeddings, float32 [512] of unit length, of rows that still exist; stored ones stay.
+        All or none, and safe to repeat."""
         async with self._database.transaction() as connection:
             await connection.execute(sql.stage_spare_embeddings)
             await connection.copy_records_to_table(
@@ -97,7 +97,7 @@ class SpareEmbeddings:
                     async with connection.transaction():
                         await connection.execute(_MERGE[table], pack_digest)
                 except asyncpg.ForeignKeyViolationError:
-                    # One of them was deleted just then, and will not be found the next time.
+                    # A row was deleted just then, and will not be found the next time.
                     if attempt == _MERGE_ATTEMPTS:
                         raise
                 else:
@@ -120,8 +120,8 @@ class SpareEmbeddings:
         return np.concatenate(found) if found else None
 
     async def gallery(self, old: str, new: str, min_quality: float, take: Callable[[Rows], None]) -> None:
-        """Hand over, some at a time, the celebrities of at least this quality that have both embeddings, as
-        rows of `sample`."""
+        """Pass to `take`, some at a time, the celebrities of at least this quality that have both embeddings,
+        as rows of `sample`."""
         async with self._database.transaction(readonly=True) as connection:
             await read_rows(
                 connection, sql.gallery_of_two_packs, old, new, min_quality, row=_TWO_PACKS, take=take
@@ -141,15 +141,15 @@ class SpareEmbeddings:
         """Swap what serves with the spare embeddings of a pack, in one transaction; returns how many rows
         were switched, by table.
 
-        Readers see nothing of it until it commits, and then all. Writers are not kept out: rows that come
-        meanwhile stay with the pack that made them. Each row is locked from its turn to the end, so the
-        celebrities, which nothing else changes, come before the faces, which match jobs wait for.
+        Readers see all of it or nothing. Writers are not blocked: rows that are added meanwhile keep the pack
+        that made them. Each row is locked from its turn to the end, so the celebrities, which nothing else
+        changes, come before the faces, which match jobs wait for.
 
         Args:
-            allowed_missing: how many rows without an embedding of the pack may be left behind, as they are.
-            on_progress: called with how many more rows are done.
+            allowed_missing: how many rows without an embedding of the pack may stay unchanged.
+            on_progress: called with the number of further rows that are done.
 
-        Raises ConflictError where more are missing, and where there is nothing to switch to.
+        Raises ConflictError if more are missing, or if there is nothing to switch to.
         """
         async with self._database.transaction() as connection:
             await connection.execute(sql.lock_switch)
@@ -164,7 +164,7 @@ class SpareEmbeddings:
             switched: dict[Table, int] = {}
             for table in reversed(TABLES):
                 switched[table] = await _switch(connection, table, pack_digest, on_progress)
-            # The planner would take the new digest for one that no row has.
+            # Otherwise the planner would assume that no row has the new digest.
             await connection.execute(sql.analyze_celebrities)
         return switched
 
@@ -174,10 +174,10 @@ class SpareEmbeddings:
         return {table: 0 if row is None else row[table] for table in TABLES}
 
 
-async def _coverage(connection: asyncpg.Connection, pack_digest: str) -> dict[Table, Coverage]:
+async def _coverage(connection: asyncpg.Connection, pack_digest: str) -> dict[Table, PackCoverage]:
     rows = await connection.fetch(sql.count_spare_embeddings, pack_digest)
     return {
-        row["table"]: Coverage(row["undescribed"], row["serving"], row["spare"], row["missing"])
+        row["table"]: PackCoverage(row["undescribed"], row["serving"], row["spare"], row["missing"])
         for row in rows
     }
 

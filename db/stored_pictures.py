@@ -1,7 +1,7 @@
 """Which stored pictures have a row, and which rows have a picture.
 
-The listing of a storage is copied into a temporary table, where the database compares it with all rows at
-once: neither the listing nor the rows are ever in this process as a whole.
+The listing of a storage is copied into a temporary table, and the database compares it with all rows: neither
+the listing nor the rows are ever in this process as a whole.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import asyncpg
 
 from db.pool import Database
 from db.queries import sql
-from semblance.locations import PictureTable, original_of
-from semblance.storage import StoredObject
-from semblance.stored_pictures import picture_of
+from semblance.storage import PictureTable
+from semblance.storage.locations import original_of
+from semblance.storage.pictures import picture_of
+from semblance.storage.store import StoredObject
 
 _BATCH = 1000
 
@@ -33,13 +34,13 @@ class PictureRow:
 
 
 class Comparison:
-    """One listing against the rows, inside one transaction; made by `compare_pictures`."""
+    """The comparison of one listing with the rows, in one transaction; made by `compare_pictures`."""
 
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection = connection
 
     async def add(self, objects: Sequence[StoredObject]) -> None:
-        """Take more of the listing; each object once."""
+        """Add a part of the listing; each object once."""
         await self._connection.copy_records_to_table(
             "staged_objects",
             records=[(found.key, *_names(found.key), found.size, found.last_modified) for found in objects],
@@ -48,7 +49,7 @@ class Comparison:
         )
 
     async def count_named(self) -> int:
-        """How many of the objects have a row. To be called once the listing is complete."""
+        """How many of the objects have a row. Call this once the listing is complete."""
         await self._connection.execute(sql.analyze_staged_objects)
         return int(await self._connection.fetchval(sql.count_named_objects))
 
@@ -58,7 +59,7 @@ class Comparison:
             yield [PictureRow(**record) for record in records]
 
     async def still_there(self, rows: Sequence[PictureRow]) -> list[PictureRow]:
-        """Those of the rows that exist now."""
+        """Those of the rows that still exist."""
         found = await self._connection.fetch(sql.rows_still_there, [row.id for row in rows])
         present = {(record["table"], record["id"]) for record in found}
         return [row for row in rows if (row.table, row.id) in present]
@@ -70,8 +71,7 @@ class Comparison:
 
 
 def _names(key: str) -> tuple[str, str]:
-    """By which keys a row may name the picture of a file: its own, and that of what it is a copy of, if it
-    is."""
+    """The keys by which a row may name the picture of a file: its own, and its original's if it is a copy."""
     picture = picture_of(key)
     original = original_of(picture)
     return picture, picture if original is None else original.path
@@ -79,7 +79,7 @@ def _names(key: str) -> tuple[str, str]:
 
 @asynccontextmanager
 async def compare_pictures(database: Database) -> AsyncIterator[Comparison]:
-    """An empty comparison. Raises DatabaseError, also later while it is used."""
+    """An empty comparison. Raises DatabaseError, also while it is used."""
     async with database.transaction() as connection:
         await connection.execute(sql.stage_objects)
         yield Comparison(connection)

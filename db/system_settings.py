@@ -1,4 +1,4 @@
-"""What admins can change while the application runs: the table `system_settings`."""
+"""Settings that admins can change at run time: the table `system_settings`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from semblance.weights import Weights
 
 @dataclass(frozen=True, slots=True)
 class SystemSettings:
-    """All settings; one whose row is missing has its default.
+    """All settings; a setting without a row has its default.
 
     matching_weights: of the six factors of a match.
     match_threshold: least score of a match that is kept, 0..1.
-    allow_non_edu_emails: whether addresses that are of no school may sign up.
+    allow_non_edu_emails: whether addresses that belong to no school may sign up.
     daily_photo_upload_limit, daily_baby_generation_limit: how many a user may have a day (UTC); -1 unlimited,
         0 none.
-    updated_at, updated_by: of the latest change; nobody where it was made by hand.
+    updated_at, updated_by: of the latest change; updated_by is None for a change by hand.
     """
 
     matching_weights: Weights = field(default_factory=Weights)
@@ -40,19 +40,19 @@ _DEFAULTS = {
     "daily_photo_upload_limit": SystemSettings().daily_photo_upload_limit,
     "daily_baby_generation_limit": SystemSettings().daily_baby_generation_limit,
 }
-"""The settings that are stored as the value they are."""
+"""The settings that are stored as plain values."""
 
 
 class SystemSettingsTable:
-    """The rows of `system_settings`. Every method raises DatabaseError where the database does not answer."""
+    """The rows of `system_settings`. Every method raises DatabaseError if the database does not answer."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def get(self) -> SystemSettings:
-        """The settings as they are now."""
+        """The current settings."""
         rows = {row["key"]: row for row in await self._database.fetch(sql.get_system_settings)}
-        # Through the type of the default: the table also takes 20.0 for 20, and 1 for 1.0.
+        # Converted to the default's type: the table also takes 20.0 for 20, and 1 for 1.0.
         values: dict[str, Any] = {
             key: type(default)(rows[key]["value"]) for key, default in _DEFAULTS.items() if key in rows
         }
@@ -64,7 +64,7 @@ class SystemSettingsTable:
         return SystemSettings(**values)
 
     async def change(self, changes: Mapping[str, object], *, by: UUID) -> None:
-        """Set some settings by name, all or none; weights as Weights.
+        """Change some settings by name, all or none; weights as Weights.
 
         Raises QueryError for a value that the table refuses.
         """

@@ -1,6 +1,6 @@
-"""What every other package stands on: settings, errors, types, logging and the picture store.
+"""The kernel that every other package stands on: settings, errors, types, logging and the picture store.
 
-Imports none of them, and neither Ray nor a web framework nor a database driver.
+It imports no other package of the project, and no Ray, web framework or database driver.
 """
 
 __version__ = "0.1.0"

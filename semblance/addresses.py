@@ -1,4 +1,4 @@
-"""Which internet addresses are public: what a server may be told by a stranger to connect to."""
+"""Which internet addresses are public, so that a stranger may tell this server to connect to them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 def is_public(address: IPAddress) -> bool:
     """Whether an address lies on the public internet: not loopback, link-local, private, shared (that of a
     carrier's NAT), multicast, unspecified or reserved. An IPv6 address that stands for an IPv4 address is
-    judged by that."""
+    judged by the latter."""
     if isinstance(address, ipaddress.IPv6Address):
         if embedded := _embedded(address):
             return is_public(embedded)
@@ -24,7 +24,7 @@ def is_public(address: IPAddress) -> bool:
 
 
 def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address that packets to an IPv6 address reach: as it is, by 6to4, by Teredo, by NAT64."""
+    """The IPv4 address that packets to an IPv6 address reach: mapped, or by 6to4, Teredo or NAT64."""
     if address in _NAT64:
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)

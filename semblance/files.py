@@ -1,38 +1,31 @@
-"""Files that a crash leaves whole: as they were, or as they were to become."""
+"""Files that a crash leaves whole: with their old content, or with the new."""
 
 from __future__ import annotations
 
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
 def write_file(path: Path, content: str | bytes) -> None:
-    """Put a file with this content, mode 0600, in place of whatever `path` is. Once this has returned, a loss
-    of power does not undo it."""
+    """Replace `path` by a file with this content, mode 0600. A loss of power after this has returned does not
+    undo it."""
     with _written_aside(path, content) as temporary:
         temporary.replace(path)
     sync_folder(path.parent)
 
 
-def create_file(path: Path, content: str) -> str:
-    """The content of `path`, which this one becomes where there is no such file; as `write_file` otherwise.
-
-    Of several that do so at once, one wins, and all return the same.
-    """
-    with _written_aside(path, content) as temporary:
-        try:
-            path.hardlink_to(temporary)
-        except FileExistsError:
-            return path.read_text()
+def create_file(path: Path, content: str | bytes) -> None:
+    """As `write_file`, but an existing file stays as it is. Of several callers at the same time, one wins."""
+    with _written_aside(path, content) as temporary, suppress(FileExistsError):
+        path.hardlink_to(temporary)
     sync_folder(path.parent)
-    return content
 
 
 def sync_folder(folder: Path) -> None:
-    """Have the names in a folder outlive a loss of power, as fsync of a file does its content."""
+    """Make the names in a folder outlive a loss of power, as fsync of a file does for its content."""
     fd = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(fd)
@@ -42,7 +35,7 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def _written_aside(path: Path, content: str | bytes) -> Iterator[Path]:
-    """A file beside `path` whose content is on the disk; removed at the end where it still has its name."""
+    """A file beside `path` whose content is on the disk; removed at the end if it still has its name."""
     fd, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     temporary = Path(name)
     try:

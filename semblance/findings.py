@@ -1,4 +1,4 @@
-"""What a check of settings or of the machine finds, for people: `doctor` prints it, a start refuses by it."""
+"""What checks of the settings and the machine find: `doctor` prints it, and a stack may refuse to start."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at. fix: what to do, where it is not ok."""
+    """The result of one check. fix: what to do if the level is not ok."""
 
     level: Literal["ok", "warn", "fail"]
     subject: str
@@ -26,7 +26,7 @@ class Finding:
 
     @property
     def line(self) -> str:
-        """All of it for a list without headings."""
+        """Text and fix in one line."""
         return f"{self.text}: {self.fix}" if self.fix else self.text
 
 
@@ -34,14 +34,13 @@ Check: TypeAlias = Callable[[Settings], Iterator[Finding]]
 
 
 def require(settings: Settings, checks: Sequence[Check]) -> None:
-    """Raise ConfigurationError with a line for each thing that must be mended, for all of them at once; log
-    what had better be mended."""
+    """Raise ConfigurationError with one line for each failure, all at once; log the warnings."""
     with ThreadPoolExecutor(len(checks)) as pool:
         results = list(pool.map(lambda check: list(check(settings)), checks))
     findings = list(chain.from_iterable(results))
     for finding in findings:
         if finding.level == "warn":
             logger.warning("%s", finding.line)
-    # What two checks stumble over is said once.
+    # Two checks may fail for the same reason.
     if lines := dict.fromkeys(finding.line for finding in findings if finding.level == "fail"):
         raise ConfigurationError("\n".join(lines))

@@ -1,4 +1,4 @@
-"""A lock on a file that tells whether a process lives. Imports next to nothing."""
+"""A lock on a file that tells whether a process is alive. Imports only the standard library."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _ACQUIRE_POLL = 0.02
 
 
 class ProcessLock:
-    """Held by one process as long as it lives: the kernel releases it however the process ends.
+    """Held by one process for its whole life: the kernel releases it however the process ends.
 
-    So it tells whether that process still runs, which neither a pid (another process gets it) nor a start
-    time (the clock is set) does.
+    So it tells whether that process is still running. A pid does not (another process can get it), and
+    neither does a start time (the clock can be set).
     """
 
     def __init__(self, path: Path) -> None:
@@ -24,9 +24,9 @@ class ProcessLock:
         self._fd: int | None = None
 
     def acquire(self) -> bool:
-        """Take the lock; False where another process holds it."""
+        """Take the lock; False if another process holds it."""
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        # Who asks for the holder keeps the lock for an instant.
+        # A process that asks for the holder keeps the lock for an instant.
         deadline = time.monotonic() + _ACQUIRE_SECONDS
         while not _try_flock(fd, fcntl.LOCK_EX):
             if time.monotonic() > deadline:
@@ -45,29 +45,29 @@ class ProcessLock:
         except FileNotFoundError:
             return False
         try:
-            # Shared: two that ask at once are not in each other's way.
+            # Shared, so that two processes can ask at the same time.
             return not _try_flock(fd, fcntl.LOCK_SH)
         finally:
             os.close(fd)
 
     def holder(self) -> int | None:
-        """The pid that holds the lock, or None where it is free."""
+        """The pid that holds the lock, or None if it is free."""
         if not self.is_held():
             return None
         content = self._path.read_text()
         return int(content) if content.isdigit() else None
 
     def beat(self) -> None:
-        """Change the file's time, by which others see that the holder is not stuck.
+        """Update the file's time, by which others see that the holder is not stuck.
 
-        Raises OSError where the disk takes no writes.
+        Raises OSError if the disk takes no writes.
         """
         if self._fd is not None:
             os.utime(self._fd)
 
     def release(self) -> None:
         if self._fd is not None:
-            # Else the next holder could be taken for this process until it has written its own pid.
+            # Otherwise the next holder would pass for this process until it has written its own pid.
             with suppress(OSError):
                 os.ftruncate(self._fd, 0)
             os.close(self._fd)

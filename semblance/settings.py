@@ -17,9 +17,9 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from semblance.errors import ConfigurationError
-from semblance.locations import PictureTable
 from semblance.old_names import taken
 from semblance.protocol import BODY_OVERHEAD
+from semblance.storage import PictureTable
 
 logger = logging.getLogger(__name__)
 
@@ -289,7 +289,7 @@ class Settings(BaseSettings):
     )
     old_storage: Annotated[dict[PictureTable, str], NoDecode] = Field(
         {},
-        description="Where the old system keeps the pictures of a table's rows, which are read until they "
+        description="Where the old app keeps the pictures of a table's rows, which are read until they "
         "are copied: faces=s3://faces,celebrities=s3://celebrity-images, or file:///folder. A bucket may "
         "name its own ?endpoint=https://…&region=…, and by &variables=OLD the variables OLD_AWS_*, which "
         "count in place of AWS_*.",
@@ -416,7 +416,7 @@ class Settings(BaseSettings):
 
     @property
     def required_database_url(self) -> SecretStr:
-        """The DSN; raises ConfigurationError where nobody set or started a database."""
+        """The DSN; raises ConfigurationError if nobody set or started a database."""
         if self.database_url is None:
             raise ConfigurationError(
                 "No database: set SEMBLANCE_DATABASE_URL, or let `semblance up` start the embedded one."
@@ -425,14 +425,14 @@ class Settings(BaseSettings):
 
     @property
     def required_api_key(self) -> SecretStr:
-        """The service key; raises ConfigurationError where nobody set or generated one."""
+        """The service key; raises ConfigurationError if nobody set or generated one."""
         if self.api_key is None:
             raise ConfigurationError("No API key: set SEMBLANCE_API_KEY, or let `semblance up` generate one.")
         return self.api_key
 
     @property
     def required_jwt_secret(self) -> SecretStr:
-        """The tokens' secret; raises ConfigurationError where nobody set or generated one."""
+        """The tokens' secret; raises ConfigurationError if nobody set or generated one."""
         if self.jwt_secret is None:
             raise ConfigurationError(
                 "No token secret: set SEMBLANCE_JWT_SECRET, or let `semblance up` generate one."
@@ -441,7 +441,7 @@ class Settings(BaseSettings):
 
     @property
     def required_cron_secret(self) -> SecretStr:
-        """The cron secret; raises ConfigurationError where nobody set or generated one."""
+        """The cron secret; raises ConfigurationError if nobody set or generated one."""
         if self.cron_secret is None:
             raise ConfigurationError(
                 "No cron secret: set SEMBLANCE_CRON_SECRET, or let `semblance up` generate one."

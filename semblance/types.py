@@ -73,14 +73,14 @@ class Pose:
 
 @dataclass(frozen=True, slots=True)
 class FaceCrops:
-    """The small pictures that the nets after the detector need, so that no full frame travels on.
+    """The small images that the nets after the detector need, so that no full frame travels on.
 
     aligned: RGB uint8 [A, A, 3], the embedding net's similarity warp, cut from the original pixels.
-    portrait: RGB uint8 [112, 112, 3], the landmarks' box grown by 20 % and squared; also the picture
+    portrait: RGB uint8 [112, 112, 3], the landmarks' box grown by 20 % and squared; also the image
         in which skin, sharpness and light are measured.
     portrait_landmarks: float32 [68, 2], the landmarks in portrait pixels.
-    attribute: RGB uint8 [S, S, 3] where the pack's age and gender net wants a crop of its own,
-        else None and the portrait serves.
+    attribute: RGB uint8 [S, S, 3] if the pack's age and gender net takes another crop than the portrait,
+        else None.
     """
 
     aligned: Image
@@ -104,7 +104,7 @@ class DetectedFace:
 class Detection:
     """Faces of one photo, largest first, and the upright image's size in pixels.
 
-    found: how many faces the photo has, also where the caller asked for the largest only.
+    found: how many faces the photo has, even if the caller asked for the largest only.
     """
 
     width: int
@@ -173,7 +173,7 @@ class ModelInfo:
 
 @dataclass(frozen=True, slots=True)
 class DescribedFace:
-    """A face in full: where it is, who it resembles, what it looks like."""
+    """A face with its place, embedding and attributes."""
 
     detected: DetectedFace
     embedding: Embedding
@@ -182,11 +182,11 @@ class DescribedFace:
 
 @dataclass(frozen=True, slots=True)
 class JobOutcome:
-    """What became of a match job in one attempt.
+    """The result of one attempt at a match job.
 
-    status: as the job has it now, or "lost" where its worker could not hold it and another one will do it.
-    The counts are None for what was not looked for; error says why the attempt failed, or what of a completed
-    job was left out.
+    status: the job's status now, or "lost" if its worker could not hold it and another one will do it. The
+    counts are None for kinds of matches that were not searched. error: why the attempt failed, or what a
+    completed job left out.
     """
 
     job_id: UUID

@@ -1,4 +1,4 @@
-"""The six factors by name, and their weights. How each is computed is in `matching.scoring`."""
+"""The six factors by name, and their weights. `matching.scoring` computes them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WEIGHTS_TOLERANCE = 0.001
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Weights of the six factors, each 0..1, together 1 ± .001. Raises BadInputError for others."""
+    """Weights of the six factors, each 0..1, with a sum of 1 ± .001. Raises BadInputError otherwise."""
 
     embedding: float = 0.20
     geometry: float = 0.20
@@ -36,6 +36,6 @@ class Weights:
         return tuple(getattr(self, name) for name in FACTORS)
 
     def as_dict(self) -> dict[str, float]:
-        """As `system_settings` and every stored match have them; without digits nobody can mean, since
-        PostgreSQL refuses products of the smallest numbers."""
+        """As `system_settings` and every stored match have them: rounded, because PostgreSQL refuses products
+        of the smallest numbers."""
         return {name: round(getattr(self, name), 12) for name in FACTORS}

@@ -1,8 +1,8 @@
-"""Triggers that put right what the old app goes on writing, and with it the rows that are there.
+"""Triggers that correct what the old app keeps writing, and the existing rows.
 
-One trigger per old table changes a row before it is stored, until the old app is gone. Rows that are there
-are put right by the same trigger: they are written once more, unchanged. What a rule of one column refuses
-comes from the catalog; what only people know from `rules`.
+One trigger per old table changes a row before it is stored, until the old app is gone. The same trigger
+corrects existing rows, which are written once more, unchanged. The catalog says which values a constraint
+refuses; `rules` says what to do with them.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ TRIGGER = "aa_semblance_adoption"
 """Triggers fire in the order of their names."""
 
 BATCH = 1000
-"""Rows of one transaction: a tenth of a second in which a row may be waited for."""
+"""Rows of one transaction, which takes a tenth of a second, during which others may wait for a row."""
 
 
 _PICTURES = {"faces": "image_path", "celebrities": "image_path", "babies": "image_url", "messages": "content"}
-"""Columns that name pictures, whose addresses the API signs."""
+"""Columns that name pictures, for which the API signs URLs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bridge:
-    """The trigger of one table. body: of its function. refused: which rows it would change, a condition over
-    its columns, with those that are to come. is_embedded: its rows are in a vector index."""
+    """The trigger of one table. body: its function's. refused: a condition for the rows that it would change,
+    over its present and new columns. is_embedded: its rows are in a vector index."""
 
     table: str
     key: Column
@@ -54,7 +54,7 @@ class Bridge:
         ]
 
     def count(self, old: Catalog, target: Catalog) -> str:
-        """How many rows it would change; columns that are yet to come count as empty."""
+        """The query for how many rows it would change; new columns count as null."""
         columns = old.columns[self.table]
         missing = [
             f"NULL::{each.type} AS {each.name}"
@@ -84,8 +84,8 @@ class Bridge:
 
 
 def bridge(table: str, old: Catalog, target: Target, pack_digest: str) -> Bridge | None:
-    """The trigger that a table of the old app needs, if any; the same at the beginning of an adoption and in
-    its middle. pack_digest: of embeddings that the old app writes."""
+    """The trigger that a table of the old app needs, if any; the same at any point of an adoption.
+    pack_digest: for embeddings that the old app writes."""
     present, wanted = old.columns[table], target.catalog.columns[table]
     key = present.get("id") or present.get("key")
     if key is None:

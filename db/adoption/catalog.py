@@ -1,4 +1,4 @@
-"""What the schema `public` of a database consists of, as the catalogs tell it."""
+"""The contents of the schema `public`, read from the catalogs."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Index:
     columns: list[str]
 
     def create(self, name: str) -> str:
-        """The statement that builds it under a name while others write."""
+        """The statement that builds it under this name while others write."""
         head, _, rest = self.definition.partition("INDEX ON ")
         return f"{head}INDEX CONCURRENTLY {name} ON {rest}"
 
@@ -148,7 +148,7 @@ Tables = Mapping[str, Mapping[str, _T]]
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """Everything by name, what belongs to a table by table and name."""
+    """All objects by name; those of tables by table and name."""
 
     relations: Mapping[str, Relation]
     columns: Tables[Column]
@@ -186,7 +186,7 @@ def read_catalog(connection: psycopg.Connection) -> Catalog:
 
 
 def set_search_path(connection: psycopg.Connection, *, session: bool = False) -> None:
-    """Look names up in public and where pgvector is, in this transaction or from now on."""
+    """Search names in public and in pgvector's schema, in this transaction or for the whole session."""
     connection.execute(QUERIES["search_path"], {"session": session})
 
 

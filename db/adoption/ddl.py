@@ -1,4 +1,4 @@
-"""Statements out of the catalog's definitions."""
+"""Builds statements from the catalog's definitions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _IDENTITY = {"a": "ALWAYS", "d": "BY DEFAULT"}
 
 
 def column(target: Column, *, nullable: bool = False) -> str:
-    """As it stands in CREATE TABLE and after ADD COLUMN."""
+    """The definition for CREATE TABLE and ADD COLUMN."""
     parts = [target.name, target.type]
     if target.identity:
         parts.append(f"GENERATED {_IDENTITY[target.identity]} AS IDENTITY")
@@ -26,21 +26,21 @@ def column(target: Column, *, nullable: bool = False) -> str:
 
 
 def converted(was: Column, target: Column) -> str:
-    """The value of a column as one of the type to come."""
+    """The value of a column, converted to the new type."""
     is_utc = was.type == "timestamp without time zone" and target.type == "timestamp with time zone"
     value = f"{was.name} AT TIME ZONE 'UTC'" if is_utc else was.name
     return f"({value})::{target.type}"
 
 
 def set_storage(target: Column) -> str:
-    """CREATE TABLE takes it only since PostgreSQL 16."""
+    """A separate statement, because CREATE TABLE takes STORAGE only since PostgreSQL 16."""
     names = {"p": "PLAIN", "e": "EXTERNAL", "x": "EXTENDED", "m": "MAIN"}
     return f"ALTER TABLE {target.table} ALTER COLUMN {target.name} SET STORAGE {names[target.storage]}"
 
 
 def create_table(table: Relation, target: Catalog) -> list[str]:
-    """With everything that needs no other table and no function that comes later: indexes, foreign keys,
-    triggers and policies are for others to add."""
+    """Statements that create a table, without what needs other tables or later functions: indexes, foreign
+    keys, triggers and policies."""
     columns = target.columns[table.name].values()
     constraints = target.constraints.get(table.name, {}).values()
     parts = [column(each) for each in columns]
@@ -59,7 +59,7 @@ def create_table(table: Relation, target: Catalog) -> list[str]:
 
 
 def create_indexes(table: Relation, target: Catalog) -> list[str]:
-    """Of a table that nobody uses yet."""
+    """Statements for the indexes of a table that nobody uses yet."""
     return [
         index.create(index.name).replace(" CONCURRENTLY", "", 1)
         for index in target.indexes.get(table.name, {}).values()
@@ -67,7 +67,7 @@ def create_indexes(table: Relation, target: Catalog) -> list[str]:
 
 
 def create_view(view: Relation, target: Catalog) -> list[str]:
-    """With its rights."""
+    """Statements that create a view and grant its rights."""
     options = f" WITH ({view.options})" if view.options else ""
     return [
         f"CREATE VIEW {view.name}{options} AS {view.definition}",
@@ -76,12 +76,13 @@ def create_view(view: Relation, target: Catalog) -> list[str]:
 
 
 def create_function(function: Function, target: Catalog) -> list[str]:
-    """With its rights, for whoever has none yet."""
+    """Statements that create a function and grant its rights."""
     return [function.definition, *set_grants("FUNCTION", function.signature, target)]
 
 
 def set_grants(kind: str, name: str, target: Catalog) -> list[str]:
-    """Rights on an object, as they are to be and no others. Supabase gives every right on a new one."""
+    """Statements that grant the target's rights on an object and no others. Supabase grants all on new
+    ones."""
     return [
         f"REVOKE ALL ON {kind} {name} FROM {OUTSIDERS}",
         *grant(target.granted(kind, name)),
@@ -89,7 +90,7 @@ def set_grants(kind: str, name: str, target: Catalog) -> list[str]:
 
 
 def grant(grants: Iterable[Grant]) -> list[str]:
-    """One statement per object and role."""
+    """GRANT statements, one per object and role."""
     found: dict[tuple[str, str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for each in grants:
         columns = found[each.kind, each.name, each.grantee][each.privilege]

@@ -1,4 +1,4 @@
-"""Statements about rows, out of the templates in `sql/rows.sql`."""
+"""Builds statements about rows from the templates in `sql/rows.sql`."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ from db.adoption.catalog import QUERIES
 
 
 def statement(name: str, **names: object) -> str:
-    """A template filled in."""
+    """A template with its names filled in."""
     return QUERIES[name].format(**names)
 
 
 def condition(name: str, **names: object) -> str:
-    """A template that is a condition, not a statement."""
+    """A template of a condition with its names filled in."""
     return statement(name, **names).removesuffix(";")
 
 
 def keep_values(table: str, column: str, where: str, *, value: str | None = None) -> tuple[str, str]:
-    """Put the values of a column beside and null in their place. value: what to_jsonb takes of them."""
+    """Set the values of a column aside and replace them by null. value: the expression that to_jsonb
+    takes."""
     kept = statement("keep_value", table=table, column=column, value=value or column, condition=where)
     return kept, statement("clear_value", table=table, column=column, condition=where)
 
 
 def keep_rows(table: str, reason: str, where: str) -> tuple[str, str]:
-    """Put rows beside and take them from their table."""
+    """Set rows aside and delete them from their table."""
     kept = statement("keep_row", table=table, reason=reason, condition=where)
     return kept, statement("delete_row", table=table, condition=where)
 

@@ -1,7 +1,7 @@
-"""The steps that add the new schema to the old one and leave the old app running.
+"""The steps that add the new schema to the old one while the old app keeps running.
 
-Nothing is renamed, no row goes but one that is there twice, and end users keep the rights they have: their
-policies come with `finish`, because beside the old, wide grants they would open more than either app means.
+Nothing is renamed, only duplicate rows are removed, and end users keep their rights: their new policies come
+with `finish`, because together with the old, wide grants they would allow more than either app intends.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from db.adoption.steps import INDEX_RATE, READ_RATE, Plan, Step
 
 
 def expand(state: State) -> Plan:
-    """What is left to do. Nothing but the blocks that look for themselves, where all is done."""
+    """The steps that are left; if all is done, only the blocks that check for themselves."""
     plan = Plan()
     plan.obstacles += obstacles(state)
     plan.add(Step("make the roles, pgvector and auth.uid() where they are missing", state.target.foundation))
@@ -124,14 +124,14 @@ def _columns(state: State, table: str) -> Iterator[Step]:
         yield Step(
             f"store {table} with the types it needs",
             tuple(rewritten),
-            "everybody who uses the table, until it is written once more",
+            "everyone who uses the table, until it is rewritten",
             state.rows[table],
             INDEX_RATE,
         )
 
 
 def _new_objects(state: State) -> Iterator[Step]:
-    """Tables, functions and views that are not there, each after those that it may refer to."""
+    """Missing tables, functions and views, each after those that it may refer to."""
     old, target = state.catalog, state.target.catalog
     found: dict[int, list[str]] = {}
     # After all functions, which they may be made with.
@@ -191,8 +191,8 @@ def _bridges(state: State) -> Iterator[Step]:
 
 
 def _checks_in_the_way(state: State) -> Iterator[Step]:
-    """Rules of the old app about the columns that a rule of ours is about. They may refuse what this one
-    writes; ours come when the old app is gone."""
+    """Checks of the old app on columns that the target also checks. They may refuse what this app writes; the
+    target's come when the old app is gone."""
     for table in state.old_tables:
         wanted = state.target.catalog.constraints.get(table, {}).values()
         checks = [each for each in wanted if each.kind == "c"]
@@ -224,7 +224,7 @@ def _base(function: str) -> str:
 
 
 def doubled(table: str, present: Mapping[str, Trigger], wanted: Mapping[str, Trigger]) -> list[str]:
-    """Triggers of the old app that do what one of ours does."""
+    """Triggers of the old app that do the same as one of the target's."""
     ours = {_base(each.function) for each in wanted.values()}
     duty = DUTIES.get(table, "")
     return [
@@ -264,12 +264,12 @@ def _into(seed: str) -> str:
 
 
 def _seed_of(seed: str, table: str) -> bool:
-    """Whether it counts the rows of a table: then triggers go on counting from that moment."""
+    """Whether a seed counts the rows of a table, from when on triggers keep the count."""
     return f"FROM {table}" in seed and "ON CONFLICT" not in seed
 
 
 def _policies(state: State, table: str) -> Iterator[Step]:
-    """Of the application alone."""
+    """Only the application's."""
     missing = [each.definition for each in _missing_policies(state, table) if each.is_for_service]
     if missing:
         yield Step(f"let the application see the rows of {table}", tuple(missing), EXCLUSIVE)
@@ -306,7 +306,7 @@ def _rights(state: State) -> Iterator[Step]:
 
 
 def celebrities(state: State) -> Iterator[Step]:
-    """Celebrities who were profiles with faces: into the gallery too, by their face's id."""
+    """Copies celebrities who were profiles with faces into the gallery, with the face's id."""
     faces, gallery = state.target.catalog.columns["faces"], state.target.catalog.columns["celebrities"]
     if "profiles" not in state.old_tables or "faces" not in state.old_tables:
         return
@@ -325,7 +325,7 @@ def celebrities(state: State) -> Iterator[Step]:
 
 
 def _blocks(state: State) -> Iterator[Step]:
-    """What the schema's file does with a look at the server, and a new database's rows."""
+    """The blocks of the schema's file that depend on the server, and a new database's rows."""
     signups = state.catalog.triggers.get("auth.users", {})
     wanted = state.target.catalog.triggers.get("auth.users", {})
     dropped = doubled("auth.users", signups, wanted)
@@ -341,8 +341,8 @@ def _blocks(state: State) -> Iterator[Step]:
 
 
 def _drop_signup(state: State, trigger: Trigger) -> str:
-    """Drop a trigger of auth.users, which belongs to Supabase: its owner `postgres` of old and self-hosted
-    projects may add triggers there and not drop them, unless by way of the function."""
+    """Drop a trigger of auth.users, which belongs to Supabase: the user `postgres` of old and self-hosted
+    projects may add triggers there, but can drop them only together with their function."""
     drop = f"DROP TRIGGER {trigger.name} ON auth.users"
     uses = [
         each

@@ -1,4 +1,4 @@
-"""The steps that remove the old schema, once the old app is gone."""
+"""The steps that remove the old schema, after the old app is gone."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from db.adoption.steps import READ_RATE, Obstacle, Plan, Step
 
 
 def finish(state: State, broken: dict[tuple[str, str], int], used: dict[tuple[str, str], int]) -> Plan:
-    """What is left to remove.
+    """The steps that are left.
 
-    broken: rows that break a rule that is still to come, by table and rule, after everything that is known to
-    put them right. used: values in the columns, and rows in the tables (column ""), that go.
+    Args:
+        broken: how many rows break a new constraint and cannot be corrected, by table and constraint.
+        used: how many values the columns to be dropped have, and how many rows the tables (column "").
     """
     plan = Plan()
     plan.obstacles += _obstacles(state, broken)
@@ -37,7 +38,7 @@ def finish(state: State, broken: dict[tuple[str, str], int], used: dict[tuple[st
 
 
 def to_come(state: State, table: str) -> list[Constraint]:
-    """Rules of the new schema that the table has not yet."""
+    """Constraints of the new schema that the table does not have yet."""
     present = {
         each.definition
         for each in state.catalog.constraints.get(table, {}).values()
@@ -51,7 +52,7 @@ def to_come(state: State, table: str) -> list[Constraint]:
 
 
 def no_values(state: State, table: str) -> list[str]:
-    """Columns that must have a value and may still have none."""
+    """Columns that must become NOT NULL."""
     present = state.catalog.columns[table]
     return [
         name
@@ -61,24 +62,24 @@ def no_values(state: State, table: str) -> list[str]:
 
 
 def gone(state: State, table: str) -> list[str]:
-    """Columns of the old app alone."""
+    """Columns that only the old app has."""
     return [name for name in state.catalog.columns[table] if name not in state.target.catalog.columns[table]]
 
 
 def old_tables(state: State) -> list[str]:
-    """Tables of the documents that nothing uses."""
+    """Documented tables that nothing uses."""
     tables = state.catalog.tables
     return [name for name in OLD_TABLES if name in tables and name not in state.target.catalog.relations]
 
 
 def unknown_tables(state: State) -> list[str]:
-    """Tables that no document names; they stay."""
+    """Tables that no document names, and that stay."""
     ours = state.target.catalog.relations
     return [name for name in state.catalog.tables if name not in ours and name not in OLD_TABLES]
 
 
 def _is_leaf(state: State, table: str) -> bool:
-    """Whether nothing refers to its rows."""
+    """Whether no foreign key refers to the table."""
     return not any(
         each.refers_to == table
         for constraints in state.catalog.constraints.values()
@@ -110,7 +111,7 @@ def _obstacles(state: State, broken: dict[tuple[str, str], int]) -> Iterator[Obs
 
 
 def _users(state: State, target: str, column: str | None = None) -> list[str]:
-    """What uses something and will still be there when that goes. column: None for any, or none."""
+    """What uses an object and will still exist when that is dropped. column: None for any, or none."""
     return sorted({
         each.what
         for each in state.dependents
@@ -119,7 +120,7 @@ def _users(state: State, target: str, column: str | None = None) -> list[str]:
 
 
 def _goes_before(state: State, user: Dependent) -> bool:
-    """Whether it goes, or is replaced, before what it uses."""
+    """Whether it is dropped or replaced before the object that it uses."""
     if user.on not in state.old_tables:
         return user.on == user.target
     if user.kind == "pg_attrdef":
@@ -135,7 +136,7 @@ def _rows(state: State) -> Iterator[Step]:
 
 
 def _tables(state: State) -> Iterator[Step]:
-    """Triggers, policies and rights: a table at a time, so that none is open to somebody in between."""
+    """Triggers, policies and rights: one table at a time, so that none is open in between."""
     target = state.target.catalog
     for table in state.old_tables:
         triggers = [
@@ -180,7 +181,7 @@ def _unfit(state: State, broken: dict[tuple[str, str], int]) -> Iterator[Step]:
 
 
 def _shape(state: State, table: str, used: dict[tuple[str, str], int]) -> Iterator[Step]:
-    """Columns and rules, at once with the end of what puts rows right, so that no row slips in between."""
+    """Columns and constraints, in one step with dropping the bridge, so that no wrong row gets in between."""
     statements = []
     if TRIGGER in state.catalog.triggers.get(table, {}):
         statements.append(f"DROP TRIGGER {TRIGGER} ON {table}")
@@ -228,7 +229,7 @@ def _shape(state: State, table: str, used: dict[tuple[str, str], int]) -> Iterat
 
 
 def _old_constraints(state: State, table: str) -> tuple[list[str], dict[str, Constraint]]:
-    """Statements that drop or rename the old app's, and what is there after them, by name."""
+    """Statements that drop or rename the old app's constraints, and what remains after them, by name."""
     present = state.catalog.constraints.get(table, {})
     wanted = state.target.catalog.constraints.get(table, {})
     kept = {
@@ -278,7 +279,7 @@ def _indexes(state: State, table: str) -> Iterator[Step]:
 
 
 def _functions(state: State) -> Iterator[Step]:
-    """Without those of the old app, and of its triggers, which nothing else calls."""
+    """Drops the old app's functions, and those of its triggers that nothing else calls."""
     target = state.target.catalog
     names = {each.name for each in target.functions.values()} | set(OLD_FUNCTIONS)
     called = {

@@ -1,4 +1,4 @@
-"""Constraints and indexes of the old tables: made beside those that are there, while others write."""
+"""Constraints and indexes of the old tables, built beside the present ones while others write."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _LED_OVER = {
     *(("reactions", "match_id"), ("babies", "match_id"), ("mutual_connections", "match_id")),
     ("messages", "connection_id"),
 }
-"""What the merges lead over by rules of its own."""
+"""Foreign keys that the merges redirect by their own rules."""
 
 
 def uniques(state: State) -> Iterator[Step]:
-    """What may be there once. Reactions come first, because the merging of matches leans on that."""
+    """Unique constraints and indexes. Reactions come first, because the merge of matches relies on theirs."""
     for table in sorted(state.old_tables, key=lambda name: name in _MERGES):
         if table == "matches" and "matches" in state.wanted_bridges:
             pending = [
@@ -82,14 +82,15 @@ def _merge(state: State, table: str) -> Step:
 
 
 def _led_over(state: State, table: str) -> Iterator[str]:
-    """Statements that lead to the kept row what leads to a lost one, of tables the merge does not name."""
+    """Statements that redirect references from a removed row to the kept one, in tables that the merge does
+    not name."""
     for key in _keys_to(state, table):
         if (key.table, key.columns[0]) not in _LED_OVER:
             yield dml.statement("lead_over", table=key.table, column=key.columns[0])
 
 
 def _keys_to(state: State, table: str) -> list[Constraint]:
-    """Foreign keys that lead to the ids of a table, or will."""
+    """Present and new foreign keys to the ids of a table."""
     tables = set(state.old_tables)
     found = {
         (each.table, each.columns[0]): each
@@ -103,8 +104,8 @@ def _keys_to(state: State, table: str) -> list[Constraint]:
 
 
 def _keep_rows(state: State, table: str, reason: str, where: str, seen: tuple[str, ...] = ()) -> list[str]:
-    """Statements that put rows beside, and before them the rows that lead to them, which would be deleted
-    with them or forbid it."""
+    """Statements that set rows aside, and before them the rows that refer to them, which would be deleted
+    with them or prevent it."""
     statements: list[str] = []
     for key in _keys_to(state, table):
         column = key.columns[0]
@@ -121,7 +122,7 @@ def _keep_rows(state: State, table: str, reason: str, where: str, seen: tuple[st
 
 
 def _doubles(state: State, table: str, columns: list[str]) -> Iterator[Step]:
-    """Later rows of the same key: without the value that may be missing, or else kept beside."""
+    """Later rows with the same key: cleared of a nullable value, or else set aside."""
     rows = state.rows[table]
     keys = ", ".join(columns)
     doubled = dml.condition("later_doubles", table=table, keys=keys)
@@ -150,7 +151,8 @@ def _doubles(state: State, table: str, columns: list[str]) -> Iterator[Step]:
 
 
 def foreign_keys(state: State, table: str) -> Iterator[Step]:
-    """What rows lead to. A key that does something else at a deletion gives way to ours, once ours holds."""
+    """Foreign keys. One that acts differently on deletion is replaced by the target's, once that is
+    validated."""
     present = state.catalog.constraints.get(table, {})
     orphans: list[Step] = []
     added: list[str] = []
@@ -204,7 +206,7 @@ def foreign_keys(state: State, table: str) -> Iterator[Step]:
 
 
 def _orphans(state: State, key: Constraint) -> Iterator[Step]:
-    """Rows that lead to nothing, where no key has kept them from it."""
+    """Rows with a broken reference, if no foreign key has prevented them."""
     (name,) = key.columns
     if name not in state.catalog.columns[key.table]:
         return
@@ -223,8 +225,8 @@ def _orphans(state: State, key: Constraint) -> Iterator[Step]:
 
 
 def not_null(state: State, table: str) -> Iterator[Step]:
-    """Columns that the old app may leave empty and that have a default. The long look at the rows lets
-    everybody write meanwhile."""
+    """Columns with a default that the old app may leave null. The long check of the rows blocks no
+    writers."""
     names = [
         name
         for name, column in state.target.catalog.columns[table].items()
@@ -265,7 +267,7 @@ def _comes_complete(was: Column | None, column: Column) -> bool:
 
 
 def indexes(state: State, table: str) -> Iterator[Step]:
-    """Those that are no rule."""
+    """Indexes that are not unique."""
     steps = [
         step
         for index in state.target.catalog.indexes.get(table, {}).values()
@@ -273,7 +275,7 @@ def indexes(state: State, table: str) -> Iterator[Step]:
         for step in _index(state, index)
     ]
     if table not in state.old_tables:
-        # Made with their table; where not, somebody has dropped one since.
+        # They were made with their table, unless one was dropped since.
         yield from steps
     elif steps:
         yield Step(
@@ -300,7 +302,7 @@ def _index(state: State, wanted: Index) -> Iterator[Step]:
 
 
 def _build(state: State, wanted: Index, name: str) -> Iterator[Step]:
-    """In the way that keeps nobody waiting. It leaves an invalid index behind where it is broken off."""
+    """Builds an index without blocking others. If it is interrupted, it leaves an invalid index behind."""
     left = state.catalog.indexes.get(wanted.table, {}).get(name)
     if left is not None and left.valid:
         return
@@ -317,7 +319,7 @@ def _build(state: State, wanted: Index, name: str) -> Iterator[Step]:
 
 
 def put_right(state: State, bridge: Bridge) -> Iterator[Step]:
-    """Rows that were there before the bridge, where there may be some."""
+    """Corrects rows from before the bridge, if there may be some."""
     refused = state.refused[bridge.table]
     complete = state.bridges.get(bridge.function) == bridge.body
     if refused or not complete:

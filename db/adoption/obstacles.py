@@ -1,4 +1,4 @@
-"""What stands in the way of an adoption."""
+"""Finds what prevents an adoption."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from db.adoption.steps import Obstacle
 
 
 def obstacles(state: State) -> Iterator[Obstacle]:
-    """What keeps the new schema from being added."""
+    """What prevents the new schema from being added."""
     if state.doubled_emails:
         yield Obstacle(
             f"{state.doubled_emails} e-mail addresses belong to several profiles.",
@@ -75,7 +75,7 @@ def obstacles(state: State) -> Iterator[Obstacle]:
 
 
 def _names(state: State) -> Iterator[Obstacle]:
-    """Names of what is to come that something else has."""
+    """New names that another object has."""
     target = state.target.catalog
     for relation in target.relations.values():
         if relation.kind != "r" or relation.name in state.catalog.tables:

@@ -1,7 +1,8 @@
-"""What the old app wrote otherwise than it is kept now: the knowledge that no catalog has.
+"""How the old app's values translate to the new schema: knowledge that no catalog has.
 
-Expressions are SQL over `{value}`, the value that a rule of the new schema refuses. What no rule knows
-becomes null where it may. Whatever is changed is kept beside, in `semblance_adoption.kept_values`.
+Expressions are SQL over `{value}`, the value that a constraint of the new schema refuses. A value that no
+rule knows becomes null if the column allows it. All changed values are kept in
+`semblance_adoption.kept_values`.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ import hashlib
 from typing import Final
 
 UNKNOWN_PACK: Final = hashlib.sha256(b"embeddings of the old app").hexdigest()
-"""Digest of the embeddings whose model pack nobody has named: no pack has it, so they are compared with each
-other and with nothing else."""
+"""Digest for embeddings whose model pack nobody has named. No pack has it, so they are compared only with
+each other."""
 
 _LOWER = "lower(btrim({value}))"
 _GENDER = (
@@ -59,7 +60,7 @@ DEFAULTS: Final = {
     ("generation_logs", "model"): "'unknown'",
     ("generation_logs", "status"): "'completed'",
 }
-"""What stands where a column must have a value, has no default, and the old app gives none."""
+"""Values for columns that are NOT NULL without a default, and that the old app leaves out."""
 
 OTHER_NAMES: Final = {
     ("generation_logs", "profile_id"): (
@@ -69,17 +70,18 @@ OTHER_NAMES: Final = {
     ("generation_logs", "error_message"): ("error", "{value}"),
     ("generation_logs", "duration_ms"): ("latency_ms", "{value}::integer"),
 }
-"""Columns of the other plan that say the same under another name, and how."""
+"""Columns that have another name in the other documented form, and how to convert them."""
 
 DUTIES: Final = {"faces": "match_jobs", "auth.users": "profiles"}
-"""Tables whose new rows a trigger answers with a row of another: two such triggers would answer twice."""
+"""Tables with a trigger that adds a row to another table for each new row: two such triggers would add
+two."""
 
 OLD_TABLES: Final = ("jobs", "inference_jobs", "embeddings")
-"""Tables of the documents that nothing here has a use for."""
+"""Documented tables that nothing here uses."""
 
 OLD_FUNCTIONS: Final = (
     *("find_similar_faces", "find_similar_faces_filtered", "find_celebrity_matches"),
     *("find_similar_celebrities", "find_top_celebrity_matches", "calculate_advanced_similarity"),
     *("cleanup_old_match_jobs", "cleanup_match_jobs", "claim_match_job", "get_next_match_job"),
 )
-"""Functions that the documents name, or what they describe is commonly called."""
+"""Functions that the documents name, and usual names for those that they describe."""

@@ -1,8 +1,8 @@
-"""Look at a database of the old app, and take the steps.
+"""Examines a database of the old app, and takes the steps.
 
-Each step is done whole or not at all, and asks for its locks only briefly, so that the old app never waits
-behind one that waits. What is left to do is read from the database each time, so a run that was interrupted
-is completed by the next.
+Each step is done whole or not at all, and waits only briefly for its locks, so that the old app never waits
+behind it. The steps that are left are read from the database each time, so the next run completes one that
+was interrupted.
 """
 
 from __future__ import annotations
@@ -30,12 +30,11 @@ from db.adoption.target import Target, read_target
 from db.dsn import parse_dsn
 from db.migrate import connect, current, head, holds_old_app, locked, stamp
 from db.pool import TRANSACTION_POOLER_PORTS
-from semblance.errors import ConfigurationError, ConflictError, DatabaseError
+from semblance.errors import AlreadyAdoptedError, ConfigurationError, ConflictError, DatabaseError
 
 LOCK_WAIT: Final = "500ms"
-"""How long a step waits for a lock, and with it whoever comes after it. Less than deadlock_timeout, 1 s by
-default: of two who wait for each other, the server ends the one who waits for so long, and that must not be
-the old app."""
+"""How long a step waits for a lock, and others behind it. Less than deadlock_timeout, 1 s by default: of two
+sessions that wait for each other, the server cancels one after that time, which must not be the old app's."""
 
 ATTEMPTS: Final = 60
 PAUSE_S: Final = 0.5
@@ -48,14 +47,11 @@ _T = TypeVar("_T")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
-class AlreadyAdoptedError(ConflictError):
-    """An earlier run has completed the adoption."""
-
-
 @dataclass(frozen=True, slots=True)
 class TableReport:
-    """A table as it is. rows: how many. missing, extra: columns that come, and that only the old app knows.
-    refused: rows that will be put right. embedded: rows with an embedding, None where there is no column."""
+    """The state of a table. rows: how many. missing, extra: columns to be added, and those that only the old
+    app has. refused: rows that will be corrected. embedded: rows with an embedding, None without such a
+    column."""
 
     name: str
     rows: int
@@ -66,9 +62,9 @@ class TableReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """What there is, and what is to be done. unknown: tables that no document names, which stay. cron: the
-    old app's scheduled jobs, each as the statement that ends it."""
+class AdoptionReport:
+    """The state of a database, and the plan. unknown: tables that no document names, which stay. cron: the
+    old app's pg_cron jobs, each as the statement that ends it."""
 
     phase: Phase
     pack_digest: str
@@ -78,12 +74,13 @@ class Report:
     plan: Plan
 
 
-def look(dsn: str, phase: Phase, pack_digest: str | None = None) -> Report:
+def look(dsn: str, phase: Phase, pack_digest: str | None = None) -> AdoptionReport:
     """What a phase would do now. Changes nothing.
 
-    pack_digest: of the embeddings that are there; by default that of an earlier run, else UNKNOWN_PACK.
+    Args:
+        pack_digest: for existing embeddings; by default that of an earlier run, else UNKNOWN_PACK.
 
-    Raises ConflictError where the phase is not due, ConfigurationError, DatabaseError.
+    Raises ConflictError if the phase is not due, ConfigurationError, DatabaseError.
     """
     _check_phase(dsn, phase)
     with _connected(dsn) as connection:
@@ -93,15 +90,16 @@ def look(dsn: str, phase: Phase, pack_digest: str | None = None) -> Report:
 def carry_out(dsn: str, phase: Phase, pack_digest: str | None = None, on_step: OnStep | None = None) -> None:
     """Take the steps of a phase that are left, one process at a time.
 
-    on_step: called with the number of steps and each before it is taken.
+    Args:
+        on_step: called before each step, with the number of steps and the step.
 
-    Raises as `look` does, and ConfigurationError where an obstacle is left.
+    Raises as `look` does, and ConfigurationError if an obstacle is left.
     """
     with locked(dsn):
         _check_phase(dsn, phase)
         with _connected(dsn) as connection:
             if phase == "finish":
-                # What is known about rows comes first, so that the rest is counted right.
+                # Corrections of rows come first, so that the rest is counted right.
                 _take(connection, _rows_only(_report(connection, phase, pack_digest).plan), on_step)
             report = _report(connection, phase, pack_digest)
             if report.plan.obstacles:
@@ -122,7 +120,7 @@ def _rows_only(plan: Plan) -> list[Step]:
 def _check_phase(dsn: str, phase: Phase) -> None:
     if not TRANSACTION_POOLER_PORTS.isdisjoint(parse_dsn(dsn).ports):
         raise ConfigurationError(
-            "Indexes cannot be built through a pooler that hands out servers by transaction. Name the server "
+            "Indexes cannot be built through a transaction-mode pooler. Name the server "
             "itself in SEMBLANCE_OWNER_DATABASE_URL; on Supabase that is port 5432."
         )
     with connect(dsn) as connection:
@@ -155,18 +153,18 @@ def _connected(dsn: str) -> Iterator[psycopg.Connection]:
         connection.autocommit = True
         for name in ("statement_timeout", "idle_in_transaction_session_timeout"):
             connection.execute(f"SET {name} = 0")
-        # Warnings such as "already exists" are about what was looked for.
+        # Notices such as "already exists" are expected.
         connection.execute("SET client_min_messages = error")
         yield connection
 
 
-def _report(connection: psycopg.Connection, phase: Phase, pack_digest: str | None) -> Report:
+def _report(connection: psycopg.Connection, phase: Phase, pack_digest: str | None) -> AdoptionReport:
     state, digest = _read(connection, pack_digest)
     if phase == "expand":
         plan = expand(state)
     else:
         plan = finishing.finish(state, _broken(connection, state), _used(connection, state))
-    return Report(
+    return AdoptionReport(
         phase,
         digest,
         tuple(_table(connection, state, name) for name in state.old_tables),
@@ -243,7 +241,8 @@ def _old_tables(connection: psycopg.Connection, catalog: Catalog, target: Catalo
 
 
 def _count(connection: psycopg.Connection, found: Bridge, catalog: Catalog, target: Catalog) -> int:
-    """How many rows a bridge would change; 0 where that takes a function or a type which is yet to come."""
+    """How many rows a bridge would change; 0 if the count needs a function or type that does not exist
+    yet."""
     try:
         with connection.transaction():
             rows: int = _value(connection, found.count(catalog, target))
@@ -258,7 +257,7 @@ def _misfits(
     for table in tables:
         for name, column in target.columns[table].items():
             was = catalog.columns[table].get(name)
-            # What a vector's size is not is kept beside.
+            # Vectors of another size are set aside.
             if was is None or was.type in {column.type, "vector"}:
                 continue
             try:
@@ -269,7 +268,7 @@ def _misfits(
 
 
 def _broken(connection: psycopg.Connection, state: State) -> dict[tuple[str, str], int]:
-    """Rows that break what is to come and that nothing puts right."""
+    """How many rows break a new constraint and cannot be corrected."""
     conditions = {
         (table, rule.name): f"NOT ({rule.expression})"
         for table in state.old_tables
@@ -339,7 +338,7 @@ def _take(connection: psycopg.Connection, steps: list[Step], on_step: OnStep | N
         if step.mode == "batches":
             _take_batches(connection, step)
         elif step.mode == "alone":
-            # It waits, and nobody waits for it.
+            # It may wait, because nobody waits for it.
             connection.execute("SET lock_timeout = 0")
             for statement in step.statements:
                 connection.execute(statement.encode())
@@ -371,15 +370,15 @@ def _take_batch(connection: psycopg.Connection, statement: str, last: str | None
 
 
 def _patiently(act: Callable[[], _T], what: str) -> _T:
-    """Do it again where a lock was not to be had, until somebody else is done with it."""
+    """Try again while another session holds a lock."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return act()
         except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as exc:
             if attempt == ATTEMPTS:
                 raise DatabaseError(
-                    f"No lock was to be had for a minute: {what}. See in pg_stat_activity who has been in a "
-                    "transaction for so long, then run the command again; it goes on where it stopped."
+                    f"No lock could be taken for a minute: {what}. Look in pg_stat_activity for a long "
+                    "transaction, then run the command again; it continues where it stopped."
                 ) from exc
             time.sleep(PAUSE_S)
     raise AssertionError

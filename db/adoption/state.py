@@ -1,4 +1,4 @@
-"""What a plan is made of."""
+"""The state of a database, from which a plan is made."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from db.adoption.catalog import Catalog
 from db.adoption.target import Target
 
 SPARE: Final = "_semblance"
-"""What is added to a name that something of the old app still has."""
+"""Suffix for a name that an object of the old app still has."""
 
-EXCLUSIVE: Final = "everybody who uses the table, for a moment"
+EXCLUSIVE: Final = "everyone who uses the table, for a moment"
 WRITERS: Final = "writers of the table, for a moment"
 
 
 @dataclass(frozen=True, slots=True)
 class Dependent:
-    """What needs a table, function (target) or column. kind: the catalog it is in. on, on_column: the table
-    whose it is and the column that is stored by it, if any. what: it, in words."""
+    """An object that needs a table, function (target) or column. kind: the catalog it is in. on, on_column:
+    the table it belongs to and the column that it computes, if any. what: a name for people."""
 
     target: str
     column: str
@@ -32,13 +32,14 @@ class Dependent:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What there is, read in one transaction.
+    """The state, read in one transaction.
 
-    old_tables: those of the target that were there before the adoption began. rows: by table. refused: by
-    table, how many rows its bridge would change. bridges: bodies of the functions that are there, by name.
+    old_tables: tables of the target that existed before the adoption began. rows: number by table. refused:
+    by table, how many rows its bridge would change. bridges: bodies of the existing functions, by name.
     search_path: schemas of the tables and of pgvector. doubled_emails: addresses that several profiles have.
-    dependents: what needs columns, tables and functions. other_names: what has a name in public that no table
-    has, in words. misfits: columns, by table and name, whose values cannot have the type they need, and why.
+    dependents: objects that need columns, tables or functions. other_names: kinds of the objects in public
+    that are not tables, by name. misfits: columns, by table and name, whose values cannot be converted, and
+    why.
     """
 
     catalog: Catalog

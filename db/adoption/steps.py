@@ -1,4 +1,4 @@
-"""A plan: steps in their order, and what stands in the way."""
+"""A plan: steps in their order, and obstacles."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ INDEX_RATE: Final = 300_000
 HNSW_RATE: Final = 2_000
 CHANGE_RATE: Final = 10_000
 READ_RATE: Final = 1_000_000
-"""Rows a second on a machine of two cores, to estimate by: of a B-tree that is built, of a vector index (see
-`benchmarks.gallery_index`), of rows that are changed, of rows that are checked."""
+"""Rows per second on a machine with two cores, for estimates: building a B-tree, building a vector index (see
+`benchmarks.gallery_index`), changing rows, checking rows."""
 
 Mode = Literal["transaction", "batches", "alone"]
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Something that is done whole or not at all.
+    """A step that is done whole or not at all.
 
-    lock: who waits while it runs, empty for nobody. rows, rate: how much it has to do and how many a second.
+    lock: who waits while it runs, empty for nobody. rows, rate: the number of rows, and rows per second.
     mode: `transaction` runs the statements in one; `batches` repeats the one statement, each time in a
     transaction and with the key that it returned, until it returns none; `alone` runs each statement outside
     of a transaction.
@@ -39,7 +39,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """What the adoption cannot do by itself, and who can."""
+    """What the adoption cannot do itself, and how to solve it."""
 
     problem: str
     fix: str
@@ -47,7 +47,7 @@ class Obstacle:
 
 @dataclass(slots=True)
 class Plan:
-    """steps: in order. obstacles: while there is one, nothing is begun."""
+    """steps: in order. obstacles: nothing begins while there is one."""
 
     steps: list[Step] = field(default_factory=list)
     obstacles: list[Obstacle] = field(default_factory=list)

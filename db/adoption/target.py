@@ -1,4 +1,4 @@
-"""What the database is to become: `db/schema.sql`, read by the server that will have it."""
+"""The target of an adoption: `db/schema.sql`, as the server itself reads it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _FIRST_TABLE = "\nCREATE TABLE "
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The schema to come.
+    """The target schema.
 
-    foundation: blocks that the tables stand on, which do nothing where it is there: roles, pgvector,
-    auth.uid(). blocks: the others, as careful. seeds: statements that insert a new database's rows.
-    settings: the default settings, JSON by key.
+    foundation: blocks that the tables need, which do nothing if their objects exist: roles, pgvector,
+    auth.uid(). blocks: the other blocks, which check in the same way. seeds: statements that insert a new
+    database's rows. settings: the default settings, JSON by key.
     """
 
     catalog: Catalog
@@ -36,11 +36,11 @@ class Target:
 
 
 def read_target(connection: psycopg.Connection) -> Target:
-    """Make the schema beside the one that is there, read it, and take it back.
+    """Make the schema beside the present one, read it, and roll back.
 
-    In a transaction that is rolled back `public` gets another name, which nobody else sees, and an empty one
-    takes its place. So the server itself says what the schema looks like on it: versions of PostgreSQL write
-    the same definition differently. No table of `public` is locked.
+    In that transaction `public` gets another name, which nobody else sees, and an empty schema takes its
+    place. So definitions look as this server writes them, which differs between versions of PostgreSQL. No
+    table of `public` is locked.
 
     Raises psycopg.Error.
     """

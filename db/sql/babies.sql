@@ -138,7 +138,7 @@ WHERE (profile_id, key) IN (
 );
 
 -- name: claim_baby_request
--- Nothing where the key $2 of the user $1 is in use, be it done, in progress, or for another match than $3.
+-- Nothing if the key $2 of the user $1 is in use, be it done, in progress, or for another match than $3.
 -- $4: who claims it, $5: for how long.
 INSERT INTO baby_requests AS request (profile_id, key, match_id, claim, claimed_until)
 SELECT $1, $2, id, $4, now() + $5
@@ -163,7 +163,7 @@ FROM baby_requests
 WHERE profile_id = $1 AND key = $2;
 
 -- name: complete_baby_request
--- Nothing where somebody else has taken the claim $3 over.
+-- Nothing if somebody else has taken the claim $3 over.
 UPDATE baby_requests
 SET baby_id = $4
 WHERE profile_id = $1 AND key = $2 AND claim = $3 AND baby_id IS NULL

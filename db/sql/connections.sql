@@ -16,7 +16,7 @@ WHERE matches.id = $1;
 
 -- name: open_connection
 -- Connects the users of the match $1 if both have liked it or both have made a baby from it, tells both, and
--- starts their chat in the name of the one who acted last. Nothing where they are connected already: two
+-- starts their chat in the name of the one who acted last. Nothing if they are connected already: two
 -- matches of one pair meet at the unique index.
 WITH acts AS (
     SELECT 'like' AS kind, user_profile_id AS profile_id, created_at
@@ -160,7 +160,7 @@ WHERE least(profile_a_id, profile_b_id) = least($1::uuid, $2::uuid)
     AND greatest(profile_a_id, profile_b_id) = greatest($1::uuid, $2::uuid);
 
 -- name: set_connection_status
--- $1: connection, $2: which of its users wants it, $3: status. Nothing where the other one blocked it, and
+-- $1: connection, $2: which of its users wants it, $3: status. Nothing if the other one blocked it, and
 -- where it has the status already.
 UPDATE mutual_connections
 SET status = $3, blocked_by = CASE WHEN $3 = 'blocked' THEN $2::uuid END

@@ -5,7 +5,7 @@ CREATE TEMPORARY TABLE staged_face_embeddings (
 ) ON COMMIT DROP;
 
 -- name: faces_of_points
--- $1: ids of points as text. The old system's table has a column with the id of each face's point; where there is
+-- $1: ids of points as text. The old app's table has a column with the id of each face's point; where there is
 -- none, its name means the one of the first table here, and nothing is found.
 SELECT linked.point, linked.id AS face_id
 FROM (SELECT NULL::text AS qdrant_point_id) AS without_column

@@ -2,7 +2,7 @@
 SELECT EXISTS (SELECT FROM faces WHERE profile_id = $1 AND image_hash = $2);
 
 -- name: insert_face
--- Nothing where the user has the picture already.
+-- Nothing if the user has the picture already.
 INSERT INTO faces (
     embedding, pack_digest, age, quality_score, blur_score, illumination_score, symmetry_score,
     landmarks_68, pose, geometry_ratios, skin_tone_lab, expression, expression_confidence,
@@ -62,7 +62,7 @@ ORDER BY id
 FOR UPDATE;
 
 -- name: baby_keys_of_matches
--- Keys only: rows of the old system may have an address of another host, which is not ours to delete.
+-- Keys only: rows of the old app may have an address of another host, which is not ours to delete.
 SELECT image_url AS key
 FROM babies
 WHERE match_id = ANY($1) AND NOT is_foreign_address(image_url);

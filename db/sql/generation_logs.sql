@@ -15,7 +15,7 @@ FROM generation_logs
 WHERE profile_id = $1 AND status = 'processing';
 
 -- name: start_generation
--- Nothing where the match $2 is gone. $1: user, $3: provider, $4: model.
+-- Nothing if the match $2 is gone. $1: user, $3: provider, $4: model.
 INSERT INTO generation_logs (profile_id, match_id, provider, model, status)
 SELECT $1, id, $3, $4, 'processing'
 FROM (SELECT id FROM matches WHERE id = $2 FOR KEY SHARE) AS match

@@ -29,7 +29,7 @@ told AS (
 SELECT * FROM sent;
 
 -- name: owns_picture
--- $1: storage key, $2: the user. Rows of the old system may have an address of another host in place of a key.
+-- $1: storage key, $2: the user. Rows of the old app may have an address of another host in place of a key.
 SELECT NOT is_foreign_address($1) AND (
     EXISTS (SELECT FROM faces WHERE profile_id = $2 AND image_path = $1)
     OR EXISTS (SELECT FROM babies WHERE generated_by_profile_id = $2 AND image_url = $1)

@@ -35,7 +35,7 @@ ORDER BY id
 LIMIT $3;
 
 -- name: replace_face_picture
--- $1: id, $2 and $3: key and landmarks as they were read, $4 and $5: as they are now. Nothing where they have
+-- $1: id, $2 and $3: key and landmarks as they were read, $4 and $5: as they are now. Nothing if they have
 -- changed meanwhile. Chats that show the picture show the new one.
 WITH replaced AS (
     UPDATE faces

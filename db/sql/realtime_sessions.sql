@@ -3,7 +3,7 @@ INSERT INTO realtime_replicas (id) VALUES ($1)
 ON CONFLICT (id) DO UPDATE SET seen_at = now();
 
 -- name: open_realtime_session
--- Nothing where the profile is gone.
+-- Nothing if the profile is gone.
 INSERT INTO realtime_sessions (id, profile_id, replica_id)
 SELECT $1, id, $3 FROM profiles WHERE id = $2
 ON CONFLICT (id) DO NOTHING;

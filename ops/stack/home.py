@@ -186,7 +186,9 @@ def _secret(path: Path, candidate: str) -> str:
     Raises ConfigurationError where what lies there is no secret.
     """
     try:
-        content = path.read_text() if path.exists() else create_file(path, candidate)
+        if not path.exists():
+            create_file(path, candidate)
+        content = path.read_text()
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigurationError(f"Cannot read the secret in {path}: {exc}") from exc
     secret = content.strip()

@@ -31,10 +31,9 @@ from semblance.errors import (
     StorageError,
     UnreadableImageError,
 )
-from semblance.locations import PictureTable
 from semblance.settings import Settings
-from semblance.storage import Storage
-from semblance.stored_pictures import (
+from semblance.storage import PictureTable
+from semblance.storage.pictures import (
     StoredPicture,
     full_key,
     picture_exists,
@@ -42,6 +41,7 @@ from semblance.stored_pictures import (
     read_picture,
     shown_key,
 )
+from semblance.storage.store import Storage
 
 Outcome: TypeAlias = Literal["cleaned", "missing", "unreadable", "changed"]
 
@@ -169,7 +169,7 @@ class _Cleaner:
         try:
             for name, data in stored.files(key).items():
                 if await self._storage.get(name) != data:
-                    raise StorageError(f"The picture store gave back {name} changed.")
+                    raise StorageError(f"The picture store returned {name} with other content.")
             await asyncio.to_thread(_decode, decoder, stored.full)
         except NotFoundError as exc:
             raise StorageError(f"The picture store has lost what it was given: {exc.message}") from exc

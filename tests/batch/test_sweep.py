@@ -18,8 +18,9 @@ from ops.storage import sweep as module
 from ops.storage.sweep import SweepReport, sweep
 from semblance.errors import ConfigurationError
 from semblance.settings import Settings
-from semblance.storage import Storage, open_storage
-from semblance.stored_pictures import keys_of
+from semblance.storage.opening import open_storage
+from semblance.storage.pictures import keys_of
+from semblance.storage.store import Storage
 from tests.support.api import Api
 from tests.support.commands import semblance
 from tests.support.rows_faces import photo, row_counts, upload, uploaded
@@ -174,7 +175,7 @@ async def test_batches_hold_more_than_one(
 ) -> None:
     """Cursors and listings go on after their first batch."""
     monkeypatch.setattr("db.stored_pictures._BATCH", 3)
-    monkeypatch.setattr("semblance.storage._LISTED_AT_ONCE", 2)
+    monkeypatch.setattr("semblance.storage.store._LISTED_AT_ONCE", 2)
     profile = await add_profile(database)
     for number in range(10):
         await storage.put(f"faces/p/{number}.jpg", b"1", "image/jpeg")

@@ -6,12 +6,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import psycopg
 import pytest
 
-from db import migrations
 from db.adoption import run as adoption
 from db.adoption.catalog import Catalog, Grant, read_catalog, set_search_path
 from db.adoption.rules import UNKNOWN_PACK
@@ -19,7 +17,7 @@ from db.adoption.run import carry_out, look
 from db.adoption.steps import Step
 from db.adoption.target import read_target
 from db.logins import application_dsn
-from db.migrate import current, head, upgrade
+from db.migrate import MIGRATIONS, current, head, upgrade
 from db.pool import Database
 from db.queries import queries
 from db.spare_embeddings import SpareEmbeddings
@@ -634,8 +632,8 @@ def test_clients_hear_on_supabase_what_they_subscribed_to(empty_dsn: str) -> Non
     assert isinstance(columns, list)
     assert "email" not in columns
     # Again, as another deployment would.
-    migration = Path(migrations.__path__[0], "sql", "0015_realtime_publication.up.sql")
-    run(empty_dsn, migration.read_text(encoding="utf-8"))
+    migration = next(each for each in MIGRATIONS if each.revision == "0015")
+    run(empty_dsn, migration.up.read_text(encoding="utf-8"))
     assert value(empty_dsn, PUBLISHED) == HEARD
 
 

@@ -13,7 +13,16 @@ from psycopg.sql import SQL, Identifier
 
 import db
 from db.logins import application_dsn
-from db.migrate import check_server, check_versions, current, downgrade, locked, upgrade
+from db.migrate import (
+    MIGRATIONS,
+    check_server,
+    check_versions,
+    current,
+    downgrade,
+    load_migrations,
+    locked,
+    upgrade,
+)
 from ops.stack.embedded import EmbeddedPostgres
 from semblance.errors import ConfigurationError, DatabaseError
 from tests.support.catalog import snapshot
@@ -22,6 +31,21 @@ from tests.support.supabase import SUPABASE, run
 
 SCHEMA = Path(db.__path__[0], "schema.sql").read_text(encoding="utf-8")
 HEAD = "0022"
+
+ALEMBIC = """
+    DROP TABLE alembic_version;
+    CREATE TABLE alembic_version (
+        version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+    );
+    INSERT INTO alembic_version VALUES ('0021');
+    ALTER TABLE alembic_version ENABLE ROW LEVEL SECURITY;
+"""
+"""The table of versions as Alembic made it."""
+
+CONCURRENT = {
+    "0001_table.up.sql": "CREATE TABLE pictures (id int, score real);",
+    "0002_index.up.sql": "-- Large.\nCREATE INDEX CONCURRENTLY another ON public.pictures (score);",
+}
 
 ACCOUNT = "7f0f7a5e-6d4f-4c35-9d1c-0c6f4b8d1a11"
 
@@ -41,7 +65,7 @@ def test_down_to_nothing_and_up_again(empty_dsn: str) -> None:
     upgrade(empty_dsn)
     first = snapshot(empty_dsn)
     assert current(empty_dsn) == HEAD
-    downgrade(empty_dsn, "base")
+    downgrade(empty_dsn, None)
     nothing = snapshot(empty_dsn)
     assert current(empty_dsn) is None
     left = {kind for kind, rows in nothing.items() if rows}
@@ -86,12 +110,41 @@ def test_a_migration_may_build_an_index_concurrently_under_the_lock(dsn: str) ->
         connection.execute("CREATE INDEX CONCURRENTLY another ON faces (blur_score)")
 
 
-def test_alembic_needs_no_particular_folder(
-    empty_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_every_revision_is_numbered_and_can_be_undone() -> None:
+    assert [each.revision for each in MIGRATIONS] == [f"{n:04}" for n in range(1, len(MIGRATIONS) + 1)]
+    files = {path for each in MIGRATIONS for path in (each.up, each.down)}
+    assert files == {*MIGRATIONS[0].up.parent.iterdir()}
+
+
+def test_a_database_that_alembic_migrated_goes_on(empty_dsn: str) -> None:
+    upgrade(empty_dsn, "0021")
+    run(empty_dsn, ALEMBIC)
+    assert current(empty_dsn) == "0021"
     upgrade(empty_dsn)
     assert current(empty_dsn) == HEAD
+
+
+def test_an_index_is_built_concurrently_in_a_migration_of_its_own(empty_dsn: str, tmp_path: Path) -> None:
+    for name, sql in CONCURRENT.items():
+        (tmp_path / name).write_text(sql, encoding="utf-8")
+    upgrade(empty_dsn, migrations=load_migrations(tmp_path))
+    assert current(empty_dsn) == "0002"
+    with psycopg.connect(empty_dsn) as connection:
+        valid = connection.execute(
+            "SELECT indisvalid FROM pg_index WHERE indexrelid = 'another'::regclass"
+        ).fetchone()
+    assert valid == (True,)
+
+
+def test_a_migration_that_fails_leaves_nothing(empty_dsn: str, tmp_path: Path) -> None:
+    (tmp_path / "0001_good.up.sql").write_text("CREATE TABLE good ();", encoding="utf-8")
+    (tmp_path / "0002_bad.up.sql").write_text("CREATE TABLE bad (); SELECT 1 / 0;", encoding="utf-8")
+    with pytest.raises(DatabaseError, match="division by zero"):
+        upgrade(empty_dsn, migrations=load_migrations(tmp_path))
+    assert current(empty_dsn) == "0001"
+    with psycopg.connect(empty_dsn) as connection:
+        made = connection.execute("SELECT to_regclass('good') IS NULL, to_regclass('bad') IS NULL").fetchone()
+    assert made == (False, True)
 
 
 def test_on_supabase_what_is_there_stays_and_signup_makes_a_profile(empty_dsn: str) -> None:
@@ -109,7 +162,7 @@ def test_on_supabase_what_is_there_stays_and_signup_makes_a_profile(empty_dsn: s
         # An address that another profile has must not keep the account from being made.
         connection.execute("INSERT INTO auth.users VALUES (gen_random_uuid(), 'ada@uni.edu', NULL)")
         assert connection.execute("SELECT count(*) FROM auth.users").fetchone() == (2,)
-    downgrade(empty_dsn, "base")
+    downgrade(empty_dsn, None)
     with psycopg.connect(empty_dsn) as connection:
         connection.execute("INSERT INTO auth.users VALUES (gen_random_uuid(), 'b@uni.edu', NULL)")
         assert connection.execute("SELECT auth.uid()").fetchone() == (None,)
@@ -158,13 +211,13 @@ def test_roles_go_with_the_last_database_unless_somebody_logs_in_through_them() 
         other = on_database(one, "other")
         upgrade(one)
         upgrade(other)
-        downgrade(one, "base")
+        downgrade(one, None)
         assert present() == set(roles)
-        downgrade(other, "base")
+        downgrade(other, None)
         assert present() == {"anon"}
         upgrade(one)
         run(one, "CREATE ROLE app LOGIN IN ROLE semblance_service")
-        downgrade(one, "base")
+        downgrade(one, None)
         assert present() == {"anon", "semblance_service"}
     finally:
         server.stop()
@@ -184,9 +237,8 @@ def test_the_application_may_work_where_the_public_may_do_nothing(empty_dsn: str
 
 
 def test_no_server_is_a_database_error(tmp_path: Path) -> None:
-    with pytest.raises(DatabaseError) as caught:
+    with pytest.raises(DatabaseError):
         upgrade(f"postgresql://postgres@/semblance?host={tmp_path}")
-    assert caught.value.status == 503
 
 
 def test_an_unknown_database_is_a_database_error(postgres: str) -> None:

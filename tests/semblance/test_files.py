@@ -60,7 +60,8 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytes
 def test_of_several_that_make_a_file_all_get_the_same(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from semblance.files import create_file\n"
-        "sys.stdin.readline(); print(create_file(Path(sys.argv[1]), sys.argv[2]))"
+        "path = Path(sys.argv[1]); sys.stdin.readline(); create_file(path, sys.argv[2])\n"
+        "print(path.read_text())"
     )
     makers = [
         subprocess.Popen(

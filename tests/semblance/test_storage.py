@@ -15,7 +15,8 @@ import pytest
 
 from semblance.errors import BadInputError, ConfigurationError, NotFoundError, StorageError
 from semblance.settings import Settings
-from semblance.storage import Storage, local_path, open_storage
+from semblance.storage.opening import local_path, open_storage
+from semblance.storage.store import Storage
 
 KEY = "celebrities/ab/abcdef.jpg"
 HOUR = timedelta(hours=1)
@@ -53,7 +54,7 @@ async def test_a_picture_is_stored_listed_read_and_deleted(storage: Storage) -> 
 
 
 async def test_a_listing_says_size_and_time(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("semblance.storage._LISTED_AT_ONCE", 2)
+    monkeypatch.setattr("semblance.storage.store._LISTED_AT_ONCE", 2)
     for number in range(5):
         await storage.put(f"faces/{number}.jpg", b"1" * number, "image/jpeg")
     await storage.put("facesx/other.jpg", b"", "image/jpeg")

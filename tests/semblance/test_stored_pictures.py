@@ -14,8 +14,8 @@ import pytest
 
 from semblance.errors import StorageError
 from semblance.settings import Settings
-from semblance.storage import Storage, open_storage
-from semblance.stored_pictures import (
+from semblance.storage.opening import open_storage
+from semblance.storage.pictures import (
     StoredPicture,
     full_key,
     keys_of,
@@ -24,6 +24,7 @@ from semblance.stored_pictures import (
     put_picture_sync,
     rendition_key,
 )
+from semblance.storage.store import Storage
 
 KEY = full_key("faces/a/b")
 DAY = timedelta(days=1)
@@ -66,7 +67,7 @@ def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Set the storage's clock."""
 
     def move(seconds: float) -> None:
-        monkeypatch.setattr("semblance.storage.time.time", lambda: seconds)
+        monkeypatch.setattr("semblance.storage.store.time.time", lambda: seconds)
 
     return move
 
@@ -115,7 +116,7 @@ def test_a_link_of_temporary_credentials_is_not_remembered(
     numbers = itertools.count()
     # Such URLs differ only when the second does.
     monkeypatch.setattr(
-        "semblance.storage.obstore.sign", lambda *_: f"https://x?X-Amz-Security-Token={next(numbers)}"
+        "semblance.storage.store.obstore.sign", lambda *_: f"https://x?X-Amz-Security-Token={next(numbers)}"
     )
     assert storage.signed_url(KEY, DAY) != storage.signed_url(KEY, DAY)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 
 _OURS = "nspname IN ('public', 'auth')"
-_NOT_ALEMBIC = "relname NOT LIKE 'alembic_version%'"
+_NOT_VERSIONS = "relname NOT LIKE 'alembic_version%'"
 
 
 def _acl(column: str, kind: str, owner: str) -> str:
@@ -25,7 +25,7 @@ _QUERIES = {
         SELECT nspname, relname, relkind, relpersistence, relrowsecurity, relforcerowsecurity, reloptions,
             {_TABLE_ACL}, obj_description(c.oid)
         FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
-        WHERE {_OURS} AND relkind IN ('r', 'v', 'm', 'S') AND {_NOT_ALEMBIC}
+        WHERE {_OURS} AND relkind IN ('r', 'v', 'm', 'S') AND {_NOT_VERSIONS}
     """,
     "columns": f"""
         SELECT relname, attnum, attname, format_type(atttypid, atttypmod), attnotnull, attstorage,
@@ -34,18 +34,18 @@ _QUERIES = {
         FROM pg_attribute a
         JOIN pg_class c ON c.oid = attrelid JOIN pg_namespace n ON n.oid = relnamespace
         LEFT JOIN pg_attrdef d ON adrelid = attrelid AND adnum = attnum
-        WHERE {_OURS} AND relkind = 'r' AND attnum > 0 AND NOT attisdropped AND {_NOT_ALEMBIC}
+        WHERE {_OURS} AND relkind = 'r' AND attnum > 0 AND NOT attisdropped AND {_NOT_VERSIONS}
     """,
     "constraints": f"""
         SELECT relname, conname, pg_get_constraintdef(k.oid), convalidated
         FROM pg_constraint k
         JOIN pg_class c ON c.oid = conrelid JOIN pg_namespace n ON n.oid = relnamespace
-        WHERE {_OURS} AND {_NOT_ALEMBIC}
+        WHERE {_OURS} AND {_NOT_VERSIONS}
     """,
     "indexes": f"""
         SELECT pg_get_indexdef(indexrelid), indisvalid
         FROM pg_index i JOIN pg_class c ON c.oid = indrelid JOIN pg_namespace n ON n.oid = relnamespace
-        WHERE {_OURS} AND {_NOT_ALEMBIC}
+        WHERE {_OURS} AND {_NOT_VERSIONS}
     """,
     "triggers": f"""
         SELECT pg_get_triggerdef(t.oid), tgenabled
@@ -66,7 +66,7 @@ _QUERIES = {
 
 
 def snapshot(dsn: str) -> dict[str, list[tuple[object, ...]]]:
-    """Rows per kind of object, sorted, without names of what only Alembic needs."""
+    """Rows per kind of object, sorted, without names of what only migrations need."""
     with psycopg.connect(dsn) as connection:
         migrated = connection.execute("SELECT to_regclass('public.system_settings')").fetchone() != (None,)
         return {

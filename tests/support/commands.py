@@ -21,9 +21,9 @@ from pathlib import Path
 from ops.commands import main
 
 _SLOW_MODULES = [
-    "alembic.command", "asyncpg", "cv2", "fastapi", "httpx", "numpy", "obstore.store", "onnxruntime",
+    "asyncpg", "cv2", "fastapi", "httpx", "numpy", "obstore.store", "onnxruntime",
     "pgvector.asyncpg", "psycopg", "pydantic_settings", "ray.data", "ray.serve", "rich.console",
-    "rich.progress", "scipy.spatial", "sqlalchemy", "typer",
+    "rich.progress", "scipy.spatial", "typer",
 ]  # fmt: skip
 
 

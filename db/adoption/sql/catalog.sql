@@ -1,5 +1,5 @@
 -- What a schema consists of. Names come quoted where SQL needs it. Objects of extensions are not ours, and
--- alembic_version is Alembic's.
+-- alembic_version belongs to the migrations.
 
 -- name: relations
 SELECT

@@ -32,5 +32,5 @@ BEGIN
 END
 $$;
 
--- Alembic's own table: on Supabase it would be open to the internet as every other.
+-- The table of versions: on Supabase it would be open to the internet like every other.
 ALTER TABLE alembic_version ENABLE ROW LEVEL SECURITY;
