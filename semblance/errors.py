@@ -17,6 +17,9 @@ class SemblanceError(Exception):
     code: ClassVar[str] = "internal_error"
     status: ClassVar[int] = 500
 
+    retryable: ClassVar[bool] = True
+    """Whether a later attempt may succeed. False if the input itself is wrong."""
+
     public: ClassVar[str | None] = "Something went wrong on our side; the request id finds it in the log."
     """What clients are told in place of the message of a 5xx, which is for operators and may name paths,
     addresses and statements. None where the message itself is written for clients."""
@@ -50,6 +53,7 @@ class BadInputError(SemblanceError):
 
     code = "bad_input"
     status = 400
+    retryable = False
 
 
 class NoFaceError(BadInputError):
@@ -85,6 +89,7 @@ class UnreadableImageError(SemblanceError):
 
     code = "unreadable_image"
     status = 415
+    retryable = False
 
 
 class ImageTooCostlyError(UnreadableImageError):
@@ -92,6 +97,7 @@ class ImageTooCostlyError(UnreadableImageError):
 
     code = "image_too_costly"
     status = 422
+    retryable = False
 
 
 class ImageTooLargeError(SemblanceError):
@@ -99,6 +105,7 @@ class ImageTooLargeError(SemblanceError):
 
     code = "image_too_large"
     status = 413
+    retryable = False
 
 
 class BodyTooLargeError(ImageTooLargeError):
@@ -110,6 +117,7 @@ class EncodedBodyError(SemblanceError):
 
     code = "encoded_body"
     status = 415
+    retryable = False
 
 
 class SlowBodyError(SemblanceError):
@@ -125,6 +133,7 @@ class UnauthorizedError(SemblanceError):
 
     code = "unauthorized"
     status = 401
+    retryable = False
 
 
 class ForbiddenError(SemblanceError):
@@ -132,6 +141,7 @@ class ForbiddenError(SemblanceError):
 
     code = "forbidden"
     status = 403
+    retryable = False
 
 
 class EmailNotAllowedError(ForbiddenError):
@@ -143,11 +153,13 @@ class EmailNotAllowedError(ForbiddenError):
 class NotFoundError(SemblanceError):
     code = "not_found"
     status = 404
+    retryable = False
 
 
 class ConflictError(SemblanceError):
     code = "conflict"
     status = 409
+    retryable = False
 
 
 class EmailTakenError(ConflictError):
@@ -187,6 +199,7 @@ class IdempotencyKeyReusedError(SemblanceError):
 
     code = "idempotency_key_reused"
     status = 422
+    retryable = False
 
 
 class QuotaExceededError(SemblanceError):
@@ -371,3 +384,4 @@ class PackMismatchError(SemblanceError):
 
     code = "pack_mismatch"
     status = 409
+    retryable = False
