@@ -20,8 +20,9 @@ from db.copy_arrays import TRAITS, Rows, read_rows, row_type, write_rows
 from db.pool import Database
 from db.queries import sql
 from matching.rows import traits_of
-from matching.scoring import MIN_QUALITY, Floats, Traits
+from matching.scoring import MIN_QUALITY
 from matching.store import Matching, MatchRules
+from matching.traits import Floats, Places, Traits
 from semblance.weights import FACTORS
 
 Kind: TypeAlias = Literal["users", "celebrities"]
@@ -97,7 +98,7 @@ class Shard:
         return "celebrities" if self.schools is None else "users"
 
 
-class Changes(NamedTuple):
+class RematchCounts(NamedTuple):
     """Of the tables of matches: pairs scored, and rows added, changed and removed."""
 
     pairs: int = 0
@@ -105,12 +106,12 @@ class Changes(NamedTuple):
     changed: int = 0
     removed: int = 0
 
-    def plus(self, other: Changes) -> Changes:
+    def plus(self, other: RematchCounts) -> RematchCounts:
         """Both together."""
-        return Changes(*(one + more for one, more in zip(self, other, strict=True)))
+        return RematchCounts(*(one + more for one, more in zip(self, other, strict=True)))
 
 
-NOTHING = Changes()
+NOTHING = RematchCounts()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,11 +125,11 @@ class Run:
     began: datetime
     left: list[Shard]
     resumed: int = 0
-    done: Changes = NOTHING
+    done: RematchCounts = NOTHING
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Faces:
+class ShardFaces:
     """N faces in the order of their ids. gender: as GENDERS numbers them. school: which of the shard's.
     is_probe: whether matches are looked for; fit: whether its quality lets others find it."""
 
@@ -141,7 +142,7 @@ class Faces:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pairs:
+class ShardMatches:
     """P matches found. face, target: ids; score: float64 [P]; factors: float64 [6, P]. compared: how many
     pairs they were found among."""
 
@@ -184,7 +185,7 @@ class Rematch:
             raise AssertionError("An aggregate has one row.")
         resumed, *counts = done.values()
         left = [Shard(**row) for row in rows]
-        return Run(run_id, scope, rules, began, left, resumed, Changes(*counts))
+        return Run(run_id, scope, rules, began, left, resumed, RematchCounts(*counts))
 
     async def complete(self, run: Run) -> None:
         """Note that all shards are done: the same scope is then a new run."""
@@ -206,7 +207,7 @@ class Rematch:
             begin(ids[by_id(ids)])
             await read_rows(connection, sql.read_gallery, pack_digest, None, row=_CELEBRITY, take=take)
 
-    async def faces(self, shard: Shard, scope: Scope) -> Faces:
+    async def faces(self, shard: Shard, scope: Scope) -> ShardFaces:
         """The faces of a shard, as they are now."""
         terms: tuple[object, ...]
         if shard.schools is not None:
@@ -221,7 +222,7 @@ class Rematch:
             await read_rows(connection, query, shard.pack_digest, *terms, row=_FACE, take=pieces.append)
         rows = np.concatenate(pieces)
         rows = rows[by_id(rows["id"])]
-        return Faces(
+        return ShardFaces(
             ids=rows["id"].copy(),
             traits=traits_of(rows),
             gender=rows["gender"].astype(np.int8),
@@ -230,7 +231,7 @@ class Rematch:
             fit=rows["quality"] >= MIN_QUALITY,
         )
 
-    async def write(self, run: Run, shard: Shard, faces: Faces, found: Pairs) -> Changes:
+    async def write(self, run: Run, shard: Shard, faces: ShardFaces, found: ShardMatches) -> RematchCounts:
         """Make what was found the matches of a shard, and note that it is done; for a run without an id only
         count. A match that is stored as found stays untouched, so that nobody is told of it again. A pair of
         users that is not found any more goes, unless there is more to it than a score.
@@ -261,12 +262,12 @@ class Rematch:
                 await connection.execute(statements.compare, weights, stale, shard.pack_digest)
             if run.id is None:
                 counted = await connection.fetchrow(statements.count)
-                return Changes(found.compared, *counted.values())
+                return RematchCounts(found.compared, *counted.values())
             await connection.execute(statements.lock)
             changed = await connection.fetchval(statements.change, weights)
             removed = await connection.fetchval(statements.remove)
             added = await connection.fetchval(statements.add, weights)
-            changes = Changes(found.compared, added, changed, removed)
+            changes = RematchCounts(found.compared, added, changed, removed)
             await connection.execute(sql.complete_rematch_shard, run.id, shard.number, *changes)
             return changes
 
@@ -305,12 +306,12 @@ class Rematch:
         return shards
 
 
-def by_id(ids: Ids) -> NDArray[np.intp]:
+def by_id(ids: Ids) -> Places:
     """Places of ids in ascending order, which is PostgreSQL's."""
     return np.argsort(_sortable(ids))
 
 
-def places_in(ids: Ids, some: Ids) -> NDArray[np.intp]:
+def places_in(ids: Ids, some: Ids) -> Places:
     """Where ids are among others in ascending order, which have them."""
     return np.searchsorted(_sortable(ids), _sortable(some))
 

@@ -69,7 +69,7 @@ AnyChange = TypeVar("AnyChange", MatchChange, CelebrityMatchChange)
 
 
 @dataclass(frozen=True, slots=True)
-class Changes(Generic[AnyChange]):
+class ListChanges(Generic[AnyChange]):
     """How many matches are listed before and after; of these, how many appear, vanish and move.
 
     vanish_in_use: how many of those that vanish stay stored, because somebody likes them or something was
@@ -94,8 +94,8 @@ class Changes(Generic[AnyChange]):
 class Preview:
     """What becomes of the lists of all faces."""
 
-    users: Changes[MatchChange]
-    celebrities: Changes[CelebrityMatchChange]
+    users: ListChanges[MatchChange]
+    celebrities: ListChanges[CelebrityMatchChange]
 
 
 @dataclass(slots=True)
@@ -184,8 +184,8 @@ class Rescoring:
                     60,
                 ) from exc
         return Preview(
-            Changes(**_counts(users), **_examples(users, _match_change)),
-            Changes(**_counts(celebrities), **_examples(celebrities, _celebrity_change)),
+            ListChanges(**_counts(users), **_examples(users, _match_change)),
+            ListChanges(**_counts(celebrities), **_examples(celebrities, _celebrity_change)),
         )
 
     async def count(self) -> int:
@@ -213,12 +213,12 @@ class Rescoring:
         """
         report = RescoreReport()
         for table, done in ((_USERS, report.users), (_CELEBRITIES, report.celebrities)):
-            run = _Run(self._database, table, rules, batch)
+            run = _Walk(self._database, table, rules, batch)
             await run.execute(done, on_progress, dry_run=dry_run)
         return report
 
 
-class _Run:
+class _Walk:
     """One walk over one table."""
 
     def __init__(self, database: Database, table: _Table, rules: MatchRules, batch: int) -> None:

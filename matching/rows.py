@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from db.copy_arrays import Rows
-from matching.scoring import Traits, unit
+from matching.traits import Traits, unit
 
 
 def traits_of(rows: Rows) -> Traits:

@@ -1,4 +1,4 @@
-"""The match worker: at once, whoever is killed, and for pictures that nobody described."""
+"""The match worker: prompt, safe to kill, and able to complete faces that are stored as a photo alone."""
 
 from __future__ import annotations
 
@@ -20,20 +20,18 @@ import cv2
 import numpy as np
 import psycopg
 import pytest
-from pydantic import SecretStr
 
 from db.pool import Database
 from deployments.faces.pipeline import LocalPipeline
-from deployments.matcher import Matcher
-from deployments.scaling import WAITING_JOBS
 from matching.worker import MatchWorker
-from semblance.errors import DatabaseError, NotReadyError, OverloadedError
+from semblance.errors import OverloadedError
 from semblance.settings import Settings
 from semblance.storage import Storage, open_storage
 from semblance.types import DescribedFace, Detection
 from tests.support.api import LocalFaces
 from tests.support.photos import OBAMA_3 as PHOTO
 from tests.support.rows_matching import add_celebrities, add_face, add_person, add_user, famous, varied
+from tests.support.waiting import MATCHED, wait_until
 
 SEMBLANCE = Path(sys.executable).with_name("semblance")
 
@@ -50,7 +48,7 @@ RESULT = """
 
 
 class Busy:
-    """A describer whose deployments have no room."""
+    """An analyzer whose queues are full."""
 
     async def describe(
         self, data: bytes, max_faces: int | None = None
@@ -85,25 +83,14 @@ async def running(worker: MatchWorker) -> AsyncIterator[None]:
             await task
 
 
-async def wait_for(database: Database, query: str, seconds: float) -> None:
-    """Until the query gives true."""
-    deadline = time.monotonic() + seconds
-    while not await database.fetchval(query):
-        assert time.monotonic() < deadline, query
-        await asyncio.sleep(0.02)
-
-
-DONE = "SELECT bool_and(status = 'completed') FROM match_jobs"
-
-
 async def test_a_running_worker_is_at_it_at_once(database: Database, worker: MatchWorker) -> None:
     await add_celebrities(database, famous(1))
     async with running(worker):
         await asyncio.sleep(0.5)
         await add_person(database)
-        await wait_for(database, DONE, 2)
+        await wait_until(database, MATCHED, 2)
         await add_person(database, gender="male")
-        await wait_for(database, "SELECT count(*) = 1 FROM matches", 2)
+        await wait_until(database, "SELECT count(*) = 1 FROM matches", 2)
 
 
 async def test_a_running_worker_wakes_when_anothers_lease_ends(
@@ -115,7 +102,7 @@ async def test_a_running_worker_wakes_when_anothers_lease_ends(
         " lease_until = now() + interval '0.5 s'"
     )
     async with running(worker):
-        await wait_for(database, DONE, 3)
+        await wait_until(database, MATCHED, 3)
 
 
 async def test_an_idle_worker_leaves_the_database_alone(
@@ -148,7 +135,7 @@ async def test_the_gallery_is_read_before_a_job_needs_it(
         await add_celebrities(database, famous(2, pack_digest=digest))
         await database.execute("DELETE FROM celebrity_changes")
         await add_person(database, face={"pack_digest": digest})
-        await wait_for(database, DONE, 2)
+        await wait_until(database, MATCHED, 2)
     assert [row["celebrity_id"] for row in await database.fetch("SELECT * FROM celebrity_matches")] == [early]
 
 
@@ -166,7 +153,7 @@ async def test_a_worker_outlives_its_connections(database: Database, worker: Mat
             )
         await asyncio.sleep(0.1)
         await add_face(database, UUID("7f0f7a5e-6d4f-4c35-9d1c-0c6f4b8d1a11"))
-        await wait_for(database, DONE, 5)
+        await wait_until(database, MATCHED, 5)
 
 
 async def test_a_face_without_an_embedding_is_described_first(
@@ -196,7 +183,7 @@ async def test_a_face_without_an_embedding_is_described_first(
 @pytest.mark.parametrize(
     ("picture", "message"),
     [
-        (None, "The picture of this face is not in the storage."),
+        (None, "The photo of this face is not in the storage."),
         (b"no picture", None),
         ("noise", "No face detected in image"),
     ],
@@ -236,52 +223,12 @@ async def test_a_worker_that_is_told_to_end_gives_its_jobs_back(
     with psycopg.connect(dsn) as other:
         other.execute("SELECT FROM faces WHERE id = %s FOR UPDATE", [face])
         async with running(worker):
-            await wait_for(database, "SELECT status = 'processing' FROM match_jobs", 5)
+            await wait_until(database, "SELECT status = 'processing' FROM match_jobs", 5)
             await asyncio.sleep(0.3)
     await worker.release()
     row = await database.fetchrow("SELECT status, attempts FROM match_jobs")
     assert row is not None
     assert tuple(row) == ("pending", 0)
-
-
-async def test_a_replica_works_from_its_start_until_serve_ends_it(
-    database: Database, dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = Settings(home=tmp_path, database_url=SecretStr(dsn))
-    monkeypatch.setattr("deployments.matcher.get_settings", lambda: settings)
-    handle: Any = None
-    matcher = Matcher(handle, handle, handle)
-    with pytest.raises(NotReadyError):
-        await matcher.check()
-    assert await matcher.record_autoscaling_stats() == {}
-    await add_person(database)
-    await wait_for(database, DONE, 10)
-    assert await matcher.check() == "ok"
-    assert await matcher.process(10) == []
-    await matcher.check_health()
-    # Not due for an hour, so that it is still there when it is counted.
-    await database.execute(
-        "UPDATE match_jobs SET status = 'pending', run_after = now() + interval '1 hour', completed_at = NULL"
-    )
-    assert await matcher.record_autoscaling_stats() == {WAITING_JOBS: 1}
-    ending = matcher.__del__()
-    assert ending is not None
-    await ending
-    with pytest.raises(NotReadyError):
-        await matcher.process(10)
-    assert matcher.__del__() is None
-
-
-async def test_a_replica_without_its_database_is_unhealthy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = Settings(home=tmp_path, database_url=SecretStr(f"postgresql://x@/x?host={tmp_path}"))
-    monkeypatch.setattr("deployments.matcher.get_settings", lambda: settings)
-    handle: Any = None
-    matcher = Matcher(handle, handle, handle)
-    await asyncio.sleep(0.5)
-    with pytest.raises(DatabaseError):
-        await matcher.check_health()
 
 
 async def test_killed_in_the_middle_and_run_again_the_tables_are_the_same(
@@ -302,7 +249,7 @@ async def test_killed_in_the_middle_and_run_again_the_tables_are_the_same(
     await database.close()
     undisturbed = await Database.connect(make_database(urlsplit(dsn).path[1:]), pool_size=4)
     calm = MatchWorker(
-        undisturbed, worker._storage, worker._faces, worker._model, Settings(home=tmp_path / "calm")
+        undisturbed, worker._storage, worker._analyzer, worker._model, Settings(home=tmp_path / "calm")
     )
     assert len(await calm.process()) == 8
     expected = [tuple(row) for row in await undisturbed.fetch(RESULT)]
@@ -318,10 +265,10 @@ async def test_killed_in_the_middle_and_run_again_the_tables_are_the_same(
     await asyncio.to_thread(kill_a_worker_in_the_middle, dsn, environment)
     again = await Database.connect(dsn, pool_size=4)
     survivor = MatchWorker(
-        again, worker._storage, worker._faces, worker._model, Settings(home=tmp_path / "again")
+        again, worker._storage, worker._analyzer, worker._model, Settings(home=tmp_path / "again")
     )
     async with running(survivor):
-        await wait_for(again, DONE, 30)
+        await wait_until(again, MATCHED, 30)
     assert [tuple(row) for row in await again.fetch(RESULT)] == expected
     await again.close()
 
