@@ -24,7 +24,14 @@ import pytest
 from db.pool import Database
 from deployments.faces.pipeline import LocalPipeline
 from matching.worker import MatchWorker
-from semblance.errors import OverloadedError
+from semblance.errors import (
+    BadInputError,
+    NotReadyError,
+    OverloadedError,
+    PackError,
+    StorageError,
+    UnreadableImageError,
+)
 from semblance.settings import Settings
 from semblance.storage import Storage, open_storage
 from semblance.types import DescribedFace, Detection
@@ -47,13 +54,16 @@ RESULT = """
 """
 
 
-class Busy:
-    """An analyzer whose queues are full."""
+class Failing:
+    """An analyzer that raises."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
 
     async def describe(
         self, data: bytes, max_faces: int | None = None
     ) -> tuple[Detection, list[DescribedFace]]:
-        raise OverloadedError("All workers are busy.")
+        raise self._error
 
 
 @pytest.fixture
@@ -202,10 +212,40 @@ async def test_a_picture_that_cannot_be_described_fails_for_good(
     assert await worker.process() == []
 
 
+@pytest.mark.parametrize(
+    ("error", "status", "told"),
+    [
+        (BadInputError("This photo cannot be used."), "failed", "This photo cannot be used."),
+        (UnreadableImageError("This is no photo."), "failed", "This is no photo."),
+        (StorageError("disk 7 on host x"), "pending", "Something went wrong on our side (storage)."),
+        (NotReadyError("It starts."), "pending", "Something went wrong on our side (not_ready)."),
+        (PackError("no weights in /x"), "pending", "Something went wrong on our side (model_pack)."),
+        (ValueError("secret"), "pending", "Something went wrong on our side (internal_error)."),
+    ],
+)
+async def test_the_error_says_whether_the_job_is_tried_again(
+    *,
+    database: Database,
+    storage: Storage,
+    pipeline: LocalPipeline,
+    settings: Settings,
+    error: Exception,
+    status: str,
+    told: str,
+) -> None:
+    worker = MatchWorker(database, storage, Failing(error), pipeline.model, settings)
+    await storage.put("faces/x.jpg", b"photo", "image/jpeg")
+    await add_person(database, face={"embedding": None, "pack_digest": None})
+    (outcome,) = await worker.process()
+    assert (outcome.status, outcome.error) == (status, told)
+
+
 async def test_a_busy_service_is_asked_again_later(
     database: Database, storage: Storage, pipeline: LocalPipeline, settings: Settings
 ) -> None:
-    worker = MatchWorker(database, storage, Busy(), pipeline.model, settings)
+    worker = MatchWorker(
+        database, storage, Failing(OverloadedError("All workers are busy.")), pipeline.model, settings
+    )
     await storage.put("faces/x.jpg", PHOTO.read_bytes(), "image/jpeg")
     await add_person(database, face={"embedding": None, "pack_digest": None})
     for status in ("pending", "pending", "failed"):
@@ -271,6 +311,41 @@ async def test_killed_in_the_middle_and_run_again_the_tables_are_the_same(
         await wait_until(again, MATCHED, 30)
     assert [tuple(row) for row in await again.fetch(RESULT)] == expected
     await again.close()
+
+
+RUN_WITHOUT_RAY = """
+import sys
+from ops.commands import main
+sys.argv = ["semblance", "worker", "--once"]
+try:
+    main()
+except SystemExit as ending:
+    assert not ending.code, ending.code
+loaded = sorted(name for name in sys.modules if name.partition(".")[0] == "ray")
+assert not loaded, loaded
+"""
+
+
+async def test_the_command_does_jobs_without_importing_ray(
+    database: Database, storage: Storage, settings: Settings, dsn: str
+) -> None:
+    """In an interpreter of its own, and with a face whose photo it has to analyze."""
+    await storage.put("faces/x.jpg", PHOTO.read_bytes(), "image/jpeg")
+    await add_person(database, face={"embedding": None, "pack_digest": None})
+    await add_person(database)
+    environment = {**os.environ, "SEMBLANCE_DATABASE_URL": dsn, "SEMBLANCE_HOME": str(settings.home)}
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-c", RUN_WITHOUT_RAY],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "2 jobs: 2 completed" in done.stdout
+    assert await database.fetchval("SELECT count(pack_digest) = 2 FROM faces")
 
 
 def noise() -> bytes:
