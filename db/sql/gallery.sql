@@ -24,7 +24,7 @@ SELECT
     skin_tone,
     expression,
     quality,
-    CASE gender WHEN 'male' THEN 1 WHEN 'female' THEN 2 ELSE 0 END::smallint AS gender,
+    gender_number(gender) AS gender,
     md5(coalesce(category, ''))::uuid AS category
 FROM celebrity_traits
 WHERE pack_digest = $1 AND ($2::uuid[] IS NULL OR id = ANY($2::uuid[]))

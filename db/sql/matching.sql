@@ -79,15 +79,13 @@ stored AS (
         factor_skin_tone = excluded.factor_skin_tone,
         factor_expression = excluded.factor_expression,
         weights = excluded.weights
-    WHERE matches.weights IS DISTINCT FROM excluded.weights
-        OR greatest(
-            abs(matches.factor_embedding - excluded.factor_embedding),
-            abs(matches.factor_geometry - excluded.factor_geometry),
-            abs(matches.factor_age - excluded.factor_age),
-            abs(matches.factor_symmetry - excluded.factor_symmetry),
-            abs(matches.factor_skin_tone - excluded.factor_skin_tone),
-            abs(matches.factor_expression - excluded.factor_expression)
-        ) > 1e-6
+    WHERE match_differs(
+        matches.weights, matches.factor_embedding, matches.factor_geometry,
+        matches.factor_age, matches.factor_symmetry, matches.factor_skin_tone,
+        matches.factor_expression,
+        excluded.weights, excluded.factor_embedding, excluded.factor_geometry, excluded.factor_age,
+        excluded.factor_symmetry, excluded.factor_skin_tone, excluded.factor_expression
+    )
 )
 SELECT count(*) FROM best;
 
@@ -105,7 +103,7 @@ target AS MATERIALIZED (
     FROM probe
     JOIN celebrity_traits ON celebrity_traits.pack_digest = probe.pack_digest
     WHERE celebrity_traits.id = ANY($6::uuid[])
-        AND (probe.gender IS NULL OR celebrity_traits.gender <> probe.gender)
+        AND may_match_celebrity(probe.gender, celebrity_traits.gender)
         AND celebrity_traits.quality >= $2
 ),
 factor AS MATERIALIZED (
@@ -154,15 +152,13 @@ stored AS (
         factor_skin_tone = excluded.factor_skin_tone,
         factor_expression = excluded.factor_expression,
         weights = excluded.weights
-    WHERE celebrity_matches.weights IS DISTINCT FROM excluded.weights
-        OR greatest(
-            abs(celebrity_matches.factor_embedding - excluded.factor_embedding),
-            abs(celebrity_matches.factor_geometry - excluded.factor_geometry),
-            abs(celebrity_matches.factor_age - excluded.factor_age),
-            abs(celebrity_matches.factor_symmetry - excluded.factor_symmetry),
-            abs(celebrity_matches.factor_skin_tone - excluded.factor_skin_tone),
-            abs(celebrity_matches.factor_expression - excluded.factor_expression)
-        ) > 1e-6
+    WHERE match_differs(
+        celebrity_matches.weights, celebrity_matches.factor_embedding, celebrity_matches.factor_geometry,
+        celebrity_matches.factor_age, celebrity_matches.factor_symmetry, celebrity_matches.factor_skin_tone,
+        celebrity_matches.factor_expression,
+        excluded.weights, excluded.factor_embedding, excluded.factor_geometry, excluded.factor_age,
+        excluded.factor_symmetry, excluded.factor_skin_tone, excluded.factor_expression
+    )
 )
 SELECT count(*) FROM best;
 

@@ -91,7 +91,7 @@ SELECT
     skin_tone,
     face_traits.expression,
     quality,
-    CASE profiles.gender WHEN 'male' THEN 1 WHEN 'female' THEN 2 ELSE 3 END::smallint AS gender,
+    gender_number(profiles.gender) AS gender,
     array_position($2::text[], school_key) AS school,
     ($3::timestamptz IS NULL OR greatest(faces.created_at, faces.analyzed_at) >= $3) AS is_probe
 FROM profiles
@@ -111,8 +111,7 @@ SELECT
     skin_tone,
     face_traits.expression,
     quality,
-    CASE profiles.gender WHEN 'male' THEN 1 WHEN 'female' THEN 2 WHEN 'other' THEN 3 ELSE 0 END::smallint
-        AS gender,
+    gender_number(profiles.gender) AS gender,
     0 AS school,
     true AS is_probe
 FROM face_traits
@@ -186,16 +185,11 @@ INSERT INTO staged_difference
 SELECT matches.id, valid.face_a_id, valid.face_b_id, score, embedding, geometry, age, symmetry, skin_tone, expression
 FROM valid
 LEFT JOIN matches USING (face_a_id, face_b_id)
-WHERE matches.id IS NULL
-    OR matches.weights IS DISTINCT FROM $1::jsonb
-    OR greatest(
-        abs(factor_embedding - embedding),
-        abs(factor_geometry - geometry),
-        abs(factor_age - age),
-        abs(factor_symmetry - symmetry),
-        abs(factor_skin_tone - skin_tone),
-        abs(factor_expression - expression)
-    ) > 1e-6
+WHERE match_differs(
+    matches.weights, factor_embedding, factor_geometry, factor_age, factor_symmetry, factor_skin_tone,
+    factor_expression,
+    $1::jsonb, embedding, geometry, age, symmetry, skin_tone, expression
+)
 UNION ALL
 SELECT stored.id, stored.face_a_id, stored.face_b_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM (
@@ -267,23 +261,17 @@ WITH valid AS (
     JOIN faces ON faces.id = face_id AND faces.pack_digest = $3
     JOIN profiles ON profiles.id = profile_id
     JOIN celebrities ON celebrities.id = target_id AND celebrities.pack_digest = $3
-    WHERE profiles.gender IS NULL
-        OR known_gender(celebrities.gender, celebrities.seen_gender) <> profiles.gender
+    WHERE may_match_celebrity(profiles.gender, known_gender(celebrities.gender, celebrities.seen_gender))
 )
 INSERT INTO staged_difference
 SELECT stored.id, valid.face_id, valid.target_id, score, embedding, geometry, age, symmetry, skin_tone, expression
 FROM valid
 LEFT JOIN celebrity_matches AS stored ON stored.face_id = valid.face_id AND celebrity_id = target_id
-WHERE stored.id IS NULL
-    OR weights IS DISTINCT FROM $1::jsonb
-    OR greatest(
-        abs(factor_embedding - embedding),
-        abs(factor_geometry - geometry),
-        abs(factor_age - age),
-        abs(factor_symmetry - symmetry),
-        abs(factor_skin_tone - skin_tone),
-        abs(factor_expression - expression)
-    ) > 1e-6
+WHERE match_differs(
+    stored.weights, factor_embedding, factor_geometry, factor_age, factor_symmetry, factor_skin_tone,
+    factor_expression,
+    $1::jsonb, embedding, geometry, age, symmetry, skin_tone, expression
+)
 UNION ALL
 SELECT stored.id, stored.face_id, celebrity_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM celebrity_matches AS stored

@@ -21,7 +21,7 @@ from tests.support.postgres import on_database
 from tests.support.supabase import SUPABASE, run
 
 SCHEMA = Path(db.__path__[0], "schema.sql").read_text(encoding="utf-8")
-HEAD = "0022"
+HEAD = "0023"
 
 ACCOUNT = "7f0f7a5e-6d4f-4c35-9d1c-0c6f4b8d1a11"
 
