@@ -13,9 +13,9 @@ UNKNOWN = GENDERS[None]
 
 
 def may_match(stated: Any, gender: Any) -> NDArray[np.bool_]:
-    """Whether somebody who states the first gender is matched with somebody of the second.
+    """Whether a user who states the first gender may match a user or celebrity of the second.
 
-    A user who states none is matched with every celebrity. A gender that is not known differs from no other.
+    A user who states none may match every celebrity. An unknown gender matches only such users.
 
     Args:
         stated, gender: As GENDERS numbers them; arrays that broadcast.

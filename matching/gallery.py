@@ -1,10 +1,10 @@
-"""The gallery in memory: which celebrities can be among a face's best, exactly and whatever the weights.
+"""The gallery in memory: a short list of the celebrities that may be a face's best matches, for any weights.
 
-Scoring 100,000 rows in SQL takes more than half a second, however it is written; one pass over these arrays
-takes a twentieth of that (benchmarks/celebrity_match.py). What is found here is a short list with rounding
-errors taken into account; the database scores it and decides.
+Scoring 100,000 rows in SQL takes more than half a second. One pass over these arrays takes a twentieth of
+that (benchmarks/celebrity_match.py). The short list allows for rounding, and the database scores it again and
+decides.
 
-Memory: 2.5 kB a celebrity, so 250 MB for 100,000, per process and model pack.
+Memory: 2.5 kB per celebrity, process and model pack: 250 MB for 100,000 celebrities.
 """
 
 from __future__ import annotations
@@ -32,13 +32,14 @@ from matching.traits import Places, Traits
 from semblance.weights import Weights
 
 BLOCK = 8192
-"""Celebrities whose columns lie together: what is computed from those of a block stays in the cache."""
+"""Celebrities in one set of arrays. What is computed from a block stays in the processor's cache."""
 
 MAX_TOGETHER = 16
-"""Most faces that share one pass over the gallery."""
+"""Most queries that share one pass over the gallery."""
 
 LOG_HOURS = 24
-"""How long changes of the gallery are kept; a gallery that has not looked for half as long is read anew."""
+"""How long the log of changes is kept. A gallery that has not been refreshed for half as long is read again
+from the start."""
 
 _ROW = row_type(*TRAITS, ("category", "V16"))
 
@@ -57,7 +58,7 @@ class GalleryQuery:
 
 
 class _Block:
-    """BLOCK places for celebrities. fit: whether there is one whose quality permits a match."""
+    """BLOCK places for celebrities. fit: whether a place holds one of sufficient quality for a match."""
 
     def __init__(self) -> None:
         self.traits = Traits.empty(BLOCK, np.float32)
@@ -85,7 +86,7 @@ class _Block:
 
 
 class Gallery:
-    """The celebrities of one model pack. Not safe for use by several tasks at once."""
+    """The celebrities of one model pack. Only one task may use it at a time."""
 
     def __init__(self, database: Database, pack_digest: str) -> None:
         self._database = database
@@ -100,13 +101,13 @@ class Gallery:
         return len(self._places)
 
     async def refresh(self) -> None:
-        """Take over every change that is committed by now; the first time, read everything.
+        """Apply all changes committed so far. The first call reads the whole gallery.
 
-        Raises DatabaseError, after which the next call does what this one did not.
+        Raises DatabaseError. The next call then does what this one could not.
         """
         now = time.monotonic()
         if self._snapshot is None or now - self._looked_at > LOG_HOURS * 3600 / 2:
-            # What is committed between this and the reading is read twice, which does no harm.
+            # A change committed between this statement and the read is applied twice, which does no harm.
             snapshot = await self._database.fetchval(sql.gallery_snapshot)
             self._blocks, self._places, self._free = [], {}, []
             self._snapshot = None
@@ -145,7 +146,7 @@ class Gallery:
         return found
 
     async def _read(self, ids: list[UUID] | None) -> None:
-        """Read these celebrities, or all; the ones of `ids` that do not come any more are gone."""
+        """Read these celebrities, or all if `ids` is None. Those of `ids` that are not found are removed."""
         found: list[Rows] = []
         take = self._write if ids is None else found.append
         async with self._database.transaction(readonly=True) as connection:
@@ -187,10 +188,10 @@ def _by_block(places: Places) -> Iterator[tuple[int, Places]]:
 
 
 class CelebritySearch:
-    """Short lists for faces of any pack, from galleries that are read on first use and kept up to date.
+    """Short lists for faces of any pack. Galleries are read on first use and kept up to date.
 
-    Faces that come while a pass over a gallery runs share the next one, which costs little more than for one
-    face: most of a pass is reading memory.
+    Queries that arrive during a pass over a gallery share the next pass. It costs little more than a pass for
+    one query, because most of the time goes into reading memory.
     """
 
     def __init__(self, database: Database) -> None:
@@ -202,10 +203,7 @@ class CelebritySearch:
     async def shortlist(
         self, query: GalleryQuery, pack_digest: str, weights: Weights, threshold: float
     ) -> list[UUID]:
-        """As `Gallery.shortlists`, of the gallery as it is committed when the pass begins.
-
-        Raises DatabaseError.
-        """
+        """As `Gallery.shortlists`, of what is committed when the pass begins. Raises DatabaseError."""
         request = _Request(query, (pack_digest, weights, threshold))
         self._waiting.append(request)
         try:
@@ -218,21 +216,18 @@ class CelebritySearch:
         return request.answer or []
 
     async def prepare(self, pack_digest: str) -> None:
-        """Have this pack's gallery at hand and up to date, which the first search would have to wait for.
-
-        Raises DatabaseError.
-        """
+        """Read this pack's gallery now, so that the first search need not wait. Raises DatabaseError."""
         async with self._lock:
             await self._refreshed(pack_digest)
 
     async def prune_log(self) -> None:
-        """Remove changes of the gallery that are older than LOG_HOURS. Raises DatabaseError."""
+        """Remove entries of the log of changes that are older than LOG_HOURS. Raises DatabaseError."""
         await self._database.execute(
             sql.prune_celebrity_changes, datetime.now(UTC) - timedelta(hours=LOG_HOURS)
         )
 
     async def _search(self, terms: _Terms) -> None:
-        """One pass for those who wait for the same; after an error they still do, and try for themselves."""
+        """One pass for the requests that wait with these terms. After an error each of them tries again."""
         pack_digest, weights, threshold = terms
         gallery = await self._refreshed(pack_digest)
         requests = [request for request in self._waiting if request.terms == terms][:MAX_TOGETHER]
@@ -242,7 +237,7 @@ class CelebritySearch:
             request.answer = ids
 
     async def _refreshed(self, pack_digest: str) -> Gallery:
-        """The pack's gallery, of the two that were used last: when packs change, both are in use."""
+        """The pack's gallery, up to date. The last two are kept: both are in use while packs change."""
         gallery = self._galleries.pop(pack_digest, None) or Gallery(self._database, pack_digest)
         self._galleries = {**dict([*self._galleries.items()][-1:]), pack_digest: gallery}
         await gallery.refresh()

@@ -1,8 +1,7 @@
-"""Matches of many faces at once: what a rematch reads, in arrays, and how it writes what has changed.
+"""The matches of many faces at once: what a rematch reads, as arrays, and how it writes what has changed.
 
-A run is planned in shards, and what a shard changes is written in one transaction together with the note that
-it is done. So a run that was killed at any point goes on where it was, and ends with the tables of one that
-was not.
+A run is planned in shards. The changes of a shard and the note that it is done are one transaction, so a run
+that was killed continues where it stopped, and its result is that of an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ Kind: TypeAlias = Literal["users", "celebrities"]
 
 @dataclass(frozen=True, slots=True)
 class _Statements:
-    """Of one kind of match."""
+    """The statements for one kind of match."""
 
     compare: str
     count: str
@@ -69,10 +68,10 @@ Ids: TypeAlias = NDArray[np.void]
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Which faces are to be matched, with whom, and how many of them a shard has.
+    """Which faces to match, with whom, and how many faces a shard has.
 
-    since: only faces stored or described from then on. school: only of profiles of this school, by any of its
-    names.
+    since: only faces stored or analyzed since then. school: only faces of users of this school, given by any
+    of its names.
     """
 
     kinds: tuple[Kind, ...]
@@ -83,8 +82,8 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Faces that are matched and written together: all of some schools with each other, or those whose ids
-    lie between two with celebrities. faces: how many there were when it was planned."""
+    """Faces that are matched and written together: all of some schools with each other, or a range of ids
+    with celebrities. faces: how many there were when the run was planned."""
 
     number: int
     pack_digest: str
@@ -99,7 +98,7 @@ class Shard:
 
 
 class RematchCounts(NamedTuple):
-    """Of the tables of matches: pairs scored, and rows added, changed and removed."""
+    """How many pairs were scored, and how many rows of matches were added, changed and removed."""
 
     pairs: int = 0
     added: int = 0
@@ -107,7 +106,7 @@ class RematchCounts(NamedTuple):
     removed: int = 0
 
     def plus(self, other: RematchCounts) -> RematchCounts:
-        """Both together."""
+        """The sum of both."""
         return RematchCounts(*(one + more for one, more in zip(self, other, strict=True)))
 
 
@@ -116,8 +115,11 @@ NOTHING = RematchCounts()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Run:
-    """id: None for one that writes nothing. began: the database's time, before anything is read. left: shards
-    to be done; resumed: how many had been done, with the changes they made."""
+    """One rematch.
+
+    id: None for a dry run. began: the database's time before anything was read. left: shards to do. resumed:
+    how many shards an interrupted run had done. done: what these changed.
+    """
 
     id: UUID | None
     scope: Scope
@@ -130,8 +132,11 @@ class Run:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ShardFaces:
-    """N faces in the order of their ids. gender: as GENDERS numbers them. school: which of the shard's.
-    is_probe: whether matches are looked for; fit: whether its quality lets others find it."""
+    """N faces in the order of their ids.
+
+    gender: as GENDERS numbers them. school: the number of the school in the shard. is_probe: whether to look
+    for matches of the face. fit: whether its quality is high enough for others to match it.
+    """
 
     ids: Ids
     traits: Traits
@@ -143,8 +148,8 @@ class ShardFaces:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ShardMatches:
-    """P matches found. face, target: ids; score: float64 [P]; factors: float64 [6, P]. compared: how many
-    pairs they were found among."""
+    """P matches found. face, target: ids. score: float64 [P]. factors: float64 [6, P]. compared: how many
+    pairs were scored to find them."""
 
     face: Ids
     target: Ids
@@ -154,15 +159,18 @@ class ShardMatches:
 
 
 class Rematch:
-    """Every method raises DatabaseError where the database fails it."""
+    """Reads and writes of a rematch. Every method raises DatabaseError if the database fails."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._matching = Matching(database)
 
     async def begin(self, scope: Scope, *, dry_run: bool) -> Run:
-        """Go on with the last run for the same scope by the same rules, if it was interrupted less than a day
-        ago, or plan a new one. dry_run: plan, and write nothing."""
+        """Resume the last run of the same scope and rules, if it began within a day, or plan a new one.
+
+        Args:
+            dry_run: Always plan a new run, and write nothing.
+        """
         began = await self._database.fetchval(sql.clock)
         rules = await self._matching.rules()
         scope = replace(scope, school=await self._database.fetchval(sql.school_to_rematch, scope.school))
@@ -188,18 +196,18 @@ class Rematch:
         return Run(run_id, scope, rules, began, left, resumed, RematchCounts(*counts))
 
     async def complete(self, run: Run) -> None:
-        """Note that all shards are done: the same scope is then a new run."""
+        """Record that all shards are done. The same scope then begins a new run."""
         if run.id is not None:
             await self._database.execute(sql.complete_rematch, run.id)
 
     async def undescribed(self) -> int:
-        """Faces without an embedding, which nothing can be compared with."""
+        """The number of faces without an embedding, which cannot be matched."""
         return int(await self._database.fetchval(sql.undescribed_faces))
 
     async def read_gallery(
         self, pack_digest: str, begin: Callable[[Ids], None], take: Callable[[Rows], None]
     ) -> None:
-        """Hand over the ids of a pack's gallery, in ascending order, then its rows in pieces."""
+        """Pass the ids of a pack's gallery to `begin`, ascending, then its rows to `take`, in pieces."""
         pieces = [np.empty(0, _ID)]
         async with self._database.transaction(readonly=True) as connection:
             await read_rows(connection, sql.gallery_ids, pack_digest, row=_ID, take=pieces.append)
@@ -208,7 +216,7 @@ class Rematch:
             await read_rows(connection, sql.read_gallery, pack_digest, None, row=_CELEBRITY, take=take)
 
     async def faces(self, shard: Shard, scope: Scope) -> ShardFaces:
-        """The faces of a shard, as they are now."""
+        """The faces of a shard, as they are stored now."""
         terms: tuple[object, ...]
         if shard.schools is not None:
             query, terms = sql.read_faces_of_schools, (shard.schools, scope.since)
@@ -232,11 +240,14 @@ class Rematch:
         )
 
     async def write(self, run: Run, shard: Shard, faces: ShardFaces, found: ShardMatches) -> RematchCounts:
-        """Make what was found the matches of a shard, and note that it is done; for a run without an id only
-        count. A match that is stored as found stays untouched, so that nobody is told of it again. A pair of
-        users that is not found any more goes, unless there is more to it than a score.
+        """Make what was found the matches of a shard, and record that the shard is done. A dry run only
+        counts.
 
-        faces: all of the shard.
+        A match that is stored as it was found is not written, so nobody is notified of it again. A match of
+        two users that was not found is removed unless it is in use.
+
+        Args:
+            faces: All faces of the shard.
         """
         statements = _OF_KIND[shard.kind]
         weights = run.rules.weights.as_dict()
@@ -257,7 +268,7 @@ class Rematch:
             if shard.kind == "celebrities":
                 await connection.execute(statements.compare, weights, ids, shard.pack_digest, run.began)
             else:
-                # Of a school that was not searched as a whole, nothing that is stored is known to be stale.
+                # If only some faces of a school were searched, no stored match is known to be stale.
                 stale = ids if run.scope.since is None else []
                 await connection.execute(statements.compare, weights, stale, shard.pack_digest)
             if run.id is None:
@@ -307,18 +318,18 @@ class Rematch:
 
 
 def by_id(ids: Ids) -> Places:
-    """Places of ids in ascending order, which is PostgreSQL's."""
+    """The places of the ids in ascending order, as PostgreSQL orders them."""
     return np.argsort(_sortable(ids))
 
 
 def places_in(ids: Ids, some: Ids) -> Places:
-    """Where ids are among others in ascending order, which have them."""
+    """The places of some ids in `ids`, which is ascending and has them all."""
     return np.searchsorted(_sortable(ids), _sortable(some))
 
 
 def _sortable(ids: Ids) -> NDArray[np.bytes_]:
-    """NumPy orders no raw bytes, but strings of bytes, whose zeros at the end it takes for none: that changes
-    no order."""
+    """The ids as byte strings, because NumPy cannot order raw bytes. It ignores zeros at the end of a string,
+    which does not change the order."""
     return np.ascontiguousarray(ids).view("S16")
 
 

@@ -1,5 +1,5 @@
 -- name: probe_face
--- The face $1 and who it belongs to.
+-- The face $1 and its user.
 SELECT
     image_path, school, profiles.gender, pack_digest, embedding, geometry_ratios, age, symmetry_score,
     skin_tone_lab, expression
@@ -8,7 +8,7 @@ JOIN profiles ON profiles.id = faces.profile_id
 WHERE faces.id = $1;
 
 -- name: lock_probe_face
--- One job at a time writes matches of a face. Others may still refer to it.
+-- One match job at a time writes the matches of a face. Other rows may still refer to the face.
 SELECT pack_digest
 FROM faces
 WHERE id = $1
@@ -16,8 +16,8 @@ FOR NO KEY UPDATE;
 
 -- name: match_users
 -- Stores the best matches of the face $1 with faces of other users: $2 least quality, $3 weights, $4 threshold,
--- $5 how many. A pair that is stored with the same factors stays untouched, so that nobody is told of it again.
--- In the order of the pairs, so that of jobs with pairs in common none waits in a circle.
+-- $5 how many. A pair stored with the same factors is not written, so that nobody is notified of it again. Pairs
+-- are written in their order, so that match jobs with pairs in common cannot deadlock.
 WITH probe AS MATERIALIZED (
     SELECT face_traits.*, profiles.school_key, profiles.gender
     FROM face_traits
@@ -91,7 +91,7 @@ SELECT count(*) FROM best;
 
 -- name: match_celebrities
 -- Makes the best of the celebrities $6 the matches of the face $1: $2 least quality, $3 weights, $4 threshold,
--- $5 how many. What was stored before and is not among them goes; what has not changed stays untouched.
+-- $5 how many. Stored matches that are not among them are removed; those that have not changed are not written.
 WITH probe AS MATERIALIZED (
     SELECT face_traits.*, profiles.gender
     FROM face_traits

@@ -142,12 +142,12 @@ CREATE TEMPORARY TABLE staged_found (
 ANALYZE staged_found;
 
 -- name: lock_faces
--- As a match job does with its one face, so that a face's matches have one writer at a time. Those that are not
--- of the pack $2 any more have other matches than were found.
+-- As a match job does with its one face, so that a face's matches have one writer at a time. Faces that are no
+-- longer of the pack $2 have other matches than were found.
 SELECT id FROM faces WHERE id = ANY($1::uuid[]) AND pack_digest = $2 ORDER BY id FOR NO KEY UPDATE;
 
 -- name: stage_difference
--- What is to be done: found and not stored (no id), stored and changed, stored and not found (no score).
+-- What is to be written: found and not stored (no id), stored and changed, stored and not found (no score).
 CREATE TEMPORARY TABLE staged_difference (
     id uuid,
     face_id uuid NOT NULL,
@@ -162,8 +162,8 @@ CREATE TEMPORARY TABLE staged_difference (
 ) ON COMMIT DROP;
 
 -- name: compare_user_matches
--- $1: weights; $2: faces of which what is not found is stale; $3: pack digest. The rules are asked again, because
--- a profile may have changed since its faces were read.
+-- $1: weights; $2: faces whose stored matches are stale if they were not found; $3: pack digest. The rules are
+-- checked again, because a profile may have changed since its faces were read.
 WITH pair AS (
     SELECT DISTINCT ON (face_a_id, face_b_id) *
     FROM (
@@ -253,8 +253,8 @@ SELECT
 FROM staged_difference AS difference;
 
 -- name: compare_celebrity_matches
--- $1: weights; $2: faces of which what is not found is stale; $3: pack digest; $4: celebrities that came or
--- changed since may be unknown to the search, which then says nothing of them.
+-- $1: weights; $2: faces whose stored matches are stale if they were not found; $3: pack digest; $4: matches with
+-- celebrities that were added or changed since then stay, because the search may not have seen those.
 WITH valid AS (
     SELECT found.*
     FROM staged_found AS found

@@ -302,5 +302,5 @@ def test_the_documentation_states_these_rules() -> None:
     weights = [f"{weight:.2f}".removeprefix("0") for weight in Weights().as_tuple()]
     for (name, (value, missing)), weight in zip(rows.items(), weights, strict=True):
         assert f"| {name} | {weight} | {value} | {missing} |" in documented
-    assert f"up to {BEST} matches of each kind" in documented
+    assert f"Up to {BEST} matches of each kind" in documented
     assert f"quality is at least {text(MIN_QUALITY)}" in documented
