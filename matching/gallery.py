@@ -61,7 +61,7 @@ class _Block:
     """BLOCK places for celebrities. fit: whether a place holds one of sufficient quality for a match."""
 
     def __init__(self) -> None:
-        self.traits = Traits.empty(BLOCK, np.float32)
+        self.traits = Traits.empty(BLOCK)
         self.ids = np.zeros(BLOCK, "V16")
         self.fit = np.zeros(BLOCK, bool)
         self.gender = np.zeros(BLOCK, np.int8)
@@ -140,7 +140,7 @@ class Gallery:
 
     def _traits(self, places: Places) -> Traits:
         """The celebrities at these places."""
-        found = Traits.empty(len(places), np.float32)
+        found = Traits.empty(len(places))
         for number, chosen in _by_block(places):
             found.put(chosen, self._blocks[number].traits.take(places[chosen] % BLOCK))
         return found

@@ -1,4 +1,4 @@
-"""The ranking engine: the best k of many targets for each of many probes, by the full score.
+"""The ranking engine: the best of many targets for each of many probes, by the full score.
 
 It works in three steps. Estimates of all pairs, whose error is known, tell which targets may be among the
 best (`matching.estimates`). These candidates are scored exactly (`matching.scoring`). Those that are among
@@ -31,7 +31,7 @@ EXACT_PAIRS = 4096
 """Candidates that are scored exactly at once: 16 MB of embeddings."""
 
 CROWD = 2
-"""Candidates, in multiples of k a probe, from which on those that cannot be among the best are looked for."""
+"""Candidates, in multiples of BEST a probe, from which on they are thinned out."""
 
 _DIGITS = 9
 """Decimal digits of a score that count in comparisons; sums in another order differ in the sixteenth."""
@@ -54,14 +54,13 @@ class RankedPairs:
 class Ranking:
     """The search for the best targets of some probes, over targets that come in blocks.
 
-    Beside a block of estimates it needs memory for about `best` candidates a probe, and what ties with them.
+    Beside a block of estimates it needs memory for about BEST candidates a probe, and what ties with them.
     """
 
-    def __init__(self, probes: Traits, weights: Weights, threshold: float, best: int = BEST) -> None:
+    def __init__(self, probes: Traits, weights: Weights, threshold: float) -> None:
         self._probes = probes
         self._weights = weights
         self._threshold = threshold
-        self._best = best
         self._side = ProbeSide(probes, weights)
         # No target with a lower estimate is among the best of its probe.
         self._floor = np.full(len(probes), threshold - MARGIN, np.float32)
@@ -86,7 +85,7 @@ class Ranking:
                 new = self._likely(rows, estimates, first + start)
                 if len(new.probe):
                     kept = _Candidates.joined([self._kept[number], new])
-                    crowded = len(kept.probe) > CROWD * self._best * len(estimates)
+                    crowded = len(kept.probe) > CROWD * BEST * len(estimates)
                     self._kept[number] = self._pruned(kept) if crowded else kept
 
     def near_best(self, targets_at: Callable[[Places], Traits]) -> RankedPairs:
@@ -104,7 +103,7 @@ class Ranking:
             found[:, part] = factors(self._probes.take(likely.probe[part]), targets_at(likely.target[part]))
         scores = score(found, self._weights)
         floor = np.maximum(
-            _kth_best(likely.probe, scores, self._best, len(self._probes)) - 2 * ROUNDING,
+            _last_best(likely.probe, scores, len(self._probes)) - 2 * ROUNDING,
             self._threshold - ROUNDING,
         )
         pairs = RankedPairs(likely.probe, likely.target, scores, found)
@@ -113,23 +112,23 @@ class Ranking:
     def _likely(self, rows: slice, estimates: NDArray[np.float32], first: int) -> _Candidates:
         """The pairs of a block that may be among the best of all blocks up to it."""
         likely = estimates >= self._floor[rows, None]
-        if np.count_nonzero(likely) > CROWD * self._best * len(estimates):
-            # Mostly the first block. What is not among the best k of this one need not be looked at.
-            kth = np.partition(estimates, -self._best, axis=1)[:, -self._best]
-            self._floor[rows] = np.maximum(self._floor[rows], kth - 2 * MARGIN)
+        if np.count_nonzero(likely) > CROWD * BEST * len(estimates):
+            # Mostly the first block. What is not among the best of this one need not be looked at.
+            last = np.partition(estimates, -BEST, axis=1)[:, -BEST]
+            self._floor[rows] = np.maximum(self._floor[rows], last - 2 * MARGIN)
             likely = estimates >= self._floor[rows, None]
         probe, target = np.divmod(np.flatnonzero(likely), likely.shape[1])
         return _Candidates(probe + rows.start, target + first, estimates[probe, target])
 
     def _pruned(self, candidates: _Candidates) -> _Candidates:
-        """Without those that k others of their probe are surely better than."""
-        kth = _kth_best(candidates.probe, candidates.estimate, self._best, len(self._floor))
-        self._floor = np.maximum(self._floor, kth - 2 * MARGIN)
+        """Without those that BEST others of their probe surely beat."""
+        last = _last_best(candidates.probe, candidates.estimate, len(self._floor))
+        self._floor = np.maximum(self._floor, last - 2 * MARGIN)
         return candidates.take(np.flatnonzero(candidates.estimate >= self._floor[candidates.probe]))
 
 
 def best_matches(
-    probes: Traits, targets: Traits, places: Places, weights: Weights, threshold: float, *, best: int = BEST
+    probes: Traits, targets: Traits, places: Places, weights: Weights, threshold: float
 ) -> RankedPairs:
     """The best targets of each probe, best first, among those that reach the threshold.
 
@@ -138,10 +137,10 @@ def best_matches(
     Args:
         places: What the targets are called in the result, ascending.
     """
-    ranking = Ranking(probes, weights, threshold, best)
+    ranking = Ranking(probes, weights, threshold)
     ranking.add(targets, 0)
     near = ranking.near_best(targets.take)
-    found = _in_order(near.take(np.flatnonzero(near.score >= threshold)), best)
+    found = _in_order(near.take(np.flatnonzero(near.score >= threshold)))
     return replace(found, target=places[found.target])
 
 
@@ -161,7 +160,7 @@ def best_in_groups(
     return merged(parts)
 
 
-def merged(parts: Sequence[RankedPairs], best: int = BEST) -> RankedPairs:
+def merged(parts: Sequence[RankedPairs]) -> RankedPairs:
     """The best of each probe among what was found for it in different sets of targets."""
     nothing = np.empty(0, np.int64)
     everything = RankedPairs(
@@ -170,10 +169,10 @@ def merged(parts: Sequence[RankedPairs], best: int = BEST) -> RankedPairs:
         score=np.concatenate([np.empty(0), *(part.score for part in parts)]),
         factors=np.concatenate([np.empty((len(FACTORS), 0)), *(part.factors for part in parts)], axis=1),
     )
-    return _in_order(everything, best)
+    return _in_order(everything)
 
 
-def _in_order(found: RankedPairs, best: int) -> RankedPairs:
+def _in_order(found: RankedPairs) -> RankedPairs:
     """The best of each probe, best first; of equal scores the smaller place wins.
 
     The last digits of a score depend on where in an array it was computed. They must not part equal faces.
@@ -181,17 +180,17 @@ def _in_order(found: RankedPairs, best: int) -> RankedPairs:
     order = np.lexsort((found.target, -np.round(found.score, _DIGITS), found.probe))
     probes = found.probe[order]
     rank = np.arange(len(order)) - np.searchsorted(probes, probes)
-    return found.take(order[rank < best])
+    return found.take(order[rank < BEST])
 
 
-def _kth_best(probe: NDArray[np.int64], scores: Floats, k: int, probes: int) -> Floats:
-    """The k-th best score of each probe, [probes]; -inf where it has fewer pairs."""
+def _last_best(probe: NDArray[np.int64], scores: Floats, probes: int) -> Floats:
+    """The score in place BEST of each probe, [probes]; -inf for a probe with fewer pairs."""
     order = np.lexsort((-scores, probe))
     found, begins, counts = np.unique(probe[order], return_index=True, return_counts=True)
-    full = counts >= k
-    kth = np.full(probes, -np.inf, scores.dtype)
-    kth[found[full]] = scores[order[begins[full] + k - 1]]
-    return kth
+    full = counts >= BEST
+    last = np.full(probes, -np.inf, scores.dtype)
+    last[found[full]] = scores[order[begins[full] + BEST - 1]]
+    return last
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,14 +55,14 @@ class Traits:
         return len(self.age)
 
     @classmethod
-    def empty(cls, size: int, dtype: type[np.floating[Any]]) -> Traits:
-        """Room for `size` faces, all zeros."""
+    def empty(cls, size: int) -> Traits:
+        """Room for `size` faces, all zeros, float32."""
         return cls(
-            embedding=np.zeros((size, EMBEDDING_SIZE), dtype),
-            geometry=np.zeros((len(RATIOS), size), dtype),
+            embedding=np.zeros((size, EMBEDDING_SIZE), np.float32),
+            geometry=np.zeros((len(RATIOS), size), np.float32),
             age=np.zeros(size, np.int16),
-            symmetry=np.zeros(size, dtype),
-            skin_tone=np.zeros((3, size), dtype),
+            symmetry=np.zeros(size, np.float32),
+            skin_tone=np.zeros((3, size), np.float32),
             expression=np.zeros(size, np.int8),
         )
 

@@ -36,13 +36,13 @@ def random_weights(seed: int) -> Weights:
     return Weights(*drawn.tolist())
 
 
-def search(probes: Traits, targets: Traits, weights: Weights, threshold: float, best: int) -> RankedPairs:
-    return best_matches(probes, targets, np.arange(len(targets)), weights, threshold, best=best)
+def search(probes: Traits, targets: Traits, weights: Weights, threshold: float) -> RankedPairs:
+    return best_matches(probes, targets, np.arange(len(targets)), weights, threshold)
 
 
-def exact_best(scores: Floats, threshold: float, best: int) -> list[int]:
+def exact_best(scores: Floats, threshold: float) -> list[int]:
     """Places of the best of one probe; ties go to the smaller place."""
-    order = np.lexsort((np.arange(len(scores)), -np.round(scores, 9)))[:best]
+    order = np.lexsort((np.arange(len(scores)), -np.round(scores, 9)))[:BEST]
     return [int(place) for place in order if scores[place] >= threshold]
 
 
@@ -61,9 +61,9 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_best_are_those_of_scoring_every_pair(count: int, seed: int, threshold: float) -> None:
     weights = Weights() if seed == 0 else random_weights(seed)
     probes, targets = traits(count, 2 * seed), traits(500, 2 * seed + 1)
-    found = search(probes, targets, weights, threshold, 20)
+    found = search(probes, targets, weights, threshold)
     for probe, row in enumerate(all_scores(probes, targets, weights)):
-        expected = exact_best(row, threshold, 20)
+        expected = exact_best(row, threshold)
         mine = found.probe == probe
         assert found.target[mine].tolist() == expected
         np.testing.assert_allclose(found.score[mine], row[expected], atol=1e-12)
@@ -83,7 +83,7 @@ def test_only_eligible_targets_count(weights: Weights, threshold: float) -> None
     for probe, row in enumerate(all_scores(probes, targets, weights)):
         mine = set(found.target[found.probe == probe].tolist())
         eligible = np.flatnonzero(allowed[probe])
-        best = {int(eligible[place]) for place in exact_best(row[eligible], threshold, BEST)}
+        best = {int(eligible[place]) for place in exact_best(row[eligible], threshold)}
         assert best <= mine <= set(eligible.tolist())
         # The others could be among the best, for all that is known of them here.
         least = min([row[place] for place in best], default=1.0) if len(best) == BEST else threshold
@@ -114,13 +114,13 @@ def test_a_search_where_everything_ties_scores_exactly_a_few_at_a_time(
 def test_equal_targets_are_taken_by_their_place() -> None:
     probes, one = traits(3, 1), traits(1, 2)
     copies = one.take(np.zeros(300, np.intp))
-    found = search(probes, copies, Weights(), 0.0, 20)
+    found = search(probes, copies, Weights(), 0.0)
     assert found.target.tolist() == list(range(20)) * 3
 
 
 def test_searches_of_parts_merge_to_the_search_of_all() -> None:
     probes, targets, places = traits(9, 3), traits(400, 4), np.arange(400)
-    expected = search(probes, targets, Weights(), 0.2, BEST)
+    expected = search(probes, targets, Weights(), 0.2)
     found = merged([
         best_matches(probes, targets.take(part), places[part], Weights(), 0.2)
         for part in (slice(250, 400), slice(0, 250))
@@ -136,7 +136,7 @@ def test_groups_are_searched_apart() -> None:
     women, men, others = np.split(np.arange(300), [100, 220])
     found = best_in_groups(faces, [(women, men), (others, women)], Weights(), 0.2)
     for probes, targets in ((women, men), (others, women)):
-        expected = search(faces.take(probes), faces.take(targets), Weights(), 0.2, BEST)
+        expected = search(faces.take(probes), faces.take(targets), Weights(), 0.2)
         mine = np.isin(found.probe, probes)
         assert found.probe[mine].tolist() == probes[expected.probe].tolist()
         assert found.target[mine].tolist() == targets[expected.target].tolist()
@@ -163,4 +163,4 @@ def test_a_face_alone_is_compared_with_all() -> None:
 
 @pytest.mark.parametrize(("probes", "targets"), [(3, 0), (0, 3), (0, 0)])
 def test_nothing_to_compare_finds_nothing(probes: int, targets: int) -> None:
-    assert len(search(traits(probes, 1), traits(targets, 2), Weights(), 0.5, BEST).probe) == 0
+    assert len(search(traits(probes, 1), traits(targets, 2), Weights(), 0.5).probe) == 0
