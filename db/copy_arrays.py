@@ -19,7 +19,7 @@ ROWS = 8192
 """Most rows of one piece; of traits about 20 MB."""
 
 GENDERS = {None: 0, "male": 1, "female": 2, "other": 3}
-"""Genders as the queries number them."""
+"""Genders as `gender_number` in the database numbers them."""
 
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"

@@ -86,7 +86,7 @@ class MatchWorker:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._listen())
             tasks.create_task(self._tidy())
-            tasks.create_task(self._remove_pictures())
+            tasks.create_task(self._remove_photos())
             while True:
                 self._woken.clear()
                 try:
@@ -143,7 +143,7 @@ class MatchWorker:
                 logger.warning("cannot remove old match jobs now: %s", exc.message)
             await asyncio.sleep(TIDY_EVERY_S)
 
-    async def _remove_pictures(self) -> None:
+    async def _remove_photos(self) -> None:
         """Finish the deletion of photos. Several workers may do it at the same time."""
         while True:
             try:
