@@ -43,7 +43,7 @@ from matching.store import Matching
 from matching.traits import Floats, Traits
 from matching.worker import MatchWorker
 from semblance.settings import Settings
-from semblance.storage import open_storage
+from semblance.storage.opening import open_storage
 from semblance.types import DescribedFace, Detection, ModelInfo
 from semblance.weights import FACTORS, Weights
 

@@ -21,7 +21,7 @@ from ray.exceptions import RayError
 from rich.console import Console
 from rich.table import Table
 
-from batch.cluster import LOCAL, WorkersError, cluster_pool, ray_session
+from batch.cluster import LOCAL, cluster_pool, ray_session
 from batch.progress import JobProgress
 from batch.rematch.turns import Turns
 from db.copy_arrays import Rows
@@ -44,6 +44,7 @@ from matching.rematch import (
 from matching.rows import traits_of
 from matching.scoring import MIN_QUALITY
 from matching.traits import Places, Traits
+from semblance.errors import WorkersError
 from semblance.settings import Settings
 
 SHARD_SIZE = 1000

@@ -33,7 +33,8 @@ from semblance.errors import (
     UnreadableImageError,
 )
 from semblance.settings import Settings
-from semblance.storage import Storage, open_storage
+from semblance.storage.opening import open_storage
+from semblance.storage.store import Storage
 from semblance.types import DescribedFace, Detection
 from tests.support.api import LocalFaces
 from tests.support.photos import OBAMA_3 as PHOTO
