@@ -37,14 +37,15 @@ from rich.table import Table
 from benchmarks.database import scratch_database
 from benchmarks.population import COLUMNS, DIGEST, people
 from db.pool import Database
-from matching.gallery import CelebritySearch, Probe
-from matching.scoring import BEST, Traits, factors, score
+from matching.gallery import CelebritySearch, GalleryQuery
+from matching.scoring import AGE_TABLE, BEST, OTHER_EXPRESSION_FACTOR, SKIN_TONE_SCALE, score
 from matching.store import Matching
+from matching.traits import Floats, Traits
 from matching.worker import MatchWorker
 from semblance.settings import Settings
 from semblance.storage.opening import open_storage
 from semblance.types import DescribedFace, Detection, ModelInfo
-from semblance.weights import Weights
+from semblance.weights import FACTORS, Weights
 
 CHUNK = 10_000
 PROBES = 40
@@ -258,9 +259,9 @@ async def measure(dsn: str, size: int, settings: Settings) -> Result:
 
     search, matching = CelebritySearch(database), Matching(database)
     probes = [probe for face in faces if (probe := await matching.probe(face)) is not None]
-    wanted = [Probe(probe.traits, probe.gender) for probe in probes]
+    wanted = [GalleryQuery(probe.traits, probe.gender) for probe in probes]
 
-    async def by_search(probe: Probe) -> None:
+    async def by_search(probe: GalleryQuery) -> None:
         await search.shortlist(probe, DIGEST, *(weights, 0.5))
 
     started = time.perf_counter()
@@ -333,19 +334,7 @@ async def fill(database: Database, size: int) -> tuple[list[UUID], Traits]:
             await connection.copy_records_to_table("faces", records=[record], columns=columns)
         faces.append(row["id"])
     await database.execute("VACUUM ANALYZE")
-    return faces, joined(parts)
-
-
-def joined(parts: Sequence[Traits]) -> Traits:
-    """All faces of the parts, in order."""
-    return Traits(
-        embedding=np.concatenate([part.embedding for part in parts]),
-        geometry=np.concatenate([part.geometry for part in parts], axis=1),
-        age=np.concatenate([part.age for part in parts]),
-        symmetry=np.concatenate([part.symmetry for part in parts]),
-        skin_tone=np.concatenate([part.skin_tone for part in parts], axis=1),
-        expression=np.concatenate([part.expression for part in parts]),
-    )
+    return faces, Traits.joined(parts)
 
 
 async def queue(database: Database, faces: list[UUID]) -> None:
@@ -391,11 +380,32 @@ def bare(gallery: Traits, rows: list[Any], weights: Weights) -> float:
     times = []
     for row in rows[:10]:
         started = time.perf_counter()
-        scores = score(factors(Traits.of([row], np.float32), gallery), weights)[0]
+        scores = score(all_factors(Traits.of([row], np.float32), gallery), weights)[0]
         best = np.argpartition(-scores, BEST)[:BEST]
         best[np.argsort(-scores[best])]
         times.append((time.perf_counter() - started) * 1000)
     return float(np.median(times))
+
+
+def all_factors(a: Traits, b: Traits) -> Floats:
+    """The six factors of every face of `a` with every face of `b`, in float32: [6, A, B]."""
+    found = np.empty((len(FACTORS), len(a), len(b)), np.float32)
+    np.clip(a.embedding @ b.embedding.T, 0, 1, out=found[0])
+    np.subtract(1, np.minimum(distances(a.geometry, b.geometry), 1), out=found[1])
+    found[2] = AGE_TABLE.astype(np.float32)[np.abs(a.age[:, None] - b.age)]
+    np.multiply(a.symmetry[:, None] + b.symmetry, 0.5, out=found[3])
+    np.subtract(1, np.minimum(distances(a.skin_tone, b.skin_tone) / SKIN_TONE_SCALE, 1), out=found[4])
+    found[5] = np.where(a.expression[:, None] == b.expression, 1, OTHER_EXPRESSION_FACTOR)
+    return found
+
+
+def distances(a: Floats, b: Floats) -> Floats:
+    """Euclidean distances of the columns of [D, A] and [D, B]: [A, B]."""
+    total = np.square(a[0][:, None] - b[0])
+    for one, other in zip(a[1:], b[1:], strict=True):
+        total += np.square(one[:, None] - other)
+    root: Floats = np.sqrt(total, out=total)
+    return root
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from matching.scoring import DEFAULT_RATIOS, MIN_QUALITY, RATIOS
+from matching.scoring import MIN_QUALITY
+from matching.traits import DEFAULT_RATIOS, RATIOS
 from semblance.types import EMOTIONS
 
 DIGEST = "c" * 64

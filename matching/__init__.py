@@ -1,4 +1,5 @@
 """Who looks like whom: the rules, the ranking engine, the gallery in memory, and the worker of match jobs.
 
-Runs without Ray. It reads and writes through `db`, and knows nothing of models or HTTP.
+It runs without Ray, and reads and writes through `db`.
+Models, HTTP and Ray stay out: they are above it and call it.
 """

@@ -1,10 +1,10 @@
-"""The gallery in memory: which celebrities can be among a face's best, exactly and whatever the weights.
+"""The gallery in memory: a short list of the celebrities that may be a face's best matches, for any weights.
 
-Scoring 100,000 rows in SQL takes more than half a second, however it is written; one pass over these arrays
-takes a twentieth of that (benchmarks/celebrity_match.py). What is found here is a short list with rounding
-errors taken into account; the database scores it and decides.
+Scoring 100,000 rows in SQL takes more than half a second. One pass over these arrays takes a twentieth of
+that (benchmarks/celebrity_match.py). The short list allows for rounding, and the database scores it again and
+decides.
 
-Memory: 2.5 kB a celebrity, so 250 MB for 100,000, per process and model pack.
+Memory: 2.5 kB per celebrity, process and model pack: 250 MB for 100,000 celebrities.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
@@ -24,29 +24,33 @@ from numpy.typing import NDArray
 from db.copy_arrays import GENDERS, TRAITS, Rows, read_rows, row_type
 from db.pool import Database
 from db.queries import sql
+from matching.eligibility import may_match
+from matching.ranking import Ranking
 from matching.rows import traits_of
-from matching.scoring import BEST, MIN_QUALITY, Traits, factors, score
+from matching.scoring import MIN_QUALITY
+from matching.traits import Places, Traits
 from semblance.weights import Weights
 
 BLOCK = 8192
-"""Celebrities scored at once: the columns of a block and what is computed from them stay in the cache."""
-
-ROUNDING = 1e-5
-"""Scores are computed in float32 here, with errors of about a tenth of this."""
+"""Celebrities in one set of arrays. What is computed from a block stays in the processor's cache."""
 
 MAX_TOGETHER = 16
-"""Most faces that share one pass over the gallery."""
+"""Most queries that share one pass over the gallery."""
 
 LOG_HOURS = 24
-"""How long changes of the gallery are kept; a gallery that has not looked for half as long is read anew."""
+"""How long the log of changes is kept. A gallery that has not been refreshed for half as long is read again
+from the start."""
 
 _ROW = row_type(*TRAITS, ("category", "V16"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Probe:
-    """A face that looks for celebrities: the columns of its row that factors compare, the gender they must
-    not have, and their category, either None for any."""
+class GalleryQuery:
+    """A face that looks for celebrities.
+
+    row: the columns that the factors compare. gender: what its user states; None: celebrities of all genders
+    match. category: only celebrities of this category match; None: those of all.
+    """
 
     row: Mapping[str, Any]
     gender: str | None
@@ -54,40 +58,35 @@ class Probe:
 
 
 class _Block:
-    """BLOCK places for celebrities. fit: whether there is one whose quality permits a match."""
+    """BLOCK places for celebrities. fit: whether a place holds one of sufficient quality for a match."""
 
     def __init__(self) -> None:
-        self.traits = Traits.empty(BLOCK, np.float32)
+        self.traits = Traits.empty(BLOCK)
         self.ids = np.zeros(BLOCK, "V16")
         self.fit = np.zeros(BLOCK, bool)
         self.gender = np.zeros(BLOCK, np.int8)
         self.category = np.zeros(BLOCK, "V16")
 
-    def write(self, places: NDArray[np.intp], rows: Rows) -> None:
-        traits, new = self.traits, traits_of(rows)
-        traits.embedding[places] = new.embedding
-        traits.geometry[:, places] = new.geometry
-        traits.age[places] = new.age
-        traits.symmetry[places] = new.symmetry
-        traits.skin_tone[:, places] = new.skin_tone
-        traits.expression[places] = new.expression
+    def write(self, places: Places, rows: Rows) -> None:
+        self.traits.put(places, traits_of(rows))
         self.ids[places] = rows["id"]
         self.fit[places] = rows["quality"] >= MIN_QUALITY
         self.gender[places] = rows["gender"]
         self.category[places] = rows["category"]
 
-    def eligible(self, probe: Probe) -> NDArray[np.bool_]:
-        mask = self.fit
-        if probe.gender is not None:
-            mask = mask & (self.gender != GENDERS[probe.gender]) & (self.gender != GENDERS[None])
-        if probe.category is not None:
-            digest = hashlib.md5(probe.category.encode(), usedforsecurity=False).digest()
-            mask = mask & (self.category == np.void(digest))
+    def eligible(self, queries: Sequence[GalleryQuery]) -> NDArray[np.bool_]:
+        """Which celebrities each query may find, [queries, BLOCK]."""
+        stated = np.array([GENDERS[query.gender] for query in queries], np.int8)
+        mask: NDArray[np.bool_] = self.fit & may_match(stated[:, None], self.gender)
+        for number, query in enumerate(queries):
+            if query.category is not None:
+                digest = hashlib.md5(query.category.encode(), usedforsecurity=False).digest()
+                mask[number] &= self.category == np.void(digest)
         return mask
 
 
 class Gallery:
-    """The celebrities of one model pack. Not safe for use by several tasks at once."""
+    """The celebrities of one model pack. Only one task may use it at a time."""
 
     def __init__(self, database: Database, pack_digest: str) -> None:
         self._database = database
@@ -102,13 +101,13 @@ class Gallery:
         return len(self._places)
 
     async def refresh(self) -> None:
-        """Take over every change that is committed by now; the first time, read everything.
+        """Apply all changes committed so far. The first call reads the whole gallery.
 
-        Raises DatabaseError, after which the next call does what this one did not.
+        Raises DatabaseError. The next call then does what this one could not.
         """
         now = time.monotonic()
         if self._snapshot is None or now - self._looked_at > LOG_HOURS * 3600 / 2:
-            # What is committed between this and the reading is read twice, which does no harm.
+            # A change committed between this statement and the read is applied twice, which does no harm.
             snapshot = await self._database.fetchval(sql.gallery_snapshot)
             self._blocks, self._places, self._free = [], {}, []
             self._snapshot = None
@@ -122,22 +121,32 @@ class Gallery:
                 await self._read(row["changed"])
         self._snapshot, self._looked_at = snapshot, now
 
-    def shortlists(self, probes: Sequence[Probe], weights: Weights, threshold: float) -> list[list[UUID]]:
-        """Per probe, all celebrities that may be among its best: whoever scores at least `threshold` and no
-        less than the place BEST does, give or take what rounding may have cost them."""
-        traits = Traits.of([probe.row for probe in probes], np.float32)
-        searches = [_Best(threshold) for _ in probes]
+    def shortlists(
+        self, queries: Sequence[GalleryQuery], weights: Weights, threshold: float
+    ) -> list[list[UUID]]:
+        """For each query all celebrities that may be among its best: that score at least `threshold`, and at
+        least what the one in place BEST does, with allowance for rounding."""
+        ranking = Ranking(Traits.of([query.row for query in queries], np.float32), weights, threshold)
         for number, block in enumerate(self._blocks):
-            scores = score(factors(traits, block.traits), weights)
-            for probe, found, best in zip(probes, scores, searches, strict=True):
-                best.add(number * BLOCK, np.where(block.eligible(probe), found, -1))
-        return [[self._id(place) for place in best.places()] for best in searches]
+            ranking.add(block.traits, number * BLOCK, block.eligible(queries))
+        found = ranking.near_best(self._traits)
+        return [
+            [self._id(int(place)) for place in found.target[found.probe == number]]
+            for number in range(len(queries))
+        ]
 
     def _id(self, place: int) -> UUID:
         return UUID(bytes=bytes(self._blocks[place // BLOCK].ids[place % BLOCK]))
 
+    def _traits(self, places: Places) -> Traits:
+        """The celebrities at these places."""
+        found = Traits.empty(len(places))
+        for number, chosen in _by_block(places):
+            found.put(chosen, self._blocks[number].traits.take(places[chosen] % BLOCK))
+        return found
+
     async def _read(self, ids: list[UUID] | None) -> None:
-        """Read these celebrities, or all; the ones of `ids` that do not come any more are gone."""
+        """Read these celebrities, or all if `ids` is None. Those of `ids` that are not found are removed."""
         found: list[Rows] = []
         take = self._write if ids is None else found.append
         async with self._database.transaction(readonly=True) as connection:
@@ -151,8 +160,7 @@ class Gallery:
 
     def _write(self, rows: Rows) -> None:
         places = np.fromiter((self._place(bytes(key)) for key in rows["id"]), np.intp, len(rows))
-        for number in np.unique(places // BLOCK):
-            chosen = places // BLOCK == number
+        for number, chosen in _by_block(places):
             self._blocks[number].write(places[chosen] % BLOCK, rows[chosen])
 
     def _place(self, key: bytes) -> int:
@@ -172,36 +180,18 @@ class Gallery:
             self._free.append(place)
 
 
-class _Best:
-    """The places of the best so far, and the score below which nothing matters any more."""
-
-    def __init__(self, threshold: float) -> None:
-        self._floor = max(threshold - ROUNDING, 0.0)
-        self._scores: NDArray[np.float32] = np.empty(0, np.float32)
-        self._places: NDArray[np.intp] = np.empty(0, np.intp)
-
-    def add(self, start: int, scores: NDArray[Any]) -> None:
-        """scores: of the places from `start` on, negative where there is nobody to be found."""
-        better = np.flatnonzero(scores >= self._floor)
-        if not len(better):
-            return
-        self._scores = np.concatenate([self._scores, scores[better]])
-        self._places = np.concatenate([self._places, better + start])
-        if len(self._scores) > BEST:
-            last = float(np.partition(self._scores, -BEST)[-BEST])
-            self._floor = max(self._floor, last - 2 * ROUNDING)
-            kept = self._scores >= self._floor
-            self._scores, self._places = self._scores[kept], self._places[kept]
-
-    def places(self) -> list[int]:
-        return [int(place) for place in self._places]
+def _by_block(places: Places) -> Iterator[tuple[int, Places]]:
+    """The block of places of a gallery, and which of them are in it."""
+    blocks = places // BLOCK
+    for number in np.unique(blocks):
+        yield int(number), np.flatnonzero(blocks == number)
 
 
 class CelebritySearch:
-    """Short lists for faces of any pack, from galleries that are read on first use and kept up to date.
+    """Short lists for faces of any pack. Galleries are read on first use and kept up to date.
 
-    Faces that come while a pass over a gallery runs share the next one, which costs little more than for one
-    face: most of a pass is reading memory.
+    Queries that arrive during a pass over a gallery share the next pass. It costs little more than a pass for
+    one query, because most of the time goes into reading memory.
     """
 
     def __init__(self, database: Database) -> None:
@@ -211,13 +201,10 @@ class CelebritySearch:
         self._waiting: list[_Request] = []
 
     async def shortlist(
-        self, probe: Probe, pack_digest: str, weights: Weights, threshold: float
+        self, query: GalleryQuery, pack_digest: str, weights: Weights, threshold: float
     ) -> list[UUID]:
-        """As `Gallery.shortlists`, of the gallery as it is committed when the pass begins.
-
-        Raises DatabaseError.
-        """
-        request = _Request(probe, (pack_digest, weights, threshold))
+        """As `Gallery.shortlists`, of what is committed when the pass begins. Raises DatabaseError."""
+        request = _Request(query, (pack_digest, weights, threshold))
         self._waiting.append(request)
         try:
             async with self._lock:
@@ -229,31 +216,28 @@ class CelebritySearch:
         return request.answer or []
 
     async def prepare(self, pack_digest: str) -> None:
-        """Have this pack's gallery at hand and up to date, which the first search would have to wait for.
-
-        Raises DatabaseError.
-        """
+        """Read this pack's gallery now, so that the first search need not wait. Raises DatabaseError."""
         async with self._lock:
             await self._refreshed(pack_digest)
 
     async def prune_log(self) -> None:
-        """Remove changes of the gallery that are older than LOG_HOURS. Raises DatabaseError."""
+        """Remove entries of the log of changes that are older than LOG_HOURS. Raises DatabaseError."""
         await self._database.execute(
             sql.prune_celebrity_changes, datetime.now(UTC) - timedelta(hours=LOG_HOURS)
         )
 
     async def _search(self, terms: _Terms) -> None:
-        """One pass for those who wait for the same; after an error they still do, and try for themselves."""
+        """One pass for the requests that wait with these terms. After an error each of them tries again."""
         pack_digest, weights, threshold = terms
         gallery = await self._refreshed(pack_digest)
         requests = [request for request in self._waiting if request.terms == terms][:MAX_TOGETHER]
-        probes = [request.probe for request in requests]
-        found = await asyncio.to_thread(gallery.shortlists, probes, weights, threshold)
+        queries = [request.query for request in requests]
+        found = await asyncio.to_thread(gallery.shortlists, queries, weights, threshold)
         for request, ids in zip(requests, found, strict=True):
             request.answer = ids
 
     async def _refreshed(self, pack_digest: str) -> Gallery:
-        """The pack's gallery, of the two that were used last: when packs change, both are in use."""
+        """The pack's gallery, up to date. The last two are kept: both are in use while packs change."""
         gallery = self._galleries.pop(pack_digest, None) or Gallery(self._database, pack_digest)
         self._galleries = {**dict([*self._galleries.items()][-1:]), pack_digest: gallery}
         await gallery.refresh()
@@ -265,6 +249,6 @@ _Terms: TypeAlias = tuple[str, Weights, float]
 
 @dataclass(slots=True, eq=False)
 class _Request:
-    probe: Probe
+    query: GalleryQuery
     terms: _Terms
     answer: list[UUID] | None = None

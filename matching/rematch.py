@@ -1,8 +1,7 @@
-"""Matches of many faces at once: what a rematch reads, in arrays, and how it writes what has changed.
+"""The matches of many faces at once: what a rematch reads, as arrays, and how it writes what has changed.
 
-A run is planned in shards, and what a shard changes is written in one transaction together with the note that
-it is done. So a run that was killed at any point goes on where it was, and ends with the tables of one that
-was not.
+A run is planned in shards. The changes of a shard and the note that it is done are one transaction, so a run
+that was killed continues where it stopped, and its result is that of an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -20,8 +19,9 @@ from db.copy_arrays import TRAITS, Rows, read_rows, row_type, write_rows
 from db.pool import Database
 from db.queries import sql
 from matching.rows import traits_of
-from matching.scoring import MIN_QUALITY, Floats, Traits
+from matching.scoring import MIN_QUALITY
 from matching.store import Matching, MatchRules
+from matching.traits import Floats, Places, Traits
 from semblance.weights import FACTORS
 
 Kind: TypeAlias = Literal["users", "celebrities"]
@@ -29,7 +29,7 @@ Kind: TypeAlias = Literal["users", "celebrities"]
 
 @dataclass(frozen=True, slots=True)
 class _Statements:
-    """Of one kind of match."""
+    """The statements for one kind of match."""
 
     compare: str
     count: str
@@ -68,10 +68,10 @@ Ids: TypeAlias = NDArray[np.void]
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Which faces are to be matched, with whom, and how many of them a shard has.
+    """Which faces to match, with whom, and how many faces a shard has.
 
-    since: only faces stored or described from then on. school: only of profiles of this school, by any of its
-    names.
+    since: only faces stored or analyzed since then. school: only faces of users of this school, given by any
+    of its names.
     """
 
     kinds: tuple[Kind, ...]
@@ -82,8 +82,8 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Faces that are matched and written together: all of some schools with each other, or those whose ids
-    lie between two with celebrities. faces: how many there were when it was planned."""
+    """Faces that are matched and written together: all of some schools with each other, or a range of ids
+    with celebrities. faces: how many there were when the run was planned."""
 
     number: int
     pack_digest: str
@@ -97,26 +97,29 @@ class Shard:
         return "celebrities" if self.schools is None else "users"
 
 
-class Changes(NamedTuple):
-    """Of the tables of matches: pairs scored, and rows added, changed and removed."""
+class RematchCounts(NamedTuple):
+    """How many pairs were scored, and how many rows of matches were added, changed and removed."""
 
     pairs: int = 0
     added: int = 0
     changed: int = 0
     removed: int = 0
 
-    def plus(self, other: Changes) -> Changes:
-        """Both together."""
-        return Changes(*(one + more for one, more in zip(self, other, strict=True)))
+    def plus(self, other: RematchCounts) -> RematchCounts:
+        """The sum of both."""
+        return RematchCounts(*(one + more for one, more in zip(self, other, strict=True)))
 
 
-NOTHING = Changes()
+NOTHING = RematchCounts()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Run:
-    """id: None for one that writes nothing. began: the database's time, before anything is read. left: shards
-    to be done; resumed: how many had been done, with the changes they made."""
+    """One rematch.
+
+    id: None for a dry run. began: the database's time before anything was read. left: shards to do. resumed:
+    how many shards an interrupted run had done. done: what these changed.
+    """
 
     id: UUID | None
     scope: Scope
@@ -124,13 +127,16 @@ class Run:
     began: datetime
     left: list[Shard]
     resumed: int = 0
-    done: Changes = NOTHING
+    done: RematchCounts = NOTHING
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Faces:
-    """N faces in the order of their ids. gender: as GENDERS numbers them. school: which of the shard's.
-    is_probe: whether matches are looked for; fit: whether its quality lets others find it."""
+class ShardFaces:
+    """N faces in the order of their ids.
+
+    gender: as GENDERS numbers them. school: the number of the school in the shard. is_probe: whether to look
+    for matches of the face. fit: whether its quality is high enough for others to match it.
+    """
 
     ids: Ids
     traits: Traits
@@ -141,9 +147,9 @@ class Faces:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pairs:
-    """P matches found. face, target: ids; score: float64 [P]; factors: float64 [6, P]. compared: how many
-    pairs they were found among."""
+class ShardMatches:
+    """P matches found. face, target: ids. score: float64 [P]. factors: float64 [6, P]. compared: how many
+    pairs were scored to find them."""
 
     face: Ids
     target: Ids
@@ -153,15 +159,18 @@ class Pairs:
 
 
 class Rematch:
-    """Every method raises DatabaseError where the database fails it."""
+    """Reads and writes of a rematch. Every method raises DatabaseError if the database fails."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._matching = Matching(database)
 
     async def begin(self, scope: Scope, *, dry_run: bool) -> Run:
-        """Go on with the last run for the same scope by the same rules, if it was interrupted less than a day
-        ago, or plan a new one. dry_run: plan, and write nothing."""
+        """Resume the last run of the same scope and rules, if it began within a day, or plan a new one.
+
+        Args:
+            dry_run: Always plan a new run, and write nothing.
+        """
         began = await self._database.fetchval(sql.clock)
         rules = await self._matching.rules()
         scope = replace(scope, school=await self._database.fetchval(sql.school_to_rematch, scope.school))
@@ -184,21 +193,21 @@ class Rematch:
             raise AssertionError("An aggregate has one row.")
         resumed, *counts = done.values()
         left = [Shard(**row) for row in rows]
-        return Run(run_id, scope, rules, began, left, resumed, Changes(*counts))
+        return Run(run_id, scope, rules, began, left, resumed, RematchCounts(*counts))
 
     async def complete(self, run: Run) -> None:
-        """Note that all shards are done: the same scope is then a new run."""
+        """Record that all shards are done. The same scope then begins a new run."""
         if run.id is not None:
             await self._database.execute(sql.complete_rematch, run.id)
 
     async def undescribed(self) -> int:
-        """Faces without an embedding, which nothing can be compared with."""
+        """The number of faces without an embedding, which cannot be matched."""
         return int(await self._database.fetchval(sql.undescribed_faces))
 
     async def read_gallery(
         self, pack_digest: str, begin: Callable[[Ids], None], take: Callable[[Rows], None]
     ) -> None:
-        """Hand over the ids of a pack's gallery, in ascending order, then its rows in pieces."""
+        """Pass the ids of a pack's gallery to `begin`, ascending, then its rows to `take`, in pieces."""
         pieces = [np.empty(0, _ID)]
         async with self._database.transaction(readonly=True) as connection:
             await read_rows(connection, sql.gallery_ids, pack_digest, row=_ID, take=pieces.append)
@@ -206,8 +215,8 @@ class Rematch:
             begin(ids[by_id(ids)])
             await read_rows(connection, sql.read_gallery, pack_digest, None, row=_CELEBRITY, take=take)
 
-    async def faces(self, shard: Shard, scope: Scope) -> Faces:
-        """The faces of a shard, as they are now."""
+    async def faces(self, shard: Shard, scope: Scope) -> ShardFaces:
+        """The faces of a shard, as they are stored now."""
         terms: tuple[object, ...]
         if shard.schools is not None:
             query, terms = sql.read_faces_of_schools, (shard.schools, scope.since)
@@ -221,7 +230,7 @@ class Rematch:
             await read_rows(connection, query, shard.pack_digest, *terms, row=_FACE, take=pieces.append)
         rows = np.concatenate(pieces)
         rows = rows[by_id(rows["id"])]
-        return Faces(
+        return ShardFaces(
             ids=rows["id"].copy(),
             traits=traits_of(rows),
             gender=rows["gender"].astype(np.int8),
@@ -230,12 +239,15 @@ class Rematch:
             fit=rows["quality"] >= MIN_QUALITY,
         )
 
-    async def write(self, run: Run, shard: Shard, faces: Faces, found: Pairs) -> Changes:
-        """Make what was found the matches of a shard, and note that it is done; for a run without an id only
-        count. A match that is stored as found stays untouched, so that nobody is told of it again. A pair of
-        users that is not found any more goes, unless there is more to it than a score.
+    async def write(self, run: Run, shard: Shard, faces: ShardFaces, found: ShardMatches) -> RematchCounts:
+        """Make what was found the matches of a shard, and record that the shard is done. A dry run only
+        counts.
 
-        faces: all of the shard.
+        A match that is stored as it was found is not written, so nobody is notified of it again. A match of
+        two users that was not found is removed unless it is in use.
+
+        Args:
+            faces: All faces of the shard.
         """
         statements = _OF_KIND[shard.kind]
         weights = run.rules.weights.as_dict()
@@ -256,17 +268,17 @@ class Rematch:
             if shard.kind == "celebrities":
                 await connection.execute(statements.compare, weights, ids, shard.pack_digest, run.began)
             else:
-                # Of a school that was not searched as a whole, nothing that is stored is known to be stale.
+                # If only some faces of a school were searched, no stored match is known to be stale.
                 stale = ids if run.scope.since is None else []
                 await connection.execute(statements.compare, weights, stale, shard.pack_digest)
             if run.id is None:
                 counted = await connection.fetchrow(statements.count)
-                return Changes(found.compared, *counted.values())
+                return RematchCounts(found.compared, *counted.values())
             await connection.execute(statements.lock)
             changed = await connection.fetchval(statements.change, weights)
             removed = await connection.fetchval(statements.remove)
             added = await connection.fetchval(statements.add, weights)
-            changes = Changes(found.compared, added, changed, removed)
+            changes = RematchCounts(found.compared, added, changed, removed)
             await connection.execute(sql.complete_rematch_shard, run.id, shard.number, *changes)
             return changes
 
@@ -305,19 +317,19 @@ class Rematch:
         return shards
 
 
-def by_id(ids: Ids) -> NDArray[np.intp]:
-    """Places of ids in ascending order, which is PostgreSQL's."""
+def by_id(ids: Ids) -> Places:
+    """The places of the ids in ascending order, as PostgreSQL orders them."""
     return np.argsort(_sortable(ids))
 
 
-def places_in(ids: Ids, some: Ids) -> NDArray[np.intp]:
-    """Where ids are among others in ascending order, which have them."""
+def places_in(ids: Ids, some: Ids) -> Places:
+    """The places of some ids in `ids`, which is ascending and has them all."""
     return np.searchsorted(_sortable(ids), _sortable(some))
 
 
 def _sortable(ids: Ids) -> NDArray[np.bytes_]:
-    """NumPy orders no raw bytes, but strings of bytes, whose zeros at the end it takes for none: that changes
-    no order."""
+    """The ids as byte strings, because NumPy cannot order raw bytes. It ignores zeros at the end of a string,
+    which does not change the order."""
     return np.ascontiguousarray(ids).view("S16")
 
 

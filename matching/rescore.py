@@ -1,7 +1,7 @@
-"""Scores from stored factors: a preview of other rules, and what is stored brought up to the present ones.
+"""Scores from stored factors: a preview of other rules, and an update of stored scores to the current rules.
 
-Neither looks at a face or a model. What was never stored cannot appear here, whatever the rules are: those
-matches batch.rematch finds.
+Neither reads a face or runs a model. Matches that were never stored cannot appear here; `batch.rematch` finds
+those.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from matching.store import MatchRules
 from semblance.errors import DatabaseError, OverloadedError
 
 PREVIEW_SECONDS = 25.0
-"""Longest time for each of a preview's two statements: both end before a request's deadline."""
+"""Longest time for each of the two statements of a preview. Both end before a request's deadline."""
 EXAMPLES = 10
-"""Most examples of each change that a preview gives."""
+"""Most examples of each kind of change in a preview."""
 BATCH = 1000
-"""Rows that are rescored in one transaction: a like of one of them waits for about a tenth of a second."""
+"""Rows rescored in one transaction. A like of one of them waits for about a tenth of a second."""
 
 
 _PAUSE_SECONDS = 0.05
@@ -33,7 +33,7 @@ _FIRST = (UUID(int=0), UUID(int=0))
 
 @dataclass(frozen=True, slots=True)
 class ListedFace:
-    """A face with a list of matches, and where on it the match stands, 1..BEST; None: not on it."""
+    """A face with a list of matches, and the rank of the match on it, 1..BEST; None: not on the list."""
 
     face_id: UUID
     user_id: UUID
@@ -69,13 +69,13 @@ AnyChange = TypeVar("AnyChange", MatchChange, CelebrityMatchChange)
 
 
 @dataclass(frozen=True, slots=True)
-class Changes(Generic[AnyChange]):
-    """How many matches are listed before and after; of these, how many appear, vanish and move.
+class ListChanges(Generic[AnyChange]):
+    """How many matches are listed before and after, and how many appear, vanish and move.
 
-    vanish_in_use: how many of those that vanish stay stored, because somebody likes them or something was
-    made or said because of them. without_factors: matches of the old system, which no weights rescore.
-    appearing, vanishing, moving: examples, at most EXAMPLES each, those with the highest score, or those that
-    move farthest, first.
+    vanish_in_use: how many of those that vanish stay stored, because they are in use (`match_in_use` in the
+    schema). without_factors: how
+    many matches have no factors, because the old system stored them. appearing, vanishing, moving: at most
+    EXAMPLES examples each; first those with the highest score, or those that move farthest.
     """
 
     before: int
@@ -92,18 +92,18 @@ class Changes(Generic[AnyChange]):
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What becomes of the lists of all faces."""
+    """How the lists of all faces change."""
 
-    users: Changes[MatchChange]
-    celebrities: Changes[CelebrityMatchChange]
+    users: ListChanges[MatchChange]
+    celebrities: ListChanges[CelebrityMatchChange]
 
 
 @dataclass(slots=True)
 class Rescored:
-    """What was done, or is to be done, to the rows of one table.
+    """What was done, or would be done, to the rows of one table.
 
-    rows: looked at. rescored: given another score. removed: below the threshold. kept: below it too, but in
-    use. without_factors: of the old system, left as they are.
+    rows: how many were read. rescored: got another score. removed: were below the threshold. kept: were below
+    it, and in use. without_factors: have no factors and stay as they are.
     """
 
     rows: int = 0
@@ -115,7 +115,7 @@ class Rescored:
 
 @dataclass(frozen=True, slots=True)
 class RescoreReport:
-    """Both tables."""
+    """What was done to both tables."""
 
     users: Rescored = field(default_factory=Rescored)
     celebrities: Rescored = field(default_factory=Rescored)
@@ -123,7 +123,7 @@ class RescoreReport:
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """The statements that work on one table."""
+    """The statements for one table."""
 
     survey: str
     lock: str
@@ -146,8 +146,8 @@ _CELEBRITIES = _Table(
 
 
 class Rescoring:
-    """The stored factors of `matches` and `celebrity_matches`. Every method raises DatabaseError where the
-    database fails it."""
+    """Works on the factors in `matches` and `celebrity_matches`. Every method raises DatabaseError if the
+    database fails."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -155,14 +155,13 @@ class Rescoring:
     async def preview(
         self, before: MatchRules, after: MatchRules, *, seconds: float = PREVIEW_SECONDS
     ) -> Preview:
-        """What of the stored matches would be listed otherwise by the rules `after` than by the rules
-        `before`; writes nothing.
+        """How the lists of stored matches differ between the rules `before` and `after`. Writes nothing.
 
-        The list of a face has its best BEST matches that reach the threshold, both kinds apart. A match of
-        two users is on the lists of both faces and counts once: it is there while it is on one of them, and
-        moves where its place on either changes.
+        The list of a face has its best BEST matches that reach the threshold; users and celebrities have
+        lists of their own. A match of two users is on the lists of both faces and counts once: it is listed
+        if it is on one of them, and moves if its rank on either changes.
 
-        Raises OverloadedError where one of the two statements takes longer than `seconds`.
+        Raises OverloadedError if one of the two statements takes longer than `seconds`.
         """
         terms = (
             before.weights.as_dict(),
@@ -179,17 +178,17 @@ class Rescoring:
                 celebrities = await connection.fetch(sql.preview_celebrity_matches, *terms)
             except QueryCanceledError as exc:
                 raise OverloadedError(
-                    f"The preview was ended because one of its two statements took more than {seconds:g} s; "
-                    "try it again when the database has less to do.",
+                    f"The preview was stopped because one of its two statements took more than {seconds:g} s."
+                    " Try again when the database has less to do.",
                     60,
                 ) from exc
         return Preview(
-            Changes(**_counts(users), **_examples(users, _match_change)),
-            Changes(**_counts(celebrities), **_examples(celebrities, _celebrity_change)),
+            ListChanges(**_counts(users), **_examples(users, _match_change)),
+            ListChanges(**_counts(celebrities), **_examples(celebrities, _celebrity_change)),
         )
 
     async def count(self) -> int:
-        """How many rows `rescore` looks at."""
+        """The number of rows that `rescore` reads."""
         return int(await self._database.fetchval(sql.count_scores))
 
     async def rescore(
@@ -200,26 +199,27 @@ class Rescoring:
         on_progress: Callable[[int, int], None] = lambda rows, removed: None,
         batch: int = BATCH,
     ) -> RescoreReport:
-        """Give all matches the scores that the rules make of their factors, and remove those below the
-        threshold, except matches of users that are in use. Nobody is told.
+        """Score all matches by the rules, and remove those below the threshold, except matches of users that
+        are in use. Nobody is notified.
 
-        Works in transactions of about `batch` rows in the order of the keys. It can be interrupted anywhere:
-        the next one finds what is left to do, because what has the weights of the rules is not written again.
+        It works in transactions of about `batch` rows, in the order of the keys. After an interruption the
+        next call does the rest, because rows that have the weights of the rules are not written again.
 
-        dry_run: counts and writes nothing. on_progress: called with the rows looked at since its last call,
-        and how many of them were removed.
+        Raises DatabaseError if rows stay locked by another transaction for a minute.
 
-        Raises DatabaseError where rows stay locked by somebody else for a minute.
+        Args:
+            dry_run: Count, and write nothing.
+            on_progress: Called with the number of rows read since the last call, and how many were removed.
         """
         report = RescoreReport()
         for table, done in ((_USERS, report.users), (_CELEBRITIES, report.celebrities)):
-            run = _Run(self._database, table, rules, batch)
+            run = _Walk(self._database, table, rules, batch)
             await run.execute(done, on_progress, dry_run=dry_run)
         return report
 
 
-class _Run:
-    """One walk over one table."""
+class _Walk:
+    """One pass over one table."""
 
     def __init__(self, database: Database, table: _Table, rules: MatchRules, batch: int) -> None:
         self._database = database
@@ -230,8 +230,8 @@ class _Run:
     async def execute(
         self, done: Rescored, on_progress: Callable[[int, int], None], *, dry_run: bool
     ) -> None:
-        """Goes on to the next batch when a look at this one finds nothing to do: what was locked when it was
-        written is found by the look after."""
+        """Go on to the next batch once a survey of this one finds nothing to do: rows that were locked during
+        the write are found by the next survey."""
         after, waited = _FIRST, 0.0
         while (found := await self._survey(after))["rows"]:
             last = (found["last_a"], found["last_b"])
@@ -257,7 +257,7 @@ class _Run:
         return found
 
     async def _write(self, after: tuple[UUID, UUID], last: tuple[UUID, UUID]) -> tuple[int, int]:
-        """How many rows of the range were rescored, and removed: those that nobody else was working on."""
+        """Returns how many rows of the range were rescored and removed; rows locked by others are skipped."""
         weights, threshold = self._rules
         async with self._database.transaction() as connection:
             rows = await connection.fetch(self._table.lock, *after, *last, weights, threshold)
@@ -270,11 +270,11 @@ class _Run:
 
 
 async def _wait(waited: float) -> float:
-    """For locked rows to be free; returns the seconds so far. Raises DatabaseError when they are too many."""
+    """Wait for locked rows; returns the seconds waited so far. Raises DatabaseError after _STUCK_SECONDS."""
     if waited > _STUCK_SECONDS:
         raise DatabaseError(
-            "Some matches have been locked by another transaction for a minute: end it, and run this again, "
-            "which goes on where it was."
+            "Some matches have been locked by another transaction for a minute. End that transaction and run "
+            "this again; it continues where it stopped."
         )
     await asyncio.sleep(_PAUSE_SECONDS)
     return waited + _PAUSE_SECONDS

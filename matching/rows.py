@@ -1,15 +1,15 @@
-"""Traits of many faces from the rows of a binary COPY."""
+"""Traits from the rows of a binary COPY."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from db.copy_arrays import Rows
-from matching.scoring import Traits, unit
+from matching.traits import Traits, unit
 
 
 def traits_of(rows: Rows) -> Traits:
-    """The traits of rows that begin with TRAITS, float32."""
+    """The traits, float32, of rows whose first columns are TRAITS."""
     return Traits(
         embedding=unit(rows["embedding"]["values"].astype(np.float32)),
         geometry=rows["geometry"]["items"]["value"].T.astype(np.float32),

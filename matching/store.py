@@ -1,4 +1,4 @@
-"""Matches of one face: what a job needs to know, and what it writes."""
+"""The matches of one face: what a match job reads, and what it writes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TRAITS = ("embedding", "geometry_ratios", "age", "symmetry_score", "skin_tone_l
 
 @dataclass(frozen=True, slots=True)
 class MatchRules:
-    """What admins set: the weights of the factors, and the least score of a match."""
+    """What admins set: the weights of the factors, and the threshold, the lowest score of a match."""
 
     weights: Weights
     threshold: float
@@ -31,8 +31,11 @@ class MatchRules:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ProbeFace:
-    """The face of a job. pack_digest is None where nobody has described it yet. traits: the columns that the
-    factors compare, as matching.scoring takes them. school, gender: what its user has stated."""
+    """The face of a match job.
+
+    pack_digest: None while the face has a photo and no embedding. traits: the columns that the factors
+    compare, as `Traits.of` takes them. school, gender: what its user states.
+    """
 
     id: UUID
     image_path: str
@@ -44,7 +47,10 @@ class ProbeFace:
 
 @dataclass(frozen=True, slots=True)
 class MatchResult:
-    """How many matches a job found, of those it looked for; message: what it could not look for, and why."""
+    """What a match job found.
+
+    user_matches, celebrity_matches: how many; None: it did not look for these. message: why it did not.
+    """
 
     user_matches: int | None
     celebrity_matches: int | None
@@ -52,19 +58,19 @@ class MatchResult:
 
 
 class Matching:
-    """Reads and writes for match jobs. Every method raises DatabaseError where the database fails it."""
+    """Reads and writes for match jobs. Every method raises DatabaseError if the database fails."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._settings = SystemSettingsTable(database)
 
     async def rules(self) -> MatchRules:
-        """The rules as they are now."""
+        """The current rules."""
         settings = await self._settings.get()
         return MatchRules(settings.matching_weights, settings.match_threshold)
 
     async def probe(self, face_id: UUID) -> ProbeFace | None:
-        """The face, unless it is gone."""
+        """The face; None if it was deleted."""
         row = await self._database.fetchrow(sql.probe_face, face_id)
         if row is None:
             return None
@@ -73,19 +79,21 @@ class Matching:
         traits["embedding"] = None if vector is None else vector.to_numpy()
         return ProbeFace(face_id, row["image_path"], row["pack_digest"], traits, row["school"], row["gender"])
 
-    async def describe(self, face_id: UUID, row: DescribedRow, gender: Gender) -> None:
-        """Complete a face that was stored with its picture alone."""
+    async def complete_face(self, face_id: UUID, row: DescribedRow, gender: Gender) -> None:
+        """Add what was found in its photo to a face that was stored without."""
         columns = [getattr(row, name) for name in DescribedRow.__dataclass_fields__]
-        await self._database.execute(sql.describe_face, face_id, *columns, gender)
+        await self._database.execute(sql.complete_face, face_id, *columns, gender)
 
     async def complete(
         self, job: ClaimedJob, probe: ProbeFace, rules: MatchRules, shortlist: Sequence[UUID]
     ) -> MatchResult | None:
-        """Write the matches of the job's face and end the job, all or nothing.
+        """Write the matches of the job's face and complete the job, in one transaction.
 
-        shortlist: celebrities that may be among the best. Returns None, having written nothing, where the
-        worker no longer holds the job. Raises DatabaseError also where the face's pack has changed since the
-        probe was read, and with it the short list.
+        Returns None, having written nothing, if the worker no longer holds the job. Raises DatabaseError also
+        if the face's model pack has changed since the probe was read: the short list is then of the old pack.
+
+        Args:
+            shortlist: Celebrities that may be among the best.
         """
         async with self._database.transaction() as connection:
             if not await connection.fetchval(sql.hold_match_job, job.id, job.worker, job.attempt):
@@ -94,7 +102,7 @@ class Matching:
                 None,
                 probe.pack_digest,
             }:
-                raise DatabaseError("The face was embedded by another model pack meanwhile.")
+                raise DatabaseError("The face has been embedded by another model pack since the job began.")
             messages: list[str] = []
             users = celebrities = None
             terms = (probe.id, MIN_QUALITY, rules.weights.as_dict(), rules.threshold, BEST)

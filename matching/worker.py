@@ -1,4 +1,4 @@
-"""The match worker: takes match jobs from the queue and writes the matches of their faces."""
+"""The match worker: it takes match jobs from the queue and writes the matches of their faces."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from db.face_searches import FaceSearches
 from db.jobs import ClaimedJob, MatchJobs
 from db.object_deletions import ObjectDeletions
 from db.pool import Database
-from matching.gallery import CelebritySearch, Probe
+from matching.gallery import CelebritySearch, GalleryQuery
 from matching.store import Matching, MatchResult, ProbeFace
 from semblance.errors import BadInputError, DatabaseError, NoFaceError, NotFoundError, SemblanceError
 from semblance.settings import Settings
@@ -28,40 +28,48 @@ from semblance.types import DescribedFace, Detection, JobOutcome, ModelInfo
 logger = logging.getLogger(__name__)
 
 TOGETHER = 8
-"""Jobs a worker has in hand at once; their searches share a pass over the gallery."""
+"""Match jobs that a worker does at once; their searches share a pass over the gallery."""
 
 SHORTEST_WAIT_S = 0.05
 PAUSE_AFTER_ERROR_S = 1.0
 TIDY_EVERY_S = 3600.0
 
 REMOVE_EVERY_S = 10.0
-"""How soon pictures are removed whose row went without the API, or that the storage did not remove then."""
+"""How often photos are removed whose rows were deleted elsewhere, or that could not be removed before."""
 
 
-class Describer(Protocol):
-    """What describes faces that were stored without: `FaceClient`, or nets in the same process."""
+class PhotoAnalyzer(Protocol):
+    """Analyzes photos whose faces were stored without an embedding: `FaceClient`, or nets in this process."""
 
     async def describe(
         self, data: bytes, max_faces: int | None = None
     ) -> tuple[Detection, list[DescribedFace]]:
-        """All faces of an encoded picture in full, largest first, at most `max_faces`."""
+        """All faces of an encoded photo with embedding and attributes, largest first, at most `max_faces`."""
 
 
 class MatchWorker:
-    """Drains the queue of match jobs, beside any number of others; usable without Ray.
+    """Drains the queue of match jobs. Any number of workers share the queue, with or without Ray.
 
-    What it has in hand when it is killed returns to the queue when its lease ends. A job's matches and its
-    end are one transaction, so that however often a job is begun its effect is that of one run.
+    The jobs of a worker that is killed return to the queue when their lease ends. A job's matches and its
+    completion are one transaction, so a job that is started several times has the effect of one run.
     """
 
     def __init__(
-        self, database: Database, storage: Storage, faces: Describer, model: ModelInfo, settings: Settings
+        self,
+        database: Database,
+        storage: Storage,
+        analyzer: PhotoAnalyzer,
+        model: ModelInfo,
+        settings: Settings,
     ) -> None:
-        """faces: describes with the pack of `model`."""
+        """
+        Args:
+            analyzer: Runs the pack of `model`.
+        """
         self.id = uuid.uuid4()
         self._database = database
         self._storage = storage
-        self._faces = faces
+        self._analyzer = analyzer
         self._model = model
         self._jobs = MatchJobs(database)
         self._deletions = ObjectDeletions(database)
@@ -74,27 +82,27 @@ class MatchWorker:
         self._woken = asyncio.Event()
 
     async def run(self) -> None:
-        """Work until cancelled: at once on a notification, and whenever a job or a lease is due."""
+        """Work until cancelled: at once on a notification, and when a job or a lease is due."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._listen())
             tasks.create_task(self._tidy())
-            tasks.create_task(self._remove_pictures())
+            tasks.create_task(self._remove_photos())
             while True:
                 self._woken.clear()
                 try:
                     await self.process()
                     wait = await self._jobs.seconds_to_next()
                 except DatabaseError as exc:
-                    logger.warning("the queue does not answer: %s", exc.message)
+                    logger.warning("cannot read the queue of match jobs: %s", exc.message)
                     wait = PAUSE_AFTER_ERROR_S
                 with suppress(TimeoutError):
                     async with asyncio.timeout(None if wait is None else max(wait, SHORTEST_WAIT_S)):
                         await self._woken.wait()
 
     async def process(self, limit: int | None = None, *, seconds: float | None = None) -> list[JobOutcome]:
-        """Work on jobs until none is due, `limit` are done or `seconds` have passed.
+        """Do match jobs until none is due, `limit` are done or `seconds` have passed.
 
-        Raises DatabaseError where no job can be claimed.
+        Raises DatabaseError if no job can be claimed.
         """
         started, outcomes = time.monotonic(), list[JobOutcome]()
         while limit is None or len(outcomes) < limit:
@@ -109,11 +117,11 @@ class MatchWorker:
         return outcomes
 
     async def waiting(self) -> int:
-        """How many jobs of the queue no worker has in hand. Raises DatabaseError."""
+        """The number of match jobs that no worker has claimed. Raises DatabaseError."""
         return await self._jobs.pending()
 
     async def release(self) -> None:
-        """Give back what is in hand, when nothing works on it any more. Raises DatabaseError."""
+        """Return claimed jobs to the queue, once `run` and `process` have ended. Raises DatabaseError."""
         await self._jobs.release(self.id)
 
     async def _listen(self) -> None:
@@ -122,8 +130,8 @@ class MatchWorker:
                 self._woken.set()
 
     async def _tidy(self) -> None:
-        """Read the gallery before a job waits for it, and remove old jobs and old records of searches, now
-        and from time to time; any number of workers may."""
+        """Read the gallery before a job needs it, and remove old match jobs and records of searches, now and
+        every hour. Several workers may do it at the same time."""
         while True:
             try:
                 await self._search.prepare(self._model.digest)
@@ -132,22 +140,22 @@ class MatchWorker:
                 await self._face_searches.prune(self._keep_searches)
                 logger.info("removed %d old match jobs", removed)
             except DatabaseError as exc:
-                logger.warning("tidying up waits: %s", exc.message)
+                logger.warning("cannot remove old match jobs now: %s", exc.message)
             await asyncio.sleep(TIDY_EVERY_S)
 
-    async def _remove_pictures(self) -> None:
-        """Finish the deletion of pictures; any number of workers may."""
+    async def _remove_photos(self) -> None:
+        """Finish the deletion of photos. Several workers may do it at the same time."""
         while True:
             try:
                 if removed := await self._deletions.drain(self._storage):
-                    logger.info("removed %d deleted pictures", removed)
+                    logger.info("removed %d deleted photos", removed)
             except DatabaseError as exc:
-                logger.warning("deleted pictures wait: %s", exc.message)
+                logger.warning("cannot remove deleted photos now: %s", exc.message)
             await asyncio.sleep(REMOVE_EVERY_S)
 
     @asynccontextmanager
     async def _holding(self, jobs: Sequence[ClaimedJob]) -> AsyncIterator[None]:
-        """Keep the lease of these jobs alive."""
+        """Extend the lease of these jobs until the block ends."""
 
         async def beat() -> None:
             while True:
@@ -155,7 +163,7 @@ class MatchWorker:
                 try:
                     await self._jobs.extend(self.id, [job.id for job in jobs], self._lease)
                 except DatabaseError as exc:
-                    logger.warning("a heartbeat is lost: %s", exc.message)
+                    logger.warning("cannot extend the lease of match jobs: %s", exc.message)
 
         heart = asyncio.create_task(beat())
         try:
@@ -164,39 +172,38 @@ class MatchWorker:
             heart.cancel()
 
     async def _work(self, job: ClaimedJob) -> JobOutcome:
-        """One attempt at a job, and what the queue is told of it."""
+        """Attempt a job, and record the outcome in the queue."""
         try:
             result = await self._match(job)
         except SemblanceError as exc:
-            if exc.retryable:
-                logger.warning("match job %s, attempt %d: %s", job.id, job.attempt, exc.message)
-            return await self._failed(
-                job, _our_fault(exc.code) if exc.retryable else exc.message, permanent=not exc.retryable
-            )
+            if not exc.retryable:
+                return await self._failed(job, exc.message, retryable=False)
+            logger.warning("match job %s, attempt %d: %s", job.id, job.attempt, exc.message)
+            return await self._failed(job, _our_fault(exc.code), retryable=True)
         except Exception:
             logger.exception("match job %s, attempt %d", job.id, job.attempt)
-            return await self._failed(job, _our_fault(SemblanceError.code), permanent=False)
+            return await self._failed(job, _our_fault(SemblanceError.code), retryable=True)
         if result is None:
             return JobOutcome(job.id, "lost")
         return JobOutcome(job.id, "completed", result.user_matches, result.celebrity_matches, result.message)
 
-    async def _failed(self, job: ClaimedJob, message: str, permanent: bool) -> JobOutcome:
+    async def _failed(self, job: ClaimedJob, message: str, *, retryable: bool) -> JobOutcome:
         again = False
         try:
-            if permanent:
-                await self._jobs.fail(job, message)
-            else:
+            if retryable:
                 again = await self._jobs.retry(job, message)
+            else:
+                await self._jobs.fail(job, message)
         except DatabaseError as exc:
             logger.warning("match job %s returns when its lease ends: %s", job.id, exc.message)
             return JobOutcome(job.id, "lost", error=message)
         return JobOutcome(job.id, "pending" if again else "failed", error=message)
 
     async def _match(self, job: ClaimedJob) -> MatchResult | None:
-        """None where the job is no longer this worker's, or its face is gone and the job with it."""
+        """Returns None if another worker has the job now, or its face was deleted and the job with it."""
         probe = await self._matching.probe(job.face_id)
         if probe is not None and probe.pack_digest is None:
-            await self._describe(probe)
+            await self._complete_face(probe)
             probe = await self._matching.probe(job.face_id)
         if probe is None or probe.pack_digest is None:
             return None
@@ -204,23 +211,23 @@ class MatchWorker:
         shortlist: list[UUID] = []
         if job.job_type != "user_match":
             shortlist = await self._search.shortlist(
-                Probe(probe.traits, probe.gender), probe.pack_digest, rules.weights, rules.threshold
+                GalleryQuery(probe.traits, probe.gender), probe.pack_digest, rules.weights, rules.threshold
             )
         return await self._matching.complete(job, probe, rules, shortlist)
 
-    async def _describe(self, probe: ProbeFace) -> None:
-        """Complete a face that another client stored as a picture alone."""
+    async def _complete_face(self, probe: ProbeFace) -> None:
+        """Analyze the photo of a face that another client stored as a photo alone."""
         try:
-            picture = await read_picture(self._storage, "faces", probe.image_path)
+            photo = await read_picture(self._storage, "faces", probe.image_path)
         except (NotFoundError, BadInputError) as exc:
-            raise NotFoundError("The picture of this face is not in the storage.") from exc
-        _, faces = await self._faces.describe(picture, 1)
+            raise NotFoundError("The photo of this face is not in the storage.") from exc
+        _, faces = await self._analyzer.describe(photo, 1)
         if not faces:
             raise NoFaceError
         row = DescribedRow.of(faces[0], self._model.digest)
-        await self._matching.describe(probe.id, row, faces[0].attributes.gender)
+        await self._matching.complete_face(probe.id, row, faces[0].attributes.gender)
 
 
 def _our_fault(code: str) -> str:
-    """For the owner of a job, who can do nothing about it; the log says more."""
+    """A sentence for the user, who cannot mend it; the log has the reason."""
     return f"Something went wrong on our side ({code})."

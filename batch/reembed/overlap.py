@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from db.copy_arrays import GENDERS, Rows
+from db.copy_arrays import Rows
 from db.spare_embeddings import SpareEmbeddings
-from matching.ranking import Found, merged, take
+from matching.eligibility import may_match
+from matching.ranking import RankedPairs, best_matches, merged
 from matching.rows import traits_of
-from matching.scoring import BEST, MIN_QUALITY, Floats, Traits, unit
-from matching.search import search
+from matching.scoring import BEST, MIN_QUALITY
 from matching.store import MatchRules
+from matching.traits import Floats, Traits, unit
 from semblance.weights import Weights
 
 _BINS = ((1.0, 1.0), (0.75, 1.0), (0.5, 0.75), (0.25, 0.5), (0.0, 0.25))
@@ -104,20 +105,15 @@ class _Group:
 
     def __init__(self, faces: TwoPacks, gender: int, rules: MatchRules) -> None:
         index = np.flatnonzero(faces.gender == gender)
-        part = replace(faces, before=take(faces.before, index), after=faces.after[index])
+        part = replace(faces, before=faces.before.take(index), after=faces.after[index])
         self._gender = gender
         self.by_score = _Comparison(part, rules)
         self.by_embedding = _Comparison(part, _BY_EMBEDDING)
 
     def add(self, celebrities: TwoPacks, places: NDArray[np.intp]) -> None:
-        eligible = np.ones(len(places), bool)
-        if self._gender != GENDERS[None]:
-            eligible = (celebrities.gender != self._gender) & (celebrities.gender != GENDERS[None])
-        index = np.flatnonzero(eligible)
+        index = np.flatnonzero(may_match(self._gender, celebrities.gender))
         if len(index):
-            part = replace(
-                celebrities, before=take(celebrities.before, index), after=celebrities.after[index]
-            )
+            part = replace(celebrities, before=celebrities.before.take(index), after=celebrities.after[index])
             self.by_score.add(part, places[index])
             self.by_embedding.add(part, places[index])
 
@@ -128,13 +124,13 @@ class _Comparison:
 
     faces: TwoPacks
     rules: MatchRules
-    before: Found = field(default_factory=lambda: merged([]))
-    after: Found = field(default_factory=lambda: merged([]))
+    before: RankedPairs = field(default_factory=lambda: merged([]))
+    after: RankedPairs = field(default_factory=lambda: merged([]))
 
     def add(self, celebrities: TwoPacks, places: NDArray[np.intp]) -> None:
         rules = (self.rules.weights, self.rules.threshold)
-        before = search(self.faces.before, (celebrities.before, places), *rules)
-        after = search(_with_new(self.faces), (_with_new(celebrities), places), *rules)
+        before = best_matches(self.faces.before, celebrities.before, places, *rules)
+        after = best_matches(_with_new(self.faces), _with_new(celebrities), places, *rules)
         self.before = merged([self.before, before])
         self.after = merged([self.after, after])
 

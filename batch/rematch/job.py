@@ -26,16 +26,29 @@ from batch.progress import JobProgress
 from batch.rematch.turns import Turns
 from db.copy_arrays import Rows
 from db.pool import Database
-from matching.ranking import Found, merged, take
-from matching.rematch import Changes, Faces, Ids, Kind, Pairs, Rematch, Run, Scope, Shard, by_id, places_in
+from matching.eligibility import may_match
+from matching.ranking import RankedPairs, best_in_groups, best_matches, merged
+from matching.rematch import (
+    Ids,
+    Kind,
+    Rematch,
+    RematchCounts,
+    Run,
+    Scope,
+    Shard,
+    ShardFaces,
+    ShardMatches,
+    by_id,
+    places_in,
+)
 from matching.rows import traits_of
-from matching.scoring import MIN_QUALITY, Traits
-from matching.search import Places, search, search_each_other
+from matching.scoring import MIN_QUALITY
+from matching.traits import Places, Traits
 from semblance.errors import WorkersError
 from semblance.settings import Settings
 
 SHARD_SIZE = 1000
-"""Faces of one shard: with 20 matches each, 20,000 rows of one transaction."""
+"""ShardFaces of one shard: with 20 matches each, 20,000 rows of one transaction."""
 
 TASK_FACES = 1000
 SEGMENT = 16_384
@@ -59,7 +72,7 @@ class Summary:
     are, and how many of them were done before. faces: matched with each kind. undescribed: faces that have no
     embedding. stages: seconds spent, which add up to more than `seconds`, because they overlap."""
 
-    changes: Changes
+    changes: RematchCounts
     dry_run: bool
     faces: Mapping[Kind, int] = field(default_factory=dict)
     shards: int = 0
@@ -118,7 +131,8 @@ class _Segment:
 
     gender: int
     size: int
-    targets: ray.ObjectRef[tuple[Traits, Places]]
+    traits: ray.ObjectRef[Traits]
+    places: ray.ObjectRef[Places]
 
 
 class _Gallery:
@@ -166,16 +180,10 @@ class _Gallery:
     def _put(self, gender: int) -> None:
         rows = np.concatenate(self._waiting.pop(gender))
         rows = rows[by_id(rows["id"])]
-        targets = traits_of(rows), places_in(self.ids, rows["id"])
-        self._segments.append(_Segment(gender, len(rows), ray.put(targets)))
+        traits, places = traits_of(rows), places_in(self.ids, rows["id"])
+        self._segments.append(_Segment(gender, len(rows), ray.put(traits), ray.put(places)))
         self._changed.set()
         self._changed = asyncio.Event()
-
-
-def _may_match(stated: int, segment: _Segment) -> bool:
-    """Whether a face of somebody who states this gender, or none (0), is compared with these celebrities: as
-    in SQL, a gender that is not known differs from no other."""
-    return not stated or segment.gender not in {0, stated}
 
 
 class _Job:
@@ -193,8 +201,8 @@ class _Job:
         # Ray has NumPy compute on one core in a task that reserves no more.
         options = {"num_cpus": pool.num_cpus, "max_retries": ATTEMPTS}
         # The names are what the dashboard counts the progress of.
-        self._celebrities = ray.remote(search).options(name="rematch celebrities", **options)
-        self._users = ray.remote(search_each_other).options(name="rematch users", **options)
+        self._celebrities = ray.remote(best_matches).options(name="rematch celebrities", **options)
+        self._users = ray.remote(best_in_groups).options(name="rematch users", **options)
 
     async def run(self, scope: Scope, *, dry_run: bool) -> Summary:
         started = time.monotonic()
@@ -238,7 +246,7 @@ class _Job:
         summary.stages = self._stages
         return summary
 
-    async def _shard(self, run: Run, shard: Shard) -> Changes:
+    async def _shard(self, run: Run, shard: Shard) -> RematchCounts:
         async with self._connection("read faces"):
             faces = await self._tables.faces(shard, run.scope)
         search = self._pairs_with_celebrities if shard.kind == "celebrities" else self._pairs_of_users
@@ -246,24 +254,26 @@ class _Job:
         async with self._connection("write"):
             return await self._tables.write(run, shard, faces, found)
 
-    async def _pairs_with_celebrities(self, run: Run, shard: Shard, faces: Faces) -> Pairs:
+    async def _pairs_with_celebrities(self, run: Run, shard: Shard, faces: ShardFaces) -> ShardMatches:
         gallery = self._galleries[shard.pack_digest]
         groups = []
         for gender in np.unique(faces.gender):
             probes = np.flatnonzero(faces.gender == gender)
             for start in range(0, len(probes), TASK_FACES):
                 some = probes[start : start + TASK_FACES]
-                groups.append((int(gender), some, ray.put(take(faces.traits, some))))
+                groups.append((int(gender), some, ray.put(faces.traits.take(some))))
         searches, compared = [], 0
         async for segment in gallery.segments():
             for stated, some, traits in groups:
-                if _may_match(stated, segment):
-                    score = self._score(run, shard, some, self._celebrities, traits, segment.targets)
+                if may_match(stated, segment.gender):
+                    score = self._score(
+                        run, shard, some, self._celebrities, traits, segment.traits, segment.places
+                    )
                     searches.append(asyncio.create_task(score))
                     compared += len(some) * segment.size
         return _pairs(faces.ids, gallery.ids, await asyncio.gather(*searches), compared)
 
-    async def _pairs_of_users(self, run: Run, shard: Shard, faces: Faces) -> Pairs:
+    async def _pairs_of_users(self, run: Run, shard: Shard, faces: ShardFaces) -> ShardMatches:
         groups = list(_groups(faces))
         compared = sum(len(probes) * len(targets) for probes, targets in groups)
         traits = ray.put(faces.traits)
@@ -274,12 +284,14 @@ class _Job:
         ]
         return _pairs(faces.ids, faces.ids, await asyncio.gather(*searches), compared)
 
-    async def _score(self, run: Run, shard: Shard, probes: Places, search: Any, *arguments: object) -> Found:
+    async def _score(
+        self, run: Run, shard: Shard, probes: Places, search: Any, *arguments: object
+    ) -> RankedPairs:
         """What a task finds, by places among the shard's faces; probes: those of the task's."""
         # Shards end one after the other, as they were planned: what is done is safe.
         async with self._turns.take(shard.number):
             with self._timed("score"):
-                found: Found = await search.remote(*arguments, run.rules.weights, run.rules.threshold)
+                found: RankedPairs = await search.remote(*arguments, run.rules.weights, run.rules.threshold)
         return replace(found, probe=probes[found.probe])
 
     async def _read_gallery(self, pack_digest: str, gallery: _Gallery) -> None:
@@ -301,7 +313,7 @@ class _Job:
         self._stages[stage] += time.monotonic() - started
 
 
-def _groups(faces: Faces) -> Iterator[tuple[Places, Places]]:
+def _groups(faces: ShardFaces) -> Iterator[tuple[Places, Places]]:
     """Who is compared with whom in the schools: places of probes, at most TASK_FACES, and of targets."""
     for school in np.unique(faces.school):
         here = faces.school == school
@@ -325,10 +337,10 @@ def _by_faces(groups: Sequence[tuple[Places, Places]], faces: int) -> Iterator[l
         yield some
 
 
-def _pairs(faces: Ids, targets: Ids, parts: Sequence[Found], compared: int) -> Pairs:
+def _pairs(faces: Ids, targets: Ids, parts: Sequence[RankedPairs], compared: int) -> ShardMatches:
     """What all tasks of a shard found, by ids."""
     found = merged(parts)
-    return Pairs(faces[found.probe], targets[found.target], found.score, found.factors, compared)
+    return ShardMatches(faces[found.probe], targets[found.target], found.score, found.factors, compared)
 
 
 async def _all(works: Iterable[Coroutine[Any, Any, None]]) -> None:

@@ -13,8 +13,8 @@ SELECT
     ) AS changed;
 
 -- name: read_gallery
--- For COPY in binary: every column has one length, so that a row has. $1: pack digest, $2: ids, or null for all.
--- Text is there as its MD5, which only has to tell one category from another.
+-- For COPY in binary: every column has a fixed length, so that a row has. $1: pack digest, $2: ids, or null for
+-- all. The category is an MD5, which only has to tell categories apart.
 SELECT
     id,
     embedding,
@@ -24,13 +24,13 @@ SELECT
     skin_tone,
     expression,
     quality,
-    CASE gender WHEN 'male' THEN 1 WHEN 'female' THEN 2 ELSE 0 END::smallint AS gender,
+    gender_number(gender) AS gender,
     md5(coalesce(category, ''))::uuid AS category
 FROM celebrity_traits
 WHERE pack_digest = $1 AND ($2::uuid[] IS NULL OR id = ANY($2::uuid[]))
 
 -- name: prune_celebrity_changes
--- Changes older than $1. A transaction that is open longer than that finds its own removed, which no gallery
--- has read: so only those that every snapshot sees.
+-- Changes older than $1, of transactions that every snapshot sees: a transaction that is open for longer must not
+-- lose its changes before a gallery has read them.
 DELETE FROM celebrity_changes
 WHERE created_at < $1 AND transaction < pg_snapshot_xmin(pg_current_snapshot());

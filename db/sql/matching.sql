@@ -1,5 +1,5 @@
 -- name: probe_face
--- The face $1 and who it belongs to.
+-- The face $1 and its user.
 SELECT
     image_path, school, profiles.gender, pack_digest, embedding, geometry_ratios, age, symmetry_score,
     skin_tone_lab, expression
@@ -8,7 +8,7 @@ JOIN profiles ON profiles.id = faces.profile_id
 WHERE faces.id = $1;
 
 -- name: lock_probe_face
--- One job at a time writes matches of a face. Others may still refer to it.
+-- One match job at a time writes the matches of a face. Other rows may still refer to the face.
 SELECT pack_digest
 FROM faces
 WHERE id = $1
@@ -16,8 +16,8 @@ FOR NO KEY UPDATE;
 
 -- name: match_users
 -- Stores the best matches of the face $1 with faces of other users: $2 least quality, $3 weights, $4 threshold,
--- $5 how many. A pair that is stored with the same factors stays untouched, so that nobody is told of it again.
--- In the order of the pairs, so that of jobs with pairs in common none waits in a circle.
+-- $5 how many. A pair stored with the same factors is not written, so that nobody is notified of it again. Pairs
+-- are written in their order, so that match jobs with pairs in common cannot deadlock.
 WITH probe AS MATERIALIZED (
     SELECT face_traits.*, profiles.school_key, profiles.gender
     FROM face_traits
@@ -79,21 +79,19 @@ stored AS (
         factor_skin_tone = excluded.factor_skin_tone,
         factor_expression = excluded.factor_expression,
         weights = excluded.weights
-    WHERE matches.weights IS DISTINCT FROM excluded.weights
-        OR greatest(
-            abs(matches.factor_embedding - excluded.factor_embedding),
-            abs(matches.factor_geometry - excluded.factor_geometry),
-            abs(matches.factor_age - excluded.factor_age),
-            abs(matches.factor_symmetry - excluded.factor_symmetry),
-            abs(matches.factor_skin_tone - excluded.factor_skin_tone),
-            abs(matches.factor_expression - excluded.factor_expression)
-        ) > 1e-6
+    WHERE match_differs(
+        matches.weights, matches.factor_embedding, matches.factor_geometry,
+        matches.factor_age, matches.factor_symmetry, matches.factor_skin_tone,
+        matches.factor_expression,
+        excluded.weights, excluded.factor_embedding, excluded.factor_geometry, excluded.factor_age,
+        excluded.factor_symmetry, excluded.factor_skin_tone, excluded.factor_expression
+    )
 )
 SELECT count(*) FROM best;
 
 -- name: match_celebrities
 -- Makes the best of the celebrities $6 the matches of the face $1: $2 least quality, $3 weights, $4 threshold,
--- $5 how many. What was stored before and is not among them goes; what has not changed stays untouched.
+-- $5 how many. Stored matches that are not among them are removed; those that have not changed are not written.
 WITH probe AS MATERIALIZED (
     SELECT face_traits.*, profiles.gender
     FROM face_traits
@@ -105,7 +103,7 @@ target AS MATERIALIZED (
     FROM probe
     JOIN celebrity_traits ON celebrity_traits.pack_digest = probe.pack_digest
     WHERE celebrity_traits.id = ANY($6::uuid[])
-        AND (probe.gender IS NULL OR celebrity_traits.gender <> probe.gender)
+        AND may_match_celebrity(probe.gender, celebrity_traits.gender)
         AND celebrity_traits.quality >= $2
 ),
 factor AS MATERIALIZED (
@@ -154,20 +152,18 @@ stored AS (
         factor_skin_tone = excluded.factor_skin_tone,
         factor_expression = excluded.factor_expression,
         weights = excluded.weights
-    WHERE celebrity_matches.weights IS DISTINCT FROM excluded.weights
-        OR greatest(
-            abs(celebrity_matches.factor_embedding - excluded.factor_embedding),
-            abs(celebrity_matches.factor_geometry - excluded.factor_geometry),
-            abs(celebrity_matches.factor_age - excluded.factor_age),
-            abs(celebrity_matches.factor_symmetry - excluded.factor_symmetry),
-            abs(celebrity_matches.factor_skin_tone - excluded.factor_skin_tone),
-            abs(celebrity_matches.factor_expression - excluded.factor_expression)
-        ) > 1e-6
+    WHERE match_differs(
+        celebrity_matches.weights, celebrity_matches.factor_embedding, celebrity_matches.factor_geometry,
+        celebrity_matches.factor_age, celebrity_matches.factor_symmetry, celebrity_matches.factor_skin_tone,
+        celebrity_matches.factor_expression,
+        excluded.weights, excluded.factor_embedding, excluded.factor_geometry, excluded.factor_age,
+        excluded.factor_symmetry, excluded.factor_skin_tone, excluded.factor_expression
+    )
 )
 SELECT count(*) FROM best;
 
--- name: describe_face
--- Completes the face $1, which somebody stored with its picture alone; nothing if it is complete.
+-- name: complete_face
+-- Completes the face $1, which was stored with its photo alone. Changes nothing if it is complete.
 UPDATE faces
 SET embedding = $2, pack_digest = $3, age = $4, quality_score = $5, blur_score = $6,
     illumination_score = $7, symmetry_score = $8, landmarks_68 = $9, pose = $10, geometry_ratios = $11,

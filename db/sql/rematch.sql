@@ -91,7 +91,7 @@ SELECT
     skin_tone,
     face_traits.expression,
     quality,
-    CASE profiles.gender WHEN 'male' THEN 1 WHEN 'female' THEN 2 ELSE 3 END::smallint AS gender,
+    gender_number(profiles.gender) AS gender,
     array_position($2::text[], school_key) AS school,
     ($3::timestamptz IS NULL OR greatest(faces.created_at, faces.analyzed_at) >= $3) AS is_probe
 FROM profiles
@@ -111,8 +111,7 @@ SELECT
     skin_tone,
     face_traits.expression,
     quality,
-    CASE profiles.gender WHEN 'male' THEN 1 WHEN 'female' THEN 2 WHEN 'other' THEN 3 ELSE 0 END::smallint
-        AS gender,
+    gender_number(profiles.gender) AS gender,
     0 AS school,
     true AS is_probe
 FROM face_traits
@@ -143,12 +142,12 @@ CREATE TEMPORARY TABLE staged_found (
 ANALYZE staged_found;
 
 -- name: lock_faces
--- As a match job does with its one face, so that a face's matches have one writer at a time. Those that are not
--- of the pack $2 any more have other matches than were found.
+-- As a match job does with its one face, so that a face's matches have one writer at a time. Faces that are no
+-- longer of the pack $2 have other matches than were found.
 SELECT id FROM faces WHERE id = ANY($1::uuid[]) AND pack_digest = $2 ORDER BY id FOR NO KEY UPDATE;
 
 -- name: stage_difference
--- What is to be done: found and not stored (no id), stored and changed, stored and not found (no score).
+-- What is to be written: found and not stored (no id), stored and changed, stored and not found (no score).
 CREATE TEMPORARY TABLE staged_difference (
     id uuid,
     face_id uuid NOT NULL,
@@ -163,8 +162,8 @@ CREATE TEMPORARY TABLE staged_difference (
 ) ON COMMIT DROP;
 
 -- name: compare_user_matches
--- $1: weights; $2: faces of which what is not found is stale; $3: pack digest. The rules are asked again, because
--- a profile may have changed since its faces were read.
+-- $1: weights; $2: faces whose stored matches are stale if they were not found; $3: pack digest. The rules are
+-- checked again, because a profile may have changed since its faces were read.
 WITH pair AS (
     SELECT DISTINCT ON (face_a_id, face_b_id) *
     FROM (
@@ -186,16 +185,11 @@ INSERT INTO staged_difference
 SELECT matches.id, valid.face_a_id, valid.face_b_id, score, embedding, geometry, age, symmetry, skin_tone, expression
 FROM valid
 LEFT JOIN matches USING (face_a_id, face_b_id)
-WHERE matches.id IS NULL
-    OR matches.weights IS DISTINCT FROM $1::jsonb
-    OR greatest(
-        abs(factor_embedding - embedding),
-        abs(factor_geometry - geometry),
-        abs(factor_age - age),
-        abs(factor_symmetry - symmetry),
-        abs(factor_skin_tone - skin_tone),
-        abs(factor_expression - expression)
-    ) > 1e-6
+WHERE match_differs(
+    matches.weights, factor_embedding, factor_geometry, factor_age, factor_symmetry, factor_skin_tone,
+    factor_expression,
+    $1::jsonb, embedding, geometry, age, symmetry, skin_tone, expression
+)
 UNION ALL
 SELECT stored.id, stored.face_a_id, stored.face_b_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM (
@@ -259,31 +253,25 @@ SELECT
 FROM staged_difference AS difference;
 
 -- name: compare_celebrity_matches
--- $1: weights; $2: faces of which what is not found is stale; $3: pack digest; $4: celebrities that came or
--- changed since may be unknown to the search, which then says nothing of them.
+-- $1: weights; $2: faces whose stored matches are stale if they were not found; $3: pack digest; $4: matches with
+-- celebrities that were added or changed since then stay, because the search may not have seen those.
 WITH valid AS (
     SELECT found.*
     FROM staged_found AS found
     JOIN faces ON faces.id = face_id AND faces.pack_digest = $3
     JOIN profiles ON profiles.id = profile_id
     JOIN celebrities ON celebrities.id = target_id AND celebrities.pack_digest = $3
-    WHERE profiles.gender IS NULL
-        OR known_gender(celebrities.gender, celebrities.seen_gender) <> profiles.gender
+    WHERE may_match_celebrity(profiles.gender, known_gender(celebrities.gender, celebrities.seen_gender))
 )
 INSERT INTO staged_difference
 SELECT stored.id, valid.face_id, valid.target_id, score, embedding, geometry, age, symmetry, skin_tone, expression
 FROM valid
 LEFT JOIN celebrity_matches AS stored ON stored.face_id = valid.face_id AND celebrity_id = target_id
-WHERE stored.id IS NULL
-    OR weights IS DISTINCT FROM $1::jsonb
-    OR greatest(
-        abs(factor_embedding - embedding),
-        abs(factor_geometry - geometry),
-        abs(factor_age - age),
-        abs(factor_symmetry - symmetry),
-        abs(factor_skin_tone - skin_tone),
-        abs(factor_expression - expression)
-    ) > 1e-6
+WHERE match_differs(
+    stored.weights, factor_embedding, factor_geometry, factor_age, factor_symmetry, factor_skin_tone,
+    factor_expression,
+    $1::jsonb, embedding, geometry, age, symmetry, skin_tone, expression
+)
 UNION ALL
 SELECT stored.id, stored.face_id, celebrity_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM celebrity_matches AS stored

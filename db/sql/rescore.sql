@@ -1,5 +1,5 @@
--- Scores from stored factors: what other rules would make of them, and making them what the present rules
--- say. Weights are as in system_settings.matching_weights. Rows of the old app have no factors and stay.
+-- Scores from stored factors: a preview of other rules, and an update to the current ones. Weights are as in
+-- system_settings.matching_weights. Rows without factors stay as they are.
 
 -- name: limit_preview
 -- For one transaction. $1: as statement_timeout takes it. The plan is made for the weights at hand, which are
@@ -38,7 +38,7 @@ entry AS (
     FROM scored
     WHERE score_before >= $2 OR score_after >= $4
 ),
--- Whoever reaches the threshold comes before whoever does not, so places may be counted over both.
+-- Matches that reach the threshold come before those that do not, so ranks may be counted over both.
 placed AS (
     SELECT
         id,
@@ -283,8 +283,8 @@ SELECT
 FROM judged;
 
 -- name: lock_due_matches
--- Those of the pairs after $1, $2 and up to $3, $4 that the weights $5 or the threshold $6 change. Those that
--- somebody else is working on are passed over: who waits for nobody is in no circle of waiting.
+-- Those of the pairs after $1, $2 and up to $3, $4 that the weights $5 or the threshold $6 change. Rows that
+-- another transaction has locked are skipped: without waiting there is no deadlock.
 SELECT id
 FROM matches
 WHERE (face_a_id, face_b_id) > ($1, $2)

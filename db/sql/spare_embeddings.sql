@@ -85,7 +85,7 @@ SELECT
     skin_tone,
     expression,
     quality,
-    CASE gender WHEN 'male' THEN 1 WHEN 'female' THEN 2 WHEN 'other' THEN 3 ELSE 0 END::smallint AS gender,
+    gender_number(gender) AS gender,
     spare.embedding
 FROM face_traits
 JOIN profiles ON profiles.id = profile_id
@@ -105,7 +105,7 @@ SELECT
     skin_tone,
     expression,
     quality,
-    CASE gender WHEN 'male' THEN 1 WHEN 'female' THEN 2 ELSE 0 END::smallint AS gender,
+    gender_number(gender) AS gender,
     spare.embedding
 FROM celebrity_traits
 JOIN spare_celebrity_embeddings AS spare

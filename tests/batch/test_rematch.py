@@ -29,7 +29,7 @@ from batch.rematch.job import Summary, rematch
 from db import copy_arrays
 from db.pool import Database
 from db.system_settings import SystemSettingsTable
-from matching.rematch import Changes, Pairs, Rematch, Scope
+from matching.rematch import Rematch, RematchCounts, Scope, ShardMatches
 from matching.worker import MatchWorker
 from semblance.settings import Settings
 from semblance.storage.opening import open_storage
@@ -174,7 +174,7 @@ async def test_the_tables_are_those_that_jobs_make(
     # Once more: nothing is written, not even the same again.
     before = tables(dsn, "xmin::text, ctid::text")
     again = await run(service_dsn)
-    assert again.changes == Changes(pairs=summary.changes.pairs)
+    assert again.changes == RematchCounts(pairs=summary.changes.pairs)
     assert tables(dsn, "xmin::text, ctid::text") == before
 
 
@@ -308,10 +308,10 @@ async def test_faces_that_another_pack_serves_meanwhile_keep_their_matches(
     empty = np.empty(0)
     for shard in begun.left:
         faces = await rematches.faces(shard, begun.scope)
-        nothing = Pairs(faces.ids[:0], faces.ids[:0], empty, np.empty((6, 0)), 0)
+        nothing = ShardMatches(faces.ids[:0], faces.ids[:0], empty, np.empty((6, 0)), 0)
         await database.execute("UPDATE faces SET pack_digest = $1", OTHER_DIGEST)
         await database.execute("UPDATE celebrities SET pack_digest = $1", OTHER_DIGEST)
-        assert (await rematches.write(begun, shard, faces, nothing)) == Changes()
+        assert (await rematches.write(begun, shard, faces, nothing)) == RematchCounts()
         await database.execute("UPDATE faces SET pack_digest = $1", DIGEST)
         await database.execute("UPDATE celebrities SET pack_digest = $1", DIGEST)
     assert tables(dsn) == before

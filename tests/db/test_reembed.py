@@ -18,7 +18,7 @@ from db.celebrities import Celebrities
 from db.jobs import MatchJobs
 from db.pool import Database
 from db.spare_embeddings import SpareEmbeddings, Table
-from matching.gallery import CelebritySearch, Probe
+from matching.gallery import CelebritySearch, GalleryQuery
 from matching.scoring import BEST, MIN_QUALITY
 from matching.store import Matching, MatchRules
 from semblance.errors import ConfigurationError, ConflictError, DatabaseError, PackMismatchError
@@ -240,7 +240,7 @@ async def test_no_search_ever_mixes_packs(
 
     async def shortlist() -> None:
         for digest, pack in packs.items():
-            probe = Probe({"embedding": pack[face]}, None)
+            probe = GalleryQuery({"embedding": pack[face]}, None)
             found = await search.shortlist(probe, digest, BY_EMBEDDING.weights, BY_EMBEDDING.threshold)
             if found:
                 assert set(found) >= set(alike(pack, world.fit, pack[face])[:BEST])
@@ -286,7 +286,7 @@ async def test_match_jobs_beside_a_switch_end_and_compare_within_one_pack(
             for job in await jobs.claim(worker, 1, timedelta(minutes=1)):
                 probe = await matching.probe(job.face_id)
                 assert probe is not None and probe.pack_digest is not None
-                mine = Probe(probe.traits, probe.gender)
+                mine = GalleryQuery(probe.traits, probe.gender)
                 shortlist = await search.shortlist(mine, probe.pack_digest, rules.weights, rules.threshold)
                 try:
                     results.append(await matching.complete(job, probe, rules, shortlist))

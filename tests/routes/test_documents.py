@@ -444,7 +444,7 @@ async def test_auto_match_generation_failed_jobs(api: Api, john: User) -> None:
     assert answer.status_code == 200
     assert answer.json() == {
         "success": False,
-        "message": "1 of 2 jobs failed: The picture of this face is not in the storage.",
+        "message": "1 of 2 jobs failed: The photo of this face is not in the storage.",
         "processed": True,
         "matchCount": 0,
     }

@@ -81,7 +81,7 @@ async def test_a_failed_job_says_why(api: Api) -> None:
     await process(api)
     failed = (await api.client.get(f"/api/jobs/{job}", headers=ada.headers)).json()
     assert (failed["status"], failed["attempts"]) == ("failed", 1)
-    assert failed["error"] == "The picture of this face is not in the storage."
+    assert failed["error"] == "The photo of this face is not in the storage."
 
 
 async def test_a_job_is_its_owners_alone(api: Api) -> None:
@@ -115,5 +115,5 @@ async def test_admins_see_the_queue_at_a_glance(api: Api) -> None:
     assert stats["pending"]["oldest"] is not None
     assert 0 <= stats["average_seconds"] <= stats["average_total_seconds"]
     ((message, count),) = [(failure["message"], failure["count"]) for failure in stats["failures"]]
-    assert (message, count) == ("The picture of this face is not in the storage.", 2)
+    assert (message, count) == ("The photo of this face is not in the storage.", 2)
     assert (await api.client.get("/api/admin/jobs/stats", headers=ada.headers)).status_code == 403

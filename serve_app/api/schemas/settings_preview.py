@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from matching.rescore import EXAMPLES, CelebrityMatchChange, Changes, ListedFace, MatchChange, Preview
+from matching.rescore import EXAMPLES, CelebrityMatchChange, ListChanges, ListedFace, MatchChange, Preview
 from matching.scoring import BEST, percentage
 from matching.store import MatchRules
 from serve_app.api.schemas.admin_settings import Share, WeightsBody
@@ -130,7 +130,7 @@ class PreviewMatches(PreviewCounts):
     moving: list[PreviewMatch] = Field(max_length=EXAMPLES, description="Examples, the farthest first.")
 
     @classmethod
-    def of(cls, changes: Changes[MatchChange]) -> PreviewMatches:
+    def of(cls, changes: ListChanges[MatchChange]) -> PreviewMatches:
         return cls(
             **_counts(changes),
             vanish_in_use=changes.vanish_in_use,
@@ -148,7 +148,7 @@ class PreviewCelebrityMatches(PreviewCounts):
     )
 
     @classmethod
-    def of(cls, changes: Changes[CelebrityMatchChange]) -> PreviewCelebrityMatches:
+    def of(cls, changes: ListChanges[CelebrityMatchChange]) -> PreviewCelebrityMatches:
         return cls(
             **_counts(changes),
             appearing=[PreviewCelebrityMatch.of(change) for change in changes.appearing],
@@ -157,7 +157,7 @@ class PreviewCelebrityMatches(PreviewCounts):
         )
 
 
-def _counts(changes: Changes[Any]) -> dict[str, int]:
+def _counts(changes: ListChanges[Any]) -> dict[str, int]:
     return {name: getattr(changes, name) for name in PreviewCounts.model_fields}
 
 

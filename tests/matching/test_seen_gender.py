@@ -16,7 +16,7 @@ from db.celebrities import GALLERY, Celebrities, CopyResult
 from db.matches import Matches
 from db.pool import Database
 from db.queries import queries
-from matching.gallery import CelebritySearch, Probe
+from matching.gallery import CelebritySearch, GalleryQuery
 from matching.worker import MatchWorker
 from semblance.settings import Settings
 from semblance.storage.opening import open_storage
@@ -67,7 +67,7 @@ async def test_the_gallery_in_memory_knows_it_and_hears_of_a_change(
 ) -> None:
     counts = await add_pairs(database)
     search = CelebritySearch(database)
-    probe = Probe({**traits(), "embedding": ALIKE}, own)
+    probe = GalleryQuery({**traits(), "embedding": ALIKE}, own)
 
     async def found() -> set[UUID]:
         return set(await search.shortlist(probe, DIGEST, Weights(), 0.5))

@@ -15,9 +15,11 @@ from db.celebrities import CelebrityRow
 from db.copy_arrays import CopyReader
 from db.pool import Database
 from matching import gallery
-from matching.gallery import CelebritySearch, Gallery, Probe
-from matching.scoring import BEST, MIN_QUALITY, Traits, factors, score
+from matching.gallery import CelebritySearch, Gallery, GalleryQuery
+from matching.scoring import BEST, MIN_QUALITY
+from matching.traits import Traits
 from semblance.weights import Weights
+from tests.support.all_pairs import all_scores
 from tests.support.rows import DIGEST, OTHER_DIGEST
 from tests.support.rows_matching import add_celebrities, famous, varied
 
@@ -62,7 +64,7 @@ def exact(
         for row in rows
         if row.quality_score >= MIN_QUALITY and row.gender != not_gender and category in {None, row.category}
     ]
-    scores = score(factors(Traits.of([probe]), Traits.of([columns(row) for row in chosen])), weights)[0]
+    (scores,) = all_scores(Traits.of([probe]), Traits.of([columns(row) for row in chosen]), weights)
     order = sorted(zip(-scores, (row.id for row in chosen), strict=True))
     return [key for value, key in order[:limit] if value <= -0.5]
 
@@ -85,12 +87,12 @@ async def test_the_short_list_holds_the_exact_best(
     assert len(resident) == 700
     probes = [columns(row) for row in varied(6, seed=3)]
     wanted = [
-        Probe(probes[0], "female"),
-        Probe(probes[1], "male"),
-        Probe(probes[2], "other"),
-        Probe(probes[3], None),
-        Probe(probes[4], "female", "athletes"),
-        Probe(probes[5], None, "nobody"),
+        GalleryQuery(probes[0], "female"),
+        GalleryQuery(probes[1], "male"),
+        GalleryQuery(probes[2], "other"),
+        GalleryQuery(probes[3], None),
+        GalleryQuery(probes[4], "female", "athletes"),
+        GalleryQuery(probes[5], None, "nobody"),
     ]
     filters: list[dict[str, Any]] = [
         {"not_gender": "female"},
@@ -114,14 +116,14 @@ async def test_equal_scores_are_all_listed(database: Database, resident: Gallery
     """The database decides between them by id."""
     ids = await add_celebrities(database, *(famous(number) for number in range(100)))
     await resident.refresh()
-    (found,) = resident.shortlists([Probe(PROBE, "female")], Weights(), 0.5)
+    (found,) = resident.shortlists([GalleryQuery(PROBE, "female")], Weights(), 0.5)
     assert sorted(found) == sorted(ids)
 
 
 async def test_it_follows_every_change(database: Database, resident: Gallery) -> None:
     async def listed() -> set[UUID]:
         await resident.refresh()
-        return set(resident.shortlists([Probe(PROBE, "female")], Weights(), 0.5)[0])
+        return set(resident.shortlists([GalleryQuery(PROBE, "female")], Weights(), 0.5)[0])
 
     assert await listed() == set()
     first, second = await add_celebrities(database, famous(1), famous(2))
@@ -195,10 +197,10 @@ async def test_searches_at_once_each_get_their_own(database: Database) -> None:
 
     async def find(number: int) -> list[UUID]:
         weights = light if number % 3 == 0 else Weights()
-        return await search.shortlist(Probe(probes[number], "female"), DIGEST, weights, 0.5)
+        return await search.shortlist(GalleryQuery(probes[number], "female"), DIGEST, weights, 0.5)
 
     async def elsewhere() -> list[UUID]:
-        return await search.shortlist(Probe(PROBE, None), OTHER_DIGEST, Weights(), 0.5)
+        return await search.shortlist(GalleryQuery(PROBE, None), OTHER_DIGEST, Weights(), 0.5)
 
     *found, other = await asyncio.gather(*map(find, range(40)), elsewhere())
     assert len(other) == 1
@@ -210,7 +212,7 @@ async def test_searches_at_once_each_get_their_own(database: Database) -> None:
 async def test_a_search_that_is_cancelled_leaves_the_others_theirs(database: Database) -> None:
     await add_celebrities(database, *varied(200))
     search = CelebritySearch(database)
-    probe = Probe(columns(varied(1, seed=9)[0]), "female")
+    probe = GalleryQuery(columns(varied(1, seed=9)[0]), "female")
     tasks = [asyncio.create_task(search.shortlist(probe, DIGEST, Weights(), 0.5)) for _ in range(5)]
     await asyncio.sleep(0)
     tasks[0].cancel()

@@ -20,7 +20,7 @@ import matching.rescore
 from db.faces import Faces
 from db.pool import Database
 from db.reactions import Reactions
-from matching.rescore import EXAMPLES, Changes, Preview, RescoreReport, Rescoring
+from matching.rescore import EXAMPLES, ListChanges, Preview, RescoreReport, Rescoring
 from matching.scoring import BEST, score
 from matching.store import Matching, MatchRules
 from matching.worker import MatchWorker
@@ -114,7 +114,7 @@ def ranks(rows: Sequence[Row], rules: MatchRules, *, both: bool) -> dict[UUID, d
 
 
 def check(
-    changes: Changes[Any], rows: Sequence[Row], before: MatchRules, after: MatchRules, *, both: bool
+    changes: ListChanges[Any], rows: Sequence[Row], before: MatchRules, after: MatchRules, *, both: bool
 ) -> None:
     """That counts and examples are what Python finds."""
     old, new = ranks(rows, before, both=both), ranks(rows, after, both=both)
@@ -185,7 +185,7 @@ async def test_the_preview_is_what_numpy_computes(
 
 async def test_a_preview_of_nothing(rescoring: Rescoring) -> None:
     rules = MatchRules(Weights(), 0.5)
-    nothing: Changes[Any] = Changes(0, 0, 0, 0, 0, 0, 0, [], [], [])
+    nothing: ListChanges[Any] = ListChanges(0, 0, 0, 0, 0, 0, 0, [], [], [])
     assert await rescoring.preview(rules, rules) == Preview(nothing, nothing)
 
 
