@@ -8,6 +8,7 @@ from collections.abc import Awaitable
 from fastapi import APIRouter, Request
 
 from semblance.errors import SemblanceError, ServiceNotReadyError
+from serve_app.api.errors import sentence_for_client
 from serve_app.api.responses import errors
 from serve_app.api.schemas.base import Health, Readiness
 from serve_app.api.services import Injected
@@ -34,7 +35,7 @@ async def ready(request: Request, services: Injected) -> Readiness:
         except TimeoutError:
             return f"failed: no answer within {CHECK_TIMEOUT_S:.0f} s"
         except SemblanceError as exc:
-            return f"failed: {exc.answer}"
+            return f"failed: {sentence_for_client(exc)}"
 
     async def database() -> str:
         await services.database.ping()
