@@ -195,7 +195,7 @@ class Hub:
     async def _news(self, events: Sequence[Event]) -> list[News]:
         ids = [UUID(text) for event in events for text in _match_ids(event)]
         # Nobody to be told, nothing to be looked up.
-        found = await self._db.matches.describe(ids, None) if ids and self._clients else []
+        found = await self._db.matches.load(ids, None) if ids and self._clients else []
         matches = {str(match.id): match for match in found}
         return [
             News(

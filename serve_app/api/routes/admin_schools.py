@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, status
 
-from serve_app.api.cursors import NameCursor, place_by_name
+from serve_app.api.cursors import encode_cursor, place_by_name
 from serve_app.api.identity import AdminUser
 from serve_app.api.responses import BODY, errors
 from serve_app.api.schemas.admin_schools import (
@@ -37,9 +37,9 @@ async def list_schools(
     """The schools that go by several names. Others are what profiles call them, letter by letter."""
     page = await services.db.schools.page(limit=limit, after=place_by_name(cursor))
     return SchoolsAnswer(
-        schools=[SchoolSummary.of(school) for school in page.schools],
+        schools=[SchoolSummary.of(school) for school in page.items],
         total=page.total,
-        next_cursor=page.next and NameCursor(*page.next).encode(),
+        next_cursor=encode_cursor(page.next),
     )
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, status
 
-from serve_app.api.cursors import Cursor, place_by_time
+from serve_app.api.cursors import encode_cursor, place_by_time
 from serve_app.api.identity import CurrentUser
 from serve_app.api.links import InjectedLinks
 from serve_app.api.responses import BODY, QUOTA_ERROR, errors
@@ -68,11 +68,11 @@ async def list_babies(
 ) -> BabiesAnswer:
     """All babies of one's own matches, newest first. While one has blocked the other, each sees only those
     they had made."""
-    page = await services.db.babies.page(user.id, limit=limit, before=place_by_time(cursor))
+    page = await services.db.babies.page(user.id, limit=limit, after=place_by_time(cursor))
     return BabiesAnswer(
-        babies=[BabyAnswer.of(baby, links) for baby in page.babies],
+        babies=[BabyAnswer.of(baby, links) for baby in page.items],
         total=page.total,
-        next_cursor=page.next and Cursor(*page.next).encode(),
+        next_cursor=encode_cursor(page.next),
     )
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 
-from serve_app.api.cursors import Cursor, place_by_time
+from serve_app.api.cursors import encode_cursor, place_by_time
 from serve_app.api.identity import CurrentUser
 from serve_app.api.links import InjectedLinks
 from serve_app.api.responses import BODY, errors
@@ -43,12 +43,12 @@ async def list_connections(
         status=None if status == "all" else status,
         limit=limit,
         offset=offset,
-        before=place_by_time(cursor),
+        after=place_by_time(cursor),
     )
     return ConnectionsAnswer(
-        connections=[ConnectionSummary.of(connection, links) for connection in page.connections],
+        connections=[ConnectionSummary.of(connection, links) for connection in page.items],
         total=page.total,
-        next_cursor=page.next and Cursor(*page.next).encode(),
+        next_cursor=encode_cursor(page.next),
     )
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query
 
-from db.matches import ByScore, ByTime, CelebrityMatch, Match, MatchPage
+from db.matches import Match, SavedCelebrityMatch
+from db.pages import ByScore, ByTime, CountedPage
 from db.reactions import ReactionType
 from semblance.errors import ForbiddenError, UnauthorizedError
-from serve_app.api.cursors import Cursor, ScoreCursor, place_by_score, place_by_time
+from serve_app.api.cursors import encode_cursor, place_by_score, place_by_time
 from serve_app.api.identity import PUBLIC, CurrentUser, OptionalUser
 from serve_app.api.links import InjectedLinks, Links
 from serve_app.api.responses import errors
@@ -60,7 +60,7 @@ async def list_top_matches(
     `last_seen` when its people are there."""
     viewer_id = None if user is None else user.id
     matches = services.db.matches
-    page: MatchPage[Match, ByTime] | MatchPage[Match, ByScore]
+    page: CountedPage[Match, ByTime] | CountedPage[Match, ByScore]
     if show in {"viewed", "liked"}:
         if viewer_id is None:
             raise UnauthorizedError(f"Sign in to see what you have {show}.")
@@ -86,15 +86,10 @@ async def list_top_matches(
             viewer_id=viewer_id, new_only=show == "new", limit=limit, offset=skip, after=place_by_time(cursor)
         )
     return MatchesAnswer(
-        matches=[MatchSummary.of(match, links) for match in page.matches],
+        matches=[MatchSummary.of(match, links) for match in page.items],
         total=page.total,
-        next_cursor=page.next and _cursor(page.next),
+        next_cursor=encode_cursor(page.next),
     )
-
-
-def _cursor(place: ByTime | ByScore) -> str:
-    first, identity = place
-    return (Cursor(first, identity) if isinstance(first, datetime) else ScoreCursor(first, identity)).encode()
 
 
 @router.get("/top/stats", openapi_extra=PUBLIC)
@@ -122,10 +117,10 @@ async def list_matches_for_image(
     return OwnMatchesAnswer(
         matches=[
             OwnMatch.seen(match, match.b if match.a.face_id == face_id else match.a, links)
-            for match in page.matches
+            for match in page.items
         ],
         total=page.total,
-        next_cursor=page.next and ScoreCursor(*page.next).encode(),
+        next_cursor=encode_cursor(page.next),
     )
 
 
@@ -148,11 +143,10 @@ async def list_matches_of_user(
     )
     return OwnMatchesAnswer(
         matches=[
-            OwnMatch.seen(match, match.b if match.a.id == user_id else match.a, links)
-            for match in page.matches
+            OwnMatch.seen(match, match.b if match.a.id == user_id else match.a, links) for match in page.items
         ],
         total=page.total,
-        next_cursor=page.next and Cursor(*page.next).encode(),
+        next_cursor=encode_cursor(page.next),
     )
 
 
@@ -188,9 +182,9 @@ async def list_celebrity_matches_of_face(
     return _celebrities(page, links)
 
 
-def _celebrities(page: MatchPage[CelebrityMatch, ByScore], links: Links) -> CelebrityMatchesAnswer:
+def _celebrities(page: CountedPage[SavedCelebrityMatch, ByScore], links: Links) -> CelebrityMatchesAnswer:
     return CelebrityMatchesAnswer(
-        matches=[CelebrityMatchSummary.of(match, links) for match in page.matches],
+        matches=[CelebrityMatchSummary.of(match, links) for match in page.items],
         total=page.total,
-        next_cursor=page.next and ScoreCursor(*page.next).encode(),
+        next_cursor=encode_cursor(page.next),
     )

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query
 from semblance.errors import ForbiddenError
 from semblance.locations import original_of
 from semblance.stored_pictures import picture_of, shown_key
-from serve_app.api.cursors import Cursor
+from serve_app.api.cursors import encode_cursor, place_by_time
 from serve_app.api.identity import CurrentUser
 from serve_app.api.links import InjectedLinks
 from serve_app.api.responses import BODY, errors
@@ -76,18 +76,13 @@ async def list_messages(
     ] = None,
 ) -> MessagesAnswer:
     """The messages of one's own connection, newest first."""
-    cursor = None if before is None else Cursor.decode(before)
-    found = await services.db.messages.page(
-        connection_id,
-        reader_id=user.id,
-        limit=limit + 1,
-        before=None if cursor is None else (cursor.time, cursor.id),
+    page = await services.db.messages.page(
+        connection_id, reader_id=user.id, limit=limit, after=place_by_time(before)
     )
-    page, has_more = found[:limit], len(found) > limit
     return MessagesAnswer(
-        messages=[MessageAnswer.of(message, user.id, links) for message in page],
-        has_more=has_more,
-        next_cursor=Cursor(page[-1].created_at, page[-1].id).encode() if has_more else None,
+        messages=[MessageAnswer.of(message, user.id, links) for message in page.items],
+        has_more=page.next is not None,
+        next_cursor=encode_cursor(page.next),
     )
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 
-from serve_app.api.cursors import Cursor
+from serve_app.api.cursors import encode_cursor, place_by_time
 from serve_app.api.identity import CurrentUser
 from serve_app.api.responses import errors
 from serve_app.api.schemas.messages import ReadAnswer
@@ -31,20 +31,14 @@ async def list_notifications(
     ] = None,
 ) -> NotificationsAnswer:
     """One's own notifications, newest first."""
-    after = None if cursor is None else Cursor.decode(cursor)
-    found = await services.db.notifications.page(
-        user.id,
-        unread_only=unread_only,
-        limit=limit + 1,
-        offset=offset,
-        before=None if after is None else (after.time, after.id),
+    page = await services.db.notifications.page(
+        user.id, unread_only=unread_only, limit=limit, offset=offset, after=place_by_time(cursor)
     )
-    page, has_more = found.notifications[:limit], len(found.notifications) > limit
     return NotificationsAnswer(
-        notifications=[NotificationAnswer.of(notification) for notification in page],
-        total=found.total,
-        unread_count=found.unread_count,
-        next_cursor=Cursor(page[-1].created_at, page[-1].id).encode() if has_more else None,
+        notifications=[NotificationAnswer.of(notification) for notification in page.items],
+        total=page.total,
+        unread_count=page.unread_count,
+        next_cursor=encode_cursor(page.next),
     )
 
 

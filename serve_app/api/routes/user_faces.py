@@ -24,7 +24,7 @@ from semblance.errors import (
     UnreadableImageError,
 )
 from semblance.stored_pictures import full_key, put_picture
-from serve_app.api.cursors import Cursor
+from serve_app.api.cursors import encode_cursor, place_by_time
 from serve_app.api.deadline import deadline_has_passed
 from serve_app.api.identity import CurrentUser, current_user
 from serve_app.api.links import InjectedLinks
@@ -162,11 +162,7 @@ async def list_faces(
     ] = None,
 ) -> FaceList:
     """The user's faces, newest first."""
-    after = None if cursor is None else Cursor.decode(cursor)
-    faces = await services.db.faces.page(
-        user.id, limit=limit + 1, before=None if after is None else (after.time, after.id)
-    )
-    shown = faces[:limit]
+    page = await services.db.faces.page(user.id, limit=limit, after=place_by_time(cursor))
     return FaceList(
         faces=[
             FaceSummary(
@@ -176,10 +172,10 @@ async def list_faces(
                 thumbnail_url=links.thumbnail(face.image_path, "faces"),
                 created_at=face.created_at,
             )
-            for face in shown
+            for face in page.items
         ],
-        total=await services.db.faces.count(user.id),
-        next_cursor=Cursor(shown[-1].created_at, shown[-1].id).encode() if len(faces) > limit else None,
+        total=page.total,
+        next_cursor=encode_cursor(page.next),
     )
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from db.matches import CelebrityMatch, Factors, Match, MatchStats, Person
+from db.matches import Factors, Match, MatchStats, Person, SavedCelebrityMatch
 from db.profiles import StatedGender
 from db.reactions import Reaction, ReactionType
 from matching.scoring import percentage
@@ -161,7 +161,7 @@ class CelebrityMatchSummary(Schema):
     factors: FactorScores | None = Field(description="Null for matches of the old system.")
 
     @classmethod
-    def of(cls, match: CelebrityMatch, links: Links) -> CelebrityMatchSummary:
+    def of(cls, match: SavedCelebrityMatch, links: Links) -> CelebrityMatchSummary:
         return cls(
             id=match.id,
             celebrity=CelebritySummary(
