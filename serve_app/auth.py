@@ -50,7 +50,7 @@ def check_secret(authorization: str | None, secret: SecretStr) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class UserSession:
     """What signing out ends.
 
     key: 32 bytes, the same for all tokens of the session where they name it, and of no use to sign in.
@@ -75,7 +75,7 @@ class Claims:
     email: str | None
     name: str | None
     gender: StatedGender | None
-    session: Session
+    session: UserSession
 
 
 class TokenVerifier:
@@ -156,7 +156,7 @@ def _claims(claims: Mapping[str, Any], token: str) -> Claims:
         email=email,
         name=_name(said.get("name")) or _name(said.get("full_name")),
         gender=cast(StatedGender, gender) if gender in get_args(StatedGender) else None,
-        session=Session(
+        session=UserSession(
             key=_session_key(subject, claims, token),
             ends_at=expires + LEEWAY_S,
             outlived_at=outlived + LEEWAY_S,

@@ -39,7 +39,7 @@ from semblance.errors import (
     UnreadableImageError,
 )
 from semblance.logging import request_id_var
-from serve_app.api.schemas.patterns import sentence_of
+from serve_app.schemas.patterns import sentence_of
 
 logger = logging.getLogger(__name__)
 

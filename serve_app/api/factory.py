@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Annotated
 
-from fastapi import APIRouter, Depends, FastAPI, Request, Security
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
 from deployments.vision.parsing import ACCEPTED
 from semblance import __version__
-from semblance.errors import UnauthorizedError
 from semblance.settings import Settings
 from serve_app.api.bodies import BodyMiddleware
 from serve_app.api.compat import install as install_compat
 from serve_app.api.copies import Copies
 from serve_app.api.deadline import DeadlineMiddleware
+from serve_app.api.dependencies import require_api_key
 from serve_app.api.errors import install_error_handlers
 from serve_app.api.head import HeadMiddleware
-from serve_app.api.identity import api_key_bearer
-from serve_app.api.limits import Client, Limits, identify
 from serve_app.api.middleware import (
     AnswerHeadersMiddleware,
     HostMiddleware,
@@ -54,8 +51,8 @@ from serve_app.api.routes import (
     realtime,
     user_faces,
 )
-from serve_app.api.services import Injected, Services
-from serve_app.auth import bearer_token, same_secret
+from serve_app.api.services import Services
+from serve_app.limits import ReplicaLimits
 
 DESCRIPTION = f"""\
 Who looks like this face? Post a photo; get the face described, embedded, and its lookalikes.
@@ -64,19 +61,6 @@ Face-compute endpoints take the service API key as `Authorization: Bearer …`
 (`semblance status` prints it, `semblance keys create` makes more).
 Pictures: {ACCEPTED}.
 """
-
-
-async def require_api_key(
-    request: Request, services: Injected, _: Annotated[object, Security(api_key_bearer)]
-) -> None:
-    """Refuse a request without the service's own API key or a live one from `semblance keys create`."""
-    key = bearer_token(request.headers.get("authorization"))
-    if same_secret(key, services.settings.required_api_key):
-        identify(request, Client("key", ""))
-    elif await services.db.api_keys.use(key, "compute") is not None:
-        identify(request, Client("key", key))
-    else:
-        raise UnauthorizedError("This key is not valid.")
 
 
 def create_app(settings: Settings, open_services: Callable[[], Awaitable[Services]]) -> FastAPI:
@@ -106,7 +90,7 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
         # What any call may answer, whatever it is about; some of it the gateway says.
         responses=errors(400, 422, 429, 431, 500, 503),
     )
-    app.state.limits = Limits(settings)
+    app.state.limits = ReplicaLimits(settings)
     # Innermost: one that reads cookies itself comes before it.
     app.add_middleware(NoCookiesMiddleware)
     if settings.compat is not None:

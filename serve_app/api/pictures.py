@@ -8,11 +8,12 @@ import binascii
 import json
 import logging
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from fastapi import Depends, Request
+from fastapi import Request
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
@@ -21,8 +22,7 @@ from deployments.vision.parsing import ACCEPTED
 from semblance.errors import BadInputError, ImageTooLargeError, OverloadedError, UnreadableImageError
 from semblance.protocol import BODY_OVERHEAD
 from serve_app.api.bodies import body_rules
-from serve_app.api.limits import client_of, limits_of, take_slot
-from serve_app.api.services import Injected
+from serve_app.limits import Upload
 
 logger = logging.getLogger(__name__)
 
@@ -72,19 +72,32 @@ operations with several kinds of body."""
 
 @dataclass(frozen=True, slots=True)
 class ReceivedPicture:
-    """A whole body with a picture, which is to be taken out of it. content_type: one that is taken."""
+    """A whole body that holds a photo. content_type: one of those of `PICTURE_BODY`."""
 
     content_type: str
     headers: Headers
     body: SpooledTemporaryFile[bytes]
 
+    async def read(self, limit: int) -> bytes:
+        """The encoded photo, of at most `limit` bytes.
 
-async def receive_picture(request: Request, services: Injected) -> AsyncIterator[ReceivedPicture]:
-    """The body, complete: a slot is taken for the work, not for the time in which a slow client sends.
+        Raises BadInputError where the body holds no photo, ImageTooLargeError for a larger one.
+        """
+        if self.content_type == _FORM_TYPE:
+            data = await _from_form(self)
+        elif self.content_type == _JSON_TYPE:
+            data = await asyncio.to_thread(_from_json, self.body)
+        else:
+            data = await asyncio.to_thread(self.body.read)
+        if not data:
+            raise BadInputError("The picture is empty.")
+        if len(data) > limit:
+            raise ImageTooLargeError(f"The picture has {len(data)} bytes; at most {limit} are accepted.")
+        return data
 
-    Raises UnreadableImageError for content types other than those of `PICTURE_BODY`, BusyClientError where
-    enough bodies of the same client arrive, OverloadedError where there is no room for it.
-    """
+
+def picture_type(request: Request) -> str:
+    """The content type of a request with a photo; raises UnreadableImageError for one that is not taken."""
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type not in {_FORM_TYPE, _JSON_TYPE, "application/octet-stream"} and not (
         content_type.startswith("image/")
@@ -93,44 +106,25 @@ async def receive_picture(request: Request, services: Injected) -> AsyncIterator
             "Send the picture as multipart/form-data field 'file', as JSON with 'image_base64', or by itself "
             "with its own content type, like image/jpeg."
         )
+    return content_type
+
+
+@asynccontextmanager
+async def receive(
+    request: Request, content_type: str, upload: Upload, max_image_bytes: int
+) -> AsyncIterator[ReceivedPicture]:
+    """The body of a request, once all of it has arrived; `upload` counts its bytes.
+
+    Raises BadInputError where the connection ends too early, OverloadedError where the disk is full, and what
+    `upload` and the rules of bodies raise.
+    """
     rules = body_rules(request)
-    rules.limit = int(services.settings.max_image_bytes * BODY_OVERHEAD)
-    with (
-        limits_of(request).uploads.open(client_of(request)) as upload,
-        SpooledTemporaryFile(max_size=IN_MEMORY) as body,
-    ):
-        rules.arrived = upload.add
+    rules.limit = int(max_image_bytes * BODY_OVERHEAD)
+    rules.arrived = upload.add
+    with SpooledTemporaryFile(max_size=IN_MEMORY) as body:
         await _receive(request, body)
         upload.whole()
         yield ReceivedPicture(content_type, request.headers, body)
-
-
-async def read_picture(
-    received: Annotated[ReceivedPicture, Depends(receive_picture)],
-    services: Injected,
-    # After the body, before anything is made of it.
-    _: Annotated[None, Depends(take_slot)],
-) -> bytes:
-    """The encoded picture, its size within `max_image_bytes`.
-
-    Raises BadInputError without a picture, ImageTooLargeError, and as `receive_picture` and `take_slot`.
-    """
-    if received.content_type == _FORM_TYPE:
-        data = await _from_form(received)
-    elif received.content_type == _JSON_TYPE:
-        data = await asyncio.to_thread(_from_json, received.body)
-    else:
-        data = await asyncio.to_thread(received.body.read)
-    if not data:
-        raise BadInputError("The picture is empty.")
-    if len(data) > services.settings.max_image_bytes:
-        raise ImageTooLargeError(
-            f"The picture has {len(data)} bytes; at most {services.settings.max_image_bytes} are accepted."
-        )
-    return data
-
-
-Picture = Annotated[bytes, Depends(read_picture)]
 
 
 async def _receive(request: Request, file: SpooledTemporaryFile[bytes]) -> None:

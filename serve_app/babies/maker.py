@@ -27,10 +27,10 @@ from semblance.errors import (
 from semblance.settings import Settings
 from semblance.storage import Storage
 from semblance.stored_pictures import StoredPicture, full_key, put_picture
-from serve_app.api.limits import Client, FairShare
 from serve_app.babies.fal import FalProvider
 from serve_app.babies.local import LocalProvider
 from serve_app.babies.provider import BabyProvider, GeneratedPicture
+from serve_app.limits import Client, FairShare
 
 logger = logging.getLogger(__name__)
 

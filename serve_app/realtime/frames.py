@@ -16,8 +16,8 @@ from db.events import Event, EventType
 from db.matches import Match
 from semblance.settings import Settings
 from semblance.storage import Storage
-from serve_app.api.links import Links
-from serve_app.api.schemas.matches import MatchSummary
+from serve_app.links import Links
+from serve_app.schemas.matches import MatchSummary
 
 Channel: TypeAlias = Literal["feed", "matches", "jobs", "messages", "notifications", "presence"]
 

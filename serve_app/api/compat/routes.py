@@ -14,16 +14,15 @@ from pydantic import ConfigDict
 from semblance.errors import UnauthorizedError
 from semblance.locations import PictureTable
 from semblance.stored_pictures import Rendition
-from serve_app.api.identity import CurrentUser, require_cron
-from serve_app.api.links import InjectedLinks, Links
+from serve_app.api.dependencies import CurrentUser, Injected, InjectedLinks, require_cron
 from serve_app.api.routes import auth, jobs, matches, user_faces
-from serve_app.api.schemas.base import Schema
-from serve_app.api.schemas.jobs import MAX_PROCESSED, ProcessedJob
-from serve_app.api.schemas.matches import MatchPerson, MatchSummary
-from serve_app.api.schemas.profiles import ProfileAnswer, ProfileChange
-from serve_app.api.schemas.user_faces import FaceSummary
-from serve_app.api.services import Injected
 from serve_app.auth import bearer_token, same_secret
+from serve_app.links import Links
+from serve_app.schemas.base import Schema
+from serve_app.schemas.jobs import MAX_PROCESSED, ProcessedJob
+from serve_app.schemas.matches import MatchPerson, MatchSummary
+from serve_app.schemas.profiles import ProfileAnswer, ProfileChange
+from serve_app.schemas.user_faces import FaceSummary
 
 # The OpenAPI document describes today's answers; a client that is generated from it needs no old ones.
 router = APIRouter(include_in_schema=False)

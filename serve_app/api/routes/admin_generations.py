@@ -6,10 +6,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from serve_app.api.identity import AdminUser
+from serve_app.api.dependencies import AdminUser, Injected
 from serve_app.api.responses import errors
-from serve_app.api.schemas.admin_generations import GenerationDaySummary, GenerationsAnswer
-from serve_app.api.services import Injected
+from serve_app.schemas.admin_generations import GenerationDaySummary, GenerationsAnswer
 
 router = APIRouter(prefix="/admin/generations", tags=["admin"])
 

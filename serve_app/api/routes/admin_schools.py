@@ -8,9 +8,9 @@ from uuid import UUID
 from fastapi import APIRouter, Query, status
 
 from serve_app.api.cursors import encode_cursor, place_by_name
-from serve_app.api.identity import AdminUser
+from serve_app.api.dependencies import AdminUser, Injected
 from serve_app.api.responses import BODY, errors
-from serve_app.api.schemas.admin_schools import (
+from serve_app.schemas.admin_schools import (
     NewSchool,
     RematchedAnswer,
     SchoolAnswer,
@@ -20,7 +20,6 @@ from serve_app.api.schemas.admin_schools import (
     UnknownSchoolsAnswer,
     UnknownSchoolSummary,
 )
-from serve_app.api.services import Injected
 
 router = APIRouter(prefix="/admin/schools", tags=["admin"])
 

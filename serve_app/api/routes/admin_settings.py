@@ -6,11 +6,10 @@ from fastapi import APIRouter
 
 from matching.rescore import Rescoring
 from matching.store import MatchRules
-from serve_app.api.identity import AdminUser
+from serve_app.api.dependencies import AdminUser, Injected
 from serve_app.api.responses import BODY, errors
-from serve_app.api.schemas.admin_settings import SettingsAnswer, SettingsChange
-from serve_app.api.schemas.settings_preview import SettingsPreviewAnswer, SettingsProposal
-from serve_app.api.services import Injected
+from serve_app.schemas.admin_settings import SettingsAnswer, SettingsChange
+from serve_app.schemas.settings_preview import SettingsPreviewAnswer, SettingsProposal
 
 router = APIRouter(prefix="/admin/settings", tags=["admin"])
 

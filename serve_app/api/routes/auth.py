@@ -6,11 +6,11 @@ from fastapi import APIRouter, status
 
 from db.profiles import Profile
 from semblance.errors import ForbiddenError
-from serve_app.api.identity import CurrentSession, CurrentUser
-from serve_app.api.links import InjectedLinks, Links
+from serve_app.api.dependencies import CurrentSession, CurrentUser, Injected, InjectedLinks
 from serve_app.api.responses import BODY, errors
-from serve_app.api.schemas.profiles import ProfileAnswer, ProfileChange
-from serve_app.api.services import Injected, Services
+from serve_app.api.services import Services
+from serve_app.links import Links
+from serve_app.schemas.profiles import ProfileAnswer, ProfileChange
 
 router = APIRouter(prefix="/auth", tags=["account"])
 

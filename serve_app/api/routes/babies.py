@@ -8,12 +8,10 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Query, status
 
 from serve_app.api.cursors import encode_cursor, place_by_time
-from serve_app.api.identity import CurrentUser
-from serve_app.api.links import InjectedLinks
+from serve_app.api.dependencies import CurrentUser, Injected, InjectedLinks
 from serve_app.api.responses import BODY, QUOTA_ERROR, errors
-from serve_app.api.schemas.babies import BabiesAnswer, BabyAnswer, LatestBabyAnswer, NewBabyRequest
-from serve_app.api.schemas.patterns import explained
-from serve_app.api.services import Injected
+from serve_app.schemas.babies import BabiesAnswer, BabyAnswer, LatestBabyAnswer, NewBabyRequest
+from serve_app.schemas.patterns import explained
 
 router = APIRouter(prefix="/baby", tags=["babies"])
 

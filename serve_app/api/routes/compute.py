@@ -8,9 +8,10 @@ import numpy as np
 from fastapi import APIRouter, Query
 
 from semblance.errors import BadInputError, NoFaceError
-from serve_app.api.pictures import PICTURE_BODY, Picture
+from serve_app.api.dependencies import Injected, Picture
+from serve_app.api.pictures import PICTURE_BODY
 from serve_app.api.responses import BODY, COMPUTE_ERRORS, errors
-from serve_app.api.schemas.compute import (
+from serve_app.schemas.compute import (
     CompareAnswer,
     CompareRequest,
     EmbeddingAnswer,
@@ -20,7 +21,6 @@ from serve_app.api.schemas.compute import (
     Model,
     embedding_list,
 )
-from serve_app.api.services import Injected
 
 router = APIRouter(tags=["face compute"])
 

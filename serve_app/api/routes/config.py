@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from serve_app.api.schemas.profiles import ConfigAnswer
-from serve_app.api.services import Injected
+from serve_app.api.dependencies import Injected
+from serve_app.schemas.profiles import ConfigAnswer
 
 router = APIRouter(prefix="/config", tags=["account"])
 

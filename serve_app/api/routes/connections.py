@@ -8,17 +8,15 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from serve_app.api.cursors import encode_cursor, place_by_time
-from serve_app.api.identity import CurrentUser
-from serve_app.api.links import InjectedLinks
+from serve_app.api.dependencies import CurrentUser, Injected, InjectedLinks
 from serve_app.api.responses import BODY, errors
-from serve_app.api.schemas.connections import (
+from serve_app.schemas.connections import (
     ConnectionChange,
     ConnectionCheck,
     ConnectionQuestion,
     ConnectionsAnswer,
     ConnectionSummary,
 )
-from serve_app.api.services import Injected
 
 router = APIRouter(prefix="/connections", tags=["connections"])
 

@@ -9,14 +9,12 @@ from fastapi import APIRouter, Query
 from db.profiles import StatedGender
 from semblance.errors import NoFaceError
 from semblance.logging import request_id_var
-from serve_app.api.identity import CurrentSearcher
-from serve_app.api.links import InjectedLinks
-from serve_app.api.pictures import PICTURE_BODY, Picture
+from serve_app.api.dependencies import CurrentSearcher, Injected, InjectedLinks, Picture
+from serve_app.api.pictures import PICTURE_BODY
 from serve_app.api.responses import COMPUTE_ERRORS, errors
-from serve_app.api.schemas.compute import FaceAnswer
-from serve_app.api.schemas.face_search import FaceMatch, FaceSearchAnswer
-from serve_app.api.schemas.patterns import STORABLE
-from serve_app.api.services import Injected
+from serve_app.schemas.compute import FaceAnswer
+from serve_app.schemas.face_search import FaceMatch, FaceSearchAnswer
+from serve_app.schemas.patterns import STORABLE
 
 router = APIRouter(tags=["face search"])
 

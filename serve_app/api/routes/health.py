@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 
 from semblance.errors import SemblanceError, ServiceNotReadyError
+from serve_app.api.dependencies import Injected, InjectedStoreProbe
 from serve_app.api.errors import sentence_for_client
 from serve_app.api.responses import errors
-from serve_app.api.schemas.base import Health, Readiness
-from serve_app.api.services import Injected
+from serve_app.schemas.base import Health, Readiness
 
 router = APIRouter(tags=["health"])
 
@@ -25,7 +25,7 @@ async def health(services: Injected) -> Health:
 
 
 @router.get("/ready", responses=errors(503))
-async def ready(request: Request, services: Injected) -> Readiness:
+async def ready(services: Injected, store_probe: InjectedStoreProbe) -> Readiness:
     """Database, picture store, models and queue answer, and the first two take writes; else 503 says what is
     missing. The store is tried at most every 15 seconds."""
 
@@ -46,7 +46,7 @@ async def ready(request: Request, services: Injected) -> Readiness:
 
     parts = {
         "database": database(),
-        "storage": request.app.state.store_probe.check(),
+        "storage": store_probe.check(),
         "queue": queue(),
         "matcher": services.matcher.check(),
         **services.faces.checks(services.model),

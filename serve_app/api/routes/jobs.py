@@ -8,10 +8,9 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query
 
 from semblance.errors import NotFoundError
-from serve_app.api.identity import AdminUser, CurrentUser, require_cron
+from serve_app.api.dependencies import AdminUser, CurrentUser, Injected, require_cron
 from serve_app.api.responses import errors
-from serve_app.api.schemas.jobs import MAX_PROCESSED, JobAnswer, JobStatistics, ProcessedJobs
-from serve_app.api.services import Injected
+from serve_app.schemas.jobs import MAX_PROCESSED, JobAnswer, JobStatistics, ProcessedJobs
 
 router = APIRouter(tags=["jobs"])
 

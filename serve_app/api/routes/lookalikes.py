@@ -9,12 +9,12 @@ from fastapi import APIRouter, Query
 from db.celebrities import CelebrityHit
 from semblance.errors import NoFaceError
 from semblance.types import Gender
-from serve_app.api.links import InjectedLinks, Links
-from serve_app.api.pictures import PICTURE_BODY, Picture
+from serve_app.api.dependencies import Injected, InjectedLinks, Picture
+from serve_app.api.pictures import PICTURE_BODY
 from serve_app.api.responses import COMPUTE_ERRORS, errors
-from serve_app.api.schemas.compute import CelebrityMatch, FaceAnswer, LookalikesAnswer
-from serve_app.api.schemas.patterns import STORABLE
-from serve_app.api.services import Injected
+from serve_app.links import Links
+from serve_app.schemas.compute import CelebrityMatch, FaceAnswer, LookalikesAnswer
+from serve_app.schemas.patterns import STORABLE
 
 router = APIRouter(tags=["face compute"])
 

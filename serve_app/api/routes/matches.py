@@ -12,10 +12,10 @@ from db.pages import ByScore, ByTime, CountedPage
 from db.reactions import ReactionType
 from semblance.errors import ForbiddenError, UnauthorizedError
 from serve_app.api.cursors import encode_cursor, place_by_score, place_by_time
-from serve_app.api.identity import PUBLIC, CurrentUser, OptionalUser
-from serve_app.api.links import InjectedLinks, Links
-from serve_app.api.responses import errors
-from serve_app.api.schemas.matches import (
+from serve_app.api.dependencies import CurrentUser, Injected, InjectedLinks, OptionalUser
+from serve_app.api.responses import PUBLIC, errors
+from serve_app.links import Links
+from serve_app.schemas.matches import (
     CelebrityMatchesAnswer,
     CelebrityMatchSummary,
     MatchesAnswer,
@@ -24,7 +24,6 @@ from serve_app.api.schemas.matches import (
     OwnMatchesAnswer,
     StatsAnswer,
 )
-from serve_app.api.services import Injected
 
 router = APIRouter(prefix="/matches", tags=["matches"])
 

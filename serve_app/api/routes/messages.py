@@ -11,11 +11,10 @@ from semblance.errors import ForbiddenError
 from semblance.locations import original_of
 from semblance.stored_pictures import picture_of, shown_key
 from serve_app.api.cursors import encode_cursor, place_by_time
-from serve_app.api.identity import CurrentUser
-from serve_app.api.links import InjectedLinks
+from serve_app.api.dependencies import CurrentUser, Injected, InjectedLinks
 from serve_app.api.responses import BODY, errors
-from serve_app.api.schemas.messages import MessageAnswer, MessagesAnswer, NewMessage, ReadAnswer
-from serve_app.api.services import Injected, Services
+from serve_app.api.services import Services
+from serve_app.schemas.messages import MessageAnswer, MessagesAnswer, NewMessage, ReadAnswer
 
 router = APIRouter(prefix="/messages", tags=["messages"])
 

@@ -8,11 +8,10 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from serve_app.api.cursors import encode_cursor, place_by_time
-from serve_app.api.identity import CurrentUser
+from serve_app.api.dependencies import CurrentUser, Injected
 from serve_app.api.responses import errors
-from serve_app.api.schemas.messages import ReadAnswer
-from serve_app.api.schemas.notifications import NotificationAnswer, NotificationsAnswer
-from serve_app.api.services import Injected
+from serve_app.schemas.messages import ReadAnswer
+from serve_app.schemas.notifications import NotificationAnswer, NotificationsAnswer
 
 router = APIRouter(prefix="/notifications", tags=["notifications"])
 

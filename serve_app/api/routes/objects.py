@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import timedelta
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from semblance.errors import ForbiddenError, NotFoundError
 from semblance.stored_pictures import picture_of
-from serve_app.api.copies import Copies
+from serve_app.api.dependencies import Injected, InjectedCopies
 from serve_app.api.picture_response import picture_response
 from serve_app.api.responses import errors
-from serve_app.api.services import Injected
 
 router = APIRouter(tags=["pictures"])
 
@@ -42,8 +41,10 @@ _PICTURE: dict[str, Any] = {"content": {"image/*": {}}}
 )
 async def read_object(
     key: str,
+    *,
     request: Request,
     services: Injected,
+    copies: InjectedCopies,
     expires: Annotated[int, Query(description="Unix time after which the URL is void.")],
     signature: Annotated[str, Query(max_length=128, description="HMAC-SHA256 of key and expiry.")],
 ) -> Response:
@@ -51,7 +52,7 @@ async def read_object(
 
     One of the old system is copied when it is first asked for, without what its file carries besides pixels.
     """
-    storage, copies = services.storage, cast(Copies, request.app.state.copies)
+    storage = services.storage
     if not storage.verify(key, expires, signature):
         raise ForbiddenError("This link is not valid or has expired.")
     # Its file may outlive the row, where the store is out of order.

@@ -7,10 +7,9 @@ from datetime import UTC, datetime, timedelta
 from fastapi import APIRouter
 
 from semblance.errors import BadInputError
-from serve_app.api.identity import CurrentUser
+from serve_app.api.dependencies import CurrentUser, Injected
 from serve_app.api.responses import BODY, errors
-from serve_app.api.schemas.presence import PresenceAnswer, PresenceBody
-from serve_app.api.services import Injected
+from serve_app.schemas.presence import PresenceAnswer, PresenceBody
 
 router = APIRouter(prefix="/presence", tags=["presence"])
 

@@ -10,10 +10,9 @@ from fastapi import APIRouter, Query, status
 
 from db.reactions import ReactionType
 from semblance.errors import ConflictError
-from serve_app.api.identity import CurrentUser
+from serve_app.api.dependencies import CurrentUser, Injected
 from serve_app.api.responses import BODY, errors
-from serve_app.api.schemas.matches import NewReaction, ReactionAnswer, ReactionsAnswer
-from serve_app.api.services import Injected
+from serve_app.schemas.matches import NewReaction, ReactionAnswer, ReactionsAnswer
 
 router = APIRouter(prefix="/matches/{match_id}", tags=["matches"])
 

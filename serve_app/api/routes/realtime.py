@@ -5,52 +5,28 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
-from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass
-from typing import Annotated, Any, cast
+from contextlib import aclosing, suppress
+from typing import Any
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Security
+from fastapi import APIRouter
 from fastapi.sse import format_sse_event
-from starlette.requests import HTTPConnection
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from db.profiles import Profile
-from semblance.errors import (
-    BadInputError,
-    DatabaseError,
-    IdentityProviderError,
-    SemblanceError,
-    UnauthorizedError,
-)
+from semblance.errors import DatabaseError, SemblanceError
+from serve_app.api.dependencies import EventStreamClient, Injected
 from serve_app.api.errors import sentence_for_client, status_of
-from serve_app.api.identity import PUBLIC, authenticate, user_bearer
-from serve_app.api.responses import errors
-from serve_app.api.services import Injected, Services
-from serve_app.auth import Session, bearer_token
-from serve_app.realtime.frames import CHANNELS, Channel, Frame
-from serve_app.realtime.subscription import (
-    EXPIRED,
-    SIGNED_OUT,
-    SLOW,
-    TOO_LONG,
-    WINDOW_BYTES,
-    End,
-    Subscription,
-)
+from serve_app.api.realtime_clients import LONGEST_S, check_wish, joined
+from serve_app.api.responses import PUBLIC, errors
+from serve_app.api.services import Services
+from serve_app.realtime.frames import Frame
+from serve_app.realtime.subscription import SLOW, WINDOW_BYTES, End, Subscription
 
 logger = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/realtime", tags=["realtime"])
-
-LONGEST_S = 50 * 60.0
-"""Longest life of a connection; `request_timeout_s` of serve_config.yaml would end it less politely."""
-
-LONGEST_STREAM_S = 10 * 60.0
-"""As LONGEST_S, of server-sent events: nothing tells how much of them has arrived."""
 
 SUBPROTOCOL = "bearer"
 """What a browser, which can set no header, offers with its token: `new WebSocket(url, ["bearer", token])`."""
@@ -66,43 +42,6 @@ _REFUSED = 4000
 
 _REASON_BYTES = 123
 """Room for a sentence in a close frame (RFC 6455, section 5.5)."""
-
-_EVENT_ID_DIGITS = 18
-"""As many as always fit a bigint."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What a client asks for, checked. token: what it came with, if anything, and session: which one that is
-    of."""
-
-    user: Profile | None
-    channels: frozenset[Channel]
-    last_event_id: int | None
-    token: str | None
-    session: Session | None
-
-
-async def check_wish(
-    services: Services,
-    *,
-    authorization: str | None,
-    access_token: str | None,
-    channels: str | None,
-    last_event_id: str | None,
-) -> Wish:
-    """What a client asks for in its header, or else in its query.
-
-    Raises BadInputError for an unknown channel or event id, UnauthorizedError for a token that is not valid
-    and for channels that need one, and what `authenticate` raises.
-    """
-    token = bearer_token(authorization) if authorization is not None else access_token
-    wanted = _channels(channels, guest=token is None)
-    after = _event_id(last_event_id)
-    if token is None:
-        return Wish(None, wanted, after, None, None)
-    signed_in = await authenticate(services, token)
-    return Wish(signed_in.user, wanted, after, token, signed_in.session)
 
 
 @router.websocket("")
@@ -125,7 +64,7 @@ async def realtime(socket: WebSocket, services: Injected) -> None:
             channels=socket.query_params.get("channels"),
             last_event_id=socket.headers.get("last-event-id") or socket.query_params.get("last_event_id"),
         )
-        async with _joined(services, socket, wish, LONGEST_S) as client:
+        async with joined(services, socket, wish, LONGEST_S) as client:
             end = await _serve(services, socket, client)
     except SemblanceError as exc:
         reason = sentence_for_client(exc).encode()[:_REASON_BYTES].decode(errors="ignore")
@@ -136,40 +75,6 @@ async def realtime(socket: WebSocket, services: Injected) -> None:
         with suppress(WebSocketDisconnect, RuntimeError, TimeoutError):
             async with asyncio.timeout(_GRACE_S):
                 await socket.close(end.code, end.reason)
-
-
-async def open_stream(  # noqa: PLR0917 - FastAPI names them
-    request: Request,
-    services: Injected,
-    _: Annotated[object, Security(user_bearer)],
-    channels: Annotated[
-        str | None,
-        Query(
-            max_length=200,
-            description="Some of feed, matches, jobs, messages, notifications, presence, between commas. "
-            "Unset: all, for guests `feed`.",
-            examples=["feed,messages"],
-        ),
-    ] = None,
-    access_token: Annotated[
-        str | None, Query(max_length=8192, description="The access token, for those who can set no header.")
-    ] = None,
-    last_event_id: Annotated[
-        str | None,
-        Query(max_length=20, description="Go on after this event; the header wins.", examples=["17"]),
-    ] = None,
-    last_event_id_header: Annotated[str | None, Header(alias="Last-Event-ID", max_length=20)] = None,
-) -> AsyncIterator[Subscription]:
-    """The client of a request for server-sent events, for as long as it is answered."""
-    wish = await check_wish(
-        services,
-        authorization=request.headers.get("authorization"),
-        access_token=access_token,
-        channels=channels,
-        last_event_id=last_event_id_header or last_event_id,
-    )
-    async with _joined(services, request, wish, LONGEST_STREAM_S) as client:
-        yield client
 
 
 EVENT_STREAM: dict[int | str, dict[str, Any]] = {
@@ -211,9 +116,7 @@ class EventStream(StreamingResponse):
     responses={**errors(400, 429), **EVENT_STREAM},
     openapi_extra=PUBLIC,
 )
-async def realtime_events(
-    services: Injected, client: Annotated[Subscription, Depends(open_stream)]
-) -> EventStream:
+async def realtime_events(services: Injected, client: EventStreamClient) -> EventStream:
     """The same events as over WebSocket, as server-sent events without end; `EventSource` reconnects by
     itself."""
     return EventStream(client, _stream(services, client))
@@ -296,44 +199,6 @@ class _Window:
             self._proven, self._asked_at = self._asked_at, None
 
 
-@asynccontextmanager
-async def _joined(
-    services: Services, connection: HTTPConnection, wish: Wish, longest: float
-) -> AsyncIterator[Subscription]:
-    base_url = services.settings.public_url or str(connection.base_url)
-    if base_url.startswith("ws"):
-        base_url = base_url.replace("ws", "http", 1)
-    profile_id = None if wish.user is None else wish.user.id
-    key = None if wish.session is None else wish.session.key
-    async with services.hub.join(profile_id, wish.channels, base_url, wish.last_event_id, key) as client:
-        loop = asyncio.get_running_loop()
-        timers = [loop.call_later(longest, client.stop, TOO_LONG)]
-        if wish.session is not None:
-            timers.append(loop.call_later(wish.session.ends_at - time.time(), client.stop, EXPIRED))
-        watch = asyncio.create_task(_watch_session(services, wish.token, client))
-        try:
-            yield client
-        finally:
-            watch.cancel()
-            for timer in timers:
-                timer.cancel()
-
-
-async def _watch_session(services: Services, token: str | None, client: Subscription) -> None:
-    """Where sessions are asked for at the identity provider, do so while the connection is open."""
-    every = services.settings.session_check_seconds
-    while token is not None and every is not None:
-        await asyncio.sleep(every)
-        try:
-            await services.tokens.verify(token)
-        except UnauthorizedError:
-            client.stop(SIGNED_OUT)
-            return
-        except IdentityProviderError:
-            # As with requests: whom it knew, it knows until it says otherwise.
-            continue
-
-
 async def _ended(client: Subscription) -> None:
     """Return when the connection is to end and has had time to send what it was sending."""
     await client.ended.wait()
@@ -351,26 +216,6 @@ async def _first(*coroutines: Coroutine[Any, Any, None]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
     for task in done:
         task.result()
-
-
-def _channels(text: str | None, *, guest: bool) -> frozenset[Channel]:
-    if text is None:
-        return frozenset(["feed"] if guest else CHANNELS)
-    names = {name.strip() for name in text.split(",")}
-    if unknown := names.difference(CHANNELS):
-        known = ", ".join(CHANNELS)
-        raise BadInputError(f"There is no channel {min(unknown)!r}; choose from {known}.")
-    if guest and names != {"feed"}:
-        raise UnauthorizedError("Guests may listen to the channel 'feed' only; send an access token.")
-    return frozenset(cast(set[Channel], names))
-
-
-def _event_id(text: str | None) -> int | None:
-    if not text:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) <= _EVENT_ID_DIGITS):
-        raise BadInputError("The last event id is none; send back the id of an event as it is.")
-    return int(text)
 
 
 def _kind(text: str | None) -> object:

@@ -26,12 +26,11 @@ from semblance.errors import (
 from semblance.stored_pictures import full_key, put_picture
 from serve_app.api.cursors import encode_cursor, place_by_time
 from serve_app.api.deadline import deadline_has_passed
-from serve_app.api.identity import CurrentUser, current_user
-from serve_app.api.links import InjectedLinks
-from serve_app.api.pictures import PICTURE_FORM, Picture
+from serve_app.api.dependencies import CurrentUser, Injected, InjectedLinks, Picture, current_user
+from serve_app.api.pictures import PICTURE_FORM
 from serve_app.api.responses import COMPUTE_ERRORS, QUOTA_ERROR, errors
-from serve_app.api.schemas.user_faces import FaceList, FaceSummary, UploadAnswer
-from serve_app.api.services import Injected, Services
+from serve_app.api.services import Services
+from serve_app.schemas.user_faces import FaceList, FaceSummary, UploadAnswer
 
 router = APIRouter(prefix="/faces", tags=["faces"])
 

@@ -10,8 +10,8 @@ from pydantic import Field
 from matching.rescore import EXAMPLES, CelebrityMatchChange, Changes, ListedFace, MatchChange, Preview
 from matching.scoring import BEST, percentage
 from matching.store import MatchRules
-from serve_app.api.schemas.admin_settings import Share, WeightsBody
-from serve_app.api.schemas.base import Schema, Score
+from serve_app.schemas.admin_settings import Share, WeightsBody
+from serve_app.schemas.base import Schema, Score
 
 
 class SettingsProposal(Schema):

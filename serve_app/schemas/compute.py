@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from semblance.types import DescribedFace, Emotion, Gender, ModelInfo
-from serve_app.api.schemas.base import FeedUrl, Schema, Score, ThumbnailUrl
+from serve_app.schemas.base import FeedUrl, Schema, Score, ThumbnailUrl
 
 Point = tuple[float, float]
 

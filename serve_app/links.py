@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, overload
-
-from fastapi import Depends
-from starlette.requests import HTTPConnection
+from typing import overload
 
 from db.messages import MessageType
 from semblance.errors import BadInputError
@@ -14,7 +11,6 @@ from semblance.locations import PictureTable
 from semblance.settings import Settings
 from semblance.storage import Storage
 from semblance.stored_pictures import Rendition, rendition_key, shown_key
-from serve_app.api.services import services_of
 
 
 class Links:
@@ -63,13 +59,3 @@ class Links:
             key if rendition is None else rendition_key(key, rendition), self._lifetime
         )
         return self._base_url + url if url.startswith("/") else url
-
-
-async def get_links(connection: HTTPConnection) -> Links:
-    """Links under `public_url`, or under the address the client called."""
-    services = services_of(connection)
-    settings = services.settings
-    return Links(settings, services.storage, settings.public_url or str(connection.base_url))
-
-
-InjectedLinks = Annotated[Links, Depends(get_links)]

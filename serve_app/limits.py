@@ -1,16 +1,11 @@
-"""How much one API replica works on at once, and how much of that is one client's.
-
-A client is a user or an API key; `identify` notes which, as soon as its credentials have been checked.
-"""
+"""How much one API replica works on at once, and how much of that is for one client: a user or an API key."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal, NamedTuple, cast
-
-from starlette.requests import HTTPConnection
+from typing import Literal, NamedTuple
 
 from semblance.errors import BusyClientError, OverloadedError
 from semblance.settings import Settings
@@ -21,16 +16,6 @@ class Client(NamedTuple):
 
     kind: Literal["user", "key"]
     id: str
-
-
-def identify(connection: HTTPConnection, client: Client) -> None:
-    """Note who asks."""
-    connection.state.client = client
-
-
-def client_of(connection: HTTPConnection) -> Client:
-    """Who asks, on routes that take credentials."""
-    return cast(Client, connection.state.client)
 
 
 class FairShare:
@@ -122,20 +107,9 @@ class Upload:
             self._arriving = None
 
 
-class Limits:
-    """Those of one replica."""
+class ReplicaLimits:
+    """The limits of one replica. slots: requests whose photos are being analyzed."""
 
     def __init__(self, settings: Settings) -> None:
         self.slots = FairShare(settings.max_inflight, settings.client_share, what="Too many pictures")
         self.uploads = Uploads(settings)
-
-
-def limits_of(connection: HTTPConnection) -> Limits:
-    """The replica's limits, on the app's state."""
-    return cast(Limits, connection.app.state.limits)
-
-
-async def take_slot(connection: HTTPConnection) -> AsyncIterator[None]:
-    """Dependency of routes that have faces described: hold one of the replica's slots meanwhile."""
-    with limits_of(connection).slots.held(client_of(connection)):
-        yield

@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import Field
 
 from db.notifications import Notification, NotificationType, RelatedType
-from serve_app.api.schemas.base import Schema
+from serve_app.schemas.base import Schema
 
 
 class NotificationAnswer(Schema):

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from db.system_settings import SystemSettings
 from semblance.weights import Weights
-from serve_app.api.schemas.base import Schema
+from serve_app.schemas.base import Schema
 
 WEIGHTS_TOLERANCE = Decimal("0.001")
 

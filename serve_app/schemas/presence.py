@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
-from serve_app.api.schemas.base import Schema
+from serve_app.schemas.base import Schema
 
 
 def _text(value: object) -> object:

@@ -12,8 +12,8 @@ from db.profiles import StatedGender
 from db.reactions import Reaction, ReactionType
 from matching.scoring import percentage
 from semblance.types import Gender
-from serve_app.api.links import Links
-from serve_app.api.schemas.base import FeedUrl, Schema, Score, ThumbnailUrl
+from serve_app.links import Links
+from serve_app.schemas.base import FeedUrl, Schema, Score, ThumbnailUrl
 
 
 class MatchPerson(Schema):

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from db.profiles import Profile, StatedGender
 from semblance.names import MAX_LENGTH, usable_name
-from serve_app.api.schemas.base import Schema
+from serve_app.schemas.base import Schema
 
 
 def _label(text: str) -> str:

@@ -9,8 +9,8 @@ from pydantic import Field
 
 from db.connections import Connection, ConnectionStatus
 from db.messages import MessageType
-from serve_app.api.links import Links
-from serve_app.api.schemas.base import Schema
+from serve_app.links import Links
+from serve_app.schemas.base import Schema
 
 
 class OtherUser(Schema):

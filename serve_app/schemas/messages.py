@@ -9,9 +9,9 @@ from uuid import UUID
 from pydantic import Field
 
 from db.messages import Message, MessageType
-from serve_app.api.links import Links
-from serve_app.api.schemas.base import Schema
-from serve_app.api.schemas.patterns import explained
+from serve_app.links import Links
+from serve_app.schemas.base import Schema
+from serve_app.schemas.patterns import explained
 
 MAX_CONTENT = 4000
 """Longest message in characters."""

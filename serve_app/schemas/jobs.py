@@ -11,7 +11,7 @@ from pydantic import Field
 
 from db.jobs import JobStats, JobStatus, JobType, MatchJob
 from semblance.types import JobOutcome
-from serve_app.api.schemas.base import Schema
+from serve_app.schemas.base import Schema
 
 MAX_PROCESSED = 1000
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from serve_app.api.schemas.base import FeedUrl, Schema, ThumbnailUrl
+from serve_app.schemas.base import FeedUrl, Schema, ThumbnailUrl
 
 UPLOADED = "Photo uploaded! Matches generating in background..."
 

@@ -7,7 +7,7 @@ from datetime import date
 from pydantic import Field
 
 from db.generation_logs import GenerationDay
-from serve_app.api.schemas.base import Schema, Score
+from serve_app.schemas.base import Schema, Score
 
 
 class GenerationDaySummary(Schema):

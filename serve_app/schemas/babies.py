@@ -10,9 +10,9 @@ from pydantic import Field
 
 from db.babies import Baby
 from db.connections import ConnectionStatus
-from serve_app.api.links import Links
-from serve_app.api.schemas.base import FeedUrl, Schema, ThumbnailUrl
-from serve_app.api.schemas.matches import MatchPair, MatchPerson
+from serve_app.links import Links
+from serve_app.schemas.base import FeedUrl, Schema, ThumbnailUrl
+from serve_app.schemas.matches import MatchPair, MatchPerson
 
 
 class NewBabyRequest(Schema):

@@ -11,8 +11,8 @@ from pydantic_core import PydanticCustomError
 
 from db.schools import School, SchoolNames
 from semblance.schools import usable_domain
-from serve_app.api.schemas.base import Schema
-from serve_app.api.schemas.profiles import Label
+from serve_app.schemas.base import Schema
+from serve_app.schemas.profiles import Label
 
 MOST_NAMES = 100
 """Most domains and most aliases of one school that a request names."""

@@ -9,9 +9,9 @@ from pydantic import Field
 
 from db.face_searches import FaceHit
 from db.profiles import StatedGender
-from serve_app.api.links import Links
-from serve_app.api.schemas.base import FeedUrl, Schema, ThumbnailUrl
-from serve_app.api.schemas.compute import FaceAnswer
+from serve_app.links import Links
+from serve_app.schemas.base import FeedUrl, Schema, ThumbnailUrl
+from serve_app.schemas.compute import FaceAnswer
 
 
 class FaceMatch(Schema):

@@ -1,0 +1,125 @@
+"""Clients of realtime events: what they ask for, and how long they may stay."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import cast
+
+from starlette.requests import HTTPConnection
+
+from db.profiles import Profile
+from semblance.errors import BadInputError, IdentityProviderError, UnauthorizedError
+from serve_app.api.services import Services
+from serve_app.api.sign_in import authenticate
+from serve_app.auth import UserSession, bearer_token
+from serve_app.realtime.frames import CHANNELS, Channel
+from serve_app.realtime.subscription import EXPIRED, SIGNED_OUT, TOO_LONG, Subscription
+
+LONGEST_S = 50 * 60.0
+"""Longest life of a connection; `request_timeout_s` of serve_config.yaml would end it less politely."""
+
+LONGEST_STREAM_S = 10 * 60.0
+"""As LONGEST_S, of server-sent events: nothing tells how much of them has arrived."""
+
+_EVENT_ID_DIGITS = 18
+"""As many as always fit a bigint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a client asks for, checked. token: what it came with, if anything, and session: which one that is
+    of."""
+
+    user: Profile | None
+    channels: frozenset[Channel]
+    last_event_id: int | None
+    token: str | None
+    session: UserSession | None
+
+
+async def check_wish(
+    services: Services,
+    *,
+    authorization: str | None,
+    access_token: str | None,
+    channels: str | None,
+    last_event_id: str | None,
+) -> Wish:
+    """What a client asks for in its header, or else in its query.
+
+    Raises BadInputError for an unknown channel or event id, UnauthorizedError for a token that is not valid
+    and for channels that need one, and what `authenticate` raises.
+    """
+    token = bearer_token(authorization) if authorization is not None else access_token
+    wanted = _channels(channels, guest=token is None)
+    after = _event_id(last_event_id)
+    if token is None:
+        return Wish(None, wanted, after, None, None)
+    signed_in = await authenticate(services, token)
+    return Wish(signed_in.user, wanted, after, token, signed_in.session)
+
+
+@asynccontextmanager
+async def joined(
+    services: Services, connection: HTTPConnection, wish: Wish, longest: float
+) -> AsyncIterator[Subscription]:
+    """Be a client of the hub: for `longest` seconds at most, and until its session ends.
+
+    Raises as `Hub.join`.
+    """
+    base_url = services.settings.public_url or str(connection.base_url)
+    if base_url.startswith("ws"):
+        base_url = base_url.replace("ws", "http", 1)
+    profile_id = None if wish.user is None else wish.user.id
+    key = None if wish.session is None else wish.session.key
+    async with services.hub.join(profile_id, wish.channels, base_url, wish.last_event_id, key) as client:
+        loop = asyncio.get_running_loop()
+        timers = [loop.call_later(longest, client.stop, TOO_LONG)]
+        if wish.session is not None:
+            timers.append(loop.call_later(wish.session.ends_at - time.time(), client.stop, EXPIRED))
+        watch = asyncio.create_task(_watch_session(services, wish.token, client))
+        try:
+            yield client
+        finally:
+            watch.cancel()
+            for timer in timers:
+                timer.cancel()
+
+
+async def _watch_session(services: Services, token: str | None, client: Subscription) -> None:
+    """Where sessions are asked for at the identity provider, do so while the connection is open."""
+    every = services.settings.session_check_seconds
+    while token is not None and every is not None:
+        await asyncio.sleep(every)
+        try:
+            await services.tokens.verify(token)
+        except UnauthorizedError:
+            client.stop(SIGNED_OUT)
+            return
+        except IdentityProviderError:
+            # As with requests: whom it knew, it knows until it says otherwise.
+            continue
+
+
+def _channels(text: str | None, *, guest: bool) -> frozenset[Channel]:
+    if text is None:
+        return frozenset(["feed"] if guest else CHANNELS)
+    names = {name.strip() for name in text.split(",")}
+    if unknown := names.difference(CHANNELS):
+        known = ", ".join(CHANNELS)
+        raise BadInputError(f"There is no channel {min(unknown)!r}; choose from {known}.")
+    if guest and names != {"feed"}:
+        raise UnauthorizedError("Guests may listen to the channel 'feed' only; send an access token.")
+    return frozenset(cast(set[Channel], names))
+
+
+def _event_id(text: str | None) -> int | None:
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= _EVENT_ID_DIGITS):
+        raise BadInputError("The last event id is none; send back the id of an event as it is.")
+    return int(text)
