@@ -35,6 +35,7 @@ from serve_app.api.factory import create_app
 from serve_app.api.services import Services
 from serve_app.auth import TokenVerifier
 from serve_app.babies.maker import open_baby_maker
+from serve_app.face_uploads import FaceUploads
 from serve_app.preflight import BEFORE_DEPLOYMENT, BEFORE_SERVING
 from serve_app.realtime.hub import Hub
 
@@ -86,6 +87,7 @@ class API:
             tokens=TokenVerifier(settings),
             hub=self._hub,
             babies=open_baby_maker(settings, storage, self._faces, db),
+            uploads=FaceUploads(settings, self._model, self._faces, storage, db),
         )
 
     async def record_autoscaling_stats(self) -> dict[str, float]:

@@ -12,6 +12,7 @@ from semblance.storage import Storage
 from semblance.types import ModelInfo
 from serve_app.auth import TokenVerifier
 from serve_app.babies.maker import BabyMaker
+from serve_app.face_uploads import FaceUploads
 from serve_app.realtime.hub import Hub
 
 
@@ -29,3 +30,4 @@ class Services:
     tokens: TokenVerifier
     hub: Hub
     babies: BabyMaker
+    uploads: FaceUploads

@@ -18,19 +18,16 @@ from deployments.faces.decoder import Decoder, LazyDecoder
 from deployments.vision.stored_picture import render
 from semblance.errors import (
     BabyProviderError,
-    NotFoundError,
-    QuotaExceededError,
-    RequestInProgressError,
     SemblanceError,
-    StorageError,
 )
 from semblance.settings import Settings
 from semblance.storage import Storage
-from semblance.stored_pictures import StoredPicture, full_key, put_picture
+from semblance.stored_pictures import StoredPicture, full_key
 from serve_app.babies.fal import FalProvider
 from serve_app.babies.local import LocalProvider
 from serve_app.babies.provider import BabyProvider, GeneratedPicture
 from serve_app.limits import Client, FairShare
+from serve_app.picture_rows import PictureRows
 
 logger = logging.getLogger(__name__)
 
@@ -55,11 +52,10 @@ class BabyMaker:
     ) -> None:
         """decoder: opens what the provider made."""
         self._provider = provider
-        self._storage = storage
         self._decoder = decoder
         self._babies = repositories.babies
         self._logs = repositories.generation_logs
-        self._deletions = repositories.object_deletions
+        self._pictures = PictureRows(storage, repositories.object_deletions)
         self._slots = FairShare(MAX_INFLIGHT, settings.client_share, what="Too many baby pictures")
         self._running: set[asyncio.Task[Baby]] = set()
 
@@ -145,16 +141,8 @@ class BabyMaker:
             raise
 
     async def _store(self, new: NewBaby, picture: GeneratedPicture) -> Baby:
-        # The picture before its row: what a crash leaves between is a picture without a row, which
-        # `semblance storage sweep` removes, and never a row without its picture.
         stored = await asyncio.to_thread(self._render, picture)
-        try:
-            await put_picture(self._storage, new.image_path, stored)
-            return await self._babies.add(new)
-        except (StorageError, QuotaExceededError, NotFoundError, RequestInProgressError):
-            # Only here is it certain that there is no row: where the connection breaks, there may be one.
-            await self._deletions.discard(self._storage, new.image_path)
-            raise
+        return await self._pictures.add(new.image_path, stored, lambda: self._babies.add(new))
 
     def _render(self, picture: GeneratedPicture) -> StoredPicture:
         with self._decoder.open(picture.data) as opened:

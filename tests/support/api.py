@@ -34,6 +34,7 @@ from serve_app.api.factory import create_app
 from serve_app.api.services import Services
 from serve_app.auth import TokenVerifier
 from serve_app.babies.maker import open_baby_maker
+from serve_app.face_uploads import FaceUploads
 from serve_app.limits import ReplicaLimits
 from serve_app.realtime.hub import Hub
 
@@ -202,6 +203,7 @@ async def api(dsn: str, api_settings: Settings, pipeline: LocalPipeline) -> Asyn
             tokens=TokenVerifier(api_settings),
             hub=Hub(api_settings, database, db, storage),
             babies=open_baby_maker(api_settings, storage, faces, db),
+            uploads=FaceUploads(api_settings, pipeline.model, faces, storage, db),
         )
 
     reusable = ReusableApp.of(api_settings)
