@@ -214,7 +214,7 @@ def make_app() -> FastAPI:
             tokens=TokenVerifier(settings),
             hub=Hub(settings, database, db, storage),
             babies=none,
-            uploads=none,
+            face_uploads=none,
         )
 
     return create_app(settings, open_services)

@@ -87,7 +87,7 @@ class API:
             tokens=TokenVerifier(settings),
             hub=self._hub,
             babies=open_baby_maker(settings, storage, self._faces, db),
-            uploads=FaceUploads(settings, self._model, self._faces, storage, db),
+            face_uploads=FaceUploads(settings, self._model, self._faces, storage, db),
         )
 
     async def record_autoscaling_stats(self) -> dict[str, float]:

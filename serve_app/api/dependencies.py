@@ -18,9 +18,9 @@ from db.face_searches import Searcher
 from db.profiles import Profile
 from semblance.errors import ForbiddenError, UnauthorizedError
 from serve_app.api.copies import Copies
-from serve_app.api.pictures import ReceivedPicture, picture_type, receive
+from serve_app.api.photos import ReceivedPhoto, photo_type, receive
 from serve_app.api.readiness import StoreProbe
-from serve_app.api.realtime_clients import LONGEST_STREAM_S, check_wish, joined
+from serve_app.api.realtime_clients import LONGEST_STREAM_S, check_request, joined
 from serve_app.api.services import Services
 from serve_app.api.sign_in import authenticate
 from serve_app.auth import UserSession, bearer_token, check_secret, same_secret
@@ -150,13 +150,13 @@ async def require_cron(
     check_secret(request.headers.get("authorization"), services.settings.required_cron_secret)
 
 
-async def receive_picture(request: Request, services: Injected) -> AsyncIterator[ReceivedPicture]:
+async def receive_photo(request: Request, services: Injected) -> AsyncIterator[ReceivedPhoto]:
     """The whole body: a slot is taken for the work, not for the time in which a slow client sends.
 
-    Raises UnreadableImageError for content types other than those of `PICTURE_BODY`, BusyClientError where
+    Raises UnreadableImageError for content types other than those of `PHOTO_BODY`, BusyClientError where
     enough bodies of the same client arrive, OverloadedError where there is no room for it.
     """
-    content_type = picture_type(request)
+    content_type = photo_type(request)
     with _limits_of(request).uploads.open(_client_of(request)) as upload:
         async with receive(request, content_type, upload, services.settings.max_image_bytes) as received:
             yield received
@@ -168,17 +168,17 @@ async def take_slot(connection: HTTPConnection) -> AsyncIterator[None]:
         yield
 
 
-async def read_picture(
-    received: Annotated[ReceivedPicture, Depends(receive_picture)],
+async def read_photo(
+    received: Annotated[ReceivedPhoto, Depends(receive_photo)],
     services: Injected,
     # After the body, before anything is made of it.
     _: Annotated[None, Depends(take_slot)],
 ) -> bytes:
-    """The encoded photo; raises as `ReceivedPicture.read`, `receive_picture` and `take_slot`."""
+    """The encoded photo; raises as `ReceivedPhoto.read`, `receive_photo` and `take_slot`."""
     return await received.read(services.settings.max_image_bytes)
 
 
-Picture = Annotated[bytes, Depends(read_picture)]
+Photo = Annotated[bytes, Depends(read_photo)]
 
 
 async def open_stream(  # noqa: PLR0917 - FastAPI names them
@@ -204,14 +204,14 @@ async def open_stream(  # noqa: PLR0917 - FastAPI names them
     last_event_id_header: Annotated[str | None, Header(alias="Last-Event-ID", max_length=20)] = None,
 ) -> AsyncIterator[Subscription]:
     """The client of a request for server-sent events, until the answer ends."""
-    wish = await check_wish(
+    asked = await check_request(
         services,
         authorization=request.headers.get("authorization"),
         access_token=access_token,
         channels=channels,
         last_event_id=last_event_id_header or last_event_id,
     )
-    async with joined(services, request, wish, LONGEST_STREAM_S) as client:
+    async with joined(services, request, asked, LONGEST_STREAM_S) as client:
         yield client
 
 

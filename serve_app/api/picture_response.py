@@ -28,7 +28,7 @@ def picture_response(request: Request, file: Path, found: os.stat_result, second
 
     It is the client's alone, since the link of a picture ends with its deletion, and never changes.
     """
-    response: Response = _Picture(file, stat_result=found)
+    response: Response = _PictureFile(file, stat_result=found)
     if _CONDITIONS.is_not_modified(response.headers, request.headers):
         response = NotModifiedResponse(response.headers)
     response.headers["Cache-Control"] = f"private, max-age={max(seconds, 0)}, immutable"
@@ -36,7 +36,7 @@ def picture_response(request: Request, file: Path, found: os.stat_result, second
     return response
 
 
-class _Picture(FileResponse):
+class _PictureFile(FileResponse):
     """Starlette's file, whose refusals have the contract's shape; several ranges, and what is no range, are
     ignored as RFC 9110, section 14.2, allows."""
 

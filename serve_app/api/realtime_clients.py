@@ -30,7 +30,7 @@ _EVENT_ID_DIGITS = 18
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class StreamRequest:
     """What a client asks for, checked. token: what it came with, if anything, and session: which one that is
     of."""
 
@@ -41,14 +41,14 @@ class Wish:
     session: UserSession | None
 
 
-async def check_wish(
+async def check_request(
     services: Services,
     *,
     authorization: str | None,
     access_token: str | None,
     channels: str | None,
     last_event_id: str | None,
-) -> Wish:
+) -> StreamRequest:
     """What a client asks for in its header, or else in its query.
 
     Raises BadInputError for an unknown channel or event id, UnauthorizedError for a token that is not valid
@@ -58,14 +58,14 @@ async def check_wish(
     wanted = _channels(channels, guest=token is None)
     after = _event_id(last_event_id)
     if token is None:
-        return Wish(None, wanted, after, None, None)
+        return StreamRequest(None, wanted, after, None, None)
     signed_in = await authenticate(services, token)
-    return Wish(signed_in.user, wanted, after, token, signed_in.session)
+    return StreamRequest(signed_in.user, wanted, after, token, signed_in.session)
 
 
 @asynccontextmanager
 async def joined(
-    services: Services, connection: HTTPConnection, wish: Wish, longest: float
+    services: Services, connection: HTTPConnection, asked: StreamRequest, longest: float
 ) -> AsyncIterator[Subscription]:
     """Be a client of the hub: for `longest` seconds at most, and until its session ends.
 
@@ -74,14 +74,14 @@ async def joined(
     base_url = services.settings.public_url or str(connection.base_url)
     if base_url.startswith("ws"):
         base_url = base_url.replace("ws", "http", 1)
-    profile_id = None if wish.user is None else wish.user.id
-    key = None if wish.session is None else wish.session.key
-    async with services.hub.join(profile_id, wish.channels, base_url, wish.last_event_id, key) as client:
+    profile_id = None if asked.user is None else asked.user.id
+    key = None if asked.session is None else asked.session.key
+    async with services.hub.join(profile_id, asked.channels, base_url, asked.last_event_id, key) as client:
         loop = asyncio.get_running_loop()
         timers = [loop.call_later(longest, client.stop, TOO_LONG)]
-        if wish.session is not None:
-            timers.append(loop.call_later(wish.session.ends_at - time.time(), client.stop, EXPIRED))
-        watch = asyncio.create_task(_watch_session(services, wish.token, client))
+        if asked.session is not None:
+            timers.append(loop.call_later(asked.session.ends_at - time.time(), client.stop, EXPIRED))
+        watch = asyncio.create_task(_watch_session(services, asked.token, client))
         try:
             yield client
         finally:

@@ -30,4 +30,4 @@ class Services:
     tokens: TokenVerifier
     hub: Hub
     babies: BabyMaker
-    uploads: FaceUploads
+    face_uploads: FaceUploads

@@ -37,7 +37,7 @@ from semblance.settings import Settings
 from semblance.storage import Storage
 from serve_app.babies.provider import GONE, NO_PICTURE, GeneratedPicture, read_photo
 
-Result = TypeVar("Result")
+T = TypeVar("T")
 
 PROMPT: Final = (
     "A cute baby face: close-up portrait photo of the happy baby that this person could have, one single "
@@ -255,7 +255,7 @@ class _Retries:
         self._pause = pause
         self._deadline = deadline
 
-    async def run(self, call: Callable[[], Awaitable[Result]]) -> Result:
+    async def run(self, call: Callable[[], Awaitable[T]]) -> T:
         """The first result. Raises the last _FalError after ATTEMPTS calls, at once one that would come
         again, and also one for which the server asks to wait beyond the deadline."""
         while True:

@@ -77,7 +77,7 @@ class Recipient:
         self.types: frozenset[EventType] = frozenset().union(*(TYPES[channel] for channel in channels))
 
 
-class News:
+class EventFrames:
     """One event and its frames. `matches`: what an event of that type is about, best first."""
 
     def __init__(

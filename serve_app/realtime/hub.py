@@ -17,7 +17,7 @@ from db.repositories import Repositories
 from semblance.errors import DatabaseError, OverloadedError, TooManyConnectionsError
 from semblance.settings import Settings
 from semblance.storage import Storage
-from serve_app.realtime.frames import Channel, Frame, News
+from serve_app.realtime.frames import Channel, EventFrames, Frame
 from serve_app.realtime.presence import PresenceKeeper
 from serve_app.realtime.subscription import RESTART, SIGNED_OUT, Subscription
 
@@ -192,13 +192,13 @@ class Hub:
             # Those who read send what they have before the next batch comes.
             await asyncio.sleep(0)
 
-    async def _news(self, events: Sequence[Event]) -> list[News]:
+    async def _news(self, events: Sequence[Event]) -> list[EventFrames]:
         ids = [UUID(text) for event in events for text in _match_ids(event)]
         # Nobody to be told, nothing to be looked up.
         found = await self._db.matches.load(ids, None) if ids and self._clients else []
         matches = {str(match.id): match for match in found}
         return [
-            News(
+            EventFrames(
                 event,
                 self._settings,
                 self._storage,
@@ -207,7 +207,7 @@ class Hub:
             for event in events
         ]
 
-    def _tell(self, news: News) -> None:
+    def _tell(self, news: EventFrames) -> None:
         event = news.event
         if event.audience is None:
             clients = list(self._clients)

@@ -17,7 +17,7 @@ from semblance.settings import Settings
 from serve_app.api.bodies import JSON_BYTES, BodyMiddleware
 from serve_app.api.deadline import DeadlineMiddleware
 from serve_app.api.errors import install_error_handlers
-from serve_app.api.pictures import decode_base64
+from serve_app.api.photos import decode_base64
 from tests.support.api import API_KEY, Api
 from tests.support.group import portrait
 

@@ -203,7 +203,7 @@ async def api(dsn: str, api_settings: Settings, pipeline: LocalPipeline) -> Asyn
             tokens=TokenVerifier(api_settings),
             hub=Hub(api_settings, database, db, storage),
             babies=open_baby_maker(api_settings, storage, faces, db),
-            uploads=FaceUploads(api_settings, pipeline.model, faces, storage, db),
+            face_uploads=FaceUploads(api_settings, pipeline.model, faces, storage, db),
         )
 
     reusable = ReusableApp.of(api_settings)

@@ -8,8 +8,8 @@ import numpy as np
 from fastapi import APIRouter, Query
 
 from semblance.errors import BadInputError, NoFaceError
-from serve_app.api.dependencies import Injected, Picture
-from serve_app.api.pictures import PICTURE_BODY
+from serve_app.api.dependencies import Injected, Photo
+from serve_app.api.photos import PHOTO_BODY
 from serve_app.api.responses import BODY, COMPUTE_ERRORS, errors
 from serve_app.schemas.compute import (
     CompareAnswer,
@@ -27,10 +27,10 @@ router = APIRouter(tags=["face compute"])
 MAX_FACES = 64
 
 
-@router.post("/extract-embedding", responses=COMPUTE_ERRORS, openapi_extra=PICTURE_BODY)
-async def extract_embedding(picture: Picture, services: Injected) -> EmbeddingAnswer:
+@router.post("/extract-embedding", responses=COMPUTE_ERRORS, openapi_extra=PHOTO_BODY)
+async def extract_embedding(photo: Photo, services: Injected) -> EmbeddingAnswer:
     """The embedding of the largest face."""
-    detection = await services.faces.detect(picture, 1)
+    detection = await services.faces.detect(photo, 1)
     if not detection.faces:
         raise NoFaceError
     face = detection.faces[0]
@@ -61,23 +61,23 @@ async def compare_faces(request: CompareRequest) -> CompareAnswer:
     return CompareAnswer(similarity=similarity, distance=1 - similarity)
 
 
-@router.post("/analyze-face-advanced", responses=COMPUTE_ERRORS, openapi_extra=PICTURE_BODY)
-async def analyze_face_advanced(picture: Picture, services: Injected) -> FaceAnswer:
+@router.post("/analyze-face-advanced", responses=COMPUTE_ERRORS, openapi_extra=PHOTO_BODY)
+async def analyze_face_advanced(photo: Photo, services: Injected) -> FaceAnswer:
     """The largest face in full."""
-    _, faces = await services.faces.describe(picture, 1)
+    _, faces = await services.faces.describe(photo, 1)
     if not faces:
         raise NoFaceError
     return FaceAnswer.of(faces[0], services.model)
 
 
-@router.post("/analyze-faces", responses=COMPUTE_ERRORS, openapi_extra=PICTURE_BODY)
+@router.post("/analyze-faces", responses=COMPUTE_ERRORS, openapi_extra=PHOTO_BODY)
 async def analyze_faces(
-    picture: Picture,
+    photo: Photo,
     services: Injected,
     max_faces: Annotated[int, Query(ge=1, le=MAX_FACES, description="At most this many.")] = MAX_FACES,
 ) -> FacesAnswer:
     """All faces in full, largest first; a picture without faces gives an empty list."""
-    detection, faces = await services.faces.describe(picture, max_faces)
+    detection, faces = await services.faces.describe(photo, max_faces)
     return FacesAnswer(
         faces=[FaceAnswer.of(face, services.model) for face in faces],
         image=ImageSize(width=detection.width, height=detection.height),

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Query
 from db.celebrities import CelebrityHit
 from semblance.errors import NoFaceError
 from semblance.types import Gender
-from serve_app.api.dependencies import Injected, InjectedLinks, Picture
-from serve_app.api.pictures import PICTURE_BODY
+from serve_app.api.dependencies import Injected, InjectedLinks, Photo
+from serve_app.api.photos import PHOTO_BODY
 from serve_app.api.responses import COMPUTE_ERRORS, errors
 from serve_app.links import Links
 from serve_app.schemas.compute import CelebrityMatch, FaceAnswer, LookalikesAnswer
@@ -19,10 +19,10 @@ from serve_app.schemas.patterns import STORABLE
 router = APIRouter(tags=["face compute"])
 
 
-@router.post("/lookalikes", responses={**COMPUTE_ERRORS, **errors(409)}, openapi_extra=PICTURE_BODY)
+@router.post("/lookalikes", responses={**COMPUTE_ERRORS, **errors(409)}, openapi_extra=PHOTO_BODY)
 async def lookalikes(
     *,
-    picture: Picture,
+    photo: Photo,
     services: Injected,
     links: InjectedLinks,
     limit: Annotated[int, Query(ge=1, le=100, description="At most this many matches.")] = 10,
@@ -31,7 +31,7 @@ async def lookalikes(
 ) -> LookalikesAnswer:
     """The largest face and the celebrities most like it. Filters never shorten the list while
     enough celebrities pass them."""
-    _, faces = await services.faces.describe(picture, 1)
+    _, faces = await services.faces.describe(photo, 1)
     if not faces:
         raise NoFaceError
     hits = await services.db.celebrities.nearest(

@@ -18,7 +18,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from semblance.errors import DatabaseError, SemblanceError
 from serve_app.api.dependencies import EventStreamClient, Injected
 from serve_app.api.errors import sentence_for_client, status_of
-from serve_app.api.realtime_clients import LONGEST_S, check_wish, joined
+from serve_app.api.realtime_clients import LONGEST_S, check_request, joined
 from serve_app.api.responses import PUBLIC, errors
 from serve_app.api.services import Services
 from serve_app.realtime.frames import Frame
@@ -53,7 +53,7 @@ async def realtime(socket: WebSocket, services: Injected) -> None:
     await socket.accept(subprotocol=SUBPROTOCOL if spoken else None)
     end: End | None
     try:
-        wish = await check_wish(
+        asked = await check_request(
             services,
             authorization=socket.headers.get("authorization"),
             access_token=(
@@ -64,7 +64,7 @@ async def realtime(socket: WebSocket, services: Injected) -> None:
             channels=socket.query_params.get("channels"),
             last_event_id=socket.headers.get("last-event-id") or socket.query_params.get("last_event_id"),
         )
-        async with joined(services, socket, wish, LONGEST_S) as client:
+        async with joined(services, socket, asked, LONGEST_S) as client:
             end = await _serve(services, socket, client)
     except SemblanceError as exc:
         reason = sentence_for_client(exc).encode()[:_REASON_BYTES].decode(errors="ignore")

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Depends, Query, Request, status
 
 from serve_app.api.cursors import encode_cursor, place_by_time
 from serve_app.api.deadline import deadline_has_passed
-from serve_app.api.dependencies import CurrentUser, Injected, InjectedLinks, Picture, current_user
-from serve_app.api.pictures import PICTURE_FORM
+from serve_app.api.dependencies import CurrentUser, Injected, InjectedLinks, Photo, current_user
+from serve_app.api.photos import PHOTO_FORM
 from serve_app.api.responses import COMPUTE_ERRORS, QUOTA_ERROR, errors
 from serve_app.schemas.user_faces import FaceList, FaceSummary, UploadAnswer
 
@@ -21,12 +21,12 @@ router = APIRouter(prefix="/faces", tags=["faces"])
     "",
     status_code=status.HTTP_202_ACCEPTED,
     responses={**COMPUTE_ERRORS, **QUOTA_ERROR},
-    openapi_extra=PICTURE_FORM,
+    openapi_extra=PHOTO_FORM,
     # Before the picture is received, which is not done for somebody unknown.
     dependencies=[Depends(current_user)],
 )
 async def upload_face(
-    request: Request, user: CurrentUser, picture: Picture, services: Injected, links: InjectedLinks
+    request: Request, user: CurrentUser, photo: Photo, services: Injected, links: InjectedLinks
 ) -> UploadAnswer:
     """A photo of the user, which becomes their default face; matches are looked for in the background.
 
@@ -35,7 +35,9 @@ async def upload_face(
     that cannot be read or show no face, and copies of one photo sent at the same time; a photo uploaded
     before does not count. Bodies as of `POST /extract-embedding` are taken, too.
     """
-    face = await services.uploads.add(user.id, picture, timed_out=lambda: deadline_has_passed(request.scope))
+    face = await services.face_uploads.add(
+        user.id, photo, timed_out=lambda: deadline_has_passed(request.scope)
+    )
     return UploadAnswer(
         id=face.id,
         image_url=links.picture(face.image_path, "faces"),

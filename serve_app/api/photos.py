@@ -63,16 +63,16 @@ _RAW: dict[str, Any] = {
     media: {"schema": {"type": "string", "format": "binary", "description": f"The file itself: {ACCEPTED}."}}
     for media in ("image/*", "application/octet-stream")
 }
-PICTURE_BODY: dict[str, Any] = {"requestBody": {"required": True, "content": {**_FORM, **_JSON, **_RAW}}}
+PHOTO_BODY: dict[str, Any] = {"requestBody": {"required": True, "content": {**_FORM, **_JSON, **_RAW}}}
 """OpenAPI for a body that FastAPI cannot express by parameters: one of several content types."""
-PICTURE_FORM: dict[str, Any] = {"requestBody": {"required": True, "content": _FORM}}
+PHOTO_FORM: dict[str, Any] = {"requestBody": {"required": True, "content": _FORM}}
 """The same with the form alone, as the app's clients send it: openapi-python-client writes no valid code for
 operations with several kinds of body."""
 
 
 @dataclass(frozen=True, slots=True)
-class ReceivedPicture:
-    """A whole body that holds a photo. content_type: one of those of `PICTURE_BODY`."""
+class ReceivedPhoto:
+    """A whole body that holds a photo. content_type: one of those of `PHOTO_BODY`."""
 
     content_type: str
     headers: Headers
@@ -96,7 +96,7 @@ class ReceivedPicture:
         return data
 
 
-def picture_type(request: Request) -> str:
+def photo_type(request: Request) -> str:
     """The content type of a request with a photo; raises UnreadableImageError for one that is not taken."""
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type not in {_FORM_TYPE, _JSON_TYPE, "application/octet-stream"} and not (
@@ -112,7 +112,7 @@ def picture_type(request: Request) -> str:
 @asynccontextmanager
 async def receive(
     request: Request, content_type: str, upload: Upload, max_image_bytes: int
-) -> AsyncIterator[ReceivedPicture]:
+) -> AsyncIterator[ReceivedPhoto]:
     """The body of a request, once all of it has arrived; `upload` counts its bytes.
 
     Raises BadInputError where the connection ends too early, OverloadedError where the disk is full, and what
@@ -124,7 +124,7 @@ async def receive(
     with SpooledTemporaryFile(max_size=IN_MEMORY) as body:
         await _receive(request, body)
         upload.whole()
-        yield ReceivedPicture(content_type, request.headers, body)
+        yield ReceivedPhoto(content_type, request.headers, body)
 
 
 async def _receive(request: Request, file: SpooledTemporaryFile[bytes]) -> None:
@@ -149,7 +149,7 @@ class _FormParser(MultiPartParser):
     spool_max_size = 2**31
 
 
-async def _from_form(received: ReceivedPicture) -> bytes:
+async def _from_form(received: ReceivedPhoto) -> bytes:
     async def parts() -> AsyncIterator[bytes]:
         while chunk := received.body.read(_CHUNK):
             yield chunk
