@@ -38,7 +38,7 @@ _FAULTS_OF_PHOTOS = (
     UnreadableImageError,
     ImageTooLargeError,
 )
-"""What is wrong with the photo itself; it has cost its work, so the upload stays counted."""
+"""Errors of the photo itself: the work was done, so the upload stays counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,8 @@ class FaceUploads:
 
         Args:
             photo: the encoded file.
-            timed_out: whether the work is cancelled because it took too long, and not because the client has
-                left.
+            timed_out: whether the work is cancelled because it takes too long, and not because the client
+            left.
 
         Raises DuplicatePictureError for a photo that the user has uploaded before, QuotaExceededError,
         NoFaceError, SeveralFacesError where the settings refuse such photos, StorageError, DatabaseError, and
@@ -123,7 +123,7 @@ class FaceUploads:
         except _FAULTS_OF_PHOTOS:
             raise
         except asyncio.CancelledError:
-            # The upload of a client that has left stays counted.
+            # If the client has left, the upload stays counted.
             if timed_out():
                 await self._forget(profile_id, day)
             raise
@@ -148,5 +148,5 @@ class FaceUploads:
 
 
 def _md5(photo: bytes) -> str:
-    """By which the same file is known again; it protects nothing."""
+    """The hash that recognizes the same file; it protects nothing."""
     return hashlib.md5(photo, usedforsecurity=False).hexdigest()

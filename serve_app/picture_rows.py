@@ -25,11 +25,10 @@ class PictureRows:
         self._deletions = deletions
 
     async def add(self, key: str, picture: StoredPicture, insert: Callable[[], Awaitable[Row]]) -> Row:
-        """Store a picture under `key`, then insert its row; the picture is removed again where there is no
-        row.
+        """Store a picture under `key`, then insert its row; the picture is removed again if there is no row.
 
         Args:
-            insert: inserts the row. Any error of ours but a DatabaseError means that there is none.
+            insert: inserts the row. Any SemblanceError but a DatabaseError means that it was not inserted.
 
         Raises StorageError, and what `insert` raises.
         """

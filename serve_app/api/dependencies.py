@@ -189,17 +189,22 @@ async def open_stream(  # noqa: PLR0917 - FastAPI names them
         str | None,
         Query(
             max_length=200,
-            description="Some of feed, matches, jobs, messages, notifications, presence, between commas. "
-            "Unset: all, for guests `feed`.",
+            description="A comma-separated list of feed, matches, jobs, messages, notifications, presence. "
+            "Default: all, for guests `feed`.",
             examples=["feed,messages"],
         ),
     ] = None,
     access_token: Annotated[
-        str | None, Query(max_length=8192, description="The access token, for those who can set no header.")
+        str | None,
+        Query(max_length=8192, description="The access token, for clients that cannot set headers."),
     ] = None,
     last_event_id: Annotated[
         str | None,
-        Query(max_length=20, description="Go on after this event; the header wins.", examples=["17"]),
+        Query(
+            max_length=20,
+            description="Resume after this event; the header takes precedence.",
+            examples=["17"],
+        ),
     ] = None,
     last_event_id_header: Annotated[str | None, Header(alias="Last-Event-ID", max_length=20)] = None,
 ) -> AsyncIterator[Subscription]:

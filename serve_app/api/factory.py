@@ -55,7 +55,7 @@ from serve_app.api.services import Services
 from serve_app.limits import ReplicaLimits
 
 DESCRIPTION = f"""\
-Who looks like this face? Post a photo; get the face described, embedded, and its lookalikes.
+Who looks like this face? Post a photo; get the face's attributes, its embedding, and its lookalikes.
 
 Face-compute endpoints take the service API key as `Authorization: Bearer …`
 (`semblance status` prints it, `semblance keys create` makes more).
@@ -64,8 +64,12 @@ Pictures: {ACCEPTED}.
 
 
 def create_app(settings: Settings, open_services: Callable[[], Awaitable[Services]]) -> FastAPI:
-    """Build the application; `open_services` runs at start on the server's own event loop; the
-    realtime hub is started then, and hub and database are closed at the end."""
+    """Build the application.
+
+    Args:
+        open_services: called at start, on the server's event loop. Its hub is started then; hub, baby maker
+            and database are closed at the end.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -85,22 +89,22 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
         version=__version__,
         description=DESCRIPTION,
         lifespan=lifespan,
-        # What a generated client calls the operation.
+        # The operation's name in a generated client.
         generate_unique_id_function=lambda route: route.name,
-        # What any call may answer, whatever it is about; some of it the gateway says.
+        # What any operation may answer; some of these come from the gateway.
         responses=errors(400, 422, 429, 431, 500, 503),
     )
     app.state.limits = ReplicaLimits(settings)
-    # Innermost: one that reads cookies itself comes before it.
+    # Innermost: a middleware that reads cookies comes before it.
     app.add_middleware(NoCookiesMiddleware)
     if settings.compat is not None:
         install_compat(app, settings)
     face_compute = APIRouter(dependencies=[Depends(require_api_key)])
     face_compute.include_router(compute.router)
     face_compute.include_router(lookalikes.router)
-    # Whatever a user asks for may be their first request, which can be refused them.
+    # Any request may be a user's first, which can be refused.
     app_api = APIRouter(prefix="/api", responses=errors(401, 403, 409))
-    # A request tries the routes in this order, so what is asked for most comes first.
+    # A request tries the routes in this order, so the most frequent come first.
     for topic in (matches, notifications, messages, connections, reactions, auth):
         app_api.include_router(topic.router)
     for topic in (admin_settings, admin_schools, admin_generations, babies, config, presence):
@@ -117,7 +121,7 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
     app.add_middleware(BodyMiddleware)
     app.add_middleware(DeadlineMiddleware)
     app.add_middleware(HostMiddleware)
-    # Each wraps the ones before it, so that every error has its id in the body and the headers for browsers.
+    # Each wraps those before it, so that every error has the request id and the headers for browsers.
     app.add_middleware(UnexpectedErrorMiddleware)
     if settings.cors_origins:
         app.add_middleware(

@@ -1,4 +1,4 @@
-"""The picture of a request, as encoded bytes: a form's file, JSON's base64, or the body itself."""
+"""The photo of a request, as encoded bytes: a form's file, base64 in JSON, or the body itself."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from serve_app.limits import Upload
 logger = logging.getLogger(__name__)
 
 IN_MEMORY: Final = 1024 * 1024
-"""Bytes of a body that are kept in memory while the rest arrives; what is larger goes to a temporary file."""
+"""Bytes of a body that are kept in memory while it arrives; a larger body goes to a temporary file."""
 
 _CHUNK: Final = 1024 * 1024
 _FORM_TYPE: Final = "multipart/form-data"
@@ -52,7 +52,7 @@ _JSON: dict[str, Any] = {
                     "type": "string",
                     "format": "byte",
                     "description": "The same file in base64: either alphabet, with or without padding and "
-                    "line breaks; a data: URL is accepted too.",
+                    "line breaks. A data: URL is accepted, too.",
                 }
             },
         },
@@ -64,9 +64,9 @@ _RAW: dict[str, Any] = {
     for media in ("image/*", "application/octet-stream")
 }
 PHOTO_BODY: dict[str, Any] = {"requestBody": {"required": True, "content": {**_FORM, **_JSON, **_RAW}}}
-"""OpenAPI for a body that FastAPI cannot express by parameters: one of several content types."""
+"""OpenAPI of a body that FastAPI cannot describe by parameters: one of several content types."""
 PHOTO_FORM: dict[str, Any] = {"requestBody": {"required": True, "content": _FORM}}
-"""The same with the form alone, as the app's clients send it: openapi-python-client writes no valid code for
+"""The same with the form alone, as the app's clients send it: openapi-python-client writes invalid code for
 operations with several kinds of body."""
 
 
@@ -137,15 +137,15 @@ async def _receive(request: Request, file: SpooledTemporaryFile[bytes]) -> None:
             else:
                 file.write(part)
     except ClientDisconnect as exc:
-        raise BadInputError("The connection ended before the picture was complete.") from exc
+        raise BadInputError("The connection ended before the photo was complete.") from exc
     except OSError as exc:
-        logger.exception("a body of %d bytes finds no room", size)
-        raise OverloadedError("There is no room to receive the picture; try again later.", 30) from exc
+        logger.exception("there is no room for a body of %d bytes", size)
+        raise OverloadedError("There is no room to receive the photo; try again later.", 30) from exc
     file.seek(0)
 
 
 class _FormParser(MultiPartParser):
-    # The form is in a file already; what comes out of it is wanted in memory.
+    # The form is in a file already; its parts are wanted in memory.
     spool_max_size = 2**31
 
 
@@ -158,13 +158,13 @@ async def _from_form(received: ReceivedPhoto) -> bytes:
     try:
         form = await _FormParser(
             received.headers,
-            stream,  # type: ignore[arg-type] # it is iterated over, no more
+            stream,  # type: ignore[arg-type] # it is only iterated over
             max_files=1,
             max_fields=16,
             max_part_size=64 * 1024,
         ).parse()
     except (MultiPartException, ValueError) as exc:
-        # ValueError: the name of a charset that is none.
+        # ValueError: the name of an unknown charset.
         raise BadInputError("The form is not valid multipart/form-data.") from exc
     try:
         file = form.get("file")
@@ -191,11 +191,11 @@ _TO_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
 
 
 def decode_base64(text: str) -> bytes:
-    """What a tool has printed as base64, be it broken into lines, in the alphabet for URLs, without padding,
-    or as the data: URL of a file.
+    """The bytes of base64 text, with or without line breaks, in either alphabet, with or without padding,
+    or as a data: URL.
 
-    Raises BadInputError for anything else: characters of neither alphabet, padding that is too short or
-    stands elsewhere than at the end, a length that no file gives.
+    Raises BadInputError for anything else: other characters, padding that is too short or not at the end, an
+    impossible length.
     """
     text = text.lstrip()
     if text[:5].lower() == "data:":

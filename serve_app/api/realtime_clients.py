@@ -20,19 +20,18 @@ from serve_app.realtime.frames import CHANNELS, Channel
 from serve_app.realtime.subscription import EXPIRED, SIGNED_OUT, TOO_LONG, Subscription
 
 LONGEST_S = 50 * 60.0
-"""Longest life of a connection; `request_timeout_s` of serve_config.yaml would end it less politely."""
+"""Longest life of a connection; `request_timeout_s` in serve_config.yaml would end it without a reason."""
 
 LONGEST_STREAM_S = 10 * 60.0
-"""As LONGEST_S, of server-sent events: nothing tells how much of them has arrived."""
+"""As LONGEST_S, for server-sent events: nothing tells how much of them has arrived."""
 
 _EVENT_ID_DIGITS = 18
-"""As many as always fit a bigint."""
+"""Any number with so many digits fits a bigint."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamRequest:
-    """What a client asks for, checked. token: what it came with, if anything, and session: which one that is
-    of."""
+    """What a client asks for, checked. token: the access token, None for a guest. session: the token's."""
 
     user: Profile | None
     channels: frozenset[Channel]
@@ -49,7 +48,7 @@ async def check_request(
     channels: str | None,
     last_event_id: str | None,
 ) -> StreamRequest:
-    """What a client asks for in its header, or else in its query.
+    """Check what a client asks for, in its headers or its query.
 
     Raises BadInputError for an unknown channel or event id, UnauthorizedError for a token that is not valid
     and for channels that need one, and what `authenticate` raises.
@@ -67,7 +66,7 @@ async def check_request(
 async def joined(
     services: Services, connection: HTTPConnection, asked: StreamRequest, longest: float
 ) -> AsyncIterator[Subscription]:
-    """Be a client of the hub: for `longest` seconds at most, and until its session ends.
+    """A client of the hub: for `longest` seconds at most, and until its session ends.
 
     Raises as `Hub.join`.
     """
@@ -91,7 +90,7 @@ async def joined(
 
 
 async def _watch_session(services: Services, token: str | None, client: Subscription) -> None:
-    """Where sessions are asked for at the identity provider, do so while the connection is open."""
+    """Ask the identity provider for the session while the connection is open, if the settings say so."""
     every = services.settings.session_check_seconds
     while token is not None and every is not None:
         await asyncio.sleep(every)
@@ -101,7 +100,7 @@ async def _watch_session(services: Services, token: str | None, client: Subscrip
             client.stop(SIGNED_OUT)
             return
         except IdentityProviderError:
-            # As with requests: whom it knew, it knows until it says otherwise.
+            # As for requests: a session that it knew stays valid until it says otherwise.
             continue
 
 
@@ -121,5 +120,5 @@ def _event_id(text: str | None) -> int | None:
     if not text:
         return None
     if not (text.isascii() and text.isdigit() and len(text) <= _EVENT_ID_DIGITS):
-        raise BadInputError("The last event id is none; send back the id of an event as it is.")
+        raise BadInputError("The last event id is not valid; send the id of an event unchanged.")
     return int(text)

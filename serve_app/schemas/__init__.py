@@ -1,1 +1,1 @@
-"""What the API takes and gives, field by field as its clients know them."""
+"""What the API accepts and answers, field by field, over HTTP and realtime alike."""

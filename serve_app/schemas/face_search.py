@@ -1,4 +1,4 @@
-"""What a search among users' faces answers."""
+"""Answers of the search among users' faces."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class FaceMatch(Schema):
     school: str | None
     gender: StatedGender | None = Field(description="As stated by the user.")
     similarity: float = Field(ge=-1, le=1, description="Cosine of the two embeddings.")
-    image_url: str = Field(description="Signed, expires.")
+    image_url: str = Field(description="Signed URL that expires.")
     feed_url: FeedUrl
     thumbnail_url: ThumbnailUrl
 

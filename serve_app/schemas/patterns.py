@@ -1,4 +1,4 @@
-"""Patterns of what requests may hold, each with the sentence that people read in its place."""
+"""Patterns of values in requests, each with the sentence that people read instead of it."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ _SENTENCES: Final[dict[str, str]] = {}
 
 
 def explained(pattern: str, sentence: str) -> str:
-    """The pattern itself, for `Field` and its like; a value that does not match is refused with the sentence,
-    which follows the field's name."""
+    """The pattern itself, for `Field` and `Query`. A value that does not match is refused with the sentence,
+    which follows the name of the field."""
     _SENTENCES[pattern] = sentence
     return pattern
 
 
 def sentence_of(pattern: str) -> str:
-    """What people are told instead of the pattern."""
+    """The sentence of a pattern."""
     return _SENTENCES.get(pattern, "does not have the form that the documentation gives")
 
 
-STORABLE: Final = explained(r"^[^\x00]*$", "should hold no zero bytes")
-"""Text that PostgreSQL takes."""
+STORABLE: Final = explained(r"^[^\x00]*$", "should contain no zero bytes")
+"""Text that PostgreSQL can store."""

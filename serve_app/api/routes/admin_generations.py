@@ -1,4 +1,4 @@
-"""How making pictures goes, for admins."""
+"""How the generation of pictures is doing, for admins."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ router = APIRouter(prefix="/admin/generations", tags=["admin"])
 async def list_generations(
     _: AdminUser,
     services: Injected,
-    days: Annotated[int, Query(ge=1, le=366, description="How many, today included (UTC).")] = 30,
+    days: Annotated[int, Query(ge=1, le=366, description="How many days (UTC), including today.")] = 30,
 ) -> GenerationsAnswer:
-    """Calls of picture providers by day and kind: how many succeeded, and how long they took."""
+    """Calls of picture providers by day and model: how many succeeded, and how long they took."""
     found = await services.db.generation_logs.days(days)
     return GenerationsAnswer(generations=[GenerationDaySummary.of(calls) for calls in found])

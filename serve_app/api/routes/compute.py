@@ -1,4 +1,4 @@
-"""Face compute: embed, compare, describe."""
+"""Face compute: embed, compare, analyze."""
 
 from __future__ import annotations
 
@@ -46,16 +46,16 @@ async def extract_embedding(photo: Photo, services: Injected) -> EmbeddingAnswer
 
 @router.post("/compare-faces", responses=errors(400, 401, *BODY, 422))
 async def compare_faces(request: CompareRequest) -> CompareAnswer:
-    """Cosine similarity of two embeddings; 400 unless both are finite, not zero and of one length."""
+    """Cosine similarity of two embeddings; 400 unless both are finite, not zero and of the same length."""
     a, b = np.array(request.embedding_a), np.array(request.embedding_b)
     if a.shape != b.shape:
         raise BadInputError(f"The embeddings differ in length: {a.size} and {b.size}.")
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
-        raise BadInputError("The embeddings hold values that are not finite numbers.")
+        raise BadInputError("The embeddings contain values that are not finite numbers.")
     # Scaled before the norm, so that very large or small components neither overflow nor vanish.
     scale_a, scale_b = np.abs(a).max(), np.abs(b).max()
     if scale_a == 0 or scale_b == 0:
-        raise BadInputError("An embedding of zero length has no direction to compare.")
+        raise BadInputError("An embedding of length zero has no direction to compare.")
     a, b = a / scale_a, b / scale_b
     similarity = float(np.clip(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)), -1, 1))
     return CompareAnswer(similarity=similarity, distance=1 - similarity)
@@ -74,9 +74,11 @@ async def analyze_face_advanced(photo: Photo, services: Injected) -> FaceAnswer:
 async def analyze_faces(
     photo: Photo,
     services: Injected,
-    max_faces: Annotated[int, Query(ge=1, le=MAX_FACES, description="At most this many.")] = MAX_FACES,
+    max_faces: Annotated[
+        int, Query(ge=1, le=MAX_FACES, description="The maximum number of faces.")
+    ] = MAX_FACES,
 ) -> FacesAnswer:
-    """All faces in full, largest first; a picture without faces gives an empty list."""
+    """All faces in full, largest first; an empty list for a photo without faces."""
     detection, faces = await services.faces.describe(photo, max_faces)
     return FacesAnswer(
         faces=[FaceAnswer.of(face, services.model) for face in faces],

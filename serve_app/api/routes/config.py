@@ -1,4 +1,4 @@
-"""What a client must know before anybody signs in."""
+"""What a client must know before anyone signs in."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ router = APIRouter(prefix="/config", tags=["account"])
 
 @router.get("")
 async def get_config(services: Injected) -> ConfigAnswer:
-    """Public settings; needs no credentials."""
+    """Public settings. Needs no credentials."""
     settings = await services.db.system_settings.get()
     return ConfigAnswer(allowNonEduEmails=settings.allow_non_edu_emails)

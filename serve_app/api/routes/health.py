@@ -20,14 +20,14 @@ CHECK_TIMEOUT_S = 5.0
 
 @router.get("/health")
 async def health(services: Injected) -> Health:
-    """The process answers. Needs no credentials and touches nothing else."""
+    """Whether the process answers. Needs no credentials and checks nothing else."""
     return Health(model=services.model.pack)
 
 
 @router.get("/ready", responses=errors(503))
 async def ready(services: Injected, store_probe: InjectedStoreProbe) -> Readiness:
-    """Database, picture store, models and queue answer, and the first two take writes; else 503 says what is
-    missing. The store is tried at most every 15 seconds."""
+    """Whether database, picture store, models and queue answer, and the first two accept writes. Otherwise
+    503 says what is missing. The store is tried at most every 15 seconds."""
 
     async def check(part: Awaitable[str]) -> str:
         try:

@@ -25,12 +25,12 @@ async def lookalikes(
     photo: Photo,
     services: Injected,
     links: InjectedLinks,
-    limit: Annotated[int, Query(ge=1, le=100, description="At most this many matches.")] = 10,
+    limit: Annotated[int, Query(ge=1, le=100, description="The maximum number of matches.")] = 10,
     category: Annotated[str | None, Query(max_length=200, pattern=STORABLE, examples=["actors"])] = None,
     gender: Gender | None = None,
 ) -> LookalikesAnswer:
-    """The largest face and the celebrities most like it. Filters never shorten the list while
-    enough celebrities pass them."""
+    """The largest face and the celebrities most similar to it. Filters never shorten the list while enough
+    celebrities pass them."""
     _, faces = await services.faces.describe(photo, 1)
     if not faces:
         raise NoFaceError

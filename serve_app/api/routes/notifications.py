@@ -1,4 +1,4 @@
-"""What a user is told of while away."""
+"""What happened while the user was away."""
 
 from __future__ import annotations
 
@@ -21,15 +21,18 @@ async def list_notifications(
     *,
     user: CurrentUser,
     services: Injected,
-    unread_only: Annotated[bool, Query(description="Leave out those that are read.")] = False,
+    unread_only: Annotated[bool, Query(description="Only unread notifications.")] = False,
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
-    offset: Annotated[int, Query(ge=0, le=1_000_000, description="How many to pass over.")] = 0,
+    offset: Annotated[int, Query(ge=0, le=1_000_000, description="How many to skip.")] = 0,
     cursor: Annotated[
         str | None,
-        Query(max_length=200, description="`next_cursor` of the page before; stable while others come in."),
+        Query(
+            max_length=200,
+            description="`next_cursor` of the previous page; stable while notifications come in.",
+        ),
     ] = None,
 ) -> NotificationsAnswer:
-    """One's own notifications, newest first."""
+    """The user's notifications, newest first."""
     page = await services.db.notifications.page(
         user.id, unread_only=unread_only, limit=limit, offset=offset, after=place_by_time(cursor)
     )
@@ -43,7 +46,7 @@ async def list_notifications(
 
 @router.post("/read-all", responses=errors(401))
 async def read_all_notifications(user: CurrentUser, services: Injected) -> ReadAnswer:
-    """Mark all as read."""
+    """Mark all notifications as read."""
     return ReadAnswer(updated=await services.db.notifications.read_all(user.id))
 
 
@@ -51,18 +54,18 @@ async def read_all_notifications(user: CurrentUser, services: Injected) -> ReadA
 async def read_notification(
     notification_id: UUID, user: CurrentUser, services: Injected
 ) -> NotificationAnswer:
-    """Mark one as read."""
+    """Mark a notification as read."""
     return NotificationAnswer.of(await services.db.notifications.read(notification_id, user_id=user.id))
 
 
 # Before the route of one notification, whose id it would be.
 @router.delete("/clear-all", status_code=204, responses=errors(401))
 async def clear_notifications(user: CurrentUser, services: Injected) -> None:
-    """Delete all."""
+    """Delete all notifications."""
     await services.db.notifications.clear(user.id)
 
 
 @router.delete("/{notification_id}", status_code=204, responses=errors(401, 404))
 async def delete_notification(notification_id: UUID, user: CurrentUser, services: Injected) -> None:
-    """Delete one."""
+    """Delete a notification."""
     await services.db.notifications.delete(notification_id, user_id=user.id)

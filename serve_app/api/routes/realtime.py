@@ -29,19 +29,20 @@ logger = logging.getLogger(__name__)
 router = APIRouter(prefix="/realtime", tags=["realtime"])
 
 SUBPROTOCOL = "bearer"
-"""What a browser, which can set no header, offers with its token: `new WebSocket(url, ["bearer", token])`."""
+"""The subprotocol with which a browser, which can set no header, sends its token:
+`new WebSocket(url, ["bearer", token])`."""
 
 _RETRY_MS = 1000
 """How long `EventSource` waits before it reconnects."""
 
 _GRACE_S = 1.0
-"""How long a connection that is to end may take to send what it is sending."""
+"""How long a connection that must end may take to send what it is sending."""
 
 _REFUSED = 4000
-"""Close codes of refusals are this plus the HTTP status; 4000 to 4999 are free for applications."""
+"""Close codes of refusals are this plus the HTTP status; 4000 to 4999 are for applications."""
 
 _REASON_BYTES = 123
-"""Room for a sentence in a close frame (RFC 6455, section 5.5)."""
+"""Longest sentence in a close frame (RFC 6455, section 5.5)."""
 
 
 @router.websocket("")
@@ -49,7 +50,7 @@ async def realtime(socket: WebSocket, services: Injected) -> None:
     """Events as text messages, one JSON object each; answer a `ping` with `{"type": "pong"}`."""
     offered: list[str] = socket.scope.get("subprotocols", [])
     spoken = SUBPROTOCOL in offered
-    # Accepted before it may be refused: a browser tells its page the code of a close, but no HTTP status.
+    # Accepted before it may be refused: a browser tells its page the close code, but not the HTTP status.
     await socket.accept(subprotocol=SUBPROTOCOL if spoken else None)
     end: End | None
     try:
@@ -94,11 +95,11 @@ EVENT_STREAM: dict[int | str, dict[str, Any]] = {
         }
     }
 }
-"""OpenAPI for a stream, for which FastAPI has no schema."""
+"""OpenAPI for a stream, which FastAPI cannot describe."""
 
 
 class EventStream(StreamingResponse):
-    """Server-sent events that also end when the server wants them to, even while the client does not read."""
+    """Server-sent events that the server can end, even while the client does not read."""
 
     media_type = "text/event-stream"
 
@@ -117,13 +118,13 @@ class EventStream(StreamingResponse):
     openapi_extra=PUBLIC,
 )
 async def realtime_events(services: Injected, client: EventStreamClient) -> EventStream:
-    """The same events as over WebSocket, as server-sent events without end; `EventSource` reconnects by
-    itself."""
+    """The same events as over WebSocket, as an endless stream of server-sent events. `EventSource`
+    reconnects by itself."""
     return EventStream(client, _stream(services, client))
 
 
 async def _serve(services: Services, socket: WebSocket, client: Subscription) -> End | None:
-    """Send and listen until one side ends it; None where the client has."""
+    """Send and listen until one side ends the connection; None if the client did."""
     window = _Window()
     with suppress(WebSocketDisconnect, RuntimeError):
         await _first(_send(services, socket, client, window), _receive(socket, window), _ended(client))
@@ -171,7 +172,7 @@ async def _stream(services: Services, client: Subscription) -> AsyncGenerator[by
 
 
 class _Window:
-    """How much has been sent to a client that it has not shown to have received."""
+    """How much was sent to a client and not yet confirmed by it."""
 
     def __init__(self) -> None:
         self._total = 0
@@ -180,12 +181,12 @@ class _Window:
 
     @property
     def used(self) -> int:
-        """In bytes, or a little less: characters."""
+        """In characters, so at most the number of bytes."""
         return self._total - self._proven
 
     @property
     def asks(self) -> bool:
-        """Whether it is time to ask for a sign, as each ping does."""
+        """Whether it is time to ask for a sign of life by a ping."""
         return self._asked_at is None and self.used > WINDOW_BYTES // 2
 
     def sent(self, frame: Frame) -> None:
@@ -200,13 +201,13 @@ class _Window:
 
 
 async def _ended(client: Subscription) -> None:
-    """Return when the connection is to end and has had time to send what it was sending."""
+    """Return when the connection must end and has had time to send what it was sending."""
     await client.ended.wait()
     await asyncio.sleep(_GRACE_S)
 
 
 async def _first(*coroutines: Coroutine[Any, Any, None]) -> None:
-    """Run them at once until one returns or raises, then end the others."""
+    """Run all at the same time until one returns or raises, then cancel the others."""
     tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -219,7 +220,7 @@ async def _first(*coroutines: Coroutine[Any, Any, None]) -> None:
 
 
 def _kind(text: str | None) -> object:
-    """The type of a client's message, None where it is none."""
+    """The type of a client's message; None if it is not valid."""
     try:
         message = json.loads(text or "")
     except (ValueError, RecursionError):

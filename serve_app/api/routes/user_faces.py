@@ -22,18 +22,18 @@ router = APIRouter(prefix="/faces", tags=["faces"])
     status_code=status.HTTP_202_ACCEPTED,
     responses={**COMPUTE_ERRORS, **QUOTA_ERROR},
     openapi_extra=PHOTO_FORM,
-    # Before the picture is received, which is not done for somebody unknown.
+    # Before the photo is received, which is not done for an unknown client.
     dependencies=[Depends(current_user)],
 )
 async def upload_face(
     request: Request, user: CurrentUser, photo: Photo, services: Injected, links: InjectedLinks
 ) -> UploadAnswer:
-    """A photo of the user, which becomes their default face; matches are looked for in the background.
+    """Upload a photo of the user. It becomes their default face, and is matched in the background.
 
-    Of several faces the largest is taken. The answer is 400 without a face and for a photo uploaded
-    before, 429 over the daily limit. Against that limit count all photos that were looked at, so also those
-    that cannot be read or show no face, and copies of one photo sent at the same time; a photo uploaded
-    before does not count. Bodies as of `POST /extract-embedding` are taken, too.
+    If the photo shows several faces, the largest is used. The answer is 400 for a photo without a face or
+    uploaded before, and 429 over the daily limit. Every photo that was analyzed counts towards that limit,
+    including unreadable ones, those without a face, and copies of one photo sent at the same time. A photo
+    uploaded before does not count. Bodies as for `POST /extract-embedding` are accepted, too.
     """
     face = await services.face_uploads.add(
         user.id, photo, timed_out=lambda: deadline_has_passed(request.scope)
@@ -55,9 +55,9 @@ async def list_faces(
     user: CurrentUser,
     services: Injected,
     links: InjectedLinks,
-    limit: Annotated[int, Query(ge=1, le=100, description="At most this many.")] = 100,
+    limit: Annotated[int, Query(ge=1, le=100, description="The maximum number of faces.")] = 100,
     cursor: Annotated[
-        str | None, Query(max_length=200, description="The `next_cursor` of the page before.")
+        str | None, Query(max_length=200, description="The `next_cursor` of the previous page.")
     ] = None,
 ) -> FaceList:
     """The user's faces, newest first."""
@@ -80,7 +80,7 @@ async def list_faces(
 
 @router.delete("/{face_id}", status_code=status.HTTP_204_NO_CONTENT, responses=errors(404))
 async def delete_face(face_id: UUID, user: CurrentUser, services: Injected) -> None:
-    """Delete a face with its picture and its matches, and what came of these; the newest remaining face
+    """Delete a face with its picture, its matches and all that belongs to them. The newest remaining face
     becomes the default."""
     keys = await services.db.faces.delete(user.id, face_id)
     await services.db.object_deletions.finish(services.storage, keys)
