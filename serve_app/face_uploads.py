@@ -24,8 +24,8 @@ from semblance.errors import (
     UnreadableImageError,
 )
 from semblance.settings import Settings
-from semblance.storage import Storage
-from semblance.stored_pictures import full_key
+from semblance.storage.pictures import full_key
+from semblance.storage.store import Storage
 from semblance.types import DescribedFace, ModelInfo
 from serve_app.picture_rows import PictureRows
 

@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from db.object_deletions import ObjectDeletions
 from semblance.errors import DatabaseError, SemblanceError
-from semblance.storage import Storage
-from semblance.stored_pictures import StoredPicture, put_picture
+from semblance.storage.pictures import StoredPicture, put_picture
+from semblance.storage.store import Storage
 
 Row = TypeVar("Row")
 

@@ -21,8 +21,8 @@ from semblance.errors import (
     SemblanceError,
 )
 from semblance.settings import Settings
-from semblance.storage import Storage
-from semblance.stored_pictures import StoredPicture, full_key
+from semblance.storage.pictures import StoredPicture, full_key
+from semblance.storage.store import Storage
 from serve_app.babies.fal import FalProvider
 from serve_app.babies.local import LocalProvider
 from serve_app.babies.provider import BabyProvider, GeneratedPicture

@@ -17,8 +17,9 @@ from semblance.errors import (
     StorageError,
 )
 from semblance.settings import Settings
-from semblance.storage import Storage, open_storage
-from semblance.stored_pictures import StoredPicture, full_key, keys_of
+from semblance.storage.opening import open_storage
+from semblance.storage.pictures import StoredPicture, full_key, keys_of
+from semblance.storage.store import Storage
 from serve_app.picture_rows import PictureRows
 
 KEY = full_key("faces/ada/1")
