@@ -29,7 +29,7 @@ from deployments.packs.pack import OPEN_FOLDER
 from deployments.vision.decode import ImageHeader, OpenPicture, Picture, read_header
 from semblance.settings import get_settings
 from semblance.types import Image
-from serve_app.api.schemas.compute import FaceAnswer
+from serve_app.schemas.compute import FaceAnswer
 
 InferenceSession = onnxruntime.InferenceSession
 

@@ -214,6 +214,7 @@ def make_app() -> FastAPI:
             tokens=TokenVerifier(settings),
             hub=Hub(settings, database, db, storage),
             babies=none,
+            face_uploads=none,
         )
 
     return create_app(settings, open_services)
@@ -292,7 +293,7 @@ async def feed(database: Database, user_id: uuid.UUID | None) -> None:
 async def notifications(database: Database, user_id: uuid.UUID) -> None:
     """The statements of one page of notifications: who the user is, and the page."""
     await Profiles(database).of_session(user_id, SESSION)
-    await Notifications(database).page(user_id, unread_only=False, limit=51)
+    await Notifications(database).page(user_id, unread_only=False, limit=50)
 
 
 Ask = Callable[[], Awaitable[object]]

@@ -13,6 +13,7 @@ from db import generation_logs, quotas
 from db.connections import NO_MATCH, ConnectionStatus, lock_match, open_when_mutual
 from db.generation_logs import GENERATION_LIFETIME
 from db.matches import Person
+from db.pages import ByTime, CountedPage, cut_page
 from db.pool import Database
 from db.queries import sql
 from semblance.errors import (
@@ -83,16 +84,6 @@ class NewBaby:
     claim: Claim | None
 
 
-@dataclass(frozen=True, slots=True)
-class BabyPage:
-    """Some babies, newest first; total: all of the user's matches. next: time and id of the last one where
-    there are more."""
-
-    babies: list[Baby]
-    total: int
-    next: tuple[datetime, UUID] | None
-
-
 class Babies:
     """The tables `babies` and `baby_requests`. Every method raises DatabaseError if the database does not
     answer.
@@ -151,21 +142,17 @@ class Babies:
     async def latest(self, match_id: UUID, *, profile_id: UUID) -> Baby | None:
         """The newest baby of a match of the user's, whichever of the two had it made, if there is one."""
         baby_id = await self._database.fetchval(sql.latest_baby, profile_id, match_id)
-        found = [] if baby_id is None else await self._describe(profile_id, [baby_id])
+        found = [] if baby_id is None else await self._load(profile_id, [baby_id])
         return found[0] if found else None
 
     async def page(
-        self, profile_id: UUID, *, limit: int, before: tuple[datetime, UUID] | None = None
-    ) -> BabyPage:
-        """The `limit` newest babies of the user's matches; of those after `before`, the `next` of another
-        page, if it is given."""
-        rows = await self._database.fetch(sql.list_babies, profile_id, *(before or (None, None)), limit + 1)
-        found = [(row["created_at"], row["id"]) for row in rows if row["id"] is not None]
-        return BabyPage(
-            babies=await self._describe(profile_id, [baby_id for _, baby_id in found[:limit]]),
-            total=rows[0]["total"],
-            next=found[limit - 1] if len(found) > limit else None,
-        )
+        self, profile_id: UUID, *, limit: int, after: ByTime | None = None
+    ) -> CountedPage[Baby, ByTime]:
+        """The babies of the user's matches, newest first. after: the `next` of the page before."""
+        rows = await self._database.fetch(sql.list_babies, profile_id, *(after or (None, None)), limit + 1)
+        shown, more = cut_page(rows, limit, "created_at")
+        babies = await self._load(profile_id, [row["id"] for row in shown])
+        return CountedPage(babies, more, rows[0]["total"])
 
     async def claim(self, profile_id: UUID, key: str, match_id: UUID) -> Claim | Baby:
         """Begin the request with this key, or the baby it led to before. A key is good for 24 hours; that of
@@ -193,7 +180,7 @@ class Babies:
         """Give a claim back of which nothing came, so that the request can be made again at once."""
         await self._database.execute(sql.release_baby_request, claim.profile_id, claim.key, claim.id)
 
-    async def _describe(self, profile_id: UUID, ids: list[UUID]) -> list[Baby]:
+    async def _load(self, profile_id: UUID, ids: list[UUID]) -> list[Baby]:
         """The babies of these ids, in their order, without those deleted in the meantime."""
         rows = {row["id"]: row for row in await self._database.fetch(sql.describe_babies, profile_id, ids)}
         return [_baby(rows[baby_id]) for baby_id in ids if baby_id in rows]

@@ -10,6 +10,7 @@ from uuid import UUID
 import asyncpg
 
 from db.messages import MessageType
+from db.pages import ByTime, CountedPage, cut_page
 from db.pool import Database
 from db.queries import sql
 from semblance.errors import ForbiddenError, NotFoundError
@@ -54,18 +55,6 @@ class Connection:
     unread_count: int
     created_at: datetime
     updated_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionPage:
-    """Some connections, latest activity first; total: all of that status.
-
-    next: time and id of the last one where there are more, from which the next page goes on.
-    """
-
-    connections: list[Connection]
-    total: int
-    next: tuple[datetime, UUID] | None
 
 
 async def lock_match(connection: asyncpg.Connection, match_id: UUID) -> tuple[UUID, UUID]:
@@ -116,25 +105,25 @@ class Connections:
         status: ConnectionStatus | None,
         limit: int,
         offset: int = 0,
-        before: tuple[datetime, UUID] | None = None,
-    ) -> ConnectionPage:
-        """The `limit` of latest activity after passing over `offset`; of those after `before`, the `next` of
-        another page, if it is given. status: None for all."""
-        time, identity = before or (None, None)
+        after: ByTime | None = None,
+    ) -> CountedPage[Connection, ByTime]:
+        """The connections of a status, latest activity first.
+
+        Args:
+            status: None for all.
+            offset: how many to skip.
+            after: the `next` of the page before.
+        """
         rows = await self._database.fetch(
-            sql.list_connections, user_id, status, time, identity, limit + 1, offset
+            sql.list_connections, user_id, status, *(after or (None, None)), limit + 1, offset
         )
-        found = [(row["updated_at"], row["id"]) for row in rows if row["id"] is not None]
-        shown = found[:limit]
-        return ConnectionPage(
-            connections=await self._describe(user_id, [identity for _, identity in shown]),
-            total=rows[0]["total"],
-            next=shown[-1] if len(found) > limit else None,
-        )
+        shown, more = cut_page(rows, limit, "updated_at")
+        connections = await self._load(user_id, [row["id"] for row in shown])
+        return CountedPage(connections, more, rows[0]["total"])
 
     async def get(self, connection_id: UUID, *, user_id: UUID) -> Connection:
         """One connection of the user."""
-        found = await self._describe(user_id, [connection_id])
+        found = await self._load(user_id, [connection_id])
         if not found:
             await self._check_member(connection_id, user_id)
             raise NotFoundError(_NO_CONNECTION)
@@ -148,7 +137,7 @@ class Connections:
         if user_id not in pair.values():
             raise ForbiddenError("This is a match of other people.")
         connection_id = await self._database.fetchval(sql.find_connection_of_pair, *pair)
-        found = [] if connection_id is None else await self._describe(user_id, [connection_id])
+        found = [] if connection_id is None else await self._load(user_id, [connection_id])
         return found[0] if found else None
 
     async def set_status(self, connection_id: UUID, status: ConnectionStatus, *, user_id: UUID) -> Connection:
@@ -169,7 +158,7 @@ class Connections:
         if not is_member:
             raise ForbiddenError("Only the two people of a connection see it.")
 
-    async def _describe(self, user_id: UUID, ids: list[UUID]) -> list[Connection]:
+    async def _load(self, user_id: UUID, ids: list[UUID]) -> list[Connection]:
         """The connections of these ids, in their order, without those that are gone or not the user's."""
         rows = {row["id"]: row for row in await self._database.fetch(sql.describe_connections, user_id, ids)}
         return [_connection(rows[identity]) for identity in ids if identity in rows]

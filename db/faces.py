@@ -8,6 +8,7 @@ from uuid import UUID
 
 from db import quotas
 from db.described import DescribedRow
+from db.pages import ByTime, CountedPage, cut_page
 from db.pool import Database
 from db.queries import sql
 from semblance.errors import DuplicatePictureError, NotFoundError
@@ -88,16 +89,13 @@ class Faces:
         return AddedFace(created_at, job_id)
 
     async def page(
-        self, profile_id: UUID, *, limit: int, before: tuple[datetime, UUID] | None = None
-    ) -> list[StoredFace]:
-        """The user's faces, newest first, from the one after `before` (its time and id) on."""
-        time, identity = before or (None, None)
-        rows = await self._database.fetch(sql.list_faces, profile_id, time, identity, limit)
-        return [StoredFace(**row) for row in rows]
-
-    async def count(self, profile_id: UUID) -> int:
-        """How many faces the user has."""
-        return int(await self._database.fetchval(sql.count_faces, profile_id))
+        self, profile_id: UUID, *, limit: int, after: ByTime | None = None
+    ) -> CountedPage[StoredFace, ByTime]:
+        """The user's faces, newest first. after: the `next` of the page before."""
+        rows = await self._database.fetch(sql.list_faces, profile_id, *(after or (None, None)), limit + 1)
+        shown, more = cut_page(rows, limit, "created_at")
+        total = int(await self._database.fetchval(sql.count_faces, profile_id))
+        return CountedPage([StoredFace(**row) for row in shown], more, total)
 
     async def delete(self, profile_id: UUID, face_id: UUID) -> list[str]:
         """Delete a user's face and all that hangs on it: matches with their reactions, babies, connections

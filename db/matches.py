@@ -5,26 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Generic, Literal, Self, TypeVar
+from typing import Any, Literal, Self
 from uuid import UUID
 
 import asyncpg
 
+from db.pages import ByScore, ByTime, CountedPage, cut_page
 from db.pool import Database
 from db.profiles import StatedGender
 from db.queries import sql
 from db.reactions import ReactionType
 from semblance.errors import ForbiddenError, NotFoundError
 from semblance.types import Gender
-
-ByTime = tuple[datetime, UUID]
-"""Place in a list by time: that of a row, and its id."""
-
-ByScore = tuple[float, UUID]
-"""Place in a list by score."""
-
-Item = TypeVar("Item")
-Place = TypeVar("Place", ByTime, ByScore)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +65,7 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
-class CelebrityMatch:
+class SavedCelebrityMatch:
     """A celebrity like a face, score 0..1. factors: None for matches of the old app."""
 
     id: UUID
@@ -85,15 +77,6 @@ class CelebrityMatch:
     category: str | None
     gender: Gender | None
     image_path: str
-
-
-@dataclass(frozen=True, slots=True)
-class MatchPage(Generic[Item, Place]):
-    """Some rows of a list; total: all it has. next: the place of the last one where there are more."""
-
-    matches: list[Item]
-    total: int
-    next: Place | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +108,12 @@ class Matches:
         limit: int,
         offset: int = 0,
         after: ByTime | None = None,
-    ) -> MatchPage[Match, ByTime]:
+    ) -> CountedPage[Match, ByTime]:
         """All matches, newest first. new_only: those of the last 5 minutes."""
         rows = await self._database.fetch(
             sql.list_feed, new_only, *(after or (None, None)), limit + 1, offset
         )
-        return await self._by_time(rows, limit, viewer_id)
+        return await self._page(rows, limit, "created_at", viewer_id)
 
     async def best(
         self,
@@ -140,11 +123,11 @@ class Matches:
         limit: int,
         offset: int = 0,
         after: ByScore | None = None,
-    ) -> MatchPage[Match, ByScore]:
+    ) -> CountedPage[Match, ByScore]:
         """All matches, best first. new_only: those of the last 5 minutes."""
         query = sql.list_best_new_matches if new_only else sql.list_best_feed
         rows = await self._database.fetch(query, *(after or (None, None)), limit + 1, offset)
-        return await self._by_score(rows, limit, viewer_id)
+        return await self._page(rows, limit, "similarity_score", viewer_id)
 
     async def reacted(
         self,
@@ -154,12 +137,12 @@ class Matches:
         limit: int,
         offset: int = 0,
         after: ByTime | None = None,
-    ) -> MatchPage[Match, ByTime]:
+    ) -> CountedPage[Match, ByTime]:
         """The matches to which the viewer has reacted so, newest match first."""
         rows = await self._database.fetch(
             sql.list_reacted_matches, viewer_id, reaction, *(after or (None, None)), limit + 1, offset
         )
-        return await self._by_time(rows, limit, viewer_id)
+        return await self._page(rows, limit, "created_at", viewer_id)
 
     async def best_reacted(
         self,
@@ -169,7 +152,7 @@ class Matches:
         limit: int,
         offset: int = 0,
         after: ByScore | None = None,
-    ) -> MatchPage[Match, ByScore]:
+    ) -> CountedPage[Match, ByScore]:
         """The same, best first."""
         rows = await self._database.fetch(
             sql.list_best_reacted_matches,
@@ -179,40 +162,35 @@ class Matches:
             limit + 1,
             offset,
         )
-        return await self._by_score(rows, limit, viewer_id)
+        return await self._page(rows, limit, "similarity_score", viewer_id)
 
     async def of_user(
         self, user_id: UUID, *, viewer_id: UUID, limit: int, offset: int = 0, after: ByTime | None = None
-    ) -> MatchPage[Match, ByTime]:
+    ) -> CountedPage[Match, ByTime]:
         """The matches of all faces of a user, newest first."""
         rows = await self._database.fetch(
             sql.list_matches_of_user, user_id, *(after or (None, None)), limit + 1, offset
         )
-        return await self._by_time(rows, limit, viewer_id)
+        return await self._page(rows, limit, "created_at", viewer_id)
 
     async def of_face(
         self, face_id: UUID, *, viewer_id: UUID, limit: int, offset: int = 0, after: ByScore | None = None
-    ) -> MatchPage[Match, ByScore]:
+    ) -> CountedPage[Match, ByScore]:
         """The best match of a face with each other user, best first."""
         rows = await self._database.fetch(
             sql.list_matches_of_face, face_id, *(after or (None, None)), limit + 1, offset
         )
-        return await self._by_score(rows, limit, viewer_id)
+        return await self._page(rows, limit, "similarity_score", viewer_id)
 
     async def celebrities(
         self, face_id: UUID, *, limit: int, after: ByScore | None = None
-    ) -> MatchPage[CelebrityMatch, ByScore]:
+    ) -> CountedPage[SavedCelebrityMatch, ByScore]:
         """The saved celebrity matches of a face, best first."""
         rows = await self._database.fetch(
             sql.list_celebrity_matches, face_id, *(after or (None, None)), limit + 1
         )
-        found = [_celebrity(row) for row in rows if row["id"] is not None]
-        places = [(match.similarity_score, match.id) for match in found]
-        return MatchPage(
-            matches=found[:limit],
-            total=rows[0]["total"],
-            next=places[limit - 1] if len(places) > limit else None,
-        )
+        shown, more = cut_page(rows, limit, "similarity_score")
+        return CountedPage([_celebrity(row) for row in shown], more, rows[0]["total"])
 
     async def check_owner(self, face_id: UUID, user_id: UUID) -> None:
         """Raises NotFoundError if there is no such face, ForbiddenError if it is not the user's."""
@@ -229,27 +207,18 @@ class Matches:
             raise AssertionError("A SELECT without FROM has one row.")
         return MatchStats(**row)
 
-    async def _by_time(
-        self, rows: Sequence[asyncpg.Record], limit: int, viewer_id: UUID | None
-    ) -> MatchPage[Match, ByTime]:
-        found = [(row["created_at"], row["id"]) for row in rows if row["id"] is not None]
-        return MatchPage(
-            matches=await self.describe([identity for _, identity in found[:limit]], viewer_id),
-            total=rows[0]["total"],
-            next=found[limit - 1] if len(found) > limit else None,
-        )
+    async def _page(
+        self,
+        rows: Sequence[asyncpg.Record],
+        limit: int,
+        sorted_by: Literal["created_at", "similarity_score"],
+        viewer_id: UUID | None,
+    ) -> CountedPage[Match, Any]:
+        shown, more = cut_page(rows, limit, sorted_by)
+        matches = await self.load([row["id"] for row in shown], viewer_id)
+        return CountedPage(matches, more, rows[0]["total"])
 
-    async def _by_score(
-        self, rows: Sequence[asyncpg.Record], limit: int, viewer_id: UUID | None
-    ) -> MatchPage[Match, ByScore]:
-        found = [(row["similarity_score"], row["id"]) for row in rows if row["id"] is not None]
-        return MatchPage(
-            matches=await self.describe([identity for _, identity in found[:limit]], viewer_id),
-            total=rows[0]["total"],
-            next=found[limit - 1] if len(found) > limit else None,
-        )
-
-    async def describe(self, ids: list[UUID], viewer_id: UUID | None) -> list[Match]:
+    async def load(self, ids: list[UUID], viewer_id: UUID | None) -> list[Match]:
         """The matches of these ids, in their order, without those deleted in the meantime."""
         if not ids:
             return []
@@ -269,8 +238,8 @@ def _match(row: asyncpg.Record) -> Match:
     )
 
 
-def _celebrity(row: asyncpg.Record) -> CelebrityMatch:
-    return CelebrityMatch(
+def _celebrity(row: asyncpg.Record) -> SavedCelebrityMatch:
+    return SavedCelebrityMatch(
         id=row["id"],
         similarity_score=row["similarity_score"],
         factors=_factors(row),

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+from db.pages import ByTime, Page, cut_page
 from db.pool import Database
 from db.queries import sql
 from semblance.errors import BadInputError, ForbiddenError, NotFoundError
@@ -71,16 +72,15 @@ class Messages:
         return bool(await self._database.fetchval(sql.owns_picture, key, sender_id))
 
     async def page(
-        self, connection_id: UUID, *, reader_id: UUID, limit: int, before: tuple[datetime, UUID] | None
-    ) -> list[Message]:
-        """The newest `limit` messages, newest first; of those older than `before`, the time and id of a
-        message, if it is given."""
+        self, connection_id: UUID, *, reader_id: UUID, limit: int, after: ByTime | None = None
+    ) -> Page[Message, ByTime]:
+        """The messages of a connection, newest first. after: the `next` of the page before."""
         await self._check_member(connection_id, reader_id)
-        time, message_id = before or (None, None)
-        return [
-            Message(**row)
-            for row in await self._database.fetch(sql.list_messages, connection_id, time, message_id, limit)
-        ]
+        rows = await self._database.fetch(
+            sql.list_messages, connection_id, *(after or (None, None)), limit + 1
+        )
+        shown, more = cut_page(rows, limit, "created_at")
+        return Page([Message(**row) for row in shown], more)
 
     async def read(self, message_id: UUID, *, reader_id: UUID) -> Message:
         """Mark a message as read; once the connection has no other unread one for the reader, its

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+from db.pages import ByTime, CountedPage, cut_page
 from db.pool import Database
 from db.queries import sql
 from semblance.errors import NotFoundError
@@ -35,11 +36,9 @@ class Notification:
 
 
 @dataclass(frozen=True, slots=True)
-class NotificationPage:
-    """Some notifications, newest first; total: how many there are of the kind asked for (all, or unread)."""
+class NotificationPage(CountedPage[Notification, ByTime]):
+    """unread_count: all unread notifications of the user; `total` counts those that were asked for."""
 
-    notifications: list[Notification]
-    total: int
     unread_count: int
 
 
@@ -62,23 +61,20 @@ class Notifications:
         unread_only: bool,
         limit: int,
         offset: int = 0,
-        before: tuple[datetime, UUID] | None = None,
+        after: ByTime | None = None,
     ) -> NotificationPage:
-        """The newest `limit` ones after passing over `offset`; of those older than `before`, the time and id
-        of a notification, if it is given. One statement."""
-        time, notification_id = before or (None, None)
+        """The user's notifications, newest first, by one statement.
+
+        Args:
+            offset: how many to skip.
+            after: the `next` of the page before.
+        """
         rows = await self._database.fetch(
-            sql.list_notifications, user_id, unread_only, time, notification_id, limit, offset
+            sql.list_notifications, user_id, unread_only, *(after or (None, None)), limit + 1, offset
         )
-        return NotificationPage(
-            notifications=[
-                Notification(**{column: row[column] for column in _COLUMNS})
-                for row in rows
-                if row["id"] is not None
-            ],
-            total=rows[0]["total"],
-            unread_count=rows[0]["unread_count"],
-        )
+        shown, more = cut_page(rows, limit, "created_at")
+        notifications = [Notification(**{column: row[column] for column in _COLUMNS}) for row in shown]
+        return NotificationPage(notifications, more, rows[0]["total"], rows[0]["unread_count"])
 
     async def read(self, notification_id: UUID, *, user_id: UUID) -> Notification:
         """Mark one as read; doing so again changes nothing. Raises NotFoundError."""

@@ -15,6 +15,7 @@ from uuid import UUID
 
 import asyncpg
 
+from db.pages import ByName, CountedPage, cut_page
 from db.pool import Database
 from db.queries import sql
 from semblance.errors import NotFoundError, SchoolTakenError
@@ -65,15 +66,6 @@ class SchoolChange:
     users_rematched: int
 
 
-@dataclass(frozen=True, slots=True)
-class SchoolPage:
-    """Some schools by name; total: all. next: name and id of the last one where there are more."""
-
-    schools: list[School]
-    total: int
-    next: tuple[str, UUID] | None
-
-
 class Schools:
     """The table `schools`. Every method raises DatabaseError if the database does not answer. Those that
     write do so in one transaction and raise SchoolTakenError if a name or a domain belongs to another
@@ -82,15 +74,11 @@ class Schools:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def page(self, *, limit: int, after: tuple[str, UUID] | None = None) -> SchoolPage:
-        """The first `limit` by name; with `after`, the `next` of another page, those that follow."""
+    async def page(self, *, limit: int, after: ByName | None = None) -> CountedPage[School, ByName]:
+        """The schools by name. after: the `next` of the page before."""
         rows = await self._database.fetch(sql.list_schools, *(after or (None, None)), limit + 1)
-        found = [_school(row) for row in rows if row["id"] is not None]
-        return SchoolPage(
-            schools=found[:limit],
-            total=rows[0]["total"],
-            next=(found[limit - 1].name, found[limit - 1].id) if len(found) > limit else None,
-        )
+        shown, more = cut_page(rows, limit, "name")
+        return CountedPage([_school(row) for row in shown], more, rows[0]["total"])
 
     async def unknown(self, limit: int) -> list[UnknownSchool]:
         """What users call schools that are not known, the most frequent first: those to be added."""

@@ -1,4 +1,5 @@
-"""The HTTP API: routes, schemas, authentication, realtime and baby pictures, as the ingress of Serve.
+"""The HTTP API, the ingress of Serve: `api` on top of `realtime`, `babies`, `auth` and `schemas`.
 
-It does not compute: faces come from `deployments`, matches from `matching`, rows from `db`.
+It computes nothing itself: faces come from `deployments`, matches from `matching`, rows from `db`. Neither
+SQL nor models enter, and only `app` knows Ray.
 """

@@ -35,12 +35,13 @@ from serve_app.api.factory import create_app
 from serve_app.api.services import Services
 from serve_app.auth import TokenVerifier
 from serve_app.babies.maker import open_baby_maker
+from serve_app.face_uploads import FaceUploads
 from serve_app.preflight import BEFORE_DEPLOYMENT, BEFORE_SERVING
 from serve_app.realtime.hub import Hub
 
 
 class AppArgs(BaseModel):
-    """Arguments of the application; none today, and unknown ones are refused."""
+    """Arguments of the application. There are none yet; unknown ones are refused."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -86,19 +87,21 @@ class API:
             tokens=TokenVerifier(settings),
             hub=self._hub,
             babies=open_baby_maker(settings, storage, self._faces, db),
+            face_uploads=FaceUploads(settings, self._model, self._faces, storage, db),
         )
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
-        """What Serve asks each replica for; `deployments.scaling` decides by it."""
+        """Statistics of this replica, by which `deployments.scaling` decides."""
         return {OPEN_SOCKETS: float(self._hub.clients) if self._hub else 0.0}
 
 
 def build_app(args: AppArgs) -> serve.Application:
-    """The application. Where Serve builds it on a node of the cluster, as `serve deploy` has it, the settings
-    are checked first; `serve run` builds it in a terminal's process, whose environment no replica has.
+    """Build the application. On a node of the cluster, where `serve deploy` builds it, the settings are
+    checked first; `serve run` builds it in the terminal's process, whose environment the replicas do not
+    have.
 
-    Raises RayServeException with a sentence for each thing that is wrong: Serve's status shows it as it is,
-    and any other exception by its traceback.
+    Raises RayServeException with a sentence for each problem: Serve's status shows it unchanged, and any
+    other exception as a traceback.
     """
     if ray.is_initialized():
         check_settings()
@@ -106,7 +109,7 @@ def build_app(args: AppArgs) -> serve.Application:
 
 
 def check_settings() -> None:
-    """Raises RayServeException, as `build_app`."""
+    """Raises RayServeException, as `build_app` does."""
     try:
         require(get_settings(), BEFORE_DEPLOYMENT)
     except SemblanceError as exc:
@@ -124,9 +127,9 @@ def bind_app() -> serve.Application:
 
 
 def _bind(cls: type, *arguments: serve.Application, name: str) -> serve.Application:
-    # Without a configuration, as under `serve run`: Serve would reserve a whole core for each of them, and
-    # where the cores are given out, for want of as many wait for ever. Nothing reserved always fits.
+    # Without a configuration, as under `serve run`, Serve would reserve a whole core for each deployment, and
+    # wait forever if there are too few cores. Without a reservation it always fits.
     options = {"num_cpus": 0}
-    # Ray types this call as the decorator it can also be.
+    # Ray types this call as a decorator, which it can also be.
     deployment = cast(serve.Deployment, serve.deployment(cls, name=name, ray_actor_options=options))
     return deployment.bind(*arguments)

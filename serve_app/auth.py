@@ -21,13 +21,13 @@ from serve_app.provider_sessions import ProviderSessions
 from serve_app.signing_keys import ALGORITHMS, SigningKeys
 
 LEEWAY_S = 10
-"""How far the provider's clock may be from ours."""
+"""How far the provider's clock may differ from ours."""
 
 _LAST_SECOND = 253_402_300_799
-"""Unix time of the end of the year 9999, beyond which no clock or database of ours can be."""
+"""Unix time of the end of the year 9999, the latest time that Python knows."""
 
 _MAX_EMAIL = 254
-"""RFC 5321 allows no longer path."""
+"""Longest address, by RFC 5321."""
 
 
 def bearer_token(authorization: str | None) -> str:
@@ -50,12 +50,13 @@ def check_secret(authorization: str | None, secret: SecretStr) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
-    """What signing out ends.
+class UserSession:
+    """A user's session at the identity provider, which signing out ends.
 
-    key: 32 bytes, the same for all tokens of the session where they name it, and of no use to sign in.
-    ends_at: the Unix time until which `TokenVerifier` takes this token.
-    outlived_at: that until which it takes any of the session by now; the client may have refreshed it.
+    key: 32 bytes, the same for all tokens that name the session; it cannot be used to sign in.
+    ends_at: Unix time until which `TokenVerifier` accepts this token.
+    outlived_at: Unix time until which it accepts any token of the session issued so far; the client may have
+        refreshed this one.
     """
 
     key: bytes
@@ -65,29 +66,29 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a valid access token says.
+    """The claims of a valid access token.
 
-    subject: the profile's id. email: lower case; None where the account has none. name, gender: what the
-    account says of itself, None where that is nothing usable. session: which one the token is of.
+    subject: the profile's id. email: in lower case; None if the account has none. name, gender: those of the
+    account; None if missing or not usable. session: the session of the token.
     """
 
     subject: UUID
     email: str | None
     name: str | None
     gender: StatedGender | None
-    session: Session
+    session: UserSession
 
 
 class TokenVerifier:
     """Checks access tokens: signature, `exp`, `nbf`, `iat`, `aud`, `iss`, and that `sub` is a UUID.
 
-    HS256 is checked against the secret only, RS256 and ES256 against the provider's keys only, each key with
-    the one algorithm it is made for; so no public key is ever taken for a secret. Everything else, `none`
-    first of all, is refused. Where `session_check_seconds` is set, Supabase must know the session, too.
+    HS256 is checked only against the secret, RS256 and ES256 only against the provider's keys, each key with
+    the one algorithm it is made for, so no public key is ever used as a secret. Everything else, above all
+    `none`, is refused. If `session_check_seconds` is set, Supabase must know the session, too.
     """
 
     def __init__(self, settings: Settings, keys: SigningKeys | None = None) -> None:
-        """keys: those behind `jwt_jwks_url` unless given."""
+        """keys: by default those behind `jwt_jwks_url`."""
         self._settings = settings
         url = settings.jwt_jwks_url
         self._keys = keys if keys is not None or url is None else SigningKeys(url)
@@ -96,9 +97,9 @@ class TokenVerifier:
     async def verify(self, token: str) -> Claims:
         """The token's claims.
 
-        Raises UnauthorizedError for one that is not valid, IdentityProviderError where the provider's keys
-        have never been reached, or it was never asked for the session, ConfigurationError where there is
-        neither secret nor address of keys.
+        Raises UnauthorizedError for an invalid token, IdentityProviderError if the provider's keys or its
+        knowledge of the session could not be fetched yet, ConfigurationError if neither a secret nor a URL
+        of keys is set.
         """
         claims = await self._read(token)
         if self._sessions is not None:
@@ -121,11 +122,11 @@ class TokenVerifier:
         except jwt.ExpiredSignatureError as exc:
             raise UnauthorizedError("This access token has expired; sign in again.") from exc
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as exc:
-            # Beside its own errors the library lets through what Python says to times like 1e400 or [1].
+            # The library also lets through Python's errors for times like 1e400 or [1].
             raise UnauthorizedError("This access token is not valid.") from exc
 
     async def _key(self, header: Mapping[str, Any]) -> tuple[str | jwt.PyJWK, str]:
-        """The key for a token of this header, and the algorithm it is for."""
+        """The key for a token with this header, and its algorithm."""
         algorithm, kid = str(header.get("alg")), header.get("kid")
         if algorithm == "HS256" and (self._keys is None or self._settings.jwt_secret is not None):
             return self._settings.required_jwt_secret.get_secret_value(), "HS256"
@@ -137,11 +138,11 @@ class TokenVerifier:
 
 
 def _claims(claims: Mapping[str, Any], token: str) -> Claims:
-    """Raises ValueError where the subject is no UUID or the token never ends."""
+    """Raises ValueError if the subject is not a UUID or the token never expires."""
     if float(claims["exp"]) > _LAST_SECOND:
-        raise ValueError("the token ends after all calendars")
+        raise ValueError("the token expires after the year 9999")
     expires = float(claims["exp"])
-    # Tokens of a provider last equally long.
+    # All tokens of a provider have the same lifetime.
     lifetime = max(0.0, expires - float(claims.get("iat", expires)))
     outlived = min(max(expires, time.time() + lifetime), _LAST_SECOND)
     subject = UUID(claims["sub"])
@@ -156,7 +157,7 @@ def _claims(claims: Mapping[str, Any], token: str) -> Claims:
         email=email,
         name=_name(said.get("name")) or _name(said.get("full_name")),
         gender=cast(StatedGender, gender) if gender in get_args(StatedGender) else None,
-        session=Session(
+        session=UserSession(
             key=_session_key(subject, claims, token),
             ends_at=expires + LEEWAY_S,
             outlived_at=outlived + LEEWAY_S,
@@ -165,8 +166,8 @@ def _claims(claims: Mapping[str, Any], token: str) -> Claims:
 
 
 def _session_key(subject: UUID, claims: Mapping[str, Any], token: str) -> bytes:
-    """By the session's id as Supabase names it, by the token's (`jti`, RFC 7519), or by the token as a whole.
-    With the subject: nobody ends a session of somebody else, whatever the provider lets them claim."""
+    """The hash of the session's id as Supabase names it, of the token's id (`jti`, RFC 7519), or of the
+    token. With the subject: nobody can end another user's session by claiming its id."""
     for name in ("session_id", "jti"):
         if isinstance(value := claims.get(name), str) and value:
             break
@@ -176,7 +177,7 @@ def _session_key(subject: UUID, claims: Mapping[str, Any], token: str) -> bytes:
 
 
 def _name(value: object) -> str | None:
-    """As `usable_name`; None where it is no name."""
+    """As `usable_name`; None if it is not a usable name."""
     try:
         return usable_name(value) if isinstance(value, str) else None
     except ValueError:
@@ -184,7 +185,7 @@ def _name(value: object) -> str | None:
 
 
 def _email(value: object) -> str | None:
-    """In lower case and without spaces around it; None where it is no address, too long or not printable,
+    """In lower case, without surrounding spaces; None if it is not an address, too long or not printable,
     which PostgreSQL might refuse."""
     text = value.strip().lower() if isinstance(value, str) else ""
     return text if "@" in text and len(text) <= _MAX_EMAIL and text.isprintable() else None

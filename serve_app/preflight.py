@@ -1,4 +1,4 @@
-"""Whether the application can work with its settings, asked before anything is started or deployed.
+"""Whether the application can work with its settings, checked before anything is started or deployed.
 
 `semblance up` asks before Ray starts, `build_app` before Serve deploys, a replica of the API on its own node,
 and `semblance doctor` at any time. No check writes anything but one small object, which it removes.
@@ -28,10 +28,10 @@ _OWNER_SETTING: Final = "SEMBLANCE_OWNER_DATABASE_URL"
 
 
 def check_pack(settings: Settings) -> Iterator[Finding]:
-    """The model pack is there, whole and permitted, and its folder is one."""
+    """The model pack exists, is intact and permitted."""
     if settings.pack_dir is not None and not settings.pack_dir.is_dir():
-        text = f"SEMBLANCE_PACK_DIR={settings.pack_dir} is no folder"
-        yield Finding("fail", "Model pack", text, "Name the folder that holds your packs, or unset it.")
+        text = f"SEMBLANCE_PACK_DIR={settings.pack_dir} is not a folder"
+        yield Finding("fail", "Model pack", text, "Name the folder that contains your packs, or unset it.")
     try:
         info = load_pack(settings).info
     except SemblanceError as exc:
@@ -41,18 +41,18 @@ def check_pack(settings: Settings) -> Iterator[Finding]:
 
 
 def check_provider(settings: Settings) -> Iterator[Finding]:
-    """This machine runs nets as the settings say; on a cluster other nodes may."""
-    # Takes a while to import, and loads what a GPU needs.
+    """This machine can run models as the settings say; on a cluster other nodes may do so."""
+    # Slow to import, and loads what a GPU needs.
     from deployments.packs.sessions import available_providers  # noqa: PLC0415
 
     try:
         available_providers(settings)
     except SemblanceError as exc:
-        yield Finding("fail", "Models", "SEMBLANCE_EXECUTION_PROVIDER cannot be had", exc.message)
+        yield Finding("fail", "Models", "SEMBLANCE_EXECUTION_PROVIDER is not available", exc.message)
 
 
 def check_database(settings: Settings) -> Iterator[Finding]:
-    """Each DSN leads to a server that is new enough and takes writes. Nothing without one."""
+    """Each DSN leads to a server that is new enough and accepts writes. No finding without a DSN."""
     for name, secret in (
         (DATABASE_SETTING, settings.database_url),
         (_OWNER_SETTING, settings.owner_database_url),
@@ -62,7 +62,7 @@ def check_database(settings: Settings) -> Iterator[Finding]:
 
 
 def check_dsn(name: str, dsn: str) -> Finding:
-    """Whether a DSN leads to a server that is new enough and takes writes; the finding calls it `name`."""
+    """Whether a DSN leads to a server that is new enough and accepts writes; the finding calls it `name`."""
     try:
         parse_dsn(dsn, name)
         check_server(dsn)
@@ -76,9 +76,9 @@ def check_dsn(name: str, dsn: str) -> Finding:
 
 
 def has_schema(settings: Settings) -> bool:
-    """Whether the database that is named is migrated, to whatever revision: that only its owner may read.
+    """Whether the database has Semblance's schema, of any revision: only the owner may read which.
 
-    Raises ConfigurationError where none is named, DatabaseError where it does not answer.
+    Raises ConfigurationError if no database is set, DatabaseError if it does not answer.
     """
     with connect(settings.required_database_url.get_secret_value()) as connection:
         row = connection.execute("SELECT to_regclass('public.system_settings') IS NOT NULL").fetchone()
@@ -86,7 +86,7 @@ def has_schema(settings: Settings) -> bool:
 
 
 def check_schema(settings: Settings) -> Iterator[Finding]:
-    """A database is named, answers, and is migrated."""
+    """A database is set, answers, and has Semblance's schema."""
     try:
         migrated = has_schema(settings)
     except SemblanceError as exc:
@@ -96,11 +96,11 @@ def check_schema(settings: Settings) -> Iterator[Finding]:
         text = f"{DATABASE_SETTING} leads to a database without Semblance's schema"
         yield Finding("fail", "Database schema", text, "As its owner: `semblance migrate`.")
     else:
-        yield Finding("ok", "Database schema", "is there")
+        yield Finding("ok", "Database schema", "exists")
 
 
 def check_login(settings: Settings) -> Iterator[Finding]:
-    """The application's login has its rights and no others. Nothing where it cannot log in."""
+    """The application's login has its rights and no others. No finding if it cannot log in."""
     if settings.database_url is None:
         return
     try:
@@ -122,24 +122,24 @@ def check_login(settings: Settings) -> Iterator[Finding]:
 
 
 def check_storage(settings: Settings) -> Iterator[Finding]:
-    """A picture can be stored, read and removed."""
+    """Pictures can be stored, read and removed."""
     name = "SEMBLANCE_STORAGE_URL" if settings.storage_url else "SEMBLANCE_HOME"
     if settings.storage_url is None and not settings.home.exists():
-        yield Finding("ok", "Picture store", f"{settings.home / 'objects'} is made at the first start")
+        yield Finding("ok", "Picture store", f"{settings.home / 'objects'} is created at the first start")
         return
     try:
-        # The old system's places have a check of their own.
+        # The places of adopted pictures have a check of their own.
         storage = open_storage(settings.model_copy(update={"old_storage": {}}), patience=PATIENCE)
         asyncio.run(storage.probe())
     except SemblanceError as exc:
         yield Finding("fail", "Picture store", f"{name} cannot be used for pictures", exc.message)
         return
     where = settings.storage_url or settings.home / "objects"
-    yield Finding("ok", "Picture store", f"{where} takes, gives and removes pictures")
+    yield Finding("ok", "Picture store", f"{where} stores, reads and removes pictures")
 
 
 def check_old_storage(settings: Settings) -> Iterator[Finding]:
-    """The old system's pictures can be read, also before the first start."""
+    """Adopted pictures can be read, even before the first start."""
     for table, place in settings.old_storage.items():
         where = place.partition("?")[0]
         try:
@@ -153,7 +153,7 @@ def check_old_storage(settings: Settings) -> Iterator[Finding]:
 
 
 def check_secrets(settings: Settings) -> Iterator[Finding]:
-    """What `semblance up` would generate is set where nobody does."""
+    """The secrets that `semblance up` would generate are set."""
     if settings.api_key is None:
         fix = "Make a key, the same for all nodes: openssl rand -base64 32."
         yield Finding("fail", "Secrets", "SEMBLANCE_API_KEY is not set", fix)
@@ -162,11 +162,11 @@ def check_secrets(settings: Settings) -> Iterator[Finding]:
         yield Finding("warn", "Secrets", "SEMBLANCE_CRON_SECRET is not set, so /api/cron/* fails", fix)
     if settings.jwt_secret is None and settings.jwt_jwks_url is None:
         text = "Neither SEMBLANCE_JWT_SECRET nor SEMBLANCE_JWT_JWKS_URL is set, so no user can sign in"
-        yield Finding("warn", "Secrets", text, "Set one of them, as the identity provider has it.")
+        yield Finding("warn", "Secrets", text, "Set one of them to that of the identity provider.")
 
 
 def check_babies(settings: Settings) -> Iterator[Finding]:
-    """Whoever makes baby pictures has what that takes."""
+    """The provider of baby pictures has what it needs."""
     if settings.baby_provider == "fal" and settings.fal_api_key is None:
         fix = "Set SEMBLANCE_FAL_API_KEY, or SEMBLANCE_BABY_PROVIDER=auto."
         yield Finding("fail", "Baby pictures", "SEMBLANCE_BABY_PROVIDER=fal needs a key of fal.ai", fix)
@@ -180,7 +180,7 @@ BEFORE_START: Final[tuple[Check, ...]] = (
     check_old_storage,
     check_babies,
 )
-"""Before a stack starts, which makes the database where none is named, migrates it, and generates secrets."""
+"""Before a stack starts, which creates a database if none is set, migrates it, and generates secrets."""
 
 BEFORE_DEPLOYMENT: Final[tuple[Check, ...]] = (
     check_pack,
@@ -192,8 +192,8 @@ BEFORE_DEPLOYMENT: Final[tuple[Check, ...]] = (
     check_old_storage,
     check_babies,
 )
-"""Before Serve deploys: nothing is made by itself any more."""
+"""Before Serve deploys: from here on nothing is created automatically."""
 
 BEFORE_SERVING: Final[tuple[Check, ...]] = (check_schema, check_secrets)
-"""In each replica of the API, on its own node: without these it is of no use, while much of it works without
-a place for new pictures."""
+"""In each replica of the API, on its own node: without these it cannot serve, while much of it works without
+room for new pictures."""

@@ -1,4 +1,4 @@
-"""Whether a session still exists at Supabase, asked for now and then: what an access token cannot tell."""
+"""Whether a session still exists at Supabase, which an access token cannot tell: asked now and then."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from semblance.settings import Settings
 logger = logging.getLogger(__name__)
 
 COOLDOWN_S: Final = 5.0
-"""How long nothing is asked after Supabase did not answer, so that requests do not wait for it in a row."""
+"""How long nothing is asked after Supabase did not answer, so that requests do not wait one after another."""
 
 REMEMBERED: Final = 10_000
-"""Sessions a replica knows the state of; the one that was used longest ago is forgotten first."""
+"""Sessions whose state a replica remembers; the least recently used is forgotten first."""
 
 _ANSWER_SECONDS = 3.0
 _MAX_BYTES = 256 * 1024
-"""Of an answer. A user's own has all that they and the project keep with the account."""
+"""Longest answer. That of a user has all that they and the project keep with the account."""
 
 _UNSAID: Final = frozenset({401, 403, 404, 408, 429})
-"""Statuses of a client's error that say nothing of the one token: of the key, the address, or of too much."""
+"""Client error statuses that say nothing about one token: about the key, the URL, or too many requests."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What Supabase said of a session, and when by the monotonic clock."""
+    """What Supabase said about a session. at: when, by the monotonic clock."""
 
     exists: bool
     at: float
@@ -44,9 +44,9 @@ class _Seen:
 class ProviderSessions:
     """Asks `GET /auth/v1/user` with a user's own token, at most once in `every` seconds for each session.
 
-    While Supabase does not answer, what it said last holds: sessions it knew go on, ended ones stay out. Of a
-    session that it was never asked about nobody knows, so that one waits (503). Made and used on one event
-    loop, and needs no end.
+    While Supabase does not answer, its last answer holds: sessions that it knew stay valid, ended ones stay
+    refused. A session that it was never asked about is answered with 503. Created and used on one event loop;
+    needs no closing.
     """
 
     def __init__(
@@ -58,8 +58,13 @@ class ProviderSessions:
         cooldown: float = COOLDOWN_S,
         remembered: int = REMEMBERED,
     ) -> None:
-        """url: of the project. key: its anon key, which Supabase's gateway asks for. every: in seconds.
-        cooldown, remembered: as COOLDOWN_S and REMEMBERED."""
+        """
+        Args:
+            url: of the project.
+            key: its anon key, which Supabase's gateway requires.
+            every: in seconds.
+            cooldown, remembered: as COOLDOWN_S and REMEMBERED.
+        """
         self._url = f"{url}/auth/v1/user"
         self._key = key
         self._every = every
@@ -75,16 +80,16 @@ class ProviderSessions:
 
     @classmethod
     def of(cls, settings: Settings) -> Self | None:
-        """None where the settings do not ask for it."""
+        """None if the settings do not ask for it."""
         key = settings.supabase_anon_key or settings.supabase_service_role_key
         if settings.session_check_seconds is None or settings.supabase_url is None or key is None:
             return None
         return cls(settings.supabase_url, key.get_secret_value(), settings.session_check_seconds)
 
     async def check(self, token: str, session: bytes, subject: UUID) -> None:
-        """Return where the session of a valid access token of this user exists.
+        """Return if the session of a valid access token of this user exists.
 
-        Raises UnauthorizedError where it does not, IdentityProviderError where that is not known.
+        Raises UnauthorizedError if it does not, IdentityProviderError if that is not known.
         """
         seen = self._seen.get(session)
         if seen is None or time.monotonic() - seen.at >= self._every:
@@ -100,7 +105,7 @@ class ProviderSessions:
             raise UnauthorizedError("This session has ended; sign in again.")
 
     async def _ask_once(self, token: str, session: bytes, subject: UUID) -> bool | None:
-        """As `_ask`; requests of one session share the question, and None is the answer for a while after
+        """As `_ask`, but requests of one session share the question, and the answer is None for a while after
         Supabase gave none."""
         asking = self._asking.get(session)
         if asking is None:
@@ -108,12 +113,12 @@ class ProviderSessions:
                 return None
             asking = self._asking[session] = asyncio.create_task(self._ask(token, subject))
             asking.add_done_callback(lambda _: self._asking.pop(session))
-        # A client that goes away must not end the question for the others.
+        # A client that leaves must not cancel the question for the others.
         return await asyncio.shield(asking)
 
     async def _ask(self, token: str, subject: UUID) -> bool | None:
-        """Whether Supabase knows the session; None where it does not say."""
-        # As it is: what is packed may become any size.
+        """Whether Supabase knows the session; None if it does not say."""
+        # Uncompressed: compressed content may become any size.
         headers = {"apikey": self._key, "Authorization": f"Bearer {token}", "Accept-Encoding": "identity"}
         try:
             async with (
@@ -131,9 +136,8 @@ class ProviderSessions:
                 return exists
             reason = f"status {answer.status_code}"
             if answer.is_client_error and answer.status_code not in _UNSAID:
-                # It is this token that it does not take, of a length that its user has chosen: nobody else is
-                # to suffer from it.
-                logger.warning("Supabase does not say whether a session exists: %s", reason)
+                # It refuses just this token, whose length its user has chosen: others must not suffer from
+                # it. logger.warning("Supabase does not say whether a session exists: %s", reason)
                 return None
         except (httpx.HTTPError, TimeoutError) as exc:
             reason = str(exc) or type(exc).__name__
@@ -143,9 +147,9 @@ class ProviderSessions:
 
 
 def _said(status: int, content: bytes, subject: UUID) -> bool | None:
-    """Supabase Auth's own word on a token of this user, None for anything else: before it is a gateway, which
-    answers 401 where the key is wrong, which must not sign everybody out, and whoever stands before that may
-    answer 200 with a page of their own."""
+    """What Supabase Auth itself says about a token of this user; None for any other answer. The gateway
+    before it answers 401 for a wrong key, which must not sign everybody out, and a proxy may answer 200
+    with a page of its own."""
     try:
         said = json.loads(content)
     except (ValueError, RecursionError):

@@ -16,20 +16,20 @@ from semblance.errors import IdentityProviderError
 logger = logging.getLogger(__name__)
 
 ALGORITHMS: Final = frozenset({"RS256", "ES256"})
-"""What the keys may sign with. A symmetric key in the set is ignored: everybody can read it there."""
+"""The algorithms of keys. A symmetric key in the set is ignored: anyone can read it there."""
 
 LIFETIME_S = 300.0
 """Age after which the keys are fetched again."""
 
 COOLDOWN_S = 10.0
-"""Least time between two fetches, whatever key ids tokens name. So long, at most, a new key is unknown."""
+"""Least time between two fetches, for any key ids in tokens. A new key is unknown for so long at most."""
 
 _FETCH_SECONDS = 5.0
 _MAX_BYTES = 256 * 1024
 
 
 class SigningKeys:
-    """The keys behind one JWKS address; made and used on one event loop, and needs no end."""
+    """The keys behind one JWKS URL. Created and used on one event loop; needs no closing."""
 
     def __init__(self, url: str, *, lifetime: float = LIFETIME_S, cooldown: float = COOLDOWN_S) -> None:
         """lifetime, cooldown: in seconds, as LIFETIME_S and COOLDOWN_S."""
@@ -40,26 +40,26 @@ class SigningKeys:
         self._fetched: float | None = None
         self._next_try = 0.0
         self._fetching: asyncio.Task[None] | None = None
-        # Without connections that stay open there is nothing to close. Making one loads the authorities'
-        # certificates, which takes too long to do it for every fetch on the event loop.
+        # Without connections that stay open there is nothing to close. A new client loads the certificates of
+        # the authorities, which takes too long to be done on the event loop for every fetch.
         self._client = httpx.AsyncClient(
             timeout=_FETCH_SECONDS, limits=httpx.Limits(max_keepalive_connections=0)
         )
 
     async def find(self, kid: str) -> jwt.PyJWK | None:
-        """The key of this id, or None where the provider does not know it either.
+        """The key of this id; None if the provider does not know it either.
 
-        A known key is answered at once, also when it is renewed meanwhile; only after two lifetimes does
-        the request wait, so that a key the provider has withdrawn does not live on in an idle process. While
-        the provider cannot be reached, the keys it gave last stay.
+        A known key is returned at once, even while the keys are fetched again. Only after two lifetimes does
+        the request wait, so that a key that the provider has withdrawn does not live on in an idle process.
+        While the provider cannot be reached, its last keys stay valid.
 
-        Raises IdentityProviderError where the provider has not been reached yet.
+        Raises IdentityProviderError if the provider has not been reached yet.
         """
         known = kid in self._keys
         if not known or self._age() > self._lifetime:
             fetching = self._fetch_soon()
             if fetching is not None and (not known or self._age() > 2 * self._lifetime):
-                # A client that goes away must not end the fetch for the others.
+                # A client that leaves must not cancel the fetch for the others.
                 await asyncio.shield(fetching)
         if self._fetched is None:
             raise IdentityProviderError("The identity provider cannot be reached; try again soon.")
@@ -69,7 +69,7 @@ class SigningKeys:
         return float("inf") if self._fetched is None else time.monotonic() - self._fetched
 
     def _fetch_soon(self) -> asyncio.Task[None] | None:
-        """The fetch that runs, or a new one, or None where the last is too recent."""
+        """The running fetch or a new one; None if the last is too recent."""
         if self._fetching is None or self._fetching.done():
             if time.monotonic() < self._next_try:
                 return None
@@ -89,7 +89,7 @@ class SigningKeys:
         self._fetched = time.monotonic()
 
     async def _download(self) -> bytes:
-        """The address's content. Raises httpx.HTTPError, and ValueError where it is implausibly long."""
+        """The content behind the URL. Raises httpx.HTTPError, and ValueError if it is implausibly long."""
         content = b""
         async with self._client.stream("GET", self._url, headers={"Accept": "application/json"}) as answer:
             answer.raise_for_status()
@@ -101,7 +101,7 @@ class SigningKeys:
 
 
 def _parse(content: bytes) -> dict[str, jwt.PyJWK]:
-    """The usable keys by id. Raises ValueError where there is none."""
+    """The usable keys by id. Raises ValueError if there are none."""
     document = json.loads(content)
     entries = document.get("keys") if isinstance(document, dict) else None
     keys = {}
@@ -120,6 +120,6 @@ def _signing_key(entry: object) -> jwt.PyJWK | None:
     try:
         key = jwt.PyJWK(entry)
     except jwt.PyJWTError:
-        # Of a kind that this library does not know; others may be of use.
+        # Of a kind that this library does not know; the others may be usable.
         return None
     return key if key.algorithm_name in ALGORITHMS else None

@@ -21,30 +21,29 @@ TARGET = PROJECT_ROOT / "docs" / "api.md"
 HEAD = """\
 # HTTP API
 
-Written by `python -m tools.api_docs` from the same code that answers; a running service shows it to try out
-at `/docs` and as OpenAPI at `/openapi.json`. The WebSocket is described in [realtime.md](realtime.md).
+Written by `python -m tools.api_docs` from the code that answers. A running service has it at `/docs`, to try
+out, and as OpenAPI at `/openapi.json`. The WebSocket is described in [realtime.md](realtime.md).
 
-Credentials go into `Authorization: Bearer …`: **ApiKey** is the service's key or one of `semblance keys`
-of the scope that opens the call, **User** a user's access token, **Cron** the cron secret
+Credentials are sent as `Authorization: Bearer …`: **ApiKey** is the service's key or one of `semblance keys`
+with the scope of the call, **User** a user's access token, **Cron** the cron secret
 (`SEMBLANCE_CRON_SECRET`, or what `keys/cron_secret` in the state folder holds). Every error is
 `{"error": "<sentence>", "code": "<snake_case>", "request_id": "…"}`, some with further fields; every answer
-carries `X-Request-ID`. Times are ISO 8601 with offset, ids are UUIDs, lists that grow carry `next_cursor`.
+has the header `X-Request-ID`. Times are ISO 8601 with offset, ids are UUIDs, long lists have `next_cursor`.
 
-**Pictures** are taken as a form's `file`, as JSON with `image_base64`, or as the body itself, and have at
-most `SEMBLANCE_MAX_IMAGE_BYTES` (25 MiB). Other bodies have at most 1 MiB. A body may take as long as it
-needs while, after 20 s, at least 8 kB a second have come on average; else the answer is 408. Compressed
-bodies are 415.
+**Photos** are sent as the `file` of a form, as JSON with `image_base64`, or as the body itself, with at most
+`SEMBLANCE_MAX_IMAGE_BYTES` (25 MiB). Other bodies may have 1 MiB. After 20 s, a body must have arrived at 8
+kB a second or more on average, or the answer is 408. Compressed bodies are answered with 415.
 
-**Limits** answer 429 where they are yours and 503 where the service is full, both with `Retry-After`. All
-hold for each replica of the API. A replica works on `SEMBLANCE_MAX_INFLIGHT` pictures (64) and holds
-`SEMBLANCE_MAX_UPLOAD_BYTES` of them (1 GiB). A user or key can count on a quarter of either
-(`SEMBLANCE_CLIENT_SHARE`), and gets more only while another quarter stays free: alone it gets three
-quarters, and nobody gets all. Of one user eight pictures arrive at once (`SEMBLANCE_MAX_UPLOADS_PER_USER`),
-of a key as many as a replica works on, since a whole app may stand behind it.
+**Limits** are answered with 429 if you have reached yours, and with 503 if the service is full, both with
+`Retry-After`. They apply to each replica of the API. A replica works on `SEMBLANCE_MAX_INFLIGHT` photos (64)
+and holds `SEMBLANCE_MAX_UPLOAD_BYTES` of them (1 GiB). A user or key can rely on a quarter of each
+(`SEMBLANCE_CLIENT_SHARE`), and gets more only while another quarter stays free: alone it gets three quarters,
+and nobody gets everything. Eight photos of one user may arrive at the same time
+(`SEMBLANCE_MAX_UPLOADS_PER_USER`), and as many of one key as a replica works on: a whole app may use it.
 
-**Links** in answers begin with `SEMBLANCE_PUBLIC_URL`, or, where that is not set, with the `Host` of the
-request. So set it where others can reach the service. No answer may be stored by caches but pictures, which
-say so themselves.
+**Links** in answers begin with `SEMBLANCE_PUBLIC_URL` or, if that is not set, with the `Host` of the request,
+so set it if others can reach the service. Caches may store no answers except pictures, which say so
+themselves.
 """
 
 METHODS = ("get", "post", "put", "patch", "delete")

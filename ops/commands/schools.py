@@ -87,7 +87,7 @@ def list_schools(settings: Settings) -> None:
             schools, after, more = Schools(database), None, True
             while more:
                 page = await schools.page(limit=_PAGE, after=after)
-                for school in page.schools:
+                for school in page.items:
                     table.add_row(
                         escape(school.name),
                         escape("\n".join(school.domains)),

@@ -1,7 +1,7 @@
-"""What holds for the body of every request: its size, the rate at which it arrives, no encoding.
+"""Limits of every request body: its size, the rate at which it arrives, and no encoding.
 
-All of it is checked while the body is read, so a request that is refused for another reason, first of all for
-its credentials, costs no reading.
+They are checked while the body is read. A request that is refused for another reason, such as its
+credentials, is not read at all.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from semblance.errors import BodyTooLargeError, EncodedBodyError, SemblanceError
 from serve_app.api.errors import answer_to
 
 JSON_BYTES: Final = 1024 * 1024
-"""Largest body unless a route takes pictures."""
+"""Largest body, except on routes that take photos."""
 
 GRACE_S: Final = 20.0
-"""How long a body may take whatever its size, for networks that stall for a while."""
+"""How long a body of any size may take, for networks that stall for a while."""
 
 LEAST_RATE: Final = 8 * 1024
-"""Bytes a second that a body must arrive with, on average after the grace: a poor mobile line sends thrice as
-much, and 25 MiB may take most of an hour."""
+"""Bytes per second at which a body must arrive, on average after the grace period. A poor mobile connection
+is three times as fast; 25 MiB may take most of an hour."""
 
 _KEY: Final = "semblance.body"
 
 
 @dataclass(slots=True)
 class BodyRules:
-    """What a route may change before the body is read.
+    """Limits that a route may change before the body is read.
 
-    limit: bytes. arrived: told how many bytes each part has that arrives; may raise a SemblanceError.
+    limit: bytes. arrived: called with the number of bytes of each part; may raise a SemblanceError.
     """
 
     limit: int = JSON_BYTES
@@ -49,8 +49,8 @@ def body_rules(connection: HTTPConnection) -> BodyRules:
 
 
 class BodyMiddleware:
-    """Answers 413, 408 and 415 in place of a request whose body breaks the rules, whatever the application
-    makes of the reading that fails."""
+    """Answers 413, 408 or 415 to a request whose body breaks the rules, in place of the application's own
+    answer to the failed reading."""
 
     def __init__(self, app: ASGIApp, grace: float = GRACE_S, rate: float = LEAST_RATE) -> None:
         """grace: seconds, as GRACE_S. rate: bytes a second, as LEAST_RATE."""
@@ -69,7 +69,7 @@ class BodyMiddleware:
         async def answer(message: Message) -> None:
             nonlocal replaced
             if body.refusal is not None and not body.is_answered:
-                # FastAPI answers 400 to whatever goes wrong with a body that it parses itself.
+                # FastAPI answers 400 to any failure with a body that it parses itself.
                 if not replaced:
                     replaced = True
                     response = answer_to(body.refusal, {"Connection": "close"})
@@ -84,8 +84,8 @@ class BodyMiddleware:
 class _Body:
     """The body of one request while it arrives.
 
-    refusal: why it was not taken. is_answered: whether the answer has begun; from then on only the end of the
-    connection is listened for.
+    refusal: why it was refused. is_answered: whether the answer has begun; after that only the end of the
+    connection matters.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class _Body:
             self._check_size(self._size)
             encoding = self._headers.get("content-encoding", "identity").strip().lower()
             if encoding not in {"", "identity"}:
-                raise EncodedBodyError("Send the body as it is, without Content-Encoding.")
+                raise EncodedBodyError("Send the body without Content-Encoding.")
             if self._rules.arrived is not None:
                 self._rules.arrived(len(part))
         return message

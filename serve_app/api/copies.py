@@ -1,7 +1,8 @@
-"""Clean copies of the old system's pictures, made when somebody first asks for one.
+"""Clean copies of adopted pictures, made at the first request for one.
 
-The files themselves carry what their owners' cameras wrote, so they are shown to nobody. The copy that is
-made here is the one that `semblance storage copy` makes for all of them."""
+The original files carry what their owners' cameras wrote, so they are never served. The copies are the same
+as those of `semblance storage copy`, which makes all of them.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +22,14 @@ from semblance.storage.pictures import keys_of, picture_exists, picture_of, put_
 from semblance.storage.store import Storage
 
 _AT_ONCE: Final = 2
-"""Copies that a replica makes at a time: the detectors that make them are there for uploads first."""
+"""Copies that a replica makes at a time: the detectors that make them serve uploads first."""
 
 _WAITING: Final = 64
-"""Most copies under way or waited for; a page of a feed shows forty."""
+"""Most copies in progress or waiting; a page of a feed shows forty."""
 
 
 class Copies:
-    """Makes copies for one replica, each once however many ask for it at the same time."""
+    """Makes copies for one replica; requests for the same copy at the same time share the work."""
 
     def __init__(self, storage: Storage, faces: FaceClient) -> None:
         self._storage = storage
@@ -37,12 +38,13 @@ class Copies:
         self._running: dict[str, asyncio.Task[None]] = {}
 
     async def make(self, key: str) -> None:
-        """Make the picture to which the file `key` belongs, unless it is no copy.
+        """Make the copy that the file `key` belongs to; does nothing for other files.
 
-        A client that leaves does not stop it: the next one wants it, too.
+        A client that leaves does not stop the work: the next client needs the copy, too.
 
-        Raises NotFoundError where there is no original or it cannot be shown, OverloadedError, StorageError,
-        and what the face client raises."""
+        Raises NotFoundError if the original does not exist or cannot be shown, OverloadedError, StorageError,
+        and what the face client raises.
+        """
         picture = picture_of(key)
         if original_of(picture) is None:
             return
@@ -56,7 +58,7 @@ class Copies:
 
     def _forget(self, picture: str, task: asyncio.Task[None]) -> None:
         del self._running[picture]
-        # Whoever asked may have left; nobody else is to be told of a failure.
+        # The clients may all have left; then nobody retrieves the exception.
         if not task.cancelled():
             task.exception()
 
@@ -70,8 +72,8 @@ class Copies:
                 await put_picture(self._storage, key, stored)
         except (BadInputError, UnreadableImageError, ImageTooLargeError) as exc:
             raise NotFoundError("This picture cannot be shown.") from exc
-        # Whoever removed it meanwhile removed the original first, and found no copy.
+        # A concurrent deletion removes the original first, and found no copy yet.
         if not await picture_exists(self._storage, original.table, original.path):
             for name in keys_of(key):
                 await self._storage.delete(name)
-            raise NotFoundError("There is no such picture any more.")
+            raise NotFoundError("This picture no longer exists.")

@@ -1,6 +1,6 @@
-"""A bound on the time of an ordinary request; realtime connections have their own, much longer one.
+"""A time limit for ordinary requests. Realtime connections have a much longer one of their own.
 
-Serve's `request_timeout_s` knows no difference: it would end a socket as it ends a request that hangs.
+Serve's `request_timeout_s` cannot tell them apart: it would end a socket as it ends a request that hangs.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _DEADLINE = "semblance.deadline"
 
 
 def deadline_has_passed(scope: Scope) -> bool:
-    """Whether the request's work is cancelled because it takes too long, and not because its client left."""
+    """Whether the request is cancelled because it takes too long, and not because its client left."""
     deadline: asyncio.Timeout | None = scope.get(_DEADLINE)
     return deadline is not None and deadline.expired()
 
 
 class DeadlineMiddleware:
-    """Answers 503 in place of a request that has not begun to answer within `seconds`, and ends it."""
+    """Cancels a request whose answer has not begun within `seconds`, and answers 503."""
 
     def __init__(self, app: ASGIApp, seconds: float = REQUEST_S) -> None:
         self._app = app
@@ -44,7 +44,7 @@ class DeadlineMiddleware:
                 scope[_DEADLINE] = deadline
 
                 async def patient() -> Message:
-                    """The time in which the client sends is not ours: the time begins with its last byte."""
+                    """Receive without a limit: the time begins with the last byte of the request."""
                     nonlocal whole
                     if whole or deadline.when() is None:
                         return await receive()

@@ -1,4 +1,5 @@
-"""One shape for every error: `{"error", "code", "request_id", …}`; never a stack trace, never HTML."""
+"""The status and the shape of every error: `{"error", "code", "request_id", …}`, never a stack trace or
+HTML."""
 
 from __future__ import annotations
 
@@ -39,7 +40,7 @@ from semblance.errors import (
     UnreadableImageError,
 )
 from semblance.logging import request_id_var
-from serve_app.api.schemas.patterns import sentence_of
+from serve_app.schemas.patterns import sentence_of
 
 logger = logging.getLogger(__name__)
 
@@ -69,12 +70,12 @@ STATUSES: Final[Mapping[type[SemblanceError], HTTPStatus]] = MappingProxyType(
         StorageError: HTTPStatus.SERVICE_UNAVAILABLE,
     }
 )
-"""The status of each class of errors and of its subclasses, of which some have another. A test holds that
-every class whose instances can reach a client is here."""
+"""The status of each error class, also for its subclasses that are not listed. A test holds that every class
+whose instances can reach a client has one."""
 
 
 def status_of(exc: SemblanceError) -> HTTPStatus:
-    """The status of the error's class or of its nearest base class; 500 for a class that is not listed."""
+    """The status of the error's class or its nearest listed base class; 500 without one."""
     listed = (STATUSES[cls] for cls in type(exc).__mro__ if cls in STATUSES)
     return next(listed, HTTPStatus.INTERNAL_SERVER_ERROR)
 
@@ -93,7 +94,7 @@ def error_response(
 
 
 def answer_to(exc: SemblanceError, more_headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """The answer of one of our own errors, logged where it is a failure of the service."""
+    """The answer to one of our own errors, which is logged if it is a failure of the service."""
     headers = dict(more_headers or {})
     if exc.retry_after is not None:
         headers["Retry-After"] = str(exc.retry_after)
@@ -107,8 +108,7 @@ def answer_to(exc: SemblanceError, more_headers: Mapping[str, str] | None = None
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Answer exceptions in the contract's shape; the class of the exception names the status. What nobody
-    foresaw goes to UnexpectedErrorMiddleware."""
+    """Answer exceptions in the contract's shape. UnexpectedErrorMiddleware answers all others."""
 
     @app.exception_handler(SemblanceError)
     async def ours(_: Request, exc: SemblanceError) -> JSONResponse:
@@ -116,7 +116,7 @@ def install_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def schema(_: Request, exc: RequestValidationError) -> JSONResponse:
-        # The rejected value itself stays out: it may be an embedding or a picture.
+        # The refused value itself stays out: it may be an embedding or a photo.
         fields = [
             {"field": ".".join(map(str, error["loc"])), "problem": _problem(error)} for error in exc.errors()
         ]
@@ -134,7 +134,7 @@ def install_error_handlers(app: FastAPI) -> None:
 
 
 def _problem(error: Mapping[str, Any]) -> str:
-    """What is wrong with a value, as the rest of a sentence that begins with the field."""
+    """What is wrong with a value: the rest of a sentence that begins with the field."""
     if error["type"] == "string_pattern_mismatch":
         return sentence_of(error["ctx"]["pattern"])
     return str(error["msg"]).removeprefix("Value error, ")

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Annotated
 
-from fastapi import APIRouter, Depends, FastAPI, Request, Security
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
 from deployments.vision.parsing import ACCEPTED
 from semblance import __version__
-from semblance.errors import UnauthorizedError
 from semblance.settings import Settings
 from serve_app.api.bodies import BodyMiddleware
 from serve_app.api.compat import install as install_compat
 from serve_app.api.copies import Copies
 from serve_app.api.deadline import DeadlineMiddleware
+from serve_app.api.dependencies import require_api_key
 from serve_app.api.errors import install_error_handlers
 from serve_app.api.head import HeadMiddleware
-from serve_app.api.identity import api_key_bearer
-from serve_app.api.limits import Client, Limits, identify
 from serve_app.api.middleware import (
     AnswerHeadersMiddleware,
     HostMiddleware,
@@ -54,11 +51,11 @@ from serve_app.api.routes import (
     realtime,
     user_faces,
 )
-from serve_app.api.services import Injected, Services
-from serve_app.auth import bearer_token, same_secret
+from serve_app.api.services import Services
+from serve_app.limits import ReplicaLimits
 
 DESCRIPTION = f"""\
-Who looks like this face? Post a photo; get the face described, embedded, and its lookalikes.
+Who looks like this face? Post a photo; get the face's attributes, its embedding, and its lookalikes.
 
 Face-compute endpoints take the service API key as `Authorization: Bearer …`
 (`semblance status` prints it, `semblance keys create` makes more).
@@ -66,22 +63,13 @@ Pictures: {ACCEPTED}.
 """
 
 
-async def require_api_key(
-    request: Request, services: Injected, _: Annotated[object, Security(api_key_bearer)]
-) -> None:
-    """Refuse a request without the service's own API key or a live one from `semblance keys create`."""
-    key = bearer_token(request.headers.get("authorization"))
-    if same_secret(key, services.settings.required_api_key):
-        identify(request, Client("key", ""))
-    elif await services.db.api_keys.use(key, "compute") is not None:
-        identify(request, Client("key", key))
-    else:
-        raise UnauthorizedError("This key is not valid.")
-
-
 def create_app(settings: Settings, open_services: Callable[[], Awaitable[Services]]) -> FastAPI:
-    """Build the application; `open_services` runs at start on the server's own event loop; the
-    realtime hub is started then, and hub and database are closed at the end."""
+    """Build the application.
+
+    Args:
+        open_services: called at start, on the server's event loop. Its hub is started then; hub, baby maker
+            and database are closed at the end.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -101,22 +89,22 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
         version=__version__,
         description=DESCRIPTION,
         lifespan=lifespan,
-        # What a generated client calls the operation.
+        # The operation's name in a generated client.
         generate_unique_id_function=lambda route: route.name,
-        # What any call may answer, whatever it is about; some of it the gateway says.
+        # What any operation may answer; some of these come from the gateway.
         responses=errors(400, 422, 429, 431, 500, 503),
     )
-    app.state.limits = Limits(settings)
-    # Innermost: one that reads cookies itself comes before it.
+    app.state.limits = ReplicaLimits(settings)
+    # Innermost: a middleware that reads cookies comes before it.
     app.add_middleware(NoCookiesMiddleware)
     if settings.compat is not None:
         install_compat(app, settings)
     face_compute = APIRouter(dependencies=[Depends(require_api_key)])
     face_compute.include_router(compute.router)
     face_compute.include_router(lookalikes.router)
-    # Whatever a user asks for may be their first request, which can be refused them.
+    # Any request may be a user's first, which can be refused.
     app_api = APIRouter(prefix="/api", responses=errors(401, 403, 409))
-    # A request tries the routes in this order, so what is asked for most comes first.
+    # A request tries the routes in this order, so the most frequent come first.
     for topic in (matches, notifications, messages, connections, reactions, auth):
         app_api.include_router(topic.router)
     for topic in (admin_settings, admin_schools, admin_generations, babies, config, presence):
@@ -133,7 +121,7 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
     app.add_middleware(BodyMiddleware)
     app.add_middleware(DeadlineMiddleware)
     app.add_middleware(HostMiddleware)
-    # Each wraps the ones before it, so that every error has its id in the body and the headers for browsers.
+    # Each wraps those before it, so that every error has the request id and the headers for browsers.
     app.add_middleware(UnexpectedErrorMiddleware)
     if settings.cors_origins:
         app.add_middleware(

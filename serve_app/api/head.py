@@ -1,4 +1,4 @@
-"""HEAD wherever there is GET."""
+"""HEAD for every route that has GET."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 class HeadMiddleware:
     """Answers HEAD as GET would, without the body (RFC 9110, section 9.3.2).
 
-    Routes know nothing of it, so the OpenAPI document has each operation once. What would go on sending, as a
-    stream of events does, is ended by its first part.
+    Routes know nothing of it, so the OpenAPI document has each operation once. An endless answer, such as a
+    stream of events, ends with its first part.
     """
 
     def __init__(self, app: ASGIApp) -> None:

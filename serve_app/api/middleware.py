@@ -1,4 +1,4 @@
-"""What wraps every request: its id, its host, the headers of all answers, the answer to the unforeseen."""
+"""What wraps every request: its id, its host, the headers of all answers, the answer to unexpected errors."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ logger = logging.getLogger(__name__)
 
 
 class RequestIdMiddleware:
-    """Puts the request's id where errors and logs find it, and the API's mark on the answer.
+    """Makes the request's id known to errors and logs, and puts the API's mark on the answer.
 
-    The gateway gives every request an `X-Request-ID`, the client's own where it sent one, and sets
-    the header on the answer; an id that could forge log lines is replaced.
+    The gateway gives every request an `X-Request-ID`, the client's own if it sent one, and sets the header on
+    the answer. An id that could forge log lines is replaced.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -51,10 +51,10 @@ _AUTHORITY = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]
 
 
 class HostMiddleware:
-    """Refuses a `Host` that is no name or address with at most a port.
+    """Refuses a `Host` that is not a name or address with an optional port.
 
-    Links of answers are made with it where no public address is set, since a machine of one's own is reached
-    by many names; AnswerHeadersMiddleware keeps such an answer from everybody else.
+    Links in answers begin with it if no public address is set, since a local machine is reached by many
+    names. AnswerHeadersMiddleware keeps such an answer out of shared caches.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -68,16 +68,16 @@ class HostMiddleware:
         if len(hosts) <= 1 and all(map(_AUTHORITY.fullmatch, hosts)):
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
-            response = answer_to(BadInputError("The Host header is no host name or address."))
+            response = answer_to(BadInputError("The Host header is not a host name or address."))
             await response(scope, receive, send)
         else:
             await send({"type": "websocket.close", "code": 1008})
 
 
 class NoCookiesMiddleware:
-    """Takes cookies off a request: no route has any, but FastAPI parses them for each, whoever asks. To take
-    the quotes off a value costs Python a time that grows with its square, two seconds for 16 kB
-    (CVE-2024-7592; mended in 3.11.10 and 3.12.6).
+    """Removes cookies from requests: no route reads them, but FastAPI parses them for each. Python's time to
+    unquote a value grows with the square of its length, two seconds for 16 kB (CVE-2024-7592; fixed in
+    3.11.10 and 3.12.6).
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -91,8 +91,8 @@ class NoCookiesMiddleware:
 
 
 class AnswerHeadersMiddleware:
-    """Has every answer say that nobody may store it, unless it says itself who may, and that its type is
-    meant."""
+    """Marks every answer as not to be stored, unless it says otherwise itself, and its content type as
+    final."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -111,8 +111,8 @@ class AnswerHeadersMiddleware:
 class UnexpectedErrorMiddleware:
     """Logs an exception that no handler knows, and answers it in the contract's shape.
 
-    Starlette's own handler of last resort runs outside of all middleware: its answer would have no request
-    id, and a browser could not read it.
+    Starlette's own last handler runs outside all middleware: its answer would have no request id, and a
+    browser could not read it.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -133,7 +133,7 @@ class UnexpectedErrorMiddleware:
             await self._app(scope, receive, noted)
         except Exception as exc:
             if isinstance(exc, ValidationException):
-                # The rejected values may be anything, and are printed with the exception.
+                # The refused values may be anything, and are printed with the exception.
                 for error in exc.errors():
                     error.pop("input", None)
             logger.exception("unexpected error")

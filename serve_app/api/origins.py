@@ -1,4 +1,4 @@
-"""Origins of browser apps: which may call, and who is told of one that may not."""
+"""Origins of browser apps that may not call: they are logged."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ logger = logging.getLogger(__name__)
 
 SAY_EVERY_S: Final = 60.0
 _REMEMBERED: Final = 100
-"""Origins that are told apart within that time. Of further ones nothing is said: somebody makes them up."""
+"""Most origins logged within that time. Further ones are ignored: they are made up."""
 
 _ORIGIN = re.compile(r"null|[a-z][a-z0-9+.-]{0,30}://[A-Za-z0-9._:\[\]-]{1,253}")
 
 
 class UnlistedOriginMiddleware:
-    """Logs the preflight of an origin that may not call, once a minute for each: the browser tells its page
-    nothing but that the network failed, so that the mistake is seen here or nowhere."""
+    """Logs the preflight of an origin that may not call, once a minute for each. The browser tells its page
+    only that the network failed, so the log is the only place that shows the mistake."""
 
     def __init__(self, app: ASGIApp, origins: Collection[str], every: float = SAY_EVERY_S) -> None:
-        """origins: those that may; `*` is all. every: in seconds, as SAY_EVERY_S."""
+        """origins: those that may call; `*` means all. every: in seconds, as SAY_EVERY_S."""
         self._app = app
         self._origins = frozenset(origins)
         self._every = every
@@ -39,7 +39,7 @@ class UnlistedOriginMiddleware:
         await self._app(scope, receive, send)
 
     def _tell(self, origin: str) -> None:
-        # What is no origin was sent by no browser, and could forge a line.
+        # No browser sends an invalid origin, and it could forge a log line.
         if origin in self._origins or not _ORIGIN.fullmatch(origin):
             return
         now = time.monotonic()

@@ -1,4 +1,4 @@
-"""A stored picture as HTTP knows files: validators, ranges, and how long it may be kept."""
+"""A stored picture as an HTTP file: validators, ranges, and how long it may be kept."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ _CONDITIONS: Final = StaticFiles(check_dir=False)
 def picture_response(request: Request, file: Path, found: os.stat_result, seconds: int) -> Response:
     """The answer to a request for a picture that may be kept for `seconds`: 200, 206, 304 or 416.
 
-    It is the client's alone, since the link of a picture ends with its deletion, and never changes.
+    Only the client itself may keep it, since the link ends with the deletion of the picture; the picture
+    never changes.
     """
-    response: Response = _Picture(file, stat_result=found)
+    response: Response = _PictureFile(file, stat_result=found)
     if _CONDITIONS.is_not_modified(response.headers, request.headers):
         response = NotModifiedResponse(response.headers)
     response.headers["Cache-Control"] = f"private, max-age={max(seconds, 0)}, immutable"
@@ -36,9 +37,9 @@ def picture_response(request: Request, file: Path, found: os.stat_result, second
     return response
 
 
-class _Picture(FileResponse):
-    """Starlette's file, whose refusals have the contract's shape; several ranges, and what is no range, are
-    ignored as RFC 9110, section 14.2, allows."""
+class _PictureFile(FileResponse):
+    """Starlette's file, whose refusals have the contract's shape. Several ranges and invalid ones are
+    ignored, as RFC 9110, section 14.2, allows."""
 
     chunk_size = _CHUNK
 

@@ -1,11 +1,11 @@
-"""Which errors a route documents in OpenAPI."""
+"""What a route adds to its description in OpenAPI: the errors it answers, and whether it needs a token."""
 
 from __future__ import annotations
 
 from http import HTTPStatus
 from typing import Any, Final
 
-from serve_app.api.schemas.base import ErrorAnswer, QuotaErrorAnswer
+from serve_app.schemas.base import ErrorAnswer, QuotaErrorAnswer
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -14,12 +14,15 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 BODY: Final = (408, 413, 415)
-"""What is wrong with any body: too slow, too large, compressed."""
+"""Statuses of refused bodies: too slow, too large, compressed."""
 
 COMPUTE_ERRORS = errors(400, 401, *BODY, 422, 429, 500, 503)
-"""What any route that takes a picture may answer besides success."""
+"""Errors of any route that takes a photo."""
 
 QUOTA_ERROR: dict[int | str, dict[str, Any]] = {
     429: {"model": QuotaErrorAnswer | ErrorAnswer, "description": HTTPStatus.TOO_MANY_REQUESTS.phrase}
 }
-"""What a route answers when the day's quota of its user is used up, or too much of the user's is in hand."""
+"""Errors of a route when its user's daily quota is used up, or too many of their requests are in progress."""
+
+PUBLIC: Final[dict[str, Any]] = {"security": [{}]}
+"""Addition to a route that takes a user's token but also works without."""

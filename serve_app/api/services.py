@@ -1,12 +1,8 @@
-"""What the routes work with: made once per API replica, handed to every request."""
+"""What the routes work with: made once for each API replica, and given to every request."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, cast
-
-from fastapi import Depends
-from starlette.requests import HTTPConnection
 
 from db.pool import Database
 from db.repositories import Repositories
@@ -16,15 +12,13 @@ from semblance.storage.store import Storage
 from semblance.types import ModelInfo
 from serve_app.auth import TokenVerifier
 from serve_app.babies.maker import BabyMaker
-
-if TYPE_CHECKING:
-    # It makes links, which are made from services.
-    from serve_app.realtime.hub import Hub
+from serve_app.face_uploads import FaceUploads
+from serve_app.realtime.hub import Hub
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The parts an API replica is composed of."""
+    """The parts of an API replica."""
 
     settings: Settings
     model: ModelInfo
@@ -36,16 +30,4 @@ class Services:
     tokens: TokenVerifier
     hub: Hub
     babies: BabyMaker
-
-
-def services_of(connection: HTTPConnection) -> Services:
-    """The replica's services, put on the app's state by its lifespan."""
-    return cast(Services, connection.app.state.services)
-
-
-async def get_services(connection: HTTPConnection) -> Services:
-    """As `services_of`, for routes of HTTP and WebSocket alike."""
-    return services_of(connection)
-
-
-Injected = Annotated[Services, Depends(get_services)]
+    face_uploads: FaceUploads

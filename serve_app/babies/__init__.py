@@ -1,1 +1,1 @@
-"""Baby pictures of two matched faces: who makes them, and how they come into storage and database."""
+"""Baby pictures of two matched faces: their providers, and how they are stored."""

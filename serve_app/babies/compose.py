@@ -1,7 +1,8 @@
-"""A child's portrait out of two faces, with landmarks and OpenCV alone: the same two give the same picture.
+"""A child's portrait from two faces, with landmarks and OpenCV alone: the same two faces give the same
+picture.
 
-Both faces are brought to one shape, the mean of the two made symmetric and then changed towards a child's
-proportions, and blended half and half in CIELAB (Benson and Perrett, "Extracting prototypical facial images
+Both faces are warped to one shape, their symmetric mean with a child's proportions, and blended half and half
+in CIELAB (Benson and Perrett, "Extracting prototypical facial images
 from expression", Perception 22, 1993: shape and colour averaged separately). It is a toy, and shows nothing
 about real children.
 """
@@ -29,42 +30,43 @@ Lab: TypeAlias = NDArray[np.float32]
 
 _EYES_Y: Final = 240.0
 _EYE_DISTANCE: Final = 142.0
-"""Where the eyes are before a child's proportions: pixels of the portrait."""
+"""Positions of the eyes before they get a child's proportions, in pixels of the portrait."""
 
 _NOSE: Final = slice(27, 36)
 _NOSE_BASE: Final = slice(30, 36)
 _MOUTH: Final = slice(48, 68)
 _CHIN: Final = 8
 _FOREHEAD_POINTS: Final = slice(68, 77)
-"""Those that `_framed` adds to the 68."""
+"""The points that `_framed` adds to the 68."""
 
 _EYE_SIZE: Final = 1.16
 _NOSE_SIZE: Final = (0.82, 0.84)
 _MOUTH_SIZE: Final = (0.86, 0.94)
 _LOWER_FACE: Final = 0.88
-"""A child's against an adult's: eyes larger, nose and mouth smaller, and a lower face that is short beside a
-high forehead (Enlow and Hans, Essentials of Facial Growth: the face grows down and forward from under a skull
-that is nearly complete). Weaker than in nature: stretched skin soon looks like a mask."""
+"""A child's proportions relative to an adult's: larger eyes, smaller nose and mouth, and a lower face that is
+short below a high forehead (Enlow and Hans, Essentials of Facial Growth: the face grows down and forward
+from under a skull that is nearly complete). Weaker than in nature, because stretched skin looks like a
+mask."""
 
 _FOREHEAD: Final = 0.78
-"""Height of the forehead over the brows, in eye distances."""
+"""Height of the forehead above the brows, in eye distances."""
 
 _SHADE: Final = np.array((22.0, 5.0, 6.0), np.float32)
-"""How far the skin of a face may differ from that of its cheeks, in Lab."""
+"""How much the skin of a face may differ from that of its cheeks, in Lab."""
 
 _GLOW: Final = np.array((7.0, 2.0, 1.0), np.float32)
-"""Added to all: a little brighter and rosier."""
+"""Added to the whole face: a little brighter and rosier."""
 
 _BACKDROP: Final = np.array((222.0, 126.0, 120.0), np.float32)
 """Pale blue."""
 
 _RING: Final = 1.9
-"""Radius, in portrait sides, of the ring of fixed points around the face that the triangles end at."""
+"""Diameter, in sides of the portrait, of the ring of fixed points at which the triangles end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """image: upright RGB. landmarks: in its pixels."""
+    """A parent's face. image: upright RGB. landmarks: in its pixels."""
 
     image: Image
     landmarks: Landmarks
@@ -73,7 +75,7 @@ class Face:
 def compose(a: Face, b: Face) -> Image:
     """The portrait, uint8 [SIZE, SIZE, 3]. The order of the parents does not matter.
 
-    Raises ValueError where the landmarks of a face coincide or are not finite.
+    Raises ValueError if the landmarks of a face coincide or are not finite.
     """
     cuts = [_cut(face) for face in (a, b)]
     shape = _child(_symmetric((cuts[0].landmarks.astype(np.float64) + cuts[1].landmarks) / 2))
@@ -84,8 +86,8 @@ def compose(a: Face, b: Face) -> Image:
 
 
 def _cut(face: Face) -> Face:
-    """The face in the portrait's frame, upright and with the eyes in their place, its landmarks with it. What
-    lies outside the photo is a mirror image of what lies inside."""
+    """The face and its landmarks in the portrait's frame, upright and with the eyes in place. Outside the
+    photo its mirror image continues."""
     eyes = np.array(eye_centres(face.landmarks))
     wanted = np.array([(SIZE - _EYE_DISTANCE, 2 * _EYES_Y), (SIZE + _EYE_DISTANCE, 2 * _EYES_Y)]) / 2
     image, landmarks = face.image, face.landmarks
@@ -122,7 +124,7 @@ def _child(shape: Points) -> Points:
     child[_NOSE] = _scaled(child[_NOSE], _NOSE_SIZE, anchor=child[_NOSE][0])
     child[_MOUTH] = _scaled(child[_MOUTH], _MOUTH_SIZE)
     child[_MOUTH, 1] -= 0.05 * _EYE_DISTANCE
-    # Round cheeks and a small chin: the jaw is drawn towards an ellipse.
+    # Round cheeks and a small chin: the jaw moves towards an ellipse.
     jaw = child[JAW]
     angle = np.linspace(np.pi, 0, 17)
     centre = np.array([SIZE / 2, jaw[0, 1]])
@@ -139,7 +141,7 @@ def _scaled(points: Points, size: tuple[float, float], anchor: Points | None = N
 
 
 def _framed(landmarks: NDArray[np.floating]) -> Points:
-    """The landmarks, a forehead's outline over them, and a ring around the portrait: float64 [K, 2]."""
+    """The landmarks, the outline of a forehead above them, and a ring around the portrait: float64 [K, 2]."""
     points = landmarks.astype(np.float64)
     jaw, brows = points[JAW], points[17:27]
     top = brows[:, 1].min() - _FOREHEAD * _EYE_DISTANCE
@@ -161,13 +163,13 @@ def _triangulate(points: Points) -> NDArray[np.intp]:
         mesh.insert((float(point[0]), float(point[1])))
     corners = np.asarray(mesh.getTriangleList()).reshape(-1, 3, 2)
     distance = np.linalg.norm(corners[:, :, None, :] - points.astype(np.float32), axis=-1)
-    # The mesh's own outermost corners are none of the points.
+    # The outermost corners of the mesh are not among the points.
     known = (distance.min(axis=-1) < 0.01).all(axis=1)
     return np.asarray(distance[known].argmin(axis=-1), np.intp)
 
 
 def _warp(face: Face, target: Points, triangles: NDArray[np.intp]) -> Image:
-    """The face with its points moved to the target's, triangle by triangle."""
+    """The face with its points moved to those of the target, triangle by triangle."""
     source = _framed(face.landmarks)
     where = np.zeros((SIZE, SIZE, 2), np.float32)
     for triangle in triangles:
@@ -177,7 +179,7 @@ def _warp(face: Face, target: Points, triangles: NDArray[np.intp]) -> Image:
         if x1 >= x2 or y1 >= y2:
             continue
         xs, ys = np.meshgrid(np.arange(x1, x2), np.arange(y1, y2))
-        # Barycentric coordinates: how much of each corner a pixel is.
+        # Barycentric coordinates: the share of each corner in a pixel.
         shares = np.stack([xs, ys, np.ones_like(xs)], axis=-1) @ np.linalg.inv(corners)
         inside = (shares >= -1e-6).all(axis=-1)
         where[y1:y2, x1:x2][inside] = shares[inside] @ source[triangle]
@@ -198,7 +200,7 @@ def _hull(points: Points) -> NDArray[np.int32]:
 
 
 def _mask(polygons: Sequence[NDArray[np.int32]], *, grow: int = 0, blur: float = 0.0) -> NDArray[np.float32]:
-    """1 inside of the polygons, grown by `grow` pixels, 0 outside, its edge blurred: [SIZE, SIZE, 1]."""
+    """1 inside the polygons, which grow by `grow` pixels, 0 outside, with blurred edges: [SIZE, SIZE, 1]."""
     mask = np.zeros((SIZE, SIZE), np.float32)
     for polygon in polygons:
         cv2.fillPoly(mask, [polygon], 1.0)
@@ -210,8 +212,8 @@ def _mask(polygons: Sequence[NDArray[np.int32]], *, grow: int = 0, blur: float =
 
 
 def _blend(a: Image, b: Image, target: Points) -> Lab:
-    """Half of each, after both skins were given the mean of both in colour and contrast: the light of two
-    photos differs more than their people do."""
+    """Half of each face, after both got the mean colour and contrast: the light of two photos differs more
+    than the skin of two people."""
     face = _mask([_outline(target)])[:, :, 0] > 0
     labs = [np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2LAB), np.float32) for image in (a, b)]
     means = [lab[face].mean(axis=0) for lab in labs]
@@ -225,10 +227,10 @@ def _blend(a: Image, b: Image, target: Points) -> Lab:
 
 
 def _child_skin(lab: Lab, target: Points) -> Lab:
-    """Soft, even skin from the hairline to the chin, under eyes, brows, nose and mouth as they are.
+    """Soft, even skin from the hairline to the chin, with unchanged eyes, brows, nose and mouth.
 
-    Wrinkles, beards and hair are what differs from the cheeks' colour by much: the difference is kept only
-    up to `_SHADE`, which leaves the face its roundness.
+    Wrinkles, beards and hair differ much from the colour of the cheeks. The difference is kept only up to
+    `_SHADE`, which leaves the face its roundness.
     """
     cheeks = np.vstack([target[[2, 3, 31, 41, 36]], target[[14, 13, 35, 46, 45]]]).round().astype(np.int32)
     on_cheeks = _mask([cheeks[:5], cheeks[5:]])[:, :, 0] > 0
@@ -244,7 +246,7 @@ def _child_skin(lab: Lab, target: Points) -> Lab:
 
 
 def _present(lab: Lab, target: Points) -> Image:
-    """On a plain backdrop, since two backgrounds and hairdos blended are ghosts."""
+    """The face on a plain backdrop, since blended backgrounds and hair look like ghosts."""
     face = _mask([_outline(target)], blur=7)
     mixed = (lab * face + _BACKDROP * (1 - face)).clip(0, 255).round().astype(np.uint8)
     return np.asarray(cv2.cvtColor(mixed, cv2.COLOR_LAB2RGB), np.uint8)

@@ -1,8 +1,8 @@
-"""Baby pictures by fal.ai: one synchronous call of its REST API, then the download of what it made.
+"""Baby pictures by fal.ai: one synchronous call of its REST API, then the download of the result.
 
-The request is the one the app has always sent. `image_url` takes one picture. It is parent A's photo, and not
-the two side by side: a model that starts from a picture keeps its layout, so that two faces in it become two
-children. (FLUX.1 [dev] itself, the default model, paints from the text and does not look at it.)
+The request is the one that the app has always sent. `image_url` takes one image: parent A's photo, and not
+both side by side, because a model that starts from an image keeps its layout, so two faces become two
+children. (FLUX.1 [dev], the default model, paints from the text and ignores the image.)
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from semblance.settings import Settings
 from semblance.storage.store import Storage
 from serve_app.babies.provider import GONE, NO_PICTURE, GeneratedPicture, read_photo
 
-Result = TypeVar("Result")
+T = TypeVar("T")
 
 PROMPT: Final = (
     "A cute baby face: close-up portrait photo of the happy baby that this person could have, one single "
@@ -45,25 +45,25 @@ PROMPT: Final = (
 )
 
 ATTEMPTS: Final = 4
-"""Requests for one thing. A lost answer may have been paid for; the user would ask again anyway."""
+"""Most requests for one result. A lost answer may have been paid for; the user would ask again anyway."""
 
 _PAUSE_S: Final = 0.5
-"""Before the second attempt; doubled before each further one."""
+"""Pause before the second attempt; doubled before each further one."""
 
 _ATTEMPT_S: Final = 60.0
-"""Longest silence of the server. A picture takes some ten seconds, and longer after a cold start."""
+"""Longest silence of the server. A picture takes about ten seconds, more after a cold start."""
 
 _LINK_LIFETIME: Final = timedelta(minutes=15)
-"""Of the link to a user's photo: longer than any deadline, and not longer than it must be."""
+"""Lifetime of the link to a user's photo: longer than any deadline, and no longer than necessary."""
 
 _READABLE: Final = (".jpg", ".jpeg", ".png", ".webp")
-"""Names of files that fal reads; others are sent as JPEG."""
+"""Suffixes of files that fal reads; others are sent as JPEG."""
 
 _PARENT_SIDE: Final = 1024
-"""Long side in pixels of a photo that goes into the request itself."""
+"""Long side in pixels of a photo that is sent in the request itself."""
 
 _LARGEST_SIDE: Final = 2048
-"""Long side in pixels beyond which fal's picture is made smaller."""
+"""Long side in pixels above which fal's picture is made smaller."""
 
 _MAX_ANSWER_BYTES: Final = 1024 * 1024
 _MAX_URL: Final = 4096
@@ -71,14 +71,17 @@ _PICTURE_TYPES: Final = frozenset({"image/jpeg", "image/png", "image/webp"})
 
 
 class FalProvider:
-    """Client of one fal model. Its pictures are downloaded and stored anew: fal's links are fal's to end."""
+    """Client of one fal model. Its pictures are downloaded and stored here, since fal may delete them."""
 
     name: Final = "fal"
 
     def __init__(
         self, storage: Storage, settings: Settings, decoder: Decoder, *, pause: float = _PAUSE_S
     ) -> None:
-        """decoder: opens photos and what is downloaded. pause: seconds before the second attempt.
+        """
+        Args:
+            decoder: opens photos and downloads.
+            pause: seconds before the second attempt.
 
         Raises ConfigurationError without a key.
         """
@@ -93,16 +96,16 @@ class FalProvider:
         self._pause = pause
         self._client = httpx.AsyncClient(
             timeout=httpx.Timeout(10.0, read=_ATTEMPT_S),
-            # None is kept open: the next picture's host may have the same address and another name, for which
-            # its certificate would not be checked again.
+            # No connection is kept open: the next picture's host may have the same address and another
+            # name, for which the certificate would not be checked again.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
             follow_redirects=False,
-            # A proxy of the environment would resolve the names that are checked here, and maybe differently.
+            # A proxy from the environment would resolve the names that are checked here, maybe differently.
             trust_env=False,
         )
 
     async def generate(self, a: ParentFace, b: ParentFace) -> GeneratedPicture:
-        """As the protocol says."""
+        """As `BabyProvider` says."""
         order = {
             "prompt": PROMPT,
             "image_url": await self._photo_for_fal(a),
@@ -129,7 +132,7 @@ class FalProvider:
         await self._client.aclose()
 
     async def _photo_for_fal(self, parent: ParentFace) -> str:
-        """Where fal finds the photo: a bucket's signed link, and else a data URI of the photo made smaller,
+        """The URL of the photo for fal: a bucket's signed link, otherwise a data URI of a smaller JPEG,
         because fal reaches no local store and reads no HEIC, AVIF, TIFF or BMP."""
         path = parent.image_path
         if path.startswith("https://"):
@@ -146,7 +149,7 @@ class FalProvider:
         return f"data:image/jpeg;base64,{base64.b64encode(small).decode()}"
 
     async def _order(self, order: dict[str, Any]) -> str:
-        """Have a picture made; returns its address."""
+        """Have a picture made; returns its URL."""
         headers = {"Authorization": f"Key {self._key.get_secret_value()}", "Accept": "application/json"}
         async with self._sent(
             "fal", "POST", f"{self._settings.fal_url}/{self.model}", json=order, headers=headers
@@ -154,7 +157,7 @@ class FalProvider:
             answer = _parse(await _read(response, "fal's answer", _MAX_ANSWER_BYTES))
         withheld = answer.get("has_nsfw_concepts")
         if isinstance(withheld, list) and any(withheld):
-            # The picture is black then.
+            # Then the picture is black.
             raise _FalError("fal's safety checker withheld the picture")
         match answer.get("images"):
             case [{"url": str(url)}, *_] if len(url) <= _MAX_URL:
@@ -162,12 +165,12 @@ class FalProvider:
         raise _FalError("fal's answer names no picture")
 
     async def _download(self, address: str) -> bytes:
-        """The bytes behind an address that fal named. It is not trusted: without the checks here, whoever
-        can answer for fal reads what only this machine can reach."""
+        """The bytes behind a URL from fal. It is not trusted: without the checks here, anyone who can
+        answer for fal could read what only this machine can reach."""
         url, ip = await self._checked(address)
         headers = {"Host": url.netloc.decode("ascii"), "Accept": ", ".join(sorted(_PICTURE_TYPES))}
-        # The connection goes to the very address that was checked, so that a name which resolves differently
-        # a moment later gains nothing; the certificate is still the name's.
+        # The connection goes to the address that was checked, so a name that resolves differently a moment
+        # later gains nothing. The certificate is still checked for the name.
         target = url if ip is None else url.copy_with(host=str(ip))
         extensions = {} if ip is None else {"sni_hostname": url.raw_host.decode("ascii")}
         async with self._sent(
@@ -179,16 +182,16 @@ class FalProvider:
             return await _read(response, "the picture", self._settings.max_image_bytes)
 
     async def _checked(self, address: str) -> tuple[httpx.URL, IPAddress | None]:
-        """The parsed URL of a picture, and where on the public internet its host is, which must speak HTTPS.
-        The server of `fal_url` is trusted as it is: the operator named it."""
+        """The parsed URL of a picture, and the address of its host, which must be on the public internet
+        and speak HTTPS. The server of `fal_url` is trusted: the operator chose it."""
         try:
             url = httpx.URL(address)
         except (httpx.InvalidURL, UnicodeError) as exc:
-            raise _FalError("the picture's address is none") from exc
+            raise _FalError("the picture's URL is not valid") from exc
         if (url.scheme, url.host, url.port) == (self._origin.scheme, self._origin.host, self._origin.port):
             return url, None
         if url.scheme != "https" or url.port is not None or url.userinfo or not url.host:
-            raise _FalError("the picture's address is no plain https address")
+            raise _FalError("the picture's URL is not a plain https URL")
         host = url.raw_host.decode("ascii")
         loop = asyncio.get_running_loop()
         try:
@@ -198,16 +201,15 @@ class FalProvider:
         addresses = [ipaddress.ip_address(entry[4][0]) for entry in found]
         if not all(map(is_public, addresses)):
             raise _FalError("the picture's host is not on the public internet")
-        # IPv4 first: not every network has routes for the other.
+        # IPv4 first: not every network has routes for IPv6.
         return url, min(addresses, key=lambda ip: ip.version)
 
     def _as_jpeg(self, data: bytes) -> bytes:
-        """The picture decoded and encoded anew: what others wrote is never served as ours, nor their
-        metadata."""
+        """The picture, decoded and encoded again: files and metadata from others are never served as ours."""
         try:
             return self._reencoded(data, _LARGEST_SIDE)
         except SemblanceError as exc:
-            raise _FalError("what was downloaded is no sound picture") from exc
+            raise _FalError("the download is not a readable picture") from exc
 
     def _reencoded(self, data: bytes, side: int) -> bytes:
         with self._decoder.open(data) as picture:
@@ -218,8 +220,8 @@ class FalProvider:
     async def _sent(
         self, who: str, method: str, url: httpx.URL | str, **options: Any
     ) -> AsyncIterator[httpx.Response]:
-        """A request's successful answer, its body still to be read. Raises _FalError."""
-        # Compressed content could be small on the wire and fill the memory.
+        """The successful answer to a request, its body still unread. Raises _FalError."""
+        # Compressed content could be small in transit and fill the memory.
         options["headers"]["Accept-Encoding"] = "identity"
         try:
             async with self._client.stream(method, url, **options) as response:
@@ -229,15 +231,15 @@ class FalProvider:
                     raise _FalError(f"{who} answered {status}", retry=again, after=_retry_after(response))
                 yield response
         except httpx.TransportError as exc:
-            # The exception's own words may hold addresses with signatures.
+            # The exception's message may contain URLs with signatures.
             raise _FalError(f"{who} cannot be reached: {type(exc).__name__}", retry=True) from exc
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
             raise _FalError(f"{who} cannot be asked: {type(exc).__name__}") from exc
 
 
 class _FalError(Exception):
-    """reason: for operators. retry: whether the same request may succeed. after: seconds that the server
-    asked to wait."""
+    """reason: for operators. retry: whether the same request may succeed later. after: seconds that the
+    server asked to wait."""
 
     def __init__(self, reason: str, *, retry: bool = False, after: float = 0.0) -> None:
         super().__init__(reason)
@@ -247,7 +249,7 @@ class _FalError(Exception):
 
 
 class _Retries:
-    """Repeats a call that fails in passing. count: calls so far."""
+    """Repeats a call that fails temporarily. count: calls so far."""
 
     def __init__(self, pause: float, deadline: float) -> None:
         """pause: seconds before the second call. deadline: of the loop's clock."""
@@ -255,9 +257,9 @@ class _Retries:
         self._pause = pause
         self._deadline = deadline
 
-    async def run(self, call: Callable[[], Awaitable[Result]]) -> Result:
-        """The first result. Raises the last _FalError after ATTEMPTS calls, at once one that would come
-        again, and also one for which the server asks to wait beyond the deadline."""
+    async def run(self, call: Callable[[], Awaitable[T]]) -> T:
+        """The first result. Raises the last _FalError after ATTEMPTS calls, and at once one that is not
+        temporary or for which the server asks to wait beyond the deadline."""
         while True:
             self.count += 1
             try:
@@ -286,14 +288,15 @@ def _parse(content: bytes) -> dict[str, Any]:
     try:
         answer = json.loads(content)
     except (ValueError, RecursionError) as exc:
-        raise _FalError("fal's answer is no JSON") from exc
+        raise _FalError("fal's answer is not JSON") from exc
     if not isinstance(answer, dict):
-        raise _FalError("fal's answer is no JSON object")
+        raise _FalError("fal's answer is not a JSON object")
     return answer
 
 
 def _retry_after(response: httpx.Response) -> float:
-    """Seconds that the answer's Retry-After asks for (RFC 9110, 10.2.3: a number, or a date); 0 without."""
+    """The seconds of the answer's Retry-After (RFC 9110, section 10.2.3: a number or a date); 0 without
+    one."""
     value = response.headers.get("retry-after", "").strip()
     if value.isascii() and value.isdigit():
         return float(value[:9])
@@ -301,6 +304,6 @@ def _retry_after(response: httpx.Response) -> float:
         until = parsedate_to_datetime(value)
     except ValueError:
         return 0.0
-    # Without a zone where it is written as -0000.
+    # It has no zone if written as -0000.
     left = (until if until.tzinfo else until.replace(tzinfo=UTC)) - datetime.now(UTC)
     return max(0.0, left.total_seconds())

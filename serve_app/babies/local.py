@@ -1,4 +1,4 @@
-"""Baby pictures made on this machine, for those without a key of a service: see `compose`."""
+"""Baby pictures made on this machine, by `compose`; they need no key of a service."""
 
 from __future__ import annotations
 
@@ -19,31 +19,35 @@ from serve_app.babies.compose import Face, compose
 from serve_app.babies.provider import GONE, NO_PICTURE, GeneratedPicture, read_photo
 
 _DECODED_SIDE: Final = 1600
-"""Pixels of a photo's long side at which a face still fills the portrait."""
+"""Long side in pixels to which photos are decoded: a face still fills the portrait."""
 
 
 class LocalProvider:
-    """Blends the two faces with OpenCV, in a thread, one picture at a time: it takes about half a second of a
-    core, and two decoded photos in memory."""
+    """Blends the two faces with OpenCV, in a thread, one picture at a time: each takes about half a second
+    of a core, and the memory of two decoded photos."""
 
     name: Final = "local"
     model: Final = "opencv-blend-1"
 
     def __init__(self, storage: Storage, faces: FaceClient, decoder: Decoder) -> None:
-        """faces: finds the landmarks of faces that were stored without. decoder: opens the photos."""
+        """
+        Args:
+            faces: finds the landmarks of faces that were stored without them.
+            decoder: opens the photos.
+        """
         self._storage = storage
         self._faces = faces
         self._decoder = decoder
         self._turn = asyncio.Semaphore(1)
 
     async def generate(self, a: ParentFace, b: ParentFace) -> GeneratedPicture:
-        """As the protocol says; what the face client raises besides."""
+        """As `BabyProvider` says; also raises what the face client raises."""
         async with self._turn:
             parents = [await self._look_up(parent) for parent in (a, b)]
             return GeneratedPicture(await asyncio.to_thread(self._compose, *parents))
 
     async def close(self) -> None:
-        """Nothing to give back."""
+        """Nothing to release."""
 
     async def _look_up(self, parent: ParentFace) -> tuple[bytes, Landmarks]:
         photo = await read_photo(self._storage, parent)
@@ -63,7 +67,7 @@ class LocalProvider:
         except (UnreadableImageError, ImageTooLargeError) as exc:
             raise ConflictError(GONE) from exc
         except (ValueError, IndexError, cv2.error, np.linalg.LinAlgError) as exc:
-            # Landmarks that no face can have, which models do give now and then.
+            # Landmarks that no face can have, which models sometimes give.
             reason = f"the faces cannot be composed: {type(exc).__name__}"
             raise BabyProviderError(NO_PICTURE, reason) from exc
 

@@ -18,27 +18,25 @@ from deployments.faces.decoder import Decoder, LazyDecoder
 from deployments.vision.stored_picture import render
 from semblance.errors import (
     BabyProviderError,
-    NotFoundError,
-    QuotaExceededError,
-    RequestInProgressError,
     SemblanceError,
-    StorageError,
 )
 from semblance.settings import Settings
-from semblance.storage.pictures import StoredPicture, full_key, put_picture
+from semblance.storage.pictures import StoredPicture, full_key
 from semblance.storage.store import Storage
-from serve_app.api.limits import Client, FairShare
 from serve_app.babies.fal import FalProvider
 from serve_app.babies.local import LocalProvider
 from serve_app.babies.provider import BabyProvider, GeneratedPicture
+from serve_app.limits import Client, FairShare
+from serve_app.picture_rows import PictureRows
 
 logger = logging.getLogger(__name__)
 
 MAX_INFLIGHT: Final = 32
-"""Pictures that one replica has in the making; more are refused with 503, and those of one user with 429."""
+"""Most pictures that one replica makes at a time; more are refused with 503, or 429 for too many of one
+user."""
 
 _CLOSE_SECONDS: Final = 15.0
-"""How long the end of the replica waits for pictures in the making; Serve gives it 20."""
+"""How long a replica that ends waits for pictures in progress; Serve gives it 20 s."""
 
 
 class BabyMaker:
@@ -53,27 +51,24 @@ class BabyMaker:
         *,
         decoder: Decoder,
     ) -> None:
-        """decoder: opens what the provider made."""
+        """decoder: opens the provider's pictures."""
         self._provider = provider
-        self._storage = storage
         self._decoder = decoder
         self._babies = repositories.babies
         self._logs = repositories.generation_logs
-        self._deletions = repositories.object_deletions
+        self._pictures = PictureRows(storage, repositories.object_deletions)
         self._slots = FairShare(MAX_INFLIGHT, settings.client_share, what="Too many baby pictures")
         self._running: set[asyncio.Task[Baby]] = set()
 
     async def make(self, profile_id: UUID, match_id: UUID, key: str | None) -> Baby:
-        """A new baby picture of a match of the user's own; with a key that was used before, the one made
-        then.
+        """A new baby picture of one of the user's matches, or the one that was made before with the same key.
 
-        A client that goes away does not stop it: the picture is paid for, and a repetition with the same key
-        finds it.
+        A client that leaves does not stop the work: the picture is paid for, and a repeated request with the
+        same key finds it.
 
-        Raises NotFoundError, ForbiddenError, QuotaExceededError, BabyProviderError, ConflictError where a
+        Raises NotFoundError, ForbiddenError, QuotaExceededError, BabyProviderError, ConflictError if a
         parent's photo is gone, RequestInProgressError, IdempotencyKeyReusedError, BusyClientError,
-        OverloadedError, and DatabaseError or StorageError where these do not answer. After all of these
-        nothing is counted.
+        OverloadedError, DatabaseError, StorageError. After any of these nothing is counted.
         """
         task = asyncio.create_task(self._answer(profile_id, match_id, key))
         self._running.add(task)
@@ -81,7 +76,7 @@ class BabyMaker:
         return await asyncio.shield(task)
 
     async def close(self) -> None:
-        """Wait a little for pictures in the making, give the rest up, and close the provider."""
+        """Wait a little for pictures in progress, cancel the rest, and close the provider."""
         if self._running:
             _, late = await asyncio.wait(self._running, timeout=_CLOSE_SECONDS)
             for task in late:
@@ -91,7 +86,7 @@ class BabyMaker:
 
     async def _answer(self, profile_id: UUID, match_id: UUID, key: str | None) -> Baby:
         with self._slots.held(Client("user", str(profile_id))):
-            # First, so that a key is no way to learn of other users' matches.
+            # First, so that a key cannot reveal other users' matches.
             parents = await self._babies.parents(match_id, profile_id=profile_id)
             if key is None:
                 return await self._make(profile_id, match_id, parents, None)
@@ -145,16 +140,8 @@ class BabyMaker:
             raise
 
     async def _store(self, new: NewBaby, picture: GeneratedPicture) -> Baby:
-        # The picture before its row: what a crash leaves between is a picture without a row, which
-        # `semblance storage sweep` removes, and never a row without its picture.
         stored = await asyncio.to_thread(self._render, picture)
-        try:
-            await put_picture(self._storage, new.image_path, stored)
-            return await self._babies.add(new)
-        except (StorageError, QuotaExceededError, NotFoundError, RequestInProgressError):
-            # Only here is it certain that there is no row: where the connection breaks, there may be one.
-            await self._deletions.discard(self._storage, new.image_path)
-            raise
+        return await self._pictures.add(new.image_path, stored, lambda: self._babies.add(new))
 
     def _render(self, picture: GeneratedPicture) -> StoredPicture:
         with self._decoder.open(picture.data) as opened:
@@ -164,8 +151,8 @@ class BabyMaker:
 def open_baby_maker(
     settings: Settings, storage: Storage, faces: FaceClient, repositories: Repositories
 ) -> BabyMaker:
-    """The maker with the provider that the settings name. Raises ConfigurationError for fal without a key."""
-    # One for all. Parents' photos may be stored as strangers sent them.
+    """The maker with the provider of the settings. Raises ConfigurationError for fal without a key."""
+    # One for everything. Parents' photos may be stored as strangers sent them.
     decoder = LazyDecoder(settings)
     fal = settings.baby_provider == "fal" or (
         settings.baby_provider == "auto" and settings.fal_api_key is not None
@@ -177,8 +164,8 @@ def open_baby_maker(
 
 
 async def _best_effort(work: Awaitable[None]) -> None:
-    """Tidy up after a failure, whose own exception matters more. What stays behind ends by age: a log row, a
-    claim, and the picture by the sweep."""
+    """Tidy up after a failure, whose own exception matters more. What stays behind expires: a log row, a
+    claim, and by the sweep the picture."""
     try:
         await work
     except SemblanceError as exc:

@@ -1,1 +1,1 @@
-"""Events from the database to sockets; docs/realtime.md says what clients see."""
+"""Events, from the database to sockets. docs/realtime.md describes what clients see."""

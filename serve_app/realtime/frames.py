@@ -1,4 +1,4 @@
-"""Events as clients get them, encoded once for all that get the same."""
+"""Events as clients get them, encoded once for all clients that get the same."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from db.events import Event, EventType
 from db.matches import Match
 from semblance.settings import Settings
 from semblance.storage.store import Storage
-from serve_app.api.links import Links
-from serve_app.api.schemas.matches import MatchSummary
+from serve_app.links import Links
+from serve_app.schemas.matches import MatchSummary
 
 Channel: TypeAlias = Literal["feed", "matches", "jobs", "messages", "notifications", "presence"]
 
@@ -31,15 +31,15 @@ TYPES: Mapping[Channel, frozenset[EventType]] = {
     "notifications": frozenset({"notifications"}),
     "presence": frozenset({"presence"}),
 }
-"""The events of each channel; those of `matches` are narrowed to one's own."""
+"""The events of each channel; `matches` has only the user's own."""
 
 FEED_LIMIT = 20
-"""Most matches one event puts into the live feed: as many as its first page has."""
+"""Most matches of one event in the live feed: as many as on its first page."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What is sent for one event. `id` is what a client resumes after."""
+    """What is sent for one event. id: where a client resumes."""
 
     id: int
     type: str
@@ -47,7 +47,7 @@ class Frame:
 
     @classmethod
     def of(cls, event_id: int, kind: str, data: object, created_at: datetime | None = None) -> Frame:
-        """A frame of now unless it says otherwise."""
+        """A frame, by default of the current time."""
         content = {
             "id": event_id,
             "type": kind,
@@ -66,7 +66,7 @@ class Frame:
 
 
 class Recipient:
-    """For whom frames are made: profile_id None is a guest; base_url is where they reach the API."""
+    """The receiver of frames. profile_id: None for a guest. base_url: where they reach the API."""
 
     __slots__ = ("base_url", "channels", "profile_id", "types")
 
@@ -77,8 +77,8 @@ class Recipient:
         self.types: frozenset[EventType] = frozenset().union(*(TYPES[channel] for channel in channels))
 
 
-class News:
-    """One event and its frames. `matches`: what an event of that type is about, best first."""
+class EventFrames:
+    """An event and its frames. matches: those that an event of this type names, best first."""
 
     def __init__(
         self, event: Event, settings: Settings, storage: Storage, matches: Sequence[Match] = ()
@@ -94,8 +94,8 @@ class News:
         self._shared: dict[tuple[str, bool], Frame | None] = {}
 
     def frame_for(self, recipient: Recipient) -> Frame | None:
-        """The frame for a recipient whom the event's type and audience concern, None where it has nothing
-        for them."""
+        """The frame for a recipient whose channels and profile the event concerns; None if it has nothing for
+        them."""
         if self.event.type == "message" and self.event.payload["message_type"] == "image":
             return self._shared_frame(
                 (recipient.base_url, False), lambda: self._image_frame(recipient.base_url)

@@ -1,4 +1,4 @@
-"""One reader of events per replica, and all the clients it tells."""
+"""One reader of events per replica, and all its clients."""
 
 from __future__ import annotations
 
@@ -17,21 +17,24 @@ from db.repositories import Repositories
 from semblance.errors import DatabaseError, OverloadedError, TooManyConnectionsError
 from semblance.settings import Settings
 from semblance.storage.store import Storage
-from serve_app.realtime.frames import Channel, Frame, News
+from serve_app.realtime.frames import Channel, EventFrames, Frame
 from serve_app.realtime.presence import PresenceKeeper
 from serve_app.realtime.subscription import RESTART, SIGNED_OUT, Subscription
 
 logger = logging.getLogger(__name__)
 
 _BATCH = 100
-"""Events read at once; between two batches the clients are sent what they have."""
+"""Events per query; between two batches the clients are sent theirs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """ping: seconds between two pings of clients. beat: seconds between two signs of life of a
-    replica, lost: without one for that long it is taken for gone. keep: how long events can be resumed;
-    tidy: seconds between two removals of older ones."""
+    """Intervals of the hub.
+
+    ping: seconds between two pings of clients. beat: seconds between two signs of life of a replica. lost: a
+    replica without one for so long is taken for dead. keep: how long clients can resume. tidy: seconds
+    between two removals of older events.
+    """
 
     ping: float = 25
     beat: float = 10
@@ -41,7 +44,7 @@ class Timing:
 
 
 class Hub:
-    """Reads every event once and hands it to the clients of this replica that may see it."""
+    """Reads every event once and gives it to the clients of this replica that may see it."""
 
     def __init__(
         self,
@@ -64,11 +67,11 @@ class Hub:
 
     @property
     def clients(self) -> int:
-        """How many are connected."""
+        """Number of connected clients."""
         return len(self._clients)
 
     async def start(self) -> None:
-        """Begin to read after the newest event. Raises DatabaseError."""
+        """Start reading after the newest event. Raises DatabaseError."""
         _, self._position = await self._db.events.kept()
         await self._db.realtime_sessions.seen(self._presence.replica_id)
         self._tasks = [
@@ -77,7 +80,7 @@ class Hub:
         ]
 
     async def close(self) -> None:
-        """Stop reading and end all connections; the clients are to reconnect elsewhere."""
+        """Stop reading and end all connections; the clients reconnect elsewhere."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -94,10 +97,10 @@ class Hub:
         last_event_id: int | None = None,
         session: bytes | None = None,
     ) -> AsyncIterator[Subscription]:
-        """Be a client, online while the context lasts. session: as `Subscription` has it.
+        """A new client, whose profile is online until the context ends. session: as for `Subscription`.
 
-        Raises OverloadedError where the replica has as many clients as it takes, TooManyConnectionsError
-        where the profile has.
+        Raises OverloadedError if the replica has too many clients, TooManyConnectionsError if the profile
+        has.
         """
         if len(self._clients) >= self._settings.realtime_max_sockets:
             raise OverloadedError("Too many realtime connections are open; try again soon.", 5)
@@ -117,7 +120,7 @@ class Hub:
         try:
             if profile_id is not None:
                 await self._presence.enter(client.id, profile_id)
-            # An end that came before the client was known to `_tell`.
+            # The session may have ended before `_tell` knew the client.
             if session is not None and await self._db.sessions.is_revoked(session):
                 client.stop(SIGNED_OUT)
             yield client
@@ -129,11 +132,11 @@ class Hub:
                 del self._by_profile[profile_id]
 
     async def frames(self, client: Subscription) -> AsyncGenerator[list[Frame]]:
-        """All that a client is to be sent, in order, until it is to end: `hello`; what came after its last
-        event id, or `reset` where that is not known any more; then what happens, and pings.
+        """All frames for a client, in order, until its end: `hello`; the events after its last event id, or
+        `reset` if that is no longer known; then new events and pings.
 
-        Each event comes once: those up to the one that was read last when the client joined come from the
-        database, those after it from the queue. Raises DatabaseError.
+        Each event comes once: those read before the client joined come from the database, later ones from
+        the queue. Raises DatabaseError.
         """
         hello: dict[str, object] = {"channels": sorted(client.channels)}
         if "presence" in client.channels and client.profile_id is not None:
@@ -143,7 +146,7 @@ class Hub:
         if last is None:
             yield [Frame.of(client.joined_at, "hello", hello)]
         else:
-            # With the id the client came with: whoever loses the connection now resumes where they were.
+            # With the client's own id: one that loses the connection now resumes at the same place.
             yield [Frame.of(last, "hello", hello)]
             oldest, newest = await self._db.events.kept()
             if oldest - 1 <= last <= newest:
@@ -158,7 +161,7 @@ class Hub:
             if frames := await client.take():
                 yield frames
             elif client.end is None:
-                # Moves the client's last event id past events that are not for it.
+                # Moves the client's last event id past events for others.
                 yield [Frame.of(max(self._position, client.seen), "ping", {})]
 
     async def _missed(self, client: Subscription, *, after: int, up_to: int) -> AsyncIterator[list[Frame]]:
@@ -189,16 +192,16 @@ class Hub:
                 except Exception:
                     logger.exception("event %d cannot be told", news.event.id)
                 self._position = news.event.id
-            # Those who read send what they have before the next batch comes.
+            # Connections send what they have before the next batch comes.
             await asyncio.sleep(0)
 
-    async def _news(self, events: Sequence[Event]) -> list[News]:
+    async def _news(self, events: Sequence[Event]) -> list[EventFrames]:
         ids = [UUID(text) for event in events for text in _match_ids(event)]
-        # Nobody to be told, nothing to be looked up.
-        found = await self._db.matches.describe(ids, None) if ids and self._clients else []
+        # Without clients nothing needs to be loaded.
+        found = await self._db.matches.load(ids, None) if ids and self._clients else []
         matches = {str(match.id): match for match in found}
         return [
-            News(
+            EventFrames(
                 event,
                 self._settings,
                 self._storage,
@@ -207,7 +210,7 @@ class Hub:
             for event in events
         ]
 
-    def _tell(self, news: News) -> None:
+    def _tell(self, news: EventFrames) -> None:
         event = news.event
         if event.audience is None:
             clients = list(self._clients)
@@ -247,6 +250,6 @@ class Hub:
 
 
 def _match_ids(event: Event) -> list[str]:
-    """The matches an event names, best first."""
+    """The ids of the matches that an event names, best first."""
     ids: list[str] = event.payload["ids"] if event.type == "matches" else []
     return ids

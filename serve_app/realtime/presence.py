@@ -1,4 +1,4 @@
-"""Presence of the people connected to this replica, and of those whose replica is gone."""
+"""Presence of the users connected to this replica, and of those whose replica has died."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ logger = logging.getLogger(__name__)
 
 
 class PresenceKeeper:
-    """Holds the database's sessions of one replica equal to its sockets.
+    """Keeps the realtime sessions of one replica in the database equal to its sockets.
 
-    The table is written when a socket opens and closes, and compared with the sockets at each `beat`, so that
-    what a failure left different is put right.
+    The table is written when a socket opens or closes, and compared with the sockets at each `beat`, which
+    repairs what a failure left different.
     """
 
     def __init__(self, sessions: RealtimeSessions) -> None:
@@ -28,32 +28,33 @@ class PresenceKeeper:
         self._closing: set[asyncio.Task[None]] = set()
 
     async def enter(self, session_id: UUID, profile_id: UUID) -> None:
-        """A socket has opened. Where the database does not answer, the next beat makes up for it."""
+        """A socket has opened. If the database does not answer, the next beat records it."""
         self._open[session_id] = profile_id
         await self._tried(self._sessions.open(session_id, profile_id, self.replica_id))
 
     def leave(self, session_id: UUID) -> None:
-        """A socket has closed. Does not wait, because whoever calls it may be about to be cancelled."""
+        """A socket has closed. Does not wait, because the caller may be about to be cancelled."""
         if self._open.pop(session_id, None) is not None:
             task = asyncio.create_task(self._tried(self._sessions.close(session_id)))
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
 
     async def beat(self, lost_after: timedelta) -> None:
-        """Say that this replica lives, and end the sessions of those that have not said so for `lost_after`.
+        """Record that this replica is alive, and end the sessions of replicas without such a record for
+        `lost_after`.
 
         Raises DatabaseError.
         """
         await self._sessions.seen(self.replica_id)
         known = await self._sessions.of(self.replica_id)
-        # After the query: a session is in `_open` before it is in the database.
+        # Compared after the query: a session is in `_open` before it is in the database.
         for session_id in known - self._open.keys():
             await self._sessions.close(session_id)
         for session_id in self._open.keys() - known:
             if profile_id := self._open.get(session_id):
                 await self._sessions.open(session_id, profile_id, self.replica_id)
         if ended := await self._sessions.end_lost(lost_after):
-            logger.warning("ended %d sessions of replicas that are gone", ended)
+            logger.warning("ended %d sessions of dead replicas", ended)
 
     async def close(self) -> None:
         """End all sessions of this replica."""

@@ -1,4 +1,4 @@
-"""One client's queue of frames: bounded, so that a client who does not read is dropped."""
+"""The queue of frames of one client. It is bounded: a client that does not read is dropped."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from uuid import UUID, uuid4
 from serve_app.realtime.frames import Channel, Frame, Recipient
 
 QUEUE_LIMIT = 256
-"""Frames that wait for one client. A client that reads never has more than a burst of them waiting."""
+"""Most frames that wait for one client. A client that reads never has more than a burst waiting."""
 
 WINDOW_BYTES = 2 * 1024 * 1024
-"""What is sent to a client at most without a sign that it arrives. Behind a proxy that takes everything, as
-Serve's does, no queue of ours ever fills: only the client itself can tell."""
+"""Bytes that are sent to a client at most without a sign that they arrive. Behind a proxy that buffers
+everything, as Serve's does, no queue of ours ever fills: only the client itself can tell."""
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """Why a server ends a connection: the WebSocket's close code, and a sentence of at most 123 bytes, for
-    which a close frame has room."""
+    """Why the server ends a connection: the WebSocket's close code, and a sentence of at most 123 bytes, the
+    limit of a close frame."""
 
     code: int
     reason: str
@@ -30,12 +30,12 @@ class End:
 SLOW = End(1013, "You read too slowly. Reconnect with the last event id.")
 EXPIRED = End(4401, "The access token has expired. Reconnect with a new one and the last event id.")
 SIGNED_OUT = End(4401, "This session was ended. Sign in again.")
-TOO_LONG = End(1000, "Connections do not last for ever. Reconnect with the last event id.")
+TOO_LONG = End(1000, "Connections have a time limit. Reconnect with the last event id.")
 RESTART = End(1012, "The server restarts. Reconnect with the last event id.")
 
 
 class Subscription(Recipient):
-    """What waits for one client, and whether the connection is to end."""
+    """The frames that wait for one client, and whether its connection must end."""
 
     __slots__ = ("_frames", "_news", "end", "ended", "id", "joined_at", "last_event_id", "seen", "session")
 
@@ -49,15 +49,18 @@ class Subscription(Recipient):
         last_event_id: int | None,
         session: bytes | None = None,
     ) -> None:
-        """joined_at: the newest event when the client came; what happens after it is offered to them.
-        last_event_id: the newest event that the client knows, None for one who begins. session: that of the
-        client's token, whose end is theirs."""
+        """
+        Args:
+            joined_at: the newest event when the client joined; later ones are offered to it.
+            last_event_id: the newest event that the client knows; None for a new client.
+            session: the key of the session of the client's token; the connection ends with it.
+        """
         super().__init__(profile_id, channels, base_url)
         self.id = uuid4()
         self.joined_at = joined_at
         self.last_event_id = last_event_id
         self.session = session
-        # The replica that told the client so may have been ahead of this one.
+        # The replica that sent this id may have been ahead of this one.
         self.seen = max(joined_at, last_event_id or 0)
         self.end: End | None = None
         self.ended = asyncio.Event()
@@ -65,7 +68,7 @@ class Subscription(Recipient):
         self._news = asyncio.Event()
 
     def offer(self, frame: Frame) -> None:
-        """Queue a frame unless the client has it already; where the queue is full, end the connection."""
+        """Queue a frame unless the client already has it; if the queue is full, end the connection."""
         if frame.id <= self.seen or self.end is not None:
             return
         if len(self._frames) >= QUEUE_LIMIT:
@@ -76,7 +79,7 @@ class Subscription(Recipient):
         self._news.set()
 
     def stop(self, end: End) -> None:
-        """End the connection; what waits is not sent any more. The first reason stays."""
+        """End the connection; waiting frames are dropped. The first reason stays."""
         if self.end is None:
             self.end = end
             self._frames.clear()
@@ -84,11 +87,11 @@ class Subscription(Recipient):
             self.ended.set()
 
     def nudge(self) -> None:
-        """End the current `take`, with or without frames."""
+        """Make the current `take` return, with or without frames."""
         self._news.set()
 
     async def take(self) -> list[Frame]:
-        """All frames that wait, as soon as there are some; none where it was nudged, or at the end."""
+        """All waiting frames, as soon as there are any; none after a nudge, or at the end."""
         await self._news.wait()
         self._news.clear()
         frames = list(self._frames)

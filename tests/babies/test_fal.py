@@ -183,10 +183,10 @@ async def test_the_deadline_ends_everything(storage: Storage, settings: Settings
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (b'{"images": [', "fal's answer is no JSON"),
-        (b"[" * 100_000, "fal's answer is no JSON"),
-        (b"\xff\xfe", "fal's answer is no JSON"),
-        (b"[]", "fal's answer is no JSON object"),
+        (b'{"images": [', "fal's answer is not JSON"),
+        (b"[" * 100_000, "fal's answer is not JSON"),
+        (b"\xff\xfe", "fal's answer is not JSON"),
+        (b"[]", "fal's answer is not a JSON object"),
         (b"{}", "fal's answer names no picture"),
         (b'{"images": []}', "fal's answer names no picture"),
         (b'{"images": {"url": "x"}}', "fal's answer names no picture"),
@@ -210,9 +210,9 @@ async def test_an_answer_that_is_none(
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
-        (Reply(body=b"<html>not a picture</html>"), "what was downloaded is no sound picture"),
-        (Reply(body=jpeg()[:500]), "what was downloaded is no sound picture"),
-        (Reply(body=b""), "what was downloaded is no sound picture"),
+        (Reply(body=b"<html>not a picture</html>"), "the download is not a readable picture"),
+        (Reply(body=jpeg()[:500]), "the download is not a readable picture"),
+        (Reply(body=b""), "the download is not a readable picture"),
         (Reply(headers={"Content-Type": "text/html"}), "the picture has another content type"),
         (Reply(headers={"Content-Type": "image/svg+xml"}), "the picture has another content type"),
         (Reply(body=bytes(300_001)), "the picture is larger than 300000 bytes"),
@@ -234,7 +234,7 @@ async def test_a_picture_of_too_many_pixels(storage: Storage, settings: Settings
     provider = client_of(storage, settings.model_copy(update={"max_image_pixels": 1_000_000}))
     error = await failure(provider)
     await provider.close()
-    assert error.reason == "what was downloaded is no sound picture"
+    assert error.reason == "the download is not a readable picture"
 
 
 async def test_a_picture_is_downloaded_again_but_not_made_again(
@@ -260,14 +260,14 @@ async def test_what_is_stored_is_ours(provider: FalProvider, fal: FalServer) -> 
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ("http://example.com/x.jpg", "the picture's address is no plain https address"),
-        ("file:///etc/passwd", "the picture's address is no plain https address"),
-        ("ftp://example.com/x.jpg", "the picture's address is no plain https address"),
-        ("//example.com/x.jpg", "the picture's address is no plain https address"),
-        ("https://user:pass@example.com/x.jpg", "the picture's address is no plain https address"),
-        ("https://example.com:8443/x.jpg", "the picture's address is no plain https address"),
-        ("https:///x.jpg", "the picture's address is no plain https address"),
-        ("http://127.0.0.1:1/x.jpg", "the picture's address is no plain https address"),
+        ("http://example.com/x.jpg", "the picture's URL is not a plain https URL"),
+        ("file:///etc/passwd", "the picture's URL is not a plain https URL"),
+        ("ftp://example.com/x.jpg", "the picture's URL is not a plain https URL"),
+        ("//example.com/x.jpg", "the picture's URL is not a plain https URL"),
+        ("https://user:pass@example.com/x.jpg", "the picture's URL is not a plain https URL"),
+        ("https://example.com:8443/x.jpg", "the picture's URL is not a plain https URL"),
+        ("https:///x.jpg", "the picture's URL is not a plain https URL"),
+        ("http://127.0.0.1:1/x.jpg", "the picture's URL is not a plain https URL"),
         ("https://127.0.0.1/x.jpg", "the picture's host is not on the public internet"),
         ("https://localhost/x.jpg", "the picture's host is not on the public internet"),
         ("https://2130706433/x.jpg", "the picture's host is not on the public internet"),
@@ -276,8 +276,8 @@ async def test_what_is_stored_is_ours(provider: FalProvider, fal: FalServer) -> 
         ("https://[::1]/x.jpg", "the picture's host is not on the public internet"),
         ("https://[::ffff:10.0.0.7]/x.jpg", "the picture's host is not on the public internet"),
         ("https://[fd00::1]/x.jpg", "the picture's host is not on the public internet"),
-        ("https://a\x00b/x.jpg", "the picture's address is none"),
-        ("https://[::1/x.jpg", "the picture's address is none"),
+        ("https://a\x00b/x.jpg", "the picture's URL is not valid"),
+        ("https://[::1/x.jpg", "the picture's URL is not valid"),
     ],
 )
 async def test_no_address_leads_inside(provider: FalProvider, fal: FalServer, url: str, reason: str) -> None:

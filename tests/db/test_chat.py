@@ -49,7 +49,7 @@ class Chat:
     async def unread(self) -> list[str | None]:
         """Texts of Bob's unread notifications."""
         page = await self.notifications.page(self.bob, unread_only=True, limit=50)
-        return [notification.message for notification in page.notifications]
+        return [notification.message for notification in page.items]
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ async def test_parallel_messages_make_one_unread_notification(chat: Chat) -> Non
     newest = max(sent, key=lambda message: message.created_at)
     page = await chat.notifications.page(chat.bob, unread_only=False, limit=50)
     assert (page.total, page.unread_count) == (1, 1)
-    notification = page.notifications[0]
+    notification = page.items[0]
     assert notification.message == newest.content
     assert (notification.type, notification.related_type) == ("new_message", "message")
     assert (notification.related_id, notification.connection_id) == (newest.id, chat.connection)
@@ -84,7 +84,7 @@ async def test_a_read_notification_is_followed_by_a_new_one(chat: Chat) -> None:
     assert await chat.notifications.read_all(chat.bob) == 1
     await chat.send("second")
     page = await chat.notifications.page(chat.bob, unread_only=False, limit=50)
-    assert [(item.message, item.read_at is None) for item in page.notifications] == [
+    assert [(item.message, item.read_at is None) for item in page.items] == [
         ("second", True),
         ("first", False),
     ]

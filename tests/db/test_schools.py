@@ -137,7 +137,7 @@ async def test_pages_by_name(schools: Schools) -> None:
     while True:
         page = await schools.page(limit=2, after=after)
         assert page.total == 5
-        seen += [school.name for school in page.schools]
+        seen += [school.name for school in page.items]
         after = page.next
         if after is None:
             break

@@ -56,7 +56,7 @@ async def test_a_face_is_matched_with_those_of_another_known_gender(
     (outcome,) = await worker.process()
     assert outcome.celebrity_matches == len(expected)
     page = await Matches(database).celebrities(face, limit=20)
-    assert {match.celebrity_id: match.gender for match in page.matches} == {
+    assert {match.celebrity_id: match.gender for match in page.items} == {
         key: counts[key] for key in expected
     }
 

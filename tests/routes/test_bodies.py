@@ -17,7 +17,7 @@ from semblance.settings import Settings
 from serve_app.api.bodies import JSON_BYTES, BodyMiddleware
 from serve_app.api.deadline import DeadlineMiddleware
 from serve_app.api.errors import install_error_handlers
-from serve_app.api.pictures import decode_base64
+from serve_app.api.photos import decode_base64
 from tests.support.api import API_KEY, Api
 from tests.support.group import portrait
 
@@ -115,7 +115,7 @@ async def test_compressed_bodies_are_415(api: Api) -> None:
             headers.append((b"Content-Encoding", encoding))
             answer = await api.client.post(path, content=body, headers=headers)
             assert (answer.status_code, answer.json()["code"]) == (415, "encoded_body")
-            assert answer.json()["error"] == "Send the body as it is, without Content-Encoding."
+            assert answer.json()["error"] == "Send the body without Content-Encoding."
 
 
 async def test_no_encoding_may_be_said(api: Api) -> None:

@@ -11,7 +11,7 @@ import pytest
 from db.api_keys import ApiKeys
 from semblance.errors import BusyClientError
 from semblance.settings import Settings
-from serve_app.api.limits import Client
+from serve_app.limits import Client
 from tests.support.api import API_KEY, Api, User
 from tests.support.photos import ASTRONAUT, GROUP, NO_FACE, altered
 

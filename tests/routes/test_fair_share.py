@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from semblance.errors import BusyClientError, OverloadedError
-from serve_app.api.limits import Client, FairShare
+from serve_app.limits import Client, FairShare
 
 ADA, BOB, EVE = (Client("user", name) for name in ("ada", "bob", "eve"))
 

@@ -11,7 +11,7 @@ import pytest
 
 from semblance.settings import Settings
 from semblance.storage.pictures import full_key, keys_of
-from serve_app.realtime.frames import News, Recipient
+from serve_app.realtime.frames import EventFrames, Recipient
 from tests.support.api import Api, User
 from tests.support.laden import encoded, portrait
 from tests.support.rows_chat import connect
@@ -147,7 +147,7 @@ async def test_realtime_tells_an_address(chat: Chat) -> None:
     await chat.send(chat.face)
     events = await chat.api.services.db.events.since(0, 100)
     (event,) = [event for event in events if event.type == "message"]
-    frame = News(event, chat.api.services.settings, chat.api.services.storage).frame_for(
+    frame = EventFrames(event, chat.api.services.settings, chat.api.services.storage).frame_for(
         Recipient(chat.bob.id, ["messages"], "http://api")
     )
     assert frame is not None

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from semblance.logging import configure_logging
 from semblance.settings import Settings
-from serve_app.api.schemas.base import Schema
+from serve_app.schemas.base import Schema
 from tests.support.api import API_KEY, CRON_SECRET, JWT_SECRET, Api
 from tests.support.photos import OBAMA_2
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from serve_app.api.schemas.patterns import sentence_of
+from serve_app.schemas.patterns import sentence_of
 from tests.support.api import Api
 
 FALLBACK = sentence_of("no such pattern")

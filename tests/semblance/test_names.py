@@ -13,8 +13,8 @@ from pydantic import SecretStr, ValidationError
 
 from semblance.names import MAX_LENGTH, usable_name
 from semblance.settings import Settings
-from serve_app.api.schemas.profiles import ProfileChange
 from serve_app.auth import TokenVerifier
+from serve_app.schemas.profiles import ProfileChange
 from tests.support.api import JWT_SECRET, make_token
 
 ZWJ, ZWNJ, RLO, LRM = "\u200d", "\u200c", "\u202e", "\u200e"

@@ -14,7 +14,7 @@ from ops.commands.environment import get_settings as command_settings
 from semblance.errors import BusyClientError, ConfigurationError, OverloadedError
 from semblance.settings import Settings, get_settings, variable
 from semblance.storage.opening import open_storage
-from serve_app.api.limits import Client, FairShare
+from serve_app.limits import Client, FairShare
 
 FIELDS = list(Settings.model_fields)
 

@@ -31,10 +31,11 @@ from semblance.storage.opening import open_storage
 from semblance.storage.pictures import StoredPicture
 from semblance.types import DescribedFace, Detection, Image, JobOutcome, ModelInfo
 from serve_app.api.factory import create_app
-from serve_app.api.limits import Limits
 from serve_app.api.services import Services
 from serve_app.auth import TokenVerifier
 from serve_app.babies.maker import open_baby_maker
+from serve_app.face_uploads import FaceUploads
+from serve_app.limits import ReplicaLimits
 from serve_app.realtime.hub import Hub
 
 API_KEY = "smb_test-key"
@@ -173,7 +174,7 @@ class ReusableApp:
         known = cls._built.get(key)
         if known is None or len(known.app.routes) != known._routes:
             known = cls._built[key] = cls(settings)
-        known.app.state.limits = Limits(settings)
+        known.app.state.limits = ReplicaLimits(settings)
         return known
 
     async def _open(self) -> Services:
@@ -202,6 +203,7 @@ async def api(dsn: str, api_settings: Settings, pipeline: LocalPipeline) -> Asyn
             tokens=TokenVerifier(api_settings),
             hub=Hub(api_settings, database, db, storage),
             babies=open_baby_maker(api_settings, storage, faces, db),
+            face_uploads=FaceUploads(api_settings, pipeline.model, faces, storage, db),
         )
 
     reusable = ReusableApp.of(api_settings)

@@ -1,7 +1,6 @@
-"""What clients of the app of 2025 get that is otherwise different here, under SEMBLANCE_COMPAT=2025.
+"""The answers that clients of the app of 2025 expect, under SEMBLANCE_COMPAT=2025.
 
-All of it is in this package, and without the setting none of it is there: `install` is its only way in.
-docs/compat.md says what differs.
+Everything for them is in this package, and `install` is its only entry. docs/compat.md says what differs.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ __all__ = ["install"]
 
 
 def install(app: FastAPI, settings: Settings) -> None:
-    """Put the old answers before the routes of `app`, which must have none yet."""
+    """Add the old routes to `app`, before any other routes."""
     app.include_router(router)
     app.add_middleware(SessionCookieMiddleware, settings)
     app.add_exception_handler(UnreadableImageError, _bad_request)
 
 
 async def _bad_request(_: Request, exc: Exception) -> Response:
-    """400 for a file that is no picture, instead of 415."""
+    """400 for an unreadable photo, instead of 415."""
     assert isinstance(exc, UnreadableImageError)  # noqa: S101 - what it was installed for
     response = answer_to(exc)
     if response.status_code == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:

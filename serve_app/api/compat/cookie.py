@@ -1,4 +1,4 @@
-"""Supabase's session cookie in place of the `Authorization` header, as the old app took it."""
+"""Supabase's session cookie in place of the `Authorization` header."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from semblance.settings import Settings
 from serve_app.api.errors import answer_to
 
 _NAME = re.compile(r"sb-([A-Za-z0-9-]{1,100})-auth-token(?:\.(\d))?")
-"""The project's reference, and the number of a part: a cookie has 4 kB, so a session may take several."""
+"""The project's reference, and the number of a part: a cookie holds 4 kB, so a session may take several."""
 
 _BASE64: Final = "base64-"
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -26,12 +26,12 @@ _PORTS: Final = {"http": 80, "https": 443}
 
 
 class SessionCookieMiddleware:
-    """Makes an `Authorization` header of the session cookie where a request under /api has none.
+    """Turns the session cookie into an `Authorization` header, for requests under /api without one.
 
-    A browser adds cookies to what any page asks for, so the `Origin` it names must be the service's own or
-    one of `cors_origins` by name. Without one only what is safe to ask is taken (RFC 9110, section 9.2.1), no
-    WebSocket, and nothing that a page elsewhere embeds: whoever listens to events is shown as there. What
-    comes from elsewhere is answered as if there were no cookie, or 403 where it would change something.
+    A browser adds cookies to the requests of any page, so the `Origin` must be the service's own or one that
+    `cors_origins` lists by name. Without an origin only safe methods count (RFC 9110, section 9.2.1), no
+    WebSocket, and nothing that a page of another site embeds: a listener to events is shown as online. Other
+    requests are answered as without a cookie, or with 403 if they would change something.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
@@ -60,7 +60,8 @@ class SessionCookieMiddleware:
     def _may(self, scope: Scope, headers: Headers) -> bool:
         origins = headers.getlist("origin")
         if not origins:
-            # Of what a page elsewhere only embeds, a picture or a frame, browsers tell that and no origin.
+            # For what a page of another site embeds, such as a picture or a frame, browsers send this and no
+            # origin.
             sites = headers.getlist("sec-fetch-site") or ["none"]
             is_ours = sites in (["none"], ["same-origin"])
             return scope["type"] == "http" and scope["method"] in _SAFE and is_ours
@@ -69,19 +70,19 @@ class SessionCookieMiddleware:
         [origin] = origins
         if origin in self._origins:
             return True
-        # Of its scheme the service knows nothing behind a proxy, and cookies know none either.
+        # Behind a proxy the service does not know its scheme, and cookies ignore it, too.
         scheme = origin.partition("://")[0]
         own = self._own or _authority(f"{scheme}://{headers.get('host', '')}")
         return own is not None and own == _authority(origin)
 
     def _token(self, headers: Headers) -> str | None:
-        """The access token of the session that the cookies hold, if they hold one."""
+        """The access token of the session in the cookies, if there is one."""
         projects: dict[str, dict[int, str]] = {}
-        # Split here: a session's value is never in quotes; `NoCookiesMiddleware` tells what these cost.
+        # Split here: the value of a session is never quoted; `NoCookiesMiddleware` says what unquoting costs.
         for pair in ";".join(headers.getlist("cookie")).split(";"):
             name, _, value = pair.strip(" \t").partition("=")
             if found := _NAME.fullmatch(name):
-                # The whole one, where there is one, is the first and only part.
+                # An undivided cookie is the first and only part.
                 projects.setdefault(found[1], {})[int(found[2] or -1)] = value
         for project, parts in sorted(projects.items()):
             if self._project in {None, project} and (token := _access_token(_joined(parts))) is not None:
@@ -90,7 +91,7 @@ class SessionCookieMiddleware:
 
 
 def _has_token(scope: Scope, headers: Headers) -> bool:
-    """Whether the client says itself who asks, in one of the ways that it may."""
+    """Whether the client itself sends a token, in one of the possible ways."""
     return (
         "authorization" in headers
         or b"access_token=" in scope["query_string"]
@@ -99,8 +100,8 @@ def _has_token(scope: Scope, headers: Headers) -> bool:
 
 
 def _joined(parts: Mapping[int, str]) -> str:
-    """The value of a cookie, or of its parts, which are numbered from 0 without a gap: of a longer session
-    there may be some left."""
+    """The value of a cookie, or of its parts, which are numbered from 0 without a gap: parts of an earlier,
+    longer session may be left."""
     if -1 in parts:
         return parts[-1]
     value, number = "", 0
@@ -111,8 +112,8 @@ def _joined(parts: Mapping[int, str]) -> str:
 
 
 def _access_token(value: str) -> str | None:
-    """That of a session as supabase-js stores it: JSON, percent-encoded, or in base64 for URLs. Older
-    versions wrote a list that begins with it."""
+    """The access token in a session as supabase-js stores it: JSON, percent-encoded or in URL-safe base64.
+    Older versions wrote a list that begins with it."""
     try:
         if value.startswith(_BASE64):
             digits = value.removeprefix(_BASE64).rstrip("=")
@@ -126,12 +127,12 @@ def _access_token(value: str) -> str | None:
         token = session.get("access_token")
     else:
         token = session[0] if isinstance(session, list) and session else None
-    # As tokens look (RFC 7515, section 7.1); anything else must not get into a header.
+    # The form of a token (RFC 7515, section 7.1); nothing else may get into a header.
     return token if isinstance(token, str) and re.fullmatch(r"[A-Za-z0-9._-]+", token) else None
 
 
 def _authority(url: str) -> tuple[str, int | None] | None:
-    """Host and port; None for what is no address."""
+    """Host and port; None for an invalid URL."""
     try:
         parts = urlsplit(url)
         port = parts.port or _PORTS.get(parts.scheme)
@@ -141,5 +142,5 @@ def _authority(url: str) -> tuple[str, int | None] | None:
 
 
 def _project(url: str) -> str:
-    """The reference of the project at this address, as its cookies name it."""
+    """The reference of the project at this URL, as its cookies name it."""
     return (urlsplit(url).hostname or "").partition(".")[0]

@@ -1,4 +1,4 @@
-"""The old answers, each made of today's."""
+"""The old answers, each made from the current one."""
 
 from __future__ import annotations
 
@@ -14,31 +14,30 @@ from pydantic import ConfigDict
 from semblance.errors import UnauthorizedError
 from semblance.storage import PictureTable
 from semblance.storage.pictures import Rendition
-from serve_app.api.identity import CurrentUser, require_cron
-from serve_app.api.links import InjectedLinks, Links
+from serve_app.api.dependencies import CurrentUser, Injected, InjectedLinks, require_cron
 from serve_app.api.routes import auth, jobs, matches, user_faces
-from serve_app.api.schemas.base import Schema
-from serve_app.api.schemas.jobs import MAX_PROCESSED, ProcessedJob
-from serve_app.api.schemas.matches import MatchPerson, MatchSummary
-from serve_app.api.schemas.profiles import ProfileAnswer, ProfileChange
-from serve_app.api.schemas.user_faces import FaceSummary
-from serve_app.api.services import Injected
 from serve_app.auth import bearer_token, same_secret
+from serve_app.links import Links
+from serve_app.schemas.base import Schema
+from serve_app.schemas.jobs import MAX_PROCESSED, ProcessedJob
+from serve_app.schemas.matches import MatchPerson, MatchSummary
+from serve_app.schemas.profiles import ProfileAnswer, ProfileChange
+from serve_app.schemas.user_faces import FaceSummary
 
-# The OpenAPI document describes today's answers; a client that is generated from it needs no old ones.
+# The OpenAPI document has only the current answers: a client generated from it needs no old ones.
 router = APIRouter(include_in_schema=False)
 
 IGNORED_FIELDS = "X-Ignored-Fields"
-"""Header that names what a client sent for nothing. `Warning` would have been the field for it, but is
-obsolete (RFC 9111, section 5.5)."""
+"""Header that names the fields of a request that were ignored. `Warning` is obsolete (RFC 9111, section
+5.5)."""
 
 _MOST_NAMES, _LONGEST_NAME = 20, 60
 _PAGE = 100
-"""Faces read at once."""
+"""Faces per query."""
 
 
 class KeyedLinks(Links):
-    """Links that remember of which key each is, since the old answers have both."""
+    """Links that remember the key of each URL, since the old answers have both."""
 
     def __init__(self, links: Links) -> None:
         self.keys: dict[str, str] = {}
@@ -52,13 +51,13 @@ class KeyedLinks(Links):
 
 
 class OldProfileChange(ProfileChange):
-    """Takes what today's does, and puts up with anything beside it."""
+    """The current change, which also accepts unknown fields."""
 
     model_config = ConfigDict(extra="allow")
 
 
 class OldProfile(ProfileAnswer):
-    """With the rest of the row."""
+    """The current profile, with the rest of the row."""
 
     profile_type: Literal["user"] = "user"
     created_at: datetime
@@ -79,7 +78,7 @@ class OldPair(Schema):
 
 
 class OldMatch(MatchSummary):
-    users: OldPair  # type: ignore[assignment]  # both of its people have a field more
+    users: OldPair  # type: ignore[assignment]  # its users have one more field
 
 
 class OldJob(ProcessedJob):
@@ -106,7 +105,7 @@ async def update_me(
     services: Injected,
     links: InjectedLinks,
 ) -> OldProfile:
-    """What it does not know it ignores, and names in a header."""
+    """Ignores unknown fields, and names them in a header."""
     known = change.model_fields_set & ProfileChange.model_fields.keys()
     answer = await auth.update_me(
         ProfileChange(**{name: getattr(change, name) for name in known}), user, services, links
@@ -122,7 +121,7 @@ async def update_me(
 
 @router.get("/api/faces")
 async def list_faces(user: CurrentUser, services: Injected, links: InjectedLinks) -> list[OldFace]:
-    """All of them, without pages."""
+    """All faces, without pages."""
     keyed = KeyedLinks(links)
     faces: list[OldFace] = []
     cursor = None
@@ -162,8 +161,8 @@ async def process_jobs(**asked: Any) -> OldJobs:
 
 
 async def require_scheduler(request: Request, services: Injected) -> None:
-    """Whatever a scheduler of the old app may have been given: the cron secret, the service's API key, or the
-    project's service role key. The anon key, which every browser has, is none of them."""
+    """Accept what a scheduler of the old app may use: the cron secret, the service's API key, or the
+    project's service role key. The anon key, which every browser has, is refused."""
     settings = services.settings
     given = bearer_token(request.headers.get("authorization"))
     secrets = (settings.cron_secret, settings.api_key, settings.supabase_service_role_key)
@@ -173,8 +172,8 @@ async def require_scheduler(request: Request, services: Injected) -> None:
 
 @router.post("/functions/v1/match-generator", dependencies=[Depends(require_scheduler)])
 async def generate_matches(services: Injected) -> Generated:
-    """What the old app's scheduler called each minute; what it sends is not looked at. Works on the jobs that
-    are due, though the matcher does so by itself."""
+    """Processes the match jobs that are due, as a scheduler asked each minute; the body is ignored. The
+    matcher does the same by itself."""
     outcomes = await services.matcher.process(MAX_PROCESSED)
     failures = [outcome for outcome in outcomes if outcome.status in {"failed", "pending"}]
     if not outcomes:

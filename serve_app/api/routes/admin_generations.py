@@ -1,4 +1,4 @@
-"""How making pictures goes, for admins."""
+"""How the generation of pictures is doing, for admins."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from serve_app.api.identity import AdminUser
+from serve_app.api.dependencies import AdminUser, Injected
 from serve_app.api.responses import errors
-from serve_app.api.schemas.admin_generations import GenerationDaySummary, GenerationsAnswer
-from serve_app.api.services import Injected
+from serve_app.schemas.admin_generations import GenerationDaySummary, GenerationsAnswer
 
 router = APIRouter(prefix="/admin/generations", tags=["admin"])
 
@@ -18,8 +17,8 @@ router = APIRouter(prefix="/admin/generations", tags=["admin"])
 async def list_generations(
     _: AdminUser,
     services: Injected,
-    days: Annotated[int, Query(ge=1, le=366, description="How many, today included (UTC).")] = 30,
+    days: Annotated[int, Query(ge=1, le=366, description="How many days (UTC), including today.")] = 30,
 ) -> GenerationsAnswer:
-    """Calls of picture providers by day and kind: how many succeeded, and how long they took."""
+    """Calls of picture providers by day and model: how many succeeded, and how long they took."""
     found = await services.db.generation_logs.days(days)
     return GenerationsAnswer(generations=[GenerationDaySummary.of(calls) for calls in found])

@@ -1,4 +1,4 @@
-"""Schools that go by several names, for admins."""
+"""Schools that have several names, for admins."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, status
 
-from serve_app.api.cursors import NameCursor, place_by_name
-from serve_app.api.identity import AdminUser
+from serve_app.api.cursors import encode_cursor, place_by_name
+from serve_app.api.dependencies import AdminUser, Injected
 from serve_app.api.responses import BODY, errors
-from serve_app.api.schemas.admin_schools import (
+from serve_app.schemas.admin_schools import (
     NewSchool,
     RematchedAnswer,
     SchoolAnswer,
@@ -20,7 +20,6 @@ from serve_app.api.schemas.admin_schools import (
     UnknownSchoolsAnswer,
     UnknownSchoolSummary,
 )
-from serve_app.api.services import Injected
 
 router = APIRouter(prefix="/admin/schools", tags=["admin"])
 
@@ -31,15 +30,15 @@ async def list_schools(
     services: Injected,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
     cursor: Annotated[
-        str | None, Query(max_length=1000, description="The `next_cursor` of the page before.")
+        str | None, Query(max_length=1000, description="The `next_cursor` of the previous page.")
     ] = None,
 ) -> SchoolsAnswer:
-    """The schools that go by several names. Others are what profiles call them, letter by letter."""
+    """The schools that have several names. Any other school is known only by what profiles call it."""
     page = await services.db.schools.page(limit=limit, after=place_by_name(cursor))
     return SchoolsAnswer(
-        schools=[SchoolSummary.of(school) for school in page.schools],
+        schools=[SchoolSummary.of(school) for school in page.items],
         total=page.total,
-        next_cursor=page.next and NameCursor(*page.next).encode(),
+        next_cursor=encode_cursor(page.next),
     )
 
 
@@ -47,7 +46,7 @@ async def list_schools(
 async def list_unknown_schools(
     _: AdminUser, services: Injected, limit: Annotated[int, Query(ge=1, le=1000)] = 100
 ) -> UnknownSchoolsAnswer:
-    """What users call schools that are not among them: names and domains that may be of one."""
+    """Names and domains in users' profiles that belong to no listed school."""
     found = await services.db.schools.unknown(limit)
     return UnknownSchoolsAnswer(
         schools=[UnknownSchoolSummary(name=school.name, users=school.users) for school in found]
@@ -56,7 +55,7 @@ async def list_unknown_schools(
 
 @router.post("", status_code=status.HTTP_201_CREATED, responses=errors(400, 401, 403, 409, *BODY))
 async def add_school(body: NewSchool, _: AdminUser, services: Injected) -> SchoolAnswer:
-    """Make one school of several names. 409 where a name or a domain belongs to another one."""
+    """Add a school with its names. 409 if a name or domain belongs to another school."""
     change = await services.db.schools.add(body.name, body.domains, body.aliases)
     school = await services.db.schools.get(change.school_id)
     return SchoolAnswer(school=SchoolSummary.of(school), users_rematched=change.users_rematched)
@@ -66,7 +65,7 @@ async def add_school(body: NewSchool, _: AdminUser, services: Injected) -> Schoo
 async def update_school(
     school_id: UUID, body: SchoolUpdate, _: AdminUser, services: Injected
 ) -> SchoolAnswer:
-    """Call a school otherwise. 409 where a name or a domain belongs to another one."""
+    """Change the names of a school. 409 if a name or domain belongs to another school."""
     change = await services.db.schools.change(school_id, body.names())
     school = await services.db.schools.get(change.school_id)
     return SchoolAnswer(school=SchoolSummary.of(school), users_rematched=change.users_rematched)
@@ -74,6 +73,6 @@ async def update_school(
 
 @router.delete("/{school_id}", responses=errors(401, 403, 404))
 async def remove_school(school_id: UUID, _: AdminUser, services: Injected) -> RematchedAnswer:
-    """Forget a school: its users are then of what each of them calls it."""
+    """Remove a school: each of its users then belongs to the school that their profile names."""
     change = await services.db.schools.remove(school_id)
     return RematchedAnswer(users_rematched=change.users_rematched)

@@ -6,11 +6,10 @@ from fastapi import APIRouter
 
 from matching.rescore import Rescoring
 from matching.store import MatchRules
-from serve_app.api.identity import AdminUser
+from serve_app.api.dependencies import AdminUser, Injected
 from serve_app.api.responses import BODY, errors
-from serve_app.api.schemas.admin_settings import SettingsAnswer, SettingsChange
-from serve_app.api.schemas.settings_preview import SettingsPreviewAnswer, SettingsProposal
-from serve_app.api.services import Injected
+from serve_app.schemas.admin_settings import SettingsAnswer, SettingsChange
+from serve_app.schemas.settings_preview import SettingsPreviewAnswer, SettingsProposal
 
 router = APIRouter(prefix="/admin/settings", tags=["admin"])
 
@@ -34,12 +33,12 @@ async def update_admin_settings(
 async def preview_admin_settings(
     proposal: SettingsProposal, _: AdminUser, services: Injected
 ) -> SettingsPreviewAnswer:
-    """What other weights, and another threshold, would make of the stored matches; changes nothing.
+    """What other weights and another threshold would change in the stored matches. Changes nothing.
 
-    All scores come from the stored factors, those before as well as those after. The list of a face has its
-    best 20 matches that reach the threshold, users and celebrities apart. A match of two users is on the
-    lists of both and counts once: it is there while it is on one of them, and moves where its place on either
-    changes. Answers 503 where the database takes longer than 25 s for either kind.
+    All scores, before and after, are computed from the stored factors. The list of a face has its 20 best
+    matches that reach the threshold, users and celebrities separately. A match of two users is on both their
+    lists and counts once: it is listed while it is on either, and moves when its place on either changes.
+    Answers 503 if the database takes longer than 25 s for users or for celebrities.
     """
     settings = await services.db.system_settings.get()
     before = MatchRules(settings.matching_weights, settings.match_threshold)

@@ -6,18 +6,18 @@ from fastapi import APIRouter, status
 
 from db.profiles import Profile
 from semblance.errors import ForbiddenError
-from serve_app.api.identity import CurrentSession, CurrentUser
-from serve_app.api.links import InjectedLinks, Links
+from serve_app.api.dependencies import CurrentSession, CurrentUser, Injected, InjectedLinks
 from serve_app.api.responses import BODY, errors
-from serve_app.api.schemas.profiles import ProfileAnswer, ProfileChange
-from serve_app.api.services import Injected, Services
+from serve_app.api.services import Services
+from serve_app.links import Links
+from serve_app.schemas.profiles import ProfileAnswer, ProfileChange
 
 router = APIRouter(prefix="/auth", tags=["account"])
 
 
 @router.get("/me", responses=errors(401, 403, 409))
 async def get_me(user: CurrentUser, services: Injected, links: InjectedLinks) -> ProfileAnswer:
-    """The user's profile, made at their first valid token."""
+    """The user's profile, created by their first request with a valid token."""
     return await _answer(user, services, links)
 
 
@@ -25,7 +25,7 @@ async def get_me(user: CurrentUser, services: Injected, links: InjectedLinks) ->
 async def update_me(
     change: ProfileChange, user: CurrentUser, services: Injected, links: InjectedLinks
 ) -> ProfileAnswer:
-    """Change the profile. A default face must be the user's own: else 403, and nothing is changed."""
+    """Change the profile. 403 if the default face is not the user's own; then nothing is changed."""
     changes = change.model_dump(mode="json", exclude_unset=True)
     updated = await services.db.profiles.update(user.id, changes) if changes else user
     if updated is None:
@@ -35,8 +35,8 @@ async def update_me(
 
 @router.post("/logout", status_code=status.HTTP_204_NO_CONTENT, responses=errors(401, 403, 409))
 async def logout(user: CurrentUser, session: CurrentSession, services: Injected) -> None:
-    """End the session here: its tokens are refused from now on, and its realtime connections end. What the
-    identity provider has of it the client ends there."""
+    """End the session: from now on its tokens are refused, and its realtime connections end. The client ends
+    the session at the identity provider itself."""
     await services.db.sessions.revoke(session.key, user.id, session.outlived_at)
 
 

@@ -1,4 +1,4 @@
-"""Baby pictures of one's own matches."""
+"""Baby pictures of the user's matches."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, status
 
-from serve_app.api.cursors import Cursor, place_by_time
-from serve_app.api.identity import CurrentUser
-from serve_app.api.links import InjectedLinks
+from serve_app.api.cursors import encode_cursor, place_by_time
+from serve_app.api.dependencies import CurrentUser, Injected, InjectedLinks
 from serve_app.api.responses import BODY, QUOTA_ERROR, errors
-from serve_app.api.schemas.babies import BabiesAnswer, BabyAnswer, LatestBabyAnswer, NewBabyRequest
-from serve_app.api.schemas.patterns import explained
-from serve_app.api.services import Injected
+from serve_app.schemas.babies import BabiesAnswer, BabyAnswer, LatestBabyAnswer, NewBabyRequest
+from serve_app.schemas.patterns import explained
 
 router = APIRouter(prefix="/baby", tags=["babies"])
 
@@ -34,15 +32,15 @@ async def make_baby(
             min_length=1,
             max_length=200,
             pattern=explained(r"^[\x21-\x7e]+$", "should be printable ASCII without blanks"),
-            description="Made by the client, new for each picture. Within 24 hours the same key again gives "
-            "the same baby: 409 while it is in the making, 422 for another match.",
+            description="Chosen by the client, new for each picture. Within 24 hours the same key gives the "
+            "same baby: 409 while it is being made, 422 for another match.",
         ),
     ] = None,
 ) -> BabyAnswer:
-    """Have a baby picture made of a match one is part of; the other one is notified.
+    """Have a baby picture made of one of the user's matches; the other user is notified.
 
-    Once both people of a match have made a baby of it, they are connected. What fails is not counted: 429
-    over the daily limit, 502 where the pictures' provider is down.
+    Once both users of a match have made a baby, they are connected. Failures are not counted: 429 over the
+    daily limit, 502 if the provider of pictures is down.
     """
     return BabyAnswer.of(await services.babies.make(user.id, body.match_id, idempotency_key), links)
 
@@ -51,7 +49,7 @@ async def make_baby(
 async def latest_baby(
     match_id: UUID, user: CurrentUser, services: Injected, links: InjectedLinks
 ) -> LatestBabyAnswer:
-    """The latest baby of a match of one's own, whichever of the two had it made."""
+    """The latest baby of one of the user's matches, made by either user."""
     baby = await services.db.babies.latest(match_id, profile_id=user.id)
     return LatestBabyAnswer(baby=None if baby is None else BabyAnswer.of(baby, links))
 
@@ -63,20 +61,20 @@ async def list_babies(
     links: InjectedLinks,
     limit: Annotated[int, Query(ge=1, le=500, description="At most this many.")] = 500,
     cursor: Annotated[
-        str | None, Query(max_length=200, description="The `next_cursor` of the page before.")
+        str | None, Query(max_length=200, description="The `next_cursor` of the previous page.")
     ] = None,
 ) -> BabiesAnswer:
-    """All babies of one's own matches, newest first. While one has blocked the other, each sees only those
-    they had made."""
-    page = await services.db.babies.page(user.id, limit=limit, before=place_by_time(cursor))
+    """All babies of the user's matches, newest first. While one user has blocked the other, each sees only
+    the babies they made themselves."""
+    page = await services.db.babies.page(user.id, limit=limit, after=place_by_time(cursor))
     return BabiesAnswer(
-        babies=[BabyAnswer.of(baby, links) for baby in page.babies],
+        babies=[BabyAnswer.of(baby, links) for baby in page.items],
         total=page.total,
-        next_cursor=page.next and Cursor(*page.next).encode(),
+        next_cursor=encode_cursor(page.next),
     )
 
 
 @router.get("/{baby_id}", responses=errors(401, 403, 404))
 async def read_baby(baby_id: UUID, user: CurrentUser, services: Injected, links: InjectedLinks) -> BabyAnswer:
-    """A baby of one of one's own matches, as a notification about it names it."""
+    """A baby of one of the user's matches, by the id that notifications name."""
     return BabyAnswer.of(await services.db.babies.get(baby_id, profile_id=user.id), links)

@@ -1,4 +1,4 @@
-"""Face compute: embed, compare, describe."""
+"""Face compute: embed, compare, analyze."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import numpy as np
 from fastapi import APIRouter, Query
 
 from semblance.errors import BadInputError, NoFaceError
-from serve_app.api.pictures import PICTURE_BODY, Picture
+from serve_app.api.dependencies import Injected, Photo
+from serve_app.api.photos import PHOTO_BODY
 from serve_app.api.responses import BODY, COMPUTE_ERRORS, errors
-from serve_app.api.schemas.compute import (
+from serve_app.schemas.compute import (
     CompareAnswer,
     CompareRequest,
     EmbeddingAnswer,
@@ -20,17 +21,16 @@ from serve_app.api.schemas.compute import (
     Model,
     embedding_list,
 )
-from serve_app.api.services import Injected
 
 router = APIRouter(tags=["face compute"])
 
 MAX_FACES = 64
 
 
-@router.post("/extract-embedding", responses=COMPUTE_ERRORS, openapi_extra=PICTURE_BODY)
-async def extract_embedding(picture: Picture, services: Injected) -> EmbeddingAnswer:
+@router.post("/extract-embedding", responses=COMPUTE_ERRORS, openapi_extra=PHOTO_BODY)
+async def extract_embedding(photo: Photo, services: Injected) -> EmbeddingAnswer:
     """The embedding of the largest face."""
-    detection = await services.faces.detect(picture, 1)
+    detection = await services.faces.detect(photo, 1)
     if not detection.faces:
         raise NoFaceError
     face = detection.faces[0]
@@ -46,38 +46,40 @@ async def extract_embedding(picture: Picture, services: Injected) -> EmbeddingAn
 
 @router.post("/compare-faces", responses=errors(400, 401, *BODY, 422))
 async def compare_faces(request: CompareRequest) -> CompareAnswer:
-    """Cosine similarity of two embeddings; 400 unless both are finite, not zero and of one length."""
+    """Cosine similarity of two embeddings; 400 unless both are finite, not zero and of the same length."""
     a, b = np.array(request.embedding_a), np.array(request.embedding_b)
     if a.shape != b.shape:
         raise BadInputError(f"The embeddings differ in length: {a.size} and {b.size}.")
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
-        raise BadInputError("The embeddings hold values that are not finite numbers.")
+        raise BadInputError("The embeddings contain values that are not finite numbers.")
     # Scaled before the norm, so that very large or small components neither overflow nor vanish.
     scale_a, scale_b = np.abs(a).max(), np.abs(b).max()
     if scale_a == 0 or scale_b == 0:
-        raise BadInputError("An embedding of zero length has no direction to compare.")
+        raise BadInputError("An embedding of length zero has no direction to compare.")
     a, b = a / scale_a, b / scale_b
     similarity = float(np.clip(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)), -1, 1))
     return CompareAnswer(similarity=similarity, distance=1 - similarity)
 
 
-@router.post("/analyze-face-advanced", responses=COMPUTE_ERRORS, openapi_extra=PICTURE_BODY)
-async def analyze_face_advanced(picture: Picture, services: Injected) -> FaceAnswer:
+@router.post("/analyze-face-advanced", responses=COMPUTE_ERRORS, openapi_extra=PHOTO_BODY)
+async def analyze_face_advanced(photo: Photo, services: Injected) -> FaceAnswer:
     """The largest face in full."""
-    _, faces = await services.faces.describe(picture, 1)
+    _, faces = await services.faces.describe(photo, 1)
     if not faces:
         raise NoFaceError
     return FaceAnswer.of(faces[0], services.model)
 
 
-@router.post("/analyze-faces", responses=COMPUTE_ERRORS, openapi_extra=PICTURE_BODY)
+@router.post("/analyze-faces", responses=COMPUTE_ERRORS, openapi_extra=PHOTO_BODY)
 async def analyze_faces(
-    picture: Picture,
+    photo: Photo,
     services: Injected,
-    max_faces: Annotated[int, Query(ge=1, le=MAX_FACES, description="At most this many.")] = MAX_FACES,
+    max_faces: Annotated[
+        int, Query(ge=1, le=MAX_FACES, description="The maximum number of faces.")
+    ] = MAX_FACES,
 ) -> FacesAnswer:
-    """All faces in full, largest first; a picture without faces gives an empty list."""
-    detection, faces = await services.faces.describe(picture, max_faces)
+    """All faces in full, largest first; an empty list for a photo without faces."""
+    detection, faces = await services.faces.describe(photo, max_faces)
     return FacesAnswer(
         faces=[FaceAnswer.of(face, services.model) for face in faces],
         image=ImageSize(width=detection.width, height=detection.height),

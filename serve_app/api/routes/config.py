@@ -1,17 +1,17 @@
-"""What a client must know before anybody signs in."""
+"""What a client must know before anyone signs in."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter
 
-from serve_app.api.schemas.profiles import ConfigAnswer
-from serve_app.api.services import Injected
+from serve_app.api.dependencies import Injected
+from serve_app.schemas.profiles import ConfigAnswer
 
 router = APIRouter(prefix="/config", tags=["account"])
 
 
 @router.get("")
 async def get_config(services: Injected) -> ConfigAnswer:
-    """Public settings; needs no credentials."""
+    """Public settings. Needs no credentials."""
     settings = await services.db.system_settings.get()
     return ConfigAnswer(allowNonEduEmails=settings.allow_non_edu_emails)

@@ -1,4 +1,4 @@
-"""Connections: with whom one may chat."""
+"""Connections: pairs of users who can chat."""
 
 from __future__ import annotations
 
@@ -7,18 +7,16 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 
-from serve_app.api.cursors import Cursor, place_by_time
-from serve_app.api.identity import CurrentUser
-from serve_app.api.links import InjectedLinks
+from serve_app.api.cursors import encode_cursor, place_by_time
+from serve_app.api.dependencies import CurrentUser, Injected, InjectedLinks
 from serve_app.api.responses import BODY, errors
-from serve_app.api.schemas.connections import (
+from serve_app.schemas.connections import (
     ConnectionChange,
     ConnectionCheck,
     ConnectionQuestion,
     ConnectionsAnswer,
     ConnectionSummary,
 )
-from serve_app.api.services import Injected
 
 router = APIRouter(prefix="/connections", tags=["connections"])
 
@@ -31,24 +29,27 @@ async def list_connections(
     links: InjectedLinks,
     status: Literal["active", "blocked", "archived", "all"] = "active",
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
-    offset: Annotated[int, Query(ge=0, le=1_000_000, description="How many to pass over.")] = 0,
+    offset: Annotated[int, Query(ge=0, le=1_000_000, description="How many to skip.")] = 0,
     cursor: Annotated[
         str | None,
-        Query(max_length=200, description="`next_cursor` of the page before; repeats none that is seen."),
+        Query(
+            max_length=200,
+            description="`next_cursor` of the previous page; nothing already seen is repeated.",
+        ),
     ] = None,
 ) -> ConnectionsAnswer:
-    """One's own connections, latest activity first."""
+    """The user's connections, latest activity first."""
     page = await services.db.connections.page(
         user.id,
         status=None if status == "all" else status,
         limit=limit,
         offset=offset,
-        before=place_by_time(cursor),
+        after=place_by_time(cursor),
     )
     return ConnectionsAnswer(
-        connections=[ConnectionSummary.of(connection, links) for connection in page.connections],
+        connections=[ConnectionSummary.of(connection, links) for connection in page.items],
         total=page.total,
-        next_cursor=page.next and Cursor(*page.next).encode(),
+        next_cursor=encode_cursor(page.next),
     )
 
 
@@ -56,7 +57,7 @@ async def list_connections(
 async def check_connection(
     body: ConnectionQuestion, user: CurrentUser, services: Injected, links: InjectedLinks
 ) -> ConnectionCheck:
-    """Whether the two people of a match are connected, be it by this match or another of theirs."""
+    """Whether the two users of a match are connected, by this match or by another one."""
     connection = await services.db.connections.of_match(body.match_id, user_id=user.id)
     return ConnectionCheck(
         exists=connection is not None,
@@ -68,7 +69,7 @@ async def check_connection(
 async def read_connection(
     connection_id: UUID, user: CurrentUser, services: Injected, links: InjectedLinks
 ) -> ConnectionSummary:
-    """One of one's own connections."""
+    """One of the user's connections."""
     return ConnectionSummary.of(await services.db.connections.get(connection_id, user_id=user.id), links)
 
 
@@ -80,7 +81,7 @@ async def update_connection(
     services: Injected,
     links: InjectedLinks,
 ) -> ConnectionSummary:
-    """Block, archive or reopen a connection, for both of its people. While it is blocked, only who blocked it
-    can change it."""
+    """Block, archive or reopen a connection for both users. Only the user who blocked a connection can change
+    it while it is blocked."""
     connection = await services.db.connections.set_status(connection_id, body.status, user_id=user.id)
     return ConnectionSummary.of(connection, links)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 
 from semblance.errors import SemblanceError, ServiceNotReadyError
+from serve_app.api.dependencies import Injected, InjectedStoreProbe
 from serve_app.api.responses import errors
-from serve_app.api.schemas.base import Health, Readiness
-from serve_app.api.services import Injected
+from serve_app.schemas.base import Health, Readiness
 
 router = APIRouter(tags=["health"])
 
@@ -19,14 +19,14 @@ CHECK_TIMEOUT_S = 5.0
 
 @router.get("/health")
 async def health(services: Injected) -> Health:
-    """The process answers. Needs no credentials and touches nothing else."""
+    """Whether the process answers. Needs no credentials and checks nothing else."""
     return Health(model=services.model.pack)
 
 
 @router.get("/ready", responses=errors(503))
-async def ready(request: Request, services: Injected) -> Readiness:
-    """Database, picture store, models and queue answer, and the first two take writes; else 503 says what is
-    missing. The store is tried at most every 15 seconds."""
+async def ready(services: Injected, store_probe: InjectedStoreProbe) -> Readiness:
+    """Whether database, picture store, models and queue answer, and the first two accept writes. Otherwise
+    503 says what is missing. The store is tried at most every 15 seconds."""
 
     async def check(part: Awaitable[str]) -> str:
         try:
@@ -45,7 +45,7 @@ async def ready(request: Request, services: Injected) -> Readiness:
 
     parts = {
         "database": database(),
-        "storage": request.app.state.store_probe.check(),
+        "storage": store_probe.check(),
         "queue": queue(),
         "matcher": services.matcher.check(),
         **services.faces.checks(services.model),

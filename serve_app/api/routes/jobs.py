@@ -1,4 +1,4 @@
-"""Match jobs: how one's own is doing, how all are, and working on them on demand."""
+"""Match jobs: the state of one, statistics of all, and processing on demand."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query
 
 from semblance.errors import NotFoundError
-from serve_app.api.identity import AdminUser, CurrentUser, require_cron
+from serve_app.api.dependencies import AdminUser, CurrentUser, Injected, require_cron
 from serve_app.api.responses import errors
-from serve_app.api.schemas.jobs import MAX_PROCESSED, JobAnswer, JobStatistics, ProcessedJobs
-from serve_app.api.services import Injected
+from serve_app.schemas.jobs import MAX_PROCESSED, JobAnswer, JobStatistics, ProcessedJobs
 
 router = APIRouter(tags=["jobs"])
 
 
 @router.get("/jobs/{job_id}", responses=errors(401, 403, 404))
 async def read_job(job_id: UUID, user: CurrentUser, services: Injected) -> JobAnswer:
-    """One of one's own match jobs; finished ones are kept for a month."""
+    """One of the user's match jobs; finished ones are kept for a month."""
     job = await services.db.jobs.get(job_id, user_id=user.id)
     if job is None:
         raise NotFoundError("You have no such job.")
@@ -34,8 +33,10 @@ async def read_job_statistics(_: AdminUser, services: Injected) -> JobStatistics
 @router.get("/cron/process-jobs", dependencies=[Depends(require_cron)], responses=errors(401))
 async def process_jobs(
     services: Injected,
-    limit: Annotated[int, Query(ge=1, le=MAX_PROCESSED, description="At most this many jobs.")] = 100,
+    limit: Annotated[
+        int, Query(ge=1, le=MAX_PROCESSED, description="The maximum number of match jobs.")
+    ] = 100,
 ) -> ProcessedJobs:
-    """Work on the jobs that are due, for some twenty seconds at most. The matcher does so by itself as soon
-    as a job is queued; this is for a scheduler that wants to be sure."""
+    """Process the match jobs that are due, for about twenty seconds at most. The matcher starts by itself as
+    soon as a job is queued; this is for schedulers that want to be sure."""
     return ProcessedJobs.of(await services.matcher.process(limit))

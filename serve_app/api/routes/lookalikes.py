@@ -9,29 +9,29 @@ from fastapi import APIRouter, Query
 from db.celebrities import CelebrityHit
 from semblance.errors import NoFaceError
 from semblance.types import Gender
-from serve_app.api.links import InjectedLinks, Links
-from serve_app.api.pictures import PICTURE_BODY, Picture
+from serve_app.api.dependencies import Injected, InjectedLinks, Photo
+from serve_app.api.photos import PHOTO_BODY
 from serve_app.api.responses import COMPUTE_ERRORS, errors
-from serve_app.api.schemas.compute import CelebrityMatch, FaceAnswer, LookalikesAnswer
-from serve_app.api.schemas.patterns import STORABLE
-from serve_app.api.services import Injected
+from serve_app.links import Links
+from serve_app.schemas.compute import CelebrityMatch, FaceAnswer, LookalikesAnswer
+from serve_app.schemas.patterns import STORABLE
 
 router = APIRouter(tags=["face compute"])
 
 
-@router.post("/lookalikes", responses={**COMPUTE_ERRORS, **errors(409)}, openapi_extra=PICTURE_BODY)
+@router.post("/lookalikes", responses={**COMPUTE_ERRORS, **errors(409)}, openapi_extra=PHOTO_BODY)
 async def lookalikes(
     *,
-    picture: Picture,
+    photo: Photo,
     services: Injected,
     links: InjectedLinks,
-    limit: Annotated[int, Query(ge=1, le=100, description="At most this many matches.")] = 10,
+    limit: Annotated[int, Query(ge=1, le=100, description="The maximum number of matches.")] = 10,
     category: Annotated[str | None, Query(max_length=200, pattern=STORABLE, examples=["actors"])] = None,
     gender: Gender | None = None,
 ) -> LookalikesAnswer:
-    """The largest face and the celebrities most like it. Filters never shorten the list while
-    enough celebrities pass them."""
-    _, faces = await services.faces.describe(picture, 1)
+    """The largest face and the celebrities most similar to it. Filters never shorten the list while enough
+    celebrities pass them."""
+    _, faces = await services.faces.describe(photo, 1)
     if not faces:
         raise NoFaceError
     hits = await services.db.celebrities.nearest(

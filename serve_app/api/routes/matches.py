@@ -1,21 +1,21 @@
-"""Matches: the live feed, one's own, and the celebrities one looks like."""
+"""Matches: the live feed, the user's own, and the celebrities they look like."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query
 
-from db.matches import ByScore, ByTime, CelebrityMatch, Match, MatchPage
+from db.matches import Match, SavedCelebrityMatch
+from db.pages import ByScore, ByTime, CountedPage
 from db.reactions import ReactionType
 from semblance.errors import ForbiddenError, UnauthorizedError
-from serve_app.api.cursors import Cursor, ScoreCursor, place_by_score, place_by_time
-from serve_app.api.identity import PUBLIC, CurrentUser, OptionalUser
-from serve_app.api.links import InjectedLinks, Links
-from serve_app.api.responses import errors
-from serve_app.api.schemas.matches import (
+from serve_app.api.cursors import encode_cursor, place_by_score, place_by_time
+from serve_app.api.dependencies import CurrentUser, Injected, InjectedLinks, OptionalUser
+from serve_app.api.responses import PUBLIC, errors
+from serve_app.links import Links
+from serve_app.schemas.matches import (
     CelebrityMatchesAnswer,
     CelebrityMatchSummary,
     MatchesAnswer,
@@ -24,16 +24,15 @@ from serve_app.api.schemas.matches import (
     OwnMatchesAnswer,
     StatsAnswer,
 )
-from serve_app.api.services import Injected
 
 router = APIRouter(prefix="/matches", tags=["matches"])
 
-Skip = Annotated[int, Query(ge=0, le=1_000_000, description="How many to pass over.")]
+Skip = Annotated[int, Query(ge=0, le=1_000_000, description="How many to skip.")]
 Next = Annotated[
     str | None,
-    Query(max_length=200, description="`next_cursor` of the page before; stable while matches are added."),
+    Query(max_length=200, description="`next_cursor` of the previous page; stable while matches are added."),
 ]
-FaceId = Annotated[UUID, Query(description="One of one's own faces.")]
+FaceId = Annotated[UUID, Query(description="One of the user's own faces.")]
 
 
 @router.get("/top", responses=errors(400), openapi_extra=PUBLIC)
@@ -48,19 +47,19 @@ async def list_top_matches(
         Literal["all", "new", "viewed", "liked"],
         Query(
             alias="filter",
-            description="new: of the last 5 minutes. viewed, liked: by the caller; signed in only.",
+            description="new: of the last 5 minutes. viewed, liked: by the user; only when signed in.",
         ),
     ] = "all",
     sort: Annotated[
-        Literal["newest", "best"], Query(description="A cursor goes on with the order it came from.")
+        Literal["newest", "best"], Query(description="A cursor is valid only for the order it came from.")
     ] = "newest",
     cursor: Next = None,
 ) -> MatchesAnswer:
-    """The public live feed. Signed in, `my_reaction` says what one has done with a match, and `online` and
-    `last_seen` when its people are there."""
+    """The public live feed. For a signed-in user, `my_reaction` has their reactions to a match, and `online`
+    and `last_seen` say when its users are there."""
     viewer_id = None if user is None else user.id
     matches = services.db.matches
-    page: MatchPage[Match, ByTime] | MatchPage[Match, ByScore]
+    page: CountedPage[Match, ByTime] | CountedPage[Match, ByScore]
     if show in {"viewed", "liked"}:
         if viewer_id is None:
             raise UnauthorizedError(f"Sign in to see what you have {show}.")
@@ -86,15 +85,10 @@ async def list_top_matches(
             viewer_id=viewer_id, new_only=show == "new", limit=limit, offset=skip, after=place_by_time(cursor)
         )
     return MatchesAnswer(
-        matches=[MatchSummary.of(match, links) for match in page.matches],
+        matches=[MatchSummary.of(match, links) for match in page.items],
         total=page.total,
-        next_cursor=page.next and _cursor(page.next),
+        next_cursor=encode_cursor(page.next),
     )
-
-
-def _cursor(place: ByTime | ByScore) -> str:
-    first, identity = place
-    return (Cursor(first, identity) if isinstance(first, datetime) else ScoreCursor(first, identity)).encode()
 
 
 @router.get("/top/stats", openapi_extra=PUBLIC)
@@ -114,7 +108,7 @@ async def list_matches_for_image(
     skip: Skip = 0,
     cursor: Next = None,
 ) -> OwnMatchesAnswer:
-    """Who one's face looks like, best first: of several matches with one other user the best."""
+    """The users that a face looks like, best first: of several matches with the same user only the best."""
     await services.db.matches.check_owner(face_id, user.id)
     page = await services.db.matches.of_face(
         face_id, viewer_id=user.id, limit=limit, offset=skip, after=place_by_score(cursor)
@@ -122,10 +116,10 @@ async def list_matches_for_image(
     return OwnMatchesAnswer(
         matches=[
             OwnMatch.seen(match, match.b if match.a.face_id == face_id else match.a, links)
-            for match in page.matches
+            for match in page.items
         ],
         total=page.total,
-        next_cursor=page.next and ScoreCursor(*page.next).encode(),
+        next_cursor=encode_cursor(page.next),
     )
 
 
@@ -140,19 +134,18 @@ async def list_matches_of_user(
     skip: Skip = 0,
     cursor: Next = None,
 ) -> OwnMatchesAnswer:
-    """The matches of all one's faces, newest first. Another user's are for admins only."""
+    """The matches of all faces of a user, newest first. Only admins see those of other users."""
     if user_id != user.id and user.role != "admin":
-        raise ForbiddenError("These are matches of somebody else.")
+        raise ForbiddenError("These matches belong to another user.")
     page = await services.db.matches.of_user(
         user_id, viewer_id=user.id, limit=limit, offset=skip, after=place_by_time(cursor)
     )
     return OwnMatchesAnswer(
         matches=[
-            OwnMatch.seen(match, match.b if match.a.id == user_id else match.a, links)
-            for match in page.matches
+            OwnMatch.seen(match, match.b if match.a.id == user_id else match.a, links) for match in page.items
         ],
         total=page.total,
-        next_cursor=page.next and Cursor(*page.next).encode(),
+        next_cursor=encode_cursor(page.next),
     )
 
 
@@ -166,7 +159,7 @@ async def list_celebrity_matches(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     cursor: Next = None,
 ) -> CelebrityMatchesAnswer:
-    """The celebrities one's face looks like, best first."""
+    """The celebrities that a face looks like, best first."""
     await services.db.matches.check_owner(face_id, user.id)
     page = await services.db.matches.celebrities(face_id, limit=limit, after=place_by_score(cursor))
     return _celebrities(page, links)
@@ -182,15 +175,15 @@ async def list_celebrity_matches_of_face(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     cursor: Next = None,
 ) -> CelebrityMatchesAnswer:
-    """The same, with the face in the path."""
+    """As `GET /api/matches/celebrity`, with the face in the path."""
     await services.db.matches.check_owner(face_id, user.id)
     page = await services.db.matches.celebrities(face_id, limit=limit, after=place_by_score(cursor))
     return _celebrities(page, links)
 
 
-def _celebrities(page: MatchPage[CelebrityMatch, ByScore], links: Links) -> CelebrityMatchesAnswer:
+def _celebrities(page: CountedPage[SavedCelebrityMatch, ByScore], links: Links) -> CelebrityMatchesAnswer:
     return CelebrityMatchesAnswer(
-        matches=[CelebrityMatchSummary.of(match, links) for match in page.matches],
+        matches=[CelebrityMatchSummary.of(match, links) for match in page.items],
         total=page.total,
-        next_cursor=page.next and ScoreCursor(*page.next).encode(),
+        next_cursor=encode_cursor(page.next),
     )

@@ -10,12 +10,11 @@ from fastapi import APIRouter, Query
 from semblance.errors import ForbiddenError
 from semblance.storage.locations import original_of
 from semblance.storage.pictures import picture_of, shown_key
-from serve_app.api.cursors import Cursor
-from serve_app.api.identity import CurrentUser
-from serve_app.api.links import InjectedLinks
+from serve_app.api.cursors import encode_cursor, place_by_time
+from serve_app.api.dependencies import CurrentUser, Injected, InjectedLinks
 from serve_app.api.responses import BODY, errors
-from serve_app.api.schemas.messages import MessageAnswer, MessagesAnswer, NewMessage, ReadAnswer
-from serve_app.api.services import Injected, Services
+from serve_app.api.services import Services
+from serve_app.schemas.messages import MessageAnswer, MessagesAnswer, NewMessage, ReadAnswer
 
 router = APIRouter(prefix="/messages", tags=["messages"])
 
@@ -27,10 +26,10 @@ PREVIEW = 100
 async def send_message(
     new: NewMessage, user: CurrentUser, services: Injected, links: InjectedLinks
 ) -> MessageAnswer:
-    """Send a message into one's own active connection; its receiver gets one notification for all that are
-    unread.
+    """Send a message in one of the user's active connections. The receiver gets one notification for all
+    unread messages of a connection.
 
-    An image is a face or baby picture of the sender's own: the address of another server would show that
+    An image must be one of the sender's own faces or babies: the address of another server would show that
     server who reads the message.
     """
     content = new.content
@@ -49,11 +48,11 @@ async def send_message(
 
 
 async def _own_picture(services: Services, profile_id: UUID, content: str) -> str:
-    """The storage key of a picture that its owner names by its address or key. Raises ForbiddenError, the
-    same for what is no picture here and for what is somebody else's."""
+    """The storage key of a picture that its owner names by its address or key. Raises the same ForbiddenError
+    for an unknown picture and for one that belongs to another user."""
     key = picture_of(services.storage.key_of(content) or content)
     original = original_of(key)
-    # A row of the old system names the original, until it is copied.
+    # An adopted row names the original until it is copied.
     named = key if original is None else original.path
     may_send = services.db.messages.may_send_picture
     if not await may_send(key, sender_id=profile_id) and not await may_send(named, sender_id=profile_id):
@@ -72,22 +71,17 @@ async def list_messages(
     links: InjectedLinks,
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
     before: Annotated[
-        str | None, Query(max_length=200, description="`next_cursor` of the page before this one.")
+        str | None, Query(max_length=200, description="`next_cursor` of the previous page.")
     ] = None,
 ) -> MessagesAnswer:
-    """The messages of one's own connection, newest first."""
-    cursor = None if before is None else Cursor.decode(before)
-    found = await services.db.messages.page(
-        connection_id,
-        reader_id=user.id,
-        limit=limit + 1,
-        before=None if cursor is None else (cursor.time, cursor.id),
+    """The messages of one of the user's connections, newest first."""
+    page = await services.db.messages.page(
+        connection_id, reader_id=user.id, limit=limit, after=place_by_time(before)
     )
-    page, has_more = found[:limit], len(found) > limit
     return MessagesAnswer(
-        messages=[MessageAnswer.of(message, user.id, links) for message in page],
-        has_more=has_more,
-        next_cursor=Cursor(page[-1].created_at, page[-1].id).encode() if has_more else None,
+        messages=[MessageAnswer.of(message, user.id, links) for message in page.items],
+        has_more=page.next is not None,
+        next_cursor=encode_cursor(page.next),
     )
 
 
@@ -95,7 +89,7 @@ async def list_messages(
 async def read_message(
     message_id: UUID, user: CurrentUser, services: Injected, links: InjectedLinks
 ) -> MessageAnswer:
-    """Mark a received message as read. With the last unread one its notification is read, too."""
+    """Mark a received message as read. With the last unread message, the notification becomes read, too."""
     return MessageAnswer.of(await services.db.messages.read(message_id, reader_id=user.id), user.id, links)
 
 

@@ -1,4 +1,4 @@
-"""What a user is told of while away."""
+"""What happened while the user was away."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 
-from serve_app.api.cursors import Cursor
-from serve_app.api.identity import CurrentUser
+from serve_app.api.cursors import encode_cursor, place_by_time
+from serve_app.api.dependencies import CurrentUser, Injected
 from serve_app.api.responses import errors
-from serve_app.api.schemas.messages import ReadAnswer
-from serve_app.api.schemas.notifications import NotificationAnswer, NotificationsAnswer
-from serve_app.api.services import Injected
+from serve_app.schemas.messages import ReadAnswer
+from serve_app.schemas.notifications import NotificationAnswer, NotificationsAnswer
 
 router = APIRouter(prefix="/notifications", tags=["notifications"])
 
@@ -22,35 +21,32 @@ async def list_notifications(
     *,
     user: CurrentUser,
     services: Injected,
-    unread_only: Annotated[bool, Query(description="Leave out those that are read.")] = False,
+    unread_only: Annotated[bool, Query(description="Only unread notifications.")] = False,
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
-    offset: Annotated[int, Query(ge=0, le=1_000_000, description="How many to pass over.")] = 0,
+    offset: Annotated[int, Query(ge=0, le=1_000_000, description="How many to skip.")] = 0,
     cursor: Annotated[
         str | None,
-        Query(max_length=200, description="`next_cursor` of the page before; stable while others come in."),
+        Query(
+            max_length=200,
+            description="`next_cursor` of the previous page; stable while notifications come in.",
+        ),
     ] = None,
 ) -> NotificationsAnswer:
-    """One's own notifications, newest first."""
-    after = None if cursor is None else Cursor.decode(cursor)
-    found = await services.db.notifications.page(
-        user.id,
-        unread_only=unread_only,
-        limit=limit + 1,
-        offset=offset,
-        before=None if after is None else (after.time, after.id),
+    """The user's notifications, newest first."""
+    page = await services.db.notifications.page(
+        user.id, unread_only=unread_only, limit=limit, offset=offset, after=place_by_time(cursor)
     )
-    page, has_more = found.notifications[:limit], len(found.notifications) > limit
     return NotificationsAnswer(
-        notifications=[NotificationAnswer.of(notification) for notification in page],
-        total=found.total,
-        unread_count=found.unread_count,
-        next_cursor=Cursor(page[-1].created_at, page[-1].id).encode() if has_more else None,
+        notifications=[NotificationAnswer.of(notification) for notification in page.items],
+        total=page.total,
+        unread_count=page.unread_count,
+        next_cursor=encode_cursor(page.next),
     )
 
 
 @router.post("/read-all", responses=errors(401))
 async def read_all_notifications(user: CurrentUser, services: Injected) -> ReadAnswer:
-    """Mark all as read."""
+    """Mark all notifications as read."""
     return ReadAnswer(updated=await services.db.notifications.read_all(user.id))
 
 
@@ -58,18 +54,18 @@ async def read_all_notifications(user: CurrentUser, services: Injected) -> ReadA
 async def read_notification(
     notification_id: UUID, user: CurrentUser, services: Injected
 ) -> NotificationAnswer:
-    """Mark one as read."""
+    """Mark a notification as read."""
     return NotificationAnswer.of(await services.db.notifications.read(notification_id, user_id=user.id))
 
 
 # Before the route of one notification, whose id it would be.
 @router.delete("/clear-all", status_code=204, responses=errors(401))
 async def clear_notifications(user: CurrentUser, services: Injected) -> None:
-    """Delete all."""
+    """Delete all notifications."""
     await services.db.notifications.clear(user.id)
 
 
 @router.delete("/{notification_id}", status_code=204, responses=errors(401, 404))
 async def delete_notification(notification_id: UUID, user: CurrentUser, services: Injected) -> None:
-    """Delete one."""
+    """Delete a notification."""
     await services.db.notifications.delete(notification_id, user_id=user.id)

@@ -1,4 +1,4 @@
-"""Presence, as clients without a realtime connection tell it."""
+"""Presence, as reported by clients without a realtime connection."""
 
 from __future__ import annotations
 
@@ -7,20 +7,19 @@ from datetime import UTC, datetime, timedelta
 from fastapi import APIRouter
 
 from semblance.errors import BadInputError
-from serve_app.api.identity import CurrentUser
+from serve_app.api.dependencies import CurrentUser, Injected
 from serve_app.api.responses import BODY, errors
-from serve_app.api.schemas.presence import PresenceAnswer, PresenceBody
-from serve_app.api.services import Injected
+from serve_app.schemas.presence import PresenceAnswer, PresenceBody
 
 router = APIRouter(prefix="/presence", tags=["presence"])
 
 CLOCK_LEEWAY = timedelta(minutes=1)
-"""How far a client's clock may be ahead; what lies within counts as now."""
+"""How far a client's clock may be ahead; times within it count as now."""
 
 
 @router.patch("", responses=errors(400, 401, *BODY))
 async def update_presence(body: PresenceBody, user: CurrentUser, services: Injected) -> PresenceAnswer:
-    """Say when one was last there. An earlier time than the one known changes nothing."""
+    """Say when the user was last there. A time earlier than the known one changes nothing."""
     if body.last_seen > datetime.now(UTC) + CLOCK_LEEWAY:
-        raise BadInputError("last_seen lies in the future; check the device's clock.")
+        raise BadInputError("last_seen is in the future; check the device's clock.")
     return PresenceAnswer(last_seen=await services.db.presence.seen(user.id, body.last_seen))

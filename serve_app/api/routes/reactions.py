@@ -10,26 +10,25 @@ from fastapi import APIRouter, Query, status
 
 from db.reactions import ReactionType
 from semblance.errors import ConflictError
-from serve_app.api.identity import CurrentUser
+from serve_app.api.dependencies import CurrentUser, Injected
 from serve_app.api.responses import BODY, errors
-from serve_app.api.schemas.matches import NewReaction, ReactionAnswer, ReactionsAnswer
-from serve_app.api.services import Injected
+from serve_app.schemas.matches import NewReaction, ReactionAnswer, ReactionsAnswer
 
 router = APIRouter(prefix="/matches/{match_id}", tags=["matches"])
 
 
 @router.get("/react", responses=errors(404))
 async def list_reactions(match_id: UUID, user: CurrentUser, services: Injected) -> ReactionsAnswer:
-    """One's own reactions to a match."""
+    """The user's reactions to a match."""
     return ReactionsAnswer.of(await services.db.reactions.of_user(match_id, user.id))
 
 
 @router.post("/react", status_code=status.HTTP_201_CREATED, responses=errors(404, *BODY))
 async def react(match_id: UUID, body: NewReaction, user: CurrentUser, services: Injected) -> ReactionAnswer:
-    """Like a match one is part of, or note that one has viewed any. The second time is a conflict.
+    """Like one of the user's own matches, or mark any match as viewed. 409 the second time.
 
-    Once both people of a match like it, they are connected: both are notified, and a first message breaks
-    the ice.
+    Once both users of a match like it, they are connected: both are notified, and a first message breaks the
+    ice.
     """
     connection_id = None
     if body.reaction_type == "like":
@@ -51,16 +50,16 @@ async def remove_reactions(
     user: CurrentUser,
     services: Injected,
     reaction_type: Annotated[
-        ReactionType | None, Query(description="Which of one's reactions; all where it is not given.")
+        ReactionType | None, Query(description="Which reaction to remove; all by default.")
     ] = None,
 ) -> None:
-    """Take back one's reactions to a match, if there are any. A connection that came of a like stays."""
+    """Remove the user's reactions to a match, if any. A connection that a like has opened stays."""
     await services.db.reactions.remove(match_id, user.id, reaction_type)
 
 
 @router.post("/view", responses=errors(404))
 async def view_match(match_id: UUID, user: CurrentUser, services: Injected) -> ReactionsAnswer:
-    """Note that one has viewed a match; doing so again changes nothing. Answers all one's reactions to it."""
+    """Mark a match as viewed; a second time changes nothing. Answers all the user's reactions to it."""
     with suppress(ConflictError):
         await services.db.reactions.view(match_id, user.id)
     return ReactionsAnswer.of(await services.db.reactions.of_user(match_id, user.id))

@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import Field
 
 from db.notifications import Notification, NotificationType, RelatedType
-from serve_app.api.schemas.base import Schema
+from serve_app.schemas.base import Schema
 
 
 class NotificationAnswer(Schema):
@@ -16,9 +16,13 @@ class NotificationAnswer(Schema):
     type: NotificationType
     title: str = Field(examples=["New message from Ada"])
     message: str | None = Field(examples=["Hi! Are we related?"])
-    related_id: UUID | None = Field(description="What it is about; of new messages the latest one.")
+    related_id: UUID | None = Field(
+        description="What the notification is about; for new messages the latest one."
+    )
     related_type: RelatedType | None
-    connection_id: UUID | None = Field(description="Where new messages are; null for other types.")
+    connection_id: UUID | None = Field(
+        description="The connection with the new messages; null for other types."
+    )
     read_at: datetime | None
     created_at: datetime
 
@@ -29,6 +33,6 @@ class NotificationAnswer(Schema):
 
 class NotificationsAnswer(Schema):
     notifications: list[NotificationAnswer] = Field(description="Newest first.")
-    total: int = Field(ge=0, description="All there are; with `unread_only` all unread ones.")
+    total: int = Field(ge=0, description="Number of notifications; with `unread_only` only of unread ones.")
     unread_count: int = Field(ge=0)
-    next_cursor: str | None = Field(description="`cursor` of the next page; null at the end.")
+    next_cursor: str | None = Field(description="The `cursor` of the next page; null at the end.")

@@ -1,4 +1,4 @@
-"""Schools that go by several names."""
+"""Schools that have several names."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pydantic_core import PydanticCustomError
 
 from db.schools import School, SchoolNames
 from semblance.schools import usable_domain
-from serve_app.api.schemas.base import Schema
-from serve_app.api.schemas.profiles import Label
+from serve_app.schemas.base import Schema
+from serve_app.schemas.profiles import Label
 
 MOST_NAMES = 100
-"""Most domains and most aliases of one school that a request names."""
+"""Limit of the domains, and of the aliases, of a school in a request."""
 
 
 def _domain(text: str) -> str:
@@ -29,8 +29,8 @@ Domains = Annotated[
     list[Annotated[str, AfterValidator(_domain)]],
     Field(
         max_length=MOST_NAMES,
-        description="Of e-mail addresses at or below which users are of this school, and may sign up. Not "
-        "that of a mail provider: everybody there would be at one school.",
+        description="Domains of e-mail addresses, including subdomains, whose users belong to this school "
+        "and may sign up. Not that of a mail provider: all its users would be at one school.",
         examples=[["stanford.edu"]],
     ),
 ]
@@ -38,7 +38,7 @@ Aliases = Annotated[
     list[Label],
     Field(
         max_length=MOST_NAMES,
-        description="What else users call it; letter case and spaces do not count.",
+        description="Other names that users give the school; letter case and spaces do not matter.",
         examples=[["Stanford", "Leland Stanford Junior University"]],
     ),
 ]
@@ -51,7 +51,7 @@ class NewSchool(Schema):
 
 
 class SchoolUpdate(Schema):
-    """What is left out, or null, stays as it is."""
+    """Fields that are left out or null stay as they are."""
 
     name: Label | None = Field(None, examples=["Stanford University"])
     domains: Domains | None = None
@@ -66,7 +66,7 @@ class SchoolSummary(Schema):
     name: str = Field(examples=["Stanford University"])
     domains: list[str] = Field(examples=[["stanford.edu"]])
     aliases: list[str] = Field(examples=[["Stanford"]])
-    users: int = Field(ge=0, description="How many call their school by one of its names.")
+    users: int = Field(ge=0, description="Number of users whose profile names the school.")
     created_at: datetime
     updated_at: datetime
 
@@ -77,22 +77,23 @@ class SchoolSummary(Schema):
 
 class SchoolsAnswer(Schema):
     schools: list[SchoolSummary] = Field(description="By name.")
-    total: int = Field(ge=0, description="All there are, on whatever page.", examples=[1])
-    next_cursor: str | None = Field(description="`cursor` of the next page; null at the end.")
+    total: int = Field(ge=0, description="Length of the whole list.", examples=[1])
+    next_cursor: str | None = Field(description="The `cursor` of the next page; null at the end.")
 
 
 class UnknownSchoolSummary(Schema):
-    name: str = Field(description="Letter by letter.", examples=["Leland Stanford"])
-    users: int = Field(ge=1, description="How many call their school so.")
+    name: str = Field(description="Exactly as users write it.", examples=["Leland Stanford"])
+    users: int = Field(ge=1, description="Number of users whose profile has this name.")
 
 
 class UnknownSchoolsAnswer(Schema):
-    schools: list[UnknownSchoolSummary] = Field(description="The most frequent first.")
+    schools: list[UnknownSchoolSummary] = Field(description="Most frequent first.")
 
 
 class RematchedAnswer(Schema):
     users_rematched: int = Field(
-        ge=0, description="Users who are of another school now, all of whose faces are matched again."
+        ge=0,
+        description="Number of users who now belong to another school; all their faces are matched again.",
     )
 
 

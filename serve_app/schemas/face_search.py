@@ -1,4 +1,4 @@
-"""What a search among users' faces answers."""
+"""Answers of the search among users' faces."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pydantic import Field
 
 from db.face_searches import FaceHit
 from db.profiles import StatedGender
-from serve_app.api.links import Links
-from serve_app.api.schemas.base import FeedUrl, Schema, ThumbnailUrl
-from serve_app.api.schemas.compute import FaceAnswer
+from serve_app.links import Links
+from serve_app.schemas.base import FeedUrl, Schema, ThumbnailUrl
+from serve_app.schemas.compute import FaceAnswer
 
 
 class FaceMatch(Schema):
@@ -21,7 +21,7 @@ class FaceMatch(Schema):
     school: str | None
     gender: StatedGender | None = Field(description="As stated by the user.")
     similarity: float = Field(ge=-1, le=1, description="Cosine of the two embeddings.")
-    image_url: str = Field(description="Signed, expires.")
+    image_url: str = Field(description="Signed URL that expires.")
     feed_url: FeedUrl
     thumbnail_url: ThumbnailUrl
 

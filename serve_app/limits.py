@@ -1,56 +1,41 @@
-"""How much one API replica works on at once, and how much of that is one client's.
-
-A client is a user or an API key; `identify` notes which, as soon as its credentials have been checked.
-"""
+"""How much one API replica works on at the same time, and how much of it for one client (a user or a key)."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal, NamedTuple, cast
-
-from starlette.requests import HTTPConnection
+from typing import Literal, NamedTuple
 
 from semblance.errors import BusyClientError, OverloadedError
 from semblance.settings import Settings
 
 
 class Client(NamedTuple):
-    """Who asks: a user by the id of the profile, or a key by what tells it from others."""
+    """Who is asking: a user by the id of the profile, or an API key by its text."""
 
     kind: Literal["user", "key"]
     id: str
 
 
-def identify(connection: HTTPConnection, client: Client) -> None:
-    """Note who asks."""
-    connection.state.client = client
-
-
-def client_of(connection: HTTPConnection) -> Client:
-    """Who asks, on routes that take credentials."""
-    return cast(Client, connection.state.client)
-
-
 class FairShare:
-    """Gives out `limit` units of something; whoever comes when there is none is told to come back, not
-    queued, so that answers in hand stay fast and memory stays bounded.
+    """Gives out `limit` units of something. When none is free, clients are refused and not queued: requests
+    in progress stay fast, and memory stays bounded.
 
-    A client can count on its share. It may have more only as long as another share stays free for others:
-    alone it gets most of all, beside others no more than is left.
+    A client can rely on its share. It gets more only while another share stays free for others: alone it gets
+    most of the units, beside others only what they leave.
     """
 
     def __init__(self, limit: int, share: float, *, what: str) -> None:
-        """share: part of the limit, 0 to 1. what: the units, as the subject of a refusal."""
+        """share: part of the limit, 0 to 1. what: the units, as the subject of the sentence of a refusal."""
         self._free = limit
         self._share = max(1, int(limit * share))
         self._held: Counter[Client] = Counter()
         self._what = what
 
     def take(self, client: Client, amount: int = 1) -> None:
-        """Raises BusyClientError where the client has its share and little is free, OverloadedError where too
-        little is."""
+        """Raises BusyClientError if the client has its share and little is free, OverloadedError if too
+        little is free."""
         if self._held[client] + amount > self._share and self._free - amount < self._share:
             raise BusyClientError(f"{self._what} of yours are being worked on; try again soon.")
         if amount > self._free:
@@ -59,7 +44,7 @@ class FairShare:
         self._held[client] += amount
 
     def give_back(self, client: Client, amount: int = 1) -> None:
-        """What `take` gave."""
+        """Return what `take` gave."""
         self._free += amount
         self._held[client] -= amount
         if not self._held[client]:
@@ -67,7 +52,7 @@ class FairShare:
 
     @contextmanager
     def held(self, client: Client) -> Iterator[None]:
-        """Hold one unit meanwhile; raises as `take`."""
+        """Hold one unit; raises as `take`."""
         self.take(client)
         try:
             yield
@@ -76,18 +61,18 @@ class FairShare:
 
 
 class Uploads:
-    """Bodies with pictures, from their first byte until the request is answered: how many of one client
-    arrive at once, and how many bytes all have together."""
+    """Bodies with photos, from their first byte until the answer: how many of one client arrive at the same
+    time, and how many bytes all of them have."""
 
     def __init__(self, settings: Settings) -> None:
-        # Behind a key is a service with many users, which sends what a replica can work on.
+        # Behind a key is a service with many users, which may send as much as a replica can work on.
         self._most_arriving = {"user": settings.max_uploads_per_user, "key": settings.max_inflight}
         self._arriving: Counter[Client] = Counter()
         self._bytes = FairShare(settings.max_upload_bytes, settings.client_share, what="Too many pictures")
 
     @contextmanager
     def open(self, client: Client) -> Iterator[Upload]:
-        """Count one more body; raises BusyClientError where enough of the client's arrive already."""
+        """Count one more body; raises BusyClientError if too many of the client's are arriving already."""
         if self._arriving[client] >= self._most_arriving[client.kind]:
             raise BusyClientError("Too many uploads of yours are arriving; try again when some have ended.")
         self._arriving[client] += 1
@@ -100,7 +85,7 @@ class Uploads:
 
 
 class Upload:
-    """One body; `size` is what has arrived, in bytes."""
+    """One body. size: bytes that have arrived."""
 
     def __init__(self, budget: FairShare, arriving: Counter[Client], client: Client) -> None:
         self.size = 0
@@ -114,7 +99,7 @@ class Upload:
         self.size += size
 
     def whole(self) -> None:
-        """Nothing more arrives."""
+        """The body is complete."""
         if self._arriving is not None:
             self._arriving[self._client] -= 1
             if not self._arriving[self._client]:
@@ -122,20 +107,9 @@ class Upload:
             self._arriving = None
 
 
-class Limits:
-    """Those of one replica."""
+class ReplicaLimits:
+    """The limits of one replica. slots: requests whose photos are being analyzed."""
 
     def __init__(self, settings: Settings) -> None:
         self.slots = FairShare(settings.max_inflight, settings.client_share, what="Too many pictures")
         self.uploads = Uploads(settings)
-
-
-def limits_of(connection: HTTPConnection) -> Limits:
-    """The replica's limits, on the app's state."""
-    return cast(Limits, connection.app.state.limits)
-
-
-async def take_slot(connection: HTTPConnection) -> AsyncIterator[None]:
-    """Dependency of routes that have faces described: hold one of the replica's slots meanwhile."""
-    with limits_of(connection).slots.held(client_of(connection)):
-        yield

@@ -9,22 +9,23 @@ from pydantic import Field
 
 from db.connections import Connection, ConnectionStatus
 from db.messages import MessageType
-from serve_app.api.links import Links
-from serve_app.api.schemas.base import Schema
+from serve_app.links import Links
+from serve_app.schemas.base import Schema
 
 
 class OtherUser(Schema):
     id: UUID
     name: str | None = Field(examples=["Ada"])
-    profile_image: str | None = Field(description="Their default face; signed, expires.")
+    profile_image: str | None = Field(description="Their default face. Signed URL that expires.")
     last_seen: datetime | None = Field(
-        description="Null until they were seen, while blocked, and while they hide it."
+        description="Null if they were never seen, while the connection is blocked, and while they hide it."
     )
 
 
 class LastMessageSummary(Schema):
     content: str = Field(
-        description="The text; of an image its address: signed, expires.", examples=["Hi! Are we related?"]
+        description="The text, or the signed URL of an image, which expires.",
+        examples=["Hi! Are we related?"],
     )
     message_type: MessageType
     created_at: datetime
@@ -37,11 +38,11 @@ class ConnectionSummary(Schema):
     status: ConnectionStatus
     blocked_by_me: bool
     other_user: OtherUser
-    baby_image: str | None = Field(description="The match's newest baby; signed, expires.")
+    baby_image: str | None = Field(description="The newest baby of the match. Signed URL that expires.")
     last_message: LastMessageSummary | None
     unread_count: int = Field(ge=0, description="Messages received and not read.")
     created_at: datetime
-    updated_at: datetime = Field(description="Of the latest message, status or baby.")
+    updated_at: datetime = Field(description="Time of the latest message, change of status or baby.")
 
     @classmethod
     def of(cls, connection: Connection, links: Links) -> ConnectionSummary:
@@ -74,8 +75,8 @@ class ConnectionSummary(Schema):
 
 class ConnectionsAnswer(Schema):
     connections: list[ConnectionSummary] = Field(description="Latest activity first.")
-    total: int = Field(ge=0, description="All of the status, on whatever page.", examples=[1])
-    next_cursor: str | None = Field(description="`cursor` of the next page; null at the end.")
+    total: int = Field(ge=0, description="Number of connections with this status.", examples=[1])
+    next_cursor: str | None = Field(description="The `cursor` of the next page; null at the end.")
 
 
 class ConnectionChange(Schema):
@@ -83,7 +84,7 @@ class ConnectionChange(Schema):
 
 
 class ConnectionQuestion(Schema):
-    match_id: UUID = Field(description="A match of one's own.")
+    match_id: UUID = Field(description="One of the user's matches.")
 
 
 class ConnectionCheck(Schema):

@@ -1,4 +1,4 @@
-"""What all answers share: the error shape, liveness and readiness."""
+"""What answers share: field types and the shape of errors; and the answers of liveness and readiness."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ ThumbnailUrl = Annotated[str, Field(description="The same picture with a long si
 
 
 class Schema(BaseModel):
-    # What does not fit may be an e-mail address or an embedding, and errors end up in logs.
+    # A value that is refused may be an e-mail address or an embedding, and errors end up in logs.
     model_config = ConfigDict(extra="forbid", protected_namespaces=(), hide_input_in_errors=True)
 
 
 class ErrorAnswer(BaseModel):
-    """Every error has this shape; some carry further fields."""
+    """Every error has this shape; some have further fields."""
 
-    error: str = Field(description="A sentence for a person.", examples=["No face detected in image"])
-    code: str = Field(description="What to branch on.", examples=["no_face"])
-    request_id: str = Field(description="Finds the request in the log.")
+    error: str = Field(description="A sentence for people.", examples=["No face detected in image"])
+    code: str = Field(description="For programs to branch on.", examples=["no_face"])
+    request_id: str = Field(description="Identifies the request in the log.")
 
 
 class QuotaErrorAnswer(ErrorAnswer):
-    """A limit of the day is used up; Retry-After says for how long."""
+    """A daily limit is reached; Retry-After says when it is reset."""
 
     message: str = Field(examples=["5 of 5 used today; the count begins anew at midnight UTC."])
-    limit: int = Field(ge=0, description="How often a day.", examples=[5])
-    current: int = Field(ge=0, description="How often today.", examples=[5])
+    limit: int = Field(ge=0, description="Allowed per day.", examples=[5])
+    current: int = Field(ge=0, description="Used today.", examples=[5])
     resetAt: datetime = Field(description="The next midnight UTC.")  # noqa: N815 - the contract's spelling
     type: str = Field(description="What is limited.", examples=["photo_upload"])
 

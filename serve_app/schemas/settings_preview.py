@@ -1,4 +1,4 @@
-"""What other rules of matching would make of the stored matches."""
+"""What other rules of matching would change in the stored matches."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pydantic import Field
 from matching.rescore import EXAMPLES, CelebrityMatchChange, ListChanges, ListedFace, MatchChange, Preview
 from matching.scoring import BEST, percentage
 from matching.store import MatchRules
-from serve_app.api.schemas.admin_settings import Share, WeightsBody
-from serve_app.api.schemas.base import Schema, Score
+from serve_app.schemas.admin_settings import Share, WeightsBody
+from serve_app.schemas.base import Schema, Score
 
 
 class SettingsProposal(Schema):
@@ -19,7 +19,9 @@ class SettingsProposal(Schema):
 
     weights: WeightsBody
     threshold: Share | None = Field(
-        None, description="Least score of a match that is kept; null: as it is set.", examples=[0.5]
+        None,
+        description="The lowest score of a match that is kept; null: the current setting.",
+        examples=[0.5],
     )
 
     def rules(self, current: MatchRules) -> MatchRules:
@@ -42,7 +44,7 @@ Rank = Annotated[int, Field(ge=1, le=BEST, description="Place on the face's list
 class PreviewScore(Schema):
     similarity_score: Score = Field(examples=[0.875])
     similarity_percentage: int = Field(
-        ge=0, le=100, description="The score in whole percent, half up.", examples=[88]
+        ge=0, le=100, description="The score as a whole percentage, half rounded up.", examples=[88]
     )
 
     @classmethod
@@ -51,13 +53,13 @@ class PreviewScore(Schema):
 
 
 class PreviewFace(Schema):
-    """A face on whose list a match stands, or would."""
+    """A face whose list has the match, now or under the proposed rules."""
 
     face_id: UUID
     user_id: UUID
     name: str | None = Field(examples=["Ada"])
-    rank_before: Rank | None = Field(description="Place on the face's list; null: not on it.")
-    rank_after: Rank | None = Field(description="Place on the face's list; null: not on it.")
+    rank_before: Rank | None = Field(description="Place on the face's list; null if not on it.")
+    rank_after: Rank | None = Field(description="Place on the face's list; null if not on it.")
 
     @classmethod
     def of(cls, face: ListedFace) -> PreviewFace:
@@ -114,20 +116,22 @@ Count = Annotated[int, Field(ge=0, examples=[12])]
 
 class PreviewCounts(Schema):
     before: Count = Field(description="Matches on a list now.")
-    after: Count = Field(description="Matches on a list then.")
-    appear: Count = Field(description="Only on a list then.")
-    vanish: Count = Field(description="Only on a list now.")
-    move: Count = Field(description="On a list now and then, at another place.")
-    without_factors: Count = Field(description="Of the old system: no weights rescore them, on no list here.")
+    after: Count = Field(description="Matches on a list under the proposed rules.")
+    appear: Count = Field(description="Matches on a list only under the proposed rules.")
+    vanish: Count = Field(description="Matches on a list only now.")
+    move: Count = Field(description="Matches on a list under both rules, at different places.")
+    without_factors: Count = Field(
+        description="Adopted matches, which have no factors to rescore and are on no list here."
+    )
 
 
 class PreviewMatches(PreviewCounts):
     vanish_in_use: Count = Field(
-        description="How many of those that vanish stay stored: liked, or something was made or said of them."
+        description="Vanishing matches that stay stored, because of a like, a baby or a connection."
     )
     appearing: list[PreviewMatch] = Field(max_length=EXAMPLES, description="Examples, best first.")
     vanishing: list[PreviewMatch] = Field(max_length=EXAMPLES, description="Examples, best first.")
-    moving: list[PreviewMatch] = Field(max_length=EXAMPLES, description="Examples, the farthest first.")
+    moving: list[PreviewMatch] = Field(max_length=EXAMPLES, description="Examples, the largest moves first.")
 
     @classmethod
     def of(cls, changes: ListChanges[MatchChange]) -> PreviewMatches:
@@ -144,7 +148,7 @@ class PreviewCelebrityMatches(PreviewCounts):
     appearing: list[PreviewCelebrityMatch] = Field(max_length=EXAMPLES, description="Examples, best first.")
     vanishing: list[PreviewCelebrityMatch] = Field(max_length=EXAMPLES, description="Examples, best first.")
     moving: list[PreviewCelebrityMatch] = Field(
-        max_length=EXAMPLES, description="Examples, the farthest first."
+        max_length=EXAMPLES, description="Examples, the largest moves first."
     )
 
     @classmethod
@@ -162,20 +166,20 @@ def _counts(changes: ListChanges[Any]) -> dict[str, int]:
 
 
 UNKNOWN = (
-    "Only stored matches are compared, and whether their users still go together (school, gender) is not "
-    "asked. Matches that were never stored, because the rules of their time did not find them, cannot appear "
-    "here: once the rules are set, `python -m batch.rematch --dry-run` counts them."
+    "Only stored matches are compared, and whether their users may still be matched (school, gender) is not "
+    "checked. Matches that were never stored, because earlier rules did not find them, cannot appear here: "
+    "once the rules are set, `python -m batch.rematch --dry-run` counts them."
 )
 
 
 class SettingsPreviewAnswer(Schema):
-    """The stored matches under the rules as they are set and under the proposed ones."""
+    """The stored matches under the current rules and under the proposed ones."""
 
     rules_before: MatchRulesBody
     rules_after: MatchRulesBody
     user_matches: PreviewMatches
     celebrity_matches: PreviewCelebrityMatches
-    unknown: str = Field(description="What this cannot know.", examples=[UNKNOWN])
+    unknown: str = Field(description="What this comparison cannot know.", examples=[UNKNOWN])
 
     @classmethod
     def of(cls, before: MatchRules, after: MatchRules, preview: Preview) -> SettingsPreviewAnswer:

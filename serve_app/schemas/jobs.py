@@ -1,4 +1,4 @@
-"""Match jobs: what their owner, the cron and admins see."""
+"""Match jobs, as their user, the scheduler and admins see them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pydantic import Field
 
 from db.jobs import JobStats, JobStatus, JobType, MatchJob
 from semblance.types import JobOutcome
-from serve_app.api.schemas.base import Schema
+from serve_app.schemas.base import Schema
 
 MAX_PROCESSED = 1000
 
 
 class JobCounts(Schema):
-    """Matches the job found; null where it did not look, or is not done yet."""
+    """Number of matches that the job found; null if it did not look for them, or is not done yet."""
 
     user_matches: int | None = Field(ge=0, examples=[12])
     celebrity_matches: int | None = Field(ge=0, examples=[20])
@@ -28,15 +28,15 @@ class JobAnswer(Schema):
     face_id: UUID
     status: JobStatus
     job_type: JobType
-    attempts: int = Field(ge=0, description="How often it was begun.")
+    attempts: int = Field(ge=0, description="How often the job was started.")
     max_attempts: int = Field(ge=1)
     error: str | None = Field(
-        description="Why it failed, or the last attempt did; of a completed job what was left out.",
+        description="Why the job or its last attempt failed, or what a completed job left out.",
         examples=["Not matched with other users: the profile has no school."],
     )
     created_at: datetime
-    started_at: datetime | None = Field(description="Of the last attempt.")
-    completed_at: datetime | None = Field(description="When it succeeded or failed for good.")
+    started_at: datetime | None = Field(description="Start of the last attempt.")
+    completed_at: datetime | None = Field(description="When the job succeeded, or failed for the last time.")
     counts: JobCounts
 
     @classmethod
@@ -59,13 +59,13 @@ class JobAnswer(Schema):
 class ProcessedJob(JobCounts):
     job_id: UUID
     status: Literal["pending", "completed", "failed", "lost"] = Field(
-        description="Pending: it will be tried again. Lost: another worker has it."
+        description="pending: it will be tried again. lost: another worker has taken it over."
     )
     error: str | None
 
 
 class ProcessedJobs(Schema):
-    processed: int = Field(ge=0, le=MAX_PROCESSED, description="How many jobs were worked on.")
+    processed: int = Field(ge=0, le=MAX_PROCESSED, description="Number of jobs that were processed.")
     results: list[ProcessedJob]
 
     @classmethod
@@ -75,7 +75,7 @@ class ProcessedJobs(Schema):
 
 class StatusSummary(Schema):
     count: int = Field(ge=0)
-    oldest: datetime | None = Field(description="When the oldest one was made.")
+    oldest: datetime | None = Field(description="When the oldest job was created.")
 
 
 class FailureSummary(Schema):
@@ -90,12 +90,14 @@ class JobStatistics(Schema):
     completed: StatusSummary
     failed: StatusSummary
     average_seconds: float | None = Field(
-        ge=0, description="From claim to completion, over the last day; null without any.", examples=[0.08]
+        ge=0,
+        description="From start to completion, over the last day; null if no job was completed.",
+        examples=[0.08],
     )
     average_total_seconds: float | None = Field(
         description="From creation to completion, over the last day.", examples=[0.12]
     )
-    failures: list[FailureSummary] = Field(description="By message, most frequent first.")
+    failures: list[FailureSummary] = Field(description="Grouped by message, most frequent first.")
 
     @classmethod
     def of(cls, stats: JobStats) -> JobStatistics:

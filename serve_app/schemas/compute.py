@@ -1,4 +1,4 @@
-"""Faces as the face-compute endpoints give them."""
+"""Faces, as the face-compute endpoints answer them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from semblance.types import DescribedFace, Emotion, Gender, ModelInfo
-from serve_app.api.schemas.base import FeedUrl, Schema, Score, ThumbnailUrl
+from serve_app.schemas.base import FeedUrl, Schema, Score, ThumbnailUrl
 
 Point = tuple[float, float]
 
 
 class Model(Schema):
     pack: str = Field(examples=["open"])
-    digest: str = Field(description="SHA-256 over the pack; embeddings of different digests never compare.")
+    digest: str = Field(
+        description="SHA-256 of the pack; embeddings of different digests are never compared."
+    )
 
     @classmethod
     def of(cls, info: ModelInfo) -> Model:
@@ -37,12 +39,12 @@ class CompareRequest(BaseModel):
 
 
 class CompareAnswer(Schema):
-    similarity: float = Field(ge=-1, le=1, description="Cosine of the two.", examples=[0.96])
+    similarity: float = Field(ge=-1, le=1, description="Cosine of the two embeddings.", examples=[0.96])
     distance: float = Field(ge=0, le=2, description="1 - similarity.", examples=[0.04])
 
 
 class PoseAnswer(Schema):
-    """Degrees: yaw positive towards the image's right, pitch up, roll clockwise."""
+    """In degrees: yaw is positive towards the right of the image, pitch upwards, roll clockwise."""
 
     yaw: float
     pitch: float
@@ -74,7 +76,7 @@ class GeometryAnswer(Schema):
 
 
 class FaceAnswer(Schema):
-    """A face in full; boxes and landmarks in pixels of the upright (EXIF-rotated) image."""
+    """All attributes of a face. Boxes and landmarks are in pixels of the upright (EXIF-rotated) image."""
 
     face_detected: Literal[True] = True
     embedding: list[float] = Field(description="Unit length.", min_length=512, max_length=512)
@@ -140,7 +142,7 @@ class ImageSize(Schema):
 
 
 class FacesAnswer(Schema):
-    faces: list[FaceAnswer] = Field(description="Largest first; empty when the picture holds no face.")
+    faces: list[FaceAnswer] = Field(description="Largest first; empty if the photo shows no face.")
     image: ImageSize
 
 
@@ -148,9 +150,9 @@ class CelebrityMatch(Schema):
     celebrity_id: UUID
     name: str
     category: str | None
-    gender: Gender | None = Field(description="As stated, or else as seen in the picture.")
+    gender: Gender | None = Field(description="As stated, otherwise as estimated from the picture.")
     similarity: float = Field(ge=-1, le=1, description="Cosine of the two embeddings.")
-    image_url: str = Field(description="Signed, expires.")
+    image_url: str = Field(description="Signed URL that expires.")
     feed_url: FeedUrl
     thumbnail_url: ThumbnailUrl
 
@@ -161,7 +163,8 @@ class LookalikesAnswer(Schema):
 
 
 def embedding_list(vector: np.ndarray) -> list[float]:
-    """Seven decimals: float32 holds no more for components of a unit vector, and bodies shrink by half."""
+    """The vector with seven decimals: float32 has no more for components of a unit vector, and the body is
+    half as long."""
     rounded: list[float] = np.round(vector.astype(np.float64), 7).tolist()
     return rounded
 

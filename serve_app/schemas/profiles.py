@@ -1,4 +1,4 @@
-"""A user's own profile, and what everybody may know before signing up."""
+"""A user's own profile, and the public settings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from db.profiles import Profile, StatedGender
 from semblance.names import MAX_LENGTH, usable_name
-from serve_app.api.schemas.base import Schema
+from serve_app.schemas.base import Schema
 
 
 def _label(text: str) -> str:
@@ -23,7 +23,7 @@ def _label(text: str) -> str:
 Label = Annotated[
     str, AfterValidator(_label), Field(json_schema_extra={"minLength": 1, "maxLength": MAX_LENGTH})
 ]
-"""A name as `usable_name` has it, of a person or a school."""
+"""The name of a person or a school, as `usable_name` returns it."""
 
 
 class ProfileAnswer(Schema):
@@ -32,12 +32,13 @@ class ProfileAnswer(Schema):
     email: str | None = Field(examples=["ada@cs.stanford.edu"])
     gender: StatedGender | None = Field(description="As stated by the user.")
     school: str | None = Field(
-        description="Where matches are looked for; the e-mail's own unless the user names another.",
+        description="Matches are looked for there; the school of the e-mail address unless the user names "
+        "another.",
         examples=["stanford.edu"],
     )
     default_face_id: UUID | None
-    image: str | None = Field(description="The default face's picture; signed, expires.")
-    show_presence: bool = Field(description="Whether others are told when the user is there.")
+    image: str | None = Field(description="Picture of the default face. Signed URL that expires.")
+    show_presence: bool = Field(description="Whether others see when the user is online.")
 
     @classmethod
     def of(cls, profile: Profile, image: str | None) -> ProfileAnswer:
@@ -54,19 +55,19 @@ class ProfileAnswer(Schema):
 
 
 class ProfileChange(Schema):
-    """What is to change; a field that is left out stays as it is, null clears it."""
+    """What to change. Fields that are left out stay as they are; null clears a field."""
 
     name: Label | None = Field(None, examples=["Ada"])
     gender: StatedGender | None = None
-    school: Label | None = Field(None, description="Null: that of the e-mail again, if it has one.")
+    school: Label | None = Field(None, description="Null: the school of the e-mail address, if it has one.")
     default_face_id: UUID | None = Field(None, description="One of the user's own faces.")
     show_presence: Annotated[bool, Field(strict=True)] | None = Field(
         None,
-        description="False: nobody is told when the user is there, and it is not noted. Null: true again.",
+        description="False: nobody sees when the user is online, and it is not recorded. Null: true again.",
     )
 
 
 class ConfigAnswer(Schema):
     allowNonEduEmails: bool = Field(  # noqa: N815 - the contract's spelling
-        description="Whether addresses that are of no school may sign up."
+        description="Whether addresses that belong to no school may sign up."
     )

@@ -1,4 +1,4 @@
-"""When a user was there."""
+"""When a user was last there."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
-from serve_app.api.schemas.base import Schema
+from serve_app.schemas.base import Schema
 
 
 def _text(value: object) -> object:
-    # Pydantic would also read numbers, as seconds since 1970.
+    # Pydantic would also accept numbers, as seconds since 1970.
     if not isinstance(value, str) or value.lstrip("+-").replace(".", "", 1).isdigit():
         raise ValueError("a time is text in ISO 8601 with an offset")
     return value
@@ -32,5 +32,5 @@ class PresenceBody(Schema):
 
 class PresenceAnswer(Schema):
     last_seen: datetime | None = Field(
-        description="The latest time known, which never moves back; null while the user hides it."
+        description="The latest known time, which never moves back; null while the user hides it."
     )

@@ -1,4 +1,4 @@
-"""Matches, what users do with them, and celebrity matches."""
+"""Matches, users' reactions to them, and celebrity matches."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from uuid import UUID
 
 from pydantic import Field
 
-from db.matches import CelebrityMatch, Factors, Match, MatchStats, Person
+from db.matches import Factors, Match, MatchStats, Person, SavedCelebrityMatch
 from db.profiles import StatedGender
 from db.reactions import Reaction, ReactionType
 from matching.scoring import percentage
 from semblance.types import Gender
-from serve_app.api.links import Links
-from serve_app.api.schemas.base import FeedUrl, Schema, Score, ThumbnailUrl
+from serve_app.links import Links
+from serve_app.schemas.base import FeedUrl, Schema, Score, ThumbnailUrl
 
 
 class MatchPerson(Schema):
@@ -21,16 +21,16 @@ class MatchPerson(Schema):
     name: str | None = Field(examples=["Ada"])
     gender: StatedGender | None
     school: str | None = Field(examples=["mit"])
-    face_id: UUID = Field(description="The face that matches.")
-    image: str = Field(description="That face; signed, expires.")
+    face_id: UUID = Field(description="The matched face.")
+    image: str = Field(description="Picture of that face. Signed URL that expires.")
     feed_url: FeedUrl
     thumbnail_url: ThumbnailUrl
     online: bool | None = Field(
-        description="Whether they are there, as far as they show it; null when signed out, in events, and "
-        "while one has blocked the other."
+        description="Whether they are online and show it; null when signed out, in events, and while one "
+        "user has blocked the other."
     )
     last_seen: datetime | None = Field(
-        description="Null as `online` is, until they were seen, and while they hide it."
+        description="Null like `online`, if they were never seen, and while they hide it."
     )
 
     @classmethod
@@ -59,7 +59,7 @@ class MatchPair(Schema):
 
 
 class FactorScores(Schema):
-    """What made the score; 1 is alike."""
+    """The parts of the score; 1 means alike."""
 
     embedding: Score
     geometry: Score
@@ -77,7 +77,7 @@ class MatchSummary(Schema):
     id: UUID
     similarity_score: Score = Field(examples=[0.875])
     similarity_percentage: int = Field(
-        ge=0, le=100, description="The score in whole percent, half up.", examples=[88]
+        ge=0, le=100, description="The score as a whole percentage, half rounded up.", examples=[88]
     )
     created_at: datetime
     my_reaction: list[ReactionType] = Field(description="The caller's; empty when signed out.")
@@ -96,16 +96,18 @@ class MatchSummary(Schema):
 
 
 class MatchesAnswer(Schema):
-    matches: list[MatchSummary] = Field(description="As `sort` says.")
-    total: int = Field(ge=0, description="All of the filter, on whatever page.", examples=[1])
-    next_cursor: str | None = Field(description="`cursor` of the next page; null at the end.")
+    matches: list[MatchSummary] = Field(description="In the order of `sort`.")
+    total: int = Field(ge=0, description="Number of matches that pass the filter.", examples=[1])
+    next_cursor: str | None = Field(description="The `cursor` of the next page; null at the end.")
 
 
 class StatsAnswer(Schema):
     total: int = Field(ge=0, description="All matches.")
-    viewed: int | None = Field(ge=0, description="How many the caller has viewed; null when signed out.")
+    viewed: int | None = Field(
+        ge=0, description="Number of matches that the user has viewed; null when signed out."
+    )
     activeUsers: int = Field(  # noqa: N815 - the contract's spelling
-        ge=0, description="Users connected now, or seen in the last 15 minutes."
+        ge=0, description="Users who are connected, or were seen in the last 15 minutes."
     )
 
     @classmethod
@@ -114,10 +116,10 @@ class StatsAnswer(Schema):
 
 
 class OwnMatch(MatchSummary):
-    """A match seen from one side."""
+    """A match, as one of its users sees it."""
 
-    factors: FactorScores | None = Field(description="Null for matches of the old system.")
-    user: MatchPerson = Field(description="The other one.")
+    factors: FactorScores | None = Field(description="Null for adopted matches.")
+    user: MatchPerson = Field(description="The other user.")
 
     @classmethod
     def seen(cls, match: Match, other: Person, links: Links) -> OwnMatch:
@@ -136,8 +138,8 @@ class OwnMatch(MatchSummary):
 
 class OwnMatchesAnswer(Schema):
     matches: list[OwnMatch]
-    total: int = Field(ge=0, description="All there are, on whatever page.", examples=[1])
-    next_cursor: str | None = Field(description="`cursor` of the next page; null at the end.")
+    total: int = Field(ge=0, description="Length of the whole list.", examples=[1])
+    next_cursor: str | None = Field(description="The `cursor` of the next page; null at the end.")
 
 
 class CelebritySummary(Schema):
@@ -145,8 +147,8 @@ class CelebritySummary(Schema):
     name: str = Field(examples=["Rose Leslie"])
     bio: str | None
     category: str | None = Field(examples=["actors"])
-    gender: Gender | None = Field(description="As stated, or else as seen in the picture.")
-    image: str = Field(description="Signed, expires.")
+    gender: Gender | None = Field(description="As stated, otherwise as estimated from the picture.")
+    image: str = Field(description="Signed URL that expires.")
     feed_url: FeedUrl
     thumbnail_url: ThumbnailUrl
 
@@ -156,12 +158,12 @@ class CelebrityMatchSummary(Schema):
     celebrity: CelebritySummary
     similarity_score: Score = Field(examples=[0.875])
     similarity_percentage: int = Field(
-        ge=0, le=100, description="The score in whole percent, half up.", examples=[88]
+        ge=0, le=100, description="The score as a whole percentage, half rounded up.", examples=[88]
     )
-    factors: FactorScores | None = Field(description="Null for matches of the old system.")
+    factors: FactorScores | None = Field(description="Null for adopted matches.")
 
     @classmethod
-    def of(cls, match: CelebrityMatch, links: Links) -> CelebrityMatchSummary:
+    def of(cls, match: SavedCelebrityMatch, links: Links) -> CelebrityMatchSummary:
         return cls(
             id=match.id,
             celebrity=CelebritySummary(
@@ -182,8 +184,8 @@ class CelebrityMatchSummary(Schema):
 
 class CelebrityMatchesAnswer(Schema):
     matches: list[CelebrityMatchSummary] = Field(description="Best first.")
-    total: int = Field(ge=0, description="All there are, on whatever page.", examples=[1])
-    next_cursor: str | None = Field(description="`cursor` of the next page; null at the end.")
+    total: int = Field(ge=0, description="Length of the whole list.", examples=[1])
+    next_cursor: str | None = Field(description="The `cursor` of the next page; null at the end.")
 
 
 class NewReaction(Schema):
@@ -199,12 +201,12 @@ class ReactionSummary(Schema):
 class ReactionAnswer(ReactionSummary):
     match_id: UUID
     mutual_connection: UUID | None = Field(
-        description="The connection that this reaction has opened; null where it has not."
+        description="The connection that this reaction has opened; null if it has opened none."
     )
 
 
 class ReactionsAnswer(Schema):
-    reactions: list[ReactionSummary] = Field(description="The caller's, oldest first.")
+    reactions: list[ReactionSummary] = Field(description="The user's reactions, oldest first.")
     reaction_types: list[ReactionType] = Field(description="Their types.", examples=[["like", "viewed"]])
 
     @classmethod

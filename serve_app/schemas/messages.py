@@ -9,12 +9,12 @@ from uuid import UUID
 from pydantic import Field
 
 from db.messages import Message, MessageType
-from serve_app.api.links import Links
-from serve_app.api.schemas.base import Schema
-from serve_app.api.schemas.patterns import explained
+from serve_app.links import Links
+from serve_app.schemas.base import Schema
+from serve_app.schemas.patterns import explained
 
 MAX_CONTENT = 4000
-"""Longest message in characters."""
+"""Maximum length of a message in characters."""
 
 
 class NewMessage(Schema):
@@ -26,10 +26,10 @@ class NewMessage(Schema):
             max_length=MAX_CONTENT,
             # PostgreSQL does not store NUL.
             pattern=explained(
-                r"^[^\x00]*[^\s\x00][^\x00]*$", "should hold something to see, and no zero bytes"
+                r"^[^\x00]*[^\s\x00][^\x00]*$", "should contain something visible, and no zero bytes"
             ),
-            description="The text; of an image the `image_url` of a face or baby of the sender's own, or its "
-            "storage key.",
+            description="The text; for an image the `image_url` of one of the sender's faces or babies, or "
+            "its storage key.",
             examples=["Hi! Are we related?"],
         ),
     ]
@@ -42,10 +42,11 @@ class MessageAnswer(Schema):
     sender_id: UUID
     is_mine: bool
     content: str = Field(
-        description="The text; of an image its address: signed, expires.", examples=["Hi! Are we related?"]
+        description="The text, or the signed URL of an image, which expires.",
+        examples=["Hi! Are we related?"],
     )
     message_type: MessageType
-    read_at: datetime | None = Field(description="When its receiver read it; null until then.")
+    read_at: datetime | None = Field(description="When the receiver read it; null until then.")
     created_at: datetime
 
     @classmethod
@@ -65,8 +66,10 @@ class MessageAnswer(Schema):
 class MessagesAnswer(Schema):
     messages: list[MessageAnswer] = Field(description="Newest first.")
     has_more: bool
-    next_cursor: str | None = Field(description="`before` of the next, older page; null at the end.")
+    next_cursor: str | None = Field(description="The `before` of the next, older page; null at the end.")
 
 
 class ReadAnswer(Schema):
-    updated: int = Field(ge=0, description="How many were unread.", examples=[3])
+    updated: int = Field(
+        ge=0, description="Number of messages or notifications that were unread.", examples=[3]
+    )

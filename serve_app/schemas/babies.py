@@ -10,13 +10,13 @@ from pydantic import Field
 
 from db.babies import Baby
 from db.connections import ConnectionStatus
-from serve_app.api.links import Links
-from serve_app.api.schemas.base import FeedUrl, Schema, ThumbnailUrl
-from serve_app.api.schemas.matches import MatchPair, MatchPerson
+from serve_app.links import Links
+from serve_app.schemas.base import FeedUrl, Schema, ThumbnailUrl
+from serve_app.schemas.matches import MatchPair, MatchPerson
 
 
 class NewBabyRequest(Schema):
-    match_id: UUID = Field(description="A match of one's own.")
+    match_id: UUID = Field(description="One of the user's matches.")
 
 
 class BabyConnectionSummary(Schema):
@@ -28,13 +28,14 @@ class BabyConnectionSummary(Schema):
 class BabyAnswer(Schema):
     id: UUID
     match_id: UUID
-    image_url: str = Field(description="A JPEG; signed, expires.")
+    image_url: str = Field(description="A JPEG. Signed URL that expires.")
     feed_url: FeedUrl
     thumbnail_url: ThumbnailUrl
     created_at: datetime
     parents: MatchPair
     mutual_connection: BabyConnectionSummary | None = Field(
-        description="The connection of the two, also one that this baby has just opened; null without."
+        description="The connection of the two users, including one that this baby has just opened; null if "
+        "they are not connected."
     )
 
     @classmethod
@@ -54,10 +55,10 @@ class BabyAnswer(Schema):
 
 
 class LatestBabyAnswer(Schema):
-    baby: BabyAnswer | None = Field(description="Null where there is none of the match.")
+    baby: BabyAnswer | None = Field(description="Null if the match has none.")
 
 
 class BabiesAnswer(Schema):
     babies: list[BabyAnswer] = Field(description="Newest first.")
-    total: int = Field(ge=0, description="All there are, on whatever page.", examples=[1])
-    next_cursor: str | None = Field(description="`cursor` of the next page; null at the end.")
+    total: int = Field(ge=0, description="Length of the whole list.", examples=[1])
+    next_cursor: str | None = Field(description="The `cursor` of the next page; null at the end.")

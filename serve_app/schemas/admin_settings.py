@@ -1,4 +1,4 @@
-"""What admins can change while the application runs."""
+"""Settings that admins can change while the application runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from db.system_settings import SystemSettings
 from semblance.weights import Weights
-from serve_app.api.schemas.base import Schema
+from serve_app.schemas.base import Schema
 
 WEIGHTS_TOLERANCE = Decimal("0.001")
 
@@ -20,12 +20,18 @@ Share = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
 
 DailyLimit = Annotated[
     int,
-    Field(strict=True, ge=-1, le=1_000_000, description="A day (UTC); -1 unlimited, 0 none.", examples=[20]),
+    Field(
+        strict=True,
+        ge=-1,
+        le=1_000_000,
+        description="Per day (UTC); -1 for no limit, 0 for none.",
+        examples=[20],
+    ),
 ]
 
 
 class WeightsBody(Schema):
-    """Weights of the six factors of a match, together 1 ± .001."""
+    """Weights of the six factors of a match; their sum is 1 ± 0.001."""
 
     embedding: Share = Field(examples=[0.2])
     geometry: Share = Field(examples=[0.2])
@@ -36,7 +42,7 @@ class WeightsBody(Schema):
 
     @model_validator(mode="after")
     def _together_one(self) -> Self:
-        # In decimals, as the database adds them: at the tolerance's edge both must say the same.
+        # As decimals, as the database adds them: at the edge of the tolerance both must agree.
         weights: dict[str, float] = self.model_dump()
         total = sum((Decimal(repr(float(weight))) for weight in weights.values()), Decimal(0))
         if abs(total - 1) > WEIGHTS_TOLERANCE:
@@ -48,14 +54,14 @@ class WeightsBody(Schema):
 
 
 class SettingsChange(Schema):
-    """What is left out, or null, stays as it is."""
+    """Fields that are left out or null stay as they are."""
 
     matching_weights: WeightsBody | None = None
     match_threshold: Share | None = Field(
-        None, description="Least score of a match that is kept.", examples=[0.5]
+        None, description="The lowest score of a match that is kept.", examples=[0.5]
     )
     allow_non_edu_emails: Annotated[bool, Field(strict=True)] | None = Field(
-        None, description="Whether addresses that are of no school may sign up.", examples=[False]
+        None, description="Whether addresses that belong to no school may sign up.", examples=[False]
     )
     daily_photo_upload_limit: DailyLimit | None = None
     daily_baby_generation_limit: DailyLimit | None = None
@@ -76,8 +82,10 @@ class SettingsAnswer(Schema):
     allow_non_edu_emails: bool
     daily_photo_upload_limit: int
     daily_baby_generation_limit: int
-    updated_at: datetime | None = Field(description="Of the latest change.")
-    updated_by: UUID | None = Field(description="The admin who made it; null where it was made by hand.")
+    updated_at: datetime | None = Field(description="Time of the latest change.")
+    updated_by: UUID | None = Field(
+        description="The admin who made the latest change; null if it was made in the database."
+    )
 
     @classmethod
     def of(cls, settings: SystemSettings) -> SettingsAnswer:

@@ -1,4 +1,4 @@
-"""The picture of a request, as encoded bytes: a form's file, JSON's base64, or the body itself."""
+"""The photo of a request, as encoded bytes: a form's file, base64 in JSON, or the body itself."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import binascii
 import json
 import logging
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from fastapi import Depends, Request
+from fastapi import Request
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
@@ -21,13 +22,12 @@ from deployments.vision.parsing import ACCEPTED
 from semblance.errors import BadInputError, ImageTooLargeError, OverloadedError, UnreadableImageError
 from semblance.protocol import BODY_OVERHEAD
 from serve_app.api.bodies import body_rules
-from serve_app.api.limits import client_of, limits_of, take_slot
-from serve_app.api.services import Injected
+from serve_app.limits import Upload
 
 logger = logging.getLogger(__name__)
 
 IN_MEMORY: Final = 1024 * 1024
-"""Bytes of a body that are kept in memory while the rest arrives; what is larger goes to a temporary file."""
+"""Bytes of a body that are kept in memory while it arrives; a larger body goes to a temporary file."""
 
 _CHUNK: Final = 1024 * 1024
 _FORM_TYPE: Final = "multipart/form-data"
@@ -52,7 +52,7 @@ _JSON: dict[str, Any] = {
                     "type": "string",
                     "format": "byte",
                     "description": "The same file in base64: either alphabet, with or without padding and "
-                    "line breaks; a data: URL is accepted too.",
+                    "line breaks. A data: URL is accepted, too.",
                 }
             },
         },
@@ -63,28 +63,41 @@ _RAW: dict[str, Any] = {
     media: {"schema": {"type": "string", "format": "binary", "description": f"The file itself: {ACCEPTED}."}}
     for media in ("image/*", "application/octet-stream")
 }
-PICTURE_BODY: dict[str, Any] = {"requestBody": {"required": True, "content": {**_FORM, **_JSON, **_RAW}}}
-"""OpenAPI for a body that FastAPI cannot express by parameters: one of several content types."""
-PICTURE_FORM: dict[str, Any] = {"requestBody": {"required": True, "content": _FORM}}
-"""The same with the form alone, as the app's clients send it: openapi-python-client writes no valid code for
+PHOTO_BODY: dict[str, Any] = {"requestBody": {"required": True, "content": {**_FORM, **_JSON, **_RAW}}}
+"""OpenAPI of a body that FastAPI cannot describe by parameters: one of several content types."""
+PHOTO_FORM: dict[str, Any] = {"requestBody": {"required": True, "content": _FORM}}
+"""The same with the form alone, as the app's clients send it: openapi-python-client writes invalid code for
 operations with several kinds of body."""
 
 
 @dataclass(frozen=True, slots=True)
-class ReceivedPicture:
-    """A whole body with a picture, which is to be taken out of it. content_type: one that is taken."""
+class ReceivedPhoto:
+    """A whole body that holds a photo. content_type: one of those of `PHOTO_BODY`."""
 
     content_type: str
     headers: Headers
     body: SpooledTemporaryFile[bytes]
 
+    async def read(self, limit: int) -> bytes:
+        """The encoded photo, of at most `limit` bytes.
 
-async def receive_picture(request: Request, services: Injected) -> AsyncIterator[ReceivedPicture]:
-    """The body, complete: a slot is taken for the work, not for the time in which a slow client sends.
+        Raises BadInputError where the body holds no photo, ImageTooLargeError for a larger one.
+        """
+        if self.content_type == _FORM_TYPE:
+            data = await _from_form(self)
+        elif self.content_type == _JSON_TYPE:
+            data = await asyncio.to_thread(_from_json, self.body)
+        else:
+            data = await asyncio.to_thread(self.body.read)
+        if not data:
+            raise BadInputError("The picture is empty.")
+        if len(data) > limit:
+            raise ImageTooLargeError(f"The picture has {len(data)} bytes; at most {limit} are accepted.")
+        return data
 
-    Raises UnreadableImageError for content types other than those of `PICTURE_BODY`, BusyClientError where
-    enough bodies of the same client arrive, OverloadedError where there is no room for it.
-    """
+
+def photo_type(request: Request) -> str:
+    """The content type of a request with a photo; raises UnreadableImageError for one that is not taken."""
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type not in {_FORM_TYPE, _JSON_TYPE, "application/octet-stream"} and not (
         content_type.startswith("image/")
@@ -93,44 +106,25 @@ async def receive_picture(request: Request, services: Injected) -> AsyncIterator
             "Send the picture as multipart/form-data field 'file', as JSON with 'image_base64', or by itself "
             "with its own content type, like image/jpeg."
         )
+    return content_type
+
+
+@asynccontextmanager
+async def receive(
+    request: Request, content_type: str, upload: Upload, max_image_bytes: int
+) -> AsyncIterator[ReceivedPhoto]:
+    """The body of a request, once all of it has arrived; `upload` counts its bytes.
+
+    Raises BadInputError where the connection ends too early, OverloadedError where the disk is full, and what
+    `upload` and the rules of bodies raise.
+    """
     rules = body_rules(request)
-    rules.limit = int(services.settings.max_image_bytes * BODY_OVERHEAD)
-    with (
-        limits_of(request).uploads.open(client_of(request)) as upload,
-        SpooledTemporaryFile(max_size=IN_MEMORY) as body,
-    ):
-        rules.arrived = upload.add
+    rules.limit = int(max_image_bytes * BODY_OVERHEAD)
+    rules.arrived = upload.add
+    with SpooledTemporaryFile(max_size=IN_MEMORY) as body:
         await _receive(request, body)
         upload.whole()
-        yield ReceivedPicture(content_type, request.headers, body)
-
-
-async def read_picture(
-    received: Annotated[ReceivedPicture, Depends(receive_picture)],
-    services: Injected,
-    # After the body, before anything is made of it.
-    _: Annotated[None, Depends(take_slot)],
-) -> bytes:
-    """The encoded picture, its size within `max_image_bytes`.
-
-    Raises BadInputError without a picture, ImageTooLargeError, and as `receive_picture` and `take_slot`.
-    """
-    if received.content_type == _FORM_TYPE:
-        data = await _from_form(received)
-    elif received.content_type == _JSON_TYPE:
-        data = await asyncio.to_thread(_from_json, received.body)
-    else:
-        data = await asyncio.to_thread(received.body.read)
-    if not data:
-        raise BadInputError("The picture is empty.")
-    if len(data) > services.settings.max_image_bytes:
-        raise ImageTooLargeError(
-            f"The picture has {len(data)} bytes; at most {services.settings.max_image_bytes} are accepted."
-        )
-    return data
-
-
-Picture = Annotated[bytes, Depends(read_picture)]
+        yield ReceivedPhoto(content_type, request.headers, body)
 
 
 async def _receive(request: Request, file: SpooledTemporaryFile[bytes]) -> None:
@@ -143,19 +137,19 @@ async def _receive(request: Request, file: SpooledTemporaryFile[bytes]) -> None:
             else:
                 file.write(part)
     except ClientDisconnect as exc:
-        raise BadInputError("The connection ended before the picture was complete.") from exc
+        raise BadInputError("The connection ended before the photo was complete.") from exc
     except OSError as exc:
-        logger.exception("a body of %d bytes finds no room", size)
-        raise OverloadedError("There is no room to receive the picture; try again later.", 30) from exc
+        logger.exception("there is no room for a body of %d bytes", size)
+        raise OverloadedError("There is no room to receive the photo; try again later.", 30) from exc
     file.seek(0)
 
 
 class _FormParser(MultiPartParser):
-    # The form is in a file already; what comes out of it is wanted in memory.
+    # The form is in a file already; its parts are wanted in memory.
     spool_max_size = 2**31
 
 
-async def _from_form(received: ReceivedPicture) -> bytes:
+async def _from_form(received: ReceivedPhoto) -> bytes:
     async def parts() -> AsyncIterator[bytes]:
         while chunk := received.body.read(_CHUNK):
             yield chunk
@@ -164,13 +158,13 @@ async def _from_form(received: ReceivedPicture) -> bytes:
     try:
         form = await _FormParser(
             received.headers,
-            stream,  # type: ignore[arg-type] # it is iterated over, no more
+            stream,  # type: ignore[arg-type] # it is only iterated over
             max_files=1,
             max_fields=16,
             max_part_size=64 * 1024,
         ).parse()
     except (MultiPartException, ValueError) as exc:
-        # ValueError: the name of a charset that is none.
+        # ValueError: the name of an unknown charset.
         raise BadInputError("The form is not valid multipart/form-data.") from exc
     try:
         file = form.get("file")
@@ -197,11 +191,11 @@ _TO_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
 
 
 def decode_base64(text: str) -> bytes:
-    """What a tool has printed as base64, be it broken into lines, in the alphabet for URLs, without padding,
-    or as the data: URL of a file.
+    """The bytes of base64 text, with or without line breaks, in either alphabet, with or without padding,
+    or as a data: URL.
 
-    Raises BadInputError for anything else: characters of neither alphabet, padding that is too short or
-    stands elsewhere than at the end, a length that no file gives.
+    Raises BadInputError for anything else: other characters, padding that is too short or not at the end, an
+    impossible length.
     """
     text = text.lstrip()
     if text[:5].lower() == "data:":

@@ -1,4 +1,4 @@
-"""How making pictures goes."""
+"""How the generation of pictures is doing."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from datetime import date
 from pydantic import Field
 
 from db.generation_logs import GenerationDay
-from serve_app.api.schemas.base import Schema, Score
+from serve_app.schemas.base import Schema, Score
 
 
 class GenerationDaySummary(Schema):
-    """Calls of one kind, which is a provider's model, that began on one day (UTC)."""
+    """Calls of one model of one provider that began on one day (UTC)."""
 
     day: date
     provider: str = Field(examples=["fal"])
     model: str = Field(examples=["fal-ai/flux/dev"])
     completed: int = Field(ge=0)
     failed: int = Field(ge=0)
-    processing: int = Field(ge=0, description="Not ended yet.")
+    processing: int = Field(ge=0, description="Not finished yet.")
     success_rate: Score | None = Field(
-        description="Completed ones among those that have ended; null where none has.", examples=[0.98]
+        description="Completed calls divided by finished ones; null if none has finished.", examples=[0.98]
     )
     duration_p50_ms: float | None = Field(
-        ge=0, description="Median of the completed ones, in milliseconds; null where none is."
+        ge=0, description="Median of the completed calls, in milliseconds; null if there are none."
     )
     duration_p95_ms: float | None = Field(ge=0, description="Their 95th percentile.")
 
@@ -45,5 +45,5 @@ class GenerationDaySummary(Schema):
 
 class GenerationsAnswer(Schema):
     generations: list[GenerationDaySummary] = Field(
-        description="The latest day first; days without calls are left out."
+        description="Latest day first; days without calls are left out."
     )

@@ -1,0 +1,236 @@
+"""What routes ask for by the type of a parameter: services, links, who is asking, and the photo of a request.
+
+All FastAPI dependencies are here, but those of the compatibility routes, which are kept apart. The order in
+which a route takes them is the order in which they are checked: credentials before the body, and the body
+before a slot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated, cast
+
+from fastapi import Depends, Header, Query, Request, Security
+from fastapi.security import HTTPBearer
+from starlette.requests import HTTPConnection
+
+from db.face_searches import Searcher
+from db.profiles import Profile
+from semblance.errors import ForbiddenError, UnauthorizedError
+from serve_app.api.copies import Copies
+from serve_app.api.photos import ReceivedPhoto, photo_type, receive
+from serve_app.api.readiness import StoreProbe
+from serve_app.api.realtime_clients import LONGEST_STREAM_S, check_request, joined
+from serve_app.api.services import Services
+from serve_app.api.sign_in import authenticate
+from serve_app.auth import UserSession, bearer_token, check_secret, same_secret
+from serve_app.limits import Client, ReplicaLimits
+from serve_app.links import Links
+from serve_app.realtime.subscription import Subscription
+
+user_bearer = HTTPBearer(auto_error=False, scheme_name="User", description="The user's access token (JWT).")
+api_key_bearer = HTTPBearer(
+    auto_error=False, scheme_name="ApiKey", description="The service's API key, or one of `semblance keys`."
+)
+cron_bearer = HTTPBearer(auto_error=False, scheme_name="Cron", description="The cron secret.")
+
+
+async def get_services(connection: HTTPConnection) -> Services:
+    """The replica's services, for routes of HTTP and WebSocket alike."""
+    return cast(Services, connection.app.state.services)
+
+
+Injected = Annotated[Services, Depends(get_services)]
+
+
+async def get_links(connection: HTTPConnection, services: Injected) -> Links:
+    """Links under `public_url`, or under the address that the client called."""
+    settings = services.settings
+    return Links(settings, services.storage, settings.public_url or str(connection.base_url))
+
+
+async def get_copies(connection: HTTPConnection) -> Copies:
+    """The replica's maker of clean copies."""
+    return cast(Copies, connection.app.state.copies)
+
+
+async def get_store_probe(connection: HTTPConnection) -> StoreProbe:
+    """The replica's probe of the picture store."""
+    return cast(StoreProbe, connection.app.state.store_probe)
+
+
+InjectedLinks = Annotated[Links, Depends(get_links)]
+InjectedCopies = Annotated[Copies, Depends(get_copies)]
+InjectedStoreProbe = Annotated[StoreProbe, Depends(get_store_probe)]
+
+
+async def current_user(
+    request: Request, services: Injected, _: Annotated[object, Security(user_bearer)]
+) -> Profile:
+    """The profile of the token's user; raises as `authenticate`."""
+    signed_in = await authenticate(services, bearer_token(request.headers.get("authorization")))
+    request.state.session = signed_in.session
+    _identify(request, Client("user", str(signed_in.user.id)))
+    return signed_in.user
+
+
+async def optional_user(
+    request: Request, services: Injected, _: Annotated[object, Security(user_bearer)]
+) -> Profile | None:
+    """As `current_user`, but None for a request without credentials. Invalid ones are still refused."""
+    if "authorization" not in request.headers:
+        return None
+    return await current_user(request, services, _)
+
+
+async def current_session(request: Request, _: Annotated[Profile, Depends(current_user)]) -> UserSession:
+    """The session of the token's user."""
+    return cast(UserSession, request.state.session)
+
+
+CurrentUser = Annotated[Profile, Depends(current_user)]
+CurrentSession = Annotated[UserSession, Depends(current_session)]
+OptionalUser = Annotated[Profile | None, Depends(optional_user)]
+
+
+async def admin_user(user: CurrentUser) -> Profile:
+    """The user, if the database says that they are an admin."""
+    if user.role != "admin":
+        raise ForbiddenError("Only admins may do this.")
+    return user
+
+
+AdminUser = Annotated[Profile, Depends(admin_user)]
+
+
+async def current_searcher(
+    request: Request,
+    services: Injected,
+    as_user: Annotated[object, Security(user_bearer)],
+    _: Annotated[object, Security(api_key_bearer)],
+) -> Searcher:
+    """An admin, or the owner of an API key of the scope `search`; the service's own key does not open this.
+
+    Raises ForbiddenError for other users, and for everybody where the settings do not allow the search.
+    """
+    token = bearer_token(request.headers.get("authorization"))
+    if "." in token:
+        admin = await admin_user(await current_user(request, services, as_user))
+        searcher = Searcher(profile_id=admin.id)
+    elif key_id := await services.db.api_keys.use(token, "search"):
+        _identify(request, Client("key", token))
+        searcher = Searcher(api_key_id=key_id)
+    else:
+        raise UnauthorizedError("This takes an admin's access token or a key of the scope 'search'.")
+    if not services.settings.face_search:
+        raise ForbiddenError("The search among users' faces is off; SEMBLANCE_FACE_SEARCH=true allows it.")
+    return searcher
+
+
+CurrentSearcher = Annotated[Searcher, Depends(current_searcher)]
+
+
+async def require_api_key(
+    request: Request, services: Injected, _: Annotated[object, Security(api_key_bearer)]
+) -> None:
+    """Refuse a request without the service's own API key or a live one from `semblance keys create`."""
+    key = bearer_token(request.headers.get("authorization"))
+    if same_secret(key, services.settings.required_api_key):
+        _identify(request, Client("key", ""))
+    elif await services.db.api_keys.use(key, "compute") is not None:
+        _identify(request, Client("key", key))
+    else:
+        raise UnauthorizedError("This key is not valid.")
+
+
+async def require_cron(
+    request: Request, services: Injected, _: Annotated[object, Security(cron_bearer)]
+) -> None:
+    """Refuse a request without the cron secret."""
+    check_secret(request.headers.get("authorization"), services.settings.required_cron_secret)
+
+
+async def receive_photo(request: Request, services: Injected) -> AsyncIterator[ReceivedPhoto]:
+    """The whole body: a slot is taken for the work, not for the time in which a slow client sends.
+
+    Raises UnreadableImageError for content types other than those of `PHOTO_BODY`, BusyClientError where
+    enough bodies of the same client arrive, OverloadedError where there is no room for it.
+    """
+    content_type = photo_type(request)
+    with _limits_of(request).uploads.open(_client_of(request)) as upload:
+        async with receive(request, content_type, upload, services.settings.max_image_bytes) as received:
+            yield received
+
+
+async def take_slot(connection: HTTPConnection) -> AsyncIterator[None]:
+    """Hold one of the replica's slots while the request is answered; raises as `FairShare.take`."""
+    with _limits_of(connection).slots.held(_client_of(connection)):
+        yield
+
+
+async def read_photo(
+    received: Annotated[ReceivedPhoto, Depends(receive_photo)],
+    services: Injected,
+    # After the body, before anything is made of it.
+    _: Annotated[None, Depends(take_slot)],
+) -> bytes:
+    """The encoded photo; raises as `ReceivedPhoto.read`, `receive_photo` and `take_slot`."""
+    return await received.read(services.settings.max_image_bytes)
+
+
+Photo = Annotated[bytes, Depends(read_photo)]
+
+
+async def open_stream(  # noqa: PLR0917 - FastAPI names them
+    request: Request,
+    services: Injected,
+    _: Annotated[object, Security(user_bearer)],
+    channels: Annotated[
+        str | None,
+        Query(
+            max_length=200,
+            description="A comma-separated list of feed, matches, jobs, messages, notifications, presence. "
+            "Default: all, for guests `feed`.",
+            examples=["feed,messages"],
+        ),
+    ] = None,
+    access_token: Annotated[
+        str | None,
+        Query(max_length=8192, description="The access token, for clients that cannot set headers."),
+    ] = None,
+    last_event_id: Annotated[
+        str | None,
+        Query(
+            max_length=20,
+            description="Resume after this event; the header takes precedence.",
+            examples=["17"],
+        ),
+    ] = None,
+    last_event_id_header: Annotated[str | None, Header(alias="Last-Event-ID", max_length=20)] = None,
+) -> AsyncIterator[Subscription]:
+    """The client of a request for server-sent events, until the answer ends."""
+    asked = await check_request(
+        services,
+        authorization=request.headers.get("authorization"),
+        access_token=access_token,
+        channels=channels,
+        last_event_id=last_event_id_header or last_event_id,
+    )
+    async with joined(services, request, asked, LONGEST_STREAM_S) as client:
+        yield client
+
+
+EventStreamClient = Annotated[Subscription, Depends(open_stream)]
+
+
+def _identify(connection: HTTPConnection, client: Client) -> None:
+    """Note who is asking, as soon as the credentials have been checked."""
+    connection.state.client = client
+
+
+def _client_of(connection: HTTPConnection) -> Client:
+    return cast(Client, connection.state.client)
+
+
+def _limits_of(connection: HTTPConnection) -> ReplicaLimits:
+    return cast(ReplicaLimits, connection.app.state.limits)
