@@ -1,4 +1,4 @@
-"""The database the commands work on, and `semblance migrate`."""
+"""The database that the commands work on."""
 
 from __future__ import annotations
 
@@ -6,22 +6,12 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 from db.logins import application_dsn, owner_dsn
-from db.migrate import check_server, current, upgrade
 from db.pool import Database
-from ops.commands.output import console
 from ops.stack.embedded import EmbeddedPostgres
 from ops.stack.home import StackHome, StackLock
 from ops.stack.state import read_state
 from semblance.errors import ConfigurationError
 from semblance.settings import Settings
-
-
-def migrate_database(settings: Settings) -> None:
-    """Upgrade the database in use, wherever it runs. Raises DatabaseError, ConfigurationError."""
-    with open_database(settings, as_owner=True) as dsn:
-        check_server(dsn)
-        upgrade(dsn)
-        console.print(f"The schema is at revision {current(dsn)}.")
 
 
 @contextmanager

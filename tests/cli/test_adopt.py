@@ -7,8 +7,8 @@ from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from db.adoption.rules import UNKNOWN_PACK
-from ops.commands.adoption import adopt_database
 from ops.commands.app import app
+from ops.commands.schema.adoption import adopt_database
 from semblance.errors import BadInputError
 from semblance.settings import Settings
 from tests.support.old_app import early

@@ -12,7 +12,7 @@ import httpx
 import psutil
 import pytest
 
-from ops.commands.gateway import address
+from ops.commands.service.gateway import address
 from ops.stack.ports import free_ports
 from semblance.errors import ConfigurationError
 from tests.support.gateway import LOOPBACK, backend, until

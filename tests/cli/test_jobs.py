@@ -19,8 +19,8 @@ from typer.testing import CliRunner
 import ops.stack.jobs
 from batch.ingest.__main__ import main as ingest_main
 from ops.commands import app as commands
-from ops.commands import jobs as job_commands
-from ops.commands.jobs import follow_job
+from ops.commands.ray_jobs import jobs as job_commands
+from ops.commands.ray_jobs.jobs import follow_job
 from ops.stack.jobs import Jobs, RefusedError, UnreachableError
 from ops.stack.state import StackState
 from semblance.errors import NotFoundError

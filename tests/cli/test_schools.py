@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from db.schools import SchoolNames
-from ops.commands.school_file import read_school_file
+from ops.commands.schools.school_file import read_school_file
 from semblance.errors import BadInputError
 from tests.support.commands import semblance
 from tests.support.rows import add_profile

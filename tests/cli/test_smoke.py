@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ops.commands.app import app
-from ops.commands.smoke import Outcome, Smoke, _unique
+from ops.commands.service.smoke import Outcome, Smoke, _unique
 from semblance.settings import Settings
 from tests.support.api import Api, User
 from tests.support.photos import ASTRONAUT

@@ -14,7 +14,8 @@ import pytest
 from pydantic import SecretStr
 from rich.console import Console
 
-from ops.commands import doctor, environment, output
+from ops.commands import environment, output
+from ops.commands.service import doctor
 from ops.stack import preflight
 from ops.stack.state import StackState
 from semblance.errors import ConfigurationError

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from ops.commands.gallery import PORTRAIT, package_photo
+from ops.commands.photos import PORTRAIT, package_photo
 from ops.stack.embedded import EmbeddedPostgres
 from ops.stack.home import StackHome, StackLock
 from ops.stack.processes import members

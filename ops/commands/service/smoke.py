@@ -18,8 +18,8 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Column, Table
 
-from ops.commands.gallery import ASTRONAUT, package_photo
 from ops.commands.output import console, errors
+from ops.commands.photos import ASTRONAUT, package_photo
 from semblance.errors import BadInputError
 
 _POLL_S = 0.25

@@ -10,10 +10,10 @@ import httpx
 from rich.markup import escape
 from rich.table import Table
 
-from ops.commands.attach import hold, running_stack
-from ops.commands.gallery import Probe, prepare_gallery
-from ops.commands.jobs import ingestion_command
 from ops.commands.output import Steps, console, print_curl, print_state
+from ops.commands.ray_jobs.jobs import ingestion_command
+from ops.commands.service.attach import hold, running_stack
+from ops.commands.service.demo_gallery import Probe, prepare_gallery
 from ops.stack.home import StackHome
 from ops.stack.jobs import Jobs
 from ops.stack.state import StackState

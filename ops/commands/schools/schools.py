@@ -13,7 +13,7 @@ from batch.progress import JobProgress
 from db.schools import SchoolChange, Schools, UnknownSchool
 from ops.commands.database import connected, open_database
 from ops.commands.output import console
-from ops.commands.school_file import Row, read_school_file
+from ops.commands.schools.school_file import Row, read_school_file
 from semblance.errors import SchoolTakenError
 from semblance.settings import Settings
 

@@ -1,0 +1,1 @@
+"""Who may call the API: tokens of users, API keys, admins."""

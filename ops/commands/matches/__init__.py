@@ -1,0 +1,1 @@
+"""Stored matches: work on match jobs, apply changed weights."""

@@ -1,0 +1,1 @@
+"""The database schema: migrate it, adopt the old app's."""
