@@ -23,8 +23,6 @@ from semblance.protocol import BODY_OVERHEAD
 
 logger = logging.getLogger(__name__)
 
-PROJECT_ROOT = Path(__file__).resolve().parent.parent
-
 PREFIX = "SEMBLANCE_"
 
 OTHER_VARIABLES = re.compile(r"SEMBLANCE_(STACK|URL|KEY|SMOKE_.*|TEST_.*)")

@@ -12,11 +12,12 @@ from typing import Annotated, Any
 
 import typer
 
-from semblance.settings import PROJECT_ROOT, Settings
+from semblance.settings import Settings
 from serve_app.api.factory import create_app
 from serve_app.api.services import Services
+from tools import CHECKOUT
 
-TARGET = PROJECT_ROOT / "docs" / "api.md"
+TARGET = CHECKOUT / "docs" / "api.md"
 
 HEAD = """\
 # HTTP API
@@ -144,7 +145,7 @@ def main(
     text = render()
     if not check:
         TARGET.write_text(text, encoding="utf-8")
-        typer.echo(f"Wrote {TARGET.relative_to(PROJECT_ROOT)}.")
+        typer.echo(f"Wrote {TARGET.relative_to(CHECKOUT)}.")
     elif TARGET.read_text(encoding="utf-8") != text:
         typer.echo("docs/api.md differs from the code: run python -m tools.api_docs.", err=True)
         raise typer.Exit(1)

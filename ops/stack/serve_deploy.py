@@ -19,9 +19,9 @@ from ops.stack.home import StackHome
 from ops.stack.processes import members
 from ops.stack.ray_head import ray_mark
 from semblance.errors import ConfigurationError
-from semblance.settings import PROJECT_ROOT
 
-SERVE_CONFIG = PROJECT_ROOT / "serve_config.yaml"
+SERVE_CONFIG = Path(__file__).with_name("serve_config.yaml")
+"""In a checkout a link to the file at the root, which `serve deploy` takes; in an installed wheel a file."""
 
 _DEPLOY_SECONDS = 120.0
 _HEALTHY_SECONDS = 300.0
