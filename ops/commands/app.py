@@ -36,8 +36,8 @@ app = typer.Typer(
   semblance down                      stop the service
 
 All state lies in one folder, [cyan].semblance[/] here or where [cyan]SEMBLANCE_HOME[/] says. Settings are
-environment variables, all described in [cyan]semblance/settings.py[/]; for example
-[cyan]SEMBLANCE_DATABASE_URL[/] for a PostgreSQL of your own and [cyan]SEMBLANCE_PACK[/] for other models.
+environment variables, all described in [cyan]docs/settings.md[/]; for example
+[cyan]SEMBLANCE_DATABASE_URL[/] for your own PostgreSQL and [cyan]SEMBLANCE_PACK[/] for other models.
 """,
 )
 
