@@ -1,4 +1,4 @@
-"""The command line: every group of commands, in the order in which `semblance --help` shows them."""
+"""The command line: all commands, in the order in which `semblance --help` shows them."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ app = typer.Typer(
   semblance up --detach               start the service and return
   semblance ingest ./celebrities      fill the gallery
   semblance status                    addresses and the API key
-  eval "$(semblance env)"             the same as variables, for curl and ray job submit
+  eval "$(semblance env)"             the same as shell variables, for curl and ray job submit
   semblance down                      stop the service
 
-All state lies in one folder, [cyan].semblance[/] here or where [cyan]SEMBLANCE_HOME[/] says. Settings are
-environment variables, all described in [cyan]docs/settings.md[/]; for example
+All state is in one folder: [cyan].semblance[/] here, or the one that [cyan]SEMBLANCE_HOME[/] names. Settings
+are environment variables, all described in [cyan]docs/settings.md[/]; for example
 [cyan]SEMBLANCE_DATABASE_URL[/] for your own PostgreSQL and [cyan]SEMBLANCE_PACK[/] for other models.
 """,
 )
@@ -57,7 +57,7 @@ for name, group in {
 
 
 def run() -> None:
-    """Run the command line; a raised SemblanceError becomes its message and exit status 1."""
+    """Run the command line. A SemblanceError becomes its message and exit status 1."""
     try:
         app()
     except SemblanceError as exc:

@@ -1,4 +1,4 @@
-"""Photos that come with the Python packages: nothing is downloaded, and none is part of this project."""
+"""Photos that come with the Python packages. None is downloaded or part of this project."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ASTRONAUT = ("skimage", "data/astronaut.png")
 
 
 def package_photo(package: str, path: str) -> Path:
-    """A file of an installed package; raises ConfigurationError where it is missing."""
+    """A file of an installed package. Raises ConfigurationError if it is missing."""
     spec = find_spec(package)
     if spec is None or spec.origin is None or not (photo := Path(spec.origin).parent / path).is_file():
         raise ConfigurationError(f"The package {package} lacks {path}. Reinstall: `make clean-env env`.")

@@ -22,7 +22,7 @@ from db.object_deletions import ObjectDeletions
 from db.pool import Database
 from db.raw_pictures import RawPictures
 from db.stored_pictures import PictureRow
-from ops.storage.clean import Cleaned, Outcome, clean, look_for
+from ops.storage.clean import Cleaned, CleanOutcome, clean, look_for
 from ops.storage.sweep import SweepReport, sweep
 from semblance.errors import StorageError
 from semblance.locations import Original, PictureTable, copy_key
@@ -32,7 +32,7 @@ from semblance.stored_pictures import StoredPicture, full_key, keys_of, put_pict
 from tests.support.commands import semblance
 from tests.support.laden import assert_only_a_picture, encoded, laden, portrait
 
-Copy = Callable[[], Awaitable[Counter[Outcome]]]
+Copy = Callable[[], Awaitable[Counter[CleanOutcome]]]
 
 FACES = {"0b/1699-ab.jpg": "JPEG", "0b/1700-cd.png": "PNG", "1c/with space (1).heic": "HEIF"}
 CELEBRITIES = {"tom_hanks.jpg": "JPEG", "actors/Zoë.tiff": "TIFF"}
@@ -237,7 +237,7 @@ async def test_what_the_store_does_not_give_back_as_it_was_is_no_copy(
 
     with monkeypatch.context() as patch:
         patch.setattr(Storage, "get", spoilt)
-        with pytest.raises(StorageError, match="gave back"):
+        with pytest.raises(StorageError, match="returned"):
             await run()
     assert await rows(database) == names
     assert await run() == {"cleaned": 5}
@@ -479,7 +479,7 @@ async def test_the_command(
     assert "would be copied" in done.stdout
     assert await rows(database) == names
     done = command(settings, dsn, "clean", "--dry-run")
-    assert "5 more lie where the old system has them" in done.stdout
+    assert "5 more are in the old app's buckets" in done.stdout
 
     await storage.locations["celebrities"].delete("tom_hanks.jpg")
     done = command(settings, dsn, "copy", "--report", str(tmp_path / "report.jsonl"))

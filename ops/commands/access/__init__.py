@@ -1,1 +1,1 @@
-"""Who may call the API: tokens of users, API keys, admins."""
+"""Commands for access to the API: users' tokens, API keys, admins."""

@@ -14,7 +14,7 @@ from semblance.settings import Settings
 
 
 def set_role(settings: Settings, email: str, role: Role) -> None:
-    """Make a user an admin, or one no longer. Raises NotFoundError for an e-mail nobody has."""
+    """Give a user the role. Raises NotFoundError if no user has the e-mail address."""
 
     async def change(dsn: str) -> None:
         async with connected(dsn) as database:
@@ -22,7 +22,7 @@ def set_role(settings: Settings, email: str, role: Role) -> None:
 
     with open_database(settings, as_owner=True) as dsn:
         asyncio.run(change(dsn))
-    console.print(f"{escape(email)} is {'an admin' if role == 'admin' else 'no admin'} now.")
+    console.print(f"{escape(email)} is {'now an admin' if role == 'admin' else 'no longer an admin'}.")
 
 
 def list_admins(settings: Settings) -> None:

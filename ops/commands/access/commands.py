@@ -11,7 +11,7 @@ import typer
 
 from ops.commands.environment import get_settings
 
-tokens = typer.Typer(no_args_is_help=True, help="Access tokens of users, for a machine of your own.")
+tokens = typer.Typer(no_args_is_help=True, help="Access tokens of users, for your own machine.")
 keys = typer.Typer(no_args_is_help=True, help="API keys of the face-compute endpoints.")
 admins = typer.Typer(no_args_is_help=True, help="Users who may change the settings of the app.")
 
@@ -19,17 +19,17 @@ admins = typer.Typer(no_args_is_help=True, help="Users who may change the settin
 @tokens.command("create")
 def token_create(
     *,
-    email: Annotated[str, typer.Option(help="The user's e-mail address; its school becomes theirs.")],
+    email: Annotated[str, typer.Option(help="The user's e-mail address, which also gives their school.")],
     user_id: Annotated[
-        UUID | None, typer.Option("--id", help="The user's id. Without it, always the same for an address.")
+        UUID | None, typer.Option("--id", help="The user's id. Default: one derived from the address.")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="The name a new profile begins with.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of a new profile.")] = None,
     hours: Annotated[int, typer.Option(min=1, max=8760, help="How long the token is valid.")] = 24,
 ) -> None:
-    """Print an access token, as the identity provider would give a user who signs in.
+    """Print an access token like those that the identity provider issues at sign-in.
 
-    For a machine of your own: it is signed with the service's own secret, SEMBLANCE_JWT_SECRET or the one
-    in the home, so it is taken by a service with the same settings. The profile is made by the first request.
+    It is signed with the service's own secret (SEMBLANCE_JWT_SECRET, or the one in the home), so that a
+    service with the same settings accepts it. The first request creates the profile.
 
     [bold]Examples[/]
 
@@ -43,7 +43,7 @@ def token_create(
 
 
 class KeyScope(StrEnum):
-    """What an API key can open."""
+    """What an API key gives access to."""
 
     COMPUTE = "compute"
     SEARCH = "search"
@@ -52,15 +52,15 @@ class KeyScope(StrEnum):
 @keys.command("create")
 def keys_create(
     *,
-    name: Annotated[str, typer.Option(help="Who or what will use it; for your own eyes.")],
-    scope: Annotated[list[KeyScope], typer.Option(help="What it opens; several are possible.")] = [  # noqa: B006
+    name: Annotated[str, typer.Option(help="Who or what will use it, to tell keys apart.")],
+    scope: Annotated[list[KeyScope], typer.Option(help="What it gives access to; can be repeated.")] = [  # noqa: B006
         KeyScope.COMPUTE
     ],
 ) -> None:
-    """Make an API key and print it, once: only its hash is kept.
+    """Create an API key and print it once: only its hash is kept.
 
-    [cyan]compute[/] opens the endpoints that find, describe and compare faces, [cyan]search[/] the search
-    among users' faces. Works on the database of [cyan]semblance migrate[/], with the rights of its owner.
+    [cyan]compute[/] gives access to the endpoints that find, describe and compare faces, [cyan]search[/] to
+    the search among users' faces. Uses the same database as [cyan]semblance migrate[/], as its owner.
 
     [bold]Examples[/]
 
@@ -75,23 +75,25 @@ def keys_create(
 
 @keys.command("list")
 def keys_list() -> None:
-    """All API keys, also the revoked ones: how they begin, what they open, when they were used last."""
+    """List all API keys, revoked ones included: how they begin, what they open, when they were last used."""
     from ops.commands.access.keys import list_keys
 
     list_keys(get_settings())
 
 
 @keys.command("revoke")
-def keys_revoke(key_id: Annotated[UUID, typer.Argument(help="As `semblance keys list` shows it.")]) -> None:
-    """End an API key, for good; the next request with it is refused."""
+def keys_revoke(key_id: Annotated[UUID, typer.Argument(help="Id from `semblance keys list`.")]) -> None:
+    """Revoke an API key for good. The next request with it is refused."""
     from ops.commands.access.keys import revoke_key
 
     revoke_key(get_settings(), key_id)
 
 
 @admins.command("add")
-def admins_add(email: Annotated[str, typer.Argument(help="Of somebody who has signed in once.")]) -> None:
-    """Make a user an admin: /api/admin is open to them from the next request on.
+def admins_add(
+    email: Annotated[str, typer.Argument(help="Address of a user who has signed in before.")],
+) -> None:
+    """Make a user an admin, with access to /api/admin from the next request on.
 
     [bold]Examples[/]
 
@@ -103,8 +105,10 @@ def admins_add(email: Annotated[str, typer.Argument(help="Of somebody who has si
 
 
 @admins.command("remove")
-def admins_remove(email: Annotated[str, typer.Argument(help="As `semblance admins list` shows it.")]) -> None:
-    """Take an admin's rights away."""
+def admins_remove(
+    email: Annotated[str, typer.Argument(help="Address from `semblance admins list`.")],
+) -> None:
+    """Make an admin an ordinary user again."""
     from ops.commands.access.admins import set_role
 
     set_role(get_settings(), email, "user")
@@ -112,7 +116,7 @@ def admins_remove(email: Annotated[str, typer.Argument(help="As `semblance admin
 
 @admins.command("list")
 def admins_list() -> None:
-    """All admins."""
+    """List all admins."""
     from ops.commands.access.admins import list_admins
 
     list_admins(get_settings())

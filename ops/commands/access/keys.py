@@ -21,10 +21,10 @@ _MAX_NAME = 100
 
 
 def create_key(settings: Settings, name: str, scopes: Sequence[Scope]) -> None:
-    """Print a new key, and nothing else on standard output. Raises BadInputError for a name out of bounds."""
+    """Print a new key and nothing else on standard output. Raises BadInputError for an invalid name."""
     name = name.strip()
     if not (0 < len(name) <= _MAX_NAME and name.isprintable()):
-        raise BadInputError(f"A key's name is 1 to {_MAX_NAME} characters on one line.")
+        raise BadInputError(f"The name of a key must have 1 to {_MAX_NAME} characters on one line.")
 
     async def create(dsn: str) -> tuple[str, ApiKey]:
         async with connected(dsn) as database:
@@ -34,13 +34,13 @@ def create_key(settings: Settings, name: str, scopes: Sequence[Scope]) -> None:
         key, stored = asyncio.run(create(dsn))
     typer.echo(key)
     errors.print(
-        f"Keep it: it is not shown again. To end it: [cyan]semblance keys revoke {stored.id}[/]",
+        f"Keep the key: it is not shown again. To revoke it: [cyan]semblance keys revoke {stored.id}[/]",
         soft_wrap=True,
     )
 
 
 def list_keys(settings: Settings) -> None:
-    """Print all keys, without the keys themselves."""
+    """Print a table of all keys, without their secrets."""
 
     async def read(dsn: str) -> list[ApiKey]:
         async with connected(dsn) as database:
@@ -48,7 +48,7 @@ def list_keys(settings: Settings) -> None:
 
     with open_database(settings, as_owner=True) as dsn:
         found = asyncio.run(read(dsn))
-    # What is there to be copied or compared is never cut.
+    # Ids and prefixes are copied and compared, so they are never cut.
     table = Table(Column("Key", no_wrap=True), Column("Name", overflow="fold"), Column("State", no_wrap=True))
     for key in found:
         if key.revoked_at:
@@ -65,7 +65,7 @@ def list_keys(settings: Settings) -> None:
 
 
 def revoke_key(settings: Settings, key_id: UUID) -> None:
-    """End a key. Raises NotFoundError where there is no such key."""
+    """Revoke a key. Raises NotFoundError if it does not exist."""
 
     async def revoke(dsn: str) -> ApiKey:
         async with connected(dsn) as database:

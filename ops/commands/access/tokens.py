@@ -20,11 +20,12 @@ from semblance.settings import Settings
 def print_token(
     settings: Settings, email: str, *, user_id: uuid.UUID | None, name: str | None, lifetime: timedelta
 ) -> None:
-    """Print an access token, and nothing else on standard output. Raises BadInputError for no e-mail."""
+    """Print an access token and nothing else on standard output. Raises BadInputError for an invalid
+    address."""
     email = email.strip().lower()
     local, _, host = email.rpartition("@")
     if not (local and host and email.isprintable()):
-        raise BadInputError(f"{email!r} is no e-mail address.")
+        raise BadInputError(f"{email!r} is not an e-mail address.")
     if school_of(email) is None:
         errors.print(
             "[yellow]Note:[/] unless a school has this domain, the first request is refused while "
@@ -34,14 +35,15 @@ def print_token(
 
 
 def id_of(email: str) -> uuid.UUID:
-    """The same id for the same address, whenever and wherever a token is made."""
+    """The id derived from an address: always the same for the same address."""
     return uuid.uuid5(uuid.NAMESPACE_URL, f"mailto:{email}")
 
 
 def make_token(
     settings: Settings, email: str, *, user_id: uuid.UUID, name: str | None, lifetime: timedelta
 ) -> str:
-    """An access token with the claims of Supabase's, signed with the secret of the settings or of `home`."""
+    """An access token with the claims that Supabase uses, signed with the secret of the settings or of
+    `home`."""
     if settings.jwt_secret is not None:
         secret = settings.jwt_secret.get_secret_value()
     else:

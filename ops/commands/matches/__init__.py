@@ -1,1 +1,1 @@
-"""Stored matches: work on match jobs, apply changed weights."""
+"""Commands for matches: work on match jobs, apply changed weights."""

@@ -11,13 +11,13 @@ from ops.commands.environment import get_settings
 
 def worker(
     once: Annotated[
-        bool, typer.Option("--once", help="End when no job is due, and say what was done.")
+        bool, typer.Option("--once", help="End when no job is due, and print what was done.")
     ] = False,
 ) -> None:
-    """Work on match jobs in this process, without Ray: finds the matches of faces that were uploaded.
+    """Work on match jobs in this process, without Ray: find the matches of uploaded faces.
 
-    The running service does so by itself. Any number of workers share one queue, on any machines that reach
-    SEMBLANCE_DATABASE_URL and the storage; a killed one's jobs go to the others.
+    The running service does this by itself. Any number of workers can share the queue, on any machines that
+    reach SEMBLANCE_DATABASE_URL and the picture store. If one is killed, the others take its jobs.
 
     [bold]Examples[/]
 
@@ -32,16 +32,16 @@ def worker(
 def rescore(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, but write nothing.")] = False,
 ) -> None:
-    """Bring the stored matches up to the present weights and threshold, from their stored factors.
+    """Apply the current weights and threshold to stored matches, using their stored factors.
 
-    New weights take effect at the next search of each face; this applies them to what was found before,
-    without looking at a face or a model. Matches now below the threshold are removed, except those of users
-    that are liked, or that something was made or said of. It runs beside the service, notifies nobody, and
-    can be interrupted and repeated: what is done already is not done again. Works on SEMBLANCE_DATABASE_URL,
-    else on the running stack's database, else on the embedded one, which is started for it.
+    New weights take effect at the next search of each face. This command applies them to matches found
+    before, without reading a photo or running a model. Matches now below the threshold are removed, except
+    matches between users that are liked or that led to a baby picture or a connection. It can run beside the
+    service, notifies nobody, and can be interrupted and repeated. The database is that of
+    SEMBLANCE_DATABASE_URL, else the running stack's, else the embedded one, which is started for it.
 
-    [cyan]POST /api/admin/settings/preview[/] tells beforehand what other weights would do. Matches that only
-    the new weights make are found by [cyan]python -m batch.rematch[/].
+    [cyan]POST /api/admin/settings/preview[/] shows beforehand what other weights would do. To find matches
+    that exist only under the new weights, run [cyan]python -m batch.rematch[/].
 
     [bold]Examples[/]
 

@@ -16,9 +16,9 @@ from semblance.settings import Settings
 
 
 def rescore_matches(settings: Settings, *, dry_run: bool) -> None:
-    """Rescore all matches by the present rules and print what was done.
+    """Rescore all matches by the current rules and print what was done.
 
-    Raises ConflictError where the rules have changed before the end.
+    Raises ConflictError if the rules changed meanwhile.
     """
     with open_database(settings) as dsn:
         asyncio.run(_rescore(dsn, dry_run=dry_run))
@@ -34,12 +34,12 @@ async def _rescore(dsn: str, *, dry_run: bool) -> None:
             report = await rescoring.rescore(rules, dry_run=dry_run, on_progress=progress.advance)
         console.print(_table(report, dry_run=dry_run))
         console.print(
-            "Matches that only these rules make, and that were never stored, are found by "
+            "To find matches that were never stored and that these rules make, run "
             "[cyan]python -m batch.rematch[/].",
             soft_wrap=True,
         )
         if await matching.rules() != rules:
-            raise ConflictError("The rules were changed meanwhile. Run this again: it does what is left.")
+            raise ConflictError("The rules were changed meanwhile. Run the command again to do the rest.")
 
 
 def _text(rules: MatchRules) -> str:

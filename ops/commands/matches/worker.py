@@ -22,7 +22,7 @@ from semblance.types import DescribedFace, Detection, JobOutcome
 
 
 class _LazyFaces:
-    """The pack's nets in this process, loaded for the first face that was stored without a description."""
+    """The pack's nets in this process, loaded when a face without a description must be analyzed."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -38,7 +38,7 @@ class _LazyFaces:
 
 
 def run_worker(settings: Settings, *, once: bool) -> None:
-    """Drain the queue until told to end, or until nothing is due."""
+    """Work on match jobs until a signal arrives; with `once` until none is due."""
     configure_logging(settings)
     with open_database(settings) as dsn:
         outcomes = asyncio.run(_run(settings, dsn, once=once))
@@ -71,4 +71,4 @@ async def _run(settings: Settings, dsn: str, *, once: bool) -> list[JobOutcome]:
 def _print(outcomes: list[JobOutcome]) -> None:
     counts = Counter(outcome.status for outcome in outcomes)
     parts = [f"{count} {status}" for status, count in sorted(counts.items())]
-    console.print(f"{len(outcomes)} jobs{': ' if parts else ''}{', '.join(parts)}.")
+    console.print(f"{len(outcomes)} match jobs{': ' if parts else ''}{', '.join(parts)}.")

@@ -1,1 +1,1 @@
-"""Model packs."""
+"""Commands for model packs."""

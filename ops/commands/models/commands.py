@@ -9,13 +9,13 @@ import typer
 from ops.commands.environment import get_settings
 
 models = typer.Typer(
-    no_args_is_help=True, help="Model packs: which there are, what they are, whether intact."
+    no_args_is_help=True, help="Model packs: list them, show their contents, verify their files."
 )
 
 
 @models.command("list")
 def models_list() -> None:
-    """All model packs that can be named in SEMBLANCE_PACK, checked."""
+    """List and check all model packs that SEMBLANCE_PACK can name."""
     from ops.commands.models.packs import list_models
 
     list_models(get_settings())
@@ -23,7 +23,9 @@ def models_list() -> None:
 
 @models.command("verify")
 def models_verify(
-    name: Annotated[str | None, typer.Argument(help="A pack or a path; without it, the one in use.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Name or path of a pack. Default: the one in use.")
+    ] = None,
 ) -> None:
     """Compare every file of a pack with its recorded SHA-256.
 
@@ -39,9 +41,11 @@ def models_verify(
 
 @models.command("show")
 def models_show(
-    name: Annotated[str | None, typer.Argument(help="A pack or a path; without it, the one in use.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Name or path of a pack. Default: the one in use.")
+    ] = None,
 ) -> None:
-    """What a pack is made of: its nets, its threshold, its licence, its digest."""
+    """Show what a pack consists of: its nets, threshold, licence and digest."""
     from ops.commands.models.packs import show_model
 
     show_model(get_settings(), name)

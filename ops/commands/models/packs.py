@@ -11,6 +11,7 @@ from semblance.settings import Settings
 
 
 def list_models(settings: Settings) -> None:
+    """Print a table of all packs."""
     table = Table("", "Pack", "Licence", "Commercial use", "Digest", "Folder")
     for entry in list_packs(settings):
         used = "[green]*[/]" if entry.name == settings.pack else ""
@@ -31,7 +32,7 @@ def list_models(settings: Settings) -> None:
 
 
 def verify_model(settings: Settings, name: str | None) -> None:
-    """Raises PackError, naming the file, when anything differs."""
+    """Print the digest of every file. Raises PackError with the file's name if one differs."""
     pack = _describe(settings, name)
     for file, digest in sorted(pack.manifest.sha256.items()):
         console.print(f"[green]✓[/] {escape(file)} [dim]{digest}[/]", soft_wrap=True)
@@ -39,6 +40,7 @@ def verify_model(settings: Settings, name: str | None) -> None:
 
 
 def show_model(settings: Settings, name: str | None) -> None:
+    """Print what a pack consists of."""
     pack = _describe(settings, name)
     manifest = pack.manifest
     rows = Table.grid(padding=(0, 2))
@@ -54,7 +56,7 @@ def show_model(settings: Settings, name: str | None) -> None:
     for role, net in manifest.roles.present():
         rows.add_row(role, f"{escape(net.file)}, input {net.input_size} px")
     for role in pack.borrowed:
-        rows.add_row(role, "by the open pack")
+        rows.add_row(role, "from the open pack")
     rows.add_row("Digest", manifest.digest)
     rows.add_row("Folder", escape(str(pack.folder)))
     console.print(rows)

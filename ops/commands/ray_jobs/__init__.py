@@ -1,1 +1,1 @@
-"""Ray jobs of the running stack: submit an ingestion, follow and stop jobs."""
+"""Commands for Ray jobs on the running stack: submit, list, follow and stop them."""

@@ -10,14 +10,14 @@ from ops.commands.arguments import given_options
 from ops.commands.environment import get_settings
 from semblance import ingest_options
 
-jobs = typer.Typer(no_args_is_help=True, help="Ray jobs of the running stack, ingestions among them.")
+jobs = typer.Typer(no_args_is_help=True, help="Ray jobs of the running stack, such as ingestions.")
 
 
 def ingest(
     context: typer.Context,
     source: ingest_options.Source,
     *,
-    detach: Annotated[bool, typer.Option("--detach", help="Submit and return; prints the job's id.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Submit, print the job's id and return.")] = False,
     category: ingest_options.Category = None,
     exclude: ingest_options.Exclude = None,
     follow_links: ingest_options.FollowLinks = False,
@@ -30,12 +30,12 @@ def ingest(
     report: ingest_options.ReportFile = None,
     dry_run: ingest_options.DryRun = False,
 ) -> None:
-    """Fill the gallery: submits the ingestion as a Ray job and follows it.
+    """Fill the gallery: submit the ingestion as a Ray job and follow it.
 
-    A folder holds one folder per category and a [cyan]metadata.json[/] with names. What cannot be used, such
-    as a photo with several faces, goes to a report with the reason. It can be interrupted and repeated:
-    what is stored already is skipped. Ctrl-C ends the following, not the job. The exit status is the job's,
-    or 3 where the service is stopped under it.
+    A source folder holds a folder for each category and a [cyan]metadata.json[/] with names. Photos that
+    cannot be used, for example because they show several faces, are listed in a report with the reason. An
+    ingestion can be interrupted and repeated: it skips what is already stored. Ctrl-C stops following, not
+    the job. The exit status is the job's, or 3 if the service is stopped meanwhile.
 
     [bold]Examples[/]
 
@@ -53,23 +53,23 @@ def ingest(
 
 @jobs.command("list")
 def jobs_list() -> None:
-    """All jobs since the stack was started, and how they are doing."""
+    """List all Ray jobs since the stack was started, with their status."""
     from ops.commands.ray_jobs.jobs import list_jobs
 
     list_jobs(get_settings())
 
 
 @jobs.command("follow")
-def jobs_follow(job_id: Annotated[str, typer.Argument(help="As `semblance jobs list` shows it.")]) -> None:
-    """Print a job's log from its beginning until it ends; the exit status is the job's."""
+def jobs_follow(job_id: Annotated[str, typer.Argument(help="Id from `semblance jobs list`.")]) -> None:
+    """Print the log of a job from its beginning until the job ends; the exit status is the job's."""
     from ops.commands.ray_jobs.jobs import follow_job
 
     raise typer.Exit(follow_job(get_settings(), job_id))
 
 
 @jobs.command("stop")
-def jobs_stop(job_id: Annotated[str, typer.Argument(help="As `semblance jobs list` shows it.")]) -> None:
-    """Ask a job to end. A stopped ingestion can be submitted again and goes on where it was."""
+def jobs_stop(job_id: Annotated[str, typer.Argument(help="Id from `semblance jobs list`.")]) -> None:
+    """Ask a job to end. An ingestion that was stopped can be submitted again and continues where it was."""
     from ops.commands.ray_jobs.jobs import stop_job
 
     stop_job(get_settings(), job_id)

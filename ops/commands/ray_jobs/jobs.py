@@ -19,11 +19,11 @@ _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _INTERRUPTED = 130
 
 _LOST = 3
-"""Exit status of a job whose service is stopped under it, as of `semblance status` where none runs."""
+"""Exit status if the service stops while a job is followed, the same as that of `semblance status`."""
 
 
 def ingest_source(settings: Settings, source: str, options: Sequence[str], *, follow: bool) -> int:
-    """Submit `batch.ingest` and, unless told otherwise, follow it; returns the exit status."""
+    """Submit `batch.ingest` and, with `follow`, follow it. Returns the exit status."""
     jobs = Jobs(require_running(settings))
     job_id = jobs.submit(ingestion_command(source, options))
     if not follow:
@@ -33,14 +33,15 @@ def ingest_source(settings: Settings, source: str, options: Sequence[str], *, fo
 
 
 def ingestion_command(source: str, options: Sequence[str] = ()) -> str:
-    """The job's command; a local source is made absolute, since jobs start in a folder of their own."""
+    """The command of the Ray job. A local source becomes absolute, since jobs start in a folder of Ray's."""
     if not _ADDRESS.match(source):
         source = str(Path(source).expanduser().absolute())
     return python_command("batch.ingest", [source, *options])
 
 
 def list_jobs(settings: Settings) -> None:
-    # The id is there to be copied, so it is never cut.
+    """Print a table of all Ray jobs. Raises ConfigurationError if no stack runs."""
+    # The id is copied, so it is never cut.
     table = Table(Column("Job", no_wrap=True), "Status", "Submitted", "Command")
     colours = {"SUCCEEDED": "green", "FAILED": "red", "STOPPED": "yellow"}
     for job in Jobs(require_running(settings)).list():
@@ -51,12 +52,14 @@ def list_jobs(settings: Settings) -> None:
 
 
 def follow_job(settings: Settings, job_id: str) -> int:
+    """Print the log until the job ends. Returns the exit status."""
     return _follow(Jobs(require_running(settings)), job_id)
 
 
 def stop_job(settings: Settings, job_id: str) -> None:
+    """Ask a job to end. Raises NotFoundError."""
     stopped = Jobs(require_running(settings)).stop(job_id)
-    console.print("Asked to stop." if stopped else "It had ended already.")
+    console.print("Asked to stop." if stopped else "The job had already ended.")
 
 
 def _follow(jobs: Jobs, job_id: str) -> int:
@@ -64,8 +67,8 @@ def _follow(jobs: Jobs, job_id: str) -> int:
         exit_status = jobs.follow(job_id, _write)
     except KeyboardInterrupt:
         errors.print(
-            f"\nThe job goes on. Follow it: [cyan]semblance jobs follow {job_id}[/]\n"
-            f"                 Stop it:   [cyan]semblance jobs stop {job_id}[/]"
+            f"\nThe job continues. Follow it: [cyan]semblance jobs follow {job_id}[/]\n"
+            f"                  Stop it:   [cyan]semblance jobs stop {job_id}[/]"
         )
         return _INTERRUPTED
     except JobLostError as exc:

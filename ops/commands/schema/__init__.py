@@ -1,1 +1,1 @@
-"""The database schema: migrate it, adopt the old app's."""
+"""Commands for the database schema: migrate it, adopt the one of the old app."""

@@ -16,19 +16,23 @@ from ops.commands.output import Steps, console
 from semblance.settings import Settings
 
 _QUESTIONS: dict[Phase, str] = {
-    "expand": "Take the database over now? The old app goes on.",
-    "finish": "Remove what is left of the old app now? It will not work any more, and there is no way back.",
+    "expand": "Take over the database now? The old app keeps running.",
+    "finish": "Remove what is left of the old app now? It will stop working, and this cannot be undone.",
 }
 _ENDS: dict[Phase, str] = {
-    "expand": "The old app goes on as before. Once it is gone: semblance migrate --finish.",
-    "finish": "The schema is that of a new database.",
+    "expand": "The old app keeps running as before. Once it is gone, run semblance migrate --finish.",
+    "finish": "The schema equals that of a new database.",
 }
 
 
 def adopt_database(settings: Settings, phase: Phase, *, pack: str | None, yes: bool) -> bool:
-    """Print what a phase would do, ask, and do it; returns whether nothing stands in its way.
+    """Print what a phase would do, ask, and do it. Returns whether nothing stands in its way.
 
-    yes: do not ask. Without it, and where nobody can be asked, nothing is changed.
+    Args:
+        settings: of the command.
+        phase: which of the two to carry out.
+        pack: name or digest of the pack that made the existing embeddings.
+        yes: do not ask. Without it, and without a terminal, nothing is changed.
 
     Raises ConfigurationError, ConflictError, DatabaseError, PackError.
     """
@@ -39,14 +43,14 @@ def adopt_database(settings: Settings, phase: Phase, *, pack: str | None, yes: b
             with console.status("Reading the database"):
                 report = look(dsn, phase, digest)
         except AlreadyAdoptedError as exc:
-            # As `semblance migrate` where the schema is up to date: whoever repeats it has what they want.
+            # Repeating it is no error, as with `semblance migrate` on a current schema.
             console.print(exc.message)
             return True
         _print(report)
         if report.plan.obstacles:
             return False
         if not yes and not (console.is_terminal and typer.confirm(_QUESTIONS[phase])):
-            console.print("Nothing was changed; --yes does it without a question.")
+            console.print("Nothing was changed. --yes carries it out without asking.")
             return True
         with Steps() as steps:
 
@@ -63,37 +67,39 @@ def _print(report: Report) -> None:
     if report.phase == "expand":
         _print_embeddings(report)
     if report.unknown:
-        console.print(f"Stays as it is, being nobody's: {', '.join(report.unknown)}.", soft_wrap=True)
+        console.print(
+            f"Tables that neither app knows stay as they are: {', '.join(report.unknown)}.", soft_wrap=True
+        )
     if report.cron:
-        console.print("pg_cron goes on calling the old app. Before this service's workers start:")
+        console.print("pg_cron still calls the old app. Before this service's workers start, run:")
         for statement in report.cron:
             console.print(f"  {escape(statement)}", soft_wrap=True)
     console.print(_steps(report))
     for obstacle in report.plan.obstacles:
         console.print(f"[red]✗[/] {escape(obstacle.problem)}\n  {escape(obstacle.fix)}", soft_wrap=True)
     if report.plan.obstacles:
-        console.print("Nothing was changed, and nothing is begun before this is settled.")
+        console.print("Nothing was changed. Settle this first, then run the command again.")
 
 
 def _print_embeddings(report: Report) -> None:
     rows = sum(table.rows for table in report.tables if table.embedded is not None)
     embedded = sum(table.embedded or 0 for table in report.tables)
-    known = "of a pack that nobody has named" if report.pack_digest == UNKNOWN_PACK else "of the pack"
+    known = "of an unnamed pack" if report.pack_digest == UNKNOWN_PACK else "of the pack"
     console.print(
         f"{embedded:,} of {rows:,} faces and celebrities have an embedding, {known} "
-        f"({report.pack_digest}). They serve as they are; batch.reembed gives them another pack's.",
+        f"({report.pack_digest}). They can be used as they are; batch.reembed replaces them.",
         soft_wrap=True,
     )
 
 
 def _tables(report: Report) -> Table:
-    # Names whole, whatever the width.
+    # Names are never cut.
     table = Table(
         Column("table", no_wrap=True),
         Column("rows", justify="right", no_wrap=True),
-        Column("to come", overflow="fold"),
-        Column("of the old app alone", overflow="fold"),
-        "put right",
+        Column("to be added", overflow="fold"),
+        Column("only in the old app", overflow="fold"),
+        "to be corrected",
     )
     for each in report.tables:
         refused = f"{each.refused:,} rows" if each.refused else ""

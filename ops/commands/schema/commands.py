@@ -12,27 +12,32 @@ from semblance.errors import BadInputError
 
 def migrate(
     adopt: Annotated[
-        bool, typer.Option("--adopt", help="Take over the old app's database, while that app goes on.")
+        bool,
+        typer.Option(
+            "--adopt",
+            help="Take over the database of the app that Semblance replaces, while that app still runs.",
+        ),
     ] = False,
     finish: Annotated[
-        bool, typer.Option("--finish", help="Remove what only the old app needed, once it is gone.")
+        bool, typer.Option("--finish", help="Remove what only that app needed, once it is gone.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     pack: Annotated[
         str | None,
         typer.Option(
-            help="Name or digest of the model pack that made the old embeddings, where it is known."
+            help="Name or digest of the model pack that made the existing embeddings, if you know it."
         ),
     ] = None,
 ) -> None:
     """Bring the database schema up to date.
 
-    Works on SEMBLANCE_OWNER_DATABASE_URL or SEMBLANCE_DATABASE_URL, else on the running stack's database,
-    else on the embedded one, which is started for it. [cyan]semblance up[/] does the same by itself.
+    The database is that of SEMBLANCE_OWNER_DATABASE_URL or SEMBLANCE_DATABASE_URL, else the running stack's,
+    else the embedded one, which is started for it. [cyan]semblance up[/] does the same by itself.
 
-    [cyan]--adopt[/] and [cyan]--finish[/] first say what they would do, and ask; docs/migration.md leads
-    through it. Where nobody can be asked, nothing is changed without [cyan]--yes[/]. The exit status is 1
-    where something stands in the way. A run that was interrupted is completed by the same command.
+    [cyan]--adopt[/] and [cyan]--finish[/] first report what they would do, and ask; docs/migration.md
+    describes the steps. Without a terminal, nothing is changed unless [cyan]--yes[/] is given. The exit
+    status is 1 if something stands in the way. If a run is interrupted, run the same command again to
+    complete it.
 
     [bold]Examples[/]
 
@@ -42,7 +47,9 @@ def migrate(
       semblance migrate --finish
     """
     if adopt and finish:
-        raise BadInputError("--adopt and --finish are two phases; the old app ends between them.")
+        raise BadInputError(
+            "--adopt and --finish are two phases; the app that is replaced ends between them."
+        )
     if not adopt and not finish:
         if yes or pack is not None:
             raise BadInputError("--yes and --pack belong to --adopt and --finish.")

@@ -1,1 +1,1 @@
-"""Schools that users call by several names."""
+"""Commands for schools."""

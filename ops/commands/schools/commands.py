@@ -16,16 +16,16 @@ schools = typer.Typer(no_args_is_help=True, help="Schools that users call by sev
 def schools_import(
     file: Annotated[Path, typer.Argument(help="CSV, JSON or JSON lines.", exists=True, dir_okay=False)],
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Tell what would change, but write nothing.")
+        bool, typer.Option("--dry-run", help="Show what would change, but write nothing.")
     ] = False,
 ) -> None:
-    """Tell which names and domains mean one school, so that its users are matched with each other.
+    """Import which names and domains mean the same school, so that its users are matched with each other.
 
-    The columns are name, domains and aliases; of the latter two several stand in one cell with semicolons
-    between them, in JSON in a list. A school of the same name is changed, and keeps what has no column here;
-    others stay. Faces of users who are then of another school are matched again at once. Works on
-    SEMBLANCE_DATABASE_URL, else on the running stack's database, else on the embedded one, which is started
-    for it. The exit status is 1 where a row could not be taken.
+    The columns are name, domains and aliases. Several domains or aliases are separated by semicolons, or
+    written as a list in JSON. A school with the same name is updated; columns that are not in the file keep
+    their values, and other schools stay. Faces of users whose school changes are matched again at once. The
+    database is that of SEMBLANCE_DATABASE_URL, else the running stack's, else the embedded one, which is
+    started for it. The exit status is 1 if a row could not be imported.
 
     [bold]Examples[/]
 
@@ -41,10 +41,10 @@ def schools_import(
 @schools.command("list")
 def schools_list(
     unknown: Annotated[
-        bool, typer.Option("--unknown", help="Instead what users call schools that are not among them.")
+        bool, typer.Option("--unknown", help="List names that users give and no known school has.")
     ] = False,
 ) -> None:
-    """All schools that go by several names, and how many users are of each."""
+    """List the known schools and how many users each has."""
     from ops.commands.schools.schools import list_schools, list_unknown_schools
 
     (list_unknown_schools if unknown else list_schools)(get_settings())

@@ -1,4 +1,4 @@
-"""Files of schools: CSV, JSON or JSON lines."""
+"""Reading schools from CSV, JSON or JSON lines."""
 
 from __future__ import annotations
 
@@ -23,25 +23,29 @@ FIELDS = {
     "domains": ("domains", "domain", "emaildomains", "emaildomain"),
     "aliases": ("aliases", "alias", "othernames", "alsoknownas", "abbreviations", "abbreviation"),
 }
-"""The columns and what else they are called, as `batch.ingest.columns` matches them."""
+"""The columns and their other names, as `batch.ingest.columns` matches them."""
 
 _SEPARATORS = ";|\n"
 
-Row: TypeAlias = SchoolNames | str
+SchoolRow: TypeAlias = SchoolNames | str
 """A school, or what is wrong with its row."""
 
 
 @dataclass(frozen=True, slots=True)
 class SchoolFile:
-    """rows: each with its name, or its number where it has none. remarks: sentences on columns that were not
-    used."""
+    """The content of a file.
 
-    rows: list[tuple[str, Row]]
+    Attributes:
+        rows: each with the school's name, or with its number if the name is missing.
+        remarks: sentences about columns that were not used.
+    """
+
+    rows: list[tuple[str, SchoolRow]]
     remarks: list[str]
 
 
 def read_school_file(file: Path) -> SchoolFile:
-    """The schools of a file. Raises BadInputError where it cannot be read as what it is, or has no names."""
+    """Read the schools in a file. Raises BadInputError if it is neither CSV nor JSON, or has no names."""
     if file.stat().st_size > MOST_BYTES:
         raise BadInputError(f"{file.name} is larger than {MOST_BYTES // 1024**2} MiB; import it in parts.")
     try:
@@ -52,13 +56,15 @@ def read_school_file(file: Path) -> SchoolFile:
     except (ValueError, csv.Error, RecursionError) as exc:
         raise BadInputError(f"{file.name} cannot be read as CSV or JSON in UTF-8: {exc}") from exc
     if rows and not any("name" in match_columns([name], FIELDS) for name in columns.found):
-        raise BadInputError(f"{file.name} has no column `name`; it has {', '.join(columns.found) or 'none'}.")
+        raise BadInputError(
+            f"{file.name} has no column `name`; it has {', '.join(columns.found) or 'no columns'}."
+        )
     return SchoolFile(_once_each(rows), columns.remarks)
 
 
 def _csv_rows(text: str) -> Iterator[Mapping[str, Any]]:
     header = text.lstrip("\n").partition("\n")[0]
-    # The delimiter by which most columns are known.
+    # The delimiter that gives the most known columns.
     delimiter = max(",;\t|", key=lambda mark: len(match_columns(header.split(mark), FIELDS)))
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     for row in reader:
@@ -73,11 +79,11 @@ def _json_rows(text: str) -> Iterator[Mapping[str, Any]]:
     else:
         rows = [json.loads(line) for line in text.split("\n") if line.strip()]
     if not all(isinstance(row, dict) for row in rows):
-        raise ValueError('a school is written like {"name": "Stanford", "domains": ["stanford.edu"]}')
+        raise ValueError('a school must look like {"name": "Stanford", "domains": ["stanford.edu"]}')
     yield from rows
 
 
-def _row(number: int, row: Mapping[str, Any], columns: Columns) -> tuple[str, Row]:
+def _row(number: int, row: Mapping[str, Any], columns: Columns) -> tuple[str, SchoolRow]:
     values = list(row.values())
     found = {field: values[place] for field, place in columns.match(list(row)).items()}
     name = found.get("name")
@@ -95,7 +101,7 @@ def _row(number: int, row: Mapping[str, Any], columns: Columns) -> tuple[str, Ro
 
 
 def _several(value: object) -> list[str]:
-    """Texts of a list, or of one cell."""
+    """The texts in a list or in one cell."""
     if value is None:
         return []
     if isinstance(value, str):
@@ -103,14 +109,14 @@ def _several(value: object) -> list[str]:
             value = value.replace(mark, _SEPARATORS[0])
         value = value.split(_SEPARATORS[0])
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-        raise ValueError("domains and aliases are lists of texts")
+        raise ValueError("domains and aliases must be lists of strings")
     return [each for each in value if each.strip()]
 
 
-def _once_each(rows: list[tuple[str, Row]]) -> list[tuple[str, Row]]:
-    """The rows, of which those are refused that claim a name or domain of an earlier one."""
+def _once_each(rows: list[tuple[str, SchoolRow]]) -> list[tuple[str, SchoolRow]]:
+    """The rows, with those refused that claim a name or domain of an earlier row."""
     owner: dict[str, str] = {}
-    checked: list[tuple[str, Row]] = []
+    checked: list[tuple[str, SchoolRow]] = []
     for label, row in rows:
         if isinstance(row, str):
             checked.append((label, row))
@@ -121,5 +127,5 @@ def _once_each(rows: list[tuple[str, Row]]) -> list[tuple[str, Row]]:
             owner |= dict.fromkeys(called, label)
             checked.append((label, row))
         else:
-            checked.append((label, f"{called[taken]!r} is of {owner[taken]!r} above"))
+            checked.append((label, f"{called[taken]!r} belongs to {owner[taken]!r} above"))
     return checked

@@ -13,12 +13,12 @@ from batch.progress import JobProgress
 from db.schools import SchoolChange, Schools, UnknownSchool
 from ops.commands.database import connected, open_database
 from ops.commands.output import console
-from ops.commands.schools.school_file import Row, read_school_file
+from ops.commands.schools.school_file import SchoolRow, read_school_file
 from semblance.errors import SchoolTakenError
 from semblance.settings import Settings
 
 _SHOWN = 100
-"""Most schools that a table names."""
+"""Most schools listed in a table."""
 
 _PAGE = 500
 
@@ -26,8 +26,8 @@ _MOST_UNKNOWN = 1000
 
 
 def import_schools(settings: Settings, file: Path, *, dry_run: bool) -> bool:
-    """Add and change the schools of a file, each in a transaction of its own, and print what became of them;
-    whether all could be taken. Raises BadInputError for a file that cannot be read."""
+    """Add and update the schools in a file, each in its own transaction, and print the outcome. Returns
+    whether all rows were valid. Raises BadInputError for a file that cannot be read."""
     content = read_school_file(file)
     for remark in content.remarks:
         console.print(f"[yellow]![/] {escape(remark)}", soft_wrap=True)
@@ -35,7 +35,7 @@ def import_schools(settings: Settings, file: Path, *, dry_run: bool) -> bool:
         return asyncio.run(_import(dsn, content.rows, dry_run=dry_run))
 
 
-async def _import(dsn: str, rows: list[tuple[str, Row]], *, dry_run: bool) -> bool:
+async def _import(dsn: str, rows: list[tuple[str, SchoolRow]], *, dry_run: bool) -> bool:
     done: Counter[str] = Counter()
     rematched = 0
     would = "would be " if dry_run else ""
@@ -63,8 +63,8 @@ async def _import(dsn: str, rows: list[tuple[str, Row]], *, dry_run: bool) -> bo
     return not done["not taken"]
 
 
-async def _put(schools: Schools, row: Row, *, dry_run: bool) -> SchoolChange | str:
-    """What became of a row, or why nothing did."""
+async def _put(schools: Schools, row: SchoolRow, *, dry_run: bool) -> SchoolChange | str:
+    """The change that a row made, or why it was refused."""
     if isinstance(row, str):
         return row
     try:
@@ -74,7 +74,7 @@ async def _put(schools: Schools, row: Row, *, dry_run: bool) -> SchoolChange | s
 
 
 def list_schools(settings: Settings) -> None:
-    """Print all schools."""
+    """Print a table of all schools."""
 
     async def show(dsn: str) -> Table:
         table = Table(
@@ -102,7 +102,7 @@ def list_schools(settings: Settings) -> None:
 
 
 def list_unknown_schools(settings: Settings) -> None:
-    """Print what users call schools that are not known, the most frequent first."""
+    """Print the names that users give and no known school has, the most frequent first."""
 
     async def read(dsn: str) -> list[UnknownSchool]:
         async with connected(dsn) as database:

@@ -1,1 +1,1 @@
-"""The service of this machine: start it, stop it, look at it, try it out."""
+"""Commands for the service of this machine: start, stop, inspect and test it."""

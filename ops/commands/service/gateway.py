@@ -21,7 +21,7 @@ _WATCH_SECONDS = 1.0
 
 
 def run_gateway(settings: Settings, serve: str, dashboard: str, token_file: Path | None) -> None:
-    """Run the gateway before a Ray cluster, and start it again when it dies, until told to end."""
+    """Run the gateway in front of a Ray cluster until SIGINT or SIGTERM, and restart it when it dies."""
     home = StackHome.of(settings)
     home.prepare()
     token = None if token_file is None else token_file.read_text().strip()
@@ -41,16 +41,16 @@ def run_gateway(settings: Settings, serve: str, dashboard: str, token_file: Path
                 try:
                     gateway.start()
                 except (ConfigurationError, OSError) as exc:
-                    # It was up once, so what is in the way now may pass.
-                    console.print(f"It cannot be started and is tried again: {escape(str(exc))}")
+                    # It ran before, so the obstacle may pass.
+                    console.print(f"It cannot be started; trying again: {escape(str(exc))}")
     finally:
         gateway.stop()
 
 
 def address(text: str) -> Address:
-    """host:port, or [host]:port of IPv6; raises ConfigurationError for anything else."""
+    """Parse host:port, or [host]:port for IPv6. Raises ConfigurationError for anything else."""
     host, _, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not host or not port.isdigit():
-        raise ConfigurationError(f"{text!r} is no address: write it as host:port.")
+        raise ConfigurationError(f"{text!r} is not an address: write it as host:port.")
     return host, int(port)

@@ -1,4 +1,5 @@
-"""`semblance smoke`: a deployed service from sign-in to a chat and a baby picture, as two users see it."""
+"""`semblance smoke`: test a deployed service as two users see it, from sign-in to a chat and a baby
+picture."""
 
 from __future__ import annotations
 
@@ -29,19 +30,19 @@ _JPEG = b"\xff\xd8"
 _TOKEN = re.compile(r"[A-Za-z0-9._-]+")
 
 _LISTED = 100
-"""Faces and notifications that are looked at, newest first."""
+"""Faces and notifications read of each account, newest first."""
 
 _UNFORESEEN = (httpx.HTTPError, httpx.InvalidURL, KeyError, TypeError, ValueError, IndexError)
-"""What a server that is none of ours makes of reading its answers."""
+"""Errors when the answers are not those of this API."""
 
 
 class _StepFailedError(Exception):
-    """A step went otherwise than it should; the message is for people."""
+    """A step failed. The message is for people."""
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """One line of the table. seconds: None for a step that was not taken."""
+class StepOutcome:
+    """One line of the table. `seconds` is None for a step that was skipped."""
 
     step: str
     result: Literal["ok", "failed", "skipped"]
@@ -51,8 +52,13 @@ class Outcome:
 
 @dataclass(slots=True)
 class _Account:
-    """One of the two users. before: the profile as it was. known: ids of the latest faces and notifications
-    there were, None until they are known. faces: ids of those uploaded."""
+    """One of the two users.
+
+    Attributes:
+        before: the profile before the test.
+        known: ids of the latest faces and notifications before the test; None until they were read.
+        faces: ids of uploaded faces.
+    """
 
     token: str = field(repr=False)
     before: dict[str, Any] | None = None
@@ -65,15 +71,19 @@ class _Account:
 
 
 def run_smoke(url: str, tokens: tuple[str, str], *, photo: Path | None, patience: float) -> bool:
-    """Go through all steps, print a table of them, and clear up; returns whether all went well.
+    """Run all steps, clean up, and print a table. Returns whether all steps succeeded.
 
-    tokens: access tokens of two different users. photo: one that shows a face, else one that comes with the
-    packages. patience: seconds to wait for matches. Raises BadInputError for a photo that cannot be read, and
-    for what is no token.
+    Args:
+        url: of the service.
+        tokens: access tokens of two different users.
+        photo: file that shows a face. None: one that comes with the packages.
+        patience: seconds to wait for matches.
+
+    Raises BadInputError for a photo that cannot be read, or a malformed token.
     """
     if not all(map(_TOKEN.fullmatch, tokens)):
-        # Not to be sent, since what refuses it as a header may print it.
-        raise BadInputError("An access token has letters, digits, dots, dashes and underscores only.")
+        # Not sent: code that rejects it as a header might print it.
+        raise BadInputError("An access token consists of letters, digits, dots, dashes and underscores.")
     try:
         picture = (photo or package_photo(*ASTRONAUT)).read_bytes()
     except OSError as exc:
@@ -86,8 +96,8 @@ def run_smoke(url: str, tokens: tuple[str, str], *, photo: Path | None, patience
     return all(outcome.result == "ok" for outcome in outcomes)
 
 
-def print_outcomes(outcomes: Sequence[Outcome]) -> None:
-    """The table, and what failed below it once more."""
+def print_outcomes(outcomes: Sequence[StepOutcome]) -> None:
+    """Print the table, and below it the failures again."""
     table = Table("Step", Column("Result"), Column("Time", justify="right"), Column("", overflow="fold"))
     marks = {"ok": "[green]✓[/]", "failed": "[red]✗ failed[/]", "skipped": "[dim]  skipped[/]"}
     for outcome in outcomes:
@@ -100,7 +110,7 @@ def print_outcomes(outcomes: Sequence[Outcome]) -> None:
 
 
 class Smoke:
-    """The steps, and the clearing up after them. client: without credentials, based at the service."""
+    """The steps and the cleaning up. `client` has the service as its base URL and no credentials."""
 
     def __init__(
         self, client: httpx.Client, tokens: tuple[str, str], picture: bytes, patience: float
@@ -122,20 +132,20 @@ class Smoke:
             ("Baby picture", self._baby),
         )
 
-    def run(self, begin: Callable[[str], None] = lambda _: None) -> list[Outcome]:
-        """Every step until one fails, then the clearing up, which is done in any case. begin: told the name
-        of each before it begins."""
-        outcomes: list[Outcome] = []
+    def run(self, begin: Callable[[str], None] = lambda _: None) -> list[StepOutcome]:
+        """Run the steps until one fails, then clean up in any case. `begin` is called with the name of each
+        step before it begins."""
+        outcomes: list[StepOutcome] = []
         try:
             for name, step in self._steps:
                 if any(outcome.result == "failed" for outcome in outcomes):
-                    outcomes.append(Outcome(name, "skipped", ""))
+                    outcomes.append(StepOutcome(name, "skipped", ""))
                     continue
                 begin(name)
                 outcomes.append(_take(name, step))
         finally:
-            begin("Clear up")
-            outcomes.append(_take("Clear up", self._clear_up))
+            begin("Clean up")
+            outcomes.append(_take("Clean up", self._clear_up))
         return outcomes
 
     def _ready(self) -> str:
@@ -146,7 +156,7 @@ class Smoke:
         for account in (self._ada, self._bob):
             account.before = self._call(account, "GET", "/api/auth/me")
         if self._ada.id == self._bob.id:
-            raise _StepFailedError("Both tokens are of the same user; two are needed.")
+            raise _StepFailedError("Both tokens belong to the same user; two users are needed.")
         return f"{self._ada.id}, {self._bob.id}"
 
     def _prepare(self) -> str:
@@ -164,7 +174,7 @@ class Smoke:
             )
             account.faces.append(answer["id"])
             self._download(answer["image_url"])
-            # One after the other: the second one's job finds the first one's face.
+            # One after the other, so that the second job finds the first face.
             self._wait_for_job(account, answer["job_id"])
         return f"{len(self._picture)} bytes, twice"
 
@@ -175,8 +185,8 @@ class Smoke:
         found = [match for match in answer["matches"] if match["user"]["id"] == self._bob.id]
         if not found:
             raise _StepFailedError(
-                "The two do not match, though both have the same photo. Is the threshold above what a photo "
-                "reaches with itself?"
+                "The two users do not match although both have the same photo. Is the threshold higher than "
+                "the score of a photo with itself?"
             )
         self._match = found[0]["id"]
         famous = self._call(self._ada, "GET", f"/api/matches/celebrity/{self._ada.faces[0]}")
@@ -188,9 +198,9 @@ class Smoke:
             self._call(account, "POST", path, expect=201, json={"reaction_type": "like"})
         check = self._call(self._ada, "POST", "/api/connections/check", json={"match_id": self._match})
         if not check["exists"]:
-            raise _StepFailedError("Two likes did not connect the two.")
+            raise _StepFailedError("The two likes did not connect the two users.")
         self._connection = check["connection"]["id"]
-        return "both, which connects them"
+        return "both users, which connects them"
 
     def _chat(self) -> str:
         text = f"Smoke test {secrets.token_hex(4)}"
@@ -198,7 +208,7 @@ class Smoke:
         sent = self._call(self._ada, "POST", "/api/messages", expect=201, json=message)
         heard = self._call(self._bob, "GET", f"/api/messages/{self._connection}")["messages"]
         if (sent["id"], text) not in {(one["id"], one["content"]) for one in heard}:
-            raise _StepFailedError("The message does not reach the other one.")
+            raise _StepFailedError("The message did not reach the other user.")
         self._call(self._bob, "PATCH", f"/api/messages/{sent['id']}/read")
         return "sent, received, read"
 
@@ -211,7 +221,7 @@ class Smoke:
         for account in (self._ada, self._bob):
             for undo in (self._delete_faces, self._restore, self._delete_notifications):
                 if account.known is None:
-                    # Nothing was changed yet.
+                    # Nothing has been changed yet.
                     continue
                 try:
                     undo(account, account.known)
@@ -222,7 +232,7 @@ class Smoke:
         return "pictures, matches and messages deleted, profiles restored"
 
     def _delete_faces(self, account: _Account, known: dict[str, set[str]]) -> None:
-        # Of an upload whose answer was lost nobody has the id.
+        # The id of an upload is unknown if its answer was lost.
         uploaded = self._ids(account, "faces") - known["faces"] if len(known["faces"]) < _LISTED else set()
         for face in uploaded | set(account.faces):
             self._call(account, "DELETE", f"/api/faces/{face}", expect=204)
@@ -237,7 +247,7 @@ class Smoke:
 
     def _ids(self, account: _Account, kind: str) -> set[str]:
         answer = self._call(account, "GET", f"/api/{kind}", params={"limit": _LISTED})
-        # A service for old clients answers faces as a list.
+        # With SEMBLANCE_COMPAT faces come as a list.
         return {item["id"] for item in (answer if isinstance(answer, list) else answer[kind])}
 
     def _wait_for_job(self, account: _Account, job_id: str) -> None:
@@ -250,23 +260,24 @@ class Smoke:
                 raise _StepFailedError(f"The match job failed: {job['error']}")
             if time.monotonic() > deadline:
                 raise _StepFailedError(
-                    f"The match job is still {job['status']} after {self._patience:g} s: does a matcher run?"
+                    f"The match job is still {job['status']} after {self._patience:g} s. Does a Matcher run?"
                 )
             time.sleep(_POLL_S)
 
     def _download(self, url: str) -> int:
-        """The size of a picture in bytes."""
-        # Without a token: it may lie in a bucket.
+        """Download a picture and return its size in bytes."""
+        # Without a token: it may be in a bucket.
         answer = self._client.get(url)
         kind = answer.headers.get("content-type", "")
         if answer.status_code != HTTPStatus.OK or not kind.startswith("image/"):
-            raise _StepFailedError(f"A picture's link answers {answer.status_code} {kind}.")
+            raise _StepFailedError(f"The link of a picture answers {answer.status_code} {kind}.")
         return len(answer.content)
 
     def _call(
         self, account: _Account | None, method: str, path: str, *, expect: int = 200, **request: Any
     ) -> Any:
-        """The answer's JSON, None without one. Raises _StepFailedError unless the status is `expect`."""
+        """The JSON of the answer, None if it is empty. Raises _StepFailedError unless the status is
+        `expect`."""
         headers = {} if account is None else {"Authorization": f"Bearer {account.token}"}
         answer = self._client.request(method, path, headers=headers, **request)
         if answer.status_code != expect:
@@ -278,13 +289,13 @@ class Smoke:
         return answer.json() if answer.content else None
 
 
-def _take(name: str, step: Callable[[], str]) -> Outcome:
+def _take(name: str, step: Callable[[], str]) -> StepOutcome:
     began = time.monotonic()
     try:
         text = step()
     except (_StepFailedError, *_UNFORESEEN) as exc:
-        return Outcome(name, "failed", _sentence(exc), time.monotonic() - began)
-    return Outcome(name, "ok", text, time.monotonic() - began)
+        return StepOutcome(name, "failed", _sentence(exc), time.monotonic() - began)
+    return StepOutcome(name, "ok", text, time.monotonic() - began)
 
 
 def _sentence(exc: Exception) -> str:
@@ -292,11 +303,11 @@ def _sentence(exc: Exception) -> str:
         return str(exc)
     if isinstance(exc, httpx.HTTPError):
         return f"The service cannot be reached: {str(exc) or type(exc).__name__}."
-    return f"The answer is none of this API's: {type(exc).__name__} {exc}."
+    return f"The answer is not one of this API: {type(exc).__name__} {exc}."
 
 
 def _unique(picture: bytes) -> bytes:
-    """The picture as a file that no account has uploaded before: a JPEG with a random comment. As it is where
+    """The picture as a file that no account has uploaded before: a JPEG with a random comment. Unchanged if
     OpenCV cannot read it."""
     if not picture.startswith(_JPEG):
         image = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)
@@ -304,6 +315,6 @@ def _unique(picture: bytes) -> bytes:
             return picture
         picture = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
     comment = secrets.token_bytes(16)
-    # The marker COM and its length, which counts itself (ITU T.81, B.2.4.5).
+    # The marker COM and its length, which includes itself (ITU T.81, B.2.4.5).
     segment = b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment
     return _JPEG + segment + picture.removeprefix(_JPEG)

@@ -19,7 +19,7 @@ from semblance.settings import Settings
 
 
 def start(settings: Settings, *, detach: bool) -> None:
-    """Bring the stack up, and stay until it ends unless `detach`. Raises StackFailedError."""
+    """Start the stack and, unless `detach`, stay until it ends. Raises StackFailedError."""
     with Steps() as steps, running_stack(settings, steps) as (state, started):
         steps.end()
         if started is None:
@@ -34,7 +34,7 @@ def start(settings: Settings, *, detach: bool) -> None:
 
 
 def stop(settings: Settings) -> None:
-    """Stop the stack, and clear up what a killed one left. Raises StackFailedError."""
+    """Stop the stack, or clean up after one that was killed. Raises StackFailedError."""
     home = StackHome.of(settings)
     with console.status("Stopping"):
         stopped = stop_stack(home)
@@ -42,7 +42,7 @@ def stop(settings: Settings) -> None:
 
 
 def print_status(settings: Settings, *, as_json: bool) -> bool:
-    """Print how the stack is; returns whether it is ready."""
+    """Print the state of the stack. Returns whether it is ready."""
     home = StackHome.of(settings)
     state = read_state(home)
     problems = what_is_wrong(home)
@@ -50,7 +50,7 @@ def print_status(settings: Settings, *, as_json: bool) -> bool:
     if as_json:
         content = state.model_dump(mode="json") if state else dict.fromkeys(StackState.model_fields)
         if state is not None:
-            # Its password is known to those who set it, and what scripts print ends up in logs.
+            # Scripts print this into logs, and whoever set the password has it.
             content["database_url"] = masked_dsn(state.database_url)
         content["problems"] = [problem.model_dump(mode="json") for problem in problems]
         typer.echo(json.dumps({**content, "home": str(home.root), "ready": ready}, indent=2))
@@ -65,7 +65,7 @@ def print_status(settings: Settings, *, as_json: bool) -> bool:
 
 
 def print_environment(settings: Settings) -> bool:
-    """Print the variables of a running stack as shell commands; returns whether one runs."""
+    """Print the variables of the running stack as shell commands. Returns whether one runs."""
     home = StackHome.of(settings)
     state = read_state(home)
     if state is None:

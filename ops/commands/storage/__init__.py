@@ -1,1 +1,1 @@
-"""The stored pictures."""
+"""Commands for the picture store."""

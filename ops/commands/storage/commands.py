@@ -18,7 +18,7 @@ def _duration(text: str) -> timedelta:
     """`90s`, `15m`, `1h` or `2d`."""
     found = re.fullmatch(r"(\d{1,6})([smhd])", text)
     if found is None:
-        raise typer.BadParameter("write a number and s, m, h or d, like 1h")
+        raise typer.BadParameter("write a number and s, m, h or d, such as 1h")
     unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}[found[2]]
     return timedelta(**{unit: int(found[1])})
 
@@ -32,21 +32,21 @@ def storage_sweep(
         typer.Option(
             parser=_duration,
             metavar="TIME",
-            help="How long a picture may be without a row: longer than any upload takes.",
+            help="How long a picture may be without a row. Must exceed the time any upload takes.",
         ),
-    ] = "1h",  # type: ignore[assignment]  # parsed like what is typed
+    ] = "1h",  # type: ignore[assignment]  # parsed like typed input
     force: Annotated[
-        bool, typer.Option("--force", help="Go on although no stored picture belongs to the database.")
+        bool, typer.Option("--force", help="Continue although no stored picture belongs to the database.")
     ] = False,
 ) -> None:
     """Remove pictures that no row of the database names, and report rows whose picture is missing.
 
-    What a crash leaves of an upload is cleared up so; what it leaves of a deletion, the match workers
-    finish by themselves. It can run at any time, beside the service, and be repeated. Rows are never
-    removed. Works on SEMBLANCE_DATABASE_URL, else on the running stack's database, else on the embedded
-    one, which is started for it.
+    This cleans up after uploads that a crash interrupted; interrupted deletions are completed by the match
+    workers. It can run at any time, beside the service, and be repeated. Rows are never removed. The database
+    is that of SEMBLANCE_DATABASE_URL, else the running stack's, else the embedded one, which is started for
+    it.
 
-    The exit status is 1 when a row's picture is missing.
+    The exit status is 1 if a row's picture is missing.
 
     [bold]Examples[/]
 
@@ -65,15 +65,14 @@ def storage_clean(
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, but change nothing.")] = False,
 ) -> None:
-    """Store again as pixels alone what is stored as it came: users' photos, celebrities, baby pictures.
+    """Render again, without metadata, pictures that were stored as they came.
 
-    Such files may say where and with which camera a photo was taken, or be of a format that browsers do not
-    show. Each is replaced by an upright JPEG in sRGB without metadata, with a feed size and a thumbnail
-    beside it; its row and the chats that show it follow, and the old file is removed. Interrupted or killed,
-    the same command goes on; it can run beside the service. Works on the database that `migrate` does, as its
-    owner.
+    Such files may reveal where and with which camera a photo was taken, or have a format that browsers do not
+    show. Each is replaced by an upright JPEG in sRGB without metadata, with a feed size and a thumbnail. Its
+    row and the chats that show it are updated, and the old file is removed. Interrupted or killed, the same
+    command continues; it can run beside the service. Uses the same database as `migrate`, as its owner.
 
-    The exit status is 1 when a picture could not be cleaned.
+    The exit status is 1 if a picture could not be cleaned.
 
     [bold]Examples[/]
 
@@ -90,23 +89,23 @@ def storage_clean(
 def storage_copy(
     *,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Ask for each picture whether it is there, and change nothing.")
+        bool, typer.Option("--dry-run", help="Check for each picture whether it exists, and change nothing.")
     ] = False,
     report: Annotated[
         Path | None,
-        typer.Option(help="File of JSON lines, one per picture; a new one in the home by default."),
+        typer.Option(help="File of JSON lines, one per picture. Default: a new file in the home."),
     ] = None,
 ) -> None:
-    """Copy the old system's pictures into the picture store, and let their rows name the copies.
+    """Copy pictures from the buckets of the app that Semblance replaces, and point their rows to the copies.
 
-    Where they lie says SEMBLANCE_OLD_STORAGE, by table. Each is stored as an upload is: upright, without
-    metadata, with a feed size and a thumbnail beside it. The files are read back before the row changes, and
-    chats that show the picture follow. The originals stay; what is missing or cannot be read is named, and
-    its row stays as it is. The old system finds no picture any more whose row has changed, so first let its
-    clients go.
+    SEMBLANCE_OLD_STORAGE names the bucket of each table. Each picture is stored like an upload: upright,
+    without metadata, with a feed size and a thumbnail. The files are read back before the row changes, and
+    chats that show the picture are updated. The originals stay. A picture that is missing or cannot be read
+    is reported, and its row stays as it is. The replaced app cannot find a picture whose row has changed, so
+    end its clients first.
 
-    Interrupted or killed, the same command goes on; it can run beside the service. Works on the database that
-    `migrate` does, as its owner. The exit status is 1 when a picture was not copied.
+    Interrupted or killed, the same command continues; it can run beside the service. Uses the same database
+    as `migrate`, as its owner. The exit status is 1 if a picture was not copied.
 
     [bold]Examples[/]
 

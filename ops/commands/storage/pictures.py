@@ -21,7 +21,7 @@ from db.raw_pictures import RawPictures
 from db.stored_pictures import PictureRow
 from ops.commands.database import connected, open_database
 from ops.commands.output import console
-from ops.storage.clean import TABLES, Cleaned, Outcome, clean, look_for
+from ops.storage.clean import TABLES, Cleaned, CleanOutcome, clean, look_for
 from ops.storage.sweep import SweepReport, sweep
 from semblance.errors import ConfigurationError
 from semblance.settings import Settings
@@ -31,15 +31,15 @@ _LINE_EVERY_S = 5.0
 
 _CONNECTIONS = 4
 
-_OUTCOMES: dict[Outcome, str] = {
-    "missing": "not in the storage; their rows stay as they are",
-    "unreadable": "cannot be read; left as they are",
+_OUTCOMES: dict[CleanOutcome, str] = {
+    "missing": "not in the picture store; their rows stay as they are",
+    "unreadable": "unreadable; left as they are",
     "changed": "changed meanwhile; run the command again",
 }
 
 
 def sweep_storage(settings: Settings, *, grace: timedelta, dry_run: bool, force: bool) -> bool:
-    """Sweep and print what was found; returns whether every row has its picture."""
+    """Sweep the picture store and print what was found. Returns whether every row has its picture."""
     with open_database(settings) as dsn:
         report = asyncio.run(_sweep(settings, dsn, grace=grace, dry_run=dry_run, force=force))
     table = Table("", Column("Pictures", justify="right"), Column("Size", justify="right"))
@@ -56,8 +56,9 @@ def sweep_storage(settings: Settings, *, grace: timedelta, dry_run: bool, force:
 
 
 def clean_storage(settings: Settings, *, dry_run: bool) -> bool:
-    """Clean and print what became of it; returns whether all pictures of the main store are clean now."""
-    # Only the owner may let another's row name another picture.
+    """Clean the pictures and print the outcome. Returns whether all pictures of the main store are now
+    clean."""
+    # Only the owner may change the picture that a user's row names.
     with open_database(settings, as_owner=True) as dsn:
         counts = asyncio.run(_clean(settings, dsn, dry_run=dry_run))
     if counts is None:
@@ -67,13 +68,13 @@ def clean_storage(settings: Settings, *, dry_run: bool) -> bool:
 
 
 def copy_storage(settings: Settings, *, dry_run: bool, report: Path | None) -> bool:
-    """Copy the old system's pictures and print what became of them; returns whether none is left.
+    """Copy the pictures of the app that is replaced and print the outcome. Returns whether all were copied.
 
-    Raises ConfigurationError where the settings name no place of the old system.
+    Raises ConfigurationError if the settings name no place to copy from.
     """
     if not settings.old_storage:
         raise ConfigurationError(
-            "SEMBLANCE_OLD_STORAGE names no place to copy from: set it like faces=s3://faces."
+            "Set SEMBLANCE_OLD_STORAGE to the places to copy from, such as faces=s3://faces."
         )
     path = report or default_report_path(settings.home, "copy-pictures")
     with open_database(settings, as_owner=True) as dsn, Report(path) as lines:
@@ -83,15 +84,15 @@ def copy_storage(settings: Settings, *, dry_run: bool, report: Path | None) -> b
     return counts.total() == counts["cleaned"]
 
 
-def _print_outcomes(counts: Counter[Outcome], done: str) -> None:
+def _print_outcomes(counts: Counter[CleanOutcome], done: str) -> None:
     table = Table("", Column("Pictures", justify="right"))
-    for outcome in get_args(Outcome):
+    for outcome in get_args(CleanOutcome):
         if outcome == "cleaned" or counts[outcome]:
             table.add_row(done if outcome == "cleaned" else _OUTCOMES[outcome], f"{counts[outcome]:,}")
     console.print(table)
 
 
-async def _clean(settings: Settings, dsn: str, *, dry_run: bool) -> Counter[Outcome] | None:
+async def _clean(settings: Settings, dsn: str, *, dry_run: bool) -> Counter[CleanOutcome] | None:
     storage = open_storage(settings)
     tables = [table for table in TABLES if table not in storage.locations]
     async with connected(dsn, pool_size=_CONNECTIONS) as database:
@@ -99,7 +100,9 @@ async def _clean(settings: Settings, dsn: str, *, dry_run: bool) -> Counter[Outc
         number = sum(counts.get(table, 0) for table in tables)
         console.print(f"{number:,} pictures are stored as they came.")
         if others := sum(counts.values()) - number:
-            console.print(f"{others:,} more lie where the old system has them: `semblance storage copy`.")
+            console.print(
+                f"{others:,} more are in the old app's buckets: `semblance storage copy` copies them."
+            )
         if dry_run:
             return None
         with console.status("Cleaning the pictures") as status:
@@ -113,7 +116,7 @@ async def _clean(settings: Settings, dsn: str, *, dry_run: bool) -> Counter[Outc
             return await clean(database, storage, settings, note, tables)
 
 
-async def _copy(settings: Settings, dsn: str, report: Report, *, dry_run: bool) -> Counter[Outcome]:
+async def _copy(settings: Settings, dsn: str, report: Report, *, dry_run: bool) -> Counter[CleanOutcome]:
     storage = open_storage(settings)
     tables = list(storage.locations)
     async with connected(dsn, pool_size=_CONNECTIONS) as database:
@@ -138,7 +141,7 @@ async def _copy(settings: Settings, dsn: str, report: Report, *, dry_run: bool) 
 
 
 def _line(result: Cleaned) -> dict[str, object]:
-    """The line of the report on a picture."""
+    """The line of the report about a picture."""
     picture = result.picture
     line: dict[str, object] = {"table": picture.table, "id": str(picture.id), "path": picture.key}
     if result.outcome == "cleaned":
@@ -174,7 +177,7 @@ def _print_dangling(row: PictureRow) -> None:
 
 
 class _Progress:
-    """Shows how far the sweep is: beside the spinner, or as a line now and then where there is none."""
+    """Shows progress: beside the spinner on a terminal, else as a line every few seconds."""
 
     def __init__(self, status: Status) -> None:
         self._status = status
