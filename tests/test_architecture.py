@@ -68,3 +68,14 @@ def test_links_between_pages_lead_somewhere(page: str) -> None:
         assert linked.exists(), target
         if fragment and linked.suffix == ".md":
             assert fragment in _anchors(linked), f"{target}#{fragment}"
+
+
+def test_no_class_of_ops_shares_its_name_with_another() -> None:
+    """A name that is found once needs no context."""
+    owners: dict[str, list[str]] = {}
+    for folder in (folder for floor in tower() for folder in floor):
+        for file in (CHECKOUT / folder).rglob("*.py"):
+            for name in re.findall(r"^class ([A-Za-z]\w*)", file.read_text(encoding="utf-8"), re.MULTILINE):
+                owners.setdefault(name, []).append(str(file.relative_to(CHECKOUT)))
+    shared = {name: files for name, files in owners.items() if len(files) > 1}
+    assert {name: files for name, files in shared.items() if any(f.startswith("ops/") for f in files)} == {}

@@ -9,7 +9,7 @@ from semblance.settings import Settings
 
 
 def migrate_database(settings: Settings) -> None:
-    """Upgrade the database in use, wherever it runs. Raises DatabaseError, ConfigurationError."""
+    """Upgrade the database in use. Raises DatabaseError, ConfigurationError."""
     with open_database(settings, as_owner=True) as dsn:
         check_server(dsn)
         upgrade(dsn)

@@ -50,7 +50,7 @@ def print_status(settings: Settings, *, as_json: bool) -> bool:
     if as_json:
         content = state.model_dump(mode="json") if state else dict.fromkeys(StackState.model_fields)
         if state is not None:
-            # Scripts print this into logs, and whoever set the password has it.
+            # What scripts print ends up in logs, where the password does not belong.
             content["database_url"] = masked_dsn(state.database_url)
         content["problems"] = [problem.model_dump(mode="json") for problem in problems]
         typer.echo(json.dumps({**content, "home": str(home.root), "ready": ready}, indent=2))
