@@ -36,8 +36,7 @@ SERVE_FLAGS = {
     # The controller checks its replicas twice a second, not ten times, which would cost 5 % of a core.
     "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
     "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "1000",
-    # Throughput optimization would otherwise buffer 1,000 log records of a replica in memory, errors
-    # included.
+    # With RAY_SERVE_THROUGHPUT_OPTIMIZED a replica would buffer 1,000 log records, errors included.
     "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",
 }
 """Switches of Ray Serve, which must be the same in every process of the cluster. `ray_cluster.yaml` has the
