@@ -27,7 +27,7 @@ from rich.table import Table
 from batch.command import job_command
 from batch.progress import JobProgress
 from batch.report import Report, default_report_path
-from db.face_embeddings import Coverage, FaceEmbeddings, NewFace
+from db.face_embeddings import FaceCoverage, FaceEmbeddings, NewFace
 from db.pool import Database
 from deployments.packs.registry import find_digest
 from semblance.errors import ConfigurationError, PackMismatchError, SemblanceError
@@ -89,7 +89,7 @@ class Verification:
     creatable: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
-    coverage: Coverage = field(default_factory=lambda: Coverage(0, 0))
+    coverage: FaceCoverage = field(default_factory=lambda: FaceCoverage(0, 0))
 
     @property
     def present(self) -> int:

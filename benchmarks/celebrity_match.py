@@ -42,7 +42,7 @@ from matching.scoring import BEST, Traits, factors, score
 from matching.store import Matching
 from matching.worker import MatchWorker
 from semblance.settings import Settings
-from semblance.storage import open_storage
+from semblance.storage.opening import open_storage
 from semblance.types import DescribedFace, Detection, ModelInfo
 from semblance.weights import Weights
 

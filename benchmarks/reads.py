@@ -42,7 +42,7 @@ from db.pool import Database
 from db.profiles import Profiles
 from db.repositories import Repositories
 from semblance.settings import get_settings
-from semblance.storage import open_storage
+from semblance.storage.opening import open_storage
 from semblance.types import ModelInfo
 from serve_app.api.factory import create_app
 from serve_app.api.services import Services

@@ -41,7 +41,7 @@ from benchmarks.database import scratch_database
 from db.pool import Database
 from db.repositories import Repositories
 from semblance.settings import Settings
-from semblance.storage import open_storage
+from semblance.storage.opening import open_storage
 from serve_app.api.routes import realtime
 from serve_app.realtime.hub import Hub
 

@@ -8,7 +8,8 @@ from uuid import UUID
 
 from db.pool import Database
 from db.queries import sql
-from semblance.locations import FULL_SUFFIX, PictureTable
+from semblance.storage import PictureTable
+from semblance.storage.locations import FULL_SUFFIX
 
 _CLEAN = f"%{FULL_SUFFIX}"
 _LIST: dict[PictureTable, str] = {

@@ -16,9 +16,10 @@ import asyncpg
 
 from db.pool import Database
 from db.queries import sql
-from semblance.locations import PictureTable, original_of
-from semblance.storage import StoredObject
-from semblance.stored_pictures import picture_of
+from semblance.storage import PictureTable
+from semblance.storage.locations import original_of
+from semblance.storage.pictures import picture_of
+from semblance.storage.store import StoredObject
 
 _BATCH = 1000
 

@@ -18,7 +18,7 @@ from ray.serve.exceptions import (
 from ray.serve.handle import DeploymentHandle
 
 from semblance.errors import NotReadyError, OverloadedError, SemblanceError
-from semblance.stored_pictures import StoredPicture
+from semblance.storage.pictures import StoredPicture
 from semblance.types import (
     DescribedFace,
     DetectedFace,

@@ -15,7 +15,7 @@ from deployments.packs.registry import load_pack
 from deployments.replica import configure_replica_logging, starting
 from semblance.errors import ImageTooLargeError, UnreadableImageError
 from semblance.settings import get_settings
-from semblance.stored_pictures import StoredPicture
+from semblance.storage.pictures import StoredPicture
 from semblance.types import Detection, ModelInfo
 
 logger = logging.getLogger(__name__)

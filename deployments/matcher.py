@@ -17,7 +17,7 @@ from deployments.scaling import WAITING_JOBS
 from matching.worker import MatchWorker
 from semblance.errors import NotReadyError, SemblanceError
 from semblance.settings import get_settings
-from semblance.storage import open_storage
+from semblance.storage.opening import open_storage
 from semblance.types import JobOutcome
 
 BUDGET_S = 20.0

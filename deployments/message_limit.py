@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from deployments.replica_messages import VARIABLE, largest_message
 from semblance.errors import ConfigurationError
-from semblance.replica_messages import VARIABLE, largest_message
 from semblance.settings import Settings
 
 

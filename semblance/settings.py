@@ -17,9 +17,9 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from semblance.errors import ConfigurationError
-from semblance.locations import PictureTable
 from semblance.old_names import taken
 from semblance.protocol import BODY_OVERHEAD
+from semblance.storage import PictureTable
 
 logger = logging.getLogger(__name__)
 

@@ -30,7 +30,7 @@ from semblance.errors import SemblanceError
 from semblance.findings import require
 from semblance.logging import configure_logging
 from semblance.settings import get_settings
-from semblance.storage import open_storage
+from semblance.storage.opening import open_storage
 from serve_app.api.factory import create_app
 from serve_app.api.services import Services
 from serve_app.auth import TokenVerifier

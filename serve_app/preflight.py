@@ -19,7 +19,7 @@ from deployments.packs.registry import load_pack
 from semblance.errors import SemblanceError
 from semblance.findings import Check, Finding
 from semblance.settings import Settings
-from semblance.storage import open_location, open_storage
+from semblance.storage.opening import open_location, open_storage
 
 PATIENCE: Final = timedelta(seconds=5)
 """How long a bucket that does not answer is tried; a person waits."""

@@ -20,11 +20,11 @@ import pyarrow
 import pyarrow.parquet
 
 from batch.ingest.columns import FIELDS, IMAGE, Columns, match_columns
-from batch.ingest.entries import SCHEME, BadEntry, Entry, SourceError, make_entry
+from batch.ingest.entries import SCHEME, BadEntry, Entry, make_entry
 from batch.ingest.spelling import composed
 from batch.ingest.text_lines import LINE_LENGTH, TextLines
-from semblance.errors import ConfigurationError, SemblanceError
-from semblance.storage import local_path
+from semblance.errors import ConfigurationError, SemblanceError, SourceError
+from semblance.storage.opening import local_path
 
 MOST_ROWS = 5_000_000
 """Most pictures of one manifest. The list of inputs is held in memory, at some 600 bytes each."""

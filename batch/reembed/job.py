@@ -34,12 +34,12 @@ from batch.reembed.workers import Batch, Workers
 from batch.report import Report, default_report_path
 from db.logins import owner_dsn
 from db.pool import Database
-from db.spare_embeddings import TABLES, Coverage, SpareEmbeddings, Table
+from db.spare_embeddings import TABLES, PackCoverage, SpareEmbeddings, Table
 from deployments.packs.registry import find_pack, load_pack
 from matching.store import Matching
 from semblance.errors import ConflictError
 from semblance.settings import Settings
-from semblance.storage import open_storage
+from semblance.storage.opening import open_storage
 from semblance.types import ModelInfo
 
 BATCH_SIZE = 32
@@ -73,7 +73,7 @@ class Summary:
 
     model: ModelInfo
     counts: dict[Outcome, int]
-    coverage: dict[Table, Coverage]
+    coverage: dict[Table, PackCoverage]
     seconds: float
     report: Path
 
@@ -147,7 +147,7 @@ async def fill(options: Options, settings: Settings, model: ModelInfo, console: 
             return Summary(model, dict(counts), coverage, time.monotonic() - started, report.path)
 
 
-def _check_work(model: ModelInfo, coverage: dict[Table, Coverage]) -> None:
+def _check_work(model: ModelInfo, coverage: dict[Table, PackCoverage]) -> None:
     if any(part.missing or part.spare for part in coverage.values()):
         return
     serving = sum(part.serving for part in coverage.values())

@@ -24,7 +24,7 @@ from deployments.vision.decode import Picture
 from deployments.vision.nms import nms
 from deployments.vision.stored_picture import render
 from semblance.settings import Settings
-from semblance.stored_pictures import StoredPicture
+from semblance.storage.pictures import StoredPicture
 from semblance.types import Box, DetectedFace, Detection, FaceCrops, Image, Pose
 
 PORTRAIT_SIZE = 112

@@ -10,8 +10,8 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from deployments.replica_messages import MAX_CROP_SIDE
 from semblance.errors import PackError
-from semblance.replica_messages import MAX_CROP_SIDE
 from semblance.types import EMBEDDING_SIZE, EMOTIONS, Emotion
 
 MANIFEST_FILE = "manifest.json"

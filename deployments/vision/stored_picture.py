@@ -15,7 +15,7 @@ from typing import Final
 
 from deployments.vision.decode import Picture
 from deployments.vision.encode import encode_jpeg, shrink
-from semblance.stored_pictures import StoredPicture
+from semblance.storage.pictures import StoredPicture
 
 FULL_SIDE: Final = 2048
 """Long side of the full picture in pixels, as Facebook and Flickr keep it for display. Embeddings are made of

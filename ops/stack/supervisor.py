@@ -21,6 +21,7 @@ from types import FrameType
 from typing import NoReturn
 
 from db.migrate import check_server, upgrade
+from deployments.replica_messages import message_environment
 from ops.stack.events import DETACH, StackEvent, emit
 from ops.stack.gateway import Gateway, most_connections
 from ops.stack.gateway_config import SLOTS, GatewayConfig
@@ -38,7 +39,6 @@ from ops.stack.serve_deploy import SERVE_CONFIG, ServeApp, ServeClient, find_con
 from ops.stack.state import StackState, left_state, remove_state, write_state
 from semblance.errors import SemblanceError
 from semblance.logging import configure_logging
-from semblance.replica_messages import message_environment
 from semblance.settings import Settings, get_settings, old_names
 
 logger = logging.getLogger(__name__)

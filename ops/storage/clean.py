@@ -31,10 +31,9 @@ from semblance.errors import (
     StorageError,
     UnreadableImageError,
 )
-from semblance.locations import PictureTable
 from semblance.settings import Settings
-from semblance.storage import Storage
-from semblance.stored_pictures import (
+from semblance.storage import PictureTable
+from semblance.storage.pictures import (
     StoredPicture,
     full_key,
     picture_exists,
@@ -42,6 +41,7 @@ from semblance.stored_pictures import (
     read_picture,
     shown_key,
 )
+from semblance.storage.store import Storage
 
 CleanOutcome: TypeAlias = Literal["cleaned", "missing", "unreadable", "changed"]
 

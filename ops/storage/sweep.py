@@ -16,9 +16,9 @@ from typing import TypeAlias
 from db.pool import Database
 from db.stored_pictures import Comparison, PictureRow, compare_pictures
 from semblance.errors import ConfigurationError
-from semblance.locations import COPIES
-from semblance.storage import Storage, StoredObject
-from semblance.stored_pictures import picture_exists
+from semblance.storage.locations import COPIES
+from semblance.storage.pictures import picture_exists
+from semblance.storage.store import Storage, StoredObject
 
 FOLDERS = ("faces", "babies", "celebrities", COPIES)
 """Folders of the picture store whose pictures belong to rows."""

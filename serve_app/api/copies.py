@@ -16,9 +16,9 @@ from semblance.errors import (
     OverloadedError,
     UnreadableImageError,
 )
-from semblance.locations import original_of
-from semblance.storage import Storage
-from semblance.stored_pictures import keys_of, picture_exists, picture_of, put_picture, read_picture
+from semblance.storage.locations import original_of
+from semblance.storage.pictures import keys_of, picture_exists, picture_of, put_picture, read_picture
+from semblance.storage.store import Storage
 
 _AT_ONCE: Final = 2
 """Copies that a replica makes at a time: the detectors that make them are there for uploads first."""

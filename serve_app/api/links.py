@@ -10,10 +10,10 @@ from starlette.requests import HTTPConnection
 
 from db.messages import MessageType
 from semblance.errors import BadInputError
-from semblance.locations import PictureTable
 from semblance.settings import Settings
-from semblance.storage import Storage
-from semblance.stored_pictures import Rendition, rendition_key, shown_key
+from semblance.storage import PictureTable
+from semblance.storage.pictures import Rendition, rendition_key, shown_key
+from semblance.storage.store import Storage
 from serve_app.api.services import services_of
 
 

@@ -7,7 +7,7 @@ import logging
 import time
 
 from semblance.errors import SemblanceError
-from semblance.storage import Storage
+from semblance.storage.store import Storage
 
 logger = logging.getLogger(__name__)
 

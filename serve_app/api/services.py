@@ -12,7 +12,7 @@ from db.pool import Database
 from db.repositories import Repositories
 from deployments.clients import FaceClient, MatcherClient
 from semblance.settings import Settings
-from semblance.storage import Storage
+from semblance.storage.store import Storage
 from semblance.types import ModelInfo
 from serve_app.auth import TokenVerifier
 from serve_app.babies.maker import BabyMaker

@@ -34,7 +34,7 @@ from semblance.errors import (
     UnreadableImageError,
 )
 from semblance.settings import Settings
-from semblance.storage import Storage
+from semblance.storage.store import Storage
 from serve_app.babies.provider import GONE, NO_PICTURE, GeneratedPicture, read_photo
 
 Result = TypeVar("Result")

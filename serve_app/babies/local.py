@@ -13,7 +13,7 @@ from deployments.clients import FaceClient
 from deployments.faces.decoder import Decoder
 from deployments.vision.encode import encode_jpeg
 from semblance.errors import BabyProviderError, ConflictError, ImageTooLargeError, UnreadableImageError
-from semblance.storage import Storage
+from semblance.storage.store import Storage
 from semblance.types import Landmarks
 from serve_app.babies.compose import Face, compose
 from serve_app.babies.provider import GONE, NO_PICTURE, GeneratedPicture, read_photo

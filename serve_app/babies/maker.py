@@ -25,8 +25,8 @@ from semblance.errors import (
     StorageError,
 )
 from semblance.settings import Settings
-from semblance.storage import Storage
-from semblance.stored_pictures import StoredPicture, full_key, put_picture
+from semblance.storage.pictures import StoredPicture, full_key, put_picture
+from semblance.storage.store import Storage
 from serve_app.api.limits import Client, FairShare
 from serve_app.babies.fal import FalProvider
 from serve_app.babies.local import LocalProvider

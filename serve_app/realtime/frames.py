@@ -15,7 +15,7 @@ from fastapi.sse import format_sse_event
 from db.events import Event, EventType
 from db.matches import Match
 from semblance.settings import Settings
-from semblance.storage import Storage
+from semblance.storage.store import Storage
 from serve_app.api.links import Links
 from serve_app.api.schemas.matches import MatchSummary
 

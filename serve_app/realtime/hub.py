@@ -16,7 +16,7 @@ from db.pool import Database
 from db.repositories import Repositories
 from semblance.errors import DatabaseError, OverloadedError, TooManyConnectionsError
 from semblance.settings import Settings
-from semblance.storage import Storage
+from semblance.storage.store import Storage
 from serve_app.realtime.frames import Channel, Frame, News
 from serve_app.realtime.presence import PresenceKeeper
 from serve_app.realtime.subscription import RESTART, SIGNED_OUT, Subscription

@@ -15,7 +15,8 @@ from deployments.faces.decoder import Decoder, LazyDecoder
 from deployments.faces.pipeline import LocalPipeline
 from semblance.errors import BabyProviderError, ConflictError
 from semblance.settings import Settings
-from semblance.storage import Storage, open_storage
+from semblance.storage.opening import open_storage
+from semblance.storage.store import Storage
 from serve_app.babies.compose import SIZE
 from serve_app.babies.local import LocalProvider
 from tests.support.api import LocalFaces

@@ -22,8 +22,9 @@ from ops.storage.clean import Cleaned, CleanOutcome, clean
 from ops.storage.sweep import sweep
 from semblance.errors import StorageError
 from semblance.settings import Settings
-from semblance.storage import Storage, open_storage
-from semblance.stored_pictures import full_key, keys_of
+from semblance.storage.opening import open_storage
+from semblance.storage.pictures import full_key, keys_of
+from semblance.storage.store import Storage
 from tests.support.commands import semblance
 from tests.support.laden import SECRET, assert_only_a_picture, encoded, laden, portrait
 

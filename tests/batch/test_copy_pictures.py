@@ -25,10 +25,12 @@ from db.stored_pictures import PictureRow
 from ops.storage.clean import Cleaned, CleanOutcome, clean, look_for
 from ops.storage.sweep import SweepReport, sweep
 from semblance.errors import StorageError
-from semblance.locations import Original, PictureTable, copy_key
 from semblance.settings import Settings
-from semblance.storage import Storage, open_storage
-from semblance.stored_pictures import StoredPicture, full_key, keys_of, put_picture
+from semblance.storage import PictureTable
+from semblance.storage.locations import Original, copy_key
+from semblance.storage.opening import open_storage
+from semblance.storage.pictures import StoredPicture, full_key, keys_of, put_picture
+from semblance.storage.store import Storage
 from tests.support.commands import semblance
 from tests.support.laden import assert_only_a_picture, encoded, laden, portrait
 
@@ -425,7 +427,7 @@ async def test_a_place_that_refuses_is_asked_again(
         raise StorageError("The picture store failed: it is read-only.")
 
     with monkeypatch.context() as patch:
-        patch.setattr("semblance.locations.Location.delete", refuse)
+        patch.setattr("semblance.storage.locations.Location.delete", refuse)
         await delete(database, storage, "DELETE FROM celebrities")
     assert await database.fetchval("SELECT count(*) FROM object_deletions") == 2
     await delete(database, storage, "SELECT 1")

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from batch.ingest.sources import BadEntry, Item, SourceError, list_source
-from semblance.storage import open_bucket
+from batch.ingest.sources import BadEntry, Item, list_source
+from semblance.errors import SourceError
+from semblance.storage.opening import open_bucket
 from tests.support.gallery import OBAMA_BIO, make_gallery
 
 

@@ -18,8 +18,9 @@ from ops.storage import sweep as module
 from ops.storage.sweep import SweepReport, sweep
 from semblance.errors import ConfigurationError
 from semblance.settings import Settings
-from semblance.storage import Storage, open_storage
-from semblance.stored_pictures import keys_of
+from semblance.storage.opening import open_storage
+from semblance.storage.pictures import keys_of
+from semblance.storage.store import Storage
 from tests.support.api import Api
 from tests.support.commands import semblance
 from tests.support.rows_faces import photo, row_counts, upload, uploaded

@@ -21,7 +21,7 @@ from db.queries import queries
 from matching.worker import MatchWorker
 from semblance.errors import PackMismatchError
 from semblance.settings import Settings
-from semblance.storage import open_storage
+from semblance.storage.opening import open_storage
 from semblance.types import ModelInfo
 from tests.support.no_models import NoModels
 from tests.support.rows import DIGEST, OTHER_DIGEST, embeddings

@@ -22,7 +22,7 @@ from db.system_settings import SystemSettingsTable
 from matching.scoring import MIN_QUALITY
 from matching.worker import MatchWorker
 from semblance.settings import Settings
-from semblance.storage import open_storage
+from semblance.storage.opening import open_storage
 from semblance.types import Embedding, ModelInfo
 from tests.support.no_models import NoModels
 from tests.support.postgres import on_database

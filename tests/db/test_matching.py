@@ -14,7 +14,7 @@ from db.pool import Database
 from matching.scoring import BEST
 from matching.worker import MatchWorker
 from semblance.settings import Settings
-from semblance.storage import open_storage
+from semblance.storage.opening import open_storage
 from semblance.types import JobOutcome, ModelInfo
 from semblance.weights import Weights
 from tests.support.no_models import NoModels

@@ -14,8 +14,9 @@ from db.pool import Database
 from db.queries import queries
 from semblance.errors import StorageError
 from semblance.settings import Settings
-from semblance.storage import Storage, open_storage
-from semblance.stored_pictures import full_key, keys_of
+from semblance.storage.opening import open_storage
+from semblance.storage.pictures import full_key, keys_of
+from semblance.storage.store import Storage
 from tests.support.rows import add_face, add_match, add_profile
 
 

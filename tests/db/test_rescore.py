@@ -26,7 +26,7 @@ from matching.store import Matching, MatchRules
 from matching.worker import MatchWorker
 from semblance.errors import DatabaseError, NotFoundError, OverloadedError
 from semblance.settings import Settings
-from semblance.storage import open_storage
+from semblance.storage.opening import open_storage
 from semblance.types import ModelInfo
 from semblance.weights import FACTORS, Weights
 from tests.support.no_models import NoModels

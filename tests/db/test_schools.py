@@ -23,7 +23,7 @@ from matching.worker import MatchWorker
 from semblance.errors import NotFoundError, QueryError, SchoolTakenError
 from semblance.schools import folded, school_of
 from semblance.settings import Settings
-from semblance.storage import open_storage
+from semblance.storage.opening import open_storage
 from semblance.types import ModelInfo
 from tests.support.no_models import NoModels
 from tests.support.rows import DIGEST

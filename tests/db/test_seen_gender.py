@@ -19,7 +19,7 @@ from db.queries import queries
 from matching.gallery import CelebritySearch, Probe
 from matching.worker import MatchWorker
 from semblance.settings import Settings
-from semblance.storage import open_storage
+from semblance.storage.opening import open_storage
 from semblance.types import Gender, ModelInfo
 from semblance.weights import Weights
 from tests.support.no_models import NoModels

@@ -29,7 +29,8 @@ from deployments.scaling import WAITING_JOBS
 from matching.worker import MatchWorker
 from semblance.errors import DatabaseError, NotReadyError, OverloadedError
 from semblance.settings import Settings
-from semblance.storage import Storage, open_storage
+from semblance.storage.opening import open_storage
+from semblance.storage.store import Storage
 from semblance.types import DescribedFace, Detection
 from tests.support.api import LocalFaces
 from tests.support.photos import OBAMA_3 as PHOTO

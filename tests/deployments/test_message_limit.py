@@ -14,15 +14,15 @@ import pytest
 import yaml
 from PIL import Image
 
-from deployments.vision.decode import OpenPicture, read_header
-from deployments.vision.stored_picture import FEED_SIDE, FULL_SIDE, THUMBNAIL_SIDE, render
-from semblance.replica_messages import (
+from deployments.replica_messages import (
     MAX_CROP_SIDE,
     STORED_SIDES,
     VARIABLE,
     largest_message,
     message_environment,
 )
+from deployments.vision.decode import OpenPicture, read_header
+from deployments.vision.stored_picture import FEED_SIDE, FULL_SIDE, THUMBNAIL_SIDE, render
 from semblance.settings import Settings
 from semblance.types import Box, DetectedFace, Detection, FaceCrops, Pose
 from tools import CHECKOUT

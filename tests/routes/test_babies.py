@@ -18,7 +18,8 @@ from db.babies import Claim
 from db.generation_logs import GENERATION_LIFETIME
 from semblance.errors import StorageError
 from semblance.settings import Settings
-from semblance.storage import Storage, open_storage
+from semblance.storage.opening import open_storage
+from semblance.storage.store import Storage
 from serve_app.babies.maker import open_baby_maker
 from tests.support.api import API_KEY, CRON_SECRET, JWT_SECRET, Api
 from tests.support.fal import KEY, FalServer, Reply

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from semblance.settings import Settings
-from semblance.stored_pictures import full_key, keys_of
+from semblance.storage.pictures import full_key, keys_of
 from serve_app.realtime.frames import News, Recipient
 from tests.support.api import Api, User
 from tests.support.laden import encoded, portrait

@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from semblance.errors import OverloadedError
-from semblance.locations import Original, copy_key
 from semblance.settings import Settings
-from semblance.stored_pictures import full_key, keys_of
+from semblance.storage.locations import Original, copy_key
+from semblance.storage.pictures import full_key, keys_of
 from serve_app.api.links import Links
 from tests.support.api import Api, User
 from tests.support.laden import SECRET, assert_only_a_picture, laden, portrait

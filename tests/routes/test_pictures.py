@@ -18,8 +18,8 @@ import pytest
 from PIL import Image
 
 from semblance.settings import Settings
-from semblance.storage import open_storage
-from semblance.stored_pictures import full_key, keys_of
+from semblance.storage.opening import open_storage
+from semblance.storage.pictures import full_key, keys_of
 from serve_app.api.links import Links
 from tests.support.api import Api, User
 from tests.support.laden import LADEN, SECRET, assert_only_a_picture, encoded, laden, portrait

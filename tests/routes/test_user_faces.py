@@ -17,8 +17,8 @@ from fastapi import FastAPI
 
 from semblance.errors import StorageError
 from semblance.settings import Settings
-from semblance.storage import Storage
-from semblance.stored_pictures import keys_of, picture_of
+from semblance.storage.pictures import keys_of, picture_of
+from semblance.storage.store import Storage
 from semblance.types import DescribedFace, Detection
 from serve_app.api.deadline import DeadlineMiddleware
 from tests.support.api import Api, LocalFaces

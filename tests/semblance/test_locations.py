@@ -13,10 +13,10 @@ from obstore.store import S3Store
 from pydantic import SecretStr, ValidationError
 
 from semblance.errors import ConfigurationError, ImageTooLargeError, NotFoundError, StorageError
-from semblance.locations import Original, copy_key, original_of
 from semblance.settings import Settings
-from semblance.storage import Storage, open_storage
-from semblance.stored_pictures import (
+from semblance.storage.locations import Original, copy_key, original_of
+from semblance.storage.opening import open_storage
+from semblance.storage.pictures import (
     full_key,
     picture_exists,
     read_picture,
@@ -24,6 +24,7 @@ from semblance.stored_pictures import (
     remove_picture,
     shown_key,
 )
+from semblance.storage.store import Storage
 
 HOUR = timedelta(hours=1)
 

@@ -13,7 +13,7 @@ from pydantic import SecretStr, ValidationError
 from ops.commands.environment import get_settings as command_settings
 from semblance.errors import BusyClientError, ConfigurationError, OverloadedError
 from semblance.settings import Settings, get_settings, variable
-from semblance.storage import open_storage
+from semblance.storage.opening import open_storage
 from serve_app.api.limits import Client, FairShare
 
 FIELDS = list(Settings.model_fields)

@@ -15,7 +15,8 @@ import pytest
 
 from semblance.errors import BadInputError, ConfigurationError, NotFoundError, StorageError
 from semblance.settings import Settings
-from semblance.storage import Storage, local_path, open_storage
+from semblance.storage.opening import local_path, open_storage
+from semblance.storage.store import Storage
 
 KEY = "celebrities/ab/abcdef.jpg"
 HOUR = timedelta(hours=1)

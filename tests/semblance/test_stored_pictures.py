@@ -14,8 +14,8 @@ import pytest
 
 from semblance.errors import StorageError
 from semblance.settings import Settings
-from semblance.storage import Storage, open_storage
-from semblance.stored_pictures import (
+from semblance.storage.opening import open_storage
+from semblance.storage.pictures import (
     StoredPicture,
     full_key,
     keys_of,
@@ -24,6 +24,7 @@ from semblance.stored_pictures import (
     put_picture_sync,
     rendition_key,
 )
+from semblance.storage.store import Storage
 
 KEY = full_key("faces/a/b")
 DAY = timedelta(days=1)

@@ -11,8 +11,8 @@ import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.serve.schema import ServeDeploySchema
 
+from deployments.replica_messages import VARIABLE
 from ops.stack.ray_head import SERVE_FLAGS
-from semblance.replica_messages import VARIABLE
 from serve_app.app import bind_app
 from tools import CHECKOUT
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from semblance.settings import Settings
-from semblance.storage import open_storage
+from semblance.storage.opening import open_storage
 from tests.support.service import Service
 
 PATIENCE_S = 5.0

@@ -27,8 +27,8 @@ from deployments.clients import FaceClient, MatcherClient
 from deployments.faces.pipeline import LocalPipeline
 from matching.worker import MatchWorker
 from semblance.settings import Settings
-from semblance.storage import open_storage
-from semblance.stored_pictures import StoredPicture
+from semblance.storage.opening import open_storage
+from semblance.storage.pictures import StoredPicture
 from semblance.types import DescribedFace, Detection, Image, JobOutcome, ModelInfo
 from serve_app.api.factory import create_app
 from serve_app.api.limits import Limits

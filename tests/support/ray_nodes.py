@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import psutil
 
+from deployments.replica_messages import message_environment
 from ops.stack.gateway import Gateway, most_connections
 from ops.stack.gateway_config import GatewayConfig
 from ops.stack.gateway_targets import Serve
@@ -21,7 +22,6 @@ from ops.stack.home import StackHome
 from ops.stack.processes import sweep
 from ops.stack.ray_head import FREE_PORTS, LOOPBACK, RayPorts, client_environment, head_environment
 from ops.stack.serve_deploy import SERVE_CONFIG, ServeClient, read_config
-from semblance.replica_messages import message_environment
 from semblance.settings import Settings
 
 PATIENCE_S = 60.0

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from deployments.vision.decode import OpenPicture, read_header
 from deployments.vision.stored_picture import FEED_SIDE, FULL_SIDE, THUMBNAIL_SIDE, render
 from semblance.errors import UnreadableImageError
-from semblance.stored_pictures import StoredPicture
+from semblance.storage.pictures import StoredPicture
 from tests.support.laden import (
     LADEN,
     SECRET,

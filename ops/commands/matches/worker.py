@@ -17,7 +17,7 @@ from ops.commands.database import open_database
 from ops.commands.output import console
 from semblance.logging import configure_logging
 from semblance.settings import Settings
-from semblance.storage import open_storage
+from semblance.storage.opening import open_storage
 from semblance.types import DescribedFace, Detection, JobOutcome
 
 

@@ -7,12 +7,13 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from db.adoption.rules import UNKNOWN_PACK
-from db.adoption.run import AlreadyAdoptedError, Phase, Report, carry_out, look
+from db.adoption.run import AdoptionReport, Phase, carry_out, look
 from db.adoption.steps import Step
 from db.migrate import check_server, current
 from deployments.packs.registry import find_digest
 from ops.commands.database import open_database
 from ops.commands.output import Steps, console
+from semblance.errors import AlreadyAdoptedError
 from semblance.settings import Settings
 
 _QUESTIONS: dict[Phase, str] = {
@@ -62,7 +63,7 @@ def adopt_database(settings: Settings, phase: Phase, *, pack: str | None, yes: b
     return True
 
 
-def _print(report: Report) -> None:
+def _print(report: AdoptionReport) -> None:
     console.print(_tables(report))
     if report.phase == "expand":
         _print_embeddings(report)
@@ -81,7 +82,7 @@ def _print(report: Report) -> None:
         console.print("Nothing was changed. Settle this first, then run the command again.")
 
 
-def _print_embeddings(report: Report) -> None:
+def _print_embeddings(report: AdoptionReport) -> None:
     rows = sum(table.rows for table in report.tables if table.embedded is not None)
     embedded = sum(table.embedded or 0 for table in report.tables)
     known = "of an unnamed pack" if report.pack_digest == UNKNOWN_PACK else "of the pack"
@@ -92,7 +93,7 @@ def _print_embeddings(report: Report) -> None:
     )
 
 
-def _tables(report: Report) -> Table:
+def _tables(report: AdoptionReport) -> Table:
     # Names are never cut.
     table = Table(
         Column("table", no_wrap=True),
@@ -107,7 +108,7 @@ def _tables(report: Report) -> Table:
     return table
 
 
-def _steps(report: Report) -> Table:
+def _steps(report: AdoptionReport) -> Table:
     table = Table("step", "who waits", Column("about", justify="right"))
     for step in report.plan.steps:
         table.add_row(escape(step.title), step.lock or "nobody", _duration(step.seconds))

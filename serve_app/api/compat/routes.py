@@ -12,8 +12,8 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import ConfigDict
 
 from semblance.errors import UnauthorizedError
-from semblance.locations import PictureTable
-from semblance.stored_pictures import Rendition
+from semblance.storage import PictureTable
+from semblance.storage.pictures import Rendition
 from serve_app.api.identity import CurrentUser, require_cron
 from serve_app.api.links import InjectedLinks, Links
 from serve_app.api.routes import auth, jobs, matches, user_faces

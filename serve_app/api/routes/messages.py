@@ -8,8 +8,8 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from semblance.errors import ForbiddenError
-from semblance.locations import original_of
-from semblance.stored_pictures import picture_of, shown_key
+from semblance.storage.locations import original_of
+from semblance.storage.pictures import picture_of, shown_key
 from serve_app.api.cursors import Cursor
 from serve_app.api.identity import CurrentUser
 from serve_app.api.links import InjectedLinks

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from semblance.errors import ForbiddenError, NotFoundError
-from semblance.stored_pictures import picture_of
+from semblance.storage.pictures import picture_of
 from serve_app.api.copies import Copies
 from serve_app.api.picture_response import picture_response
 from serve_app.api.responses import errors

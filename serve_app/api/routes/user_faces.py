@@ -23,7 +23,7 @@ from semblance.errors import (
     StorageError,
     UnreadableImageError,
 )
-from semblance.stored_pictures import full_key, put_picture
+from semblance.storage.pictures import full_key, put_picture
 from serve_app.api.cursors import Cursor
 from serve_app.api.deadline import deadline_has_passed
 from serve_app.api.identity import CurrentUser, current_user
