@@ -90,7 +90,7 @@ $(PHOTOS)/.complete: requirements/photos.txt | $(STAMP)
 	@touch $(PHOTOS).part/.complete
 	@mv $(PHOTOS).part $(PHOTOS)
 
-lock: | $(UV) ## resolve the dependencies of pyproject.toml anew
+lock: | $(UV) ## resolve the dependencies of pyproject.toml again
 	$(UV) pip compile -q --generate-hashes --extra cpu --python-version 3.11 --universal --no-header -o requirements/cpu.lock pyproject.toml
 	$(UV) pip compile -q --generate-hashes --extra gpu --python-version 3.11 --universal --no-header -o requirements/gpu.lock pyproject.toml
 	$(UV) pip compile -q --generate-hashes --extra cpu --group dev --python-version 3.11 --universal --no-header -o requirements/dev.lock pyproject.toml

@@ -1,4 +1,4 @@
-"""What an operator runs: the `semblance` commands, and the stack of one machine that they keep up.
+"""What an operator runs: the `semblance` commands, and the stack of one machine that they start.
 
-The top of the tower: it may import every other package, and none imports it.
+This is the top of the tower. It may import every other package, and no other package imports it.
 """

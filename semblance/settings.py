@@ -19,11 +19,9 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from semblance.errors import ConfigurationError
 from semblance.old_names import taken
 from semblance.protocol import BODY_OVERHEAD
-from semblance.storage import PictureTable
+from semblance.types import PictureTable
 
 logger = logging.getLogger(__name__)
-
-PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 PREFIX = "SEMBLANCE_"
 
@@ -295,7 +293,9 @@ class Settings(BaseSettings):
         "count in place of AWS_*.",
     )
     log_format: Literal["text", "json"] = Field("text", description="Log lines for people or machines.")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Least severe log lines that are written."
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -480,7 +480,7 @@ def unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
             continue
         if (field := upper.removeprefix(PREFIX)) not in known:
             near = difflib.get_close_matches(field, known, n=1)
-            meant = f"did you mean {PREFIX}{near[0]}?" if near else "unset it, or see semblance/settings.py."
+            meant = f"did you mean {PREFIX}{near[0]}?" if near else "unset it, or see docs/settings.md."
             yield f"{name} is no setting: {meant}"
 
 

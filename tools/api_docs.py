@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
-from semblance.settings import PROJECT_ROOT, Settings
+from semblance.settings import Settings
 from serve_app.api.factory import create_app
 from serve_app.api.services import Services
+from tools import CHECKOUT
+from tools.pages import Check, one_line, type_text, write_page
 
-TARGET = PROJECT_ROOT / "docs" / "api.md"
+TARGET = CHECKOUT / "docs" / "api.md"
 
 HEAD = """\
 # HTTP API
@@ -74,20 +76,20 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> Iterator[st
     schemes = [name for need in operation.get("security", []) for name in need]
     yield f"### `{method.upper()} {path}`"
     yield ""
-    yield _one_line(operation.get("description", operation["summary"]))
+    yield one_line(operation.get("description", operation["summary"]))
     yield ""
     if schemes:
         yield f"- credentials: {' or '.join(schemes)}"
     for parameter in operation.get("parameters", []):
         need = "required" if parameter.get("required") else "optional"
-        note = _one_line(parameter.get("description", ""))
-        kind = _type(parameter["schema"])
+        note = one_line(parameter.get("description", ""))
+        kind = type_text(parameter["schema"])
         yield f"- {parameter['in']} `{parameter['name']}` ({kind}, {need}) {note}".rstrip()
     for media, content in operation.get("requestBody", {}).get("content", {}).items():
-        yield f"- body {media}: {_type(content['schema'])}"
+        yield f"- body {media}: {type_text(content['schema'])}"
     answers = []
     for status, answer in operation["responses"].items():
-        shapes = [_type(content.get("schema", {})) for content in answer.get("content", {}).values()]
+        shapes = [type_text(content.get("schema", {})) for content in answer.get("content", {}).values()]
         shape = " / ".join(dict.fromkeys(shape for shape in shapes if shape))
         ok = int(status) < HTTPStatus.BAD_REQUEST
         answers.append(f"**{status}** {shape}".rstrip() if ok else status)
@@ -99,54 +101,21 @@ def _schema(name: str, schema: dict[str, Any]) -> Iterator[str]:
     yield f"### {name}"
     yield ""
     if schema.get("description"):
-        yield _one_line(schema["description"])
+        yield one_line(schema["description"])
         yield ""
     required = schema.get("required", [])
     for field, content in schema.get("properties", {}).items():
         optional = "" if field in required else ", optional"
-        note = _one_line(content.get("description", ""))
-        yield f"- `{field}` ({_type(content)}{optional}) {note}".rstrip()
+        note = one_line(content.get("description", ""))
+        yield f"- `{field}` ({type_text(content)}{optional}) {note}".rstrip()
     if "enum" in schema:
         yield ", ".join(f"`{value}`" for value in schema["enum"])
     yield ""
 
 
-def _type(schema: dict[str, Any]) -> str:  # noqa: PLR0911 - one line per kind of schema
-    if "$ref" in schema:
-        name = schema["$ref"].rpartition("/")[2]
-        return f"[{name}](#{name.lower()})"
-    if "const" in schema:
-        return f"`{schema['const']}`"
-    if "enum" in schema:
-        return " \\| ".join(f"`{value}`" for value in schema["enum"])
-    if alternatives := schema.get("anyOf") or schema.get("oneOf"):
-        return " or ".join(_type(alternative) for alternative in alternatives)
-    if schema.get("type") == "array":
-        return f"list of {_type(schema.get('items', {})) or 'values'}"
-    if schema.get("type") == "object" and "properties" in schema:
-        return "{" + ", ".join(schema["properties"]) + "}"
-    kind: str = schema.get("format") or schema.get("type", "")
-    low, high = schema.get("minimum"), schema.get("maximum")
-    if low is not None or high is not None:
-        return f"{kind} {'' if low is None else low}..{'' if high is None else high}"
-    return kind
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
-def main(
-    check: Annotated[bool, typer.Option("--check", help="Compare, write nothing.")] = False,
-) -> None:
+def main(check: Check = False) -> None:
     """Write docs/api.md, or say whether it is current."""
-    text = render()
-    if not check:
-        TARGET.write_text(text, encoding="utf-8")
-        typer.echo(f"Wrote {TARGET.relative_to(PROJECT_ROOT)}.")
-    elif TARGET.read_text(encoding="utf-8") != text:
-        typer.echo("docs/api.md differs from the code: run python -m tools.api_docs.", err=True)
-        raise typer.Exit(1)
+    write_page(TARGET, render(), check=check)
 
 
 if __name__ == "__main__":

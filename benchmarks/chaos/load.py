@@ -18,7 +18,7 @@ import httpx
 from PIL import Image
 
 from benchmarks.stack import access_token
-from ops.commands.gallery import ASTRONAUT, package_photo
+from ops.commands.photos import ASTRONAUT, package_photo
 
 OK, REFUSED, UNANSWERED, BUSY = "2xx", "refused", "unanswered", "503"
 """What a client sees: answered as it should be; no connection, or one that breaks; no answer in time; 503 in

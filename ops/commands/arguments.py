@@ -1,4 +1,4 @@
-"""The arguments of one command, handed on to another."""
+"""Passing the options of one command on to another."""
 
 from __future__ import annotations
 
@@ -8,8 +8,13 @@ import typer
 
 
 def given_options(context: typer.Context, without: Container[str] = ()) -> list[str]:
-    """The options that were typed, as they are typed: for a command that has the same. What was not typed is
-    left to that command's defaults. without: names of parameters that are this command's own."""
+    """The options given on the command line, in the form for a command with the same options. The others keep
+    that command's defaults.
+
+    Args:
+        context: of the command that was called.
+        without: names of parameters that only the calling command has.
+    """
     options: list[str] = []
     for parameter in context.command.params:
         name = parameter.name or ""
@@ -26,6 +31,6 @@ def given_options(context: typer.Context, without: Container[str] = ()) -> list[
             options.append(parameter.opts[0])
             continue
         for each in value if isinstance(value, list | tuple) else [value]:
-            # In one word, or a value that begins with a dash would be taken for an option.
+            # In one word: a value that begins with a dash would be taken for an option.
             options.append(f"{parameter.opts[0]}={each}")
     return options

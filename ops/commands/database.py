@@ -1,4 +1,4 @@
-"""The database the commands work on, and `semblance migrate`."""
+"""The database that the commands work on."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 from db.logins import application_dsn, owner_dsn
-from db.migrate import check_server, current, upgrade
 from db.pool import Database
-from ops.commands.output import console
 from ops.stack.embedded import EmbeddedPostgres
 from ops.stack.home import StackHome, StackLock
 from ops.stack.state import read_state
@@ -16,22 +14,16 @@ from semblance.errors import ConfigurationError
 from semblance.settings import Settings
 
 
-def migrate_database(settings: Settings) -> None:
-    """Upgrade the database in use, wherever it runs. Raises DatabaseError, ConfigurationError."""
-    with open_database(settings, as_owner=True) as dsn:
-        check_server(dsn)
-        upgrade(dsn)
-        console.print(f"The schema is at revision {current(dsn)}.")
-
-
 @contextmanager
 def open_database(settings: Settings, *, as_owner: bool = False) -> Iterator[str]:
-    """DSN of the database in use: the one of the settings, else the running stack's, else the embedded one,
-    which then runs for as long as the context lasts.
+    """DSN of the database in use: the one in the settings, else the running stack's, else the embedded one,
+    which then runs until the context ends.
 
-    as_owner: the one of whoever migrates it; otherwise the application's, with its rights.
+    Args:
+        settings: of the command.
+        as_owner: give the DSN of the database's owner, who migrates it, instead of the application's.
 
-    Raises ConfigurationError while a stack starts or stops, DatabaseError where the server does not start.
+    Raises ConfigurationError while a stack starts or stops, DatabaseError if the server does not start.
     """
     given = settings.migration_database_url if as_owner else settings.database_url
     if given is not None:
@@ -43,7 +35,7 @@ def open_database(settings: Settings, *, as_owner: bool = False) -> Iterator[str
         return
     home.prepare()
     lock = StackLock(home)
-    # A guardian would take this process for a supervisor that is stuck.
+    # A guardian would mistake this process for a supervisor that hangs.
     if home.is_kept() or not lock.acquire():
         raise ConfigurationError(f"The stack in {home.root} is starting or stopping; try again.")
     postgres = EmbeddedPostgres(home.postgres)
@@ -57,7 +49,7 @@ def open_database(settings: Settings, *, as_owner: bool = False) -> Iterator[str
 
 @asynccontextmanager
 async def connected(dsn: str, *, pool_size: int = 1) -> AsyncIterator[Database]:
-    """Connections to the database, for as long as the context lasts. Raises DatabaseError."""
+    """Connections to the database until the context ends. Raises DatabaseError."""
     database = await Database.connect(dsn, pool_size=pool_size)
     try:
         yield database

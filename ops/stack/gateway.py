@@ -1,4 +1,4 @@
-"""HAProxy, from Ray's own distribution, as the part of a stack that clients talk to."""
+"""The gateway: the HAProxy that comes with Ray, as the part of a stack that clients talk to."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _ANSWER_SECONDS = 2.0
 _POLL = 0.02
 _SYNC_SECONDS = 3.0
 _SYNC_SECONDS_WITHOUT = 0.5
-"""While no replica is up."""
+"""Used while no replica is up."""
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 
@@ -43,23 +43,18 @@ _MOST_CONNECTIONS = 4096
 
 
 def connections_for(open_files: int) -> int:
-    """How many clients may be connected at once where a process may have so many files open."""
+    """How many clients may be connected at once if a process may open that many files."""
     room = (open_files - _OTHER_FILES) // _FILES_PER_CONNECTION
     return max(64, min(_MOST_CONNECTIONS, room))
 
 
 def most_connections() -> int:
-    """As `connections_for`, of this machine's limit."""
+    """`connections_for` the limit of this machine."""
     return connections_for(resource.getrlimit(resource.RLIMIT_NOFILE)[1])
 
 
 class Gateway:
-    """The process and, in a thread, whom it knows of the API's replicas.
-
-    folder: for its configuration and its admin socket; closed to others. log: what it says of the servers
-    behind it. mark: by which whoever takes over from a parent that died finds the process, which goes on
-    meanwhile; without one it ends with its parent.
-    """
+    """The HAProxy process, and a thread that tells it which replicas of the API exist."""
 
     name = "HTTP gateway"
 
@@ -71,6 +66,15 @@ class Gateway:
         serve: Serve | None = None,
         mark: str | None = None,
     ) -> None:
+        """
+        Args:
+            config: what HAProxy lets through.
+            folder: for its configuration and admin socket, closed to other users.
+            log: file for what it reports about the servers behind it.
+            serve: where replicas are looked up. None: there is only Serve's proxy.
+            mark: marks the process, so that it outlives its parent and the next supervisor finds it. None: it
+                ends with its parent.
+        """
         self.config = config
         self._folder = folder
         self._log = log
@@ -84,12 +88,12 @@ class Gateway:
 
     @property
     def url(self) -> str:
-        """Where clients on this machine reach it."""
+        """Its URL for clients on this machine."""
         return reachable_url(self.config.host, self.config.port)
 
     def start(self) -> None:
-        """Start it, unless one with this configuration answers; raises ConfigurationError with what HAProxy
-        says."""
+        """Start it, unless a process with this configuration answers. Raises ConfigurationError with
+        HAProxy's message."""
         if not self._is_there():
             self._launch()
         self._is_started = True
@@ -113,7 +117,8 @@ class Gateway:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                # One call of the C library, looked up before: no lock of another thread can be in the way.
+                # A single call of the C library, looked up before: it takes no lock that another thread may
+                # hold.
                 start_new_session=True,
                 preexec_fn=_end_with_parent if self._mark is None and sys.platform == "linux" else None,  # noqa: PLW1509
             )
@@ -127,7 +132,7 @@ class Gateway:
         return None if self._answers() else f"The HTTP gateway does not answer at {self.url}."
 
     def _is_there(self) -> bool:
-        """Whether another supervisor's process has this configuration and answers."""
+        """Whether a process of an earlier supervisor has this configuration and answers."""
         if self._mark is None or self._process is not None:
             return False
         try:
@@ -156,11 +161,11 @@ class Gateway:
         self._end_process()
 
     def sync(self) -> bool:
-        """Tell HAProxy which replicas there are; returns whether any of them is up.
+        """Tell HAProxy which replicas exist. Returns whether any of them is up.
 
-        While Serve does not answer, those that were known stay, as long as they pass their checks.
+        While Serve does not answer, the known replicas stay as long as they pass their checks.
         """
-        assert self._serve is not None  # noqa: S101 - called where there is one
+        assert self._serve is not None  # noqa: S101 - callers check it
         slots = self._admin.slots()
         targets = self._serve.targets()
         if targets is not None:
@@ -180,11 +185,11 @@ class Gateway:
                 if self.sync():
                     pause = _SYNC_SECONDS
             except OSError:
-                # Nobody is there while the process is being replaced.
+                # The process is being replaced.
                 continue
             except Exception:
-                # The next answer may be one that can be read.
-                logger.exception("The gateway's replicas are not known.")
+                # The next answer may be readable.
+                logger.exception("Cannot tell the gateway its replicas.")
 
     def _write(self) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -202,7 +207,7 @@ class Gateway:
     def _wait(self) -> None:
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline and self._process is not None and self._process.poll() is None:
-            # This socket is its own; the port could still be that of another server, for which it waits.
+            # The admin socket is its own. The port may still belong to another server that is ending.
             with suppress(OSError):
                 self._admin.send("show info")
                 if self._answers():
@@ -229,7 +234,7 @@ class Gateway:
 
 
 def _binary() -> str:
-    """Path of the program; raises ConfigurationError where there is none."""
+    """Path of HAProxy. Raises ConfigurationError if it is not installed."""
     try:
         binary: str = get_haproxy_binary()
     except FileNotFoundError as exc:

@@ -1,8 +1,8 @@
 """The configuration of HAProxy as the gateway: the one process that clients talk to.
 
-It stands before everything else of a stack and outlives its restarts. Behind it are the API's replicas, each
-with an HTTP port of its own, and Serve's Python proxy, which is asked while no replica is known, and for
-other applications on the same Serve.
+It stands in front of everything else in a stack and outlives its restarts. Behind it are the replicas of the
+API, each with its own HTTP port, and Serve's Python proxy, which gets the requests while no replica is known,
+and those for other applications on the same Serve.
 """
 
 from __future__ import annotations
@@ -21,52 +21,56 @@ from semblance.settings import Settings
 Address = tuple[str, int]
 
 ALIVE_PATH = "/-/gateway"
-"""What the gateway answers by itself, whatever is behind it."""
+"""The path that the gateway answers by itself."""
 
 SLOTS = 32
-"""Most replicas of the API at once, those of an update or on their way out among them."""
+"""Most replicas of the API at once, including those that start or end during an update."""
 
 CONFIG, SOCKET, PREFIXES = "haproxy.cfg", "admin.sock", "prefixes.map"
-"""Names of files in the gateway's folder."""
+"""Names of files in the folder of the gateway."""
 
 _HEAD_BYTES, _HEADERS = 16 * 1024, 100
-"""Of all headers of a request, and how many there may be."""
+"""Most bytes in all headers of a request, and most headers."""
 
 _NO_ADDRESS = "[^!-~]"
 _NO_NAME = r"[^!#$%&'*+.^_`|~0-9A-Za-z:-]"
-"""Of headers' names, joined by colons (RFC 9110, section 5.6.2)."""
+"""Matches what no header name contains; names are joined by colons (RFC 9110, section 5.6.2)."""
 _CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
 _HOST = r"^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$"
 
 _CLIENT = "ipmask(32,64)"
-"""What of an address is one client: of IPv6 the part that a network gives to one customer."""
+"""The part of an address that identifies a client. For IPv6 it is the network that a provider assigns."""
 
 _STRIPPED = (
-    # By these a client would steer Ray Serve: ray/serve/_private/http_util.py.
+    # Clients could steer Ray Serve by these: ray/serve/_private/http_util.py.
     "x-request-timeout-seconds",
     "x-request-disconnect-disabled",
     "x-session-id",
     "^serve[-_]multiplexed[-_]model[-_]id$ -m reg",
     "x-serve- -m beg",
-    # What a proxy says of its client.
+    # Only a proxy may say these about its client.
     "x-forwarded- -m beg",
     "x-real-ip",
     "forwarded",
     "upgrade unless websocket",
 )
 
-_INVALID = "This is no valid HTTP request."
+_INVALID = "This is not a valid HTTP request."
 _RETRY_S = 2
 _LATER_S = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds, each of silence but for `head`, which is for all of a request's headers.
+    """Timeouts in seconds.
 
-    body: between two pieces of a request's body, and for its first 16 kB or all of a smaller one. idle:
-    between two requests of a connection. answer: until a server says something; realtime connections say
-    something every 25 s. tunnel: between two messages of a WebSocket. connect: to a server.
+    Attributes:
+        head: for all headers of a request to arrive.
+        body: of silence within a request's body, and for its first 16 kB (or the whole of a smaller one).
+        idle: between two requests on a connection.
+        answer: of silence of a server. Realtime connections send something every 25 s.
+        tunnel: between two messages of a WebSocket.
+        connect: to a server.
     """
 
     head: float = 10
@@ -78,10 +82,15 @@ class Timeouts:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """Of one client address: connections that ask, requests of ten seconds, and uploads under way.
+class GatewayLimits:
+    """Limits for one client address, and for all.
 
-    body_bytes: of one request. all_connections: of all clients; each takes up to 64 kB.
+    Attributes:
+        connections: of one client with a request in progress.
+        requests: of one client in ten seconds.
+        uploads: of one client in progress.
+        body_bytes: of one request.
+        all_connections: of all clients together. Each takes up to 64 kB.
     """
 
     connections: int
@@ -95,15 +104,17 @@ class Limits:
 class GatewayConfig:
     """Where the gateway listens, and what it lets through.
 
-    serve: address of Serve's Python proxy. trusted_proxies: networks whose X-Forwarded-For is believed.
-    hosts: names by which clients may call the service; any where empty. origins: of browser apps that may
-    read the gateway's own answers, as they may the API's; * for all.
+    Attributes:
+        serve: address of Serve's Python proxy.
+        trusted_proxies: networks whose X-Forwarded-For is trusted.
+        hosts: names by which clients may call the service. Empty: any.
+        origins: of browser apps that may read the answers the gateway gives by itself; * for all.
     """
 
     host: str
     port: int
     serve: Address
-    limits: Limits
+    limits: GatewayLimits
     trusted_proxies: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
@@ -115,7 +126,7 @@ class GatewayConfig:
             host=host,
             port=port,
             serve=serve,
-            limits=Limits(
+            limits=GatewayLimits(
                 connections=settings.client_connections,
                 requests=settings.client_requests_per_second * 10,
                 uploads=settings.client_uploads,
@@ -128,9 +139,9 @@ class GatewayConfig:
         )
 
     def text(self) -> str:
-        """The configuration file; relative names in it are of the gateway's folder.
+        """The configuration file. Relative names in it refer to the folder of the gateway.
 
-        Raises ConfigurationError for a host that is no address.
+        Raises ConfigurationError for an invalid host.
         """
         limits, timeouts = self.limits, self.timeouts
         unlimited = " ".join(("127.0.0.0/8", "::1", *self.trusted_proxies))
@@ -139,7 +150,7 @@ class GatewayConfig:
 global
     maxconn {limits.all_connections}
     nbthread 1
-    # Larger than what is let through, so that what is refused gets an answer in the contract's shape.
+    # Larger than the limits below, so that a refusal gets an answer in the shape of the contract.
     tune.bufsize {2 * _HEAD_BYTES}
     tune.http.maxhdr {4 * _HEADERS}
     stats socket unix@./{SOCKET} mode 600 level admin
@@ -157,7 +168,8 @@ defaults
     timeout check 5s
     option abortonclose
     option http-no-delay
-    # What never reached a server goes to another one; what may have, only where asking twice does no harm.
+    # A request that reached no server goes to another one. One that may have is repeated only if that is
+    # safe.
     option redispatch 1
     retry-on conn-failure empty-response
     unique-id-format %[uuid]
@@ -165,12 +177,12 @@ defaults
 
 frontend public
     bind {_host(self.host)}:{self.port}
-    # Stick tables count by address. Whoever stands on this machine, or is a proxy of many clients, is no
-    # single client. Idle connections can only be turned away without a word, so there may be more of them.
+    # Stick tables count by address. This machine and trusted proxies are not single clients. Idle connections
+    # can only be rejected without an answer, so more of them are allowed.
     tcp-request connection track-sc2 src,{_CLIENT} table sockets unless {{ src {unlimited} }}
     tcp-request connection reject if {{ sc2_conn_cur(sockets) gt {2 * limits.connections} }}
 
-    # Only so that it is refused below: HAProxy's own refusal would be a page of HTML.
+    # Accepted only to be refused below, since HAProxy's own refusal would be a page of HTML.
     option accept-invalid-http-request
     acl websocket hdr(upgrade) -i websocket
     acl body req.body_size gt 0
@@ -178,7 +190,7 @@ frontend public
 {_lines(self._client())}
 {_lines(self._cors())}
 
-    # The client's own id where no log line can be forged with it.
+    # The id that the client sent, if it cannot forge a log line.
     http-request set-var(txn.id) unique-id
     http-request set-var(txn.id) req.fhdr(x-request-id) if {{ req.fhdr_cnt(x-request-id) eq 1 }} \
 {{ req.fhdr(x-request-id) -m reg {_quoted(f"^{SAFE_REQUEST_ID.pattern}$")} }}
@@ -186,7 +198,7 @@ frontend public
     http-after-response set-header X-Request-ID %[var(txn.id)] unless {{ res.hdr(x-request-id) -m found }}
     http-request return status 200 content-type application/json string '{{"status":"up"}}' \
 if {{ path {ALIVE_PATH} }}
-    # What Ray Serve says of itself. It decodes a path before it reads it.
+    # Ray Serve's own paths. It decodes a path before it reads it.
     http-request return {_answer(404, "not_found", "Not Found")} if {{ path,url_dec -m beg /-/ }}
 
 {_lines(self._refusals())}
@@ -199,15 +211,15 @@ if {{ path {ALIVE_PATH} }}
 {_lines(f"http-request del-header {header}" for header in _STRIPPED)}
     http-request set-header X-Forwarded-For %[src]
     http-request set-header X-Forwarded-Proto %[var(txn.proto)]
-    # No server is bothered before the first of a body is here, or all of a small one.
+    # No server gets a request before the first part of its body has arrived, or the whole of a small one.
     http-request wait-for-body time {_ms(timeouts.body)} at-least 16k if body !websocket
     http-request disable-l7-retry unless METH_GET
 
-    # Whole segments: there and here a slash ends the prefix.
+    # Compare whole segments: the map has a trailing slash, and so does the path here.
     use_backend serve if {{ path,concat(/),map_beg({PREFIXES}) -m found }}
     default_backend api
 
-# Who counts what; nothing goes there.
+# Counters only; no requests go there.
 backend sockets
     stick-table type ipv6 size 100k expire 1m store conn_cur
 backend connections
@@ -219,7 +231,7 @@ backend api
     log global
     balance leastconn
     http-reuse always
-    # The first says whether a replica, or a proxy, is about to leave; the second whether the API answers.
+    # The first check says whether a replica or proxy is about to leave, the second whether the API answers.
     option httpchk
     http-check connect
     http-check send meth GET uri /-/healthz ver HTTP/1.1 hdr Host gateway
@@ -234,9 +246,9 @@ backend api
     http-response set-var(txn.ours) bool(true) if {{ res.hdr({API_MARK}) -m found }}
     http-response del-header {API_MARK}
     acl ours var(txn.ours) -m bool
-    # What has no mark comes from Ray Serve, or from the server below the API.
+    # Answers without the mark come from Ray Serve, or from the HTTP server below the API.
     http-response return {_answer(400, "bad_input", _INVALID)} if !ours {{ status 400 }}
-    # How that server refuses a WebSocket for which there is no route.
+    # That server refuses a WebSocket without a route in this way.
     http-response return {_answer(404, "not_found", "Not Found")} if !ours {{ status 403 }}
     http-response return {_not_ready(503)} if !ours {{ status 400:599 }}
 {_lines(_AS_503)}
@@ -252,7 +264,7 @@ backend serve
 """
 
     def _client(self) -> Iterator[str]:
-        """Who the client is, where a proxy that is trusted says so."""
+        """Take the client from the headers of a trusted proxy."""
         yield "http-request set-var(txn.proto) str(http)"
         if self.trusted_proxies:
             yield f"acl proxied src {' '.join(self.trusted_proxies)}"
@@ -261,8 +273,8 @@ backend serve
             yield f"http-request set-src hdr_ip(x-forwarded-for,-1) if proxied {said}"
 
     def _cors(self) -> Iterator[str]:
-        """Lets browser apps read what the gateway answers by itself: without these headers all they learn of
-        a refusal is that there is no answer."""
+        """Let browser apps read the answers that the gateway gives by itself. Without these headers they only
+        learn that a request failed."""
         if not self.origins:
             return
         allowed = "*" if "*" in self.origins else "%[var(txn.origin)]"
@@ -282,7 +294,7 @@ backend serve
         refusals = [
             (400, "bad_input", "The HTTP version is not 1.0 or 1.1.", "unless { req.ver 1.0 1.1 }"),
             (
-                400, "bad_input", "The address holds bytes that must be percent-encoded.",
+                400, "bad_input", "The address contains bytes that must be percent-encoded.",
                 f"if {{ url -m reg {_quoted(_NO_ADDRESS)} }}",
             ),
             (
@@ -290,7 +302,7 @@ backend serve
                 f"if {{ req.hdr_names(:) -m reg {_quoted(_NO_NAME)} }}",
             ),
             (
-                400, "bad_input", "A header holds control characters.",
+                400, "bad_input", "A header contains control characters.",
                 f"if {{ req.hdrs -m reg {_quoted(_CONTROL)} }}",
             ),
             (
@@ -328,14 +340,14 @@ backend serve
 
 
 _AS_503 = (
-    # A server that went away or stays silent is not ready; a 502 of the API means something else.
+    # A server that went away or stays silent is not ready. A 502 from the API means something else.
     'http-after-response set-status 503 reason "Service Unavailable" '
     "if { status 502 504 } !{ var(txn.ours) -m bool }",
 )
 
 
 def _errors() -> Iterator[str]:
-    """HAProxy's own answers. What is no request at all it answers before these count."""
+    """HAProxy's own answers. It answers bytes that are not a request before these apply."""
     for status, code, sentence in (
         (400, "bad_input", _INVALID),
         (408, "timeout", "The request did not arrive in time."),
@@ -348,12 +360,12 @@ def _errors() -> Iterator[str]:
 
 def _not_ready(status: int) -> str:
     return _answer(
-        status, "not_ready", "The service is starting, or a part of it is; try again soon.", _RETRY_S
+        status, "not_ready", "The service, or a part of it, is starting; try again soon.", _RETRY_S
     )
 
 
 def _answer(status: int, code: str, sentence: str, retry_after: int | None = None) -> str:
-    """Arguments of a rule that answers in the contract's shape."""
+    """Arguments of a rule that answers in the shape of the contract."""
     body = json.dumps({"error": sentence, "code": code, "request_id": "%[var(txn.id)]"})
     retry = "" if retry_after is None else f" hdr Retry-After {retry_after}"
     headers = f"hdr Cache-Control no-store hdr X-Content-Type-Options nosniff{retry}"
@@ -365,7 +377,7 @@ def _lines(lines: Iterable[str]) -> str:
 
 
 def _quoted(text: str) -> str:
-    """As one word of the configuration."""
+    """The text as one word of the configuration."""
     return '"' + re.sub(r'([\\"$])', r"\\\1", text) + '"'
 
 
@@ -375,7 +387,7 @@ def _ms(seconds: float) -> str:
 
 def _host(host: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9.:_-]+", host):
-        raise ConfigurationError(f"{host!r} is no address.")
+        raise ConfigurationError(f"{host!r} is not an address.")
     return f"[{host}]" if ":" in host else host
 
 

@@ -1,4 +1,4 @@
-"""Whom the gateway sends requests to: asked of Ray Serve, told to HAProxy over its admin socket."""
+"""Where the gateway sends requests: read from Ray Serve, told to HAProxy through its admin socket."""
 
 from __future__ import annotations
 
@@ -16,27 +16,26 @@ from typing import Any
 from ops.stack.gateway_config import PREFIXES, SOCKET, Address
 
 _MAINTENANCE = 0x63
-"""Bits of a server's administrative state by which it is out of use (HAProxy's management guide, section 9.3)
-"""
+"""Bits of a server's administrative state that take it out of use (HAProxy management guide, section 9.3)."""
 
 _PREFIX = re.compile(r"/[A-Za-z0-9._~/-]+")
-"""What is a word of HAProxy's commands."""
+"""Prefixes that are a single word in HAProxy's commands."""
 
 _ANSWER_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """replicas: of the application at the root. prefixes: paths of the other ones."""
+    """`replicas` are those of the application at the root, `prefixes` the route prefixes of the others."""
 
     replicas: frozenset[Address]
     prefixes: frozenset[str]
 
     @classmethod
     def of(cls, details: Mapping[str, Any]) -> Targets | None:
-        """What Serve's REST API says; None while it names no application at the root.
+        """Read the answer of Serve's REST API. None while no application is deployed at the root.
 
-        Where it lists proxies in place of replicas, which have no port of their own yet, there are none.
+        Replicas without an HTTP port are not included; Serve lists its proxies in their place.
         """
         groups = [group for group in details.get("target_groups") or [] if group["protocol"] == "HTTP"]
         proxies = {proxy.get("actor_name") for proxy in (details.get("proxies") or {}).values()}
@@ -54,14 +53,14 @@ class Targets:
 
 
 class Serve:
-    """Serve's REST API, of the dashboard at this address, asked with Ray's token where there is one."""
+    """Serve's REST API, which Ray's dashboard answers."""
 
     def __init__(self, dashboard: Address, token: str | None) -> None:
         self._dashboard = dashboard
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
 
     def targets(self) -> Targets | None:
-        """None while it does not answer."""
+        """The current targets, None while Serve does not answer."""
         connection = HTTPConnection(*self._dashboard, timeout=_ANSWER_SECONDS)
         try:
             connection.request("GET", "/api/serve/applications/", headers=self._headers)
@@ -75,7 +74,8 @@ class Serve:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One of the places for a replica. address: None while it is out of use. up: as its checks have it."""
+    """A place for a replica. `address` is None while it is out of use; `up` is the result of its health
+    checks."""
 
     name: str
     address: Address | None
@@ -89,10 +89,10 @@ class AdminSocket:
         self._folder = folder
 
     def send(self, *commands: str) -> str:
-        """What HAProxy answers to these commands; raises OSError where it does not."""
+        """Run commands and return HAProxy's answer. Raises OSError if it does not answer."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(_ANSWER_SECONDS)
-            # The path of a socket ends at 107 bytes; that of a folder does not.
+            # The path of a socket is limited to 107 bytes, that of a folder is not.
             folder = os.open(self._folder, os.O_RDONLY)
             try:
                 connection.connect(f"/proc/self/fd/{folder}/{SOCKET}")
@@ -102,16 +102,17 @@ class AdminSocket:
             return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
 
     def slots(self) -> list[Slot]:
+        """All places for replicas of the API."""
         return parse_slots(self.send("show servers state api"))
 
     def prefixes(self) -> set[str]:
-        """Route prefixes in use, each with a slash at its end."""
+        """Route prefixes in use, each with a trailing slash."""
         lines = self.send(f"show map {PREFIXES}").splitlines()
         return {line.split()[1] for line in lines if len(line.split()) > 1}
 
 
 def parse_slots(state: str) -> list[Slot]:
-    """What `show servers state` says of the replicas' places."""
+    """Read the places for replicas from the output of `show servers state`."""
     slots = []
     for line in state.splitlines():
         fields = line.split()
@@ -125,7 +126,7 @@ def parse_slots(state: str) -> list[Slot]:
 
 
 def changes(slots: Collection[Slot], replicas: Collection[Address]) -> list[str]:
-    """Commands that make the places in use those of `replicas`; who is there already is left in peace."""
+    """The commands that put `replicas` into the places. Replicas that have a place keep it."""
     used = {slot.address for slot in slots if slot.address is not None}
     free = [slot.name for slot in slots if slot.address is None]
     commands = [
@@ -133,7 +134,7 @@ def changes(slots: Collection[Slot], replicas: Collection[Address]) -> list[str]
         for slot in slots
         if slot.address is not None and slot.address not in replicas
     ]
-    # A place just left may still end its requests, so the ones that are free come first.
+    # Requests may still be ending in a place just emptied, so only places that were free are used.
     for name, (host, port) in zip(free, sorted(set(replicas) - used), strict=False):
         commands += [
             f"set server api/{name} addr {host} port {port}",

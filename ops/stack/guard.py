@@ -1,4 +1,4 @@
-"""The guardian as a part of a detached stack: it keeps the supervisor up, and the supervisor it."""
+"""The guardian as a part of a detached stack. It keeps the supervisor up, and the supervisor keeps it up."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class GuardianPart:
 
     def __init__(self, home: StackHome) -> None:
         self._home = home
-        # As it is now: starting PostgreSQL changes it for a moment.
+        # Copied now, because starting PostgreSQL changes it for a moment.
         self._environment = os.environ | {"SEMBLANCE_HOME": str(home.root), STACK_MARK: home.stack_id}
         self._lock = ProcessLock(home.guardian_lock_file)
         self._process: subprocess.Popen[bytes] | None = None
@@ -52,14 +52,14 @@ class GuardianPart:
         while not self._lock.is_held():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise ConfigurationError(
-                    f"The guardian of the supervisor does not start; see {self._home.supervisor_log}."
+                    f"The guardian of the supervisor did not start; see {self._home.supervisor_log}."
                 )
             time.sleep(_POLL)
 
     def problem(self) -> str | None:
         if self._lock.is_held():
             return None
-        return "Nothing would restart the supervisor, should it die."
+        return "Nothing would restart the supervisor if it died."
 
     def stop(self) -> None:
         with suppress(psutil.NoSuchProcess):

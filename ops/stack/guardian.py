@@ -1,8 +1,8 @@
 """Restarts the supervisor of a detached stack: `… -m ops.stack.guardian LOCK OWN_LOCK STATE COMMAND…`.
 
-The supervisor keeps all else up, and this process too. It does next to nothing, so that there is little for
-it to die of: it looks whether the supervisor's lock is held, and runs COMMAND where it is not. Whoever ends
-the stack ends it first.
+The supervisor keeps everything else up, and this process too. The guardian does very little, so that little
+can end it: it checks whether the supervisor's lock is held, and runs COMMAND if not. When the stack is
+stopped, the guardian is ended first.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from semblance.lock import ProcessLock
 
 _LOOK_SECONDS = 0.5
 _STUCK_LOOKS = 60
-"""A supervisor touches its lock each second; one that has not for so many looks is ended. Looks, not seconds:
-a machine that was paused has paused both."""
+"""A supervisor touches its lock every second. If the lock is unchanged for this many checks, the supervisor
+is killed. Checks, not seconds: when a machine is paused, both processes are."""
 _LONGEST_PAUSE = 30.0
 _WELL_SECONDS = 60.0
 
 
 def guard(lock_file: Path, own: ProcessLock, state_file: Path, command: list[str]) -> None:
-    """Until the state's file is removed, or the stack's home is. own: held by this process."""
+    """Watch until the state file or the home of the stack is removed. `own` is held by this process."""
     lock = ProcessLock(lock_file)
     child: subprocess.Popen[bytes] | None = None
     beat, unchanged = 0, 0
@@ -35,7 +35,7 @@ def guard(lock_file: Path, own: ProcessLock, state_file: Path, command: list[str
         time.sleep(_LOOK_SECONDS)
         now = time.monotonic()
         if lock.is_held():
-            # Whether it has changed, not how old it is: the clock may be set.
+            # Compare for changes, not for age: the clock may be set.
             if (seen := lock_file.stat().st_mtime_ns) != beat:
                 beat, unchanged = seen, 0
             elif (unchanged := unchanged + 1) >= _STUCK_LOOKS:
@@ -54,7 +54,7 @@ def guard(lock_file: Path, own: ProcessLock, state_file: Path, command: list[str
 
 
 def _can_beat(own: ProcessLock) -> bool:
-    """Whether the disk takes new times; where it does not, a supervisor that is well looks stuck."""
+    """Whether the disk takes new timestamps. If it does not, a healthy supervisor looks as if it hangs."""
     try:
         own.beat()
     except OSError:

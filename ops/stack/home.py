@@ -1,4 +1,4 @@
-"""The folder of a stack: where everything lies, its secrets, and its lock."""
+"""The home of a stack: its folders, secrets and lock."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from semblance.running import LOCK_FILE, STATE_FILE
 from semblance.settings import Settings
 
 _LEAST_SECRET = 32
-"""Characters of the shortest secret that is made here."""
+"""Characters of the shortest secret generated here."""
 
 
 @dataclass(frozen=True, slots=True)
 class StackHome:
-    """Paths of one stack; `root` is absolute and free of symlinks, so that it names the stack."""
+    """Paths of one stack. `root` is absolute and free of symlinks, so that it identifies the stack."""
 
     root: Path
 
@@ -32,7 +32,7 @@ class StackHome:
 
     @property
     def stack_id(self) -> str:
-        """Twelve hex digits that tell this stack from every other one of the machine."""
+        """Twelve hex digits that identify this stack on the machine."""
         return hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]
 
     @property
@@ -57,7 +57,7 @@ class StackHome:
 
     @property
     def ray_sessions(self) -> Path:
-        """Given to Ray, which opens it to everybody; `ray` above it stays closed."""
+        """Given to Ray, which opens it to all users; `ray` above it stays closed."""
         return self.ray / "sessions"
 
     @property
@@ -99,7 +99,7 @@ class StackHome:
 
     @property
     def gateway(self) -> Path:
-        """Its configuration and admin socket."""
+        """Folder of the gateway's configuration and admin socket."""
         return self.root / "gateway"
 
     @property
@@ -108,13 +108,13 @@ class StackHome:
 
     @property
     def short_ray(self) -> Path:
-        """A short name of `ray_sessions`: sockets lie 64 bytes deeper, and their paths end at 107."""
+        """A short name for `ray_sessions`: socket paths are 64 bytes longer, and limited to 107 bytes."""
         return Path(gettempdir()) / f"smb-{os.getuid()}-{self.stack_id}"
 
     def prepare(self) -> None:
         """Make the folders, closed to other users.
 
-        Raises ConfigurationError where the folder cannot be made or written.
+        Raises ConfigurationError if the folder cannot be made or written.
         """
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -122,7 +122,7 @@ class StackHome:
                 folder.mkdir(mode=0o700, exist_ok=True)
         except OSError as exc:
             raise ConfigurationError(
-                f"Cannot use {self.root}: {exc.strerror}. Set SEMBLANCE_HOME to a folder you may write."
+                f"Cannot use {self.root}: {exc.strerror}. Set SEMBLANCE_HOME to a folder that you can write."
             ) from exc
 
     def is_kept(self) -> bool:
@@ -134,9 +134,10 @@ class StackHome:
         return StackLock(self).is_held() or self.is_kept()
 
     def link_ray(self) -> Path:
-        """Point `short_ray` at `ray_sessions`; others may write beside it, so what lies there must be ours.
+        """Point `short_ray` at `ray_sessions`. Other users can write beside it, so an existing link must be
+        ours.
 
-        Raises ConfigurationError where another user, or something else, holds the name.
+        Raises ConfigurationError if something else has that name.
         """
         link = self.short_ray
         try:
@@ -157,19 +158,19 @@ class StackHome:
             self.short_ray.unlink(missing_ok=True)
 
     def api_key(self) -> str:
-        """The generated service key, made at first use."""
+        """The service key, generated at first use."""
         return _secret(self.keys / "api_key", "smb_" + secrets.token_urlsafe(32))
 
     def jwt_secret(self) -> str:
-        """The generated HS256 secret of users' access tokens, made at first use."""
+        """The HS256 secret of users' access tokens, generated at first use."""
         return _secret(self.keys / "jwt_secret", secrets.token_urlsafe(48))
 
     def cron_secret(self) -> str:
-        """The generated secret of the cron endpoints, made at first use."""
+        """The secret of the cron endpoints, generated at first use."""
         return _secret(self.keys / "cron_secret", secrets.token_urlsafe(32))
 
     def ray_token(self) -> str:
-        """The token Ray asks of everybody who talks to this stack's cluster, made at first use."""
+        """The token that Ray asks of everyone who talks to this stack's cluster, generated at first use."""
         return _secret(self.ray_token_file, secrets.token_hex(32))
 
 
@@ -181,9 +182,9 @@ class StackLock(ProcessLock):
 
 
 def _secret(path: Path, candidate: str) -> str:
-    """The content of `path`, mode 0600; `candidate` becomes it where there is none.
+    """The content of `path`, mode 0600. A missing file is created with `candidate`.
 
-    Raises ConfigurationError where what lies there is no secret.
+    Raises ConfigurationError if the file does not hold a secret.
     """
     try:
         if not path.exists():
@@ -192,11 +193,11 @@ def _secret(path: Path, candidate: str) -> str:
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigurationError(f"Cannot read the secret in {path}: {exc}") from exc
     secret = content.strip()
-    # A crash can leave zeros as well as nothing.
+    # A crash can leave zeros, or an empty file.
     if len(secret) < _LEAST_SECRET or not (secret.isascii() and secret.isprintable()):
         raise ConfigurationError(
-            f"{path} holds no secret of at least {_LEAST_SECRET} characters: a crash or an editor cut it. "
-            "Put the secret back from a copy; or remove the file, and a new one is made, which those who "
-            "have the old one must be told."
+            f"{path} does not hold a secret of at least {_LEAST_SECRET} characters: a crash or an editor cut "
+            "it. Restore it from a copy; or remove the file to have a new secret generated, and give that to "
+            "everyone who uses the old one."
         )
     return secret

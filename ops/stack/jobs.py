@@ -29,16 +29,16 @@ _STOPPED_STATUS = 130
 _POLL = 0.2
 
 _PATIENCE_S = 30.0
-"""How long Ray may not answer before a job is given up for lost: longer than it takes to be restarted."""
+"""How long Ray may be silent before a job counts as lost: longer than its restart takes."""
 
 _BREAKS = 5
-"""How often the log of a job that has ended may break before its end is done without."""
+"""How often the log of an ended job may break before the rest of the log is given up."""
 _PREAMBLE_END = "Running entrypoint for job "
 
 
 @dataclass(frozen=True, slots=True)
 class JobSummary:
-    """One submitted job. status: PENDING, RUNNING, STOPPED, SUCCEEDED or FAILED."""
+    """A submitted Ray job. `status` is PENDING, RUNNING, STOPPED, SUCCEEDED or FAILED."""
 
     job_id: str
     status: str
@@ -47,32 +47,32 @@ class JobSummary:
 
 
 def python_command(module: str, arguments: Sequence[str]) -> str:
-    """A shell command that runs a module with this very interpreter: the cluster's `python` may be another
-    one. -P: the folder the job starts in must not shadow packages."""
+    """A shell command that runs a module with this interpreter, since `python` on the cluster may be another
+    one. -P: the folder in which the job starts must not shadow packages."""
     return shlex.join([sys.executable, "-P", "-m", module, *arguments])
 
 
 def interpreter_environment(interpreter: str) -> dict[str, str]:
-    """Ray's runtime environment for jobs of this interpreter: empty but where a shell would split its path.
+    """Ray's runtime environment for jobs of this interpreter: empty unless a shell would split its path.
 
-    Ray hands the path to a shell as it is, and a job whose worker cannot start is pending for ever.
+    Ray passes the path to a shell unquoted, and a job whose worker cannot start stays pending for ever.
     """
     quoted = shlex.quote(interpreter)
     return {} if quoted == interpreter else {"py_executable": quoted}
 
 
 class Jobs:
-    """The jobs of one stack."""
+    """The Ray jobs of one stack."""
 
     def __init__(self, state: StackState) -> None:
-        # Ray reads how to authenticate once, when it is first imported.
+        # Ray reads how to authenticate only when it is first imported.
         environment = client_environment(os.environ, state.ray_token_file)
         for name in os.environ.keys() - environment.keys():
             del os.environ[name]
         os.environ.update(environment)
         from ray.job_submission import JobSubmissionClient  # noqa: PLC0415
 
-        # At INFO, which it sets itself, it reports each log that ends into the middle of that log.
+        # At INFO, its own choice, it reports the end of each log in the middle of that log.
         logging.getLogger("ray.dashboard.modules.job.sdk").setLevel(logging.WARNING)
         self._url = state.dashboard_url
         self._home = StackHome(state.home)
@@ -102,11 +102,11 @@ class Jobs:
         return sorted(found, key=lambda job: (job.submitted is None, job.submitted or datetime.now(UTC)))
 
     def follow(self, job_id: str, write: Callable[[str], None]) -> int:
-        """Hand the log from its beginning to `write` until the job ends; returns its exit status, 130 when
-        it was stopped. A connection that breaks is made again.
+        """Pass the log from its beginning to `write` until the job ends. Returns its exit status, 130 if it
+        was stopped. A connection that breaks is opened again.
 
-        Raises NotFoundError for an unknown job, and RayJobLostError where the service is stopped meanwhile,
-        Ray is restarted, or does not answer for _PATIENCE_S.
+        Raises NotFoundError for an unknown job, and RayJobLostError if the service is stopped meanwhile or
+        Ray is restarted or silent for _PATIENCE_S.
         """
         self._details(job_id)
         log = _Log(write)
@@ -140,15 +140,16 @@ class Jobs:
                     chunk = await anext(chunks, None)
                 if chunk is None:
                     return
-                # What goes wrong with the reader of the log is none of Ray's.
+                # Outside: errors of the reader of the log are not Ray's.
                 log.add(chunk)
 
     def message(self, job_id: str) -> str:
-        """Ray's own words on how the job is doing or ended, without the end of the log it repeats."""
+        """Ray's message about the state of the job, without the end of the log that it repeats."""
         return str(self._details(job_id).message or "").partition(", last available logs")[0]
 
     def stop(self, job_id: str) -> bool:
-        """Ask a job to end; False when it had ended already. Raises NotFoundError for an unknown job."""
+        """Ask a job to end. Returns False if it had already ended. Raises NotFoundError for an unknown
+        job."""
         self._details(job_id)
         with self._answering():
             return bool(self._client.stop_job(job_id))
@@ -160,10 +161,10 @@ class Jobs:
             except RuntimeError as exc:
                 if _refusal(exc) != HTTPStatus.NOT_FOUND:
                     raise
-                raise NotFoundError(f"There is no job {job_id}; `semblance jobs list` shows them.") from exc
+                raise NotFoundError(f"Job {job_id} does not exist; `semblance jobs list` lists all.") from exc
 
     def _details_in_time(self, job_id: str) -> JobDetails:
-        """As `_details`, of a job that is followed: waits for Ray to answer. Raises RayJobLostError."""
+        """`_details` of a job that is followed. Waits for Ray to answer. Raises RayJobLostError."""
         deadline = time.monotonic() + _PATIENCE_S
         while True:
             try:
@@ -172,29 +173,30 @@ class Jobs:
                 self._require_running()
                 if time.monotonic() > deadline:
                     raise RayJobLostError(
-                        f"{exc.message} The job may go on: `semblance status` says how the service is, "
-                        f"`semblance jobs follow {job_id}` takes up the log again."
+                        f"{exc.message} The job may still run: `semblance status` shows the state of the "
+                        f"service, `semblance jobs follow {job_id}` follows the log again."
                     ) from exc
             except NotFoundError as exc:
                 self._require_running()
                 raise RayJobLostError(
-                    "Ray was restarted while the job ran, which ended it. What it has done is kept: run the "
-                    "same command again."
+                    "Ray was restarted, which ended the job. What it did until then is kept: run the same "
+                    "command again."
                 ) from exc
             time.sleep(_POLL)
 
     def _require_running(self) -> None:
-        """Raises RayJobLostError where the service is being stopped: its jobs seem to have failed then."""
+        """Raise RayJobLostError if the service is being stopped, in which case its jobs seem to have
+        failed."""
         if read_state(self._home) is None:
             raise RayJobLostError(
-                "The service was stopped while the job ran, which ended it. What it has done is kept: start "
-                "the service with `semblance up --detach` and run the same command again."
+                "The service was stopped, which ended the job. What it did until then is kept: start the "
+                "service with `semblance up --detach` and run the same command again."
             )
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
-        """The many ways in which Ray does not answer as one: it is being stopped or restarted, or the network
-        is broken. Raises RayUnreachableError, and RayRefusedError if Ray answers with a status of 4xx."""
+        """Turn the many errors of a Ray that is stopped, restarted or unreachable into RayUnreachableError,
+        and an answer with a status of 4xx into RayRefusedError."""
         from aiohttp import ClientError  # noqa: PLC0415
         from ray.exceptions import AuthenticationError  # noqa: PLC0415
         from requests import RequestException  # noqa: PLC0415
@@ -202,22 +204,23 @@ class Jobs:
         try:
             yield
         except AuthenticationError as exc:
-            raise RayRefusedError(f"Ray refuses: {exc}") from exc
+            raise RayRefusedError(f"Ray refused the request: {exc}") from exc
         except (RequestException, ClientError, OSError, RuntimeError) as exc:
             if _refusal(exc) is not None:
-                raise RayRefusedError(f"Ray refuses: {exc}") from exc
+                raise RayRefusedError(f"Ray refused the request: {exc}") from exc
             raise RayUnreachableError(f"Ray does not answer at {self._url}.") from exc
 
 
 def _refusal(error: Exception) -> int | None:
-    """The status of a 4xx. Ray has no error of its own for it (ray/dashboard/modules/dashboard_sdk.py)."""
+    """The status of an answer with 4xx. Ray has no error class for it
+    (ray/dashboard/modules/dashboard_sdk.py)."""
     refused = re.match(r"Request failed with status code (4\d\d)\b", str(error))
     return int(refused[1]) if refused and isinstance(error, RuntimeError) else None
 
 
 class _Log:
-    """A job's log as it is handed on: once, although each connection sends it from its beginning, and without
-    Ray's own words before the job's."""
+    """Passes on each part of a log once, although every connection sends it from the beginning, and without
+    Ray's preamble."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
@@ -226,11 +229,11 @@ class _Log:
         self._place = 0
 
     def rewind(self) -> None:
-        """Begin again to add from the beginning."""
+        """Start again from the beginning of the log."""
         self._place = 0
 
     def add(self, chunk: str) -> None:
-        """Hand on what of the next chunk is new."""
+        """Pass on the new part of the next chunk."""
         new = chunk[max(0, self._seen - self._place) :]
         self._place += len(chunk)
         self._seen = max(self._seen, self._place)
@@ -246,6 +249,6 @@ class _Log:
             self._write(log)
 
     def close(self) -> None:
-        """Ray's words are of interest where the job never started."""
+        """Pass on the preamble if the job never started."""
         if self._preamble:
             self._write(self._preamble)

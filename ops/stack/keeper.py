@@ -1,4 +1,4 @@
-"""Keeping the parts of a stack up: each is asked how it is, and brought up again when it has died."""
+"""Keeping the parts of a stack up: each is checked regularly, and restarted when it has died."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ ASK_SECONDS = 1.0
 LONGEST_PAUSE = 30.0
 """Pauses between attempts grow from one second to this."""
 WELL_SECONDS = 60.0
-"""After so long without a problem the pauses begin at one second again."""
+"""After that long without a problem, pauses begin at one second again."""
 RENEW_AFTER = 3
-"""Attempts in vain after which what the part needs is brought up afresh as well."""
+"""Failed attempts after which the part that this one needs is restarted as well."""
 
 
 class Keeper:
-    """Watches one part in a thread of its own, and never gives it up."""
+    """Watches one part in its own thread, and never gives up."""
 
     def __init__(
         self,
@@ -34,8 +34,13 @@ class Keeper:
         needs: Keeper | None = None,
         ask: float = ASK_SECONDS,
     ) -> None:
-        """on_change: called in the keeper's thread when `problem` has become another. needs: what must be
-        well before this part can be. ask: seconds between two questions."""
+        """
+        Args:
+            part: the part to keep up.
+            on_change: called in the keeper's thread when `problem` changes.
+            needs: keeper of the part that this one depends on.
+            ask: seconds between two checks.
+        """
         self.part = part
         self.problem: Problem | None = None
         self._on_change = on_change
@@ -49,11 +54,11 @@ class Keeper:
         self._thread.start()
 
     def close(self) -> None:
-        """Begin no more attempts."""
+        """Start no further attempt."""
         self._closing.set()
 
     def join(self) -> None:
-        """Return when the attempt under way, if any, has ended; a stopped part ends it."""
+        """Wait for an attempt in progress to end. Stopping the part ends it."""
         if self._thread.is_alive():
             self._thread.join()
 
@@ -84,16 +89,16 @@ class Keeper:
 
     def _question(self) -> str | None:
         if self._renewal.is_set():
-            return "What stands on it does not come up."
+            return "A part that depends on it does not start."
         try:
             return self.part.problem()
         except Exception as exc:
-            logger.exception("%s could not be asked.", self.part.name)
-            return f"It could not be asked: {exc}"
+            logger.exception("%s could not be checked.", self.part.name)
+            return f"It could not be checked: {exc}"
 
     def _attempt(self) -> str | None:
-        """Bring the part up; returns why that failed."""
-        logger.warning("Bringing up %s.", self.part.name)
+        """Start the part. Returns why that failed, None if it did not."""
+        logger.warning("Starting %s.", self.part.name)
         try:
             if self._renewal.is_set():
                 self.part.stop()
@@ -102,7 +107,7 @@ class Keeper:
         except SemblanceError as exc:
             return exc.message
         except Exception as exc:
-            logger.exception("%s did not come up.", self.part.name)
+            logger.exception("%s did not start.", self.part.name)
             return f"{type(exc).__name__}: {exc}"
         return None
 

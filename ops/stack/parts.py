@@ -6,15 +6,15 @@ from typing import Protocol
 
 
 class Part(Protocol):
-    """Something a stack consists of, which can die by itself."""
+    """A part of a stack that can die independently."""
 
     name: str
 
     def start(self) -> None:
-        """Bring it up, whatever is left of it, and return when it answers. Raises SemblanceError."""
+        """Start or repair it, and return when it answers. Raises SemblanceError."""
 
     def problem(self) -> str | None:
-        """None while it exists and answers, else a sentence; returns within a few seconds."""
+        """None while it exists and answers, else a sentence. Returns within a few seconds."""
 
     def stop(self) -> None:
-        """End it and what it started; no error where nothing runs."""
+        """End it and what it started. No error if nothing runs."""

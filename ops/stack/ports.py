@@ -1,4 +1,4 @@
-"""Free TCP ports on this machine, and how they are reached on it."""
+"""Free TCP ports of this machine, and the addresses that reach them."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from contextlib import ExitStack
 
 from semblance.errors import ConfigurationError
 
-# Below the range the kernel hands out for outgoing connections (32768 and up on Linux, 49152 elsewhere):
-# no connection can take a port between our choice and its use.
+# Below the range that the kernel uses for outgoing connections (32768 and up on Linux, 49152 elsewhere), so
+# that no connection takes a port between our choice and its use.
 _LOWEST, _HIGHEST = 20000, 29999
 _ATTEMPTS = 1000
 
 
 def free_ports(wanted: dict[str, tuple[str, int]]) -> dict[str, int]:
-    """A port for each name; the value is the address to bind and the port asked for, 0 for any free one.
+    """Choose a port for each name. The value is the address to bind and the wanted port, 0 for any free one.
 
-    All are held open until the last one is chosen, so no two are equal. Raises ConfigurationError where a
-    port asked for is taken.
+    All are held open until the last one is chosen, so that no two are equal. Raises ConfigurationError if a
+    wanted port is taken.
     """
     with ExitStack() as held:
         chosen: dict[str, int] = {}
@@ -31,8 +31,8 @@ def free_ports(wanted: dict[str, tuple[str, int]]) -> dict[str, int]:
                     break
             else:
                 raise ConfigurationError(
-                    f"Port {port} for the {name} is taken. Stop what uses it, or choose another one "
-                    "(0 picks a free one)."
+                    f"Port {port} for the {name} is taken. Stop the program that uses it, or choose another "
+                    "port (0 picks a free one)."
                     if port
                     else f"No free port between {_LOWEST} and {_HIGHEST} for the {name}."
                 )
@@ -40,13 +40,13 @@ def free_ports(wanted: dict[str, tuple[str, int]]) -> dict[str, int]:
 
 
 def free_block(host: str, size: int) -> range:
-    """That many ports in a row, all of them free now. Raises ConfigurationError where there are none."""
+    """`size` consecutive ports that are free now. Raises ConfigurationError if none are found."""
     for _ in range(_ATTEMPTS):
         first = random.randint(_LOWEST, _HIGHEST + 1 - size)
         block = range(first, first + size)
         if all(is_free(host, port) for port in block):
             return block
-    raise ConfigurationError(f"No {size} free ports in a row between {_LOWEST} and {_HIGHEST}.")
+    raise ConfigurationError(f"No {size} consecutive free ports between {_LOWEST} and {_HIGHEST}.")
 
 
 def is_free(host: str, port: int) -> bool:
@@ -60,7 +60,7 @@ def is_free(host: str, port: int) -> bool:
 
 def _bind(host: str, port: int) -> socket.socket | None:
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    # As the servers do it: a port in TIME_WAIT after a restart is free.
+    # Servers do the same: a port in TIME_WAIT after a restart is free.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
@@ -72,7 +72,7 @@ def _bind(host: str, port: int) -> socket.socket | None:
 
 
 def reachable(host: str) -> str:
-    """The address on which this machine reaches a server that is bound to `host`."""
+    """The address by which this machine reaches a server that is bound to `host`."""
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
 
 

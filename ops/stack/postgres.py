@@ -1,4 +1,4 @@
-"""PostgreSQL as a part of the stack: the embedded server, or one that somebody else runs."""
+"""PostgreSQL as a part of the stack: the embedded server, or one that the settings name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CONNECT_SECONDS = 3
 
 
 class PostgresPart:
-    """Its clients connect again by themselves, so that nothing else is restarted with it."""
+    """The embedded server. Its clients reconnect by themselves, so nothing else is restarted with it."""
 
     name = "PostgreSQL"
 
@@ -23,12 +23,12 @@ class PostgresPart:
 
     @property
     def owner_url(self) -> str:
-        """DSN of its owner, once it is started."""
+        """DSN of the owner, after `start`."""
         return self._owner_url
 
     @property
     def url(self) -> str:
-        """DSN of the application, once it is started."""
+        """DSN of the application, after `start`."""
         return application_dsn(self._owner_url)
 
     def start(self) -> None:
@@ -42,7 +42,7 @@ class PostgresPart:
 
 
 class ForeignPostgres:
-    """A server that the settings name: watched, to tell when it cannot be reached, and left alone."""
+    """A server that the settings name. It is only watched, to report when it cannot be reached."""
 
     name = "PostgreSQL"
 
@@ -62,4 +62,4 @@ class ForeignPostgres:
         return None
 
     def stop(self) -> None:
-        """It is not ours to stop."""
+        """Nothing: the server does not belong to the stack."""

@@ -1,4 +1,4 @@
-"""Finding and ending every process of one stack, whoever started it."""
+"""Finding and ending all processes of a stack."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import time
 import psutil
 
 STACK_MARK = "SEMBLANCE_STACK"
-"""Environment variable with the stack's id, inherited by everything that runs for it. Behind the id, after a
-slash, may stand the part of the stack: `0123456789ab/ray` marks Ray's daemons, workers and job drivers."""
+"""Environment variable with the id of the stack, inherited by everything that runs for it. A slash and the
+part of the stack may follow the id: `0123456789ab/ray` marks Ray's daemons, workers and job drivers."""
 
 _POLL = 0.05
 
 
 def members(mark: str) -> set[psutil.Process]:
-    """All living processes of a stack, or of a part of it, but the calling one.
+    """All living processes of a stack, or of a part of it, except the calling one.
 
-    Marked processes, their descendants, and what shares a session with them: Ray's agents overwrite
-    their own environment when they set their title. PostgreSQL is not among them; it runs in a
-    session of its own, unmarked, and is stopped in its own way.
+    These are marked processes, their descendants, and processes that share a session with them: Ray's agents
+    overwrite their environment when they set their title. PostgreSQL is not among them: it runs unmarked in
+    its own session, and is stopped separately.
     """
     everyone = list(psutil.process_iter())
     children: dict[int, list[psutil.Process]] = {}
@@ -40,9 +40,9 @@ def members(mark: str) -> set[psutil.Process]:
 
 
 def sweep(mark: str, grace: float = 2.0) -> int:
-    """End every member: SIGTERM, after `grace` seconds SIGKILL, until none is left.
+    """End all members: first by SIGTERM, after `grace` seconds by SIGKILL, until none is left.
 
-    Returns how many were ended. Raises TimeoutError should any survive ten rounds of SIGKILL.
+    Returns how many were ended. Raises TimeoutError if any survives ten rounds of SIGKILL.
     """
     ended: set[psutil.Process] = set()
     current = members(mark)
@@ -52,7 +52,7 @@ def sweep(mark: str, grace: float = 2.0) -> int:
         time.sleep(_POLL)
         ended |= current
         current = {process for process in current if _is_alive(process)}
-    # Ray replaces workers that die, so what is left is looked up anew.
+    # Ray replaces workers that die, so the remaining ones are looked up again.
     for _ in range(10):
         current = {process for process in current | members(mark) if _is_alive(process)}
         if not current:

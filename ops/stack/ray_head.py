@@ -25,22 +25,22 @@ from semblance.lock import ProcessLock
 LOOPBACK = "127.0.0.1"
 
 SERVE_FLAGS = {
-    # Replicas of the API have an HTTP port each, which the gateway asks without a proxy between.
+    # Each replica of the API has an HTTP port, which the gateway uses without a proxy in between.
     "RAY_SERVE_ENABLE_DIRECT_INGRESS": "1",
-    # Ray's own HAProxy would show its statistics to everybody, and need the same ports in every stack.
+    # Ray's own HAProxy would show its statistics to all users, and need the same ports in every stack.
     "RAY_SERVE_ENABLE_HA_PROXY": "0",
     # The gateway sees within three seconds that a replica is about to leave.
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",
     # gRPC between replicas and fewer threads: about 1.5 times the requests per second.
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-    # The controller looks at its replicas twice a second, not ten times: it costs 5 % of a core otherwise.
+    # The controller checks its replicas twice a second, not ten times, which would cost 5 % of a core.
     "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
     "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "1000",
-    # The first of these switches would keep 1,000 records of a replica's log in memory, errors among them.
+    # With RAY_SERVE_THROUGHPUT_OPTIMIZED a replica would buffer 1,000 log records, errors included.
     "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",
 }
-"""Switches of Ray Serve; they must be the same in every process of the cluster. `ray_cluster.yaml` has them,
-too, and `semblance env` prints them."""
+"""Switches of Ray Serve, which must be the same in every process of the cluster. `ray_cluster.yaml` has the
+same, and `semblance env` prints them."""
 
 FREE_PORTS = (
     "--dashboard-agent-listen-port=0",
@@ -52,19 +52,19 @@ FREE_PORTS = (
     "--min-worker-port=0",
     "--max-worker-port=0",
 )
-"""Options of `ray start` by which the kernel picks a node's ports, so that nodes run side by side."""
+"""Options of `ray start` that let the kernel choose the ports of a node, so that nodes run side by side."""
 
 OBJECT_STORE_BYTES = 512 * 1024 * 1024
 _START_SECONDS = 120.0
 _POLL = 0.2
 _PATIENCE_SECONDS = 8.0
-"""How long Ray may be silent, on a machine that is busy, before it is restarted."""
+"""How long Ray may be silent on a busy machine before it is restarted."""
 _ANSWER_SECONDS = 3.0
 _KEPT_SESSIONS = 3
 _SERVING = b"\x08\x01"
-"""`status: SERVING` of gRPC's health checking protocol, grpc.health.v1.HealthCheckResponse."""
+"""`status: SERVING` in gRPC's health checking protocol, grpc.health.v1.HealthCheckResponse."""
 
-# What would lead this stack's processes to another cluster, or hand them its token.
+# Variables that would lead this stack's processes to another cluster, or give them its token.
 _FOREIGN = (
     "RAY_ADDRESS",
     "RAY_API_SERVER_ADDRESS",
@@ -75,7 +75,7 @@ _FOREIGN = (
 
 
 _OWNERS = "SEMBLANCE_OWNER_DATABASE_URL"
-"""What only the supervisor needs, to migrate."""
+"""Only the supervisor needs this one, to migrate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +85,16 @@ class RayPorts:
     dashboard: int
     http: int
     serve: int
-    """Of Serve's own proxy, behind the gateway."""
+    """Port of Serve's own proxy, behind the gateway."""
     replicas: int
-    """The first of those of the API's replicas, of which there are SLOTS."""
+    """The first of SLOTS consecutive ports for replicas of the API."""
 
     @classmethod
     def choose(cls, host: str, http: int, dashboard: int) -> RayPorts:
-        """The ports others must know; Ray lets the kernel pick the rest. 0 asks for any free one."""
+        """Choose the ports that others must know; the kernel chooses the rest. 0 asks for any free one.
+
+        Raises ConfigurationError if a wanted port is taken.
+        """
         ports = free_ports(
             {
                 "HTTP API": (host, http),
@@ -111,15 +114,15 @@ class RayPorts:
         )
 
     def by_name(self) -> dict[str, int]:
-        """As a supervisor that takes over is told them."""
+        """The ports in the form in which the state keeps them."""
         return asdict(self)
 
 
 def client_environment(base: Mapping[str, str], token_file: Path) -> dict[str, str]:
-    """`base` with what a process needs to talk to a stack's Ray, and without what would mislead it.
+    """`base` plus what a process needs to talk to a stack's Ray, minus variables that would mislead it.
 
-    Ray asks for the stack's own token. Loopback alone would not do: each Serve replica opens a gRPC port
-    on all interfaces that takes pickles, and every user of the machine reaches loopback.
+    Ray asks for the stack's own token. Listening on loopback only would not be enough: each Serve replica
+    opens a gRPC port on all interfaces that accepts pickles, and every user of the machine reaches loopback.
     """
     environment = {name: value for name, value in base.items() if name not in _FOREIGN}
     local = f"{LOOPBACK},localhost"
@@ -128,10 +131,10 @@ def client_environment(base: Mapping[str, str], token_file: Path) -> dict[str, s
     return environment | {
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token_file),
-        # Ray would otherwise start workers through `uv run` again, which hangs without a network.
+        # Otherwise Ray would start workers through `uv run` as well, which hangs without a network.
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
-        # Ray's mode for a single machine: the node is 127.0.0.1, and its daemons listen there only.
+        # Ray's mode for a single machine: the node is 127.0.0.1, and its daemons listen only there.
         # Otherwise Ray replaces a loopback address by the machine's own.
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     }
@@ -142,14 +145,14 @@ def head_environment(
 ) -> dict[str, str]:
     """The environment of `ray start`, which every daemon, replica, worker and job driver inherits.
 
-    settings_environment: SEMBLANCE_* variables that hold for all of them.
+    `settings_environment` are the SEMBLANCE_… variables that apply to all of them.
     """
-    # Settings are read whatever the case of their names.
+    # The names of settings are not case-sensitive.
     kept = {name: value for name, value in base.items() if name.upper() != _OWNERS}
     return {
         **client_environment(kept, home.ray_token_file),
         **SERVE_FLAGS,
-        # One thread per process: replicas are the unit of parallelism, more threads only fight.
+        # One thread per process: replicas are the unit of parallelism, and more threads only compete.
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
@@ -161,15 +164,16 @@ def head_environment(
 
 
 def ray_mark(home: StackHome) -> str:
-    """Marks Ray's processes among those of the stack."""
+    """The mark of Ray's processes among those of the stack."""
     return f"{home.stack_id}/ray"
 
 
 def prepare_head(parameters: Any, head: bool) -> None:
-    """Called inside `ray start`, before anything is started, for what its command line has no switch for.
+    """Called inside `ray start` before anything is started, for what its command line has no option for.
 
-    No Ray Client server: nothing here uses it, and it costs a second and 100 MB. A head holds a lock, by
-    which every supervisor knows whether it lives, not only the one that started it.
+    It disables the Ray Client server, which nothing here uses and which costs a second and 100 MB. And it
+    makes the head hold a lock, so that every supervisor can tell whether it runs, not only the one that
+    started it.
     """
     parameters.ray_client_server_port = None
     if head:
@@ -181,8 +185,8 @@ _held_locks: list[ProcessLock] = []
 
 
 class RayHead:
-    """`ray start --head --block`, a part of the stack. It outlives a supervisor that dies, for the next to
-    take it over."""
+    """`ray start --head --block` as a part of the stack. It outlives a supervisor that dies, so that the next
+    one takes it over."""
 
     name = "Ray"
 
@@ -198,8 +202,8 @@ class RayHead:
         self._is_starting = False
 
     def launch(self) -> None:
-        """Begin to start it; `start` waits for it."""
-        # What is left of one that died has nothing to put in order.
+        """Begin starting Ray; `start` waits for it."""
+        # The remains of a head that died need no time to end in order.
         self._end(grace=0.0)
         _remove_old_sessions(self._home.ray_sessions)
         command = [
@@ -226,15 +230,15 @@ class RayHead:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                # By the session its processes are found, apart from those of the other parts.
+                # Its session distinguishes its processes from those of the other parts.
                 start_new_session=True,
             )
         self._is_starting = True
 
     def start(self) -> None:
-        """Return when Ray answers: the one that runs, where it does so within its time, else a new one.
+        """Return when Ray answers: the running one, if it answers in time, else a new one.
 
-        Raises ConfigurationError when a new one ends or stays silent.
+        Raises ConfigurationError if a new one ends or stays silent.
         """
         if not self._is_starting:
             if self._answers_within(_PATIENCE_SECONDS):
@@ -246,7 +250,7 @@ class RayHead:
             raise ConfigurationError(f"Ray did not answer within {_START_SECONDS:.0f} s; see {self._log}.")
 
     def problem(self) -> str | None:
-        """Asks GCS server, raylet, dashboard and the node's agents."""
+        """Check the GCS server, the raylet, the dashboard and the agents of the node."""
         if not self._exists():
             return "Its head has ended."
         for name, port in (("GCS server", self._ports.gcs), ("raylet", self._ports.raylet)):
@@ -255,14 +259,14 @@ class RayHead:
         with httpx.Client(trust_env=False, headers=self._headers, timeout=_ANSWER_SECONDS) as client:
             for name, url in {"dashboard": f"{self._dashboard}/api/version", **self._agents()}.items():
                 try:
-                    # Any answer will do; agents have none to the path.
+                    # Any answer is enough: agents answer 404.
                     client.get(url)
                 except httpx.TransportError:
                     return f"Its {name} does not answer."
         return None
 
     def stop(self) -> None:
-        """End every process of Ray, those that an earlier supervisor started among them."""
+        """End all processes of Ray, including those that an earlier supervisor started."""
         self._end(grace=2.0)
 
     def _end(self, grace: float) -> None:
@@ -272,7 +276,7 @@ class RayHead:
             self._process = None
 
     def _exists(self) -> bool:
-        # One that this process has just started does not hold the lock yet.
+        # A head that this process just started does not hold the lock yet.
         return self._process.poll() is None if self._process else self._lock.is_held()
 
     def _answers_within(self, seconds: float) -> bool:
@@ -286,7 +290,7 @@ class RayHead:
         return False
 
     def _agents(self) -> dict[str, str]:
-        """Addresses of the node's agents by name; Ray writes their ports into its session's folder."""
+        """Addresses of the node's agents by name. Ray writes their ports into the folder of its session."""
         session = self._home.ray_sessions / "session_latest"
         found = {}
         for name, prefix in (
@@ -302,7 +306,7 @@ class RayHead:
         return not self._exists()
 
     def check(self) -> None:
-        """Raise ConfigurationError when Ray's head has ended."""
+        """Raise ConfigurationError if the head of Ray has ended."""
         if self.has_ended:
             how = f" with exit status {self._process.returncode}" if self._process else ""
             raise ConfigurationError(
@@ -311,7 +315,7 @@ class RayHead:
 
 
 def _is_serving(port: int) -> bool:
-    """Whether a gRPC server on this port of the machine says that it serves."""
+    """Whether a gRPC server on this port reports that it serves."""
     with grpc.insecure_channel(f"{LOOPBACK}:{port}", options=[("grpc.enable_http_proxy", 0)]) as channel:
         try:
             answer: bytes = channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=_ANSWER_SECONDS)
@@ -321,7 +325,7 @@ def _is_serving(port: int) -> bool:
 
 
 def _remove_old_sessions(folder: Path) -> None:
-    """Keep the logs of the last few runs; each start adds a folder."""
+    """Keep only the logs of the last few runs; each start adds a folder."""
     sessions = sorted(path for path in folder.glob("session_*") if path.is_dir() and not path.is_symlink())
     for session in sessions[:-_KEPT_SESSIONS]:
         shutil.rmtree(session, ignore_errors=True)

@@ -19,30 +19,30 @@ from ops.stack.home import StackHome
 from ops.stack.processes import members
 from ops.stack.ray_head import ray_mark
 from semblance.errors import ConfigurationError
-from semblance.settings import PROJECT_ROOT
 
-SERVE_CONFIG = PROJECT_ROOT / "serve_config.yaml"
+SERVE_CONFIG = Path(__file__).with_name("serve_config.yaml")
+"""In a checkout a link to the file at the root, which `serve deploy` takes; in an installed wheel a file."""
 
 _DEPLOY_SECONDS = 120.0
 _HEALTHY_SECONDS = 300.0
 _READY_SECONDS = 60.0
 _ANSWER_SECONDS = 4.0
 _PATIENCE_SECONDS = 10.0
-"""How long Serve's controller may be silent, on a machine that is busy, before it is restarted."""
+"""How long Serve's controller may be silent on a busy machine before it is restarted."""
 _HEALING_SECONDS = 60.0
 """How long Serve may take to replace replicas and proxies by itself."""
 _POLL = 0.2
 _NOTHING_DEPLOYED = "Nothing is deployed."
 
 _OURS = re.compile(r"\bsemblance\.errors\.\w+: ((?:.+\n?)+)")
-"""The message of an error of ours in a traceback, up to an empty line."""
+"""The message of a SemblanceError in a traceback, up to an empty line."""
 
 
 def read_config(path: Path, host: str, port: int) -> dict[str, Any]:
-    """The Serve configuration for this machine: with the stack's address, and no deployment scaled past one
-    replica a core, beyond which replicas only take each other's time.
+    """The Serve configuration for this machine: with the address of the stack, and at most one replica per
+    core of each deployment. More would only compete.
 
-    Raises ConfigurationError for a bad file.
+    Raises ConfigurationError for an invalid file.
     """
     try:
         config = yaml.safe_load(path.read_text())
@@ -61,7 +61,7 @@ def read_config(path: Path, host: str, port: int) -> dict[str, Any]:
 
 
 class ServeClient:
-    """Talks to the dashboard's Serve API and to the deployed API itself."""
+    """Client of the dashboard's Serve API and of the deployed API."""
 
     def __init__(self, dashboard_url: str, api_url: str, token: str) -> None:
         self._applications = f"{dashboard_url}/api/serve/applications/"
@@ -73,14 +73,15 @@ class ServeClient:
         self._client.close()
 
     def deploy(self, config: dict[str, Any]) -> None:
-        """Hand over the configuration; Serve's controller starts within. What runs so already stays.
+        """Send the configuration, which starts Serve's controller if necessary. Deployments that already run
+        like this stay.
 
         Raises ConfigurationError.
         """
         try:
             response = self._client.put(self._applications, json=config, headers=self._authorization)
         except httpx.TransportError as exc:
-            raise ConfigurationError(f"Ray's dashboard did not take the Serve configuration: {exc}") from exc
+            raise ConfigurationError(f"Ray's dashboard did not accept Serve's configuration: {exc}") from exc
         if response.status_code != HTTPStatus.OK:
             raise ConfigurationError(f"Serve refused its configuration: {_last_line(response.text)}")
 
@@ -89,8 +90,12 @@ class ServeClient:
     ) -> None:
         """Return when every application runs.
 
-        check: called between polls, may raise. report: told which deployments are still starting.
-        Raises ConfigurationError with Serve's message when an application fails or does not get there.
+        Args:
+            check: called between polls; may raise.
+            report: called with the deployments that are still starting.
+            seconds: how long to wait.
+
+        Raises ConfigurationError with Serve's message if an application fails or takes too long.
         """
         deadline = time.monotonic() + seconds
         waiting = "none is known yet"
@@ -109,7 +114,7 @@ class ServeClient:
         raise ConfigurationError(f"Not ready after {seconds:.0f} s, still starting: {waiting}.")
 
     def applications(self, timeout: float = _DEPLOY_SECONDS) -> dict[str, Any] | None:
-        """Applications by name; None while dashboard or controller have no answer."""
+        """Applications by name, None while dashboard or controller do not answer."""
         try:
             response = self._client.get(self._applications, headers=self._authorization, timeout=timeout)
         except httpx.TransportError:
@@ -118,7 +123,8 @@ class ServeClient:
         return applications
 
     def wait_ready(self, check: Callable[[], None]) -> None:
-        """Return when `/ready` answers 200; raises ConfigurationError with what it misses otherwise."""
+        """Return when `/ready` answers 200. Raises ConfigurationError with its answer if it does not in
+        time."""
         deadline = time.monotonic() + _READY_SECONDS
         answer = "no answer"
         while time.monotonic() < deadline:
@@ -134,7 +140,7 @@ class ServeClient:
         raise ConfigurationError(f"{self._api_url}/ready did not answer 200: {answer}")
 
     def is_answered(self) -> bool:
-        """Whether the API answers that it lives."""
+        """Whether `/health` of the API answers 2xx."""
         try:
             return self._client.get(f"{self._api_url}/health", timeout=_ANSWER_SECONDS).is_success
         except httpx.TransportError:
@@ -144,8 +150,8 @@ class ServeClient:
 class ServeApp:
     """The application on Ray Serve, a part of the stack that needs Ray.
 
-    Serve replaces its replicas and proxies when they die, and Ray replaces Serve's controller. What is left
-    to do here is to deploy to a new Ray, and to end a controller that hangs.
+    Serve replaces replicas and proxies that die, and Ray replaces Serve's controller. This part deploys to a
+    new Ray, and kills a controller that hangs.
     """
 
     name = "Ray Serve"
@@ -158,8 +164,14 @@ class ServeApp:
         find_controller: Callable[[], psutil.Process | None],
         report: Callable[[str], None],
     ) -> None:
-        """check: raises where waiting has become useless, because Ray has ended. find_controller: the
-        controller's process, if there is one. report: told which deployments are still starting."""
+        """
+        Args:
+            client: of this stack.
+            config: what to deploy.
+            check: raises if waiting is useless, because Ray has ended.
+            find_controller: gives the process of the controller, if it exists.
+            report: called with the deployments that are still starting.
+        """
         self._client = client
         self._config = config
         self._check = check
@@ -167,10 +179,10 @@ class ServeApp:
         self._report = report
 
     def start(self) -> None:
-        """Return when all of it runs. Raises ConfigurationError."""
+        """Return when the whole application runs. Raises ConfigurationError."""
         if controller := self._find_controller():
             if not self._answers():
-                # Ray starts another one, which goes on with the replicas that run.
+                # Ray starts another one, which continues with the running replicas.
                 controller.kill()
             elif self._heals():
                 return
@@ -192,14 +204,14 @@ class ServeApp:
         return None if self._client.is_answered() else "The API does not answer."
 
     def stop(self) -> None:
-        """Nothing: it ends with Ray."""
+        """Nothing: the application ends with Ray."""
 
     def wait_ready(self) -> None:
-        """Return when all that the API needs answers as well; raises ConfigurationError otherwise."""
+        """Return when everything that the API needs answers too. Raises ConfigurationError otherwise."""
         self._client.wait_ready(self._check)
 
     def _answers(self) -> bool:
-        """Whether the controller does, given some time."""
+        """Whether the controller answers within some time."""
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while self._client.applications(_ANSWER_SECONDS) is None:
             self._check()
@@ -219,7 +231,7 @@ class ServeApp:
 
 
 def find_controller(home: StackHome) -> psutil.Process | None:
-    """The process of Serve's controller, by its title."""
+    """Find the process of Serve's controller by its title."""
     for process in members(ray_mark(home)):
         with suppress(psutil.Error):
             if "".join(process.cmdline()).startswith("ray::ServeController"):
@@ -228,7 +240,7 @@ def find_controller(home: StackHome) -> psutil.Process | None:
 
 
 def is_ready(api_url: str) -> bool:
-    """Whether the API at this address says now that it is ready."""
+    """Whether the API at this address is ready now."""
     try:
         return httpx.get(f"{api_url}/ready", timeout=5.0, trust_env=False).status_code == HTTPStatus.OK
     except httpx.TransportError:
@@ -248,7 +260,7 @@ def _starting(applications: dict[str, Any]) -> str:
 def _reason(application: dict[str, Any]) -> str:
     messages = [application.get("message", "")]
     messages += [deployment.get("message", "") for deployment in application.get("deployments", {}).values()]
-    # Serve has them at the end of the traceback of a replica that could not start.
+    # Serve gives them at the end of the traceback of a replica that could not start.
     if sentences := dict.fromkeys(text.strip() for text in _OURS.findall("\n".join(messages))):
         return "\n".join(sentences)
     return "\n".join(message for message in messages if message) or application["status"]

@@ -1,4 +1,5 @@
-"""What a running stack tells the world: `state.json`, there from its first readiness until it is stopped."""
+"""The published state of a running stack: `state.json` exists from when it is first ready until it is
+stopped."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from semblance.files import write_file
 
 
 class Problem(BaseModel):
-    """What is wrong with a part of the stack, which the supervisor is mending."""
+    """A problem of a part of the stack, which the supervisor is repairing."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -38,29 +39,29 @@ class StackState(BaseModel):
     ray_address: str
     ray_token_file: Path
     pid: int
-    """The supervisor."""
+    """Process id of the supervisor."""
     ports: dict[str, int]
-    """What the stack's servers listen on; a supervisor that takes over keeps them."""
+    """Ports of the stack's servers, which a supervisor that takes over keeps."""
     old_names: dict[str, str] = {}
-    """Variables of the old app that its settings come from, by setting (`semblance.old_names`)."""
+    """Variables of the old app that settings were read from, by setting (`semblance.old_names`)."""
     detached: bool = False
     """Whether it outlives the command that started it."""
     problems: tuple[Problem, ...] = ()
 
 
 def write_state(home: StackHome, state: StackState) -> None:
-    """Put the state in place as a whole, mode 0600."""
+    """Write the state atomically, mode 0600."""
     write_file(home.state_file, state.model_dump_json(indent=2))
 
 
 def read_state(home: StackHome) -> StackState | None:
-    """The state of a stack whose supervisor lives, else None."""
+    """The state of a stack whose supervisor runs, else None."""
     state = left_state(home)
     return state if state is not None and StackLock(home).holder() == state.pid else None
 
 
 def left_state(home: StackHome) -> StackState | None:
-    """The state last written, also by a supervisor that has died since."""
+    """The state last written, even if its supervisor has died since."""
     try:
         return StackState.model_validate_json(home.state_file.read_bytes())
     except (OSError, ValidationError):
@@ -68,19 +69,19 @@ def left_state(home: StackHome) -> StackState | None:
 
 
 def what_is_wrong(home: StackHome) -> tuple[Problem, ...]:
-    """The problems of a stack that is meant to run."""
+    """The problems of a stack that should be running."""
     left = left_state(home)
     if left is None:
         return ()
     if StackLock(home).holder() == left.pid:
         return left.problems
-    # It touches the lock each second.
+    # It touches the lock every second.
     beaten = home.lock_file if home.lock_file.exists() else home.state_file
     since = datetime.fromtimestamp(beaten.stat().st_mtime, UTC)
     if home.is_kept():
         text = "It has died, and is being restarted."
     else:
-        text = "It has died. `semblance up` starts it again and mends what it finds."
+        text = "It has died. `semblance up` starts it again and repairs what it finds."
     return (Problem(part="Supervisor", text=text, since=since),)
 
 

@@ -1,9 +1,9 @@
 """The process behind a stack: starts everything, keeps it up, and takes everything down again.
 
-`python -m ops.stack.supervisor [--take-over] [LEASE_FD]`, by `front` and `guardian` only. Reading
-end-of-file from the lease means that the front is gone, in whatever way; the byte `events.DETACH` before it
-means that the stack shall outlive it. Without a lease it does from the beginning. With `--take-over` the
-stack was ready before under a supervisor that died: what runs of it goes on, and is mended where it must.
+`python -m ops.stack.supervisor [--take-over] [LEASE_FD]` is called by `front` and `guardian` only.
+End-of-file on the lease means that the front has ended; the byte `events.DETACH` before it means that the
+stack is to outlive the front. Without a lease it does so from the beginning. With `--take-over` the stack was
+ready under a supervisor that died: what still runs keeps running, and is repaired where necessary.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import NoReturn
 
 from db.migrate import check_server, upgrade
 from deployments.replica_messages import message_environment
-from ops.stack.events import DETACH, Event, emit
+from ops.stack.events import DETACH, StackEvent, emit
 from ops.stack.gateway import Gateway, most_connections
 from ops.stack.gateway_config import SLOTS, GatewayConfig
 from ops.stack.gateway_targets import Serve
@@ -45,18 +45,18 @@ logger = logging.getLogger(__name__)
 
 _BEAT_SECONDS = 1.0
 _ASK_SELDOM = 2.0
-"""Seconds between two questions that cost more than most."""
+"""Seconds between two checks that cost more than others."""
 
 
 class StopRequested(BaseException):
-    """Raised in the main thread by the first SIGTERM, wherever it is waiting."""
+    """Raised in the main thread by the first SIGTERM."""
 
 
 class Supervisor:
-    """One stack from start to end; `run` returns the exit status."""
+    """One stack from start to end."""
 
     def __init__(self, settings: Settings, lease: int | None, *, take_over: bool) -> None:
-        """lease: None where the stack outlives whoever started it."""
+        """`lease` is None if the stack outlives the process that started it."""
         self._settings = settings
         self._home = StackHome.of(settings)
         self._lease = lease
@@ -72,11 +72,12 @@ class Supervisor:
         self._keepers: list[Keeper] = []
 
     def run(self) -> int:
+        """Run the stack until it is stopped. Returns the exit status."""
         if not self._lock.acquire():
-            emit(Event(kind="busy"))
+            emit(StackEvent(kind="busy"))
             return 0
         if self._takes_over and not self._home.state_file.exists():
-            # The stack was ended meanwhile.
+            # The stack was stopped meanwhile.
             self._lock.release()
             return 0
         signal.signal(signal.SIGTERM, _request_stop)
@@ -105,24 +106,24 @@ class Supervisor:
             self._report(f"{type(exc).__name__}: {exc}")
         finally:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            # What was ready before is never given up: the next supervisor tries to take it over.
+            # A stack that was ready is never given up: the next supervisor tries to take it over.
             if status == 0 or not self._was_ready:
                 self._stop()
             self._lock.release()
         return status
 
     def _start(self) -> StackState:
-        """Bring everything up for the first time; raises SemblanceError where that fails."""
+        """Start everything for the first time. Raises SemblanceError if that fails."""
         settings = self._settings
-        emit(Event(kind="step", text="Settings"))
+        emit(StackEvent(kind="step", text="Settings"))
         preflight(settings)
         ports = RayPorts.choose(settings.host, settings.port, settings.dashboard_port)
-        # First of all: from now on clients are told to come back.
+        # First, so that from now on clients are told when to try again.
         gateway = self._gateway(ports)
         self._parts.insert(0, gateway)
         gateway.start()
         if self._postgres is not None:
-            emit(Event(kind="step", text="PostgreSQL"))
+            emit(StackEvent(kind="step", text="PostgreSQL"))
             self._postgres.start()
             database_url, owner_url = self._postgres.url, self._postgres.owner_url
         else:
@@ -133,23 +134,23 @@ class Supervisor:
         ray = self._ray = RayHead(self._home, ports, self._environment(state, ports))
         serve = self._serve(ray, state, ports)
         self._parts += [ray, serve]
-        # Ray takes seconds to come up; what else can go wrong is found in that time.
+        # Ray takes seconds to start; other problems are found in that time.
         ray.launch()
-        emit(Event(kind="step", text="Database schema"))
+        emit(StackEvent(kind="step", text="Database schema"))
         check_server(owner_url)
         upgrade(owner_url)
-        emit(Event(kind="step", text="Ray"))
+        emit(StackEvent(kind="step", text="Ray"))
         ray.start()
-        emit(Event(kind="step", text="Models and API"))
+        emit(StackEvent(kind="step", text="Models and API"))
         serve.start()
         serve.wait_ready()
         write_state(self._home, state)
-        emit(Event(kind="ready"))
+        emit(StackEvent(kind="ready"))
         logger.info("Ready at %s.", state.url)
         return state
 
     def _take_over(self, left: StackState) -> StackState:
-        """Go on with what another supervisor has started, as it was reached before."""
+        """Continue with what another supervisor started, at the same addresses."""
         ports = RayPorts(**left.ports)
         if left.detached:
             self._detached.set()
@@ -158,13 +159,13 @@ class Supervisor:
         gateway = self._gateway(ports)
         self._parts = [gateway, *self._parts, ray, self._serve(ray, state, ports)]
         logger.warning("Taking over the stack at %s: its supervisor (pid %d) has died.", state.url, left.pid)
-        # It runs, as a rule, and only its replicas must be followed again; else its keeper brings it up.
+        # It usually runs, and only its replicas must be followed again; if not, its keeper starts it.
         with suppress(SemblanceError):
             gateway.start()
         return state
 
     def _keep(self, state: StackState) -> NoReturn:
-        """Keep every part up, and publish what is wrong."""
+        """Keep every part up, and publish problems."""
         for part in self._parts:
             needs = self._keepers[-1] if isinstance(part, ServeApp) else None
             ask = _ASK_SELDOM if isinstance(part, RayHead | ForeignPostgres) else ASK_SECONDS
@@ -176,7 +177,7 @@ class Supervisor:
         while True:
             with suppress(queue.Empty):
                 self._changes.get(timeout=_BEAT_SECONDS)
-            # A disk that takes no writes is no reason to end.
+            # A disk that takes no writes must not end the stack.
             with suppress(OSError):
                 self._lock.beat()
             problems = tuple(keeper.problem for keeper in self._keepers if keeper.problem is not None)
@@ -191,7 +192,7 @@ class Supervisor:
             state = now
 
     def _guard(self) -> None:
-        """Nobody who started this stack is there any more to restart its supervisor."""
+        """Start the guardian, since the process that started this stack is gone."""
         self._parts.append(self._guardian)
         if self._guardian.problem() is not None:
             with suppress(SemblanceError, OSError):
@@ -203,17 +204,17 @@ class Supervisor:
         try:
             write_state(self._home, state)
         except OSError as exc:
-            # A full disk is no reason to end.
-            logger.error("Cannot write %s: %s", self._home.state_file, exc)  # noqa: TRY400 - says it all
+            # A full disk must not end the stack.
+            logger.error("Cannot write %s: %s", self._home.state_file, exc)  # noqa: TRY400 - the message is enough
 
     def _tell(self, before: StackState, now: StackState) -> None:
         for problem in now.problems:
             if problem not in before.problems:
                 logger.warning("%s: %s", problem.part, problem.text)
-                emit(Event(kind="problem", text=str(problem)))
+                emit(StackEvent(kind="problem", text=str(problem)))
         if before.problems and not now.problems:
-            logger.info("All is well again.")
-            emit(Event(kind="healed"))
+            logger.info("All parts answer again.")
+            emit(StackEvent(kind="healed"))
 
     def _state(self, ports: RayPorts, database_url: str) -> StackState:
         home, settings = self._home, self._settings
@@ -233,7 +234,7 @@ class Supervisor:
         )
 
     def _environment(self, state: StackState, ports: RayPorts) -> Mapping[str, str]:
-        """What everything on Ray inherits."""
+        """The variables that everything on Ray inherits."""
         settings, home = self._settings, self._home
         jwt_secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else home.jwt_secret()
         cron_secret = settings.cron_secret.get_secret_value() if settings.cron_secret else home.cron_secret()
@@ -270,14 +271,14 @@ class Supervisor:
             read_config(SERVE_CONFIG, LOOPBACK, ports.serve),
             ray.check,
             lambda: find_controller(self._home),
-            lambda text: emit(Event(kind="detail", text=text)),
+            lambda text: emit(StackEvent(kind="detail", text=text)),
         )
 
     def _repair(self) -> None:
-        """End what a supervisor that was killed has left; its PostgreSQL is taken over as it runs."""
+        """End what a killed supervisor left behind. Its PostgreSQL is taken over as it runs."""
         remove_state(self._home)
         if ended := sweep(self._home.stack_id):
-            logger.warning("Ended %d processes that an earlier run had left.", ended)
+            logger.warning("Ended %d processes left over from an earlier run.", ended)
 
     def _stop(self) -> None:
         for keeper in self._keepers:
@@ -286,7 +287,7 @@ class Supervisor:
         self._stop_parts()
         for keeper in self._keepers:
             keeper.join()
-        # Once more, for what was being brought up meanwhile.
+        # Once more, for parts that were being started meanwhile.
         self._stop_parts()
         sweep(self._home.stack_id)
         self._home.unlink_ray()
@@ -306,22 +307,22 @@ class Supervisor:
             os.kill(os.getpid(), signal.SIGTERM)
 
     def _report(self, failure: str) -> None:
-        # The front ends this process as soon as it reads that; it ends anyway.
+        # The front ends this process when it reads the report; the process ends anyway.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        emit(Event(kind="failed", text=failure, log=self._log_of_failure()))
+        emit(StackEvent(kind="failed", text=failure, log=self._log_of_failure()))
 
     def _log_of_failure(self) -> Path:
         return self._home.ray_log if self._ray and self._ray.has_ended else self._home.supervisor_log
 
 
 def _application_dsn(settings: Settings) -> str:
-    """The one the settings name; called where they do."""
+    """The DSN of the settings, for callers that know it is set."""
     assert settings.database_url is not None  # noqa: S101 - there is an embedded server otherwise
     return settings.database_url.get_secret_value()
 
 
 def _request_stop(_signal: int, _frame: FrameType | None) -> NoReturn:
-    # One is enough: a second must not interrupt the clearing up.
+    # A second signal must not interrupt the cleaning up.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise StopRequested
 
@@ -332,7 +333,7 @@ def main() -> int:
     leases = [int(argument) for argument in arguments if argument.isdigit()]
     for lease in leases:
         os.set_inheritable(lease, False)
-    # PostgreSQL must not carry the mark: it is stopped in its own way, never killed with the rest.
+    # PostgreSQL must not carry the mark: it is stopped separately, never killed with the rest.
     os.environ.pop(STACK_MARK, None)
     settings = get_settings()
     configure_logging(settings)

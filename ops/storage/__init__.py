@@ -1,1 +1,1 @@
-"""Upkeep of the picture store: what is unreferenced, and pictures stored before they were rendered."""
+"""Upkeep of the picture store: remove what no row names, render what was stored as it came."""

@@ -1,9 +1,9 @@
-"""What was stored as it came, stored again as pixels alone: in the main store, or from where the old system
-kept it.
+"""Rendering pictures that were stored as they came: those of the main store, and those in the buckets of the
+app that Semblance replaces.
 
-The new files are written under keys of their own, and read back, before the row names them. A file of the
-main store is removed after that, by the record that the change of the row leaves; one of the old system stays
-where it is. Killed at any point, the same command goes on."""
+The new files get new keys and are read back before the row names them. After that the old file of the main
+store is removed, by the record that the change of the row leaves; files in the other buckets stay. Killed at
+any point, the same command continues."""
 
 from __future__ import annotations
 
@@ -32,7 +32,6 @@ from semblance.errors import (
     UnreadableImageError,
 )
 from semblance.settings import Settings
-from semblance.storage import PictureTable
 from semblance.storage.pictures import (
     StoredPicture,
     full_key,
@@ -42,32 +41,37 @@ from semblance.storage.pictures import (
     shown_key,
 )
 from semblance.storage.store import Storage
+from semblance.types import PictureTable
 
-Outcome: TypeAlias = Literal["cleaned", "missing", "unreadable", "changed"]
+CleanOutcome: TypeAlias = Literal["cleaned", "missing", "unreadable", "changed"]
 
 TABLES: Final[tuple[PictureTable, ...]] = ("faces", "celebrities", "babies")
 
 _AT_ONCE: Final = min(4, os.cpu_count() or 1)
-"""Pictures decoded at a time, each in a process of its own; the largest take 150 MB decoded."""
+"""Pictures decoded at the same time, each in its own process. The largest take 150 MB decoded."""
 
 _IN_MEMORY: Final = 2 * _AT_ONCE
-"""Files at hand at a time, so that the next ones are read while others are decoded; 25 MB each at most."""
+"""Files in memory at the same time, so that some are read while others are decoded. 25 MB each at most."""
 
 _ASKED_AT_ONCE: Final = 16
-"""Questions to a store in flight."""
+"""Requests to a store in flight."""
 
 _VERIFIED_SIDE: Final = 64
-"""Pixels of the long side to which the new file is decoded once more: JPEG's decoder reads all of it for
-that."""
+"""Long side in pixels to which the new file is decoded as a test. The JPEG decoder reads the whole file even
+for a small size."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cleaned:
-    """What became of one picture, and why it stays as it is where it does. key: by which its row names it
-    now."""
+    """The outcome for one picture.
+
+    Attributes:
+        reason: why it stays as it is, if it does.
+        key: the key its row has now.
+    """
 
     picture: RawPicture
-    outcome: Outcome
+    outcome: CleanOutcome
     reason: str = ""
     key: str = ""
 
@@ -78,19 +82,26 @@ async def clean(
     settings: Settings,
     on_result: Callable[[Cleaned], None],
     tables: Iterable[PictureTable] = TABLES,
-) -> Counter[Outcome]:
-    """Clean all pictures that rows of the tables name and that are not clean yet; how many there were of each
+) -> Counter[CleanOutcome]:
+    """Clean all pictures that rows of the tables name and that are not clean yet. Returns how many had each
     outcome.
 
-    Those of a table with a location of the old system are copied from there, and the originals stay. Beside a
-    running service and any number of times. database: with the rights of its owner.
+    Pictures of a table in `storage.locations` are copied from there, and the originals stay. It can run
+    beside the service and be repeated.
 
-    Raises DatabaseError, StorageError; what was cleaned until then is.
+    Args:
+        database: connected as its owner.
+        storage: the picture store.
+        settings: of the decoders.
+        on_result: called for each picture.
+        tables: whose rows name the pictures.
+
+    Raises DatabaseError, StorageError. Pictures cleaned before the error stay cleaned.
     """
-    counts: Counter[Outcome] = Counter()
+    counts: Counter[CleanOutcome] = Counter()
     worker = _Cleaner(database, storage, settings)
     async for batch in worker.pictures.batches(tables):
-        # To the end of the batch whatever fails, so that nothing works on when the database is closed.
+        # Finish the batch even after a failure, so that nothing is running when the database is closed.
         for result in await asyncio.gather(*map(worker.clean, batch), return_exceptions=True):
             if isinstance(result, BaseException):
                 raise result
@@ -101,16 +112,18 @@ async def clean(
 
 async def look_for(
     database: Database, storage: Storage, on_result: Callable[[Cleaned], None], tables: Iterable[PictureTable]
-) -> Counter[Outcome]:
-    """Ask for every picture that `clean` would clean whether it is there, and change nothing. What is there
-    counts as cleaned. Raises as `clean`."""
-    counts: Counter[Outcome] = Counter()
+) -> Counter[CleanOutcome]:
+    """Check for every picture that `clean` would clean whether it exists, and change nothing. Existing
+    pictures count as cleaned. Raises as `clean`."""
+    counts: Counter[CleanOutcome] = Counter()
     turns = asyncio.Semaphore(_ASKED_AT_ONCE)
 
     async def look(picture: RawPicture) -> Cleaned:
         async with turns:
             found = await picture_exists(storage, picture.table, picture.key)
-        return Cleaned(picture, "cleaned") if found else Cleaned(picture, "missing", "there is no such file")
+        return (
+            Cleaned(picture, "cleaned") if found else Cleaned(picture, "missing", "the file does not exist")
+        )
 
     async for batch in RawPictures(database).batches(tables):
         for result in await asyncio.gather(*map(look, batch)):
@@ -130,11 +143,11 @@ class _Cleaner:
         self._locks = WeakValueDictionary[str, asyncio.Lock]()
 
     async def clean(self, picture: RawPicture) -> Cleaned:
-        # Rows of the old system may share a picture: one after another, so that the last one takes it.
+        # Rows from before may share a picture. They are cleaned one by one, so that the last one removes it.
         lock = self._locks.setdefault(picture.key, asyncio.Lock())
         async with lock, self._turns:
             is_copied = picture.table in self._storage.locations
-            # With the old suffix: of two keys that differ by it each gets one.
+            # The suffix is kept, so that two keys that differ only in it stay different.
             key = shown_key(self._storage, picture.table, picture.key) if is_copied else full_key(picture.key)
             try:
                 data = await read_picture(self._storage, picture.table, picture.key)
@@ -149,7 +162,7 @@ class _Cleaner:
                 return Cleaned(picture, "unreadable", exc.message)
             landmarks = _in_pixels_of(stored, picture.landmarks_68)
             if not await self.pictures.replace(picture, key, landmarks, keep_old=is_copied):
-                # The files stay: a second command beside this one may just have made the row name them.
+                # The files stay: another run of this command may have just made the row name them.
                 return Cleaned(picture, "changed", "its row has changed meanwhile")
             if not is_copied:
                 await self._deletions.finish(self._storage, [picture.key])
@@ -165,16 +178,16 @@ class _Cleaner:
                 self._decoders.append(decoder)
 
     async def _verify(self, decoder: DecoderProcess, key: str, stored: StoredPicture) -> None:
-        """Raises StorageError unless the store gives back what it was given, and that is a whole picture."""
+        """Read the new files back. Raises StorageError if one differs or is not a whole picture."""
         try:
             for name, data in stored.files(key).items():
                 if await self._storage.get(name) != data:
-                    raise StorageError(f"The picture store returned {name} with other content.")
+                    raise StorageError(f"The picture store returned {name} changed.")
             await asyncio.to_thread(_decode, decoder, stored.full)
         except NotFoundError as exc:
-            raise StorageError(f"The picture store has lost what it was given: {exc.message}") from exc
+            raise StorageError(f"The picture store lost a new file: {exc.message}") from exc
         except UnreadableImageError as exc:
-            raise StorageError(f"What was made of {key} cannot be read: {exc.message}") from exc
+            raise StorageError(f"The picture rendered as {key} cannot be read: {exc.message}") from exc
 
 
 def _render(decoder: DecoderProcess, data: bytes) -> StoredPicture:
@@ -193,5 +206,5 @@ def _in_pixels_of(stored: StoredPicture, landmarks: list[list[float]] | None) ->
     try:
         return rescaled(np.asarray(landmarks, np.float32), stored.scale)
     except (TypeError, ValueError):
-        # Other clients write rows, too; nobody can make use of these.
+        # Other clients write rows too. Malformed landmarks stay as they are.
         return landmarks

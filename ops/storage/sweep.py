@@ -1,7 +1,8 @@
-"""Storage and database compared: pictures that no row names are removed, rows without picture reported.
+"""Comparing the picture store with the database: remove pictures that no row names, report rows whose picture
+is missing.
 
-A picture is stored before its row and removed after it, so that a crash between the two leaves a picture
-without a row, never the reverse. Those of uploads in progress look the same; a grace period spares them.
+A picture is stored before its row and removed after it, so that a crash in between leaves a picture without a
+row, never the reverse. Uploads in progress look the same; a grace period spares them.
 """
 
 from __future__ import annotations
@@ -20,18 +21,20 @@ from semblance.storage.pictures import picture_exists
 from semblance.storage.store import Storage, StoredObject
 
 FOLDERS = ("faces", "babies", "celebrities", COPIES)
-"""Folders of the storage whose pictures belong to rows."""
+"""Folders of the picture store whose pictures belong to rows."""
 
 _AT_ONCE = 16
-"""Requests to the storage in flight; a bucket answers each in some 10 ms."""
+"""Requests to the picture store in flight. A bucket answers one in about 10 ms."""
 
 
 @dataclass(frozen=True, slots=True)
 class SweepReport:
-    """How many there were; sizes in bytes.
+    """Numbers of pictures, and sizes in bytes.
 
-    objects: pictures stored. orphans: of these, without a row and older than the grace period; removed
-    unless it was a dry run. dangling: rows without a picture.
+    Attributes:
+        objects: stored pictures.
+        orphans: those of them without a row and older than the grace period; removed unless it was a dry run.
+        dangling: rows whose picture is missing.
     """
 
     objects: int = 0
@@ -42,7 +45,7 @@ class SweepReport:
 
 
 Progress: TypeAlias = Callable[[str, int], None]
-"""Called with what is being done and how much of it is done."""
+"""Called with the current work and how much of it is done."""
 
 
 async def sweep(
@@ -55,14 +58,17 @@ async def sweep(
     on_progress: Progress,
     on_dangling: Callable[[PictureRow], None],
 ) -> SweepReport:
-    """Compare all pictures with all rows. Memory does not grow with their number; the server keeps the
-    listing in a temporary table, and one transaction is open meanwhile.
+    """Compare all pictures with all rows. Memory does not grow with their number: the server keeps the
+    listing in a temporary table, and one transaction stays open meanwhile.
 
     Args:
+        database: of the service.
+        storage: the picture store.
         grace: how long a picture may be without a row. It must exceed the time that uploads take.
         dry_run: remove nothing.
-        force: go on where no row names any of the pictures. That is refused otherwise, since it usually
-            means that storage and database do not belong together.
+        force: continue if no row names any of the pictures. That is refused otherwise, since it usually means
+            that picture store and database do not belong together.
+        on_progress: called as the work advances.
         on_dangling: called for each row whose picture is missing. Rows are never removed.
 
     Raises ConfigurationError, DatabaseError, StorageError.
@@ -72,8 +78,8 @@ async def sweep(
         report = await _list(storage, comparison, on_progress)
         if report.objects and not force and not await comparison.count_named():
             raise ConfigurationError(
-                f"No row of this database names any of the {report.objects:,} stored pictures: is it the "
-                "right database, and the right storage? If so, --force."
+                f"No row of this database names any of the {report.objects:,} stored pictures. Check that "
+                "database and picture store belong together; if they do, use --force."
             )
         report = replace(report, dangling=await _find_dangling(storage, comparison, on_progress, on_dangling))
         orphans = orphans_size = 0
@@ -104,7 +110,7 @@ async def _find_dangling(
 ) -> int:
     number = 0
     async for rows in comparison.missing():
-        # Some were only added since the listing, others are being deleted.
+        # Some were added after the listing, others are being deleted.
         absent = [row for row, there in zip(rows, await _exist(storage, rows), strict=True) if not there]
         for row in await comparison.still_there(absent):
             number += 1
@@ -128,7 +134,7 @@ async def _remove(storage: Storage, found: Sequence[StoredObject], deadline: dat
 
     async def remove(picture: StoredObject) -> bool:
         async with turns:
-            # Asked again: an ingestion stores a picture under the same key each time it is repeated.
+            # Checked again: a repeated ingestion stores a picture under the same key.
             current = await storage.find(picture.key)
             if current is None or current.last_modified >= deadline:
                 return False

@@ -2,10 +2,3 @@
 
 `opening` makes a `Storage` from the settings; `pictures` is what the rooms above use of it.
 """
-
-from __future__ import annotations
-
-from typing import Literal, TypeAlias
-
-PictureTable: TypeAlias = Literal["faces", "celebrities", "babies"]
-"""The tables whose rows name pictures."""

@@ -18,7 +18,7 @@ import pytest
 from db.object_deletions import ObjectDeletions
 from db.pool import Database
 from db.raw_pictures import RawPictures
-from ops.storage.clean import Cleaned, Outcome, clean
+from ops.storage.clean import Cleaned, CleanOutcome, clean
 from ops.storage.sweep import sweep
 from semblance.errors import StorageError
 from semblance.settings import Settings
@@ -28,7 +28,7 @@ from semblance.storage.store import Storage
 from tests.support.commands import semblance
 from tests.support.laden import SECRET, assert_only_a_picture, encoded, laden, portrait
 
-Clean = Callable[[], Awaitable[Counter[Outcome]]]
+Clean = Callable[[], Awaitable[Counter[CleanOutcome]]]
 
 KEYS = {
     "faces/a/1.jpg": "JPEG",

@@ -22,19 +22,19 @@ from db.object_deletions import ObjectDeletions
 from db.pool import Database
 from db.raw_pictures import RawPictures
 from db.stored_pictures import PictureRow
-from ops.storage.clean import Cleaned, Outcome, clean, look_for
+from ops.storage.clean import Cleaned, CleanOutcome, clean, look_for
 from ops.storage.sweep import SweepReport, sweep
 from semblance.errors import StorageError
 from semblance.settings import Settings
-from semblance.storage import PictureTable
 from semblance.storage.locations import Original, copy_key
 from semblance.storage.opening import open_storage
 from semblance.storage.pictures import StoredPicture, full_key, keys_of, put_picture
 from semblance.storage.store import Storage
+from semblance.types import PictureTable
 from tests.support.commands import semblance
 from tests.support.laden import assert_only_a_picture, encoded, laden, portrait
 
-Copy = Callable[[], Awaitable[Counter[Outcome]]]
+Copy = Callable[[], Awaitable[Counter[CleanOutcome]]]
 
 FACES = {"0b/1699-ab.jpg": "JPEG", "0b/1700-cd.png": "PNG", "1c/with space (1).heic": "HEIF"}
 CELEBRITIES = {"tom_hanks.jpg": "JPEG", "actors/Zoë.tiff": "TIFF"}
@@ -239,7 +239,7 @@ async def test_what_the_store_does_not_give_back_as_it_was_is_no_copy(
 
     with monkeypatch.context() as patch:
         patch.setattr(Storage, "get", spoilt)
-        with pytest.raises(StorageError, match="with other content"):
+        with pytest.raises(StorageError, match="returned"):
             await run()
     assert await rows(database) == names
     assert await run() == {"cleaned": 5}
@@ -481,7 +481,7 @@ async def test_the_command(
     assert "would be copied" in done.stdout
     assert await rows(database) == names
     done = command(settings, dsn, "clean", "--dry-run")
-    assert "5 more lie where the old system has them" in done.stdout
+    assert "5 more are in the old app's buckets" in done.stdout
 
     await storage.locations["celebrities"].delete("tom_hanks.jpg")
     done = command(settings, dsn, "copy", "--report", str(tmp_path / "report.jsonl"))

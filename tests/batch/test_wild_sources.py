@@ -15,7 +15,7 @@ from rich.console import Console
 
 from batch.ingest.describe import Rules
 from batch.ingest.job import Options, ingest
-from ops.commands.gallery import ASTRONAUT, package_photo
+from ops.commands.photos import ASTRONAUT, package_photo
 from semblance.settings import Settings
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_address")]

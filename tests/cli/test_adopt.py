@@ -7,8 +7,8 @@ from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from db.adoption.rules import UNKNOWN_PACK
-from ops.commands.adoption import adopt_database
 from ops.commands.app import app
+from ops.commands.schema.adoption import adopt_database
 from semblance.errors import BadInputError
 from semblance.settings import Settings
 from tests.support.old_app import early
@@ -28,7 +28,7 @@ def test_without_a_yes_it_only_reports(settings: Settings, capsys: pytest.Captur
     said = capsys.readouterr().out
     assert "Nothing was changed" in said
     # Names are whole, and the digest is, which an import may need.
-    for part in ("mutual_connections", "qdrant_point_id", "who waits", "nobody has named", UNKNOWN_PACK):
+    for part in ("mutual_connections", "qdrant_point_id", "who waits", "unnamed pack", UNKNOWN_PACK):
         assert part in said
     # It is as it was, so that it can be adopted still.
     assert adopt_database(settings, "expand", pack=DIGEST, yes=True)

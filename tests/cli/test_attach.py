@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.commands.attach import _interruptible
+from ops.commands.service.attach import _interruptible
 from ops.stack.home import StackHome
 
 

@@ -11,7 +11,7 @@ from shlex import quote
 import pytest
 
 from deployments.packs.registry import find_pack
-from ops.commands.jobs import ingestion_command
+from ops.commands.ray_jobs.jobs import ingestion_command
 from ops.stack.home import StackHome
 from semblance.lock import ProcessLock
 from semblance.settings import Settings

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from ops.commands import demo, output
+from ops.commands import output
+from ops.commands.service import demo
 from ops.stack.state import StackState
 from semblance.settings import Settings
 

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from ops.commands.doctor import CHECKS, _database
+from ops.commands.service.doctor import CHECKS, _database
 from semblance.findings import Finding
 from semblance.settings import Settings
 from serve_app.preflight import check_storage
@@ -57,7 +57,7 @@ def test_the_embedded_server_is_not_called_by_a_setting_that_nobody_set(
     dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running = SimpleNamespace(database_url=dsn)
-    monkeypatch.setattr("ops.commands.doctor.read_state", lambda _home: running)
+    monkeypatch.setattr("ops.commands.service.doctor.read_state", lambda _home: running)
     (finding,) = _database(Settings(home=tmp_path))
     assert finding.level == "ok"
     assert "the running stack's embedded server answers" in finding.text

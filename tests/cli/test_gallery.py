@@ -4,8 +4,8 @@ from pathlib import Path
 
 from batch.ingest.sources import Item, list_source
 from deployments.faces.pipeline import LocalPipeline
-from ops.commands.cutouts import GROUP_SIZE
-from ops.commands.gallery import prepare_gallery
+from ops.commands.service.cutouts import GROUP_SIZE
+from ops.commands.service.demo_gallery import prepare_gallery
 from semblance.settings import Settings
 
 

@@ -12,7 +12,7 @@ import httpx
 import psutil
 import pytest
 
-from ops.commands.gateway import address
+from ops.commands.service.gateway import address
 from ops.stack.ports import free_ports
 from semblance.errors import ConfigurationError
 from tests.support.gateway import LOOPBACK, backend, until
@@ -61,7 +61,7 @@ def test_it_stands_before_serve_restarts_what_dies_and_ends_when_told(tmp_path: 
             folder.touch()
             (child,) = psutil.Process(process.pid).children()
             child.kill()
-            until(lambda: said.read_text().count("tried again") > 1)
+            until(lambda: said.read_text().count("trying again") > 1)
             assert not answers(200)
             folder.unlink()
             until(lambda: answers(200))

@@ -19,8 +19,8 @@ from typer.testing import CliRunner
 import ops.stack.jobs
 from batch.ingest.__main__ import main as ingest_main
 from ops.commands import app as commands
-from ops.commands import jobs as job_commands
-from ops.commands.jobs import follow_job
+from ops.commands.ray_jobs import jobs as job_commands
+from ops.commands.ray_jobs.jobs import follow_job
 from ops.stack.jobs import Jobs
 from ops.stack.state import StackState
 from semblance.errors import NotFoundError, RayRefusedError, RayUnreachableError
@@ -187,14 +187,14 @@ def test_a_service_that_is_stopped_is_a_sentence(
             dashboard.status = dashboard.ends = seen.upper()
 
     dashboard.breaks, dashboard.on_break = [3], stop
-    assert "The service was stopped while the job ran" in lost(capsys)
+    assert "The service was stopped, which ended the job" in lost(capsys)
 
 
 def test_a_restarted_ray_is_a_sentence(
     stack: Stack, dashboard: Dashboard, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dashboard.breaks, dashboard.on_break = [3], lambda: setattr(dashboard, "answers", 404)
-    assert "Ray was restarted while the job ran" in lost(capsys)
+    assert "Ray was restarted, which ended the job" in lost(capsys)
 
 
 def test_a_ray_that_stays_silent_is_a_sentence(
@@ -230,7 +230,7 @@ def test_interrupting_leaves_the_job_and_says_how_to_stop_it(
     finally:
         signal.signal(signal.SIGINT, before)
     error = capsys.readouterr().err
-    assert "The job goes on" in error
+    assert "The job continues" in error
     assert "semblance jobs stop raysubmit_1" in error
 
 

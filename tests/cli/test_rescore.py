@@ -143,7 +143,7 @@ async def test_rules_that_change_meanwhile(database: Database, environment: dict
         await set_rules(database, OTHER_EXACT, 0.6)
     _, said = await asyncio.to_thread(process.communicate, timeout=60)
     assert process.returncode == 1
-    assert "Run this again" in said
+    assert "Run the command again" in said
     assert await _due(database) == 0
 
 

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from db.schools import SchoolNames
-from ops.commands.school_file import read_school_file
+from ops.commands.schools.school_file import read_school_file
 from semblance.errors import BadInputError
 from tests.support.commands import semblance
 from tests.support.rows import add_profile
@@ -53,7 +53,7 @@ def test_rows_that_are_wrong_say_why_and_keep_the_others(tmp_path: Path) -> None
     assert rows["H"] == SchoolNames("H", ["h.edu"], ["H"])
     said = {label: row for label, row in rows.items() if isinstance(row, str)}
     assert said.keys() == {"row 2", "C", "D", "E", "F", "G"}
-    assert "is of 'A' above" in said["E"] and "is of 'A' above" in said["F"]
+    assert "belongs to 'A' above" in said["E"] and "belongs to 'A' above" in said["F"]
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,13 @@ import pytest
 from typer.testing import CliRunner
 
 from ops.commands.app import app
-from ops.commands.smoke import Outcome, Smoke, _unique
+from ops.commands.service.smoke import Smoke, StepOutcome, _unique
 from semblance.settings import Settings
 from tests.support.api import Api, User
 from tests.support.photos import ASTRONAUT
 from tests.support.realtime import notify, serving
 
-STEPS = ["Service", "Sign in", "Profiles", "Upload", "Match", "Like", "Chat", "Baby picture", "Clear up"]
+STEPS = ["Service", "Sign in", "Profiles", "Upload", "Match", "Like", "Chat", "Baby picture", "Clean up"]
 TABLES = ("faces", "matches", "match_jobs", "reactions", "mutual_connections", "messages", "babies")
 
 
@@ -60,7 +60,7 @@ async def smoke(
     *,
     patience: float = 60,
     lose: str = "",
-) -> dict[str, Outcome]:
+) -> dict[str, StepOutcome]:
     """Run it from another thread; what came of each step. lose: the path of a POST whose answer gets lost."""
     tokens = [user.headers["Authorization"].removeprefix("Bearer ") for user in (ada, bob)]
 
@@ -108,7 +108,7 @@ async def test_a_service_that_works(api: Api, pair: tuple[User, User], picture: 
     await assert_nothing_is_left(api, before)
     # And once more, with the same photo.
     async with matching(api):
-        assert (await smoke(api, *pair, picture))["Clear up"].result == "ok"
+        assert (await smoke(api, *pair, picture))["Clean up"].result == "ok"
 
 
 @plain_only
@@ -124,7 +124,7 @@ async def test_a_step_that_fails_ends_it_and_is_cleared_up(
     assert outcomes["Chat"].result == "ok"
     assert outcomes["Baby picture"].result == "failed"
     assert "POST /api/baby: 429" in outcomes["Baby picture"].text
-    assert outcomes["Clear up"].result == "ok"
+    assert outcomes["Clean up"].result == "ok"
     await assert_nothing_is_left(api, before)
 
 
@@ -147,7 +147,7 @@ async def test_an_upload_whose_answer_is_lost_is_cleared_up(
     before = await profiles(api)
     outcomes = await smoke(api, *pair, picture, lose="/api/faces")
     assert outcomes["Upload"].text == "The service cannot be reached: lost."
-    assert outcomes["Clear up"].result == "ok"
+    assert outcomes["Clean up"].result == "ok"
     await assert_nothing_is_left(api, before)
 
 

@@ -233,13 +233,13 @@ def test_the_callers_environment_does_not_reach_the_server(
 
 
 def test_a_comma_which_no_client_takes_is_refused(empty: Path, initialised: Path) -> None:
-    with pytest.raises(ConfigurationError, match="without one"):
+    with pytest.raises(ConfigurationError, match="without a comma"):
         EmbeddedPostgres(place(initialised, empty / "a,b")).start()
 
 
 def test_a_folder_that_cannot_be_made(empty: Path) -> None:
     (empty / "file").write_text("")
-    with pytest.raises(ConfigurationError, match="Choose a folder"):
+    with pytest.raises(ConfigurationError, match="Use a folder"):
         EmbeddedPostgres(empty / "file" / "postgres").start()
 
 

@@ -23,8 +23,9 @@ from deployments.replica_messages import (
 )
 from deployments.vision.decode import OpenPicture, read_header
 from deployments.vision.stored_picture import FEED_SIDE, FULL_SIDE, THUMBNAIL_SIDE, render
-from semblance.settings import PROJECT_ROOT, Settings
+from semblance.settings import Settings
 from semblance.types import Box, DetectedFace, Detection, FaceCrops, Pose
+from tools import CHECKOUT
 
 CHECK = """
 from deployments.message_limit import check_message_limit
@@ -41,7 +42,7 @@ def check(environment: dict[str, str]) -> str:
     done = subprocess.run(
         [sys.executable, "-c", CHECK],
         env={**clean, **environment},
-        cwd=PROJECT_ROOT,
+        cwd=CHECKOUT,
         capture_output=True,
         text=True,
         check=False,
@@ -86,7 +87,7 @@ def test_the_settings_keep_the_limit_within_what_grpc_can_be_told() -> None:
 
 
 def test_ray_cluster_yaml_suits_the_defaults_on_every_node() -> None:
-    cluster = yaml.safe_load((PROJECT_ROOT / "ray_cluster.yaml").read_text())
+    cluster = yaml.safe_load((CHECKOUT / "ray_cluster.yaml").read_text())
     starts = [
         command
         for kind in ("head", "worker")

@@ -14,7 +14,8 @@ import pytest
 from pydantic import SecretStr
 from rich.console import Console
 
-from ops.commands import doctor, environment, output
+from ops.commands import environment, output
+from ops.commands.service import doctor
 from ops.stack import preflight
 from ops.stack.state import StackState
 from semblance.errors import ConfigurationError
@@ -201,15 +202,15 @@ def test_doctor_names_all_that_it_sees(monkeypatch: pytest.MonkeyPatch, service_
     assert {text: finding.level for text, finding in found.items()} == {
         "SEMBLANCE_DATABASE_URL is read from DATABASE_URL": "ok",
         "SEMBLANCE_FAL_API_KEY is read from FAL_API_KEY": "ok",
-        "FAL_AI_API_KEY is passed over: SEMBLANCE_FAL_API_KEY comes from elsewhere": "ok",
-        "API_KEY is passed over: SEMBLANCE_API_KEY comes from elsewhere": "ok",
-        "SUPABASE_ACCESS_TOKEN is set and not read": "warn",
-        "NEXT_PUBLIC_SUPABASE_PUBLISHABLE_KEY is set and not read": "warn",
-        "PYTHON_AI_SERVICE_URL is set and not read": "warn",
-        "PYTHON_AI_SERVICE_TIMEOUT is set and not read": "warn",
-        "QDRANT_URL is set and not read": "warn",
+        "FAL_AI_API_KEY is ignored: SEMBLANCE_FAL_API_KEY is set otherwise": "ok",
+        "API_KEY is ignored: SEMBLANCE_API_KEY is set otherwise": "ok",
+        "SUPABASE_ACCESS_TOKEN is set but not read": "warn",
+        "NEXT_PUBLIC_SUPABASE_PUBLISHABLE_KEY is set but not read": "warn",
+        "PYTHON_AI_SERVICE_URL is set but not read": "warn",
+        "PYTHON_AI_SERVICE_TIMEOUT is set but not read": "warn",
+        "QDRANT_URL is set but not read": "warn",
     }
-    assert "batch.import_qdrant" in found["QDRANT_URL is set and not read"].fix
+    assert "batch.import_qdrant" in found["QDRANT_URL is set but not read"].fix
 
 
 def test_what_is_not_theirs_is_nobodys_business() -> None:

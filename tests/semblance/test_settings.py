@@ -100,7 +100,7 @@ def test_all_that_is_wrong_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> N
         ("SEMBLANCE_APIKEY", "SEMBLANCE_API_KEY"),
         ("semblance_prot", "SEMBLANCE_PORT"),
         ("SEMBLANCE_CORS_ORIGIN", "SEMBLANCE_CORS_ORIGINS"),
-        ("SEMBLANCE_WHAT_IS_THIS", "semblance/settings.py"),
+        ("SEMBLANCE_WHAT_IS_THIS", "docs/settings.md"),
     ],
 )
 def test_an_unknown_name_is_refused_by_commands_and_told_by_replicas(

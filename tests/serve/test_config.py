@@ -13,12 +13,12 @@ from ray.serve.schema import ServeDeploySchema
 
 from deployments.replica_messages import VARIABLE
 from ops.stack.ray_head import SERVE_FLAGS
-from semblance.settings import PROJECT_ROOT
 from serve_app.app import bind_app
+from tools import CHECKOUT
 
 
 def load(name: str) -> dict[str, Any]:
-    document: dict[str, Any] = yaml.safe_load((PROJECT_ROOT / name).read_text())
+    document: dict[str, Any] = yaml.safe_load((CHECKOUT / name).read_text())
     return document
 
 
@@ -58,10 +58,10 @@ def test_ray_cluster_has_a_head_cpu_workers_and_gpu_workers(caplog: pytest.LogCa
 
 def test_ray_cluster_uses_files_and_commands_that_exist() -> None:
     cluster = load("ray_cluster.yaml")
-    makefile = (PROJECT_ROOT / "Makefile").read_text()
+    makefile = (CHECKOUT / "Makefile").read_text()
     assert any("make env" in command for command in cluster["setup_commands"])
     assert "\nenv:" in makefile
-    assert Path(PROJECT_ROOT / "serve_config.yaml").is_file()
+    assert Path(CHECKOUT / "serve_config.yaml").is_file()
 
 
 @pytest.mark.parametrize("commands", ["head_start_ray_commands", "worker_start_ray_commands"])

@@ -19,7 +19,7 @@ import pytest
 from websockets.sync.client import connect as connect_socket
 
 from ops.stack.gateway import Gateway, connections_for
-from ops.stack.gateway_config import ALIVE_PATH, GatewayConfig, Limits, Timeouts
+from ops.stack.gateway_config import ALIVE_PATH, GatewayConfig, GatewayLimits, Timeouts
 from ops.stack.gateway_targets import Serve
 from ops.stack.ports import free_ports
 from ops.stack.processes import members
@@ -340,9 +340,9 @@ def test_a_connection_is_kept_for_the_next_request(front: Gateway) -> None:
 # Limits of one address.
 
 
-def limited(**limits: int) -> Limits:
+def limited(**limits: int) -> GatewayLimits:
     values = {"connections": 1000, "requests": 100_000, "uploads": 1000} | limits
-    return Limits(**values, body_bytes=WIDE.body_bytes, all_connections=WIDE.all_connections)
+    return GatewayLimits(**values, body_bytes=WIDE.body_bytes, all_connections=WIDE.all_connections)
 
 
 def ask(front: Gateway, client: str) -> httpx.Response:

@@ -15,7 +15,7 @@ import pytest
 from pydantic import SecretStr
 from ray.serve.exceptions import RayServeException
 
-from ops.commands import doctor
+from ops.commands.service import doctor
 from ops.stack.preflight import CHECKS, preflight
 from semblance.errors import ConfigurationError
 from semblance.findings import require

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from ops.commands.gallery import PORTRAIT, package_photo
+from ops.commands.photos import PORTRAIT, package_photo
 from ops.stack.embedded import EmbeddedPostgres
 from ops.stack.home import StackHome, StackLock
 from ops.stack.processes import members
@@ -142,7 +142,7 @@ def _take_down_under_an_ingestion(stack: Stack, photos: Path) -> None:
         stack.run("down")
         _, error = ingestion.communicate(timeout=PATIENCE)
     assert ingestion.returncode == 3, error
-    assert "The service was stopped while the job ran" in error
+    assert "The service was stopped, which ended the job" in error
     assert "Traceback" not in error
 
 
@@ -183,7 +183,7 @@ def _repair_what_a_killed_stack_has_left(stack: Stack) -> None:
     os.kill(postmaster, signal.SIGSTOP)
     for pid in (guardian, before["pid"]):
         os.kill(pid, signal.SIGKILL)
-    assert "left by a stack that was killed" in stack.run("doctor", expect=1)
+    assert "left over from a stack that was killed" in stack.run("doctor", expect=1)
     assert "semblance up" in stack.run("status", expect=3)
     stack.run("up", "--detach")
     after = stack.status()

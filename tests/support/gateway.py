@@ -18,7 +18,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from ops.stack.gateway import Gateway
-from ops.stack.gateway_config import GatewayConfig, Limits, Timeouts
+from ops.stack.gateway_config import GatewayConfig, GatewayLimits, Timeouts
 from ops.stack.gateway_targets import Serve
 from ops.stack.ports import free_ports
 from semblance.protocol import API_MARK
@@ -26,7 +26,9 @@ from semblance.protocol import API_MARK
 LOOPBACK = "127.0.0.1"
 MARK = (API_MARK.lower().encode(), b"1")
 QUICK = Timeouts(head=0.5, body=0.8, idle=0.5, answer=2, tunnel=2, connect=0.5)
-WIDE = Limits(connections=1000, requests=100_000, uploads=1000, body_bytes=20_000_000, all_connections=400)
+WIDE = GatewayLimits(
+    connections=1000, requests=100_000, uploads=1000, body_bytes=20_000_000, all_connections=400
+)
 
 
 @dataclass
@@ -137,7 +139,7 @@ def gateway(
     serve: tuple[str, int],
     *,
     rest: Serve | None = None,
-    limits: Limits = WIDE,
+    limits: GatewayLimits = WIDE,
     timeouts: Timeouts = QUICK,
     trusted_proxies: tuple[str, ...] = (),
     hosts: tuple[str, ...] = (),

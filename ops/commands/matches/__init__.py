@@ -1,0 +1,1 @@
+"""Commands for matches: work on match jobs, apply changed weights."""

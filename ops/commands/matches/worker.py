@@ -1,0 +1,74 @@
+"""`semblance worker`."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections import Counter
+from contextlib import suppress
+from functools import cached_property
+
+from db.pool import Database
+from deployments.faces.decoder import DecoderProcess
+from deployments.faces.pipeline import LocalPipeline
+from deployments.packs.registry import load_pack
+from matching.worker import MatchWorker
+from ops.commands.database import open_database
+from ops.commands.output import console
+from semblance.logging import configure_logging
+from semblance.settings import Settings
+from semblance.storage.opening import open_storage
+from semblance.types import DescribedFace, Detection, JobOutcome
+
+
+class _LazyFaces:
+    """The pack's nets in this process, loaded when a face without a description must be analyzed."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def describe(
+        self, data: bytes, max_faces: int | None = None
+    ) -> tuple[Detection, list[DescribedFace]]:
+        return await asyncio.to_thread(lambda: self._pipeline.describe(data, max_faces))
+
+    @cached_property
+    def _pipeline(self) -> LocalPipeline:
+        return LocalPipeline(self._settings, DecoderProcess(self._settings))
+
+
+def run_worker(settings: Settings, *, once: bool) -> None:
+    """Work on match jobs until a signal arrives; with `once` until none is due."""
+    configure_logging(settings)
+    with open_database(settings) as dsn:
+        outcomes = asyncio.run(_run(settings, dsn, once=once))
+    if once:
+        _print(outcomes)
+
+
+async def _run(settings: Settings, dsn: str, *, once: bool) -> list[JobOutcome]:
+    database = await Database.connect(dsn, pool_size=settings.database_pool_size)
+    try:
+        model = load_pack(settings).info
+        worker = MatchWorker(database, open_storage(settings), _LazyFaces(settings), model, settings)
+        if once:
+            return await worker.process()
+        task = asyncio.create_task(worker.run())
+        loop = asyncio.get_running_loop()
+        for ending in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(ending, task.cancel)
+        console.print("Waiting for match jobs; Ctrl-C ends this.")
+        try:
+            with suppress(asyncio.CancelledError):
+                await task
+        finally:
+            await worker.release()
+        return []
+    finally:
+        await database.close()
+
+
+def _print(outcomes: list[JobOutcome]) -> None:
+    counts = Counter(outcome.status for outcome in outcomes)
+    parts = [f"{count} {status}" for status, count in sorted(counts.items())]
+    console.print(f"{len(outcomes)} match jobs{': ' if parts else ''}{', '.join(parts)}.")
