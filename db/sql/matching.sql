@@ -167,7 +167,7 @@ stored AS (
 SELECT count(*) FROM best;
 
 -- name: describe_face
--- Completes the face $1, which somebody stored with its picture alone; nothing if it is complete.
+-- Completes the face $1, which somebody stored with its picture alone; nothing where it is complete.
 UPDATE faces
 SET embedding = $2, pack_digest = $3, age = $4, quality_score = $5, blur_score = $6,
     illumination_score = $7, symmetry_score = $8, landmarks_68 = $9, pose = $10, geometry_ratios = $11,

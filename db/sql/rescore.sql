@@ -1,5 +1,5 @@
 -- Scores from stored factors: what other rules would make of them, and making them what the present rules
--- say. Weights are as in system_settings.matching_weights. Rows of the old app have no factors and stay.
+-- say. Weights are as in system_settings.matching_weights. Rows of the old system have no factors and stay.
 
 -- name: limit_preview
 -- For one transaction. $1: as statement_timeout takes it. The plan is made for the weights at hand, which are
