@@ -175,7 +175,7 @@ async def test_a_place_that_cannot_be_reached_is_a_storage_error(tmp_path: Path,
     storage = open_storage(Settings(home=tmp_path, old_storage={"faces": "s3://no-such-bucket-here"}))
     with pytest.raises(StorageError):
         await storage.locations["faces"].probe()
-    with pytest.raises(StorageError, match="old system"):
+    with pytest.raises(StorageError, match="old app"):
         open_storage(Settings(home=tmp_path, old_storage={"faces": (tmp_path / "none").as_uri()}))
 
 
