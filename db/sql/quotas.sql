@@ -21,7 +21,7 @@ SET count = count - 1
 WHERE profile_id = $1 AND kind = $2 AND day = $3 AND count > 0;
 
 -- name: quota_use
--- Today's limit and uses, and when the count begins anew. Parameters as above.
+-- Today's limit and uses, and when the count restarts. Parameters as above.
 WITH today AS (
     SELECT
         least(coalesce((SELECT value::numeric FROM system_settings WHERE key = $3), -1), 2147483647)::integer

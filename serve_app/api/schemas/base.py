@@ -29,7 +29,7 @@ class ErrorAnswer(BaseModel):
 class QuotaErrorAnswer(ErrorAnswer):
     """A limit of the day is used up; Retry-After says for how long."""
 
-    message: str = Field(examples=["5 of 5 used today; the count begins anew at midnight UTC."])
+    message: str = Field(examples=["5 of 5 used today; the count restarts at midnight UTC."])
     limit: int = Field(ge=0, description="How often a day.", examples=[5])
     current: int = Field(ge=0, description="How often today.", examples=[5])
     resetAt: datetime = Field(description="The next midnight UTC.")  # noqa: N815 - the contract's spelling
