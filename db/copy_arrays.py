@@ -19,7 +19,7 @@ ROWS = 8192
 """Most rows of one piece; about 20 MB of traits."""
 
 GENDERS = {None: 0, "male": 1, "female": 2, "other": 3}
-"""The numbers that queries give to genders."""
+"""Genders as the queries number them."""
 
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
