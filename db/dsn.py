@@ -1,8 +1,8 @@
-"""The DSN of the settings, read once, by libpq's own parser, for both drivers.
+"""The DSN of the settings, read once by libpq's own parser, for both drivers.
 
-psycopg hands a DSN to libpq. asyncpg reads it by itself, knows half of the options, and sends the other half
-to the server, which refuses the connection. Here each option of libpq is either given to asyncpg in its own
-way, left out where that changes nothing that matters, or refused for both, so that what migrates also serves.
+psycopg passes a DSN to libpq. asyncpg parses it itself, knows half of the options, and sends the other half
+to the server, which refuses the connection. Here each option of libpq is either translated for asyncpg, left
+out if that changes nothing that matters, or refused for both, so that a DSN that migrates also serves.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from semblance.errors import ConfigurationError
 DATABASE_SETTING: Final = "SEMBLANCE_DATABASE_URL"
 
 CONNECT_SECONDS: Final = 10
-"""Time for one host where the DSN has no `connect_timeout`."""
+"""Time for one host if the DSN has no `connect_timeout`."""
 
 FORM: Final = "postgresql://user:password@host/name"
 
@@ -49,17 +49,17 @@ LEFT_OUT: Final = frozenset(
     {
         # Both drivers speak UTF-8.
         "client_encoding",
-        # The kernel's defaults hold for asyncpg; connections are asked whether they live anyway.
+        # The kernel's defaults apply to asyncpg; connections are checked anyway.
         *("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout"),
         # Hosts are tried in order.
         "load_balance_hosts",
-        # Gone from TLS, and a help for debugging.
+        # Removed from TLS, and for debugging only.
         *("sslcompression", "sslkeylogfile"),
-        # No version of the wire protocol above 3.0 is asked for.
+        # No wire protocol above 3.0 is requested.
         "max_protocol_version",
     }
 )
-"""Options without which the same server is reached as safely."""
+"""Options that can be left out: the same server is reached as safely without them."""
 
 HARMLESS: Final[Mapping[str, frozenset[str]]] = {
     "channel_binding": frozenset({"prefer", "disable"}),
@@ -79,11 +79,11 @@ HARMLESS: Final[Mapping[str, frozenset[str]]] = {
     "oauth_client_secret": frozenset(),
     "oauth_scope": frozenset(),
 }
-"""Options that asyncpg cannot honour, and the values with which that changes nothing."""
+"""Options that asyncpg cannot honour, and the values that change nothing."""
 
 _SECRETS: Final = ("password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
 _NOT_WITH_SYSTEM: Final = ("sslcrl", "sslnegotiation", "ssl_min_protocol_version", "ssl_max_protocol_version")
-"""Options that asyncpg takes only without a context of our own."""
+"""Options that asyncpg takes only without an SSL context."""
 _TLS_FILES: Final = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 _TLS: Final = (
     *("sslmode", "sslpassword", "sslnegotiation", "ssl_min_protocol_version", "ssl_max_protocol_version"),
@@ -103,12 +103,12 @@ class Dsn:
 
     @property
     def ports(self) -> tuple[int, ...]:
-        """One for each host, or one for all of them; 5432 where none is named."""
+        """One for each host, or one for all of them; 5432 by default."""
         return tuple(int(port or 5432) for port in self.parameters.get("port", "").split(","))
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """Addresses, names and socket folders in the order in which they are tried; none for the default."""
+        """Addresses, names and socket folders in the order in which they are tried; empty for the default."""
         given = self.parameters.get("hostaddr") or self.parameters.get("host")
         return tuple(given.split(",")) if given else ()
 
@@ -130,13 +130,13 @@ class Dsn:
         }
         if self.hosts:
             arguments["host"] = list(self.hosts)
-            # As libpq has it, one port may stand for all hosts.
+            # As in libpq, one port may count for all hosts.
             ports = self.ports
             arguments["port"] = list(ports if len(ports) > 1 else ports * len(self.hosts))
         elif "port" in given:
             arguments["port"] = self.ports[0]
         seconds = int(given.get("connect_timeout", CONNECT_SECONDS))
-        # libpq counts anew for each host, asyncpg once for all.
+        # libpq counts for each host, asyncpg for all together.
         arguments["timeout"] = seconds * max(1, len(self.hosts)) if seconds > 0 else None
         arguments["server_settings"] = self._server_settings()
         return {**arguments, **self._tls()}
@@ -146,14 +146,14 @@ class Dsn:
         if name := self.parameters.get("application_name", self.parameters.get("fallback_application_name")):
             settings["application_name"] = name
         if options := self.parameters.get("options"):
-            # Goes into the first message as it is, as from libpq, and the server reads it.
+            # Goes unchanged into the first message, as from libpq, and the server parses it.
             settings["options"] = options
         return settings
 
     def _tls(self) -> dict[str, Any]:
         given = {name: self.parameters[name] for name in _TLS if name in self.parameters}
         if given.get("sslrootcert") != "system":
-            # The only way in which asyncpg takes these.
+            # asyncpg takes these only in a DSN.
             return {"dsn": f"postgresql://?{urlencode(given)}"} if given else {}
         context = ssl.create_default_context()
         if certificate := given.get("sslcert"):
@@ -169,8 +169,11 @@ class Dsn:
 def parse_dsn(text: str, setting: str = DATABASE_SETTING) -> Dsn:
     """Read a DSN, as a URI or as libpq's `name=value` pairs.
 
-    setting: where it comes from, for the sentence. Raises ConfigurationError, which never quotes a secret,
-    for what is no DSN, and for an option that not both drivers can honour.
+    Args:
+        setting: the setting's name, for error messages.
+
+    Raises ConfigurationError, which never quotes a secret, for an invalid DSN, and for an option that not
+    both drivers can honour.
     """
     if _has_bare_at(text):
         raise ConfigurationError(
@@ -186,19 +189,19 @@ def parse_dsn(text: str, setting: str = DATABASE_SETTING) -> Dsn:
     if "service" in parameters:
         parameters = {**_set(_service(parameters.pop("service"), setting)), **parameters}
     if not parameters:
-        raise ConfigurationError(f"{setting} is no PostgreSQL DSN: {FORM}.")
+        raise ConfigurationError(f"{setting} is not a PostgreSQL DSN: {FORM}.")
     _check(parameters, setting)
     kept = {name: value for name, value in parameters.items() if name in TAKEN}
     return Dsn(kept, setting)
 
 
 def _set(options: Mapping[str, Any]) -> dict[str, str]:
-    """Without the empty ones, which libpq takes here for unset and there for an error."""
+    """Without empty options, which libpq takes for unset in some places and for errors in others."""
     return {name: str(value) for name, value in options.items() if value != ""}
 
 
 def masked_dsn(text: str) -> str:
-    """The DSN as it can be shown to people: with stars for its secrets."""
+    """The DSN with stars in place of its secrets."""
     try:
         parameters = conninfo_to_dict(text)
     except psycopg.ProgrammingError:
@@ -216,8 +219,8 @@ def masked_dsn(text: str) -> str:
 
 
 def _has_bare_at(text: str) -> bool:
-    """Whether an @ follows the host of a URI. libpq takes the first one for the end of the password, and a
-    slash before it for the end of the host, so that such a DSN leads to a host nobody meant."""
+    """Whether an @ follows the host of a URI. libpq takes the first @ for the end of the password, and a
+    slash before it for the end of the host, so such a DSN leads to an unintended host."""
     scheme, separator, rest = text.partition("://")
     if not separator or not scheme.isalpha():
         return False
@@ -227,7 +230,7 @@ def _has_bare_at(text: str) -> bool:
 
 
 def _problem(message: str) -> str:
-    """What libpq has against a DSN, as the rest of a sentence, without the piece that it quotes."""
+    """Libpq's error message about a DSN, as the rest of a sentence, without the part that it quotes."""
     if option := re.match(r'invalid (?:URI query parameter: |connection option )"(\w+)"', message):
         return (
             f"has the option {option[1]}, which PostgreSQL's clients do not know. Settings of the server go "
@@ -235,7 +238,7 @@ def _problem(message: str) -> str:
         )
     if message.startswith(("invalid percent-encoded", "forbidden value", "unexpected spaces")):
         return f"is not percent-encoded. {ENCODING_HINT}"
-    return f"is no PostgreSQL DSN: {FORM}. {ENCODING_HINT}"
+    return f"is not a PostgreSQL DSN: {FORM}. {ENCODING_HINT}"
 
 
 def _check(parameters: Mapping[str, str], setting: str) -> None:
@@ -250,7 +253,7 @@ def _check(parameters: Mapping[str, str], setting: str) -> None:
         ports = [int(port) for port in parameters.get("port", "").split(",") if port]
         int(parameters.get("connect_timeout", 0))
     except ValueError:
-        # The value may be half of a password.
+        # The value may be a part of a password.
         raise ConfigurationError(
             f"{setting}: port and connect_timeout are whole numbers. {ENCODING_HINT}"
         ) from None
@@ -269,7 +272,7 @@ def _check(parameters: Mapping[str, str], setting: str) -> None:
     for name in _TLS_FILES:
         file = parameters.get(name)
         if file and not (name == "sslrootcert" and from_system) and not Path(file).is_file():
-            raise ConfigurationError(f"{setting}: {name}={file} is no file.")
+            raise ConfigurationError(f"{setting}: {name}={file} is not a file.")
 
 
 def _check_hosts(parameters: Mapping[str, str], ports: int, setting: str) -> None:
@@ -284,7 +287,7 @@ def _check_hosts(parameters: Mapping[str, str], ports: int, setting: str) -> Non
     ):
         raise ConfigurationError(f"{setting}: each host is a name, an address or a socket's folder.")
     if addresses and hosts and parameters.get("sslmode") == "verify-full":
-        # asyncpg compares the certificate with what it connects to.
+        # asyncpg compares the certificate with the address it connects to.
         raise ConfigurationError(
             f"{setting}: hostaddr with sslmode=verify-full cannot be honoured. Leave hostaddr out, and let "
             "the name of host lead to the address."
@@ -292,8 +295,8 @@ def _check_hosts(parameters: Mapping[str, str], ports: int, setting: str) -> Non
 
 
 def _service(name: str, setting: str) -> dict[str, str]:
-    """The options of a section of the connection service file, which libpq reads by itself and asyncpg in
-    part (PostgreSQL's documentation, "The Connection Service File")."""
+    """The options of a section of the connection service file, which libpq reads fully and asyncpg in part
+    (PostgreSQL's documentation, "The Connection Service File")."""
     places = [
         Path(os.environ.get("PGSERVICEFILE") or Path.home() / ".pg_service.conf"),
         *(Path(folder) / "pg_service.conf" for folder in [os.environ.get("PGSYSCONFDIR")] if folder),

@@ -143,7 +143,8 @@ def head() -> str:
 
 
 def stamp(dsn: str) -> None:
-    """Note that the schema is at the newest revision, whatever made it. The caller holds the lock.
+    """Note that the schema is at the newest revision, after other means than migrations. The caller holds the
+    lock.
 
     Raises as upgrade does.
     """

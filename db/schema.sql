@@ -167,9 +167,9 @@ CREATE TABLE matches (
     )
 );
 
--- How many matches there are, as the sum over all rows: counting half a million takes longer than all else a
--- request for the feed does. Writers of one row would wait for each other until commit, so each takes a row
--- that nobody holds, or adds one: there are as many as ever wrote at once.
+-- The number of matches, as the sum over all rows, because counting half a million takes longer than the rest of a
+-- request for the feed. Writers of one row would wait for each other until commit, so each takes an unlocked row or
+-- adds one: there are as many rows as there were ever concurrent writers.
 CREATE TABLE match_counts (
     slot integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     count bigint NOT NULL
@@ -399,8 +399,8 @@ CREATE TABLE generation_logs (
     created_at timestamptz NOT NULL DEFAULT now()
 );
 
--- Keys of the face-compute endpoints. Only the SHA-256 of a key is kept: a key is 256 random bits, which
--- nobody finds by trying, so a slow hash as for passwords would protect nothing more.
+-- Keys of the face-compute endpoints. Only the SHA-256 of a key is stored. A key is 256 random bits, which
+-- cannot be guessed, so a slow hash as for passwords would add nothing.
 CREATE TABLE api_keys (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     name text NOT NULL CHECK (name <> ''),
@@ -441,7 +441,7 @@ CREATE INDEX idx_matches_feed ON matches (created_at DESC, id DESC);
 
 -- HNSW, where the old app had IVFFlat with 100 lists. IVFFlat places its lists by the rows present when
 -- the index is built: on an empty table they are meaningless, and while the gallery grows recall falls until
--- somebody rebuilds it. HNSW is built row by row, needs no training, and finds more in less time.
+-- it is rebuilt. HNSW is built row by row, needs no training, and finds more in less time.
 CREATE INDEX idx_celebrities_embedding ON celebrities
     USING hnsw (embedding vector_cosine_ops) WITH (m = 16, ef_construction = 64);
 CREATE INDEX idx_celebrities_pack_digest ON celebrities (pack_digest);
@@ -483,7 +483,7 @@ CREATE INDEX idx_notifications_connection_id ON notifications (connection_id)
     WHERE connection_id IS NOT NULL;
 CREATE INDEX idx_notifications_page ON notifications (user_id, created_at DESC, id DESC);
 
--- Two people are connected once, whoever is named first.
+-- Two people are connected once, in either order.
 CREATE UNIQUE INDEX ux_mutual_connections_pair ON mutual_connections
     (least(profile_a_id, profile_b_id), greatest(profile_a_id, profile_b_id));
 CREATE INDEX idx_mutual_connections_profile_a ON mutual_connections (profile_a_id);
@@ -508,8 +508,8 @@ CREATE INDEX idx_generation_logs_match_id ON generation_logs (match_id);
 CREATE INDEX idx_generation_logs_baby_id ON generation_logs (baby_id);
 
 -- Triggers -------------------------------------------------------------------------------------------
--- Functions that write for their caller run as their owner, and none looks names up in a schema that
--- somebody else could fill.
+-- Functions that write for their caller run as their owner, and none searches names in a schema to which
+-- others can add objects.
 
 CREATE FUNCTION set_updated_at() RETURNS trigger
     LANGUAGE plpgsql SET search_path = ''
@@ -694,7 +694,7 @@ GRANT
     UPDATE (name, gender, school, default_face_id, last_seen)
     ON profiles TO semblance_service;
 GRANT INSERT ON celebrities, babies TO semblance_service;
--- Whoever is ingested again gets the gender that was seen.
+-- A celebrity who is ingested again gets the gender that was seen.
 GRANT UPDATE (seen_gender) ON celebrities TO semblance_service;
 GRANT INSERT, DELETE ON reactions TO semblance_service;
 GRANT INSERT, UPDATE ON
@@ -732,9 +732,9 @@ CREATE POLICY user_daily_quotas_service ON user_daily_quotas TO semblance_servic
 CREATE POLICY generation_logs_service ON generation_logs TO semblance_service USING (true) WITH CHECK (true);
 
 -- Privileges of end users ----------------------------------------------------------------------------
--- What somebody may do who talks to this database with a token of their own and not through the API. They
--- read what the API tells them, and change what needs no more than a row: what comes with a picture, a limit,
--- a notification of others or a rule that looks at two rows goes through the API.
+-- The rights of end users, who talk to the database with their own token and not through the API. They read what the
+-- API would tell them, and change single rows. What involves a picture, a limit, a notification of others or a rule
+-- over two rows goes through the API.
 
 -- On Supabase every role has every right on a new table or function.
 REVOKE ALL ON
@@ -742,13 +742,13 @@ REVOKE ALL ON
     mutual_connections, messages, system_settings, user_daily_quotas, generation_logs
     FROM authenticated, anon;
 
--- Functions that run as their owner. A trigger's function must not be for everybody either: whoever may make
--- a temporary table could put it on that.
+-- Functions that run as their owner. Triggers' functions are not public either: a user who may make a temporary table
+-- could attach one to it.
 REVOKE EXECUTE ON FUNCTION auto_create_match_job(), handle_new_user(), is_admin(), usable_name(text)
     FROM PUBLIC, authenticated, anon;
 GRANT EXECUTE ON FUNCTION is_admin() TO authenticated;
 
--- As on a server that began with PostgreSQL 15: nobody puts a name into the schema where others look for it.
+-- The default since PostgreSQL 15: only the owner adds names to the schema in which others search them.
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 
 -- What is the caller's. They run as their owner, so that no policy has to read a table through another's
@@ -835,7 +835,7 @@ CREATE POLICY profiles_own_update ON profiles FOR UPDATE TO authenticated
         AND (default_face_id IS NULL OR default_face_id = ANY ((SELECT my_faces())::uuid[]))
     );
 
--- A row of one's own choice could name the picture of somebody else, whose address the API would then sign.
+-- No INSERT: a row could name another user's picture, for which the API would then sign a URL.
 GRANT SELECT (id, profile_id, image_path, created_at) ON faces TO authenticated;
 CREATE POLICY faces_own_read ON faces FOR SELECT TO authenticated USING (profile_id = (SELECT auth.uid()));
 
@@ -897,10 +897,9 @@ CREATE POLICY messages_receiver_update ON messages FOR UPDATE TO authenticated
     WITH CHECK (read_at IS NOT NULL);
 
 -- Events ---------------------------------------------------------------------------------------------
--- What the realtime API tells its clients. Whoever has something to tell inserts a row at any time in a
--- transaction; at its commit the row gets the id by which it is read. Ids are handed out under a lock that is
--- held until the commit is seen by all, so their order is the order of the commits: who has read up to an id
--- misses nothing with a smaller one.
+-- What the realtime API tells its clients. A transaction inserts events at any time; at its commit they get the ids by
+-- which they are read. Ids are assigned under a lock that is held until the commit is visible, so they are in the order
+-- of commits: a reader that has read up to an id misses none with a smaller one.
 CREATE TABLE events (
     number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     id bigint CONSTRAINT events_id_key UNIQUE,
@@ -934,8 +933,8 @@ CREATE CONSTRAINT TRIGGER events_publish AFTER INSERT ON events
     DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE FUNCTION publish_event();
 
--- One event per statement, whether it adds one match or a million. It names up to 500; of more, which nobody
--- is going to look at one by one, the best 20.
+-- One event per statement, whether it adds one match or a million. It names up to 500 of them; of more, only
+-- the best 20.
 CREATE FUNCTION tell_of_matches() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
     AS $$
@@ -1075,8 +1074,7 @@ CREATE INDEX idx_realtime_sessions_profile_id ON realtime_sessions (profile_id);
 CREATE INDEX idx_realtime_sessions_replica_id ON realtime_sessions (replica_id);
 
 -- The first session and the last one decide, one at a time per profile: both lock its row before they look.
--- The row of somebody who hides it is not written: who watches it, as clients on Supabase may, would hear when they
--- come and go.
+-- Does not write the rows of users who hide their presence, because clients on Supabase may watch for writes.
 CREATE FUNCTION set_presence() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
     AS $$
@@ -1209,7 +1207,7 @@ CREATE INDEX idx_match_jobs_finished ON match_jobs (completed_at) WHERE status I
 CREATE TRIGGER match_jobs_notify_return AFTER UPDATE OF status ON match_jobs
     FOR EACH ROW WHEN (NEW.status = 'pending') EXECUTE FUNCTION notify_match_jobs();
 
--- Who one is matched with depends on what the profile says, so all faces are matched anew when it changes.
+-- Matches depend on the profile, so all its faces are matched again when it changes.
 CREATE FUNCTION rematch_profile() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
     AS $$
@@ -1410,9 +1408,9 @@ CREATE FUNCTION match_differs(
     ) > 1e-6;
 
 -- Baby pictures --------------------------------------------------------------------------------------
--- Keys with which clients repeat a request for a baby picture without having another one made (the header
--- Idempotency-Key). The match is all that such a request says. `claim` is whoever works on it until
--- `claimed_until`, after which they are taken for dead; the baby is what came of it.
+-- Keys with which clients repeat a request for a baby picture without making another one (the header
+-- Idempotency-Key). The match is the whole content of such a request. `claim` is the process that works on it until
+-- `claimed_until`, after which it is taken for dead; the baby is the result.
 CREATE TABLE baby_requests (
     profile_id uuid NOT NULL REFERENCES profiles (id) ON DELETE CASCADE,
     key text NOT NULL CHECK (key <> ''),
@@ -1471,8 +1469,8 @@ CREATE TABLE rematch_shards (
     )
 );
 
--- Whether a match is more than a score: somebody likes it, or something was made or said because of it. Such
--- a match stays when it would not be found again.
+-- Whether a match is in use: it has a like, a baby picture or a chat. Such a match stays even if a rematch does not
+-- find it again.
 CREATE FUNCTION match_in_use(match uuid) RETURNS boolean
     LANGUAGE sql STABLE
     RETURN EXISTS (SELECT FROM reactions WHERE match_id = match AND reaction_type = 'like')
@@ -1491,9 +1489,9 @@ CREATE POLICY rematch_runs_service ON rematch_runs TO semblance_service USING (t
 CREATE POLICY rematch_shards_service ON rematch_shards TO semblance_service USING (true) WITH CHECK (true);
 
 -- Spare embeddings -----------------------------------------------------------------------------------
--- Embeddings of another model pack than the one that serves, beside the rows they belong to: filled while the
--- other pack serves, swapped with it in one transaction, and then what a way back is made of. Of any pack, as
--- long as somebody keeps them. Stored PLAIN, three to a page, as in the tables they are for.
+-- Embeddings of another model pack than the one that serves: filled in while that pack serves, then swapped with its
+-- embeddings in one transaction, which keeps those for the way back. Of any number of packs, until they are dropped.
+-- Stored PLAIN, three to a page, as in the tables they belong to.
 CREATE TABLE spare_face_embeddings (
     face_id uuid NOT NULL REFERENCES faces (id) ON DELETE CASCADE,
     pack_digest text NOT NULL,
@@ -1519,9 +1517,9 @@ CREATE POLICY spare_celebrity_embeddings_service ON spare_celebrity_embeddings T
     USING (true) WITH CHECK (true);
 
 -- Deleted pictures ------------------------------------------------------------------------------------
--- Pictures whose row is gone and that are yet to be removed from the storage: written by the transaction that
--- takes the row or gives it another picture, removed once the storage has obeyed. What is listed here is not
--- served any more.
+-- Pictures whose row was deleted, and that must still be removed from the storage. Written by the transaction that
+-- deletes the row or changes its picture, deleted once the storage has removed the files. The API does not serve
+-- pictures listed here.
 CREATE TABLE object_deletions (
     key text PRIMARY KEY,
     created_at timestamptz NOT NULL DEFAULT now(),
@@ -1690,9 +1688,9 @@ CREATE FUNCTION school_key_of(said text) RETURNS text
         )
     $$;
 
--- The school of an e-mail address, as profiles call it, or null: the longest domain of a school that the
--- address lies at or below, else the name that is registered below .edu, .edu.xx and .ac.xx. Whoever has one
--- may sign up. semblance/schools.py says the same of the second part.
+-- The school of an e-mail address, as profiles call it, or null: the longest domain of a school at or above the
+-- address, else the name that is registered below .edu, .edu.xx and .ac.xx. Users with a school may sign up.
+-- semblance/schools.py does the same as the second part.
 CREATE FUNCTION school_of_address(address text) RETURNS text
     LANGUAGE sql STABLE SET search_path = ''
     AS $$
@@ -1716,8 +1714,8 @@ CREATE FUNCTION school_of_address(address text) RETURNS text
         CROSS JOIN LATERAL string_to_array(host, '.') AS labels
     $$;
 
--- A change of the schools looks at all profiles, so none may call its school something else meanwhile: taken
--- by the statement, before it locks rows. In another order the two would wait for each other.
+-- A change of schools reads all profiles, so none may change its school meanwhile. The lock is taken by the statement,
+-- before it locks rows; in another order the two would deadlock.
 CREATE FUNCTION hold_schools() RETURNS trigger
     LANGUAGE plpgsql SET search_path = ''
     AS $$
@@ -1748,7 +1746,7 @@ $$;
 CREATE TRIGGER profiles_find_school BEFORE INSERT OR UPDATE OF school ON profiles
     FOR EACH ROW EXECUTE FUNCTION find_school();
 
--- Whoever calls a school by a name it has now comes to it; who calls it by one it had leaves it.
+-- Profiles that state a new name of a school join it; those that state a removed name leave it.
 CREATE FUNCTION name_school() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
     AS $$
@@ -1806,8 +1804,8 @@ ALTER TABLE profiles
     ADD COLUMN show_presence boolean NOT NULL DEFAULT true,
     ADD CONSTRAINT profiles_presence_check CHECK (show_presence OR (NOT online AND last_seen IS NULL));
 
--- Of somebody who hides it nothing is noted, so that no query, policy or publication has anything to tell.
--- Whoever shows it again is there now.
+-- Nothing is stored about users who hide their presence, so that queries, policies and publications have nothing to
+-- reveal. Users who show it again are seen now.
 CREATE FUNCTION hide_presence() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
     AS $$
@@ -1911,9 +1909,9 @@ CREATE FUNCTION find_own_similar_faces(
         LIMIT least(match_count, 1000);
     END;
 
--- The faces most like an embedding, by the vector index, whatever their school and gender: quality and pack as in
--- matching. With the caller's rights: of all faces for whoever may read embeddings, else of the caller's own. The
--- threshold comes after the limit, so that the search ends when it has enough.
+-- The faces most like an embedding, by the vector index, of any school and gender; quality and pack as in
+-- matching. Runs with the caller's rights: among all faces if the caller may read embeddings, else among their own.
+-- The threshold applies after the limit, so that the search ends when it has enough.
 CREATE OR REPLACE FUNCTION find_similar_faces(
     query_embedding vector, match_threshold float8 DEFAULT 0.5, match_count integer DEFAULT 20,
     exclude_profile_id uuid DEFAULT NULL
@@ -1953,8 +1951,8 @@ BEGIN
 END
 $$;
 
--- The same among those a user of this school and gender is matched with: users of that school who state another
--- gender. Nobody, where either is null, as in matching. These are few and compared one by one.
+-- The same among the users that a user of this school and gender is matched with: those of the same school who state
+-- another gender. None if either is null, as in matching. They are few and compared one by one.
 CREATE OR REPLACE FUNCTION find_similar_faces_filtered(
     query_embedding vector, user_school text, user_gender text, match_threshold float8 DEFAULT 0.5,
     match_count integer DEFAULT 20, exclude_profile_id uuid DEFAULT NULL
@@ -2124,8 +2122,8 @@ INSERT INTO system_settings (key, value, description) VALUES
 ON CONFLICT (key) DO NOTHING;
 
 -- Sessions -------------------------------------------------------------------------------------------
--- Sessions that were ended here before their tokens: who has signed out stays out, on every replica. A key is a
--- SHA-256 that the application makes of the token, so that nobody can sign in with what is stored.
+-- Sessions that were revoked before their tokens expire, for all replicas. A key is a SHA-256 of the token, so that
+-- what is stored cannot be used to sign in.
 CREATE TABLE revoked_sessions (
     key bytea PRIMARY KEY CHECK (octet_length(key) = 32),
     -- Without a reference: a profile that is deleted must not let its sessions in again.

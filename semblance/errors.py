@@ -194,7 +194,7 @@ class QuotaExceededError(RequestError):
     @property
     def details(self) -> dict[str, object]:
         return {
-            "message": f"{self.current} of {self.limit} used today; the count begins anew at midnight UTC.",
+            "message": f"{self.current} of {self.limit} used today; the count restarts at midnight UTC.",
             "limit": self.limit,
             "current": self.current,
             "resetAt": self.resets_at.isoformat(),

@@ -27,8 +27,8 @@ def school_of(email: str | None) -> str | None:
     """The domain, in lower case, that a school has registered below `.edu`, `.edu.xx` or `.ac.xx`, of any
     country; None for other addresses.
 
-    Names are registered only at the next level there, so one more label is the school, whatever its hosts are
-    called: `student@cs.stanford.edu` and `staff@Stanford.EDU` both belong to `stanford.edu`, and
+    Names are registered only at the next level there, so one more label is the school, independent of its
+    hosts: `student@cs.stanford.edu` and `staff@Stanford.EDU` both belong to `stanford.edu`, and
     `a@cs.ox.ac.uk` to `ox.ac.uk`.
     """
     host = _HOST.fullmatch(email or "")

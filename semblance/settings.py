@@ -26,11 +26,11 @@ logger = logging.getLogger(__name__)
 PREFIX = "SEMBLANCE_"
 
 OTHER_VARIABLES = re.compile(r"SEMBLANCE_(STACK|URL|KEY|SMOKE_.*|TEST_.*)")
-"""Variables with the prefix that are no settings: the mark of a stack's processes, what `semblance env` sets
+"""Variables with the prefix that are not settings: the mark of a stack's processes, what `semblance env` sets
 for requests, the tokens of `semblance smoke`, and what tests read."""
 
 _LEAST_SECRET = 8
-"""Characters of a secret that somebody chose, against mistakes; generated ones have 43."""
+"""Least characters of a secret that a person chose, against mistakes; generated ones have 43."""
 
 _HOST = re.compile(r"[A-Za-z0-9.-]+|\[[0-9a-f:]+\]")
 
@@ -42,7 +42,7 @@ _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d+)?")
 
 
 class _OldNames(PydanticBaseSettingsSource):
-    """Variables of the old app, for settings that nothing else sets."""
+    """The old app's variables, for settings that nothing else sets."""
 
     def __call__(self) -> dict[str, Any]:
         return {field: os.environ[name] for field, name in taken(os.environ, PREFIX).items()}
@@ -52,14 +52,14 @@ class _OldNames(PydanticBaseSettingsSource):
 
 
 class Settings(BaseSettings):
-    """Read from the environment with the prefix `SEMBLANCE_`, so `SEMBLANCE_PACK=buffalo_l`; where that is
-    not set, from the names of the old app (`semblance.old_names`)."""
+    """Read from the environment with the prefix `SEMBLANCE_`, such as `SEMBLANCE_PACK=buffalo_l`; by default
+    from the old app's variables (`semblance.old_names`)."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
         extra="ignore",
         frozen=True,
-        # As shells and compose files leave a variable that nobody filled in.
+        # Shells and compose files leave unset variables empty.
         env_ignore_empty=True,
     )
 
@@ -84,7 +84,7 @@ class Settings(BaseSettings):
     )
     jwt_secret: SecretStr | None = Field(
         None,
-        min_length=32,  # As RFC 7518 demands of HS256, and an empty one would let everybody sign.
+        min_length=32,  # RFC 7518 requires it for HS256; with an empty secret anyone could sign.
         description="HS256 secret of users' access tokens. Unset: generated once, kept in `home`.",
     )
     jwt_jwks_url: str | None = Field(
@@ -183,7 +183,7 @@ class Settings(BaseSettings):
     max_image_bytes: int = Field(
         25 * 1024 * 1024,  # A phone's photo of 48 MP.
         ge=1,
-        le=1024**3,  # Beyond it gRPC, which carries pictures between replicas, could not be told.
+        le=1024**3,  # The most that gRPC, which carries pictures between replicas, can be configured for.
         description="Largest accepted picture file.",
     )
     max_image_pixels: int = Field(50_000_000, ge=1, description="Largest accepted width x height.")
@@ -282,7 +282,7 @@ class Settings(BaseSettings):
     picture_link_seconds: int = Field(
         24 * 3600,
         ge=60,
-        le=7 * 24 * 3600,  # As long as a bucket signs for (AWS Signature Version 4).
+        le=7 * 24 * 3600,  # The longest that a bucket signs for (AWS Signature Version 4).
         description="Longest life of a picture's signed link; at least half of it is left when it is given.",
     )
     old_storage: Annotated[dict[PictureTable, str], NoDecode] = Field(
@@ -309,7 +309,7 @@ class Settings(BaseSettings):
         return init_settings, env_settings, _OldNames(settings_cls)
 
     def without_secrets(self) -> Self:
-        """A copy for processes that need none, because what they are given can be seen in dashboards."""
+        """A copy for processes that need no secrets, because dashboards show what they are given."""
         secrets = [
             name for name, field in type(self).model_fields.items() if SecretStr in get_args(field.annotation)
         ]
@@ -368,7 +368,7 @@ class Settings(BaseSettings):
             return value
         places = [place.strip().partition("=") for place in value.split(",") if place.strip()]
         for table, _, url in places:
-            # Not with its value: somebody may have written a key into it.
+            # Without its value, which may contain a key.
             if not _PLACE.fullmatch(url.strip()):
                 raise ValueError(
                     f"{table!r} needs a place, like faces=s3://faces or faces=file:///folder; after a bucket "
@@ -376,9 +376,9 @@ class Settings(BaseSettings):
                 )
             if table.strip() not in get_args(PictureTable):
                 tables = ", ".join(get_args(PictureTable))
-                raise ValueError(f"{table!r} is no table with pictures; there are {tables}")
+                raise ValueError(f"{table!r} is not a table with pictures; these are {tables}")
         if len({table.strip() for table, _, _ in places}) < len(places):
-            raise ValueError("names a table twice")
+            raise ValueError("a table is named twice")
         return {table.strip(): url.strip() for table, _, url in places}
 
     @field_validator("cors_origins", "allowed_hosts", "trusted_proxies", mode="before")
@@ -389,10 +389,12 @@ class Settings(BaseSettings):
     @field_validator("cors_origins")
     @classmethod
     def _check_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
-        # A browser compares letter by letter, so an address with a path would silently never match.
+        # A browser compares origins exactly, so an address with a path would silently never match.
         for origin in origins:
             if origin != "*" and not _ORIGIN.fullmatch(origin):
-                raise ValueError(f"{origin!r} is no origin: scheme://host or scheme://host:port, lower case")
+                raise ValueError(
+                    f"{origin!r} is not an origin: use scheme://host or scheme://host:port, lower case"
+                )
         return origins
 
     @field_validator("allowed_hosts")
@@ -400,23 +402,23 @@ class Settings(BaseSettings):
     def _check_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
         for host in hosts:
             if not _HOST.fullmatch(host):
-                raise ValueError(f"{host!r} is no host name: name it without scheme, port and path")
+                raise ValueError(f"{host!r} is not a host name: leave out scheme, port and path")
         return hosts
 
     @field_validator("trusted_proxies")
     @classmethod
     def _check_proxies(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
-        # A value that is no network is named with what is wrong with it.
+        # Raises a ValueError that names an invalid network and what is wrong with it.
         return tuple(str(ip_network(proxy)) for proxy in proxies)
 
     @property
     def migration_database_url(self) -> SecretStr | None:
-        """The DSN to migrate with, where one is set at all."""
+        """The DSN to migrate with, if one is set."""
         return self.owner_database_url or self.database_url
 
     @property
     def required_database_url(self) -> SecretStr:
-        """The DSN; raises ConfigurationError if nobody set or started a database."""
+        """The DSN. Raises ConfigurationError if no database is set or started."""
         if self.database_url is None:
             raise ConfigurationError(
                 "No database: set SEMBLANCE_DATABASE_URL, or let `semblance up` start the embedded one."
@@ -425,14 +427,14 @@ class Settings(BaseSettings):
 
     @property
     def required_api_key(self) -> SecretStr:
-        """The service key; raises ConfigurationError if nobody set or generated one."""
+        """The service key. Raises ConfigurationError if none is set or generated."""
         if self.api_key is None:
             raise ConfigurationError("No API key: set SEMBLANCE_API_KEY, or let `semblance up` generate one.")
         return self.api_key
 
     @property
     def required_jwt_secret(self) -> SecretStr:
-        """The tokens' secret; raises ConfigurationError if nobody set or generated one."""
+        """The tokens' secret. Raises ConfigurationError if none is set or generated."""
         if self.jwt_secret is None:
             raise ConfigurationError(
                 "No token secret: set SEMBLANCE_JWT_SECRET, or let `semblance up` generate one."
@@ -441,7 +443,7 @@ class Settings(BaseSettings):
 
     @property
     def required_cron_secret(self) -> SecretStr:
-        """The cron secret; raises ConfigurationError if nobody set or generated one."""
+        """The cron secret. Raises ConfigurationError if none is set or generated."""
         if self.cron_secret is None:
             raise ConfigurationError(
                 "No cron secret: set SEMBLANCE_CRON_SECRET, or let `semblance up` generate one."
@@ -451,11 +453,11 @@ class Settings(BaseSettings):
 
 @lru_cache
 def get_settings() -> Settings:
-    """The process's settings, read once. Raises ConfigurationError, which names all that is wrong.
+    """The process's settings, read once. Raises ConfigurationError, which names all invalid settings.
 
-    A variable that is no setting is only warned of here: replicas read the environment of their node, and one
-    that has a setting of another version must not stay away. Commands refuse it, because a person is there to
-    mend it (`ops.commands.environment`).
+    An unknown variable only causes a warning here: replicas read the environment of their node, and must
+    start even if it has a setting of another version. Commands refuse it, because a person can correct it
+    (`ops.commands.environment`).
     """
     for problem in unknown_variables(os.environ):
         logger.warning("%s", problem)
@@ -465,16 +467,16 @@ def get_settings() -> Settings:
 
 
 def check_environment() -> None:
-    """Raise ConfigurationError with all that is wrong in the variables, unknown ones among them."""
+    """Raise ConfigurationError with all invalid and unknown variables."""
     if problems := [*_problems(), *unknown_variables(os.environ)]:
         raise ConfigurationError("\n".join(problems))
 
 
 def unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
-    """A sentence on each variable with the prefix that nothing reads, with the name that may be meant."""
+    """A sentence for each unknown variable with the prefix, with the name that may be meant."""
     known = {name.upper() for name in Settings.model_fields}
     for name, value in environment.items():
-        # Names are read whatever their case.
+        # Names are not case-sensitive.
         upper = name.upper()
         if not value or not upper.startswith(PREFIX) or OTHER_VARIABLES.fullmatch(upper):
             continue
@@ -490,7 +492,7 @@ def variable(*place: int | str) -> str:
 
 
 def old_names() -> dict[str, str]:
-    """The variable of the old app that each setting of this process comes from, where one does."""
+    """The old app's variable that a setting of this process comes from, by setting."""
     return taken(os.environ, PREFIX)
 
 
@@ -499,7 +501,7 @@ def _problems() -> Iterator[str]:
         Settings()
     except ValidationError as exc:
         for problem in exc.errors(include_url=False):
-            # Without their values: some are secrets.
+            # Without the values: some are secrets.
             field = Settings.model_fields.get(str(problem["loc"][0])) if problem["loc"] else None
             if problem["type"] == "string_pattern_mismatch" and field and field.examples:
                 text = f"should look like {field.examples[0]}"

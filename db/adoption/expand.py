@@ -154,7 +154,7 @@ def _new_objects(state: State) -> Iterator[Step]:
         elif has.definition == function.definition:
             continue
         elif (has.result, has.arguments) != (function.result, function.arguments):
-            # Whoever may call the old one may call this.
+            # Those who may call the old one may call this.
             rights = ddl.grant(old.granted("FUNCTION", has.signature))
             statements = [
                 f"DROP FUNCTION {has.signature}",
@@ -336,7 +336,7 @@ def _blocks(state: State) -> Iterator[Step]:
     yield Step(
         f"make profiles of new accounts{instead}, and set what depends on the server",
         tuple(statements),
-        "whoever signs up, for a moment" if dropped or not wanted.keys() <= signups.keys() else "",
+        "those who sign up, for a moment" if dropped or not wanted.keys() <= signups.keys() else "",
     )
 
 

@@ -13,12 +13,12 @@ JOIN faces AS b ON b.id = face_b_id
 WHERE matches.id = $1;
 
 -- name: insert_baby
--- $1: id, $2: match, $3: the user who had it made, $4: storage key.
+-- $1: id, $2: match, $3: the user who made it, $4: storage key.
 INSERT INTO babies (id, match_id, generated_by_profile_id, image_url)
 VALUES ($1, $2, $3, $4);
 
 -- name: notify_of_baby
--- Tells the other user of the match, $1, that $2 made the baby $3 with them, unless one has blocked the other.
+-- Notifies the other user of the match, $1, that $2 made the baby $3, unless one has blocked the other.
 INSERT INTO notifications (user_id, type, title, message, related_id, related_type)
 SELECT
     $1,
@@ -37,11 +37,11 @@ WHERE id = $2
             AND status = 'blocked'
     );
 
--- Of a match both people see all babies, but none that was made by somebody while one has blocked the other.
+-- Both people of a match see all its babies; while one has blocked the other, only those they made.
 
 -- name: list_babies
--- One page of the babies of the matches of the user $1, newest first, beside the count, which comes also with
--- an empty page (then with nulls). $2 and $3: time and id of the last one seen, $4: limit.
+-- One page of the babies of the matches of the user $1, newest first, with the count, also for an
+-- empty page (then with nulls). $2 and $3: time and id of the last one seen, $4: limit.
 WITH match AS (
     SELECT matches.id
     FROM faces
@@ -75,7 +75,7 @@ LEFT JOIN page ON true
 ORDER BY page.created_at DESC, page.id DESC;
 
 -- name: latest_baby
--- Of the match $2 for the user $1.
+-- The newest baby of the match $2 that the user $1 may see.
 SELECT babies.id
 FROM matches
 JOIN faces AS a ON a.id = face_a_id
@@ -88,7 +88,7 @@ ORDER BY babies.created_at DESC, babies.id DESC
 LIMIT 1;
 
 -- name: describe_babies
--- As the user $1 sees them, of those among $2 that are of their matches.
+-- The babies among $2 of matches of the user $1, as that user sees them.
 SELECT
     babies.id,
     babies.match_id,
@@ -127,7 +127,7 @@ WHERE babies.id = ANY($2::uuid[])
     AND coalesce(generated_by_profile_id, $1) <> ALL ((SELECT blocked_profiles($1))::uuid[]);
 
 -- name: forget_baby_requests
--- Those that are too old to be repeated; some at a time, and none that another statement is removing.
+-- Removes requests that are too old to be repeated, some at a time, without those that another statement removes.
 DELETE FROM baby_requests
 WHERE (profile_id, key) IN (
     SELECT profile_id, key
@@ -138,8 +138,8 @@ WHERE (profile_id, key) IN (
 );
 
 -- name: claim_baby_request
--- Nothing if the key $2 of the user $1 is in use, be it done, in progress, or for another match than $3.
--- $4: who claims it, $5: for how long.
+-- Returns no row if the key $2 of the user $1 is in use: done, in progress, or for another match than $3.
+-- $4: the claim, $5: for how long.
 INSERT INTO baby_requests AS request (profile_id, key, match_id, claim, claimed_until)
 SELECT $1, $2, id, $4, now() + $5
 FROM (SELECT id FROM matches WHERE id = $3 FOR KEY SHARE) AS match
@@ -163,7 +163,7 @@ FROM baby_requests
 WHERE profile_id = $1 AND key = $2;
 
 -- name: complete_baby_request
--- Nothing if somebody else has taken the claim $3 over.
+-- Returns no row if another request has taken over the claim $3.
 UPDATE baby_requests
 SET baby_id = $4
 WHERE profile_id = $1 AND key = $2 AND claim = $3 AND baby_id IS NULL

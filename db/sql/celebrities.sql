@@ -1,13 +1,13 @@
 -- name: tune_nearest
 -- Settings of a vector search, for this transaction. $1: ef_search, as text. A search whose filter rejects
--- what the index returns goes on until it has enough, and plans are made for the filters at hand.
+-- rows of the index continues until it has enough, and each search is planned for its filters.
 SELECT
     set_config('hnsw.ef_search', $1, true),
     set_config('hnsw.iterative_scan', 'strict_order', true),
     set_config('plan_cache_mode', 'force_custom_plan', true);
 
 -- name: celebrity_candidates
--- Whoever passes the filters; its plan says about how many. $1: pack digest, $2: category, $3: gender.
+-- The celebrities that pass the filters; its plan estimates how many. $1: pack digest, $2: category, $3: gender.
 SELECT
 FROM celebrities
 WHERE pack_digest = $1
@@ -27,7 +27,7 @@ ORDER BY embedding <=> $1
 LIMIT $5;
 
 -- name: nearest_celebrities_exact
--- The same by comparing every candidate; MATERIALIZED keeps the vector index out of it.
+-- The same by comparing every candidate; MATERIALIZED prevents the use of the vector index.
 WITH candidates AS MATERIALIZED (
     SELECT id, embedding <=> $1 AS distance
     FROM celebrities
@@ -54,7 +54,7 @@ SELECT
     (SELECT pack_digest FROM celebrities WHERE pack_digest <> $1 LIMIT 1) AS other;
 
 -- name: known_celebrity_hashes
--- Of celebrities about whom a picture tells nothing more: those without any gender are seen again.
+-- Without celebrities of no gender at all, whose pictures are analyzed again.
 SELECT image_hash
 FROM celebrities
 WHERE pack_digest = $1 AND image_hash IS NOT NULL AND known_gender(gender, seen_gender) IS NOT NULL;
@@ -69,7 +69,7 @@ CREATE TEMPORARY TABLE staged_celebrities (LIKE celebrities INCLUDING DEFAULTS I
 ON COMMIT DROP;
 
 -- name: complete_celebrities
--- Gives those that are there without any gender the one that was seen. Sorted, and before the merge, so that two
+-- Gives existing celebrities without any gender the one that was seen. Sorted, and before the merge, so that two
 -- writers with rows in common wait for each other instead of deadlocking.
 WITH target AS (
     SELECT celebrities.id, staged.seen_gender
@@ -105,7 +105,7 @@ WITH inserted AS (
 SELECT count(*) FROM inserted;
 
 -- name: compare_staged_celebrities
--- After the merge, per picture staged: pictures stored with another pack, and not stored at all.
+-- After the merge: how many staged pictures are stored with another pack, and how many are not stored.
 SELECT
     count(*) FILTER (WHERE stored.pack_digest IS DISTINCT FROM staged.pack_digest AND stored.id IS NOT NULL)
         AS other_pack,

@@ -1,5 +1,5 @@
 -- name: lock_match
--- The two users of a match, which is locked: who asks for the same lock waits for the end of the transaction.
+-- The two users of a match. Locks the match until the end of the transaction.
 SELECT face_a.profile_id AS a_id, face_b.profile_id AS b_id
 FROM matches
 JOIN faces AS face_a ON face_a.id = face_a_id
@@ -15,9 +15,9 @@ JOIN faces AS face_b ON face_b.id = face_b_id
 WHERE matches.id = $1;
 
 -- name: open_connection
--- Connects the users of the match $1 if both have liked it or both have made a baby from it, tells both, and
--- starts their chat in the name of the one who acted last. Nothing if they are connected already: two
--- matches of one pair meet at the unique index.
+-- Connects the users of the match $1 if both have liked it or both have made a baby from it, notifies both,
+-- and starts their chat in the name of the one who acted last. Does nothing if they are connected already: a
+-- unique index allows one connection per pair.
 WITH acts AS (
     SELECT 'like' AS kind, user_profile_id AS profile_id, created_at
     FROM reactions
@@ -76,7 +76,7 @@ started AS (
 SELECT id FROM opened;
 
 -- name: renew_connection_baby
--- The connection that began with the match $1 shows the match's newest baby.
+-- Lets the connection that began with the match $1 show the match's newest baby.
 WITH newest AS (
     SELECT id FROM babies WHERE match_id = $1 ORDER BY created_at DESC, id DESC LIMIT 1
 )
@@ -86,8 +86,8 @@ FROM newest
 WHERE match_id = $1 AND baby_id IS DISTINCT FROM newest.id;
 
 -- name: list_connections
--- One page, latest activity first (`updated_at`: messages, status, baby), beside the count, which comes also
--- with an empty page (then with nulls). $1: user, $2: status or null for all, $3 and $4: time and id of the
+-- One page, latest activity first (`updated_at`: messages, status, baby), with the count, also for
+-- an empty page (then with nulls). $1: user, $2: status or null for all, $3 and $4: time and id of the
 -- last one seen, $5: limit, $6: how many to pass over.
 WITH mine AS (
     SELECT id, updated_at
@@ -110,7 +110,7 @@ LEFT JOIN page ON true
 ORDER BY page.updated_at DESC, page.id DESC;
 
 -- name: describe_connections
--- As the user $1 sees them, of those among $2 that are theirs.
+-- The connections among $2 of the user $1, as that user sees them.
 SELECT
     connection.id,
     connection.match_id,
@@ -147,7 +147,7 @@ LEFT JOIN LATERAL (
 WHERE connection.id = ANY($2::uuid[]) AND $1 IN (connection.profile_a_id, connection.profile_b_id);
 
 -- name: find_connection
--- $1: connection, $2: who asks.
+-- $1: connection, $2: the user.
 SELECT $2 IN (profile_a_id, profile_b_id) AS is_member
 FROM mutual_connections
 WHERE id = $1;
@@ -160,8 +160,8 @@ WHERE least(profile_a_id, profile_b_id) = least($1::uuid, $2::uuid)
     AND greatest(profile_a_id, profile_b_id) = greatest($1::uuid, $2::uuid);
 
 -- name: set_connection_status
--- $1: connection, $2: which of its users wants it, $3: status. Nothing if the other one blocked it, and
--- where it has the status already.
+-- $1: connection, $2: the user who changes it, $3: status. Does nothing if the other user blocked it, or if it has
+-- the status already.
 UPDATE mutual_connections
 SET status = $3, blocked_by = CASE WHEN $3 = 'blocked' THEN $2::uuid END
 WHERE id = $1

@@ -6,7 +6,7 @@ ORDER BY id
 LIMIT $2;
 
 -- name: events_for
--- $1 and $2: after and up to which id, $3: types, $4: for whom, null for a guest, $5: limit.
+-- $1 and $2: after and up to which id, $3: types, $4: profile, null for a guest, $5: limit.
 SELECT id, type, audience, payload, created_at
 FROM events
 WHERE id > $1 AND id <= $2
@@ -19,7 +19,7 @@ LIMIT $5;
 SELECT coalesce(min(id), 0) AS oldest, coalesce(max(id), 0) AS newest FROM events;
 
 -- name: prune_events
--- The newest one stays, whatever its age: it tells how far the numbers have come.
+-- The newest event always stays, because it says how far the ids have come.
 DELETE FROM events
 WHERE created_at < now() - $1::interval
     AND id < (SELECT max(id) FROM events);

@@ -5,8 +5,8 @@ CREATE TEMPORARY TABLE staged_face_embeddings (
 ) ON COMMIT DROP;
 
 -- name: faces_of_points
--- $1: ids of points as text. The old app's table has a column with the id of each face's point; where there is
--- none, its name means the one of the first table here, and nothing is found.
+-- $1: ids of points as text. The old app's table has a column with the id of each face's point. Without it,
+-- its name refers to the first table here, and nothing is found.
 SELECT linked.point, linked.id AS face_id
 FROM (SELECT NULL::text AS qdrant_point_id) AS without_column
 CROSS JOIN LATERAL (SELECT id, qdrant_point_id::text AS point FROM faces) AS linked
@@ -22,7 +22,7 @@ CREATE TEMPORARY TABLE staged_new_faces (
 ) ON COMMIT DROP;
 
 -- name: create_faces
--- Of the staged ones those whose profile exists and that are no face yet, with their embeddings. $1: pack digest.
+-- Inserts the staged faces that do not exist yet and whose profile does, with their embeddings. $1: pack digest.
 WITH created AS (
     INSERT INTO faces (id, profile_id, image_path, image_hash, created_at, embedding, pack_digest)
     SELECT face_id, profile_id, image_path, image_hash, coalesce(new.created_at, now()), embedding, $1
@@ -36,7 +36,7 @@ WITH created AS (
 SELECT count(*) FROM created;
 
 -- name: fill_face_embeddings
--- Sorted, so that two writers wait for each other instead of deadlocking. Embeddings that are there stay.
+-- Sorted, so that two writers wait for each other instead of deadlocking. Existing embeddings stay.
 WITH target AS (
     SELECT faces.id, staged.embedding
     FROM staged_face_embeddings AS staged
@@ -54,7 +54,7 @@ WITH target AS (
 SELECT count(*) FROM filled;
 
 -- name: compare_staged_face_embeddings
--- After the fill: faces whose stored embedding is another one, and ids that no face has.
+-- After the fill: faces that have another embedding, and ids without a face.
 SELECT
     staged.face_id,
     CASE
@@ -74,7 +74,7 @@ WHERE faces.id IS NULL OR faces.pack_digest <> $1 OR faces.embedding <=> staged.
 SELECT count(*) AS total, count(embedding) AS embedded FROM faces;
 
 -- name: other_pack_of_faces
--- The pack, other than $1, that most faces are embedded by.
+-- The other pack than $1 that has embedded the most faces.
 SELECT pack_digest FROM faces
 WHERE embedding IS NOT NULL AND pack_digest <> $1
 GROUP BY pack_digest

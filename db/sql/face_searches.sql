@@ -1,5 +1,6 @@
 -- name: face_candidates
--- Faces of users; the plan says about how many pass. $1: pack digest, $2: school, $3: gender, as its user states it.
+-- Faces of users that pass the filters; the plan estimates how many. $1: pack digest, $2: school, $3: gender, as
+-- the user states it.
 SELECT
 FROM faces
 JOIN profiles ON profiles.id = profile_id
@@ -21,7 +22,7 @@ ORDER BY embedding <=> $1
 LIMIT $5;
 
 -- name: nearest_faces_exact
--- The same by comparing every candidate; MATERIALIZED keeps the vector index out of it.
+-- The same by comparing every candidate; MATERIALIZED prevents the use of the vector index.
 WITH candidates AS MATERIALIZED (
     SELECT faces.id, embedding <=> $1 AS distance
     FROM faces

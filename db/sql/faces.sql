@@ -2,7 +2,7 @@
 SELECT EXISTS (SELECT FROM faces WHERE profile_id = $1 AND image_hash = $2);
 
 -- name: insert_face
--- Nothing if the user has the picture already.
+-- Returns no row if the user has the picture already.
 INSERT INTO faces (
     embedding, pack_digest, age, quality_score, blur_score, illumination_score, symmetry_score,
     landmarks_68, pose, geometry_ratios, skin_tone_lab, expression, expression_confidence,
@@ -62,13 +62,13 @@ ORDER BY id
 FOR UPDATE;
 
 -- name: baby_keys_of_matches
--- Keys only: rows of the old app may have an address of another host, which is not ours to delete.
+-- Keys only: rows of the old app may have an address of another host, which are not deleted here.
 SELECT image_url AS key
 FROM babies
 WHERE match_id = ANY($1) AND NOT is_foreign_address(image_url);
 
 -- name: delete_notifications_of_matches
--- Notifications of matches $1 and of what goes with them; no foreign key does this.
+-- Notifications of the matches $1 and of what is deleted with them, for which there is no foreign key.
 WITH gone_connections AS (
     SELECT id, profile_a_id, profile_b_id
     FROM mutual_connections
@@ -83,7 +83,7 @@ related AS (
     UNION ALL
     SELECT messages.id FROM messages JOIN gone_connections ON gone_connections.id = connection_id
 ),
--- Whom they may have been sent to: an index finds notifications by user only.
+-- The users they may belong to, because the index finds notifications by user only.
 users AS (
     SELECT faces.profile_id AS id
     FROM matches
@@ -102,7 +102,7 @@ DELETE FROM faces
 WHERE id = $1;
 
 -- name: default_to_newest_face
--- Where the default face is gone; its foreign key has left null.
+-- If the default face was deleted, for which its foreign key has set null.
 UPDATE profiles
 SET default_face_id = (
     SELECT id

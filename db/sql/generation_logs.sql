@@ -1,5 +1,5 @@
 -- name: fail_abandoned_generations
--- Calls that began longer ago than $1: whoever made them would have ended by now.
+-- Calls that began longer than $1 ago, whose process must have died.
 UPDATE generation_logs
 SET status = 'failed', error_message = 'The process that made the call has ended.'
 WHERE id IN (
@@ -15,14 +15,14 @@ FROM generation_logs
 WHERE profile_id = $1 AND status = 'processing';
 
 -- name: start_generation
--- Nothing if the match $2 is gone. $1: user, $3: provider, $4: model.
+-- Returns no row if the match $2 is gone. $1: user, $3: provider, $4: model.
 INSERT INTO generation_logs (profile_id, match_id, provider, model, status)
 SELECT $1, id, $3, $4, 'processing'
 FROM (SELECT id FROM matches WHERE id = $2 FOR KEY SHARE) AS match
 RETURNING id;
 
 -- name: finish_generation
--- Only what is not finished: the end that is written first holds.
+-- Only unfinished calls: the first result stays.
 UPDATE generation_logs
 SET status = $2, attempts = $3, duration_ms = $4, error_message = $5, baby_id = $6
 WHERE id = $1 AND status = 'processing';

@@ -4,7 +4,7 @@ FROM match_jobs
 WHERE status = 'pending';
 
 -- name: return_expired_match_jobs
--- Jobs whose worker has not been heard of until the end of its lease: another one's turn, or the end.
+-- Jobs whose lease has ended: they return to the queue, or fail.
 WITH expired AS (
     SELECT id
     FROM match_jobs
@@ -24,8 +24,8 @@ FROM expired
 WHERE match_jobs.id = expired.id;
 
 -- name: claim_match_jobs
--- $1: worker, $2: how many, $3: length of the lease. Oldest first; jobs another worker claims at this moment are
--- passed over.
+-- $1: worker, $2: how many, $3: length of the lease. Oldest first, without jobs that another worker is
+-- claiming.
 WITH due AS (
     SELECT id
     FROM match_jobs
@@ -52,7 +52,7 @@ SET lease_until = now() + $3::interval
 WHERE id = ANY($2::uuid[]) AND locked_by = $1 AND status = 'processing';
 
 -- name: hold_match_job
--- Whether the worker $2 still has the job $1 in its attempt $3; if so nobody takes it until the transaction ends.
+-- Whether the worker $2 still has the job $1 in its attempt $3; if so, locks it until the end of the transaction.
 SELECT true
 FROM match_jobs
 WHERE id = $1 AND locked_by = $2 AND attempts = $3 AND status = 'processing'
@@ -70,7 +70,7 @@ SET status = 'completed',
 WHERE id = $1;
 
 -- name: retry_match_job
--- $1: job, $2: worker, $3: attempt, $4: message, $5: when again.
+-- $1: job, $2: worker, $3: attempt, $4: message, $5: delay until the next attempt.
 UPDATE match_jobs
 SET status = 'pending',
     error_message = $4,
@@ -89,13 +89,13 @@ SET status = 'failed',
 WHERE id = $1 AND locked_by = $2 AND attempts = $3 AND status = 'processing';
 
 -- name: release_match_jobs
--- What a worker that ends in peace has not done, as if it had never claimed it.
+-- Returns the jobs of a worker that ends regularly, as if it had not claimed them.
 UPDATE match_jobs
 SET status = 'pending', attempts = attempts - 1, locked_by = NULL, lease_until = NULL
 WHERE locked_by = $1 AND status = 'processing';
 
 -- name: seconds_to_next_match_job
--- Until the next job is due or the next lease ends; null when there is neither.
+-- Seconds until the next job is due or the next lease ends; null without any.
 SELECT extract(epoch FROM least(
     (SELECT min(run_after) FROM match_jobs WHERE status = 'pending'),
     (SELECT min(lease_until) FROM match_jobs WHERE status = 'processing')
@@ -114,7 +114,7 @@ FROM match_jobs
 GROUP BY status;
 
 -- name: match_job_seconds
--- Averages over the jobs completed since $1: work, and from the beginning to the end.
+-- Averages over the jobs completed since $1: from claim, and from creation, to completion.
 SELECT
     avg(extract(epoch FROM completed_at - started_at))::float8 AS processing,
     avg(extract(epoch FROM completed_at - created_at))::float8 AS total

@@ -1,9 +1,9 @@
--- Lists find ids by the index that has their order; what is shown of them is looked up by id in a second
--- statement, whose plan is good for any list and any user, so that the server plans it once per connection.
+-- Lists find ids by the index with their order. A second statement loads the rows by id; its plan suits any list
+-- and any user, so that the server plans it once per connection.
 
 -- name: list_feed
--- The newest matches beside the count, which comes also with an empty page (then with nulls). $1: only those
--- of the last 5 minutes, $2 and $3: time and id of the last one seen, $4: limit, $5: how many to pass over.
+-- The newest matches with the count, also for an empty page (then with nulls). $1: only those
+-- of the last 5 minutes, $2 and $3: time and id of the last one seen, $4: limit, $5: how many to skip.
 SELECT counted.total, page.id, page.created_at
 FROM (
     SELECT CASE
@@ -25,7 +25,7 @@ LEFT JOIN (
 ORDER BY page.created_at DESC, page.id DESC;
 
 -- name: list_best_feed
--- As list_feed, of all matches the best first. $1 and $2: score and id of the last one seen, $3: limit, $4: how
+-- As list_feed, best first. $1 and $2: score and id of the last one seen, $3: limit, $4: how
 -- many to pass over.
 SELECT counted.total, page.id, page.similarity_score
 FROM (SELECT coalesce(sum(count), 0)::bigint AS total FROM match_counts) AS counted
@@ -62,7 +62,7 @@ LEFT JOIN page ON true
 ORDER BY page.similarity_score DESC, page.id DESC;
 
 -- name: list_reacted_matches
--- As list_feed, of the matches to which the user $1 has reacted so, $2.
+-- As list_feed, of the matches to which the user $1 has the reaction $2.
 WITH reacted AS (
     SELECT matches.id, matches.created_at
     FROM reactions
@@ -85,7 +85,7 @@ LEFT JOIN page ON true
 ORDER BY page.created_at DESC, page.id DESC;
 
 -- name: list_best_reacted_matches
--- The same, the best first.
+-- The same, best first.
 WITH reacted AS (
     SELECT matches.id, similarity_score
     FROM reactions
@@ -136,8 +136,8 @@ LEFT JOIN page ON true
 ORDER BY page.created_at DESC, page.id DESC;
 
 -- name: list_matches_of_face
--- The best match of the face $1 with each other user, best first, beside their number. $2 and $3: score and id
--- of the last one seen, $4: limit, $5: how many to pass over.
+-- The best match of the face $1 with each other user, best first, with their number. $2 and $3: score and id
+-- of the last one seen, $4: limit, $5: how many to skip.
 WITH candidates AS (
     SELECT id, similarity_score, face_b_id AS other_face_id
     FROM matches
@@ -169,8 +169,8 @@ LEFT JOIN page ON true
 ORDER BY page.similarity_score DESC, page.id DESC;
 
 -- name: describe_matches
--- The matches $1 and what the user $2, if any, has done with them. When people are there is for users to know,
--- but not of those with whom one has blocked the other.
+-- The matches $1 with the reactions of the user $2, if any. Users see the presence of people, except between two of
+-- whom one has blocked the other.
 WITH viewer AS MATERIALIZED (SELECT blocked_profiles($2) AS blocked)
 SELECT
     match.id,
@@ -231,8 +231,8 @@ FROM faces
 WHERE id = $1;
 
 -- name: list_celebrity_matches
--- The saved celebrity matches of the face $1, best first, beside their number, which comes also with an empty
--- page (then with nulls). $2 and $3: score and id of the last one seen, $4: limit.
+-- The saved celebrity matches of the face $1, best first, with their number, also for an empty page
+-- (then with nulls). $2 and $3: score and id of the last one seen, $4: limit.
 WITH page AS (
     SELECT
         match.id,
@@ -265,8 +265,8 @@ LEFT JOIN page ON true
 ORDER BY page.similarity_score DESC, page.id DESC;
 
 -- name: add_reaction
--- $1: match, $2: user, $3: reaction. The match stays until the reaction is stored; nothing is added where the
--- user has reacted so already. At the time of the statement, not of its transaction, which may have waited.
+-- $1: match, $2: user, $3: reaction. Locks the match until the reaction is stored. Adds nothing if the user
+-- has this reaction already. created_at is the time of the statement, because the transaction may have waited.
 WITH match AS (
     SELECT id FROM matches WHERE id = $1 FOR KEY SHARE
 ),
@@ -282,7 +282,7 @@ FROM (VALUES (true)) AS always
 LEFT JOIN added ON true;
 
 -- name: list_reactions
--- What the user $2 has done with the match $1; a row with nulls where nothing, none where there is no match.
+-- The reactions of the user $2 to the match $1; one row with nulls without any, no row without the match.
 SELECT reactions.id, reactions.reaction_type, reactions.created_at
 FROM matches
 LEFT JOIN reactions ON reactions.match_id = matches.id AND reactions.user_profile_id = $2

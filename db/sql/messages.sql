@@ -1,9 +1,9 @@
 -- name: send_message
--- Stores a message and tells its receiver, in one statement. $1: connection, $2: sender, $3: content,
+-- Stores a message and notifies its receiver, in one statement. $1: connection, $2: sender, $3: content,
 -- $4: type, $5: the notification's title, $6: its text.
 --
--- The connection is written first, which takes its lock: a connection that was blocked in the meantime is seen
--- as blocked, and messages of one connection get their times in the order in which they become visible.
+-- The connection is updated first, which locks it: so a connection that was blocked meanwhile is seen as blocked,
+-- and messages of one connection get their times in the order in which they become visible.
 WITH opened AS (
     UPDATE mutual_connections
     SET updated_at = now()
@@ -36,7 +36,7 @@ SELECT NOT is_foreign_address($1) AND (
 );
 
 -- name: is_chat_member
--- $1: connection, $2: who asks.
+-- $1: connection, $2: the user.
 SELECT $2 IN (profile_a_id, profile_b_id) AS is_member
 FROM mutual_connections
 WHERE id = $1;
@@ -54,14 +54,14 @@ ORDER BY created_at DESC, id DESC
 LIMIT $4;
 
 -- name: get_message
--- $1: message, $2: who asks.
+-- $1: message, $2: the user.
 SELECT message.connection_id, message.sender_id, $2 IN (profile_a_id, profile_b_id) AS is_member
 FROM messages AS message
 JOIN mutual_connections AS connection ON connection.id = message.connection_id
 WHERE message.id = $1;
 
 -- name: lock_connection_for_chat
--- Nobody sends into the connection until the transaction ends.
+-- Prevents new messages in the connection until the end of the transaction.
 SELECT FROM mutual_connections WHERE id = $1 FOR NO KEY UPDATE;
 
 -- name: read_message
@@ -81,7 +81,7 @@ WITH marked AS (
 SELECT count(*) FROM marked;
 
 -- name: read_message_notification
--- Once nothing is left to read, neither is the notification. $1: connection, $2: the receiver.
+-- Only if no message is left unread. $1: connection, $2: the receiver.
 UPDATE notifications
 SET read_at = now()
 WHERE connection_id = $1 AND user_id = $2 AND type = 'new_message' AND read_at IS NULL

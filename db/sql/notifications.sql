@@ -1,5 +1,5 @@
 -- name: list_notifications
--- One page, newest first, beside the counts, which come also with an empty page (then with nulls). $1: user,
+-- One page, newest first, with the counts, also for an empty page (then with nulls). $1: user,
 -- $2: only unread ones, $3 and $4: time and id of the last one seen, $5: limit, $6: how many to pass over.
 WITH counts AS (
     SELECT

@@ -1,21 +1,21 @@
 -- name: is_deleted
--- $1: the names that rows may have for one picture.
+-- $1: the keys by which rows may name one picture.
 SELECT EXISTS (SELECT FROM object_deletions WHERE key = ANY($1))
     AND NOT EXISTS (SELECT FROM unnest($1::text[]) AS given (key) WHERE is_named_picture(key));
 
 -- name: record_deletions
--- In the order of the keys, so that two writers with some in common do not wait for each other.
+-- In the order of the keys, so that two writers with some in common do not deadlock.
 INSERT INTO object_deletions (key)
 SELECT key FROM unnest($1::text[]) AS given (key) WHERE NOT is_named_picture(key) ORDER BY key
 ON CONFLICT DO NOTHING;
 
 -- name: spare_named_pictures
--- Pictures that came again before their deletion was finished.
+-- Pictures that were stored again before their deletion was finished.
 DELETE FROM object_deletions
 WHERE is_named_picture(key);
 
 -- name: claim_deletions
--- $1: limit. Whoever claims has until the next attempt is due, first after 2 seconds, at last every 17 minutes.
+-- $1: limit. A claim lasts until the next attempt is due: at first 2 seconds, at last 17 minutes.
 UPDATE object_deletions
 SET attempts = attempts + 1, due_at = now() + interval '1 second' * 2 ^ least(attempts + 1, 10)
 WHERE key IN (
@@ -29,19 +29,19 @@ WHERE key IN (
 RETURNING key;
 
 -- name: recorded_deletions
--- Those of the given keys whose pictures are to be removed.
+-- The given keys that are recorded as deleted.
 SELECT key, named_by
 FROM object_deletions
 WHERE key = ANY($1) AND NOT is_named_picture(key);
 
 -- name: named_pictures
--- Those of the given keys that rows name.
+-- The given keys that rows name.
 SELECT key
 FROM unnest($1::text[]) AS given (key)
 WHERE is_named_picture(key);
 
 -- name: pending_deletions
--- Whether they are due or not, in the order of the keys. $1: how they begin, $2: the last key seen, $3: limit.
+-- Whether they are due or not, in the order of the keys. $1: their prefix, $2: the last key seen, $3: limit.
 SELECT key
 FROM object_deletions
 WHERE starts_with(key, $1) AND key > $2

@@ -4,7 +4,7 @@ FROM profiles
 WHERE id = $1 AND profile_type = 'user';
 
 -- name: get_profile_of_session
--- Always a row: whether the session $2 was ended, and the profile, whose id is null where there is none.
+-- Always one row: whether the session $2 was revoked, and the profile, with a null id if there is none.
 SELECT
     EXISTS (SELECT FROM revoked_sessions WHERE key = $2) AS is_revoked,
     profile.id, email, name, gender, school, role, default_face_id, last_seen, show_presence, created_at
@@ -12,15 +12,15 @@ FROM (VALUES ($1::uuid)) AS wanted (id)
 LEFT JOIN profiles AS profile ON profile.id = wanted.id AND profile_type = 'user';
 
 -- name: create_profile
--- No row where the id or the e-mail is there already, also when somebody else is adding it right now.
+-- No row if the id or the e-mail address exists already, even if another transaction is adding it.
 INSERT INTO profiles (id, profile_type, email, name, gender, school)
 VALUES ($1, 'user', $2, $3, $4, $5)
 ON CONFLICT DO NOTHING
 RETURNING id, email, name, gender, school, role, default_face_id, last_seen, show_presence, created_at;
 
 -- name: update_profile
--- $2: new values by column; a column that is not named stays. No school is that of the address. The face is locked, so that it cannot go before
--- the profile points to it.
+-- $2: new values by column; other columns stay. No school means that of the address. The face is locked, so that it
+-- cannot be deleted before the profile refers to it.
 WITH face AS (
     SELECT id
     FROM faces

@@ -1,6 +1,6 @@
 -- name: take_quota
--- Count one more use of today, unless the limit is reached, and name the day. A second transaction of the same user waits at
--- the row and counts on from what the first has committed. Limits: -1 none, 0 blocked.
+-- Counts one more use of today, unless the limit is reached, and returns the day. A second transaction of the same user
+-- waits for the row and counts from what the first has committed. Limits: -1 for none, 0 for blocked.
 -- $1: profile, $2: kind, $3: key of the limit's setting.
 WITH allowed AS (
     SELECT least(coalesce((SELECT value::numeric FROM system_settings WHERE key = $3), -1), 2147483647) AS limit
@@ -21,7 +21,7 @@ SET count = count - 1
 WHERE profile_id = $1 AND kind = $2 AND day = $3 AND count > 0;
 
 -- name: quota_use
--- Today's limit and uses, and when the count begins anew. Parameters as above.
+-- Today's limit and uses, and when the count restarts. Parameters as above.
 WITH today AS (
     SELECT
         least(coalesce((SELECT value::numeric FROM system_settings WHERE key = $3), -1), 2147483647)::integer

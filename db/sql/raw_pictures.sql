@@ -1,5 +1,5 @@
 -- name: count_raw_pictures
--- By table. $1: how the keys of clean pictures end, as a pattern. Addresses of other hosts are not ours to clean.
+-- By table. $1: how the keys of clean pictures end, as a pattern. Addresses of other hosts do not count.
 SELECT 'faces' AS "table", count(*) AS number
 FROM faces
 WHERE image_path NOT LIKE $1 AND NOT is_foreign_address(image_path)
@@ -35,8 +35,8 @@ ORDER BY id
 LIMIT $3;
 
 -- name: replace_face_picture
--- $1: id, $2 and $3: key and landmarks as they were read, $4 and $5: as they are now. Nothing if they have
--- changed meanwhile. Chats that show the picture show the new one.
+-- $1: id, $2 and $3: key and landmarks as they were read, $4 and $5: as they are now. Does nothing if
+-- they have changed meanwhile. Chats that show the old picture show the new one.
 WITH replaced AS (
     UPDATE faces
     SET image_path = $4, landmarks_68 = $5
@@ -51,7 +51,7 @@ shown AS (
 SELECT done FROM replaced;
 
 -- name: replace_celebrity_picture
--- As for faces; nobody sends these.
+-- As for faces, without chats.
 UPDATE celebrities
 SET image_path = $4, landmarks_68 = $5
 WHERE id = $1 AND image_path = $2 AND landmarks_68 IS NOT DISTINCT FROM $3
@@ -73,6 +73,6 @@ shown AS (
 SELECT done FROM replaced;
 
 -- name: keep_replaced_picture
--- Takes back the record that the replacement has just left.
+-- Removes the record that the replacement has just written.
 DELETE FROM object_deletions
 WHERE key = $1;

@@ -3,7 +3,7 @@ INSERT INTO realtime_replicas (id) VALUES ($1)
 ON CONFLICT (id) DO UPDATE SET seen_at = now();
 
 -- name: open_realtime_session
--- Nothing if the profile is gone.
+-- Does nothing if the profile is gone.
 INSERT INTO realtime_sessions (id, profile_id, replica_id)
 SELECT $1, id, $3 FROM profiles WHERE id = $2
 ON CONFLICT (id) DO NOTHING;
@@ -15,7 +15,7 @@ DELETE FROM realtime_sessions WHERE id = $1;
 SELECT id FROM realtime_sessions WHERE replica_id = $1;
 
 -- name: end_lost_realtime_session
--- One at a time, because each locks a profile; a session that another replica is ending is passed over.
+-- One at a time, because each locks a profile; skips sessions that another replica is ending.
 DELETE FROM realtime_sessions
 WHERE id = (
     SELECT session.id

@@ -1,10 +1,9 @@
 -- name: hold_schools
--- As the triggers do, before anything is looked at: until the end of the transaction no profile calls its
--- school something else.
+-- As the triggers do, before anything is read: no profile can change its school until the end of the transaction.
 SELECT pg_advisory_xact_lock(4862537199014825361);
 
 -- name: list_schools
--- One page by name, beside the count, which comes also with an empty page (then with nulls). $1 and $2: name
+-- One page by name, with the count, also for an empty page (then with nulls). $1 and $2: name
 -- and id of the last one seen, $3: limit.
 WITH page AS (
     SELECT id, name, domains, aliases, created_at, updated_at
@@ -45,7 +44,7 @@ WHERE id = (SELECT school_id FROM school_keys WHERE key = fold_school($1))
     AND fold_school(name) = fold_school($1);
 
 -- name: find_taken_school_name
--- One of the names $2 that belongs to another school than $1.
+-- A name among $2 that belongs to another school than $1.
 SELECT said AS name, schools.id AS school_id, schools.name AS school
 FROM unnest($2::text[]) WITH ORDINALITY AS names (said, place)
 JOIN school_keys ON key = fold_school(said)
@@ -55,7 +54,7 @@ ORDER BY place
 LIMIT 1;
 
 -- name: count_users_of_school_change
--- How many users come to the school $1, or leave it, when $2 are its names and domains.
+-- How many users join or leave the school $1 if its names and domains are $2.
 SELECT count(*)
 FROM profiles
 WHERE profile_type = 'user' AND (

@@ -1,9 +1,9 @@
 -- name: stage_objects
 CREATE TEMPORARY TABLE staged_objects (
     key text PRIMARY KEY,
-    -- The key by which a row would name it.
+    -- The key by which a row would name the picture.
     picture text NOT NULL,
-    -- As the old app names what it is a copy of; the same where it is none.
+    -- The path of the original in the old app; the same key if it is not a copy.
     original text NOT NULL,
     size bigint NOT NULL,
     last_modified timestamptz NOT NULL
@@ -21,7 +21,7 @@ WHERE EXISTS (SELECT FROM faces WHERE image_path = picture)
     OR (original <> picture AND is_named_picture(original));
 
 -- name: rows_without_object
--- Rows of the old app may have an address of another host, which no listing of ours can hold.
+-- Rows of the old app may have an address of another host, which no listing has.
 SELECT "table", id, named.key
 FROM (
     SELECT 'faces' AS "table", id, image_path AS key FROM faces

@@ -2,8 +2,8 @@
 SELECT key, value, updated_at, updated_by FROM system_settings;
 
 -- name: set_system_settings
--- All or none. $1: values by key, $2: who sets them. In order, so that two writers
--- wait for each other instead of deadlocking.
+-- All or none. $1: values by key, $2: the admin. In order, so that two writers wait
+-- for each other instead of deadlocking.
 INSERT INTO system_settings (key, value, updated_by)
 SELECT key, value, $2 FROM jsonb_each($1) ORDER BY key
 ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_by = excluded.updated_by;

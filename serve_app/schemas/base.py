@@ -29,7 +29,7 @@ class ErrorAnswer(BaseModel):
 class QuotaErrorAnswer(ErrorAnswer):
     """A daily limit is reached; Retry-After says when it is reset."""
 
-    message: str = Field(examples=["5 of 5 used today; the count begins anew at midnight UTC."])
+    message: str = Field(examples=["5 of 5 used today; the count restarts at midnight UTC."])
     limit: int = Field(ge=0, description="Allowed per day.", examples=[5])
     current: int = Field(ge=0, description="Used today.", examples=[5])
     resetAt: datetime = Field(description="The next midnight UTC.")  # noqa: N815 - the contract's spelling

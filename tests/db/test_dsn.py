@@ -201,7 +201,7 @@ def test_hosts(text: str, hosts: list[str] | None, ports: list[int] | None) -> N
         ("postgresql://u@a:1,b:2/db?host=c", "2 ports for 1 hosts"),
         ("postgresql://u@h/db?connect_timeout=soon", "connect_timeout"),
         ("postgresql://u@h/db?statement_timeout=5", "options=-c%20statement_timeout%3Dvalue"),
-        ("postgresql://u@h/db?sslrootcert=/nowhere.pem", "sslrootcert=/nowhere.pem is no file"),
+        ("postgresql://u@h/db?sslrootcert=/nowhere.pem", "sslrootcert=/nowhere.pem is not a file"),
         ("postgresql://u@h/db?sslrootcert=system&sslmode=require", "verify-full"),
         ("postgresql://u@h/db?hostaddr=192.0.2.1&sslmode=verify-full", "hostaddr"),
         ("postgresql://u@a,/db", "each host"),

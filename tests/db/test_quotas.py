@@ -123,7 +123,7 @@ async def test_the_day_is_utcs_whatever_the_server_thinks(
     assert error.resets_at == midnight
     assert error.retry_after == pytest.approx((midnight - now).total_seconds(), abs=5)
     assert error.details == {
-        "message": "0 of 0 used today; the count begins anew at midnight UTC.",
+        "message": "0 of 0 used today; the count restarts at midnight UTC.",
         "limit": 0,
         "current": 0,
         "resetAt": midnight.isoformat(),

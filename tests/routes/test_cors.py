@@ -133,5 +133,5 @@ def test_origins_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> N
     ["app.example", "https://app.example/", "https://App.example", "https://app.example/app", "https://"],
 )
 def test_what_no_browser_would_send_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is no origin"):
+    with pytest.raises(ValueError, match="is not an origin"):
         Settings(cors_origins=text)

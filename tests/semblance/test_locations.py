@@ -99,7 +99,7 @@ def test_a_place_that_is_none_is_refused(said: str) -> None:
 
 
 def test_a_table_without_pictures_is_answered_with_those_that_have_some() -> None:
-    with pytest.raises(ValidationError, match="'people' is no table with pictures; there are faces, cel"):
+    with pytest.raises(ValidationError, match="'people' is not a table with pictures; these are faces, cel"):
         Settings.model_validate({"old_storage": "people=s3://x"})
 
 
@@ -175,7 +175,7 @@ async def test_a_place_that_cannot_be_reached_is_a_storage_error(tmp_path: Path,
     storage = open_storage(Settings(home=tmp_path, old_storage={"faces": "s3://no-such-bucket-here"}))
     with pytest.raises(StorageError):
         await storage.locations["faces"].probe()
-    with pytest.raises(StorageError, match="old system"):
+    with pytest.raises(StorageError, match="old app"):
         open_storage(Settings(home=tmp_path, old_storage={"faces": (tmp_path / "none").as_uri()}))
 
 
