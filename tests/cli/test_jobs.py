@@ -261,9 +261,9 @@ def test_what_goes_wrong_with_the_reader_is_not_rays(
 @pytest.mark.parametrize("status", [400, 403, 413])
 def test_what_ray_refuses_is_said_in_its_words(stack: Stack, dashboard: Dashboard, status: int) -> None:
     dashboard.answers = status
-    with pytest.raises(RayRefusedError, match=r"Ray refuses: .*: no such job"):
+    with pytest.raises(RayRefusedError, match=r"Ray refused the request: .*: no such job"):
         Jobs(stack.state).submit("python")
-    with pytest.raises(RayRefusedError, match=r"Ray refuses: .*: no such job"):
+    with pytest.raises(RayRefusedError, match=r"Ray refused the request: .*: no such job"):
         Jobs(stack.state).follow("raysubmit_1", print)
 
 
