@@ -11,7 +11,7 @@ from semblance.storage import Storage
 from semblance.stored_pictures import read_picture
 
 NO_PICTURE = "No baby picture could be made right now; try again later."
-GONE = "The photo of one of the two faces can no longer be used."
+GONE = "The photo of one of the two faces cannot be used any more."
 
 
 @dataclass(frozen=True, slots=True)
