@@ -31,15 +31,15 @@ with the scope of the call, **User** a user's access token, **Cron** the cron se
 has the header `X-Request-ID`. Times are ISO 8601 with offset, ids are UUIDs, long lists have `next_cursor`.
 
 **Photos** are sent as the `file` of a form, as JSON with `image_base64`, or as the body itself, with at most
-`SEMBLANCE_MAX_IMAGE_BYTES` (25 MiB). Other bodies may have 1 MiB. After 20 s, a body must have arrived at
-8 kB a second or more on average, or the answer is 408. Compressed bodies are answered with 415.
+`SEMBLANCE_MAX_IMAGE_BYTES` (25 MiB). Other bodies may have 1 MiB. After 20 s, a body must have arrived at 8
+kB a second or more on average, or the answer is 408. Compressed bodies are answered with 415.
 
 **Limits** are answered with 429 if you have reached yours, and with 503 if the service is full, both with
 `Retry-After`. They apply to each replica of the API. A replica works on `SEMBLANCE_MAX_INFLIGHT` photos (64)
 and holds `SEMBLANCE_MAX_UPLOAD_BYTES` of them (1 GiB). A user or key can rely on a quarter of each
 (`SEMBLANCE_CLIENT_SHARE`), and gets more only while another quarter stays free: alone it gets three quarters,
 and nobody gets everything. Eight photos of one user may arrive at the same time
-(`SEMBLANCE_MAX_UPLOADS_PER_USER`), and of one key as many as a replica works on: a whole app may use it.
+(`SEMBLANCE_MAX_UPLOADS_PER_USER`), and as many of one key as a replica works on: a whole app may use it.
 
 **Links** in answers begin with `SEMBLANCE_PUBLIC_URL` or, if that is not set, with the `Host` of the request,
 so set it if others can reach the service. Caches may store no answers except pictures, which say so
