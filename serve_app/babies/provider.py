@@ -7,8 +7,8 @@ from typing import Protocol
 
 from db.babies import ParentFace
 from semblance.errors import BadInputError, ConflictError, ImageTooLargeError, NotFoundError
-from semblance.storage import Storage
-from semblance.stored_pictures import read_picture
+from semblance.storage.pictures import read_picture
+from semblance.storage.store import Storage
 
 NO_PICTURE = "No baby picture could be made right now; try again later."
 GONE = "The photo of one of the two faces cannot be used any more."
