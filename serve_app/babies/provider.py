@@ -11,7 +11,7 @@ from semblance.storage.pictures import read_picture
 from semblance.storage.store import Storage
 
 NO_PICTURE = "No baby picture could be made right now; try again later."
-GONE = "The photo of one of the two faces can no longer be used."
+GONE = "The photo of one of the two faces cannot be used any more."
 
 
 @dataclass(frozen=True, slots=True)
