@@ -16,19 +16,13 @@ import onnxruntime
 import ray
 from ray.data import DataContext
 
-from semblance.errors import ConfigurationError, SemblanceError
+from semblance.errors import ConfigurationError
 
 LOCAL = "local"
 """Address that starts a Ray of this process's own."""
 
 WORKERS_PER_GPU = 4
 """Default share of a GPU: decoding on the CPU is the slower half, so one worker cannot keep it busy."""
-
-
-class WorkersError(SemblanceError):
-    """The workers could not start or were lost."""
-
-    code = "workers"
 
 
 MOST_OF_A_CORE = 0.5

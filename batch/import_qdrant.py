@@ -30,7 +30,7 @@ from batch.report import Report, default_report_path
 from db.face_embeddings import Coverage, FaceEmbeddings, NewFace
 from db.pool import Database
 from deployments.packs.registry import find_digest
-from semblance.errors import ConfigurationError, PackMismatchError, SemblanceError
+from semblance.errors import ConfigurationError, PackMismatchError, QdrantError
 from semblance.settings import Settings
 from semblance.types import EMBEDDING_SIZE, Embedding
 
@@ -64,13 +64,6 @@ class Fields:
 FIELDS = Fields()
 
 _HASH = re.compile(r"[0-9a-f]{32}")
-
-
-class QdrantError(SemblanceError):
-    """The collection cannot be read."""
-
-    code = "qdrant"
-    status = 503
 
 
 @dataclass(slots=True)

@@ -168,10 +168,11 @@ class MatchWorker:
         try:
             result = await self._match(job)
         except SemblanceError as exc:
-            permanent = exc.status < 500
-            if not permanent:
+            if exc.retryable:
                 logger.warning("match job %s, attempt %d: %s", job.id, job.attempt, exc.message)
-            return await self._failed(job, exc.message if permanent else _our_fault(exc.code), permanent)
+            return await self._failed(
+                job, _our_fault(exc.code) if exc.retryable else exc.message, permanent=not exc.retryable
+            )
         except Exception:
             logger.exception("match job %s, attempt %d", job.id, job.attempt)
             return await self._failed(job, _our_fault(SemblanceError.code), permanent=False)

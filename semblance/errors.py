@@ -1,8 +1,9 @@
 """Every error the project raises on purpose.
 
-Each class names the `code` a client can branch on and the HTTP `status` that fits it. All arguments
-go positionally to `super().__init__`: an exception that crosses a Ray boundary is rebuilt from
-`args`, and one that cannot be rebuilt arrives as an unreadable wrapper.
+Each class names the `code` that a client can branch on, and whether a later attempt may succeed. The HTTP
+status of each is in `serve_app.api.errors`. All arguments go positionally to `super().__init__`: an exception
+that crosses a Ray boundary is rebuilt from `args`, and one that cannot be rebuilt arrives as an unreadable
+wrapper.
 """
 
 from __future__ import annotations
@@ -12,17 +13,19 @@ from typing import ClassVar
 
 
 class SemblanceError(Exception):
-    """Base of all errors. The message is a sentence for a person and names the fix where there is one."""
+    """Base of all errors. The message is a sentence for a person and names the fix if there is one."""
 
     code: ClassVar[str] = "internal_error"
-    status: ClassVar[int] = 500
+
+    retryable: ClassVar[bool] = True
+    """Whether the same work may succeed later. False if the request itself must change."""
 
     public: ClassVar[str | None] = "Something went wrong on our side; the request id finds it in the log."
-    """What clients are told in place of the message of a 5xx, which is for operators and may name paths,
-    addresses and statements. None where the message itself is written for clients."""
+    """What clients are told instead of the message, which is for operators and may name paths, addresses and
+    statements. None if the message itself is written for clients."""
 
     retry_after: int | None = None
-    """Seconds after which the same request may succeed, where that is known."""
+    """Seconds after which the same request may succeed, if that is known."""
 
     def __init__(self, message: str, *args: object) -> None:
         super().__init__(message, *args)
@@ -33,27 +36,48 @@ class SemblanceError(Exception):
 
     @property
     def answer(self) -> str:
-        """The sentence for a client. The message of a 4xx is about the client's own request."""
-        return self.message if self.status < 500 or self.public is None else self.public
+        """The sentence for a client."""
+        return self.message if self.public is None else self.public
 
     @property
     def details(self) -> dict[str, object]:
-        """Fields an answer carries beside error and code."""
+        """Fields that an answer carries beside error and code."""
         return {}
 
     def __str__(self) -> str:
         return self.message
 
 
-class BadInputError(SemblanceError):
+class RequestError(SemblanceError):
+    """Base of the errors that the request causes. The message is about the client's own request."""
+
+    code = "bad_request"
+    retryable = False
+    public = None
+
+
+class TryLaterError(SemblanceError):
+    """Base of the errors that pass by themselves: try again after `retry_after` seconds."""
+
+    code = "try_later"
+    public = None
+
+    def __init__(self, message: str, retry_after: int = 1, *args: object) -> None:
+        super().__init__(message, retry_after, *args)
+        self.retry_after = retry_after
+
+
+# What a request holds
+
+
+class BadInputError(RequestError):
     """The request is understood but its content cannot be used."""
 
     code = "bad_input"
-    status = 400
 
 
 class NoFaceError(BadInputError):
-    """The picture was read and holds no face."""
+    """The photo was read and shows no face."""
 
     code = "no_face"
 
@@ -66,7 +90,7 @@ class NoFaceError(BadInputError):
 
 
 class SeveralFacesError(BadInputError):
-    """The picture holds more than one face, where that is refused."""
+    """The photo shows more than one face, and only one is allowed."""
 
     code = "several_faces"
 
@@ -80,58 +104,61 @@ class DuplicatePictureError(BadInputError):
         super().__init__(message)
 
 
-class UnreadableImageError(SemblanceError):
-    """The bytes are no picture, of a format not supported, or damaged."""
+class UnreadableImageError(RequestError):
+    """The bytes are not an image, of an unsupported format, or damaged."""
 
     code = "unreadable_image"
-    status = 415
 
 
 class ImageTooCostlyError(UnreadableImageError):
-    """Decoding the picture takes longer or more memory than one picture may, or makes the decoder fail."""
+    """Decoding takes longer or more memory than one image may, or makes the decoder fail."""
 
     code = "image_too_costly"
-    status = 422
 
 
-class ImageTooLargeError(SemblanceError):
-    """The picture exceeds the limit in bytes, pixels or proportions; found before anything is decoded."""
+class ImageTooLargeError(RequestError):
+    """The image exceeds the limit in bytes, pixels or proportions; found before anything is decoded."""
 
     code = "image_too_large"
-    status = 413
 
 
 class BodyTooLargeError(ImageTooLargeError):
-    """The request as a whole exceeds what is read."""
+    """The request as a whole exceeds the limit in bytes."""
 
 
-class EncodedBodyError(SemblanceError):
-    """The request's body is compressed, which no route takes."""
+class EncodedBodyError(RequestError):
+    """The request's body is compressed, which no route accepts."""
 
     code = "encoded_body"
-    status = 415
 
 
-class SlowBodyError(SemblanceError):
-    """The request's body arrives at less than the least rate."""
+class SlowBodyError(RequestError):
+    """The request's body arrives more slowly than the lowest accepted rate."""
 
     code = "slow_body"
-    status = 408
+    retryable = True
     retry_after = 5
 
 
-class UnauthorizedError(SemblanceError):
-    """No credentials, or credentials that are not valid."""
+class IdempotencyKeyReusedError(RequestError):
+    """The Idempotency-Key belongs to a request with another content."""
+
+    code = "idempotency_key_reused"
+
+
+# Who sends it
+
+
+class UnauthorizedError(RequestError):
+    """The credentials are missing or not valid."""
 
     code = "unauthorized"
-    status = 401
 
 
-class ForbiddenError(SemblanceError):
-    """Valid credentials that do not reach this far."""
+class ForbiddenError(RequestError):
+    """The credentials are valid and do not allow this."""
 
     code = "forbidden"
-    status = 403
 
 
 class EmailNotAllowedError(ForbiddenError):
@@ -140,64 +167,19 @@ class EmailNotAllowedError(ForbiddenError):
     code = "email_not_allowed"
 
 
-class NotFoundError(SemblanceError):
-    code = "not_found"
-    status = 404
-
-
-class ConflictError(SemblanceError):
-    code = "conflict"
-    status = 409
-
-
-class EmailTakenError(ConflictError):
-    """Another profile has the account's e-mail address already."""
-
-    code = "email_taken"
-
-
-class SchoolTakenError(ConflictError):
-    """A name or domain belongs to another school already.
-
-    name: the one that does. school_id, school: what it belongs to.
-    """
-
-    code = "school_taken"
-
-    def __init__(self, message: str, name: str, school_id: str, school: str) -> None:
-        super().__init__(message, name, school_id, school)
-        self.name = name
-        self.school_id = school_id
-        self.school = school
-
-    @property
-    def details(self) -> dict[str, object]:
-        return {"name": self.name, "school_id": self.school_id, "school": self.school}
-
-
-class RequestInProgressError(ConflictError):
-    """A request with the same Idempotency-Key is being worked on."""
-
-    code = "request_in_progress"
-    retry_after = 5
-
-
-class IdempotencyKeyReusedError(SemblanceError):
-    """The Idempotency-Key belongs to a request with another content."""
-
-    code = "idempotency_key_reused"
-    status = 422
-
-
-class QuotaExceededError(SemblanceError):
+class QuotaExceededError(RequestError):
     """A user's limit of the day is used up.
 
-    kind: what is limited. limit: how often a day. current: how often so far. resets_at: the next UTC
-    midnight. retry_after: seconds until then.
+    Args:
+        kind: what is limited.
+        limit: how often it is allowed a day.
+        current: how often it was done today.
+        resets_at: the next UTC midnight.
+        retry_after: seconds until then.
     """
 
     code = "quota_exceeded"
-    status = 429
+    retryable = True
 
     def __init__(  # noqa: PLR0917 - rebuilt from `args`
         self, message: str, kind: str, limit: int, current: int, resets_at: datetime, retry_after: int
@@ -220,42 +202,82 @@ class QuotaExceededError(SemblanceError):
         }
 
 
-class OverloadedError(SemblanceError):
-    """More requests than the queues hold; try again after `retry_after` seconds."""
-
-    code = "overloaded"
-    status = 503
-    public = None
-
-    def __init__(self, message: str, retry_after: int = 1) -> None:
-        super().__init__(message, retry_after)
-        self.retry_after = retry_after
-
-
-class TooManyConnectionsError(SemblanceError):
-    """A user holds as many connections as one may; try again after `retry_after` seconds."""
+class TooManyConnectionsError(TryLaterError):
+    """A user holds as many connections as allowed."""
 
     code = "too_many_connections"
-    status = 429
-
-    def __init__(self, message: str, retry_after: int = 30) -> None:
-        super().__init__(message, retry_after)
-        self.retry_after = retry_after
 
 
-class BusyClientError(SemblanceError):
-    """A client has as much in hand as one may; try again after `retry_after` seconds."""
+class BusyClientError(TryLaterError):
+    """A client has as many requests in progress as allowed."""
 
     code = "too_many_requests"
-    status = 429
 
-    def __init__(self, message: str, retry_after: int = 1) -> None:
-        super().__init__(message, retry_after)
-        self.retry_after = retry_after
+
+# What it finds
+
+
+class NotFoundError(RequestError):
+    code = "not_found"
+
+
+class ConflictError(RequestError):
+    code = "conflict"
+
+
+class EmailTakenError(ConflictError):
+    """Another profile has the account's e-mail address already."""
+
+    code = "email_taken"
+
+
+class SchoolTakenError(ConflictError):
+    """A name or domain belongs to another school already.
+
+    Args:
+        name: the name or domain.
+        school_id: the school that has it.
+        school: that school's name.
+    """
+
+    code = "school_taken"
+
+    def __init__(self, message: str, name: str, school_id: str, school: str) -> None:
+        super().__init__(message, name, school_id, school)
+        self.name = name
+        self.school_id = school_id
+        self.school = school
+
+    @property
+    def details(self) -> dict[str, object]:
+        return {"name": self.name, "school_id": self.school_id, "school": self.school}
+
+
+class RequestInProgressError(ConflictError):
+    """A request with the same Idempotency-Key is in progress."""
+
+    code = "request_in_progress"
+    retryable = True
+    retry_after = 5
+
+
+class PackMismatchError(RequestError):
+    """Stored embeddings come from another model pack; comparing them would be meaningless."""
+
+    code = "pack_mismatch"
+
+
+# The service and its parts
+
+
+class OverloadedError(TryLaterError):
+    """There are more requests than the queues hold."""
+
+    code = "overloaded"
 
 
 class NotReadyError(OverloadedError):
-    """Starting, or a part the answer needs is down."""
+    """The service is starting, or a part that the answer needs is down."""
 
     code = "not_ready"
 
@@ -264,8 +286,7 @@ class ServiceNotReadyError(NotReadyError):
     """Some of the parts that `/ready` asks do not answer; `checks` says which and why."""
 
     def __init__(self, message: str, retry_after: int, checks: dict[str, str]) -> None:
-        SemblanceError.__init__(self, message, retry_after, checks)
-        self.retry_after = retry_after
+        super().__init__(message, retry_after, checks)
         self.checks = checks
 
     @property
@@ -290,7 +311,6 @@ class DatabaseError(SemblanceError):
     """The database refused or could not be reached; wraps the driver's error."""
 
     code = "database"
-    status = 503
     public = "The database does not answer at the moment; try again soon."
 
 
@@ -298,7 +318,6 @@ class QueryError(DatabaseError):
     """The database was reached and refused the statement: a broken constraint, or a mistake of ours."""
 
     code = "database_query"
-    status = 500
     public = "Something went wrong on our side; the request id finds it in the log."
 
 
@@ -311,29 +330,52 @@ class DatabaseReadOnlyError(DatabaseError):
 
 
 class DatabaseFullError(DatabaseError):
-    """The database has no room on its disk."""
+    """The database's disk is full."""
 
     code = "database_full"
     public = "Nothing can be stored at the moment, because the database is full; try again later."
     retry_after = 60
 
 
+class StorageError(SemblanceError):
+    """The picture store refused or could not be reached; wraps the store's error."""
+
+    code = "storage"
+    public = "Pictures can be neither stored nor read at the moment; try again soon."
+
+
+class StorageReadOnlyError(StorageError):
+    """The picture store can be read but not written."""
+
+    code = "storage_read_only"
+    public = "No pictures can be stored or removed at the moment, because their store is read-only."
+    retry_after = 10
+
+
+class StorageFullError(StorageError):
+    """The picture store is full."""
+
+    code = "storage_full"
+    public = "No pictures can be stored at the moment, because their store is full; try again later."
+    retry_after = 60
+
+
 class IdentityProviderError(SemblanceError):
-    """The keys of users' access tokens cannot be had."""
+    """The keys of users' access tokens cannot be fetched."""
 
     code = "identity_provider"
-    status = 503
     public = None
 
 
 class BabyProviderError(SemblanceError):
-    """Whoever makes baby pictures failed.
+    """The provider of baby pictures failed.
 
-    reason: for operators; names no secret. attempts: requests that were sent, at least 1.
+    Args:
+        reason: for operators; names no secret.
+        attempts: requests that were sent, at least 1.
     """
 
     code = "baby_provider"
-    status = 502
     public = None
 
     def __init__(self, message: str, reason: str, attempts: int = 1) -> None:
@@ -342,32 +384,48 @@ class BabyProviderError(SemblanceError):
         self.attempts = attempts
 
 
-class StorageError(SemblanceError):
-    """The picture store refused or could not be reached; wraps the store's error."""
-
-    code = "storage"
-    status = 503
-    public = "Pictures can be neither stored nor read at the moment; try again soon."
+# What an operator runs
 
 
-class StorageReadOnlyError(StorageError):
-    """The picture store may be read and not written."""
-
-    code = "storage_read_only"
-    public = "No pictures can be stored or removed at the moment, because their store is read-only."
-    retry_after = 10
+class StackFailedError(ConfigurationError):
+    """The stack did not start, or ended by itself; the message has the reason and the log's last lines."""
 
 
-class StorageFullError(StorageError):
-    """The picture store has no room left."""
-
-    code = "storage_full"
-    public = "No pictures can be stored at the moment, because their store is full; try again later."
-    retry_after = 60
+class AlreadyAdoptedError(ConflictError):
+    """An earlier run has completed the adoption of this database."""
 
 
-class PackMismatchError(SemblanceError):
-    """Stored embeddings come from another model pack; comparing them would be meaningless."""
+class SourceError(ConfigurationError):
+    """The source of an ingestion does not exist, cannot be read or holds nothing."""
 
-    code = "pack_mismatch"
-    status = 409
+    code = "source"
+
+
+class WorkersError(SemblanceError):
+    """The workers of a Ray job could not start or were lost."""
+
+    code = "workers"
+
+
+class QdrantError(SemblanceError):
+    """The Qdrant collection cannot be read."""
+
+    code = "qdrant"
+
+
+class RayJobLostError(SemblanceError):
+    """A Ray job is no longer followed: the service was stopped, or Ray was restarted or does not answer."""
+
+    code = "job_lost"
+
+
+class RayRefusedError(SemblanceError):
+    """Ray answers and does not do what it is asked."""
+
+    code = "ray_refused"
+
+
+class RayUnreachableError(SemblanceError):
+    """Ray does not answer, though the service runs or ran a moment ago."""
+
+    code = "ray_unreachable"

@@ -10,7 +10,6 @@ from typing import Any, Literal, TypeAlias, cast
 from urllib.parse import urlsplit
 
 from batch.ingest.spelling import composed
-from semblance.errors import ConfigurationError
 from semblance.names import MAX_LENGTH, usable_name
 from semblance.types import Gender
 
@@ -49,12 +48,6 @@ class BadEntry:
 
 
 Entry: TypeAlias = Item | BadEntry
-
-
-class SourceError(ConfigurationError):
-    """The source does not exist, cannot be read or holds nothing."""
-
-    code = "source"
 
 
 class _EntryError(Exception):

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from batch.ingest.columns import IMAGE, Columns
-from batch.ingest.entries import BadEntry, BadOutcome, Entry, SourceError, make_entry
+from batch.ingest.entries import BadEntry, BadOutcome, Entry, make_entry
 from batch.ingest.exclusions import Exclusions
 from batch.ingest.files import kind_of
 from batch.ingest.spelling import composed, name_key
+from semblance.errors import SourceError
 
 METADATA_FILE = "metadata.json"
 

@@ -26,7 +26,7 @@ from ray.util.annotations import RayDeprecationWarning
 from rich.console import Console
 from rich.markup import escape
 
-from batch.cluster import LOCAL, Pool, WorkersError, cluster_pool, configure_data, ray_session
+from batch.cluster import LOCAL, Pool, cluster_pool, configure_data, ray_session
 from batch.ingest.describe import FOLDER, Describer, Rules
 from batch.ingest.outcomes import Outcome, Result, Summary
 from batch.ingest.sources import BadEntry, Entry, Item, list_source
@@ -36,7 +36,7 @@ from db.celebrities import Celebrities
 from db.object_deletions import ObjectDeletions
 from db.pool import Database
 from deployments.packs.registry import load_pack
-from semblance.errors import PackMismatchError
+from semblance.errors import PackMismatchError, WorkersError
 from semblance.ingest_options import (
     BATCH_SIZE,
 )

@@ -20,10 +20,10 @@ import pyarrow
 import pyarrow.parquet
 
 from batch.ingest.columns import FIELDS, IMAGE, Columns, match_columns
-from batch.ingest.entries import SCHEME, BadEntry, Entry, SourceError, make_entry
+from batch.ingest.entries import SCHEME, BadEntry, Entry, make_entry
 from batch.ingest.spelling import composed
 from batch.ingest.text_lines import LINE_LENGTH, TextLines
-from semblance.errors import ConfigurationError, SemblanceError
+from semblance.errors import ConfigurationError, SemblanceError, SourceError
 from semblance.storage import local_path
 
 MOST_ROWS = 5_000_000

@@ -15,14 +15,15 @@ from urllib.parse import urlsplit
 
 from obstore.exceptions import BaseError
 
-from batch.ingest.entries import SCHEME, BadEntry, Entry, Item, SourceError
+from batch.ingest.entries import SCHEME, BadEntry, Entry, Item
 from batch.ingest.exclusions import Exclusions
 from batch.ingest.files import open_regular
 from batch.ingest.folders import METADATA_BYTES, METADATA_FILE, Found, folder_entries, walk
 from batch.ingest.manifests import MANIFESTS, read_manifest
+from semblance.errors import SourceError
 from semblance.storage import local_path, open_bucket
 
-__all__ = ["BadEntry", "Entry", "Item", "Listing", "SourceError", "list_source"]
+__all__ = ["BadEntry", "Entry", "Item", "Listing", "list_source"]
 
 
 @dataclass(frozen=True, slots=True)

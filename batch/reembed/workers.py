@@ -11,9 +11,10 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayError
 
-from batch.cluster import Pool, WorkersError
+from batch.cluster import Pool
 from batch.reembed.reembedder import Reembedder, Result
 from db.spare_embeddings import Pending, Table
+from semblance.errors import WorkersError
 from semblance.settings import Settings
 
 ATTEMPTS = 3

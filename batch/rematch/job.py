@@ -21,7 +21,7 @@ from ray.exceptions import RayError
 from rich.console import Console
 from rich.table import Table
 
-from batch.cluster import LOCAL, WorkersError, cluster_pool, ray_session
+from batch.cluster import LOCAL, cluster_pool, ray_session
 from batch.progress import JobProgress
 from batch.rematch.turns import Turns
 from db.copy_arrays import Rows
@@ -31,6 +31,7 @@ from matching.rematch import Changes, Faces, Ids, Kind, Pairs, Rematch, Run, Sco
 from matching.rows import traits_of
 from matching.scoring import MIN_QUALITY, Traits
 from matching.search import Places, search, search_each_other
+from semblance.errors import WorkersError
 from semblance.settings import Settings
 
 SHARD_SIZE = 1000

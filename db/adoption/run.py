@@ -30,7 +30,7 @@ from db.adoption.target import Target, read_target
 from db.dsn import parse_dsn
 from db.migrate import connect, current, head, holds_old_app, locked, stamp
 from db.pool import TRANSACTION_POOLER_PORTS
-from semblance.errors import ConfigurationError, ConflictError, DatabaseError
+from semblance.errors import AlreadyAdoptedError, ConfigurationError, ConflictError, DatabaseError
 
 LOCK_WAIT: Final = "500ms"
 """How long a step waits for a lock, and with it whoever comes after it. Less than deadlock_timeout, 1 s by
@@ -46,10 +46,6 @@ OnStep = Callable[[int, Step], None]
 _T = TypeVar("_T")
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-
-
-class AlreadyAdoptedError(ConflictError):
-    """An earlier run has completed the adoption."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,13 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from db.adoption.rules import UNKNOWN_PACK
-from db.adoption.run import AlreadyAdoptedError, Phase, Report, carry_out, look
+from db.adoption.run import Phase, Report, carry_out, look
 from db.adoption.steps import Step
 from db.migrate import check_server, current
 from deployments.packs.registry import find_digest
 from ops.commands.database import open_database
 from ops.commands.output import Steps, console
+from semblance.errors import AlreadyAdoptedError
 from semblance.settings import Settings
 
 _QUESTIONS: dict[Phase, str] = {

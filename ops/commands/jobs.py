@@ -12,7 +12,8 @@ from rich.table import Column, Table
 
 from ops.commands.output import console, errors, fail
 from ops.stack.front import require_running
-from ops.stack.jobs import JobLostError, Jobs, python_command
+from ops.stack.jobs import Jobs, python_command
+from semblance.errors import RayJobLostError
 from semblance.settings import Settings
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
@@ -68,7 +69,7 @@ def _follow(jobs: Jobs, job_id: str) -> int:
             f"                 Stop it:   [cyan]semblance jobs stop {job_id}[/]"
         )
         return _INTERRUPTED
-    except JobLostError as exc:
+    except RayJobLostError as exc:
         fail(exc.message)
         return _LOST
     if exit_status:

@@ -19,7 +19,7 @@ from ops.stack.home import StackHome, StackLock
 from ops.stack.processes import STACK_MARK, sweep
 from ops.stack.serve_deploy import is_ready
 from ops.stack.state import Problem, StackState, read_state, remove_state
-from semblance.errors import ConfigurationError
+from semblance.errors import ConfigurationError, StackFailedError
 from semblance.lock import ProcessLock
 from semblance.settings import Settings
 
@@ -30,10 +30,6 @@ _POLL = 0.1
 _LONGEST_PAUSE = 30.0
 _WELL_SECONDS = 60.0
 _LOG_LINES = 15
-
-
-class StackFailedError(ConfigurationError):
-    """The stack did not start, or ended by itself; the message has the reason and the log's last lines."""
 
 
 class Launch:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, cast
 from ops.stack.home import StackHome
 from ops.stack.ray_head import client_environment
 from ops.stack.state import StackState, read_state
-from semblance.errors import NotFoundError, SemblanceError
+from semblance.errors import NotFoundError, RayJobLostError, RayRefusedError, RayUnreachableError
 
 if TYPE_CHECKING:
     from ray.dashboard.modules.job.pydantic_models import JobDetails
@@ -34,27 +34,6 @@ _PATIENCE_S = 30.0
 _BREAKS = 5
 """How often the log of a job that has ended may break before its end is done without."""
 _PREAMBLE_END = "Running entrypoint for job "
-
-
-class JobLostError(SemblanceError):
-    """The job is followed no more: the service was stopped, or Ray was restarted or does not answer."""
-
-    code = "job_lost"
-    status = 503
-
-
-class RefusedError(SemblanceError):
-    """Ray answers, and does not do what it is asked."""
-
-    code = "ray_refused"
-    status = 502
-
-
-class UnreachableError(SemblanceError):
-    """Ray does not answer, though the service runs or ran a moment ago."""
-
-    code = "ray_unreachable"
-    status = 503
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +105,7 @@ class Jobs:
         """Hand the log from its beginning to `write` until the job ends; returns its exit status, 130 when
         it was stopped. A connection that breaks is made again.
 
-        Raises NotFoundError for an unknown job, and JobLostError where the service is stopped meanwhile,
+        Raises NotFoundError for an unknown job, and RayJobLostError where the service is stopped meanwhile,
         Ray is restarted, or does not answer for _PATIENCE_S.
         """
         self._details(job_id)
@@ -136,7 +115,7 @@ class Jobs:
             try:
                 asyncio.run(self._tail(job_id, log))
                 whole = True
-            except UnreachableError:
+            except RayUnreachableError:
                 whole = False
                 breaks += 1
             details = self._details_in_time(job_id)
@@ -184,30 +163,30 @@ class Jobs:
                 raise NotFoundError(f"There is no job {job_id}; `semblance jobs list` shows them.") from exc
 
     def _details_in_time(self, job_id: str) -> JobDetails:
-        """As `_details`, of a job that is followed: waits for Ray to answer. Raises JobLostError."""
+        """As `_details`, of a job that is followed: waits for Ray to answer. Raises RayJobLostError."""
         deadline = time.monotonic() + _PATIENCE_S
         while True:
             try:
                 return self._details(job_id)
-            except UnreachableError as exc:
+            except RayUnreachableError as exc:
                 self._require_running()
                 if time.monotonic() > deadline:
-                    raise JobLostError(
+                    raise RayJobLostError(
                         f"{exc.message} The job may go on: `semblance status` says how the service is, "
                         f"`semblance jobs follow {job_id}` takes up the log again."
                     ) from exc
             except NotFoundError as exc:
                 self._require_running()
-                raise JobLostError(
+                raise RayJobLostError(
                     "Ray was restarted while the job ran, which ended it. What it has done is kept: run the "
                     "same command again."
                 ) from exc
             time.sleep(_POLL)
 
     def _require_running(self) -> None:
-        """Raises JobLostError where the service is being stopped: its jobs seem to have failed then."""
+        """Raises RayJobLostError where the service is being stopped: its jobs seem to have failed then."""
         if read_state(self._home) is None:
-            raise JobLostError(
+            raise RayJobLostError(
                 "The service was stopped while the job ran, which ended it. What it has done is kept: start "
                 "the service with `semblance up --detach` and run the same command again."
             )
@@ -215,7 +194,7 @@ class Jobs:
     @contextmanager
     def _answering(self) -> Iterator[None]:
         """The many ways in which Ray does not answer as one: it is being stopped or restarted, or the network
-        is broken. Raises UnreachableError, and RefusedError where Ray does answer, with a status of 4xx."""
+        is broken. Raises RayUnreachableError, and RayRefusedError if Ray answers with a status of 4xx."""
         from aiohttp import ClientError  # noqa: PLC0415
         from ray.exceptions import AuthenticationError  # noqa: PLC0415
         from requests import RequestException  # noqa: PLC0415
@@ -223,11 +202,11 @@ class Jobs:
         try:
             yield
         except AuthenticationError as exc:
-            raise RefusedError(f"Ray refuses: {exc}") from exc
+            raise RayRefusedError(f"Ray refuses: {exc}") from exc
         except (RequestException, ClientError, OSError, RuntimeError) as exc:
             if _refusal(exc) is not None:
-                raise RefusedError(f"Ray refuses: {exc}") from exc
-            raise UnreachableError(f"Ray does not answer at {self._url}.") from exc
+                raise RayRefusedError(f"Ray refuses: {exc}") from exc
+            raise RayUnreachableError(f"Ray does not answer at {self._url}.") from exc
 
 
 def _refusal(error: Exception) -> int | None:

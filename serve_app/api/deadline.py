@@ -10,7 +10,7 @@ import asyncio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from semblance.errors import OverloadedError
-from serve_app.api.errors import error_response
+from serve_app.api.errors import answer_to
 
 REQUEST_S = 60.0
 """Longest time from the last byte of a request until its answer begins."""
@@ -62,10 +62,5 @@ class DeadlineMiddleware:
         except TimeoutError:
             if not deadline.expired():
                 raise
-            response = error_response(
-                OverloadedError.status,
-                "This takes too long; try again soon.",
-                OverloadedError.code,
-                headers={"Retry-After": "5"},
-            )
+            response = answer_to(OverloadedError("This takes too long; try again soon.", 5))
             await response(scope, receive, send)

@@ -5,18 +5,78 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from semblance.errors import OverloadedError, SemblanceError, UnauthorizedError
+from semblance.errors import (
+    BabyProviderError,
+    BadInputError,
+    BusyClientError,
+    ConfigurationError,
+    ConflictError,
+    DatabaseError,
+    EncodedBodyError,
+    ForbiddenError,
+    IdempotencyKeyReusedError,
+    IdentityProviderError,
+    ImageTooCostlyError,
+    ImageTooLargeError,
+    NotFoundError,
+    OverloadedError,
+    PackMismatchError,
+    QueryError,
+    QuotaExceededError,
+    SemblanceError,
+    SlowBodyError,
+    StorageError,
+    TooManyConnectionsError,
+    UnauthorizedError,
+    UnreadableImageError,
+)
 from semblance.logging import request_id_var
 from serve_app.api.schemas.patterns import sentence_of
 
 logger = logging.getLogger(__name__)
+
+STATUSES: Final[Mapping[type[SemblanceError], HTTPStatus]] = MappingProxyType(
+    {
+        BadInputError: HTTPStatus.BAD_REQUEST,
+        UnauthorizedError: HTTPStatus.UNAUTHORIZED,
+        ForbiddenError: HTTPStatus.FORBIDDEN,
+        NotFoundError: HTTPStatus.NOT_FOUND,
+        SlowBodyError: HTTPStatus.REQUEST_TIMEOUT,
+        ConflictError: HTTPStatus.CONFLICT,
+        PackMismatchError: HTTPStatus.CONFLICT,
+        ImageTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        EncodedBodyError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        UnreadableImageError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        IdempotencyKeyReusedError: HTTPStatus.UNPROCESSABLE_ENTITY,
+        ImageTooCostlyError: HTTPStatus.UNPROCESSABLE_ENTITY,
+        BusyClientError: HTTPStatus.TOO_MANY_REQUESTS,
+        QuotaExceededError: HTTPStatus.TOO_MANY_REQUESTS,
+        TooManyConnectionsError: HTTPStatus.TOO_MANY_REQUESTS,
+        ConfigurationError: HTTPStatus.INTERNAL_SERVER_ERROR,
+        QueryError: HTTPStatus.INTERNAL_SERVER_ERROR,
+        BabyProviderError: HTTPStatus.BAD_GATEWAY,
+        DatabaseError: HTTPStatus.SERVICE_UNAVAILABLE,
+        IdentityProviderError: HTTPStatus.SERVICE_UNAVAILABLE,
+        OverloadedError: HTTPStatus.SERVICE_UNAVAILABLE,
+        StorageError: HTTPStatus.SERVICE_UNAVAILABLE,
+    }
+)
+"""The status of each class of errors and of its subclasses, of which some have another. A test holds that
+every class whose instances can reach a client is here."""
+
+
+def status_of(exc: SemblanceError) -> HTTPStatus:
+    """The status of the error's class or of its nearest base class; 500 for a class that is not listed."""
+    listed = (STATUSES[cls] for cls in type(exc).__mro__ if cls in STATUSES)
+    return next(listed, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 def error_response(
@@ -39,10 +99,11 @@ def answer_to(exc: SemblanceError, more_headers: Mapping[str, str] | None = None
         headers["Retry-After"] = str(exc.retry_after)
     if isinstance(exc, UnauthorizedError):
         headers["WWW-Authenticate"] = "Bearer"
-    if exc.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(exc, OverloadedError):
+    status = status_of(exc)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(exc, OverloadedError):
         logger.error("%s: %s", exc.code, exc.message, exc_info=exc)
         headers.setdefault("Retry-After", "5")
-    return error_response(exc.status, exc.answer, exc.code, details=exc.details, headers=headers)
+    return error_response(status, exc.answer, exc.code, details=exc.details, headers=headers)
 
 
 def install_error_handlers(app: FastAPI) -> None:

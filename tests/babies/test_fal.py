@@ -60,7 +60,7 @@ async def failure(provider: FalProvider) -> BabyProviderError:
     with pytest.raises(BabyProviderError) as caught:
         await provider.generate(A, B)
     error = caught.value
-    assert (error.status, error.code) == (502, "baby_provider")
+    assert error.code == "baby_provider"
     assert KEY not in repr(error.args)
     return error
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from batch.ingest.fetch import fetch
-from batch.ingest.sources import BadEntry, Item, Listing, SourceError, list_source
-from semblance.errors import NotFoundError, UnreadableImageError
+from batch.ingest.sources import BadEntry, Item, Listing, list_source
+from semblance.errors import NotFoundError, SourceError, UnreadableImageError
 
 
 def make(root: Path, *paths: str, metadata: object = None) -> Path:

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from qdrant_client import QdrantClient, models
 from rich.console import Console
 
-from batch.import_qdrant import Fields, QdrantError, Verification, import_collection, open_client
+from batch.import_qdrant import Fields, Verification, import_collection, open_client
 from db.pool import Database
-from semblance.errors import ConfigurationError
+from semblance.errors import ConfigurationError, QdrantError
 from semblance.types import ModelInfo
 from tests.support.commands import job
 

@@ -18,12 +18,11 @@ import pytest
 from rich.console import Console
 
 import batch.ingest.job
-from batch.cluster import WorkersError
 from batch.ingest.describe import Describer, Rules
 from batch.ingest.job import Options, ingest
 from batch.ingest.outcomes import Result
 from batch.ingest.sources import Item
-from semblance.errors import ConfigurationError
+from semblance.errors import ConfigurationError, WorkersError
 from semblance.settings import Settings
 from tests.support.pictures import gallery
 from tests.support.waiting import wait_for

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch.ingest import manifests, text_lines
-from batch.ingest.sources import BadEntry, Item, Listing, SourceError, list_source
+from batch.ingest.sources import BadEntry, Item, Listing, list_source
+from semblance.errors import SourceError
 
 
 def listed(folder: Path, content: str | bytes, suffix: str = ".csv", encoding: str = "utf-8") -> Listing:

@@ -24,7 +24,6 @@ import pytest
 from rich.console import Console
 
 import batch.reembed.workers
-from batch.cluster import WorkersError
 from batch.reembed.job import Options, Summary, check_owner, choose_pack, drop, fill, switch
 from batch.reembed.reembedder import Reembedder, Result, is_same
 from db.celebrities import Celebrities
@@ -32,7 +31,7 @@ from db.pool import Database
 from db.spare_embeddings import Pending, SpareEmbeddings, Table
 from deployments.faces.pipeline import LocalPipeline
 from deployments.packs.pack import OPEN_FOLDER
-from semblance.errors import ConfigurationError, ConflictError, PackMismatchError
+from semblance.errors import ConfigurationError, ConflictError, PackMismatchError, WorkersError
 from semblance.settings import Settings
 from semblance.storage import open_storage
 from semblance.types import Embedding

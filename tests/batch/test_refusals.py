@@ -15,11 +15,10 @@ from rich.console import Console
 
 from batch.ingest.describe import Rules
 from batch.ingest.job import Options, ingest
-from batch.ingest.sources import SourceError
 from db.celebrities import Celebrities, CelebrityRow
 from db.pool import Database
 from deployments.packs.registry import load_pack
-from semblance.errors import ConfigurationError, DatabaseError, PackMismatchError, StorageError
+from semblance.errors import ConfigurationError, DatabaseError, PackMismatchError, SourceError, StorageError
 from semblance.settings import Settings
 from tests.support.photos import BIDEN
 

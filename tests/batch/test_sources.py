@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from batch.ingest.sources import BadEntry, Item, SourceError, list_source
+from batch.ingest.sources import BadEntry, Item, list_source
+from semblance.errors import SourceError
 from semblance.storage import open_bucket
 from tests.support.gallery import OBAMA_BIO, make_gallery
 

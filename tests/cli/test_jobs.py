@@ -21,9 +21,9 @@ from batch.ingest.__main__ import main as ingest_main
 from ops.commands import app as commands
 from ops.commands import jobs as job_commands
 from ops.commands.jobs import follow_job
-from ops.stack.jobs import Jobs, RefusedError, UnreachableError
+from ops.stack.jobs import Jobs
 from ops.stack.state import StackState
-from semblance.errors import NotFoundError
+from semblance.errors import NotFoundError, RayRefusedError, RayUnreachableError
 from semblance.settings import Settings
 
 PREAMBLE = "2026 Ray's own words\nRunning entrypoint for job raysubmit_1: python\n"
@@ -261,16 +261,16 @@ def test_what_goes_wrong_with_the_reader_is_not_rays(
 @pytest.mark.parametrize("status", [400, 403, 413])
 def test_what_ray_refuses_is_said_in_its_words(stack: Stack, dashboard: Dashboard, status: int) -> None:
     dashboard.answers = status
-    with pytest.raises(RefusedError, match=r"Ray refuses: .*: no such job"):
+    with pytest.raises(RayRefusedError, match=r"Ray refuses: .*: no such job"):
         Jobs(stack.state).submit("python")
-    with pytest.raises(RefusedError, match=r"Ray refuses: .*: no such job"):
+    with pytest.raises(RayRefusedError, match=r"Ray refuses: .*: no such job"):
         Jobs(stack.state).follow("raysubmit_1", print)
 
 
 @pytest.mark.parametrize("status", [500, 503])
 def test_a_ray_that_is_broken_does_not_answer(stack: Stack, dashboard: Dashboard, status: int) -> None:
     dashboard.answers = status
-    with pytest.raises(UnreachableError):
+    with pytest.raises(RayUnreachableError):
         Jobs(stack.state).submit("python")
 
 

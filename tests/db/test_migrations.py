@@ -184,9 +184,8 @@ def test_the_application_may_work_where_the_public_may_do_nothing(empty_dsn: str
 
 
 def test_no_server_is_a_database_error(tmp_path: Path) -> None:
-    with pytest.raises(DatabaseError) as caught:
+    with pytest.raises(DatabaseError):
         upgrade(f"postgresql://postgres@/semblance?host={tmp_path}")
-    assert caught.value.status == 503
 
 
 def test_an_unknown_database_is_a_database_error(postgres: str) -> None:

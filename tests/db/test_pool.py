@@ -91,7 +91,6 @@ async def test_a_table_that_is_missing_says_what_to_do(database: Database) -> No
 async def test_a_refused_statement_is_a_fault_of_ours(database: Database, error: str) -> None:
     with pytest.raises(QueryError) as caught:
         await database.execute(error)
-    assert caught.value.status == 500
     assert isinstance(caught.value.__cause__, asyncpg.PostgresError)
 
 
@@ -101,21 +100,18 @@ async def test_a_value_of_a_wrong_type_is_a_fault_of_ours_and_is_not_told(
 ) -> None:
     with pytest.raises(QueryError, match="refused a value") as caught:
         await database.fetchval(query, "secret")
-    assert caught.value.status == 500
     assert "secret" not in "".join(traceback.format_exception(caught.value, limit=0))
 
 
 async def test_no_server_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(DatabaseError) as caught:
         await Database.connect(f"postgresql://postgres:hunter2@/semblance?host={tmp_path}")
-    assert caught.value.status == 503
     assert "hunter2" not in str(caught.value)
 
 
 async def test_an_unknown_database_is_unavailable(postgres: str) -> None:
-    with pytest.raises(DatabaseError, match="nowhere") as caught:
+    with pytest.raises(DatabaseError, match="nowhere"):
         await Database.connect(on_database(postgres, "nowhere"))
-    assert caught.value.status == 503
 
 
 async def test_what_is_no_dsn_is_not_quoted() -> None:
@@ -134,7 +130,6 @@ async def test_a_lost_connection_is_unavailable_and_the_pool_recovers(database: 
                     " WHERE datname = current_database() AND pid <> pg_backend_pid()"
                 )
             await connection.fetchval("SELECT 1")
-    assert caught.value.status == 503
     assert not isinstance(caught.value, QueryError)
     await database.ping()
 

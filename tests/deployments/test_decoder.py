@@ -102,9 +102,8 @@ def test_a_picture_without_end_is_given_up_at_the_deadline() -> None:
     hasty = DecoderProcess(Settings(image_deadline_s=2.5))
     pid = hasty.pid
     too_long = pytest.raises(ImageTooCostlyError, match=r"longer than 2\.5 seconds.*scaled down\.")
-    with too_long as caught, hasty.open(endless()) as picture:
+    with too_long, hasty.open(endless()) as picture:
         picture.whole(500)
-    assert caught.value.status == 422
     assert not psutil.pid_exists(pid)
     assert is_answered(hasty)
     hasty.close()

@@ -1,12 +1,21 @@
-"""Errors cross process boundaries whole, and say one status and code each."""
+"""Errors cross process boundaries whole, and say what a client or a worker may do."""
 
 from __future__ import annotations
 
 import pickle
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
+import batch
+import db
+import deployments
+import matching
+import ops
+import semblance
+import serve_app
 from semblance import errors
 from semblance.errors import (
     BabyProviderError,
@@ -14,9 +23,12 @@ from semblance.errors import (
     NoFaceError,
     OverloadedError,
     QuotaExceededError,
+    RequestError,
+    RequestInProgressError,
     SchoolTakenError,
     SemblanceError,
     ServiceNotReadyError,
+    SlowBodyError,
 )
 
 CLASSES = [
@@ -39,12 +51,24 @@ def test_error_survives_pickling(cls: type[SemblanceError]) -> None:
     error = cls(*SPECIAL.get(cls, ("what happened and how to mend it",)))  # type: ignore[arg-type]
     copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
     assert type(copy) is cls
-    assert (copy.message, copy.code, copy.status) == (error.message, error.code, error.status)
+    assert (copy.message, copy.code, copy.answer) == (error.message, error.code, error.answer)
     assert copy.details == error.details
     assert vars(copy) == vars(error)
 
 
-def test_every_class_has_a_status_of_the_contract() -> None:
-    statuses = {400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 500, 502, 503}
-    assert all(cls.status in statuses for cls in CLASSES)
+def test_codes_are_words_that_a_program_can_branch_on() -> None:
     assert all(cls.code == cls.code.lower() and " " not in cls.code for cls in CLASSES)
+
+
+def test_every_error_of_the_project_is_declared_here() -> None:
+    for package in (semblance, db, matching, deployments, batch, serve_app, ops):
+        for path in Path(package.__path__[0]).rglob("*.py"):
+            bases = re.findall(r"^class \w+\((\w+Error)\):", path.read_text(encoding="utf-8"), re.MULTILINE)
+            declares = any(hasattr(errors, base) for base in bases)
+            assert declares == (path == Path(errors.__file__)), path
+
+
+def test_a_request_that_must_change_is_not_tried_again() -> None:
+    passing = {cls for cls in CLASSES if issubclass(cls, RequestError) and cls.retryable}
+    assert passing == {SlowBodyError, QuotaExceededError, RequestInProgressError}
+    assert all(cls.retryable for cls in CLASSES if not issubclass(cls, RequestError))

@@ -26,6 +26,7 @@ from semblance.errors import (
     SemblanceError,
     UnauthorizedError,
 )
+from serve_app.api.errors import status_of
 from serve_app.api.identity import PUBLIC, authenticate, user_bearer
 from serve_app.api.responses import errors
 from serve_app.api.services import Injected, Services
@@ -127,7 +128,7 @@ async def realtime(socket: WebSocket, services: Injected) -> None:
         async with _joined(services, socket, wish, LONGEST_S) as client:
             end = await _serve(services, socket, client)
     except SemblanceError as exc:
-        end = End(_REFUSED + exc.status, exc.answer.encode()[:_REASON_BYTES].decode(errors="ignore"))
+        end = End(_REFUSED + status_of(exc), exc.answer.encode()[:_REASON_BYTES].decode(errors="ignore"))
         if isinstance(exc, DatabaseError):
             logger.warning("a realtime connection ends: %s", exc)
     if end is not None:
