@@ -12,7 +12,7 @@ from typing import Self
 from semblance.errors import ConfigurationError
 
 
-class Report:
+class JobReport:
     """Writes the lines, in the order of the calls; a context manager. After `write` returns, the lines
     survive the end of the process."""
 

@@ -10,9 +10,8 @@ from rich.console import Console
 
 from batch.cluster import LOCAL
 from batch.command import job_command
-from batch.ingest.describe import Rules
-from batch.ingest.job import Options, ingest
-from semblance.ingest_options import (
+from batch.ingest.job import IngestOptions, ingest
+from batch.ingest.options import (
     BATCH_SIZE,
     MIN_QUALITY,
     Actors,
@@ -28,6 +27,7 @@ from semblance.ingest_options import (
     ReportFile,
     Source,
 )
+from batch.ingest.worker import IngestRules
 
 
 def main(
@@ -65,9 +65,9 @@ def main(
       python -m batch.ingest s3://bucket/celebrities --report report.jsonl
     """
     console = Console()
-    options = Options(
+    options = IngestOptions(
         source=source,
-        rules=Rules(
+        rules=IngestRules(
             min_quality=min_quality,
             largest=largest,
             dry_run=dry_run,

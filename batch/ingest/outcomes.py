@@ -12,7 +12,7 @@ from rich.table import Table
 
 from db.celebrities import CelebrityRow
 
-Outcome: TypeAlias = Literal[
+IngestOutcome: TypeAlias = Literal[
     "ingested",
     "already_present",
     "duplicate",
@@ -26,9 +26,9 @@ Outcome: TypeAlias = Literal[
     "failed",
 ]
 
-OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+OUTCOMES: tuple[IngestOutcome, ...] = get_args(IngestOutcome)
 
-MEANINGS: dict[Outcome, str] = {
+MEANINGS: dict[IngestOutcome, str] = {
     "ingested": "written to the database",
     "already_present": "the database has this picture already",
     "duplicate": "the same picture as an earlier input",
@@ -44,7 +44,7 @@ MEANINGS: dict[Outcome, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class IngestResult:
     """The outcome of one input.
 
     index: its place in the source's order. reason: why it was not taken, or empty. image_hash: hex MD5
@@ -52,7 +52,7 @@ class Result:
     """
 
     index: int
-    outcome: Outcome
+    outcome: IngestOutcome
     reason: str = ""
     image_hash: str | None = None
     row: CelebrityRow | None = None
@@ -70,11 +70,11 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class IngestSummary:
     """What a finished run did: how many inputs had each outcome, seconds from first to last, and where
     the report is. excluded: files and folders that were not looked at, by pattern."""
 
-    counts: dict[Outcome, int]
+    counts: dict[IngestOutcome, int]
     seconds: float
     report: Path
     excluded: Mapping[str, int] = field(default_factory=dict)
@@ -105,7 +105,7 @@ class Summary:
             table.add_row("excluded", f"{left_out:,}", f"files and folders like {escape(patterns)}")
         return table
 
-    def _meaning(self, outcome: Outcome) -> str:
+    def _meaning(self, outcome: IngestOutcome) -> str:
         if outcome == "ingested" and self.dry_run:
             return f"would be {MEANINGS[outcome]}"
         return MEANINGS[outcome]

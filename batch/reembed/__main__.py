@@ -14,7 +14,7 @@ from batch.command import job_command
 from batch.reembed.job import (
     BATCH_SIZE,
     SAMPLE,
-    Options,
+    ReembedOptions,
     check_owner,
     choose_pack,
     compare,
@@ -101,7 +101,7 @@ def main(
         elif to_switch and is_digest(pack):
             complete = asyncio.run(_switch_back(settings, pack, console, allow_missing=allow_missing))
         else:
-            options = Options(address, batch_size, actors, report)
+            options = ReembedOptions(address, batch_size, actors, report)
             complete = asyncio.run(
                 _change(
                     settings,
@@ -120,7 +120,7 @@ def main(
 async def _change(
     settings: Settings,
     pack: str,
-    options: Options,
+    options: ReembedOptions,
     console: Console,
     *,
     sample: int,

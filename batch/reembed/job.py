@@ -25,13 +25,20 @@ from uuid import UUID
 from rich.console import Console
 from rich.table import Table as TerminalTable
 
-from batch.cluster import LOCAL, cluster_pool, ray_session
-from batch.ingest.job import PROBE
+from batch.cluster import LOCAL, plan_cluster_pool, ray_session
 from batch.progress import JobProgress
 from batch.reembed.overlap import Overlap, measure_overlap
-from batch.reembed.reembedder import MEANINGS, OUTCOMES, Outcome, Result
-from batch.reembed.workers import Batch, Workers
-from batch.report import Report, default_report_path
+from batch.reembed.worker import (
+    MEANINGS,
+    OUTCOMES,
+    ReembedOutcome,
+    ReembedResult,
+    ReembedWorker,
+    TableRow,
+)
+from batch.report import JobReport, default_report_path
+from batch.storage_check import open_answering_storage
+from batch.workers import WorkerPool
 from db.logins import owner_dsn
 from db.pool import Database
 from db.spare_embeddings import TABLES, Coverage, SpareEmbeddings, Table
@@ -39,7 +46,6 @@ from deployments.packs.registry import find_pack, load_pack
 from matching.store import Matching
 from semblance.errors import ConflictError
 from semblance.settings import Settings
-from semblance.storage import open_storage
 from semblance.types import ModelInfo
 
 BATCH_SIZE = 32
@@ -56,7 +62,7 @@ COMMAND_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class ReembedOptions:
     """How to fill. address: of Ray, or LOCAL. actors: size of the pool, None for one per core. report: file,
     None for the default."""
 
@@ -67,12 +73,12 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class ReembedSummary:
     """What a run did and what there is now. counts: of the rows it tried, by outcome. coverage: of the whole
     database, by table."""
 
     model: ModelInfo
-    counts: dict[Outcome, int]
+    counts: dict[ReembedOutcome, int]
     coverage: dict[Table, Coverage]
     seconds: float
     report: Path
@@ -108,7 +114,9 @@ class Summary:
         yield table
 
 
-async def fill(options: Options, settings: Settings, model: ModelInfo, console: Console) -> Summary:
+async def fill(
+    options: ReembedOptions, settings: Settings, model: ModelInfo, console: Console
+) -> ReembedSummary:
     """Embed by the pack of the settings whatever has only another pack's embedding.
 
     Raises ConfigurationError, DatabaseError, StorageError, WorkersError, and ConflictError where there is
@@ -120,31 +128,36 @@ async def fill(options: Options, settings: Settings, model: ModelInfo, console: 
         coverage = await spare.coverage(model.digest)
         missing = sum(part.missing for part in coverage.values())
         _check_work(model, coverage)
-        await open_storage(settings).keys(PROBE)
+        await open_answering_storage(settings)
         started = time.monotonic()
-        counts: Counter[Outcome] = Counter()
-        with Report(options.report or default_report_path(settings.home, "reembed")) as report:
+        counts: Counter[ReembedOutcome] = Counter()
+        with JobReport(options.report or default_report_path(settings.home, "reembed")) as report:
             if missing:
                 with (
                     ray_session(options.address),
                     JobProgress(console, "reembed", missing, aside="not embedded") as progress,
                 ):
-                    pool = cluster_pool(options.actors, settings.execution_provider)
+                    plan = plan_cluster_pool(options.actors, settings.execution_provider).for_items(missing)
                     console.print(
-                        f"{missing:,} pictures, {pool.actors} workers, pack {model.pack} {model.digest[:12]}",
+                        f"{missing:,} pictures, {plan.actors} workers, pack {model.pack} {model.digest[:12]}",
                         highlight=False,
                         soft_wrap=True,
                     )
-                    workers = Workers(settings, model.digest, pool)
-                    batches = _pending(spare, model.digest, options.batch_size)
-                    async for batch, results in workers.results(batches):
-                        await _write(spare, model.digest, batch, results)
-                        report.write(_lines(batch, results))
+                    pool: WorkerPool[TableRow, ReembedResult] = WorkerPool(
+                        ReembedWorker,
+                        (settings.without_secrets(), model.digest),
+                        plan,
+                        failed=lambda _, reason: ReembedResult("failed", reason),
+                    )
+                    batches = _pending(spare, model.digest, plan.batch_size(missing, options.batch_size))
+                    async for rows, results in pool.results(batches, in_order=False):
+                        await _write(spare, model.digest, rows, results)
+                        report.write(_lines(rows, results))
                         counts.update(result.outcome for result in results)
                         embedded = sum(result.embedding is not None for result in results)
                         progress.advance(len(results), len(results) - embedded)
             coverage = await spare.coverage(model.digest)
-            return Summary(model, dict(counts), coverage, time.monotonic() - started, report.path)
+            return ReembedSummary(model, dict(counts), coverage, time.monotonic() - started, report.path)
 
 
 def _check_work(model: ModelInfo, coverage: dict[Table, Coverage]) -> None:
@@ -159,31 +172,36 @@ def _check_work(model: ModelInfo, coverage: dict[Table, Coverage]) -> None:
     raise ConflictError("There is nothing to embed: no face and no celebrity has an embedding yet.")
 
 
-async def _pending(spare: SpareEmbeddings, pack_digest: str, size: int) -> AsyncIterator[Batch]:
+async def _pending(spare: SpareEmbeddings, pack_digest: str, size: int) -> AsyncIterator[list[TableRow]]:
+    """Batches, each of one table."""
     for table in TABLES:
         last: UUID | None = None
         while rows := await spare.pending(table, pack_digest, last, PAGE):
             last = rows[-1].id
             for start in range(0, len(rows), size):
-                yield Batch(table, rows[start : start + size])
+                yield [(table, row) for row in rows[start : start + size]]
 
 
-async def _write(spare: SpareEmbeddings, pack_digest: str, batch: Batch, results: Sequence[Result]) -> None:
+async def _write(
+    spare: SpareEmbeddings, pack_digest: str, rows: Sequence[TableRow], results: Sequence[ReembedResult]
+) -> None:
+    """Store the embeddings of a batch."""
     embeddings = {
         row.id: result.embedding
-        for row, result in zip(batch.rows, results, strict=True)
+        for (_, row), result in zip(rows, results, strict=True)
         if result.embedding is not None
     }
     if embeddings:
-        await spare.add(batch.table, embeddings, pack_digest)
+        table, _ = rows[0]
+        await spare.add(table, embeddings, pack_digest)
 
 
-def _lines(batch: Batch, results: Sequence[Result]) -> Iterator[dict[str, str]]:
-    """Of the report: the rows that got no embedding."""
-    for row, result in zip(batch.rows, results, strict=True):
+def _lines(rows: Sequence[TableRow], results: Sequence[ReembedResult]) -> Iterator[dict[str, str]]:
+    """The report's lines on the rows that got no embedding."""
+    for (table, row), result in zip(rows, results, strict=True):
         if result.embedding is None:
             yield {
-                "table": batch.table,
+                "table": table,
                 "id": str(row.id),
                 "image_path": row.image_path,
                 "outcome": result.outcome,

@@ -21,7 +21,7 @@ from ray.exceptions import RayError
 from rich.console import Console
 from rich.table import Table
 
-from batch.cluster import LOCAL, cluster_pool, ray_session
+from batch.cluster import LOCAL, plan_cluster_pool, ray_session
 from batch.progress import JobProgress
 from batch.rematch.turns import Turns
 from db.copy_arrays import Rows
@@ -54,7 +54,7 @@ COMMAND_SECONDS = 3600.0
 
 
 @dataclass(slots=True)
-class Summary:
+class RematchSummary:
     """What a rematch did. changes: those of its interrupted run included. shards, resumed: how many there
     are, and how many of them were done before. faces: matched with each kind. undescribed: faces that have no
     embedding. stages: seconds spent, which add up to more than `seconds`, because they overlap."""
@@ -95,7 +95,7 @@ class Summary:
 
 async def rematch(
     scope: Scope, settings: Settings, console: Console, *, dry_run: bool = False, address: str = LOCAL
-) -> Summary:
+) -> RematchSummary:
     """Match the faces of a scope anew.
 
     Raises DatabaseError, ConfigurationError where no Ray answers at `address`, WorkersError.
@@ -107,7 +107,7 @@ async def rematch(
     )
     try:
         with ray_session(address):
-            return await _Job(Rematch(database), console).run(scope, dry_run=dry_run)
+            return await _RematchRun(Rematch(database), console).run(scope, dry_run=dry_run)
     finally:
         await database.close()
 
@@ -121,7 +121,7 @@ class _Segment:
     targets: ray.ObjectRef[tuple[Traits, Places]]
 
 
-class _Gallery:
+class _SegmentedGallery:
     """The celebrities of one pack whose quality permits a match, as they are read. ids: of all, ascending, so
     that of equal scores the smaller place wins as the smaller id does in SQL."""
 
@@ -178,30 +178,30 @@ def _may_match(stated: int, segment: _Segment) -> bool:
     return not stated or segment.gender not in {0, stated}
 
 
-class _Job:
+class _RematchRun:
     """One rematch."""
 
     def __init__(self, tables: Rematch, console: Console) -> None:
         self._tables = tables
         self._console = console
         self._stages: defaultdict[str, float] = defaultdict(float)
-        self._galleries: dict[str, _Gallery] = {}
-        pool = cluster_pool(None, "cpu")
+        self._galleries: dict[str, _SegmentedGallery] = {}
+        plan = plan_cluster_pool(None, "cpu")
         self._connections = asyncio.Semaphore(CONNECTIONS)
-        self._turns = Turns(pool.actors)
-        self._workers = pool.actors
+        self._turns = Turns(plan.actors)
+        self._workers = plan.actors
         # Ray has NumPy compute on one core in a task that reserves no more.
-        options = {"num_cpus": pool.num_cpus, "max_retries": ATTEMPTS}
+        options = {"num_cpus": plan.num_cpus, "max_retries": ATTEMPTS}
         # The names are what the dashboard counts the progress of.
         self._celebrities = ray.remote(search).options(name="rematch celebrities", **options)
         self._users = ray.remote(search_each_other).options(name="rematch users", **options)
 
-    async def run(self, scope: Scope, *, dry_run: bool) -> Summary:
+    async def run(self, scope: Scope, *, dry_run: bool) -> RematchSummary:
         started = time.monotonic()
         with self._timed("plan"):
             run = await self._tables.begin(scope, dry_run=dry_run)
             undescribed = await self._tables.undescribed()
-        summary = Summary(
+        summary = RematchSummary(
             run.done,
             dry_run,
             faces={
@@ -229,7 +229,7 @@ class _Job:
                     progress.advance(shard.faces, changes.added + changes.changed + changes.removed)
 
             packs = {shard.pack_digest for shard in run.left if shard.kind == "celebrities"}
-            self._galleries = {pack_digest: _Gallery() for pack_digest in packs}
+            self._galleries = {pack_digest: _SegmentedGallery() for pack_digest in packs}
             reading = [self._read_gallery(*entry) for entry in self._galleries.items()]
             # One more than there are tasks: while it reads or writes, all cores still score.
             await _all([*reading, *(work() for _ in range(self._workers + 1))])
@@ -282,7 +282,7 @@ class _Job:
                 found: Found = await search.remote(*arguments, run.rules.weights, run.rules.threshold)
         return replace(found, probe=probes[found.probe])
 
-    async def _read_gallery(self, pack_digest: str, gallery: _Gallery) -> None:
+    async def _read_gallery(self, pack_digest: str, gallery: _SegmentedGallery) -> None:
         async with self._connection("read gallery"):
             await self._tables.read_gallery(pack_digest, gallery.begin, gallery.add)
             gallery.complete()

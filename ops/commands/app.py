@@ -13,10 +13,11 @@ from uuid import UUID
 
 import typer
 
+from batch.ingest import options as ingest_options
 from ops.commands.arguments import given_options
 from ops.commands.environment import get_settings
 from ops.commands.output import console, fail
-from semblance import __version__, ingest_options
+from semblance import __version__
 from semblance.errors import BadInputError, SemblanceError
 
 NOT_RUNNING = 3
