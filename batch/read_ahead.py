@@ -1,4 +1,4 @@
-"""Reads photos in threads while the nets run on those before them."""
+"""Reads pictures in threads while the nets run on those before them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from concurrent.futures import Executor
 from typing import TypeVar
 
 CHUNK = 8
-"""Photos that go through the nets together: the nets after the detector gain by a batch of 8 (a third of
+"""Pictures that go through the nets together: the nets after the detector gain by a batch of 8 (a third of
 their time), hardly beyond, and the next chunk is read meanwhile."""
 
 IO_THREADS = 8
-"""Photos that one worker reads or stores at a time; they wait for a disk or bucket more than for a core."""
+"""Pictures that one worker reads or stores at a time; they wait for a disk or bucket more than for a core."""
 
 Item = TypeVar("Item")
 Read = TypeVar("Read")

@@ -1,4 +1,4 @@
-"""The pool of workers of a job: batches in, results out, although workers may die."""
+"""The pool of workers of a job: batches in, results out, even if workers die."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class WorkerPool(Generic[Item, Result]):
             shared: What `process` gets beside each batch. It is put into Ray's object store once, where
                 arrays are shared by all workers of a node. Arguments of the constructor could not be: Ray
                 does not keep those for workers that start again.
-            failed: Makes the result of an item that failed alone, too, from the reason.
+            failed: From an item that also failed alone, and the reason, to its result.
         """
         actor = ray.remote(worker).options(
             num_cpus=plan.num_cpus,
@@ -84,7 +84,7 @@ class WorkerPool(Generic[Item, Result]):
         """Each batch with one result per item: in the order of the batches, or as they come. Items that were
         tried alone come last.
 
-        Raises WorkersError where the workers cannot start or Ray ends.
+        Raises WorkersError if the workers cannot start or Ray ends.
         """
         lost: list[Item] = []
         # A second batch waits at each worker, so that it never idles while this process is busy.
@@ -140,7 +140,7 @@ _Answer: TypeAlias = Sequence[Result] | RayError
 
 
 async def _start(actor: Any) -> None:
-    """Wait until a worker is ready. Raises WorkersError where it cannot be."""
+    """Wait until a worker is ready. Raises WorkersError if it cannot start."""
     try:
         await actor.__ray_ready__.remote()
     except RayError as exc:
@@ -148,7 +148,7 @@ async def _start(actor: Any) -> None:
 
 
 async def _call(actor: Any, batch: Sequence[Item], shared: Sequence[object]) -> _Answer[Any]:
-    """Raises WorkersError where no batch can run."""
+    """Raises WorkersError if no batch can run."""
     try:
         results: Sequence[Any] = await actor.process.remote(batch, *shared)
     except RayError as exc:

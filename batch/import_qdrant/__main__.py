@@ -40,11 +40,11 @@ def main(
         str | None,
         typer.Option(
             help="Name or digest of the pack that made the embeddings. "
-            "[default: the one in SEMBLANCE_PACK, where all faces are of it]"
+            "[default: that of SEMBLANCE_PACK, if all faces have it]"
         ),
     ] = None,
     create: Annotated[
-        bool, typer.Option("--create", help="Make faces of points that have none, for profiles that exist.")
+        bool, typer.Option("--create", help="Make faces for points without one, if their profiles exist.")
     ] = False,
     face_field: Annotated[str, typer.Option(help="Payload field with the id of the face.")] = FIELDS.face,
     profile_field: Annotated[str, typer.Option(help="With the id of its profile.")] = FIELDS.profile,
@@ -52,18 +52,18 @@ def main(
     hash_field: Annotated[str, typer.Option(help="With the MD5 of its picture, if any.")] = FIELDS.hash,
     time_field: Annotated[str, typer.Option(help="With the time of its upload, if any.")] = FIELDS.time,
 ) -> None:
-    """Take over the embeddings of a Qdrant collection into `faces`.
+    """Write the embeddings of a Qdrant collection to the faces they belong to.
 
-    A point belongs to the face whose row names it in `qdrant_point_id`, where the table still has that
-    column, else to the face of the payload's face_id, else to the one with the point's own id. Name the pack
-    that made the embeddings; where nobody knows it, the digest that `semblance migrate --adopt` gave those
-    in the database, so that they are compared with each other. A face that has an embedding keeps it;
-    another one in the collection is reported as a mismatch.
+    A point belongs to the face whose row names it in `qdrant_point_id`, if the table still has that column,
+    else to the face in the payload's face_id, else to the face with the point's id. Name the pack that made
+    the embeddings. If it is unknown, give the digest that `semblance migrate --adopt` gave to those in the
+    database, so that all are compared with each other. A face that has an embedding keeps it; a different one
+    in the collection is reported as a mismatch.
 
-    With --create a point without a face becomes one, of the profile and with the picture that its payload
-    names. A collection may still have faces that their owners have deleted, so use it only where the table of
-    faces was lost. Profiles are never made. Ends with the report of what the database has now, and of what
-    payloads lack; the exit status is 1 when a point was not taken.
+    With --create a face is made for each point without one, with the profile and picture in its payload. A
+    collection may still contain faces that their users have deleted, so use this only if the table of faces
+    was lost. Profiles are never made. The command ends with a table of what the database has and of what
+    payloads lack. The exit status is 1 if a point was not taken.
 
     \b
       python -m batch.import_qdrant http://qdrant:6333 --pack buffalo_l
@@ -78,7 +78,7 @@ def main(
         )
     console.print(result.table())
     if result.creatable:
-        console.print(f"Of {result.creatable:,} points without a face one could be made: --create does that.")
+        console.print(f"{result.creatable:,} points without a face could become one: --create does that.")
     if result.refused:
         console.print(f"report: {result.report}", highlight=False, soft_wrap=True)
         raise typer.Exit(1)

@@ -53,11 +53,11 @@ class PointSource(Protocol):
 
 @dataclass(slots=True)
 class QdrantImportSummary:
-    """What an import found and left.
+    """What an import did, and the state of the database after it.
 
     points: read from the collection. filled: faces that got their embedding. created: faces that were made.
-    refused: points by reason, none of which was written; examples: the first of each. creatable: points
-    without a face of which one could be made. coverage: of the database afterwards.
+    refused: points that were not written, by reason; examples: the first of each. creatable: points without a
+    face from which one could be made. coverage: of the database.
     """
 
     report: Path
@@ -71,11 +71,11 @@ class QdrantImportSummary:
 
     @property
     def present(self) -> int:
-        """Points whose face had just this embedding already."""
+        """Points whose face already had this embedding."""
         return self.points - self.filled - self.created - self.refused.total()
 
     def refuse(self, refused: Sequence[tuple[str, str]]) -> None:
-        """Count points that were not taken: pairs of an id and the reason."""
+        """Count points that were not taken. refused: pairs of an id and the reason."""
         for identity, reason in refused:
             self.refused[reason] += 1
             if len(known := self.examples.setdefault(reason, [])) < EXAMPLES:
@@ -112,8 +112,8 @@ async def import_into_faces(
 
     pack: name or digest of the pack that made the embeddings; None for that of the settings.
 
-    Raises PackMismatchError if no pack is named and faces have embeddings of another one; else as
-    `import_collection`.
+    Raises as `import_collection`, and PackMismatchError if no pack is named and faces have embeddings of
+    another one.
     """
     database = await Database.connect(settings.required_database_url.get_secret_value(), pool_size=1)
     try:
@@ -130,12 +130,12 @@ async def import_into_faces(
 
 
 async def _check_pack(database: Database, pack: str, digest: str) -> None:
-    """Raise PackMismatchError where faces have embeddings of another pack: the collection's are more likely
-    of that one than of the one that this service happens to be set to."""
+    """Raise PackMismatchError if faces have embeddings of another pack: those of the collection are then more
+    likely of that pack than of the one in this service's settings."""
     if other := await FaceEmbeddings(database).other_pack(digest):
         raise PackMismatchError(
-            f"Faces here have embeddings of another model pack than {pack}. Say which one made those of the "
-            f"collection: --pack {other} where it is the same, --pack {pack} where it is that one."
+            f"Faces here have embeddings of a model pack other than {pack}. Say which pack made those of the "
+            f"collection: --pack {other} if it is the same one, --pack {pack} if it is that one."
         )
 
 
@@ -149,13 +149,14 @@ async def import_collection(
     fields: PayloadFields = FIELDS,
     create: bool = False,
 ) -> QdrantImportSummary:
-    """Import all points; each refused one is a JSON line in `report` with its id and the reason.
+    """Import all points. Each refused one is a JSON line in `report` with its id and the reason.
 
-    pack_digest: of the pack that made the embeddings. create: make faces of points that have none and whose
-    payloads say enough. Their profiles must exist.
+    Args:
+        pack_digest: Of the pack that made the embeddings.
+        create: Make faces from points without one whose payloads say enough. Their profiles must exist.
 
-    Raises QdrantError where the collection cannot be read, DatabaseError, and ConfigurationError where the
-    report cannot be written.
+    Raises QdrantError if the collection cannot be read, DatabaseError, and ConfigurationError if the report
+    cannot be written.
     """
     faces = FaceEmbeddings(database)
     result = QdrantImportSummary(report)

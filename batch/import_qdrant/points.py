@@ -1,4 +1,4 @@
-"""What a page of points says: whose embedding each is, whether it is one, and what could become a face."""
+"""Checks a page of points: whose embedding each is, whether it is valid, and which could become a face."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from db.face_embeddings import NewFace
 from semblance.types import EMBEDDING_SIZE, Embedding
 
 NORM_TOLERANCE = 0.02
-"""How far a vector's length may be from 1. Qdrant normalises vectors of a cosine collection to float32
-precision; a vector further away was not made by the net alone."""
+"""How far the length of a vector may be from 1. Qdrant normalises the vectors of a cosine collection to
+float32 precision, so a vector further away is not just an embedding."""
 
 _NAMESPACE = UUID("6f1c1f52-3a3e-5d0b-9b56-0f6c1c1a7d21")
 """Ids of new faces whose points have no UUID are the UUIDv5 of collection and point in it, the same in each
@@ -34,7 +34,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class PayloadFields:
-    """Names of the fields in the payloads. The last two are used where they are there."""
+    """Names of the fields in the payloads. hash and time are optional."""
 
     face: str = "face_id"
     profile: str = "profile_id"
@@ -50,8 +50,12 @@ _HASH = re.compile(r"[0-9a-f]{32}")
 
 @dataclass(slots=True)
 class CheckedPage:
-    """A page. embeddings: unit vectors by face. new: what the payloads say of these faces, and lacking: what
-    they do not say of others. refused: pairs of an id and the reason."""
+    """A page of points, sorted out.
+
+    embeddings: unit vectors by face. new: faces that could be made of them; lacking: for the others, what
+    their payloads lack for that. names: ids of the points by face, where the face's id was made from the
+    point's. refused: pairs of a point's id and the reason.
+    """
 
     embeddings: dict[UUID, Embedding] = field(default_factory=dict)
     new: dict[UUID, NewFace] = field(default_factory=dict)
@@ -63,6 +67,12 @@ class CheckedPage:
 def check_points(
     page: Sequence[Point], links: Mapping[str, UUID], collection: str, fields: PayloadFields
 ) -> CheckedPage:
+    """Sort out a page.
+
+    Args:
+        links: The face of each point that a row of the database names.
+        collection: Its name, for the ids of faces.
+    """
     checked = CheckedPage()
     for point in page:
         new = _new_face(point.payload, fields)
@@ -87,7 +97,7 @@ def check_points(
 
 
 def _new_face(payload: Mapping[str, Any], fields: PayloadFields) -> NewFace | str:
-    """The face that the payload describes, or what it lacks for that."""
+    """The face that can be made from the payload, or what it lacks for that."""
     profile_id, path = _uuid(payload.get(fields.profile)), payload.get(fields.path)
     has_path = isinstance(path, str) and bool(path.strip()) and path.isprintable()
     lacking = [
@@ -102,7 +112,7 @@ def _new_face(payload: Mapping[str, Any], fields: PayloadFields) -> NewFace | st
 
 
 def _time(value: object) -> datetime | None:
-    """A time in ISO 8601, or in seconds since 1970; UTC where it does not say. None for anything else."""
+    """A time in ISO 8601, or in seconds since 1970; UTC unless it has an offset. None for anything else."""
     try:
         if isinstance(value, int | float):
             return datetime.fromtimestamp(value, UTC)
@@ -120,7 +130,7 @@ def _uuid(value: object) -> UUID | None:
 
 
 def _vector(point: Point) -> Embedding | str:
-    """The vector at unit length, or what is wrong with it."""
+    """The vector at unit length, or why it is invalid."""
     given = point.vector
     if isinstance(given, dict):
         given = next(iter(given.values())) if len(given) == 1 else None

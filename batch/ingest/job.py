@@ -40,9 +40,12 @@ from semblance.types import ModelInfo
 
 @dataclass(frozen=True, slots=True)
 class IngestOptions:
-    """One ingestion. address: of Ray, or LOCAL. category: of pictures that state none. actors: size of the
-    pool, None for one per core. limit: take only the first inputs. report: file, None for the default.
-    exclude, follow_links: as of `list_source`."""
+    """One ingestion.
+
+    address: of Ray, or LOCAL. category: of pictures without one. actors: size of the pool, None for one per
+    core. limit: take only the first inputs. report: file, None for the default. exclude, follow_links: as in
+    `list_source`.
+    """
 
     source: str
     rules: IngestRules
@@ -57,12 +60,11 @@ class IngestOptions:
 
 
 async def ingest(options: IngestOptions, settings: Settings, console: Console) -> IngestSummary:
-    """Run an ingestion to its end. settings: with an absolute home, which workers elsewhere share.
+    """Run an ingestion to its end. settings: with an absolute home, which workers on other nodes share.
 
-    Raises SourceError for a source that cannot be read or holds nothing, ConfigurationError, PackError,
-    DatabaseError, StorageError, WorkersError, and PackMismatchError where the gallery was embedded by
-    another pack.
-    Pictures that are not taken are results, not errors.
+    Pictures that are not taken are results, not errors. Raises SourceError for a source that cannot be read
+    or is empty, ConfigurationError, PackError, DatabaseError, StorageError, WorkersError, and
+    PackMismatchError if the gallery was embedded by another pack.
     """
     listing = await asyncio.to_thread(
         list_source,
@@ -83,8 +85,8 @@ async def ingest(options: IngestOptions, settings: Settings, console: Console) -
         await _check_pack(celebrities, model)
         known = KnownHashes(await celebrities.known_hashes(model.digest))
         if not options.rules.dry_run:
-            # After the reading of what is known: an unknown picture that was there before is recorded by now,
-            # and must not be removed when it is stored again and its row is yet to come.
+            # After the known hashes were read: a picture removed since then is recorded as deleted by now. It
+            # must not be deleted after this run has stored it again and before its row is written.
             await ObjectDeletions(database).finish_folder(storage, FOLDER)
         items = sum(isinstance(entry, Item) for entry in entries)
         with (
@@ -125,11 +127,11 @@ async def ingest(options: IngestOptions, settings: Settings, console: Console) -
 
 
 async def _check_pack(celebrities: Celebrities, model: ModelInfo) -> None:
-    """Refuse a gallery of another pack at once, not at the first picture that both have."""
+    """Refuse the gallery of another pack at once, not at the first picture that both have."""
     if await celebrities.count() and not await celebrities.count(model.digest):
         raise PackMismatchError(
-            f"The gallery in this database was embedded by another model pack than {model.pack} "
-            f"({model.digest[:12]}). Set SEMBLANCE_PACK to that one, or SEMBLANCE_DATABASE_URL to another "
+            f"The gallery in this database was embedded by a model pack other than {model.pack} "
+            f"({model.digest[:12]}). Set SEMBLANCE_PACK to that pack, or SEMBLANCE_DATABASE_URL to another "
             "database."
         )
 
@@ -137,8 +139,7 @@ async def _check_pack(celebrities: Celebrities, model: ModelInfo) -> None:
 async def _results(
     pool: WorkerPool[NumberedItem, IngestResult], entries: Sequence[Entry], batch_size: int
 ) -> AsyncIterator[list[IngestResult]]:
-    """One result for each entry, some at a time, in order; only those of items that were tried alone come
-    last."""
+    """One result for each entry, some at a time, in order. Those of items that were tried alone come last."""
     bad = deque(
         IngestResult(index, entry.outcome, entry.reason)
         for index, entry in enumerate(entries)

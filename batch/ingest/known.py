@@ -1,4 +1,4 @@
-"""Which photos the database has already."""
+"""Which pictures the database has already."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 
 
 class KnownHashes:
-    """MD5 hashes of photos, 32 bytes each, in an array that all workers of a node can share."""
+    """MD5 hashes of pictures, 32 bytes each, in an array that the workers of a node share."""
 
     def __init__(self, hashes: Iterable[str]) -> None:
-        """hashes: of 32 hex digits."""
+        """hashes: 32 hex digits each."""
         self._sorted = np.array(sorted(hashes), dtype="S32")
 
     def __len__(self) -> int:

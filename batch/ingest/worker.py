@@ -1,4 +1,4 @@
-"""The worker of an ingestion: a batch of items in, one result for each out; pictures stay here."""
+"""The worker of an ingestion: a batch of items in, one result for each out. Pictures stay here."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from semblance.stored_pictures import full_key, put_picture_sync
 from semblance.types import DescribedFace, Detection
 
 FOLDER = "celebrities"
-"""Of the storage, where the pictures go."""
+"""Folder of the picture store."""
 
 SEVERAL_FACES = 0.25
-"""A second face counts when its box has at least this share of the largest's area, that is half its
-width: someone beside the person, not someone in the background."""
+"""A second face counts if the area of its box is at least this share of the largest's, that is, at half its
+width: a person beside the first, not one in the background."""
 
 CELEBRITY_NAMESPACE = UUID("1b0f3b7e-6f0c-5c56-9d55-2f2f5d0f7a51")
-"""Ids are the UUIDv5 of the picture's hash in this namespace, so that the same pictures give the same
-rows whenever and in however many runs they are ingested."""
+"""Ids are the UUIDv5 of the picture's hash in this namespace, so the same pictures give the same rows in any
+number of runs."""
 
 NumberedItem: TypeAlias = tuple[int, Item]
 """An item and its place in the source's order."""
@@ -48,8 +48,8 @@ _log = logging.getLogger(__name__)
 class IngestRules:
     """Which pictures are taken.
 
-    min_quality: lowest overall quality, 0..1. largest: take the largest face however large the second is.
-    dry_run: store nothing. allow_private_hosts: also from URLs of hosts off the public internet.
+    min_quality: lowest overall quality, 0..1. largest: take the largest face, however large the second is.
+    dry_run: store nothing. allow_private_hosts: accept URLs of hosts that are not on the public internet.
     """
 
     min_quality: float
@@ -60,7 +60,7 @@ class IngestRules:
 
 @dataclass(frozen=True, slots=True)
 class _Picture:
-    """A file that was read and is not known yet."""
+    """A file that was read and that the database does not have."""
 
     index: int
     item: Item
@@ -69,10 +69,10 @@ class _Picture:
 
 
 class IngestWorker:
-    """Reads, analyses and stores pictures: an actor with nets of its own.
+    """Reads, analyses and stores pictures: an actor that holds the nets.
 
-    The row of a picture is the same whichever worker and batch it falls into, up to the equality of batched
-    and single runs that a pack's nets prove when they are loaded.
+    A picture gives the same row in every worker and batch, as closely as batched and single runs of the
+    pack's nets agree; that is checked when they are loaded.
     """
 
     def __init__(self, settings: Settings, rules: IngestRules) -> None:
@@ -84,7 +84,7 @@ class IngestWorker:
         self._io = ThreadPoolExecutor(IO_THREADS, thread_name_prefix="ingest-io")
 
     def process(self, items: Sequence[NumberedItem], known: KnownHashes) -> list[IngestResult]:
-        """One result per item, in order. Pictures that are known are reported without a look at them."""
+        """One result per item, in order. known: pictures that are only reported."""
         futures: list[Future[IngestResult]] = []
         for read in read_chunks(self._io, partial(self._read, known), items):
             pictures = iter(self._results([entry for entry in read if isinstance(entry, _Picture)]))
@@ -103,7 +103,7 @@ class IngestWorker:
         except NotFoundError as exc:
             return IngestResult(index, "missing", exc.message)
         except Exception as exc:
-            # A fault nobody foresaw, in one of them: the others must not suffer for it.
+            # An unforeseen fault of one picture must not cost the others theirs.
             return IngestResult(index, _outcome(exc), _reason(exc))
         image_hash = hashlib.md5(data, usedforsecurity=False).hexdigest()
         if image_hash in known:
@@ -111,7 +111,7 @@ class IngestWorker:
         return _Picture(index, item, data, image_hash)
 
     def _results(self, pictures: Sequence[_Picture]) -> Iterator[Future[IngestResult]]:
-        for picture, found in zip(pictures, self._described(pictures), strict=True):
+        for picture, found in zip(pictures, self._analyzed(pictures), strict=True):
             if isinstance(found, Exception):
                 outcome = _outcome(found)
                 yield _done(IngestResult(picture.index, outcome, _reason(found), picture.image_hash))
@@ -124,22 +124,22 @@ class IngestWorker:
             else:
                 yield self._io.submit(self._keep, picture, faces[0])
 
-    def _described(
+    def _analyzed(
         self, pictures: Sequence[_Picture]
     ) -> Sequence[tuple[Detection, list[DescribedFace]] | Exception]:
-        """Faces of each picture, the two largest; or what went wrong with it."""
+        """The two largest faces of each picture, or what went wrong with it."""
         files = [picture.data for picture in pictures]
         try:
             return self._pipeline.describe_many(files, 2)
         except Exception:
-            # A fault nobody foresaw, in one of them: the others must not suffer for it.
-            _log.exception("describing %d pictures together failed; trying each alone", len(files))
-        return [self._described_alone(data) for data in files]
+            # An unforeseen fault of one picture must not cost the others theirs.
+            _log.exception("analyzing %d pictures together failed; trying each alone", len(files))
+        return [self._analyzed_alone(data) for data in files]
 
-    def _described_alone(self, data: bytes) -> tuple[Detection, list[DescribedFace]] | Exception:
+    def _analyzed_alone(self, data: bytes) -> tuple[Detection, list[DescribedFace]] | Exception:
         try:
             return self._pipeline.describe(data, 2)
-        except Exception as exc:  # reported as this picture's result
+        except Exception as exc:  # the result of this picture
             return exc
 
     def _rejection(
@@ -161,7 +161,7 @@ class IngestWorker:
         return None
 
     def _keep(self, picture: _Picture, face: DescribedFace) -> IngestResult:
-        """Store the picture, then hand over its row: a row never points to a picture that is not there."""
+        """Store the picture, then return its row: a row never points to a missing picture."""
         key = full_key(f"{FOLDER}/{picture.image_hash[:2]}/{picture.image_hash}")
         try:
             stored = self._pipeline.finder.render(picture.data)
@@ -178,7 +178,7 @@ class IngestWorker:
 def celebrity_row(
     item: Item, image_hash: str, key: str, face: DescribedFace, pack_digest: str, *, scale: float = 1.0
 ) -> CelebrityRow:
-    """The row of a described picture stored under `key`, `scale` times as large."""
+    """The row of a picture stored under `key`, at `scale` times the size that was analyzed."""
     return CelebrityRow.of(
         face,
         pack_digest,

@@ -1,4 +1,4 @@
-"""Writes what became of the inputs: rows to the database, lines to the report."""
+"""Writes the results of an ingestion: rows to the database, lines to the report."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from db.celebrities import Celebrities
 from semblance.errors import PackMismatchError
 
 WRITE_ROWS = 256
-"""Most rows of one COPY: at some 3 kB a row well below a megabyte."""
+"""Most rows of one COPY: well below a megabyte at some 3 kB a row."""
 
 WRITE_EVERY_S = 1.0
-"""Longest time that results wait to be written; what a killed run has to do again."""
+"""Longest time that results wait to be written. A killed run has to do that much again."""
 
 
 class ResultWriter:
-    """Writes results in the order they come: rows to the database, then their lines to the report."""
+    """Writes results in the order in which they come: rows to the database, then lines to the report.
+
+    counts: of what was written, by outcome.
+    """
 
     def __init__(self, entries: Sequence[Entry], celebrities: Celebrities | None, report: JobReport) -> None:
         self.counts: Counter[IngestOutcome] = Counter()
@@ -34,13 +37,13 @@ class ResultWriter:
         self._written = time.monotonic()
 
     async def add(self, results: Iterable[IngestResult], progress: JobProgress) -> None:
-        """Take results; enough of them, or after a time, are written."""
+        """Take results. They are written once there are WRITE_ROWS, or after WRITE_EVERY_S."""
         self._pending.extend(map(self._deduplicated, results))
         if len(self._pending) >= WRITE_ROWS or time.monotonic() - self._written >= WRITE_EVERY_S:
             await self.flush(progress)
 
     async def flush(self, progress: JobProgress) -> None:
-        """Write what has been taken."""
+        """Write what was taken."""
         if not self._pending:
             return
         rows = [result.row for result in self._pending if result.row is not None]
@@ -48,8 +51,8 @@ class ResultWriter:
             copied = await self._celebrities.copy_in(rows)
             if copied.other_pack:
                 raise PackMismatchError(
-                    f"{copied.other_pack} of these pictures are in the gallery with an embedding of another "
-                    "model pack, and stay as they are. Ingest into a database of its own for each pack."
+                    f"{copied.other_pack} of these pictures are already in the gallery, embedded by another "
+                    "model pack, and were left alone. Use a separate database for each pack."
                 )
         self._report.write(_line(result, self._entries[result.index]) for result in self._pending)
         self.counts.update(result.outcome for result in self._pending)
@@ -60,7 +63,7 @@ class ResultWriter:
         self._written = time.monotonic()
 
     def _deduplicated(self, result: IngestResult) -> IngestResult:
-        """Of equal pictures the first input counts: results come in the order of the inputs."""
+        """The result, as a duplicate if an earlier input was the same picture."""
         if result.outcome not in {"ingested", "already_present"} or result.image_hash is None:
             return result
         first = self._first.setdefault(bytes.fromhex(result.image_hash), result.index)
@@ -71,6 +74,6 @@ class ResultWriter:
 
 
 def _line(result: IngestResult, entry: Entry) -> dict[str, object]:
-    """The line of the report on an input."""
+    """The report's line on an input."""
     row = {} if entry.row is None else {"row": entry.row}
     return {"input": entry.label, **row, **result.line()}

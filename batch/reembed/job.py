@@ -1,15 +1,14 @@
-"""Another model pack for everything that is stored: a second embedding of every face and celebrity.
+"""A change of the model pack: a second embedding of every face and celebrity, and the switch to it.
 
-It is filled from the stored pictures while the pack in use goes on serving, and lies in tables of its own
-(see `db.spare_embeddings`), which no search reads. A switch then swaps the two embeddings of all rows in one
-transaction. What served is spare afterwards, so the way back is the same command with the old pack's name: it
-also embeds the faces that came in between, which a mere undo would leave behind.
+The second embeddings are made from the stored pictures while the pack in use goes on serving. They lie in
+separate tables (see `db.spare_embeddings`), which no search reads. A switch then swaps the two embeddings of
+all rows in one transaction. What served is spare afterwards, so the way back is the same command with the old
+pack's name. It also embeds the faces that came in between, which an undo would leave behind.
 
 One process reads rows and writes embeddings; a pool of Ray actors reads pictures and runs the nets. A row is
-pending as long as it has no embedding of the pack, and each is written together with others in a transaction.
-So a run that was killed and is started again does what is left, and ends with the rows of an undisturbed one.
-The switch needs the rights of the database's owner, because the application, which faces the internet, may
-not change the gallery.
+pending until it has an embedding of the pack, and each batch is written in one transaction. So a run that was
+killed and is started again does what is left, and ends with the rows of an undisturbed one. The switch needs
+the rights of the database's owner: the application, which faces the internet, may not change the gallery.
 """
 
 from __future__ import annotations
@@ -49,22 +48,23 @@ from semblance.settings import Settings
 from semblance.types import ModelInfo
 
 BATCH_SIZE = 32
-"""Pictures one worker holds at a time, at 10 MB a picture at most 320 MB; and rows of one transaction."""
+"""Pictures that one worker holds at a time, at most 320 MB at 10 MB a picture; and rows of one
+transaction."""
 
 PAGE = 4096
 """Rows read at a time."""
 
 SAMPLE = 500
-"""Faces compared before and after: enough to know a mean share to about two per cent."""
+"""Faces compared before and after: enough to know a mean share within about two per cent."""
 
 COMMAND_SECONDS = 3600.0
-"""Longest time of one database command: for the overlap a million celebrities are read, 5 GB."""
+"""Time limit of one database command: for the overlap a million celebrities are read, 5 GB."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReembedOptions:
-    """How to fill. address: of Ray, or LOCAL. actors: size of the pool, None for one per core. report: file,
-    None for the default."""
+    """How to fill the spare embeddings. address: of Ray, or LOCAL. actors: size of the pool, None for one per
+    core. report: file, None for the default."""
 
     address: str = LOCAL
     batch_size: int = BATCH_SIZE
@@ -74,8 +74,8 @@ class ReembedOptions:
 
 @dataclass(frozen=True, slots=True)
 class ReembedSummary:
-    """What a run did and what there is now. counts: of the rows it tried, by outcome. coverage: of the whole
-    database, by table."""
+    """What a run did, and the state of the database after it. counts: the rows it tried, by outcome.
+    coverage: of the whole database, by table."""
 
     model: ModelInfo
     counts: dict[ReembedOutcome, int]
@@ -103,10 +103,10 @@ class ReembedSummary:
             yield outcomes
         table = TerminalTable(f"of pack {self.model.pack}", *TABLES)
         for label, name in (
-            ("spare, to be switched to", "spare"),
-            ("serving already", "serving"),
+            ("spare, ready for the switch", "spare"),
+            ("already serving", "serving"),
             ("missing", "missing"),
-            ("not described yet by any pack", "undescribed"),
+            ("not embedded by any pack yet", "undescribed"),
         ):
             table.add_row(label, *(f"{getattr(self.coverage[kind], name):,}" for kind in TABLES))
         for column in table.columns[1:]:
@@ -117,11 +117,10 @@ class ReembedSummary:
 async def fill(
     options: ReembedOptions, settings: Settings, model: ModelInfo, console: Console
 ) -> ReembedSummary:
-    """Embed by the pack of the settings whatever has only another pack's embedding.
+    """Embed all rows that have no embedding by the pack of the settings. model: that pack.
 
-    Raises ConfigurationError, DatabaseError, StorageError, WorkersError, and ConflictError where there is
-    nothing to embed, or all is served by this pack already. Pictures that cannot be embedded are lines of the
-    report.
+    Pictures that cannot be embedded are lines of the report. Raises ConfigurationError, DatabaseError,
+    StorageError, WorkersError, and ConflictError if there is nothing to embed or the pack already serves all.
     """
     async with _connected(settings) as database:
         spare = SpareEmbeddings(database)
@@ -166,8 +165,8 @@ def _check_work(model: ModelInfo, coverage: dict[Table, Coverage]) -> None:
     serving = sum(part.serving for part in coverage.values())
     if serving:
         raise ConflictError(
-            f"Pack {model.pack} ({model.digest[:12]}) serves already: all {serving:,} embeddings are by it. "
-            "Name another one; `semblance models list` shows which there are."
+            f"Pack {model.pack} ({model.digest[:12]}) serves already: it made all {serving:,} embeddings. "
+            "Name another one; `semblance models list` shows them."
         )
     raise ConflictError("There is nothing to embed: no face and no celebrity has an embedding yet.")
 
@@ -210,8 +209,8 @@ def _lines(rows: Sequence[TableRow], results: Sequence[ReembedResult]) -> Iterat
 
 
 async def compare(settings: Settings, model: ModelInfo, sample: int) -> Overlap | None:
-    """How much the best celebrities of up to `sample` faces would change by a switch to this pack; None where
-    no face, or no celebrity, has both embeddings. Raises DatabaseError."""
+    """How much a switch to this pack would change the best celebrities of up to `sample` faces; None if no
+    face, or no celebrity, has both embeddings. Raises DatabaseError."""
     async with _connected(settings) as database:
         spare = SpareEmbeddings(database)
         others = [digest for digest in await spare.packs_in_use() if digest != model.digest]
@@ -222,7 +221,7 @@ async def compare(settings: Settings, model: ModelInfo, sample: int) -> Overlap 
 
 
 async def check_owner(settings: Settings) -> None:
-    """Raise ConfigurationError where nobody is named who may switch."""
+    """Raise ConfigurationError if no login is configured that may switch."""
     async with _connected(settings, as_owner=True) as database:
         await SpareEmbeddings(database).check_owner()
 
@@ -232,8 +231,8 @@ async def switch(
 ) -> dict[Table, int]:
     """Let the pack serve, in one transaction; returns how many rows were switched, by table.
 
-    Raises ConflictError where more rows than `allow_missing` have no embedding of the pack, or none has a
-    spare one; ConfigurationError, DatabaseError.
+    Raises ConflictError if more than `allow_missing` rows have no embedding of the pack, or none has a spare
+    one; ConfigurationError, DatabaseError.
     """
     async with _connected(settings, as_owner=True) as database:
         spare = SpareEmbeddings(database)
@@ -244,8 +243,8 @@ async def switch(
 
 
 async def drop(settings: Settings, pack_digest: str) -> dict[Table, int]:
-    """Remove a pack's spare embeddings; returns how many, by table. Raises DatabaseError, and ConflictError
-    where there are none."""
+    """Remove the spare embeddings of a pack; returns how many, by table. Raises DatabaseError, and
+    ConflictError if it has none."""
     async with _connected(settings) as database:
         dropped = await SpareEmbeddings(database).drop(pack_digest)
     if not any(dropped.values()):
@@ -257,7 +256,7 @@ async def drop(settings: Settings, pack_digest: str) -> dict[Table, int]:
 async def _connected(settings: Settings, *, as_owner: bool = False) -> AsyncIterator[Database]:
     dsn = settings.required_database_url.get_secret_value()
     if as_owner:
-        # The embedded server's owner follows from the application's login.
+        # For the embedded server the owner's login follows from the application's.
         given = settings.owner_database_url
         dsn = owner_dsn(dsn) if given is None else given.get_secret_value()
     database = await Database.connect(dsn, pool_size=1, command_seconds=COMMAND_SECONDS)
@@ -268,7 +267,7 @@ async def _connected(settings: Settings, *, as_owner: bool = False) -> AsyncIter
 
 
 def choose_pack(settings: Settings, pack: str) -> tuple[Settings, ModelInfo]:
-    """The settings with another pack, and what it is. Raises PackError."""
-    # By its folder, because a relative path would be another one where the workers run.
+    """The settings with another pack, and that pack. Raises PackError."""
+    # By its absolute folder: workers have another working directory.
     chosen = settings.model_copy(update={"pack": str(find_pack(pack, settings))})
     return chosen, load_pack(chosen).info

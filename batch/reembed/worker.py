@@ -1,4 +1,4 @@
-"""The worker of a re-embedding: rows in, embeddings by another pack out; pictures stay here."""
+"""The worker of a re-embedding: rows in, embeddings by another pack out. Pictures stay here."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ ReembedOutcome: TypeAlias = Literal[
 OUTCOMES: tuple[ReembedOutcome, ...] = get_args(ReembedOutcome)
 
 MEANINGS: dict[ReembedOutcome, str] = {
-    "embedded": "has a spare embedding now",
+    "embedded": "now has a spare embedding",
     "missing": "its picture is not in the picture store",
     "no_face": "the pack finds no face in its picture",
     "another_face": "the pack finds faces, but none where the stored one is",
@@ -46,8 +46,8 @@ MEANINGS: dict[ReembedOutcome, str] = {
 }
 
 SAME_FACE = 0.5
-"""Mean distance of the 68 landmarks of two packs, as a share of the face's size, up to which they are of one
-face. Two nets differ by a few hundredths on the same face; two faces lie at least their size apart."""
+"""Largest mean distance of two packs' 68 landmarks on the same face, as a share of the face's size. Two nets
+differ by a few hundredths on one face; two faces are at least their size apart."""
 
 TableRow: TypeAlias = tuple[Table, Pending]
 """A row and the table it is in."""
@@ -57,7 +57,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ReembedResult:
-    """What became of one row: its embedding, float32 [512] of unit length, or why there is none."""
+    """The result of one row: its embedding, float32 [512] of unit length, or the reason why it has none."""
 
     outcome: ReembedOutcome
     reason: str = ""
@@ -67,13 +67,13 @@ class ReembedResult:
 class ReembedWorker:
     """Reads stored pictures and embeds the stored face of each: an actor that holds the nets of one pack.
 
-    The embedding of a picture is the one that its upload with this pack would get, whichever worker and
-    batch it falls into, up to the equality of batched and single runs that a pack's nets prove when they are
-    loaded.
+    A picture gets the embedding that its upload with this pack would get, in every worker and batch, as
+    closely as batched and single runs of the pack's nets agree; that is checked when they are loaded.
     """
 
     def __init__(self, settings: Settings, pack_digest: str) -> None:
-        """settings: with the pack to embed by. Raises PackMismatchError where it is another one here."""
+        """settings: with the pack to embed by. Raises PackMismatchError if this node has another version of
+        it."""
         cv2.setNumThreads(settings.threads)
         self._pipeline = LocalPipeline(settings, DecoderProcess(settings))
         if self._pipeline.model.digest != pack_digest:
@@ -116,11 +116,11 @@ class ReembedWorker:
         return [face if isinstance(face, ReembedResult) else _embedded(next(vectors)) for face in found]
 
     def _find(self, row: Pending, picture: bytes) -> DetectedFace | ReembedResult:
-        """The face that the row is about, or why it cannot be had."""
+        """The face of the row, or the reason why it was not found."""
         stored = stored_landmarks(row)
         outcome: ReembedOutcome = "no_face"
         try:
-            # First as an upload does, which takes the largest: crops depend a little on how many are wanted.
+            # First the largest alone, as for an upload: crops depend slightly on how many are asked for.
             for wanted in (1, None):
                 detection = self._pipeline.finder.detect(picture, wanted)
                 for face in detection.faces:
@@ -133,14 +133,14 @@ class ReembedWorker:
             return ReembedResult("too_large", exc.message)
         except UnreadableImageError as exc:
             return ReembedResult("unreadable", exc.message)
-        except Exception as exc:  # a fault nobody foresaw must not cost the others of the batch theirs
+        except Exception as exc:  # an unforeseen fault must not cost the rest of the batch theirs
             _log.exception("embedding the picture %s", row.image_path)
             return ReembedResult("failed", f"{type(exc).__name__}: {exc}")
         return ReembedResult(outcome, MEANINGS[outcome])
 
 
 def stored_landmarks(row: Pending) -> Landmarks | None:
-    """float32 [68, 2], unless the row has none that can be read: other clients write rows, too."""
+    """float32 [68, 2]; None if the row has no valid ones, since other clients also write rows."""
     try:
         landmarks = np.asarray(row.landmarks_68, np.float32)
     except (TypeError, ValueError):
@@ -149,8 +149,8 @@ def stored_landmarks(row: Pending) -> Landmarks | None:
 
 
 def is_same(stored: Landmarks, found: Landmarks) -> bool:
-    """Whether two sets of landmarks in the same picture are of one face. The size of a face is the root of
-    the area that its stored landmarks span."""
+    """Whether two sets of landmarks in one picture are of the same face. The size of a face is the square
+    root of the area that its stored landmarks span."""
     size = float(np.sqrt(np.prod(np.ptp(stored, axis=0))))
     distance = float(np.linalg.norm(stored - found, axis=1).mean())
     return distance <= SAME_FACE * size
@@ -158,6 +158,6 @@ def is_same(stored: Landmarks, found: Landmarks) -> bool:
 
 def _embedded(vector: Embedding) -> ReembedResult:
     if not np.isfinite(vector).all() or not vector.any():
-        return ReembedResult("failed", "the pack's net gives no direction for this face")
-    # A copy, because a row of an array takes the whole array with it through Ray.
+        return ReembedResult("failed", "the pack's net gives no valid embedding for this face")
+    # A copy: a row of an array would take the whole array through Ray.
     return ReembedResult("embedded", embedding=vector.copy())

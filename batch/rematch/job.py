@@ -1,8 +1,8 @@
-"""Matches of all faces anew: as the jobs of single faces find them, but a cluster at a time.
+"""Matches all faces again: with the results of the match jobs of single faces, on a whole cluster.
 
 One process reads faces and gallery and writes what has changed; Ray tasks score. A task compares some faces
-with one segment of the gallery, so what it holds is bounded, and the best of all segments are merged. The
-first segments are searched while the others are still read.
+with one segment of the gallery, so its memory is bounded, and the best of all segments are merged. The first
+segments are searched while the others are still being read.
 """
 
 from __future__ import annotations
@@ -39,25 +39,29 @@ SHARD_SIZE = 1000
 
 TASK_FACES = 1000
 SEGMENT = 16_384
-"""Faces and celebrities that one task scores, 16 million pairs in about half a second; of a gallery with two
-genders the first can begin when 32,768 are read. A task holds 40 MB of traits and the best; scoring itself
-takes smaller blocks (see `matching.ranking`)."""
+"""Faces and celebrities that one task scores: 16 million pairs in about half a second. With two genders in
+the gallery the first task can begin after 32,768 celebrities. A task holds 40 MB of traits and the best;
+scoring itself takes smaller blocks (see `matching.ranking`)."""
 
 ATTEMPTS = 3
-"""How often a task is tried again when its worker or node dies."""
+"""How often a task is tried again after its worker or node has died."""
 
 CONNECTIONS = 4
-"""Most shards that are read or written at once: the database has other clients."""
+"""Most shards read or written at once: the database has other clients."""
 
 COMMAND_SECONDS = 3600.0
-"""Longest time of one database command: a million celebrities are 2.5 GB."""
+"""Time limit of one database command: a million celebrities are 2.5 GB."""
 
 
 @dataclass(slots=True)
 class RematchSummary:
-    """What a rematch did. changes: those of its interrupted run included. shards, resumed: how many there
-    are, and how many of them were done before. faces: matched with each kind. undescribed: faces that have no
-    embedding. stages: seconds spent, which add up to more than `seconds`, because they overlap."""
+    """What a rematch did.
+
+    changes: with those of the interrupted run that it completed. faces: how many were matched with each kind.
+    shards, resumed: how many there are, and how many of them an interrupted run had done. undescribed: faces
+    without an embedding. seconds: from first to last. scored: pairs. stages: seconds spent in each; they
+    overlap, so their sum exceeds `seconds`.
+    """
 
     changes: Changes
     dry_run: bool
@@ -96,9 +100,9 @@ class RematchSummary:
 async def rematch(
     scope: Scope, settings: Settings, console: Console, *, dry_run: bool = False, address: str = LOCAL
 ) -> RematchSummary:
-    """Match the faces of a scope anew.
+    """Match the faces of a scope again.
 
-    Raises DatabaseError, ConfigurationError where no Ray answers at `address`, WorkersError.
+    Raises DatabaseError, WorkersError, and ConfigurationError if no Ray answers at `address`.
     """
     database = await Database.connect(
         settings.required_database_url.get_secret_value(),
@@ -114,7 +118,7 @@ async def rematch(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Segment:
-    """Celebrities of one gender in Ray's store, with their places in the gallery."""
+    """Celebrities of one gender in Ray's object store, with their places in the gallery."""
 
     gender: int
     size: int
@@ -122,8 +126,8 @@ class _Segment:
 
 
 class _SegmentedGallery:
-    """The celebrities of one pack whose quality permits a match, as they are read. ids: of all, ascending, so
-    that of equal scores the smaller place wins as the smaller id does in SQL."""
+    """The celebrities of one pack whose quality permits a match, as they are read. ids: of all, ascending: of
+    equal scores the smaller place wins, as the smaller id does in SQL."""
 
     def __init__(self) -> None:
         self.ids: Ids = np.empty(0, "V16")
@@ -133,11 +137,11 @@ class _SegmentedGallery:
         self._complete = False
 
     def begin(self, ids: Ids) -> None:
-        """Learn whom there are."""
+        """Take the ids of all celebrities."""
         self.ids = ids
 
     def add(self, rows: Rows) -> None:
-        """Take some of them."""
+        """Take the rows of some."""
         fit = rows["quality"] >= MIN_QUALITY
         for gender in np.unique(rows["gender"][fit]):
             waiting = self._waiting[int(gender)]
@@ -146,14 +150,14 @@ class _SegmentedGallery:
                 self._put(int(gender))
 
     def complete(self) -> None:
-        """Know that these were all."""
+        """Note that these were all."""
         for gender in list(self._waiting):
             self._put(gender)
         self._complete = True
         self._changed.set()
 
     async def segments(self) -> AsyncIterator[_Segment]:
-        """All segments, each as soon as it is there."""
+        """All segments, each as soon as it is complete."""
         number = 0
         while True:
             while number < len(self._segments):
@@ -173,8 +177,8 @@ class _SegmentedGallery:
 
 
 def _may_match(stated: int, segment: _Segment) -> bool:
-    """Whether a face of somebody who states this gender, or none (0), is compared with these celebrities: as
-    in SQL, a gender that is not known differs from no other."""
+    """Whether a face whose user states this gender (0: none) is compared with these celebrities. As in SQL,
+    an unknown gender differs from no other."""
     return not stated or segment.gender not in {0, stated}
 
 
@@ -190,9 +194,9 @@ class _RematchRun:
         self._connections = asyncio.Semaphore(CONNECTIONS)
         self._turns = Turns(plan.actors)
         self._workers = plan.actors
-        # Ray has NumPy compute on one core in a task that reserves no more.
+        # A task that reserves a core or less makes NumPy compute on one core.
         options = {"num_cpus": plan.num_cpus, "max_retries": ATTEMPTS}
-        # The names are what the dashboard counts the progress of.
+        # Ray's dashboard shows progress by these names.
         self._celebrities = ray.remote(search).options(name="rematch celebrities", **options)
         self._users = ray.remote(search_each_other).options(name="rematch users", **options)
 
@@ -231,7 +235,7 @@ class _RematchRun:
             packs = {shard.pack_digest for shard in run.left if shard.kind == "celebrities"}
             self._galleries = {pack_digest: _SegmentedGallery() for pack_digest in packs}
             reading = [self._read_gallery(*entry) for entry in self._galleries.items()]
-            # One more than there are tasks: while it reads or writes, all cores still score.
+            # One more than tasks at a time: while it reads or writes, all cores still score.
             await _all([*reading, *(work() for _ in range(self._workers + 1))])
         await self._tables.complete(run)
         summary.seconds = time.monotonic() - started
@@ -275,8 +279,8 @@ class _RematchRun:
         return _pairs(faces.ids, faces.ids, await asyncio.gather(*searches), compared)
 
     async def _score(self, run: Run, shard: Shard, probes: Places, search: Any, *arguments: object) -> Found:
-        """What a task finds, by places among the shard's faces; probes: those of the task's."""
-        # Shards end one after the other, as they were planned: what is done is safe.
+        """What a task finds, by places among the shard's faces. probes: the places of the task's faces."""
+        # Shards end in the order in which they were planned, and what is done is safe.
         async with self._turns.take(shard.number):
             with self._timed("score"):
                 found: Found = await search.remote(*arguments, run.rules.weights, run.rules.threshold)
@@ -289,7 +293,7 @@ class _RematchRun:
 
     @asynccontextmanager
     async def _connection(self, stage: str) -> AsyncIterator[None]:
-        """Wait for one to be free, longer than the pool would, and count the time from then on."""
+        """Wait for a free connection, longer than the pool would, and count the time from then on."""
         async with self._connections:
             with self._timed(stage):
                 yield
@@ -302,7 +306,7 @@ class _RematchRun:
 
 
 def _groups(faces: Faces) -> Iterator[tuple[Places, Places]]:
-    """Who is compared with whom in the schools: places of probes, at most TASK_FACES, and of targets."""
+    """The comparisons within schools: places of probes, at most TASK_FACES, and of their targets."""
     for school in np.unique(faces.school):
         here = faces.school == school
         for gender in np.unique(faces.gender[here]):
@@ -314,7 +318,7 @@ def _groups(faces: Faces) -> Iterator[tuple[Places, Places]]:
 
 
 def _by_faces(groups: Sequence[tuple[Places, Places]], faces: int) -> Iterator[list[tuple[Places, Places]]]:
-    """The groups, several together until they have `faces` probes."""
+    """The groups, put together until they have `faces` probes."""
     some: list[tuple[Places, Places]] = []
     for group in groups:
         some.append(group)
@@ -326,13 +330,13 @@ def _by_faces(groups: Sequence[tuple[Places, Places]], faces: int) -> Iterator[l
 
 
 def _pairs(faces: Ids, targets: Ids, parts: Sequence[Found], compared: int) -> Pairs:
-    """What all tasks of a shard found, by ids."""
+    """What all tasks of a shard found, by id."""
     found = merged(parts)
     return Pairs(faces[found.probe], targets[found.target], found.score, found.factors, compared)
 
 
 async def _all(works: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Run all, or end all with the first error."""
+    """Run all, and end all at the first error."""
     try:
         async with asyncio.TaskGroup() as group:
             for work in works:

@@ -314,7 +314,7 @@ def test_the_command_says_what_would_be_possible(dsn: str, tmp_path: Path) -> No
     make_collection(tmp_path / "q", [described(1, 1, uuid4(), "a/1.jpg")])
     done = command(dsn, tmp_path)
     assert done.returncode == 1
-    assert "Of 1 points without a face one could be made: --create does that." in done.stdout
+    assert "1 points without a face could become one: --create does that." in done.stdout
 
 
 def test_embeddings_are_not_taken_for_the_pack_that_happens_to_be_set(dsn: str, tmp_path: Path) -> None:
@@ -329,7 +329,7 @@ def test_embeddings_are_not_taken_for_the_pack_that_happens_to_be_set(dsn: str, 
     make_collection(tmp_path / "q", [point(1, known, unit(1)), point(2, other, unit(2))])
     refused = command(dsn, tmp_path)
     assert refused.returncode == 1
-    assert f"--pack {MODEL.digest} where it is the same" in refused.stderr
+    assert f"--pack {MODEL.digest} if it is the same one" in refused.stderr
     assert command(dsn, tmp_path, "--pack", MODEL.digest).returncode == 0
     with psycopg.connect(dsn) as connection:
         found = connection.execute("SELECT pack_digest, count(*) FROM faces GROUP BY 1").fetchall()
