@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from itertools import takewhile
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
@@ -106,33 +105,37 @@ class WorkerPool(Generic[Item, Result]):
     ) -> AsyncIterator[tuple[Sequence[Item], _Answer[Result]]]:
         """Give each worker `depth` batches at a time."""
         # Only workers that have started get batches: there may be no room for one, and others must go on.
-        occupied: dict[asyncio.Task[Any], list[Any]] = {
-            asyncio.create_task(_start(actor)): [actor] * depth for actor in self._actors
+        in_hand: dict[Any, int] = {}
+        actor_of: dict[asyncio.Task[Any], Any] = {
+            asyncio.create_task(_start(actor)): actor for actor in self._actors
         }
-        idle: deque[Any] = deque()
         unanswered: dict[asyncio.Task[_Answer[Result]], Sequence[Item]] = {}
         most = AHEAD * depth * len(self._actors)
         batch = await anext(batches, None)
         try:
             while batch is not None or unanswered:
-                while batch is not None and idle and len(unanswered) < most:
-                    actor = idle.popleft()
+                while batch is not None and len(unanswered) < most:
+                    actor = min(in_hand, key=in_hand.__getitem__, default=None)
+                    if actor is None or in_hand[actor] == depth:
+                        break
                     task = asyncio.create_task(_call(actor, batch, self._shared))
-                    occupied[task], unanswered[task] = [actor], batch
+                    actor_of[task], unanswered[task] = actor, batch
+                    in_hand[actor] += 1
                     batch = await anext(batches, None)
-                done, _ = await asyncio.wait(occupied, return_when=asyncio.FIRST_COMPLETED)
+                done, _ = await asyncio.wait(actor_of, return_when=asyncio.FIRST_COMPLETED)
                 for each in done:
                     each.result()
-                    idle += occupied.pop(each)
+                    actor = actor_of.pop(each)
+                    in_hand[actor] = in_hand.get(actor, 1) - 1
                 ready = [task for task in unanswered if task.done()]
                 if in_order:
                     ready = list(takewhile(asyncio.Task.done, unanswered))
                 for task in ready:
                     yield unanswered.pop(task), task.result()
         finally:
-            for each in occupied:
+            for each in actor_of:
                 each.cancel()
-            await asyncio.gather(*occupied, return_exceptions=True)
+            await asyncio.gather(*actor_of, return_exceptions=True)
 
 
 _Answer: TypeAlias = Sequence[Result] | RayError

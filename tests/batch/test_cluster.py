@@ -28,3 +28,14 @@ def test_the_pool(
     actors: int | None, total: dict[str, float], free: dict[str, float], *, use_gpu: bool, expected: PoolPlan
 ) -> None:
     assert plan_pool(actors, total, free, use_gpu=use_gpu) == expected
+
+
+@pytest.mark.parametrize(
+    ("actors", "items", "most", "expected_actors", "expected_size"),
+    [(4, 1000, 32, 4, 32), (4, 40, 32, 4, 10), (4, 41, 32, 4, 11), (4, 3, 32, 3, 1), (4, 0, 32, 0, 0)],
+)
+def test_few_items_are_spread_over_the_workers(
+    actors: int, items: int, most: int, expected_actors: int, expected_size: int
+) -> None:
+    plan = PoolPlan(actors, 0.5, 0.0).for_items(items)
+    assert (plan.actors, plan.batch_size(items, most)) == (expected_actors, expected_size)
