@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from semblance.settings import Settings
-from semblance.storage import Storage, open_storage
+from semblance.storage.opening import open_storage
+from semblance.storage.store import Storage
 
 _EMPTY_FOLDER = "probe"
 """Listed, and always empty."""

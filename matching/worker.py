@@ -21,8 +21,8 @@ from matching.gallery import CelebritySearch, Probe
 from matching.store import Matching, MatchResult, ProbeFace
 from semblance.errors import BadInputError, DatabaseError, NoFaceError, NotFoundError, SemblanceError
 from semblance.settings import Settings
-from semblance.storage import Storage
-from semblance.stored_pictures import read_picture
+from semblance.storage.pictures import read_picture
+from semblance.storage.store import Storage
 from semblance.types import DescribedFace, Detection, JobOutcome, ModelInfo
 
 logger = logging.getLogger(__name__)

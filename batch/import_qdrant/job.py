@@ -21,7 +21,7 @@ from rich.table import Table
 from batch.import_qdrant.points import FIELDS, PayloadFields, Point, check_points
 from batch.progress import JobProgress
 from batch.report import JobReport, default_report_path
-from db.face_embeddings import Coverage, FaceEmbeddings
+from db.face_embeddings import FaceCoverage, FaceEmbeddings
 from db.pool import Database
 from deployments.packs.registry import find_digest
 from semblance.errors import PackMismatchError
@@ -67,7 +67,7 @@ class QdrantImportSummary:
     creatable: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
-    coverage: Coverage = field(default_factory=lambda: Coverage(0, 0))
+    coverage: FaceCoverage = field(default_factory=lambda: FaceCoverage(0, 0))
 
     @property
     def present(self) -> int:

@@ -14,7 +14,7 @@ from batch.ingest.files import open_regular
 from batch.ingest.spelling import find_other_spelling
 from batch.ingest.web import read_web
 from semblance.errors import ImageTooLargeError, NotFoundError, UnreadableImageError
-from semblance.storage import open_bucket
+from semblance.storage.opening import open_bucket
 
 
 def fetch(location: str, max_bytes: int, *, allow_private_hosts: bool = False) -> bytes:

@@ -24,7 +24,7 @@ from batch.ingest.entries import SCHEME, BadEntry, Entry, make_entry
 from batch.ingest.spelling import composed
 from batch.ingest.text_lines import LINE_LENGTH, TextLines
 from semblance.errors import ConfigurationError, SemblanceError, SourceError
-from semblance.storage import local_path
+from semblance.storage.opening import local_path
 
 MOST_ROWS = 5_000_000
 """Most pictures in one manifest. The list of inputs is held in memory, some 600 bytes each."""

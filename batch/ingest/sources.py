@@ -21,7 +21,7 @@ from batch.ingest.files import open_regular
 from batch.ingest.folders import METADATA_BYTES, METADATA_FILE, FoundFile, folder_entries, walk
 from batch.ingest.manifests import MANIFESTS, read_manifest
 from semblance.errors import SourceError
-from semblance.storage import local_path, open_bucket
+from semblance.storage.opening import local_path, open_bucket
 
 __all__ = ["BadEntry", "Entry", "Item", "Listing", "list_source"]
 

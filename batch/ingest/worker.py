@@ -23,8 +23,8 @@ from deployments.faces.decoder import DecoderProcess
 from deployments.faces.pipeline import LocalPipeline
 from semblance.errors import ImageTooLargeError, NotFoundError, SemblanceError, UnreadableImageError
 from semblance.settings import Settings
-from semblance.storage import open_storage
-from semblance.stored_pictures import full_key, put_picture_sync
+from semblance.storage.opening import open_storage
+from semblance.storage.pictures import full_key, put_picture_sync
 from semblance.types import DescribedFace, Detection
 
 FOLDER = "celebrities"

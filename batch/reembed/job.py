@@ -40,7 +40,7 @@ from batch.storage_check import open_answering_storage
 from batch.workers import WorkerPool
 from db.logins import owner_dsn
 from db.pool import Database
-from db.spare_embeddings import TABLES, Coverage, SpareEmbeddings, Table
+from db.spare_embeddings import TABLES, PackCoverage, SpareEmbeddings, Table
 from deployments.packs.registry import find_pack, load_pack
 from matching.store import Matching
 from semblance.errors import ConflictError
@@ -79,7 +79,7 @@ class ReembedSummary:
 
     model: ModelInfo
     counts: dict[ReembedOutcome, int]
-    coverage: dict[Table, Coverage]
+    coverage: dict[Table, PackCoverage]
     seconds: float
     report: Path
 
@@ -159,7 +159,7 @@ async def fill(
             return ReembedSummary(model, dict(counts), coverage, time.monotonic() - started, report.path)
 
 
-def _check_work(model: ModelInfo, coverage: dict[Table, Coverage]) -> None:
+def _check_work(model: ModelInfo, coverage: dict[Table, PackCoverage]) -> None:
     if any(part.missing or part.spare for part in coverage.values()):
         return
     serving = sum(part.serving for part in coverage.values())

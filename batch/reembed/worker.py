@@ -25,8 +25,8 @@ from semblance.errors import (
     UnreadableImageError,
 )
 from semblance.settings import Settings
-from semblance.storage import open_storage
-from semblance.stored_pictures import read_picture_sync
+from semblance.storage.opening import open_storage
+from semblance.storage.pictures import read_picture_sync
 from semblance.types import DetectedFace, Embedding, Landmarks
 
 ReembedOutcome: TypeAlias = Literal[

@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from db.adoption.rules import UNKNOWN_PACK
-from db.adoption.run import Phase, Report, carry_out, look
+from db.adoption.run import AdoptionReport, Phase, carry_out, look
 from db.adoption.steps import Step
 from db.migrate import check_server, current
 from deployments.packs.registry import find_digest
@@ -59,7 +59,7 @@ def adopt_database(settings: Settings, phase: Phase, *, pack: str | None, yes: b
     return True
 
 
-def _print(report: Report) -> None:
+def _print(report: AdoptionReport) -> None:
     console.print(_tables(report))
     if report.phase == "expand":
         _print_embeddings(report)
@@ -76,7 +76,7 @@ def _print(report: Report) -> None:
         console.print("Nothing was changed, and nothing is begun before this is settled.")
 
 
-def _print_embeddings(report: Report) -> None:
+def _print_embeddings(report: AdoptionReport) -> None:
     rows = sum(table.rows for table in report.tables if table.embedded is not None)
     embedded = sum(table.embedded or 0 for table in report.tables)
     known = "of a pack that nobody has named" if report.pack_digest == UNKNOWN_PACK else "of the pack"
@@ -87,7 +87,7 @@ def _print_embeddings(report: Report) -> None:
     )
 
 
-def _tables(report: Report) -> Table:
+def _tables(report: AdoptionReport) -> Table:
     # Names whole, whatever the width.
     table = Table(
         Column("table", no_wrap=True),
@@ -102,7 +102,7 @@ def _tables(report: Report) -> Table:
     return table
 
 
-def _steps(report: Report) -> Table:
+def _steps(report: AdoptionReport) -> Table:
     table = Table("step", "who waits", Column("about", justify="right"))
     for step in report.plan.steps:
         table.add_row(escape(step.title), step.lock or "nobody", _duration(step.seconds))

@@ -25,7 +25,7 @@ from ops.storage.clean import TABLES, Cleaned, Outcome, clean, look_for
 from ops.storage.sweep import SweepReport, sweep
 from semblance.errors import ConfigurationError
 from semblance.settings import Settings
-from semblance.storage import open_storage
+from semblance.storage.opening import open_storage
 
 _LINE_EVERY_S = 5.0
 

@@ -22,7 +22,8 @@ from db.babies import ParentFace
 from deployments.faces.decoder import DirectDecoder
 from semblance.errors import BabyProviderError, ConfigurationError, ConflictError
 from semblance.settings import Settings
-from semblance.storage import Storage, open_storage
+from semblance.storage.opening import open_storage
+from semblance.storage.store import Storage
 from serve_app.babies import fal as fal_client
 from serve_app.babies.fal import ATTEMPTS, FalProvider
 from tests.support.fal import KEY, FalServer, Reply, jpeg

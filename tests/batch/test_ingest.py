@@ -24,8 +24,8 @@ from batch.ingest.job import IngestOptions, ingest
 from batch.ingest.outcomes import IngestSummary
 from batch.ingest.worker import CELEBRITY_NAMESPACE, IngestRules
 from semblance.settings import Settings
-from semblance.storage import open_bucket, open_storage
-from semblance.stored_pictures import keys_of
+from semblance.storage.opening import open_bucket, open_storage
+from semblance.storage.pictures import keys_of
 from tests.support.gallery import OBAMA_BIO, make_gallery
 from tests.support.laden import assert_only_a_picture
 from tests.support.photos import ASTRONAUT, BIDEN, GROUP, NO_FACE, OBAMA, couple

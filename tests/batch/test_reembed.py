@@ -34,7 +34,7 @@ from deployments.faces.pipeline import LocalPipeline
 from deployments.packs.pack import OPEN_FOLDER
 from semblance.errors import ConfigurationError, ConflictError, PackMismatchError, WorkersError
 from semblance.settings import Settings
-from semblance.storage import open_storage
+from semblance.storage.opening import open_storage
 from semblance.types import Embedding
 from tests.support.commands import job
 from tests.support.photos import couple

@@ -32,7 +32,7 @@ from db.system_settings import SystemSettingsTable
 from matching.rematch import Changes, Pairs, Rematch, Scope
 from matching.worker import MatchWorker
 from semblance.settings import Settings
-from semblance.storage import open_storage
+from semblance.storage.opening import open_storage
 from semblance.types import DescribedFace, Detection, ModelInfo
 from semblance.weights import Weights
 from tests.support.rows import DIGEST, OTHER_DIGEST

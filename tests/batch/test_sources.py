@@ -14,7 +14,7 @@ import pytest
 
 from batch.ingest.sources import BadEntry, Item, list_source
 from semblance.errors import SourceError
-from semblance.storage import open_bucket
+from semblance.storage.opening import open_bucket
 from tests.support.gallery import OBAMA_BIO, make_gallery
 
 

@@ -25,7 +25,8 @@ from semblance.errors import (
     StorageReadOnlyError,
 )
 from semblance.settings import Settings
-from semblance.storage import Storage, open_storage
+from semblance.storage.opening import open_storage
+from semblance.storage.store import Storage
 from serve_app.api.errors import install_error_handlers, status_of
 from serve_app.api.middleware import UnexpectedErrorMiddleware
 from serve_app.api.readiness import StoreProbe
@@ -164,7 +165,7 @@ class TestFull:
     ],
 )
 def test_what_stores_say(text: str, expected: type[SemblanceError]) -> None:
-    from semblance.store_failures import failure
+    from semblance.storage.failures import failure
 
     assert failure(OSError(text)) is expected
 
