@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-# dev: CPU inference and the development tools. cpu, gpu: one kind of inference and nothing else.
+# dev: CPU inference, all extras and the development tools. cpu, gpu: one kind of inference and nothing else.
 FLAVOUR ?= dev
 
 VENV := .venv
@@ -93,7 +93,7 @@ $(PHOTOS)/.complete: requirements/photos.txt | $(STAMP)
 lock: | $(UV) ## resolve the dependencies of pyproject.toml again
 	$(UV) pip compile -q --generate-hashes --extra cpu --python-version 3.11 --universal --no-header -o requirements/cpu.lock pyproject.toml
 	$(UV) pip compile -q --generate-hashes --extra gpu --python-version 3.11 --universal --no-header -o requirements/gpu.lock pyproject.toml
-	$(UV) pip compile -q --generate-hashes --extra cpu --group dev --python-version 3.11 --universal --no-header -o requirements/dev.lock pyproject.toml
+	$(UV) pip compile -q --generate-hashes --extra cpu --extra qdrant --group dev --python-version 3.11 --universal --no-header -o requirements/dev.lock pyproject.toml
 
 clean: ## remove caches; data and environment stay
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist

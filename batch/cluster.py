@@ -1,4 +1,4 @@
-"""Which Ray an ingestion runs on, and how many workers it may have there."""
+"""Which Ray a job runs on, and how many workers it may have there."""
 
 from __future__ import annotations
 
@@ -8,47 +8,77 @@ import secrets
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Literal, NoReturn
 
+# Read when Ray is imported. Under `uv run` Ray would also start its workers through uv, each with its own
+# environment, which hangs without a network.
+os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+
 import onnxruntime
 import ray
-from ray.data import DataContext
+from ray.exceptions import RayError
 
-from semblance.errors import ConfigurationError
+from semblance.errors import ConfigurationError, WorkersError
 
 LOCAL = "local"
-"""Address that starts a Ray of this process's own."""
+"""Address that starts a Ray for this process alone."""
 
 WORKERS_PER_GPU = 4
 """Default share of a GPU: decoding on the CPU is the slower half, so one worker cannot keep it busy."""
 
 
 MOST_OF_A_CORE = 0.5
-"""Most that a worker reserves, though it computes on a whole core: the workers of a node that is lost find
-room on the others, and would wait for its return where those are full."""
+"""Largest share of a core that a worker reserves, although it computes on a whole one. So the workers of a
+lost node find room on the others; with whole cores reserved they would wait for the node to return."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
-    """Size of the pool of workers and what each reserves."""
+class PoolPlan:
+    """How many workers a job has, and what each reserves."""
 
     actors: int
     num_cpus: float
     num_gpus: float
 
+    def for_items(self, items: int) -> PoolPlan:
+        """The plan with no more workers than items."""
+        return replace(self, actors=min(self.actors, items))
+
+    def batch_size(self, items: int, most: int) -> int:
+        """Items of one batch, at most `most`, so that every worker gets some."""
+        return min(most, -(-items // max(self.actors, 1)))
+
 
 @contextmanager
 def ray_session(address: str) -> Iterator[None]:
-    """Connect to the Ray at `address`, or run one for as long as the context lasts (LOCAL). Where this
-    process is connected to a Ray already, that one is used and stays.
+    """Connect to the Ray at `address`, or with LOCAL run one for as long as the context lasts. If this
+    process is already connected to a Ray, that one is used and stays.
 
-    Raises ConfigurationError where none answers.
+    Raises ConfigurationError if none answers, and WorkersError for an error of Ray that nothing else handled.
     """
-    if ray.is_initialized():
+    is_connected = ray.is_initialized()
+    try:
+        if not is_connected:
+            _connect(address)
         yield
-        return
+    except RayError as exc:
+        raise WorkersError(
+            f"Ray was stopped or failed: {last_line(exc)} What is done is kept; the same command goes on "
+            "from there."
+        ) from exc
+    finally:
+        if not is_connected:
+            ray.shutdown()
+
+
+def last_line(error: RayError) -> str:
+    """What went wrong, without the traceback of everything between: the worker's own error comes last."""
+    return str(error).strip().rpartition("\n")[2]
+
+
+def _connect(address: str) -> None:
     try:
         if address == LOCAL:
             _start_local()
@@ -59,24 +89,26 @@ def ray_session(address: str) -> Iterator[None]:
             f"No Ray answers at {address}: {exc}. Submit to a cluster with `ray job submit`, or leave "
             "RAY_ADDRESS unset to run on this machine alone."
         ) from exc
-    try:
-        yield
-    finally:
-        ray.shutdown()
 
 
 def _start_local() -> None:
-    # Ray listens on the network and its ports take pickles, so it asks for a token where nobody chose
-    # otherwise. One of this run's own, or it writes one to a file that each later `ray start` demands.
+    # Ray listens on the network and its ports take pickles, so it must ask for a token unless the user chose
+    # otherwise. Without a token for this run Ray writes one to a file, and later `ray start`s demand it.
     if "RAY_AUTH_MODE" not in os.environ:
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     ray.init(LOCAL, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
 
 
-def cluster_pool(actors: int | None, provider: Literal["auto", "cpu", "cuda"]) -> Pool:
-    """The pool for the connected cluster. actors: as asked for, None to choose. provider: onnxruntime's, as
-    in the settings. Raises ConfigurationError where a GPU is required and none is free."""
+def plan_cluster_pool(actors: int | None, provider: Literal["auto", "cpu", "cuda"]) -> PoolPlan:
+    """The pool for the connected cluster.
+
+    Args:
+        actors: How many workers; None to choose.
+        provider: Of onnxruntime, as in the settings.
+
+    Raises ConfigurationError if a GPU is required and none is free.
+    """
     total: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     free: dict[str, float] = ray.available_resources()  # type: ignore[no-untyped-call]
     able = provider == "cuda" or "CUDAExecutionProvider" in onnxruntime.get_available_providers()
@@ -91,22 +123,27 @@ def cluster_pool(actors: int | None, provider: Literal["auto", "cpu", "cuda"]) -
 
 def plan_pool(
     actors: int | None, total: Mapping[str, float], free: Mapping[str, float], *, use_gpu: bool
-) -> Pool:
-    """Divide a cluster's resources: `actors` workers, else one per core, on GPUs WORKERS_PER_GPU each.
+) -> PoolPlan:
+    """Divide a cluster's resources among the workers.
 
-    total, free: Ray's resources by name, free without what running applications have reserved. That is
-    left to them: where less than MOST_OF_A_CORE per worker is free, workers reserve an equal part of it, down
-    to nothing, and compete for the cores. What is not free would be waited for without end; a share is for
-    placement only and does not slow a worker down. A GPU is another matter: what is reserved is taken.
+    Workers reserve equal parts of the cores that are free, at most MOST_OF_A_CORE each, down to nothing: Ray
+    would wait forever for more than is free. The share of a core is for placement only; workers compete for
+    the cores with what else runs there. The share of a GPU is real: what others have reserved is taken.
+
+    Args:
+        actors: How many workers; None for one per core, or on GPUs WORKERS_PER_GPU each.
+        total: Ray's resources by name.
+        free: The same without what running applications have reserved.
+        use_gpu: Whether the nets can run on a GPU.
     """
     gpus = int(total.get("GPU", 0)) if use_gpu and free.get("GPU", 0) else 0
     if actors is None:
         actors = max(1, int(total.get("CPU", 1)))
         if gpus:
             actors = min(actors, gpus * WORKERS_PER_GPU)
-    # A worker's share lies on one GPU, so what fits on each counts, not what all have together.
+    # A worker's share must fit on one GPU, so what is free on each counts, not the sum.
     num_gpus = _hundredths(free.get("GPU", 0) / gpus / -(-actors // gpus)) if gpus else 0.0
-    return Pool(actors, _hundredths(min(MOST_OF_A_CORE, free.get("CPU", 0) / actors)), num_gpus)
+    return PoolPlan(actors, _hundredths(min(MOST_OF_A_CORE, free.get("CPU", 0) / actors)), num_gpus)
 
 
 def _hundredths(share: float) -> float:
@@ -114,20 +151,9 @@ def _hundredths(share: float) -> float:
     return min(1.0, int(100 * share + 1e-6) / 100)
 
 
-def configure_data() -> None:
-    """Ray Data as an ingestion wants it: results in input order, its own progress display off, and a
-    block whose worker keeps dying left out instead of ending the run."""
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    context = DataContext.get_current()
-    context.execution_options.preserve_order = True
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
-    context.max_errored_blocks = -1
-
-
 def stop_at_once(number: int, _: FrameType | None) -> NoReturn:
-    """Handles a signal: ends. A job may be killed at any point, so nothing is waited for but Ray's processes;
-    Ray Data would take half a minute to notice, and log how it failed."""
+    """Handle a signal: end the process, which waits only for Ray's processes. A job may be killed at any
+    point, so there is nothing to finish."""
     logging.disable()
     sys.stderr.write("\nInterrupted. What is done is kept; the same command goes on from there.\n")
     sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""How far a job is: a bar on a terminal, a line every few seconds in a log."""
+"""The progress of a job: a bar on a terminal, a line every few seconds in a log."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LINE_EVERY_S = 5.0
 
 
 class JobProgress:
-    """Counts what is done of `total`; a context manager. aside: what is counted beside it."""
+    """Counts what is done of `total`; a context manager. aside: name of a second count."""
 
     def __init__(self, console: Console, what: str, total: int, *, aside: str = "not taken") -> None:
         self._console = console
@@ -45,7 +45,7 @@ class JobProgress:
         self._bar.stop()
 
     def advance(self, done: int, counted: int) -> None:
-        """Add to what is done, and to what is counted beside it."""
+        """Add to what is done, and to the second count."""
         self._done += done
         self._counted += counted
         now = time.monotonic()

@@ -1,4 +1,4 @@
-"""The report of a job: a file of JSON lines, one per input or row."""
+"""The report of a job: a file of JSON lines, one for each input or row."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Self
 from semblance.errors import ConfigurationError
 
 
-class Report:
-    """Writes the lines, in the order of the calls; a context manager. After `write` returns, the lines
-    survive the end of the process."""
+class JobReport:
+    """Writes the lines in the order of the calls; a context manager. What `write` has written survives a
+    kill of the process."""
 
     def __init__(self, path: Path) -> None:
-        """Raises ConfigurationError where the file cannot be written."""
+        """Raises ConfigurationError if the file cannot be written."""
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,12 +35,12 @@ class Report:
         self._file.close()
 
     def write(self, lines: Iterable[Mapping[str, object]]) -> None:
-        """Add some lines."""
+        """Append lines."""
         self._file.writelines(json.dumps(line) + "\n" for line in lines)
         self._file.flush()
 
 
 def default_report_path(home: Path, job: str) -> Path:
-    """A name in `home`/reports that no other run of this job, or of another, has."""
+    """A path in `home`/reports, different for every run of every job."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     return home / "reports" / f"{job}-{stamp}.jsonl"

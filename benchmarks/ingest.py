@@ -1,8 +1,8 @@
 """Images a second of a real ingestion, as a share of the bare limit, and the memory it takes.
 
-The ingestion runs whole: listing, a Ray of its own, Ray Data actors, the picture store, COPY into an
+The ingestion runs whole: listing, a Ray of its own, Ray actors, the picture store, COPY into an
 embedded PostgreSQL. A small ingestion before it warms the machine up; the measured time is from the
-hand-over to Ray Data to the last row, with Ray Data's start and the loading of the nets included.
+start of the workers to the last row, with the loading of their nets included.
 
     python -m benchmarks.ingest --photos FOLDER
 """
@@ -26,9 +26,9 @@ import psutil
 import typer
 from rich.console import Console
 
-from batch.ingest.describe import Rules
-from batch.ingest.job import Options, ingest
-from batch.ingest.outcomes import Summary
+from batch.ingest.job import IngestOptions, ingest
+from batch.ingest.outcomes import IngestSummary
+from batch.ingest.worker import IngestRules
 from benchmarks.bare import run_bare
 from benchmarks.photos import make_images
 from db.migrate import upgrade
@@ -109,10 +109,10 @@ def main(
         print(json.dumps({"benchmark": "ingest", "results": results, "ratios": ratios}))
 
 
-def run_ingestion(source: Path, settings: Settings, console: Console) -> Summary:
+def run_ingestion(source: Path, settings: Settings, console: Console) -> IngestSummary:
     """One ingestion with default options, on a Ray of its own."""
-    rules = Rules(min_quality=0.6, largest=False, dry_run=False)
-    return asyncio.run(ingest(Options(str(source), rules), settings, console))
+    rules = IngestRules(min_quality=0.6, largest=False, dry_run=False)
+    return asyncio.run(ingest(IngestOptions(str(source), rules), settings, console))
 
 
 @contextmanager
@@ -147,7 +147,7 @@ def tree_pss() -> int:
     return total
 
 
-def summarise(samples: Sequence[tuple[float, float]], summary: Summary) -> Memory:
+def summarise(samples: Sequence[tuple[float, float]], summary: IngestSummary) -> Memory:
     """The samples of the run itself: what precedes it is Ray's start."""
     end = samples[-1][0]
     seconds, megabytes = np.array([sample for sample in samples if sample[0] >= end - summary.seconds]).T

@@ -30,7 +30,7 @@ from rich.console import Console
 from rich.table import Table
 
 from batch.cluster import LOCAL, ray_session
-from batch.rematch.job import SHARD_SIZE, Summary, rematch
+from batch.rematch.job import SHARD_SIZE, RematchSummary, rematch
 from benchmarks.celebrity_match import OLD, OLD_FUNCTION, SET_BASED
 from benchmarks.database import scratch_database
 from benchmarks.population import COLUMNS, people
@@ -92,12 +92,12 @@ def main(
         print(json.dumps({"benchmark": "rematch", "results": results, "ratios": ratios}))
 
 
-def rate(summary: Summary) -> float:
+def rate(summary: RematchSummary) -> float:
     """Pairs per second of everything."""
     return summary.scored / summary.seconds
 
 
-def described(summary: Summary) -> dict[str, Any]:
+def described(summary: RematchSummary) -> dict[str, Any]:
     """For JSON."""
     return {**summary.changes._asdict(), "seconds": summary.seconds, "stages": dict(summary.stages)}
 

@@ -1,1 +1,1 @@
-"""Bulk ingestion of celebrities: list the inputs, describe their pictures on workers, write the rows."""
+"""Bulk ingestion of celebrities: list the inputs, analyse their pictures on workers, write the rows."""

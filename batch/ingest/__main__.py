@@ -10,9 +10,8 @@ from rich.console import Console
 
 from batch.cluster import LOCAL
 from batch.command import job_command
-from batch.ingest.describe import Rules
-from batch.ingest.job import Options, ingest
-from semblance.ingest_options import (
+from batch.ingest.job import IngestOptions, ingest
+from batch.ingest.options import (
     BATCH_SIZE,
     MIN_QUALITY,
     Actors,
@@ -28,6 +27,7 @@ from semblance.ingest_options import (
     ReportFile,
     Source,
 )
+from batch.ingest.worker import IngestRules
 
 
 def main(
@@ -46,13 +46,13 @@ def main(
     dry_run: DryRun = False,
     address: Annotated[
         str,
-        typer.Option(envvar="RAY_ADDRESS", help="Address of Ray; `local` runs one for the time of the job."),
+        typer.Option(envvar="RAY_ADDRESS", help="Address of Ray; `local` runs one for this job alone."),
     ] = LOCAL,
 ) -> None:
-    """Fill the gallery with pictures: each gets exactly one outcome, in the final table and the report.
+    """Fill the gallery with pictures. Each input gets exactly one outcome, in the final table and the report.
 
-    Pictures that are in the database already are skipped, so a run that was interrupted is completed by
-    the same command. Settings come from the environment (SEMBLANCE_HOME, SEMBLANCE_DATABASE_URL, …).
+    Pictures that are already in the database are skipped, so the same command completes an interrupted run.
+    Settings come from the environment (SEMBLANCE_HOME, SEMBLANCE_DATABASE_URL, …).
 
     \b
     On a running cluster, with the interpreter's absolute path:
@@ -65,9 +65,9 @@ def main(
       python -m batch.ingest s3://bucket/celebrities --report report.jsonl
     """
     console = Console()
-    options = Options(
+    options = IngestOptions(
         source=source,
-        rules=Rules(
+        rules=IngestRules(
             min_quality=min_quality,
             largest=largest,
             dry_run=dry_run,

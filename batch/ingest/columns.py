@@ -1,4 +1,4 @@
-"""What the columns of a manifest, or the keys of JSON, mean: matched loosely, never dropped in silence."""
+"""Finds out which column of a manifest, or key of JSON, holds which field. None is dropped silently."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "category": ("category", "categoryname", "group"),
     "gender": ("gender", "sex"),
 }
-"""The fields and how their columns are called, in the order of preference, without case, spaces and signs."""
+"""The names of each field's columns, in order of preference, without case, spaces and punctuation."""
 
 FIELDS = tuple(SYNONYMS)
 
 _REMARKS = 20
-"""Most remarks on one source: keys of JSON may be without number."""
+"""Most remarks on one source: JSON may have any number of keys."""
 
 
 class Columns:
-    """Matches the columns of one source, and remembers those it has no use for. place: the source's name.
-    synonyms: the fields it may have."""
+    """Matches the columns of one source, and remembers those that were not used. place: the name of the
+    source. synonyms: the fields it may have."""
 
     def __init__(self, place: str, synonyms: Mapping[str, tuple[str, ...]] = SYNONYMS) -> None:
         self.found: dict[str, None] = {}
@@ -39,7 +39,7 @@ class Columns:
         self._matched: dict[tuple[str, ...], dict[str, int]] = {}
 
     def match(self, names: Sequence[str]) -> dict[str, int]:
-        """The place in `names` of each field that is there."""
+        """The place in `names` of each field that is present."""
         key = tuple(names)
         if (matched := self._matched.get(key)) is None:
             matched = match_columns(names, self._synonyms)
@@ -50,7 +50,7 @@ class Columns:
 
     @property
     def remarks(self) -> list[str]:
-        """A sentence for each column that was not used, with the nearest known name."""
+        """A sentence about each column that was not used, with the nearest known name."""
         return [f"The column {name!r} of {self._place} {why}" for name, why in self._unused.items()]
 
     def _remember(self, names: Sequence[str], matched: dict[str, int]) -> None:
@@ -72,7 +72,7 @@ class Columns:
 
 
 def match_columns(names: Sequence[str], synonyms: Mapping[str, tuple[str, ...]] = SYNONYMS) -> dict[str, int]:
-    """The place in `names` of each field, by its preferred column where it has several."""
+    """The place in `names` of each field; of several columns for one field, the preferred one."""
     keys = [_key(name) for name in names]
     matched: dict[str, int] = {}
     for field, known in synonyms.items():

@@ -1,4 +1,4 @@
-"""One input of an ingestion: a picture and what is said of it, or why there is none."""
+"""One input of an ingestion: a picture with its metadata, or the reason why it cannot be used."""
 
 from __future__ import annotations
 
@@ -22,10 +22,9 @@ BadOutcome: TypeAlias = Literal["missing", "duplicate", "unreadable", "invalid_m
 class Item:
     """One picture to ingest.
 
-    label: how reports name it: the path below the source, or what the manifest says. Text is in Unicode's
-    composed form (NFC).
-    location: an absolute path as the file system spells it, or an s3://, https:// or http:// URL.
-    row: of the manifest, counted from 1 in lines; None in a folder.
+    label: its name in reports: the path below the source, or what the manifest has. Text is in Unicode's
+    composed form (NFC). location: an absolute path as the file system spells it, or an s3://, https:// or
+    http:// URL. row: number of the manifest's line, from 1; None in a folder.
     """
 
     label: str
@@ -39,7 +38,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class BadEntry:
-    """What a source names or holds that is no usable picture. row: as of an Item."""
+    """An input that is not a usable picture. row: as in Item."""
 
     label: str
     reason: str
@@ -51,7 +50,7 @@ Entry: TypeAlias = Item | BadEntry
 
 
 class _EntryError(Exception):
-    """What is wrong with one entry."""
+    """One entry is invalid."""
 
 
 def make_entry(
@@ -61,7 +60,7 @@ def make_entry(
     default_category: str | None,
     row: int | None = None,
 ) -> Entry:
-    """An item from a picture and what a manifest or metadata.json says of it, by the names of FIELDS."""
+    """An item from a picture and its metadata, by the names of FIELDS."""
     try:
         return Item(
             label=label,
@@ -84,7 +83,7 @@ def _text(fields: Mapping[str, Any], column: str) -> str | None:
 
 
 def _clean(value: str | None, column: str) -> str | None:
-    """Text that PostgreSQL can hold, composed; blank counts as absent."""
+    """Text that PostgreSQL can store, composed; blank text counts as absent."""
     if value is None or not value.strip():
         return None
     if "\0" in value:
@@ -104,17 +103,17 @@ def _gender(fields: Mapping[str, Any]) -> Gender | None:
 
 
 def _name(fields: Mapping[str, Any], label: str) -> str:
-    """The name that is stated, else one from the file name, by the rules for all names."""
-    said = _text(fields, "name")
+    """The stated name, else one from the file name, by the rules for all names."""
+    stated = _text(fields, "name")
     try:
-        return usable_name(said or _name_of(label))
+        return usable_name(stated or _name_of(label))
     except ValueError as exc:
         reason = str(exc).rstrip(".")
-        raise _EntryError(reason if said else f"{reason}; state one, for the file name gives none") from exc
+        raise _EntryError(reason if stated else f"{reason}; state one, the file name gives none") from exc
 
 
 def _name_of(label: str) -> str:
-    """A name from a file name: `rose-leslie_2.jpg` is Rose Leslie 2. A file name may be longer than names."""
+    """A name from a file name: `rose-leslie_2.jpg` is Rose Leslie 2. Cut, since file names may be longer."""
     stem = PurePosixPath(urlsplit(label).path if SCHEME.match(label) else label).stem
     words = re.sub(r"[\s_-]+", " ", stem).strip()
     name = " ".join(word[:1].upper() + word[1:] for word in words.split(" "))

@@ -1,4 +1,4 @@
-"""What of a folder or bucket is not looked at: the leavings of operating systems and NAS."""
+"""What is left out of a folder or bucket, such as the files of operating systems and NAS."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ DEFAULT_EXCLUDES = (
 
 
 class Exclusions:
-    """Glob patterns, without regard to case. One without a slash fits a file or folder of that name anywhere;
-    one with a slash fits a path below the source, in which `*` also stands for slashes. A slash at the end
-    changes nothing."""
+    """Glob patterns that ignore case. Without a slash, a pattern matches a file or folder of that name
+    anywhere; with one it matches a path below the source, and `*` also matches slashes. A slash at the end is
+    ignored."""
 
     def __init__(self, patterns: Sequence[str] = ()) -> None:
-        """patterns: beside DEFAULT_EXCLUDES."""
+        """patterns: in addition to DEFAULT_EXCLUDES."""
         self.counts: Counter[str] = Counter()
         given = [pattern.rstrip("/") for pattern in (*DEFAULT_EXCLUDES, *patterns)]
         self._names = [(pattern, _compiled(pattern)) for pattern in given if "/" not in pattern]
         self._paths = [(pattern, _compiled(pattern.lstrip("/"))) for pattern in given if "/" in pattern]
 
     def pattern_for(self, path: str) -> str | None:
-        """The pattern that leaves out a path below the source, or a folder above it; None to take it."""
+        """The pattern that leaves out a path below the source, or a folder above it; None if none does."""
         names = _folded(path).split("/")
         above = ["/".join(names[: depth + 1]) for depth in range(len(names))]
         for tested, patterns in ((names, self._names), (above, self._paths)):
@@ -49,7 +49,7 @@ class Exclusions:
         return None
 
     def leaves_out(self, path: str) -> bool:
-        """Whether a pattern leaves a file or folder out; counts it if so."""
+        """Whether a pattern leaves out a file or folder; if so, it is counted."""
         pattern = self.pattern_for(path)
         if pattern is not None:
             self.counts[pattern] += 1

@@ -1,4 +1,4 @@
-"""Reads one picture from wherever a source says it is, never more of it than the limit."""
+"""Reads one picture from a disk, a bucket or the web, never more of it than the limit."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from batch.ingest.files import open_regular
-from batch.ingest.spelling import find_spelled_otherwise
+from batch.ingest.spelling import find_other_spelling
 from batch.ingest.web import read_web
 from semblance.errors import ImageTooLargeError, NotFoundError, UnreadableImageError
 from semblance.storage.opening import open_bucket
 
 
 def fetch(location: str, max_bytes: int, *, allow_private_hosts: bool = False) -> bytes:
-    """The file at a path, s3://, https:// or http:// URL. allow_private_hosts: as of `read_web`.
+    """The file at a path or an s3://, https:// or http:// URL. allow_private_hosts: as in `read_web`.
 
-    Raises NotFoundError, ImageTooLargeError over max_bytes, and UnreadableImageError, with the reason,
-    where it cannot be had.
+    Raises NotFoundError, ImageTooLargeError for more than max_bytes, and UnreadableImageError with the reason
+    if it cannot be read.
     """
     try:
         scheme = urlsplit(location).scheme if "://" in location else ""
@@ -31,10 +31,10 @@ def fetch(location: str, max_bytes: int, *, allow_private_hosts: bool = False) -
             return read_web(location, max_bytes, allow_private_hosts=allow_private_hosts)
         return _from_disk(Path(location), max_bytes)
     except FileNotFoundError as exc:
-        raise NotFoundError("there is no such file") from exc
+        raise NotFoundError("the file does not exist") from exc
     except OSError as exc:
         raise UnreadableImageError(f"it could not be read: {exc.strerror or exc}") from exc
-    # ValueError: of paths and host names that cannot exist.
+    # ValueError: for paths and host names that cannot exist.
     except (BaseError, httpx.HTTPError, httpx.InvalidURL, ValueError) as exc:
         reason = str(exc).partition("\n")[0]
         raise UnreadableImageError(f"it could not be read: {reason or type(exc).__name__}") from exc
@@ -44,12 +44,12 @@ def _from_disk(path: Path, max_bytes: int) -> bytes:
     try:
         file = open_regular(path)
     except FileNotFoundError:
-        # A manifest may spell a name otherwise than the disk it was copied to.
-        if (found := find_spelled_otherwise(path)) is None:
+        # A manifest may spell a name differently from the disk that the files were copied to.
+        if (found := find_other_spelling(path)) is None:
             raise
         file = open_regular(found)
     with file:
-        # A byte more than allowed tells a file that grew from one that fits.
+        # One byte more than allowed shows that the file is too large.
         data = file.read(max_bytes + 1)
     if len(data) > max_bytes:
         raise _too_large(len(data), max_bytes)

@@ -1,4 +1,4 @@
-"""Local files that are safe to read: nothing here waits for whoever writes into a pipe."""
+"""Local files that are safe to read: opening one never waits, as a pipe would for its writer."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _KINDS = (
 
 
 def kind_of(mode: int) -> str | None:
-    """What a file is that is no regular one, from its mode; None for a regular one."""
+    """The kind of a file that is not a regular one, from its mode; None for a regular file."""
     if stat.S_ISREG(mode):
         return None
-    return next((name for is_kind, name in _KINDS if is_kind(mode)), "no regular file")
+    return next((name for is_kind, name in _KINDS if is_kind(mode)), "not a regular file")
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a regular file, links followed. Raises OSError, at once, for everything else."""
-    # A look first, since opening a device may already do something; and one at what was opened, which may
-    # have been exchanged in between. Opened without waiting, a pipe returns although nobody writes.
+    """Open a regular file, following links. Raises OSError at once for everything else."""
+    # Checked before, since opening a device may already have an effect, and again after, since the file may
+    # have been replaced in between. O_NONBLOCK opens a pipe without waiting for a writer.
     _refuse_irregular(path.stat().st_mode)
     file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
     try:

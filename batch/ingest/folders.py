@@ -1,4 +1,4 @@
-"""What a folder or bucket holds: pictures by category, described by an optional metadata.json."""
+"""The contents of a folder or bucket: pictures by category, with an optional metadata.json."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ from semblance.errors import SourceError
 METADATA_FILE = "metadata.json"
 
 METADATA_BYTES = 64 * 1024 * 1024
-"""Largest metadata.json, which is read at once: some 300,000 entries. More belong in a manifest."""
+"""Largest metadata.json, which is read at once: some 300,000 entries. More need a manifest."""
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A picture below a source. path: relative to it, with forward slashes, as the store spells it."""
+class FoundFile:
+    """A file below a source. path: relative to the source, with forward slashes, as the store spells it."""
 
     path: str
 
     @property
     def label(self) -> str:
-        """The path as people and metadata.json write it."""
+        """The path as people and metadata.json write it, composed."""
         return composed(self.path)
 
 
 def folder_entries(
     base: str,
-    found: Iterable[Found | BadEntry],
+    found: Iterable[FoundFile | BadEntry],
     metadata: bytes | None,
     default_category: str | None,
     exclusions: Exclusions,
 ) -> tuple[list[Entry], list[str]]:
     """The entries of a folder or bucket at `base`, ordered by path, then those of metadata.json without a
-    picture; and remarks on it. Raises SourceError for a metadata.json that is none."""
+    picture; and remarks on metadata.json. Raises SourceError if that is invalid."""
     ordered = sorted(found, key=lambda each: each.label)
     columns = Columns(METADATA_FILE)
-    described, unmatched = _match_metadata(
-        [each.label for each in ordered if isinstance(each, Found)],
+    matched, unmatched = _match_metadata(
+        [each.label for each in ordered if isinstance(each, FoundFile)],
         [] if metadata is None else _read_metadata(base, metadata),
         columns,
         exclusions,
@@ -61,15 +61,15 @@ def folder_entries(
             continue
         label = each.label
         category = label.split("/")[0] if "/" in label else default_category
-        entries.append(make_entry(label, base + each.path, described.get(label, {}), category))
+        entries.append(make_entry(label, base + each.path, matched.get(label, {}), category))
     return entries + unmatched, columns.remarks
 
 
-def walk(root: Path, exclusions: Exclusions, *, follow_links: bool) -> Iterator[Found | BadEntry]:
-    """The files below a folder, and what in it is no file that can be read. No file is opened.
+def walk(root: Path, exclusions: Exclusions, *, follow_links: bool) -> Iterator[FoundFile | BadEntry]:
+    """The files below a folder, and what in it is not a readable file. No file is opened.
 
-    follow_links: also to what lies outside the folder. Links inside it are followed in any case, to each
-    folder once: real folders come first, so a link never takes the place of what it points to.
+    follow_links: also out of the folder. Links within it are always followed, to each folder once: real
+    folders come first, so a link never takes the place of its target.
     """
     inside = Path(os.path.realpath(root))
     seen: set[tuple[int, int]] = set()
@@ -82,7 +82,7 @@ def walk(root: Path, exclusions: Exclusions, *, follow_links: bool) -> Iterator[
             status = folder.stat()
             if (status.st_dev, status.st_ino) in seen:
                 yield BadEntry(
-                    composed(place), "it is a link to a folder that is listed already", "duplicate"
+                    composed(place), "it is a link to a folder that is already listed", "duplicate"
                 )
                 continue
             seen.add((status.st_dev, status.st_ino))
@@ -102,18 +102,18 @@ def walk(root: Path, exclusions: Exclusions, *, follow_links: bool) -> Iterator[
             elif each.is_dir():
                 (links if each.is_symlink() else folders).append(path)
             else:
-                yield Found(path)
+                yield FoundFile(path)
 
 
 def _problem(each: os.DirEntry[str], inside: Path | None) -> tuple[str, BadOutcome] | None:
-    """Why something in a folder is neither a folder nor a file that can be read; None if it is one. inside:
-    where links may lead, None for everywhere."""
+    """Why an entry is neither a folder nor a readable file; None if it is one. inside: the folder in which
+    links must end; None if they may end anywhere."""
     try:
         if each.is_file(follow_symlinks=False):
-            # Known from the listing, without a question for each of a million files.
+            # Known from the listing, without a call for each of a million files.
             return None
         if inside is not None and each.is_symlink() and not _lies_in(inside, each.path):
-            return "it is a link out of the folder; --follow-links takes such", "unreadable"
+            return "it is a link out of the folder; --follow-links accepts it", "unreadable"
         mode = each.stat().st_mode
     except FileNotFoundError:
         return "it is a link to a file that does not exist", "missing"
@@ -125,7 +125,7 @@ def _problem(each: os.DirEntry[str], inside: Path | None) -> tuple[str, BadOutco
 
 
 def _lies_in(folder: Path, link: str) -> bool:
-    """Whether a link, after all further links, ends in the folder. Raises OSError where it ends nowhere."""
+    """Whether a link, through all further links, ends in the folder. Raises OSError if it ends nowhere."""
     return Path(os.path.realpath(link, strict=True)).is_relative_to(folder)
 
 
@@ -134,8 +134,8 @@ def _unreadable(error: OSError) -> str:
 
 
 def _read_metadata(base: str, content: bytes) -> list[Any]:
-    """The entries of metadata.json: {"celebrities": [{filename, name, bio, category, gender}]}, or the
-    list alone."""
+    """The entries of metadata.json: {"celebrities": [{filename, name, bio, category, gender}]}, or just the
+    list."""
     try:
         parsed = json.loads(content)
     except (ValueError, RecursionError) as exc:
@@ -149,13 +149,13 @@ def _read_metadata(base: str, content: bytes) -> list[Any]:
 def _match_metadata(
     pictures: Sequence[str], entries: Iterable[Any], columns: Columns, exclusions: Exclusions
 ) -> tuple[dict[str, Mapping[str, Any]], list[Entry]]:
-    """Which entry describes which picture, and the entries that describe none.
+    """The entry of each picture that has one, and the entries without a picture.
 
-    An entry's filename is a path below the source, or a bare name: in the folder of its category, else
-    wherever the name occurs once. It may be spelled in another normal form or case than the file.
+    The filename of an entry is a path below the source, or a bare name: in the folder of its category, else
+    anywhere if the name occurs once. Its normal form and case may differ from the file's.
     """
     lookup = _Lookup(pictures)
-    described: dict[str, Mapping[str, Any]] = {}
+    matched: dict[str, Mapping[str, Any]] = {}
     unmatched: list[Entry] = []
     for number, entry in enumerate(entries, 1):
         fields = _fields(entry, columns)
@@ -171,21 +171,21 @@ def _match_metadata(
         candidates = lookup.find(in_category, filename)
         if not candidates:
             pattern = exclusions.pattern_for(in_category)
-            why = f"{pattern} leaves it out" if pattern else "there is no such file"
+            why = f"{pattern} leaves it out" if pattern else "the file does not exist"
             unmatched.append(BadEntry(in_category, f"{METADATA_FILE} names it, but {why}", "missing"))
         elif len(candidates) > 1:
             reason = f"several files have this name ({', '.join(candidates[:3])}); write the path"
             unmatched.append(BadEntry(f"{METADATA_FILE}#{number} {filename}", reason))
-        elif candidates[0] in described:
+        elif candidates[0] in matched:
             reason = f"a second entry for {candidates[0]}; the first counts"
             unmatched.append(BadEntry(f"{METADATA_FILE}#{number} {filename}", reason))
         else:
-            described[candidates[0]] = fields
-    return described, unmatched
+            matched[candidates[0]] = fields
+    return matched, unmatched
 
 
 def _fields(entry: Any, columns: Columns) -> dict[str, Any]:
-    """An entry of metadata.json by the names of FIELDS; empty where it is no object."""
+    """An entry of metadata.json by the names of FIELDS; empty if it is not an object."""
     if not isinstance(entry, dict):
         return {}
     values = list(entry.values())
@@ -193,7 +193,7 @@ def _fields(entry: Any, columns: Columns) -> dict[str, Any]:
 
 
 class _Lookup:
-    """Finds pictures by path or bare name, as written or, where that fits none, spelled otherwise."""
+    """Finds pictures by path or bare name, as written or, if that matches none, in another spelling."""
 
     def __init__(self, pictures: Sequence[str]) -> None:
         self._paths: list[tuple[Callable[[str], str], dict[str, list[str]]]] = []
@@ -207,7 +207,7 @@ class _Lookup:
             self._names.append((key, names))
 
     def find(self, in_category: str, filename: str) -> list[str]:
-        """The pictures that an entry may mean: one, none, or several that it does not tell apart."""
+        """The pictures that an entry may mean: one, none, or several if it is ambiguous."""
         for key, paths in self._paths:
             for path in (in_category, filename):
                 if found := paths.get(key(path)):

@@ -1,7 +1,7 @@
-"""Manifests: tables of pictures as CSV, JSON lines or Parquet, read as they come and row by row.
+"""Manifests: tables of pictures as CSV, JSON lines or Parquet, read as streams, row by row.
 
-A row that is wrong is an entry of its own with the reason; the others are taken. A manifest is refused where
-its columns, or none of its rows, can be used.
+An invalid row becomes an entry with the reason, and the others are taken. A manifest is refused if it has no
+column of images or no usable row.
 """
 
 from __future__ import annotations
@@ -27,41 +27,41 @@ from semblance.errors import ConfigurationError, SemblanceError, SourceError
 from semblance.storage.opening import local_path
 
 MOST_ROWS = 5_000_000
-"""Most pictures of one manifest. The list of inputs is held in memory, at some 600 bytes each."""
+"""Most pictures in one manifest. The list of inputs is held in memory, some 600 bytes each."""
 
 ROW_GROUP_BYTES = 1024 * 1024 * 1024
-"""Largest part of a Parquet file that is unpacked at once, in bytes of the columns that are read."""
+"""Largest row group of a Parquet file, which is unpacked at once: bytes of the columns that are read."""
 
 _PARQUET_ROWS = 1024
-"""Rows of a Parquet file that become Python objects at a time."""
+"""ManifestRows of a Parquet file that become Python objects at a time."""
 
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 _TOO_LONG = f"the line has more than {LINE_LENGTH:,} characters"
 
 _SEPARATOR_LINE = re.compile(r'"?sep=([,;\t|])"?\s*', re.IGNORECASE)
-"""A first line by which Excel tells the delimiter."""
+"""A first line in which Excel names the delimiter."""
 
-Row: TypeAlias = Mapping[str, Any] | str
-"""The fields of a row by the names of FIELDS, or what is wrong with it."""
+ManifestRow: TypeAlias = Mapping[str, Any] | str
+"""The fields of a row by the names of FIELDS, or why it is invalid."""
 
-Rows: TypeAlias = Generator[tuple[int, Row], None, None]
-"""Rows with their numbers: of the line where one begins, in Parquet its own; both from 1."""
+ManifestRows: TypeAlias = Generator[tuple[int, ManifestRow], None, None]
+"""Rows with their numbers, from 1: that of the line where a row begins; in Parquet, of the row itself."""
 
 
 def read_manifest(
     file: BinaryIO, suffix: str, base: str, name: str, default_category: str | None, *, limit: int | None
 ) -> tuple[list[Entry], list[str]]:
-    """The entries of a manifest, and remarks on what was not used or not certain.
+    """The entries of a manifest, and remarks on what was not used or is uncertain.
 
     Args:
-        file: at its beginning; one that can be sought in.
-        suffix: one of MANIFESTS.
-        base: folder or URL of the manifest, with a slash; relative images lie below it.
-        name: of the manifest, for messages.
-        limit: take only the first rows.
+        file: Seekable, at its beginning.
+        suffix: One of MANIFESTS.
+        base: Folder or URL of the manifest, with a slash; relative images lie below it.
+        name: Of the manifest, for messages.
+        limit: Take only the first rows.
 
-    Raises SourceError where it cannot be read at all, has no column of images, or no row that can be used.
+    Raises SourceError if it cannot be read at all, or has no column of images or no usable row.
     """
     columns = Columns(name)
     remarks: list[str] = []
@@ -84,10 +84,10 @@ def read_manifest(
 def _nothing_usable(name: str, entries: Sequence[Entry], columns: Columns) -> str:
     first = [f"row {entry.row}: {entry.reason}" for entry in entries[:3] if isinstance(entry, BadEntry)]
     found = f" Its columns are {', '.join(map(repr, columns.found))}." if columns.found else ""
-    return f"{name} cannot be used, since none of its {len(entries):,} rows can: {'; '.join(first)}.{found}"
+    return f"{name} cannot be used, because none of its {len(entries):,} rows can: {'; '.join(first)}.{found}"
 
 
-def _row_entry(number: int, row: Row, base: str, default_category: str | None) -> Entry:
+def _row_entry(number: int, row: ManifestRow, base: str, default_category: str | None) -> Entry:
     if isinstance(row, str):
         return BadEntry(f"row {number}", row, row=number)
     image = row.get(IMAGE)
@@ -99,7 +99,7 @@ def _row_entry(number: int, row: Row, base: str, default_category: str | None) -
     except SemblanceError as exc:
         return BadEntry(label, exc.message, row=number)
     except ValueError as exc:
-        return BadEntry(label, f"it is no address: {exc}", row=number)
+        return BadEntry(label, f"it is not a valid address: {exc}", row=number)
 
 
 def _join(base: str, image: str) -> str:
@@ -109,8 +109,8 @@ def _join(base: str, image: str) -> str:
     parts = urlsplit(image)
     if parts.scheme == "file":
         if base.startswith("s3:"):
-            # Who may write into a bucket may not read the files of this machine.
-            raise ConfigurationError("a manifest in a bucket names no files of this machine")
+            # Write access to a bucket must not give read access to this machine.
+            raise ConfigurationError("a manifest in a bucket cannot name files of this machine")
         return str(local_path(image))
     if parts.scheme not in {"s3", "https", "http"}:
         raise ConfigurationError(
@@ -118,11 +118,11 @@ def _join(base: str, image: str) -> str:
         )
     if not parts.hostname:
         raise ValueError("no host is named")
-    _ = parts.port  # raises ValueError for one that is none
+    _ = parts.port  # raises ValueError for an invalid one
     return image
 
 
-def _csv_rows(file: BinaryIO, columns: Columns, remarks: list[str]) -> Rows:
+def _csv_rows(file: BinaryIO, columns: Columns, remarks: list[str]) -> ManifestRows:
     with TextLines(file) as lines:
         numbered = _Numbered(lines)
         delimiter, names = _header(numbered)
@@ -136,11 +136,11 @@ def _csv_rows(file: BinaryIO, columns: Columns, remarks: list[str]) -> Rows:
             elif any(cells):
                 yield number, {field: cells[place] for field, place in places.items() if place < len(cells)}
         if lines.encoding == "cp1252":
-            remarks.append("The text is not UTF-8 and was read as Windows-1252; look at the names.")
+            remarks.append("The text is not UTF-8 and was read as Windows-1252; check the names.")
 
 
 class _Numbered:
-    """Lines with their numbers, some of which may be taken back. Raises csv.Error for one too long."""
+    """Lines with their numbers; some may be given back. Raises csv.Error for a line that is too long."""
 
     def __init__(self, lines: Iterable[str | None]) -> None:
         self._lines = enumerate(lines, 1)
@@ -159,8 +159,8 @@ class _Numbered:
 
 
 def _header(lines: _Numbered) -> tuple[str, list[str]]:
-    """The delimiter and the names of the columns. It is the delimiter by which the header has an image and
-    the most columns that are known: no guess is needed where it is known what stands there."""
+    """The delimiter and the names of the columns. The delimiter is the one that gives the header an image and
+    the most known columns: since the columns are known, nothing has to be guessed."""
     told = ""
     for line in lines:
         if separator := _SEPARATOR_LINE.fullmatch(line):
@@ -186,10 +186,10 @@ def _cells(line: str, delimiter: str) -> list[str]:
 
 
 def _records(lines: _Numbered, delimiter: str) -> Iterator[tuple[int, list[str] | str]]:
-    """The cells of each record, or what is wrong with it, and the number of its first line. After a wrong one
-    it goes on with the next line, whatever a quote that was never closed has swallowed."""
+    """The cells of each record, or why it is invalid, with the number of its first line. After an invalid
+    record it goes on with the next line, also if an open quote has swallowed many."""
     while True:
-        # Spaces after a delimiter would keep quotes from being seen as such.
+        # With spaces after a delimiter the reader would not recognize quotes.
         reader = csv.reader(iter(lines), delimiter=delimiter, skipinitialspace=True, strict=True)
         try:
             for cells in reader:
@@ -200,12 +200,12 @@ def _records(lines: _Numbered, delimiter: str) -> Iterator[tuple[int, list[str] 
             (number, _), *others = lines.taken
             lines.taken.clear()
             lines.give_back(others)
-            yield number, f"it is no CSV: {exc}"
+            yield number, f"it is not valid CSV: {exc}"
         else:
             return
 
 
-def _json_rows(file: BinaryIO, columns: Columns, _: list[str]) -> Rows:
+def _json_rows(file: BinaryIO, columns: Columns, _: list[str]) -> ManifestRows:
     with TextLines(file) as lines:
         for number, line in enumerate(lines, 1):
             if line is None:
@@ -214,18 +214,18 @@ def _json_rows(file: BinaryIO, columns: Columns, _: list[str]) -> Rows:
                 yield number, _json_row(line, columns)
 
 
-def _json_row(line: str, columns: Columns) -> Row:
+def _json_row(line: str, columns: Columns) -> ManifestRow:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as exc:
-        return f"it is no JSON: {exc}"
+        return f"it is not valid JSON: {exc}"
     if not isinstance(row, dict):
-        return 'it is no JSON object like {"image": "a.jpg"}'
+        return 'it is not a JSON object like {"image": "a.jpg"}'
     values = list(row.values())
     return {field: values[place] for field, place in columns.match(list(row)).items()}
 
 
-def _parquet_rows(file: BinaryIO, columns: Columns, _: list[str]) -> Rows:
+def _parquet_rows(file: BinaryIO, columns: Columns, _: list[str]) -> ManifestRows:
     table = pyarrow.parquet.ParquetFile(file)
     names = table.schema_arrow.names
     places = columns.match(names)
@@ -240,7 +240,7 @@ def _parquet_rows(file: BinaryIO, columns: Columns, _: list[str]) -> Rows:
 
 
 def _check_row_groups(metadata: Any, names: Iterable[str]) -> None:
-    """Refuse a file that would fill the memory as it is unpacked, before any of it is."""
+    """Refuse a file that would fill the memory, before anything is unpacked."""
     wanted = set(names)
     for index in range(metadata.num_row_groups):
         group = metadata.row_group(index)
@@ -254,16 +254,16 @@ def _require_image(places: Mapping[str, int], names: Sequence[str]) -> None:
     if IMAGE not in places:
         found = ", ".join(map(repr, names[:20])) or "none"
         raise ValueError(
-            f"it has no column image, nor one like file, path or url. The columns found: {found}. "
-            f"Those known: {', '.join(FIELDS)}."
+            f"it has no column image, nor one like file, path or url. Its columns: {found}. "
+            f"Known columns: {', '.join(FIELDS)}."
         )
 
 
-MANIFESTS: dict[str, Callable[[BinaryIO, Columns, list[str]], Rows]] = {
+MANIFESTS: dict[str, Callable[[BinaryIO, Columns, list[str]], ManifestRows]] = {
     ".csv": _csv_rows,
     ".tsv": _csv_rows,
     ".jsonl": _json_rows,
     ".ndjson": _json_rows,
     ".parquet": _parquet_rows,
 }
-"""Who reads a manifest, by the suffix of its name."""
+"""The reader of a manifest, by the suffix of its name."""

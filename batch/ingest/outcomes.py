@@ -1,4 +1,4 @@
-"""What becomes of each input of an ingestion: exactly one outcome, and a reason where it is not taken."""
+"""The outcome of each input of an ingestion, and the reason if it was not taken."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.table import Table
 
 from db.celebrities import CelebrityRow
 
-Outcome: TypeAlias = Literal[
+IngestOutcome: TypeAlias = Literal[
     "ingested",
     "already_present",
     "duplicate",
@@ -26,39 +26,39 @@ Outcome: TypeAlias = Literal[
     "failed",
 ]
 
-OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+OUTCOMES: tuple[IngestOutcome, ...] = get_args(IngestOutcome)
 
-MEANINGS: dict[Outcome, str] = {
+MEANINGS: dict[IngestOutcome, str] = {
     "ingested": "written to the database",
-    "already_present": "the database has this picture already",
+    "already_present": "the database already has this picture",
     "duplicate": "the same picture as an earlier input",
     "no_face": "no face was found",
     "several_faces": "a second face is comparably large; --largest takes the larger",
     "low_quality": "the face is too blurred or badly lit; --min-quality sets the limit",
-    "unreadable": "no picture, damaged, or it could not be read",
+    "unreadable": "not a picture, damaged, or it could not be read",
     "too_large": "over the limit of bytes or pixels",
-    "missing": "named, but there is no such file",
-    "invalid_metadata": "what is said of the picture cannot be stored",
+    "missing": "named, but the file does not exist",
+    "invalid_metadata": "its name, gender or other text is invalid",
     "failed": "not the picture's fault; run the same command again",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class IngestResult:
     """The outcome of one input.
 
-    index: its place in the source's order. reason: why it was not taken, or empty. image_hash: hex MD5
-    of the file, where it was read. row: what to write, for the outcome ingested.
+    index: its place in the source's order. reason: why it was not taken, or empty. image_hash: hex MD5 of the
+    file, if it was read. row: what to write, for the outcome ingested.
     """
 
     index: int
-    outcome: Outcome
+    outcome: IngestOutcome
     reason: str = ""
     image_hash: str | None = None
     row: CelebrityRow | None = None
 
     def line(self) -> dict[str, str]:
-        """What the report says of it."""
+        """Its fields in the report."""
         line: dict[str, str] = {"outcome": self.outcome}
         if self.reason:
             line["reason"] = self.reason
@@ -70,11 +70,11 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
-    """What a finished run did: how many inputs had each outcome, seconds from first to last, and where
-    the report is. excluded: files and folders that were not looked at, by pattern."""
+class IngestSummary:
+    """What a finished run did: how many inputs had each outcome, seconds from first to last, and the path of
+    the report. excluded: how many files and folders were left out, by pattern."""
 
-    counts: dict[Outcome, int]
+    counts: dict[IngestOutcome, int]
     seconds: float
     report: Path
     excluded: Mapping[str, int] = field(default_factory=dict)
@@ -105,7 +105,7 @@ class Summary:
             table.add_row("excluded", f"{left_out:,}", f"files and folders like {escape(patterns)}")
         return table
 
-    def _meaning(self, outcome: Outcome) -> str:
+    def _meaning(self, outcome: IngestOutcome) -> str:
         if outcome == "ingested" and self.dry_run:
             return f"would be {MEANINGS[outcome]}"
         return MEANINGS[outcome]

@@ -1,7 +1,7 @@
-"""What is to be ingested: a folder by category, a manifest, or a bucket, listed in a fixed order.
+"""The inputs of an ingestion: a folder by category, a manifest, or a bucket, listed in a fixed order.
 
-Nothing here opens a picture. Two listings of the same source are equal, item by item, which is what lets
-an interrupted ingestion be started again with the same result.
+Nothing here opens a picture. Two listings of the same source are equal, item by item, so an interrupted
+ingestion that is started again has the same result.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from obstore.exceptions import BaseError
 from batch.ingest.entries import SCHEME, BadEntry, Entry, Item
 from batch.ingest.exclusions import Exclusions
 from batch.ingest.files import open_regular
-from batch.ingest.folders import METADATA_BYTES, METADATA_FILE, Found, folder_entries, walk
+from batch.ingest.folders import METADATA_BYTES, METADATA_FILE, FoundFile, folder_entries, walk
 from batch.ingest.manifests import MANIFESTS, read_manifest
 from semblance.errors import SourceError
 from semblance.storage.opening import local_path, open_bucket
@@ -28,9 +28,9 @@ __all__ = ["BadEntry", "Entry", "Item", "Listing", "list_source"]
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a source holds.
+    """The contents of a source.
 
-    entries: in their fixed order. remarks: sentences on what was not used. excluded: how many files and
+    entries: in their fixed order. remarks: sentences about what was not used. excluded: how many files and
     folders were left out, by pattern.
     """
 
@@ -47,19 +47,19 @@ def list_source(
     follow_links: bool = False,
     limit: int | None = None,
 ) -> Listing:
-    """Every entry of a source: a folder or manifest by path or file:// URL, or the same by s3:// URL.
+    """Every entry of a source: a folder or manifest by path or file:// URL, or either by s3:// URL.
 
     Folder: `<category>/<picture>` with an optional metadata.json, entries in the order of their paths,
     then those of metadata.json without a file. Manifest: CSV with a header, JSON lines or Parquet with
     the columns image, name, bio, category and gender, of which only image is required, in its own order.
 
     Args:
-        default_category: of pictures that state none.
-        exclude: glob patterns of what is left out of a folder or bucket, beside DEFAULT_EXCLUDES.
-        follow_links: take also what links in a folder name outside it.
-        limit: take only the first entries.
+        default_category: Of pictures without a category.
+        exclude: Glob patterns of what to leave out of a folder or bucket, in addition to DEFAULT_EXCLUDES.
+        follow_links: Follow links out of a folder.
+        limit: Take only the first entries.
 
-    Raises SourceError where it cannot be read, is malformed as a whole or holds nothing.
+    Raises SourceError if the source cannot be read, is malformed as a whole, or is empty.
     """
     lister = _Lister(
         default_category, Exclusions(exclude), sifts=bool(exclude), follow_links=follow_links, limit=limit
@@ -80,7 +80,7 @@ def list_source(
 
 @dataclass(frozen=True, slots=True)
 class _Lister:
-    """Lists one source. sifts: whether patterns were given, which a manifest has no use for."""
+    """Lists one source. sifts: whether patterns were given, which are an error with a manifest."""
 
     default_category: str | None
     exclusions: Exclusions
@@ -93,7 +93,7 @@ class _Lister:
             if path.is_dir():
                 found = list(walk(path, self.exclusions, follow_links=self.follow_links))
                 metadata = None
-                if Found(METADATA_FILE) in found:
+                if FoundFile(METADATA_FILE) in found:
                     with open_regular(path / METADATA_FILE) as file:
                         metadata = file.read(METADATA_BYTES + 1)
                 return self._folder(f"{path}/", found, metadata)
@@ -114,9 +114,9 @@ class _Lister:
     def from_bucket(self, url: str) -> Listing:
         base, _, name = url.rpartition("/")
         try:
-            # Also the name of a bucket may end like that of a manifest.
+            # The name of a bucket may also end like that of a manifest.
             if _is_manifest(name) and not base.endswith("/"):
-                # Through a file: it may be larger than the memory, and Parquet is read from its end.
+                # Through a file: a manifest may be larger than memory, and Parquet is read from its end.
                 with tempfile.TemporaryFile() as file:
                     for chunk in open_bucket(base).get(name).stream():
                         file.write(chunk)
@@ -125,12 +125,12 @@ class _Lister:
             bucket = open_bucket(url)
             listed = [(meta["path"], meta["size"]) for chunk in bucket.list() for meta in chunk]
             found = [
-                Found(path)
+                FoundFile(path)
                 for path, size in listed
                 if not _is_marker(path, size) and not self.exclusions.leaves_out(path)
             ]
             metadata = None
-            if Found(METADATA_FILE) in found:
+            if FoundFile(METADATA_FILE) in found:
                 metadata = bytes(bucket.get_range(METADATA_FILE, start=0, length=METADATA_BYTES + 1))
         except (BaseError, OSError) as exc:
             raise SourceError(f"{url} cannot be read: {str(exc).partition(chr(10))[0]}") from exc
@@ -142,12 +142,12 @@ class _Lister:
         suffix = PurePosixPath(name).suffix.lower()
         return Listing(*read_manifest(file, suffix, base, name, self.default_category, limit=self.limit))
 
-    def _folder(self, base: str, found: Iterable[Found | BadEntry], metadata: bytes | None) -> Listing:
+    def _folder(self, base: str, found: Iterable[FoundFile | BadEntry], metadata: bytes | None) -> Listing:
         if metadata is not None and len(metadata) > METADATA_BYTES:
             raise SourceError(
                 f"{base}{METADATA_FILE} has more than {METADATA_BYTES:,} bytes; write a manifest (.jsonl)."
             )
-        pictures = [each for each in found if each != Found(METADATA_FILE)]
+        pictures = [each for each in found if each != FoundFile(METADATA_FILE)]
         entries, remarks = folder_entries(base, pictures, metadata, self.default_category, self.exclusions)
         return Listing(entries, remarks, dict(self.exclusions.counts))
 
@@ -157,5 +157,5 @@ def _is_manifest(name: str) -> bool:
 
 
 def _is_marker(path: str, size: int) -> bool:
-    """One of the empty objects by which consoles mark a folder."""
+    """Whether it is one of the empty objects by which consoles mark a folder."""
     return size == 0 and not PurePosixPath(path).suffix

@@ -1,4 +1,4 @@
-"""One name in several spellings: the same letters composed or not, or in another case.
+"""Spellings of one name: the same letters, composed or decomposed, or in another case.
 
 macOS and some NAS decompose the names of files (NFD: e and a combining accent), people and spreadsheets type
 them composed (NFC). To a Linux file system these are two names.
@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def composed(text: str) -> str:
-    """Unicode's normal form C, in which everything is stored."""
+    """Unicode's normal form C, in which all text is stored."""
     return unicodedata.normalize("NFC", text)
 
 
@@ -24,15 +24,15 @@ def name_key(name: str) -> str:
     return composed(unicodedata.normalize("NFD", name).casefold())
 
 
-def find_spelled_otherwise(path: Path) -> Path | None:
-    """The one existing file whose path is `path` in another spelling; None where none is, or several."""
+def find_other_spelling(path: Path) -> Path | None:
+    """The existing file whose path is another spelling of `path`; None if there is none, or several."""
     found = Path(path.anchor)
     for name in path.parts[1:]:
         if name == ".." or (found / name).exists():
             found /= name
             continue
         alike = _names(str(found)).get(name_key(name), [])
-        # Of several, the one that differs in the normal form alone.
+        # Of several, the one that differs only in its normal form.
         alike = [each for each in alike if composed(each) == composed(name)] or alike
         if len(alike) != 1:
             return None
@@ -42,7 +42,7 @@ def find_spelled_otherwise(path: Path) -> Path | None:
 
 @lru_cache(maxsize=4)
 def _names(folder: str) -> dict[str, list[str]]:
-    """The names in a folder by their key; kept, since a manifest names many files of one folder."""
+    """The names in a folder by their key; cached, since a manifest names many files of one folder."""
     names = defaultdict(list)
     try:
         for name in os.listdir(folder):  # noqa: PTH208 - names alone

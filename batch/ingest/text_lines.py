@@ -8,16 +8,15 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 LINE_LENGTH = 1024 * 1024
-"""Longest line in characters. A row of a manifest has some hundred."""
+"""Longest line in characters. A row of a manifest has some hundreds."""
 
 
 class TextLines:
-    """The lines of a file that can be sought in and is at its beginning; a context manager, after which the
-    file is still open.
+    """The lines of a seekable file at its beginning; a context manager that leaves the file open.
 
-    UTF-8, with or without byte-order mark, and UTF-16, which spreadsheets call Unicode text. What is neither
-    is Windows-1252, the other encoding in which they save: the first line that is not ASCII decides. Bytes
-    that do not fit are kept as lone surrogates (PEP 383), so that they are found where they matter.
+    UTF-8, with or without byte-order mark, or UTF-16, which spreadsheets call Unicode text. Everything else
+    is Windows-1252, the other encoding in which they save; the first line that is not ASCII decides. Invalid
+    bytes are kept as lone surrogates (PEP 383), so that they are found where they matter.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -37,7 +36,7 @@ class TextLines:
         self._text.detach()
 
     def __iter__(self) -> Iterator[str | None]:
-        """Each line with its end; None for one longer than LINE_LENGTH."""
+        """Each line with its end; None for a line longer than LINE_LENGTH."""
         while line := self._text.readline(LINE_LENGTH + 1):
             if len(line) <= LINE_LENGTH:
                 yield self._decoded(line)
@@ -57,10 +56,10 @@ class TextLines:
 
 
 def _encoding_of(head: bytes) -> str:
-    """The encoding that the first four bytes show; UTF-8 where they show none."""
+    """The encoding that the first four bytes show; UTF-8 if they show none."""
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16"
-    # Column names begin with ASCII, which is every other byte of UTF-16.
+    # Column names begin with ASCII, whose other bytes are zero in UTF-16.
     if len(head) == 4 and not any(head[1::2]) and all(head[::2]):
         return "utf-16-le"
     if len(head) == 4 and not any(head[::2]) and all(head[1::2]):

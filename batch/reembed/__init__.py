@@ -1,1 +1,1 @@
-"""Embeddings of all faces by another model pack, and the switch to it."""
+"""Embeddings of all faces by another model pack, and the switch to that pack."""

@@ -14,7 +14,7 @@ from batch.command import job_command
 from batch.reembed.job import (
     BATCH_SIZE,
     SAMPLE,
-    Options,
+    ReembedOptions,
     check_owner,
     choose_pack,
     compare,
@@ -33,8 +33,8 @@ def main(
     pack: Annotated[
         str,
         typer.Option(
-            help="The pack to embed by: a name or path, as in SEMBLANCE_PACK. A digest will do for --switch "
-            "and --drop of what is stored."
+            help="The pack to embed by: a name or path, as in SEMBLANCE_PACK. For --switch and --drop also "
+            "the digest of stored embeddings."
         ),
     ],
     to_switch: Annotated[
@@ -45,8 +45,8 @@ def main(
         int,
         typer.Option(
             min=0,
-            help="Switch although so many rows have no embedding by this pack; they keep the old one, with "
-            "which nothing will be compared.",
+            help="Switch although this many rows have no embedding by this pack. They keep the old "
+            "one, which is compared with nothing.",
         ),
     ] = 0,
     to_drop: Annotated[
@@ -56,30 +56,32 @@ def main(
     sample: Annotated[
         int, typer.Option(min=0, help="Faces whose best celebrities are compared; 0 for none.")
     ] = SAMPLE,
-    batch_size: Annotated[int, typer.Option(min=1, help="Pictures a worker holds at a time.")] = BATCH_SIZE,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Pictures that a worker holds at a time.")
+    ] = BATCH_SIZE,
     actors: Annotated[
         int | None, typer.Option(min=1, help="Workers; one per core of the cluster.", show_default=False)
     ] = None,
     report: Annotated[
         Path | None,
         typer.Option(
-            help="File of what was not embedded, JSON lines; <home>/reports/reembed-<time>.jsonl.",
+            help="File for what was not embedded, JSON lines; <home>/reports/reembed-<time>.jsonl.",
             show_default=False,
         ),
     ] = None,
     address: Annotated[
         str,
-        typer.Option(envvar="RAY_ADDRESS", help="Address of Ray; `local` runs one for the time of the job."),
+        typer.Option(envvar="RAY_ADDRESS", help="Address of Ray; `local` runs one for this job alone."),
     ] = LOCAL,
 ) -> None:
-    """Change the model pack: embed all faces and celebrities anew while the old pack serves, then switch.
+    """Change the model pack: embed all faces and celebrities again while the old pack serves, then switch.
 
-    Embeds the stored pictures of all rows that have no embedding by PACK, beside the one that serves, and
-    tells how much of the best 20 would change. Nothing that serves is touched until --switch. A run that was
-    interrupted is completed by the same command. The exit status is 1 when rows are left without.
+    Embeds the stored pictures of all rows that have no embedding by PACK, keeps these embeddings beside those
+    that serve, and reports how much of the best 20 would change. What serves is not touched before --switch.
+    The same command completes an interrupted run. The exit status is 1 if rows are left without an embedding.
 
     \b
-    From open to buffalo_l; the switch wants the database's owner (SEMBLANCE_OWNER_DATABASE_URL):
+    From open to buffalo_l; the switch needs the database's owner (SEMBLANCE_OWNER_DATABASE_URL):
       python -m batch.reembed --pack buffalo_l
       python -m batch.reembed --pack buffalo_l --switch
       SEMBLANCE_PACK=buffalo_l semblance up       # restart with the new pack, then:
@@ -101,7 +103,7 @@ def main(
         elif to_switch and is_digest(pack):
             complete = asyncio.run(_switch_back(settings, pack, console, allow_missing=allow_missing))
         else:
-            options = Options(address, batch_size, actors, report)
+            options = ReembedOptions(address, batch_size, actors, report)
             complete = asyncio.run(
                 _change(
                     settings,
@@ -120,17 +122,17 @@ def main(
 async def _change(
     settings: Settings,
     pack: str,
-    options: Options,
+    options: ReembedOptions,
     console: Console,
     *,
     sample: int,
     to_switch: bool,
     allow_missing: int,
 ) -> bool:
-    """Everything but --drop, told to the console; returns whether no row is left without an embedding."""
+    """Everything but --drop. Returns whether every row has an embedding by the pack."""
     settings, model = choose_pack(settings, pack)
     if to_switch:
-        # Before hours of work, not after.
+        # Before hours of work, not after them.
         await check_owner(settings)
     summary = await fill(options, settings, model, console)
     for table in summary.tables():
@@ -150,8 +152,8 @@ async def _change(
         )
     await _switch(settings, model, console, allow_missing=allow_missing)
     console.print(
-        f"Next, unless the service runs with SEMBLANCE_PACK={pack} already: restart it so, until which its "
-        "searches find no celebrities;\nand run this command again for what it took in meanwhile. Then "
+        f"Next: unless the service already runs with SEMBLANCE_PACK={pack}, restart it with that. Until then "
+        "its searches find no celebrities.\nThen run this command again for what came in meanwhile, and "
         "python -m batch.rematch.",
         highlight=False,
         soft_wrap=True,
@@ -160,7 +162,7 @@ async def _change(
 
 
 async def _switch_back(settings: Settings, digest: str, console: Console, *, allow_missing: int) -> bool:
-    """To what is stored of a pack that is not here to embed anything, as that of an adopted database."""
+    """Switch to stored embeddings of a pack that is not installed, such as that of an adopted database."""
     await check_owner(settings)
     await _switch(settings, ModelInfo("the pack", digest), console, allow_missing=allow_missing)
     return True

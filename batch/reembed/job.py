@@ -1,15 +1,14 @@
-"""Another model pack for everything that is stored: a second embedding of every face and celebrity.
+"""A change of the model pack: a second embedding of every face and celebrity, and the switch to it.
 
-It is filled from the stored pictures while the pack in use goes on serving, and lies in tables of its own
-(see `db.spare_embeddings`), which no search reads. A switch then swaps the two embeddings of all rows in one
-transaction. What served is spare afterwards, so the way back is the same command with the old pack's name: it
-also embeds the faces that came in between, which a mere undo would leave behind.
+The second embeddings are made from the stored pictures while the pack in use goes on serving. They lie in
+separate tables (see `db.spare_embeddings`), which no search reads. A switch then swaps the two embeddings of
+all rows in one transaction. What served is spare afterwards, so the way back is the same command with the old
+pack's name. It also embeds the faces that came in between, which an undo would leave behind.
 
 One process reads rows and writes embeddings; a pool of Ray actors reads pictures and runs the nets. A row is
-pending as long as it has no embedding of the pack, and each is written together with others in a transaction.
-So a run that was killed and is started again does what is left, and ends with the rows of an undisturbed one.
-The switch needs the rights of the database's owner, because the application, which faces the internet, may
-not change the gallery.
+pending until it has an embedding of the pack, and each batch is written in one transaction. So a run that was
+killed and is started again does what is left, and ends with the rows of an undisturbed one. The switch needs
+the rights of the database's owner: the application, which faces the internet, may not change the gallery.
 """
 
 from __future__ import annotations
@@ -25,13 +24,20 @@ from uuid import UUID
 from rich.console import Console
 from rich.table import Table as TerminalTable
 
-from batch.cluster import LOCAL, cluster_pool, ray_session
-from batch.ingest.job import PROBE
+from batch.cluster import LOCAL, plan_cluster_pool, ray_session
 from batch.progress import JobProgress
 from batch.reembed.overlap import Overlap, measure_overlap
-from batch.reembed.reembedder import MEANINGS, OUTCOMES, Outcome, Result
-from batch.reembed.workers import Batch, Workers
-from batch.report import Report, default_report_path
+from batch.reembed.worker import (
+    MEANINGS,
+    OUTCOMES,
+    ReembedOutcome,
+    ReembedResult,
+    ReembedWorker,
+    TableRow,
+)
+from batch.report import JobReport, default_report_path
+from batch.storage_check import open_answering_storage
+from batch.workers import WorkerPool
 from db.logins import owner_dsn
 from db.pool import Database
 from db.spare_embeddings import TABLES, PackCoverage, SpareEmbeddings, Table
@@ -39,26 +45,26 @@ from deployments.packs.registry import find_pack, load_pack
 from matching.store import Matching
 from semblance.errors import ConflictError
 from semblance.settings import Settings
-from semblance.storage.opening import open_storage
 from semblance.types import ModelInfo
 
 BATCH_SIZE = 32
-"""Pictures one worker holds at a time, at 10 MB a picture at most 320 MB; and rows of one transaction."""
+"""Pictures that one worker holds at a time, at most 320 MB at 10 MB a picture; and rows of one
+transaction."""
 
 PAGE = 4096
 """Rows read at a time."""
 
 SAMPLE = 500
-"""Faces compared before and after: enough to know a mean share to about two per cent."""
+"""Faces compared before and after: enough to know a mean share within about two per cent."""
 
 COMMAND_SECONDS = 3600.0
-"""Longest time of one database command: for the overlap a million celebrities are read, 5 GB."""
+"""Time limit of one database command: for the overlap a million celebrities are read, 5 GB."""
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """How to fill. address: of Ray, or LOCAL. actors: size of the pool, None for one per core. report: file,
-    None for the default."""
+class ReembedOptions:
+    """How to fill the spare embeddings. address: of Ray, or LOCAL. actors: size of the pool, None for one per
+    core. report: file, None for the default."""
 
     address: str = LOCAL
     batch_size: int = BATCH_SIZE
@@ -67,12 +73,12 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
-    """What a run did and what there is now. counts: of the rows it tried, by outcome. coverage: of the whole
-    database, by table."""
+class ReembedSummary:
+    """What a run did, and the state of the database after it. counts: the rows it tried, by outcome.
+    coverage: of the whole database, by table."""
 
     model: ModelInfo
-    counts: dict[Outcome, int]
+    counts: dict[ReembedOutcome, int]
     coverage: dict[Table, PackCoverage]
     seconds: float
     report: Path
@@ -97,10 +103,10 @@ class Summary:
             yield outcomes
         table = TerminalTable(f"of pack {self.model.pack}", *TABLES)
         for label, name in (
-            ("spare, to be switched to", "spare"),
-            ("serving already", "serving"),
+            ("spare, ready for the switch", "spare"),
+            ("already serving", "serving"),
             ("missing", "missing"),
-            ("not described yet by any pack", "undescribed"),
+            ("not embedded by any pack yet", "undescribed"),
         ):
             table.add_row(label, *(f"{getattr(self.coverage[kind], name):,}" for kind in TABLES))
         for column in table.columns[1:]:
@@ -108,43 +114,49 @@ class Summary:
         yield table
 
 
-async def fill(options: Options, settings: Settings, model: ModelInfo, console: Console) -> Summary:
-    """Embed by the pack of the settings whatever has only another pack's embedding.
+async def fill(
+    options: ReembedOptions, settings: Settings, model: ModelInfo, console: Console
+) -> ReembedSummary:
+    """Embed all rows that have no embedding by the pack of the settings. model: that pack.
 
-    Raises ConfigurationError, DatabaseError, StorageError, WorkersError, and ConflictError where there is
-    nothing to embed, or all is served by this pack already. Pictures that cannot be embedded are lines of the
-    report.
+    Pictures that cannot be embedded are lines of the report. Raises ConfigurationError, DatabaseError,
+    StorageError, WorkersError, and ConflictError if there is nothing to embed or the pack already serves all.
     """
     async with _connected(settings) as database:
         spare = SpareEmbeddings(database)
         coverage = await spare.coverage(model.digest)
         missing = sum(part.missing for part in coverage.values())
         _check_work(model, coverage)
-        await open_storage(settings).keys(PROBE)
+        await open_answering_storage(settings)
         started = time.monotonic()
-        counts: Counter[Outcome] = Counter()
-        with Report(options.report or default_report_path(settings.home, "reembed")) as report:
+        counts: Counter[ReembedOutcome] = Counter()
+        with JobReport(options.report or default_report_path(settings.home, "reembed")) as report:
             if missing:
                 with (
                     ray_session(options.address),
                     JobProgress(console, "reembed", missing, aside="not embedded") as progress,
                 ):
-                    pool = cluster_pool(options.actors, settings.execution_provider)
+                    plan = plan_cluster_pool(options.actors, settings.execution_provider).for_items(missing)
                     console.print(
-                        f"{missing:,} pictures, {pool.actors} workers, pack {model.pack} {model.digest[:12]}",
+                        f"{missing:,} pictures, {plan.actors} workers, pack {model.pack} {model.digest[:12]}",
                         highlight=False,
                         soft_wrap=True,
                     )
-                    workers = Workers(settings, model.digest, pool)
-                    batches = _pending(spare, model.digest, options.batch_size)
-                    async for batch, results in workers.results(batches):
-                        await _write(spare, model.digest, batch, results)
-                        report.write(_lines(batch, results))
+                    pool: WorkerPool[TableRow, ReembedResult] = WorkerPool(
+                        ReembedWorker,
+                        (settings.without_secrets(), model.digest),
+                        plan,
+                        failed=lambda _, reason: ReembedResult("failed", reason),
+                    )
+                    batches = _pending(spare, model.digest, plan.batch_size(missing, options.batch_size))
+                    async for rows, results in pool.results(batches, in_order=False):
+                        await _write(spare, model.digest, rows, results)
+                        report.write(_lines(rows, results))
                         counts.update(result.outcome for result in results)
                         embedded = sum(result.embedding is not None for result in results)
                         progress.advance(len(results), len(results) - embedded)
             coverage = await spare.coverage(model.digest)
-            return Summary(model, dict(counts), coverage, time.monotonic() - started, report.path)
+            return ReembedSummary(model, dict(counts), coverage, time.monotonic() - started, report.path)
 
 
 def _check_work(model: ModelInfo, coverage: dict[Table, PackCoverage]) -> None:
@@ -153,37 +165,42 @@ def _check_work(model: ModelInfo, coverage: dict[Table, PackCoverage]) -> None:
     serving = sum(part.serving for part in coverage.values())
     if serving:
         raise ConflictError(
-            f"Pack {model.pack} ({model.digest[:12]}) serves already: all {serving:,} embeddings are by it. "
-            "Name another one; `semblance models list` shows which there are."
+            f"Pack {model.pack} ({model.digest[:12]}) serves already: it made all {serving:,} embeddings. "
+            "Name another one; `semblance models list` shows them."
         )
     raise ConflictError("There is nothing to embed: no face and no celebrity has an embedding yet.")
 
 
-async def _pending(spare: SpareEmbeddings, pack_digest: str, size: int) -> AsyncIterator[Batch]:
+async def _pending(spare: SpareEmbeddings, pack_digest: str, size: int) -> AsyncIterator[list[TableRow]]:
+    """Batches, each of one table."""
     for table in TABLES:
         last: UUID | None = None
         while rows := await spare.pending(table, pack_digest, last, PAGE):
             last = rows[-1].id
             for start in range(0, len(rows), size):
-                yield Batch(table, rows[start : start + size])
+                yield [(table, row) for row in rows[start : start + size]]
 
 
-async def _write(spare: SpareEmbeddings, pack_digest: str, batch: Batch, results: Sequence[Result]) -> None:
+async def _write(
+    spare: SpareEmbeddings, pack_digest: str, rows: Sequence[TableRow], results: Sequence[ReembedResult]
+) -> None:
+    """Store the embeddings of a batch."""
     embeddings = {
         row.id: result.embedding
-        for row, result in zip(batch.rows, results, strict=True)
+        for (_, row), result in zip(rows, results, strict=True)
         if result.embedding is not None
     }
     if embeddings:
-        await spare.add(batch.table, embeddings, pack_digest)
+        table, _ = rows[0]
+        await spare.add(table, embeddings, pack_digest)
 
 
-def _lines(batch: Batch, results: Sequence[Result]) -> Iterator[dict[str, str]]:
-    """Of the report: the rows that got no embedding."""
-    for row, result in zip(batch.rows, results, strict=True):
+def _lines(rows: Sequence[TableRow], results: Sequence[ReembedResult]) -> Iterator[dict[str, str]]:
+    """The report's lines on the rows that got no embedding."""
+    for (table, row), result in zip(rows, results, strict=True):
         if result.embedding is None:
             yield {
-                "table": batch.table,
+                "table": table,
                 "id": str(row.id),
                 "image_path": row.image_path,
                 "outcome": result.outcome,
@@ -192,8 +209,8 @@ def _lines(batch: Batch, results: Sequence[Result]) -> Iterator[dict[str, str]]:
 
 
 async def compare(settings: Settings, model: ModelInfo, sample: int) -> Overlap | None:
-    """How much the best celebrities of up to `sample` faces would change by a switch to this pack; None where
-    no face, or no celebrity, has both embeddings. Raises DatabaseError."""
+    """How much a switch to this pack would change the best celebrities of up to `sample` faces; None if no
+    face, or no celebrity, has both embeddings. Raises DatabaseError."""
     async with _connected(settings) as database:
         spare = SpareEmbeddings(database)
         others = [digest for digest in await spare.packs_in_use() if digest != model.digest]
@@ -204,7 +221,7 @@ async def compare(settings: Settings, model: ModelInfo, sample: int) -> Overlap 
 
 
 async def check_owner(settings: Settings) -> None:
-    """Raise ConfigurationError where nobody is named who may switch."""
+    """Raise ConfigurationError if no login is configured that may switch."""
     async with _connected(settings, as_owner=True) as database:
         await SpareEmbeddings(database).check_owner()
 
@@ -214,8 +231,8 @@ async def switch(
 ) -> dict[Table, int]:
     """Let the pack serve, in one transaction; returns how many rows were switched, by table.
 
-    Raises ConflictError where more rows than `allow_missing` have no embedding of the pack, or none has a
-    spare one; ConfigurationError, DatabaseError.
+    Raises ConflictError if more than `allow_missing` rows have no embedding of the pack, or none has a spare
+    one; ConfigurationError, DatabaseError.
     """
     async with _connected(settings, as_owner=True) as database:
         spare = SpareEmbeddings(database)
@@ -226,8 +243,8 @@ async def switch(
 
 
 async def drop(settings: Settings, pack_digest: str) -> dict[Table, int]:
-    """Remove a pack's spare embeddings; returns how many, by table. Raises DatabaseError, and ConflictError
-    where there are none."""
+    """Remove the spare embeddings of a pack; returns how many, by table. Raises DatabaseError, and
+    ConflictError if it has none."""
     async with _connected(settings) as database:
         dropped = await SpareEmbeddings(database).drop(pack_digest)
     if not any(dropped.values()):
@@ -239,7 +256,7 @@ async def drop(settings: Settings, pack_digest: str) -> dict[Table, int]:
 async def _connected(settings: Settings, *, as_owner: bool = False) -> AsyncIterator[Database]:
     dsn = settings.required_database_url.get_secret_value()
     if as_owner:
-        # The embedded server's owner follows from the application's login.
+        # For the embedded server the owner's login follows from the application's.
         given = settings.owner_database_url
         dsn = owner_dsn(dsn) if given is None else given.get_secret_value()
     database = await Database.connect(dsn, pool_size=1, command_seconds=COMMAND_SECONDS)
@@ -250,7 +267,7 @@ async def _connected(settings: Settings, *, as_owner: bool = False) -> AsyncIter
 
 
 def choose_pack(settings: Settings, pack: str) -> tuple[Settings, ModelInfo]:
-    """The settings with another pack, and what it is. Raises PackError."""
-    # By its folder, because a relative path would be another one where the workers run.
+    """The settings with another pack, and that pack. Raises PackError."""
+    # By its absolute folder: workers have another working directory.
     chosen = settings.model_copy(update={"pack": str(find_pack(pack, settings))})
     return chosen, load_pack(chosen).info

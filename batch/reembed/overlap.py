@@ -1,4 +1,4 @@
-"""How much of what users see changes with the model pack: their best celebrities, before and after."""
+"""How much users' best celebrities change with the model pack."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from matching.traits import Floats, Traits, unit
 from semblance.weights import Weights
 
 _BINS = ((1.0, 1.0), (0.75, 1.0), (0.5, 0.75), (0.25, 0.5), (0.0, 0.25))
-"""Shares of a table's lines: from, and below; the first is all."""
+"""The shares of the table's lines: from, and below. The first line is for faces that keep all."""
 
 _BY_EMBEDDING = MatchRules(Weights(1, 0, 0, 0, 0, 0), 1e-6)
-"""Whoever is alike at all, by the embedding alone."""
+"""Everyone who is at all alike, by the embedding alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +45,10 @@ class TwoPacks:
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """Of each face of the sample, the share (0..1) of its best celebrities that both packs find, of the
-    longer of the two lists; faces for which neither pack finds anybody are left out.
+    """For each face of the sample, the share (0..1) of its best celebrities that both packs find, relative to
+    the longer of the two lists. Faces for which neither pack finds anyone are left out.
 
-    by_score: by the rules of matching as they are now, so what users see. by_embedding: by the cosine alone.
+    by_score: by the current rules of matching, so what users see. by_embedding: by the cosine alone.
     """
 
     by_score: Sequence[float]
@@ -74,7 +74,7 @@ async def measure_overlap(
     spare: SpareEmbeddings, rules: MatchRules, *, old: str, new: str, sample: int
 ) -> Overlap | None:
     """Compare the pack `old`, which serves, with the spare embeddings of the pack `new`, over up to `sample`
-    faces and all celebrities that have both. None where there are no such faces.
+    faces and all celebrities that have both. None if there are no such faces.
 
     Memory grows with the sample and with some thousand celebrities, whose embeddings are read once.
     """
@@ -101,7 +101,7 @@ async def measure_overlap(
 
 
 class _Group:
-    """The faces whose users state one gender, and so may be matched with the same celebrities."""
+    """The faces whose users state the same gender, and so may be matched with the same celebrities."""
 
     def __init__(self, faces: TwoPacks, gender: int, rules: MatchRules) -> None:
         index = np.flatnonzero(faces.gender == gender)
@@ -120,7 +120,7 @@ class _Group:
 
 @dataclass(slots=True)
 class _Comparison:
-    """The best of the same faces by both packs."""
+    """The best celebrities of the same faces by both packs."""
 
     faces: TwoPacks
     rules: MatchRules

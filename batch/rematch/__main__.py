@@ -21,13 +21,13 @@ def main(
         datetime | None,
         typer.Option(
             formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"],
-            help="Only faces that were stored or described since; in UTC unless an offset says otherwise.",
+            help="Only faces stored or analyzed since then; UTC, unless an offset is given.",
             show_default=False,
         ),
     ] = None,
     school: Annotated[
         str | None,
-        typer.Option(help="Only faces of profiles of this school, by any of its names.", show_default=False),
+        typer.Option(help="Only faces of this school's profiles; any of its names.", show_default=False),
     ] = None,
     users: Annotated[bool, typer.Option("--users", help="Only matches between users.")] = False,
     celebrities: Annotated[
@@ -35,22 +35,22 @@ def main(
     ] = False,
     shard_size: Annotated[
         int,
-        typer.Option(min=1, help="Faces that are written, and done again after a kill, together."),
+        typer.Option(min=1, help="Faces that are written in one transaction, and done again after a kill."),
     ] = SHARD_SIZE,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Score and count what would change, but write nothing.")
     ] = False,
     address: Annotated[
         str,
-        typer.Option(envvar="RAY_ADDRESS", help="Address of Ray; `local` runs one for the time of the job."),
+        typer.Option(envvar="RAY_ADDRESS", help="Address of Ray; `local` runs one for this job alone."),
     ] = LOCAL,
 ) -> None:
-    """Match all faces anew, with each other and with the gallery, by the rules as they are now.
+    """Match all faces again, with each other and with the gallery, by the current rules.
 
-    To be run after a change of the weights, of the gallery or of the model pack. The service goes on
-    answering. Matches that are found as they are stored are not touched, so nobody is told of them again;
-    matches that are not found any more go, but for pairs that somebody likes or that have led to a picture
-    or a chat. A run that was interrupted is completed by the same command within a day.
+    Run it after a change of the weights, of the gallery or of the model pack. The service goes on answering.
+    Matches that have not changed are left alone, and no user is notified of them again. Matches that are no
+    longer found are removed, except for pairs that a user likes or that have led to a picture or a chat. The
+    same command completes an interrupted run within a day.
 
     \b
     On a running cluster, with the interpreter's absolute path:

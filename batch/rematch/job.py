@@ -1,8 +1,8 @@
-"""Matches of all faces anew: as the jobs of single faces find them, but a cluster at a time.
+"""Matches all faces again: with the results of the match jobs of single faces, on a whole cluster.
 
 One process reads faces and gallery and writes what has changed; Ray tasks score. A task compares some faces
-with one segment of the gallery, so what it holds is bounded, and the best of all segments are merged. The
-first segments are searched while the others are still read.
+with one segment of the gallery, so its memory is bounded, and the best of all segments are merged. The first
+segments are searched while the others are still being read.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ray.exceptions import RayError
 from rich.console import Console
 from rich.table import Table
 
-from batch.cluster import LOCAL, cluster_pool, ray_session
+from batch.cluster import LOCAL, plan_cluster_pool, ray_session
 from batch.progress import JobProgress
 from batch.rematch.turns import Turns
 from db.copy_arrays import Rows
@@ -52,25 +52,29 @@ SHARD_SIZE = 1000
 
 TASK_FACES = 1000
 SEGMENT = 16_384
-"""Faces and celebrities that one task scores, 16 million pairs in about half a second; of a gallery with two
-genders the first can begin when 32,768 are read. A task holds 40 MB of traits and the best; scoring itself
-takes smaller blocks (see `matching.ranking`)."""
+"""Faces and celebrities that one task scores: 16 million pairs in about half a second. With two genders in
+the gallery the first task can begin after 32,768 celebrities. A task holds 40 MB of traits and the best;
+scoring itself takes smaller blocks (see `matching.ranking`)."""
 
 ATTEMPTS = 3
-"""How often a task is tried again when its worker or node dies."""
+"""How often a task is tried again after its worker or node has died."""
 
 CONNECTIONS = 4
-"""Most shards that are read or written at once: the database has other clients."""
+"""Most shards read or written at once: the database has other clients."""
 
 COMMAND_SECONDS = 3600.0
-"""Longest time of one database command: a million celebrities are 2.5 GB."""
+"""Time limit of one database command: a million celebrities are 2.5 GB."""
 
 
 @dataclass(slots=True)
-class Summary:
-    """What a rematch did. changes: those of its interrupted run included. shards, resumed: how many there
-    are, and how many of them were done before. faces: matched with each kind. undescribed: faces that have no
-    embedding. stages: seconds spent, which add up to more than `seconds`, because they overlap."""
+class RematchSummary:
+    """What a rematch did.
+
+    changes: with those of the interrupted run that it completed. faces: how many were matched with each kind.
+    shards, resumed: how many there are, and how many of them an interrupted run had done. undescribed: faces
+    without an embedding. seconds: from first to last. scored: pairs. stages: seconds spent in each; they
+    overlap, so their sum exceeds `seconds`.
+    """
 
     changes: RematchCounts
     dry_run: bool
@@ -108,10 +112,10 @@ class Summary:
 
 async def rematch(
     scope: Scope, settings: Settings, console: Console, *, dry_run: bool = False, address: str = LOCAL
-) -> Summary:
-    """Match the faces of a scope anew.
+) -> RematchSummary:
+    """Match the faces of a scope again.
 
-    Raises DatabaseError, ConfigurationError where no Ray answers at `address`, WorkersError.
+    Raises DatabaseError, WorkersError, and ConfigurationError if no Ray answers at `address`.
     """
     database = await Database.connect(
         settings.required_database_url.get_secret_value(),
@@ -120,14 +124,14 @@ async def rematch(
     )
     try:
         with ray_session(address):
-            return await _Job(Rematch(database), console).run(scope, dry_run=dry_run)
+            return await _RematchRun(Rematch(database), console).run(scope, dry_run=dry_run)
     finally:
         await database.close()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Segment:
-    """Celebrities of one gender in Ray's store, with their places in the gallery."""
+    """Celebrities of one gender in Ray's object store, with their places in the gallery."""
 
     gender: int
     size: int
@@ -135,9 +139,9 @@ class _Segment:
     places: ray.ObjectRef[Places]
 
 
-class _Gallery:
-    """The celebrities of one pack whose quality permits a match, as they are read. ids: of all, ascending, so
-    that of equal scores the smaller place wins as the smaller id does in SQL."""
+class _SegmentedGallery:
+    """The celebrities of one pack whose quality permits a match, as they are read. ids: of all, ascending: of
+    equal scores the smaller place wins, as the smaller id does in SQL."""
 
     def __init__(self) -> None:
         self.ids: Ids = np.empty(0, "V16")
@@ -147,11 +151,11 @@ class _Gallery:
         self._complete = False
 
     def begin(self, ids: Ids) -> None:
-        """Learn whom there are."""
+        """Take the ids of all celebrities."""
         self.ids = ids
 
     def add(self, rows: Rows) -> None:
-        """Take some of them."""
+        """Take the rows of some."""
         fit = rows["quality"] >= MIN_QUALITY
         for gender in np.unique(rows["gender"][fit]):
             waiting = self._waiting[int(gender)]
@@ -160,14 +164,14 @@ class _Gallery:
                 self._put(int(gender))
 
     def complete(self) -> None:
-        """Know that these were all."""
+        """Note that these were all."""
         for gender in list(self._waiting):
             self._put(gender)
         self._complete = True
         self._changed.set()
 
     async def segments(self) -> AsyncIterator[_Segment]:
-        """All segments, each as soon as it is there."""
+        """All segments, each as soon as it is complete."""
         number = 0
         while True:
             while number < len(self._segments):
@@ -186,30 +190,30 @@ class _Gallery:
         self._changed = asyncio.Event()
 
 
-class _Job:
+class _RematchRun:
     """One rematch."""
 
     def __init__(self, tables: Rematch, console: Console) -> None:
         self._tables = tables
         self._console = console
         self._stages: defaultdict[str, float] = defaultdict(float)
-        self._galleries: dict[str, _Gallery] = {}
-        pool = cluster_pool(None, "cpu")
+        self._galleries: dict[str, _SegmentedGallery] = {}
+        plan = plan_cluster_pool(None, "cpu")
         self._connections = asyncio.Semaphore(CONNECTIONS)
-        self._turns = Turns(pool.actors)
-        self._workers = pool.actors
+        self._turns = Turns(plan.actors)
+        self._workers = plan.actors
         # Ray has NumPy compute on one core in a task that reserves no more.
-        options = {"num_cpus": pool.num_cpus, "max_retries": ATTEMPTS}
+        options = {"num_cpus": plan.num_cpus, "max_retries": ATTEMPTS}
         # The names are what the dashboard counts the progress of.
         self._celebrities = ray.remote(best_matches).options(name="rematch celebrities", **options)
         self._users = ray.remote(best_in_groups).options(name="rematch users", **options)
 
-    async def run(self, scope: Scope, *, dry_run: bool) -> Summary:
+    async def run(self, scope: Scope, *, dry_run: bool) -> RematchSummary:
         started = time.monotonic()
         with self._timed("plan"):
             run = await self._tables.begin(scope, dry_run=dry_run)
             undescribed = await self._tables.undescribed()
-        summary = Summary(
+        summary = RematchSummary(
             run.done,
             dry_run,
             faces={
@@ -237,9 +241,9 @@ class _Job:
                     progress.advance(shard.faces, changes.added + changes.changed + changes.removed)
 
             packs = {shard.pack_digest for shard in run.left if shard.kind == "celebrities"}
-            self._galleries = {pack_digest: _Gallery() for pack_digest in packs}
+            self._galleries = {pack_digest: _SegmentedGallery() for pack_digest in packs}
             reading = [self._read_gallery(*entry) for entry in self._galleries.items()]
-            # One more than there are tasks: while it reads or writes, all cores still score.
+            # One more than tasks at a time: while it reads or writes, all cores still score.
             await _all([*reading, *(work() for _ in range(self._workers + 1))])
         await self._tables.complete(run)
         summary.seconds = time.monotonic() - started
@@ -294,14 +298,14 @@ class _Job:
                 found: RankedPairs = await search.remote(*arguments, run.rules.weights, run.rules.threshold)
         return replace(found, probe=probes[found.probe])
 
-    async def _read_gallery(self, pack_digest: str, gallery: _Gallery) -> None:
+    async def _read_gallery(self, pack_digest: str, gallery: _SegmentedGallery) -> None:
         async with self._connection("read gallery"):
             await self._tables.read_gallery(pack_digest, gallery.begin, gallery.add)
             gallery.complete()
 
     @asynccontextmanager
     async def _connection(self, stage: str) -> AsyncIterator[None]:
-        """Wait for one to be free, longer than the pool would, and count the time from then on."""
+        """Wait for a free connection, longer than the pool would, and count the time from then on."""
         async with self._connections:
             with self._timed(stage):
                 yield
@@ -326,7 +330,7 @@ def _groups(faces: ShardFaces) -> Iterator[tuple[Places, Places]]:
 
 
 def _by_faces(groups: Sequence[tuple[Places, Places]], faces: int) -> Iterator[list[tuple[Places, Places]]]:
-    """The groups, several together until they have `faces` probes."""
+    """The groups, put together until they have `faces` probes."""
     some: list[tuple[Places, Places]] = []
     for group in groups:
         some.append(group)
@@ -344,7 +348,7 @@ def _pairs(faces: Ids, targets: Ids, parts: Sequence[RankedPairs], compared: int
 
 
 async def _all(works: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Run all, or end all with the first error."""
+    """Run all, and end all at the first error."""
     try:
         async with asyncio.TaskGroup() as group:
             for work in works:

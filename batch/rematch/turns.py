@@ -1,4 +1,4 @@
-"""A semaphore that knows who should go first, which asyncio's does not."""
+"""A semaphore with priorities, which asyncio's has not."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from itertools import count
 
 
 class Turns:
-    """Room for a number of holders at once. Of those who wait the lowest rank is next, and of equal ones who
-    came first."""
+    """Room for a number of holders at once. Of those that wait the lowest rank is next; of equal ranks, the
+    first to come."""
 
     def __init__(self, room: int) -> None:
         self._room = room
@@ -20,7 +20,7 @@ class Turns:
 
     @asynccontextmanager
     async def take(self, rank: int) -> AsyncIterator[None]:
-        """Wait for a turn, and hold it as long as the context lasts."""
+        """Wait for a turn, and hold it for as long as the context lasts."""
         if self._room:
             self._room -= 1
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from numpy.typing import NDArray
 from qdrant_client import QdrantClient, models
 from rich.console import Console
 
-from batch.import_qdrant import Fields, Verification, import_collection, open_client
+from batch.import_qdrant.collection import QdrantCollection
+from batch.import_qdrant.job import QdrantImportSummary, import_collection
+from batch.import_qdrant.points import PayloadFields
 from db.pool import Database
 from semblance.errors import ConfigurationError, QdrantError
 from semblance.types import ModelInfo
@@ -58,31 +61,30 @@ def point(number: int, face: UUID | str | None, vector: NDArray[np.float32]) -> 
 
 
 async def run(
-    client: QdrantClient, collection: str, database: Database, report: Path, **options: Any
-) -> Verification:
-    return await import_collection(
-        client,
-        collection,
-        pack_digest=MODEL.digest,
-        database=database,
-        report=report,
-        console=QUIET,
-        **options,
-    )
+    folder: Path, database: Database, report: Path, name: str = "faces", **options: Any
+) -> QdrantImportSummary:
+    """An import of the collection in `folder`."""
+    with QdrantCollection(str(folder), name) as collection:
+        return await import_collection(
+            collection,
+            pack_digest=MODEL.digest,
+            database=database,
+            report=report,
+            console=QUIET,
+            **options,
+        )
 
 
 async def test_all_pages_arrive_and_a_second_run_changes_nothing(
     dsn: str, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = 40
-    monkeypatch.setattr("batch.import_qdrant.PAGE", page)
+    monkeypatch.setattr("batch.import_qdrant.collection.PAGE", page)
     faces = [uuid4() for _ in range(2 * page + 5)]
     add_faces(dsn, faces)
     make_collection(tmp_path / "q", [point(i, face, unit(i)) for i, face in enumerate(faces)])
     for filled in (len(faces), 0):
-        client = open_client(str(tmp_path / "q"), None)
-        result = await run(client, "faces", database, tmp_path / "r.jsonl")
-        client.close()
+        result = await run(tmp_path / "q", database, tmp_path / "r.jsonl")
         assert (result.points, result.filled, result.present) == (
             len(faces), filled, len(faces) - filled,
         )  # fmt: skip
@@ -113,10 +115,8 @@ async def test_what_cannot_be_used_is_reported_with_its_reason(
             point(8, other, unit(8)),
         ],
     )
-    client = open_client(str(tmp_path / "q"), None)
     report = tmp_path / "r.jsonl"
-    result = await run(client, "faces", database, report)
-    client.close()
+    result = await run(tmp_path / "q", database, report)
     assert result.filled == 1
     assert result.refused == {
         "a second point of the face": 1,
@@ -136,26 +136,20 @@ async def test_another_size_is_no_embedding(dsn: str, database: Database, tmp_pa
     face = uuid4()
     add_faces(dsn, [face])
     make_collection(tmp_path / "q", [point(1, face, unit(1)[:128])], size=128)
-    client = open_client(str(tmp_path / "q"), None)
-    result = await run(client, "faces", database, tmp_path / "r.jsonl")
-    client.close()
+    result = await run(tmp_path / "q", database, tmp_path / "r.jsonl")
     assert result.refused == {"not 512 numbers": 1}
 
 
 async def test_an_unknown_collection_is_an_error(database: Database, tmp_path: Path) -> None:
     make_collection(tmp_path / "q", [])
-    client = open_client(str(tmp_path / "q"), None)
     with pytest.raises(QdrantError, match="nothing"):
-        await run(client, "nothing", database, tmp_path / "r.jsonl")
-    client.close()
+        await run(tmp_path / "q", database, tmp_path / "r.jsonl", "nothing")
 
 
 async def test_a_report_that_cannot_be_written_is_an_error(database: Database, tmp_path: Path) -> None:
     make_collection(tmp_path / "q", [])
-    client = open_client(str(tmp_path / "q"), None)
     with pytest.raises(ConfigurationError, match="cannot be written"):
-        await run(client, "faces", database, tmp_path / "q")
-    client.close()
+        await run(tmp_path / "q", database, tmp_path / "q")
 
 
 def test_the_command_ends_with_the_verification(dsn: str, tmp_path: Path) -> None:
@@ -174,15 +168,11 @@ def test_the_command_ends_with_the_verification(dsn: str, tmp_path: Path) -> Non
 
 async def imported(
     folder: Path, database: Database, points: list[models.PointStruct] | None = None, **options: Any
-) -> Verification:
+) -> QdrantImportSummary:
     """One run over the collection in the folder, which is made of the points if any are given."""
     if points is not None:
         make_collection(folder / "q", points)
-    client = open_client(str(folder / "q"), None)
-    try:
-        return await run(client, "faces", database, folder / "r.jsonl", **options)
-    finally:
-        client.close()
+    return await run(folder / "q", database, folder / "r.jsonl", **options)
 
 
 def described(
@@ -270,7 +260,7 @@ async def test_payload_fields_may_have_other_names(database: Database, tmp_path:
     ada, face = await add_profile(database), uuid4()
     payload = {"id": str(face), "user": str(ada), "file": "a/1.jpg", "md5": "c" * 32, "at": "2025-01-01"}
     point = models.PointStruct(id=1, vector=unit(1).tolist(), payload=payload)
-    fields = Fields("id", "user", "file", "md5", "at")
+    fields = PayloadFields("id", "user", "file", "md5", "at")
     result = await imported(tmp_path, database, [point], create=True, fields=fields)
     assert result.created == 1
     row = await database.fetchrow("SELECT id, profile_id, image_path, image_hash FROM faces")
@@ -324,7 +314,7 @@ def test_the_command_says_what_would_be_possible(dsn: str, tmp_path: Path) -> No
     make_collection(tmp_path / "q", [described(1, 1, uuid4(), "a/1.jpg")])
     done = command(dsn, tmp_path)
     assert done.returncode == 1
-    assert "Of 1 points without a face one could be made: --create does that." in done.stdout
+    assert "1 points without a face could become one: --create does that." in done.stdout
 
 
 def test_embeddings_are_not_taken_for_the_pack_that_happens_to_be_set(dsn: str, tmp_path: Path) -> None:
@@ -339,8 +329,24 @@ def test_embeddings_are_not_taken_for_the_pack_that_happens_to_be_set(dsn: str, 
     make_collection(tmp_path / "q", [point(1, known, unit(1)), point(2, other, unit(2))])
     refused = command(dsn, tmp_path)
     assert refused.returncode == 1
-    assert f"--pack {MODEL.digest} where it is the same" in refused.stderr
+    assert f"--pack {MODEL.digest} if it is the same one" in refused.stderr
     assert command(dsn, tmp_path, "--pack", MODEL.digest).returncode == 0
     with psycopg.connect(dsn) as connection:
         found = connection.execute("SELECT pack_digest, count(*) FROM faces GROUP BY 1").fetchall()
     assert found == [(MODEL.digest, 2)]
+
+
+def test_without_its_client_the_command_says_what_to_install(dsn: str, tmp_path: Path) -> None:
+    """It is an extra. A module of that name which is not there stands for an environment without it."""
+    program = (
+        "import sys, runpy; sys.modules['qdrant_client'] = None; sys.argv = ['import_qdrant', 'nowhere'];"
+        " runpy.run_module('batch.import_qdrant', run_name='__main__')"
+    )
+    environment = {"SEMBLANCE_DATABASE_URL": dsn, "SEMBLANCE_HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "error: The Qdrant client is not installed here." in done.stderr
+    assert "pip install qdrant-client" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -20,9 +20,9 @@ import psycopg
 import pytest
 from rich.console import Console
 
-from batch.ingest.describe import CELEBRITY_NAMESPACE, Rules
-from batch.ingest.job import Options, ingest
-from batch.ingest.outcomes import Summary
+from batch.ingest.job import IngestOptions, ingest
+from batch.ingest.outcomes import IngestSummary
+from batch.ingest.worker import CELEBRITY_NAMESPACE, IngestRules
 from semblance.settings import Settings
 from semblance.storage.opening import open_bucket, open_storage
 from semblance.storage.pictures import keys_of
@@ -31,7 +31,7 @@ from tests.support.laden import assert_only_a_picture
 from tests.support.photos import ASTRONAUT, BIDEN, GROUP, NO_FACE, OBAMA, couple
 from tests.support.pictures import portrait
 
-RULES = Rules(min_quality=0.6, largest=False, dry_run=False)
+RULES = IngestRules(min_quality=0.6, largest=False, dry_run=False)
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_address")]
 
 
@@ -42,10 +42,12 @@ def settings(tmp_path: Path, dsn: str) -> Settings:
     )
 
 
-async def run(source: object, settings: Settings, **options: Any) -> tuple[Summary, list[dict[str, str]]]:
+async def run(
+    source: object, settings: Settings, **options: Any
+) -> tuple[IngestSummary, list[dict[str, str]]]:
     """An ingestion and the lines of its report."""
     summary = await ingest(
-        Options(str(source), **{"rules": RULES, **options}), settings, Console(file=io.StringIO())
+        IngestOptions(str(source), **{"rules": RULES, **options}), settings, Console(file=io.StringIO())
     )
     return summary, [json.loads(line) for line in summary.report.read_text().splitlines()]
 
@@ -98,7 +100,7 @@ OUTCOMES = {
 async def test_every_input_has_one_outcome(tmp_path: Path, settings: Settings, dsn: str) -> None:
     source = make_source(tmp_path / "source")
 
-    summary, lines = await run(source, settings, rules=Rules(0.6, largest=False, dry_run=True))
+    summary, lines = await run(source, settings, rules=IngestRules(0.6, largest=False, dry_run=True))
     assert {line["input"]: line["outcome"] for line in lines} == OUTCOMES
     assert rows(dsn) == {}
     storage = open_storage(settings)
@@ -130,7 +132,7 @@ async def test_every_input_has_one_outcome(tmp_path: Path, settings: Settings, d
     assert set(obama["pose"]) == {"yaw", "pitch", "roll"}
     assert sum(obama["emotion_scores"].values()) == pytest.approx(1, abs=1e-3)
 
-    summary, lines = await run(source, settings, rules=Rules(0, largest=True, dry_run=False))
+    summary, lines = await run(source, settings, rules=IngestRules(0, largest=True, dry_run=False))
     outcomes = {line["input"]: line["outcome"] for line in lines}
     changed = {
         "odd/blurred.jpg": "ingested",

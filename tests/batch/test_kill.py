@@ -18,10 +18,11 @@ import pytest
 from rich.console import Console
 
 import batch.ingest.job
-from batch.ingest.describe import Describer, Rules
-from batch.ingest.job import Options, ingest
-from batch.ingest.outcomes import Result
-from batch.ingest.sources import Item
+import batch.workers
+from batch.ingest.job import IngestOptions, ingest
+from batch.ingest.known import KnownHashes
+from batch.ingest.outcomes import IngestResult
+from batch.ingest.worker import IngestRules, IngestWorker, NumberedItem
 from semblance.errors import ConfigurationError, WorkersError
 from semblance.settings import Settings
 from tests.support.pictures import gallery
@@ -29,7 +30,7 @@ from tests.support.waiting import wait_for
 
 PICTURES = 40
 BATCH = 4
-RULES = Rules(min_quality=0.6, largest=False, dry_run=False)
+RULES = IngestRules(min_quality=0.6, largest=False, dry_run=False)
 
 pytestmark = pytest.mark.ray
 
@@ -63,7 +64,7 @@ def workers() -> list[psutil.Process]:
     found = []
     for process in psutil.Process().children(recursive=True):
         try:
-            if "Describer" in "".join(process.cmdline()):
+            if "IngestWorker" in "".join(process.cmdline()):
                 found.append(process)
         except psutil.Error:
             continue
@@ -117,7 +118,7 @@ async def test_kills_change_no_row(
     undisturbed = Settings.model_validate(
         {"home": tmp_path / "other", "database_url": make_database("semblance")}
     )
-    options = Options(str(source), RULES, batch_size=BATCH)
+    options = IngestOptions(str(source), RULES, batch_size=BATCH)
     summary = await ingest(options, undisturbed, Console(file=io.StringIO()))
     expected = rows(undisturbed.required_database_url.get_secret_value())
     assert rows(dsn) == expected
@@ -132,28 +133,28 @@ async def test_kills_change_no_row(
     assert set(summary.counts) == {"ingested", "duplicate", "no_face"}
 
 
-class Fragile(Describer):
+class Fragile(IngestWorker):
     """A worker that one picture kills, as a fault in a decoder's native code would, and whose other
     pictures hold no face."""
 
-    def __init__(self, settings: Settings, rules: Rules, known: object) -> None:
+    def __init__(self, settings: Settings, rules: IngestRules) -> None:
         """Without nets, to be back soon."""
 
-    def describe(self, items: Sequence[tuple[int, Item]]) -> list[Result]:
+    def process(self, items: Sequence[NumberedItem], known: KnownHashes) -> list[IngestResult]:
         if any(item.label == "even/0004.jpg" for _, item in items):
             os.kill(os.getpid(), signal.SIGKILL)
         if any(item.label == "odd/0007.jpg" for _, item in items):
             raise RuntimeError("a fault")
-        return [Result(index, "no_face") for index, _ in items]
+        return [IngestResult(index, "no_face") for index, _ in items]
 
 
 @pytest.mark.usefixtures("ray_address")
 async def test_a_picture_that_kills_workers_fails_alone(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch.ingest.job, "Describer", Fragile)
-    monkeypatch.setattr(batch.ingest.job, "ATTEMPTS", 0)
-    options = Options(str(gallery(tmp_path / "few", 10)), RULES, batch_size=3, actors=1)
+    monkeypatch.setattr(batch.ingest.job, "IngestWorker", Fragile)
+    monkeypatch.setattr(batch.workers, "ATTEMPTS", 1)
+    options = IngestOptions(str(gallery(tmp_path / "few", 10)), RULES, batch_size=3, actors=1)
     summary = await ingest(options, settings, Console(file=io.StringIO()))
     outcomes = {line["input"]: line["outcome"] for line in report(summary.report)}
     assert len(outcomes) == 10
@@ -161,10 +162,10 @@ async def test_a_picture_that_kills_workers_fails_alone(
     assert failed == {"even/0004.jpg", "odd/0007.jpg"}
 
 
-class Hopeless(Describer):
+class Hopeless(IngestWorker):
     """A worker whose nets cannot be loaded on its node."""
 
-    def __init__(self, settings: Settings, rules: Rules, known: object) -> None:
+    def __init__(self, settings: Settings, rules: IngestRules) -> None:
         raise ConfigurationError("no CUDA here")
 
 
@@ -172,6 +173,6 @@ class Hopeless(Describer):
 async def test_workers_that_cannot_start_end_the_run(
     source: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch.ingest.job, "Describer", Hopeless)
+    monkeypatch.setattr(batch.ingest.job, "IngestWorker", Hopeless)
     with pytest.raises(WorkersError, match="no CUDA here"):
-        await ingest(Options(str(source), RULES, actors=1), settings, Console(file=io.StringIO()))
+        await ingest(IngestOptions(str(source), RULES, actors=1), settings, Console(file=io.StringIO()))

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from batch.ingest.outcomes import Summary
+from batch.ingest.outcomes import IngestSummary
 
 
 def shown(*, dry_run: bool, excluded: dict[str, int] | None = None) -> str:
-    summary = Summary({"ingested": 3, "missing": 1}, 1.0, Path("r.jsonl"), excluded or {}, dry_run=dry_run)
+    summary = IngestSummary(
+        {"ingested": 3, "missing": 1}, 1.0, Path("r.jsonl"), excluded or {}, dry_run=dry_run
+    )
     output = io.StringIO()
     Console(file=output, width=120).print(summary.table())
     return output.getvalue()

@@ -23,12 +23,13 @@ import psycopg
 import pytest
 from rich.console import Console
 
-import batch.reembed.workers
-from batch.reembed.job import Options, Summary, check_owner, choose_pack, drop, fill, switch
-from batch.reembed.reembedder import Reembedder, Result, is_same
+import batch.reembed.job
+import batch.workers
+from batch.reembed.job import ReembedOptions, ReembedSummary, check_owner, choose_pack, drop, fill, switch
+from batch.reembed.worker import ReembedResult, ReembedWorker, TableRow, is_same
 from db.celebrities import Celebrities
 from db.pool import Database
-from db.spare_embeddings import Pending, SpareEmbeddings, Table
+from db.spare_embeddings import SpareEmbeddings
 from deployments.faces.pipeline import LocalPipeline
 from deployments.packs.pack import OPEN_FOLDER
 from semblance.errors import ConfigurationError, ConflictError, PackMismatchError, WorkersError
@@ -213,7 +214,7 @@ def workers() -> list[psutil.Process]:
     found = []
     for process in psutil.Process().children(recursive=True):
         try:
-            if "Reembedder" in "".join(process.cmdline()):
+            if "ReembedWorker" in "".join(process.cmdline()):
                 found.append(process)
         except psutil.Error:
             continue
@@ -293,9 +294,9 @@ async def _interrupt(world: World, settings: Settings, address: str) -> None:
     await asyncio.to_thread(wait_for, lambda: not workers())
 
 
-async def _fill_while_workers_are_killed(settings: Settings, address: str) -> Summary:
+async def _fill_while_workers_are_killed(settings: Settings, address: str) -> ReembedSummary:
     done = len(spare(owner(settings)))
-    options = Options(address=address, batch_size=2, actors=1)
+    options = ReembedOptions(address=address, batch_size=2, actors=1)
     filling = asyncio.create_task(fill(options, *choose_pack(settings, "other"), QUIET))
     while len(spare(owner(settings))) == done:
         assert not filling.done()
@@ -321,7 +322,7 @@ def _check_embeddings(world: World, found: dict[UUID, str], other: LocalPipeline
 async def test_refusals(settings: Settings, database: Database, pipeline: LocalPipeline) -> None:
     chosen, model = choose_pack(settings, "other")
     with pytest.raises(ConflictError, match="There is nothing to embed"):
-        await fill(Options(), chosen, model, QUIET)
+        await fill(ReembedOptions(), chosen, model, QUIET)
     with pytest.raises(ConflictError, match="no spare embeddings of the pack aaaaaaaaaaaa"):
         await drop(settings, "a" * 64)
     with pytest.raises(ConflictError, match="No spare embedding"):
@@ -332,7 +333,7 @@ async def test_refusals(settings: Settings, database: Database, pipeline: LocalP
         await check_owner(unnamed)
     await add_face(database, await add_user(database), pack_digest=pipeline.model.digest)
     with pytest.raises(ConflictError, match="serves already"):
-        await fill(Options(), *choose_pack(settings, "open"), QUIET)
+        await fill(ReembedOptions(), *choose_pack(settings, "open"), QUIET)
 
 
 @pytest.mark.ray
@@ -341,7 +342,7 @@ async def test_a_node_with_another_pack_is_refused(
 ) -> None:
     await add_face(database, await add_user(database))
     chosen, model = choose_pack(settings, "other")
-    options = Options(address=ray_address, actors=1)
+    options = ReembedOptions(address=ray_address, actors=1)
     with pytest.raises(WorkersError, match="install the same one on every node"):
         await fill(options, chosen, replace(model, digest="f" * 64), QUIET)
 
@@ -365,31 +366,31 @@ def test_the_same_face_is_where_it_was() -> None:
     assert not is_same(face * 0, face)
 
 
-class Fragile(Reembedder):
+class Fragile(ReembedWorker):
     """A worker that one picture kills, as a fault in a decoder's native code would."""
 
     def __init__(self, settings: Settings, pack_digest: str) -> None:
         """Without nets, to be back soon."""
 
-    def embed(self, table: Table, rows: Sequence[Pending]) -> list[Result]:
-        if any(row.image_path == "faces/killer.jpg" for row in rows):
+    def process(self, rows: Sequence[TableRow]) -> list[ReembedResult]:
+        if any(row.image_path == "faces/killer.jpg" for _, row in rows):
             os.kill(os.getpid(), signal.SIGKILL)
         vector: Any = np.ones(512, np.float32) / np.sqrt(np.float32(512))
-        return [Result("embedded", embedding=vector) for _ in rows]
+        return [ReembedResult("embedded", embedding=vector) for _ in rows]
 
 
 @pytest.mark.ray
 async def test_a_picture_that_kills_workers_fails_alone(
     settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch, ray_address: str
 ) -> None:
-    monkeypatch.setattr(batch.reembed.workers, "Reembedder", Fragile)
-    monkeypatch.setattr(batch.reembed.workers, "ATTEMPTS", 1)
+    monkeypatch.setattr(batch.reembed.job, "ReembedWorker", Fragile)
+    monkeypatch.setattr(batch.workers, "ATTEMPTS", 1)
     user = await add_user(database)
     killer = await add_face(database, user, image_path="faces/killer.jpg")
     for _ in range(5):
         await add_face(database, user)
     chosen, model = choose_pack(settings, "other")
-    options = Options(address=ray_address, batch_size=3, actors=1)
+    options = ReembedOptions(address=ray_address, batch_size=3, actors=1)
     summary = await fill(options, chosen, model, QUIET)
     assert summary.counts == {"embedded": 5, "failed": 1}
     (line,) = [json.loads(line) for line in summary.report.read_text().splitlines()]

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from batch.ingest.describe import Rules
-from batch.ingest.job import Options, ingest
+from batch.ingest.job import IngestOptions, ingest
+from batch.ingest.worker import IngestRules
 from db.celebrities import Celebrities, CelebrityRow
 from db.pool import Database
 from deployments.packs.registry import load_pack
@@ -22,7 +22,7 @@ from semblance.errors import ConfigurationError, DatabaseError, PackMismatchErro
 from semblance.settings import Settings
 from tests.support.photos import BIDEN
 
-OPTIONS = Options(str(BIDEN.parent), Rules(min_quality=0.6, largest=False, dry_run=False))
+OPTIONS = IngestOptions(str(BIDEN.parent), IngestRules(min_quality=0.6, largest=False, dry_run=False))
 
 
 async def run(settings: Settings, **changes: object) -> None:

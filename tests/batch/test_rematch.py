@@ -25,7 +25,7 @@ from pydantic import SecretStr
 from rich.console import Console
 
 import batch.rematch.job
-from batch.rematch.job import Summary, rematch
+from batch.rematch.job import RematchSummary, rematch
 from db import copy_arrays
 from db.pool import Database
 from db.system_settings import SystemSettingsTable
@@ -62,7 +62,7 @@ def small_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(copy_arrays, "ROWS", 16)
 
 
-async def run(dsn: str, scope: Scope = EVERYTHING, *, dry_run: bool = False) -> Summary:
+async def run(dsn: str, scope: Scope = EVERYTHING, *, dry_run: bool = False) -> RematchSummary:
     settings = Settings(database_url=SecretStr(dsn))
     return await rematch(scope, settings, Console(file=io.StringIO()), dry_run=dry_run)
 
@@ -274,11 +274,11 @@ async def test_changes_since_the_reading_are_respected(dsn: str, database: Datab
     begun = await tables_of.begin(EVERYTHING, dry_run=False)
     users, celebrities = begun.left
     faces = await tables_of.faces(users, EVERYTHING)
-    job = batch.rematch.job._Job(tables_of, Console(file=io.StringIO()))
+    job = batch.rematch.job._RematchRun(tables_of, Console(file=io.StringIO()))
     found = await job._pairs_of_users(begun, users, faces)
     assert {UUID(bytes=bytes(key)) for key in found.face} == {ada, bob}
     alone = await tables_of.faces(celebrities, EVERYTHING)
-    job._galleries = {DIGEST: batch.rematch.job._Gallery()}
+    job._galleries = {DIGEST: batch.rematch.job._SegmentedGallery()}
     job._galleries[DIGEST].complete()
     nobody = await job._pairs_with_celebrities(begun, celebrities, alone)
     await database.execute("UPDATE profiles SET school = 'yale' WHERE gender = 'male'")

@@ -133,7 +133,7 @@ def test_a_link_to_a_folder_is_followed_once(tmp_path: Path) -> None:
     (source / "one" / "loop").symlink_to(source)
     entries = list_source(str(source), follow_links=True).entries
     assert [entry.label for entry in entries if isinstance(entry, Item)] == ["one/b.jpg", "two/a.jpg"]
-    loop = "it is a link to a folder that is listed already"
+    loop = "it is a link to a folder that is already listed"
     assert BadEntry("one/loop", loop, "duplicate") in entries
 
 
@@ -248,7 +248,7 @@ def test_a_bucket_is_listed_as_a_folder_is(tmp_path: Path, bucket: str, s3_endpo
         Item("one/a.jpg", f"{base}/one/a.jpg", "A", None, "one", None),
         Item("top.jpg", f"{base}/top.jpg", "Top", None, None, None),
         Item("two/b c.jpg", f"{base}/two/b c.jpg", "B", None, "two", None),
-        BadEntry("gone.jpg", "metadata.json names it, but there is no such file", "missing"),
+        BadEntry("gone.jpg", "metadata.json names it, but the file does not exist", "missing"),
     ]
     assert [entry.label for entry in list_source(base).entries] == [
         entry.label for entry in list_source(str(tmp_path)).entries
@@ -273,7 +273,7 @@ def test_a_manifest_in_a_bucket_names_no_files_of_the_machine(
     upload(f"{bucket}/p", tmp_path)
     refused, taken = list_source(f"{bucket}/p/people.csv").entries
     assert isinstance(refused, BadEntry)
-    assert "no files of this machine" in refused.reason
+    assert "cannot name files of this machine" in refused.reason
     assert isinstance(taken, Item)
 
 

@@ -13,14 +13,14 @@ import psycopg
 import pytest
 from rich.console import Console
 
-from batch.ingest.describe import Rules
-from batch.ingest.job import Options, ingest
+from batch.ingest.job import IngestOptions, ingest
+from batch.ingest.worker import IngestRules
 from ops.commands.photos import ASTRONAUT, package_photo
 from semblance.settings import Settings
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_address")]
 
-RULES = Rules(min_quality=0.0, largest=True, dry_run=False)
+RULES = IngestRules(min_quality=0.0, largest=True, dry_run=False)
 
 
 def portrait() -> bytes:
@@ -37,7 +37,7 @@ async def run(source: Path, settings: Settings, **options: Any) -> tuple[list[di
     """The lines of an ingestion's report, and what it printed."""
     output = io.StringIO()
     console = Console(file=output, width=200)
-    summary = await ingest(Options(str(source), RULES, actors=1, **options), settings, console)
+    summary = await ingest(IngestOptions(str(source), RULES, actors=1, **options), settings, console)
     console.print(summary.table())
     return [json.loads(line) for line in summary.report.read_text().splitlines()], output.getvalue()
 

@@ -17,4 +17,4 @@ def test_a_job_finds_the_database_and_the_ray_of_the_stack(service: Service) -> 
 def test_a_refusal_by_the_database_is_a_sentence(service: Service) -> None:
     told = service.shell("python -m batch.reembed --pack open", expect=1)
     assert told.startswith("error: Pack open (")
-    assert "serves already: all" in told
+    assert "serves already: it made all" in told

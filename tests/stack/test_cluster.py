@@ -271,7 +271,7 @@ def test_a_lost_node_loses_no_row_and_no_request(
     with clients(cluster.url) as answers, psycopg.connect(dsn) as gate:
         ingested = job(cluster, first, databases[0], *ingest)
         wait_for(lambda: server.waiting == WORKERS * BATCH, "every worker waits for pictures")
-        assert doomed.runs("Describer")
+        assert doomed.runs("IngestWorker")
         assert len(tables(dsn)["celebrities"]) > CELEBRITIES
         gate.execute("SELECT FROM faces FOR UPDATE")
         rematched = job(cluster, first, databases[0], *rematch)

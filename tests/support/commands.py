@@ -22,7 +22,7 @@ from ops.commands import main
 
 _SLOW_MODULES = [
     "asyncpg", "cv2", "fastapi", "httpx", "numpy", "obstore.store", "onnxruntime",
-    "pgvector.asyncpg", "psycopg", "pydantic_settings", "ray.data", "ray.serve", "rich.console",
+    "pgvector.asyncpg", "psycopg", "pydantic_settings", "ray.serve", "rich.console",
     "rich.progress", "scipy.spatial", "typer",
 ]  # fmt: skip
 

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
+from batch.ingest import options as ingest_options
 from ops.commands.arguments import given_options
 from ops.commands.environment import get_settings
-from semblance import ingest_options
 
 jobs = typer.Typer(no_args_is_help=True, help="Ray jobs of the running stack, such as ingestions.")
 

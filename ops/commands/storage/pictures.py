@@ -16,7 +16,7 @@ from rich.status import Status
 from rich.table import Column, Table
 
 from batch.progress import JobProgress
-from batch.report import Report, default_report_path
+from batch.report import JobReport, default_report_path
 from db.raw_pictures import RawPictures
 from db.stored_pictures import PictureRow
 from ops.commands.database import connected, open_database
@@ -77,7 +77,7 @@ def copy_storage(settings: Settings, *, dry_run: bool, report: Path | None) -> b
             "Set SEMBLANCE_OLD_STORAGE to the places to copy from, such as faces=s3://faces."
         )
     path = report or default_report_path(settings.home, "copy-pictures")
-    with open_database(settings, as_owner=True) as dsn, Report(path) as lines:
+    with open_database(settings, as_owner=True) as dsn, JobReport(path) as lines:
         counts = asyncio.run(_copy(settings, dsn, lines, dry_run=dry_run))
     _print_outcomes(counts, "would be copied" if dry_run else "copied")
     console.print(f"report: {path}", highlight=False, soft_wrap=True)
@@ -116,7 +116,7 @@ async def _clean(settings: Settings, dsn: str, *, dry_run: bool) -> Counter[Clea
             return await clean(database, storage, settings, note, tables)
 
 
-async def _copy(settings: Settings, dsn: str, report: Report, *, dry_run: bool) -> Counter[CleanOutcome]:
+async def _copy(settings: Settings, dsn: str, report: JobReport, *, dry_run: bool) -> Counter[CleanOutcome]:
     storage = open_storage(settings)
     tables = list(storage.locations)
     async with connected(dsn, pool_size=_CONNECTIONS) as database:

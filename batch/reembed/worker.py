@@ -1,4 +1,4 @@
-"""The worker of a re-embedding: rows in, embeddings by another pack out; pictures stay here."""
+"""The worker of a re-embedding: rows in, embeddings by another pack out. Pictures stay here."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal, TypeAlias, get_args
 
 import cv2
 import numpy as np
 
-from batch.ingest.describe import CHUNK, IO_THREADS
+from batch.read_ahead import IO_THREADS, read_chunks
 from db.spare_embeddings import Pending, Table
 from deployments.faces.decoder import DecoderProcess
 from deployments.faces.pipeline import LocalPipeline
@@ -28,14 +29,14 @@ from semblance.storage.opening import open_storage
 from semblance.storage.pictures import read_picture_sync
 from semblance.types import DetectedFace, Embedding, Landmarks
 
-Outcome: TypeAlias = Literal[
+ReembedOutcome: TypeAlias = Literal[
     "embedded", "missing", "no_face", "another_face", "unreadable", "too_large", "failed"
 ]
 
-OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+OUTCOMES: tuple[ReembedOutcome, ...] = get_args(ReembedOutcome)
 
-MEANINGS: dict[Outcome, str] = {
-    "embedded": "has a spare embedding now",
+MEANINGS: dict[ReembedOutcome, str] = {
+    "embedded": "now has a spare embedding",
     "missing": "its picture is not in the picture store",
     "no_face": "the pack finds no face in its picture",
     "another_face": "the pack finds faces, but none where the stored one is",
@@ -45,31 +46,34 @@ MEANINGS: dict[Outcome, str] = {
 }
 
 SAME_FACE = 0.5
-"""Mean distance of the 68 landmarks of two packs, as a share of the face's size, up to which they are of one
-face. Two nets differ by a few hundredths on the same face; two faces lie at least their size apart."""
+"""Largest mean distance of two packs' 68 landmarks on the same face, as a share of the face's size. Two nets
+differ by a few hundredths on one face; two faces are at least their size apart."""
+
+TableRow: TypeAlias = tuple[Table, Pending]
+"""A row and the table it is in."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """What became of one row: its embedding, float32 [512] of unit length, or why there is none."""
+class ReembedResult:
+    """The result of one row: its embedding, float32 [512] of unit length, or the reason why it has none."""
 
-    outcome: Outcome
+    outcome: ReembedOutcome
     reason: str = ""
     embedding: Embedding | None = None
 
 
-class Reembedder:
+class ReembedWorker:
     """Reads stored pictures and embeds the stored face of each: an actor that holds the nets of one pack.
 
-    The embedding of a picture is the one that its upload with this pack would get, whichever worker and
-    batch it falls into, up to the equality of batched and single runs that a pack's nets prove when they are
-    loaded.
+    A picture gets the embedding that its upload with this pack would get, in every worker and batch, as
+    closely as batched and single runs of the pack's nets agree; that is checked when they are loaded.
     """
 
     def __init__(self, settings: Settings, pack_digest: str) -> None:
-        """settings: with the pack to embed by. Raises PackMismatchError where it is another one here."""
+        """settings: with the pack to embed by. Raises PackMismatchError if this node has another version of
+        it."""
         cv2.setNumThreads(settings.threads)
         self._pipeline = LocalPipeline(settings, DecoderProcess(settings))
         if self._pipeline.model.digest != pack_digest:
@@ -80,43 +84,43 @@ class Reembedder:
         self._storage = open_storage(settings)
         self._io = ThreadPoolExecutor(IO_THREADS, thread_name_prefix="reembed-io")
 
-    def embed(self, table: Table, rows: Sequence[Pending]) -> list[Result]:
-        """One result per row of the table, in order."""
-        reads = [self._io.submit(self._read, table, row.image_path) for row in rows]
-        results: list[Result] = []
-        for start in range(0, len(rows), CHUNK):
-            pictures = [future.result() for future in reads[start : start + CHUNK]]
-            # A reference kept here would hold every picture of the batch until its end.
-            reads[start : start + CHUNK] = [None] * len(pictures)  # type: ignore[list-item]
-            results += self._embed(rows[start : start + CHUNK], pictures)
+    def process(self, rows: Sequence[TableRow]) -> list[ReembedResult]:
+        """One result per row, in order."""
+        results: list[ReembedResult] = []
+        left = iter(rows)
+        for pictures in read_chunks(self._io, self._read, rows):
+            results += self._embed([row for _, row in islice(left, len(pictures))], pictures)
         return results
 
-    def _read(self, table: Table, key: str) -> bytes | Result:
+    def _read(self, row: TableRow) -> bytes | ReembedResult:
+        table, pending = row
         try:
-            return read_picture_sync(self._storage, table, key)
+            return read_picture_sync(self._storage, table, pending.image_path)
         except (NotFoundError, BadInputError) as exc:
-            # Rows of the old system may have an address of another host, which is no key.
-            return Result("missing", exc.message)
+            # Adopted rows may have an address of another host, which is no key.
+            return ReembedResult("missing", exc.message)
         except ImageTooLargeError as exc:
-            return Result("too_large", exc.message)
+            return ReembedResult("too_large", exc.message)
         except SemblanceError as exc:
-            return Result("failed", exc.message)
+            return ReembedResult("failed", exc.message)
 
-    def _embed(self, rows: Sequence[Pending], pictures: Sequence[bytes | Result]) -> list[Result]:
+    def _embed(
+        self, rows: Sequence[Pending], pictures: Sequence[bytes | ReembedResult]
+    ) -> list[ReembedResult]:
         found = [
-            picture if isinstance(picture, Result) else self._find(row, picture)
+            picture if isinstance(picture, ReembedResult) else self._find(row, picture)
             for row, picture in zip(rows, pictures, strict=True)
         ]
         crops = [face.crops.aligned for face in found if isinstance(face, DetectedFace)]
         vectors = iter(self._pipeline.embed(crops))
-        return [face if isinstance(face, Result) else _embedded(next(vectors)) for face in found]
+        return [face if isinstance(face, ReembedResult) else _embedded(next(vectors)) for face in found]
 
-    def _find(self, row: Pending, picture: bytes) -> DetectedFace | Result:
-        """The face that the row is about, or why it cannot be had."""
+    def _find(self, row: Pending, picture: bytes) -> DetectedFace | ReembedResult:
+        """The face of the row, or the reason why it was not found."""
         stored = stored_landmarks(row)
-        outcome: Outcome = "no_face"
+        outcome: ReembedOutcome = "no_face"
         try:
-            # First as an upload does, which takes the largest: crops depend a little on how many are wanted.
+            # First the largest alone, as for an upload: crops depend slightly on how many are asked for.
             for wanted in (1, None):
                 detection = self._pipeline.finder.detect(picture, wanted)
                 for face in detection.faces:
@@ -126,17 +130,17 @@ class Reembedder:
                 if detection.found == len(detection.faces):
                     break
         except ImageTooLargeError as exc:
-            return Result("too_large", exc.message)
+            return ReembedResult("too_large", exc.message)
         except UnreadableImageError as exc:
-            return Result("unreadable", exc.message)
-        except Exception as exc:  # a fault nobody foresaw must not cost the others of the batch theirs
+            return ReembedResult("unreadable", exc.message)
+        except Exception as exc:  # an unforeseen fault must not cost the rest of the batch theirs
             _log.exception("embedding the picture %s", row.image_path)
-            return Result("failed", f"{type(exc).__name__}: {exc}")
-        return Result(outcome, MEANINGS[outcome])
+            return ReembedResult("failed", f"{type(exc).__name__}: {exc}")
+        return ReembedResult(outcome, MEANINGS[outcome])
 
 
 def stored_landmarks(row: Pending) -> Landmarks | None:
-    """float32 [68, 2], unless the row has none that can be read: other clients write rows, too."""
+    """float32 [68, 2]; None if the row has no valid ones, since other clients also write rows."""
     try:
         landmarks = np.asarray(row.landmarks_68, np.float32)
     except (TypeError, ValueError):
@@ -145,15 +149,15 @@ def stored_landmarks(row: Pending) -> Landmarks | None:
 
 
 def is_same(stored: Landmarks, found: Landmarks) -> bool:
-    """Whether two sets of landmarks in the same picture are of one face. The size of a face is the root of
-    the area that its stored landmarks span."""
+    """Whether two sets of landmarks in one picture are of the same face. The size of a face is the square
+    root of the area that its stored landmarks span."""
     size = float(np.sqrt(np.prod(np.ptp(stored, axis=0))))
     distance = float(np.linalg.norm(stored - found, axis=1).mean())
     return distance <= SAME_FACE * size
 
 
-def _embedded(vector: Embedding) -> Result:
+def _embedded(vector: Embedding) -> ReembedResult:
     if not np.isfinite(vector).all() or not vector.any():
-        return Result("failed", "the pack's net gives no direction for this face")
-    # A copy, because a row of an array takes the whole array with it through Ray.
-    return Result("embedded", embedding=vector.copy())
+        return ReembedResult("failed", "the pack's net gives no valid embedding for this face")
+    # A copy: a row of an array would take the whole array through Ray.
+    return ReembedResult("embedded", embedding=vector.copy())

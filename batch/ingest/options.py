@@ -1,6 +1,6 @@
-"""The options of an ingestion, once for `python -m batch.ingest` and `semblance ingest`.
+"""The options of an ingestion, shared by `python -m batch.ingest` and `semblance ingest`.
 
-Apart from the job: its imports take seconds, and set up Ray's environment for this process and its children.
+Apart from the job, whose imports take seconds.
 """
 
 from __future__ import annotations
@@ -14,31 +14,31 @@ Source: TypeAlias = Annotated[
     str,
     typer.Argument(
         help="A folder `<category>/<picture>` with an optional metadata.json; a manifest (.csv, .tsv, "
-        ".jsonl, .parquet) with the columns image, name, bio, category, gender; or either as s3:// URL."
+        ".jsonl, .parquet) with the columns image, name, bio, category, gender; or the s3:// URL of either."
     ),
 ]
 Category: TypeAlias = Annotated[
     str | None,
-    typer.Option("--category", help="Category of the pictures that state none.", show_default=False),
+    typer.Option("--category", help="Category of pictures without one.", show_default=False),
 ]
 Exclude: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
         "--exclude",
         metavar="GLOB",
-        help="Leave out files and folders of this name, or with a slash of this path, beside hidden ones and "
-        "the leavings of NAS and desktops (@eaDir, Thumbs.db, …); several are possible.",
+        help="Leave out files and folders of this name, or with a slash of this path, in addition to hidden "
+        "ones and those of NAS and desktops (@eaDir, Thumbs.db, …). May be repeated.",
         show_default=False,
     ),
 ]
 FollowLinks: TypeAlias = Annotated[
-    bool, typer.Option("--follow-links", help="Take also what links in the folder name outside it.")
+    bool, typer.Option("--follow-links", help="Follow links out of the folder.")
 ]
 AllowPrivateHosts: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--allow-private-hosts",
-        help="Let a manifest's URLs name hosts that are not on the public internet, and use proxies.",
+        help="Accept URLs of hosts that are not on the public internet, and use proxies.",
     ),
 ]
 MinQuality: TypeAlias = Annotated[
@@ -55,24 +55,22 @@ Actors: TypeAlias = Annotated[
     typer.Option("--actors", min=1, help="Workers; one per core of the cluster.", show_default=False),
 ]
 Limit: TypeAlias = Annotated[
-    int | None, typer.Option("--limit", min=1, help="Take only the first inputs.", show_default=False)
+    int | None, typer.Option("--limit", min=1, help="Take only the first N inputs.", show_default=False)
 ]
 ReportFile: TypeAlias = Annotated[
     Path | None,
     typer.Option(
         "--report",
         resolve_path=True,
-        help="File of the report, JSON lines; <home>/reports/ingest-<time>.jsonl.",
+        help="File for the report, JSON lines; <home>/reports/ingest-<time>.jsonl.",
         show_default=False,
     ),
 ]
-DryRun: TypeAlias = Annotated[
-    bool, typer.Option("--dry-run", help="Describe and report, but store and write nothing.")
-]
+DryRun: TypeAlias = Annotated[bool, typer.Option("--dry-run", help="Analyze and report, but store nothing.")]
 
 MIN_QUALITY = 0.6
-"""The limit that matching asks of a face."""
+"""The lowest quality at which faces are matched."""
 
 BATCH_SIZE = 32
-"""Pictures one worker holds at a time: enough that Ray's cost of a task vanishes, and at 10 MB a picture
-at most 320 MB."""
+"""Pictures that one worker holds at a time: enough to make Ray's cost of a task negligible, and at most
+320 MB at 10 MB a picture."""

@@ -1,24 +1,23 @@
-"""The worker of an ingestion: a batch of items in, one result for each out; pictures stay here."""
+"""The worker of an ingestion: a batch of items in, one result for each out. Pictures stay here."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-import pickle
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
 from uuid import UUID, uuid5
 
 import cv2
-import numpy as np
-import pyarrow as pa
-import ray
-from numpy.typing import NDArray
 
 from batch.ingest.fetch import fetch
-from batch.ingest.outcomes import Outcome, Result
+from batch.ingest.known import KnownHashes
+from batch.ingest.outcomes import IngestOutcome, IngestResult
 from batch.ingest.sources import Item
+from batch.read_ahead import IO_THREADS, read_chunks
 from db.celebrities import CelebrityRow
 from deployments.faces.decoder import DecoderProcess
 from deployments.faces.pipeline import LocalPipeline
@@ -29,34 +28,28 @@ from semblance.storage.pictures import full_key, put_picture_sync
 from semblance.types import DescribedFace, Detection
 
 FOLDER = "celebrities"
-"""Of the storage, where the pictures go."""
-
-CHUNK = 8
-"""Pictures described together: the nets after the detector gain by a batch of 8 (a third of their time),
-hardly beyond, and the next chunk is read meanwhile."""
-
-IO_THREADS = 8
-"""Pictures read or stored at a time by one worker; they wait for a disk or bucket more than for a core."""
+"""Folder of the picture store."""
 
 SEVERAL_FACES = 0.25
-"""A second face counts when its box has at least this share of the largest's area, that is half its
-width: someone beside the person, not someone in the background."""
+"""A second face counts if the area of its box is at least this share of the largest's, that is, at half its
+width: a person beside the first, not one in the background."""
 
 CELEBRITY_NAMESPACE = UUID("1b0f3b7e-6f0c-5c56-9d55-2f2f5d0f7a51")
-"""Ids are the UUIDv5 of the picture's hash in this namespace, so that the same pictures give the same
-rows whenever and in however many runs they are ingested."""
+"""Ids are the UUIDv5 of the picture's hash in this namespace, so the same pictures give the same rows in any
+number of runs."""
 
-_SCHEMA = pa.schema([("result", pa.binary())])
+NumberedItem: TypeAlias = tuple[int, Item]
+"""An item and its place in the source's order."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class IngestRules:
     """Which pictures are taken.
 
-    min_quality: lowest overall quality, 0..1. largest: take the largest face however large the second is.
-    dry_run: store nothing. allow_private_hosts: also from URLs of hosts off the public internet.
+    min_quality: lowest overall quality, 0..1. largest: take the largest face, however large the second is.
+    dry_run: store nothing. allow_private_hosts: accept URLs of hosts that are not on the public internet.
     """
 
     min_quality: float
@@ -67,7 +60,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class _Picture:
-    """A file that was read and is not known yet."""
+    """A file that was read and that the database does not have."""
 
     index: int
     item: Item
@@ -75,43 +68,32 @@ class _Picture:
     image_hash: str
 
 
-class Describer:
-    """Reads, describes and stores pictures: an actor of the ingestion's pool, holding its own nets.
+class IngestWorker:
+    """Reads, analyses and stores pictures: an actor that holds the nets.
 
-    Described faces of the same picture are the same whichever worker and batch they fall into, up to
-    the equality of batched and single runs that a pack's nets prove when they are loaded.
+    A picture gives the same row in every worker and batch, as closely as batched and single runs of the
+    pack's nets agree; that is checked when they are loaded.
     """
 
-    def __init__(self, settings: Settings, rules: Rules, known: ray.ObjectRef[NDArray[np.bytes_]]) -> None:
-        """known: reference to the sorted hashes in the database, bytes_ [N] of 32 hex digits."""
+    def __init__(self, settings: Settings, rules: IngestRules) -> None:
         cv2.setNumThreads(settings.threads)
         self._settings = settings
         self._rules = rules
-        self._known = ray.get(known)
         self._pipeline = LocalPipeline(settings, DecoderProcess(settings))
         self._storage = open_storage(settings)
         self._io = ThreadPoolExecutor(IO_THREADS, thread_name_prefix="ingest-io")
 
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        """index int64 and item (pickled) to one pickled Result per row, in order."""
-        items = zip(batch["index"].to_pylist(), map(pickle.loads, batch["item"].to_pylist()), strict=True)
-        results = self.describe(list(items))
-        return pa.table({"result": [pickle.dumps(result) for result in results]}, schema=_SCHEMA)
-
-    def describe(self, items: Sequence[tuple[int, Item]]) -> list[Result]:
-        """One result per item, in order."""
-        reads = [self._io.submit(self._read, index, item) for index, item in items]
-        futures: list[Future[Result]] = []
-        for start in range(0, len(reads), CHUNK):
-            read = [future.result() for future in reads[start : start + CHUNK]]
-            # A reference kept here would hold every picture of the batch until its end.
-            reads[start : start + CHUNK] = [None] * len(read)  # type: ignore[list-item]
+    def process(self, items: Sequence[NumberedItem], known: KnownHashes) -> list[IngestResult]:
+        """One result per item, in order. known: pictures that are only reported."""
+        futures: list[Future[IngestResult]] = []
+        for read in read_chunks(self._io, partial(self._read, known), items):
             pictures = iter(self._results([entry for entry in read if isinstance(entry, _Picture)]))
             for entry in read:
                 futures.append(next(pictures) if isinstance(entry, _Picture) else _done(entry))
         return [future.result() for future in futures]
 
-    def _read(self, index: int, item: Item) -> _Picture | Result:
+    def _read(self, known: KnownHashes, numbered: NumberedItem) -> _Picture | IngestResult:
+        index, item = numbered
         try:
             data = fetch(
                 item.location,
@@ -119,53 +101,50 @@ class Describer:
                 allow_private_hosts=self._rules.allow_private_hosts,
             )
         except NotFoundError as exc:
-            return Result(index, "missing", exc.message)
+            return IngestResult(index, "missing", exc.message)
         except Exception as exc:
-            # A fault nobody foresaw, in one of them: the others must not suffer for it.
-            return Result(index, _outcome(exc), _reason(exc))
+            # An unforeseen fault of one picture must not cost the others theirs.
+            return IngestResult(index, _outcome(exc), _reason(exc))
         image_hash = hashlib.md5(data, usedforsecurity=False).hexdigest()
-        if self._is_known(image_hash):
-            return Result(index, "already_present", image_hash=image_hash)
+        if image_hash in known:
+            return IngestResult(index, "already_present", image_hash=image_hash)
         return _Picture(index, item, data, image_hash)
 
-    def _is_known(self, image_hash: str) -> bool:
-        key = np.bytes_(image_hash.encode())
-        place = int(np.searchsorted(self._known, key))
-        return place < len(self._known) and bool(self._known[place] == key)
-
-    def _results(self, pictures: Sequence[_Picture]) -> Iterator[Future[Result]]:
-        for picture, found in zip(pictures, self._described(pictures), strict=True):
+    def _results(self, pictures: Sequence[_Picture]) -> Iterator[Future[IngestResult]]:
+        for picture, found in zip(pictures, self._analyzed(pictures), strict=True):
             if isinstance(found, Exception):
                 outcome = _outcome(found)
-                yield _done(Result(picture.index, outcome, _reason(found), picture.image_hash))
+                yield _done(IngestResult(picture.index, outcome, _reason(found), picture.image_hash))
                 continue
             detection, faces = found
             rejected = self._rejection(detection, faces)
             if rejected is not None:
                 outcome, reason = rejected
-                yield _done(Result(picture.index, outcome, reason, picture.image_hash))
+                yield _done(IngestResult(picture.index, outcome, reason, picture.image_hash))
             else:
                 yield self._io.submit(self._keep, picture, faces[0])
 
-    def _described(
+    def _analyzed(
         self, pictures: Sequence[_Picture]
     ) -> Sequence[tuple[Detection, list[DescribedFace]] | Exception]:
-        """Faces of each picture, the two largest; or what went wrong with it."""
+        """The two largest faces of each picture, or what went wrong with it."""
         files = [picture.data for picture in pictures]
         try:
             return self._pipeline.describe_many(files, 2)
         except Exception:
-            # A fault nobody foresaw, in one of them: the others must not suffer for it.
-            _log.exception("describing %d pictures together failed; trying each alone", len(files))
-        return [self._described_alone(data) for data in files]
+            # An unforeseen fault of one picture must not cost the others theirs.
+            _log.exception("analyzing %d pictures together failed; trying each alone", len(files))
+        return [self._analyzed_alone(data) for data in files]
 
-    def _described_alone(self, data: bytes) -> tuple[Detection, list[DescribedFace]] | Exception:
+    def _analyzed_alone(self, data: bytes) -> tuple[Detection, list[DescribedFace]] | Exception:
         try:
             return self._pipeline.describe(data, 2)
-        except Exception as exc:  # reported as this picture's result
+        except Exception as exc:  # the result of this picture
             return exc
 
-    def _rejection(self, detection: Detection, faces: Sequence[DescribedFace]) -> tuple[Outcome, str] | None:
+    def _rejection(
+        self, detection: Detection, faces: Sequence[DescribedFace]
+    ) -> tuple[IngestOutcome, str] | None:
         if not faces:
             return "no_face", f"no face was found in {detection.width} x {detection.height} pixels"
         largest = faces[0].detected.bbox.area
@@ -181,25 +160,25 @@ class Describer:
             )
         return None
 
-    def _keep(self, picture: _Picture, face: DescribedFace) -> Result:
-        """Store the picture, then hand over its row: a row never points to a picture that is not there."""
+    def _keep(self, picture: _Picture, face: DescribedFace) -> IngestResult:
+        """Store the picture, then return its row: a row never points to a missing picture."""
         key = full_key(f"{FOLDER}/{picture.image_hash[:2]}/{picture.image_hash}")
         try:
             stored = self._pipeline.finder.render(picture.data)
             if not self._rules.dry_run:
                 put_picture_sync(self._storage, key, stored)
         except SemblanceError as exc:
-            return Result(picture.index, _outcome(exc), exc.message, picture.image_hash)
+            return IngestResult(picture.index, _outcome(exc), exc.message, picture.image_hash)
         row = celebrity_row(
             picture.item, picture.image_hash, key, face, self._pipeline.model.digest, scale=stored.scale
         )
-        return Result(picture.index, "ingested", image_hash=picture.image_hash, row=row)
+        return IngestResult(picture.index, "ingested", image_hash=picture.image_hash, row=row)
 
 
 def celebrity_row(
     item: Item, image_hash: str, key: str, face: DescribedFace, pack_digest: str, *, scale: float = 1.0
 ) -> CelebrityRow:
-    """The row of a described picture stored under `key`, `scale` times as large."""
+    """The row of a picture stored under `key`, at `scale` times the size that was analyzed."""
     return CelebrityRow.of(
         face,
         pack_digest,
@@ -215,7 +194,7 @@ def celebrity_row(
     )
 
 
-def _outcome(error: Exception) -> Outcome:
+def _outcome(error: Exception) -> IngestOutcome:
     if isinstance(error, ImageTooLargeError):
         return "too_large"
     return "unreadable" if isinstance(error, UnreadableImageError) else "failed"
@@ -225,7 +204,7 @@ def _reason(error: Exception) -> str:
     return error.message if isinstance(error, SemblanceError) else f"{type(error).__name__}: {error}"
 
 
-def _done(result: Result) -> Future[Result]:
-    future: Future[Result] = Future()
+def _done(result: IngestResult) -> Future[IngestResult]:
+    future: Future[IngestResult] = Future()
     future.set_result(result)
     return future

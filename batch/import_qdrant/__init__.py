@@ -1,0 +1,1 @@
+"""Embeddings of a Qdrant collection, written to the faces they belong to."""
