@@ -19,6 +19,7 @@ pytest_plugins = [
     "tests.support.api",
     "tests.support.bucket",
     "tests.support.disks",
+    "tests.support.event_loop",
     "tests.support.fal",
     "tests.support.postgres",
     "tests.support.old_app",

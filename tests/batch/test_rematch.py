@@ -20,7 +20,6 @@ import numpy as np
 import psutil
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 from rich.console import Console
 
@@ -146,17 +145,12 @@ async def population(dsn: str, database: Database) -> Database:
     return database
 
 
-def copied(dsn: str, make_database: Callable[[str], str]) -> str:
-    """Another database with the same rows; nobody may be connected."""
-    return make_database(str(conninfo_to_dict(dsn)["dbname"]))
-
-
 async def test_the_tables_are_those_that_jobs_make(
-    dsn: str, service_dsn: str, database: Database, make_database: Callable[[str], str], tmp_path: Path
+    dsn: str, service_dsn: str, database: Database, copy_database: Callable[[], str], tmp_path: Path
 ) -> None:
     await populate(database)
     await database.close()
-    other = copied(dsn, make_database)
+    other = copy_database()
     jobs = await Database.connect(other, pool_size=4)
     await by_jobs(jobs, tmp_path)
     await jobs.close()
@@ -376,12 +370,12 @@ def done(dsn: str) -> int:
 
 
 async def test_kills_change_nothing(
-    dsn: str, database: Database, make_database: Callable[[str], str], ray_address: str
+    dsn: str, database: Database, copy_database: Callable[[], str], ray_address: str
 ) -> None:
     """The driver is killed; the same command is run again, and its workers are killed."""
     await populate(database)
     await database.close()
-    other = copied(dsn, make_database)
+    other = copy_database()
     with start(dsn, ray_address) as driver:
         wait_for(lambda: done(dsn) >= 3)
         driver.kill()

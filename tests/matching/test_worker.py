@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import cv2
@@ -276,7 +275,7 @@ async def test_killed_in_the_middle_and_run_again_the_tables_are_the_same(
     database: Database,
     worker: MatchWorker,
     dsn: str,
-    make_database: Callable[[str], str],
+    copy_database: Callable[[], str],
     tmp_path: Path,
 ) -> None:
     await add_celebrities(database, *varied(100))
@@ -288,7 +287,7 @@ async def test_killed_in_the_middle_and_run_again_the_tables_are_the_same(
         " WHERE id IN (SELECT id FROM match_jobs ORDER BY created_at LIMIT 2)"
     )
     await database.close()
-    undisturbed = await Database.connect(make_database(urlsplit(dsn).path[1:]), pool_size=4)
+    undisturbed = await Database.connect(copy_database(), pool_size=4)
     calm = MatchWorker(
         undisturbed, worker._storage, worker._analyzer, worker._model, Settings(home=tmp_path / "calm")
     )

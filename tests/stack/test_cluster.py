@@ -219,11 +219,10 @@ def server(tmp_path: Path) -> Iterator[PictureServer]:
 
 
 @pytest.fixture
-async def databases(dsn: str, make_database: Callable[[str], str]) -> tuple[str, str]:
+async def databases(dsn: str, copy_database: Callable[[], str]) -> tuple[str, str]:
     """Two with the same users, as the application logs in."""
     await fill(dsn)
-    name = dsn.partition("@/")[2].partition("?")[0]
-    return application_dsn(dsn), application_dsn(make_database(name))
+    return application_dsn(dsn), application_dsn(copy_database())
 
 
 @pytest.fixture

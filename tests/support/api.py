@@ -37,6 +37,7 @@ from serve_app.babies.maker import open_baby_maker
 from serve_app.face_uploads import FaceUploads
 from serve_app.limits import ReplicaLimits
 from serve_app.realtime.hub import Hub
+from tests.support.reused_database import ReusedDatabase
 
 API_KEY = "smb_test-key"
 CRON_SECRET = "test-cron-secret"
@@ -183,12 +184,14 @@ class ReusableApp:
 
 
 @pytest.fixture
-async def api(dsn: str, api_settings: Settings, pipeline: LocalPipeline) -> AsyncIterator[Api]:
+async def api(
+    reused_database: ReusedDatabase, api_settings: Settings, pipeline: LocalPipeline
+) -> AsyncIterator[Api]:
     """The API over HTTP, on a database and a storage of the test's own."""
 
     async def open_services() -> Services:
-        database = await Database.connect(
-            api_settings.required_database_url.get_secret_value(), pool_size=api_settings.database_pool_size
+        database = await reused_database.pool(
+            api_settings.required_database_url.get_secret_value(), api_settings.database_pool_size
         )
         db, storage = Repositories.of(database), open_storage(api_settings)
         faces = LocalFaces(pipeline)
@@ -214,6 +217,5 @@ async def api(dsn: str, api_settings: Settings, pipeline: LocalPipeline) -> Asyn
         async with httpx.AsyncClient(
             transport=transport, base_url="http://api", timeout=60, trust_env=False
         ) as client:
-            owner = await Database.connect(dsn, pool_size=2)
-            yield Api(app, client, app.state.services, owner, dsn)
-            await owner.close()
+            owner = await reused_database.pool(reused_database.dsn, 2)
+            yield Api(app, client, app.state.services, owner, reused_database.dsn)

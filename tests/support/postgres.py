@@ -1,4 +1,4 @@
-"""A real PostgreSQL with pgvector for the tests: one server, one migrated template, a copy per test."""
+"""A real PostgreSQL with pgvector for the tests: one server, one migrated template, copies of it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psycopg
@@ -16,6 +17,7 @@ from db.logins import DATABASE, application_dsn
 from db.migrate import upgrade
 from db.pool import Database
 from ops.stack.embedded import EmbeddedPostgres
+from tests.support.reused_database import ReusedDatabase
 
 _numbers = itertools.count()
 
@@ -61,9 +63,9 @@ def postgres() -> Iterator[str]:
         shutil.rmtree(folder)
 
 
-@pytest.fixture
-def make_database(postgres: str) -> Iterator[Callable[[str], str]]:
-    """Create a database from a template, return its DSN; all are dropped after the test."""
+@contextmanager
+def _copies(postgres: str) -> Iterator[Callable[[str], str]]:
+    """Create a database from a template, return its DSN; all are dropped at the end."""
     made: list[str] = []
     with psycopg.connect(on_database(postgres, "postgres"), autocommit=True) as connection:
 
@@ -80,9 +82,78 @@ def make_database(postgres: str) -> Iterator[Callable[[str], str]]:
 
 
 @pytest.fixture
-def dsn(make_database: Callable[[str], str]) -> str:
-    """DSN of a migrated database of the test's own."""
+def make_database(postgres: str) -> Iterator[Callable[[str], str]]:
+    """Create a database from a template, return its DSN; all are dropped after the test."""
+    with _copies(postgres) as make:
+        yield make
+
+
+@pytest.fixture
+def fresh_dsn(make_database: Callable[[str], str]) -> str:
+    """DSN of a migrated database that no other test has used or will."""
     return make_database(DATABASE)
+
+
+@pytest.fixture
+def empty_dsn(make_database: Callable[[str], str]) -> str:
+    """DSN of an empty database of the test's own."""
+    return make_database("template1")
+
+
+class _Reused:
+    """The database that serves test after test, as long as it can be restored."""
+
+    def __init__(self, postgres: str) -> None:
+        self._postgres = postgres
+        self._stack = ExitStack()
+        self._current: ReusedDatabase | None = None
+
+    def lend(self) -> ReusedDatabase:
+        if self._current is None:
+            make = self._stack.enter_context(_copies(self._postgres))
+            self._current = ReusedDatabase(make(DATABASE))
+            self._stack.callback(self._current.close)
+        return self._current
+
+    def take_back(self) -> None:
+        if self._current is not None and not self._current.restore():
+            self.close()
+
+    def close(self) -> None:
+        self._stack.close()
+        self._current = None
+
+
+@pytest.fixture(scope="session")
+async def _reused(postgres: str) -> AsyncIterator[_Reused]:
+    # Asynchronous, so that the loop of its connections is still there when they end.
+    reused = _Reused(postgres)
+    yield reused
+    reused.close()
+
+
+@pytest.fixture
+def reused_database(_reused: _Reused) -> Iterator[ReusedDatabase]:
+    """The migrated database of the test, the only one that uses it now."""
+    yield _reused.lend()
+    _reused.take_back()
+
+
+@pytest.fixture
+def dsn(reused_database: ReusedDatabase) -> str:
+    """DSN of a migrated database with no rows but those of the migrations."""
+    return reused_database.dsn
+
+
+@pytest.fixture
+def copy_database(reused_database: ReusedDatabase, make_database: Callable[[str], str]) -> Callable[[], str]:
+    """Copy the test's database with its rows, return the copy's DSN. Nobody is connected to it afterwards."""
+
+    def copy() -> str:
+        reused_database.close()
+        return make_database(reused_database.name)
+
+    return copy
 
 
 @pytest.fixture
@@ -92,14 +163,6 @@ def service_dsn(dsn: str) -> str:
 
 
 @pytest.fixture
-def empty_dsn(make_database: Callable[[str], str]) -> str:
-    """DSN of an empty database of the test's own."""
-    return make_database("template1")
-
-
-@pytest.fixture
-async def database(dsn: str) -> AsyncIterator[Database]:
-    """A pool on a migrated database of the test's own."""
-    connected = await Database.connect(dsn, pool_size=4)
-    yield connected
-    await connected.close()
+async def database(reused_database: ReusedDatabase) -> Database:
+    """A pool on it."""
+    return await reused_database.pool(reused_database.dsn, 4)

@@ -1,0 +1,25 @@
+"""What a test leaves running on the event loop, which it shares with all others, ends with it."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator
+
+import pytest
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Before all other fixtures, so that it is the last to end."""
+    if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.function):
+        item.fixturenames.insert(0, _ends_its_tasks.__name__)
+
+
+@pytest.fixture
+async def _ends_its_tasks() -> AsyncIterator[None]:
+    before = asyncio.all_tasks()
+    yield
+    left = asyncio.all_tasks() - before - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)

@@ -1,0 +1,217 @@
+"""A database that serves test after test, with its connections: to make one takes longer than most tests.
+
+After a test its rows go. What cannot be taken back that way shows, and then the next test gets another one.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import AbstractAsyncContextManager, suppress
+
+import asyncpg
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.sql import SQL, Identifier
+
+from db.pool import Database
+
+_LARGEST_TABLE = 64 * 8192
+"""Bytes. Deleted rows stay in it; a table so small is read at once and planned for as an empty one."""
+
+_LEAVING_SECONDS = 0.1
+"""So long a session may last after its client has closed it."""
+
+_CATALOGS = {
+    "pg_attrdef": "oid", "pg_attribute": "attrelid", "pg_constraint": "oid", "pg_default_acl": "oid",
+    "pg_event_trigger": "oid", "pg_extension": "oid", "pg_policy": "oid", "pg_proc": "oid",
+    "pg_publication": "oid", "pg_rewrite": "oid", "pg_statistic": "starelid", "pg_trigger": "oid",
+    "pg_type": "oid",
+}  # fmt: skip
+_SCHEMA = f"""
+SELECT ARRAY[
+    -- An index that is built again has a new row here.
+    (SELECT ROW(count(*), max(xmin::text::bigint), sum(relpages), sum(reltuples))::text
+        FROM pg_class WHERE oid >= 16384 AND relkind <> 'i' AND relpersistence = 'p'),
+    (SELECT ROW(count(*), count(*) FILTER (WHERE indisvalid))::text FROM pg_index WHERE indexrelid >= 16384),
+    (SELECT ROW(count(*), max(xmin::text::bigint))::text
+        FROM pg_namespace WHERE nspname NOT LIKE 'pg\\_%temp\\_%'),
+    (SELECT ROW(xmin, datacl)::text FROM pg_database WHERE datname = current_database()),
+    {
+    ", ".join(
+        f"(SELECT ROW(count(*), max(xmin::text::bigint))::text FROM {catalog} WHERE {oid} >= 16384)"
+        for catalog, oid in {**_CATALOGS, "pg_db_role_setting": "setdatabase"}.items()
+    )
+}
+]
+"""
+"""What a change of the schema, of a right on it, or of the statistics about its tables changes.
+PostgreSQL's own objects have smaller OIDs."""
+
+_OTHERS = """
+SELECT
+    (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()),
+    (SELECT count(*) FROM pg_locks
+        WHERE locktype = 'advisory'
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+"""
+
+
+class _Lent:
+    """An asyncpg pool for as long as a test does not close it."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+        self._is_closed = False
+
+    def acquire(self, *, timeout: float) -> AbstractAsyncContextManager[asyncpg.Connection]:
+        if self._is_closed:
+            raise asyncpg.InterfaceError("pool is closed")
+        acquired: AbstractAsyncContextManager[asyncpg.Connection] = self._pool.acquire(timeout=timeout)
+        return acquired
+
+    async def close(self) -> None:
+        self._is_closed = True
+
+
+class _KeptPool(Database):
+    """A pool for test after test."""
+
+    def lend(self) -> Database:
+        """It, for one test."""
+        return Database(
+            _Lent(self._pool),
+            self._connect,
+            transaction_pooler=self._transaction_pooler,
+        )
+
+    @property
+    def size(self) -> int:
+        """The number of its connections."""
+        return int(self._pool.get_size())
+
+    def terminate(self) -> None:
+        """End it at once."""
+        self._pool.terminate()
+
+
+class ReusedDatabase:
+    """A migrated database that nobody has used yet, as it was after each `restore`."""
+
+    def __init__(self, dsn: str) -> None:
+        """dsn: of its owner, a superuser."""
+        self.dsn = dsn
+        self.name = str(conninfo_to_dict(dsn)["dbname"])
+        self._pools: dict[tuple[str, int], _KeptPool] = {}
+        self._connection = psycopg.connect(dsn, autocommit=True)
+        # No trigger runs, and no foreign key is followed.
+        self._connection.execute("SET session_replication_role = replica")
+        tables = [
+            Identifier(*name)
+            for name in self._connection.execute(
+                """
+                SELECT schemaname, tablename FROM pg_tables
+                WHERE schemaname NOT IN ('pg_catalog', 'information_schema')
+                """
+            )
+        ]
+        copies = [(table, self._copy(table)) for table in tables]
+        self._rows = [(table, rows) for table, rows in copies if rows]
+        self._vector_indexes: dict[str, int] = dict(
+            self._connection.execute(
+                """
+                SELECT pg_class.relname, pg_relation_size(pg_class.oid)
+                FROM pg_class JOIN pg_am ON pg_am.oid = relam
+                WHERE amname = 'hnsw' AND relnamespace = 'public'::regnamespace
+                """
+            ).fetchall()
+        )
+        self._empty = SQL("; ").join(
+            [SQL("DELETE FROM {}").format(table) for table, rows in copies if not rows]
+            + [
+                SQL("SELECT setval({}, {}, {})").format(sequence, last or start, last is not None)
+                for sequence, start, last in self._connection.execute(
+                    """
+                    SELECT format('%I.%I', schemaname, sequencename), start_value, last_value
+                    FROM pg_sequences
+                    """
+                )
+            ]
+        )
+        self._schema = self._read_schema()
+
+    async def pool(self, dsn: str, size: int) -> Database:
+        """Up to `size` connections to it by the rights of the login in `dsn`."""
+        known = self._pools.get((dsn, size))
+        if known is None:
+            known = self._pools[dsn, size] = await _KeptPool.connect(dsn, pool_size=size)
+        return known.lend()
+
+    def restore(self) -> bool:
+        """Take back what a test did. False if that cannot be done: then the database is of no more use."""
+        try:
+            if self._is_used() or self._read_schema() != self._schema or self._has_grown():
+                return False
+            self._connection.execute(self._empty)
+            for table, rows in self._rows:
+                if self._copy(table) != rows:
+                    self._connection.execute(SQL("DELETE FROM {}").format(table))
+                    with self._connection.cursor().copy(SQL("COPY {} FROM STDIN").format(table)) as copy:
+                        copy.write(rows)
+            for index, size in self._vector_indexes.items():
+                if self._value("SELECT pg_relation_size(%s::regclass)", index) != size:
+                    # A search would still come by the deleted, and find fewer of the others.
+                    self._connection.execute(SQL("REINDEX INDEX {}").format(Identifier(index)))
+        except psycopg.Error:
+            return False
+        return True
+
+    def close(self) -> None:
+        """End all connections to it, at once. It serves no other test."""
+        with suppress(psycopg.Error):
+            # Those of a loop that is busy with a test would not have ended yet.
+            self._connection.execute(
+                """
+                SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                WHERE datname = current_database() AND pid <> pg_backend_pid()
+                """
+            )
+        for pool in self._pools.values():
+            pool.terminate()
+        self._connection.close()
+
+    def _is_used(self) -> bool:
+        """Whether there are sessions beside the kept ones, or locks that outlive a transaction."""
+        kept = sum(pool.size for pool in self._pools.values())
+        deadline = time.monotonic() + _LEAVING_SECONDS
+        while True:
+            row = self._connection.execute(_OTHERS).fetchone()
+            assert row is not None
+            sessions, locks = row
+            if sessions <= kept and not locks:
+                return False
+            if time.monotonic() > deadline:
+                return True
+            time.sleep(0.002)
+
+    def _has_grown(self) -> bool:
+        return bool(
+            self._value(
+                """
+                SELECT max(pg_relation_size(oid)) > %s FROM pg_class
+                WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
+                """,
+                _LARGEST_TABLE,
+            )
+        )
+
+    def _read_schema(self) -> object:
+        return self._value(_SCHEMA)
+
+    def _copy(self, table: Identifier) -> bytes:
+        with self._connection.cursor().copy(SQL("COPY {} TO STDOUT").format(table)) as copy:
+            return b"".join(bytes(part) for part in copy)
+
+    def _value(self, query: str, *args: object) -> object:
+        row = self._connection.execute(query, args or None).fetchone()
+        assert row is not None
+        return row[0]
