@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from db.pool import Database
 from db.queries import sql
 from semblance.errors import BadInputError, DatabaseError, StorageError
+from semblance.picture_tables import PictureTable
 from semblance.storage.locations import original_of
 from semblance.storage.pictures import other_key, remove_picture
 from semblance.storage.store import Storage
-from semblance.types import PictureTable
 
 _BATCH = 100
 """Pictures claimed together; a working bucket removes them before they are due again."""

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from db.pool import Database
 from db.queries import sql
+from semblance.picture_tables import PictureTable
 from semblance.storage.locations import FULL_SUFFIX
-from semblance.types import PictureTable
 
 _CLEAN = f"%{FULL_SUFFIX}"
 _LIST: dict[PictureTable, str] = {

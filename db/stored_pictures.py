@@ -16,10 +16,10 @@ import asyncpg
 
 from db.pool import Database
 from db.queries import sql
+from semblance.picture_tables import PictureTable
 from semblance.storage.locations import original_of
 from semblance.storage.pictures import picture_of
 from semblance.storage.store import StoredObject
-from semblance.types import PictureTable
 
 _BATCH = 1000
 

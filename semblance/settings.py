@@ -18,8 +18,8 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from semblance.errors import ConfigurationError
 from semblance.old_names import taken
+from semblance.picture_tables import PictureTable
 from semblance.protocol import BODY_OVERHEAD
-from semblance.types import PictureTable
 
 logger = logging.getLogger(__name__)
 

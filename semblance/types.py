@@ -37,9 +37,6 @@ EMOTIONS: tuple[Emotion, ...] = (
     "disgust",
 )
 
-PictureTable: TypeAlias = Literal["faces", "celebrities", "babies"]
-"""The tables whose rows name pictures."""
-
 
 @dataclass(frozen=True, slots=True)
 class Box:

@@ -7,10 +7,10 @@ from typing import overload
 
 from db.messages import MessageType
 from semblance.errors import BadInputError
+from semblance.picture_tables import PictureTable
 from semblance.settings import Settings
 from semblance.storage.pictures import Rendition, rendition_key, shown_key
 from semblance.storage.store import Storage
-from semblance.types import PictureTable
 
 
 class Links:

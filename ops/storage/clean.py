@@ -31,6 +31,7 @@ from semblance.errors import (
     StorageError,
     UnreadableImageError,
 )
+from semblance.picture_tables import PictureTable
 from semblance.settings import Settings
 from semblance.storage.pictures import (
     StoredPicture,
@@ -41,7 +42,6 @@ from semblance.storage.pictures import (
     shown_key,
 )
 from semblance.storage.store import Storage
-from semblance.types import PictureTable
 
 CleanOutcome: TypeAlias = Literal["cleaned", "missing", "unreadable", "changed"]
 
@@ -182,7 +182,7 @@ class _Cleaner:
         try:
             for name, data in stored.files(key).items():
                 if await self._storage.get(name) != data:
-                    raise StorageError(f"The picture store returned {name} changed.")
+                    raise StorageError(f"The picture store returned {name} with other content.")
             await asyncio.to_thread(_decode, decoder, stored.full)
         except NotFoundError as exc:
             raise StorageError(f"The picture store lost a new file: {exc.message}") from exc

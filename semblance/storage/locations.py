@@ -19,8 +19,8 @@ import obstore
 from obstore.store import LocalStore, S3Store
 
 from semblance.errors import ImageTooLargeError, NotFoundError
+from semblance.picture_tables import PictureTable
 from semblance.storage.failures import failures, looking_up
-from semblance.types import PictureTable
 
 COPIES: Final = "old"
 """Folder of the main store for these copies."""

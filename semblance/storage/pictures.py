@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, get_args
 
 from semblance.errors import BadInputError, NotFoundError
+from semblance.picture_tables import PictureTable
 from semblance.storage.locations import FULL_SUFFIX, Location, Original, copy_key, original_of
 from semblance.storage.store import Storage
-from semblance.types import PictureTable
 
 Rendition: TypeAlias = Literal["feed", "thumbnail"]
 

@@ -30,9 +30,9 @@ from semblance.errors import (
     NotFoundError,
     StorageError,
 )
+from semblance.picture_tables import PictureTable
 from semblance.storage.failures import failures, looking_up
 from semblance.storage.locations import COPIES, Location
-from semblance.types import PictureTable
 
 Store: TypeAlias = LocalStore | S3Store
 

@@ -25,12 +25,12 @@ from db.stored_pictures import PictureRow
 from ops.storage.clean import Cleaned, CleanOutcome, clean, look_for
 from ops.storage.sweep import SweepReport, sweep
 from semblance.errors import StorageError
+from semblance.picture_tables import PictureTable
 from semblance.settings import Settings
 from semblance.storage.locations import Original, copy_key
 from semblance.storage.opening import open_storage
 from semblance.storage.pictures import StoredPicture, full_key, keys_of, put_picture
 from semblance.storage.store import Storage
-from semblance.types import PictureTable
 from tests.support.commands import semblance
 from tests.support.laden import assert_only_a_picture, encoded, laden, portrait
 
@@ -239,7 +239,7 @@ async def test_what_the_store_does_not_give_back_as_it_was_is_no_copy(
 
     with monkeypatch.context() as patch:
         patch.setattr(Storage, "get", spoilt)
-        with pytest.raises(StorageError, match="returned"):
+        with pytest.raises(StorageError, match="with other content"):
             await run()
     assert await rows(database) == names
     assert await run() == {"cleaned": 5}

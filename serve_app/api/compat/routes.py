@@ -12,8 +12,8 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import ConfigDict
 
 from semblance.errors import UnauthorizedError
+from semblance.picture_tables import PictureTable
 from semblance.storage.pictures import Rendition
-from semblance.types import PictureTable
 from serve_app.api.dependencies import CurrentUser, Injected, InjectedLinks, require_cron
 from serve_app.api.routes import auth, jobs, matches, user_faces
 from serve_app.auth import bearer_token, same_secret
