@@ -1,4 +1,4 @@
-"""What goes wrong in a store of pictures, as errors of ours."""
+"""Turns the errors of a picture store into the project's."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 
 _ERROR_NUMBER = re.compile(r"\(os error (\d+)\)")
-"""How Rust's standard library ends the sentence of an error of the operating system."""
+"""How Rust's standard library ends the message of an operating system's error."""
 
 _BUCKET_FULL = re.compile(r"\b507\b|StorageFull|QuotaExceeded", re.IGNORECASE)
-"""What S3-compatible servers answer without room: 507 by RFC 4918, and the codes of MinIO and Ceph."""
+"""What S3-compatible servers answer when they are full: 507 (RFC 4918), and the codes of MinIO and Ceph."""
 
 
 @contextmanager
 def failures(key: str) -> Iterator[None]:
-    """The store's errors as ours, wrapped once. Not found is the whole bucket here."""
+    """Wrap the store's errors, once. If something is not found here, it is the bucket as a whole."""
     try:
         yield
     except (BaseError, OSError, NotImplementedError) as exc:
@@ -32,7 +32,7 @@ def failures(key: str) -> Iterator[None]:
 
 @contextmanager
 def looking_up(key: str) -> Iterator[None]:
-    """As `failures`, where the key itself may be what is not found."""
+    """As `failures`, but raises NotFoundError if the key is not found."""
     with failures(key):
         try:
             yield
@@ -41,7 +41,7 @@ def looking_up(key: str) -> Iterator[None]:
 
 
 def failure(error: Exception) -> type[StorageError]:
-    """The class for what went wrong. The library wraps the system's errors and keeps only their sentence."""
+    """The class for an error. The library wraps the system's errors and keeps only their message."""
     found = _ERROR_NUMBER.search(str(error))
     number = int(found[1]) if found else getattr(error, "errno", None)
     if number in _FULL or _BUCKET_FULL.search(str(error)):
@@ -50,5 +50,5 @@ def failure(error: Exception) -> type[StorageError]:
 
 
 def first_line(error: Exception) -> str:
-    """The store's own sentence, without the debug dump that follows it."""
+    """The store's own message, without the debug dump that follows it."""
     return str(error).partition("\n")[0]

@@ -1,7 +1,7 @@
-"""What is stored of a picture: three JPEG files, whose keys follow from one another.
+"""The files that are stored of a photo: three JPEG renditions, whose keys follow from one another.
 
-A row names the full picture; the two smaller ones lie beside it under keys derived from its own. A key that
-ends otherwise is of a picture stored as it came, which stands in for its smaller ones.
+A row names the full rendition; the two smaller ones lie beside it under keys derived from its key. A key with
+another ending belongs to a picture that was stored as it came, and has no smaller renditions.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, get_args
 
 from semblance.errors import BadInputError, NotFoundError
-from semblance.locations import FULL_SUFFIX, Location, Original, PictureTable, copy_key, original_of
-from semblance.storage import Storage
+from semblance.storage.locations import FULL_SUFFIX, Location, Original, copy_key, original_of
+from semblance.storage.store import Storage
+from semblance.types import PictureTable
 
 Rendition: TypeAlias = Literal["feed", "thumbnail"]
 
@@ -24,9 +25,9 @@ _SUFFIXES: Final[dict[Rendition, str]] = {"feed": ".feed.jpg", "thumbnail": ".th
 
 @dataclass(frozen=True, slots=True)
 class StoredPicture:
-    """One picture as it is stored: JPEG files in sRGB, upright, without metadata.
+    """One photo as it is stored: JPEG files in sRGB, upright, without metadata.
 
-    scale: pixels of `full` per pixel of the upright picture it was made of, at most 1.
+    scale: pixels of `full` per pixel of the upright photo it was made of, at most 1.
     """
 
     full: bytes
@@ -35,25 +36,25 @@ class StoredPicture:
     scale: float
 
     def files(self, key: str) -> dict[str, bytes]:
-        """The files by their keys, where `key` is the full picture's; that one comes last."""
+        """The files by their keys, if the full rendition's is `key`; it comes last."""
         smaller = {rendition_key(key, name): getattr(self, name) for name in get_args(Rendition)}
         return {**smaller, key: self.full}
 
 
 def full_key(stem: str) -> str:
-    """The key of a picture that is yet to be stored."""
+    """The key of a picture that will be stored."""
     return stem + FULL_SUFFIX
 
 
 def rendition_key(key: str, rendition: Rendition) -> str:
-    """The key of a smaller picture; of one that has none, its own."""
+    """The key of a smaller rendition, or `key` itself if there are none."""
     if not key.endswith(FULL_SUFFIX):
         return key
     return key.removesuffix(FULL_SUFFIX) + _SUFFIXES[rendition]
 
 
 def picture_of(key: str) -> str:
-    """The key that a row would name: the full picture's of a smaller one, and of any other its own."""
+    """The key that a row would name: the full rendition's for a smaller one, else `key` itself."""
     for suffix in _SUFFIXES.values():
         if key.endswith(suffix):
             return key.removesuffix(suffix) + FULL_SUFFIX
@@ -66,8 +67,8 @@ def keys_of(key: str) -> list[str]:
 
 
 async def put_picture(storage: Storage, key: str, picture: StoredPicture) -> None:
-    """Store all files of a picture. Raises StorageError, after which some of them may be there, and none
-    is still on its way."""
+    """Store all files of a picture. Raises StorageError; some of the files may exist then, but no request is
+    still in flight."""
     puts = (storage.put(name, data, MEDIA_TYPE) for name, data in picture.files(key).items())
     for result in await asyncio.gather(*puts, return_exceptions=True):
         if result is not None:
@@ -81,22 +82,22 @@ def put_picture_sync(storage: Storage, key: str, picture: StoredPicture) -> None
 
 
 def shown_key(storage: Storage, table: PictureTable, key: str) -> str:
-    """The key under which a picture is shown that a row of `table` names: its own, or where it lies in a
-    location of the old system, that of its copy, which the API makes when it is first asked for."""
+    """The key under which clients see the picture that a row of `table` names: `key` itself, or the copy's if
+    it lies in a location of the old app. The API makes the copy when it is first asked for."""
     return key if _location(storage, table, key) is None else copy_key(Original(table, key))
 
 
 async def read_picture(storage: Storage, table: PictureTable, key: str) -> bytes:
-    """The file that a row of `table` names, wherever it lies: in its pixels are the row's landmarks.
+    """The file that a row of `table` names, wherever it lies. The row's landmarks are in its pixels.
 
-    Raises NotFoundError, BadInputError for what is no key at all, StorageError, and ImageTooLargeError for a
-    file of the old system."""
+    Raises NotFoundError, BadInputError for an invalid key, StorageError, and ImageTooLargeError for a file of
+    the old app."""
     for location in _locations(storage, table, key):
         try:
             return await location.get(key)
         except NotFoundError:
             continue
-    # What another version stored as it came is in the main store.
+    # Another version may have stored it in the main store as it came.
     return await storage.get(key)
 
 
@@ -118,12 +119,13 @@ async def picture_exists(storage: Storage, table: PictureTable, key: str) -> boo
     try:
         return await storage.exists(key)
     except BadInputError:
-        # A path as only the old system has them.
+        # Only the old app has such paths.
         return False
 
 
 def other_key(storage: Storage, table: PictureTable | None, key: str) -> str | None:
-    """By which other key rows may name the same picture: of a copy its original's, of that the copy's."""
+    """The other key by which rows may name the same picture: the original's for a copy, the copy's for an
+    original."""
     if original := original_of(key):
         return original.path
     original = _original(storage, table, key)
@@ -131,8 +133,8 @@ def other_key(storage: Storage, table: PictureTable | None, key: str) -> str | N
 
 
 async def remove_picture(storage: Storage, table: PictureTable | None, key: str) -> None:
-    """Remove all files of a picture that a row of `table` named: of a copy also the original, and the other
-    way round. Raises StorageError, and BadInputError for what is no key at all."""
+    """Remove all files of a picture that a row of `table` named; for a copy also the original, and the other
+    way round. Raises StorageError, and BadInputError for an invalid key."""
     original = original_of(key) or _original(storage, table, key)
     if original is None:
         await _delete(storage, key)
@@ -140,10 +142,10 @@ async def remove_picture(storage: Storage, table: PictureTable | None, key: str)
     if location := storage.locations.get(original.table):
         await location.delete(original.path)
     if original.path == key:
-        # Another version may have stored it here, too, unless it is a path as only the old system has them.
+        # Another version may have stored it here too, unless only the old app has such paths.
         with suppress(BadInputError):
             await _delete(storage, key)
-    # Last: who makes it in this moment looks for the original once more (`serve_app.api.copies`).
+    # Last: a request that is making the copy looks for the original once more (`serve_app.api.copies`).
     await _delete(storage, copy_key(original))
 
 
@@ -163,8 +165,7 @@ def _location(storage: Storage, table: PictureTable, key: str) -> Location | Non
 
 
 def _locations(storage: Storage, table: PictureTable, key: str) -> list[Location]:
-    """Where in the old system a picture may be: a celebrity who was a profile there has it among the users'
-    faces."""
+    """Where in the old app a picture may be; that of a celebrity who was a profile is among users' faces."""
     own = _location(storage, table, key)
     if own is None:
         return []

@@ -1,9 +1,9 @@
-"""Where the old system keeps its pictures, each table's in a place of its own, until they are copied.
+"""Where the old app keeps its pictures, in one bucket or folder for each table, until they are copied.
 
-A row of the old system names its picture by a path in the bucket of its table, which stands nowhere in the
-row. Such a file is as its owner sent it: with the place where it was taken, of any size and format. So nobody
-is shown the file itself, but a clean copy of it in the main store. The copy's key follows from the table and
-the path, and both from the key, so that whoever knows one of them finds the other without asking."""
+A row of the old app names its picture by a path in its table's bucket; the row does not name the bucket. The
+file is as its owner sent it: of any size and format, with the place where it was taken. So clients never see
+the file itself, but a clean copy in the main store. The copy's key follows from the table and the path, and
+the other way round, so that either can be found from the other without a look-up."""
 
 from __future__ import annotations
 
@@ -12,49 +12,47 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias, cast
+from typing import Final, cast
 from urllib.parse import quote, unquote
 
 import obstore
 from obstore.store import LocalStore, S3Store
 
 from semblance.errors import ImageTooLargeError, NotFoundError
-from semblance.store_failures import failures, looking_up
-
-PictureTable: TypeAlias = Literal["faces", "celebrities", "babies"]
-"""The tables whose rows name pictures."""
+from semblance.storage.failures import failures, looking_up
+from semblance.types import PictureTable
 
 COPIES: Final = "old"
-"""Folder of the main store for copies of pictures of the old system."""
+"""Folder of the main store for these copies."""
 
 FULL_SUFFIX: Final = ".full.jpg"
-"""How the key of a picture ends that holds nothing but pixels and has its smaller ones beside it."""
+"""How the key of a picture ends that has nothing but pixels, and its smaller renditions beside it."""
 
 _COPY = re.compile(rf"{COPIES}/(faces|celebrities|babies)/(.+){re.escape(FULL_SUFFIX)}", re.DOTALL)
 
 _LONGEST_PATH, _LONGEST_NAME = 1024, 255
-"""Bytes of an object's key in S3, and of a file's name."""
+"""In bytes: an object's key in S3, and a file's name."""
 
 _LONGEST_PART, _LONGEST = 200, 480
-"""Characters of a part and of all of a copy's key; file systems take 255, and `semblance.storage` 512."""
+"""In characters: a part of a copy's key, and the whole key. File systems take 255, the store 512."""
 
 _AWKWARD = re.compile(r"_|~|(?:^|(?<=/))[./]|/$")
-"""What `quote` leaves and no key may hold, or what marks an escape: `_`, `~`, a dot or slash that begins a
-part."""
+"""What `quote` leaves and no key may contain, or what marks an escape: `_`, `~`, a dot or slash that begins
+a part."""
 
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """A picture as a row of the old system names it."""
+    """A picture as a row of the old app names it."""
 
     table: PictureTable
     path: str
 
 
 def copy_key(original: Original) -> str:
-    """The key of the copy in the main store. A path of plain words stands in it as it is; everything else is
-    escaped by `_` and the hexadecimal digits of its UTF-8 bytes. One that is too long becomes a hash, from
-    which its original is not found."""
+    """The key of the copy in the main store. It contains a path of plain words unchanged; everything else is
+    escaped by `_` and the hexadecimal digits of its UTF-8 bytes. A path that is too long becomes a hash, from
+    which the original cannot be found."""
     escaped = _AWKWARD.sub(lambda found: f"%{ord(found[0]):02X}", quote(original.path, safe="/"))
     name = escaped.replace("%", "_")
     if not name or len(name) > _LONGEST or max(map(len, name.split("/"))) > _LONGEST_PART:
@@ -63,7 +61,7 @@ def copy_key(original: Original) -> str:
 
 
 def original_of(key: str) -> Original | None:
-    """What the picture with this key in the main store is a copy of; None for what is no copy."""
+    """The original of the copy with this key in the main store; None if the key is not a copy's."""
     found = _COPY.fullmatch(key)
     if found is None:
         return None
@@ -71,14 +69,17 @@ def original_of(key: str) -> Original | None:
 
 
 class Location:
-    """One bucket or folder of the old system. Its files are read, and removed when their owners remove them;
+    """One bucket or folder of the old app. Its files are read, and removed when their owners remove them;
     nothing is ever written there.
 
-    The methods raise StorageError where it cannot be reached or refuses. A path that no store could hold is
-    one where there is nothing."""
+    The methods raise StorageError if it cannot be reached or refuses. Nothing exists at a path that no store
+    could hold."""
 
     def __init__(self, store: LocalStore | S3Store, url: str, max_bytes: int) -> None:
-        """max_bytes: of the largest file that is read."""
+        """
+        Args:
+            max_bytes: the largest file that is read.
+        """
         self.url = url
         self._store = store
         self._max_bytes = max_bytes
@@ -107,7 +108,7 @@ class Location:
         return True
 
     async def delete(self, path: str) -> None:
-        """Remove the file; that it is gone already is no error."""
+        """Remove the file, if it exists."""
         try:
             with _looking_up(path):
                 await obstore.delete_async(self._store, path)
@@ -115,7 +116,7 @@ class Location:
             return
 
     async def probe(self) -> None:
-        """Look into it; raises StorageError where that is not possible."""
+        """List it; raises StorageError if that is not possible."""
         with failures(self.url):
             async for _ in obstore.list(self._store, chunk_size=1):
                 return
@@ -127,10 +128,10 @@ class Location:
 
 @contextmanager
 def _looking_up(path: str) -> Iterator[None]:
-    """As `looking_up`. What no store could hold is not found; each store says that in a way of its own."""
+    """As `looking_up`. A path that no store could hold is not found; each store says so differently."""
     parts = path.removeprefix("/").encode(errors="replace").split(b"/")
     too_long = len(path.encode(errors="replace")) > _LONGEST_PATH or max(map(len, parts)) > _LONGEST_NAME
     if too_long or not path.isprintable() or any(part in {b"", b".", b".."} for part in parts):
-        raise NotFoundError("There is no picture by such a path.")
+        raise NotFoundError("There is no picture at this path.")
     with looking_up(path):
         yield
