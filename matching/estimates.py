@@ -88,9 +88,9 @@ class TargetSide:
         self.embedding = np.asarray(targets.embedding, np.float32).T
         self.geometry = _right(targets.geometry)
         self.skin_tone = _right(targets.skin_tone)
-        self.age = np.take(probes.ages, np.minimum(targets.age, MAX_AGE), axis=1)
-        self.expression = np.take(probes.expressions, targets.expression, axis=1)
-        self.expression += constant.astype(np.float32)
+        self.age = np.take(probes.ages, targets.age, axis=1, mode="clip")
+        self.expression = np.take(probes.expressions, targets.expression, axis=1, mode="clip")
+        self.expression += constant.astype(np.float32, copy=False)
         # Rows, because NumPy compares arrays with rows three times as fast as with one number.
         self.zero, self.far_geometry, self.far_skin_tone = (
             np.full(len(targets), value, np.float32) for value in (0, weights.geometry, weights.skin_tone)
