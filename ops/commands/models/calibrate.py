@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from rich.markup import escape
 
+from batch.ingest.entries import BadEntry
 from batch.ingest.exclusions import Exclusions
-from batch.ingest.folders import Found, walk
+from batch.ingest.folders import walk
 from deployments.packs.calibration import CALIBRATION_FILE, calibrate
 from deployments.packs.registry import describe
 from ops.commands.models.calibration_table import calibration_table
@@ -75,7 +76,7 @@ def _photos(folder: Path, left_out: LeftOut) -> list[tuple[str, Path]]:
     outside: list[str] = []
     found = sorted(walk(folder, Exclusions(), follow_links=True), key=lambda each: each.label)
     for each in found:
-        if not isinstance(each, Found):
+        if isinstance(each, BadEntry):
             left_out.add("duplicate" if each.outcome == "duplicate" else "missing", each.label)
         elif "/" not in each.path:
             outside.append(each.path)
