@@ -67,7 +67,7 @@ def test_the_settings_name_another(installed: Settings, tmp_path: Path) -> None:
     assert load_scale(own, pack).calibration == calibration_of(pack.info)
 
 
-def test_one_of_an_earlier_version_counts_as_none(installed: Settings) -> None:
+def test_one_of_an_earlier_version_is_not_used(installed: Settings) -> None:
     write_calibration(folder_of(installed) / CALIBRATION_FILE, OTHER)
     assert load_scale(installed, load_pack(installed)).calibration is None
 

@@ -144,7 +144,7 @@ async def test_matches_with_faces_of_another_pack_have_none(api: Api) -> None:
     assert [entry["rarity"] for entry in await entries(api, ada, face)] == [None] * 4
 
 
-async def test_matches_of_the_old_system_have_none(api: Api) -> None:
+async def test_matches_of_the_old_app_have_none(api: Api) -> None:
     ada, face = await matched(api, 0.95)
     for table in ("matches", "celebrity_matches"):
         await api.owner.execute(
