@@ -41,6 +41,7 @@ from db.notifications import Notifications
 from db.pool import Database
 from db.profiles import Profiles
 from db.repositories import Repositories
+from deployments.packs.calibration import SimilarityScale
 from semblance.settings import get_settings
 from semblance.storage.opening import open_storage
 from semblance.types import ModelInfo
@@ -206,6 +207,7 @@ def make_app() -> FastAPI:
         return Services(
             settings=settings,
             model=ModelInfo("none", ""),
+            scale=SimilarityScale(0, "", None),
             faces=none,
             matcher=none,
             database=database,

@@ -53,12 +53,14 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Two users whose faces are alike, score 0..1. factors: None for matches of the old app."""
+    """Two users whose faces are alike, score 0..1. factors: None for matches of the old app. pack_digest: of
+    the pack that embedded both faces as they are now; None if two packs did."""
 
     id: UUID
     similarity_score: float
     created_at: datetime
     factors: Factors | None
+    pack_digest: str | None
     my_reaction: list[ReactionType]
     a: Person
     b: Person
@@ -66,11 +68,12 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class SavedCelebrityMatch:
-    """A celebrity like a face, score 0..1. factors: None for matches of the old app."""
+    """A celebrity like a face, score 0..1. factors, pack_digest: as of a Match."""
 
     id: UUID
     similarity_score: float
     factors: Factors | None
+    pack_digest: str | None
     celebrity_id: UUID
     name: str
     bio: str | None
@@ -232,6 +235,7 @@ def _match(row: asyncpg.Record) -> Match:
         similarity_score=row["similarity_score"],
         created_at=row["created_at"],
         factors=_factors(row),
+        pack_digest=row["pack_digest"],
         my_reaction=row["my_reaction"],
         a=Person.of(row, "a"),
         b=Person.of(row, "b"),
@@ -243,6 +247,7 @@ def _celebrity(row: asyncpg.Record) -> SavedCelebrityMatch:
         id=row["id"],
         similarity_score=row["similarity_score"],
         factors=_factors(row),
+        pack_digest=row["pack_digest"],
         celebrity_id=row["celebrity_id"],
         name=row["name"],
         bio=row["bio"],

@@ -175,6 +175,11 @@ class Settings(BaseSettings):
     accept_noncommercial: bool = Field(
         False, description="Agree to packs whose weights are licensed for non-commercial use only."
     )
+    calibration: Path | None = Field(
+        None,
+        description="File that says what similarities of the pack mean, written by `semblance models "
+        "calibrate`. Default: calibration.json in the pack's folder, if it exists.",
+    )
     execution_provider: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="onnxruntime provider; auto is CUDA where present, then CPU."
     )

@@ -23,7 +23,7 @@ from deployments.detector import Detector
 from deployments.embedder import Embedder
 from deployments.matcher import Matcher
 from deployments.message_limit import check_message_limit
-from deployments.packs.registry import load_pack
+from deployments.packs.registry import load_pack, load_scale
 from deployments.replica import starting
 from deployments.scaling import OPEN_SOCKETS
 from semblance.errors import SemblanceError
@@ -61,7 +61,8 @@ class API:
         configure_logging(self._settings)
         check_message_limit(self._settings)
         require(self._settings, BEFORE_SERVING)
-        self._model = load_pack(self._settings).info
+        pack = load_pack(self._settings)
+        self._model, self._scale = pack.info, load_scale(self._settings, pack)
         self._faces = FaceClient(detector, embedder, analyzer)
         self._matcher = MatcherClient(matcher)
         self._hub: Hub | None = None
@@ -79,6 +80,7 @@ class API:
         return Services(
             settings=settings,
             model=self._model,
+            scale=self._scale,
             faces=self._faces,
             matcher=self._matcher,
             database=database,

@@ -15,7 +15,7 @@ from db.dsn import DATABASE_SETTING, parse_dsn
 from db.migrate import check_server, connect
 from db.pool import READ_ONLY
 from db.privileges import find_login
-from deployments.packs.registry import load_pack
+from deployments.packs.registry import has_stale_calibration, load_calibration, load_pack
 from semblance.errors import SemblanceError
 from semblance.findings import Check, Finding
 from semblance.settings import Settings
@@ -33,11 +33,28 @@ def check_pack(settings: Settings) -> Iterator[Finding]:
         text = f"SEMBLANCE_PACK_DIR={settings.pack_dir} is not a folder"
         yield Finding("fail", "Model pack", text, "Name the folder that contains your packs, or unset it.")
     try:
-        info = load_pack(settings).info
+        pack = load_pack(settings)
     except SemblanceError as exc:
         yield Finding("fail", "Model pack", f"SEMBLANCE_PACK={settings.pack} does not load", exc.message)
     else:
-        yield Finding("ok", "Model pack", f"{info.pack} is intact, digest {info.digest[:12]}")
+        yield Finding("ok", "Model pack", f"{pack.info.pack} is intact, digest {pack.info.digest[:12]}")
+        yield _check_calibration(settings, pack.info.digest)
+
+
+def _check_calibration(settings: Settings, digest: str) -> Finding:
+    """The pack's calibration is valid and made for this version of the pack. A pack may do without."""
+    try:
+        calibration = load_calibration(settings, digest)
+        stale = has_stale_calibration(settings, digest)
+    except SemblanceError as exc:
+        return Finding("fail", "Calibration", "The model pack's calibration cannot be used", exc.message)
+    if calibration is not None:
+        text = f"measured on {calibration.people:,} people, supports 1 in {calibration.most:,} strangers"
+        return Finding("ok", "Calibration", text)
+    if stale:
+        text = "The model pack's calibration was made for another version and is not used"
+        return Finding("warn", "Calibration", text, "Make one: semblance models calibrate FOLDER.")
+    return Finding("ok", "Calibration", "the model pack has none: answers have no rarity and no probability")
 
 
 def check_provider(settings: Settings) -> Iterator[Finding]:

@@ -182,6 +182,7 @@ SELECT
     match.factor_symmetry,
     match.factor_skin_tone,
     match.factor_expression,
+    CASE WHEN face_a.pack_digest = face_b.pack_digest THEN face_a.pack_digest END AS pack_digest,
     ARRAY(
         SELECT reaction_type
         FROM reactions
@@ -243,6 +244,7 @@ WITH page AS (
         match.factor_symmetry,
         match.factor_skin_tone,
         match.factor_expression,
+        CASE WHEN face.pack_digest = celebrity.pack_digest THEN face.pack_digest END AS pack_digest,
         celebrity.id AS celebrity_id,
         celebrity.name,
         celebrity.bio,
@@ -250,6 +252,7 @@ WITH page AS (
         known_gender(celebrity.gender, celebrity.seen_gender) AS gender,
         celebrity.image_path
     FROM celebrity_matches AS match
+    JOIN faces AS face ON face.id = match.face_id
     JOIN celebrities AS celebrity ON celebrity.id = match.celebrity_id
     WHERE match.face_id = $1
         AND (match.similarity_score, match.id) < (

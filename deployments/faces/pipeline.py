@@ -12,9 +12,9 @@ from deployments.faces.decoder import Decoder
 from deployments.faces.embedding import FaceEmbedder
 from deployments.faces.finder import FaceFinder
 from deployments.packs.registry import load_pack
-from semblance.errors import SemblanceError
+from semblance.errors import ImageTooLargeError, NoFaceError, SemblanceError, UnreadableImageError
 from semblance.settings import Settings
-from semblance.types import DescribedFace, Detection, Image, ModelInfo
+from semblance.types import DescribedFace, Detection, Embedding, Image, ModelInfo
 
 
 class LocalPipeline:
@@ -22,7 +22,7 @@ class LocalPipeline:
 
     def __init__(self, settings: Settings, decoder: Decoder | None = None) -> None:
         """decoder: as of FaceFinder; files of unknown origin ask for a DecoderProcess."""
-        pack = load_pack(settings)
+        pack = self.pack = load_pack(settings)
         self.model: ModelInfo = pack.info
         self.finder = FaceFinder(pack, settings, decoder)
         self._embedder = FaceEmbedder(pack)
@@ -57,6 +57,19 @@ class LocalPipeline:
     def embed(self, crops: Sequence[Image]) -> NDArray[np.float32]:
         """Aligned crops to unit vectors, float32 [N, 512]."""
         return self._embedder.embed(crops)
+
+    def embed_largest(self, photos: Sequence[bytes]) -> list[Embedding | SemblanceError]:
+        """The embedding of the largest face of each photo, the embedding net batched across photos; a photo
+        without a face gives NoFaceError in its place, one that cannot be read the error that says why."""
+        found: list[Image | SemblanceError] = []
+        for data in photos:
+            try:
+                faces = self.finder.detect(data, 1).faces
+                found.append(faces[0].crops.aligned if faces else NoFaceError())
+            except (ImageTooLargeError, UnreadableImageError) as exc:
+                found.append(exc)
+        vectors = iter(self.embed([crop for crop in found if not isinstance(crop, SemblanceError)]))
+        return [each if isinstance(each, SemblanceError) else next(vectors) for each in found]
 
     def _describe(self, detection: Detection) -> list[DescribedFace]:
         vectors = self.embed([face.crops.aligned for face in detection.faces])

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from deployments.packs.calibration import CALIBRATION_FILE, Calibration, SimilarityScale, read_calibration
 from deployments.packs.manifest import MANIFEST_FILE, Manifest, has_manifest, read_manifest
 from deployments.packs.nets import ModelPack
 from deployments.packs.pack import OPEN_FOLDER, LoadedPack
@@ -58,6 +59,42 @@ def load_pack(settings: Settings) -> ModelPack:
 
         return InsightFacePack(pack.folder, pack.manifest, settings)
     return LoadedPack(pack.folder, pack.manifest, settings)
+
+
+def load_scale(settings: Settings, pack: ModelPack) -> SimilarityScale:
+    """What the similarities of the pack that the settings name mean. Raises as `load_calibration`."""
+    return SimilarityScale(pack.threshold, pack.info.digest, load_calibration(settings, pack.info.digest))
+
+
+def load_calibration(settings: Settings, digest: str) -> Calibration | None:
+    """The calibration that the settings name, or else the one in the folder of their pack. The latter is not
+    used, and the result is None, if it was made for another version of the pack.
+
+    Args:
+        digest: of the pack that the settings name.
+
+    Raises PackError if a calibration is damaged, or if the one that the settings name is for another pack.
+    """
+    calibration = _read_calibration(settings)
+    if calibration is None or calibration.digest == digest:
+        return calibration
+    if settings.calibration is not None:
+        raise PackError(
+            f"The calibration {settings.calibration} was made for {calibration.pack} {calibration.version}, "
+            f"not for the pack {settings.pack} as it is installed. Make one with `semblance models "
+            "calibrate`, or unset SEMBLANCE_CALIBRATION."
+        )
+    return None
+
+
+def has_stale_calibration(settings: Settings, digest: str) -> bool:
+    """Whether the pack's folder has a calibration for another version. Raises as `load_calibration`."""
+    return load_calibration(settings, digest) is None and _read_calibration(settings) is not None
+
+
+def _read_calibration(settings: Settings) -> Calibration | None:
+    file = settings.calibration or find_pack(settings.pack, settings) / CALIBRATION_FILE
+    return read_calibration(file) if settings.calibration or file.is_file() else None
 
 
 def describe(settings: Settings) -> PackDescription:

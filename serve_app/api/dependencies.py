@@ -18,7 +18,7 @@ from db.face_searches import Searcher
 from db.profiles import Profile
 from semblance.errors import ForbiddenError, UnauthorizedError
 from serve_app.api.copies import Copies
-from serve_app.api.photos import ReceivedPhoto, photo_type, receive
+from serve_app.api.photos import PhotoPair, ReceivedPhoto, pair_type, photo_type, receive
 from serve_app.api.readiness import StoreProbe
 from serve_app.api.realtime_clients import LONGEST_STREAM_S, check_request, joined
 from serve_app.api.services import Services
@@ -162,6 +162,15 @@ async def receive_photo(request: Request, services: Injected) -> AsyncIterator[R
             yield received
 
 
+async def receive_photos(request: Request, services: Injected) -> AsyncIterator[ReceivedPhoto]:
+    """As `receive_photo`, with two photos and the content types of `TWO_PHOTOS_BODY`. Together they may be as
+    large as one, because that is what every part on the way has room for."""
+    content_type = pair_type(request)
+    with _limits_of(request).uploads.open(_client_of(request)) as upload:
+        async with receive(request, content_type, upload, services.settings.max_image_bytes) as received:
+            yield received
+
+
 async def take_slot(connection: HTTPConnection) -> AsyncIterator[None]:
     """Hold one of the replica's slots while the request is answered; raises as `FairShare.take`."""
     with _limits_of(connection).slots.held(_client_of(connection)):
@@ -178,7 +187,17 @@ async def read_photo(
     return await received.read(services.settings.max_image_bytes)
 
 
+async def read_photos(
+    received: Annotated[ReceivedPhoto, Depends(receive_photos)],
+    services: Injected,
+    _: Annotated[None, Depends(take_slot)],
+) -> PhotoPair:
+    """The two encoded photos; raises as `ReceivedPhoto.read_pair`, `receive_photos` and `take_slot`."""
+    return await received.read_pair(services.settings.max_image_bytes)
+
+
 Photo = Annotated[bytes, Depends(read_photo)]
+Photos = Annotated[PhotoPair, Depends(read_photos)]
 
 
 async def open_stream(  # noqa: PLR0917 - FastAPI names them

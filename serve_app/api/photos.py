@@ -1,4 +1,4 @@
-"""The photo of a request, as encoded bytes: a form's file, base64 in JSON, or the body itself."""
+"""The photos of a request, as encoded bytes: files of a form, base64 in JSON, or the body itself."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import base64
 import binascii
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from fastapi import Request
 from starlette.datastructures import Headers, UploadFile
@@ -33,12 +33,20 @@ _CHUNK: Final = 1024 * 1024
 _FORM_TYPE: Final = "multipart/form-data"
 _JSON_TYPE: Final = "application/json"
 
+_FILE: Final[dict[str, Any]] = {"type": "string", "format": "binary", "description": f"{ACCEPTED}."}
+_BASE64: Final[dict[str, Any]] = {
+    "type": "string",
+    "format": "byte",
+    "description": "The same file in base64: either alphabet, with or without padding and line breaks. A "
+    "data: URL is accepted, too.",
+}
+
 _FORM: dict[str, Any] = {
     _FORM_TYPE: {
         "schema": {
             "type": "object",
             "required": ["file"],
-            "properties": {"file": {"type": "string", "format": "binary", "description": f"{ACCEPTED}."}},
+            "properties": {"file": _FILE},
         }
     }
 }
@@ -47,14 +55,7 @@ _JSON: dict[str, Any] = {
         "schema": {
             "type": "object",
             "required": ["image_base64"],
-            "properties": {
-                "image_base64": {
-                    "type": "string",
-                    "format": "byte",
-                    "description": "The same file in base64: either alphabet, with or without padding and "
-                    "line breaks. A data: URL is accepted, too.",
-                }
-            },
+            "properties": {"image_base64": _BASE64},
         },
         "example": {"image_base64": "/9j/4AAQSkZJRgABAQAAAQABAAD…"},
     }
@@ -68,11 +69,44 @@ PHOTO_BODY: dict[str, Any] = {"requestBody": {"required": True, "content": {**_F
 PHOTO_FORM: dict[str, Any] = {"requestBody": {"required": True, "content": _FORM}}
 """The same with the form alone, as the app's clients send it: openapi-python-client writes invalid code for
 operations with several kinds of body."""
+TWO_PHOTOS_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            _FORM_TYPE: {
+                "schema": {
+                    "type": "object",
+                    "required": ["file_a", "file_b"],
+                    "properties": {"file_a": _FILE, "file_b": _FILE},
+                }
+            },
+            _JSON_TYPE: {
+                "schema": {
+                    "type": "object",
+                    "required": ["image_a_base64", "image_b_base64"],
+                    "properties": {"image_a_base64": _BASE64, "image_b_base64": _BASE64},
+                },
+                "example": {
+                    "image_a_base64": "/9j/4AAQSkZJRgABAQAAAQABAAD…",
+                    "image_b_base64": "iVBORw0KGgo…",
+                },
+            },
+        },
+    }
+}
+"""The same for two photos, which together may be as large as one."""
+
+
+class PhotoPair(NamedTuple):
+    """Two encoded photos."""
+
+    a: bytes
+    b: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class ReceivedPhoto:
-    """A whole body that holds a photo. content_type: one of those of `PHOTO_BODY`."""
+    """A whole body that holds a photo, or two. content_type: one of those of `PHOTO_BODY`."""
 
     content_type: str
     headers: Headers
@@ -84,21 +118,32 @@ class ReceivedPhoto:
         Raises BadInputError where the body holds no photo, ImageTooLargeError for a larger one.
         """
         if self.content_type == _FORM_TYPE:
-            data = await _from_form(self)
+            [data] = await _from_form(self, ("file",))
         elif self.content_type == _JSON_TYPE:
-            data = await asyncio.to_thread(_from_json, self.body)
+            [data] = await asyncio.to_thread(_from_json, self.body, ("image_base64",))
         else:
             data = await asyncio.to_thread(self.body.read)
-        if not data:
-            raise BadInputError("The picture is empty.")
-        if len(data) > limit:
-            raise ImageTooLargeError(f"The picture has {len(data)} bytes; at most {limit} are accepted.")
+        _check_size(data, limit)
         return data
+
+    async def read_pair(self, limit: int) -> PhotoPair:
+        """The two encoded photos of a form or JSON, each of at most `limit` bytes.
+
+        Raises BadInputError where one is missing, ImageTooLargeError for a larger one.
+        """
+        if self.content_type == _FORM_TYPE:
+            pair = PhotoPair(*await _from_form(self, ("file_a", "file_b")))
+        else:
+            names = ("image_a_base64", "image_b_base64")
+            pair = PhotoPair(*await asyncio.to_thread(_from_json, self.body, names))
+        for data in pair:
+            _check_size(data, limit)
+        return pair
 
 
 def photo_type(request: Request) -> str:
     """The content type of a request with a photo; raises UnreadableImageError for one that is not taken."""
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    content_type = _content_type(request)
     if content_type not in {_FORM_TYPE, _JSON_TYPE, "application/octet-stream"} and not (
         content_type.startswith("image/")
     ):
@@ -107,6 +152,28 @@ def photo_type(request: Request) -> str:
             "with its own content type, like image/jpeg."
         )
     return content_type
+
+
+def pair_type(request: Request) -> str:
+    """The same of a request with two photos."""
+    content_type = _content_type(request)
+    if content_type not in {_FORM_TYPE, _JSON_TYPE}:
+        raise UnreadableImageError(
+            "Send the two photos as multipart/form-data fields 'file_a' and 'file_b', or as JSON with "
+            "'image_a_base64' and 'image_b_base64'."
+        )
+    return content_type
+
+
+def _content_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _check_size(data: bytes, limit: int) -> None:
+    if not data:
+        raise BadInputError("The picture is empty.")
+    if len(data) > limit:
+        raise ImageTooLargeError(f"The picture has {len(data)} bytes; at most {limit} are accepted.")
 
 
 @asynccontextmanager
@@ -149,7 +216,9 @@ class _FormParser(MultiPartParser):
     spool_max_size = 2**31
 
 
-async def _from_form(received: ReceivedPhoto) -> bytes:
+async def _from_form(received: ReceivedPhoto, names: Sequence[str]) -> list[bytes]:
+    """The files in the fields of these names."""
+
     async def parts() -> AsyncIterator[bytes]:
         while chunk := received.body.read(_CHUNK):
             yield chunk
@@ -159,7 +228,7 @@ async def _from_form(received: ReceivedPhoto) -> bytes:
         form = await _FormParser(
             received.headers,
             stream,  # type: ignore[arg-type] # it is only iterated over
-            max_files=1,
+            max_files=len(names),
             max_fields=16,
             max_part_size=64 * 1024,
         ).parse()
@@ -167,32 +236,39 @@ async def _from_form(received: ReceivedPhoto) -> bytes:
         # ValueError: the name of an unknown charset.
         raise BadInputError("The form is not valid multipart/form-data.") from exc
     try:
-        file = form.get("file")
-        if not isinstance(file, UploadFile):
-            raise BadInputError("No image provided: the form has no file in the field 'file'.")
-        return await file.read()
+        files = []
+        for name in names:
+            file = form.get(name)
+            if not isinstance(file, UploadFile):
+                raise BadInputError(f"No image provided: the form has no file in the field {name!r}.")
+            files.append(await file.read())
+        return files
     finally:
         await form.close()
 
 
-def _from_json(body: SpooledTemporaryFile[bytes]) -> bytes:
+def _from_json(body: SpooledTemporaryFile[bytes], names: Sequence[str]) -> list[bytes]:
+    """The files in the strings of these names."""
     try:
         document = json.load(body)
     except (ValueError, RecursionError) as exc:
         raise BadInputError("The body is not valid JSON.") from exc
-    text = document.get("image_base64") if isinstance(document, dict) else None
-    if not isinstance(text, str):
-        raise BadInputError("No image provided: the JSON has no string 'image_base64'.")
-    return decode_base64(text)
+    files = []
+    for name in names:
+        text = document.get(name) if isinstance(document, dict) else None
+        if not isinstance(text, str):
+            raise BadInputError(f"No image provided: the JSON has no string {name!r}.")
+        files.append(decode_base64(text, name))
+    return files
 
 
 _WHITESPACE: Final = b" \t\r\n\f\v"
 _TO_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
 
 
-def decode_base64(text: str) -> bytes:
+def decode_base64(text: str, name: str = "image_base64") -> bytes:
     """The bytes of base64 text, with or without line breaks, in either alphabet, with or without padding,
-    or as a data: URL.
+    or as a data: URL. name: of the field, for errors.
 
     Raises BadInputError for anything else: other characters, padding that is too short or not at the end, an
     impossible length.
@@ -205,7 +281,7 @@ def decode_base64(text: str) -> bytes:
         unpadded = digits.rstrip(b"=")
         padding = b"=" * (-len(unpadded) % 4)
         if len(digits) not in {len(unpadded), len(unpadded) + len(padding)}:
-            raise BadInputError("'image_base64' is not valid base64: its padding is wrong.")
+            raise BadInputError(f"{name!r} is not valid base64: its padding is wrong.")
         return base64.b64decode(unpadded + padding, validate=True)
     except (binascii.Error, UnicodeEncodeError) as exc:
-        raise BadInputError("'image_base64' is not valid base64.") from exc
+        raise BadInputError(f"{name!r} is not valid base64.") from exc

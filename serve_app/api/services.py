@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from db.pool import Database
 from db.repositories import Repositories
 from deployments.clients import FaceClient, MatcherClient
+from deployments.packs.calibration import SimilarityScale
 from semblance.settings import Settings
 from semblance.storage.store import Storage
 from semblance.types import ModelInfo
@@ -22,6 +23,7 @@ class Services:
 
     settings: Settings
     model: ModelInfo
+    scale: SimilarityScale
     faces: FaceClient
     matcher: MatcherClient
     database: Database

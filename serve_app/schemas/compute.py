@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from semblance.types import DescribedFace, Emotion, Gender, ModelInfo
 from serve_app.schemas.base import FeedUrl, Schema, Score, ThumbnailUrl
+from serve_app.schemas.rarity import Rarity
 
 Point = tuple[float, float]
 
@@ -152,6 +153,7 @@ class CelebrityMatch(Schema):
     category: str | None
     gender: Gender | None = Field(description="As stated, otherwise as estimated from the picture.")
     similarity: float = Field(ge=-1, le=1, description="Cosine of the two embeddings.")
+    rarity: Rarity | None = Field(description="Null if the pack has no calibration.")
     image_url: str = Field(description="Signed URL that expires.")
     feed_url: FeedUrl
     thumbnail_url: ThumbnailUrl

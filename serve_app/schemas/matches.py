@@ -10,10 +10,12 @@ from pydantic import Field
 from db.matches import Factors, Match, MatchStats, Person, SavedCelebrityMatch
 from db.profiles import StatedGender
 from db.reactions import Reaction, ReactionType
+from deployments.packs.calibration import SimilarityScale
 from matching.scoring import percentage
 from semblance.types import Gender
 from serve_app.links import Links
 from serve_app.schemas.base import FeedUrl, Schema, Score, ThumbnailUrl
+from serve_app.schemas.rarity import Rarity
 
 
 class MatchPerson(Schema):
@@ -119,10 +121,14 @@ class OwnMatch(MatchSummary):
     """A match, as one of its users sees it."""
 
     factors: FactorScores | None = Field(description="Null for adopted matches.")
+    rarity: Rarity | None = Field(
+        description="Of the similarity of the two faces. Null if that was not stored, if the pack in use did "
+        "not embed both faces, or if it has no calibration."
+    )
     user: MatchPerson = Field(description="The other user.")
 
     @classmethod
-    def seen(cls, match: Match, other: Person, links: Links) -> OwnMatch:
+    def seen(cls, match: Match, other: Person, links: Links, scale: SimilarityScale) -> OwnMatch:
         users = MatchPair.of(match, links)
         return cls(
             id=match.id,
@@ -132,6 +138,7 @@ class OwnMatch(MatchSummary):
             my_reaction=match.my_reaction,
             users=users,
             factors=FactorScores.of(match.factors),
+            rarity=_rarity(match, scale),
             user=users.a if other is match.a else users.b,
         )
 
@@ -161,9 +168,13 @@ class CelebrityMatchSummary(Schema):
         ge=0, le=100, description="The score as a whole percentage, half rounded up.", examples=[88]
     )
     factors: FactorScores | None = Field(description="Null for adopted matches.")
+    rarity: Rarity | None = Field(
+        description="Of the similarity of the two faces. Null if that was not stored, if the pack in use did "
+        "not embed both faces, or if it has no calibration."
+    )
 
     @classmethod
-    def of(cls, match: SavedCelebrityMatch, links: Links) -> CelebrityMatchSummary:
+    def of(cls, match: SavedCelebrityMatch, links: Links, scale: SimilarityScale) -> CelebrityMatchSummary:
         return cls(
             id=match.id,
             celebrity=CelebritySummary(
@@ -179,7 +190,14 @@ class CelebrityMatchSummary(Schema):
             similarity_score=match.similarity_score,
             similarity_percentage=percentage(match.similarity_score),
             factors=FactorScores.of(match.factors),
+            rarity=_rarity(match, scale),
         )
+
+
+def _rarity(match: Match | SavedCelebrityMatch, scale: SimilarityScale) -> Rarity | None:
+    """By the embedding factor, which is the cosine of the two embeddings."""
+    similarity = None if match.factors is None else match.factors.embedding
+    return Rarity.of(scale, similarity, match.pack_digest)
 
 
 class CelebrityMatchesAnswer(Schema):

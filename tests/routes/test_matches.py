@@ -252,7 +252,7 @@ async def test_celebrity_matches(api: Api) -> None:
     entries = answer.json()["matches"]
     assert [entry["celebrity"]["name"] for entry in entries] == ["First", "Second", "Third"]
     assert entries[0].keys() == {
-        "id", "celebrity", "similarity_score", "similarity_percentage", "factors",
+        "id", "celebrity", "similarity_score", "similarity_percentage", "factors", "rarity",
     }  # fmt: skip
     assert entries[0]["celebrity"].keys() == {
         "id", "name", "bio", "category", "gender", "image", "feed_url", "thumbnail_url",

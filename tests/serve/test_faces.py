@@ -386,3 +386,16 @@ def test_more_requests_than_the_service_holds_are_told_to_come_back(service: Ser
             (503, "overloaded"),
         }
         assert int(answer.headers["retry-after"]) >= 1
+
+
+def test_compare_photos(http: httpx.Client) -> None:
+    """Through the gateway and the deployments; what it says is tested without them."""
+    files = {"file_a": ("a", OBAMA.read_bytes()), "file_b": ("b", OBAMA_2.read_bytes())}
+    answer = http.post("/compare-photos", files=files, params={"false_match_rate": 0.5})
+    assert answer.status_code == 200, answer.text
+    body = answer.json()
+    assert body["decision"]["same_person"]
+    assert body["rarity"]["one_in"] == body["rarity"]["most"] > 1
+    assert 0.5 < body["probability"] < 1
+    [match] = http.post("/lookalikes", files={"file": files["file_b"]}, params={"limit": 1}).json()["matches"]
+    assert match["rarity"]["one_in"] > 1

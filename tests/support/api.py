@@ -25,6 +25,7 @@ from db.pool import Database
 from db.repositories import Repositories
 from deployments.clients import FaceClient, MatcherClient
 from deployments.faces.pipeline import LocalPipeline
+from deployments.packs.registry import load_scale
 from matching.worker import MatchWorker
 from semblance.settings import Settings
 from semblance.storage.opening import open_storage
@@ -198,6 +199,7 @@ async def api(
         return Services(
             settings=api_settings,
             model=pipeline.model,
+            scale=load_scale(api_settings, pipeline.pack),
             faces=faces,
             matcher=LocalMatcher(MatchWorker(database, storage, faces, pipeline.model, api_settings)),
             database=database,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from rich.markup import escape
 from rich.table import Table
 
-from deployments.packs.registry import PackDescription, describe, list_packs
+from deployments.packs.registry import describe, has_stale_calibration, list_packs, load_calibration
+from ops.commands.models.calibration_table import calibration_table
 from ops.commands.output import console
 from semblance.settings import Settings
 
@@ -33,15 +34,16 @@ def list_models(settings: Settings) -> None:
 
 def verify_model(settings: Settings, name: str | None) -> None:
     """Print the digest of every file. Raises PackError with the file's name if one differs."""
-    pack = _describe(settings, name)
+    pack = describe(_chosen(settings, name))
     for file, digest in sorted(pack.manifest.sha256.items()):
         console.print(f"[green]✓[/] {escape(file)} [dim]{digest}[/]", soft_wrap=True)
     console.print(f"Model pack {pack.manifest.name} is intact: digest {pack.manifest.digest}", soft_wrap=True)
 
 
 def show_model(settings: Settings, name: str | None) -> None:
-    """Print what a pack consists of."""
-    pack = _describe(settings, name)
+    """Print what a pack consists of, and what its similarities mean."""
+    chosen = _chosen(settings, name)
+    pack = describe(chosen)
     manifest = pack.manifest
     rows = Table.grid(padding=(0, 2))
     rows.add_column(style="bold")
@@ -59,8 +61,18 @@ def show_model(settings: Settings, name: str | None) -> None:
         rows.add_row(role, "from the open pack")
     rows.add_row("Digest", manifest.digest)
     rows.add_row("Folder", escape(str(pack.folder)))
+    calibration = load_calibration(chosen, manifest.digest)
+    if calibration is not None:
+        rows.add_row("Calibration", escape(calibration.source))
+    elif has_stale_calibration(chosen, manifest.digest):
+        rows.add_row("Calibration", "not used: made for another version of the pack")
+    else:
+        rows.add_row("Calibration", "none")
     console.print(rows)
+    if calibration is not None:
+        console.print(calibration_table(calibration))
 
 
-def _describe(settings: Settings, name: str | None) -> PackDescription:
-    return describe(settings if name is None else settings.model_copy(update={"pack": name}))
+def _chosen(settings: Settings, name: str | None) -> Settings:
+    """Settings for the pack of this name, with its own calibration; without a name, unchanged."""
+    return settings if name is None else settings.model_copy(update={"pack": name, "calibration": None})

@@ -8,9 +8,10 @@ import numpy as np
 from fastapi import APIRouter, Query
 
 from semblance.errors import BadInputError, NoFaceError
-from serve_app.api.dependencies import Injected, Photo
-from serve_app.api.photos import PHOTO_BODY
+from serve_app.api.dependencies import Injected, Photo, Photos
+from serve_app.api.photos import PHOTO_BODY, TWO_PHOTOS_BODY
 from serve_app.api.responses import BODY, COMPUTE_ERRORS, errors
+from serve_app.schemas.comparison import ComparedFace, ComparisonAnswer, DecisionAnswer
 from serve_app.schemas.compute import (
     CompareAnswer,
     CompareRequest,
@@ -21,6 +22,7 @@ from serve_app.schemas.compute import (
     Model,
     embedding_list,
 )
+from serve_app.schemas.rarity import Rarity
 
 router = APIRouter(tags=["face compute"])
 
@@ -59,6 +61,50 @@ async def compare_faces(request: CompareRequest) -> CompareAnswer:
     a, b = a / scale_a, b / scale_b
     similarity = float(np.clip(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)), -1, 1))
     return CompareAnswer(similarity=similarity, distance=1 - similarity)
+
+
+@router.post("/compare-photos", responses=COMPUTE_ERRORS, openapi_extra=TWO_PHOTOS_BODY)
+async def compare_photos(
+    photos: Photos,
+    services: Injected,
+    false_match_rate: Annotated[
+        float | None,
+        Query(
+            gt=0,
+            lt=1,
+            allow_inf_nan=False,
+            description="The largest share of strangers that may be taken for the same person: 0.1, 0.01, "
+            "0.001, as low as the pack's calibration supports; 400 below that. Default: decide by the pack's "
+            "own threshold.",
+            examples=[0.1],
+        ),
+    ] = None,
+) -> ComparisonAnswer:
+    """How alike the largest faces of two photos are, what that means, and whether they count as the same
+    person. It does not identify anybody: a calibration is valid for people like those it was measured on, and
+    says little about twins, masks, or photos held up to the camera."""
+    # A rate that cannot be promised is refused before any work.
+    services.scale.decide(0, false_match_rate)
+    # One after the other: a request has one slot, and works on one photo at a time.
+    found = []
+    for photo, name in zip(photos, ("first", "second"), strict=True):
+        detection = await services.faces.detect(photo, 1)
+        if not detection.faces:
+            raise NoFaceError(f"No face detected in the {name} image")
+        found.append(detection)
+    a, b = await services.faces.embed([detection.faces[0].crops.aligned for detection in found])
+    similarity = float(np.clip(a @ b, -1, 1))
+    probability = services.scale.probability(similarity)
+    face_a, face_b = (ComparedFace.of(each.faces[0], each.found) for each in found)
+    return ComparisonAnswer(
+        similarity=round(similarity, 4),
+        rarity=Rarity.of(services.scale, similarity, services.model.digest),
+        probability=None if probability is None else round(probability, 4),
+        decision=DecisionAnswer.of(services.scale.decide(similarity, false_match_rate)),
+        face_a=face_a,
+        face_b=face_b,
+        model=Model.of(services.model),
+    )
 
 
 @router.post("/analyze-face-advanced", responses=COMPUTE_ERRORS, openapi_extra=PHOTO_BODY)

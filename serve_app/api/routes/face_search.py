@@ -48,5 +48,5 @@ async def search_faces(
     )
     return FaceSearchAnswer(
         face=FaceAnswer.of(faces[0], services.model),
-        matches=[FaceMatch.of(hit, links) for hit in hits],
+        matches=[FaceMatch.of(hit, links, services.scale) for hit in hits],
     )

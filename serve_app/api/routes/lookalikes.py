@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from db.celebrities import CelebrityHit
+from deployments.packs.calibration import SimilarityScale
 from semblance.errors import NoFaceError
 from semblance.types import Gender
 from serve_app.api.dependencies import Injected, InjectedLinks, Photo
@@ -15,6 +16,7 @@ from serve_app.api.responses import COMPUTE_ERRORS, errors
 from serve_app.links import Links
 from serve_app.schemas.compute import CelebrityMatch, FaceAnswer, LookalikesAnswer
 from serve_app.schemas.patterns import STORABLE
+from serve_app.schemas.rarity import Rarity
 
 router = APIRouter(tags=["face compute"])
 
@@ -43,17 +45,19 @@ async def lookalikes(
     )
     return LookalikesAnswer(
         face=FaceAnswer.of(faces[0], services.model),
-        matches=[_match(hit, links) for hit in hits],
+        matches=[_match(hit, links, services.scale) for hit in hits],
     )
 
 
-def _match(hit: CelebrityHit, links: Links) -> CelebrityMatch:
+def _match(hit: CelebrityHit, links: Links, scale: SimilarityScale) -> CelebrityMatch:
     return CelebrityMatch(
         celebrity_id=hit.celebrity_id,
         name=hit.name,
         category=hit.category,
         gender=hit.gender,
         similarity=round(min(1.0, max(-1.0, hit.similarity)), 4),
+        # The search compares only embeddings of the pack in use.
+        rarity=Rarity.of(scale, hit.similarity, scale.digest),
         image_url=links.picture(hit.image_path, "celebrities"),
         feed_url=links.feed(hit.image_path, "celebrities"),
         thumbnail_url=links.thumbnail(hit.image_path, "celebrities"),

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query
 from db.matches import Match, SavedCelebrityMatch
 from db.pages import ByScore, ByTime, CountedPage
 from db.reactions import ReactionType
+from deployments.packs.calibration import SimilarityScale
 from semblance.errors import ForbiddenError, UnauthorizedError
 from serve_app.api.cursors import encode_cursor, place_by_score, place_by_time
 from serve_app.api.dependencies import CurrentUser, Injected, InjectedLinks, OptionalUser
@@ -115,7 +116,7 @@ async def list_matches_for_image(
     )
     return OwnMatchesAnswer(
         matches=[
-            OwnMatch.seen(match, match.b if match.a.face_id == face_id else match.a, links)
+            OwnMatch.seen(match, match.b if match.a.face_id == face_id else match.a, links, services.scale)
             for match in page.items
         ],
         total=page.total,
@@ -142,7 +143,8 @@ async def list_matches_of_user(
     )
     return OwnMatchesAnswer(
         matches=[
-            OwnMatch.seen(match, match.b if match.a.id == user_id else match.a, links) for match in page.items
+            OwnMatch.seen(match, match.b if match.a.id == user_id else match.a, links, services.scale)
+            for match in page.items
         ],
         total=page.total,
         next_cursor=encode_cursor(page.next),
@@ -162,7 +164,7 @@ async def list_celebrity_matches(
     """The celebrities that a face looks like, best first."""
     await services.db.matches.check_owner(face_id, user.id)
     page = await services.db.matches.celebrities(face_id, limit=limit, after=place_by_score(cursor))
-    return _celebrities(page, links)
+    return _celebrities(page, links, services.scale)
 
 
 @router.get("/celebrity/{face_id}", responses=errors(400, 404))
@@ -178,12 +180,14 @@ async def list_celebrity_matches_of_face(
     """As `GET /api/matches/celebrity`, with the face in the path."""
     await services.db.matches.check_owner(face_id, user.id)
     page = await services.db.matches.celebrities(face_id, limit=limit, after=place_by_score(cursor))
-    return _celebrities(page, links)
+    return _celebrities(page, links, services.scale)
 
 
-def _celebrities(page: CountedPage[SavedCelebrityMatch, ByScore], links: Links) -> CelebrityMatchesAnswer:
+def _celebrities(
+    page: CountedPage[SavedCelebrityMatch, ByScore], links: Links, scale: SimilarityScale
+) -> CelebrityMatchesAnswer:
     return CelebrityMatchesAnswer(
-        matches=[CelebrityMatchSummary.of(match, links) for match in page.items],
+        matches=[CelebrityMatchSummary.of(match, links, scale) for match in page.items],
         total=page.total,
         next_cursor=encode_cursor(page.next),
     )
