@@ -10,6 +10,7 @@ import asyncpg
 import numpy as np
 
 from db.queries import sql
+from semblance.earlier_packs import pack_title
 from semblance.errors import BadInputError, PackMismatchError
 from semblance.types import EMBEDDING_SIZE, Embedding
 
@@ -84,8 +85,8 @@ class VectorSearch:
         row = await connection.fetchrow(self.pack_digests, pack_digest)
         if not row["present"] and row["other"] is not None:
             raise PackMismatchError(
-                f"{self.what} was embedded by the model pack {row['other']}, the face by {pack_digest}: they "
-                f"cannot be compared. {self.remedy}"
+                f"{self.what} was embedded by the model pack {pack_title(row['other'])}, the face by "
+                f"{pack_digest}: they cannot be compared. {self.remedy}"
             )
 
     async def _estimate(self, connection: asyncpg.Connection, *arguments: str | None) -> float:

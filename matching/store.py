@@ -14,6 +14,7 @@ from db.profiles import StatedGender
 from db.queries import sql
 from db.system_settings import SystemSettingsTable
 from matching.scoring import BEST, MIN_QUALITY
+from semblance.earlier_packs import pack_title
 from semblance.errors import DatabaseError
 from semblance.types import Gender
 from semblance.weights import Weights
@@ -116,15 +117,17 @@ class Matching:
                     users = await connection.fetchval(sql.match_users, *terms)
             if job.job_type != "user_match":
                 celebrities = await connection.fetchval(sql.match_celebrities, *terms, list(shortlist))
-                if not celebrities and await _is_other_pack(connection, probe.pack_digest):
+                if not celebrities and (other := await _other_pack(connection, probe.pack_digest)):
                     messages.append(
-                        "Not matched with celebrities: their gallery was embedded by another model pack."
+                        "Not matched with celebrities: their gallery was embedded by another model pack, "
+                        f"{pack_title(other)}."
                     )
             result = MatchResult(users, celebrities, " ".join(messages) or None)
             await connection.execute(sql.complete_match_job, job.id, users, celebrities, result.message)
         return result
 
 
-async def _is_other_pack(connection: Connection, pack_digest: str | None) -> bool:
+async def _other_pack(connection: Connection, pack_digest: str | None) -> str | None:
+    """The gallery's pack where it has no embedding of this one."""
     row = await connection.fetchrow(sql.celebrity_pack_digests, pack_digest)
-    return not row["present"] and row["other"] is not None
+    return None if row["present"] else row["other"]

@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Protocol
 from uuid import UUID
 
+from db.celebrities import Celebrities
 from db.described import DescribedRow
 from db.face_searches import FaceSearches
 from db.jobs import ClaimedJob, MatchJobs
@@ -19,6 +20,7 @@ from db.object_deletions import ObjectDeletions
 from db.pool import Database
 from matching.gallery import CelebritySearch, GalleryQuery
 from matching.store import Matching, MatchResult, ProbeFace
+from semblance.earlier_packs import pack_title
 from semblance.errors import BadInputError, DatabaseError, NoFaceError, NotFoundError, SemblanceError
 from semblance.settings import Settings
 from semblance.storage.pictures import read_picture
@@ -75,6 +77,7 @@ class MatchWorker:
         self._deletions = ObjectDeletions(database)
         self._matching = Matching(database)
         self._search = CelebritySearch(database)
+        self._celebrities = Celebrities(database)
         self._lease = timedelta(seconds=settings.match_lease_seconds)
         self._keep = timedelta(days=settings.match_jobs_kept_days)
         self._face_searches = FaceSearches(database)
@@ -135,6 +138,13 @@ class MatchWorker:
         while True:
             try:
                 await self._search.prepare(self._model.digest)
+                if other := await self._celebrities.other_pack(self._model.digest):
+                    logger.warning(
+                        "the gallery was embedded by the model pack %s: new faces find no celebrities until "
+                        "it is embedded with %s (python -m batch.reembed.job)",
+                        pack_title(other),
+                        self._model.pack,
+                    )
                 removed = await self._jobs.prune(self._keep)
                 await self._search.prune_log()
                 await self._face_searches.prune(self._keep_searches)

@@ -33,6 +33,7 @@ from db.celebrities import Celebrities
 from db.object_deletions import ObjectDeletions
 from db.pool import Database
 from deployments.packs.registry import load_pack
+from semblance.earlier_packs import pack_title
 from semblance.errors import PackMismatchError
 from semblance.settings import Settings
 from semblance.types import ModelInfo
@@ -128,11 +129,11 @@ async def ingest(options: IngestOptions, settings: Settings, console: Console) -
 
 async def _check_pack(celebrities: Celebrities, model: ModelInfo) -> None:
     """Refuse the gallery of another pack at once, not at the first picture that both have."""
-    if await celebrities.count() and not await celebrities.count(model.digest):
+    if other := await celebrities.other_pack(model.digest):
         raise PackMismatchError(
-            f"The gallery in this database was embedded by a model pack other than {model.pack} "
-            f"({model.digest[:12]}). Set SEMBLANCE_PACK to that pack, or SEMBLANCE_DATABASE_URL to another "
-            "database."
+            f"The gallery in this database was embedded by the model pack {pack_title(other)}, not by "
+            f"{model.pack} ({model.digest[:12]}). Embed it with this one first (`python -m batch.reembed`), "
+            "set SEMBLANCE_PACK to the other, or SEMBLANCE_DATABASE_URL to another database."
         )
 
 

@@ -30,7 +30,15 @@ class ImageNet:
     fit the role.
     """
 
-    def __init__(self, folder: Path, role: Role, settings: Settings, check: int = CHECK_IMAGES) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        role: Role,
+        settings: Settings,
+        check: int = CHECK_IMAGES,
+        largest: int = MAX_BATCH,
+    ) -> None:
+        """check: images of the batch proof. largest: most images of one run."""
         path = folder / role.file
         self._session = open_session(path, settings)
         graph_input, *others = self._session.get_inputs()
@@ -49,8 +57,8 @@ class ImageNet:
         self._dtype = np.uint8 if graph_input.type == "tensor(uint8)" else np.float32
         self._outputs = list(role.outputs)
         self._normalisation = role.normalisation
-        self._largest = 1 if batch == 1 else MAX_BATCH
-        if self._largest > 1:
+        self._largest = 1 if batch == 1 else largest
+        if batch != 1:
             images = np.random.default_rng(0).integers(0, 256, (check, *expected[1:], 3), np.uint8)
             check_batch(self._run, images, path)
 

@@ -71,10 +71,13 @@ class Screen(_Model):
 
 
 class DetectRole(Role):
-    """score_threshold: least score of a face. nms_iou: boxes that overlap more are one face."""
+    """score_threshold: least score of a face. nms_iou: boxes that overlap more are one face. upright_score:
+    of a net that also finds faces upside down and takes them for upright ones, the score that only upright
+    ones reach; None where a net finds upright faces alone."""
 
     score_threshold: float = Field(gt=0, lt=1)
     nms_iou: float = Field(gt=0, lt=1)
+    upright_score: float | None = Field(None, gt=0, lt=1)
     trim: Trim | None = None
     screen: Screen | None = None
 
@@ -173,7 +176,11 @@ class Manifest(_Model):
     @property
     def digest(self) -> str:
         """Hex SHA-256 over the whole manifest, file digests included: equal digests, equal results."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        document = self.model_dump(mode="json")
+        if self.roles.detect.upright_score is None:
+            # Younger than digests in databases, which must not change.
+            del document["roles"]["detect"]["upright_score"]
+        canonical = json.dumps(document, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     def verify(self, folder: Path) -> None:

@@ -91,6 +91,8 @@ class ModelPack(Protocol):
 
     info: ModelInfo
     threshold: float
+    upright_score: float | None
+    """Score that only faces which stand upright reach; None where the detector finds no others."""
     alignment: Alignment
     attribute_crop: AttributeCrop | None
 

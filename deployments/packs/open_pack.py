@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.packs.image_net import CHECK_CANVASES, ImageNet
+from deployments.packs.image_net import CHECK_CANVASES, MAX_BATCH, ImageNet
 from deployments.packs.manifest import (
     AgeGenderRole,
     DetectRole,
@@ -19,7 +19,7 @@ from deployments.packs.manifest import (
     Trim,
 )
 from deployments.packs.nets import Candidates
-from deployments.packs.sessions import multiplies_bytes
+from deployments.packs.sessions import CPU, available_providers, multiplies_bytes
 from deployments.vision.nms import nms
 from semblance.errors import PackError
 from semblance.settings import Settings
@@ -27,8 +27,9 @@ from semblance.types import EMBEDDING_SIZE, EMOTIONS, Image, Pose
 
 
 class SsdDetector:
-    """Single-shot detector with decoded outputs: boxes [N, A, 4], x1 y1 x2 y2 relative to the canvas, and
-    scores [N, A]."""
+    """Single-shot detector with decoded outputs: boxes [N, A, 4], x1 y1 x2 y2 relative to the canvas, scores
+    [N, A] and, where the net has them, keypoints [N, A, 5, 2]. Photos that are smaller than the canvas are
+    not enlarged."""
 
     def __init__(self, folder: Path, role: DetectRole, settings: Settings) -> None:
         self.input_size = role.input_size
@@ -47,27 +48,33 @@ class SsdDetector:
             by_shape.setdefault(canvas.shape, []).append(index)
         found: dict[int, Candidates] = {}
         for members in by_shape.values():
-            boxes, scores = self._run(np.stack([fitted[index][0] for index in members]))
+            boxes, scores, *keypoints = self._run(np.stack([fitted[index][0] for index in members]))
             for row, index in enumerate(members):
                 likely = self._likely(boxes[row], scores[row], self._role.score_threshold)
-                found[index] = Candidates(boxes[row, likely] * fitted[index][1], scores[row, likely])
+                pixels = fitted[index][1]
+                found[index] = Candidates(
+                    boxes[row, likely] * np.tile(pixels, 2),
+                    scores[row, likely],
+                    keypoints[0][row, likely] * pixels if keypoints else None,
+                )
         return [found[index] for index in range(len(images))]
 
-    def _run(self, canvases: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Boxes and scores of canvases of one shape: the screen's, or the net's where that is unsure."""
+    def _run(self, canvases: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """The outputs for canvases of one shape: the screen's, or the net's where that is unsure."""
         if self._screen is None or self._role.screen is None:
-            boxes, scores = self._net.run(canvases)
-            return boxes, scores
+            return self._net.run(canvases)
         low, high = self._role.screen.unsure
-        boxes, scores = self._screen.run(canvases)
+        outputs = self._screen.run(canvases)
+        boxes, scores = outputs[:2]
         unsure = [
             row
             for row in range(len(canvases))
             if (scores[row, self._likely(boxes[row], scores[row], low)] < high).any()
         ]
         if unsure:
-            boxes[unsure], scores[unsure] = self._net.run(canvases[unsure])
-        return boxes, scores
+            for output, certain in zip(outputs, self._net.run(canvases[unsure]), strict=True):
+                output[unsure] = certain
+        return outputs
 
     def _likely(
         self, boxes: NDArray[np.float32], scores: NDArray[np.float32], threshold: float
@@ -78,17 +85,18 @@ class SsdDetector:
 
 
 def _fit(image: Image, side: int, trim: Trim | None) -> tuple[Image, NDArray[np.float32]]:
-    """The image with its long side brought to `side`, zero-padded right and bottom; and float32 [4], the
-    factors from coordinates relative to the whole canvas to pixels of the image."""
+    """The image with its long side brought down to `side`, zero-padded right and bottom; and float32 [2], the
+    factors from x and y relative to the whole canvas to pixels of the image."""
     height, width = image.shape[:2]
-    scale = side / max(height, width)
+    scale = min(1.0, side / max(height, width))
     fitted_width, fitted_height = max(1, round(width * scale)), max(1, round(height * scale))
     canvas = np.zeros((_extent(fitted_height, side, trim), _extent(fitted_width, side, trim), 3), np.uint8)
+    # Shrinking by less than two, a bilinear kernel skips no pixel, and takes a quarter of the time.
+    kernel = cv2.INTER_LINEAR if scale > 0.5 else cv2.INTER_AREA
     canvas[:fitted_height, :fitted_width] = cv2.resize(
-        image, (fitted_width, fitted_height), interpolation=_interpolation(scale)
+        image, (fitted_width, fitted_height), interpolation=kernel
     )
-    x, y = side * width / fitted_width, side * height / fitted_height
-    return canvas, np.array([x, y, x, y], np.float32)
+    return canvas, np.array([side * width / fitted_width, side * height / fitted_height], np.float32)
 
 
 def _extent(length: int, side: int, trim: Trim | None) -> int:
@@ -119,7 +127,9 @@ class BoxLandmarks:
         return relative * sides[:, None, None] + origins[:, None, :], None
 
 
-def _padded_square(image: Image, box: NDArray[np.float32], size: int) -> tuple[Image, int, tuple[int, int]]:
+def _padded_square(
+    image: Image, box: NDArray[np.float32], size: int
+) -> tuple[Image, float, tuple[float, float]]:
     """What of the box lies in the image, zero-padded to a centred square and resized to `size`.
 
     The net was trained on such crops: black beside the face, not its surroundings. Also returns the
@@ -128,12 +138,34 @@ def _padded_square(image: Image, box: NDArray[np.float32], size: int) -> tuple[I
     height, width = image.shape[:2]
     x1, x2 = _span(float(box[0]), float(box[2]), width)
     y1, y2 = _span(float(box[1]), float(box[3]), height)
+    if max(x2 - x1, y2 - y1) < size:
+        return _enlarged_square(image, np.clip(box, 0, [width, height, width, height]), size)
     side = max(x2 - x1, y2 - y1)
     left, top = (side - (x2 - x1)) // 2, (side - (y2 - y1)) // 2
     square = np.zeros((side, side, 3), np.uint8)
     square[top : top + y2 - y1, left : left + x2 - x1] = image[y1:y2, x1:x2]
     crop = cv2.resize(square, (size, size), interpolation=_interpolation(size / side))
     return crop.astype(np.uint8, copy=False), side, (x1 - left, y1 - top)
+
+
+def _enlarged_square(
+    image: Image, box: NDArray[np.floating], size: int
+) -> tuple[Image, float, tuple[float, float]]:
+    """As `_padded_square`, of a box smaller than the crop, to fractions of a pixel and with a cubic kernel.
+    Of faces 12 and 16 pixels wide the landmarks then lie off by .20 and .09 of the distance between the eyes,
+    and by .32 and .11 with whole pixels and a linear kernel."""
+    width, height = (max(1.0, float(high - low)) for low, high in ((box[0], box[2]), (box[1], box[3])))
+    side = max(width, height)
+    left, top = float(box[0]) - (side - width) / 2, float(box[1]) - (side - height) / 2
+    scale = size / side
+    x, y = ((0.5 - start) * scale - 0.5 for start in (left, top))
+    crop = cv2.warpAffine(
+        image, np.array([(scale, 0.0, x), (0.0, scale, y)]), (size, size), flags=cv2.INTER_CUBIC
+    )
+    beside, above = round((side - width) / 2 * scale), round((side - height) / 2 * scale)
+    crop[:, :beside] = crop[:, size - beside :] = 0
+    crop[:above] = crop[size - above :] = 0
+    return crop.astype(np.uint8, copy=False), side, (left, top)
 
 
 def _span(low: float, high: float, limit: int) -> tuple[int, int]:
@@ -143,10 +175,15 @@ def _span(low: float, high: float, limit: int) -> tuple[int, int]:
 
 
 class VectorNet:
-    """Embeddings: L2 normalisation, minus the pack's centre, L2 normalisation, zeros up to 512."""
+    """Embeddings: L2 normalisation, minus the pack's centre, L2 normalisation, zeros up to 512.
+
+    A CPU runs one face after the other: among eight, SFace takes half as long again for each, because their
+    activations leave the caches.
+    """
 
     def __init__(self, folder: Path, role: EmbedRole, settings: Settings) -> None:
-        self._net = ImageNet(folder, role, settings)
+        on_cpu = available_providers(settings)[0] == CPU
+        self._net = ImageNet(folder, role, settings, largest=1 if on_cpu else MAX_BATCH)
         self._dimensions = role.dimensions
         self._centre = np.zeros(role.dimensions, np.float32)
         if role.centre is not None:

@@ -32,6 +32,7 @@ class LoadedPack:
         embed, age_gender = manifest.roles.embed, manifest.roles.age_gender
         self.info = ModelInfo(manifest.name, manifest.digest)
         self.threshold = manifest.threshold
+        self.upright_score = manifest.roles.detect.upright_score
         self.alignment = Alignment(embed.input_size, np.array(embed.target, np.float32), embed.points)
         self.attribute_crop = (
             AttributeCrop(age_gender.input_size, age_gender.crop_scale)

@@ -31,6 +31,7 @@ from db.celebrities import Celebrities
 from db.pool import Database
 from db.spare_embeddings import SpareEmbeddings
 from deployments.faces.pipeline import LocalPipeline
+from deployments.packs.manifest import file_sha256
 from deployments.packs.pack import OPEN_FOLDER
 from semblance.errors import ConfigurationError, ConflictError, PackMismatchError, WorkersError
 from semblance.settings import Settings
@@ -48,13 +49,16 @@ QUIET = Console(file=io.StringIO())
 
 @pytest.fixture(scope="module")
 def packs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the pack `other`: the open one without its centre, so with other embeddings."""
+    """A folder with the pack `other`: the open one about another centre, so with other embeddings."""
     folder = tmp_path_factory.mktemp("packs")
     shutil.copytree(OPEN_FOLDER, folder / "other")
     path = folder / "other" / "manifest.json"
     manifest = json.loads(path.read_text())
     manifest["name"] = "other"
-    del manifest["sha256"][manifest["roles"]["embed"].pop("centre")]
+    centre = np.random.default_rng(0).normal(0, 0.05, 128).astype(np.float32)
+    np.save(path.with_name("centre.npy"), centre)
+    manifest["roles"]["embed"]["centre"] = "centre.npy"
+    manifest["sha256"]["centre.npy"] = file_sha256(path.with_name("centre.npy"))
     path.write_text(json.dumps(manifest))
     return folder
 

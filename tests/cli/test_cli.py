@@ -121,7 +121,7 @@ def test_models_are_listed_shown_and_verified(environment: dict[str, str]) -> No
     assert "open" in _run(environment, "models", "list").stdout
     shown = _run(environment, "models", "show").stdout
     assert "MIT" in shown
-    assert "ssd_mobilenetv1" in shown
+    assert "yunet.onnx" in shown
     assert "intact" in _run(environment, "models", "verify").stdout
 
 

@@ -13,6 +13,7 @@ from db.celebrities import GALLERY, Celebrities, CelebrityHit, CelebrityRow, Cop
 from db.logins import DATABASE
 from db.pool import Database
 from db.queries import queries
+from semblance.earlier_packs import EARLIER
 from semblance.errors import BadInputError, PackMismatchError, QueryError
 from semblance.types import Embedding, Gender
 from tests.support.postgres import on_database
@@ -204,6 +205,15 @@ async def test_a_gallery_of_another_pack_is_an_error_that_names_both(celebrities
         await celebrities.nearest(PROBES[0], pack_digest=OTHER_DIGEST)
     assert DIGEST in str(caught.value)
     assert OTHER_DIGEST in str(caught.value)
+
+
+async def test_a_gallery_of_an_earlier_pack_is_named_with_the_way_out(celebrities: Celebrities) -> None:
+    (digest, title), *_ = EARLIER.items()
+    await celebrities.copy_in([replace(row, pack_digest=digest) for row in gallery(3)])
+    assert await celebrities.other_pack(DIGEST) == digest
+    assert await celebrities.other_pack(digest) is None
+    with pytest.raises(PackMismatchError, match=rf"the model pack {title} .*python -m batch.reembed.job"):
+        await celebrities.nearest(PROBES[0], pack_digest=DIGEST)
 
 
 async def test_an_empty_gallery_has_no_hits(celebrities: Celebrities) -> None:

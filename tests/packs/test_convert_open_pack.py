@@ -11,7 +11,8 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from tools.convert_open_pack import GraphBuilder, Output, quantise, read_weights, same_padding
+from tools.face_api import read_weights, same_padding
+from tools.graph_builder import GraphBuilder, Output, quantise
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def test_quantised_weights_are_read_as_floats(tmp_path: Path) -> None:
 def convolution(weights: NDArray[np.float32]) -> onnx.ModelProto:
     graph = GraphBuilder()
     output = Output(graph.conv("input", weights), "out", ("N", weights.shape[3], 1, 1))
-    return graph.build("net", 1, [output], "")
+    return graph.build("net", (1, 1), [output], "")
 
 
 def run(model: onnx.ModelProto) -> NDArray[np.float32]:

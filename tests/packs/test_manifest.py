@@ -9,6 +9,7 @@ import pytest
 
 from deployments.packs.manifest import MANIFEST_FILE, Manifest, has_manifest, read_manifest
 from deployments.packs.pack import OPEN_FOLDER
+from semblance.earlier_packs import EARLIER
 from semblance.errors import PackError
 
 
@@ -33,7 +34,8 @@ def test_open_pack_is_intact() -> None:
     manifest = read_manifest(OPEN_FOLDER)
     manifest.verify(OPEN_FOLDER)
     weights = {path.name for path in OPEN_FOLDER.iterdir() if path.suffix in (".onnx", ".npy")}
-    assert weights | {"LICENSE"} == set(manifest.sha256)
+    licences = {"LICENSE", "LICENSE.sface", "LICENSE.yunet"}
+    assert weights | licences == set(manifest.sha256)
 
 
 @pytest.mark.parametrize("name", sorted(read_manifest(OPEN_FOLDER).sha256))
@@ -51,6 +53,11 @@ def test_missing_file_is_refused_by_name(folder: Path) -> None:
         read_manifest(folder).verify(folder)
 
 
+def test_a_digest_that_databases_hold_does_not_change() -> None:
+    """The manifest of the first open pack, which knew nothing of `upright_score`."""
+    assert read_manifest(Path(__file__).parent / "open_1").digest in EARLIER
+
+
 def test_digest_covers_the_whole_manifest_and_ignores_layout() -> None:
     base = document()
     digest = Manifest.model_validate(base).digest
@@ -60,7 +67,7 @@ def test_digest_covers_the_whole_manifest_and_ignores_layout() -> None:
         {"version": "1.0.1"},
         {"threshold": 0.6},
         {"sha256": base["sha256"] | {"age_gender_u8.onnx": "0" * 64}},
-        {"roles": base["roles"] | {"detect": base["roles"]["detect"] | {"nms_iou": 0.4}}},
+        {"roles": base["roles"] | {"detect": base["roles"]["detect"] | {"nms_iou": 0.45}}},
     ):
         assert Manifest.model_validate(base | change).digest != digest
 

@@ -27,8 +27,8 @@ def test_the_open_pack_is_the_default_and_needs_nothing(settings: Settings) -> N
     pack = load_pack(settings)
     assert pack.info.pack == "open"
     assert pack.info.digest == describe(settings).manifest.digest
-    assert (pack.threshold, pack.attribute_crop) == (0.605, None)
-    assert (pack.alignment.size, pack.alignment.points) == (150, "landmarks")
+    assert (pack.threshold, pack.attribute_crop) == (0.4, None)
+    assert (pack.alignment.size, pack.alignment.points) == (112, "landmarks")
     assert describe(settings).borrowed == ()
 
 

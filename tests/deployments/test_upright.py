@@ -1,0 +1,132 @@
+"""Faces that stand on their head or lie on their side, each by itself, and what is no face at all."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+
+from deployments.faces.pipeline import LocalPipeline
+from deployments.faces.upright import ANGLES, stand_upright
+from deployments.faces.views import View, reduction
+from deployments.packs.nets import Candidates, DetectNet
+from deployments.packs.registry import load_pack
+from semblance.settings import Settings
+from semblance.types import DescribedFace, Image
+from tests.support.photos import ASTRONAUT, BIDEN, MASKS, OBAMA, OBAMA_3, encoded
+
+SETTINGS = Settings(execution_provider="cpu")
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> LocalPipeline:
+    return LocalPipeline(SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def net() -> DetectNet:
+    return load_pack(SETTINGS).detector()
+
+
+def photo(path: object, side: int = 700) -> PillowImage.Image:
+    with PillowImage.open(str(path)) as file:
+        image = file.convert("RGB")
+    image.thumbnail((side, side))
+    return image
+
+
+def described(pipeline: LocalPipeline, image: PillowImage.Image) -> list[DescribedFace]:
+    return pipeline.describe(encoded(image, "BMP"))[1]
+
+
+@pytest.mark.parametrize("path", [OBAMA, OBAMA_3, BIDEN, ASTRONAUT], ids=lambda path: path.stem)
+@pytest.mark.parametrize("angle", [30, 60, 120, 150, 210, 240, 300, 330])
+def test_a_face_embeds_alike_however_it_is_turned(pipeline: LocalPipeline, path: object, angle: int) -> None:
+    upright = photo(path)
+    (face,) = described(pipeline, upright)
+    (turned,) = described(pipeline, upright.rotate(angle, PillowImage.Resampling.BICUBIC, expand=True))
+    assert float(face.embedding @ turned.embedding) > 0.9
+    assert turned.attributes.gender == face.attributes.gender
+
+
+@pytest.mark.parametrize("angles", [(0, 180), (0, 90), (45, 225)])
+def test_two_people_of_one_photo_may_be_turned_differently(
+    pipeline: LocalPipeline, angles: tuple[int, int]
+) -> None:
+    people = [photo(path, 400) for path in (OBAMA_3, ASTRONAUT)]
+    expected = [described(pipeline, person)[0].embedding for person in people]
+    scene = PillowImage.new("RGB", (1_200, 700), (120, 130, 140))
+    for index, (person, angle) in enumerate(zip(people, angles, strict=True)):
+        scene.paste(person.rotate(angle, PillowImage.Resampling.BICUBIC, expand=True), (600 * index, 50))
+    faces = described(pipeline, scene)
+    assert len(faces) == 2
+    for face in faces:
+        similarity = [float(face.embedding @ embedding) for embedding in expected]
+        assert similarity[face.detected.bbox.x1 > 590] > 0.85
+
+
+def test_faces_of_a_turned_photo_keep_their_boxes_and_order(pipeline: LocalPipeline) -> None:
+    upright = photo(ASTRONAUT)
+    (face,) = described(pipeline, upright)
+    (turned,) = described(pipeline, upright.transpose(PillowImage.Transpose.ROTATE_180))
+    box, other = face.detected.bbox, turned.detected.bbox
+    centre = np.array([box.x1 + box.x2, box.y1 + box.y2]) / 2
+    again = np.array([other.x1 + other.x2, other.y1 + other.y2]) / 2
+    np.testing.assert_allclose(again, np.array(upright.size) - 1 - centre, atol=0.1 * box.height)
+    landmarks = np.array(upright.size) - 1 - face.detected.landmarks
+    np.testing.assert_allclose(turned.detected.landmarks, landmarks, atol=0.1 * box.height)
+
+
+def claimed(image: Image, *boxes: tuple[float, float, float, float], score: float = 0.7) -> Candidates:
+    """Faces that a detector is doubtful about."""
+    return Candidates(np.array(boxes, np.float32), np.full(len(boxes), score, np.float32))
+
+
+def cloth() -> NDArray[np.uint8]:
+    image = cv2.imread(str(MASKS[0]), cv2.IMREAD_COLOR_RGB)
+    assert image is not None
+    return image.astype(np.uint8)
+
+
+def test_what_no_look_confirms_is_no_face(net: DetectNet) -> None:
+    image = cloth()
+    height, width = image.shape[:2]
+    candidates = claimed(image, (0, 0, width / 2, height / 2), (width / 3, height / 3, width, height))
+    view = View(image, 0, 0.0, reduction(1.0))
+    assert stand_upright(net, view, candidates, 0.91, 10) == []
+    assert len(stand_upright(net, view, candidates, None, 10)) == 2
+
+
+class Counting:
+    """A detector that finds nothing and notes how many pictures it is shown, and how large."""
+
+    input_size = 640
+
+    def __init__(self) -> None:
+        self.shown: list[tuple[int, ...]] = []
+
+    def detect(self, images: list[Image]) -> list[Candidates]:
+        self.shown += [image.shape for image in images]
+        return [Candidates(np.empty((0, 4), np.float32), np.empty(0, np.float32)) for _ in images]
+
+
+def test_the_looks_at_a_picture_full_of_doubts_are_bounded() -> None:
+    counting = Counting()
+    image = np.zeros((900, 900, 3), np.uint8)
+    boxes = [(float(x), float(y), x + 20.0, y + 20.0) for x in range(0, 880, 20) for y in range(0, 880, 20)]
+    view = View(image, 0, 0.0, reduction(1.0))
+    kept = stand_upright(counting, view, claimed(image, *boxes), 0.91, 12)  # type: ignore[arg-type]
+    assert len(counting.shown) == 12 * len(ANGLES)
+    assert set(counting.shown) == {(128, 128, 3)}
+    assert len(kept) == len(boxes) - 12
+
+
+def test_who_certainly_stands_upright_is_not_looked_at_again() -> None:
+    counting = Counting()
+    image = np.zeros((90, 90, 3), np.uint8)
+    candidates = claimed(image, (10, 10, 50, 60), score=0.93)
+    (face,) = stand_upright(counting, View(image, 0, 0.0, reduction(1.0)), candidates, 0.91, 5)  # type: ignore[arg-type]
+    assert counting.shown == []
+    np.testing.assert_array_equal(face.candidate.boxes, candidates.boxes)

@@ -1,0 +1,229 @@
+"""The nets of OpenCV's zoo that the open pack is made of, rebuilt from block-quantised ONNX files.
+
+SFace (Zhong, Deng et al., IEEE TIP 30, 2021; `face_recognition_sface_2021dec`) and YuNet (Wu, Peng, Yu,
+Machine Intelligence Research 20, 2023; `face_detection_yunet_2023mar`). The files list their weights as
+inputs and dequantise them in blocks, which onnxruntime does not fold; here they become plain weights. The
+results are those of the files up to rounding.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from tools.graph_builder import GraphBuilder, Output
+
+Constants = dict[str, NDArray[Any]]
+Floats = NDArray[np.float64]
+
+SFACE_SIDE = 112
+
+SFACE_LAYERS = 27
+"""Convolutions, each with a batch normalisation and a PRelu behind it."""
+
+CANVAS = 640
+"""Side in pixels of the canvas that YuNet's boxes and keypoints are shares of."""
+
+STRIDES = (8, 16, 32)
+"""Pixels per cell of YuNet's three feature maps."""
+
+
+def sface(model: onnx.ModelProto) -> onnx.ModelProto:
+    """SFace with its batch normalisations in the weights, and each PRelu as Max(x, slope x).
+
+    onnxruntime spends over half of the published net's time in PRelu. The maximum equals it for slopes up
+    to 1. A channel with a larger one is negated by the convolution before, which makes it the maximum again,
+    and the layer behind takes the sign back.
+
+    Raises ValueError where the model is another net.
+    """
+    constants, nodes = _unpacked(model)
+    expected = ["Sub", "Mul", *["Conv", "BatchNormalization", "PRelu"] * SFACE_LAYERS]
+    expected += ["BatchNormalization", "Flatten", "Gemm", "BatchNormalization"]
+    if [node.op_type for node in nodes] != expected:
+        raise ValueError("The layers are not those of SFace 2021dec.")
+    graph, x = GraphBuilder(), "input"
+    for node in nodes[:2]:
+        x = graph.node(node.op_type, x, graph.constant(constants[node.input[1]]))
+    sign = np.ones(1)
+    for start in range(2, 2 + 3 * SFACE_LAYERS, 3):
+        conv, norm, prelu = nodes[start : start + 3]
+        depthwise = _attribute(conv, "group", 1) > 1
+        kernel = constants[conv.input[1]].astype(np.float64)
+        kernel *= sign[:, None, None, None] if depthwise else sign[:, None, None]
+        gain, shift = _affine(norm, constants)
+        slope = constants[prelu.input[1]].astype(np.float64).ravel()
+        sign = np.where(slope > 1, -1.0, 1.0)
+        kernel *= (gain * sign)[:, None, None, None]
+        x = graph.conv(
+            x,
+            kernel.transpose(2, 3, 0, 1) if depthwise else kernel.transpose(2, 3, 1, 0),
+            shift * sign,
+            stride=_attribute(conv, "strides", [1, 1])[0],
+            pads=_attribute(conv, "pads", (0, 0, 0, 0)),
+            depthwise=depthwise,
+        )
+        x = graph.node("Max", x, graph.node("Mul", x, graph.constant(slope[:, None, None])))
+    weights, bias = _vector(*nodes[-4:], constants=constants, sign=sign)
+    x = graph.node("Gemm", graph.node("Flatten", x, axis=1), graph.constant(weights), graph.constant(bias))
+    return graph.build(
+        "sface",
+        (SFACE_SIDE, SFACE_SIDE),
+        [Output(x, "embedding", ("N", len(bias)))],
+        "SFace 2021dec (Apache-2.0). RGB 0..255, aligned to ArcFace's five points; not normalised",
+    )
+
+
+def _vector(
+    before: onnx.NodeProto,
+    _flatten: onnx.NodeProto,
+    gemm: onnx.NodeProto,
+    after: onnx.NodeProto,
+    *,
+    constants: Constants,
+    sign: Floats,
+) -> tuple[Floats, Floats]:
+    """The last layer with the normalisations around it: weights [I, O] and bias [O]."""
+    weights, bias = (constants[name].astype(np.float64) for name in gemm.input[1:])
+    (gain, shift), (last_gain, last_shift) = _affine(before, constants), _affine(after, constants)
+    by_channel = weights.reshape(len(weights), len(gain), -1)
+    # Exact sums: an order of addition that depends on the processor would show in the file.
+    bias = bias + [math.fsum(row) for row in (by_channel * shift[:, None]).reshape(len(weights), -1)]
+    weights = (by_channel * (gain * sign)[:, None]).reshape(weights.shape) * last_gain[:, None]
+    return weights.T, bias * last_gain + last_shift
+
+
+def _affine(norm: onnx.NodeProto, constants: Constants) -> tuple[Floats, Floats]:
+    """Factor and summand per channel of a batch normalisation."""
+    scale, offset, mean, variance = (constants[name].astype(np.float64) for name in norm.input[1:])
+    gain = scale / np.sqrt(variance + _attribute(norm, "epsilon", 1e-5))
+    return gain, offset - mean * gain
+
+
+def yunet(model: onnx.ModelProto) -> onnx.ModelProto:
+    """YuNet for any height and width that are multiples of 32, its boxes and keypoints decoded.
+
+    Raises ValueError where the model is another net.
+    """
+    constants, nodes = _unpacked(model)
+    heads = [f"{head}_{stride}" for head in ("cls", "obj", "bbox", "kps") for stride in STRIDES]
+    if [output.name for output in model.graph.output] != heads:
+        raise ValueError("The outputs are not those of YuNet 2023mar.")
+    graph = GraphBuilder()
+    # The published net reads BGR.
+    names = {"": "", "input": graph.node("Gather", "input", graph.constant([2, 1, 0], np.int64), axis=1)}
+    for node in nodes:
+        for name in node.input:
+            if name not in names:
+                names[name] = graph.constant(_any_batch(node, constants[name]), constants[name].dtype.type)
+        attributes = {item.name: helper.get_attribute_value(item) for item in node.attribute}
+        names[node.output[0]] = graph.node(node.op_type, *(names[name] for name in node.input), **attributes)
+    shape = graph.node("Shape", "input")
+    sides = [graph.node("Gather", shape, graph.constant(axis, np.int64), axis=0) for axis in (2, 3)]
+    levels = [
+        _decoded(graph, [names[f"{head}_{stride}"] for head in ("cls", "obj", "bbox", "kps")], sides, stride)
+        for stride in STRIDES
+    ]
+    boxes, scores, points = (graph.node("Concat", *parts, axis=1) for parts in zip(*levels, strict=True))
+    scores = graph.node("Squeeze", scores, graph.constant([2], np.int64))
+    points = graph.node("Reshape", points, graph.constant([0, 0, 5, 2], np.int64))
+    return graph.build(
+        "yunet",
+        ("H", "W"),
+        [
+            Output(boxes, "boxes", ("N", "A", 4)),
+            Output(scores, "scores", ("N", "A")),
+            Output(points, "keypoints", ("N", "A", 5, 2)),
+        ],
+        f"YuNet 2023mar (MIT). RGB 0..255, height and width multiples of 32; boxes x1 y1 x2 y2 and keypoints "
+        f"(eyes, nose, mouth corners, from left to right as seen) as shares of {CANVAS} px",
+    )
+
+
+def _any_batch(node: onnx.NodeProto, constant: NDArray[Any]) -> NDArray[Any]:
+    """A reshape to a batch of one is one to the batch that comes."""
+    return np.array([0, *constant[1:]]) if node.op_type == "Reshape" else constant
+
+
+def _decoded(graph: GraphBuilder, heads: Sequence[str], sides: Sequence[str], stride: int) -> list[str]:
+    """Boxes, scores and keypoints of one feature map, as libfacedetection decodes them: offsets from a cell's
+    corner and sizes' logarithms, in cells; the score is the geometric mean of class and objectness."""
+    classes, objects, offsets, points = heads
+    height, width = (graph.node("Div", side, graph.constant(stride, np.int64)) for side in sides)
+    begin, step = graph.constant(0, np.int64), graph.constant(1, np.int64)
+    cells = graph.node("Range", begin, graph.node("Mul", height, width), step)
+    corner = graph.node(
+        "Concat",
+        *(
+            graph.node(
+                "Unsqueeze",
+                graph.node("Cast", graph.node(kind, cells, width), to=onnx.TensorProto.FLOAT),
+                graph.constant([1], np.int64),
+            )
+            for kind in ("Mod", "Div")
+        ),
+        axis=1,
+    )
+
+    def columns(start: int) -> str:
+        bounds = [graph.constant([value], np.int64) for value in (start, start + 2, 2)]
+        return graph.node("Slice", offsets, *bounds)
+
+    centre = graph.add(columns(0), corner)
+    half = graph.node("Mul", graph.node("Exp", columns(2)), graph.constant(0.5))
+    boxes = graph.node("Concat", graph.node("Sub", centre, half), graph.add(centre, half), axis=2)
+    corners = graph.node("Concat", *[corner] * 5, axis=1)
+    share = graph.constant(stride / CANVAS)
+    return [
+        graph.node("Mul", boxes, share),
+        graph.node("Sqrt", graph.node("Mul", classes, objects)),
+        graph.node("Mul", graph.add(points, corners), share),
+    ]
+
+
+def _unpacked(model: onnx.ModelProto) -> tuple[Constants, list[onnx.NodeProto]]:
+    """All constants, those that the graph itself computes included, and the nodes that read its input."""
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    nodes: list[onnx.NodeProto] = []
+    renamed: dict[str, str] = {}
+    for original in model.graph.node:
+        node = onnx.NodeProto()
+        node.CopyFrom(original)
+        for index, name in enumerate(node.input):
+            node.input[index] = renamed.get(name, name)
+        values = [constants.get(name) for name in node.input]
+        match node.op_type, values:
+            case "Constant", _:
+                constants[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+            case "DequantizeLinear", [np.ndarray() as levels, np.ndarray() as scale, np.ndarray() as zero]:
+                constants[node.output[0]] = _dequantised(node, levels, scale, zero)
+            case "Reshape", [np.ndarray() as tensor, np.ndarray() as shape]:
+                constants[node.output[0]] = tensor.reshape(shape)
+            case "Dropout", _:
+                renamed[node.output[0]] = node.input[0]
+            case _:
+                nodes.append(node)
+    return constants, nodes
+
+
+def _dequantised(
+    node: onnx.NodeProto, levels: NDArray[Any], scale: NDArray[Any], zero: NDArray[Any]
+) -> NDArray[np.float32]:
+    """DequantizeLinear with blocks along one axis (ONNX opset 21)."""
+    axis, block = _attribute(node, "axis", 1), _attribute(node, "block_size", 0)
+
+    def spread(values: NDArray[Any]) -> NDArray[np.float32]:
+        repeated = np.repeat(values, block, axis).take(range(levels.shape[axis]), axis)
+        return np.asarray(repeated, np.float32)
+
+    return np.asarray((levels.astype(np.float32) - spread(zero)) * spread(scale), np.float32)
+
+
+def _attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
+    return helper.get_node_attr_value(node, name) if any(a.name == name for a in node.attribute) else default
