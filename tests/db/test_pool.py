@@ -121,7 +121,8 @@ async def test_what_is_no_dsn_is_not_quoted() -> None:
     assert caught.value.__cause__ is None
 
 
-async def test_a_lost_connection_is_unavailable_and_the_pool_recovers(database: Database, dsn: str) -> None:
+async def test_a_lost_connection_is_unavailable_and_the_pool_recovers(dsn: str) -> None:
+    database = await Database.connect(dsn, pool_size=1)
     with pytest.raises(DatabaseError) as caught:
         async with database.transaction() as connection:
             with psycopg.connect(dsn, autocommit=True) as other:
@@ -132,6 +133,7 @@ async def test_a_lost_connection_is_unavailable_and_the_pool_recovers(database: 
             await connection.fetchval("SELECT 1")
     assert not isinstance(caught.value, QueryError)
     await database.ping()
+    await database.close()
 
 
 async def test_a_pool_that_is_used_up_is_unavailable(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:

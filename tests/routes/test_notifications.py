@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -151,11 +152,12 @@ async def test_a_page_takes_one_statement(api: Api, ada: User) -> None:
     def note(logged: asyncpg.connection.LoggedQuery) -> None:
         statements.append(logged.query)
 
-    for holder in api.services.database._pool._holders:
-        if holder._con is not None:
-            holder._con.add_query_logger(note)
-    await get(api, ada)
-    await get(api, ada)
+    connections = [holder._con for holder in api.services.database._pool._pool._holders if holder._con]
+    with ExitStack() as logged:
+        for connection in connections:
+            logged.enter_context(connection.query_logger(note))
+        await get(api, ada)
+        await get(api, ada)
     # The realtime hub reads the events when it likes, and the driver a new connection's types.
     aside = ("FROM events", "typeinfo_tree")
     asked = [text for text in statements if not any(mark in text for mark in aside)]
