@@ -48,7 +48,7 @@ def _work(photos: Sequence[bytes], queue: Queue[int | None], start: Barrier, max
     cv2.setNumThreads(1)
     pipeline = LocalPipeline(Settings(threads=1))
     for photo in photos[:WARM_UP]:
-        pipeline.describe(photo, max_faces)
+        pipeline.analyze_photo(photo, max_faces)
     start.wait()
     while (index := queue.get()) is not None:
-        pipeline.describe(photos[index], max_faces)
+        pipeline.analyze_photo(photos[index], max_faces)

@@ -44,7 +44,7 @@ from matching.traits import Floats, Traits
 from matching.worker import MatchWorker
 from semblance.settings import Settings
 from semblance.storage.opening import open_storage
-from semblance.types import DescribedFace, Detection, ModelInfo
+from semblance.types import AnalyzedFace, Detection, ModelInfo
 from semblance.weights import FACTORS, Weights
 
 CHUNK = 10_000
@@ -172,9 +172,9 @@ class Result:
 class _NoModels:
     """All faces here are described."""
 
-    async def describe(
+    async def analyze_photo(
         self, data: bytes, max_faces: int | None = None
-    ) -> tuple[Detection, list[DescribedFace]]:
+    ) -> tuple[Detection, list[AnalyzedFace]]:
         raise NotImplementedError
 
 

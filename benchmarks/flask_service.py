@@ -26,7 +26,7 @@ from deployments.faces.pipeline import LocalPipeline
 from deployments.packs.manifest import DetectRole, read_manifest
 from deployments.packs.open_pack import SsdDetector
 from deployments.packs.pack import OPEN_FOLDER
-from deployments.vision.decode import ImageHeader, OpenPicture, Picture, read_header
+from deployments.vision.decode import ImageHeader, OpenPhoto, Photo, read_header
 from semblance.settings import get_settings
 from semblance.types import Image
 from serve_app.schemas.compute import FaceAnswer
@@ -46,13 +46,13 @@ def default_session(path: Path, **options: Any) -> onnxruntime.InferenceSession:
 class FullDecoder:
     """Decodes at full size, whatever size would do."""
 
-    def open(self, data: bytes) -> AbstractContextManager[Picture]:
+    def open(self, data: bytes) -> AbstractContextManager[Photo]:
         """See Decoder."""
         header = read_header(data, max_bytes=len(data), max_pixels=get_settings().max_image_pixels)
         return nullcontext(FullPicture(data, header))
 
 
-class FullPicture(OpenPicture):
+class FullPicture(OpenPhoto):
     """A picture that is there at full size at once."""
 
     def __init__(self, data: bytes, header: ImageHeader) -> None:
@@ -83,7 +83,7 @@ def create_app(*, shared_detector: bool) -> Flask:
 
     @app.post("/analyze-face-advanced")
     def analyze() -> Response | tuple[Response, int]:
-        _, faces = pipeline.describe(request.files["file"].read(), 1)
+        _, faces = pipeline.analyze_photo(request.files["file"].read(), 1)
         if not faces:
             return jsonify({"face_detected": False, "error": "No face detected in image"}), 400
         return jsonify(FaceAnswer.of(faces[0], pipeline.model).model_dump())

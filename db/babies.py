@@ -130,11 +130,11 @@ class Babies:
                 other_id = b_id if a_id == new.profile_id else a_id
                 await connection.execute(sql.notify_of_baby, other_id, new.profile_id, new.id)
             await open_when_mutual(connection, new.match_id)
-            return _baby(await connection.fetchrow(sql.describe_babies, new.profile_id, [new.id]))
+            return _baby(await connection.fetchrow(sql.load_babies, new.profile_id, [new.id]))
 
     async def get(self, baby_id: UUID, *, profile_id: UUID) -> Baby:
         """A baby of a match of the user's. Raises NotFoundError for others."""
-        row = await self._database.fetchrow(sql.describe_babies, profile_id, [baby_id])
+        row = await self._database.fetchrow(sql.load_babies, profile_id, [baby_id])
         if row is None:
             raise NotFoundError(NO_BABY)
         return _baby(row)
@@ -182,7 +182,7 @@ class Babies:
 
     async def _load(self, profile_id: UUID, ids: list[UUID]) -> list[Baby]:
         """The babies of these ids, in their order, without those deleted in the meantime."""
-        rows = {row["id"]: row for row in await self._database.fetch(sql.describe_babies, profile_id, ids)}
+        rows = {row["id"]: row for row in await self._database.fetch(sql.load_babies, profile_id, ids)}
         return [_baby(rows[baby_id]) for baby_id in ids if baby_id in rows]
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
-from db.described import DescribedRow
+from db.analyzed import AnalyzedRow
 from db.nearest import VectorSearch
 from db.pool import Database
 from db.queries import sql
@@ -28,7 +28,7 @@ GALLERY = VectorSearch(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CelebrityRow(DescribedRow):
+class CelebrityRow(AnalyzedRow):
     """A celebrity as stored.
 
     gender: as stated. seen_gender: as the analyzer saw it, which counts if none is stated.

@@ -160,7 +160,7 @@ class Connections:
 
     async def _load(self, user_id: UUID, ids: list[UUID]) -> list[Connection]:
         """The connections of these ids, in their order, without those that are gone or not the user's."""
-        rows = {row["id"]: row for row in await self._database.fetch(sql.describe_connections, user_id, ids)}
+        rows = {row["id"]: row for row in await self._database.fetch(sql.load_connections, user_id, ids)}
         return [_connection(rows[identity]) for identity in ids if identity in rows]
 
 

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from uuid import UUID
 
 from db import quotas
-from db.described import DescribedRow
+from db.analyzed import AnalyzedRow
 from db.pages import ByTime, CountedPage, cut_page
 from db.pool import Database
 from db.queries import sql
@@ -16,7 +16,7 @@ from semblance.types import Gender
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FaceRow(DescribedRow):
+class FaceRow(AnalyzedRow):
     """A face to be stored.
 
     image_path: key of the picture, which is stored already. image_hash: MD5 of the file in hex; it finds the

@@ -225,7 +225,7 @@ class Matches:
         """The matches of these ids, in their order, without those deleted in the meantime."""
         if not ids:
             return []
-        rows = {row["id"]: row for row in await self._database.fetch(sql.describe_matches, ids, viewer_id)}
+        rows = {row["id"]: row for row in await self._database.fetch(sql.load_matches, ids, viewer_id)}
         return [_match(rows[identity]) for identity in ids if identity in rows]
 
 

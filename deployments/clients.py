@@ -20,7 +20,7 @@ from ray.serve.handle import DeploymentHandle
 from semblance.errors import NotReadyError, OverloadedError, SemblanceError
 from semblance.storage.pictures import StoredPicture
 from semblance.types import (
-    DescribedFace,
+    AnalyzedFace,
     DetectedFace,
     Detection,
     FaceAttributes,
@@ -93,10 +93,10 @@ class FaceClient:
         result: list[FaceAttributes] = await _call(lambda: self._analyzer.analyze.remote(faces))
         return result
 
-    async def describe(
+    async def analyze_photo(
         self, data: bytes, max_faces: int | None = None
-    ) -> tuple[Detection, list[DescribedFace]]:
-        """All faces of an encoded picture in full: embedder and analyzer work at the same time."""
+    ) -> tuple[Detection, list[AnalyzedFace]]:
+        """All faces of an encoded photo in full: embedder and analyzer work at the same time."""
         detection = await self.detect(data, max_faces)
         if not detection.faces:
             return detection, []
@@ -105,7 +105,7 @@ class FaceClient:
             self.analyze(detection.faces),
         )
         faces = zip(detection.faces, vectors, attributes, strict=True)
-        return detection, [DescribedFace(*parts) for parts in faces]
+        return detection, [AnalyzedFace(*parts) for parts in faces]
 
 
 class MatcherClient:

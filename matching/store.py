@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from db.described import DescribedRow
+from db.analyzed import AnalyzedRow
 from db.jobs import ClaimedJob
 from db.pool import Connection, Database
 from db.profiles import StatedGender
@@ -80,9 +80,9 @@ class Matching:
         traits["embedding"] = None if vector is None else vector.to_numpy()
         return ProbeFace(face_id, row["image_path"], row["pack_digest"], traits, row["school"], row["gender"])
 
-    async def complete_face(self, face_id: UUID, row: DescribedRow, gender: Gender) -> None:
+    async def complete_face(self, face_id: UUID, row: AnalyzedRow, gender: Gender) -> None:
         """Add what was found in its photo to a face that was stored without."""
-        columns = [getattr(row, name) for name in DescribedRow.__dataclass_fields__]
+        columns = [getattr(row, name) for name in AnalyzedRow.__dataclass_fields__]
         await self._database.execute(sql.complete_face, face_id, *columns, gender)
 
     async def complete(

@@ -12,8 +12,8 @@ from datetime import timedelta
 from typing import Protocol
 from uuid import UUID
 
+from db.analyzed import AnalyzedRow
 from db.celebrities import Celebrities
-from db.described import DescribedRow
 from db.face_searches import FaceSearches
 from db.jobs import ClaimedJob, MatchJobs
 from db.object_deletions import ObjectDeletions
@@ -25,7 +25,7 @@ from semblance.errors import BadInputError, DatabaseError, NoFaceError, NotFound
 from semblance.settings import Settings
 from semblance.storage.pictures import read_picture
 from semblance.storage.store import Storage
-from semblance.types import DescribedFace, Detection, JobOutcome, ModelInfo
+from semblance.types import AnalyzedFace, Detection, JobOutcome, ModelInfo
 
 logger = logging.getLogger(__name__)
 
@@ -43,9 +43,9 @@ REMOVE_EVERY_S = 10.0
 class PhotoAnalyzer(Protocol):
     """Analyzes photos whose faces were stored without an embedding: `FaceClient`, or nets in this process."""
 
-    async def describe(
+    async def analyze_photo(
         self, data: bytes, max_faces: int | None = None
-    ) -> tuple[Detection, list[DescribedFace]]:
+    ) -> tuple[Detection, list[AnalyzedFace]]:
         """All faces of an encoded photo with embedding and attributes, largest first, at most `max_faces`."""
 
 
@@ -231,10 +231,10 @@ class MatchWorker:
             photo = await read_picture(self._storage, "faces", probe.image_path)
         except (NotFoundError, BadInputError) as exc:
             raise NotFoundError("The photo of this face is not in the storage.") from exc
-        _, faces = await self._analyzer.describe(photo, 1)
+        _, faces = await self._analyzer.analyze_photo(photo, 1)
         if not faces:
             raise NoFaceError
-        row = DescribedRow.of(faces[0], self._model.digest)
+        row = AnalyzedRow.of(faces[0], self._model.digest)
         await self._matching.complete_face(probe.id, row, faces[0].attributes.gender)
 
 

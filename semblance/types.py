@@ -172,7 +172,7 @@ class ModelInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class DescribedFace:
+class AnalyzedFace:
     """A face with its place, embedding and attributes."""
 
     detected: DetectedFace

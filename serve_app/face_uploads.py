@@ -26,7 +26,7 @@ from semblance.errors import (
 from semblance.settings import Settings
 from semblance.storage.pictures import full_key
 from semblance.storage.store import Storage
-from semblance.types import DescribedFace, ModelInfo
+from semblance.types import AnalyzedFace, ModelInfo
 from serve_app.picture_rows import PictureRows
 
 logger = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ class FaceUploads:
         """
         image_hash = await asyncio.to_thread(_md5, photo)
         async with self._counted(profile_id, image_hash, timed_out):
-            detection, described = await self._client.describe(photo, 1)
+            detection, described = await self._client.analyze_photo(photo, 1)
             if not described:
                 raise NoFaceError
             if detection.found > 1 and self._refuse_several:
@@ -93,7 +93,7 @@ class FaceUploads:
             return await self._store(profile_id, photo, image_hash, described[0], detection.found)
 
     async def _store(
-        self, profile_id: UUID, photo: bytes, image_hash: str, face: DescribedFace, found: int
+        self, profile_id: UUID, photo: bytes, image_hash: str, face: AnalyzedFace, found: int
     ) -> UploadedFace:
         face_id = uuid.uuid4()
         picture = await self._client.render(photo)

@@ -25,7 +25,7 @@ from semblance.errors import ImageTooLargeError, NotFoundError, SemblanceError, 
 from semblance.settings import Settings
 from semblance.storage.opening import open_storage
 from semblance.storage.pictures import full_key, put_picture_sync
-from semblance.types import DescribedFace, Detection
+from semblance.types import AnalyzedFace, Detection
 
 FOLDER = "celebrities"
 """Folder of the picture store."""
@@ -126,24 +126,24 @@ class IngestWorker:
 
     def _analyzed(
         self, pictures: Sequence[_Picture]
-    ) -> Sequence[tuple[Detection, list[DescribedFace]] | Exception]:
+    ) -> Sequence[tuple[Detection, list[AnalyzedFace]] | Exception]:
         """The two largest faces of each picture, or what went wrong with it."""
         files = [picture.data for picture in pictures]
         try:
-            return self._pipeline.describe_many(files, 2)
+            return self._pipeline.analyze_photos(files, 2)
         except Exception:
             # An unforeseen fault of one picture must not cost the others theirs.
             _log.exception("analyzing %d pictures together failed; trying each alone", len(files))
         return [self._analyzed_alone(data) for data in files]
 
-    def _analyzed_alone(self, data: bytes) -> tuple[Detection, list[DescribedFace]] | Exception:
+    def _analyzed_alone(self, data: bytes) -> tuple[Detection, list[AnalyzedFace]] | Exception:
         try:
-            return self._pipeline.describe(data, 2)
+            return self._pipeline.analyze_photo(data, 2)
         except Exception as exc:  # the result of this picture
             return exc
 
     def _rejection(
-        self, detection: Detection, faces: Sequence[DescribedFace]
+        self, detection: Detection, faces: Sequence[AnalyzedFace]
     ) -> tuple[IngestOutcome, str] | None:
         if not faces:
             return "no_face", f"no face was found in {detection.width} x {detection.height} pixels"
@@ -160,7 +160,7 @@ class IngestWorker:
             )
         return None
 
-    def _keep(self, picture: _Picture, face: DescribedFace) -> IngestResult:
+    def _keep(self, picture: _Picture, face: AnalyzedFace) -> IngestResult:
         """Store the picture, then return its row: a row never points to a missing picture."""
         key = full_key(f"{FOLDER}/{picture.image_hash[:2]}/{picture.image_hash}")
         try:
@@ -176,7 +176,7 @@ class IngestWorker:
 
 
 def celebrity_row(
-    item: Item, image_hash: str, key: str, face: DescribedFace, pack_digest: str, *, scale: float = 1.0
+    item: Item, image_hash: str, key: str, face: AnalyzedFace, pack_digest: str, *, scale: float = 1.0
 ) -> CelebrityRow:
     """The row of a picture stored under `key`, at `scale` times the size that was analyzed."""
     return CelebrityRow.of(

@@ -87,7 +87,7 @@ WHERE matches.id = $2
 ORDER BY babies.created_at DESC, babies.id DESC
 LIMIT 1;
 
--- name: describe_babies
+-- name: load_babies
 -- The babies among $2 of matches of the user $1, as that user sees them.
 SELECT
     babies.id,

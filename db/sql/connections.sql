@@ -109,7 +109,7 @@ FROM (SELECT count(*) AS total FROM mine) AS counted
 LEFT JOIN page ON true
 ORDER BY page.updated_at DESC, page.id DESC;
 
--- name: describe_connections
+-- name: load_connections
 -- The connections among $2 of the user $1, as that user sees them.
 SELECT
     connection.id,

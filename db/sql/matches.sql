@@ -168,7 +168,7 @@ FROM (SELECT count(*) AS total FROM best) AS counted
 LEFT JOIN page ON true
 ORDER BY page.similarity_score DESC, page.id DESC;
 
--- name: describe_matches
+-- name: load_matches
 -- The matches $1 with the reactions of the user $2, if any. Users see the presence of people, except between two of
 -- whom one has blocked the other.
 WITH viewer AS MATERIALIZED (SELECT blocked_profiles($2) AS blocked)

@@ -23,7 +23,7 @@ from typing import Any, Final, Protocol, TypeVar, cast
 
 import numpy as np
 
-from deployments.vision.decode import ImageHeader, OpenPicture, Picture, read_header
+from deployments.vision.decode import ImageHeader, OpenPhoto, Photo, read_header
 from deployments.vision.pixels import Span
 from semblance.errors import (
     ImageTooCostlyError,
@@ -75,7 +75,7 @@ _Result = TypeVar("_Result")
 class Decoder(Protocol):
     """Opens photos, one at a time."""
 
-    def open(self, data: bytes) -> AbstractContextManager[Picture]:
+    def open(self, data: bytes) -> AbstractContextManager[Photo]:
         """Open an encoded photo, to be read within the context.
 
         Opening and reading raise ImageTooLargeError and UnreadableImageError.
@@ -89,11 +89,11 @@ class DirectDecoder:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    def open(self, data: bytes) -> AbstractContextManager[Picture]:
+    def open(self, data: bytes) -> AbstractContextManager[Photo]:
         """See Decoder."""
         limits = self._settings
         header = read_header(data, max_bytes=limits.max_image_bytes, max_pixels=limits.max_image_pixels)
-        return nullcontext(OpenPicture(data, header))
+        return nullcontext(OpenPhoto(data, header))
 
 
 class DecoderProcess:
@@ -111,12 +111,12 @@ class DecoderProcess:
         return self._process.pid
 
     @contextmanager
-    def open(self, data: bytes) -> Iterator[Picture]:
+    def open(self, data: bytes) -> Iterator[Photo]:
         """See Decoder. Also raises ImageTooCostlyError where a photo takes more time or memory than the
         settings allow or crashes the process, and NotReadyError where no process starts."""
         with self._lock:
             try:
-                yield _RemotePicture(self, data, self._settings.image_deadline_s)
+                yield _RemotePhoto(self, data, self._settings.image_deadline_s)
             finally:
                 with suppress(_EndedError):
                     self._process.tell({"do": "close"})
@@ -142,7 +142,7 @@ class LazyDecoder:
         self._lock = threading.Lock()
         self._decoder: DecoderProcess | None = None
 
-    def open(self, data: bytes) -> AbstractContextManager[Picture]:
+    def open(self, data: bytes) -> AbstractContextManager[Photo]:
         """See DecoderProcess."""
         with self._lock:
             if self._decoder is None:
@@ -150,8 +150,8 @@ class LazyDecoder:
         return self._decoder.open(data)
 
 
-class _RemotePicture:
-    """A photo that a DecoderProcess has open; see Picture."""
+class _RemotePhoto:
+    """A photo that a DecoderProcess has open; see Photo."""
 
     def __init__(self, decoder: DecoderProcess, data: bytes, seconds: float) -> None:
         self._decoder = decoder
@@ -196,11 +196,11 @@ class _RemotePicture:
                 return work(process)
             if self._left <= 0:
                 raise ImageTooCostlyError(
-                    f"The picture took longer than {self._seconds:g} seconds to decode. Export it again as a "
+                    f"The photo took longer than {self._seconds:g} seconds to decode. Export it again as a "
                     "JPEG, or send it scaled down."
                 )
         raise ImageTooCostlyError(
-            "The picture could not be decoded: it made the decoder fail. Export it again as a JPEG."
+            "The photo could not be decoded: it made the decoder fail. Export it again as a JPEG."
         )
 
     def _timed(
@@ -257,9 +257,7 @@ class _Process:
         try:
             self._within(START_S, self._answer)
         except _EndedError as exc:
-            raise NotReadyError(
-                "The process that decodes pictures does not start; its log says why."
-            ) from exc
+            raise NotReadyError("The process that decodes photos does not start; its log says why.") from exc
         self._ready = True
 
     def ask(

@@ -1,7 +1,7 @@
 """The program of DecoderProcess: decodes the photos that arrive on standard input, until that ends.
 
 It answers each question with a line of JSON and, where that has a size, pixels. The questions are `open`,
-with the bytes of a file and answered by its header, and `whole`, `part` and `displayed`, as of Picture.
+with the bytes of a file and answered by its header, and `whole`, `part` and `displayed`, as of Photo.
 `close` releases the file and has no answer.
 """
 
@@ -16,7 +16,7 @@ from typing import IO, Any, Final
 
 import cv2
 
-from deployments.vision.decode import OpenPicture, read_header
+from deployments.vision.decode import OpenPhoto, read_header
 from semblance.errors import ImageTooCostlyError, SemblanceError, UnreadableImageError
 from semblance.types import Image
 
@@ -30,29 +30,29 @@ class _Worker:
 
     def __init__(self, limits: dict[str, Any]) -> None:
         self._limits = limits
-        self._picture: OpenPicture | None = None
+        self._photo: OpenPhoto | None = None
 
     def answer(self, question: dict[str, Any], data: bytes) -> tuple[dict[str, Any], Image | None]:
         """The answer to a question and its pixels. Raises SemblanceError."""
         what = question["do"]
         if what == "close":
-            self._picture = None
+            self._photo = None
             return {}, None
         if what == "open":
-            self._picture = None
+            self._photo = None
             limits = self._limits
             header = read_header(data, max_bytes=limits["max_bytes"], max_pixels=limits["max_pixels"])
-            self._picture = OpenPicture(data, header)
+            self._photo = OpenPhoto(data, header)
             return {name: getattr(header, name) for name in header.__slots__}, None
-        if self._picture is None:
-            raise UnreadableImageError("No picture is open.")
+        if self._photo is None:
+            raise UnreadableImageError("No photo is open.")
         if what == "whole":
-            pixels, scale = self._picture.whole(question["long_side"])
+            pixels, scale = self._photo.whole(question["long_side"])
             return {"scale": scale}, pixels
         if what == "displayed":
-            return {}, self._picture.displayed(question["long_side"])
+            return {}, self._photo.displayed(question["long_side"])
         x1, y1, x2, y2 = question["span"]
-        pixels, begin = self._picture.part((x1, y1, x2, y2), question["divisor"])
+        pixels, begin = self._photo.part((x1, y1, x2, y2), question["divisor"])
         return {"begin": begin}, pixels
 
 
@@ -75,7 +75,7 @@ def main() -> None:
         except SemblanceError as exc:
             answer, pixels = {"refused": exc.code, "message": exc.message}, None
         except MemoryError:
-            message = "The picture takes more memory to decode than is allowed. Send it scaled down."
+            message = "The photo takes more memory to decode than is allowed. Send it scaled down."
             answer, pixels = {"refused": ImageTooCostlyError.code, "message": message}, None
         if question["do"] != "close":
             _send(answers, answer, pixels)

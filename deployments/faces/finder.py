@@ -33,7 +33,7 @@ from deployments.vision.align import (
     warp,
     warp_scale,
 )
-from deployments.vision.decode import Picture
+from deployments.vision.decode import Photo
 from deployments.vision.nms import nms
 from deployments.vision.stored_picture import render
 from semblance.settings import Settings
@@ -87,7 +87,7 @@ class FaceFinder:
     """Finds and cuts faces; synchronous, one photo at a time, usable without Ray."""
 
     def __init__(self, pack: ModelPack, settings: Settings, decoder: Decoder | None = None) -> None:
-        """decoder: opens the pictures; without one they are decoded in this process, unguarded."""
+        """decoder: opens the photos; without one they are decoded in this process, unguarded."""
         self._settings = settings
         self._pack = pack
         self._decoder = decoder or DirectDecoder(settings)
@@ -95,31 +95,31 @@ class FaceFinder:
         self._landmarks: LandmarkNet = pack.landmarks()
 
     def detect(self, data: bytes, max_faces: int | None = None) -> Detection:
-        """All faces of an encoded picture, largest first, at most `max_faces`.
+        """All faces of an encoded photo, largest first, at most `max_faces`.
 
-        Faces are looked for in the picture reduced to about the detector's canvas, however large it is. At a
+        Faces are looked for in the photo reduced to about the detector's canvas, however large it is. At a
         finer size only the surroundings of those faces are read whose crops would be blurred otherwise.
 
-        Raises ImageTooLargeError, UnreadableImageError. A picture without faces is a Detection
+        Raises ImageTooLargeError, UnreadableImageError. A photo without faces is a Detection
         without faces, not an error.
         """
         limit = min(max_faces or self._settings.max_faces, self._settings.max_faces)
-        with self._decoder.open(data) as picture:
-            header = picture.header
-            image, scale = picture.whole(self.net.input_size)
-            seen = self._find(picture, View(image, 0, 0.0, reduction(scale)))
+        with self._decoder.open(data) as photo:
+            header = photo.header
+            image, scale = photo.whole(self.net.input_size)
+            seen = self._find(photo, View(image, 0, 0.0, reduction(scale)))
             # The smallest first: it asks for the finest decoding, which then serves the others.
             faces = [
-                self._face(self._sharper(picture, self._locate(face)))
+                self._face(self._sharper(photo, self._locate(face)))
                 for face in reversed(sorted(seen, key=_area, reverse=True)[:limit])
             ]
         return Detection(header.width, header.height, tuple(reversed(faces)), len(seen))
 
-    def _find(self, picture: Picture, straight: View) -> list[SeenFace]:
-        """The faces of the picture, each upright in a view of its own."""
+    def _find(self, photo: Photo, straight: View) -> list[SeenFace]:
+        """The faces of the photo, each upright in a view of its own."""
         candidates = self.net.detect([straight.image])[0]
-        if _has_small(candidates, straight.image) and _long_side(picture) > self.net.input_size:
-            candidates = _merge(candidates, self._search_tiles(picture, straight))
+        if _has_small(candidates, straight.image) and _long_side(photo) > self.net.input_size:
+            candidates = _merge(candidates, self._search_tiles(photo, straight))
         seen = self._upright(straight, candidates)
         if max((confidence(face.candidate) for face in seen), default=0.0) < LOOK_AGAIN:
             view, found = self._look_again(straight, candidates)
@@ -146,9 +146,9 @@ class FaceFinder:
                 best, best_score = (view, take(found, np.flatnonzero(found.scores >= SURE))), score
         return best
 
-    def _search_tiles(self, picture: Picture, straight: View) -> Candidates:
+    def _search_tiles(self, photo: Photo, straight: View) -> Candidates:
         """A second, finer scale: two by two overlapping tiles, each brought to the detector's canvas."""
-        image, scale = picture.whole(round(self.net.input_size * (2 - TILE_OVERLAP)))
+        image, scale = photo.whole(round(self.net.input_size * (2 - TILE_OVERLAP)))
         height, width = image.shape[:2]
         tile_h, tile_w = (max(1, round(side / (2 - TILE_OVERLAP))) for side in (height, width))
         offsets = [(x, y) for y in (0, height - tile_h) for x in (0, width - tile_w)]
@@ -162,8 +162,8 @@ class FaceFinder:
         landmarks, poses = self._landmarks.locate(face.view.image, face.candidate)
         return _Located(face, landmarks[0], None if poses is None else poses[0])
 
-    def _sharper(self, picture: Picture, face: _Located) -> _Located:
-        """A face of a reduced picture, located again in a finer part of it where the embedder's crop would be
+    def _sharper(self, photo: Photo, face: _Located) -> _Located:
+        """A face of a reduced photo, located again in a finer part of it where the embedder's crop would be
         larger than the face in the reduced one."""
         view, candidate = face.seen.view, face.seen.candidate
         reduced, enlarged = warp_scale(view.matrix), warp_scale(self._alignment(face))
@@ -175,7 +175,7 @@ class FaceFinder:
         half = SURROUNDINGS / 2 * max(box[2] - box[0], box[3] - box[1]) / reduced
         low, high = np.floor(centre - half), np.ceil(centre + half)
         span = int(low[0]), int(low[1]), int(high[0]), int(high[1])
-        image, begin = picture.part(span, divisor)
+        image, begin = photo.part(span, divisor)
         finer = turned(View(image, 0, 0.0, reduction(1 / divisor, begin)), view.angle, view.padding)
         candidate = moved(candidate, between(view, finer))
         return self._locate(replace(face.seen, view=finer, candidate=candidate))
@@ -209,12 +209,12 @@ class FaceFinder:
         )
 
     def render(self, data: bytes) -> StoredPicture:
-        """What is to be stored of an encoded picture. Here, because nowhere else are users' files decoded.
+        """What is to be stored of an encoded photo. Here, because nowhere else are users' files decoded.
 
         Raises as `detect` does.
         """
-        with self._decoder.open(data) as picture:
-            return render(picture)
+        with self._decoder.open(data) as photo:
+            return render(photo)
 
 
 def _merge(whole: Candidates, tiles: Candidates) -> Candidates:
@@ -230,12 +230,12 @@ def _has_small(candidates: Candidates, image: Image) -> bool:
     return bool(np.min(widths) < SMALL_FACE * max(image.shape[:2]))
 
 
-def _long_side(picture: Picture) -> int:
-    return max(picture.header.width, picture.header.height)
+def _long_side(photo: Photo) -> int:
+    return max(photo.header.width, photo.header.height)
 
 
 def _area(face: SeenFace) -> float:
-    """Square pixels of a face's box in the full-size picture."""
+    """Square pixels of a face's box in the full-size photo."""
     return _bounds(face.outline).area
 
 

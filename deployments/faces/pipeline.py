@@ -14,7 +14,7 @@ from deployments.faces.finder import FaceFinder
 from deployments.packs.registry import load_pack
 from semblance.errors import ImageTooLargeError, NoFaceError, SemblanceError, UnreadableImageError
 from semblance.settings import Settings
-from semblance.types import DescribedFace, Detection, Embedding, Image, ModelInfo
+from semblance.types import AnalyzedFace, Detection, Embedding, Image, ModelInfo
 
 
 class LocalPipeline:
@@ -28,27 +28,29 @@ class LocalPipeline:
         self._embedder = FaceEmbedder(pack)
         self._analyzer = FaceAnalyzer(pack)
 
-    def describe(self, data: bytes, max_faces: int | None = None) -> tuple[Detection, list[DescribedFace]]:
-        """All faces of one encoded picture in full, largest first.
+    def analyze_photo(
+        self, data: bytes, max_faces: int | None = None
+    ) -> tuple[Detection, list[AnalyzedFace]]:
+        """All faces of one encoded photo in full, largest first.
 
         Raises ImageTooLargeError, UnreadableImageError.
         """
         detection = self.finder.detect(data, max_faces)
-        return detection, self._describe(detection)
+        return detection, self._analyze(detection)
 
-    def describe_many(
-        self, pictures: Sequence[bytes], max_faces: int | None = None
-    ) -> list[tuple[Detection, list[DescribedFace]] | SemblanceError]:
-        """As `describe` for each picture, the nets after the detector batched across pictures; a
-        picture that cannot be read gives its error in place of a result."""
+    def analyze_photos(
+        self, photos: Sequence[bytes], max_faces: int | None = None
+    ) -> list[tuple[Detection, list[AnalyzedFace]] | SemblanceError]:
+        """As `analyze_photo` for each photo, the nets after the detector batched across photos; a
+        photo that cannot be read gives its error in place of a result."""
         detections: list[Detection | SemblanceError] = []
-        for data in pictures:
+        for data in photos:
             try:
                 detections.append(self.finder.detect(data, max_faces))
             except SemblanceError as exc:
                 detections.append(exc)
         everything = [face for found in detections if isinstance(found, Detection) for face in found.faces]
-        described = iter(self._describe(Detection(0, 0, tuple(everything), len(everything))))
+        described = iter(self._analyze(Detection(0, 0, tuple(everything), len(everything))))
         return [
             (found, [next(described) for _ in found.faces]) if isinstance(found, Detection) else found
             for found in detections
@@ -71,7 +73,7 @@ class LocalPipeline:
         vectors = iter(self.embed([crop for crop in found if not isinstance(crop, SemblanceError)]))
         return [each if isinstance(each, SemblanceError) else next(vectors) for each in found]
 
-    def _describe(self, detection: Detection) -> list[DescribedFace]:
+    def _analyze(self, detection: Detection) -> list[AnalyzedFace]:
         vectors = self.embed([face.crops.aligned for face in detection.faces])
         attributes = self._analyzer.analyze(detection.faces)
-        return [DescribedFace(*parts) for parts in zip(detection.faces, vectors, attributes, strict=True)]
+        return [AnalyzedFace(*parts) for parts in zip(detection.faces, vectors, attributes, strict=True)]

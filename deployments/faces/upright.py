@@ -38,7 +38,7 @@ CENTRED: Final = 0.2
 """How far from the middle of a look, as a share of its side, the box of the same face may lie."""
 
 SURROUNDINGS: Final = 3.0
-"""Side of what is cut out of a picture around a face, in long sides of its box. The widest crop, that of the
+"""Side of what is cut out of a photo around a face, in long sides of its box. The widest crop, that of the
 face's attributes, is half as wide, and lies inside of a turned part, too."""
 
 

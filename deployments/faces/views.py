@@ -1,6 +1,6 @@
-"""Views of a picture, reduced, cut and turned, and the faces that were found in them.
+"""Views of a photo, reduced, cut and turned, and the faces that were found in them.
 
-A matrix is float64 [2, 3] and maps full-size pixels of the upright picture to pixels of the view's image,
+A matrix is float64 [2, 3] and maps full-size pixels of the upright photo to pixels of the view's image,
 both with the centre of the top-left pixel at (0, 0).
 """
 
@@ -22,7 +22,7 @@ Matrix = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The picture or a part of it, with a border of padding x its long side, turned counter-clockwise by
+    """The photo or a part of it, with a border of padding x its long side, turned counter-clockwise by
     `angle` degrees."""
 
     image: Image
@@ -35,7 +35,7 @@ class View:
 class SeenFace:
     """One face, in pixels of the view it is seen best in.
 
-    outline: float32 [4, 2], the corners of its box as it was first found, in pixels of the full-size picture.
+    outline: float32 [4, 2], the corners of its box as it was first found, in pixels of the full-size photo.
     """
 
     view: View
@@ -60,7 +60,7 @@ def turned(view: View, angle: int, padding: float) -> View:
 def around(view: View, box: NDArray[np.float32], span: float, angle: int, size: int | None = None) -> View:
     """A square about a face, its side `span` long sides of the box, turned by `angle` more.
 
-    size: side of the new view in pixels; None keeps the scale. What lies outside the picture is black.
+    size: side of the new view in pixels; None keeps the scale. What lies outside the photo is black.
     """
     side = span * float(max(box[2] - box[0], box[3] - box[1]))
     size = max(1, round(side)) if size is None else size

@@ -45,7 +45,7 @@ def load_pack(settings: Settings) -> ModelPack:
 
     Raises PackError where it is absent, damaged, not valid or not permitted.
     """
-    pack = describe(settings)
+    pack = describe_pack(settings)
     if not pack.commercial_use and not settings.accept_noncommercial:
         raise PackError(
             f"Model pack {pack.manifest.name} is licensed for non-commercial use only "
@@ -97,7 +97,7 @@ def _read_calibration(settings: Settings) -> Calibration | None:
     return read_calibration(file) if settings.calibration or file.is_file() else None
 
 
-def describe(settings: Settings) -> PackDescription:
+def describe_pack(settings: Settings) -> PackDescription:
     """The pack that the settings name, every file verified, whatever its licence.
 
     Raises PackError where it is absent, damaged or not valid.

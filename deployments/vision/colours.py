@@ -43,7 +43,7 @@ def in_srgb(data: bytes, decoded: Callable[[], Image], long_side: int) -> Image:
         try:
             return _from_cmyk(data, profile[0], long_side)
         except UnreadableImageError:
-            _log.debug("a CMYK picture is converted without its profile")
+            _log.debug("a CMYK photo is converted without its profile")
     # Reduce before converting: the time of a conversion grows with the number of pixels.
     pixels = shrink(decoded(), long_side)
     if profile is None or profile[1] == "CMYK":

@@ -77,7 +77,7 @@ def read_header(data: bytes, *, max_bytes: int, max_pixels: int) -> ImageHeader:
     if len(data) > max_bytes:
         raise ImageTooLargeError(
             f"The file has {len(data) / 2**20:.1f} MB; at most {max_bytes / 2**20:.1f} MB are accepted. "
-            "Send a smaller or more strongly compressed picture."
+            "Send a smaller or more strongly compressed photo."
         )
     with parsing(NOT_A_PICTURE), open_file(data) as image:
         # Pillow calls a JPEG followed by further images (depth, stereo) MPO.
@@ -89,12 +89,12 @@ def read_header(data: bytes, *, max_bytes: int, max_pixels: int) -> ImageHeader:
         raise UnreadableImageError(NOT_A_PICTURE)
     if width * height > max_pixels:
         raise ImageTooLargeError(
-            f"The picture has {width} x {height} = {width * height:,} pixels; at most {max_pixels:,} pixels "
+            f"The photo has {width} x {height} = {width * height:,} pixels; at most {max_pixels:,} pixels "
             "are accepted. Send it scaled down."
         )
     if max(width, height) > MOST_OBLONG * min(width, height):
         raise ImageTooLargeError(
-            f"The picture has {width} x {height} pixels; one side may be at most {MOST_OBLONG} times "
+            f"The photo has {width} x {height} pixels; one side may be at most {MOST_OBLONG} times "
             "as long as the other. Cut out the part that shows the face."
         )
     if orientation >= 5:
@@ -102,7 +102,7 @@ def read_header(data: bytes, *, max_bytes: int, max_pixels: int) -> ImageHeader:
     return ImageHeader(format_name, width, height, orientation, fast_jpeg)
 
 
-class Picture(Protocol):
+class Photo(Protocol):
     """An open photo, upright, that can be read at several sizes."""
 
     @property
@@ -132,8 +132,8 @@ class Picture(Protocol):
         ...
 
 
-class OpenPicture:
-    """An open photo in memory; see Picture. Each size is decoded on first use.
+class OpenPhoto:
+    """An open photo in memory; see Photo. Each size is decoded on first use.
 
     Its methods raise UnreadableImageError where the file is damaged or ends early.
     """
@@ -148,12 +148,12 @@ class OpenPicture:
         return self._header
 
     def whole(self, long_side: int) -> tuple[Image, float]:
-        """See Picture."""
+        """See Photo."""
         divisor = _divisor(max(self._header.width, self._header.height), long_side)
         return self.part((0, 0, self._header.width, self._header.height), divisor)[0], 1.0 / divisor
 
     def part(self, span: Span, divisor: int) -> tuple[Image, tuple[int, int]]:
-        """See Picture."""
+        """See Photo."""
         header = self._header
         width, height = header.stored_size
         x1, y1, x2, y2 = _blocks(_lay_down(span, header), (width, height), divisor)
@@ -167,7 +167,7 @@ class OpenPicture:
         return _turn_upright(pixels, header.orientation), (left, top)
 
     def displayed(self, long_side: int) -> Image:
-        """See Picture."""
+        """See Photo."""
         return in_srgb(self._data, lambda: self.whole(long_side)[0], long_side)
 
 
@@ -187,9 +187,7 @@ def decode(data: bytes, header: ImageHeader, *, long_side: int | None = None) ->
 
     Raises UnreadableImageError where the data is damaged or ends early.
     """
-    return OpenPicture(data, header).whole(
-        max(header.width, header.height) if long_side is None else long_side
-    )
+    return OpenPhoto(data, header).whole(max(header.width, header.height) if long_side is None else long_side)
 
 
 def _divisor(full: int, needed: int) -> int:

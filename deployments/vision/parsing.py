@@ -26,8 +26,8 @@ FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
 ACCEPTED: Final = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC"
 """The formats, as error messages name them."""
 
-NOT_A_PICTURE: Final = f"The file is not a readable picture. Send a {ACCEPTED} file."
-DAMAGED: Final = "The picture is damaged or incomplete and could not be decoded. Export or upload it again."
+NOT_A_PICTURE: Final = f"The file is not a readable photo. Send a {ACCEPTED} file."
+DAMAGED: Final = "The photo is damaged or incomplete and could not be decoded. Export or upload it again."
 
 
 _MOST_READS: Final = 100_000
@@ -82,7 +82,7 @@ def parsing(message: str) -> Iterator[None]:
         raise
     except PillowImage.DecompressionBombError as error:
         # Pillow applies its own limit, about 179 million pixels, while it reads a header.
-        raise ImageTooLargeError("The picture claims far too many pixels. Send it scaled down.") from error
+        raise ImageTooLargeError("The photo claims far too many pixels. Send it scaled down.") from error
     except Exception as error:
         # Hostile files make parsers raise nearly anything: SyntaxError, struct.error, zlib.error, ...
         raise UnreadableImageError(message) from error

@@ -90,7 +90,7 @@ class DecodedPixels:
 
 
 def decode_pixels(data: bytes, format_name: str) -> DecodedPixels:
-    """Decode the first picture of a file at full size.
+    """Decode the first photo of a file at full size.
 
     What Pillow puts through several copies takes a shorter way: of 50 megapixels its own would take 430 MB
     (AVIF) to 800 MB (WebP). Raises UnreadableImageError where the file is damaged or ends early.

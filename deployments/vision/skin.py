@@ -28,7 +28,7 @@ def skin_tone(portraits: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> l
 
     portraits: uint8 RGB [N, 112, 112, 3]. landmarks: float32 [N, 68, 2], portrait pixels. Returns N tones in
     CIELAB (D65): the mean of the largest of three k-means clusters of the pixels inside the hull of jaw and
-    brows, without eyes, brows and mouth and without the black that pads portraits at a picture's edge. It is
+    brows, without eyes, brows and mouth and without the black that pads portraits at a photo's edge. It is
     the colour in the photo, with the photo's light in it.
 
     The same input always gives the same answer: the clusters start from thirds by lightness, not from random

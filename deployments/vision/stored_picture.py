@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from deployments.vision.decode import Picture
+from deployments.vision.decode import Photo
 from deployments.vision.encode import encode_jpeg, shrink
 from semblance.storage.pictures import StoredPicture
 
@@ -38,16 +38,16 @@ SMALL_QUALITY: Final = 80
 """Quality of the smaller renditions, which are only looked at. Immich's default for both of its own."""
 
 
-def render(picture: Picture) -> StoredPicture:
+def render(photo: Photo) -> StoredPicture:
     """Render the files to store. The same photo always gives the same bytes.
 
-    Raises the errors of Picture's methods.
+    Raises the errors of Photo's methods.
     """
-    full = picture.displayed(FULL_SIDE)
+    full = photo.displayed(FULL_SIDE)
     feed = shrink(full, FEED_SIDE)
     return StoredPicture(
         full=encode_jpeg(full, FULL_QUALITY),
         feed=encode_jpeg(feed, SMALL_QUALITY),
         thumbnail=encode_jpeg(shrink(feed, THUMBNAIL_SIDE), SMALL_QUALITY),
-        scale=min(1.0, max(full.shape[:2]) / max(picture.header.width, picture.header.height)),
+        scale=min(1.0, max(full.shape[:2]) / max(photo.header.width, photo.header.height)),
     )

@@ -18,7 +18,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from db.described import rescaled
+from db.analyzed import rescaled
 from db.object_deletions import ObjectDeletions
 from db.pool import Database
 from db.raw_pictures import RawPicture, RawPictures

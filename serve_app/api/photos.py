@@ -171,9 +171,9 @@ def _content_type(request: Request) -> str:
 
 def _check_size(data: bytes, limit: int) -> None:
     if not data:
-        raise BadInputError("The picture is empty.")
+        raise BadInputError("The photo is empty.")
     if len(data) > limit:
-        raise ImageTooLargeError(f"The picture has {len(data)} bytes; at most {limit} are accepted.")
+        raise ImageTooLargeError(f"The photo has {len(data)} bytes; at most {limit} are accepted.")
 
 
 @asynccontextmanager

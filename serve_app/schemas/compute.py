@@ -8,7 +8,7 @@ from uuid import UUID
 import numpy as np
 from pydantic import BaseModel, Field
 
-from semblance.types import DescribedFace, Emotion, Gender, ModelInfo
+from semblance.types import AnalyzedFace, Emotion, Gender, ModelInfo
 from serve_app.schemas.base import FeedUrl, Schema, Score, ThumbnailUrl
 from serve_app.schemas.rarity import Rarity
 
@@ -95,7 +95,7 @@ class FaceAnswer(Schema):
     model: Model
 
     @classmethod
-    def of(cls, face: DescribedFace, model: ModelInfo) -> FaceAnswer:
+    def of(cls, face: AnalyzedFace, model: ModelInfo) -> FaceAnswer:
         detected, traits = face.detected, face.attributes
         box = detected.bbox
         return cls(

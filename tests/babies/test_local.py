@@ -64,13 +64,13 @@ async def test_a_portrait_with_one_face_that_resembles_both(
     made = await provider.generate(a, b)
     with Image.open(BytesIO(made.data), formats=["JPEG"]) as image:
         assert image.size == (SIZE, SIZE)
-    detection, (face,) = pipeline.describe(made.data)
+    detection, (face,) = pipeline.analyze_photo(made.data)
     assert face.detected.confidence > 0.5
     box = face.detected.bbox
     assert box.width > SIZE / 4
     assert abs((box.x1 + box.x2) / 2 - SIZE / 2) < SIZE / 10
     # Nearer to each parent than the parents are to each other.
-    parents = [pipeline.describe(path.read_bytes(), 1)[1][0].embedding for path in (OBAMA, ASTRONAUT)]
+    parents = [pipeline.analyze_photo(path.read_bytes(), 1)[1][0].embedding for path in (OBAMA, ASTRONAUT)]
     assert min(float(face.embedding @ own) for own in parents) > float(parents[0] @ parents[1])
     assert detection.found == 1
 

@@ -103,7 +103,7 @@ class World:
             picture = jpeg(portrait(number), 60 + number)
             key = f"celebrities/{number}.jpg"
             await self._storage.put(key, picture, "image/jpeg")
-            face = self._pipeline.describe(picture, 1)[1][0]
+            face = self._pipeline.analyze_photo(picture, 1)[1][0]
             row = famous(
                 number,
                 face.embedding,
@@ -118,7 +118,7 @@ class World:
         await add_celebrities(self._database, *rows, gone)
         # Of two people the smaller: the one that its user said to be.
         picture = couple()
-        faces = self._pipeline.describe(picture)[1]
+        faces = self._pipeline.analyze_photo(picture)[1]
         assert len(faces) == 2
         self.couple = await self.add_face(picture, faces[1].detected.landmarks.tolist(), faces[1].embedding)
         del self.pictures[self.couple]
@@ -147,7 +147,7 @@ class World:
     async def upload(self, number: int) -> UUID:
         """A new face, as the service stores it that runs the open pack."""
         picture = jpeg(portrait(number), 50)
-        face = self._pipeline.describe(picture, 1)[1][0]
+        face = self._pipeline.analyze_photo(picture, 1)[1][0]
         return await self.add_face(picture, face.detected.landmarks.tolist(), face.embedding)
 
     def _break(self, face: UUID, outcome: str) -> None:
@@ -251,7 +251,7 @@ async def test_from_one_pack_to_the_other_and_back(
 
     late = await world.upload(0)
     before = served(owner(settings))
-    probe = other.describe(world.pictures[late], 1)[1][0].embedding
+    probe = other.analyze_photo(world.pictures[late], 1)[1][0].embedding
     with pytest.raises(PackMismatchError):
         await Celebrities(database).nearest(probe, pack_digest=other.model.digest)
     left_behind = len(world.broken)
@@ -316,9 +316,9 @@ def _check_embeddings(world: World, found: dict[UUID, str], other: LocalPipeline
     """Each is what an upload with this pack would get, of the face that the row is about."""
     embeddings = vectors(found)
     for key, picture in world.pictures.items():
-        expected = other.describe(picture, 1)[1][0].embedding
+        expected = other.analyze_photo(picture, 1)[1][0].embedding
         np.testing.assert_allclose(embeddings[key], expected, atol=1e-5)
-    one, two = other.describe(couple())[1]
+    one, two = other.analyze_photo(couple())[1]
     mine = embeddings[world.couple]
     assert mine @ two.embedding > 0.999 > mine @ one.embedding
 

@@ -32,7 +32,7 @@ from matching.rematch import Rematch, RematchCounts, Scope, ShardMatches
 from matching.worker import MatchWorker
 from semblance.settings import Settings
 from semblance.storage.opening import open_storage
-from semblance.types import DescribedFace, Detection, ModelInfo
+from semblance.types import AnalyzedFace, Detection, ModelInfo
 from semblance.weights import Weights
 from tests.support.rows import DIGEST, OTHER_DIGEST
 from tests.support.rows_matching import add_celebrities, add_face, add_person, add_user, famous, varied
@@ -48,9 +48,9 @@ pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_address")]
 class NoModels:
     """Faces here are described already."""
 
-    async def describe(
+    async def analyze_photo(
         self, data: bytes, max_faces: int | None = None
-    ) -> tuple[Detection, list[DescribedFace]]:
+    ) -> tuple[Detection, list[AnalyzedFace]]:
         raise AssertionError("nothing is to be described")
 
 

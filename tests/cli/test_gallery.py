@@ -17,12 +17,14 @@ def test_the_gallery_holds_one_face_a_picture_and_is_made_once(tmp_path: Path) -
 
     pipeline = LocalPipeline(settings)
     pictures = [Path(item.location).read_bytes() for item in items]
-    faces = {item.name: pipeline.describe(picture)[1] for item, picture in zip(items, pictures, strict=True)}
+    faces = {
+        item.name: pipeline.analyze_photo(picture)[1] for item, picture in zip(items, pictures, strict=True)
+    }
     assert {name: len(found) for name, found in faces.items()} == dict.fromkeys(faces, 1)
     assert all(found[0].attributes.quality.overall >= 0.6 for found in faces.values())
 
     # The altered picture is nearest to the person it was made of.
-    [altered] = pipeline.describe(probes[1].file.read_bytes())[1]
+    [altered] = pipeline.analyze_photo(probes[1].file.read_bytes())[1]
     nearest = max(faces, key=lambda name: float(altered.embedding @ faces[name][0].embedding))
     assert nearest in probes[1].title
 

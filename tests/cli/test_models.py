@@ -15,7 +15,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from deployments.packs.calibration import read_calibration
-from deployments.packs.registry import describe
+from deployments.packs.registry import describe_pack
 from ops.commands.app import app
 from ops.commands.models.calibrate import calibrate_model
 from ops.commands.models.evaluate import evaluate_model, read_pairs
@@ -103,7 +103,7 @@ def test_calibrate_writes_what_the_service_reads(
     assert (calibration.same_person.people, calibration.same_person.photo_pairs) == (2, 4)
     assert calibration.most == 2
     assert calibration.source == "photos of packages"
-    assert calibration.digest == describe(Settings()).manifest.digest
+    assert calibration.digest == describe_pack(Settings()).manifest.digest
     assert {name: group.strangers.people_pairs for name, group in calibration.groups.items()} == {
         "friends": 1,
         "presidents": 1,
@@ -195,7 +195,7 @@ def test_any_pack_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     calibrate_model(settings, tmp_path / "photos", groups=None, source=None, output=None)
     calibration = read_calibration(folder / "calibration.json")
     assert (calibration.people, calibration.photos) == (4, 8)
-    assert calibration.digest == describe(settings).manifest.digest
+    assert calibration.digest == describe_pack(settings).manifest.digest
     rows = [(a, b, int(a[0] == b[0])) for place, a in enumerate(names) for b in names[:place]]
     pairs = write_csv(tmp_path / "pairs.csv", ("photo_a", "photo_b", "same"), *rows)
     capsys.readouterr()

@@ -172,13 +172,13 @@ async def test_babies_are_found_by_the_matches_of_a_user(filled: Filled, mode: s
     assert scanned(found) == set()
     assert "idx_babies_match_id" in indexes(found)
     ids = [row["id"] for row in await filled.database.fetch("SELECT id FROM babies LIMIT 20")]
-    found = await plan(filled, mode, "describe_babies", filled.user, ids)
+    found = await plan(filled, mode, "load_babies", filled.user, ids)
     assert scanned(found) == set()
 
 
 @BOTH
 async def test_what_is_shown_is_looked_up_by_id(filled: Filled, mode: str) -> None:
-    found = await plan(filled, mode, "describe_matches", filled.newest, filled.user)
+    found = await plan(filled, mode, "load_matches", filled.newest, filled.user)
     assert scanned(found) == set()
     assert {"matches_pkey", "faces_pkey", "profiles_pkey"} <= indexes(found)
     assert "reactions_match_user_type_unique" in indexes(found)
@@ -221,7 +221,7 @@ async def test_connections_are_found_by_user(filled: Filled, mode: str) -> None:
     ids = await filled.database.fetch(
         "SELECT id FROM mutual_connections WHERE $1 IN (profile_a_id, profile_b_id)", filled.user
     )
-    found = await plan(filled, mode, "describe_connections", filled.user, [row["id"] for row in ids])
+    found = await plan(filled, mode, "load_connections", filled.user, [row["id"] for row in ids])
     assert scanned(found) & {"mutual_connections", "messages", "profiles", "faces"} == set()
     assert "idx_messages_page" in indexes(found)
 

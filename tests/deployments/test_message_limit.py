@@ -21,7 +21,7 @@ from deployments.replica_messages import (
     largest_message,
     message_environment,
 )
-from deployments.vision.decode import OpenPicture, read_header
+from deployments.vision.decode import OpenPhoto, read_header
 from deployments.vision.stored_picture import FEED_SIDE, FULL_SIDE, THUMBNAIL_SIDE, render
 from semblance.settings import Settings
 from semblance.types import Box, DetectedFace, Detection, FaceCrops, Pose
@@ -123,5 +123,5 @@ def test_the_largest_message_holds_what_is_stored_of_a_picture() -> None:
     Image.fromarray(noise).save(picture, "PNG", compress_level=0)
     data = picture.getvalue()
     header = read_header(data, max_bytes=len(data), max_pixels=FULL_SIDE**2)
-    stored = pickle.dumps(render(OpenPicture(data, header)))
+    stored = pickle.dumps(render(OpenPhoto(data, header)))
     assert 2**22 < len(stored) < largest_message(Settings(max_image_bytes=1, max_faces=1))

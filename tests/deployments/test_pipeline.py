@@ -42,7 +42,7 @@ def encoded(image: Image, suffix: str = ".png") -> bytes:
 
 
 def cosine(pipeline: LocalPipeline, a: bytes, b: bytes) -> float:
-    (_, first), (_, second) = pipeline.describe(a, 1), pipeline.describe(b, 1)
+    (_, first), (_, second) = pipeline.analyze_photo(a, 1), pipeline.analyze_photo(b, 1)
     return float(first[0].embedding @ second[0].embedding)
 
 
@@ -62,8 +62,8 @@ def test_a_turned_photo_shows_the_same_face(pipeline: LocalPipeline, photo: Path
 def test_landmarks_of_a_turned_photo_are_in_its_own_pixels(pipeline: LocalPipeline) -> None:
     image = pixels(OBAMA)
     height, width = image.shape[:2]
-    _, (straight,) = pipeline.describe(encoded(image))
-    _, (turned,) = pipeline.describe(encoded(np.ascontiguousarray(np.rot90(image))))
+    _, (straight,) = pipeline.analyze_photo(encoded(image))
+    _, (turned,) = pipeline.analyze_photo(encoded(np.ascontiguousarray(np.rot90(image))))
     expected = np.stack(
         [straight.detected.landmarks[:, 1], width - 1 - straight.detected.landmarks[:, 0]], axis=1
     )
@@ -73,7 +73,7 @@ def test_landmarks_of_a_turned_photo_are_in_its_own_pixels(pipeline: LocalPipeli
 
 def test_a_tight_crop_of_a_face_is_found(pipeline: LocalPipeline) -> None:
     image = pixels(OBAMA_3)
-    _, (face,) = pipeline.describe(OBAMA_3.read_bytes(), 1)
+    _, (face,) = pipeline.analyze_photo(OBAMA_3.read_bytes(), 1)
     box = face.detected.bbox
     tight = image[int(box.y1) : int(box.y2), int(box.x1) : int(box.x2)]
     assert cosine(pipeline, encoded(np.ascontiguousarray(tight)), OBAMA_3.read_bytes()) > 0.7
@@ -82,7 +82,7 @@ def test_a_tight_crop_of_a_face_is_found(pipeline: LocalPipeline) -> None:
 def test_a_picture_without_a_face_has_none(pipeline: LocalPipeline) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
     for image in (noise, np.zeros_like(noise), np.full((1, 1, 3), 255, np.uint8)):
-        detection, faces = pipeline.describe(encoded(image))
+        detection, faces = pipeline.analyze_photo(encoded(image))
         assert (detection.height, detection.width) == image.shape[:2]
         assert faces == []
 
@@ -94,7 +94,7 @@ def test_small_faces_of_a_large_photo_are_found_at_a_second_scale(pipeline: Loca
         for y in range(100, 1400, 300):
             wall[y : y + 100, x : x + 80] = face
     wall[600:1100, 850:1250] = cv2.resize(head(), (400, 500))
-    detection, _ = pipeline.describe(encoded(wall))
+    detection, _ = pipeline.analyze_photo(encoded(wall))
     small = [found for found in detection.faces if found.bbox.width < 60]
     assert len(detection.faces) > 1, "only the large face was found"
     assert len(small) >= 10
@@ -102,10 +102,10 @@ def test_small_faces_of_a_large_photo_are_found_at_a_second_scale(pipeline: Loca
 
 def test_faces_are_largest_first_and_limited(pipeline: LocalPipeline) -> None:
     data = GROUP.read_bytes()
-    detection, faces = pipeline.describe(data)
+    detection, faces = pipeline.analyze_photo(data)
     areas = [face.bbox.area for face in detection.faces]
     assert len(areas) > 5 and areas == sorted(areas, reverse=True)
-    limited, described = pipeline.describe(data, 2)
+    limited, described = pipeline.analyze_photo(data, 2)
     assert [face.bbox for face in limited.faces] == [face.bbox for face in detection.faces[:2]]
     assert len(described) == 2 and len(faces) == len(areas)
 
@@ -115,19 +115,19 @@ def test_a_large_jpeg_gives_crops_as_sharp_as_its_full_size(pipeline: LocalPipel
     face = cv2.resize(head(), (260, 322), interpolation=cv2.INTER_AREA)
     scene = np.full((2400, 3200, 3), 90, np.uint8)
     scene[1000:1322, 1400:1660] = face
-    _, (jpeg,) = pipeline.describe(encoded(scene, ".jpg"), 1)
-    _, (png,) = pipeline.describe(encoded(scene), 1)
+    _, (jpeg,) = pipeline.analyze_photo(encoded(scene, ".jpg"), 1)
+    _, (png,) = pipeline.analyze_photo(encoded(scene), 1)
     assert float(jpeg.embedding @ png.embedding) > 0.97
     np.testing.assert_allclose(jpeg.detected.landmarks, png.detected.landmarks, atol=4)
 
 
 def test_many_pictures_at_once_give_what_each_gives_alone(pipeline: LocalPipeline) -> None:
     photos = [path.read_bytes() for path in (*SINGLE, GROUP)]
-    together = pipeline.describe_many([*photos, b"not a picture"], 3)
+    together = pipeline.analyze_photos([*photos, b"not a picture"], 3)
     assert isinstance(together[-1], UnreadableImageError)
     for data, result in zip(photos, together, strict=False):
         assert not isinstance(result, SemblanceError)
-        _, alone = pipeline.describe(data, 3)
+        _, alone = pipeline.analyze_photo(data, 3)
         for one, other in zip(result[1], alone, strict=True):
             np.testing.assert_allclose(one.embedding, other.embedding, atol=1e-5)
             assert one.attributes.gender == other.attributes.gender
@@ -139,6 +139,6 @@ def test_limits_hold_before_decoding(pipeline: LocalPipeline) -> None:
     buffer = io.BytesIO()
     PillowImage.new("RGB", (20, 20)).save(buffer, "PNG")
     with pytest.raises(ImageTooLargeError):
-        strict.describe(buffer.getvalue())
+        strict.analyze_photo(buffer.getvalue())
     with pytest.raises(ImageTooLargeError):
-        strict.describe(b"\xff\xd8" + b"\0" * 5000)
+        strict.analyze_photo(b"\xff\xd8" + b"\0" * 5000)

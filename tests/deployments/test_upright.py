@@ -14,7 +14,7 @@ from deployments.faces.views import View, reduction
 from deployments.packs.nets import Candidates, DetectNet
 from deployments.packs.registry import load_pack
 from semblance.settings import Settings
-from semblance.types import DescribedFace, Image
+from semblance.types import AnalyzedFace, Image
 from tests.support.photos import ASTRONAUT, BIDEN, MASKS, OBAMA, OBAMA_3, encoded
 
 SETTINGS = Settings(execution_provider="cpu")
@@ -37,8 +37,8 @@ def photo(path: object, side: int = 700) -> PillowImage.Image:
     return image
 
 
-def described(pipeline: LocalPipeline, image: PillowImage.Image) -> list[DescribedFace]:
-    return pipeline.describe(encoded(image, "BMP"))[1]
+def described(pipeline: LocalPipeline, image: PillowImage.Image) -> list[AnalyzedFace]:
+    return pipeline.analyze_photo(encoded(image, "BMP"))[1]
 
 
 @pytest.mark.parametrize("path", [OBAMA, OBAMA_3, BIDEN, ASTRONAUT], ids=lambda path: path.stem)

@@ -34,7 +34,7 @@ from semblance.errors import (
 from semblance.settings import Settings
 from semblance.storage.opening import open_storage
 from semblance.storage.store import Storage
-from semblance.types import DescribedFace, Detection
+from semblance.types import AnalyzedFace, Detection
 from tests.support.api import LocalFaces
 from tests.support.photos import OBAMA_3 as PHOTO
 from tests.support.rows_matching import add_celebrities, add_face, add_person, add_user, famous, varied
@@ -60,9 +60,9 @@ class Failing:
     def __init__(self, error: Exception) -> None:
         self._error = error
 
-    async def describe(
+    async def analyze_photo(
         self, data: bytes, max_faces: int | None = None
-    ) -> tuple[Detection, list[DescribedFace]]:
+    ) -> tuple[Detection, list[AnalyzedFace]]:
         raise self._error
 
 
@@ -183,7 +183,7 @@ async def test_a_face_without_an_embedding_is_described_first(
     row = await database.fetchrow("SELECT * FROM faces WHERE id = $1", face)
     assert row is not None
     assert row["pack_digest"] == pipeline.model.digest
-    _, (expected,) = pipeline.describe(PHOTO.read_bytes(), 1)
+    _, (expected,) = pipeline.analyze_photo(PHOTO.read_bytes(), 1)
     assert row["embedding"].to_numpy() @ expected.embedding > 0.999
     assert (row["gender"], row["analyzed_at"] is not None) == ("male", True)
     assert row["geometry_ratios"].keys() >= {"face_width_height_ratio"}

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from deployments.packs.insightface_pack import InsightFacePack, derive_manifest
 from deployments.packs.manifest import MANIFEST_FILE, Normalisation
 from deployments.packs.nets import Candidates, ModelPack
-from deployments.packs.registry import describe, list_packs, load_pack
+from deployments.packs.registry import describe_pack, list_packs, load_pack
 from deployments.vision.align import similarity_transform, warp
 from semblance.errors import PackError
 from semblance.settings import Settings
@@ -77,7 +77,7 @@ def test_digest_follows_the_weights(folder: Path) -> None:
 def test_needs_consent_and_borrows_expression(folder: Path, agreed: Settings) -> None:
     with pytest.raises(PackError, match="SEMBLANCE_ACCEPT_NONCOMMERCIAL=1"):
         load_pack(agreed.model_copy(update={"accept_noncommercial": False}))
-    assert describe(agreed).borrowed == ("expression",)
+    assert describe_pack(agreed).borrowed == ("expression",)
     assert isinstance(load_pack(agreed), InsightFacePack)
     assert {entry.name for entry in list_packs(agreed)} == {"tiny", "open"}
 
@@ -230,7 +230,7 @@ def package(folder: Path, **recognition: Any) -> Path:
 def test_insightface_package_manifest(tmp_path: Path, agreed: Settings) -> None:
     folder = package(tmp_path / "packs" / "mini", preprocessing="embedded")
     chosen = agreed.model_copy(update={"pack": "mini"})
-    pack = describe(chosen)
+    pack = describe_pack(chosen)
     assert pack.borrowed == ("landmarks", "age_gender", "expression")
     assert pack.manifest.roles.embed.normalisation == "in_graph"
     assert not pack.commercial_use

@@ -8,7 +8,7 @@ import pytest
 
 from deployments.packs.manifest import MANIFEST_FILE
 from deployments.packs.pack import OPEN_FOLDER
-from deployments.packs.registry import describe, find_pack, list_packs, load_pack
+from deployments.packs.registry import describe_pack, find_pack, list_packs, load_pack
 from semblance.errors import PackError
 from semblance.settings import Settings
 
@@ -26,10 +26,10 @@ def install(folder: Path, *, commercial_use: bool = True, version: str = "1.0.0"
 def test_the_open_pack_is_the_default_and_needs_nothing(settings: Settings) -> None:
     pack = load_pack(settings)
     assert pack.info.pack == "open"
-    assert pack.info.digest == describe(settings).manifest.digest
+    assert pack.info.digest == describe_pack(settings).manifest.digest
     assert (pack.threshold, pack.attribute_crop) == (0.4, None)
     assert (pack.alignment.size, pack.alignment.points) == (112, "landmarks")
-    assert describe(settings).borrowed == ()
+    assert describe_pack(settings).borrowed == ()
 
 
 def test_places_are_searched_in_order(tmp_path: Path, settings: Settings) -> None:
@@ -38,7 +38,7 @@ def test_places_are_searched_in_order(tmp_path: Path, settings: Settings) -> Non
     for version, place in enumerate(places):
         install(place / "mine", version=str(version))
         assert find_pack("mine", own) == (place / "mine").resolve()
-        assert describe(own).manifest.version == str(version)
+        assert describe_pack(own).manifest.version == str(version)
 
 
 @pytest.mark.parametrize("nested", [False, True])
@@ -100,7 +100,7 @@ def test_absent_roles_are_played_by_the_open_pack(tmp_path: Path, settings: Sett
         (folder / file).unlink()
     (folder / MANIFEST_FILE).write_text(json.dumps(manifest))
     chosen = settings.model_copy(update={"pack": "lean"})
-    assert describe(chosen).borrowed == ("age_gender", "expression")
+    assert describe_pack(chosen).borrowed == ("age_gender", "expression")
     pack = load_pack(chosen)
     assert type(pack.expression()) is type(load_pack(settings).expression())
     assert type(pack.age_gender()) is type(load_pack(settings).age_gender())

@@ -9,7 +9,7 @@ import pytest
 
 from deployments.packs.calibration import CALIBRATION_FILE, read_calibration
 from deployments.packs.pack import OPEN_FOLDER
-from deployments.packs.registry import describe, load_pack, load_scale
+from deployments.packs.registry import describe_pack, load_pack, load_scale
 from semblance.errors import PackError
 from semblance.settings import Settings
 from semblance.types import ModelInfo
@@ -30,15 +30,15 @@ def installed(settings: Settings) -> Settings:
 
 
 def folder_of(settings: Settings) -> Path:
-    return describe(settings).folder
+    return describe_pack(settings).folder
 
 
 def test_the_pack_that_ships_has_one_of_its_own(settings: Settings) -> None:
     """Made for the very pack: after a change of the pack, `python -m tools.calibrate_open_pack`."""
     scale = load_scale(settings, load_pack(settings))
     assert scale.calibration is not None
-    assert scale.calibration.digest == scale.digest == describe(settings).manifest.digest
-    assert scale.calibration.version == describe(settings).manifest.version
+    assert scale.calibration.digest == scale.digest == describe_pack(settings).manifest.digest
+    assert scale.calibration.version == describe_pack(settings).manifest.version
     assert 1 < scale.calibration.most <= scale.calibration.strangers.people_pairs
     assert scale.calibration.source
     # A photo of the person is closer than any stranger was, and the pack's threshold lies in between.

@@ -19,7 +19,7 @@ from semblance.errors import StorageError
 from semblance.settings import Settings
 from semblance.storage.pictures import keys_of, picture_of
 from semblance.storage.store import Storage
-from semblance.types import DescribedFace, Detection
+from semblance.types import AnalyzedFace, Detection
 from serve_app.api.deadline import DeadlineMiddleware
 from tests.support.api import Api, LocalFaces
 from tests.support.photos import NO_FACE, OBAMA_2, couple
@@ -111,7 +111,7 @@ async def test_several_faces_give_the_largest_and_a_note(api: Api) -> None:
     assert answer.json()["faces_found"] == 2
     assert answer.json()["note"] == "The photo shows 2 faces; the largest was taken."
     (described,) = await api.services.database.fetch("SELECT embedding FROM faces")
-    _, faces = await api.services.faces.describe(couple(), 2)
+    _, faces = await api.services.faces.analyze_photo(couple(), 2)
     assert described["embedding"].to_numpy() == pytest.approx(faces[0].embedding, abs=1e-4)
 
 
@@ -158,9 +158,9 @@ async def test_the_same_picture_twice(api: Api) -> None:
 
 async def test_the_same_picture_at_the_same_time(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each copy that made work counts."""
-    looked_at, describe = 0, LocalFaces.describe
+    looked_at, describe = 0, LocalFaces.analyze_photo
 
-    async def counted(self: LocalFaces, *args: Any) -> tuple[Detection, list[DescribedFace]]:
+    async def counted(self: LocalFaces, *args: Any) -> tuple[Detection, list[AnalyzedFace]]:
         nonlocal looked_at
         looked_at += 1
         return await describe(self, *args)

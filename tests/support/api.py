@@ -30,7 +30,7 @@ from matching.worker import MatchWorker
 from semblance.settings import Settings
 from semblance.storage.opening import open_storage
 from semblance.storage.pictures import StoredPicture
-from semblance.types import DescribedFace, Detection, Image, JobOutcome, ModelInfo
+from semblance.types import AnalyzedFace, Detection, Image, JobOutcome, ModelInfo
 from serve_app.api.factory import create_app
 from serve_app.api.services import Services
 from serve_app.auth import TokenVerifier
@@ -66,10 +66,10 @@ class LocalFaces(FaceClient):
     async def embed(self, crops: Sequence[Image]) -> NDArray[np.float32]:
         return await asyncio.to_thread(self._pipeline.embed, crops)
 
-    async def describe(
+    async def analyze_photo(
         self, data: bytes, max_faces: int | None = None
-    ) -> tuple[Detection, list[DescribedFace]]:
-        return await asyncio.to_thread(self._pipeline.describe, data, max_faces)
+    ) -> tuple[Detection, list[AnalyzedFace]]:
+        return await asyncio.to_thread(self._pipeline.analyze_photo, data, max_faces)
 
 
 class LocalMatcher(MatcherClient):

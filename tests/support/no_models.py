@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from semblance.types import DescribedFace, Detection
+from semblance.types import AnalyzedFace, Detection
 
 
 class NoModels:
     """Faces here are described already."""
 
-    async def describe(
+    async def analyze_photo(
         self, data: bytes, max_faces: int | None = None
-    ) -> tuple[Detection, list[DescribedFace]]:
+    ) -> tuple[Detection, list[AnalyzedFace]]:
         raise AssertionError("nothing is to be described")

@@ -22,7 +22,7 @@ from PIL import Image as PillowImage
 from PIL.PngImagePlugin import PngInfo
 
 from deployments.vision import parsing
-from deployments.vision.decode import ImageHeader, OpenPicture, decode, read_header
+from deployments.vision.decode import ImageHeader, OpenPhoto, decode, read_header
 from semblance.errors import ImageTooLargeError, SemblanceError, UnreadableImageError
 from semblance.types import Image
 from tests.support import photos, wide_photos
@@ -572,7 +572,7 @@ def test_a_part_shows_what_the_whole_shows_there(file_format: str, orientation: 
     options = {"quality": 95} | ({"lossless": True} if file_format == "WEBP" else {})
     data = encoded(picture, file_format, exif=exif(orientation).tobytes(), **options)
     header = header_of(data)
-    opened, full = OpenPicture(data, header), pixels_of(data)
+    opened, full = OpenPhoto(data, header), pixels_of(data)
     for span in ((120, 90, 200, 150), (-50, -9, 40, 30), (header.width - 20, header.height - 17, 999, 999)):
         part, (left, top) = opened.part(span, divisor)
         height, width = part.shape[:2]
@@ -727,7 +727,7 @@ def test_a_jpeg_of_four_inks_cut_and_closed_with_an_end_mark_is_refused(
         with pytest.raises(UnreadableImageError, match="damaged or incomplete"):
             pixels_of(cut)
         with pytest.raises(UnreadableImageError, match="damaged or incomplete"):
-            OpenPicture(cut, header_of(cut)).displayed(100)
+            OpenPhoto(cut, header_of(cut)).displayed(100)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
@@ -782,7 +782,7 @@ def test_a_file_in_many_pieces_is_refused_before_they_are_parsed(
         return read(source, size)
 
     monkeypatch.setattr(parsing._Source, "read", counting)
-    with pytest.raises(UnreadableImageError, match="not a readable picture"):
+    with pytest.raises(UnreadableImageError, match="not a readable photo"):
         header_of(in_pieces(name, 2_000_000))
     assert reads < 110_000
 
@@ -821,4 +821,4 @@ def test_xmp_turns_no_picture(file_format: str, with_exif: bool) -> None:
     assert b'Orientation="1"' in data
     data = data.replace(b'Orientation="1"', b'Orientation="6"')
     assert pixels_of(data).shape == (40, 56, 3)
-    assert OpenPicture(data, header_of(data)).displayed(56).shape == (40, 56, 3)
+    assert OpenPhoto(data, header_of(data)).displayed(56).shape == (40, 56, 3)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from deployments.vision.decode import OpenPicture, read_header
+from deployments.vision.decode import OpenPhoto, read_header
 from deployments.vision.stored_picture import FEED_SIDE, FULL_SIDE, THUMBNAIL_SIDE, render
 from semblance.errors import UnreadableImageError
 from semblance.storage.pictures import StoredPicture
@@ -27,7 +27,7 @@ from tests.support.laden import (
 
 
 def stored(data: bytes) -> StoredPicture:
-    return render(OpenPicture(data, read_header(data, max_bytes=10**8, max_pixels=10**8)))
+    return render(OpenPhoto(data, read_header(data, max_bytes=10**8, max_pixels=10**8)))
 
 
 def files(picture: StoredPicture) -> tuple[bytes, bytes, bytes]:

@@ -18,7 +18,7 @@ from ops.commands.output import console
 from semblance.logging import configure_logging
 from semblance.settings import Settings
 from semblance.storage.opening import open_storage
-from semblance.types import DescribedFace, Detection, JobOutcome
+from semblance.types import AnalyzedFace, Detection, JobOutcome
 
 
 class _LazyFaces:
@@ -27,10 +27,10 @@ class _LazyFaces:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    async def describe(
+    async def analyze_photo(
         self, data: bytes, max_faces: int | None = None
-    ) -> tuple[Detection, list[DescribedFace]]:
-        return await asyncio.to_thread(lambda: self._pipeline.describe(data, max_faces))
+    ) -> tuple[Detection, list[AnalyzedFace]]:
+        return await asyncio.to_thread(lambda: self._pipeline.analyze_photo(data, max_faces))
 
     @cached_property
     def _pipeline(self) -> LocalPipeline:

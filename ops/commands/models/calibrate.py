@@ -13,7 +13,7 @@ from batch.ingest.entries import BadEntry
 from batch.ingest.exclusions import Exclusions
 from batch.ingest.folders import walk
 from deployments.packs.calibration import CALIBRATION_FILE, calibrate
-from deployments.packs.registry import describe
+from deployments.packs.registry import describe_pack
 from ops.commands.models.calibration_table import calibration_table
 from ops.commands.models.csv_rows import read_csv
 from ops.commands.models.photo_files import LeftOut, embed_files, open_pipeline
@@ -32,7 +32,7 @@ def calibrate_model(
     settings: Settings, folder: Path, *, groups: Path | None, source: str | None, output: Path | None
 ) -> None:
     """Write a calibration and print it. Raises BadInputError if the photos do not suffice."""
-    pack = describe(settings)
+    pack = describe_pack(settings)
     target = output or pack.folder / CALIBRATION_FILE
     left_out = LeftOut()
     files = _photos(folder, left_out)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.markup import escape
 from rich.table import Table
 
-from deployments.packs.registry import describe, has_stale_calibration, list_packs, load_calibration
+from deployments.packs.registry import describe_pack, has_stale_calibration, list_packs, load_calibration
 from ops.commands.models.calibration_table import calibration_table
 from ops.commands.output import console
 from semblance.settings import Settings
@@ -34,7 +34,7 @@ def list_models(settings: Settings) -> None:
 
 def verify_model(settings: Settings, name: str | None) -> None:
     """Print the digest of every file. Raises PackError with the file's name if one differs."""
-    pack = describe(_chosen(settings, name))
+    pack = describe_pack(_chosen(settings, name))
     for file, digest in sorted(pack.manifest.sha256.items()):
         console.print(f"[green]✓[/] {escape(file)} [dim]{digest}[/]", soft_wrap=True)
     console.print(f"Model pack {pack.manifest.name} is intact: digest {pack.manifest.digest}", soft_wrap=True)
@@ -43,7 +43,7 @@ def verify_model(settings: Settings, name: str | None) -> None:
 def show_model(settings: Settings, name: str | None) -> None:
     """Print what a pack consists of, and what its similarities mean."""
     chosen = _chosen(settings, name)
-    pack = describe(chosen)
+    pack = describe_pack(chosen)
     manifest = pack.manifest
     rows = Table.grid(padding=(0, 2))
     rows.add_column(style="bold")

@@ -110,7 +110,7 @@ async def compare_photos(
 @router.post("/analyze-face-advanced", responses=COMPUTE_ERRORS, openapi_extra=PHOTO_BODY)
 async def analyze_face_advanced(photo: Photo, services: Injected) -> FaceAnswer:
     """The largest face in full."""
-    _, faces = await services.faces.describe(photo, 1)
+    _, faces = await services.faces.analyze_photo(photo, 1)
     if not faces:
         raise NoFaceError
     return FaceAnswer.of(faces[0], services.model)
@@ -125,7 +125,7 @@ async def analyze_faces(
     ] = MAX_FACES,
 ) -> FacesAnswer:
     """All faces in full, largest first; an empty list for a photo without faces."""
-    detection, faces = await services.faces.describe(photo, max_faces)
+    detection, faces = await services.faces.analyze_photo(photo, max_faces)
     return FacesAnswer(
         faces=[FaceAnswer.of(face, services.model) for face in faces],
         image=ImageSize(width=detection.width, height=detection.height),

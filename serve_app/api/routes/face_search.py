@@ -34,7 +34,7 @@ async def search_faces(
     """The largest face and the users' faces most similar to it. For admins and API keys of the scope
     `search`, if SEMBLANCE_FACE_SEARCH allows it. Every search is recorded, without the photo. Filters never
     shorten the list while enough faces pass them."""
-    _, faces = await services.faces.describe(photo, 1)
+    _, faces = await services.faces.analyze_photo(photo, 1)
     if not faces:
         raise NoFaceError
     hits = await services.db.face_searches.nearest(

@@ -33,7 +33,7 @@ async def lookalikes(
 ) -> LookalikesAnswer:
     """The largest face and the celebrities most similar to it. Filters never shorten the list while enough
     celebrities pass them."""
-    _, faces = await services.faces.describe(photo, 1)
+    _, faces = await services.faces.analyze_photo(photo, 1)
     if not faces:
         raise NoFaceError
     hits = await services.db.celebrities.nearest(

@@ -6,13 +6,13 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from semblance.types import DescribedFace, Embedding, Emotion, Landmarks
+from semblance.types import AnalyzedFace, Embedding, Emotion, Landmarks
 
 _OLDEST = 150
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DescribedRow:
+class AnalyzedRow:
     """The shared columns.
 
     embedding: float32 [512], unit length, of the pack whose SHA-256 is `pack_digest`.
@@ -37,7 +37,7 @@ class DescribedRow:
     analyzed_at: datetime
 
     @classmethod
-    def of(cls, face: DescribedFace, pack_digest: str, *, scale: float = 1.0, **columns: Any) -> Self:
+    def of(cls, face: AnalyzedFace, pack_digest: str, *, scale: float = 1.0, **columns: Any) -> Self:
         """The row of a face.
 
         Args:
