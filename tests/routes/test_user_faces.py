@@ -165,7 +165,7 @@ async def test_the_same_picture_at_the_same_time(api: Api, monkeypatch: pytest.M
         looked_at += 1
         return await describe(self, *args)
 
-    monkeypatch.setattr(LocalFaces, "describe", counted)
+    monkeypatch.setattr(LocalFaces, "analyze_photo", counted)
     user = await api.member("ada")
     answers = await asyncio.gather(*(upload(api, user, photo()) for _ in range(8)))
     assert Counter(answer.status_code for answer in answers) == {202: 1, 400: 7}
@@ -189,7 +189,7 @@ async def test_our_deadline_is_not_counted_and_a_client_that_leaves_is(
 
     user = await api.member("ada")
     assert (await api.client.get("/api/faces", headers=user.headers)).status_code == 200
-    monkeypatch.setattr(LocalFaces, "describe", hang)
+    monkeypatch.setattr(LocalFaces, "analyze_photo", hang)
     if ended_by == "deadline":
         monkeypatch.setattr(deadline_of(api.app), "_seconds", 0.5)
         answer = await upload(api, user, photo())
