@@ -1,5 +1,6 @@
 """Fixtures that several test packages share."""
 
+import gc
 import os
 
 from hypothesis import settings
@@ -27,3 +28,10 @@ pytest_plugins = [
     "tests.support.selection",
     "tests.support.service",
 ]
+
+
+def pytest_collection_finish() -> None:
+    """Keep six thousand tests out of every later garbage collection, which takes a tenth of the time
+    otherwise."""
+    gc.collect()
+    gc.freeze()
