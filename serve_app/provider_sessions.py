@@ -136,8 +136,8 @@ class ProviderSessions:
                 return exists
             reason = f"status {answer.status_code}"
             if answer.is_client_error and answer.status_code not in _UNSAID:
-                # It refuses just this token, whose length its user has chosen: others must not suffer from
-                # it. logger.warning("Supabase does not say whether a session exists: %s", reason)
+                # It refuses just this token, whose length its user has chosen: others must not suffer.
+                logger.warning("Supabase does not say whether a session exists: %s", reason)
                 return None
         except (httpx.HTTPError, TimeoutError) as exc:
             reason = str(exc) or type(exc).__name__
