@@ -148,8 +148,8 @@ class ProviderSessions:
 
 def _said(status: int, content: bytes, subject: UUID) -> bool | None:
     """What Supabase Auth itself says about a token of this user; None for any other answer. The gateway
-    before it answers 401 for a wrong key, which must not sign everybody out, and a proxy may answer 200
-    with a page of its own."""
+    before it answers 401 for a wrong key, which must not sign everybody out, and a proxy may answer 200 with
+    its own page."""
     try:
         said = json.loads(content)
     except (ValueError, RecursionError):
