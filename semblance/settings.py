@@ -205,7 +205,7 @@ class Settings(BaseSettings):
         "are accepted take 400 MB.",
     )
     max_faces: int = Field(
-        64, ge=1, le=1024, description="Most faces described in one picture, largest first."
+        64, ge=1, le=1024, description="Most faces analyzed in one picture, largest first."
     )
     max_inflight: int = Field(
         64, ge=1, description="Face requests one API replica works on; more are refused with 503."

@@ -41,7 +41,7 @@ def sface(model: onnx.ModelProto) -> onnx.ModelProto:
     1. A channel with a larger one is negated in the convolution before it, which makes it a maximum again,
     and the layer after it restores the sign.
 
-    Raises ValueError where the model is another net.
+    Raises ValueError if the model is another net.
     """
     constants, nodes = _unpacked(model)
     expected = ["Sub", "Mul", *["Conv", "BatchNormalization", "PRelu"] * SFACE_LAYERS]
@@ -109,7 +109,7 @@ def _affine(norm: onnx.NodeProto, constants: Constants) -> tuple[Floats, Floats]
 def yunet(model: onnx.ModelProto) -> onnx.ModelProto:
     """YuNet for any height and width that are multiples of 32, its boxes and keypoints decoded.
 
-    Raises ValueError where the model is another net.
+    Raises ValueError if the model is another net.
     """
     constants, nodes = _unpacked(model)
     heads = [f"{head}_{stride}" for head in ("cls", "obj", "bbox", "kps") for stride in STRIDES]

@@ -50,9 +50,9 @@ class LocalPipeline:
             except SemblanceError as exc:
                 detections.append(exc)
         everything = [face for found in detections if isinstance(found, Detection) for face in found.faces]
-        described = iter(self._analyze(Detection(0, 0, tuple(everything), len(everything))))
+        analyzed = iter(self._analyze(Detection(0, 0, tuple(everything), len(everything))))
         return [
-            (found, [next(described) for _ in found.faces]) if isinstance(found, Detection) else found
+            (found, [next(analyzed) for _ in found.faces]) if isinstance(found, Detection) else found
             for found in detections
         ]
 
