@@ -155,7 +155,7 @@ def stop_at_once(number: int, _: FrameType | None) -> NoReturn:
     """Handle a signal: end the process, which waits only for Ray's processes. A job may be killed at any
     point, so there is nothing to finish."""
     logging.disable()
-    sys.stderr.write("\nInterrupted. What is done is kept; the same command goes on from there.\n")
+    sys.stderr.write("\nInterrupted. What is done is kept; the same command continues from there.\n")
     sys.stderr.flush()
     ray.shutdown()
     os._exit(128 + number)

@@ -13,8 +13,8 @@ from semblance.errors import ConfigurationError
 
 
 class JobReport:
-    """Writes the lines in the order of the calls; a context manager. What `write` has written survives a
-    kill of the process."""
+    """Writes lines in the order of the calls; a context manager. What `write` has written survives if the
+    process is killed."""
 
     def __init__(self, path: Path) -> None:
         """Raises ConfigurationError if the file cannot be written."""

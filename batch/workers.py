@@ -22,7 +22,7 @@ AHEAD = 8
 about as long as a worker needs to start again."""
 
 _LOST = (RayTaskError, RayActorError, ObjectLostError, OutOfMemoryError)
-"""What loses one batch. After any other error of Ray no batch can run."""
+"""Errors that lose one batch. After any other error of Ray no batch can run."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -61,7 +61,7 @@ class WorkerPool(Generic[Item, Result]):
             arguments: For the constructor of each. They appear in Ray's dashboard and logs, so they must hold
                 no secrets.
             plan: How many actors, and what each reserves.
-            shared: What `process` gets beside each batch. It is put into Ray's object store once, where
+            shared: What `process` gets with each batch. It is put into Ray's object store once, where
                 arrays are shared by all workers of a node. Arguments of the constructor could not be: Ray
                 does not keep those for workers that start again.
             failed: From an item that also failed alone, and the reason, to its result.

@@ -18,11 +18,11 @@ from deployments.faces.pipeline import LocalPipeline
 from semblance.settings import Settings
 
 WARM_UP = 4
-"""Photos each process describes before the clock starts."""
+"""Photos that each process analyzes before the clock starts."""
 
 
 def run_bare(photos: Sequence[bytes], count: int, processes: int, max_faces: int | None = None) -> float:
-    """Photos a second when `count` photos, taken from `photos` in turn, are described by `processes`
+    """Photos a second when `count` photos, taken from `photos` in turn, are analyzed by `processes`
     processes that share a queue; the time is that from the common start to the last result."""
     context = multiprocessing.get_context("spawn")
     start = context.Barrier(processes + 1)

@@ -2,7 +2,7 @@
 
 Five ways over the same synthetic gallery, whose embeddings cluster like identities:
 
-    old           a PL/pgSQL function called for every row, as the old system did
+    old           a PL/pgSQL function called for every row, as the old app did
     sql           the six factors as one set-based SQL expression over all rows
     ours          a whole match job: claim, face, rules, gallery in memory, exact scores in SQL, rows written
     ours, search  of it the gallery in memory alone, which gives the short list
@@ -170,7 +170,7 @@ class Result:
 
 
 class _NoModels:
-    """All faces here are described."""
+    """All faces here are analyzed already."""
 
     async def analyze_photo(
         self, data: bytes, max_faces: int | None = None
@@ -306,8 +306,8 @@ async def measure(dsn: str, size: int, settings: Settings) -> Result:
 
 
 async def fill(database: Database, size: int) -> tuple[list[UUID], Traits]:
-    """Insert the gallery and PROBES women of schools of their own, each like somebody in it; returns the ids
-    of their faces, and the gallery's traits."""
+    """Insert the gallery and PROBES women, each at her own school and like somebody in the gallery; returns
+    the ids of their faces, and the gallery's traits."""
     index = await database.fetchval("SELECT pg_get_indexdef('idx_celebrities_embedding'::regclass)")
     await database.execute("DROP INDEX idx_celebrities_embedding")
     random = np.random.default_rng(0)

@@ -1,7 +1,8 @@
-"""What a picture without a face costs in every format, beside a JPEG of the same picture.
+"""What a picture without a face costs in every format, compared with a JPEG of the same picture.
 
-A picture without a face is the dearest: it is looked at in every turn. CPU time is that of the finder and of
-the process that decodes for it; memory is what the latter takes at its peak beyond what it takes when idle.
+A picture without a face costs most, because the finder also looks at it turned. CPU time is that of the
+finder and of the process that decodes for it; memory is what the latter takes at its peak beyond what it
+takes when idle.
 
     python -m benchmarks.decode_cost
 """
@@ -134,7 +135,7 @@ def encoded(picture: PillowImage.Image, file_format: str, options: dict[str, Any
 def measure(
     picture: str, kind: str, data: bytes, pack: ModelPack, *, repeat: int, baseline: float | None
 ) -> Cost:
-    """Find faces in a file with a decoding process of its own."""
+    """Find faces in a file, with a separate decoding process."""
     settings = Settings(max_image_bytes=MOST_BYTES)
     decoder = DecoderProcess(settings)
     finder = FaceFinder(pack, settings, decoder)

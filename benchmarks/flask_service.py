@@ -1,4 +1,4 @@
-"""Baseline: the service as it was planned before, for measuring only.
+"""Baseline: the service as it was first planned, for measuring only.
 
 One threaded Flask process; onnxruntime sessions with default options and two threads, shared by all
 request threads; pictures decoded at full size with OpenCV. The analysis is Semblance's, and so are the
@@ -44,7 +44,7 @@ def default_session(path: Path, **options: Any) -> onnxruntime.InferenceSession:
 
 
 class FullDecoder:
-    """Decodes at full size, whatever size would do."""
+    """Decodes at full size, even if a smaller size would do."""
 
     def open(self, data: bytes) -> AbstractContextManager[Photo]:
         """See Decoder."""

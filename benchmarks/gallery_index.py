@@ -1,4 +1,5 @@
-"""Which index the gallery should have: recall of the best ten and time a query, beside the exact search.
+"""Which index the gallery should have: recall of the best ten and time per query, compared with the exact
+search.
 
 IVFFlat is measured twice: built on the empty table, as a migration does it, and rebuilt on the full one.
 Embeddings and probes vary in 64 directions, about as those of faces do, which is harder than clusters are.
@@ -53,7 +54,7 @@ def main(
     probes: Annotated[int, typer.Option(help="Faces searched for.")] = 100,
     as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object.")] = False,
 ) -> None:
-    """Fill, build and search, on an embedded server of its own."""
+    """Fill, build and search, on a separate embedded server."""
     console = Console(stderr=as_json)
     console.print(f"{len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.2f} at start")
     with scratch_database() as dsn, psycopg.connect(dsn, autocommit=True) as connection:

@@ -1,6 +1,6 @@
 """Images a second of a real ingestion, as a share of the bare limit, and the memory it takes.
 
-The ingestion runs whole: listing, a Ray of its own, Ray actors, the picture store, COPY into an
+The whole ingestion runs: listing, a separate Ray, Ray actors, the picture store, COPY into an
 embedded PostgreSQL. A small ingestion before it warms the machine up; the measured time is from the
 start of the workers to the last row, with the loading of their nets included.
 
@@ -110,7 +110,7 @@ def main(
 
 
 def run_ingestion(source: Path, settings: Settings, console: Console) -> IngestSummary:
-    """One ingestion with default options, on a Ray of its own."""
+    """One ingestion with default options, on a separate Ray."""
     rules = IngestRules(min_quality=0.6, largest=False, dry_run=False)
     return asyncio.run(ingest(IngestOptions(str(source), rules), settings, console))
 

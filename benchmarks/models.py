@@ -1,4 +1,4 @@
-"""What the open pack's nets cost and what they are worth, beside others that could play their roles.
+"""Cost and quality of the open pack's nets, compared with others that could play their roles.
 
     python -m benchmarks.models --photos FOLDER --embed float.onnx --embed int8.onnx
 

@@ -1,4 +1,4 @@
-"""Photos per second over HTTP, beside the bare limit and the service as it was planned before.
+"""Photos per second over HTTP, compared with the bare limit and with the service as it was first planned.
 
 (a) bare: the same work in as many one-thread, non-spinning processes as cores; no HTTP, no Ray.
 (b) flask: one threaded process, default sessions of two threads, full-size decoding, the same nets, the
@@ -119,7 +119,7 @@ def measure_flask(pictures: list[bytes], requests: int, *options: str) -> list[L
 
 
 def measure_semblance(pictures: list[bytes], requests: int) -> tuple[list[LoadResult], dict[str, float]]:
-    """Start a stack of its own in a temporary home, measure it, stop it. Also returns the CPU milliseconds
+    """Start a separate stack in a temporary home, measure it, stop it. Also returns the CPU milliseconds
     a photo costs in each part of it at the most connections."""
     with tempfile.TemporaryDirectory(prefix="semblance-benchmark-") as home:
         command = str(Path(sys.executable).with_name("semblance"))
@@ -152,7 +152,7 @@ def cpu_seconds() -> dict[str, float]:
 
 
 def cpu_table(spent: dict[str, float], bare_seconds: float) -> Table:
-    """Where a photo's CPU time goes, beside what the bare limit has for it."""
+    """Where a photo's CPU time goes, next to the bare limit's."""
     table = Table(title=f"CPU time of a photo at {CONNECTIONS[-1]} connections")
     table.add_column("part")
     table.add_column("ms", justify="right")

@@ -11,7 +11,7 @@ from PIL import Image
 
 
 def make_images(photos: Path, folder: Path, count: int, *, seed: int) -> list[Path]:
-    """`count` JPEGs that all differ: each a photo with a little cut off at its edges, encoded anew."""
+    """`count` JPEGs that all differ: each a photo with a little cut off at its edges, encoded again."""
     originals = []
     for path in sorted(photos.rglob("*")):
         if path.suffix.lower() in {".jpg", ".jpeg", ".png", ".webp"}:

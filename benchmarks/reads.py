@@ -1,9 +1,10 @@
-"""What the API adds to its plain reads: the time of an answer beside the time of its statements alone.
+"""What the API adds to its plain reads: the time of an answer, compared with the time of its statements
+alone.
 
 A database is filled with profiles, faces, matches, reactions and notifications. `/api/matches/top`, signed
-out and signed in, and `/api/notifications` are asked for over kept-alive connections, each of which asks anew
-when it is answered. Beside it the same statements run on as many connections to the database, by the driver
-that the API uses: what an API would take that did nothing. The two take turns.
+out and signed in, and `/api/notifications` are requested over kept-alive connections, each of which sends its
+next request when it is answered. For comparison the same statements run on as many connections to the
+database, by the API's driver: the time of an API that did nothing else. The two take turns.
 
     python -m benchmarks.reads            # the API as one process, uvicorn
     python -m benchmarks.reads --stack    # as it is deployed: through Ray Serve and its proxy

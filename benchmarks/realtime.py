@@ -2,7 +2,7 @@
 
 All sockets get every match, which is the dearest event there is. The time is taken from the commit, as the
 database notes it, to the moment when a client holds the event; server and clients share the machine, so the
-clients' own work is in it. Without --url the realtime routes run behind uvicorn in a process of their own.
+clients' own work is in it. Without --url the realtime routes run behind uvicorn in a separate process.
 
     python -m benchmarks.realtime
     python -m benchmarks.realtime --url http://127.0.0.1:8000 --dsn postgresql://…   # a running stack

@@ -1,9 +1,9 @@
-"""What matching all faces anew costs: 2,000 faces with 100,000 celebrities, from reading to rows written.
+"""What matching all faces again costs: 2,000 faces with 100,000 celebrities, from reading to rows written.
 
     ours   python -m batch.rematch on an empty table of matches, and once more when nothing has changed;
            faces and gallery are read from the database, all matches found are written to it
     bare   the cosines alone: float32 products of blocks of embeddings in memory, on all cores
-    old    a PL/pgSQL function called for every pair, as the old system did, for some of the faces
+    old    a PL/pgSQL function called for every pair, as the old app did, for some of the faces
 
 All celebrities are men and all faces women's, so every pair is scored. Of some faces the matches are compared
 with those of one SQL expression over all pairs. Ray has started before the clock does.

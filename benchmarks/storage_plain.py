@@ -23,7 +23,7 @@ from rich.table import Table
 
 from benchmarks.database import scratch_database
 
-# "i > 0" makes a subquery depend on the row, so that each row gets numbers of its own.
+# "i > 0" makes a subquery depend on the row, so that each row gets its own numbers.
 FILL = SQL("""
     INSERT INTO celebrities (
         name, category, gender, image_path, image_hash, embedding, pack_digest, age, quality_score,
@@ -95,7 +95,7 @@ def main(
     runs: Annotated[int, typer.Option(help="Times each query runs on each copy.")] = 7,
     as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object.")] = False,
 ) -> None:
-    """Fill, copy and scan, on an embedded server of its own."""
+    """Fill, copy and scan, on a separate embedded server."""
     console = Console(stderr=as_json)
     console.print(f"{len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.2f} at start")
     with scratch_database() as dsn, psycopg.connect(dsn, autocommit=True) as connection:

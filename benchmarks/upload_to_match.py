@@ -176,7 +176,7 @@ def main(  # noqa: PLR0917 - a command's options
 
 
 async def fill(dsn: str, profiles: int, schools: int, celebrities: int) -> list[UUID]:
-    """Users and the gallery, without jobs and events of their own; returns the users' ids. Neighbours in the
+    """Insert users and the gallery, without match jobs and events; returns the users' ids. Neighbours in the
     list are at different schools; of each school one half is male."""
     digest = load_pack(get_settings()).info.digest
     database = await Database.connect(dsn, pool_size=1)
@@ -291,7 +291,7 @@ async def until_seen(uploads: Sequence[Upload], seen: Mapping[UUID, float]) -> N
 
 
 async def summarise(dsn: str, uploads: Sequence[Upload], seen: Mapping[UUID, float], first: Upload) -> Result:
-    """What the clients saw, beside what the queue says of the same faces."""
+    """What the clients saw, next to what the queue recorded for the same faces."""
     accepted = {each.face: each for each in uploads if each.face is not None}
     database = await Database.connect(dsn, pool_size=1)
     jobs = {row["face_id"]: row for row in await database.fetch(JOBS, list(accepted))}

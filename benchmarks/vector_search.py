@@ -1,4 +1,5 @@
-"""The gallery's search beside the exact one: recall of the best ten, time a query, and whether all ten come.
+"""The gallery's search compared with the exact one: recall of the best ten, time a query, and whether all ten
+come.
 
 Categories keep 50, 5, .5 and .05 % of the gallery. The search is the service's own, `Celebrities.nearest`,
 which uses the HNSW index, or compares all rows where a filter leaves few.
@@ -55,7 +56,7 @@ def main(
     probes: Annotated[int, typer.Option(help="Faces searched for.")] = 200,
     as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object.")] = False,
 ) -> None:
-    """Fill and search, on an embedded server of its own."""
+    """Fill and search, on a separate embedded server."""
     console = Console(stderr=as_json)
     console.print(f"{len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.2f} at start")
     results: list[Result] = []

@@ -23,13 +23,13 @@ from semblance.errors import (
     RequestInProgressError,
 )
 
-NO_BABY = "There is no such baby picture of a match of yours."
+NO_BABY = "None of your matches has this baby picture."
 
 
 @dataclass(frozen=True, slots=True)
 class ParentFace:
     """A face of a match. image_path: storage key. landmarks_68: 68 pairs [x, y] in pixels of the upright
-    image; None if the face was never described."""
+    image; None if the face was never analyzed."""
 
     image_path: str
     landmarks_68: list[list[float]] | None
@@ -37,7 +37,7 @@ class ParentFace:
 
 @dataclass(frozen=True, slots=True)
 class BabyConnection:
-    """The connection of the two users, whichever match it came of."""
+    """The connection between the two users, whichever match led to it."""
 
     id: UUID
     status: ConnectionStatus
@@ -46,8 +46,8 @@ class BabyConnection:
 
 @dataclass(frozen=True, slots=True)
 class Baby:
-    """A baby picture with the two whose faces made it; image_path: storage key, or in rows of the old app
-    an address of another host."""
+    """A baby picture and the two users whose faces made it. image_path: a storage key, or in rows of the old
+    app a URL on another host."""
 
     id: UUID
     match_id: UUID
@@ -60,7 +60,7 @@ class Baby:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to answer the request with this key; `id` tells it from later claims."""
+    """The right to answer the request with this key; `id` distinguishes it from later claims."""
 
     profile_id: UUID
     key: str
@@ -88,34 +88,36 @@ class Babies:
     """The tables `babies` and `baby_requests`. Every method raises DatabaseError if the database does not
     answer.
 
-    Both people of a match see its babies, but while one has blocked the other only those they had made.
+    Both users of a match see its babies. While one has blocked the other, each sees only the babies they
+    requested.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def parents(self, match_id: UUID, *, profile_id: UUID) -> tuple[ParentFace, ParentFace]:
-        """The two faces of a match of the user's own.
+        """The two faces of one of the user's matches.
 
-        Raises NotFoundError for a match that does not exist, ForbiddenError for one of other users.
+        Raises NotFoundError for a match that does not exist, ForbiddenError for a match between other users.
         """
         row = await self._database.fetchrow(sql.parents_of_match, match_id)
         if row is None:
             raise NotFoundError(NO_MATCH)
         if profile_id not in {row["a_profile_id"], row["b_profile_id"]}:
-            raise ForbiddenError("Only the two people of a match can have its baby picture made.")
+            raise ForbiddenError("Only the two users of a match can request its baby picture.")
         return (
             ParentFace(row["a_image_path"], row["a_landmarks"]),
             ParentFace(row["b_image_path"], row["b_landmarks"]),
         )
 
     async def add(self, new: NewBaby) -> Baby:
-        """Store a baby, count it as one of today, note the call that made it and what its request led to,
-        notify the other user and connect the two if it is mutual; all or nothing.
+        """Store a baby, count it towards today's limit, record the call that made it and the outcome of its
+        request, notify the other user, and connect the two if both have made one; all or nothing.
 
         Raises QuotaExceededError if the day's limit is reached, NotFoundError if the match is gone,
-        RequestInProgressError if somebody else has taken the claim over. After these nothing is stored;
-        after other errors that is not known, since the connection may break while the server commits.
+        RequestInProgressError if another process has taken over the claim. After these errors nothing is
+        stored. After any other error the outcome is unknown, because the connection may break while the
+        server commits.
         """
         async with self._database.transaction() as connection:
             await quotas.take(connection, new.profile_id, "baby_generation")
@@ -133,14 +135,15 @@ class Babies:
             return _baby(await connection.fetchrow(sql.load_babies, new.profile_id, [new.id]))
 
     async def get(self, baby_id: UUID, *, profile_id: UUID) -> Baby:
-        """A baby of a match of the user's. Raises NotFoundError for others."""
+        """A baby of one of the user's matches. Raises NotFoundError for any other."""
         row = await self._database.fetchrow(sql.load_babies, profile_id, [baby_id])
         if row is None:
             raise NotFoundError(NO_BABY)
         return _baby(row)
 
     async def latest(self, match_id: UUID, *, profile_id: UUID) -> Baby | None:
-        """The newest baby of a match of the user's, whichever of the two had it made, if there is one."""
+        """The newest baby of one of the user's matches, whichever of the two users requested it; None without
+        one."""
         baby_id = await self._database.fetchval(sql.latest_baby, profile_id, match_id)
         found = [] if baby_id is None else await self._load(profile_id, [baby_id])
         return found[0] if found else None
@@ -148,15 +151,15 @@ class Babies:
     async def page(
         self, profile_id: UUID, *, limit: int, after: ByTime | None = None
     ) -> CountedPage[Baby, ByTime]:
-        """The babies of the user's matches, newest first. after: the `next` of the page before."""
+        """The babies of the user's matches, newest first. after: the `next` of the previous page."""
         rows = await self._database.fetch(sql.list_babies, profile_id, *(after or (None, None)), limit + 1)
         shown, more = cut_page(rows, limit, "created_at")
         babies = await self._load(profile_id, [row["id"] for row in shown])
         return CountedPage(babies, more, rows[0]["total"])
 
     async def claim(self, profile_id: UUID, key: str, match_id: UUID) -> Claim | Baby:
-        """Begin the request with this key, or the baby it led to before. A key is good for 24 hours; that of
-        a process that died is free again after GENERATION_LIFETIME.
+        """Begin the request with this key, or return the baby that it led to before. A key is valid for 24
+        hours. If the process that claimed it died, the key is free again after GENERATION_LIFETIME.
 
         Raises IdempotencyKeyReusedError if the key was used for another match, RequestInProgressError
         if the request is being worked on.
@@ -177,11 +180,11 @@ class Babies:
         return await self.get(request["baby_id"], profile_id=profile_id)
 
     async def release(self, claim: Claim) -> None:
-        """Give a claim back of which nothing came, so that the request can be made again at once."""
+        """Release a claim that led to no baby, so that the request can be repeated at once."""
         await self._database.execute(sql.release_baby_request, claim.profile_id, claim.key, claim.id)
 
     async def _load(self, profile_id: UUID, ids: list[UUID]) -> list[Baby]:
-        """The babies of these ids, in their order, without those deleted in the meantime."""
+        """The babies with these ids, in the same order, without those deleted in the meantime."""
         rows = {row["id"]: row for row in await self._database.fetch(sql.load_babies, profile_id, ids)}
         return [_baby(rows[baby_id]) for baby_id in ids if baby_id in rows]
 

@@ -22,7 +22,7 @@ GALLERY = VectorSearch(
     exact=sql.nearest_celebrities_exact,
     pack_digests=sql.celebrity_pack_digests,
     what="The gallery",
-    remedy="Embed it with this pack (`python -m batch.reembed.job`), or serve the other one.",
+    remedy="Embed it with this pack (`python -m batch.reembed`), or serve the other one.",
 )
 """Filters: category and gender."""
 
@@ -147,7 +147,8 @@ class Celebrities:
         return int(await self._database.fetchval(sql.count_celebrities, pack_digest))
 
     async def other_pack(self, pack_digest: str) -> str | None:
-        """Digest of the gallery's pack where it has no embedding of this one. Raises DatabaseError."""
+        """Digest of the pack that the gallery was embedded by, if it has no embedding of this one. Raises
+        DatabaseError."""
         row = await self._database.fetchrow(GALLERY.pack_digests, pack_digest)
         return None if row is None or row["present"] else row["other"]
 

@@ -18,14 +18,14 @@ from semblance.errors import ForbiddenError, NotFoundError
 ConnectionStatus = Literal["active", "blocked", "archived"]
 
 
-NO_MATCH = "There is no such match."
-_NO_CONNECTION = "There is no such connection."
+NO_MATCH = "This match does not exist."
+_NO_CONNECTION = "This connection does not exist."
 
 
 @dataclass(frozen=True, slots=True)
 class LastMessage:
-    """The newest message of a connection; content: of an image its storage key; is_mine: the one who looks
-    has sent it."""
+    """The newest message of a connection; content: the text, or the storage key of an image. is_mine: whether
+    the viewer sent it."""
 
     content: str
     message_type: MessageType
@@ -58,12 +58,12 @@ class Connection:
 
 
 async def lock_match(connection: asyncpg.Connection, match_id: UUID) -> tuple[UUID, UUID]:
-    """The profiles of a match's two users; until the transaction ends, nobody else gets past this call for
-    the same match.
+    """The profiles of a match's two users. Locks the match: other transactions that call this for it wait
+    until this one ends.
 
-    First step of whoever stores a like or a baby, before the row itself: two transactions that store one
-    each do not see each other's row, so that neither would find the match mutual. Of the three steps (lock,
-    insert, `open_when_mutual`) the later transaction then takes all after the earlier one's commit.
+    The first step when a like or a baby is stored, before its row. Without it, two transactions that each
+    store one would not see each other's row, and neither would find the match mutual. With it, the later
+    transaction takes all three steps (lock, insert, `open_when_mutual`) after the earlier one has committed.
 
     Raises NotFoundError.
     """
@@ -74,13 +74,13 @@ async def lock_match(connection: asyncpg.Connection, match_id: UUID) -> tuple[UU
 
 
 async def open_when_mutual(connection: asyncpg.Connection, match_id: UUID) -> UUID | None:
-    """Connect a match's users if both have liked it or both have made a baby from it, unless they are
-    connected, be it by another match; notify both and start their chat with an icebreaker.
+    """Connect a match's users if both have liked it or both have made a baby from it, unless they are already
+    connected, by this or another match. Notifies both and starts their chat with an icebreaker.
 
-    Last step of the transaction that has stored a like or a baby; it began with `lock_match`. A connection
-    that is there stays as it is, blocked or not, but shows the newest baby of its match.
+    The last step of a transaction that began with `lock_match` and stored a like or a baby. An existing
+    connection keeps its status, but shows the newest baby of its match.
 
-    Returns the id of the connection opened by this call, None where none was.
+    Returns the id of the connection that this call opened, else None.
     """
     opened: UUID | None = await connection.fetchval(sql.open_connection, match_id)
     if opened is None:
@@ -89,7 +89,7 @@ async def open_when_mutual(connection: asyncpg.Connection, match_id: UUID) -> UU
 
 
 class Connections:
-    """Connections as one of their users sees them.
+    """Connections, each as one of its two users sees it.
 
     Every method raises NotFoundError for what does not exist, ForbiddenError for what is not the user's, and
     DatabaseError if the database does not answer.
@@ -112,7 +112,7 @@ class Connections:
         Args:
             status: None for all.
             offset: how many to skip.
-            after: the `next` of the page before.
+            after: the `next` of the previous page.
         """
         rows = await self._database.fetch(
             sql.list_connections, user_id, status, *(after or (None, None)), limit + 1, offset
@@ -130,25 +130,25 @@ class Connections:
         return found[0]
 
     async def of_match(self, match_id: UUID, *, user_id: UUID) -> Connection | None:
-        """The connection of a match's two users, be it by this match or another of theirs."""
+        """The connection between a match's two users, by this match or another."""
         pair = await self._database.fetchrow(sql.users_of_match, match_id)
         if pair is None:
             raise NotFoundError(NO_MATCH)
         if user_id not in pair.values():
-            raise ForbiddenError("This is a match of other people.")
+            raise ForbiddenError("This match is between other users.")
         connection_id = await self._database.fetchval(sql.find_connection_of_pair, *pair)
         found = [] if connection_id is None else await self._load(user_id, [connection_id])
         return found[0] if found else None
 
     async def set_status(self, connection_id: UUID, status: ConnectionStatus, *, user_id: UUID) -> Connection:
-        """Change the status; asking for the one it has changes nothing.
+        """Change the status. Setting the current status again changes nothing.
 
         Raises ForbiddenError also for a connection that the other user has blocked.
         """
         changed = await self._database.fetchval(sql.set_connection_status, connection_id, user_id, status)
         connection = await self.get(connection_id, user_id=user_id)
         if not changed and connection.status == "blocked" and not connection.blocked_by_me:
-            raise ForbiddenError("Only who blocked a connection can change it.")
+            raise ForbiddenError("Only the user who blocked a connection can change it.")
         return connection
 
     async def _check_member(self, connection_id: UUID, user_id: UUID) -> None:
@@ -156,10 +156,11 @@ class Connections:
         if is_member is None:
             raise NotFoundError(_NO_CONNECTION)
         if not is_member:
-            raise ForbiddenError("Only the two people of a connection see it.")
+            raise ForbiddenError("Only the two users of a connection can see it.")
 
     async def _load(self, user_id: UUID, ids: list[UUID]) -> list[Connection]:
-        """The connections of these ids, in their order, without those that are gone or not the user's."""
+        """The connections with these ids, in the same order, without those that are gone or not the
+        user's."""
         rows = {row["id"]: row for row in await self._database.fetch(sql.load_connections, user_id, ids)}
         return [_connection(rows[identity]) for identity in ids if identity in rows]
 

@@ -1,6 +1,6 @@
 """Reads and writes many rows at once: PostgreSQL's binary COPY as NumPy arrays, without an object per row.
 
-All columns have a fixed length, and so have rows. See "Binary Format" of COPY in PostgreSQL's manual.
+Every column has a fixed length, and so does a row. See "Binary Format" of COPY in PostgreSQL's manual.
 """
 
 from __future__ import annotations

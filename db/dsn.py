@@ -59,7 +59,7 @@ LEFT_OUT: Final = frozenset(
         "max_protocol_version",
     }
 )
-"""Options that can be left out: the same server is reached as safely without them."""
+"""Options that can be left out: the same server is reached, as safely, without them."""
 
 HARMLESS: Final[Mapping[str, frozenset[str]]] = {
     "channel_binding": frozenset({"prefer", "disable"}),
@@ -172,8 +172,8 @@ def parse_dsn(text: str, setting: str = DATABASE_SETTING) -> Dsn:
     Args:
         setting: the setting's name, for error messages.
 
-    Raises ConfigurationError, which never quotes a secret, for an invalid DSN, and for an option that not
-    both drivers can honour.
+    Raises ConfigurationError, which never quotes a secret, for an invalid DSN, and for an option that one of
+    the drivers cannot honour.
     """
     if _has_bare_at(text):
         raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""The events of the realtime API, of the last minutes and in the order of their commits."""
+"""The events of the realtime API: those of the last minutes, in the order of their commits."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from db.queries import sql
 EventType: TypeAlias = Literal[
     "matches", "job", "message", "message_read", "notifications", "presence", "session_ended"
 ]
-"""All go to clients, except `session_ended`, which is for the hubs."""
+"""All are sent to clients, except `session_ended`, which is for the hubs."""
 
 CHANNEL = "events"
-"""Notified at each commit that has events."""
+"""Notified by each commit that has events."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event as stored. A greater id was committed later, at `created_at`; `audience` are the profiles it
-    is for, None for all."""
+    """One event as stored. A greater id was committed later. created_at: time of the commit. audience: the
+    profiles it is for, None for all."""
 
     id: int
     type: EventType
@@ -62,5 +62,5 @@ class Events:
         return (0, 0) if row is None else (row["oldest"], row["newest"])
 
     async def prune(self, older_than: timedelta) -> None:
-        """Remove older events, but never the newest one, which says how far the ids have come."""
+        """Remove older events, except the newest one, which records the last id in use."""
         await self._database.execute(sql.prune_events, older_than)

@@ -14,7 +14,7 @@ from semblance.types import Embedding
 
 @dataclass(frozen=True, slots=True)
 class NewFace:
-    """What a new face needs besides its embedding. created_at: None for now."""
+    """The columns of a new face, apart from its embedding. created_at: None for now."""
 
     profile_id: UUID
     image_path: str
@@ -52,7 +52,8 @@ class FaceEmbeddings:
         self._database = database
 
     async def of_points(self, points: Sequence[str]) -> dict[str, UUID]:
-        """Faces by the Qdrant points in the old app's column; none if there is no such column."""
+        """The faces of Qdrant points, by the old app's column. Empty if the table no longer has that
+        column."""
         return {
             row["point"]: row["face_id"] for row in await self._database.fetch(sql.faces_of_points, points)
         }
@@ -64,8 +65,8 @@ class FaceEmbeddings:
         new: Mapping[UUID, NewFace] | None = None,
     ) -> FillResult:
         """Give each face its embedding (float32 [512], unit length) unless it has one; all or none, and safe
-        to repeat: an embedding that is there already, to a cosine distance of 1e-4, is neither filled nor
-        refused.
+        to repeat: an embedding that the face already has, within a cosine distance of 1e-4, is neither filled
+        nor refused.
 
         Args:
             new: faces to create unless they exist, among those with an embedding. Profiles are never created.

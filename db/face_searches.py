@@ -1,4 +1,4 @@
-"""Searches among users' faces, each of which leaves a record."""
+"""Searches among users' faces. Each search is recorded."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FACES = VectorSearch(
 
 @dataclass(frozen=True, slots=True)
 class Searcher:
-    """Who searches: an admin or the holder of an API key; the other field is None."""
+    """Who searches: an admin or the holder of an API key. The other field is None."""
 
     profile_id: UUID | None = None
     api_key_id: UUID | None = None
@@ -71,8 +71,8 @@ class FaceSearches:
             pack_digest: of the pack the embedding comes from; faces of other packs are left out.
             limit: 1..1000.
 
-        Raises BadInputError for an embedding or limit out of bounds, PackMismatchError if there are
-        embeddings of faces, but none of this pack.
+        Raises BadInputError for an embedding or limit out of bounds, PackMismatchError if faces have
+        embeddings, but none has one of this pack.
         """
         async with self._database.transaction() as connection:
             rows = await FACES.nearest(connection, embedding, pack_digest, (school, gender), limit)

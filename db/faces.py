@@ -1,4 +1,4 @@
-"""Users' faces: one picture each, with its largest face described."""
+"""Users' faces: one photo each, and the attributes of its largest face."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from semblance.types import Gender
 class FaceRow(AnalyzedRow):
     """A face to be stored.
 
-    image_path: key of the picture, which is stored already. image_hash: MD5 of the file in hex; it finds the
-    same picture again and protects nothing.
+    image_path: key of the picture, which is already stored. image_hash: MD5 of the file in hex, to recognise
+    the same file; not for security.
     """
 
     id: UUID
@@ -32,7 +32,7 @@ class FaceRow(AnalyzedRow):
 
 @dataclass(frozen=True, slots=True)
 class StoredFace:
-    """A face as its list shows it."""
+    """A face as shown in the list of a user's faces."""
 
     id: UUID
     image_path: str
@@ -57,11 +57,11 @@ class Faces:
         self._database = database
 
     async def begin_upload(self, profile_id: UUID, image_hash: str) -> date:
-        """Count an attempt to upload a picture, before the work that it makes; returns the day that it
-        is counted for.
+        """Count an attempt to upload a photo, before any work is done for it. Returns the day it is counted
+        for.
 
-        Raises DuplicatePictureError if the user has the picture by now, QuotaExceededError if the day's
-        limit is reached; neither is counted.
+        Raises DuplicatePictureError if the user already has the photo, QuotaExceededError if the day's limit
+        is reached; neither attempt is counted.
         """
         if await self._database.fetchval(sql.user_has_picture, profile_id, image_hash):
             raise DuplicatePictureError
@@ -69,14 +69,14 @@ class Faces:
             return await quotas.take(connection, profile_id, "photo_upload")
 
     async def forget_upload(self, profile_id: UUID, day: date) -> None:
-        """No longer count an attempt of that day, which did not fail by its user's fault."""
+        """Stop counting an attempt of that day that failed through no fault of the user."""
         await quotas.give_back(self._database, profile_id, "photo_upload", day)
 
     async def add(self, row: FaceRow) -> AddedFace:
         """Store a face and make it its user's default; all or nothing.
 
-        Raises DuplicatePictureError if the user has the picture. After it nothing is stored; after other
-        errors that is not known, since the connection may break while the server commits.
+        Raises DuplicatePictureError if the user already has the photo; nothing is stored then. After any
+        other error the outcome is unknown, because the connection may break while the server commits.
         """
         async with self._database.transaction() as connection:
             created_at = await connection.fetchval(
@@ -91,26 +91,27 @@ class Faces:
     async def page(
         self, profile_id: UUID, *, limit: int, after: ByTime | None = None
     ) -> CountedPage[StoredFace, ByTime]:
-        """The user's faces, newest first. after: the `next` of the page before."""
+        """The user's faces, newest first. after: the `next` of the previous page."""
         rows = await self._database.fetch(sql.list_faces, profile_id, *(after or (None, None)), limit + 1)
         shown, more = cut_page(rows, limit, "created_at")
         total = int(await self._database.fetchval(sql.count_faces, profile_id))
         return CountedPage([StoredFace(**row) for row in shown], more, total)
 
     async def delete(self, profile_id: UUID, face_id: UUID) -> list[str]:
-        """Delete a user's face and all that hangs on it: matches with their reactions, babies, connections
-        and notifications, celebrity matches, jobs. The newest remaining face becomes the default.
+        """Delete a user's face and everything that depends on it: matches with their reactions, babies,
+        connections and notifications, celebrity matches, match jobs. The newest remaining face becomes the
+        default.
 
-        Returns the keys of the pictures that no row names any more. Raises NotFoundError unless the face is
-        there and the user's.
+        Returns the keys of the pictures that no row names any more. Raises NotFoundError if the user has no
+        such face.
         """
         async with self._database.transaction() as connection:
-            # The profile, because of two deletions each could make the other's face the default. Face and
-            # matches, so that no match and no baby comes into being behind the list of keys.
+            # The profile is locked because two deletions could each make the other's face the default; face
+            # and matches, so that no match or baby is added after the list of keys was made.
             await connection.execute(sql.lock_profile, profile_id)
             key = await connection.fetchval(sql.lock_face, face_id, profile_id)
             if key is None:
-                raise NotFoundError("You have no such face.")
+                raise NotFoundError("You have no face with this id.")
             matches = [row["id"] for row in await connection.fetch(sql.lock_matches_of_face, face_id)]
             babies = await connection.fetch(sql.baby_keys_of_matches, matches)
             await connection.execute(sql.delete_notifications_of_matches, matches)

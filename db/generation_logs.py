@@ -17,7 +17,7 @@ from semblance.errors import NotFoundError
 GenerationOutcome = Literal["completed", "failed"]
 
 GENERATION_LIFETIME = timedelta(minutes=6)
-"""The longest a picture can take; a call that is older will never end. The provider's deadline is shorter
+"""Longest time that a picture can take. An older call will never end. The provider's deadline is shorter
 (`Settings.fal_deadline_s`)."""
 
 
@@ -43,7 +43,7 @@ class GenerationLogs:
         self._database = database
 
     async def start(self, profile_id: UUID, match_id: UUID, *, provider: str, model: str) -> UUID:
-        """Note that a call begins; returns the id of its row.
+        """Record that a call begins; returns the id of its row.
 
         Calls cost money, so calls in progress count against today's quota as if they had succeeded. Calls
         that a dead process left behind are marked as failed.
@@ -53,7 +53,7 @@ class GenerationLogs:
         """
         await self._database.execute(sql.fail_abandoned_generations, GENERATION_LIFETIME)
         async with self._database.transaction() as connection:
-            # Two requests of one user must not both count before either is noted.
+            # Two requests of one user must not both count before either is recorded.
             await connection.execute(sql.lock_profile, profile_id)
             in_progress = await connection.fetchval(sql.count_generations_in_progress, profile_id)
             await quotas.admit(connection, profile_id, "baby_generation", in_progress)
@@ -61,7 +61,7 @@ class GenerationLogs:
                 sql.start_generation, profile_id, match_id, provider, model
             )
         if log_id is None:
-            raise NotFoundError("There is no such match.")
+            raise NotFoundError("This match does not exist.")
         return log_id
 
     async def finish(
@@ -73,11 +73,11 @@ class GenerationLogs:
         duration: timedelta,
         error: str | None,
     ) -> None:
-        """Note how a call without a stored picture ended, unless that is noted already.
+        """Record how a call without a stored picture ended, unless that is already recorded.
 
         Args:
             attempts: requests sent to the provider, at least 1.
-            error: for operators; names no secret.
+            error: for operators; must contain no secret.
         """
         await self._database.execute(
             sql.finish_generation, log_id, outcome, attempts, _milliseconds(duration), error, None
@@ -91,8 +91,8 @@ class GenerationLogs:
 async def complete(
     connection: asyncpg.Connection, log_id: UUID, *, baby_id: UUID, attempts: int, duration: timedelta
 ) -> None:
-    """Note a call as completed, in the transaction that stores its picture: it counts as a call in progress
-    until then, and as a use of the quota from then on."""
+    """Record a call as completed, in the transaction that stores its picture. Until then it counts as a call
+    in progress, afterwards as a use of the quota."""
     await connection.execute(
         sql.finish_generation, log_id, "completed", attempts, _milliseconds(duration), None, baby_id
     )

@@ -26,7 +26,7 @@ _PRUNED_AT_ONCE = 1000
 
 @dataclass(frozen=True, slots=True)
 class ClaimedJob:
-    """A job that `worker` may work on until its lease ends; attempt counts from 1."""
+    """A match job that `worker` may work on until its lease ends. attempt: counts from 1."""
 
     id: UUID
     face_id: UUID
@@ -38,9 +38,9 @@ class ClaimedJob:
 
 @dataclass(frozen=True, slots=True)
 class MatchJob:
-    """A job as its owner sees it. error_message: why a failed job failed, why the last attempt at a pending
-    job failed, or what a completed job left out. Counts are None until it is completed, and in jobs that
-    other clients completed."""
+    """A match job as its owner sees it. error_message: why a failed job failed, why the last attempt at a
+    pending job failed, or what a completed job left out. Counts are None until it is completed, and in jobs
+    that other clients completed."""
 
     id: UUID
     face_id: UUID
@@ -58,7 +58,7 @@ class MatchJob:
 
 @dataclass(frozen=True, slots=True)
 class StatusCount:
-    """How many jobs have a status, and when the oldest of them was made."""
+    """How many match jobs have a status, and when the oldest of them was created."""
 
     status: JobStatus
     count: int
@@ -67,7 +67,7 @@ class StatusCount:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The message of some failed jobs, how many there are, and when the latest ended."""
+    """An error message, how many failed match jobs have it, and when the latest of them ended."""
 
     message: str | None
     count: int
@@ -92,7 +92,7 @@ class MatchJobs:
     """The table `match_jobs`. Every method raises DatabaseError if the database does not answer.
 
     A job's attempt is also a fencing token: a worker can change a job only while it holds the same attempt,
-    so a worker that was thought dead does no harm when it wakes up.
+    so a worker that was taken for dead does no harm when it wakes up.
     """
 
     def __init__(self, database: Database) -> None:
@@ -103,8 +103,8 @@ class MatchJobs:
         return int(await self._database.fetchval(sql.count_pending_match_jobs))
 
     async def claim(self, worker: UUID, limit: int, lease: timedelta) -> list[ClaimedJob]:
-        """Up to `limit` jobs that are due, oldest first, for this worker only until the lease ends. Before
-        that, jobs whose lease has ended return to the queue, or fail if they have no attempt left."""
+        """Claim up to `limit` due jobs for this worker until the lease ends, oldest first. First, jobs whose
+        lease has ended return to the queue, or fail if they have no attempt left."""
         await self._database.execute(sql.return_expired_match_jobs)
         rows = await self._database.fetch(sql.claim_match_jobs, worker, limit, lease)
         return [
@@ -115,7 +115,7 @@ class MatchJobs:
         ]
 
     async def extend(self, worker: UUID, jobs: Iterable[UUID], lease: timedelta) -> None:
-        """The heartbeat: restart the lease of those of these jobs that the worker still has."""
+        """The heartbeat: restart the lease of these jobs, as far as the worker still holds them."""
         await self._database.execute(sql.extend_match_jobs, worker, list(jobs), lease)
 
     async def retry(self, job: ClaimedJob, message: str) -> bool:
@@ -129,7 +129,7 @@ class MatchJobs:
         return True
 
     async def fail(self, job: ClaimedJob, message: str) -> None:
-        """End a job that no further attempt can complete."""
+        """Fail a job that no further attempt can complete."""
         await self._database.execute(sql.fail_match_job, job.id, job.worker, job.attempt, message)
 
     async def release(self, worker: UUID) -> None:

@@ -1,4 +1,4 @@
-"""Matches between users, as lists show them: the live feed, a user's own, a face's; and celebrity matches."""
+"""Lists of matches: between users (the live feed, those of a user, those of a face) and with celebrities."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from semblance.types import Gender
 
 @dataclass(frozen=True, slots=True)
 class Factors:
-    """What made a score, each 0..1, 1 for alike."""
+    """The six factors of a score, each 0..1; 1 means alike."""
 
     embedding: float
     geometry: float
@@ -33,8 +33,8 @@ class Factors:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """One side of a match; image_path: storage key of the face. online, last_seen: None if the viewer is
-    not told."""
+    """One side of a match. image_path: storage key of the face's photo. online, last_seen: None if hidden
+    from the viewer."""
 
     id: UUID
     name: str | None
@@ -47,14 +47,14 @@ class Person:
 
     @classmethod
     def of(cls, row: asyncpg.Record, side: Literal["a", "b"]) -> Self:
-        """The person of a row whose columns begin with the side."""
+        """The person from a row whose columns are prefixed with the side."""
         return cls(**{field.name: row[f"{side}_{field.name}"] for field in fields(cls)})
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Two users whose faces are alike, score 0..1. factors: None for matches of the old app. pack_digest: of
-    the pack that embedded both faces as they are now; None if two packs did."""
+    """Two users whose faces are alike, score 0..1. factors: None for matches of the old app. pack_digest: the
+    pack that made the current embeddings of both faces; None if they are of two packs."""
 
     id: UUID
     similarity_score: float
@@ -68,7 +68,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class SavedCelebrityMatch:
-    """A celebrity like a face, score 0..1. factors, pack_digest: as of a Match."""
+    """A celebrity who looks like a face, score 0..1. factors, pack_digest: as in Match."""
 
     id: UUID
     similarity_score: float
@@ -85,7 +85,7 @@ class SavedCelebrityMatch:
 @dataclass(frozen=True, slots=True)
 class MatchStats:
     """total: all matches. viewed: how many of them the user has viewed, None without a user. active_users:
-    connected now or seen in the last 15 minutes."""
+    users connected now or seen in the last 15 minutes."""
 
     total: int
     viewed: int | None
@@ -96,8 +96,8 @@ class Matches:
     """The tables `matches` and `celebrity_matches`. Every method raises DatabaseError if the database does
     not answer.
 
-    Pages have `limit` rows after passing over `offset`; with `after`, the `next` of another page, they go on
-    from there. viewer_id: whose reactions are shown.
+    A page skips `offset` rows and has up to `limit`. With `after`, the `next` of the previous page, it
+    continues from there. viewer_id: the user whose reactions are shown.
     """
 
     def __init__(self, database: Database) -> None:
@@ -112,7 +112,7 @@ class Matches:
         offset: int = 0,
         after: ByTime | None = None,
     ) -> CountedPage[Match, ByTime]:
-        """All matches, newest first. new_only: those of the last 5 minutes."""
+        """All matches, newest first. new_only: only those of the last 5 minutes."""
         rows = await self._database.fetch(
             sql.list_feed, new_only, *(after or (None, None)), limit + 1, offset
         )
@@ -127,7 +127,7 @@ class Matches:
         offset: int = 0,
         after: ByScore | None = None,
     ) -> CountedPage[Match, ByScore]:
-        """All matches, best first. new_only: those of the last 5 minutes."""
+        """All matches, best first. new_only: only those of the last 5 minutes."""
         query = sql.list_best_new_matches if new_only else sql.list_best_feed
         rows = await self._database.fetch(query, *(after or (None, None)), limit + 1, offset)
         return await self._page(rows, limit, "similarity_score", viewer_id)
@@ -141,7 +141,7 @@ class Matches:
         offset: int = 0,
         after: ByTime | None = None,
     ) -> CountedPage[Match, ByTime]:
-        """The matches to which the viewer has reacted so, newest match first."""
+        """The matches with this reaction of the viewer, newest match first."""
         rows = await self._database.fetch(
             sql.list_reacted_matches, viewer_id, reaction, *(after or (None, None)), limit + 1, offset
         )
@@ -156,7 +156,7 @@ class Matches:
         offset: int = 0,
         after: ByScore | None = None,
     ) -> CountedPage[Match, ByScore]:
-        """The same, best first."""
+        """The matches with this reaction of the viewer, best first."""
         rows = await self._database.fetch(
             sql.list_best_reacted_matches,
             viewer_id,
@@ -179,7 +179,7 @@ class Matches:
     async def of_face(
         self, face_id: UUID, *, viewer_id: UUID, limit: int, offset: int = 0, after: ByScore | None = None
     ) -> CountedPage[Match, ByScore]:
-        """The best match of a face with each other user, best first."""
+        """A face's best match with each other user, best first."""
         rows = await self._database.fetch(
             sql.list_matches_of_face, face_id, *(after or (None, None)), limit + 1, offset
         )
@@ -196,12 +196,12 @@ class Matches:
         return CountedPage([_celebrity(row) for row in shown], more, rows[0]["total"])
 
     async def check_owner(self, face_id: UUID, user_id: UUID) -> None:
-        """Raises NotFoundError if there is no such face, ForbiddenError if it is not the user's."""
+        """Raises NotFoundError if the face does not exist, ForbiddenError if it belongs to another user."""
         owner = await self._database.fetchval(sql.owner_of_face, face_id)
         if owner is None:
-            raise NotFoundError("There is no such face.")
+            raise NotFoundError("This face does not exist.")
         if owner != user_id:
-            raise ForbiddenError("This is a face of somebody else.")
+            raise ForbiddenError("This face belongs to another user.")
 
     async def stats(self, viewer_id: UUID | None) -> MatchStats:
         """Counts of the live feed."""
@@ -222,7 +222,7 @@ class Matches:
         return CountedPage(matches, more, rows[0]["total"])
 
     async def load(self, ids: list[UUID], viewer_id: UUID | None) -> list[Match]:
-        """The matches of these ids, in their order, without those deleted in the meantime."""
+        """The matches with these ids, in the same order, without those deleted in the meantime."""
         if not ids:
             return []
         rows = {row["id"]: row for row in await self._database.fetch(sql.load_matches, ids, viewer_id)}
@@ -258,7 +258,7 @@ def _celebrity(row: asyncpg.Record) -> SavedCelebrityMatch:
 
 
 def _factors(row: asyncpg.Record) -> Factors | None:
-    """All six or none, says the table."""
+    """The table ensures that a match has all six or none."""
     if row["factor_embedding"] is None:
         return None
     return Factors(

@@ -15,12 +15,13 @@ from semblance.errors import BadInputError, ForbiddenError, NotFoundError
 MessageType = Literal["text", "image", "icebreaker"]
 
 
-_NOT_A_MEMBER = "Only the two people of a connection see its messages."
+_NOT_A_MEMBER = "Only the two users of a connection can see its messages."
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message as stored; content: of an image its storage key, or in rows of the old app its address."""
+    """A message as stored. content: the text, or the storage key of an image; in rows of the old app its
+    URL."""
 
     id: UUID
     connection_id: UUID
@@ -32,10 +33,10 @@ class Message:
 
 
 class Messages:
-    """Messages of `messages`, and the notifications they cause.
+    """The table `messages`, and the notifications that messages cause.
 
-    Every method raises NotFoundError for what does not exist, ForbiddenError for a caller who is no member of
-    the connection, and DatabaseError if the database does not answer.
+    Every method raises NotFoundError for what does not exist, ForbiddenError if the caller is not one of the
+    connection's users, and DatabaseError if the database does not answer.
     """
 
     def __init__(self, database: Database) -> None:
@@ -51,8 +52,8 @@ class Messages:
         title: str,
         preview: str,
     ) -> Message:
-        """Store a message and notify its receiver: an unread notification of the connection is renewed,
-        else a new one is made.
+        """Store a message and notify its receiver. If the connection already has an unread notification, that
+        one is updated.
 
         Args:
             title, preview: title and text of the notification.
@@ -68,13 +69,13 @@ class Messages:
         return Message(**row)
 
     async def may_send_picture(self, key: str, *, sender_id: UUID) -> bool:
-        """Whether the key is of the user's own face, or of a baby picture that they had made."""
+        """Whether the key belongs to a face of the user, or to a baby picture that they requested."""
         return bool(await self._database.fetchval(sql.owns_picture, key, sender_id))
 
     async def page(
         self, connection_id: UUID, *, reader_id: UUID, limit: int, after: ByTime | None = None
     ) -> Page[Message, ByTime]:
-        """The messages of a connection, newest first. after: the `next` of the page before."""
+        """The messages of a connection, newest first. after: the `next` of the previous page."""
         await self._check_member(connection_id, reader_id)
         rows = await self._database.fetch(
             sql.list_messages, connection_id, *(after or (None, None)), limit + 1
@@ -83,29 +84,31 @@ class Messages:
         return Page([Message(**row) for row in shown], more)
 
     async def read(self, message_id: UUID, *, reader_id: UUID) -> Message:
-        """Mark a message as read; once the connection has no other unread one for the reader, its
-        notification too. Doing so again changes nothing.
+        """Mark a message as read. If it was the reader's last unread message in the connection, the
+        notification is marked too. Repeating the call changes nothing.
 
         Raises BadInputError for the reader's own message.
         """
         async with self._database.transaction() as connection:
             found = await connection.fetchrow(sql.get_message, message_id, reader_id)
             if found is None:
-                raise NotFoundError("There is no such message.")
+                raise NotFoundError("This message does not exist.")
             if not found["is_member"]:
                 raise ForbiddenError(_NOT_A_MEMBER)
             if found["sender_id"] == reader_id:
-                raise BadInputError("Only its receiver can mark a message as read.")
-            # A message that comes in after the look at what is unread must not find its notification read.
+                raise BadInputError("Only the receiver of a message can mark it as read.")
+            # A message that arrives after the count of unread ones must not find its notification marked as
+            # read.
             await connection.execute(sql.lock_connection_for_chat, found["connection_id"])
             row = await connection.fetchrow(sql.read_message, message_id)
             if row is None:
-                raise NotFoundError("There is no such message.")
+                raise NotFoundError("This message does not exist.")
             await connection.execute(sql.read_message_notification, found["connection_id"], reader_id)
             return Message(**row)
 
     async def read_all(self, connection_id: UUID, *, reader_id: UUID) -> int:
-        """Mark all received messages of a connection and its notification as read; how many were not."""
+        """Mark all received messages of a connection, and its notification, as read. Returns how many were
+        unread."""
         await self._check_member(connection_id, reader_id)
         async with self._database.transaction() as connection:
             await connection.execute(sql.lock_connection_for_chat, connection_id)
@@ -116,6 +119,6 @@ class Messages:
     async def _check_member(self, connection_id: UUID, profile_id: UUID) -> None:
         is_member = await self._database.fetchval(sql.is_chat_member, connection_id, profile_id)
         if is_member is None:
-            raise NotFoundError("There is no such connection.")
+            raise NotFoundError("This connection does not exist.")
         if not is_member:
             raise ForbiddenError(_NOT_A_MEMBER)

@@ -1,4 +1,4 @@
-"""Bring a database's schema up to date.
+"""Migrations: bring a database's schema up to date.
 
 The history of the schema is the SQL files in `migrations/`. They run through synchronous psycopg, which takes
 a whole file at once; asyncpg's protocol does not.
@@ -132,8 +132,8 @@ def holds_old_app(dsn: str) -> bool:
 
 
 def _is_known(revision: str | None) -> bool:
-    """Whether a revision is one of this project's, older or newer: they are numbers. Another app may have
-    left a table of versions."""
+    """Whether a revision is one of this project's, older or newer. Those are numbers; another app may have
+    left a table of versions with others."""
     return revision is not None and re.fullmatch(r"\d{4}", revision) is not None
 
 
@@ -245,7 +245,7 @@ def _revision(connection: psycopg.Connection) -> str | None:
 def locked(dsn: str) -> Iterator[None]:
     """Let one process migrate at a time; the others wait.
 
-    The lock belongs to a transaction that stays open beside the migration, so that it also holds behind a
+    The lock belongs to a second transaction, open during the migration, so that it also holds behind a
     transaction-mode pooler. That transaction must not hold a snapshot, because CREATE INDEX CONCURRENTLY
     waits for all snapshots to end. So the lock is polled, not waited for, and requested without parameters,
     because a statement with parameters keeps its snapshot after its end.

@@ -81,7 +81,7 @@ class VectorSearch:
         )
 
     async def check_pack(self, connection: asyncpg.Connection, pack_digest: str) -> None:
-        """Raise PackMismatchError if there are embeddings, but none of this pack."""
+        """Raise PackMismatchError if the table has embeddings, but none of this pack."""
         row = await connection.fetchrow(self.pack_digests, pack_digest)
         if not row["present"] and row["other"] is not None:
             raise PackMismatchError(

@@ -1,4 +1,4 @@
-"""What users are told of while they are away."""
+"""Notifications: what happened to users while they were away."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ RelatedType = Literal["baby", "match", "message", "connection"]
 class Notification:
     """A notification as stored.
 
-    related_id: what it is about, of the kind `related_type`; of new messages the latest one.
-    connection_id: of new messages, where they are; there is one unread notification for all of them.
+    related_id: the object it is about, of the kind `related_type`; for new messages, the latest message.
+    connection_id: for new messages, their connection, which has one unread notification for all of them.
     """
 
     id: UUID
@@ -37,7 +37,8 @@ class Notification:
 
 @dataclass(frozen=True, slots=True)
 class NotificationPage(CountedPage[Notification, ByTime]):
-    """unread_count: all unread notifications of the user; `total` counts those that were asked for."""
+    """unread_count: all unread notifications of the user, while `total` counts those that match the
+    request."""
 
     unread_count: int
 
@@ -46,7 +47,7 @@ _COLUMNS = tuple(field.name for field in fields(Notification))
 
 
 class Notifications:
-    """A user's rows of `notifications`; other users' do not exist for them.
+    """The table `notifications`. Each method sees only the rows of the user it is called for.
 
     Every method raises DatabaseError if the database does not answer.
     """
@@ -63,11 +64,11 @@ class Notifications:
         offset: int = 0,
         after: ByTime | None = None,
     ) -> NotificationPage:
-        """The user's notifications, newest first, by one statement.
+        """The user's notifications, newest first, read in one statement.
 
         Args:
             offset: how many to skip.
-            after: the `next` of the page before.
+            after: the `next` of the previous page.
         """
         rows = await self._database.fetch(
             sql.list_notifications, user_id, unread_only, *(after or (None, None)), limit + 1, offset
@@ -77,20 +78,20 @@ class Notifications:
         return NotificationPage(notifications, more, rows[0]["total"], rows[0]["unread_count"])
 
     async def read(self, notification_id: UUID, *, user_id: UUID) -> Notification:
-        """Mark one as read; doing so again changes nothing. Raises NotFoundError."""
+        """Mark one as read. Repeating the call changes nothing. Raises NotFoundError."""
         row = await self._database.fetchrow(sql.read_notification, notification_id, user_id)
         if row is None:
-            raise NotFoundError("There is no such notification.")
+            raise NotFoundError("This notification does not exist.")
         return Notification(**row)
 
     async def read_all(self, user_id: UUID) -> int:
-        """Mark all as read; how many were not."""
+        """Mark all as read. Returns how many were unread."""
         return int(await self._database.fetchval(sql.read_all_notifications, user_id))
 
     async def delete(self, notification_id: UUID, *, user_id: UUID) -> None:
         """Remove one. Raises NotFoundError."""
         if not await self._database.fetchval(sql.delete_notification, notification_id, user_id):
-            raise NotFoundError("There is no such notification.")
+            raise NotFoundError("This notification does not exist.")
 
     async def clear(self, user_id: UUID) -> None:
         """Remove all."""

@@ -1,7 +1,7 @@
-"""Pictures whose row was deleted: removed from the storage at once or, after a failure, later.
+"""Pictures whose row was deleted. They are removed from the storage at once or, after a failure, later.
 
 Triggers write the table in the transaction that deletes the row, so that a crash at any point leaves either
-the row or the record. The deleting process removes the picture at once; match workers do what is left.
+the row or the record. The deleting process removes the picture at once; match workers remove what is left.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class ObjectDeletions:
         self._database = database
 
     async def is_deleted(self, key: str) -> bool:
-        """Whether the picture with this key only waits to be removed; for a copy also whether its original
-        does."""
+        """Whether the picture with this key is waiting to be removed; for a copy, also whether its original
+        is."""
         original = original_of(key)
         names = [key] if original is None else [key, original.path]
         return bool(await self._database.fetchval(sql.is_deleted, names))
@@ -44,7 +44,7 @@ class ObjectDeletions:
     async def finish(self, storage: Storage, keys: Sequence[str]) -> int:
         """Remove those of the pictures that are recorded as deleted; returns how many.
 
-        A picture that a row still names stays. Raises nothing: a failed removal is due again.
+        A picture that a row still names stays. Raises nothing: a failed removal is tried again later.
         """
         try:
             found = await self._recorded(storage, keys)
@@ -75,7 +75,7 @@ class ObjectDeletions:
         return len(done)
 
     async def _recorded(self, storage: Storage, keys: Sequence[str]) -> dict[str, PictureTable | None]:
-        """Those of the keys that are recorded as deleted, with the table whose row named each. A copy and its
+        """The keys that are recorded as deleted, each with the table whose row named it. A copy and its
         original are one picture: it stays as long as a row names either."""
         found = {
             row["key"]: row["named_by"] for row in await self._database.fetch(sql.recorded_deletions, keys)

@@ -140,7 +140,7 @@ class Database:
             return await connection.fetchval(query, *args)
 
     async def execute(self, query: str, *args: object) -> None:
-        """Run one statement for its effect."""
+        """Run one statement and discard its result."""
         async with self._connection() as connection:
             await connection.execute(query, *args)
 
@@ -192,7 +192,7 @@ async def _find_vector(options: dict[str, Any]) -> tuple[str, bool]:
 
 
 async def _leave(_: asyncpg.Connection) -> None:
-    """Do nothing with a connection that returns to the pool, beyond rolling back an open transaction.
+    """When a connection returns to the pool, only roll back an open transaction.
 
     By default the pool asks the server to reset the session, which takes as long as a small query. There is
     nothing to reset, because settings, locks and temporary tables all belong to a transaction.

@@ -16,7 +16,7 @@ class Presence:
         self._database = database
 
     async def seen(self, profile_id: UUID, at: datetime) -> datetime | None:
-        """Note that a user was seen. Returns the latest known time, which is never in the future; None for a
-        user who hides their presence, of whom nothing is noted."""
+        """Record that a user was seen. Returns the latest known time, which is never in the future. None for
+        users who hide their presence; nothing is recorded for them."""
         latest: datetime | None = await self._database.fetchval(sql.set_last_seen, profile_id, at)
         return latest

@@ -20,8 +20,8 @@ Role = Literal["user", "admin"]
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A user as stored; `id` is the identity provider's. last_seen: None also while `show_presence` is off:
-    then it is not noted."""
+    """A user as stored. id: that of the identity provider. last_seen: also None while `show_presence` is off,
+    because it is then not recorded."""
 
     id: UUID
     email: str | None
@@ -74,7 +74,7 @@ class Profiles:
             row = await self._database.fetchrow(sql.create_profile, profile_id, email, name, gender, school)
         except QueryError as exc:
             if isinstance(exc.__cause__, asyncpg.ForeignKeyViolationError):
-                raise UnauthorizedError("There is no such account any more.") from exc
+                raise UnauthorizedError("This account no longer exists.") from exc
             raise
         profile = await self.get(profile_id) if row is None else Profile(**row)
         if profile is None:
@@ -84,9 +84,9 @@ class Profiles:
         return profile
 
     async def update(self, profile_id: UUID, changes: Mapping[str, str | bool | None]) -> Profile | None:
-        """Set those of `name`, `gender`, `school`, `default_face_id` and `show_presence` that are given, None
-        to clear one. Returns the changed profile. Without a school it has the one of its e-mail address, if
-        any.
+        """Set the given ones of `name`, `gender`, `school`, `default_face_id` and `show_presence`; None
+        clears a value. Returns the changed profile. Without a school, a profile has the school of its e-mail
+        address, if any.
 
         Returns None, and changes nothing, if the default face is not the user's own or the profile is gone.
         """
@@ -96,7 +96,8 @@ class Profiles:
     async def school_of_address(self, email: str | None) -> str | None:
         """The school that an e-mail address belongs to: the longest domain of a school in `schools` at or
         above the address, else the name registered below `.edu`, `.edu.xx` or `.ac.xx`. None for other
-        addresses, even if they may sign up: all users of a public mail provider would be at one school.
+        addresses, even if they may sign up: otherwise all users of a public mail provider would be at one
+        school.
         """
         school: str | None = await self._database.fetchval(sql.school_of_address, email)
         return school

@@ -45,8 +45,8 @@ async def give_back(database: Database, profile_id: UUID, kind: QuotaKind, day: 
 
 
 async def admit(connection: asyncpg.Connection, profile_id: UUID, kind: QuotaKind, in_progress: int) -> None:
-    """Raise QuotaExceededError if `take` would by now: spares work that would be in vain. `in_progress`
-    uses of today are not counted yet; they count here as if they were."""
+    """Raise QuotaExceededError if `take` would raise it now, to avoid work that would be wasted. in_progress:
+    uses of today that are not counted yet, but count here."""
     use = await connection.fetchrow(sql.quota_use, profile_id, kind, _SETTINGS[kind])
     if use is not None and use["limit"] >= 0 and use["current"] + in_progress >= use["limit"]:
         raise _exceeded(kind, {**use, "current": use["current"] + in_progress})

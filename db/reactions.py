@@ -1,4 +1,4 @@
-"""What users do with matches: like them, or have viewed them."""
+"""Reactions of users to matches: they like them, or have viewed them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Reaction:
 
 
 class Reactions:
-    """The table `reactions`. Every method raises NotFoundError if there is no such match, and
+    """The table `reactions`. Every method raises NotFoundError if the match does not exist, and
     DatabaseError if the database does not answer."""
 
     def __init__(self, database: Database) -> None:
@@ -35,19 +35,20 @@ class Reactions:
 
     async def like(self, match_id: UUID, user_id: UUID) -> tuple[Reaction, UUID | None]:
         """Like a match that the user is part of. Returns the reaction, and the id of the connection that it
-        opened, which it does if the other user has liked the match before.
+        opened if the other user has already liked the match.
 
-        Raises ForbiddenError for a match of others, ConflictError if the user likes it already.
+        Raises ForbiddenError for a match between other users, ConflictError if the user has already liked it.
         """
         async with self._database.transaction() as connection:
             if user_id not in await lock_match(connection, match_id):
-                raise ForbiddenError("Only the two people of a match can like it.")
+                raise ForbiddenError("Only the two users of a match can like it.")
             row = await connection.fetchrow(sql.add_reaction, match_id, user_id, "like")
             reaction = _added(row, "like")
             return reaction, await open_when_mutual(connection, match_id)
 
     async def view(self, match_id: UUID, user_id: UUID) -> Reaction:
-        """Note that a user has seen a match, which may be any. Raises ConflictError if that is known."""
+        """Record that a user has viewed a match, which may be of other users. Raises ConflictError if it is
+        already recorded."""
         return _added(await self._database.fetchrow(sql.add_reaction, match_id, user_id, "viewed"), "viewed")
 
     async def of_user(self, match_id: UUID, user_id: UUID) -> list[Reaction]:
@@ -58,8 +59,7 @@ class Reactions:
         return [Reaction(**row) for row in rows if row["id"] is not None]
 
     async def remove(self, match_id: UUID, user_id: UUID, reaction_type: ReactionType | None) -> None:
-        """Take back one reaction or, with None, all; nothing happens if there is none. A connection that
-        a like has opened stays."""
+        """Remove one reaction or, with None, all of them. A connection that a like has opened stays."""
         await self.of_user(match_id, user_id)
         await self._database.execute(sql.remove_reactions, match_id, user_id, reaction_type)
 

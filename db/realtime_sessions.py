@@ -19,7 +19,7 @@ class RealtimeSessions:
         self._database = database
 
     async def seen(self, replica_id: UUID) -> None:
-        """Note that a replica is alive."""
+        """Record that a replica is alive."""
         await self._database.execute(sql.realtime_replica_seen, replica_id)
 
     async def open(self, session_id: UUID, profile_id: UUID, replica_id: UUID) -> None:
@@ -31,7 +31,7 @@ class RealtimeSessions:
         await self._database.execute(sql.close_realtime_session, session_id)
 
     async def of(self, replica_id: UUID) -> set[UUID]:
-        """The open sessions of a replica."""
+        """The ids of a replica's open sessions."""
         return {row["id"] for row in await self._database.fetch(sql.realtime_sessions_of, replica_id)}
 
     async def end_lost(self, unseen_for: timedelta) -> int:

@@ -1,7 +1,7 @@
-"""Schools that go by several names: what they are called, and how many users are of each.
+"""Schools with several names: their names, and how many users each has.
 
-A profile's school is found by triggers, whenever it is named and whenever a school's names change; then all
-faces of those whose school is another one are matched again.
+Triggers find a profile's school when its user names one and when a school's names change. If the result is
+another school, all faces of the user are matched again.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from db.pool import Database
 from db.queries import sql
 from semblance.errors import NotFoundError, SchoolTakenError
 
-NO_SCHOOL = "There is no such school."
+NO_SCHOOL = "This school does not exist."
 
 SchoolAction = Literal["added", "changed", "unchanged"]
 
 
 @dataclass(frozen=True, slots=True)
 class School:
-    """A school; users: how many call it by one of its names."""
+    """A school. users: how many call it by one of its names."""
 
     id: UUID
     name: str
@@ -40,7 +40,7 @@ class School:
 
 @dataclass(frozen=True, slots=True)
 class UnknownSchool:
-    """What so many users call a school that is not known."""
+    """A name that users call a school, but that no school has, and how many users do."""
 
     name: str
     users: int
@@ -48,8 +48,8 @@ class UnknownSchool:
 
 @dataclass(frozen=True, slots=True)
 class SchoolNames:
-    """What a school is to be called: names as `usable_name` gives them, domains as `usable_domain` does. None
-    leaves what is there."""
+    """New names and domains of a school: names as `usable_name` returns them, domains as `usable_domain`
+    does. None leaves the present ones."""
 
     name: str | None = None
     domains: Sequence[str] | None = None
@@ -58,7 +58,7 @@ class SchoolNames:
 
 @dataclass(frozen=True, slots=True)
 class SchoolChange:
-    """What became of a school. users_rematched: users who are of another school than before, all of whose
+    """A school after a change. users_rematched: users whose school is now another one, so that all their
     faces are matched again."""
 
     school_id: UUID
@@ -75,13 +75,14 @@ class Schools:
         self._database = database
 
     async def page(self, *, limit: int, after: ByName | None = None) -> CountedPage[School, ByName]:
-        """The schools by name. after: the `next` of the page before."""
+        """The schools by name. after: the `next` of the previous page."""
         rows = await self._database.fetch(sql.list_schools, *(after or (None, None)), limit + 1)
         shown, more = cut_page(rows, limit, "name")
         return CountedPage([_school(row) for row in shown], more, rows[0]["total"])
 
     async def unknown(self, limit: int) -> list[UnknownSchool]:
-        """What users call schools that are not known, the most frequent first: those to be added."""
+        """Names that users call schools, but that no school has, the most frequent first. They may need to be
+        added."""
         return [UnknownSchool(**row) for row in await self._database.fetch(sql.list_unknown_schools, limit)]
 
     async def get(self, school_id: UUID) -> School:
@@ -92,13 +93,13 @@ class Schools:
         return _school(row)
 
     async def add(self, name: str, domains: Sequence[str], aliases: Sequence[str]) -> SchoolChange:
-        """A new school."""
+        """Add a school."""
         async with self._database.transaction() as connection:
             await connection.execute(sql.hold_schools)
             return await _write(connection, None, SchoolNames(name, domains, aliases))
 
     async def change(self, school_id: UUID, names: SchoolNames) -> SchoolChange:
-        """Call a school otherwise. Raises NotFoundError."""
+        """Change the names or domains of a school. Raises NotFoundError."""
         async with self._database.transaction() as connection:
             await connection.execute(sql.hold_schools)
             known = await connection.fetchrow(sql.get_school, school_id)
@@ -107,9 +108,9 @@ class Schools:
             return await _write(connection, known, names)
 
     async def put(self, names: SchoolNames, *, dry_run: bool) -> SchoolChange:
-        """Add the school of this name, which must be given, or change the one there is.
+        """Add the school of this name, which must be given, or change the existing one.
 
-        dry_run: tell what would be done, and do nothing.
+        dry_run: report what would be done, and do nothing.
         """
         async with self._database.transaction() as connection:
             if not dry_run:
@@ -118,7 +119,8 @@ class Schools:
             return await _write(connection, known, names, dry_run=dry_run)
 
     async def remove(self, school_id: UUID) -> SchoolChange:
-        """Forget a school: its users are then of what they call it. Raises NotFoundError."""
+        """Remove a school. The school of its users is then the name that they call it by. Raises
+        NotFoundError."""
         async with self._database.transaction() as connection:
             await connection.execute(sql.hold_schools)
             users = await connection.fetchval(sql.count_users_of_school_change, school_id, [])
@@ -130,7 +132,7 @@ class Schools:
 async def _write(
     connection: asyncpg.Connection, known: asyncpg.Record | None, names: SchoolNames, *, dry_run: bool = False
 ) -> SchoolChange:
-    """Add a school, or change the one that is known."""
+    """Add a school, or change the existing one."""
     given = (names.name, names.domains, names.aliases)
     before = ("", [], []) if known is None else (known["name"], known["domains"], known["aliases"])
     name, domains, aliases = (old if new is None else new for old, new in zip(before, given, strict=True))

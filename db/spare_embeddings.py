@@ -1,10 +1,11 @@
-"""Embeddings of a second model pack beside the ones that serve, and the switch between the two.
+"""Embeddings of a second model pack, stored next to those that serve, and the switch between the two.
 
-They have separate tables, not further columns of the tables that serve. So those keep three rows a page and
-their vector index while spare embeddings are filled in, searches cost no more, and dropping the spare ones
-means deleting rows. A switch swaps the two, so that the old embeddings become the spare ones for the way
-back. It visits every row and the vector index. A pointer to "the pack that serves" would not, but then every
-search would have to choose between two tables, for something that is done once a year.
+They are in separate tables, not in further columns of the tables that serve. So the serving tables keep three
+rows per page and their vector index while spare embeddings are added, searches cost no more, and dropping
+spare embeddings only deletes rows. A switch swaps the two, so the old embeddings become the spare ones and a
+second switch undoes the first. It touches every row and the vector index. A pointer to "the pack that serves"
+would avoid that, but then every search would have to choose between two tables, for an operation that is
+needed once a year.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class Pending:
 @dataclass(frozen=True, slots=True)
 class PackCoverage:
     """The rows of one table by their embedding of a pack: it serves, is spare, or is missing. undescribed: no
-    embedding of any pack; match workers will make one of theirs."""
+    embedding of any pack; match workers will add one of their pack."""
 
     undescribed: int
     serving: int
@@ -80,7 +81,7 @@ class SpareEmbeddings:
             return await _coverage(connection, pack_digest)
 
     async def pending(self, table: Table, pack_digest: str, after: UUID | None, limit: int) -> list[Pending]:
-        """Rows without an embedding of the pack, in the order of their ids, from the one after `after` on."""
+        """Rows without an embedding of the pack, in the order of their ids, beginning after `after`."""
         rows = await self._database.fetch(_PENDING[table], pack_digest, after, limit)
         return [Pending(**row) for row in rows]
 
@@ -97,7 +98,7 @@ class SpareEmbeddings:
                     async with connection.transaction():
                         await connection.execute(_MERGE[table], pack_digest)
                 except asyncpg.ForeignKeyViolationError:
-                    # A row was deleted just then, and will not be found the next time.
+                    # A row was deleted in the meantime, and will not be found the next time.
                     if attempt == _MERGE_ATTEMPTS:
                         raise
                 else:
@@ -131,7 +132,7 @@ class SpareEmbeddings:
         """Raise ConfigurationError unless this login may switch."""
         if not await self._database.fetchval(sql.may_switch):
             raise ConfigurationError(
-                "A switch changes what the application may only read, the gallery: set "
+                "A switch changes the gallery, which the application may only read: set "
                 "SEMBLANCE_OWNER_DATABASE_URL to the login that migrates the database."
             )
 
@@ -147,7 +148,7 @@ class SpareEmbeddings:
 
         Args:
             allowed_missing: how many rows without an embedding of the pack may stay unchanged.
-            on_progress: called with the number of further rows that are done.
+            on_progress: called with the number of rows done since the last call.
 
         Raises ConflictError if more are missing, or if there is nothing to switch to.
         """

@@ -59,7 +59,7 @@ class Comparison:
             yield [PictureRow(**record) for record in records]
 
     async def still_there(self, rows: Sequence[PictureRow]) -> list[PictureRow]:
-        """Those of the rows that still exist."""
+        """The rows that still exist."""
         found = await self._connection.fetch(sql.rows_still_there, [row.id for row in rows])
         present = {(record["table"], record["id"]) for record in found}
         return [row for row in rows if (row.table, row.id) in present]

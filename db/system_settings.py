@@ -18,10 +18,9 @@ class SystemSettings:
     """All settings; a setting without a row has its default.
 
     matching_weights: of the six factors of a match.
-    match_threshold: least score of a match that is kept, 0..1.
-    allow_non_edu_emails: whether addresses that belong to no school may sign up.
-    daily_photo_upload_limit, daily_baby_generation_limit: how many a user may have a day (UTC); -1 unlimited,
-        0 none.
+    match_threshold: lowest score of a match that is kept, 0..1.
+    allow_non_edu_emails: whether addresses that belong to no school may sign up. daily_photo_upload_limit,
+    daily_baby_generation_limit: how many a user may make a day (UTC); -1 is unlimited, 0 allows none.
     updated_at, updated_by: of the latest change; updated_by is None for a change by hand.
     """
 

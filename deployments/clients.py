@@ -1,4 +1,4 @@
-"""Typed clients of the Serve handles. The one place where Ray's errors become the project's."""
+"""Typed clients of the Serve handles. Ray's errors become the project's here and nowhere else."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ ATTEMPTS = 3
 
 
 class FaceClient:
-    """Describes photos by composing detector, embedder and analyzer over their handles.
+    """Analyzes photos by calling detector, embedder and analyzer through their handles.
 
     Every method raises ImageTooLargeError or UnreadableImageError for a bad photo, OverloadedError when a
     deployment's queue is full, and NotReadyError when it has no live replica.

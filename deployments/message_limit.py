@@ -8,8 +8,8 @@ from semblance.settings import Settings
 
 
 def check_message_limit(settings: Settings) -> None:
-    """Raise ConfigurationError where a photo or an answer within the settings' limits would fail between
-    replicas. Call it when a replica starts: only there are Serve's own settings known."""
+    """Raise ConfigurationError if a photo or an answer within the settings' limits would be too large between
+    replicas. Call it when a replica starts: Serve's own settings are known only there."""
     # Imported here because Ray reads its settings on import. Serve exposes them nowhere else.
     from ray.serve._private.constants import (  # noqa: PLC0415
         RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH,

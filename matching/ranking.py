@@ -54,7 +54,8 @@ class RankedPairs:
 class Ranking:
     """The search for the best targets of some probes, over targets that come in blocks.
 
-    Beside a block of estimates it needs memory for about BEST candidates a probe, and what ties with them.
+    It needs memory for a block of estimates and, per probe, for about BEST candidates and those tied with
+    them.
     """
 
     def __init__(self, probes: Traits, weights: Weights, threshold: float) -> None:

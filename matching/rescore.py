@@ -74,7 +74,7 @@ class ListChanges(Generic[AnyChange]):
 
     vanish_in_use: how many of those that vanish stay stored, because they are in use (`match_in_use` in the
     schema). without_factors: how
-    many matches have no factors, because the old system stored them. appearing, vanishing, moving: at most
+    many matches have no factors, because the old app stored them. appearing, vanishing, moving: at most
     EXAMPLES examples each; first those with the highest score, or those that move farthest.
     """
 
@@ -157,9 +157,9 @@ class Rescoring:
     ) -> Preview:
         """How the lists of stored matches differ between the rules `before` and `after`. Writes nothing.
 
-        The list of a face has its best BEST matches that reach the threshold; users and celebrities have
-        lists of their own. A match of two users is on the lists of both faces and counts once: it is listed
-        if it is on one of them, and moves if its rank on either changes.
+        The list of a face has its best BEST matches that reach the threshold; users and celebrities are on
+        separate lists. A match of two users is on the lists of both faces and counts once: it is listed if it
+        is on one of them, and moves if its rank on either changes.
 
         Raises OverloadedError if one of the two statements takes longer than `seconds`.
         """

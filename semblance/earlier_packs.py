@@ -1,4 +1,4 @@
-"""What the packs are called that shipped with earlier versions, and whose embeddings databases still hold."""
+"""Names of packs that shipped with earlier versions. Databases may still hold their embeddings."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ EARLIER: Final = {"eadae64680fde8b46d8aff20345470bf58c22e60897e06de119fba9cd0e3f
 
 
 def pack_title(digest: str) -> str:
-    """A pack for a sentence: its digest, with its name and version where it shipped earlier."""
+    """How a sentence names a pack: by its digest, with name and version if an earlier release shipped it."""
     return f"{EARLIER[digest]} ({digest})" if digest in EARLIER else digest

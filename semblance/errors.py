@@ -41,7 +41,7 @@ class SemblanceError(Exception):
 
     @property
     def details(self) -> dict[str, object]:
-        """Fields that an answer carries beside error and code."""
+        """Fields of an answer in addition to error and code."""
         return {}
 
     def __str__(self) -> str:

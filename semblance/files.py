@@ -35,7 +35,8 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def _written_aside(path: Path, content: str | bytes) -> Iterator[Path]:
-    """A file beside `path` whose content is on the disk; removed at the end if it still has its name."""
+    """A temporary file next to `path` whose content is on the disk; removed at the end if it still has its
+    name."""
     fd, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     temporary = Path(name)
     try:

@@ -1,4 +1,4 @@
-"""What a person's name may contain, wherever it comes from.
+"""What a person's name may contain. The rules hold for names from all sources.
 
 db/migrations/0014_names.up.sql says the same in SQL, for accounts that begin in the database; a test
 keeps the two equal. Characters are therefore given by code points, which mean the same in both, and not by

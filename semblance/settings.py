@@ -1,4 +1,4 @@
-"""All settings, each documented beside itself. Nothing else reads the environment."""
+"""All settings, each with its description. Nothing else reads the environment."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OTHER_VARIABLES = re.compile(r"SEMBLANCE_(STACK|URL|KEY|SMOKE_.*|TEST_.*)")
 for requests, the tokens of `semblance smoke`, and what tests read."""
 
 _LEAST_SECRET = 8
-"""Least characters of a secret that a person chose, against mistakes; generated ones have 43."""
+"""Fewest characters of a secret that a person chose, against mistakes; generated ones have 43."""
 
 _HOST = re.compile(r"[A-Za-z0-9.-]+|\[[0-9a-f:]+\]")
 
@@ -205,7 +205,7 @@ class Settings(BaseSettings):
         "are accepted take 400 MB.",
     )
     max_faces: int = Field(
-        64, ge=1, le=1024, description="Most faces described in one picture, largest first."
+        64, ge=1, le=1024, description="Most faces analyzed in one picture, largest first."
     )
     max_inflight: int = Field(
         64, ge=1, description="Face requests one API replica works on; more are refused with 503."

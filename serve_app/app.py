@@ -41,7 +41,7 @@ from serve_app.realtime.hub import Hub
 
 
 class AppArgs(BaseModel):
-    """Arguments of the application. There are none yet; unknown ones are refused."""
+    """Arguments of the application. It has none yet, and refuses unknown ones."""
 
     model_config = ConfigDict(extra="forbid")
 

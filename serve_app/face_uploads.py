@@ -78,19 +78,19 @@ class FaceUploads:
             left.
 
         Raises DuplicatePictureError for a photo that the user has uploaded before, QuotaExceededError,
-        NoFaceError, SeveralFacesError where the settings refuse such photos, StorageError, DatabaseError, and
+        NoFaceError, SeveralFacesError if the settings refuse such photos, StorageError, DatabaseError, and
         what the face client raises.
         """
         image_hash = await asyncio.to_thread(_md5, photo)
         async with self._counted(profile_id, image_hash, timed_out):
-            detection, described = await self._client.analyze_photo(photo, 1)
-            if not described:
+            detection, faces = await self._client.analyze_photo(photo, 1)
+            if not faces:
                 raise NoFaceError
             if detection.found > 1 and self._refuse_several:
                 raise SeveralFacesError(
                     f"The photo shows {detection.found} faces. Upload one of yourself alone."
                 )
-            return await self._store(profile_id, photo, image_hash, described[0], detection.found)
+            return await self._store(profile_id, photo, image_hash, faces[0], detection.found)
 
     async def _store(
         self, profile_id: UUID, photo: bytes, image_hash: str, face: AnalyzedFace, found: int
@@ -115,8 +115,8 @@ class FaceUploads:
         self, profile_id: UUID, image_hash: str, timed_out: Callable[[], bool]
     ) -> AsyncIterator[None]:
         """Count the upload against the daily limit before the work, so that neither parallel attempts nor
-        closed connections make work for free. What fails by a fault of ours, the deadline among them, is not
-        counted in the end."""
+        closed connections make work for free. An upload that fails by our fault, including the deadline, is
+        not counted in the end."""
         day = await self._faces.begin_upload(profile_id, image_hash)
         try:
             yield
@@ -132,7 +132,7 @@ class FaceUploads:
             raise
 
     async def _forget(self, profile_id: UUID, day: date) -> None:
-        """No longer count an upload, even where the request is cancelled meanwhile."""
+        """No longer count an upload, even if the request is cancelled meanwhile."""
 
         async def forget() -> None:
             try:
@@ -148,5 +148,5 @@ class FaceUploads:
 
 
 def _md5(photo: bytes) -> str:
-    """The hash that recognizes the same file; it protects nothing."""
+    """The hash that recognizes the same file; not for security."""
     return hashlib.md5(photo, usedforsecurity=False).hexdigest()

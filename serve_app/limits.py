@@ -23,7 +23,7 @@ class FairShare:
     in progress stay fast, and memory stays bounded.
 
     A client can rely on its share. It gets more only while another share stays free for others: alone it gets
-    most of the units, beside others only what they leave.
+    most of the units, otherwise only what others leave.
     """
 
     def __init__(self, limit: int, share: float, *, what: str) -> None:

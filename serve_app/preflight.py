@@ -145,7 +145,7 @@ def check_storage(settings: Settings) -> Iterator[Finding]:
         yield Finding("ok", "Picture store", f"{settings.home / 'objects'} is created at the first start")
         return
     try:
-        # The places of adopted pictures have a check of their own.
+        # The places of adopted pictures have a separate check.
         storage = open_storage(settings.model_copy(update={"old_storage": {}}), patience=PATIENCE)
         asyncio.run(storage.probe())
     except SemblanceError as exc:

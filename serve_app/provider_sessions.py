@@ -136,8 +136,8 @@ class ProviderSessions:
                 return exists
             reason = f"status {answer.status_code}"
             if answer.is_client_error and answer.status_code not in _UNSAID:
-                # It refuses just this token, whose length its user has chosen: others must not suffer from
-                # it. logger.warning("Supabase does not say whether a session exists: %s", reason)
+                # It refuses just this token, whose length its user has chosen: others must not suffer.
+                logger.warning("Supabase does not say whether a session exists: %s", reason)
                 return None
         except (httpx.HTTPError, TimeoutError) as exc:
             reason = str(exc) or type(exc).__name__
@@ -148,8 +148,8 @@ class ProviderSessions:
 
 def _said(status: int, content: bytes, subject: UUID) -> bool | None:
     """What Supabase Auth itself says about a token of this user; None for any other answer. The gateway
-    before it answers 401 for a wrong key, which must not sign everybody out, and a proxy may answer 200
-    with a page of its own."""
+    before it answers 401 for a wrong key, which must not sign everybody out, and a proxy may answer 200 with
+    its own page."""
     try:
         said = json.loads(content)
     except (ValueError, RecursionError):

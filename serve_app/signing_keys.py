@@ -101,7 +101,7 @@ class SigningKeys:
 
 
 def _parse(content: bytes) -> dict[str, jwt.PyJWK]:
-    """The usable keys by id. Raises ValueError if there are none."""
+    """The usable keys by id. Raises ValueError if no key is usable."""
     document = json.loads(content)
     entries = document.get("keys") if isinstance(document, dict) else None
     keys = {}

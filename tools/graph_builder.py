@@ -86,7 +86,7 @@ class GraphBuilder:
         self, name: str, sides: tuple[str | int, str | int], outputs: Sequence[Output], doc: str
     ) -> onnx.ModelProto:
         """The finished model, without nodes and constants that no output needs. sides: height and width of
-        the input, a name where it is free."""
+        the input; a name if it is free."""
         nodes = self._nodes + [helper.make_node("Identity", [out.tensor], [out.name]) for out in outputs]
         needed = {out.name for out in outputs}
         kept: list[onnx.NodeProto] = []

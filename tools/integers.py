@@ -24,9 +24,10 @@ LEVELS = 255
 
 
 def with_integers(model: onnx.ModelProto, images: NDArray[np.uint8]) -> onnx.ModelProto:
-    """The same net, its pointwise convolutions computed in integers.
+    """The same net with its pointwise convolutions computed in integers.
 
-    images: uint8 RGB [N, H, W, 3] of the kind that the net will see; the ranges of activations are theirs.
+    images: uint8 RGB [N, H, W, 3] of the kind that the net will see; the ranges of activations are taken from
+    them.
     """
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     chosen = [
@@ -60,8 +61,8 @@ def with_integers(model: onnx.ModelProto, images: NDArray[np.uint8]) -> onnx.Mod
 def _ranges(
     model: onnx.ModelProto, names: Sequence[str], images: NDArray[np.uint8]
 ) -> dict[str, tuple[float, int]]:
-    """Step and zero point of each tensor, from its least and largest value and 0. Steps are rounded up to six
-    bits, so that they do not depend on the last bits of floats."""
+    """Step and zero point of each tensor, from its smallest and largest value and 0. Steps are rounded up to
+    six bits, so that they do not depend on the last bits of floats."""
     probe = onnx.ModelProto()
     probe.CopyFrom(model)
     probe.graph.output.extend(

@@ -1,4 +1,4 @@
-"""The nets of OpenCV's zoo that the open pack is made of, rebuilt from block-quantised ONNX files.
+"""The open pack's nets from the OpenCV Zoo, rebuilt from block-quantised ONNX files.
 
 SFace (Zhong, Deng et al., IEEE TIP 30, 2021; `face_recognition_sface_2021dec`) and YuNet (Wu, Peng, Yu,
 Machine Intelligence Research 20, 2023; `face_detection_yunet_2023mar`). The files list their weights as
@@ -25,10 +25,10 @@ Floats = NDArray[np.float64]
 SFACE_SIDE = 112
 
 SFACE_LAYERS = 27
-"""Convolutions, each with a batch normalisation and a PRelu behind it."""
+"""Convolutions, each followed by a batch normalisation and a PRelu."""
 
 CANVAS = 640
-"""Side in pixels of the canvas that YuNet's boxes and keypoints are shares of."""
+"""Side in pixels of the canvas; YuNet's boxes and keypoints are given as shares of it."""
 
 STRIDES = (8, 16, 32)
 """Pixels per cell of YuNet's three feature maps."""
@@ -37,11 +37,11 @@ STRIDES = (8, 16, 32)
 def sface(model: onnx.ModelProto) -> onnx.ModelProto:
     """SFace with its batch normalisations in the weights, and each PRelu as Max(x, slope x).
 
-    onnxruntime spends over half of the published net's time in PRelu. The maximum equals it for slopes up
-    to 1. A channel with a larger one is negated by the convolution before, which makes it the maximum again,
-    and the layer behind takes the sign back.
+    onnxruntime spends over half of the published net's time in PRelu. The maximum equals it for slopes up to
+    1. A channel with a larger one is negated in the convolution before it, which makes it a maximum again,
+    and the layer after it restores the sign.
 
-    Raises ValueError where the model is another net.
+    Raises ValueError if the model is another net.
     """
     constants, nodes = _unpacked(model)
     expected = ["Sub", "Mul", *["Conv", "BatchNormalization", "PRelu"] * SFACE_LAYERS]
@@ -109,7 +109,7 @@ def _affine(norm: onnx.NodeProto, constants: Constants) -> tuple[Floats, Floats]
 def yunet(model: onnx.ModelProto) -> onnx.ModelProto:
     """YuNet for any height and width that are multiples of 32, its boxes and keypoints decoded.
 
-    Raises ValueError where the model is another net.
+    Raises ValueError if the model is another net.
     """
     constants, nodes = _unpacked(model)
     heads = [f"{head}_{stride}" for head in ("cls", "obj", "bbox", "kps") for stride in STRIDES]
@@ -147,7 +147,7 @@ def yunet(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _any_batch(node: onnx.NodeProto, constant: NDArray[Any]) -> NDArray[Any]:
-    """A reshape to a batch of one is one to the batch that comes."""
+    """Replace a reshape to a batch of one by a reshape to any batch."""
     return np.array([0, *constant[1:]]) if node.op_type == "Reshape" else constant
 
 
@@ -188,7 +188,7 @@ def _decoded(graph: GraphBuilder, heads: Sequence[str], sides: Sequence[str], st
 
 
 def _unpacked(model: onnx.ModelProto) -> tuple[Constants, list[onnx.NodeProto]]:
-    """All constants, those that the graph itself computes included, and the nodes that read its input."""
+    """All constants, including those that the graph computes, and the nodes that depend on its input."""
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     nodes: list[onnx.NodeProto] = []
     renamed: dict[str, str] = {}

@@ -22,10 +22,10 @@ HEAD = """\
 # Settings
 
 Written by `python -m tools.settings_docs` from `semblance/settings.py`. Settings are environment variables,
-read once by each process; in the text below `home` is short for `SEMBLANCE_HOME`. An empty variable counts
-as unset. Commands refuse an unknown `SEMBLANCE_…` variable and suggest the name that is probably meant, and
-`semblance up` checks all settings before it starts anything. Where a setting is unset, some variables of the
-app before Semblance are read in its place ([compat.md](compat.md)).
+read once by each process; in the text below `home` is short for `SEMBLANCE_HOME`. An empty variable counts as
+unset. Commands refuse an unknown `SEMBLANCE_…` variable and suggest the name that is probably meant, and
+`semblance up` checks all settings before it starts anything. If a setting is unset, some variables of the old
+app are read in its place ([compat.md](compat.md)).
 
 | variable | value | default | |
 | --- | --- | --- | --- |

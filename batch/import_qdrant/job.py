@@ -1,8 +1,8 @@
 """The import of a Qdrant collection: its embeddings, written to the faces they belong to.
 
 Reads all pages of the collection, checks each vector, and writes it to its face: the one whose row names the
-point, if the table still has that column, else the one that the payload names. If there is no such face, one
-can be made from the payload. What is in the database stays, so the same command completes an interrupted run.
+point, if the table still has that column, else the one that the payload names. If neither exists, a face can
+be made from the payload. What is in the database stays, so the same command completes an interrupted run.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Finds out which column of a manifest, or key of JSON, holds which field. None is dropped silently."""
+"""Finds out which column of a manifest, or key of JSON, holds which field. No column is dropped silently."""
 
 from __future__ import annotations
 

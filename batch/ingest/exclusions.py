@@ -1,4 +1,4 @@
-"""What is left out of a folder or bucket, such as the files of operating systems and NAS."""
+"""What to leave out of a folder or bucket, such as the files of operating systems and NAS devices."""
 
 from __future__ import annotations
 

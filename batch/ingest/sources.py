@@ -138,7 +138,7 @@ class _Lister:
 
     def _manifest(self, file: BinaryIO, base: str, name: str) -> Listing:
         if self.sifts:
-            raise SourceError("--exclude sifts a folder or bucket; a manifest names its pictures itself.")
+            raise SourceError("--exclude is for folders and buckets; a manifest names its pictures itself.")
         suffix = PurePosixPath(name).suffix.lower()
         return Listing(*read_manifest(file, suffix, base, name, self.default_category, limit=self.limit))
 

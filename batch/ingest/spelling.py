@@ -25,7 +25,7 @@ def name_key(name: str) -> str:
 
 
 def find_other_spelling(path: Path) -> Path | None:
-    """The existing file whose path is another spelling of `path`; None if there is none, or several."""
+    """The existing file whose path is another spelling of `path`; None unless there is exactly one."""
     found = Path(path.anchor)
     for name in path.parts[1:]:
         if name == ".." or (found / name).exists():

@@ -32,7 +32,7 @@ FOLDER = "celebrities"
 
 SEVERAL_FACES = 0.25
 """A second face counts if the area of its box is at least this share of the largest's, that is, at half its
-width: a person beside the first, not one in the background."""
+width: a person next to the first, not one in the background."""
 
 CELEBRITY_NAMESPACE = UUID("1b0f3b7e-6f0c-5c56-9d55-2f2f5d0f7a51")
 """Ids are the UUIDv5 of the picture's hash in this namespace, so the same pictures give the same rows in any

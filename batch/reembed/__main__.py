@@ -76,9 +76,10 @@ def main(
 ) -> None:
     """Change the model pack: embed all faces and celebrities again while the old pack serves, then switch.
 
-    Embeds the stored pictures of all rows that have no embedding by PACK, keeps these embeddings beside those
-    that serve, and reports how much of the best 20 would change. What serves is not touched before --switch.
-    The same command completes an interrupted run. The exit status is 1 if rows are left without an embedding.
+    Embeds the stored pictures of all rows that have no embedding by PACK, stores these embeddings next to
+    those that serve, and reports how much of the best 20 would change. What serves is not touched before
+    --switch. The same command completes an interrupted run. The exit status is 1 if rows are left without an
+    embedding.
 
     \b
     From open to buffalo_l; the switch needs the database's owner (SEMBLANCE_OWNER_DATABASE_URL):

@@ -74,7 +74,7 @@ async def measure_overlap(
     spare: SpareEmbeddings, rules: MatchRules, *, old: str, new: str, sample: int
 ) -> Overlap | None:
     """Compare the pack `old`, which serves, with the spare embeddings of the pack `new`, over up to `sample`
-    faces and all celebrities that have both. None if there are no such faces.
+    faces and all celebrities that have both. None if no face has both.
 
     Memory grows with the sample and with some thousand celebrities, whose embeddings are read once.
     """

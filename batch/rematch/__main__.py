@@ -49,8 +49,8 @@ def main(
 
     Run it after a change of the weights, of the gallery or of the model pack. The service goes on answering.
     Matches that have not changed are left alone, and no user is notified of them again. Matches that are no
-    longer found are removed, except for pairs that a user likes or that have led to a picture or a chat. The
-    same command completes an interrupted run within a day.
+    longer found are removed, except for pairs that a user likes or that have led to a baby picture or a
+    connection. The same command completes an interrupted run within a day.
 
     \b
     On a running cluster, with the interpreter's absolute path:

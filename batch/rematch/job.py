@@ -1,4 +1,4 @@
-"""Matches all faces again: with the results of the match jobs of single faces, on a whole cluster.
+"""Matches all faces again, on a whole cluster, with the results that a match job for each face would have.
 
 One process reads faces and gallery and writes what has changed; Ray tasks score. A task compares some faces
 with one segment of the gallery, so its memory is bounded, and the best of all segments are merged. The first
@@ -348,7 +348,7 @@ def _pairs(faces: Ids, targets: Ids, parts: Sequence[RankedPairs], compared: int
 
 
 async def _all(works: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Run all, and end all at the first error."""
+    """Run all, and cancel all at the first error."""
     try:
         async with asyncio.TaskGroup() as group:
             for work in works:

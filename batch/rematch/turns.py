@@ -1,4 +1,4 @@
-"""A semaphore with priorities, which asyncio's has not."""
+"""A semaphore with priorities, which asyncio's lacks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from itertools import count
 
 
 class Turns:
-    """Room for a number of holders at once. Of those that wait the lowest rank is next; of equal ranks, the
+    """Admits a number of holders at once. Of those that wait, the lowest rank is next; of equal ranks, the
     first to come."""
 
     def __init__(self, room: int) -> None:

@@ -1,10 +1,10 @@
 """Kill what a stack consists of, one after the other, while clients upload and read.
 
-A stack of its own, as `semblance up --detach` starts it. For each event: what clients saw until everything
-was well again (answers by kind, of which only 503 with Retry-After and connections that break are no
-faults), and how long that took: until the supervisor knows of no problem, what was hit is there again, and
-every upload and read is answered. In the end the invariants: every upload answered 202 is one row and one
-picture, each is matched once, and nobody was notified twice.
+Uses a separate stack, as `semblance up --detach` starts it. For each event it shows what clients saw until
+everything was well again (answers by kind; all are faults except 503 with Retry-After and broken
+connections), and how long that took: until the supervisor knows of no problem, what was hit runs again, and
+every upload and read is answered. At the end it checks the invariants: every upload answered 202 is one row
+and one picture, each is matched once, and nobody was notified twice.
 
     python -m benchmarks.chaos
     python -m benchmarks.chaos --events postgres,gcs,api --json
@@ -60,8 +60,8 @@ INVARIANTS = {
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """seen: answers by kind until it was well. healed: seconds; None where it was not within the patience, or
-    where there was nothing to hit."""
+    """seen: answers by kind until it was well. healed: seconds; None if it took longer than the patience, or
+    if there was nothing to hit."""
 
     event: str
     seen: dict[str, int]

@@ -140,13 +140,13 @@ def counted(answers: Iterable[Answer]) -> dict[str, int]:
 
 
 def faults(seen: Iterable[str]) -> list[str]:
-    """Those of the things seen that no client should see, whatever happens behind the API."""
+    """What was seen that no client should ever see."""
     return sorted(set(seen) - {OK, BUSY, REFUSED, UNANSWERED})
 
 
 def well_since(answers: Sequence[Answer], began: float) -> float | None:
-    """The moment after `began` from which on everything was answered, both uploads and reads; None as long as
-    there is no such moment."""
+    """The moment after `began` from which on everything was answered, both uploads and reads; None if that
+    moment has not come."""
     bad = [answer.ended for answer in answers if answer.seen != OK]
     since = max([began, *bad])
     kinds = {answer.kind for answer in answers if answer.seen == OK and answer.began >= since}

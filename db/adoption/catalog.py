@@ -108,7 +108,8 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """restricts: whether all others need it, too. definition: the statement that creates it."""
+    """restricts: whether it is restrictive, so that it must hold in addition to the others. definition: the
+    statement that creates it."""
 
     table: str
     name: str

@@ -26,7 +26,7 @@ def expand(state: State) -> Plan:
     names = ", ".join(f"('{table}')" for table in state.old_tables)
     plan.add(
         Step(
-            "make a schema for what is kept beside",
+            "make a schema for values and rows that are set aside",
             (
                 QUERIES["prepare"],
                 dml.statement("note_old_tables", names=names),
@@ -184,7 +184,7 @@ def _bridges(state: State) -> Iterator[Step]:
         there = TRIGGER in state.catalog.triggers.get(bridge.table, {})
         if not there or state.bridges.get(bridge.function) != bridge.body:
             yield Step(
-                f"put right from now on what is written into {bridge.table}",
+                f"correct from now on what is written to {bridge.table}",
                 tuple(bridge.create(state.search_path)),
                 WRITERS,
             )

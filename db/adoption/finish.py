@@ -173,7 +173,7 @@ def _unfit(state: State, broken: dict[tuple[str, str], int]) -> Iterator[Step]:
         rule = state.target.catalog.constraints[table].get(name)
         condition = f"NOT ({rule.expression})" if rule else f"{name} IS NULL"
         yield Step(
-            f"keep rows of {table} beside that break {name}",
+            f"set aside rows of {table} that break {name}",
             dml.keep_rows(table, name, condition),
             "",
             rows,

@@ -1,4 +1,4 @@
-"""Constraints and indexes of the old tables, built beside the present ones while others write."""
+"""Constraints and indexes of the old tables, built next to the present ones while others write."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _merge(state: State, table: str) -> Step:
     return Step(
         f"make one of {table} that are there twice",
         (dml.statement(_MERGES[table], others="\n".join(_led_over(state, table))),),
-        "who writes about them, until the doubles are one",
+        "who writes to rows that refer to them, until the duplicates are merged",
         state.rows[table],
         READ_RATE,
     )
@@ -142,7 +142,7 @@ def _doubles(state: State, table: str, columns: list[str]) -> Iterator[Step]:
         )
     else:
         yield Step(
-            f"keep rows of {table} beside that are there twice",
+            f"set aside duplicate rows of {table}",
             tuple(_keep_rows(state, table, "second of its kind", doubled)),
             "",
             rows,
@@ -201,7 +201,7 @@ def foreign_keys(state: State, table: str) -> Iterator[Step]:
         )
     if swapped:
         yield Step(
-            f"let go of the keys of {table} that differ in what a deletion does", tuple(swapped), EXCLUSIVE
+            f"drop the foreign keys of {table} that differ in what a deletion does", tuple(swapped), EXCLUSIVE
         )
 
 
@@ -216,7 +216,7 @@ def _orphans(state: State, key: Constraint) -> Iterator[Step]:
     else:
         statements = dml.keep_values(key.table, name, where)
     yield Step(
-        f"keep beside what rows of {key.table} say of {key.refers_to} that are gone",
+        f"set aside references of {key.table} to rows of {key.refers_to} that are gone",
         statements,
         "",
         state.rows[key.table],

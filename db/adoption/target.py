@@ -36,7 +36,7 @@ class Target:
 
 
 def read_target(connection: psycopg.Connection) -> Target:
-    """Make the schema beside the present one, read it, and roll back.
+    """Make the schema next to the present one, read it, and roll back.
 
     In that transaction `public` gets another name, which nobody else sees, and an empty schema takes its
     place. So definitions look as this server writes them, which differs between versions of PostgreSQL. No

@@ -63,7 +63,7 @@ ALTER TABLE profiles
     FOREIGN KEY (default_face_id) REFERENCES faces (id) ON DELETE SET NULL;
 
 -- Two users whose faces are alike. A pair is stored once, whichever side found it. The six factors and the
--- weights that made the score come together; rows of the old system have none.
+-- weights that made the score come together; rows of the old app have none.
 CREATE TABLE matches (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     face_a_id uuid NOT NULL REFERENCES faces (id) ON DELETE CASCADE,
@@ -318,7 +318,7 @@ CREATE INDEX idx_matches_face_a_id ON matches (face_a_id);
 CREATE INDEX idx_matches_face_b_id ON matches (face_b_id);
 CREATE INDEX idx_matches_similarity_score ON matches (similarity_score DESC);
 
--- HNSW, where the old system had IVFFlat with 100 lists. IVFFlat places its lists by the rows present when
+-- HNSW, where the old app had IVFFlat with 100 lists. IVFFlat places its lists by the rows present when
 -- the index is built: on an empty table they are meaningless, and while the gallery grows recall falls until
 -- somebody rebuilds it. HNSW is built row by row, needs no training, and finds more in less time.
 CREATE INDEX idx_celebrities_embedding ON celebrities

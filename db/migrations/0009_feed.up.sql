@@ -56,7 +56,7 @@ REVOKE EXECUTE ON FUNCTION count_matches() FROM PUBLIC, authenticated, anon;
 CREATE POLICY match_counts_service ON match_counts TO semblance_service USING (true) WITH CHECK (true);
 
 -- Which of its two users blocked a connection: only they may open it again. Not known of connections that the
--- old system blocked.
+-- old app blocked.
 ALTER TABLE mutual_connections
     ADD COLUMN blocked_by uuid,
     ADD CONSTRAINT mutual_connections_blocked_by_check CHECK (

@@ -9,7 +9,7 @@ CREATE TABLE object_deletions (
 );
 CREATE INDEX idx_object_deletions_due_at ON object_deletions (due_at);
 
--- Whether a row names the picture. Rows of the old system may share one.
+-- Whether a row names the picture. Rows of the old app may share one.
 CREATE FUNCTION is_named_picture(key text) RETURNS boolean
     LANGUAGE sql STABLE SET search_path = ''
     AS $$
@@ -18,7 +18,7 @@ CREATE FUNCTION is_named_picture(key text) RETURNS boolean
             OR EXISTS (SELECT FROM public.babies WHERE image_url = key)
     $$;
 
--- The argument names the column. Rows of the old system may have an address of another host, which is not ours
+-- The argument names the column. Rows of the old app may have an address of another host, which is not ours
 -- to remove, and a picture that another row still names stays.
 CREATE FUNCTION record_object_deletion() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
@@ -53,7 +53,7 @@ CREATE TRIGGER babies_picture_replaced AFTER UPDATE OF image_url ON babies
 -- A celebrity's key follows from the picture, so that one who comes again has the key of the one deleted.
 CREATE INDEX idx_celebrities_image_path ON celebrities (image_path);
 
--- Hashed, because rows of the old system may hold anything.
+-- Hashed, because rows of the old app may hold anything.
 CREATE INDEX idx_faces_image_path ON faces USING hash (image_path);
 CREATE INDEX idx_babies_image_url ON babies USING hash (image_url);
 

@@ -1,4 +1,4 @@
--- Columns that the old system's clients know and that nothing here fills.
+-- Columns that the old app's clients know and that nothing here fills.
 ALTER TABLE matches ADD COLUMN IF NOT EXISTS match_type text;
 ALTER TABLE messages ADD COLUMN IF NOT EXISTS ai_status text;
 ALTER TABLE babies ADD COLUMN IF NOT EXISTS ai_status text;

@@ -1,10 +1,10 @@
--- Whether what a row names is the address of another host, as rows of the old system may have it, and no key of
+-- Whether what a row names is the address of another host, as rows of the old app may have it, and no key of
 -- ours. Written so that queries are planned as if it stood in them.
 CREATE FUNCTION is_foreign_address(named text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN named ~ '^https?://';
 
--- The table whose row named the picture; null where there was none yet. Pictures of the old system lie in a place
+-- The table whose row named the picture; null where there was none yet. Pictures of the old app lie in a place
 -- of their own for each table.
 ALTER TABLE object_deletions ADD COLUMN named_by text CHECK (named_by IN ('faces', 'celebrities', 'babies'));
 

@@ -4,7 +4,7 @@ FROM profiles
 WHERE id = $1 AND profile_type = 'user';
 
 -- name: get_profile_of_session
--- Always one row: whether the session $2 was revoked, and the profile, with a null id if there is none.
+-- Always one row: whether the session $2 was revoked, and the profile; its id is null if it does not exist.
 SELECT
     EXISTS (SELECT FROM revoked_sessions WHERE key = $2) AS is_revoked,
     profile.id, email, name, gender, school, role, default_face_id, last_seen, show_presence, created_at

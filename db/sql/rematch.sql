@@ -45,7 +45,7 @@ SELECT school_key_of($1);
 
 -- name: schools_to_rematch
 -- Schools with faces that can be matched, and how many of them. $1: only this school; $2: only schools with a
--- face that was stored or described since. Schools are named by what profiles are compared by.
+-- face that was stored or analyzed since. Schools are named by what profiles are compared by.
 SELECT pack_digest, school_key, count(*) AS faces
 FROM faces
 JOIN profiles ON profiles.id = profile_id

@@ -12,7 +12,7 @@ SELECT
 -- What becomes of the lists of faces when the rules $1 (weights) and $2 (threshold) give way to $3 and $4. A
 -- list has a face's best $5 matches that reach the threshold, in the order in which match_users finds them.
 -- A match is on two lists: it is there as long as it is on one, and moves where its place changes on either.
--- Beside the counts up to $6 examples of each change, the greatest first; nulls where nothing changes.
+-- With the counts, up to $6 examples of each change, the greatest first; nulls if nothing changes.
 WITH scored AS MATERIALIZED (
     SELECT
         id,
@@ -77,7 +77,7 @@ changed AS MATERIALIZED (
     FROM listed
     WHERE (a_rank_before, b_rank_before) IS DISTINCT FROM (a_rank_after, b_rank_after)
 ),
--- As match_in_use, of all at once: called for a hundred thousand one by one it would take most of the time.
+-- As match_in_use, for all at once: called a hundred thousand times it would take most of the time.
 used AS (
     SELECT match_id FROM reactions WHERE reaction_type = 'like'
     UNION ALL
@@ -300,8 +300,8 @@ WHERE (face_a_id, face_b_id) > ($1, $2)
 FOR UPDATE SKIP LOCKED;
 
 -- name: remove_weak_matches
--- Of the locked matches $1 those that by the weights $2 are below the threshold $3, unless they are in use: a
--- statement of its own, which sees what was committed before they were locked.
+-- Of the locked matches $1 those that by the weights $2 are below the threshold $3, unless they are in use. It is
+-- a separate statement, so that it sees what was committed before they were locked.
 WITH gone AS (
     DELETE FROM matches
     WHERE id = ANY($1::uuid[])
@@ -329,7 +329,7 @@ WITH changed AS (
 SELECT count(*) FROM changed;
 
 -- name: survey_celebrity_matches
--- As survey_matches, of the rows that follow the face $1 and the celebrity $2; nothing hangs on them.
+-- As survey_matches, for the rows that follow the face $1 and the celebrity $2; nothing depends on them.
 WITH batch AS MATERIALIZED (
     SELECT
         face_id,

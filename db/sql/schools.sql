@@ -40,7 +40,7 @@ WHERE id = $1;
 SELECT id, name, domains, aliases
 FROM schools
 WHERE id = (SELECT school_id FROM school_keys WHERE key = fold_school($1))
-    -- And not that of another one.
+    -- And not the name of another school.
     AND fold_school(name) = fold_school($1);
 
 -- name: find_taken_school_name

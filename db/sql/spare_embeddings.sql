@@ -7,7 +7,7 @@ GROUP BY pack_digest
 ORDER BY count(*) DESC, pack_digest;
 
 -- name: count_spare_embeddings
--- What there is of the pack $1 in both tables. Rows that nobody has described yet belong to no pack.
+-- What there is of the pack $1 in both tables. Faces that are not analyzed yet belong to no pack.
 SELECT
     'faces' AS "table",
     count(*) FILTER (WHERE faces.pack_digest IS NULL) AS undescribed,
@@ -55,7 +55,7 @@ CREATE TEMPORARY TABLE staged_spare_embeddings (
 ) ON COMMIT DROP;
 
 -- name: merge_spare_face_embeddings
--- Of rows that are there and still served by another pack; what is there already stays.
+-- For rows that exist and are still served by another pack. An existing spare embedding stays.
 INSERT INTO spare_face_embeddings (face_id, pack_digest, embedding)
 SELECT faces.id, $1, staged.embedding
 FROM staged_spare_embeddings AS staged
@@ -75,7 +75,7 @@ ON CONFLICT DO NOTHING;
 
 -- name: sample_faces_of_two_packs
 -- For COPY in binary: up to $3 faces that have an embedding of the pack $1, which serves, and a spare one of the
--- pack $2; the same ones each time, and chosen by nothing that faces have to do with.
+-- pack $2; the same ones each time, chosen by something that has nothing to do with faces.
 SELECT
     face_traits.id,
     face_traits.embedding,

@@ -20,7 +20,7 @@ MAX_BATCH = 32
 
 
 class FaceAnalyzer:
-    """Describes faces in batches; synchronous, usable without Ray."""
+    """Analyzes faces in batches; synchronous, usable without Ray."""
 
     def __init__(self, pack: ModelPack) -> None:
         self._age_gender = pack.age_gender()

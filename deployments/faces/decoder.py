@@ -36,7 +36,7 @@ from semblance.settings import Settings
 from semblance.types import Image
 
 ATTEMPTS: Final = 2
-"""Attempts at a photo whose decoder ends. The first time, something else may have killed it."""
+"""Attempts at a photo whose decoder process ends. The first time, something else may have killed it."""
 
 START_S: Final = 60.0
 """Seconds within which a new process must be ready. On an idle machine it takes half a second."""
@@ -112,8 +112,8 @@ class DecoderProcess:
 
     @contextmanager
     def open(self, data: bytes) -> Iterator[Photo]:
-        """See Decoder. Also raises ImageTooCostlyError where a photo takes more time or memory than the
-        settings allow or crashes the process, and NotReadyError where no process starts."""
+        """See Decoder. Also raises ImageTooCostlyError if a photo takes more time or memory than the settings
+        allow or crashes the process, and NotReadyError if no process starts."""
         with self._lock:
             try:
                 yield _RemotePhoto(self, data, self._settings.image_deadline_s)

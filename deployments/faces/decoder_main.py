@@ -1,8 +1,8 @@
 """The program of DecoderProcess: decodes the photos that arrive on standard input, until that ends.
 
-It answers each question with a line of JSON and, where that has a size, pixels. The questions are `open`,
-with the bytes of a file and answered by its header, and `whole`, `part` and `displayed`, as of Photo.
-`close` releases the file and has no answer.
+It answers each question with a line of JSON and, if that has a size, pixels. The questions are `open`, which
+comes with the bytes of a file and is answered by its header, and `whole`, `part` and `displayed`, the methods
+of Photo. `close` releases the file and has no answer.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class _Worker:
 
 
 def main() -> None:
-    """Serve standard input. Whatever libraries print goes to standard error."""
+    """Answer the questions on standard input. What libraries print goes to standard error."""
     limits = json.loads(sys.argv[1])
     questions, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

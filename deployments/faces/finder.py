@@ -1,4 +1,5 @@
-"""Photo in, faces out: decode once, stand the image upright, find faces, cut the crops others need."""
+"""Photo in, faces out: decode it once, find the faces, turn each upright, and cut the crops that the other
+nets need."""
 
 from __future__ import annotations
 
@@ -45,8 +46,8 @@ PORTRAIT_SIZE = 112
 
 SMALL_FACE = 28 / 640
 """A face narrower than this share of the detector's canvas is near the limit of what it finds, so the photo
-is searched again in tiles. Of faces of 20 to 28 pixels of its canvas the open detector finds nineteen in
-twenty, of smaller ones less; where none had less than 28, tiles found nothing new in 40 photos."""
+is searched again in tiles. Of faces 20 to 28 pixels wide on its canvas the open detector finds nineteen in
+twenty, of smaller ones fewer. In 40 photos without a face below 28 pixels, tiles found nothing new."""
 
 TILE_OVERLAP = 0.25
 """Share of a tile's side that it shares with its neighbour: a face on a seam is whole in one tile."""
@@ -56,14 +57,15 @@ MERGE_IOU = 0.4
 .5 because a face cut by a tile's edge gives a smaller box."""
 
 LOOK_AGAIN = 0.75
-"""A best score below this makes the finder look at the photo turned and padded as well."""
+"""If the best score is below this, the finder also looks at the photo turned and padded."""
 
 SURE = 0.8
-"""Score that a face found only so must reach: each further look is a further chance for a false alarm."""
+"""Score that a face must reach if it is found only in this way: each further look is another chance of a
+false alarm."""
 
 VIEW_ANGLES = (0, 40, -40, 90, -90, 180)
-"""Degrees by which the photo is turned, counter-clockwise, when nothing sure was found. Detectors and the
-open landmarks stand 40 degrees of roll either way."""
+"""Degrees by which the photo is turned, counter-clockwise, if no face was found with certainty. Detectors and
+the open landmarks tolerate a roll of 40 degrees either way."""
 
 VIEW_PADDINGS = (0.0, 0.15)
 """Borders of those views, as shares of the long side: some detectors miss a face that fills the photo and
@@ -71,7 +73,7 @@ find it with a border. A face is trusted by the mean of its two scores, since a 
 is easily high by chance."""
 
 TURN_MARGIN = 0.1
-"""By how much a turned view must score better than the photo as it stands to be believed."""
+"""A turned view is used only if its score exceeds that of the unturned photo by this much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ class _Located:
 
 
 class FaceFinder:
-    """Finds and cuts faces; synchronous, one photo at a time, usable without Ray."""
+    """Finds faces and cuts their crops; synchronous, one photo at a time, usable without Ray."""
 
     def __init__(self, pack: ModelPack, settings: Settings, decoder: Decoder | None = None) -> None:
         """decoder: opens the photos; without one they are decoded in this process, unguarded."""
@@ -97,8 +99,8 @@ class FaceFinder:
     def detect(self, data: bytes, max_faces: int | None = None) -> Detection:
         """All faces of an encoded photo, largest first, at most `max_faces`.
 
-        Faces are looked for in the photo reduced to about the detector's canvas, however large it is. At a
-        finer size only the surroundings of those faces are read whose crops would be blurred otherwise.
+        Faces are searched for in the photo reduced to about the detector's canvas. If a face's crops would be
+        blurred at that size, its surroundings are also read at a finer one.
 
         Raises ImageTooLargeError, UnreadableImageError. A photo without faces is a Detection
         without faces, not an error.
@@ -116,7 +118,7 @@ class FaceFinder:
         return Detection(header.width, header.height, tuple(reversed(faces)), len(seen))
 
     def _find(self, photo: Photo, straight: View) -> list[SeenFace]:
-        """The faces of the photo, each upright in a view of its own."""
+        """The faces of the photo, each with a view in which it is upright."""
         candidates = self.net.detect([straight.image])[0]
         if _has_small(candidates, straight.image) and _long_side(photo) > self.net.input_size:
             candidates = _merge(candidates, self._search_tiles(photo, straight))
@@ -132,7 +134,7 @@ class FaceFinder:
         return stand_upright(self.net, view, candidates, upright_score, most)
 
     def _look_again(self, straight: View, candidates: Candidates) -> tuple[View, Candidates]:
-        """The best of the photo's turned and padded views, or the photo as it stands."""
+        """The best of the photo's turned and padded views, or the unturned photo."""
         best, best_score = (straight, candidates), 0.0
         for angle in VIEW_ANGLES:
             attempts = [(straight, candidates)] if angle == 0 else []
@@ -163,7 +165,7 @@ class FaceFinder:
         return _Located(face, landmarks[0], None if poses is None else poses[0])
 
     def _sharper(self, photo: Photo, face: _Located) -> _Located:
-        """A face of a reduced photo, located again in a finer part of it where the embedder's crop would be
+        """A face of a reduced photo, located again in a finer part of it if the embedder's crop would be
         larger than the face in the reduced one."""
         view, candidate = face.seen.view, face.seen.candidate
         reduced, enlarged = warp_scale(view.matrix), warp_scale(self._alignment(face))
@@ -209,7 +211,8 @@ class FaceFinder:
         )
 
     def render(self, data: bytes) -> StoredPicture:
-        """What is to be stored of an encoded photo. Here, because nowhere else are users' files decoded.
+        """The files to store of an encoded photo. They are rendered here because users' files are decoded
+        nowhere else.
 
         Raises as `detect` does.
         """
@@ -223,7 +226,7 @@ def _merge(whole: Candidates, tiles: Candidates) -> Candidates:
 
 
 def _has_small(candidates: Candidates, image: Image) -> bool:
-    """Whether small faces were seen, beside which there may be smaller ones."""
+    """Whether small faces were seen, so that there may be smaller ones that were not."""
     if not len(candidates.boxes):
         return False
     widths = candidates.boxes[:, 2] - candidates.boxes[:, 0]
@@ -244,7 +247,7 @@ def _bounds(points: NDArray[np.float32]) -> Box:
 
 
 def _turned_pose(pose: Pose, angle: int) -> Pose:
-    """The pose in the upright image of a head measured in a view turned by `angle`."""
+    """A head's pose in the upright image, from its pose in a view turned by `angle`."""
     return replace(pose, roll=(pose.roll + angle + 180) % 360 - 180)
 
 

@@ -18,10 +18,10 @@ from semblance.types import AnalyzedFace, Detection, Embedding, Image, ModelInfo
 
 
 class LocalPipeline:
-    """Describes photos with the nets of one pack; each instance holds its own sessions."""
+    """Analyzes photos with the nets of one pack; each instance holds its own sessions."""
 
     def __init__(self, settings: Settings, decoder: Decoder | None = None) -> None:
-        """decoder: as of FaceFinder; files of unknown origin ask for a DecoderProcess."""
+        """decoder: as in FaceFinder; files of unknown origin need a DecoderProcess."""
         pack = self.pack = load_pack(settings)
         self.model: ModelInfo = pack.info
         self.finder = FaceFinder(pack, settings, decoder)
@@ -50,9 +50,9 @@ class LocalPipeline:
             except SemblanceError as exc:
                 detections.append(exc)
         everything = [face for found in detections if isinstance(found, Detection) for face in found.faces]
-        described = iter(self._analyze(Detection(0, 0, tuple(everything), len(everything))))
+        analyzed = iter(self._analyze(Detection(0, 0, tuple(everything), len(everything))))
         return [
-            (found, [next(described) for _ in found.faces]) if isinstance(found, Detection) else found
+            (found, [next(analyzed) for _ in found.faces]) if isinstance(found, Detection) else found
             for found in detections
         ]
 

@@ -1,9 +1,9 @@
 """Which way up a face is.
 
 Some detectors, YuNet among them, find a face upside down as well, with a high score and with keypoints that
-claim an upright face. Landmarks and embedding of such a face are a stranger's. But the score is highest where
-the face stands upright, so each doubtful face is looked at again, closely and in eight orientations. What is
-no face is none in any of them.
+claim an upright face. Landmarks and embedding of such a face are a stranger's. But the score is highest when
+the face is upright, so each doubtful face is looked at again, closely and in eight orientations. What is not
+a face is found in none of them.
 """
 
 from __future__ import annotations
@@ -19,37 +19,37 @@ from deployments.faces.views import SeenFace, View, around, between, moved, seen
 from deployments.packs.nets import Candidates, DetectNet
 
 ANGLES: Final = tuple(range(0, 360, 45))
-"""Degrees by which a face is turned for a look. The nearest leaves a roll of 22.5 degrees at most, and the
-open landmarks stand 40."""
+"""Degrees by which a face is turned for a look. The nearest one leaves a roll of 22.5 degrees at most, and
+the open landmarks tolerate 40."""
 
 LOOK_SIDE: Final = 128
 LOOK_SPAN: Final = 2.0
-"""Side of a look in pixels, and in long sides of the face's box. Of 752 doubtful views of faces all came to
-stand within 45 degrees, 99 % within 30; looks of 96 pixels confirm a headlamp."""
+"""Side of a look in pixels, and in long sides of the face's box. Of 752 doubtful views of faces, all were
+turned to within 45 degrees of upright and 99 % to within 30. Looks of 96 pixels also confirm a headlamp."""
 
 SQRT_2: Final = math.sqrt(2)
-"""The square that holds a square however it is turned."""
+"""Side of a square that contains a square of side 1 at any angle."""
 
 CONFIRMED: Final = 0.8
 """Best score that a face must reach in its looks. Of the test photos' faces, down to 10 pixels of width,
-every one reached .86, and what was none .76 at most."""
+every one reached .86; what was not a face reached .76 at most."""
 
 CENTRED: Final = 0.2
 """How far from the middle of a look, as a share of its side, the box of the same face may lie."""
 
 SURROUNDINGS: Final = 3.0
-"""Side of what is cut out of a photo around a face, in long sides of its box. The widest crop, that of the
-face's attributes, is half as wide, and lies inside of a turned part, too."""
+"""Side of the part cut out of a photo around a face, in long sides of its box. The widest crop, that for the
+face's attributes, is half as wide, so it lies inside the part even if that is turned."""
 
 
 def stand_upright(
     net: DetectNet, view: View, candidates: Candidates, upright_score: float | None, most: int
 ) -> list[SeenFace]:
-    """Each face in a view in which it stands upright, with its score there, in order.
+    """Each face in a view in which it is upright, with its score there, in the order given.
 
     Candidates that reach `upright_score` stay as they are, and all do where it is None. The others, at most
-    the `most` largest, are looked at again: first as they are, then turned. What no look confirms is left
-    out.
+    the `most` largest, are looked at again: first as they are, then turned. A face that no look confirms is
+    left out.
     """
     faces = seen_faces(view, candidates)
     if upright_score is None:
@@ -68,13 +68,13 @@ def stand_upright(
 
 
 def _close(face: SeenFace) -> SeenFace:
-    """The face with what all looks at it show, reduced to their scale once."""
+    """The part of the photo around a face, reduced once to the scale of the looks."""
     wide = around(face.view, face.candidate.boxes[0], LOOK_SPAN * SQRT_2, 0, math.ceil(LOOK_SIDE * SQRT_2))
     return replace(face, view=wide, candidate=moved(face.candidate, between(face.view, wide)))
 
 
 def _best(face: SeenFace, looks: Sequence[SeenFace | None]) -> SeenFace | None:
-    """The face as it looks best in its looks at ANGLES, or None where none confirms it."""
+    """The face in the best of its looks at ANGLES, or None if no look confirms it."""
     best = int(np.argmax([_score(look) for look in looks]))
     look = looks[best]
     if look is None or _score(look) < CONFIRMED:
@@ -86,7 +86,7 @@ def _best(face: SeenFace, looks: Sequence[SeenFace | None]) -> SeenFace | None:
 
 
 def _look(net: DetectNet, turns: Sequence[tuple[SeenFace, int]]) -> list[SeenFace | None]:
-    """Each face seen closely and turned by degrees; None where none is found in the middle of the look."""
+    """Each face seen closely, turned by these degrees; None if no face is found in the middle of the look."""
     looks = [around(face.view, face.candidate.boxes[0], LOOK_SPAN, angle, LOOK_SIDE) for face, angle in turns]
     found = net.detect([look.image for look in looks])
     return [

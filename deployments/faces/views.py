@@ -1,4 +1,4 @@
-"""Views of a photo, reduced, cut and turned, and the faces that were found in them.
+"""Views of a photo (reduced, cut or turned) and the faces found in them.
 
 A matrix is float64 [2, 3] and maps full-size pixels of the upright photo to pixels of the view's image,
 both with the centre of the top-left pixel at (0, 0).
@@ -22,7 +22,7 @@ Matrix = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The photo or a part of it, with a border of padding x its long side, turned counter-clockwise by
+    """The photo or a part of it, with a border of `padding` times its long side, turned counter-clockwise by
     `angle` degrees."""
 
     image: Image
@@ -33,7 +33,7 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class SeenFace:
-    """One face, in pixels of the view it is seen best in.
+    """One face, in pixels of the view in which it is seen best.
 
     outline: float32 [4, 2], the corners of its box as it was first found, in pixels of the full-size photo.
     """
@@ -58,7 +58,7 @@ def turned(view: View, angle: int, padding: float) -> View:
 
 
 def around(view: View, box: NDArray[np.float32], span: float, angle: int, size: int | None = None) -> View:
-    """A square about a face, its side `span` long sides of the box, turned by `angle` more.
+    """A square around a face, `span` times as wide as its box is long, turned by a further `angle`.
 
     size: side of the new view in pixels; None keeps the scale. What lies outside the photo is black.
     """
@@ -72,8 +72,8 @@ def around(view: View, box: NDArray[np.float32], span: float, angle: int, size: 
 
 
 def reduction(scale: float, begin: tuple[int, int] = (0, 0)) -> Matrix:
-    """From full-size pixels to blocks of 1 / scale x 1 / scale of them, the first of which begins at `begin`;
-    the centres of either are whole numbers."""
+    """The matrix from full-size pixels to blocks of 1 / scale x 1 / scale pixels, the first of which begins
+    at `begin`. The centres of pixels and of blocks are whole numbers."""
     x, y = ((scale - 1) / 2 - start * scale for start in begin)
     return np.array([(scale, 0.0, x), (0.0, scale, y)])
 
@@ -89,12 +89,12 @@ def inverse(matrix: Matrix) -> Matrix:
 
 
 def between(source: View, target: View) -> Matrix:
-    """From pixels of one view to those of another."""
+    """The matrix from pixels of one view to those of another."""
     return then(inverse(source.matrix), target.matrix)
 
 
 def seen_faces(view: View, candidates: Candidates) -> list[SeenFace]:
-    """Each of the faces found in a view by itself."""
+    """The faces found in a view, one SeenFace each."""
     x1, y1, x2, y2 = candidates.boxes.T
     corners = np.stack([x1, y1, x2, y1, x2, y2, x1, y2], axis=1).reshape(-1, 4, 2)
     outlines = transform_points(corners, inverse(view.matrix))

@@ -48,7 +48,7 @@ class Share:
 @dataclass(frozen=True, slots=True)
 class Operating:
     """The effect of a threshold. true_accepts: share of the pairs of the same person that reach it.
-    false_accepts: share of the pairs of two people that do. None if there are no such pairs."""
+    false_accepts: share of the pairs of two people that reach it. None without any pair of the kind."""
 
     threshold: float
     true_accepts: Share | None

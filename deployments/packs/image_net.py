@@ -1,4 +1,4 @@
-"""A net that takes square RGB images: what every role but the InsightFace detector is run with."""
+"""A net that takes square RGB images. It runs every role except InsightFace's detector."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ MAX_BATCH = 32
 """Most images in one run: the nets gain nothing beyond it, and memory grows with it."""
 
 CHECK_IMAGES = 3
-"""Images of the batch proof at start; a detector takes CHECK_CANVASES, each costing as much as a photo."""
+"""Images of the batch check at start. A detector uses CHECK_CANVASES, because each costs as much as a
+photo."""
 
 CHECK_CANVASES = 2
 
@@ -25,9 +26,9 @@ CHECK_CANVASES = 2
 class ImageNet:
     """uint8 RGB in, float32 out, normalised as the role says, run in batches.
 
-    Building it proves on random images that a batch gives what single images give; a graph whose
-    input fixes the batch at 1 is run image by image instead. Raises PackError where the graph does not
-    fit the role.
+    The constructor checks on random images that a batch gives the same results as single images. A graph
+    whose input fixes the batch at 1 is run image by image. Raises PackError if the graph does not fit the
+    role.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class ImageNet:
         check: int = CHECK_IMAGES,
         largest: int = MAX_BATCH,
     ) -> None:
-        """check: images of the batch proof. largest: most images of one run."""
+        """check: number of images of the batch check. largest: most images in one run."""
         path = folder / role.file
         self._session = open_session(path, settings)
         graph_input, *others = self._session.get_inputs()

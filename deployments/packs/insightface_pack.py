@@ -1,7 +1,6 @@
-"""Folders of InsightFace nets: which file is which, and the decoding that InsightFace gives them.
+"""Folders of InsightFace nets: which file plays which role, and how its outputs are decoded.
 
-The rules and decoders are insightface's own model zoo; only the sessions, the batches and the digests
-are ours.
+The rules and decoders are those of insightface's own model zoo; only sessions, batches and digests are ours.
 """
 
 from __future__ import annotations
@@ -54,8 +53,8 @@ THRESHOLD = 0.40
 identity confirmation. Measure your own for other nets and put it into a manifest."""
 
 DETECT_SIZES = (128, 640)
-"""Canvases that SCRFD searches where its graph leaves the size free: insightface's default. The small one
-finds faces that fill the photo, at 4 % of the cost of the large one."""
+"""Canvases that SCRFD searches if its graph leaves the size free: insightface's default. The small one finds
+faces that fill the photo, at 4 % of the cost of the large one."""
 
 BOX_SCALE = 1.5
 """Side of the landmark and attribute crops as a multiple of the face box's long side (insightface)."""
@@ -83,15 +82,15 @@ KNOWN_DIGESTS: dict[str, dict[str, str]] = {
         "glintr100.onnx": "4ab1d6435d639628a6f3e5008dd4f929edf4c4124b1a7169e1048f9fef534cdf",
     },
 }
-"""SHA-256 of files of InsightFace's public archives, which carry no checksums: as several independent
-projects pin them. A folder of one of these names must hold these files."""
+"""SHA-256 of files in InsightFace's public archives, which have no checksums of their own; several
+independent projects pin the same ones. A folder with one of these names must hold these files."""
 
 
 def derive_manifest(folder: Path) -> Manifest:
-    """A manifest for a folder that has none of ours: roles by insightface's rules, digests of the files
-    as they are, checked against those that are known.
+    """Make a manifest for a folder that has no semblance-pack manifest: roles by insightface's rules, digests
+    of the files, checked against the known ones.
 
-    Raises PackError where a net is missing, unreadable or not the published one.
+    Raises PackError if a net is missing, unreadable or not the published one.
     """
     roles, declared = _package_roles(folder) if has_model_package_manifest(folder) else _routed_roles(folder)
     known = KNOWN_DIGESTS.get(folder.name, {}) | declared
@@ -127,8 +126,8 @@ class _Tensor:
 
 
 class _Graph:
-    """Inputs and outputs of an ONNX file in the form that insightface asks a session for, so that its
-    classes can say what a file is without loading it for inference."""
+    """Inputs and outputs of an ONNX file in the form of a session. With it insightface's classes can tell
+    what a file is without loading it for inference."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -152,7 +151,7 @@ def _tensor(value: onnx.ValueInfoProto) -> _Tensor:
 
 
 def _routed_roles(folder: Path) -> tuple[Roles, dict[str, str]]:
-    """Roles by the shapes of inputs and outputs; of several files for one role the first by name."""
+    """Roles by the shapes of inputs and outputs; if several files fit a role, the first by name."""
     roles: dict[str, Role] = {}
     for path in sorted(folder.glob("*.onnx")):
         if (role := _route(path)) is not None:
@@ -191,7 +190,7 @@ def _route(path: Path) -> tuple[str, Role] | None:
 
 
 def _package_roles(folder: Path) -> tuple[Roles, dict[str, str]]:
-    """Roles and digests that insightface's own package manifest declares."""
+    """Roles and digests declared by insightface's own package manifest."""
     try:
         tasks = load_model_package(folder).tasks
     except (OSError, TypeError, ValueError) as exc:
@@ -222,7 +221,7 @@ def _declared(task: ModelTaskDescriptor) -> dict[str, Any]:
 
 
 def _common(path: Path, graph: _Graph, model: Any) -> dict[str, Any]:
-    """What a role takes over from insightface's model object: size, normalisation and outputs."""
+    """The part of a role that insightface's model object states: size, normalisation and outputs."""
     return {
         "file": path.name,
         "input_size": model.input_size[0],
@@ -263,7 +262,7 @@ def _arcface_target(size: int, path: Path) -> Any:
 
 
 class InsightFacePack(LoadedPack):
-    """A pack whose detector, landmarks, age and gender are nets of InsightFace's kind."""
+    """A pack whose nets for detection, landmarks, age and gender are InsightFace's."""
 
     def detector(self) -> DetectNet:
         return ScrfdDetector(self.folder, self.manifest.roles.detect, self.settings)

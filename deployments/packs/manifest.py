@@ -1,4 +1,5 @@
-"""A model pack's manifest: which file plays which role, how its net is fed, and what it may be used for."""
+"""A model pack's manifest: which file plays which role, what input its net takes, and what it may be used
+for."""
 
 from __future__ import annotations
 
@@ -34,7 +35,7 @@ class Normalisation(_Model):
 
 
 class Licence(_Model):
-    """name: SPDX identifier or title. file: the text, beside the weights, where the pack carries one.
+    """name: SPDX identifier or title. file: the licence's text, next to the weights, if the pack has one.
     commercial_use: whether the weights may be used commercially."""
 
     name: str
@@ -43,8 +44,8 @@ class Licence(_Model):
 
 
 class Role(_Model):
-    """What every net has. input_size: side of the square input in pixels. normalisation: `in_graph`
-    where the graph itself takes 0..255. outputs: the graph's output names in the order the role's
+    """The fields of every role. input_size: side of the square input in pixels. normalisation: `in_graph` if
+    the graph itself takes 0..255. outputs: names of the graph's outputs, in the order in which the role's
     decoder reads them."""
 
     file: FileName
@@ -55,25 +56,25 @@ class Role(_Model):
 
 
 class Trim(_Model):
-    """The net takes less than its whole canvas: sides in multiples of `step` pixels, with `margin` pixels of
-    black kept right of and below the photo, as far as the canvas has them."""
+    """The net takes less than its whole canvas: sides in multiples of `step` pixels, with `margin` black
+    pixels to the right of and below the photo, as far as the canvas has room."""
 
     step: int = Field(ge=1)
     margin: int = Field(ge=0)
 
 
 class Screen(_Model):
-    """A quantised twin of the net that looks first. Only where one of its scores lies within `unsure` does
-    the net itself decide, so that both together find what the net finds."""
+    """A quantised version of the net that runs first. The net itself runs only if one of the first scores
+    lies within `unsure`, so that together they find what the net finds."""
 
     file: FileName
     unsure: tuple[float, float]
 
 
 class DetectRole(Role):
-    """score_threshold: least score of a face. nms_iou: boxes that overlap more are one face. upright_score:
-    of a net that also finds faces upside down and takes them for upright ones, the score that only upright
-    ones reach; None where a net finds upright faces alone."""
+    """score_threshold: lowest score of a face. nms_iou: boxes that overlap more are one face. upright_score:
+    for a net that also finds faces upside down and takes them for upright, the score that only upright ones
+    reach; None if the net finds only upright faces."""
 
     score_threshold: float = Field(gt=0, lt=1)
     nms_iou: float = Field(gt=0, lt=1)
@@ -90,7 +91,7 @@ class DetectRole(Role):
 
 class EmbedRole(Role):
     """points: which five points are brought to `target` ([5, 2], pixels of the input): means of the 68
-    landmarks or the detector's own keypoints. dimensions: what the net gives. centre: `.npy` vector
+    landmarks or the detector's own keypoints. dimensions: size of the net's output. centre: `.npy` vector
     that is subtracted between two L2 normalisations, for nets whose raw cosine is biased."""
 
     points: Literal["landmarks", "keypoints"]
@@ -100,14 +101,14 @@ class EmbedRole(Role):
 
 
 class AgeGenderRole(Role):
-    """crop_scale: side of the net's own square crop as a multiple of the box's long side; None where
-    the net reads the portrait."""
+    """crop_scale: side of the net's square crop as a multiple of the box's long side; None if the net reads
+    the portrait."""
 
     crop_scale: float | None = Field(None, gt=0)
 
 
 class ExpressionRole(Role):
-    """labels: the emotion of each output, in the net's order."""
+    """labels: the emotion of each output, in the order of the outputs."""
 
     labels: tuple[Emotion, ...]
 
@@ -128,7 +129,7 @@ class Roles(_Model):
     expression: ExpressionRole | None = None
 
     def present(self) -> Iterator[tuple[str, Role]]:
-        """Name and description of each role the pack plays itself."""
+        """Name and description of each role that the pack plays itself."""
         for name in type(self).model_fields:
             role = getattr(self, name)
             if isinstance(role, Role):
@@ -138,8 +139,8 @@ class Roles(_Model):
 class Manifest(_Model):
     """`manifest.json` of a pack.
 
-    decoder: which code reads the nets' inputs and outputs, see docs/packs.md. threshold: cosine
-    similarity from which two faces count as the same person. sha256: of every file the pack is made of.
+    decoder: which code prepares the nets' inputs and reads their outputs; see docs/packs.md. threshold:
+    cosine similarity from which two faces count as the same person. sha256: of every file of the pack.
     """
 
     format: Literal["semblance-pack/1"]
@@ -170,21 +171,23 @@ class Manifest(_Model):
         if max(self.roles.embed.input_size, own_crop) > MAX_CROP_SIDE:
             raise ValueError(f"nets get crops of {MAX_CROP_SIDE} pixels a side at most")
         if self.roles.embed.points == "landmarks" and self.roles.landmarks is None:
-            raise ValueError("embed aligns by landmarks, so the pack needs a landmarks role of its own")
+            raise ValueError("embed aligns by landmarks, so the pack needs a landmarks role")
         return self
 
     @property
     def digest(self) -> str:
-        """Hex SHA-256 over the whole manifest, file digests included: equal digests, equal results."""
+        """Hex SHA-256 over the whole manifest, including the file digests. Packs with equal digests give
+        equal results."""
         document = self.model_dump(mode="json")
         if self.roles.detect.upright_score is None:
-            # Younger than digests in databases, which must not change.
+            # Fields newer than the digests in databases, which must not change.
             del document["roles"]["detect"]["upright_score"]
         canonical = json.dumps(document, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     def verify(self, folder: Path) -> None:
-        """Check every file of the pack against its digest; raises PackError for the first that differs."""
+        """Check every file of the pack against its digest. Raises PackError for the first one that
+        differs."""
         for name, expected in self.sha256.items():
             path = folder / name
             if not path.is_file():
@@ -195,8 +198,8 @@ class Manifest(_Model):
 
 
 def has_manifest(folder: Path) -> bool:
-    """Whether the folder has a manifest for `read_manifest`. InsightFace's own packages carry another
-    document of the same name, told apart by its `manifest_version`."""
+    """Whether the folder has a manifest for `read_manifest`. InsightFace's own packages have another document
+    of the same name, which `manifest_version` distinguishes."""
     path = folder / MANIFEST_FILE
     if not path.is_file():
         return False
@@ -208,7 +211,7 @@ def has_manifest(folder: Path) -> bool:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a folder; raises PackError where it is absent, unreadable or not valid."""
+    """The manifest of a folder. Raises PackError if it is missing, unreadable or invalid."""
     path = folder / MANIFEST_FILE
     try:
         content = path.read_bytes()
@@ -218,7 +221,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def validated(build: Callable[[], _M], path: Path) -> _M:
-    """What `build` returns; raises PackError that names `path` and each wrong field."""
+    """The result of `build`. Raises PackError that names `path` and each invalid field."""
     try:
         return build()
     except ValidationError as exc:

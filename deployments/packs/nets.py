@@ -23,7 +23,7 @@ class Candidates:
     boxes: float32 [N, 4], x1 y1 x2 y2 in pixels of the given image.
     scores: float32 [N], 0..1.
     keypoints: float32 [N, 5, 2] (left eye, right eye, nose, mouth corners, as seen in the image), or
-        None where the detector has none.
+        None if the detector gives none.
     """
 
     boxes: NDArray[np.float32]
@@ -33,7 +33,8 @@ class Candidates:
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """How the embedding net wants its crop: a similarity transform that brings five points to a target.
+    """How the embedding net's crop is aligned: by the similarity transform that brings five points to a
+    target.
 
     size: side of the square crop in pixels. target: float32 [5, 2] in crop pixels.
     points: from which five points; the means of the 68 landmarks or the detector's own keypoints.
@@ -46,8 +47,8 @@ class Alignment:
 
 @dataclass(frozen=True, slots=True)
 class AttributeCrop:
-    """A crop of its own for the age and gender net: a square of `scale` times the box's long side
-    around the box's centre, resized to `size` pixels."""
+    """A separate crop for the age and gender net: a square of `scale` times the box's long side around the
+    box's centre, resized to `size` pixels."""
 
     size: int
     scale: float
@@ -86,13 +87,13 @@ class ExpressionNet(Protocol):
 
 
 class ModelPack(Protocol):
-    """A verified pack. Each method builds its own onnxruntime session, so that a replica holds only
-    the nets it runs."""
+    """A verified pack. Each method builds one net with its own onnxruntime session, so that a replica holds
+    only the nets that it runs."""
 
     info: ModelInfo
     threshold: float
     upright_score: float | None
-    """Score that only faces which stand upright reach; None where the detector finds no others."""
+    """Score that only upright faces reach; None if the detector finds no others."""
     alignment: Alignment
     attribute_crop: AttributeCrop | None
 

@@ -28,7 +28,7 @@ from semblance.types import EMBEDDING_SIZE, EMOTIONS, Image, Pose
 
 class SsdDetector:
     """Single-shot detector with decoded outputs: boxes [N, A, 4], x1 y1 x2 y2 relative to the canvas, scores
-    [N, A] and, where the net has them, keypoints [N, A, 5, 2]. Photos that are smaller than the canvas are
+    [N, A] and, if the net has them, keypoints [N, A, 5, 2]. Photos that are smaller than the canvas are
     not enlarged."""
 
     def __init__(self, folder: Path, role: DetectRole, settings: Settings) -> None:
@@ -41,7 +41,8 @@ class SsdDetector:
             self._screen = ImageNet(folder, twin, settings, check=CHECK_CANVASES)
 
     def detect(self, images: Sequence[Image]) -> list[Candidates]:
-        """Faces of each image, best score first; images of any size, none gives an empty list."""
+        """Faces of each image, best score first. Images may have any size; without images the list is
+        empty."""
         fitted = [_fit(image, self.input_size, self._role.trim) for image in images]
         by_shape: dict[tuple[int, ...], list[int]] = {}
         for index, (canvas, _) in enumerate(fitted):
@@ -60,7 +61,7 @@ class SsdDetector:
         return [found[index] for index in range(len(images))]
 
     def _run(self, canvases: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """The outputs for canvases of one shape: the screen's, or the net's where that is unsure."""
+        """The outputs for canvases of one shape: the screen's, or the net's if the screen is unsure."""
         if self._screen is None or self._role.screen is None:
             return self._net.run(canvases)
         low, high = self._role.screen.unsure
@@ -100,7 +101,7 @@ def _fit(image: Image, side: int, trim: Trim | None) -> tuple[Image, NDArray[np.
 
 
 def _extent(length: int, side: int, trim: Trim | None) -> int:
-    """How much of the canvas's side a photo that takes `length` of it needs."""
+    """How much of the canvas's side the net must see for a photo that takes `length` of it."""
     return side if trim is None else min(side, -(-(length + trim.margin) // trim.step) * trim.step)
 
 
@@ -130,9 +131,9 @@ class BoxLandmarks:
 def _padded_square(
     image: Image, box: NDArray[np.float32], size: int
 ) -> tuple[Image, float, tuple[float, float]]:
-    """What of the box lies in the image, zero-padded to a centred square and resized to `size`.
+    """The part of the box that lies in the image, zero-padded to a centred square and resized to `size`.
 
-    The net was trained on such crops: black beside the face, not its surroundings. Also returns the
+    The net was trained on such crops: black around the face, not its surroundings. Also returns the
     square's side and its top-left corner in image pixels.
     """
     height, width = image.shape[:2]
@@ -151,9 +152,9 @@ def _padded_square(
 def _enlarged_square(
     image: Image, box: NDArray[np.floating], size: int
 ) -> tuple[Image, float, tuple[float, float]]:
-    """As `_padded_square`, of a box smaller than the crop, to fractions of a pixel and with a cubic kernel.
-    Of faces 12 and 16 pixels wide the landmarks then lie off by .20 and .09 of the distance between the eyes,
-    and by .32 and .11 with whole pixels and a linear kernel."""
+    """As `_padded_square`, for a box smaller than the crop: cut to fractions of a pixel, with a cubic kernel.
+    On faces 12 and 16 pixels wide the landmarks are then off by .20 and .09 of the distance between the eyes;
+    with whole pixels and a linear kernel they are off by .32 and .11."""
     width, height = (max(1.0, float(high - low)) for low, high in ((box[0], box[2]), (box[1], box[3])))
     side = max(width, height)
     left, top = float(box[0]) - (side - width) / 2, float(box[1]) - (side - height) / 2
@@ -177,8 +178,8 @@ def _span(low: float, high: float, limit: int) -> tuple[int, int]:
 class VectorNet:
     """Embeddings: L2 normalisation, minus the pack's centre, L2 normalisation, zeros up to 512.
 
-    A CPU runs one face after the other: among eight, SFace takes half as long again for each, because their
-    activations leave the caches.
+    A CPU runs one face at a time: in a batch of eight SFace takes half as long again per face, because the
+    activations no longer fit the caches.
     """
 
     def __init__(self, folder: Path, role: EmbedRole, settings: Settings) -> None:

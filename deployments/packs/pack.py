@@ -25,8 +25,8 @@ OPEN_FOLDER = Path(__file__).parent / "open"
 
 
 class LoadedPack:
-    """Implements ModelPack with the nets of the open pack's kind; a role the manifest lacks is played by
-    the open pack. The files were verified by whoever builds it."""
+    """Implements ModelPack for nets with the open pack's inputs and outputs. The open pack plays the roles
+    that the manifest lacks. The caller must have verified the files."""
 
     def __init__(self, folder: Path, manifest: Manifest, settings: Settings) -> None:
         embed, age_gender = manifest.roles.embed, manifest.roles.age_gender

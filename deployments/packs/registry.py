@@ -31,7 +31,7 @@ class PackDescription:
 
 @dataclass(frozen=True, slots=True)
 class PackEntry:
-    """One pack that can be named: its description, or the problem that keeps it from loading."""
+    """A pack that settings can name: its description, or the problem that prevents loading it."""
 
     name: str
     folder: Path
@@ -40,10 +40,10 @@ class PackEntry:
 
 
 def load_pack(settings: Settings) -> ModelPack:
-    """The pack that the settings name, every file verified and its licence agreed to; the nets are built
-    by its methods.
+    """The pack that the settings name, with every file verified and its licence agreed to. Its methods build
+    the nets.
 
-    Raises PackError where it is absent, damaged, not valid or not permitted.
+    Raises PackError if it is missing, damaged, invalid or not permitted.
     """
     pack = describe_pack(settings)
     if not pack.commercial_use and not settings.accept_noncommercial:
@@ -54,7 +54,7 @@ def load_pack(settings: Settings) -> ModelPack:
             "publisher or use SEMBLANCE_PACK=open."
         )
     if pack.manifest.decoder == "insightface":
-        # Importing insightface takes a second that the open pack need not spend.
+        # Importing insightface takes a second, which the open pack does not need.
         from deployments.packs.insightface_pack import InsightFacePack  # noqa: PLC0415
 
         return InsightFacePack(pack.folder, pack.manifest, settings)
@@ -98,16 +98,16 @@ def _read_calibration(settings: Settings) -> Calibration | None:
 
 
 def describe_pack(settings: Settings) -> PackDescription:
-    """The pack that the settings name, every file verified, whatever its licence.
+    """Describe the pack that the settings name, with every file verified. Its licence need not be agreed to.
 
-    Raises PackError where it is absent, damaged or not valid.
+    Raises PackError if it is missing, damaged or invalid.
     """
     return _describe(find_pack(settings.pack, settings))
 
 
 def list_packs(settings: Settings) -> list[PackEntry]:
-    """Every pack that can be named, verified, in the order of the places searched; the first of a name
-    is the one that loads."""
+    """All packs that settings can name, verified, in the order of the places searched. Of several with one
+    name the first one loads."""
     entries: dict[str, PackEntry] = {}
     for place in _places(settings):
         for folder in sorted(path for path in place.glob("*") if _is_pack(path)):
@@ -130,7 +130,7 @@ def find_pack(pack: str, settings: Settings) -> Path:
     else:
         folders = [place / pack for place in _places(settings)]
     for folder in folders:
-        # Some release archives hold a folder of their own name, so unpacking nests it.
+        # Some release archives contain a folder of the same name, so unpacking nests it.
         for candidate in (folder, folder / folder.name):
             if _is_pack(candidate):
                 return candidate.resolve()
@@ -144,12 +144,12 @@ def find_pack(pack: str, settings: Settings) -> Path:
 
 
 def is_digest(pack: str) -> bool:
-    """Whether this is a pack's digest, and so no name."""
+    """Whether this is a pack's digest, not its name."""
     return _DIGEST.fullmatch(pack) is not None
 
 
 def find_digest(pack: str, settings: Settings) -> str:
-    """The digest of a pack given as for `find_pack`, or by the digest itself, which need not be installed.
+    """The digest of a pack given as for `find_pack`, or by its digest; then it need not be installed.
 
     Raises PackError.
     """

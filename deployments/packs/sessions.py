@@ -1,4 +1,4 @@
-"""onnxruntime sessions, all built the same way, and the proof that a net may be batched."""
+"""Builds onnxruntime sessions, all in the same way, and checks that a net may be batched."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 
 
 class TensorInfo(Protocol):
-    """Name, shape (a string or None where a dimension is free) and element type of an input or output."""
+    """Name, shape (a string or None for a free dimension) and element type of an input or output."""
 
     name: str
     shape: list[int | str | None]
@@ -41,10 +41,9 @@ class Session(Protocol):
 
 
 def open_session(path: Path, settings: Settings) -> Session:
-    """Load a graph for inference on the provider and with the threads that the settings name.
+    """Load a graph for inference, on the provider and with the number of threads in the settings.
 
-    Raises ConfigurationError where the provider is not available, PackError where the file is not a valid
-    graph.
+    Raises ConfigurationError if the provider is not available, PackError if the file is not a valid graph.
     """
     options = onnxruntime.SessionOptions()
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
@@ -52,7 +51,7 @@ def open_session(path: Path, settings: Settings) -> Session:
     options.inter_op_num_threads = 1
     # Errors only: older published nets declare a batch of one as output and warn at every larger run.
     options.log_severity_level = 3
-    # Pools that spin while idle steal the cores from the other sessions of the machine.
+    # Pools that spin while idle take the cores from other sessions on the machine.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     # Folds the DequantizeLinear of compressed weights at load instead of running it for every image.
@@ -71,8 +70,8 @@ def open_session(path: Path, settings: Settings) -> Session:
 
 
 def available_providers(settings: Settings) -> list[str]:
-    """onnxruntime's names of the providers to run nets on, best first. Raises ConfigurationError where the
-    settings ask for one that this machine does not have."""
+    """onnxruntime's names of the providers to run nets on, best first. Raises ConfigurationError if the
+    settings ask for one that this machine lacks."""
     if settings.execution_provider == "cpu":
         return [CPU]
     if CUDA in onnxruntime.get_available_providers():

@@ -1,4 +1,4 @@
-"""Where a face's crops come from: transforms and boxes.
+"""Cuts a face's crops out of an image: transforms and boxes.
 
 A matrix is float 2x3 and maps image pixels to crop pixels, both with the centre of the top-left pixel at
 (0, 0): crop = matrix @ (x, y, 1).
@@ -40,7 +40,7 @@ def similarity_transform(source: NDArray[np.floating], target: NDArray[np.floati
     plane the rotations are the unit complex numbers, and the optimum of Umeyama (IEEE PAMI 13:4, 1991)
     with its determinant constrained to +1 is the complex quotient below.
 
-    Raises ValueError where the source points coincide.
+    Raises ValueError if the source points coincide.
     """
     a = source[:, 0].astype(np.complex128) + 1j * source[:, 1]
     b = target[:, 0].astype(np.complex128) + 1j * target[:, 1]

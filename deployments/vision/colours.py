@@ -30,8 +30,8 @@ def in_srgb(data: bytes, decoded: Callable[[], Image], long_side: int) -> Image:
 
     Args:
         data: The file.
-        decoded: Returns its pixels as `decode` does, at least that large. Not called where the profile needs
-            the file's own inks.
+        decoded: Returns its pixels as `decode` does, at least that large. Not called if the profile needs the
+        file's own inks.
 
     Raises UnreadableImageError.
     """
@@ -52,7 +52,7 @@ def in_srgb(data: bytes, decoded: Callable[[], Image], long_side: int) -> Image:
 
 
 def _profile(icc: object) -> tuple[ImageCms.ImageCmsProfile, str] | None:
-    """An embedded profile and the mode it is for, or None where the file has no usable profile."""
+    """An embedded profile and the mode it is for, or None if the file has no usable profile."""
     if not isinstance(icc, bytes) or not icc:
         return None
     try:

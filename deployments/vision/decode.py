@@ -135,7 +135,7 @@ class Photo(Protocol):
 class OpenPhoto:
     """An open photo in memory; see Photo. Each size is decoded on first use.
 
-    Its methods raise UnreadableImageError where the file is damaged or ends early.
+    Its methods raise UnreadableImageError if the file is damaged or ends early.
     """
 
     def __init__(self, data: bytes, header: ImageHeader) -> None:
@@ -185,7 +185,7 @@ def decode(data: bytes, header: ImageHeader, *, long_side: int | None = None) ->
     evenly, the last column and row are shorter blocks. If the photo had to be turned, they come first, and
     the formula is off by less than one decoded pixel.
 
-    Raises UnreadableImageError where the data is damaged or ends early.
+    Raises UnreadableImageError if the data is damaged or ends early.
     """
     return OpenPhoto(data, header).whole(max(header.width, header.height) if long_side is None else long_side)
 

@@ -41,8 +41,8 @@ def decode_whole(data: bytes, colours: Literal["RGB", "CMYK"], width: int, heigh
     Args:
         colours: RGB for a colour or grey photo; CMYK for a photo in four inks, in any coding.
 
-    Returns uint8 [height, width, 3 or 4]. Raises UnreadableImageError where pixels are missing, however the
-    file ends.
+    Returns uint8 [height, width, 3 or 4]. Raises UnreadableImageError if pixels are missing, however the file
+    ends.
     """
     if not has_all_scans(data):
         raise UnreadableImageError(DAMAGED)

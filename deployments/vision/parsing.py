@@ -53,7 +53,7 @@ class _Source(BytesIO):
 def open_file(data: bytes) -> ImageFile.ImageFile:
     """Open a photo with Pillow without decoding it. Its orientation is the one in EXIF.
 
-    Raises whatever Pillow's parsers raise (see `parsing`), and UnreadableImageError for a file in so many
+    Raises the errors of Pillow's parsers (see `parsing`), and UnreadableImageError for a file in so many
     pieces that opening it would take seconds.
     """
     if data.startswith(png.SIGNATURE):
@@ -71,7 +71,7 @@ def open_file(data: bytes) -> ImageFile.ImageFile:
 
 @contextmanager
 def parsing(message: str) -> Iterator[None]:
-    """Turn whatever a parser raises into UnreadableImageError(message), and silence its warnings.
+    """Turn any error of a parser into UnreadableImageError(message), and silence its warnings.
 
     MemoryError passes through: it is not the file's fault.
     """

@@ -44,7 +44,7 @@ class Pixels(Protocol):
             span: Inside the photo. x1 and y1 are multiples of `divisor`; x2 and y2 are too, or end the photo.
             divisor: A power of two.
 
-        Raises UnreadableImageError where the file is damaged or ends early.
+        Raises UnreadableImageError if the file is damaged or ends early.
         """
         ...
 
@@ -93,7 +93,7 @@ def decode_pixels(data: bytes, format_name: str) -> DecodedPixels:
     """Decode the first photo of a file at full size.
 
     What Pillow puts through several copies takes a shorter way: of 50 megapixels its own would take 430 MB
-    (AVIF) to 800 MB (WebP). Raises UnreadableImageError where the file is damaged or ends early.
+    (AVIF) to 800 MB (WebP). Raises UnreadableImageError if the file is damaged or ends early.
     """
     if format_name == "WEBP":
         return _array_pixels(_decode_webp(data))

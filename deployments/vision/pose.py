@@ -32,7 +32,7 @@ _RIGHT_OF: Final = {17: 26, 21: 22, 31: 35, 32: 34, 36: 45, 39: 42}
 
 _UPRIGHT_DEGREES: Final = -17.0
 """Pitch that a level face gets against the table as it stands, the median over 20 upright portraits: the
-annotated nose sits lower between the eyes than the mean shape's. The model is tilted by it beforehand."""
+annotated nose sits lower between the eyes than the mean shape's. The model is tilted by it before the fit."""
 
 
 def _model() -> tuple[NDArray[np.intp], NDArray[np.float64]]:

@@ -31,7 +31,7 @@ def skin_tone(portraits: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> l
     brows, without eyes, brows and mouth and without the black that pads portraits at a photo's edge. It is
     the colour in the photo, with the photo's light in it.
 
-    The same input always gives the same answer: the clusters start from thirds by lightness, not from random
+    The same input always gives the same result: the clusters start from thirds by lightness, not from random
     draws. Where fewer than 60 pixels of skin remain, the middle of the portrait stands in for the hull.
     """
     return [_tone(portrait, points) for portrait, points in zip(portraits, landmarks, strict=True)]

@@ -35,7 +35,8 @@ FULL_QUALITY: Final = 90
 95, beyond which files only grow (Independent JPEG Group, FAQ part 1, section 10)."""
 
 SMALL_QUALITY: Final = 80
-"""Quality of the smaller renditions, which are only looked at. Immich's default for both of its own."""
+"""Quality of the smaller renditions, which are only looked at. Immich's default for its preview and
+thumbnail."""
 
 
 def render(photo: Photo) -> StoredPicture:

@@ -1,7 +1,7 @@
 """The `semblance` command line.
 
-A package for each group of commands: its `commands.py` declares them, with little to import, so that `--help`
-is quick; the modules beside it do the work. `app.py` puts the groups together.
+A package for each group of commands. Its `commands.py` declares them and imports little, so that `--help` is
+quick; the package's other modules do the work. `app.py` puts the groups together.
 """
 
 from __future__ import annotations

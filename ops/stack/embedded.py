@@ -245,7 +245,7 @@ class EmbeddedPostgres:
             _restore_modes(searchable)
 
     def _initialise(self) -> None:
-        """Create the cluster beside its place and move it there, so that a partial one is never started."""
+        """Create the cluster under a temporary name and move it, so that a partial one is never started."""
         fresh = self._folder / "data.new"
         shutil.rmtree(fresh, ignore_errors=True)
         get_server(fresh, cleanup_mode=None, start=False).ensure_pgdata_inited()

@@ -134,8 +134,8 @@ class StackHome:
         return StackLock(self).is_held() or self.is_kept()
 
     def link_ray(self) -> Path:
-        """Point `short_ray` at `ray_sessions`. Other users can write beside it, so an existing link must be
-        ours.
+        """Point `short_ray` at `ray_sessions`. Other users can write to its folder, so an existing link must
+        be ours.
 
         Raises ConfigurationError if something else has that name.
         """

@@ -86,8 +86,8 @@ async def clean(
     """Clean all pictures that rows of the tables name and that are not clean yet. Returns how many had each
     outcome.
 
-    Pictures of a table in `storage.locations` are copied from there, and the originals stay. It can run
-    beside the service and be repeated.
+    Pictures of a table in `storage.locations` are copied from there, and the originals stay. It can run while
+    the service runs, and be repeated.
 
     Args:
         database: connected as its owner.

@@ -26,7 +26,7 @@ COPIES: Final = "old"
 """Folder of the main store for these copies."""
 
 FULL_SUFFIX: Final = ".full.jpg"
-"""How the key of a picture ends that has nothing but pixels, and its smaller renditions beside it."""
+"""How the key of a picture ends if it contains only pixels and has smaller renditions."""
 
 _COPY = re.compile(rf"{COPIES}/(faces|celebrities|babies)/(.+){re.escape(FULL_SUFFIX)}", re.DOTALL)
 
@@ -99,7 +99,7 @@ class Location:
             return bytes(found.bytes())
 
     async def exists(self, path: str) -> bool:
-        """Whether there is such a file."""
+        """Whether the file exists."""
         try:
             with _looking_up(path):
                 await obstore.head_async(self._store, path)

@@ -1,6 +1,6 @@
 """The files that are stored of a photo: three JPEG renditions, whose keys follow from one another.
 
-A row names the full rendition; the two smaller ones lie beside it under keys derived from its key. A key with
+A row names the full rendition; the keys of the two smaller ones are derived from its key. A key with
 another ending belongs to a picture that was stored as it came, and has no smaller renditions.
 """
 
@@ -47,7 +47,7 @@ def full_key(stem: str) -> str:
 
 
 def rendition_key(key: str, rendition: Rendition) -> str:
-    """The key of a smaller rendition, or `key` itself if there are none."""
+    """The key of a smaller rendition, or `key` itself if the picture has none."""
     if not key.endswith(FULL_SUFFIX):
         return key
     return key.removesuffix(FULL_SUFFIX) + _SUFFIXES[rendition]
@@ -88,7 +88,8 @@ def shown_key(storage: Storage, table: PictureTable, key: str) -> str:
 
 
 async def read_picture(storage: Storage, table: PictureTable, key: str) -> bytes:
-    """The file that a row of `table` names, wherever it lies. The row's landmarks are in its pixels.
+    """The file that a row of `table` names, in the main store or a location of the old app. The row's
+    landmarks are in its pixels.
 
     Raises NotFoundError, BadInputError for an invalid key, StorageError, and ImageTooLargeError for a file of
     the old app."""

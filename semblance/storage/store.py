@@ -168,7 +168,7 @@ class Storage:
         return None if self._folder is None else self._folder / _checked(key)
 
     def local_stat(self, file: Path) -> os.stat_result | None:
-        """The status of a regular file of a local store; None if there is no such file.
+        """The status of a regular file of a local store; None if it does not exist.
 
         Raises StorageError if that cannot be known.
         """

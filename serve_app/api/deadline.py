@@ -1,4 +1,4 @@
-"""A time limit for ordinary requests. Realtime connections have a much longer one of their own.
+"""A time limit for ordinary requests. Realtime connections have a separate, much longer one.
 
 Serve's `request_timeout_s` cannot tell them apart: it would end a socket as it ends a request that hangs.
 """

@@ -1,7 +1,7 @@
 """What routes ask for by the type of a parameter: services, links, who is asking, and the photo of a request.
 
-All FastAPI dependencies are here, but those of the compatibility routes, which are kept apart. The order in
-which a route takes them is the order in which they are checked: credentials before the body, and the body
+All FastAPI dependencies are here, except those of the compatibility routes, which are kept apart. The order
+in which a route takes them is the order in which they are checked: credentials before the body, and the body
 before a slot.
 """
 
@@ -111,7 +111,7 @@ async def current_searcher(
 ) -> Searcher:
     """An admin, or the owner of an API key of the scope `search`; the service's own key does not open this.
 
-    Raises ForbiddenError for other users, and for everybody where the settings do not allow the search.
+    Raises ForbiddenError for other users, and for everybody if the settings do not allow the search.
     """
     token = bearer_token(request.headers.get("authorization"))
     if "." in token:
@@ -153,8 +153,8 @@ async def require_cron(
 async def receive_photo(request: Request, services: Injected) -> AsyncIterator[ReceivedPhoto]:
     """The whole body: a slot is taken for the work, not for the time in which a slow client sends.
 
-    Raises UnreadableImageError for content types other than those of `PHOTO_BODY`, BusyClientError where
-    enough bodies of the same client arrive, OverloadedError where there is no room for it.
+    Raises UnreadableImageError for content types other than those of `PHOTO_BODY`, BusyClientError if too
+    many bodies of the same client are arriving, OverloadedError if there is no room for it.
     """
     content_type = photo_type(request)
     with _limits_of(request).uploads.open(_client_of(request)) as upload:
@@ -243,7 +243,7 @@ EventStreamClient = Annotated[Subscription, Depends(open_stream)]
 
 
 def _identify(connection: HTTPConnection, client: Client) -> None:
-    """Note who is asking, as soon as the credentials have been checked."""
+    """Record who is asking, as soon as the credentials have been checked."""
     connection.state.client = client
 
 

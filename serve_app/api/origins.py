@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 SAY_EVERY_S: Final = 60.0
 _REMEMBERED: Final = 100
-"""Most origins logged within that time. Further ones are ignored: they are made up."""
+"""Most origins logged within that time. Further ones are probably made up, and are ignored."""
 
 _ORIGIN = re.compile(r"null|[a-z][a-z0-9+.-]{0,30}://[A-Za-z0-9._:\[\]-]{1,253}")
 

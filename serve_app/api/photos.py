@@ -115,7 +115,7 @@ class ReceivedPhoto:
     async def read(self, limit: int) -> bytes:
         """The encoded photo, of at most `limit` bytes.
 
-        Raises BadInputError where the body holds no photo, ImageTooLargeError for a larger one.
+        Raises BadInputError if the body holds no photo, ImageTooLargeError for a larger one.
         """
         if self.content_type == _FORM_TYPE:
             [data] = await _from_form(self, ("file",))
@@ -129,7 +129,7 @@ class ReceivedPhoto:
     async def read_pair(self, limit: int) -> PhotoPair:
         """The two encoded photos of a form or JSON, each of at most `limit` bytes.
 
-        Raises BadInputError where one is missing, ImageTooLargeError for a larger one.
+        Raises BadInputError if one is missing, ImageTooLargeError for a larger one.
         """
         if self.content_type == _FORM_TYPE:
             pair = PhotoPair(*await _from_form(self, ("file_a", "file_b")))
@@ -182,7 +182,7 @@ async def receive(
 ) -> AsyncIterator[ReceivedPhoto]:
     """The body of a request, once all of it has arrived; `upload` counts its bytes.
 
-    Raises BadInputError where the connection ends too early, OverloadedError where the disk is full, and what
+    Raises BadInputError if the connection ends too early, OverloadedError if the disk is full, and what
     `upload` and the rules of bodies raise.
     """
     rules = body_rules(request)

@@ -49,5 +49,5 @@ async def read_photo(storage: Storage, parent: ParentFace) -> bytes:
     try:
         return await read_picture(storage, "faces", parent.image_path)
     except (NotFoundError, BadInputError, ImageTooLargeError) as exc:
-        # Bad input: adopted rows may hold the URL of another host instead of a key.
+        # BadInputError: adopted rows may hold the URL of another host instead of a key.
         raise ConflictError(GONE) from exc

@@ -1,4 +1,4 @@
-"""The old system's pictures are copied from its own places, whatever interrupts it, and their originals
+"""The old app's pictures are copied from its own places, whatever interrupts it, and their originals
 stay."""
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def one_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(params=["folder", "bucket"])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
-    """Three places: the main store, and one for each table of the old system."""
+    """Three places: the main store, and one for each table of the old app."""
     if request.param == "bucket":
         bucket = request.getfixturevalue("bucket")
         places = {name: f"{bucket}/{name}" for name in ("main", "faces", "celebrity-images")}
@@ -89,7 +89,7 @@ def put(storage: Storage, table: PictureTable, path: str, data: bytes) -> None:
 
 
 def originals(storage: Storage) -> dict[tuple[str, str], bytes]:
-    """Everything in the old system's places."""
+    """Everything in the old app's places."""
     found: dict[tuple[str, str], bytes] = {}
     for table, location in storage.locations.items():
         for chunk in obstore.list(location._store):
@@ -111,7 +111,7 @@ async def rows(database: Database) -> list[str]:
 
 
 async def add_all(database: Database, storage: Storage) -> UUID:
-    """A row and a file of the old system for each of FACES and CELEBRITIES, a baby on another host, a new
+    """A row and a file of the old app for each of FACES and CELEBRITIES, a baby on another host, a new
     picture, and a chat that shows the first face; returns its owner."""
     ada, bob, connection = uuid4(), uuid4(), uuid4()
     await database.execute(
@@ -284,7 +284,7 @@ async def test_landmarks_follow_a_picture_that_shrinks(
 async def test_a_row_that_changes_meanwhile_is_left(
     database: Database, dsn: str, storage: Storage, run: Copy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The old system gives it another picture, or its user deletes it."""
+    """The old app gives it another picture, or its user deletes it."""
     await add_all(database, storage)
     put(storage, "faces", "0b/newer.jpg", laden(portrait(300), "JPEG"))
     replace, changed = RawPictures.replace, False

@@ -140,7 +140,7 @@ async def test_rows_without_a_picture_are_reported_and_stay(
 async def test_a_picture_outside_of_the_folders_is_not_missing(
     database: Database, storage: Storage, run: Sweep
 ) -> None:
-    """Paths of the old system have folders of their own."""
+    """Paths of the old app have folders of their own."""
     await database.execute("INSERT INTO celebrities (name, image_path) VALUES ('A', 'archive/a.jpg')")
     await storage.put("archive/a.jpg", b"1", "image/jpeg")
     assert await run() == SweepReport()

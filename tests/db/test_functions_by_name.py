@@ -1,4 +1,4 @@
-"""Functions that clients of the old system call by name: what they find, by which index, and for whom."""
+"""Functions that clients of the old app call by name: what they find, by which index, and for whom."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ DOCUMENTED = """
     ALTER TABLE messages ADD COLUMN ai_status text;
     ALTER TABLE babies ADD COLUMN ai_status text;
 """
-"""As the old system has them; what they find does not matter."""
+"""As the old app has them; what they find does not matter."""
 
 
 async def call(database: Database, function: str, **arguments: object) -> list[dict[str, Any]]:

@@ -49,7 +49,7 @@ async def test_an_account_that_was_deleted_is_refused(supabase: str) -> None:
     run(supabase, "ALTER TABLE profiles ADD FOREIGN KEY (id) REFERENCES auth.users (id) ON DELETE CASCADE")
     database = await Database.connect(supabase, pool_size=1)
     try:
-        with pytest.raises(UnauthorizedError, match="no such account"):
+        with pytest.raises(UnauthorizedError, match="account no longer exists"):
             await Profiles(database).create(uuid4(), email="a@mit.edu", name=None, gender=None, school=None)
     finally:
         await database.close()

@@ -1,4 +1,4 @@
-"""Pictures of the old system, by rows as they were taken over: nobody sees what else their files carry."""
+"""Pictures of the old app, by rows as they were taken over: nobody sees what else their files carry."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ URLS = ("image_url", "feed_url", "thumbnail_url")
 
 @pytest.fixture(params=["folder", "bucket"])
 def api_settings(api_settings: Settings, request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
-    """The old system's places are folders; the main store is of either kind."""
+    """The old app's places are folders; the main store is of either kind."""
     places = {}
     for table, path in (("faces", FACE), ("celebrities", CELEBRITY)):
         file = tmp_path / "old" / table / path
@@ -232,7 +232,7 @@ async def test_an_old_photo_can_be_sent_in_a_chat(api: Api) -> None:
     assert await api.owner.fetchval("SELECT array_agg(DISTINCT content) FROM messages") == [copied]
     await api.owner.execute("UPDATE faces SET image_path = $2 WHERE image_path = $1", FACE, copied)
     assert (await send(ada, url)).status_code == 201
-    # What the old system itself has sent stays readable.
+    # What the old app itself has sent stays readable.
     await api.owner.execute("UPDATE messages SET content = $1", FACE)
     answer = await api.client.get(f"/api/messages/{connection}", headers=bob.headers)
     for message in answer.json()["messages"]:

@@ -62,7 +62,7 @@ async def test_an_upload_stores_picture_row_and_job(api: Api) -> None:
     assert row is not None
     assert (str(row["id"]), row["profile_id"]) == (body["id"], user.id)
     assert row["created_at"] == datetime.fromisoformat(body["created_at"])
-    # MD5 finds the same file again, as rows of the old system have it; nothing is protected by it.
+    # MD5 finds the same file again, as rows of the old app have it; nothing is protected by it.
     assert row["image_hash"] == hashlib.md5(data, usedforsecurity=False).hexdigest()
     assert row["pack_digest"] == api.services.model.digest
     assert np.linalg.norm(row["embedding"].to_numpy()) == pytest.approx(1, abs=1e-3)

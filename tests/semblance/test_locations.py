@@ -1,4 +1,4 @@
-"""Where the old system keeps its pictures: settings, keys of copies, and one bucket or folder."""
+"""Where the old app keeps its pictures: settings, keys of copies, and one bucket or folder."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ async def add_matches(
 
 
 async def add_old(database: Database, table: str, pairs: Sequence[tuple[UUID, UUID]]) -> None:
-    """Rows of the old system, which kept no factors."""
+    """Rows of the old app, which kept no factors."""
     async with database.transaction() as connection:
         await connection.copy_records_to_table(
             table, columns=(*_KEYS[table], "similarity_score"), records=[(*pair, 0.9) for pair in pairs]

@@ -188,7 +188,7 @@ SELECT set_config(
 );
 
 -- name: bridges
--- What the adoption has put beside the tables: the bodies of its trigger functions by name.
+-- The bodies of the adoption's trigger functions by name.
 SELECT proname::text AS name, prosrc AS source
 FROM pg_proc JOIN pg_namespace ON pg_namespace.oid = pronamespace
 WHERE nspname = 'semblance_adoption';

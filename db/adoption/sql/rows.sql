@@ -1,12 +1,12 @@
 -- What the rows of the old app need, and what is kept of them.
 
 -- name: prepare
--- A schema beside `public`, which no API shows. `old_tables` says which tables were there at the beginning.
+-- A separate schema, which no API shows. `old_tables` says which tables were there at the beginning.
 CREATE SCHEMA IF NOT EXISTS semblance_adoption;
 
 CREATE TABLE IF NOT EXISTS semblance_adoption.old_tables (name text PRIMARY KEY);
 
--- Values that were put right, as they were.
+-- Corrected values, as they were before.
 CREATE TABLE IF NOT EXISTS semblance_adoption.kept_values (
     table_name text NOT NULL,
     row_id text NOT NULL,
@@ -58,8 +58,8 @@ BEGIN
 END
 $$;
 
--- Two who write the same pair at the same moment do so one after the other, so that the second one sees the
--- first one's. There are a thousand locks for all pairs, because the server has room for some thousands.
+-- Two sessions that write the same pair at the same moment do so one after the other, so that the second sees the
+-- row of the first. All pairs share a thousand locks, because the server has room for a few thousand.
 CREATE OR REPLACE FUNCTION semblance_adoption.hold_pair(a uuid, b uuid) RETURNS void
     LANGUAGE sql SET search_path = ''
     AS $$
@@ -90,8 +90,8 @@ END
 $$;
 
 -- name: merge_matches
--- Two faces are one match, the first one found; what hangs on the others goes over to it. Whoever writes about
--- the others waits meanwhile, so that the bridge can lead them to the one that stays.
+-- Two faces have one match, the first one found; rows that refer to the others now refer to it. Sessions that
+-- write such rows wait meanwhile, so that the bridge can lead them to the match that stays.
 CREATE TEMPORARY TABLE doubled ON COMMIT DROP AS
 SELECT id AS lost, kept
 FROM (
@@ -170,7 +170,7 @@ SELECT
     (SELECT count(*) FROM semblance_adoption.kept_rows) AS rows;
 
 -- name: keep_foreign_revision
--- Another app's table of versions gives way to this one's.
+-- Another app's table of versions is replaced by this app's.
 DO $$
 BEGIN
     IF to_regclass('public.alembic_version') IS NOT NULL THEN
@@ -224,7 +224,7 @@ written AS (
 SELECT picked::text FROM batch ORDER BY picked DESC LIMIT 1;
 
 -- name: copy_celebrities
--- Of the pictures that are there twice, the first keeps the hash.
+-- Of duplicate pictures, the first keeps the hash.
 INSERT INTO public.celebrities ({columns}, name, gender, image_hash)
 SELECT
     {values},

@@ -59,7 +59,7 @@ def keys_create(
 ) -> None:
     """Create an API key and print it once: only its hash is kept.
 
-    [cyan]compute[/] gives access to the endpoints that find, describe and compare faces, [cyan]search[/] to
+    [cyan]compute[/] gives access to the endpoints that find, analyze and compare faces, [cyan]search[/] to
     the search among users' faces. Uses the same database as [cyan]semblance migrate[/], as its owner.
 
     [bold]Examples[/]

@@ -36,11 +36,11 @@ def rescore(
 
     New weights take effect at the next search of each face. This command applies them to matches found
     before, without reading a photo or running a model. Matches now below the threshold are removed, except
-    matches between users that are liked or that led to a baby picture or a connection. It can run beside the
-    service, notifies nobody, and can be interrupted and repeated. The database is that of
+    matches between users that are liked or that led to a baby picture or a connection. It can run while the
+    service runs, notifies nobody, and can be interrupted and repeated. The database is that of
     SEMBLANCE_DATABASE_URL, else the running stack's, else the embedded one, which is started for it.
 
-    [cyan]POST /api/admin/settings/preview[/] shows beforehand what other weights would do. To find matches
+    [cyan]POST /api/admin/settings/preview[/] shows what other weights would do. To find matches
     that exist only under the new weights, run [cyan]python -m batch.rematch[/].
 
     [bold]Examples[/]

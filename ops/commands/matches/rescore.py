@@ -34,7 +34,7 @@ async def _rescore(dsn: str, *, dry_run: bool) -> None:
             report = await rescoring.rescore(rules, dry_run=dry_run, on_progress=progress.advance)
         console.print(_table(report, dry_run=dry_run))
         console.print(
-            "To find matches that were never stored and that these rules make, run "
+            "To find matches that were never stored but exist under these rules, run "
             "[cyan]python -m batch.rematch[/].",
             soft_wrap=True,
         )

@@ -45,7 +45,7 @@ def build_gallery(
 
     Raises ConfigurationError if the pack does not find every face.
     """
-    # Built beside its place and moved, so that an interrupted run leaves no partial gallery.
+    # Built under a temporary name and moved, so that an interrupted run leaves no partial gallery.
     building = gallery.with_name("building")
     for leftover in (building, gallery):
         shutil.rmtree(leftover, ignore_errors=True)

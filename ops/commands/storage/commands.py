@@ -42,9 +42,9 @@ def storage_sweep(
     """Remove pictures that no row of the database names, and report rows whose picture is missing.
 
     This cleans up after uploads that a crash interrupted; interrupted deletions are completed by the match
-    workers. It can run at any time, beside the service, and be repeated. Rows are never removed. The database
-    is that of SEMBLANCE_DATABASE_URL, else the running stack's, else the embedded one, which is started for
-    it.
+    workers. It can run at any time, also while the service runs, and be repeated. Rows are never removed. The
+    database is that of SEMBLANCE_DATABASE_URL, else the running stack's, else the embedded one, which is
+    started for it.
 
     The exit status is 1 if a row's picture is missing.
 
@@ -69,8 +69,8 @@ def storage_clean(
 
     Such files may reveal where and with which camera a photo was taken, or have a format that browsers do not
     show. Each is replaced by an upright JPEG in sRGB without metadata, with a feed size and a thumbnail. Its
-    row and the chats that show it are updated, and the old file is removed. Interrupted or killed, the same
-    command continues; it can run beside the service. Uses the same database as `migrate`, as its owner.
+    row and the chats that show it are updated, and the old file is removed. After an interruption the same
+    command continues; it can run while the service runs. Uses the same database as `migrate`, as its owner.
 
     The exit status is 1 if a picture could not be cleaned.
 
@@ -104,8 +104,8 @@ def storage_copy(
     is reported, and its row stays as it is. The replaced app cannot find a picture whose row has changed, so
     end its clients first.
 
-    Interrupted or killed, the same command continues; it can run beside the service. Uses the same database
-    as `migrate`, as its owner. The exit status is 1 if a picture was not copied.
+    After an interruption the same command continues; it can run while the service runs. Uses the same
+    database as `migrate`, as its owner. The exit status is 1 if a picture was not copied.
 
     [bold]Examples[/]
 

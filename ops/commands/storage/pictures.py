@@ -177,7 +177,7 @@ def _print_dangling(row: PictureRow) -> None:
 
 
 class _Progress:
-    """Shows progress: beside the spinner on a terminal, else as a line every few seconds."""
+    """Shows progress: next to the spinner on a terminal, else as a line every few seconds."""
 
     def __init__(self, status: Status) -> None:
         self._status = status

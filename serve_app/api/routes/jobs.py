@@ -20,7 +20,7 @@ async def read_job(job_id: UUID, user: CurrentUser, services: Injected) -> JobAn
     """One of the user's match jobs; finished ones are kept for a month."""
     job = await services.db.jobs.get(job_id, user_id=user.id)
     if job is None:
-        raise NotFoundError("You have no such job.")
+        raise NotFoundError("You have no match job with this id.")
     return JobAnswer.of(job)
 
 
