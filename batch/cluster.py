@@ -16,10 +16,10 @@ from typing import Literal, NoReturn
 # environment, which hangs without a network.
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 
-import onnxruntime
 import ray
 from ray.exceptions import RayError
 
+from deployments.packs.sessions import has_cuda
 from semblance.errors import ConfigurationError, WorkersError
 
 LOCAL = "local"
@@ -111,7 +111,7 @@ def plan_cluster_pool(actors: int | None, provider: Literal["auto", "cpu", "cuda
     """
     total: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     free: dict[str, float] = ray.available_resources()  # type: ignore[no-untyped-call]
-    able = provider == "cuda" or "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+    able = provider == "cuda" or has_cuda()
     pool = plan_pool(actors, total, free, use_gpu=provider != "cpu" and able)
     if provider == "cuda" and not pool.num_gpus:
         raise ConfigurationError(

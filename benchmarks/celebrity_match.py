@@ -153,7 +153,7 @@ SET_BASED = """
 
 
 @dataclass(slots=True)
-class Result:
+class GalleryResult:
     """One gallery: milliseconds by way, one at a time (p50) and AT_ONCE at once (p95)."""
 
     celebrities: int
@@ -217,10 +217,10 @@ WAYS = {
     "ours, search": ("search_ms", "search_p95_at_once_ms"),
     "NumPy": ("numpy_ms", None),
 }
-"""Fields of a Result, by way."""
+"""Fields of a GalleryResult, by way."""
 
 
-def tables(results: Sequence[Result]) -> tuple[Table, Table]:
+def tables(results: Sequence[GalleryResult]) -> tuple[Table, Table]:
     """The times, and what is to be known about the gallery in memory."""
     times = Table("celebrities", "way", title=f"One face's best {BEST}, milliseconds")
     galleries = Table("celebrities", title="Ours")
@@ -238,7 +238,7 @@ def tables(results: Sequence[Result]) -> tuple[Table, Table]:
     return times, galleries
 
 
-async def measure(dsn: str, size: int, settings: Settings) -> Result:
+async def measure(dsn: str, size: int, settings: Settings) -> GalleryResult:
     """Fill the gallery, then time each way."""
     database = await Database.connect(dsn, pool_size=AT_ONCE + 2)
     faces, gallery = await fill(database, size)
@@ -290,7 +290,7 @@ async def measure(dsn: str, size: int, settings: Settings) -> Result:
         identical &= [row["celebrity_id"] for row in rows] == await by_query(SET_BASED, face)
     numpy_ms = bare(gallery, [probe.traits for probe in probes], weights)
     await database.close()
-    return Result(
+    return GalleryResult(
         celebrities=size,
         old_ms=old_ms,
         sql_ms=sql_ms,

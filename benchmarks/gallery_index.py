@@ -38,7 +38,7 @@ NEAREST = "SELECT bio::int FROM celebrities ORDER BY embedding <=> %s LIMIT 10"
 
 
 @dataclass(slots=True)
-class Result:
+class IndexResult:
     """One index with one setting of its search; the exact search has neither."""
 
     index: str
@@ -82,7 +82,7 @@ def main(
         print(json.dumps({"benchmark": "gallery_index", "results": found, "ratios": ratios}))
 
 
-def measure(connection: psycopg.Connection, rows: int, probes: int) -> list[Result]:
+def measure(connection: psycopg.Connection, rows: int, probes: int) -> list[IndexResult]:
     """Every index and setting in turn, on a gallery filled once, under the IVFFlat index of an empty one."""
     gallery, wanted = faces(rows, 0), faces(probes, 1)
     truth = [set(np.argsort(-(gallery @ probe))[:BEST].tolist()) for probe in wanted]
@@ -145,7 +145,7 @@ def search(
     *,
     probes: NDArray[np.float32],
     truth: list[set[int]],
-) -> Result:
+) -> IndexResult:
     """Search for every probe, after a first round that warms the cache."""
     if setting is not None:
         connection.execute(
@@ -162,7 +162,7 @@ def search(
             found += len(best & {row[0] for row in rows})
     name = "" if setting is None else f"{setting[0].partition('.')[2]} {setting[1]}"
     p50, p95 = np.quantile(times, [0.5, 0.95])
-    return Result(index, name, build_s, found / (BEST * len(probes)), float(p50), float(p95))
+    return IndexResult(index, name, build_s, found / (BEST * len(probes)), float(p50), float(p95))
 
 
 if __name__ == "__main__":

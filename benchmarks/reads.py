@@ -106,7 +106,7 @@ FILL = """
 
 
 @dataclass(frozen=True, slots=True)
-class Times:
+class ReadTimes:
     """Milliseconds of one answer, and answers a second over all connections."""
 
     p50: float
@@ -115,12 +115,12 @@ class Times:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class ReadResult:
     """One read: its statements alone, the answer, and what that adds as a multiple of the statements."""
 
     read: str
-    bare: Times
-    api: Times
+    bare: ReadTimes
+    api: ReadTimes
     added_p50: float
     added_p95: float
 
@@ -251,7 +251,7 @@ def running_process(dsn: str) -> Iterator[str]:
 
 async def measure(
     dsn: str, url: str, user_id: uuid.UUID, *, connections: int, seconds: float, rounds: int
-) -> list[Result]:
+) -> list[ReadResult]:
     """All reads, statements and API in turns."""
     token = access_token(user_id, "person1@school.edu")
     reads = [
@@ -265,7 +265,7 @@ async def measure(
         ),
     ]
     database = await Database.connect(dsn, pool_size=connections)
-    times: dict[tuple[str, str], list[Times]] = {}
+    times: dict[tuple[str, str], list[ReadTimes]] = {}
     try:
         for number in range(rounds + 1):
             for read in reads:
@@ -302,7 +302,7 @@ async def notifications(database: Database, user_id: uuid.UUID) -> None:
 Ask = Callable[[], Awaitable[object]]
 
 
-async def timed(connections: int, seconds: float, make: Callable[[], Awaitable[Ask]]) -> Times:
+async def timed(connections: int, seconds: float, make: Callable[[], Awaitable[Ask]]) -> ReadTimes:
     """Ask over every connection as fast as it is answered."""
     milliseconds: list[float] = []
     asks = [await make() for _ in range(connections)]
@@ -317,7 +317,7 @@ async def timed(connections: int, seconds: float, make: Callable[[], Awaitable[A
 
     await asyncio.gather(*(work(ask) for ask in asks))
     p50, p95 = np.percentile(milliseconds, [50, 95])
-    return Times(float(p50), float(p95), len(milliseconds) / seconds)
+    return ReadTimes(float(p50), float(p95), len(milliseconds) / seconds)
 
 
 def asked_of_database(database: Database, read: Read) -> Callable[[], Awaitable[Ask]]:
@@ -353,15 +353,15 @@ def asked_of_api(url: str, read: Read) -> Callable[[], Awaitable[Ask]]:
     return make
 
 
-def median(rounds: list[Times]) -> Times:
+def median(rounds: list[ReadTimes]) -> ReadTimes:
     """Of each number for itself."""
     columns = zip(*((times.p50, times.p95, times.per_second) for times in rounds), strict=True)
-    return Times(*(statistics.median(column) for column in columns))
+    return ReadTimes(*(statistics.median(column) for column in columns))
 
 
-def compare(read: str, bare: Times, api: Times) -> Result:
+def compare(read: str, bare: ReadTimes, api: ReadTimes) -> ReadResult:
     """What the API adds as a multiple of the statements' time."""
-    return Result(read, bare, api, api.p50 / bare.p50 - 1, api.p95 / bare.p95 - 1)
+    return ReadResult(read, bare, api, api.p50 / bare.p50 - 1, api.p95 / bare.p95 - 1)
 
 
 if __name__ == "__main__":

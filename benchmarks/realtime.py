@@ -67,7 +67,7 @@ REMOVE = "DELETE FROM profiles WHERE id IN (SELECT profile_id FROM faces WHERE i
 
 
 @dataclass(slots=True)
-class Result:
+class DeliveryResult:
     """Milliseconds from commit to socket over all deliveries, and over each event's last delivery;
     cpu_us: microseconds of processor time that one delivery costs the server, None for one not started here.
     The clients take as much again, so on a busy machine this says more than the times."""
@@ -122,7 +122,7 @@ def main(  # noqa: PLR0917 - the command's options
 
 async def measure(  # noqa: PLR0917 - the command's options
     url: str, dsn: str, sockets: int, events: int, pause: float, server: psutil.Process | None
-) -> Result:
+) -> DeliveryResult:
     """Times of all deliveries."""
     address = url.replace("http", "ws", 1).rstrip("/") + "/api/realtime?channels=feed"
     times: list[list[float]] = [[] for _ in range(sockets)]
@@ -151,7 +151,7 @@ async def measure(  # noqa: PLR0917 - the command's options
     last = float(np.median([max(mine[number] for mine in times) for number in rounds]))
     p50, p95, p99, worst = map(float, np.percentile(flat, [50, 95, 99, 100]))
     each = None if server is None else cpu / flat.size * 1e6
-    return Result(sockets, events, flat.size, p50, p95, p99, worst, last, each)
+    return DeliveryResult(sockets, events, flat.size, p50, p95, p99, worst, last, each)
 
 
 def cpu_seconds(process: psutil.Process | None) -> float:

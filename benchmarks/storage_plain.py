@@ -81,7 +81,7 @@ VARIANTS = {
 
 
 @dataclass(slots=True)
-class Result:
+class PlainStorageResult:
     """One copy: milliseconds per query, and megabytes of the table and of its TOAST table."""
 
     storage: str
@@ -120,7 +120,7 @@ def main(
         print(json.dumps({"benchmark": "storage_plain", "results": found, "ratios": ratios}))
 
 
-def measure(connection: psycopg.Connection, rows: int, runs: int) -> list[Result]:
+def measure(connection: psycopg.Connection, rows: int, runs: int) -> list[PlainStorageResult]:
     """Make the copies, then time every query on every copy."""
     connection.execute("SET max_parallel_workers_per_gather = 0")
     connection.execute("DROP INDEX idx_celebrities_embedding")
@@ -136,7 +136,7 @@ def measure(connection: psycopg.Connection, rows: int, runs: int) -> list[Result
             for query, text in QUERIES.items():
                 times[storage][query].append(timed(connection, text.format(table=Identifier(table))))
     return [
-        Result(
+        PlainStorageResult(
             storage,
             {query: min(values) for query, values in times[storage].items()},
             *sizes(connection, table),

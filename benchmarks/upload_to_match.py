@@ -64,7 +64,7 @@ JOBS = """
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class Uploader:
     """A user who uploads."""
 
     id: UUID
@@ -72,7 +72,7 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
-class Upload:
+class TimedUpload:
     """One upload; face is None where it was refused. began, answered: Unix time."""
 
     status: int
@@ -82,7 +82,7 @@ class Upload:
 
 
 @dataclass(frozen=True, slots=True)
-class Times:
+class UploadTimes:
     """Milliseconds."""
 
     p50: float
@@ -91,13 +91,13 @@ class Times:
     worst: float
 
     @classmethod
-    def of(cls, seconds: Sequence[float]) -> Times:
+    def of(cls, seconds: Sequence[float]) -> UploadTimes:
         """At least one."""
         return cls(*(1000 * float(value) for value in np.percentile(seconds, [50, 95, 99, 100])))
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class UploadResult:
     """upload: arrival to 202. claimed, visible: 202 to the worker's claim, and to the event in the client.
     both: arrival to the event. first_visible: as visible, of the first upload after the start, which is not
     among the others. refused: uploads without 202, by status. lost: accepted, and no matches came.
@@ -107,10 +107,10 @@ class Result:
     refused: Mapping[int, int]
     lost: int
     without: int
-    upload: Times
-    claimed: Times
-    visible: Times
-    both: Times
+    upload: UploadTimes
+    claimed: UploadTimes
+    visible: UploadTimes
+    both: UploadTimes
     first_visible: float
 
 
@@ -142,7 +142,7 @@ def main(  # noqa: PLR0917 - a command's options
         started = time.perf_counter()
         with running_stack(application_dsn(dsn), dsn) as url:
             console.print(f"stack up in {time.perf_counter() - started:.0f} s")
-            crowd = [Person(each, access_token(each, "person@school.edu")) for each in ids[:uploaders]]
+            crowd = [Uploader(each, access_token(each, "person@school.edu")) for each in ids[:uploaders]]
             result = asyncio.run(measure(dsn, url, crowd, pictures, rate))
 
     table = Table(
@@ -218,8 +218,8 @@ async def fill(dsn: str, profiles: int, schools: int, celebrities: int) -> list[
 
 
 async def measure(
-    dsn: str, url: str, crowd: Sequence[Person], pictures: Sequence[bytes], rate: float
-) -> Result:
+    dsn: str, url: str, crowd: Sequence[Uploader], pictures: Sequence[bytes], rate: float
+) -> UploadResult:
     """Upload the first picture alone, the others as they arrive, and wait for all matches."""
     seen: dict[UUID, float] = {}
     gaps = np.random.default_rng(0).exponential(60 / rate, len(pictures) - 1)
@@ -238,7 +238,7 @@ async def measure(
     return await summarise(dsn, uploads, seen, first)
 
 
-async def upload(client: httpx.AsyncClient, person: Person, picture: bytes) -> Upload:
+async def upload(client: httpx.AsyncClient, person: Uploader, picture: bytes) -> TimedUpload:
     """POST /api/faces, as a browser does."""
     began = time.time()
     answer = await client.post(
@@ -248,11 +248,11 @@ async def upload(client: httpx.AsyncClient, person: Person, picture: bytes) -> U
     )
     accepted = answer.status_code == HTTPStatus.ACCEPTED
     face = UUID(answer.json()["id"]) if accepted else None
-    return Upload(answer.status_code, face, began, time.time())
+    return TimedUpload(answer.status_code, face, began, time.time())
 
 
 @asynccontextmanager
-async def listening(url: str, person: Person, seen: dict[UUID, float]) -> AsyncIterator[None]:
+async def listening(url: str, person: Uploader, seen: dict[UUID, float]) -> AsyncIterator[None]:
     """Have the person's socket open, with all channels as in the app, and note in `seen` when the first
     match of each of their faces comes, Unix time."""
     address = url.replace("http", "ws", 1) + "/api/realtime"
@@ -267,7 +267,7 @@ async def listening(url: str, person: Person, seen: dict[UUID, float]) -> AsyncI
                 await task
 
 
-async def read(socket: ClientConnection, person: Person, seen: dict[UUID, float]) -> None:
+async def read(socket: ClientConnection, person: Uploader, seen: dict[UUID, float]) -> None:
     """Until cancelled. A connection that ends is an error: what came after it would count as lost."""
     async for text in socket:
         now = time.time()
@@ -282,7 +282,7 @@ async def read(socket: ClientConnection, person: Person, seen: dict[UUID, float]
     raise SystemExit(f"The socket of a user was closed: {socket.close_code} {socket.close_reason}")
 
 
-async def until_seen(uploads: Sequence[Upload], seen: Mapping[UUID, float]) -> None:
+async def until_seen(uploads: Sequence[TimedUpload], seen: Mapping[UUID, float]) -> None:
     """Return once all accepted faces have matches, or after PATIENCE_S."""
     deadline = time.time() + PATIENCE_S
     faces = {each.face for each in uploads if each.face is not None}
@@ -290,8 +290,10 @@ async def until_seen(uploads: Sequence[Upload], seen: Mapping[UUID, float]) -> N
         await asyncio.sleep(0.05)
 
 
-async def summarise(dsn: str, uploads: Sequence[Upload], seen: Mapping[UUID, float], first: Upload) -> Result:
-    """What the clients saw, next to what the queue recorded for the same faces."""
+async def summarise(
+    dsn: str, uploads: Sequence[TimedUpload], seen: Mapping[UUID, float], first: TimedUpload
+) -> UploadResult:
+    """What the clients saw, beside what the queue says of the same faces."""
     accepted = {each.face: each for each in uploads if each.face is not None}
     database = await Database.connect(dsn, pool_size=1)
     jobs = {row["face_id"]: row for row in await database.fetch(JOBS, list(accepted))}
@@ -301,15 +303,15 @@ async def summarise(dsn: str, uploads: Sequence[Upload], seen: Mapping[UUID, flo
     statuses = Counter(each.status for each in [first, *uploads])
     if not visible or first.face is None or first.face not in seen:
         raise SystemExit(f"No matches came. Uploads by the status of their answer: {dict(statuses)}")
-    return Result(
+    return UploadResult(
         uploads=len(uploads),
         refused={status: number for status, number in statuses.items() if status != HTTPStatus.ACCEPTED},
         lost=len(accepted.keys() - visible.keys() - without),
         without=len(without),
-        upload=Times.of([each.answered - each.began for each in accepted.values()]),
-        claimed=Times.of([job["started"] - accepted[face].answered for face, job in jobs.items()]),
-        visible=Times.of([when - accepted[face].answered for face, when in visible.items()]),
-        both=Times.of([when - accepted[face].began for face, when in visible.items()]),
+        upload=UploadTimes.of([each.answered - each.began for each in accepted.values()]),
+        claimed=UploadTimes.of([job["started"] - accepted[face].answered for face, job in jobs.items()]),
+        visible=UploadTimes.of([when - accepted[face].answered for face, when in visible.items()]),
+        both=UploadTimes.of([when - accepted[face].began for face, when in visible.items()]),
         first_visible=1000 * (seen[first.face] - first.answered),
     )
 

@@ -37,7 +37,7 @@ KEPT = {"half": 0.5, "twentieth": 0.05, "rare": 0.005, "very rare": 0.0005}
 
 
 @dataclass(slots=True)
-class Result:
+class SearchResult:
     """One size of the gallery under one filter. smallest: fewest hits of any query, of `full` possible."""
 
     rows: int
@@ -59,7 +59,7 @@ def main(
     """Fill and search, on a separate embedded server."""
     console = Console(stderr=as_json)
     console.print(f"{len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.2f} at start")
-    results: list[Result] = []
+    results: list[SearchResult] = []
     for size in rows or [10_000, 100_000]:
         with scratch_database() as dsn:
             gallery, categories = embeddings(size, 0), draw_categories(size)
@@ -120,7 +120,7 @@ def fill(dsn: str, gallery: NDArray[np.float32], categories: NDArray[np.str_]) -
 
 async def measure(
     dsn: str, gallery: NDArray[np.float32], categories: NDArray[np.str_], probes: NDArray[np.float32]
-) -> list[Result]:
+) -> list[SearchResult]:
     """Search for every probe under every filter, after a first round that warms the cache."""
     database = await Database.connect(dsn, pool_size=1)
     numbers = {row["id"]: int(row["bio"]) for row in await database.fetch("SELECT id, bio FROM celebrities")}
@@ -161,7 +161,7 @@ async def measure(
                 exact.append(time.perf_counter() - began)
         p50, p95 = np.quantile(ours, [0.5, 0.95])
         results.append(
-            Result(
+            SearchResult(
                 rows=len(gallery),
                 keeps=share,
                 recall=hits / (full * len(probes)) if full else 1.0,

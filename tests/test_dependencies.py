@@ -18,7 +18,7 @@ PACKAGES = ("semblance", "db", "matching", "deployments", "batch", "serve_app", 
 
 EXTRAS = {
     "qdrant-client": {"batch/import_qdrant/collection.py"},
-    "onnxruntime": {"batch/cluster.py", "deployments/packs/sessions.py"},
+    "onnxruntime": {"deployments/packs/sessions.py"},
 }
 """The modules that may import what is an extra. Of onnxruntime one build or the other is always installed."""
 

@@ -70,7 +70,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class ChaosResult:
     """broken: how often each invariant does not hold; all are zero."""
 
     outcomes: list[Outcome]
@@ -116,7 +116,7 @@ def main(
                 outcomes = [_one("guardian", load, home, console)]
             else:
                 outcomes = [_one(name, load, home, console) for name in names]
-        result = Result(outcomes, counted(load.answers), len(load.accepted), _broken(load, home))
+        result = ChaosResult(outcomes, counted(load.answers), len(load.accepted), _broken(load, home))
     _print(result, console)
     if as_json:
         typer.echo(json.dumps({**asdict(result), "holds": result.holds}))
@@ -206,7 +206,7 @@ def _stack() -> Iterator[StackHome]:
             run("down")
 
 
-def _print(result: Result, console: Console) -> None:
+def _print(result: ChaosResult, console: Console) -> None:
     table = Table("Event", "Seen by clients", "Faults", "Healed after")
     for outcome in result.outcomes:
         table.add_row(outcome.event, _seen(outcome.seen), ", ".join(outcome.faults), _seconds(outcome.healed))

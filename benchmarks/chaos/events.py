@@ -60,7 +60,7 @@ class Postmaster:
             return None
 
 
-class Backend:
+class PostgresBackend:
     """A process of PostgreSQL that serves one connection."""
 
     def find(self, home: StackHome) -> int | None:
@@ -72,11 +72,11 @@ class Backend:
         return None
 
 
-Target = Process | Holder | Postmaster | Backend
+Target = Process | Holder | Postmaster | PostgresBackend
 
 TARGETS: dict[str, Target] = {
     "postgres": Postmaster(),
-    "backend": Backend(),
+    "backend": PostgresBackend(),
     "supervisor": Holder(lambda home: home.lock_file),
     "guardian": Holder(lambda home: home.guardian_lock_file),
     "ray-start": Holder(lambda home: home.ray_lock_file),

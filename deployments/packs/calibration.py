@@ -40,11 +40,11 @@ Similarity = float
 Quantile = tuple[float, Similarity]
 
 
-class _Model(BaseModel):
+class _CalibrationModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Rung(_Model):
+class Rung(_CalibrationModel):
     """At most one in `one_in` strangers has this similarity or more: the upper bound of a one-sided 95 %
     confidence interval."""
 
@@ -52,7 +52,7 @@ class Rung(_Model):
     similarity: float = Field(ge=-1, le=1)
 
 
-class Strangers(_Model):
+class Strangers(_CalibrationModel):
     """Pairs of photos of two people. people_pairs: number of pairs of people; each counts as one trial,
     however many photos they have. quantiles: a share of pairs, and the similarity that this share stays
     below. rungs: ascending; the last one is the rarest that the pairs support."""
@@ -70,7 +70,7 @@ class Strangers(_Model):
         return self
 
 
-class SamePerson(_Model):
+class SamePerson(_CalibrationModel):
     """Pairs of photos of the same person. people: those with two photos or more; each counts the same,
     however many photos they have. quantiles: as of Strangers."""
 
@@ -79,7 +79,7 @@ class SamePerson(_Model):
     quantiles: tuple[Quantile, ...]
 
 
-class Population(_Model):
+class Population(_CalibrationModel):
     """What was measured on some people, one face for each photo."""
 
     people: int = Field(ge=0)
@@ -88,7 +88,7 @@ class Population(_Model):
     same_person: SamePerson
 
 
-class Logistic(_Model):
+class Logistic(_CalibrationModel):
     """Probability that two faces are the same person, if that was as likely as not before their similarity
     was known: 1 / (1 + exp(-(slope * similarity + intercept))), clipped to `least` and `most`, the limits of
     what the people measured can show."""

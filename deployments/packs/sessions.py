@@ -74,7 +74,7 @@ def available_providers(settings: Settings) -> list[str]:
     settings ask for one that this machine lacks."""
     if settings.execution_provider == "cpu":
         return [CPU]
-    if CUDA in onnxruntime.get_available_providers():
+    if has_cuda():
         onnxruntime.preload_dlls()  # finds CUDA and cuDNN that were installed as Python packages
         return [CUDA, CPU]
     if settings.execution_provider == "cuda":
@@ -83,6 +83,11 @@ def available_providers(settings: Settings) -> list[str]:
             "requirements, or set SEMBLANCE_EXECUTION_PROVIDER=cpu."
         )
     return [CPU]
+
+
+def has_cuda() -> bool:
+    """Whether the installed build of onnxruntime runs on CUDA; the machine may still lack a GPU."""
+    return CUDA in onnxruntime.get_available_providers()
 
 
 def multiplies_bytes(settings: Settings) -> bool:

@@ -133,7 +133,7 @@ async def test_kills_change_no_row(
     assert set(summary.counts) == {"ingested", "duplicate", "no_face"}
 
 
-class Fragile(IngestWorker):
+class FragileIngestWorker(IngestWorker):
     """A worker that one picture kills, as a fault in a decoder's native code would, and whose other
     pictures hold no face."""
 
@@ -152,7 +152,7 @@ class Fragile(IngestWorker):
 async def test_a_picture_that_kills_workers_fails_alone(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch.ingest.job, "IngestWorker", Fragile)
+    monkeypatch.setattr(batch.ingest.job, "IngestWorker", FragileIngestWorker)
     monkeypatch.setattr(batch.workers, "ATTEMPTS", 1)
     options = IngestOptions(str(gallery(tmp_path / "few", 10)), RULES, batch_size=3, actors=1)
     summary = await ingest(options, settings, Console(file=io.StringIO()))
@@ -162,7 +162,7 @@ async def test_a_picture_that_kills_workers_fails_alone(
     assert failed == {"even/0004.jpg", "odd/0007.jpg"}
 
 
-class Hopeless(IngestWorker):
+class HopelessIngestWorker(IngestWorker):
     """A worker whose nets cannot be loaded on its node."""
 
     def __init__(self, settings: Settings, rules: IngestRules) -> None:
@@ -173,6 +173,6 @@ class Hopeless(IngestWorker):
 async def test_workers_that_cannot_start_end_the_run(
     source: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch.ingest.job, "IngestWorker", Hopeless)
+    monkeypatch.setattr(batch.ingest.job, "IngestWorker", HopelessIngestWorker)
     with pytest.raises(WorkersError, match="no CUDA here"):
         await ingest(IngestOptions(str(source), RULES, actors=1), settings, Console(file=io.StringIO()))

@@ -85,7 +85,7 @@ def jpeg(image: np.ndarray, quality: int = 90) -> bytes:
     return cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
-class World:
+class PictureWorld:
     """Stored pictures and their rows, embedded by the open pack. pictures: of the rows that can be embedded
     again, by id; broken: the outcome of the others."""
 
@@ -156,8 +156,8 @@ class World:
 
 
 @pytest.fixture
-async def world(pipeline: LocalPipeline, settings: Settings, database: Database) -> World:
-    world = World(pipeline, settings, database)
+async def world(pipeline: LocalPipeline, settings: Settings, database: Database) -> PictureWorld:
+    world = PictureWorld(pipeline, settings, database)
     await world.build()
     return world
 
@@ -227,7 +227,7 @@ def workers() -> list[psutil.Process]:
 
 @pytest.mark.ray
 async def test_from_one_pack_to_the_other_and_back(
-    world: World, settings: Settings, other: LocalPipeline, database: Database, ray_address: str
+    world: PictureWorld, settings: Settings, other: LocalPipeline, database: Database, ray_address: str
 ) -> None:
     """With a driver that is killed half way, and workers that are killed when it is run again."""
     before = served(owner(settings))
@@ -286,7 +286,7 @@ async def test_from_one_pack_to_the_other_and_back(
     assert await drop(settings, other.model.digest) == {"faces": 2, "celebrities": CELEBRITIES}
 
 
-async def _interrupt(world: World, settings: Settings, address: str) -> None:
+async def _interrupt(world: PictureWorld, settings: Settings, address: str) -> None:
     """Kill the driver when something is done, and not all."""
     small = ("--batch-size", "1", "--actors", "1")
     driver = command(settings, "--pack", "other", *small, address=address)
@@ -312,7 +312,7 @@ async def _fill_while_workers_are_killed(settings: Settings, address: str) -> Re
     return await filling
 
 
-def _check_embeddings(world: World, found: dict[UUID, str], other: LocalPipeline) -> None:
+def _check_embeddings(world: PictureWorld, found: dict[UUID, str], other: LocalPipeline) -> None:
     """Each is what an upload with this pack would get, of the face that the row is about."""
     embeddings = vectors(found)
     for key, picture in world.pictures.items():
@@ -370,7 +370,7 @@ def test_the_same_face_is_where_it_was() -> None:
     assert not is_same(face * 0, face)
 
 
-class Fragile(ReembedWorker):
+class FragileReembedWorker(ReembedWorker):
     """A worker that one picture kills, as a fault in a decoder's native code would."""
 
     def __init__(self, settings: Settings, pack_digest: str) -> None:
@@ -387,7 +387,7 @@ class Fragile(ReembedWorker):
 async def test_a_picture_that_kills_workers_fails_alone(
     settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch, ray_address: str
 ) -> None:
-    monkeypatch.setattr(batch.reembed.job, "ReembedWorker", Fragile)
+    monkeypatch.setattr(batch.reembed.job, "ReembedWorker", FragileReembedWorker)
     monkeypatch.setattr(batch.workers, "ATTEMPTS", 1)
     user = await add_user(database)
     killer = await add_face(database, user, image_path="faces/killer.jpg")

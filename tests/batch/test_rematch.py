@@ -32,8 +32,9 @@ from matching.rematch import Rematch, RematchCounts, Scope, ShardMatches
 from matching.worker import MatchWorker
 from semblance.settings import Settings
 from semblance.storage.opening import open_storage
-from semblance.types import AnalyzedFace, Detection, ModelInfo
+from semblance.types import ModelInfo
 from semblance.weights import Weights
+from tests.support.no_models import NoModels
 from tests.support.rows import DIGEST, OTHER_DIGEST
 from tests.support.rows_matching import add_celebrities, add_face, add_person, add_user, famous, varied
 
@@ -43,15 +44,6 @@ SCHOOLS = ("mit", "mit", "mit", "yale", "yale", "uni.edu", "x", None)
 STATED = ("male", "male", "male", "female", "female", "female", "other", None)
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_address")]
-
-
-class NoModels:
-    """Faces here are described already."""
-
-    async def analyze_photo(
-        self, data: bytes, max_faces: int | None = None
-    ) -> tuple[Detection, list[AnalyzedFace]]:
-        raise AssertionError("nothing is to be described")
 
 
 @pytest.fixture(autouse=True)

@@ -44,7 +44,7 @@ class Echo:
         return list(items)
 
 
-class Hopeless(Echo):
+class HopelessEcho(Echo):
     """Cannot be made."""
 
     def __init__(self) -> None:
@@ -137,7 +137,7 @@ async def test_a_worker_without_room_holds_nothing_up() -> None:
 
 async def test_workers_that_cannot_start_end_the_run() -> None:
     with pytest.raises(WorkersError, match=r"The workers cannot run: .*no CUDA here"):
-        await results(pool_of(TWO, Hopeless), [["a"]], in_order=False)
+        await results(pool_of(TWO, HopelessEcho), [["a"]], in_order=False)
 
 
 async def test_nothing_to_do_needs_no_worker() -> None:

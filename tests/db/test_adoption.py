@@ -23,7 +23,7 @@ from db.queries import queries
 from db.spare_embeddings import SpareEmbeddings
 from semblance.errors import ConfigurationError, ConflictError, DatabaseError
 from tests.support.catalog import snapshot
-from tests.support.old_app import VECTOR, OldApp, early, number
+from tests.support.old_app import VECTOR, KilledError, OldApp, early, number
 from tests.support.postgres import on_database
 from tests.support.rows import DIGEST, OTHER_DIGEST
 from tests.support.supabase import SUPABASE, run
@@ -33,10 +33,6 @@ DEFAULT_RIGHTS = """
     ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON SEQUENCES TO service_role;
     ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON FUNCTIONS TO service_role;
 """
-
-
-class KilledError(Exception):
-    """What ends a run in the middle."""
 
 
 def value(dsn: str, query: str, *parameters: object) -> object:

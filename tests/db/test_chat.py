@@ -20,7 +20,7 @@ BLOCK = "UPDATE mutual_connections SET status = 'blocked' WHERE id = $1"
 
 
 @dataclass(frozen=True, slots=True)
-class Chat:
+class CrowdedChat:
     """Two connected users on a database with room for many connections."""
 
     database: Database
@@ -53,14 +53,14 @@ class Chat:
 
 
 @pytest.fixture
-async def chat(dsn: str) -> AsyncIterator[Chat]:
+async def chat(dsn: str) -> AsyncIterator[CrowdedChat]:
     database = await Database.connect(dsn, pool_size=12)
     ada, bob = await add_user(database), await add_user(database, "Bob")
-    yield Chat(database, ada, bob, await connect(database, ada, bob))
+    yield CrowdedChat(database, ada, bob, await connect(database, ada, bob))
     await database.close()
 
 
-async def test_parallel_messages_make_one_unread_notification(chat: Chat) -> None:
+async def test_parallel_messages_make_one_unread_notification(chat: CrowdedChat) -> None:
     sent = await asyncio.gather(*(chat.send(f"message {number}") for number in range(30)))
     newest = max(sent, key=lambda message: message.created_at)
     page = await chat.notifications.page(chat.bob, unread_only=False, limit=50)
@@ -73,13 +73,13 @@ async def test_parallel_messages_make_one_unread_notification(chat: Chat) -> Non
     assert (await chat.notifications.page(chat.ada, unread_only=False, limit=50)).total == 0
 
 
-async def test_messages_of_both_directions_have_distinct_times_in_their_order(chat: Chat) -> None:
+async def test_messages_of_both_directions_have_distinct_times_in_their_order(chat: CrowdedChat) -> None:
     senders = [chat.ada, chat.bob] * 15
     sent = await asyncio.gather(*(chat.send(str(number), sender) for number, sender in enumerate(senders)))
     assert len({message.created_at for message in sent}) == len(sent)
 
 
-async def test_a_read_notification_is_followed_by_a_new_one(chat: Chat) -> None:
+async def test_a_read_notification_is_followed_by_a_new_one(chat: CrowdedChat) -> None:
     await chat.send("first")
     assert await chat.notifications.read_all(chat.bob) == 1
     await chat.send("second")
@@ -90,7 +90,7 @@ async def test_a_read_notification_is_followed_by_a_new_one(chat: Chat) -> None:
     ]
 
 
-async def test_connections_have_notifications_of_their_own(chat: Chat) -> None:
+async def test_connections_have_notifications_of_their_own(chat: CrowdedChat) -> None:
     eve = await add_user(chat.database, "Eve")
     other = await connect(chat.database, eve, chat.bob)
     await chat.send("from ada")
@@ -100,13 +100,13 @@ async def test_connections_have_notifications_of_their_own(chat: Chat) -> None:
     assert await chat.unread() == ["from eve", "from ada"]
 
 
-async def test_a_notification_goes_with_its_connection(chat: Chat) -> None:
+async def test_a_notification_goes_with_its_connection(chat: CrowdedChat) -> None:
     await chat.send("hello")
     await chat.database.execute("DELETE FROM mutual_connections WHERE id = $1", chat.connection)
     assert (await chat.notifications.page(chat.bob, unread_only=False, limit=50)).total == 0
 
 
-async def test_no_message_comes_in_after_a_block(chat: Chat) -> None:
+async def test_no_message_comes_in_after_a_block(chat: CrowdedChat) -> None:
     """A sender who waits for the blocking transaction must see what it did."""
     async with chat.database.transaction() as connection:
         await connection.execute(BLOCK, chat.connection)
@@ -121,7 +121,7 @@ async def test_no_message_comes_in_after_a_block(chat: Chat) -> None:
     assert await chat.unread() == []
 
 
-async def test_a_block_waits_for_the_message_that_came_first(chat: Chat) -> None:
+async def test_a_block_waits_for_the_message_that_came_first(chat: CrowdedChat) -> None:
     """Whatever the block's committer sees afterwards stays all there is."""
     sending = [asyncio.create_task(chat.send(str(number))) for number in range(20)]
     await asyncio.sleep(0.005)
@@ -131,7 +131,7 @@ async def test_a_block_waits_for_the_message_that_came_first(chat: Chat) -> None
     assert await chat.database.fetchval("SELECT count(*) FROM messages") == seen
 
 
-async def test_reading_the_last_message_reads_the_notification(chat: Chat) -> None:
+async def test_reading_the_last_message_reads_the_notification(chat: CrowdedChat) -> None:
     first, second = await chat.send("first"), await chat.send("second")
     await chat.messages.read(second.id, reader_id=chat.bob)
     assert await chat.unread() == ["second"]
@@ -139,7 +139,7 @@ async def test_reading_the_last_message_reads_the_notification(chat: Chat) -> No
     assert await chat.unread() == []
 
 
-async def test_a_message_that_comes_in_while_others_are_read_stays_announced(chat: Chat) -> None:
+async def test_a_message_that_comes_in_while_others_are_read_stays_announced(chat: CrowdedChat) -> None:
     for round_ in range(10):
         await chat.send(f"before {round_}")
         await asyncio.gather(
@@ -149,14 +149,14 @@ async def test_a_message_that_comes_in_while_others_are_read_stays_announced(cha
         assert len(await chat.unread()) == left
 
 
-async def test_a_message_raises_its_connection(chat: Chat) -> None:
+async def test_a_message_raises_its_connection(chat: CrowdedChat) -> None:
     get = "SELECT updated_at FROM mutual_connections WHERE id = $1"
     before = await chat.database.fetchval(get, chat.connection)
     await chat.send("hello")
     assert await chat.database.fetchval(get, chat.connection) > before
 
 
-async def test_reading_and_clearing_everything_at_once_never_deadlocks(chat: Chat) -> None:
+async def test_reading_and_clearing_everything_at_once_never_deadlocks(chat: CrowdedChat) -> None:
     insert = """
         INSERT INTO notifications (user_id, type, title)
         SELECT $1, 'mutual_match', 't' FROM generate_series(1, 500)
@@ -168,7 +168,7 @@ async def test_reading_and_clearing_everything_at_once_never_deadlocks(chat: Cha
     assert (await chat.notifications.page(chat.bob, unread_only=False, limit=1)).total == 0
 
 
-async def test_last_seen_is_never_in_the_future_nor_moves_back(chat: Chat) -> None:
+async def test_last_seen_is_never_in_the_future_nor_moves_back(chat: CrowdedChat) -> None:
     presence = Presence(chat.database)
     now = await chat.database.fetchval("SELECT now()")
     tomorrow = await chat.database.fetchval("SELECT now() + interval '1 day'")
@@ -197,7 +197,7 @@ FILL_OTHERS = """
 
 
 @pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])
-async def test_a_page_of_notifications_reads_its_user_and_stops(chat: Chat, plan: str) -> None:
+async def test_a_page_of_notifications_reads_its_user_and_stops(chat: CrowdedChat, plan: str) -> None:
     """Also with the plan made for any user, which a prepared statement ends up with."""
     await chat.database.execute(FILL, chat.bob, 60)
     await chat.database.execute(FILL_OTHERS)
@@ -216,7 +216,7 @@ async def test_a_page_of_notifications_reads_its_user_and_stops(chat: Chat, plan
 
 
 @pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])
-async def test_a_page_of_messages_begins_at_its_cursor(chat: Chat, plan: str) -> None:
+async def test_a_page_of_messages_begins_at_its_cursor(chat: CrowdedChat, plan: str) -> None:
     await chat.database.execute(
         """
         INSERT INTO messages (connection_id, sender_id, content, created_at)

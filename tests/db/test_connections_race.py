@@ -12,7 +12,7 @@ from db.connections import Connections, lock_match, open_when_mutual
 from db.pool import Database
 from db.reactions import Reactions
 from semblance.errors import ConflictError, NotFoundError
-from tests.support.rows_feed import Pair, add_baby, add_face, add_match, add_pair
+from tests.support.rows_feed import FeedPair, add_baby, add_face, add_match, add_pair
 
 ROUNDS = 40
 
@@ -36,7 +36,7 @@ async def make_baby(database: Database, match_id: UUID, profile_id: UUID) -> UUI
         return await open_when_mutual(connection, match_id)
 
 
-async def assert_connected_once(database: Database, pair: Pair) -> UUID:
+async def assert_connected_once(database: Database, pair: FeedPair) -> UUID:
     """One connection, two notifications, one icebreaker; returns the connection."""
     [found] = await database.fetch(
         "SELECT id, match_id FROM mutual_connections WHERE $1 IN (profile_a_id, profile_b_id)", pair.a

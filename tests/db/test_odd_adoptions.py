@@ -12,15 +12,11 @@ import pytest
 
 from db.adoption.run import carry_out, look
 from db.adoption.steps import Step
-from tests.support.old_app import early
+from tests.support.old_app import KilledError, early
 from tests.support.postgres import on_database
 from tests.support.supabase import run
 
 OLD = early("CREATE EXTENSION vector;")
-
-
-class KilledError(Exception):
-    """What ends a run in the middle."""
 
 
 def values(dsn: str, query: str) -> list[tuple[object, ...]]:

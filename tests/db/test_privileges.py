@@ -143,7 +143,7 @@ KEYS = {"user_daily_quotas": "profile_id", "system_settings": "key"}
 
 
 @dataclass(frozen=True)
-class Pair:
+class ChattingPair:
     """Two users with a match, a chat, and a row in every table that end users read."""
 
     one: UUID
@@ -156,13 +156,13 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class World:
+class TwoPairsWorld:
     """A database with two pairs of users. `connection`: the owner's."""
 
     dsn: str
     connection: psycopg.Connection
-    ours: Pair
-    theirs: Pair
+    ours: ChattingPair
+    theirs: ChattingPair
 
     @contextmanager
     def acting(
@@ -197,7 +197,7 @@ def key(table: str) -> Identifier:
     return Identifier(KEYS.get(table, "id"))
 
 
-def make_pair(connection: psycopg.Connection, number: int) -> Pair:
+def make_pair(connection: psycopg.Connection, number: int) -> ChattingPair:
     def insert(table: str, **columns: object) -> UUID:
         statement = SQL("INSERT INTO {} ({}) VALUES ({}) RETURNING {}").format(
             Identifier(table),
@@ -236,7 +236,7 @@ def make_pair(connection: psycopg.Connection, number: int) -> Pair:
             | rows.get("messages", set()),
             "user_daily_quotas": {insert("user_daily_quotas", profile_id=who, kind="photo_upload", count=1)},
         }
-    return Pair(one, other, face, match, chat, rows)
+    return ChattingPair(one, other, face, match, chat, rows)
 
 
 def found(connection: psycopg.Connection, statement: SQL | Composed, *values: object) -> UUID:
@@ -247,7 +247,7 @@ def found(connection: psycopg.Connection, statement: SQL | Composed, *values: ob
 
 
 @pytest.fixture(scope="module", params=["plain", "supabase"])
-def world(request: pytest.FixtureRequest, postgres: str) -> Iterator[World]:
+def world(request: pytest.FixtureRequest, postgres: str) -> Iterator[TwoPairsWorld]:
     """On a server of one's own, and where there are roles, functions and default privileges already."""
     name = f"privileges_{request.param}"
     dsn = on_database(postgres, name)
@@ -259,15 +259,15 @@ def world(request: pytest.FixtureRequest, postgres: str) -> Iterator[World]:
         upgrade(dsn)
         with psycopg.connect(dsn, autocommit=True) as connection:
             connection.execute("SELECT set_config('search_path', 'public, extensions', false)")
-            yield World(dsn, connection, make_pair(connection, 1), make_pair(connection, 2))
+            yield TwoPairsWorld(dsn, connection, make_pair(connection, 1), make_pair(connection, 2))
         server.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
 
 
-def names(world: World, query: str) -> set[str]:
+def names(world: TwoPairsWorld, query: str) -> set[str]:
     return {name for (name,) in world.connection.execute(query).fetchall()}
 
 
-def test_every_table_has_a_line_here(world: World) -> None:
+def test_every_table_has_a_line_here(world: TwoPairsWorld) -> None:
     """A new one needs row-level security, privileges, and a decision on who reads it."""
     relations = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind "
     extension = " AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_class.oid AND deptype = 'e')"
@@ -275,7 +275,7 @@ def test_every_table_has_a_line_here(world: World) -> None:
     assert names(world, relations + "IN ('v', 'm')" + extension) == VIEWS
 
 
-def test_every_table_has_row_level_security(world: World) -> None:
+def test_every_table_has_row_level_security(world: TwoPairsWorld) -> None:
     open_tables = """
         SELECT relname FROM pg_class
         WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relrowsecurity
@@ -283,7 +283,7 @@ def test_every_table_has_row_level_security(world: World) -> None:
     assert names(world, open_tables) == set()
 
 
-def test_every_view_reads_with_the_rights_of_its_reader(world: World) -> None:
+def test_every_view_reads_with_the_rights_of_its_reader(world: TwoPairsWorld) -> None:
     invokers = """
         SELECT relname FROM pg_class
         WHERE relnamespace = 'public'::regnamespace AND 'security_invoker=true' = ANY (reloptions)
@@ -293,7 +293,7 @@ def test_every_view_reads_with_the_rights_of_its_reader(world: World) -> None:
 
 @pytest.mark.parametrize("role", ["semblance_service", "authenticated", "anon"])
 @pytest.mark.parametrize("table", TABLES)
-def test_privileges_are_exactly_these(world: World, table: str, role: str) -> None:
+def test_privileges_are_exactly_these(world: TwoPairsWorld, table: str, role: str) -> None:
     line = TABLES[table]
     expected = {"semblance_service": line.service, "authenticated": line.user, "anon": line.anon}[role]
     actual: Rights = {}
@@ -319,7 +319,7 @@ def test_privileges_are_exactly_these(world: World, table: str, role: str) -> No
 
 
 @pytest.mark.parametrize("role", ["semblance_service", "authenticated", "anon"])
-def test_no_role_has_privileges_on_sequences(world: World, role: str) -> None:
+def test_no_role_has_privileges_on_sequences(world: TwoPairsWorld, role: str) -> None:
     """They are used by defaults and triggers; whoever sets one breaks the order of what it numbers."""
     reachable = f"""
         SELECT seqrelid::regclass::text FROM pg_sequence
@@ -329,7 +329,7 @@ def test_no_role_has_privileges_on_sequences(world: World, role: str) -> None:
 
 
 @pytest.mark.parametrize("role", ["semblance_service", "authenticated", "anon"])
-def test_functions_that_run_as_their_owner_are_closed(world: World, role: str) -> None:
+def test_functions_that_run_as_their_owner_are_closed(world: TwoPairsWorld, role: str) -> None:
     """Also those of triggers: whoever may execute one could put it on a temporary table."""
     callable_ones = f"""
         SELECT oid::regprocedure::text FROM pg_proc
@@ -339,7 +339,7 @@ def test_functions_that_run_as_their_owner_are_closed(world: World, role: str) -
     assert names(world, callable_ones) == CALLABLE[role]
 
 
-def test_no_function_looks_names_up_where_its_caller_says(world: World) -> None:
+def test_no_function_looks_names_up_where_its_caller_says(world: TwoPairsWorld) -> None:
     unsafe = """
         SELECT oid::regprocedure::text FROM pg_proc
         WHERE pronamespace = 'public'::regnamespace AND prosqlbody IS NULL
@@ -354,7 +354,7 @@ def test_no_function_looks_names_up_where_its_caller_says(world: World) -> None:
 
 @pytest.mark.parametrize("role", ["authenticated", "anon"])
 @pytest.mark.parametrize("table", TABLES)
-def test_an_end_user_reads(world: World, table: str, role: str) -> None:
+def test_an_end_user_reads(world: TwoPairsWorld, table: str, role: str) -> None:
     line = TABLES[table]
     allowed = rights(line.user if role == "authenticated" else line.anon).get("SELECT")
     with world.acting(role) as connection:
@@ -368,7 +368,7 @@ def test_an_end_user_reads(world: World, table: str, role: str) -> None:
         assert world.all(table) > world.mine(table)
 
 
-def columns_of(world: World, table: str) -> set[str]:
+def columns_of(world: TwoPairsWorld, table: str) -> set[str]:
     return names(
         world,
         f"""
@@ -380,7 +380,7 @@ def columns_of(world: World, table: str) -> set[str]:
 
 @pytest.mark.parametrize("role", ["authenticated", "anon"])
 @pytest.mark.parametrize("table", sorted(TABLES.keys() - VIEWS))
-def test_an_end_user_changes_no_other_column(world: World, table: str, role: str) -> None:
+def test_an_end_user_changes_no_other_column(world: TwoPairsWorld, table: str, role: str) -> None:
     allowed = columns(TABLES[table].user, "UPDATE") if role == "authenticated" else set()
     for column in columns_of(world, table) - allowed:
         with world.acting(role) as connection, pytest.raises(InsufficientPrivilege):
@@ -391,7 +391,7 @@ def test_an_end_user_changes_no_other_column(world: World, table: str, role: str
 
 @pytest.mark.parametrize("role", ["authenticated", "anon"])
 @pytest.mark.parametrize("table", sorted(TABLES.keys() - VIEWS))
-def test_an_end_user_inserts_no_other_column(world: World, table: str, role: str) -> None:
+def test_an_end_user_inserts_no_other_column(world: TwoPairsWorld, table: str, role: str) -> None:
     allowed = columns(TABLES[table].user, "INSERT") if role == "authenticated" else set()
     for column in columns_of(world, table) - allowed:
         with world.acting(role) as connection, pytest.raises(InsufficientPrivilege):
@@ -402,7 +402,7 @@ def test_an_end_user_inserts_no_other_column(world: World, table: str, role: str
 
 @pytest.mark.parametrize("role", ["authenticated", "anon"])
 @pytest.mark.parametrize("table", sorted(TABLES.keys() - VIEWS))
-def test_an_end_user_deletes(world: World, table: str, role: str) -> None:
+def test_an_end_user_deletes(world: TwoPairsWorld, table: str, role: str) -> None:
     with world.acting(role) as connection:
         statement = SQL("DELETE FROM {}").format(Identifier(table))
         if role == "anon" or "DELETE" not in rights(TABLES[table].user):
@@ -417,20 +417,20 @@ def test_an_end_user_deletes(world: World, table: str, role: str) -> None:
 
 @pytest.mark.parametrize("role", ["authenticated", "anon"])
 @pytest.mark.parametrize("table", sorted(TABLES.keys() - VIEWS))
-def test_an_end_user_never_truncates(world: World, table: str, role: str) -> None:
+def test_an_end_user_never_truncates(world: TwoPairsWorld, table: str, role: str) -> None:
     with world.acting(role) as connection, pytest.raises(InsufficientPrivilege):
         connection.execute(SQL("TRUNCATE {} CASCADE").format(Identifier(table)))
 
 
 def changed(
-    world: World, statement: str, *values: object, profile: UUID | None = None, before: str = "SELECT"
+    world: TwoPairsWorld, statement: str, *values: object, profile: UUID | None = None, before: str = "SELECT"
 ) -> int:
     """How many rows a user's statement changes; by default the first one's."""
     with world.acting(profile=profile, before=before) as connection:
         return connection.execute(statement, values or None).rowcount
 
 
-def test_of_others_profiles_only_contacts_are_seen_and_none_is_changed(world: World) -> None:
+def test_of_others_profiles_only_contacts_are_seen_and_none_is_changed(world: TwoPairsWorld) -> None:
     assert changed(world, "UPDATE profiles SET name = 'Eve'") == 1
     for whose in (world.ours.other, world.theirs.one):
         assert changed(world, "UPDATE profiles SET name = 'Eve' WHERE id = %s", whose) == 0
@@ -457,7 +457,7 @@ def test_of_others_profiles_only_contacts_are_seen_and_none_is_changed(world: Wo
     ],
 )
 def test_of_the_own_profile_harmless_values_are_taken(
-    world: World, column: str, value: str | None, taken: bool
+    world: TwoPairsWorld, column: str, value: str | None, taken: bool
 ) -> None:
     given = {"mine": world.ours.face, "theirs": world.theirs.face}.get(str(value), value)
     statement = f"UPDATE profiles SET {column} = %s WHERE id = %s"
@@ -521,7 +521,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_an_end_user_may_not(world: World, what: str) -> None:
+def test_an_end_user_may_not(world: TwoPairsWorld, what: str) -> None:
     ours, theirs = world.ours, world.theirs
     statement = REFUSED[what].format(
         me=ours.one, friend=ours.other, stranger=theirs.one, face=ours.face, match=ours.match,
@@ -531,7 +531,7 @@ def test_an_end_user_may_not(world: World, what: str) -> None:
         changed(world, statement)
 
 
-def test_only_an_admin_reads_who_searched_faces(world: World) -> None:
+def test_only_an_admin_reads_who_searched_faces(world: TwoPairsWorld) -> None:
     admin = f"UPDATE profiles SET role = 'admin' WHERE id = '{world.ours.one}'"
     with world.acting(before=admin) as connection:
         assert keys(connection, "face_searches") == world.all("face_searches")
@@ -541,12 +541,12 @@ INSERT_REACTION = "INSERT INTO reactions (match_id, user_profile_id, reaction_ty
 INSERT_MESSAGE = "INSERT INTO messages (connection_id, sender_id, content) VALUES (%s, %s, 'Hello')"
 
 
-def test_own_matches_are_liked_and_all_viewed(world: World) -> None:
+def test_own_matches_are_liked_and_all_viewed(world: TwoPairsWorld) -> None:
     assert changed(world, INSERT_REACTION, world.ours.match, world.ours.one, "like") == 1
     assert changed(world, INSERT_REACTION, world.theirs.match, world.ours.one, "viewed") == 1
 
 
-def test_messages_are_written_while_the_connection_is_active(world: World) -> None:
+def test_messages_are_written_while_the_connection_is_active(world: TwoPairsWorld) -> None:
     assert changed(world, INSERT_MESSAGE, world.ours.chat, world.ours.one) == 1
     for status in ("blocked", "archived"):
         closed = f"UPDATE mutual_connections SET status = '{status}' WHERE id = '{world.ours.chat}'"
@@ -557,7 +557,7 @@ def test_messages_are_written_while_the_connection_is_active(world: World) -> No
             connection.execute(INSERT_MESSAGE, (world.ours.chat, world.ours.one))
 
 
-def test_only_the_receiver_marks_a_message_read(world: World) -> None:
+def test_only_the_receiver_marks_a_message_read(world: TwoPairsWorld) -> None:
     read = "UPDATE messages SET read_at = now() WHERE sender_id = %s"
     assert changed(world, read, world.ours.other) == 1
     assert changed(world, read, world.ours.one) == 0
@@ -565,7 +565,7 @@ def test_only_the_receiver_marks_a_message_read(world: World) -> None:
     assert changed(world, read, world.ours.one, profile=world.ours.other) == 1
 
 
-def test_own_notifications_are_marked_read(world: World) -> None:
+def test_own_notifications_are_marked_read(world: TwoPairsWorld) -> None:
     assert changed(world, "UPDATE notifications SET read_at = now()") == 1
     assert changed(world, "UPDATE notifications SET read_at = NULL") == 1
     assert (
@@ -573,7 +573,7 @@ def test_own_notifications_are_marked_read(world: World) -> None:
     )
 
 
-def test_only_an_admin_changes_settings_and_in_their_own_name(world: World) -> None:
+def test_only_an_admin_changes_settings_and_in_their_own_name(world: TwoPairsWorld) -> None:
     change = "UPDATE system_settings SET value = '0.6', updated_by = %s WHERE key = 'match_threshold'"
     added = "INSERT INTO system_settings (key, value, updated_by) VALUES ('new', '1', %s)"
     admin = f"UPDATE profiles SET role = 'admin' WHERE id = '{world.ours.one}'"
@@ -590,7 +590,7 @@ def test_only_an_admin_changes_settings_and_in_their_own_name(world: World) -> N
 @pytest.mark.parametrize(
     "table", [table for table, line in TABLES.items() if line.rows == "own" and "select" in line.user]
 )
-def test_a_token_without_a_user_reads_nobodys_rows(world: World, table: str, claims: str) -> None:
+def test_a_token_without_a_user_reads_nobodys_rows(world: TwoPairsWorld, table: str, claims: str) -> None:
     with world.acting() as connection:
         connection.execute("SELECT set_config('request.jwt.claims', %s, true)", [claims])
         assert keys(connection, table) == set()
@@ -599,7 +599,7 @@ def test_a_token_without_a_user_reads_nobodys_rows(world: World, table: str, cla
 @pytest.mark.parametrize(
     "table", ["profiles", "faces", "celebrity_matches", "babies", "messages", "match_jobs"]
 )
-def test_policies_ask_once_per_statement_and_find_rows_by_index(world: World, table: str) -> None:
+def test_policies_ask_once_per_statement_and_find_rows_by_index(world: TwoPairsWorld, table: str) -> None:
     with world.acting() as connection:
         connection.execute("SET LOCAL enable_seqscan = off")
         plan = "\n".join(line for (line,) in connection.execute(f"EXPLAIN SELECT FROM {table}").fetchall())
@@ -612,7 +612,7 @@ def test_policies_ask_once_per_statement_and_find_rows_by_index(world: World, ta
 
 
 @pytest.fixture(scope="module")
-def application(world: World) -> Iterator[psycopg.Connection]:
+def application(world: TwoPairsWorld) -> Iterator[psycopg.Connection]:
     """The application's login."""
     with psycopg.connect(application_dsn(world.dsn), autocommit=True) as connection:
         connection.execute("SELECT set_config('search_path', 'public, extensions', false)")
@@ -657,12 +657,14 @@ def test_the_application_may_run_every_query(service: psycopg.Connection, name: 
     service.execute(f"EXPLAIN (GENERIC_PLAN) {text}")
 
 
-def test_the_application_reaches_the_rows_of_all(world: World, service: psycopg.Connection) -> None:
+def test_the_application_reaches_the_rows_of_all(world: TwoPairsWorld, service: psycopg.Connection) -> None:
     for table in world.ours.rows:
         assert keys(service, table) == world.all(table)
 
 
-def test_a_face_the_application_stores_queues_its_job(world: World, service: psycopg.Connection) -> None:
+def test_a_face_the_application_stores_queues_its_job(
+    world: TwoPairsWorld, service: psycopg.Connection
+) -> None:
     face = add_face(service, world.ours.one)
     assert service.execute("SELECT count(*) FROM match_jobs WHERE face_id = %s", [face]).fetchone() == (1,)
 
@@ -700,7 +702,7 @@ def test_the_application_may_not(service: psycopg.Connection, statement: str) ->
 # Logins and roles --------------------------------------------------------------------------------------
 
 
-def test_logins_with_too_many_rights_are_told_from_the_applications(world: World) -> None:
+def test_logins_with_too_many_rights_are_told_from_the_applications(world: TwoPairsWorld) -> None:
     application, owner = find_login(application_dsn(world.dsn)), find_login(world.dsn)
     assert application.excess is None
     assert application.is_service

@@ -65,7 +65,7 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spare_embeddings, "SWITCH_ROWS", 7)
 
 
-class World:
+class TwoPacksWorld:
     """Faces and celebrities with embeddings of DIGEST; `old` and `new` (of OTHER_DIGEST) by id."""
 
     def __init__(self) -> None:
@@ -80,8 +80,8 @@ class World:
 
 
 @pytest.fixture
-async def world(database: Database) -> World:
-    world = World()
+async def world(database: Database) -> TwoPacksWorld:
+    world = TwoPacksWorld()
     rows = varied(CELEBRITIES, seed=1)
     world.celebrities = await add_celebrities(database, *rows)
     world.fit = [row.id for row in rows if row.quality_score >= MIN_QUALITY]
@@ -96,7 +96,7 @@ async def world(database: Database) -> World:
     return world
 
 
-async def filled(spare: SpareEmbeddings, world: World) -> None:
+async def filled(spare: SpareEmbeddings, world: TwoPacksWorld) -> None:
     await spare.add("faces", world.of(world.faces), OTHER_DIGEST)
     await spare.add("celebrities", world.of(world.celebrities), OTHER_DIGEST)
 
@@ -119,7 +119,7 @@ async def pending(spare: SpareEmbeddings, table: Table, page: int) -> list[UUID]
 
 
 async def test_what_is_left_to_do_is_what_has_no_embedding_of_the_pack(
-    service: Database, database: Database, world: World
+    service: Database, database: Database, world: TwoPacksWorld
 ) -> None:
     """By the application's login, which fills."""
     spare = SpareEmbeddings(service)
@@ -144,7 +144,7 @@ async def test_what_is_left_to_do_is_what_has_no_embedding_of_the_pack(
 
 
 async def test_a_switch_and_the_way_back_change_no_bit(
-    spare: SpareEmbeddings, world: World, dsn: str
+    spare: SpareEmbeddings, world: TwoPacksWorld, dsn: str
 ) -> None:
     await filled(spare, world)
     before = everything(dsn)
@@ -160,7 +160,7 @@ async def test_a_switch_and_the_way_back_change_no_bit(
 
 
 async def test_rows_without_the_pack_are_left_behind_only_when_told_and_follow_later(
-    spare: SpareEmbeddings, world: World, dsn: str, database: Database
+    spare: SpareEmbeddings, world: TwoPacksWorld, dsn: str, database: Database
 ) -> None:
     await filled(spare, world)
     before = everything(dsn)
@@ -178,7 +178,7 @@ async def test_rows_without_the_pack_are_left_behind_only_when_told_and_follow_l
 
 
 async def test_what_comes_while_it_switches_is_neither_kept_out_nor_lost(
-    spare: SpareEmbeddings, world: World, database: Database
+    spare: SpareEmbeddings, world: TwoPacksWorld, database: Database
 ) -> None:
     await filled(spare, world)
     # All of the pool's connections are open, so that an upload waits for nothing but the switch.
@@ -197,7 +197,7 @@ async def test_what_comes_while_it_switches_is_neither_kept_out_nor_lost(
     assert set(await pending(spare, "faces", 100)) == late
 
 
-async def test_two_switches_at_once_are_one(spare: SpareEmbeddings, world: World) -> None:
+async def test_two_switches_at_once_are_one(spare: SpareEmbeddings, world: TwoPacksWorld) -> None:
     await filled(spare, world)
     results = await asyncio.gather(switch(spare), switch(spare), return_exceptions=True)
     refused = [result for result in results if isinstance(result, ConflictError)]
@@ -220,7 +220,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def test_no_search_ever_mixes_packs(
-    spare: SpareEmbeddings, service: Database, world: World, dsn: str
+    spare: SpareEmbeddings, service: Database, world: TwoPacksWorld, dsn: str
 ) -> None:
     """While it fills, switches and goes back, every way to search gives one pack's answer or none."""
     celebrities, search = Celebrities(service), CelebritySearch(service)
@@ -272,7 +272,7 @@ async def test_no_search_ever_mixes_packs(
 
 
 async def test_match_jobs_beside_a_switch_end_and_compare_within_one_pack(
-    spare: SpareEmbeddings, service: Database, world: World, database: Database
+    spare: SpareEmbeddings, service: Database, world: TwoPacksWorld, database: Database
 ) -> None:
     await filled(spare, world)
     jobs, matching, search = MatchJobs(service), Matching(service), CelebritySearch(service)
@@ -332,7 +332,7 @@ async def test_match_jobs_beside_a_switch_end_and_compare_within_one_pack(
 
 
 async def test_a_row_deleted_while_it_is_filled_costs_the_others_nothing(
-    spare: SpareEmbeddings, world: World, dsn: str
+    spare: SpareEmbeddings, world: TwoPacksWorld, dsn: str
 ) -> None:
     gone = world.faces[3]
     async with await psycopg.AsyncConnection.connect(dsn) as other:
@@ -356,7 +356,7 @@ async def _waiting(dsn: str) -> bool:
         return (await cursor.fetchone()) != (0,)
 
 
-async def test_dropping_and_deleting(service: Database, database: Database, world: World) -> None:
+async def test_dropping_and_deleting(service: Database, database: Database, world: TwoPacksWorld) -> None:
     spare = SpareEmbeddings(service)
     await filled(spare, world)
     await database.execute("DELETE FROM faces WHERE id = $1", world.faces[0])
@@ -365,14 +365,16 @@ async def test_dropping_and_deleting(service: Database, database: Database, worl
     assert (await spare.coverage(OTHER_DIGEST))["faces"].missing == FACES - 1
 
 
-async def test_only_the_owner_switches(spare: SpareEmbeddings, service: Database, world: World) -> None:
+async def test_only_the_owner_switches(
+    spare: SpareEmbeddings, service: Database, world: TwoPacksWorld
+) -> None:
     await spare.check_owner()
     with pytest.raises(ConfigurationError, match="SEMBLANCE_OWNER_DATABASE_URL"):
         await SpareEmbeddings(service).check_owner()
 
 
 async def test_the_overlap_is_that_of_the_exact_best(
-    service: Database, world: World, database: Database
+    service: Database, world: TwoPacksWorld, database: Database
 ) -> None:
     spare = SpareEmbeddings(service)
     assert await measure_overlap(spare, BY_EMBEDDING, old=DIGEST, new=OTHER_DIGEST, sample=100) is None

@@ -22,7 +22,7 @@ from semblance.types import DetectedFace, Detection, Image
 SETTINGS = Settings()
 
 
-class Counting:
+class CountingDetector:
     """A detector that notes the pixels of what it is shown."""
 
     def __init__(self, net: DetectNet) -> None:
@@ -78,7 +78,7 @@ def test_every_look_is_at_a_small_picture(name: str) -> None:
     data = encoded(PillowImage.new("P" if file_format == "GIF" else "RGB", size), file_format, **options)
     roomy = Settings(max_image_bytes=64 * 2**20)
     finder = FaceFinder(load_pack(roomy), roomy)
-    finder.net = counting = Counting(finder.net)
+    finder.net = counting = CountingDetector(finder.net)
     detection = finder.detect(data)
     assert (detection.width, detection.height, detection.found) == (*size, 0)
     assert len(counting.shown) <= len(VIEW_ANGLES) * len(VIEW_PADDINGS)

@@ -99,7 +99,7 @@ def test_what_no_look_confirms_is_no_face(net: DetectNet) -> None:
     assert len(stand_upright(net, view, candidates, None, 10)) == 2
 
 
-class Counting:
+class BlindDetector:
     """A detector that finds nothing and notes how many pictures it is shown, and how large."""
 
     input_size = 640
@@ -113,7 +113,7 @@ class Counting:
 
 
 def test_the_looks_at_a_picture_full_of_doubts_are_bounded() -> None:
-    counting = Counting()
+    counting = BlindDetector()
     image = np.zeros((900, 900, 3), np.uint8)
     boxes = [(float(x), float(y), x + 20.0, y + 20.0) for x in range(0, 880, 20) for y in range(0, 880, 20)]
     view = View(image, 0, 0.0, reduction(1.0))
@@ -124,7 +124,7 @@ def test_the_looks_at_a_picture_full_of_doubts_are_bounded() -> None:
 
 
 def test_who_certainly_stands_upright_is_not_looked_at_again() -> None:
-    counting = Counting()
+    counting = BlindDetector()
     image = np.zeros((90, 90, 3), np.uint8)
     candidates = claimed(image, (10, 10, 50, 60), score=0.93)
     (face,) = stand_upright(counting, View(image, 0, 0.0, reduction(1.0)), candidates, 0.91, 5)  # type: ignore[arg-type]

@@ -51,7 +51,7 @@ WIDE = pytest.mark.photos
 
 
 @dataclass(frozen=True)
-class Photo:
+class PhotoReading:
     """A photo and what the nets say of its faces, largest first; no fallbacks, one scale."""
 
     image: Image
@@ -86,10 +86,10 @@ def read(path: Path) -> Image:
 
 
 @pytest.fixture(scope="module")
-def photo(nets: Nets) -> Callable[[Path], Photo]:
-    known: dict[Path, Photo] = {}
+def photo(nets: Nets) -> Callable[[Path], PhotoReading]:
+    known: dict[Path, PhotoReading] = {}
 
-    def look(path: Path) -> Photo:
+    def look(path: Path) -> PhotoReading:
         if path not in known:
             image = read(path)
             candidates = nets.detector.detect([image])[0]
@@ -100,7 +100,7 @@ def photo(nets: Nets) -> Callable[[Path], Photo]:
                 warp(image, similarity_transform(five_points(face), target), size) for face in landmarks
             ]
             portraits = [square_crop(image, landmark_box(face), 112)[0] for face in landmarks]
-            known[path] = Photo(image, candidates, landmarks, np.stack(aligned), np.stack(portraits))
+            known[path] = PhotoReading(image, candidates, landmarks, np.stack(aligned), np.stack(portraits))
         return known[path]
 
     return look
@@ -111,7 +111,7 @@ def photo(nets: Nets) -> Callable[[Path], Photo]:
     [*SINGLE, *(pytest.param(path, marks=WIDE) for path in wide_photos.CELEBRITIES)],
     ids=lambda path: path.stem,
 )
-def test_one_face_with_sane_landmarks(photo: Callable[[Path], Photo], path: Path) -> None:
+def test_one_face_with_sane_landmarks(photo: Callable[[Path], PhotoReading], path: Path) -> None:
     found = photo(path)
     assert found.candidates.boxes.shape == (1, 4)
     assert found.candidates.scores[0] >= 0.5
@@ -129,7 +129,7 @@ def test_one_face_with_sane_landmarks(photo: Callable[[Path], Photo], path: Path
 
 @pytest.mark.parametrize("path", [OBAMA_2, OBAMA_3, *OBAMA_CUT], ids=lambda path: path.stem)
 def test_another_photo_of_a_person_is_nearest_to_the_first(
-    nets: Nets, photo: Callable[[Path], Photo], path: Path
+    nets: Nets, photo: Callable[[Path], PhotoReading], path: Path
 ) -> None:
     gallery = nets.embedder.embed(np.concatenate([photo(person).aligned for person in (*SOME, GROUP)]))
     similarity = nets.embedder.embed(photo(path).aligned) @ gallery.T
@@ -140,7 +140,7 @@ def test_another_photo_of_a_person_is_nearest_to_the_first(
 
 @pytest.mark.parametrize("person", [1, 2], ids=lambda person: SOME[person].stem)
 def test_an_altered_photo_is_nearest_to_the_first(
-    nets: Nets, photo: Callable[[Path], Photo], tmp_path: Path, person: int
+    nets: Nets, photo: Callable[[Path], PhotoReading], tmp_path: Path, person: int
 ) -> None:
     (tmp_path / "altered.jpg").write_bytes(altered(SOME[person]))
     gallery = nets.embedder.embed(np.concatenate([photo(path).aligned for path in (*SOME, GROUP)]))
@@ -152,7 +152,7 @@ def test_an_altered_photo_is_nearest_to_the_first(
 @pytest.mark.photos
 @pytest.mark.parametrize("path", wide_photos.PROBES, ids=lambda path: path.stem)
 def test_every_probe_is_nearest_to_whom_it_names(
-    nets: Nets, photo: Callable[[Path], Photo], path: Path
+    nets: Nets, photo: Callable[[Path], PhotoReading], path: Path
 ) -> None:
     people = wide_photos.CELEBRITIES
     gallery = nets.embedder.embed(np.concatenate([photo(person).aligned for person in people]))
@@ -166,7 +166,7 @@ def test_every_probe_is_nearest_to_whom_it_names(
     assert np.diff(np.sort(known)[:, -2:]).min() > 0.25
 
 
-def test_embeddings_are_unit_vectors_of_512(nets: Nets, photo: Callable[[Path], Photo]) -> None:
+def test_embeddings_are_unit_vectors_of_512(nets: Nets, photo: Callable[[Path], PhotoReading]) -> None:
     vectors = nets.embedder.embed(photo(OBAMA).aligned)
     assert vectors.dtype == np.float32
     assert vectors.shape == (1, 512)
@@ -174,7 +174,7 @@ def test_embeddings_are_unit_vectors_of_512(nets: Nets, photo: Callable[[Path], 
     assert not vectors[:, 128:].any()
 
 
-def test_batch_equals_single(nets: Nets, photo: Callable[[Path], Photo]) -> None:
+def test_batch_equals_single(nets: Nets, photo: Callable[[Path], PhotoReading]) -> None:
     photos = [photo(path) for path in SOME]
     aligned = np.concatenate([found.aligned for found in photos])
     portraits = np.concatenate([found.portraits for found in photos])
@@ -190,13 +190,15 @@ def test_batch_equals_single(nets: Nets, photo: Callable[[Path], Photo]) -> None
         np.testing.assert_allclose(batch.scores, found.candidates.scores, atol=1e-5)
 
 
-def test_more_faces_than_one_batch(nets: Nets, photo: Callable[[Path], Photo]) -> None:
+def test_more_faces_than_one_batch(nets: Nets, photo: Callable[[Path], PhotoReading]) -> None:
     crop = photo(OBAMA).aligned
     vectors = nets.embedder.embed(np.repeat(crop, 70, axis=0))
     np.testing.assert_allclose(vectors, np.repeat(nets.embedder.embed(crop), 70, axis=0), atol=1e-6)
 
 
-def test_boxes_and_landmarks_are_pixels_at_any_size(nets: Nets, photo: Callable[[Path], Photo]) -> None:
+def test_boxes_and_landmarks_are_pixels_at_any_size(
+    nets: Nets, photo: Callable[[Path], PhotoReading]
+) -> None:
     """The same photo at half size, and moved by a border, gives the same face, halved and moved."""
     found = photo(OBAMA)
     half = cv2.resize(found.image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA).astype(np.uint8)
@@ -211,7 +213,7 @@ def test_boxes_and_landmarks_are_pixels_at_any_size(nets: Nets, photo: Callable[
 
 
 def test_overlapping_boxes_are_one_face_and_order_is_by_score(
-    nets: Nets, photo: Callable[[Path], Photo]
+    nets: Nets, photo: Callable[[Path], PhotoReading]
 ) -> None:
     found = photo(GROUP).candidates
     assert len(found.boxes) == 6
@@ -243,7 +245,9 @@ def test_boxes_that_leave_the_image(nets: Nets, box: tuple[float, ...]) -> None:
     assert np.isfinite(landmarks).all()
 
 
-def test_gender_and_age_of_the_gallery(nets: Nets, photo: Callable[[Path], Photo], tmp_path: Path) -> None:
+def test_gender_and_age_of_the_gallery(
+    nets: Nets, photo: Callable[[Path], PhotoReading], tmp_path: Path
+) -> None:
     gallery = make_gallery(tmp_path)
     entries = json.loads((gallery / "metadata.json").read_text())["celebrities"]
     files = [gallery / entry["category"] / entry["filename"] for entry in entries]
@@ -251,13 +255,13 @@ def test_gender_and_age_of_the_gallery(nets: Nets, photo: Callable[[Path], Photo
 
 
 @pytest.mark.photos
-def test_gender_and_age_of_the_wide_gallery(nets: Nets, photo: Callable[[Path], Photo]) -> None:
+def test_gender_and_age_of_the_wide_gallery(nets: Nets, photo: Callable[[Path], PhotoReading]) -> None:
     people = wide_photos.CELEBRITIES
     check_ages_and_genders(nets, photo, people, [path.stem in wide_photos.WOMEN for path in people])
 
 
 def check_ages_and_genders(
-    nets: Nets, photo: Callable[[Path], Photo], files: Sequence[Path], women: list[bool]
+    nets: Nets, photo: Callable[[Path], PhotoReading], files: Sequence[Path], women: list[bool]
 ) -> None:
     ages, male = nets.age_gender.predict(np.concatenate([photo(path).portraits for path in files]))
     assert ages.dtype == male.dtype == np.float32
@@ -275,7 +279,7 @@ def check_ages_and_genders(
     ],
     ids=lambda value: value.stem if isinstance(value, Path) else value,
 )
-def test_posed_emotions(nets: Nets, photo: Callable[[Path], Photo], path: Path, emotion: str) -> None:
+def test_posed_emotions(nets: Nets, photo: Callable[[Path], PhotoReading], path: Path, emotion: str) -> None:
     probabilities = nets.expression.predict(photo(path).portraits)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     assert EMOTIONS[int(probabilities[0].argmax())] == emotion

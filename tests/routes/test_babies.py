@@ -23,7 +23,7 @@ from semblance.storage.store import Storage
 from serve_app.babies.maker import open_baby_maker
 from tests.support.api import API_KEY, CRON_SECRET, JWT_SECRET, Api
 from tests.support.fal import KEY, FalServer, Reply
-from tests.support.rows_babies import Pair, add_face, add_match, add_pair, make_baby
+from tests.support.rows_babies import Parents, add_face, add_match, add_pair, make_baby
 from tests.support.rows_faces import set_limit
 
 
@@ -51,7 +51,7 @@ with_fal = pytest.mark.parametrize("provider", ["fal"])
 
 
 @pytest.fixture
-async def pair(api: Api) -> Pair:
+async def pair(api: Api) -> Parents:
     return await add_pair(api)
 
 
@@ -83,7 +83,7 @@ async def assert_nothing_is_left(api: Api) -> None:
 
 
 @pytest.mark.parametrize("provider", ["local", "fal"])
-async def test_a_baby_of_ones_own_match(api: Api, pair: Pair, provider: str) -> None:
+async def test_a_baby_of_ones_own_match(api: Api, pair: Parents, provider: str) -> None:
     answer = await make_baby(api, pair.ada, pair.match)
     assert answer.status_code == 201, answer.text
     baby = answer.json()
@@ -111,7 +111,7 @@ async def test_a_baby_of_ones_own_match(api: Api, pair: Pair, provider: str) -> 
     assert await used(api) == 1
 
 
-async def test_the_other_one_is_notified(api: Api, pair: Pair) -> None:
+async def test_the_other_one_is_notified(api: Api, pair: Parents) -> None:
     baby = (await make_baby(api, pair.ada, pair.match)).json()
     (told,) = await api.services.database.fetch("SELECT * FROM notifications")
     assert (told["user_id"], told["type"], told["title"]) == (
@@ -123,7 +123,7 @@ async def test_the_other_one_is_notified(api: Api, pair: Pair) -> None:
     assert (str(told["related_id"]), told["related_type"]) == (baby["id"], "baby")
 
 
-async def test_both_make_one_and_are_connected(api: Api, pair: Pair) -> None:
+async def test_both_make_one_and_are_connected(api: Api, pair: Parents) -> None:
     first, second = await asyncio.gather(
         make_baby(api, pair.ada, pair.match), make_baby(api, pair.bea, pair.match)
     )
@@ -141,7 +141,7 @@ async def test_both_make_one_and_are_connected(api: Api, pair: Pair) -> None:
     assert latest.json()["baby"]["mutual_connection"]["id"] == opened["id"]
 
 
-async def test_whoever_is_blocked_is_not_heard_of(api: Api, pair: Pair) -> None:
+async def test_whoever_is_blocked_is_not_heard_of(api: Api, pair: Parents) -> None:
     await api.services.database.execute(
         """
         INSERT INTO mutual_connections (profile_a_id, profile_b_id, match_id, status, blocked_by)
@@ -153,7 +153,7 @@ async def test_whoever_is_blocked_is_not_heard_of(api: Api, pair: Pair) -> None:
     assert await rows(api, "notifications") == 0
 
 
-async def test_only_of_ones_own_match(api: Api, pair: Pair) -> None:
+async def test_only_of_ones_own_match(api: Api, pair: Parents) -> None:
     stranger = await api.member("Eve")
     answer = await make_baby(api, stranger, pair.match, "key")
     assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
@@ -163,7 +163,7 @@ async def test_only_of_ones_own_match(api: Api, pair: Pair) -> None:
     assert await logs(api) == []
 
 
-async def test_the_daily_limit(api: Api, pair: Pair) -> None:
+async def test_the_daily_limit(api: Api, pair: Parents) -> None:
     await set_limit(api.services.database, "baby_generation", 1)
     assert (await make_baby(api, pair.ada, pair.match)).status_code == 201
     answer = await make_baby(api, pair.ada, pair.match)
@@ -177,7 +177,7 @@ async def test_the_daily_limit(api: Api, pair: Pair) -> None:
 
 
 @with_fal
-async def test_the_limit_holds_for_parallel_requests(api: Api, pair: Pair, fal: FalServer) -> None:
+async def test_the_limit_holds_for_parallel_requests(api: Api, pair: Parents, fal: FalServer) -> None:
     """Neither are more stored nor more paid for than the limit allows."""
     await set_limit(api.services.database, "baby_generation", 3)
     fal.orders.extend(Reply(delay=0.3) for _ in range(20))
@@ -188,7 +188,7 @@ async def test_the_limit_holds_for_parallel_requests(api: Api, pair: Pair, fal: 
 
 
 @with_fal
-async def test_the_transaction_decides(api: Api, pair: Pair, fal: FalServer) -> None:
+async def test_the_transaction_decides(api: Api, pair: Parents, fal: FalServer) -> None:
     """A limit that was lowered while the picture was made: what is made is thrown away."""
     lower = asyncio.run_coroutine_threadsafe
     loop = asyncio.get_running_loop()
@@ -202,7 +202,7 @@ async def test_the_transaction_decides(api: Api, pair: Pair, fal: FalServer) -> 
 
 
 @with_fal
-async def test_the_match_goes_while_the_picture_is_made(api: Api, pair: Pair, fal: FalServer) -> None:
+async def test_the_match_goes_while_the_picture_is_made(api: Api, pair: Parents, fal: FalServer) -> None:
     loop = asyncio.get_running_loop()
     delete = "DELETE FROM matches WHERE id = $1"
     fal.on_order = lambda: asyncio.run_coroutine_threadsafe(
@@ -214,7 +214,7 @@ async def test_the_match_goes_while_the_picture_is_made(api: Api, pair: Pair, fa
 
 @with_fal
 async def test_a_provider_that_is_down(
-    api: Api, pair: Pair, fal: FalServer, caplog: pytest.LogCaptureFixture
+    api: Api, pair: Parents, fal: FalServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     fal.orders.append(Reply(401, b'{"detail": "' + KEY.encode() + b'"}'))
     answer = await make_baby(api, pair.ada, pair.match, "key")
@@ -230,14 +230,14 @@ async def test_a_provider_that_is_down(
 
 
 @with_fal
-async def test_attempts_are_logged(api: Api, pair: Pair, fal: FalServer) -> None:
+async def test_attempts_are_logged(api: Api, pair: Parents, fal: FalServer) -> None:
     fal.orders.append(Reply(429, headers={"Retry-After": "0"}))
     assert (await make_baby(api, pair.ada, pair.match)).status_code == 201
     (log,) = await logs(api)
     assert (log["status"], log["attempts"]) == ("completed", 2)
 
 
-async def test_a_photo_that_is_gone(api: Api, pair: Pair) -> None:
+async def test_a_photo_that_is_gone(api: Api, pair: Parents) -> None:
     for key in await api.services.storage.keys("faces"):
         await api.services.storage.delete(key)
     answer = await make_baby(api, pair.ada, pair.match)
@@ -247,7 +247,7 @@ async def test_a_photo_that_is_gone(api: Api, pair: Pair) -> None:
     assert log["status"] == "failed"
 
 
-async def test_a_storage_that_fails_halfway(api: Api, pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_storage_that_fails_halfway(api: Api, pair: Parents, monkeypatch: pytest.MonkeyPatch) -> None:
     put = Storage.put
 
     async def no_thumbnail(self: Storage, key: str, data: bytes, kind: str) -> None:
@@ -262,7 +262,7 @@ async def test_a_storage_that_fails_halfway(api: Api, pair: Pair, monkeypatch: p
 
 
 @with_fal
-async def test_the_same_key_gives_the_same_baby(api: Api, pair: Pair, fal: FalServer) -> None:
+async def test_the_same_key_gives_the_same_baby(api: Api, pair: Parents, fal: FalServer) -> None:
     await set_limit(api.services.database, "baby_generation", 1)
     first = await make_baby(api, pair.ada, pair.match, "key")
     again = await make_baby(api, pair.ada, pair.match, "key")
@@ -275,7 +275,7 @@ async def test_the_same_key_gives_the_same_baby(api: Api, pair: Pair, fal: FalSe
     assert other.json()["id"] != first.json()["id"]
 
 
-async def test_a_key_is_for_one_match(api: Api, pair: Pair) -> None:
+async def test_a_key_is_for_one_match(api: Api, pair: Parents) -> None:
     other = await add_match(api, pair.ada_face, await add_face(api, pair.bea))
     assert (await make_baby(api, pair.ada, pair.match, "key")).status_code == 201
     answer = await make_baby(api, pair.ada, other, "key")
@@ -284,7 +284,7 @@ async def test_a_key_is_for_one_match(api: Api, pair: Pair) -> None:
 
 
 @with_fal
-async def test_parallel_requests_with_one_key_make_one_baby(api: Api, pair: Pair, fal: FalServer) -> None:
+async def test_parallel_requests_with_one_key_make_one_baby(api: Api, pair: Parents, fal: FalServer) -> None:
     fal.orders.append(Reply(delay=0.3))
     answers = await asyncio.gather(*(make_baby(api, pair.ada, pair.match, "key") for _ in range(10)))
     made = [answer for answer in answers if answer.status_code == 201]
@@ -298,7 +298,7 @@ async def test_parallel_requests_with_one_key_make_one_baby(api: Api, pair: Pair
     assert again.json()["id"] == made[0].json()["id"]
 
 
-async def test_a_crash_frees_key_quota_and_log_after_a_while(api: Api, pair: Pair) -> None:
+async def test_a_crash_frees_key_quota_and_log_after_a_while(api: Api, pair: Parents) -> None:
     """What a process that died has left behind: a claim and a call in progress."""
     database = api.services.database
     await set_limit(database, "baby_generation", 1)
@@ -323,7 +323,7 @@ async def test_a_crash_frees_key_quota_and_log_after_a_while(api: Api, pair: Pai
 
 
 @with_fal
-async def test_a_claim_that_was_taken_over_stores_nothing(api: Api, pair: Pair, fal: FalServer) -> None:
+async def test_a_claim_that_was_taken_over_stores_nothing(api: Api, pair: Parents, fal: FalServer) -> None:
     """Of two that both believe to hold the key, the later claim wins: one baby."""
     database = api.services.database
     reached, go_on = threading.Event(), threading.Event()
@@ -345,7 +345,7 @@ async def test_a_claim_that_was_taken_over_stores_nothing(api: Api, pair: Pair, 
     assert len(await api.services.storage.keys("babies")) == 3
 
 
-async def test_a_key_is_forgotten_after_a_day(api: Api, pair: Pair) -> None:
+async def test_a_key_is_forgotten_after_a_day(api: Api, pair: Parents) -> None:
     first = await make_baby(api, pair.ada, pair.match, "key")
     await make_baby(api, pair.ada, pair.match, "another")
     await api.services.database.execute(
@@ -358,7 +358,7 @@ async def test_a_key_is_forgotten_after_a_day(api: Api, pair: Pair) -> None:
 
 
 @with_fal
-async def test_a_client_that_goes_away_finds_the_baby_later(api: Api, pair: Pair, fal: FalServer) -> None:
+async def test_a_client_that_goes_away_finds_the_baby_later(api: Api, pair: Parents, fal: FalServer) -> None:
     reached, go_on = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -381,7 +381,7 @@ async def test_a_client_that_goes_away_finds_the_baby_later(api: Api, pair: Pair
 
 @with_fal
 async def test_the_end_of_the_replica_waits_for_what_is_in_the_making(
-    api: Api, pair: Pair, fal: FalServer
+    api: Api, pair: Parents, fal: FalServer
 ) -> None:
     reached = threading.Event()
     fal.on_order = reached.set
@@ -397,7 +397,7 @@ async def test_the_end_of_the_replica_waits_for_what_is_in_the_making(
     ["", "a" * 201, "a b", "a\tb", "schl\xfcssel", "\x7f"],
     ids=["empty", "long", "space", "tab", "latin", "del"],
 )
-async def test_a_key_out_of_bounds(api: Api, pair: Pair, key: str) -> None:
+async def test_a_key_out_of_bounds(api: Api, pair: Parents, key: str) -> None:
     headers = [
         (b"Authorization", pair.ada.headers["Authorization"].encode()),
         (b"Idempotency-Key", key.encode("latin-1")),
@@ -407,13 +407,13 @@ async def test_a_key_out_of_bounds(api: Api, pair: Pair, key: str) -> None:
 
 
 @pytest.mark.parametrize("body", ["", "null", "[]", "{}", '{"match_id": "x"}', '{"match_id": 7}', '{"a": 1}'])
-async def test_a_body_out_of_bounds(api: Api, pair: Pair, body: str) -> None:
+async def test_a_body_out_of_bounds(api: Api, pair: Parents, body: str) -> None:
     headers = {**pair.ada.headers, "Content-Type": "application/json"}
     answer = await api.client.post("/api/baby", content=body, headers=headers)
     assert answer.status_code == 422
 
 
-async def test_the_latest_of_ones_own_match(api: Api, pair: Pair) -> None:
+async def test_the_latest_of_ones_own_match(api: Api, pair: Parents) -> None:
     async def latest(headers: dict[str, str], match: UUID) -> Any:
         answer = await api.client.get(f"/api/baby?match_id={match}", headers=headers)
         assert answer.status_code == 200, answer.text
@@ -432,7 +432,7 @@ async def test_the_latest_of_ones_own_match(api: Api, pair: Pair) -> None:
     assert (await api.client.get("/api/baby", headers=pair.ada.headers)).status_code == 422
 
 
-async def add_rows(api: Api, pair: Pair, count: int) -> list[str]:
+async def add_rows(api: Api, pair: Parents, count: int) -> list[str]:
     """Babies of one instant; their ids, as the list orders them."""
     found = await api.services.database.fetch(
         """
@@ -444,7 +444,7 @@ async def add_rows(api: Api, pair: Pair, count: int) -> list[str]:
     return sorted((str(row["id"]) for row in found), reverse=True)
 
 
-async def test_all_of_ones_own_matches_by_pages_that_stay(api: Api, pair: Pair) -> None:
+async def test_all_of_ones_own_matches_by_pages_that_stay(api: Api, pair: Parents) -> None:
     ids = await add_rows(api, pair, 7)
 
     async def page(**params: object) -> httpx.Response:
@@ -478,7 +478,7 @@ async def test_all_of_ones_own_matches_by_pages_that_stay(api: Api, pair: Pair) 
     assert (await page(cursor="x")).status_code == 400
 
 
-async def test_pictures_of_the_old_system_keep_their_address(api: Api, pair: Pair) -> None:
+async def test_pictures_of_the_old_system_keep_their_address(api: Api, pair: Parents) -> None:
     await api.services.database.execute(
         "INSERT INTO babies (match_id, generated_by_profile_id, image_url) VALUES ($1, $2, $3)",
         pair.match, pair.ada.id, "https://fal.media/files/x.png",
@@ -487,7 +487,7 @@ async def test_pictures_of_the_old_system_keep_their_address(api: Api, pair: Pai
     assert answer.json()["babies"][0]["image_url"] == "https://fal.media/files/x.png"
 
 
-async def test_deleting_a_face_leaves_nothing(api: Api, pair: Pair) -> None:
+async def test_deleting_a_face_leaves_nothing(api: Api, pair: Parents) -> None:
     assert (await make_baby(api, pair.ada, pair.match, "key")).status_code == 201
     answer = await api.client.delete(f"/api/faces/{pair.bea_face}", headers=pair.bea.headers)
     assert answer.status_code == 204
@@ -513,7 +513,7 @@ async def test_the_provider_is_the_one_of_the_settings(api: Api) -> None:
     assert chosen(baby_provider="fal", fal_api_key=key) == "fal"
 
 
-async def test_a_notification_leads_both_to_the_baby(api: Api, pair: Pair) -> None:
+async def test_a_notification_leads_both_to_the_baby(api: Api, pair: Parents) -> None:
     made = (await make_baby(api, pair.ada, pair.match)).json()
     listed = await api.client.get("/api/notifications", headers=pair.bea.headers)
     [told] = listed.json()["notifications"]
@@ -530,7 +530,7 @@ async def test_a_notification_leads_both_to_the_baby(api: Api, pair: Pair) -> No
     assert (await api.client.get(f"/api/baby/{made['id']}")).status_code == 401
 
 
-async def test_whoever_is_blocked_reaches_nobody_by_a_baby(api: Api, pair: Pair) -> None:
+async def test_whoever_is_blocked_reaches_nobody_by_a_baby(api: Api, pair: Parents) -> None:
     first = (await make_baby(api, pair.ada, pair.match)).json()["id"]
     own = (await make_baby(api, pair.bea, pair.match)).json()
     await api.services.database.execute(

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import httpx
 
 from tests.support.api import Api, User
-from tests.support.rows_feed import Pair, add_face, add_match, add_pair
+from tests.support.rows_feed import FeedPair, add_face, add_match, add_pair
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Friends:
 
     ada: User
     bob: User
-    pair: Pair
+    pair: FeedPair
     connection: UUID
 
 

@@ -28,7 +28,7 @@ def api_settings(api_settings: Settings, request: pytest.FixtureRequest) -> Sett
 
 
 @dataclass(frozen=True, slots=True)
-class Chat:
+class PictureChat:
     """Ada and Bob, who are connected; Ada has a face and a baby, Bob a face."""
 
     api: Api
@@ -56,7 +56,7 @@ class Chat:
 
 
 @pytest.fixture
-async def chat(api: Api) -> Chat:
+async def chat(api: Api) -> PictureChat:
     ada, bob = [await api.member(name) for name in ("Ada", "Bob")]
     connection = await connect(api.services.database, ada.id, bob.id)
     keys = full_key(f"faces/{ada.id}/{uuid4()}"), full_key(f"babies/{uuid4()}"), full_key(f"faces/{uuid4()}")
@@ -69,10 +69,10 @@ async def chat(api: Api) -> Chat:
         connection, ada.id, keys[1],
     )  # fmt: skip
     await execute(face, bob.id, keys[2])
-    return Chat(api, ada, bob, connection, *keys)
+    return PictureChat(api, ada, bob, connection, *keys)
 
 
-async def test_own_pictures_are_sent_by_address_or_key(chat: Chat) -> None:
+async def test_own_pictures_are_sent_by_address_or_key(chat: PictureChat) -> None:
     for key in (chat.face, chat.baby):
         for named in (key, *keys_of(key)):
             for content in (named, chat.link(named), chat.link(named).partition("?")[0]):
@@ -87,7 +87,7 @@ async def test_own_pictures_are_sent_by_address_or_key(chat: Chat) -> None:
     assert told.json()["notifications"][0]["message"] == "Sent you a picture"
 
 
-async def test_nothing_else_is_sent(chat: Chat) -> None:
+async def test_nothing_else_is_sent(chat: PictureChat) -> None:
     await chat.api.services.database.execute(
         "INSERT INTO faces (profile_id, image_path) VALUES ($1, 'https://tracker.example/me.jpg')",
         chat.ada.id,
@@ -118,13 +118,13 @@ async def test_nothing_else_is_sent(chat: Chat) -> None:
     assert await chat.api.services.database.fetchval("SELECT count(*) FROM messages") == 0
 
 
-async def test_a_text_is_a_text(chat: Chat) -> None:
+async def test_a_text_is_a_text(chat: PictureChat) -> None:
     for content in (chat.link(chat.face), "https://example.com", chat.others):
         assert (await chat.send(content, "text")).json()["content"] == content
     assert chat.others in await chat.listed()
 
 
-async def test_messages_of_before_stay_readable(chat: Chat) -> None:
+async def test_messages_of_before_stay_readable(chat: PictureChat) -> None:
     old = ("https://old.host/a.jpg", "a path of no kind that is a key", chat.others)
     for content in old:
         await chat.api.services.database.execute(
@@ -135,7 +135,7 @@ async def test_messages_of_before_stay_readable(chat: Chat) -> None:
     assert set(await chat.listed()) == {*old[:2], chat.link(chat.others)}
 
 
-async def test_the_list_of_connections_shows_an_address(chat: Chat) -> None:
+async def test_the_list_of_connections_shows_an_address(chat: PictureChat) -> None:
     await chat.send(chat.face)
     answer = await chat.api.client.get("/api/connections", headers=chat.bob.headers)
     (connection,) = answer.json()["connections"]
@@ -143,7 +143,7 @@ async def test_the_list_of_connections_shows_an_address(chat: Chat) -> None:
     assert connection["last_message"]["message_type"] == "image"
 
 
-async def test_realtime_tells_an_address(chat: Chat) -> None:
+async def test_realtime_tells_an_address(chat: PictureChat) -> None:
     await chat.send(chat.face)
     events = await chat.api.services.db.events.since(0, 100)
     (event,) = [event for event in events if event.type == "message"]
@@ -154,7 +154,7 @@ async def test_realtime_tells_an_address(chat: Chat) -> None:
     assert chat.link(chat.face) in frame.text.replace("\\/", "/")
 
 
-async def test_a_deleted_face_is_gone_from_the_chat_too(chat: Chat, api: Api) -> None:
+async def test_a_deleted_face_is_gone_from_the_chat_too(chat: PictureChat, api: Api) -> None:
     answer = await api.client.post(
         "/api/faces", files={"file": encoded(portrait())}, headers=chat.ada.headers
     )

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from tests.support.api import Api, User
-from tests.support.rows_feed import Pair, add_pair
+from tests.support.rows_feed import FeedPair, add_pair
 
 SEEN = datetime.now(UTC) - timedelta(minutes=3)
 
@@ -27,7 +27,7 @@ async def bob(api: Api) -> User:
 
 
 @pytest.fixture
-async def pair(api: Api, ada: User, bob: User) -> Pair:
+async def pair(api: Api, ada: User, bob: User) -> FeedPair:
     """The two, who have a match and a connection; Bob was seen."""
     pair = await add_pair(api.services.database, ada.id, bob.id)
     await api.services.database.execute(
@@ -72,7 +72,7 @@ async def told(api: Api) -> list[tuple[str, bool, bool]]:
     ]
 
 
-async def test_the_feed_says_when_people_are_there(api: Api, ada: User, bob: User, pair: Pair) -> None:
+async def test_the_feed_says_when_people_are_there(api: Api, ada: User, bob: User, pair: FeedPair) -> None:
     for path in ("matches/top", f"matches/for-image?face_id={pair.face_a}", f"matches/user/{ada.id}"):
         shown = await person(api, bob, ada, path)
         assert (shown["online"], datetime.fromisoformat(shown["last_seen"])) == (False, SEEN)
@@ -86,7 +86,7 @@ async def test_the_feed_says_when_people_are_there(api: Api, ada: User, bob: Use
 
 @pytest.mark.parametrize("blocker", ["ada", "bob"])
 async def test_not_to_those_with_whom_one_has_blocked_the_other(
-    api: Api, ada: User, bob: User, pair: Pair, blocker: str
+    api: Api, ada: User, bob: User, pair: FeedPair, blocker: str
 ) -> None:
     await api.services.database.execute(
         "UPDATE mutual_connections SET status = 'blocked', blocked_by = $1",
@@ -98,7 +98,7 @@ async def test_not_to_those_with_whom_one_has_blocked_the_other(
     assert (await person(api, bob, stranger))["last_seen"] is not None
 
 
-async def test_whoever_hides_it_is_nowhere_shown(api: Api, ada: User, bob: User, pair: Pair) -> None:
+async def test_whoever_hides_it_is_nowhere_shown(api: Api, ada: User, bob: User, pair: FeedPair) -> None:
     await enter(api, bob)
     await told(api)
     assert (await show(api, bob, False)).json()["show_presence"] is False
@@ -127,7 +127,7 @@ async def test_whoever_hides_it_is_nowhere_shown(api: Api, ada: User, bob: User,
     assert (await person(api, bob, ada))["online"] is True
 
 
-async def test_hidden_and_gone(api: Api, ada: User, bob: User, pair: Pair) -> None:
+async def test_hidden_and_gone(api: Api, ada: User, bob: User, pair: FeedPair) -> None:
     await show(api, bob, False)
     await show(api, bob, None)
     shown = await person(api, bob, ada)
@@ -136,7 +136,7 @@ async def test_hidden_and_gone(api: Api, ada: User, bob: User, pair: Pair) -> No
     assert await told(api) == []
 
 
-async def test_end_users_cannot_read_it_past_the_api(api: Api, ada: User, bob: User, pair: Pair) -> None:
+async def test_end_users_cannot_read_it_past_the_api(api: Api, ada: User, bob: User, pair: FeedPair) -> None:
     """By PostgREST or a subscription they get the row, as far as they may."""
 
     def read(connection: psycopg.Connection, columns: str) -> object:

@@ -571,7 +571,7 @@ async def test_people_who_come_and_go_at_once_end_up_offline(
     assert [row["payload"]["online"] for row in told] == [True, False] * (len(told) // 2)
 
 
-class EventStream:
+class EventSourceReader:
     """Server-sent events as EventSource reads them."""
 
     def __init__(self, answer: httpx.Response) -> None:
@@ -601,7 +601,7 @@ async def test_server_sent_events_resume_too(api: Api, server: Server, ada: User
         async with client.stream("GET", url) as answer:
             assert answer.status_code == 200
             assert answer.headers["content-type"].startswith("text/event-stream")
-            stream = EventStream(answer)
+            stream = EventSourceReader(answer)
             kind, event = await stream.next()
             assert kind == event["type"] == "hello"
             await notify(api.services.database, ada.id, "first")
@@ -613,7 +613,7 @@ async def test_server_sent_events_resume_too(api: Api, server: Server, ada: User
                 await asyncio.sleep(0.01)
         await notify(api.services.database, ada.id, "second")
         async with client.stream("GET", url, headers={"Last-Event-ID": stream.last_event_id}) as answer:
-            stream = EventStream(answer)
+            stream = EventSourceReader(answer)
             assert (await stream.next())[0] == "hello"
             _, event = await stream.next()
             assert "second" in json.dumps(event)
@@ -628,7 +628,7 @@ async def test_server_sent_pings_move_the_last_event_id_unseen(
     hub._tasks.append(asyncio.create_task(hub._ping()))
     url = f"{server.http}/api/realtime/events?channels=notifications"
     async with httpx.AsyncClient(headers=ada.headers) as client, client.stream("GET", url) as answer:
-        stream = EventStream(answer)
+        stream = EventSourceReader(answer)
         await stream.next()
         before = int(stream.last_event_id)
         await notify(api.services.database, bob.id)
@@ -646,7 +646,7 @@ async def test_a_stream_says_why_it_ends(api: Api, server: Server) -> None:
     token = make_token(ada.id, ada.email, exp=int(time.time()) - LEEWAY_S + 4)
     url = f"{server.http}/api/realtime/events?access_token={token}"
     async with httpx.AsyncClient() as client, client.stream("GET", url) as answer:
-        stream = EventStream(answer)
+        stream = EventSourceReader(answer)
         assert (await stream.next())[0] == "hello"
         kind = ""
         while kind != "end":

@@ -68,7 +68,7 @@ def tells_of(kind: str) -> Callable[[dict[str, Any]], bool]:
     return lambda data: kind in {notification["type"] for notification in data["notifications"]}
 
 
-class Person:
+class AppUser:
     """One user: who they are, how they call, what they hear."""
 
     def __init__(self, service: Service, caller: Callable[[str], Caller], email: str) -> None:
@@ -107,17 +107,17 @@ def caller(request: pytest.FixtureRequest, service: Service, tmp_path: Path) -> 
 
 
 @pytest.fixture
-def pair(service: Service, caller: Callable[[str], Caller]) -> Iterator[tuple[Person, Person]]:
+def pair(service: Service, caller: Callable[[str], Caller]) -> Iterator[tuple[AppUser, AppUser]]:
     """Two people of one school that nobody else attends."""
     school = f"school-{uuid4().hex[:8]}.edu"
-    ada, bob = (Person(service, caller, f"{name}@{school}") for name in ("ada", "bob"))
+    ada, bob = (AppUser(service, caller, f"{name}@{school}") for name in ("ada", "bob"))
     yield ada, bob
     ada.close()
     bob.close()
 
 
 def test_from_first_token_to_chat_and_back(  # noqa: PLR0915 - one story
-    service: Service, pair: tuple[Person, Person]
+    service: Service, pair: tuple[AppUser, AppUser]
 ) -> None:
     ada, bob = pair
     assert ada.me["school"] == bob.me["school"] != ""

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from benchmarks.chaos.__main__ import Result, _one
+from benchmarks.chaos.__main__ import ChaosResult, _one
 from benchmarks.chaos.events import missing
 from benchmarks.chaos.load import BUSY, OK, REFUSED, Answer, Load, counted, faults, well_since
 from ops.stack.home import StackHome
 from tests.support.waiting import wait_for
 
 
-class Api(BaseHTTPRequestHandler):
+class FakeApi(BaseHTTPRequestHandler):
     """Answers as the class is told."""
 
     status = 200
@@ -41,8 +41,8 @@ class Api(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setattr(Api, "status", 200)
-    with ThreadingHTTPServer(("127.0.0.1", 0), Api) as server:
+    monkeypatch.setattr(FakeApi, "status", 200)
+    with ThreadingHTTPServer(("127.0.0.1", 0), FakeApi) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -70,7 +70,7 @@ def test_answers_are_judged(
     is_fault: bool,
 ) -> None:
     for name, value in zip(("status", "headers_sent", "body"), answer, strict=True):
-        monkeypatch.setattr(Api, name, value)
+        monkeypatch.setattr(FakeApi, name, value)
     with Load(url, uploaders=1, readers=1, pause_s=0.01) as load:
         wait_for(lambda: {answer.kind for answer in load.answers} == {"upload", "read"})
     first = {answer.kind: answer.seen for answer in reversed(load.answers)}
@@ -98,4 +98,4 @@ def test_an_event_that_hits_nothing_is_not_healed(tmp_path: Path) -> None:
     assert missing(["gateway", "store-gone", "api-stop"], home) == ["gateway", "api-stop"]
     outcome = _one("gateway", Load("http://127.0.0.1:1"), home, Console(quiet=True))
     assert outcome.healed is None
-    assert not Result([outcome], {}, 1, {}).holds
+    assert not ChaosResult([outcome], {}, 1, {}).holds

@@ -99,7 +99,7 @@ class PictureServer:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ClusterAnswer:
     """One request. began, ended: monotonic time. status: 0 without an answer."""
 
     path: str
@@ -109,9 +109,9 @@ class Answer:
 
 
 @contextmanager
-def clients(url: str) -> Iterator[list[Answer]]:
+def clients(url: str) -> Iterator[list[ClusterAnswer]]:
     """CLIENTS clients that ask all the time while the context lasts, each for one thing at a time."""
-    answers: list[Answer] = []
+    answers: list[ClusterAnswer] = []
     end = threading.Event()
 
     def ask(path: str) -> None:
@@ -123,7 +123,7 @@ def clients(url: str) -> Iterator[list[Answer]]:
                         client.get(READ) if path == READ else client.post(EMBED, headers=KEY, files=PHOTO)
                     )
                     status = answer.status_code
-                answers.append(Answer(path, began, time.monotonic(), status))
+                answers.append(ClusterAnswer(path, began, time.monotonic(), status))
 
     threads = [threading.Thread(target=ask, args=((READ, EMBED)[number % 2],)) for number in range(CLIENTS)]
     for thread in threads:

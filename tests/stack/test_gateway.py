@@ -29,8 +29,8 @@ from tests.support.gateway import (
     LOOPBACK,
     QUICK,
     WIDE,
-    Answer,
     Backend,
+    RawAnswer,
     backend,
     connect,
     gateway,
@@ -77,9 +77,9 @@ def behind(before: tuple[Gateway, Backend]) -> Backend:
     return before[1]
 
 
-def is_contract(answer: Answer | httpx.Response, status: int, code: str) -> None:
+def is_contract(answer: RawAnswer | httpx.Response, status: int, code: str) -> None:
     """The contract's shape, with the id of the header in the body."""
-    got = answer.status if isinstance(answer, Answer) else answer.status_code
+    got = answer.status if isinstance(answer, RawAnswer) else answer.status_code
     assert (got, answer.headers["content-type"]) == (status, "application/json"), answer
     body = answer.json()
     assert body.keys() == {"error", "code", "request_id"}

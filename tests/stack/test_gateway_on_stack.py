@@ -35,7 +35,7 @@ READ = "/api/matches/top"
 
 
 @dataclass
-class Stack:
+class GatewayStack:
     home: StackHome
     url: str
     environment: dict[str, str]
@@ -62,7 +62,7 @@ class Stack:
 
 
 @dataclass
-class Client:
+class PersistentClient:
     """What a client that asks all the time has got: answers by status, with how long none came at all.
 
     strange: answers that are neither 200 nor the contract's 503.
@@ -89,8 +89,8 @@ class Client:
 
 
 @contextmanager
-def asking(url: str) -> Iterator[Client]:
-    seen, end = Client(), threading.Event()
+def asking(url: str) -> Iterator[PersistentClient]:
+    seen, end = PersistentClient(), threading.Event()
 
     def work() -> None:
         with httpx.Client(base_url=url, timeout=30, trust_env=False) as client:
@@ -107,13 +107,13 @@ def asking(url: str) -> Iterator[Client]:
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, Client]]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[GatewayStack, PersistentClient]]:
     """A running stack, and what a client was told while it started."""
     home = StackHome.of(Settings(home=tmp_path_factory.mktemp("gateway")))
     port = free_ports({"gateway": (LOOPBACK, 0)})["gateway"]
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("SEMBLANCE_", "RAY_"))}
     kept |= {"SEMBLANCE_HOME": str(home.root), "SEMBLANCE_PORT": str(port)}
-    running = Stack(home, f"http://{LOOPBACK}:{port}", kept)
+    running = GatewayStack(home, f"http://{LOOPBACK}:{port}", kept)
     try:
         with asking(running.url) as seen:
             running.run("up", "--detach")
@@ -135,14 +135,16 @@ def is_loopback(text: str) -> bool:
 
 
 def test_from_its_first_answer_on_a_starting_stack_says_when_to_come_back(
-    stack: tuple[Stack, Client],
+    stack: tuple[GatewayStack, PersistentClient],
 ) -> None:
     _, seen = stack
     assert seen.statuses.keys() == {200, 503}
     assert not seen.strange
 
 
-def test_nothing_beyond_the_configured_host_answers_without_credentials(stack: tuple[Stack, Client]) -> None:
+def test_nothing_beyond_the_configured_host_answers_without_credentials(
+    stack: tuple[GatewayStack, PersistentClient],
+) -> None:
     running, _ = stack
     beyond = {
         (process.name(), connection.laddr.port)
@@ -163,7 +165,7 @@ def test_nothing_beyond_the_configured_host_answers_without_credentials(stack: t
 
 @pytest.mark.parametrize("part", ["haproxy", "ServeReplica:semblance:API", "ProxyActor", "ServeController"])
 def test_whatever_dies_clients_are_answered_or_told_to_come_back(
-    stack: tuple[Stack, Client], part: str
+    stack: tuple[GatewayStack, PersistentClient], part: str
 ) -> None:
     running, _ = stack
     until(lambda: is_answered(running.url), CHECK_S)

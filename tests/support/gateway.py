@@ -174,7 +174,7 @@ def gateway_before(folder: Path, **options: Any) -> Iterator[tuple[Gateway, Back
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RawAnswer:
     """What came over a raw connection; status 0 for what is not HTTP/1. closed: the server has ended it."""
 
     status: int
@@ -192,14 +192,14 @@ def connect(running: Gateway) -> socket.socket:
     return connection
 
 
-def raw(running: Gateway, request: bytes) -> Answer:
+def raw(running: Gateway, request: bytes) -> RawAnswer:
     """Send bytes as they are, and read until the server ends the connection or is silent."""
     with connect(running) as connection:
         connection.sendall(request)
         return read_answer(connection)
 
 
-def read_answer(connection: socket.socket) -> Answer:
+def read_answer(connection: socket.socket) -> RawAnswer:
     received, closed = b"", False
     with suppress(TimeoutError):
         while not _is_whole(received):
@@ -209,11 +209,11 @@ def read_answer(connection: socket.socket) -> Answer:
                 break
             received += part
     if not received.startswith(b"HTTP/"):
-        return Answer(0, {}, received, closed)
+        return RawAnswer(0, {}, received, closed)
     head, _, body = received.partition(b"\r\n\r\n")
     lines = head.decode("latin-1").split("\r\n")
     headers = dict(line.lower().split(": ", 1) for line in lines[1:])
-    return Answer(int(lines[0].split()[1]), headers, body, closed)
+    return RawAnswer(int(lines[0].split()[1]), headers, body, closed)
 
 
 def _is_whole(received: bytes) -> bool:

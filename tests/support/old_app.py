@@ -18,6 +18,10 @@ _SCHEMA = Path(__file__).with_suffix(".sql")
 _TEMPLATE = "old_app_template"
 
 
+class KilledError(Exception):
+    """What ends an adoption in the middle."""
+
+
 @pytest.fixture(scope="session")
 def old_app_template(postgres: str) -> str:
     """Name of a database to copy."""

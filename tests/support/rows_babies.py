@@ -18,7 +18,7 @@ from tests.support.photos import ASTRONAUT, OBAMA_2, encoded
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class Parents:
     """Two users and the match of their faces."""
 
     ada: User
@@ -51,11 +51,11 @@ async def add_match(api: Api, face: UUID, other: UUID) -> UUID:
     return match
 
 
-async def add_pair(api: Api) -> Pair:
+async def add_pair(api: Api) -> Parents:
     """Two new users who match."""
     ada, bea = await api.member("Ada"), await api.member("Bea")
     ada_face, bea_face = await add_face(api, ada), await add_face(api, bea, ASTRONAUT)
-    return Pair(ada, bea, ada_face, bea_face, await add_match(api, ada_face, bea_face))
+    return Parents(ada, bea, ada_face, bea_face, await add_match(api, ada_face, bea_face))
 
 
 async def make_baby(api: Api, user: User, match: UUID, key: str | None = None) -> httpx.Response:

@@ -16,7 +16,7 @@ WEIGHTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class FeedPair:
     """Two users, a face of each, and a match of the two."""
 
     a: UUID
@@ -75,12 +75,12 @@ async def add_match(
 
 async def add_pair(
     database: Database, a: UUID | None = None, b: UUID | None = None, *, score: float = 0.75
-) -> Pair:
+) -> FeedPair:
     """A match of two users, who are made unless they are given."""
     a = a or await add_profile(database, "Ada")
     b = b or await add_profile(database, "Bob")
     face_a, face_b = await add_face(database, a, default=True), await add_face(database, b, default=True)
-    return Pair(a, b, face_a, face_b, await add_match(database, face_a, face_b, score=score))
+    return FeedPair(a, b, face_a, face_b, await add_match(database, face_a, face_b, score=score))
 
 
 async def add_celebrity_match(database: Database, face_id: UUID, name: str, score: float) -> UUID:

@@ -118,7 +118,7 @@ def dashboard() -> Iterator[Dashboard]:
 
 
 @dataclass
-class Stack:
+class StackOfJobs:
     """What the commands see of the stack. running: whether its supervisor lives."""
 
     state: StackState
@@ -129,19 +129,19 @@ class Stack:
 
 
 @pytest.fixture
-def stack(dashboard: Dashboard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
+def stack(dashboard: Dashboard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StackOfJobs:
     token = tmp_path / "token"
     token.write_text("t" * 64)
     known: dict[str, Any] = {"home": tmp_path, "dashboard_url": dashboard.url, "ray_token_file": token}
     state = StackState.model_construct(**known)
-    stack = Stack(state)
+    stack = StackOfJobs(state)
     monkeypatch.setattr(ops.stack.jobs, "read_state", stack.read_state)
     monkeypatch.setattr(ops.stack.jobs, "_POLL", 0.01)
     monkeypatch.setattr(job_commands, "require_running", lambda _: state)
     return stack
 
 
-def follow(stack: Stack) -> tuple[int, str]:
+def follow(stack: StackOfJobs) -> tuple[int, str]:
     written: list[str] = []
     status = Jobs(stack.state).follow("raysubmit_1", written.append)
     return status, "".join(written)
@@ -156,26 +156,26 @@ def lost(capsys: pytest.CaptureFixture[str]) -> str:
     return " ".join(error.split())
 
 
-def test_the_log_comes_whole_without_rays_own_words(stack: Stack) -> None:
+def test_the_log_comes_whole_without_rays_own_words(stack: StackOfJobs) -> None:
     assert follow(stack) == (0, "".join(LINES))
 
 
 def test_a_connection_that_breaks_is_made_again_and_the_log_comes_once(
-    stack: Stack, dashboard: Dashboard
+    stack: StackOfJobs, dashboard: Dashboard
 ) -> None:
     dashboard.breaks = [0, 1, 3, 2]
     assert follow(stack) == (0, "".join(LINES))
     assert dashboard.connections == 5
 
 
-def test_a_job_that_failed_has_its_own_status(stack: Stack, dashboard: Dashboard) -> None:
+def test_a_job_that_failed_has_its_own_status(stack: StackOfJobs, dashboard: Dashboard) -> None:
     dashboard.ends = "FAILED"
     assert follow(stack) == (7, "".join(LINES))
 
 
 @pytest.mark.parametrize("seen", ["nothing", "failed", "stopped"])
 def test_a_service_that_is_stopped_is_a_sentence(
-    stack: Stack, dashboard: Dashboard, capsys: pytest.CaptureFixture[str], seen: str
+    stack: StackOfJobs, dashboard: Dashboard, capsys: pytest.CaptureFixture[str], seen: str
 ) -> None:
     """Whether Ray still says how the job ended, or nothing any more."""
 
@@ -191,21 +191,24 @@ def test_a_service_that_is_stopped_is_a_sentence(
 
 
 def test_a_restarted_ray_is_a_sentence(
-    stack: Stack, dashboard: Dashboard, capsys: pytest.CaptureFixture[str]
+    stack: StackOfJobs, dashboard: Dashboard, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dashboard.breaks, dashboard.on_break = [3], lambda: setattr(dashboard, "answers", 404)
     assert "Ray was restarted, which ended the job" in lost(capsys)
 
 
 def test_a_ray_that_stays_silent_is_a_sentence(
-    stack: Stack, dashboard: Dashboard, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    stack: StackOfJobs,
+    dashboard: Dashboard,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(ops.stack.jobs, "_PATIENCE_S", 0.05)
     dashboard.breaks, dashboard.on_break = [3], lambda: setattr(dashboard, "answers", 503)
     assert "semblance jobs follow raysubmit_1" in lost(capsys)
 
 
-def test_a_ray_that_comes_back_is_taken_up_again(stack: Stack, dashboard: Dashboard) -> None:
+def test_a_ray_that_comes_back_is_taken_up_again(stack: StackOfJobs, dashboard: Dashboard) -> None:
     def pause() -> None:
         dashboard.answers = 503
         threading.Timer(0.1, setattr, (dashboard, "answers", 200)).start()
@@ -214,13 +217,13 @@ def test_a_ray_that_comes_back_is_taken_up_again(stack: Stack, dashboard: Dashbo
     assert follow(stack) == (0, "".join(LINES))
 
 
-def test_an_unknown_job_is_named(stack: Stack) -> None:
+def test_an_unknown_job_is_named(stack: StackOfJobs) -> None:
     with pytest.raises(NotFoundError, match="raysubmit_2"):
         Jobs(stack.state).follow("raysubmit_2", print)
 
 
 def test_interrupting_leaves_the_job_and_says_how_to_stop_it(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    stack: StackOfJobs, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(job_commands, "_write", lambda _: signal.raise_signal(signal.SIGINT))
     # A shell that runs the tests in the background has them ignore it.
@@ -235,7 +238,7 @@ def test_interrupting_leaves_the_job_and_says_how_to_stop_it(
 
 
 def test_a_reader_who_leaves_ends_the_following_without_a_word(
-    stack: Stack, dashboard: Dashboard, monkeypatch: pytest.MonkeyPatch
+    stack: StackOfJobs, dashboard: Dashboard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def write(_: str) -> None:
         raise BrokenPipeError(errno.EPIPE, "Broken pipe")
@@ -248,7 +251,7 @@ def test_a_reader_who_leaves_ends_the_following_without_a_word(
 
 @pytest.mark.parametrize("error", [OSError("no space left"), RuntimeError("closed")])
 def test_what_goes_wrong_with_the_reader_is_not_rays(
-    stack: Stack, dashboard: Dashboard, error: Exception
+    stack: StackOfJobs, dashboard: Dashboard, error: Exception
 ) -> None:
     def write(_: str) -> None:
         raise error
@@ -259,7 +262,7 @@ def test_what_goes_wrong_with_the_reader_is_not_rays(
 
 
 @pytest.mark.parametrize("status", [400, 403, 413])
-def test_what_ray_refuses_is_said_in_its_words(stack: Stack, dashboard: Dashboard, status: int) -> None:
+def test_what_ray_refuses_is_said_in_its_words(stack: StackOfJobs, dashboard: Dashboard, status: int) -> None:
     dashboard.answers = status
     with pytest.raises(RayRefusedError, match=r"Ray refused the request: .*: no such job"):
         Jobs(stack.state).submit("python")
@@ -268,7 +271,7 @@ def test_what_ray_refuses_is_said_in_its_words(stack: Stack, dashboard: Dashboar
 
 
 @pytest.mark.parametrize("status", [500, 503])
-def test_a_ray_that_is_broken_does_not_answer(stack: Stack, dashboard: Dashboard, status: int) -> None:
+def test_a_ray_that_is_broken_does_not_answer(stack: StackOfJobs, dashboard: Dashboard, status: int) -> None:
     dashboard.answers = status
     with pytest.raises(RayUnreachableError):
         Jobs(stack.state).submit("python")
