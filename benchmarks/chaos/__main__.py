@@ -1,7 +1,7 @@
 """Kill what a stack consists of, one after the other, while clients upload and read.
 
 Uses a separate stack, as `semblance up --detach` starts it. For each event it shows what clients saw until
-everything was well again (answers by kind; all are faults except 503 with Retry-After and broken
+everything was well again (answers by kind; errors are faults, except 503 with Retry-After and broken
 connections), and how long that took: until the supervisor knows of no problem, what was hit runs again, and
 every upload and read is answered. At the end it checks the invariants: every upload answered 202 is one row
 and one picture, each is matched once, and nobody was notified twice.

@@ -1,4 +1,4 @@
-"""The number of matches, kept beside them."""
+"""The number of matches, kept in a separate table."""
 
 from __future__ import annotations
 
