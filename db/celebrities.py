@@ -71,10 +71,6 @@ class CopyResult:
     duplicates: int
     other_pack: int
 
-    @property
-    def skipped(self) -> int:
-        return self.duplicates + self.other_pack
-
 
 _COLUMNS = tuple(field.name for field in fields(CelebrityRow))
 

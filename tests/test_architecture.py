@@ -53,6 +53,13 @@ def test_every_package_of_the_wheel_is_in_the_tower() -> None:
     assert {folder for floor in tower() for folder in floor} == modules
 
 
+def test_every_package_says_what_it_is() -> None:
+    folders = [CHECKOUT / folder for floor in tower() for folder in floor]
+    packages = [file for folder in folders for file in folder.rglob("__init__.py")]
+    silent = [file for file in packages if not ast.get_docstring(ast.parse(file.read_text(encoding="utf-8")))]
+    assert silent == []
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_files_that_a_page_names_exist(page: str) -> None:
     names = set(_NAMED.findall((CHECKOUT / page).read_text(encoding="utf-8")))

@@ -244,9 +244,7 @@ async def test_a_limit_out_of_bounds_is_refused(celebrities: Celebrities, limit:
 async def test_copying_again_inserts_nothing(celebrities: Celebrities) -> None:
     rows = gallery(30)
     assert await celebrities.copy_in(rows[:20]) == CopyResult(20, 0, 0)
-    again = await celebrities.copy_in(rows)
-    assert again == CopyResult(10, 20, 0)
-    assert again.skipped == 20
+    assert await celebrities.copy_in(rows) == CopyResult(10, 20, 0)
     assert await celebrities.count() == 30
 
 

@@ -385,7 +385,10 @@ def world(request: pytest.FixtureRequest, postgres: str) -> Iterator[LookalikeWo
     dsn = on_database(postgres, name)
     with psycopg.connect(on_database(postgres, "postgres"), autocommit=True) as server:
         server.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
-        server.execute("CREATE ROLE service_role NOLOGIN BYPASSRLS")
+        # The old app's database has it as well, where its tests ran before on this server.
+        missing = server.execute("SELECT FROM pg_roles WHERE rolname = 'service_role'").rowcount == 0
+        if missing:
+            server.execute("CREATE ROLE service_role NOLOGIN BYPASSRLS")
         if request.param == "supabase":
             run(dsn, SUPABASE)
         grants = " ".join(
@@ -398,7 +401,8 @@ def world(request: pytest.FixtureRequest, postgres: str) -> Iterator[LookalikeWo
             connection.execute("SELECT set_config('search_path', 'public, extensions', false)")
             yield LookalikeWorld(connection)
         server.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
-        server.execute("DROP ROLE service_role")
+        if missing:
+            server.execute("DROP ROLE service_role")
 
 
 @pytest.mark.parametrize("role", ALLOWED)
