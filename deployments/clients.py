@@ -36,7 +36,7 @@ ATTEMPTS = 3
 
 
 class FaceClient:
-    """Describes photos by composing detector, embedder and analyzer over their handles.
+    """Analyzes photos by composing detector, embedder and analyzer over their handles.
 
     Every method raises ImageTooLargeError or UnreadableImageError for a bad photo, OverloadedError when a
     deployment's queue is full, and NotReadyError when it has no live replica.

@@ -83,14 +83,14 @@ class FaceUploads:
         """
         image_hash = await asyncio.to_thread(_md5, photo)
         async with self._counted(profile_id, image_hash, timed_out):
-            detection, described = await self._client.analyze_photo(photo, 1)
-            if not described:
+            detection, analyzed = await self._client.analyze_photo(photo, 1)
+            if not analyzed:
                 raise NoFaceError
             if detection.found > 1 and self._refuse_several:
                 raise SeveralFacesError(
                     f"The photo shows {detection.found} faces. Upload one of yourself alone."
                 )
-            return await self._store(profile_id, photo, image_hash, described[0], detection.found)
+            return await self._store(profile_id, photo, image_hash, analyzed[0], detection.found)
 
     async def _store(
         self, profile_id: UUID, photo: bytes, image_hash: str, face: AnalyzedFace, found: int
