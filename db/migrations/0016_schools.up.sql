@@ -49,7 +49,7 @@ CREATE FUNCTION school_key_of(said text) RETURNS text
 
 -- The school of an e-mail address, as profiles call it, or null: the longest domain of a school that the
 -- address lies at or below, else the name that is registered below .edu, .edu.xx and .ac.xx. Whoever has one
--- may sign up. serve_app/schools.py says the same of the second part.
+-- may sign up. semblance/schools.py does the same as the second part.
 CREATE FUNCTION school_of_address(address text) RETURNS text
     LANGUAGE sql STABLE SET search_path = ''
     AS $$

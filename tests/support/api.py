@@ -1,6 +1,6 @@
 """The HTTP API in the test's own process: real database, real models, real storage; only Serve is left out.
 
-What Serve itself adds is tested on the running stack (`tests/service.py`).
+What Serve itself adds is tested on the running stack (`tests/serve`).
 """
 
 from __future__ import annotations
