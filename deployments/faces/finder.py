@@ -43,11 +43,6 @@ from semblance.types import Box, DetectedFace, Detection, FaceCrops, Image, Pose
 PORTRAIT_SIZE = 112
 """Side of the portrait crop in pixels: the input of the open pack's age and expression nets."""
 
-SMALL_FACE = 28 / 640
-"""A face narrower than this share of the detector's canvas is near the limit of what it finds, so the photo
-is searched again in tiles. Of faces of 20 to 28 pixels of its canvas the open detector finds nineteen in
-twenty, of smaller ones less; where none had less than 28, tiles found nothing new in 40 photos."""
-
 TILE_OVERLAP = 0.25
 """Share of a tile's side that it shares with its neighbour: a face on a seam is whole in one tile."""
 
@@ -118,7 +113,8 @@ class FaceFinder:
     def _find(self, photo: Photo, straight: View) -> list[SeenFace]:
         """The faces of the photo, each upright in a view of its own."""
         candidates = self.net.detect([straight.image])[0]
-        if _has_small(candidates, straight.image) and _long_side(photo) > self.net.input_size:
+        small = self._pack.small_face * max(straight.image.shape[:2])
+        if _narrowest(candidates) < small and _long_side(photo) > self.net.input_size:
             candidates = _merge(candidates, self._search_tiles(photo, straight))
         seen = self._upright(straight, candidates)
         if max((confidence(face.candidate) for face in seen), default=0.0) < LOOK_AGAIN:
@@ -222,12 +218,9 @@ def _merge(whole: Candidates, tiles: Candidates) -> Candidates:
     return take(both, nms(both.boxes, both.scores, MERGE_IOU))
 
 
-def _has_small(candidates: Candidates, image: Image) -> bool:
-    """Whether small faces were seen, beside which there may be smaller ones."""
-    if not len(candidates.boxes):
-        return False
-    widths = candidates.boxes[:, 2] - candidates.boxes[:, 0]
-    return bool(np.min(widths) < SMALL_FACE * max(image.shape[:2]))
+def _narrowest(candidates: Candidates) -> float:
+    """Width in pixels of the narrowest face; infinite without faces."""
+    return float((candidates.boxes[:, 2] - candidates.boxes[:, 0]).min(initial=math.inf))
 
 
 def _long_side(photo: Photo) -> int:

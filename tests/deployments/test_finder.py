@@ -14,6 +14,7 @@ from PIL import Image as PillowImage
 
 from deployments.faces.decoder import DecoderProcess
 from deployments.faces.finder import VIEW_ANGLES, VIEW_PADDINGS, FaceFinder
+from deployments.packs.manifest import SMALL_FACE
 from deployments.packs.nets import Candidates, DetectNet
 from deployments.packs.registry import load_pack
 from semblance.settings import Settings
@@ -147,3 +148,18 @@ def at(detection: Detection, x: float, y: float) -> DetectedFace:
 
 def sharpness(crop: Image) -> float:
     return float(np.abs(np.diff(crop.astype(int), axis=0)).mean())
+
+
+@pytest.mark.parametrize(("small_face", "tiles"), [(None, 0), (SMALL_FACE, 4)])
+def test_a_pack_says_which_faces_are_small_for_it(
+    group: PillowImage.Image, small_face: float | None, tiles: int
+) -> None:
+    """The faces of the group are 47 to 59 pixels of the canvas wide: enough for the open pack, but not for packs
+    that do not say what is enough for them."""
+    pack = load_pack(SETTINGS)
+    if small_face is not None:
+        pack.small_face = small_face
+    finder = FaceFinder(pack, SETTINGS)
+    finder.net = counting = Counting(finder.net)
+    assert finder.detect(encoded(group, "PNG")).found == 6
+    assert sum(pixels > 300_000 for pixels in counting.shown) == tiles
