@@ -154,8 +154,8 @@ def sharpness(crop: Image) -> float:
 def test_a_pack_says_which_faces_are_small_for_it(
     group: PillowImage.Image, small_face: float | None, tiles: int
 ) -> None:
-    """The faces of the group are 47 to 59 pixels of the canvas wide: enough for the open pack, but not for packs
-    that do not say what is enough for them."""
+    """The faces of the group are 47 to 59 pixels of the canvas wide: enough for the open pack, but not for
+    packs that do not say what is enough for them."""
     pack = load_pack(SETTINGS)
     if small_face is not None:
         pack.small_face = small_face
