@@ -22,7 +22,7 @@ GALLERY = VectorSearch(
     exact=sql.nearest_celebrities_exact,
     pack_digests=sql.celebrity_pack_digests,
     what="The gallery",
-    remedy="Embed it with this pack (`python -m batch.reembed.job`), or serve the other one.",
+    remedy="Embed it with this pack (`python -m batch.reembed`), or serve the other one.",
 )
 """Filters: category and gender."""
 

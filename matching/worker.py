@@ -141,7 +141,7 @@ class MatchWorker:
                 if other := await self._celebrities.other_pack(self._model.digest):
                     logger.warning(
                         "the gallery was embedded by the model pack %s: new faces find no celebrities until "
-                        "it is embedded with %s (python -m batch.reembed.job)",
+                        "it is embedded with %s (python -m batch.reembed)",
                         pack_title(other),
                         self._model.pack,
                     )
