@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +20,7 @@ from deployments.faces.views import (
     inverse,
     moved,
     reduction,
+    seen_faces,
     take,
     then,
     turned,
@@ -120,8 +122,27 @@ class FaceFinder:
         if max((confidence(face.candidate) for face in seen), default=0.0) < LOOK_AGAIN:
             view, found = self._look_again(straight, candidates)
             if view is not straight:
-                seen = self._upright(view, found)
-        return seen
+                return self._upright(view, found)
+        return seen + self._turned_alike(straight, seen)
+
+    def _turned_alike(self, straight: View, seen: Sequence[SeenFace]) -> list[SeenFace]:
+        """Faces found only when the whole photo stands like the face that is turned most surely, as all do in
+        a group photo that was scanned upside down."""
+        # A face that is only tilted, by up to 45 degrees, says nothing about the photo.
+        lying = [face for face in seen if 45 < face.view.angle < 315]
+        if not lying:
+            return []
+        surest = max(lying, key=lambda face: confidence(face.candidate))
+        view = turned(straight, surest.view.angle, 0.0)
+        found = self.net.detect([view.image])[0]
+        known = [_bounds(face.outline) for face in seen]
+        centres = [face.outline.mean(axis=0) for face in seen_faces(view, found)]
+        new = [
+            index
+            for index, (x, y) in enumerate(centres)
+            if not any(box.x1 < x < box.x2 and box.y1 < y < box.y2 for box in known)
+        ]
+        return self._upright(view, take(found, np.array(new, np.intp)))
 
     def _upright(self, view: View, candidates: Candidates) -> list[SeenFace]:
         most, upright_score = self._settings.max_faces, self._pack.upright_score

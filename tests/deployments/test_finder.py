@@ -163,3 +163,13 @@ def test_a_pack_says_which_faces_are_small_for_it(
     finder.net = counting = Counting(finder.net)
     assert finder.detect(encoded(group, "PNG")).found == 6
     assert sum(pixels > 300_000 for pixels in counting.shown) == tiles
+
+
+@pytest.mark.parametrize("angle", [90, 180, 270])
+def test_a_group_that_lies_is_found_whole(finder: FaceFinder, group: PillowImage.Image, angle: int) -> None:
+    """Upside down, the detector sees one of the six, and each face once in the end."""
+    faces = finder.detect(encoded(group.rotate(angle, expand=True), "PNG")).faces
+    assert len(faces) == 6
+    centres = np.array([(box.x1 + box.x2, box.y1 + box.y2) for box in (face.bbox for face in faces)]) / 2
+    distances = np.linalg.norm(centres[:, None] - centres, axis=2) + 1e9 * np.eye(6)
+    assert distances.min() > max(face.bbox.width for face in faces)
