@@ -86,7 +86,7 @@ class VectorSearch:
         if not row["present"] and row["other"] is not None:
             raise PackMismatchError(
                 f"{self.what} was embedded by the model pack {pack_title(row['other'])}, the face by "
-                f"{pack_digest}: they cannot be compared. {self.remedy}"
+                f"{pack_title(pack_digest)}: they cannot be compared. {self.remedy}"
             )
 
     async def _estimate(self, connection: asyncpg.Connection, *arguments: str | None) -> float:

@@ -4,6 +4,7 @@ nets need."""
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +21,7 @@ from deployments.faces.views import (
     inverse,
     moved,
     reduction,
+    seen_faces,
     take,
     then,
     turned,
@@ -43,11 +45,6 @@ from semblance.types import Box, DetectedFace, Detection, FaceCrops, Image, Pose
 
 PORTRAIT_SIZE = 112
 """Side of the portrait crop in pixels: the input of the open pack's age and expression nets."""
-
-SMALL_FACE = 28 / 640
-"""A face narrower than this share of the detector's canvas is near the limit of what it finds, so the photo
-is searched again in tiles. Of faces 20 to 28 pixels wide on its canvas the open detector finds nineteen in
-twenty, of smaller ones fewer. In 40 photos without a face below 28 pixels, tiles found nothing new."""
 
 TILE_OVERLAP = 0.25
 """Share of a tile's side that it shares with its neighbour: a face on a seam is whole in one tile."""
@@ -120,14 +117,34 @@ class FaceFinder:
     def _find(self, photo: Photo, straight: View) -> list[SeenFace]:
         """The faces of the photo, each with a view in which it is upright."""
         candidates = self.net.detect([straight.image])[0]
-        if _has_small(candidates, straight.image) and _long_side(photo) > self.net.input_size:
+        small = self._pack.small_face * max(straight.image.shape[:2])
+        if _narrowest(candidates) < small and _long_side(photo) > self.net.input_size:
             candidates = _merge(candidates, self._search_tiles(photo, straight))
         seen = self._upright(straight, candidates)
         if max((confidence(face.candidate) for face in seen), default=0.0) < LOOK_AGAIN:
             view, found = self._look_again(straight, candidates)
             if view is not straight:
-                seen = self._upright(view, found)
-        return seen
+                return self._upright(view, found)
+        return seen + self._turned_alike(straight, seen)
+
+    def _turned_alike(self, straight: View, seen: Sequence[SeenFace]) -> list[SeenFace]:
+        """Faces found only when the whole photo stands like the face that is turned most surely, as all do in
+        a group photo that was scanned upside down."""
+        # A face that is only tilted, by up to 45 degrees, says nothing about the photo.
+        lying = [face for face in seen if 45 < face.view.angle < 315]
+        if not lying:
+            return []
+        surest = max(lying, key=lambda face: confidence(face.candidate))
+        view = turned(straight, surest.view.angle, 0.0)
+        found = self.net.detect([view.image])[0]
+        known = [_bounds(face.outline) for face in seen]
+        centres = [face.outline.mean(axis=0) for face in seen_faces(view, found)]
+        new = [
+            index
+            for index, (x, y) in enumerate(centres)
+            if not any(box.x1 < x < box.x2 and box.y1 < y < box.y2 for box in known)
+        ]
+        return self._upright(view, take(found, np.array(new, np.intp)))
 
     def _upright(self, view: View, candidates: Candidates) -> list[SeenFace]:
         most, upright_score = self._settings.max_faces, self._pack.upright_score
@@ -225,12 +242,9 @@ def _merge(whole: Candidates, tiles: Candidates) -> Candidates:
     return take(both, nms(both.boxes, both.scores, MERGE_IOU))
 
 
-def _has_small(candidates: Candidates, image: Image) -> bool:
-    """Whether small faces were seen, so that there may be smaller ones that were not."""
-    if not len(candidates.boxes):
-        return False
-    widths = candidates.boxes[:, 2] - candidates.boxes[:, 0]
-    return bool(np.min(widths) < SMALL_FACE * max(image.shape[:2]))
+def _narrowest(candidates: Candidates) -> float:
+    """Width in pixels of the narrowest face; infinite without faces."""
+    return float((candidates.boxes[:, 2] - candidates.boxes[:, 0]).min(initial=math.inf))
 
 
 def _long_side(photo: Photo) -> int:

@@ -62,7 +62,7 @@ def around(view: View, box: NDArray[np.float32], span: float, angle: int, size: 
 
     size: side of the new view in pixels; None keeps the scale. What lies outside the photo is black.
     """
-    side = span * float(max(box[2] - box[0], box[3] - box[1]))
+    side = span * max(1.0, float(box[2] - box[0]), float(box[3] - box[1]))
     size = max(1, round(side)) if size is None else size
     centre = (float(box[0] + box[2]) / 2, float(box[1] + box[3]) / 2)
     matrix = np.asarray(cv2.getRotationMatrix2D(centre, angle, size / side), np.float64)

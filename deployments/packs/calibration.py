@@ -381,4 +381,5 @@ def _fit(
         while size > 1e-6 and loss(slope - size * step[0], intercept - size * step[1]) > before:
             size /= 2
         slope, intercept = slope - size * float(step[0]), intercept - size * float(step[1])
-    return (round(slope, 6), round(intercept, 6)) if slope > 0 else None
+    fitted = round(slope, 6), round(intercept, 6)
+    return fitted if fitted[0] > 0 else None

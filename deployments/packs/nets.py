@@ -94,6 +94,8 @@ class ModelPack(Protocol):
     threshold: float
     upright_score: float | None
     """Score that only upright faces reach; None if the detector finds no others."""
+    small_face: float
+    """Width of a face, as a share of the detector's canvas, below which it may miss others."""
     alignment: Alignment
     attribute_crop: AttributeCrop | None
 

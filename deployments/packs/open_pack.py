@@ -25,6 +25,10 @@ from semblance.errors import PackError
 from semblance.settings import Settings
 from semblance.types import EMBEDDING_SIZE, EMOTIONS, Image, Pose
 
+WITHIN = -1.0, 2.0
+"""Where the edges of a box may lie, as shares of the canvas. Faces reach a little beyond the photo; a photo
+made to fool the net must not cause crops of any size."""
+
 
 class SsdDetector:
     """Single-shot detector with decoded outputs: boxes [N, A, 4], x1 y1 x2 y2 relative to the canvas, scores
@@ -54,7 +58,7 @@ class SsdDetector:
                 likely = self._likely(boxes[row], scores[row], self._role.score_threshold)
                 pixels = fitted[index][1]
                 found[index] = Candidates(
-                    boxes[row, likely] * np.tile(pixels, 2),
+                    boxes[row, likely].clip(*WITHIN) * np.tile(pixels, 2),
                     scores[row, likely],
                     keypoints[0][row, likely] * pixels if keypoints else None,
                 )

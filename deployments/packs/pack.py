@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from deployments.packs import open_pack
-from deployments.packs.manifest import Manifest, read_manifest
+from deployments.packs.manifest import SMALL_FACE, Manifest, read_manifest
 from deployments.packs.nets import (
     AgeGenderNet,
     Alignment,
@@ -33,6 +33,7 @@ class LoadedPack:
         self.info = ModelInfo(manifest.name, manifest.digest)
         self.threshold = manifest.threshold
         self.upright_score = manifest.roles.detect.upright_score
+        self.small_face = manifest.roles.detect.small_face or SMALL_FACE
         self.alignment = Alignment(embed.input_size, np.array(embed.target, np.float32), embed.points)
         self.attribute_crop = (
             AttributeCrop(age_gender.input_size, age_gender.crop_scale)

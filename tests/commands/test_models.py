@@ -174,7 +174,9 @@ def test_evaluate_prints_a_table(photos: Path, tmp_path: Path, capsys: pytest.Ca
         ("obama/1.jpg", "biden/1.jpg", 0),
         ("obama/1.jpg", "collins/cloth.jpg", 0),
     )
-    evaluate_model(Settings(), pairs, photos, sheet=None, as_json=False)
+    with pytest.raises(ConfigurationError, match=r"ends in \.png"):
+        evaluate_model(Settings(), pairs, photos, sheet=tmp_path / "absent" / "worst.png", as_json=False)
+    # What was measured is not lost with the sheet.
     printed = capsys.readouterr().out
     assert "2 of 3 pairs, 3 of 4 photos" in printed
     assert "no_face" in printed
@@ -239,6 +241,7 @@ def test_the_pack_that_ships_tells_the_wide_set_apart(
         ([("photo_a", "photo_b", "same"), ("1.jpg", "../2.jpg", "1")], "names '../2.jpg'"),
         ([("photo_a", "photo_b", "same"), ("/1.jpg", "2.jpg", "1")], "names '/1.jpg'"),
         ([("photo_a", "photo_b", "same"), ("1.jpg", "", "1")], "names ''"),
+        ([("photo_a", "photo_b", "same"), ("1.jpg", "2\0.jpg", "1")], "names '2"),
         ([("photo_a", "photo_b", "same"), ("1.jpg", "2.jpg")], "Line 2 .* has 2 cells, its first 3"),
     ],
 )
@@ -293,10 +296,9 @@ class TestRefusals:
             self.calibrate(photos, groups=groups)
 
     def test_a_target_that_cannot_be_written(self, tmp_path: Path) -> None:
-        for number, photo in enumerate((ASTRONAUT, OBAMA)):
-            folder = tmp_path / "photos" / str(number)
-            folder.mkdir(parents=True)
-            (folder / "1.jpg").write_bytes(photo.read_bytes())
+        """Refused before the photos are looked at, of which there are too few besides."""
+        (tmp_path / "photos" / "ada").mkdir(parents=True)
+        (tmp_path / "photos" / "ada" / "1.png").write_bytes(ASTRONAUT.read_bytes())
         with pytest.raises(ConfigurationError, match="--output"):
             self.calibrate(tmp_path / "photos", output=tmp_path / "absent" / "made.json")
 

@@ -216,6 +216,13 @@ async def test_a_gallery_of_an_earlier_pack_is_named_with_the_way_out(celebritie
         await celebrities.nearest(PROBES[0], pack_digest=DIGEST)
 
 
+async def test_a_service_that_still_runs_an_earlier_pack_is_told_its_name(celebrities: Celebrities) -> None:
+    (digest, title), *_ = EARLIER.items()
+    await celebrities.copy_in(gallery(3))
+    with pytest.raises(PackMismatchError, match=rf"the face by {title} "):
+        await celebrities.nearest(PROBES[0], pack_digest=digest)
+
+
 async def test_an_empty_gallery_has_no_hits(celebrities: Celebrities) -> None:
     assert await celebrities.nearest(PROBES[0], pack_digest=DIGEST) == []
 

@@ -14,6 +14,7 @@ from PIL import Image as PillowImage
 
 from deployments.faces.decoder import DecoderProcess
 from deployments.faces.finder import VIEW_ANGLES, VIEW_PADDINGS, FaceFinder
+from deployments.packs.manifest import SMALL_FACE
 from deployments.packs.nets import Candidates, DetectNet
 from deployments.packs.registry import load_pack
 from semblance.settings import Settings
@@ -147,3 +148,28 @@ def at(detection: Detection, x: float, y: float) -> DetectedFace:
 
 def sharpness(crop: Image) -> float:
     return float(np.abs(np.diff(crop.astype(int), axis=0)).mean())
+
+
+@pytest.mark.parametrize(("small_face", "tiles"), [(None, 0), (SMALL_FACE, 4)])
+def test_a_pack_says_which_faces_are_small_for_it(
+    group: PillowImage.Image, small_face: float | None, tiles: int
+) -> None:
+    """The faces of the group are 47 to 59 pixels of the canvas wide: enough for the open pack, but not for
+    packs that do not say what is enough for them."""
+    pack = load_pack(SETTINGS)
+    if small_face is not None:
+        pack.small_face = small_face
+    finder = FaceFinder(pack, SETTINGS)
+    finder.net = counting = CountingDetector(finder.net)
+    assert finder.detect(encoded(group, "PNG")).found == 6
+    assert sum(pixels > 300_000 for pixels in counting.shown) == tiles
+
+
+@pytest.mark.parametrize("angle", [90, 180, 270])
+def test_a_group_that_lies_is_found_whole(finder: FaceFinder, group: PillowImage.Image, angle: int) -> None:
+    """Upside down, the detector sees one of the six, and each face once in the end."""
+    faces = finder.detect(encoded(group.rotate(angle, expand=True), "PNG")).faces
+    assert len(faces) == 6
+    centres = np.array([(box.x1 + box.x2, box.y1 + box.y2) for box in (face.bbox for face in faces)]) / 2
+    distances = np.linalg.norm(centres[:, None] - centres, axis=2) + 1e9 * np.eye(6)
+    assert distances.min() > max(face.bbox.width for face in faces)

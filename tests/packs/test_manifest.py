@@ -54,7 +54,7 @@ def test_missing_file_is_refused_by_name(folder: Path) -> None:
 
 
 def test_a_digest_that_databases_hold_does_not_change() -> None:
-    """The manifest of the first open pack, which knew nothing of `upright_score`."""
+    """The manifest of the first open pack, which knew neither `upright_score` nor `small_face`."""
     assert read_manifest(Path(__file__).parent / "open_1").digest in EARLIER
 
 
@@ -68,6 +68,7 @@ def test_digest_covers_the_whole_manifest_and_ignores_layout() -> None:
         {"threshold": 0.6},
         {"sha256": base["sha256"] | {"age_gender_u8.onnx": "0" * 64}},
         {"roles": base["roles"] | {"detect": base["roles"]["detect"] | {"nms_iou": 0.45}}},
+        {"roles": base["roles"] | {"detect": base["roles"]["detect"] | {"small_face": 0.07}}},
     ):
         assert Manifest.model_validate(base | change).digest != digest
 

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from deployments.faces.upright import stand_upright
+from deployments.faces.views import View, reduction
 from deployments.packs.manifest import Screen, read_manifest
 from deployments.packs.nets import (
     AgeGenderNet,
@@ -344,3 +346,17 @@ def test_images_of_several_shapes_in_one_call_give_what_each_gives_alone() -> No
         np.testing.assert_array_equal(together.boxes, alone.boxes)
         np.testing.assert_array_equal(together.scores, alone.scores)
     assert detector.detect([]) == []
+
+
+def test_a_box_of_any_size_causes_crops_of_a_size_that_is_bounded() -> None:
+    """A net can be fooled into exp(30); photos made for that are not at hand."""
+    detector = SsdDetector(OPEN_FOLDER, read_manifest(OPEN_FOLDER).roles.detect, Settings())
+    boxes = np.array([[(-1e13, -np.inf, 1e13, np.inf), (0.5, 0.5, 0.5, 0.5)]], np.float32)
+    scores = np.full((1, 2), 0.6, np.float32)
+    plain = load_pack(Settings()).detector()
+    detector._run = lambda canvases: [boxes, scores]  # type: ignore[method-assign]
+    side = detector.input_size
+    image = np.zeros((side, side, 3), np.uint8)
+    (candidates,) = detector.detect([image])
+    assert candidates.boxes.tolist() == [[-side, -side, 2 * side, 2 * side], [side / 2] * 4]
+    assert stand_upright(plain, View(image, 0, 0.0, reduction(1.0)), candidates, 0.91, 5) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections import defaultdict
 from pathlib import Path
 
@@ -37,6 +38,7 @@ def calibrate_model(
     left_out = LeftOut()
     files = _photos(folder, left_out)
     group_of = {} if groups is None else _groups(groups, {person for person, _ in files})
+    _check_writable(target)
     pipeline = open_pipeline(settings)
     people: list[str] = []
     embeddings: list[np.ndarray] = []
@@ -59,14 +61,27 @@ def calibrate_model(
         write_file(target, calibration.model_dump_json(indent=1) + "\n")
         target.chmod(0o644)  # It names nobody, and the service, perhaps another account, reads it.
     except OSError as exc:
-        raise ConfigurationError(
-            f"The calibration cannot be written to {target}: {exc.strerror}. Name another file with "
-            "--output, and in SEMBLANCE_CALIBRATION where the service runs."
-        ) from exc
+        raise _not_writable(target, exc) from exc
     if left_out.names:
         console.print(left_out.table())
     console.print(calibration_table(calibration))
     console.print(f"Written to {escape(str(target))}. The service reads it when it starts.", soft_wrap=True)
+
+
+def _check_writable(target: Path) -> None:
+    """Raise ConfigurationError now if `write_file` would fail after hours of work."""
+    try:
+        with tempfile.TemporaryFile(dir=target.parent):
+            pass
+    except OSError as exc:
+        raise _not_writable(target, exc) from exc
+
+
+def _not_writable(target: Path, exc: OSError) -> ConfigurationError:
+    return ConfigurationError(
+        f"The calibration cannot be written to {target}: {exc.strerror}. Name another file with "
+        "--output, and in SEMBLANCE_CALIBRATION where the service runs."
+    )
 
 
 def _photos(folder: Path, left_out: LeftOut) -> list[tuple[str, Path]]:

@@ -14,7 +14,7 @@ from deployments.packs.evaluation import Evaluation, Measures, Operating, Share,
 from ops.commands.models.contact_sheet import write_sheet
 from ops.commands.models.csv_rows import read_csv
 from ops.commands.models.photo_files import LeftOut, embed_files, open_pipeline
-from ops.commands.output import console
+from ops.commands.output import console, errors
 from semblance.errors import BadInputError
 from semblance.settings import Settings
 from semblance.types import Embedding
@@ -68,16 +68,6 @@ def evaluate_model(
     similarity = np.array([float(embeddings[pair.a] @ embeddings[pair.b]) for pair in used])
     same = np.array([pair.same for pair in used])
     result = evaluate(similarity, same, pipeline.pack.threshold, [pair.group for pair in used])
-    if sheet is not None:
-        rows = [
-            (
-                f"{'same person' if used[place].same else 'two people'}, {similarity[place]:.3f}",
-                (photos / used[place].a, photos / used[place].b),
-            )
-            for places in worst(similarity, same, ON_SHEET)
-            for place in places
-        ]
-        write_sheet(sheet, rows, pipeline, settings)
     model = pipeline.model
     if as_json:
         document = {
@@ -91,18 +81,27 @@ def evaluate_model(
         }
         # The bare stream, because rich would break the lines.
         console.file.write(json.dumps(document, indent=2) + "\n")
-        return
-    if left_out.names:
-        console.print(left_out.table())
-    console.print(
-        f"Pack {escape(model.pack)} {model.digest[:12]}: {len(used):,} of {len(pairs):,} pairs, "
-        f"{len(embeddings):,} of {len(names):,} photos.",
-        soft_wrap=True,
-    )
-    console.print(_table(result))
-    console.print("[dim]In brackets: 95 % intervals, which treat pairs as independent.[/]")
+    else:
+        if left_out.names:
+            console.print(left_out.table())
+        console.print(
+            f"Pack {escape(model.pack)} {model.digest[:12]}: {len(used):,} of {len(pairs):,} pairs, "
+            f"{len(embeddings):,} of {len(names):,} photos.",
+            soft_wrap=True,
+        )
+        console.print(_table(result))
+        console.print("[dim]In brackets: 95 % intervals, which treat pairs as independent.[/]")
     if sheet is not None:
-        console.print(f"The worst pairs are in {escape(str(sheet))}.", soft_wrap=True)
+        rows = [
+            (
+                f"{'same person' if used[place].same else 'two people'}, {similarity[place]:.3f}",
+                (photos / used[place].a, photos / used[place].b),
+            )
+            for places in worst(similarity, same, ON_SHEET)
+            for place in places
+        ]
+        write_sheet(sheet, rows, pipeline, settings)
+        errors.print(f"The worst pairs are in {escape(str(sheet))}.", soft_wrap=True)
 
 
 def read_pairs(file: Path) -> list[LabelledPair]:
@@ -116,7 +115,7 @@ def read_pairs(file: Path) -> list[LabelledPair]:
                 f"{', '.join(SAME)} for the same person, {', '.join(DIFFERENT)} for two people."
             )
         for name in (cells["photo_a"], cells["photo_b"]):
-            if not name or Path(name).is_absolute() or ".." in Path(name).parts:
+            if not name or "\0" in name or Path(name).is_absolute() or ".." in Path(name).parts:
                 raise BadInputError(
                     f"Line {line} of {file.name} names {name!r}, which is not a path in the folder of photos."
                 )

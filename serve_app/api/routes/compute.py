@@ -99,7 +99,8 @@ async def compare_photos(
     return ComparisonAnswer(
         similarity=round(similarity, 4),
         rarity=Rarity.of(services.scale, similarity, services.model.digest),
-        probability=None if probability is None else round(probability, 4),
+        # Never rounded to 0 or 1: it stays 1 / (people + 2) away from both.
+        probability=None if probability is None else round(probability, 6),
         decision=DecisionAnswer.of(services.scale.decide(similarity, false_match_rate)),
         face_a=face_a,
         face_b=face_b,
