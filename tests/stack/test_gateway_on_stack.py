@@ -180,4 +180,5 @@ def test_whatever_dies_clients_are_answered_or_told_to_come_back(
     if part == "haproxy":
         assert seen.unanswered[-1] - seen.unanswered[0] < GATEWAY_S
     else:
-        assert not seen.unanswered
+        # An answer that has begun cannot be repeated elsewhere, so the one in flight at the kill may be cut.
+        assert len(seen.unanswered) <= ("ServeReplica" in part)
