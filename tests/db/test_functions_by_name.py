@@ -380,7 +380,7 @@ class LookalikeWorld:
 
 @pytest.fixture(scope="module", params=["plain", "supabase"])
 def world(request: pytest.FixtureRequest, postgres: str) -> Iterator[LookalikeWorld]:
-    """On a server of one's own, and where pgvector lies elsewhere and every role gets every right."""
+    """On our own server, and where pgvector lies elsewhere and every role gets every right."""
     name = f"by_name_{request.param}"
     dsn = on_database(postgres, name)
     with psycopg.connect(on_database(postgres, "postgres"), autocommit=True) as server:

@@ -1,4 +1,4 @@
-"""The queue: one worker a job, whoever dies, and nobody for ever."""
+"""The queue: one worker for each job at a time, and no worker that dies keeps it."""
 
 from __future__ import annotations
 

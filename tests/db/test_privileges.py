@@ -219,7 +219,7 @@ def make_pair(connection: psycopg.Connection, number: int) -> ChattingPair:
     insert("generation_logs", profile_id=one, provider="local", model="m", status="completed")
     insert("face_searches", profile_id=one, max_results=10, results=1, request_id="r")
     rows: dict[str, set[object]] = {}
-    # What is only the other one's comes first.
+    # What belongs only to the other user comes first.
     for who, whose_face in ((other, other_face), (one, face)):
         rows = {
             "profiles": {one, other},
@@ -248,7 +248,7 @@ def found(connection: psycopg.Connection, statement: SQL | Composed, *values: ob
 
 @pytest.fixture(scope="module", params=["plain", "supabase"])
 def world(request: pytest.FixtureRequest, postgres: str) -> Iterator[TwoPairsWorld]:
-    """On a server of one's own, and where there are roles, functions and default privileges already."""
+    """On our own server, and where there are roles, functions and default privileges already."""
     name = f"privileges_{request.param}"
     dsn = on_database(postgres, name)
     with psycopg.connect(on_database(postgres, "postgres"), autocommit=True) as server:
@@ -320,7 +320,7 @@ def test_privileges_are_exactly_these(world: TwoPairsWorld, table: str, role: st
 
 @pytest.mark.parametrize("role", ["semblance_service", "authenticated", "anon"])
 def test_no_role_has_privileges_on_sequences(world: TwoPairsWorld, role: str) -> None:
-    """They are used by defaults and triggers; whoever sets one breaks the order of what it numbers."""
+    """They are used by defaults and triggers; a caller who sets one breaks the order of what it numbers."""
     reachable = f"""
         SELECT seqrelid::regclass::text FROM pg_sequence
         WHERE has_sequence_privilege('{role}', seqrelid, 'USAGE, SELECT, UPDATE')
@@ -330,7 +330,7 @@ def test_no_role_has_privileges_on_sequences(world: TwoPairsWorld, role: str) ->
 
 @pytest.mark.parametrize("role", ["semblance_service", "authenticated", "anon"])
 def test_functions_that_run_as_their_owner_are_closed(world: TwoPairsWorld, role: str) -> None:
-    """Also those of triggers: whoever may execute one could put it on a temporary table."""
+    """Also those of triggers: a caller who may execute one could put it on a temporary table."""
     callable_ones = f"""
         SELECT oid::regprocedure::text FROM pg_proc
         WHERE pronamespace = 'public'::regnamespace AND prosecdef

@@ -1,4 +1,4 @@
-"""The first token, one's own profile, and what everybody may know before."""
+"""The first token, the user's own profile, and what anyone may know before."""
 
 from __future__ import annotations
 

@@ -237,7 +237,7 @@ async def test_what_changes_something_comes_from_a_page_of_ours(api: Api) -> Non
         assert answer.status_code == status, origin
         if status == 403:
             assert answer.json()["code"] == "forbidden"
-        # With a header of one's own, which no foreign page can set, the origin says nothing.
+        # With a custom header, which no foreign page can set, the origin does not matter.
         headers = {**ada.headers, "Origin": "https://evil.example"}
         own = await api.client.get("/api/auth/me", headers=headers)
         assert own.status_code == (401 if status == 204 else 200)
@@ -263,7 +263,7 @@ async def test_a_foreign_page_reads_what_guests_do(api: Api) -> None:
 
 @pytest.mark.parametrize("api_settings", [{"cors_origins": ("*",)}], indirect=True)
 async def test_all_origins_are_not_listed_ones(api: Api) -> None:
-    """With the cookie they would be: every page on the web could act for whoever looks at it."""
+    """With the cookie they would be: every page on the web could act for its visitor."""
     ada = await api.member("ada")
     headers = {**cookie(in_base64(session(ada))), "Origin": "https://evil.example"}
     assert (await api.client.post("/api/auth/logout", headers=headers)).status_code == 403

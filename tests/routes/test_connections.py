@@ -116,7 +116,7 @@ async def test_status_decides_which_are_listed(api: Api) -> None:
         body = await listed(api, ada, **status)
         assert [entry["id"] for entry in body["connections"]] == [str(f.connection) for f in expected]
         assert body["total"] == len(expected)
-    # Whoever archived it, either may take it up again.
+    # Either user may take it up again, no matter who archived it.
     assert (await patch(api, first, first.bob, "active")).json()["status"] == "active"
 
 

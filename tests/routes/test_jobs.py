@@ -1,4 +1,4 @@
-"""Match jobs over HTTP: one's own, all of them for admins, and the cron's call."""
+"""Match jobs over HTTP: the user's own, all of them for admins, and the cron call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An origin that is not listed is told to whoever reads the log, and cannot fill it."""
+"""An origin that is not listed is logged, and cannot fill the log."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ async def test_it_is_asked_again_after_a_while(auth: SupabaseAuth) -> None:
     auth.ended.add("a")
     await until(asked, "a", "ended")
     assert auth.asked["a"] == 2
-    # Whoever was shut out may come back.
+    # A user who was shut out may come back.
     auth.ended.clear()
     await until(asked, "a", "fine")
 

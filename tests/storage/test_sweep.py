@@ -206,7 +206,7 @@ async def test_what_changes_meanwhile_is_looked_at_again(database: Database, sto
         await database.execute("DELETE FROM celebrities WHERE id = $1", deleted.id)
         assert await comparison.still_there([deleted]) == []
 
-        # An ingestion repeated meanwhile stores the same key anew: its row is about to come.
+        # An ingestion repeated meanwhile stores the same key again: its row is about to come.
         deadline = datetime.now(UTC) - timedelta(seconds=5)
         await storage.put("celebrities/again.jpg", b"2", "image/jpeg")
         await storage.delete("faces/gone.jpg")

@@ -40,7 +40,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def close_disk(tmp_path: Path) -> Iterator[Callable[[Path], Callable[[], None]]]:
-    """Make a folder read-only, whoever runs the tests; what it returns undoes that."""
+    """Make a folder read-only, also for root. The function it returns undoes that."""
     with ExitStack() as undoing:
 
         def close(folder: Path) -> Callable[[], None]:
