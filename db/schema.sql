@@ -1520,8 +1520,8 @@ CREATE TABLE object_deletions (
     created_at timestamptz NOT NULL DEFAULT now(),
     attempts integer NOT NULL DEFAULT 0 CHECK (attempts >= 0),
     due_at timestamptz NOT NULL DEFAULT now(),
-    -- The table whose row named the picture; null in older rows. The old app keeps the pictures of each table in a
-    -- separate place.
+    -- The table whose row named the picture; null if there was no row yet. The old app keeps the pictures of each table
+    -- in a separate place.
     named_by text CHECK (named_by IN ('faces', 'celebrities', 'babies'))
 );
 CREATE INDEX idx_object_deletions_due_at ON object_deletions (due_at);

@@ -4,8 +4,8 @@ CREATE FUNCTION is_foreign_address(named text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN named ~ '^https?://';
 
--- The table whose row named the picture; null in older rows. The old app keeps the pictures of each table in a separate
--- place.
+-- The table whose row named the picture; null if there was no row yet. The old app keeps the pictures of each table in
+-- a separate place.
 ALTER TABLE object_deletions ADD COLUMN named_by text CHECK (named_by IN ('faces', 'celebrities', 'babies'));
 
 -- The argument names the column. The address of another host is not ours to remove. A picture that another row still
