@@ -456,7 +456,7 @@ def test_only_profiles_of_contacts_are_visible_and_none_can_be_changed(world: Tw
         ("default_face_id", "theirs", False),
     ],
 )
-def test_harmless_values_of_ones_profile_are_accepted(
+def test_harmless_profile_values_are_accepted(
     world: TwoPairsWorld, column: str, value: str | None, taken: bool
 ) -> None:
     given = {"mine": world.ours.face, "theirs": world.theirs.face}.get(str(value), value)
