@@ -12,7 +12,7 @@ import { router } from './router';
 const theme = createTheme({
   primaryColor: 'blue',
   // White on it, and it on white, keep a contrast of 4.5 in both schemes.
-  primaryShade: { light: 7, dark: 8 },
+  primaryShade: 8,
   defaultRadius: 'md',
   cursorType: 'pointer',
   respectReducedMotion: true,
