@@ -89,7 +89,13 @@ def install(tools: Tools) -> None:
             shutil.copy(SOURCES / name, work)
         # A registry that cannot be reached is noticed within a minute.
         patience = ["--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-timeout=30000"]
-        _run([*tools.npm, "ci", "--ignore-scripts", "--loglevel=error", *patience], work)
+        try:
+            _run([*tools.npm, "ci", "--ignore-scripts", "--silent", *patience], work)
+        except ConsoleError:
+            message = (
+                "npm could not install the console's packages: the registry does not answer or lacks them."
+            )
+            raise ConsoleError(message) from None
         shutil.rmtree(PACKAGES, ignore_errors=True)
         work.rename(PACKAGES)
     target = os.path.relpath(PACKAGES / "node_modules", SOURCES)
