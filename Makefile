@@ -34,7 +34,7 @@ ONE_BY_ONE := ray or browser
 # Every process of a run would rewrite the assertions of all tests if none may keep them.
 check test: export PYTHONDONTWRITEBYTECODE =
 
-# One process more than cores, for some always wait. Each begins with a part of its own, whose fixtures the others
+# One process more than cores, because some always wait. Each begins with a separate part, whose fixtures the others
 # then need not make, too.
 check: env ## the tests that start no Ray and need no browser, on all cores
 	@$(BIN)/pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --maxprocesses 4 --dist worksteal -m 'not ($(ONE_BY_ONE))'

@@ -1,4 +1,4 @@
-"""Searches among users' faces: what they find, how, and what stays of them."""
+"""Searches among users' faces: what they find, how, and what is recorded of them."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ async def test_records_are_kept_as_long_as_the_settings_say(
         while await database.fetchval("SELECT count(*) FROM face_searches") > 3:  # noqa: ASYNC110 - of the database
             await asyncio.sleep(0.01)
         running.cancel()
-        # No setting makes the application remove what is younger.
+        # No setting makes the application remove newer records.
         await FaceSearches(application).prune(timedelta())
     finally:
         await application.close()
