@@ -1,4 +1,4 @@
-"""What was stored as it came is cleaned, whatever interrupts it, and everything that shows it follows."""
+"""Pictures stored unchanged are cleaned despite interruptions, and everything that shows them follows."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ KEYS = {
 
 @pytest.fixture(autouse=True)
 def one_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the processes that decode one is enough here; the command has them all."""
+    """One decoding process is enough here. The command uses all cores."""
     monkeypatch.setattr("ops.storage.clean._AT_ONCE", 1)
 
 
@@ -205,7 +205,7 @@ async def test_killed_at_any_step_the_next_run_completes_it(
     await assert_all_clean(database, storage)
 
 
-async def test_a_store_that_fails_stops_it(
+async def test_a_failing_store_stops_it(
     database: Database, storage: Storage, run: Clean, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def refuse(*_: object) -> None:
@@ -221,7 +221,7 @@ async def test_a_store_that_fails_stops_it(
     await assert_all_clean(database, storage)
 
 
-async def test_what_cannot_be_cleaned_is_named_and_stays(
+async def test_a_picture_that_cannot_be_cleaned_is_named_and_kept(
     database: Database, storage: Storage, run: Clean, results: list[Cleaned]
 ) -> None:
     await add_all(database, storage)
@@ -249,10 +249,10 @@ async def test_landmarks_follow_a_picture_that_shrinks(
     assert np.abs(found - ((np.array(points) + 0.5) / 2 - 0.5)).max() < 0.02
 
 
-async def test_a_row_that_changes_meanwhile_is_left(
+async def test_a_row_that_changes_meanwhile_is_left_alone(
     database: Database, dsn: str, storage: Storage, run: Clean, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker describes the face, or its user deletes it, while its picture is cleaned."""
+    """A worker analyzes the face, or its user deletes it, while its picture is cleaned."""
     await add_all(database, storage)
     replace, changed = RawPictures.replace, False
 

@@ -1,4 +1,4 @@
-"""The old app's pictures are copied from its own places, whatever interrupts it, and their originals
+"""The old app's pictures are copied from their locations despite interruptions, and the originals
 stay."""
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ TABLES: tuple[PictureTable, ...] = ("faces", "celebrities")
 
 @pytest.fixture(autouse=True)
 def one_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the processes that decode one is enough here; the command has them all."""
+    """One decoding process is enough here. The command uses all cores."""
     monkeypatch.setattr("ops.storage.clean._AT_ONCE", 1)
 
 
 @pytest.fixture(params=["folder", "bucket"])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
-    """Three places: the main store, and one for each table of the old app."""
+    """Three stores: the main one, and one for each table of the old app."""
     if request.param == "bucket":
         bucket = request.getfixturevalue("bucket")
         places = {name: f"{bucket}/{name}" for name in ("main", "faces", "celebrity-images")}
@@ -66,7 +66,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
 
 
 folder_alone = pytest.mark.parametrize("settings", ["folder"], indirect=True)
-"""For what does not depend on the kind of store."""
+"""For tests that do not depend on the kind of store."""
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def put(storage: Storage, table: PictureTable, path: str, data: bytes) -> None:
 
 
 def originals(storage: Storage) -> dict[tuple[str, str], bytes]:
-    """Everything in the old app's places."""
+    """All pictures of the old app."""
     found: dict[tuple[str, str], bytes] = {}
     for table, location in storage.locations.items():
         for chunk in obstore.list(location._store):
@@ -175,7 +175,7 @@ async def test_everything_is_copied_once_and_the_originals_stay(
     assert await compared(database, storage, []) == (0, 0)
 
 
-async def test_a_look_before_changes_nothing_and_names_what_is_missing(
+async def test_a_dry_run_changes_nothing_and_names_what_is_missing(
     database: Database, storage: Storage, results: list[Cleaned]
 ) -> None:
     await add_all(database, storage)
@@ -217,7 +217,7 @@ async def test_killed_at_any_step_nothing_is_lost_and_the_next_run_completes_it(
             patch.setattr(Storage, step, dying(getattr(Storage, step), 4))
         with pytest.raises(Killed):
             await run()
-    # Whatever a row names can be read.
+    # Every picture named by a row can be read.
     for name in await rows(database):
         if name in COPIES:
             assert [await storage.exists(file) for file in keys_of(name)] == [True] * 3
@@ -228,7 +228,7 @@ async def test_killed_at_any_step_nothing_is_lost_and_the_next_run_completes_it(
 
 
 @folder_alone
-async def test_what_the_store_does_not_give_back_as_it_was_is_no_copy(
+async def test_a_copy_that_the_store_returns_changed_does_not_count(
     database: Database, storage: Storage, run: Copy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await add_all(database, storage)
@@ -246,7 +246,7 @@ async def test_what_the_store_does_not_give_back_as_it_was_is_no_copy(
 
 
 @folder_alone
-async def test_what_cannot_be_copied_is_named_and_its_row_stays(
+async def test_a_picture_that_cannot_be_copied_is_named_and_its_row_stays(
     database: Database, storage: Storage, settings: Settings, results: list[Cleaned]
 ) -> None:
     await add_all(database, storage)
@@ -262,7 +262,7 @@ async def test_what_cannot_be_copied_is_named_and_its_row_stays(
     assert left.keys() == {"0b/1699-ab.jpg", "0b/1700-cd.png", "tom_hanks.jpg", "a//b/../c"}
     assert all(each.reason for each in left.values())
     assert left.keys() <= set(await rows(database))
-    # They are no more in the way than before.
+    # They block no more than before.
     assert await clean(database, storage, settings, results.append, TABLES) == {"unreadable": 2, "missing": 2}
 
 
@@ -281,7 +281,7 @@ async def test_landmarks_follow_a_picture_that_shrinks(
 
 
 @folder_alone
-async def test_a_row_that_changes_meanwhile_is_left(
+async def test_a_row_that_changes_meanwhile_is_left_alone(
     database: Database, dsn: str, storage: Storage, run: Copy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The old app gives it another picture, or its user deletes it."""
@@ -308,7 +308,7 @@ async def test_a_row_that_changes_meanwhile_is_left(
 
 
 @folder_alone
-async def test_tables_with_equal_paths_and_rows_that_share_one_keep_apart_and_together(
+async def test_equal_paths_of_two_tables_stay_apart_and_shared_ones_together(
     database: Database, storage: Storage, run: Copy
 ) -> None:
     await add_all(database, storage)
@@ -328,7 +328,7 @@ async def test_tables_with_equal_paths_and_rows_that_share_one_keep_apart_and_to
 
 
 @folder_alone
-async def test_what_an_earlier_version_stored_as_it_came_is_copied_from_the_main_store(
+async def test_a_picture_stored_unchanged_by_an_earlier_version_is_copied_from_the_main_store(
     database: Database, storage: Storage, run: Copy
 ) -> None:
     await add_all(database, storage)
@@ -340,7 +340,7 @@ async def test_what_an_earlier_version_stored_as_it_came_is_copied_from_the_main
 
 
 @folder_alone
-async def test_cleaning_the_main_store_leaves_the_old_systems_rows_alone(
+async def test_cleaning_the_main_store_leaves_rows_of_the_old_app_alone(
     database: Database, storage: Storage, settings: Settings
 ) -> None:
     await add_all(database, storage)
@@ -353,7 +353,7 @@ async def test_cleaning_the_main_store_leaves_the_old_systems_rows_alone(
 
 
 async def make_copy(storage: Storage, table: PictureTable, path: str) -> str:
-    """As the API makes it when it is first asked for."""
+    """As the API creates it at the first request."""
 
     key = copy_key(Original(table, path))
     small = encoded(portrait(64))
@@ -368,7 +368,7 @@ async def delete(database: Database, storage: Storage, statement: str) -> None:
 
 
 @pytest.mark.parametrize("copied", [False, True])
-async def test_who_deletes_a_picture_deletes_its_original_and_its_copy(
+async def test_deleting_a_picture_deletes_its_original_and_its_copy(
     database: Database, storage: Storage, run: Copy, copied: bool
 ) -> None:
     await add_all(database, storage)
@@ -406,7 +406,7 @@ async def test_a_picture_stays_as_long_as_a_row_names_its_original_or_its_copy(
 
 
 @folder_alone
-async def test_a_deletion_reaches_the_place_of_its_own_table_alone(
+async def test_a_deletion_reaches_only_the_location_of_its_table(
     database: Database, storage: Storage
 ) -> None:
     await add_all(database, storage)
@@ -418,7 +418,7 @@ async def test_a_deletion_reaches_the_place_of_its_own_table_alone(
 
 
 @folder_alone
-async def test_a_place_that_refuses_is_asked_again(
+async def test_a_location_that_refuses_is_asked_again(
     database: Database, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await add_all(database, storage)
@@ -496,7 +496,7 @@ async def test_the_command(
     assert missing["reason"]
 
 
-def test_the_command_wants_to_know_from_where(dsn: str, tmp_path: Path) -> None:
+def test_the_command_needs_the_location(dsn: str, tmp_path: Path) -> None:
     done = command(Settings(home=tmp_path, storage_url=tmp_path.as_uri()), dsn, "copy")
     assert done.returncode == 1
     assert "SEMBLANCE_OLD_STORAGE" in done.stderr

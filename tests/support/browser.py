@@ -1,4 +1,4 @@
-"""A headless Chromium for the pages of the console, and what is checked of every page that it shows."""
+"""A headless Chromium for the pages of the console, and the checks of every page."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PHONE, DESK = {"width": 375, "height": 812}, {"width": 1280, "height": 800}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """What a developer of a page wants."""
+    """Options for developers of pages."""
     parser.addoption("--without-ray", action="store_true", help="Look at the console of an API without Ray.")
     parser.addoption("--look", type=Path, metavar="FOLDER", help="Write what pages look like into a folder.")
 
@@ -51,7 +51,7 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
 
 @pytest.fixture(scope="session")
 def browser_context_args(browser_context_args: dict[str, Any]) -> dict[str, Any]:
-    """In English, whatever the machine speaks, and without waiting for animations."""
+    """In English and without animations."""
     return {**browser_context_args, "locale": "en-GB", "reduced_motion": "reduce", "viewport": DESK}
 
 
@@ -133,7 +133,7 @@ async def console_page(watched: BrowserContext, site: ConsoleSite) -> Page:
 
 
 async def check_axe(page: Page) -> None:
-    """Nothing on the page may hinder those who use it otherwise, in light or in dark."""
+    """The page has no serious accessibility problem, in light or dark."""
     await page.evaluate((PACKAGES / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8"))
     for scheme in ("light", "dark"):
         await _show(page, scheme)
