@@ -38,7 +38,7 @@ _CLUSTER = {
 
 
 class Node:
-    """`ray start --block` in a session of its own."""
+    """`ray start --block` in a new session."""
 
     def __init__(self, arguments: list[str], environment: Mapping[str, str], log: Path) -> None:
         self._log = log

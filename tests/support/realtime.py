@@ -37,7 +37,7 @@ class Server:
             f"{'&' if number else '?'}{name}={value}" for number, (name, value) in enumerate(query.items())
         )
         sent = {**(user.headers if user else {}), **(headers or {})}
-        # Without bounds of its own, which would keep the client from seeing the server's close behind events;
+        # Without its own bounds, which would keep the client from seeing the server's close behind events;
         # and without compression, which would let a whole flood of the same letters into the socket's buffer.
         async with connect(url, additional_headers=sent, max_queue=None, compression=None) as connection:
             yield Socket(connection)
