@@ -33,18 +33,13 @@ from semblance.storage.pictures import StoredPicture, full_key, keys_of, put_pic
 from semblance.storage.store import Storage
 from tests.support.commands import semblance
 from tests.support.laden import assert_only_a_picture, encoded, laden, portrait
+from tests.support.picture_upkeep import named_keys, stored_keys
 
 Copy = Callable[[], Awaitable[Counter[CleanOutcome]]]
 
 FACES = {"0b/1699-ab.jpg": "JPEG", "0b/1700-cd.png": "PNG", "1c/with space (1).heic": "HEIF"}
 CELEBRITIES = {"tom_hanks.jpg": "JPEG", "actors/Zoë.tiff": "TIFF"}
 TABLES: tuple[PictureTable, ...] = ("faces", "celebrities")
-
-
-@pytest.fixture(autouse=True)
-def one_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One decoding process is enough here. The command uses all cores."""
-    monkeypatch.setattr("ops.storage.clean._AT_ONCE", 1)
 
 
 @pytest.fixture(params=["folder", "bucket"])
@@ -70,16 +65,6 @@ folder_alone = pytest.mark.parametrize("settings", ["folder"], indirect=True)
 
 
 @pytest.fixture
-def storage(settings: Settings) -> Storage:
-    return open_storage(settings)
-
-
-@pytest.fixture
-def results() -> list[Cleaned]:
-    return []
-
-
-@pytest.fixture
 def run(database: Database, storage: Storage, settings: Settings, results: list[Cleaned]) -> Copy:
     return lambda: clean(database, storage, settings, results.append, list(storage.locations))
 
@@ -96,18 +81,6 @@ def originals(storage: Storage) -> dict[tuple[str, str], bytes]:
             for meta in chunk:
                 found[table, meta["path"]] = bytes(obstore.get(location._store, meta["path"]).bytes())
     return found
-
-
-async def stored(storage: Storage) -> list[str]:
-    return [key for folder in ("babies", "celebrities", "faces", "old") for key in await storage.keys(folder)]
-
-
-async def rows(database: Database) -> list[str]:
-    query = (
-        "SELECT image_path FROM faces UNION ALL SELECT image_path FROM celebrities"
-        " UNION ALL SELECT image_url FROM babies ORDER BY 1"
-    )
-    return [row["image_path"] for row in await database.fetch(query)]
 
 
 async def add_all(database: Database, storage: Storage) -> UUID:
@@ -152,7 +125,7 @@ COPIES = sorted(
 
 
 async def assert_all_copied(database: Database, storage: Storage) -> None:
-    assert await rows(database) == sorted([*COPIES, full_key("faces/new"), "https://fal/x.jpg"])
+    assert await named_keys(database) == sorted([*COPIES, full_key("faces/new"), "https://fal/x.jpg"])
     assert await storage.keys("old") == sorted(name for key in COPIES for name in keys_of(key))
     for key in await storage.keys("old"):
         assert_only_a_picture(await storage.get(key))
@@ -180,11 +153,11 @@ async def test_a_dry_run_changes_nothing_and_names_what_is_missing(
 ) -> None:
     await add_all(database, storage)
     await storage.locations["celebrities"].delete("tom_hanks.jpg")
-    names = await rows(database)
+    names = await named_keys(database)
     found = await look_for(database, storage, results.append, TABLES)
     assert found == {"cleaned": 4, "missing": 1}
     assert [each.picture.key for each in results if each.outcome == "missing"] == ["tom_hanks.jpg"]
-    assert await rows(database) == names
+    assert await named_keys(database) == names
     assert await storage.keys("old") == []
 
 
@@ -218,7 +191,7 @@ async def test_killed_at_any_step_nothing_is_lost_and_the_next_run_completes_it(
         with pytest.raises(Killed):
             await run()
     # Every picture named by a row can be read.
-    for name in await rows(database):
+    for name in await named_keys(database):
         if name in COPIES:
             assert [await storage.exists(file) for file in keys_of(name)] == [True] * 3
     assert originals(storage) == before
@@ -232,7 +205,7 @@ async def test_a_copy_that_the_store_returns_changed_does_not_count(
     database: Database, storage: Storage, run: Copy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await add_all(database, storage)
-    names, get = await rows(database), Storage.get
+    names, get = await named_keys(database), Storage.get
 
     async def spoilt(self: Storage, key: str) -> bytes:
         return (await get(self, key))[:-1]
@@ -241,7 +214,7 @@ async def test_a_copy_that_the_store_returns_changed_does_not_count(
         patch.setattr(Storage, "get", spoilt)
         with pytest.raises(StorageError, match="with other content"):
             await run()
-    assert await rows(database) == names
+    assert await named_keys(database) == names
     assert await run() == {"cleaned": 5}
 
 
@@ -261,7 +234,7 @@ async def test_a_picture_that_cannot_be_copied_is_named_and_its_row_stays(
     left = {each.picture.key: each for each in results if each.outcome != "cleaned"}
     assert left.keys() == {"0b/1699-ab.jpg", "0b/1700-cd.png", "tom_hanks.jpg", "a//b/../c"}
     assert all(each.reason for each in left.values())
-    assert left.keys() <= set(await rows(database))
+    assert left.keys() <= set(await named_keys(database))
     # They block no more than before.
     assert await clean(database, storage, settings, results.append, TABLES) == {"unreadable": 2, "missing": 2}
 
@@ -302,9 +275,9 @@ async def test_a_row_that_changes_meanwhile_is_left_alone(
 
     monkeypatch.setattr(RawPictures, "replace", late)
     assert await run() == {"cleaned": 3, "changed": 2}
-    assert "0b/newer.jpg" in await rows(database)
+    assert "0b/newer.jpg" in await named_keys(database)
     assert await run() == {"cleaned": 1}
-    assert copy_key(Original("faces", "0b/newer.jpg")) in await rows(database)
+    assert copy_key(Original("faces", "0b/newer.jpg")) in await named_keys(database)
 
 
 @folder_alone
@@ -319,7 +292,7 @@ async def test_equal_paths_of_two_tables_stay_apart_and_shared_ones_together(
     await database.execute("DELETE FROM object_deletions")
     assert await run() == {"cleaned": 5}
     face, celebrity = (copy_key(Original(table, path)) for table in TABLES)
-    assert Counter(await rows(database)) == {
+    assert Counter(await named_keys(database)) == {
         face: 3, celebrity: 2, full_key("faces/new"): 1, "https://fal/x.jpg": 1,
     }  # fmt: skip
     assert assert_only_a_picture(await storage.get(face)).size == (300, 300)
@@ -336,7 +309,7 @@ async def test_a_picture_stored_unchanged_by_an_earlier_version_is_copied_from_t
     await storage.put(key, laden(portrait(300), "JPEG"), "image/jpeg")
     await database.execute("UPDATE faces SET image_path = $1 WHERE image_path = '0b/1699-ab.jpg'", key)
     assert await run() == {"cleaned": 5}
-    assert copy_key(Original("faces", key)) in await rows(database)
+    assert copy_key(Original("faces", key)) in await named_keys(database)
 
 
 @folder_alone
@@ -344,9 +317,9 @@ async def test_cleaning_the_main_store_leaves_rows_of_the_old_app_alone(
     database: Database, storage: Storage, settings: Settings
 ) -> None:
     await add_all(database, storage)
-    names = await rows(database)
+    names = await named_keys(database)
     assert await clean(database, storage, settings, lambda _: None, ["babies"]) == {}
-    assert await rows(database) == names
+    assert await named_keys(database) == names
 
 
 # Deletion and the sweep.
@@ -384,7 +357,7 @@ async def test_deleting_a_picture_deletes_its_original_and_its_copy(
     assert await deletions.drain(storage) == 1
     assert ("faces", path) not in originals(storage)
     assert len(originals(storage)) == 4
-    assert not [name for name in await stored(storage) if "space" in name]
+    assert not [name for name in await stored_keys(storage) if "space" in name]
     assert await database.fetchval("SELECT count(*) FROM object_deletions") == 0
 
 
@@ -474,12 +447,12 @@ async def test_the_command(
     database: Database, storage: Storage, settings: Settings, dsn: str, tmp_path: Path
 ) -> None:
     await add_all(database, storage)
-    names = await rows(database)
+    names = await named_keys(database)
     done = command(settings, dsn, "copy", "--dry-run")
     assert done.returncode == 0, done.stderr
     assert "3 rows of faces name pictures in file:///" in done.stdout
     assert "would be copied" in done.stdout
-    assert await rows(database) == names
+    assert await named_keys(database) == names
     done = command(settings, dsn, "clean", "--dry-run")
     assert "5 more are in the old app's buckets" in done.stdout
 
