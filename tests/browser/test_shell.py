@@ -26,6 +26,7 @@ async def test_a_used_link_does_not_sign_in(watched: BrowserContext, site: Conso
     await second.goto(link)
     await expect(second.get_by_text("semblance console", exact=False).first).to_be_visible()
     await expect(second.get_by_role("button", name="Session")).to_have_count(0)
+    await check_axe(second)
     await look(second, "sign-in")
 
 

@@ -176,3 +176,4 @@ async def _show(page: Page, scheme: str) -> None:
     await page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     await page.locator(f":root[data-mantine-color-scheme='{scheme}']").wait_for()
     await page.evaluate("new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+    await page.evaluate("Promise.all(document.getAnimations().map(each => each.finished))")

@@ -26,7 +26,7 @@ export function TryPage() {
               <Photo photo={analysis.data.photo} faces={analysis.data.faces} />
               <Stack>
                 {analysis.data.faces.faces.length === 0 && (
-                  <Alert title={words('try.no-face')}>{words('try.no-face-advice')}</Alert>
+                  <Alert variant="default" title={words('try.no-face')}>{words('try.no-face-advice')}</Alert>
                 )}
                 {analysis.data.faces.faces.map((face, place) => (
                   <FacePanel key={face.bbox.join()} face={face} number={place + 1} />
