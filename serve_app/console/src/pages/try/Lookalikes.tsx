@@ -14,7 +14,7 @@ export function Lookalikes({ found }: { found: Found }) {
       <Title order={3} size="h4">
         {words('try.lookalikes')}
       </Title>
-      <Group component="ul" className={classes.strip} wrap="nowrap" align="stretch">
+      <Group component="ul" className={classes.strip} gap="sm" align="stretch">
         {found.matches.map((celebrity) => (
           <Card component="li" key={celebrity.celebrity_id} withBorder padding="xs" className={classes.card}>
             <Card.Section>
