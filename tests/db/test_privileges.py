@@ -102,6 +102,11 @@ TABLES = {
     "api_keys": Line("select; update last_used_at"),
     "events": Line("select; delete"),
     "revoked_sessions": Line("select; insert; delete"),
+    "console_codes": Line("select; insert hash; delete"),
+    "console_sessions": Line(
+        "select; insert hash profile_id token_session; update last_used_at revoked_at; delete"
+    ),
+    "audit_log": Line("select; insert actor action target before after"),
     "realtime_replicas": Line("select; insert; update; delete"),
     "realtime_sessions": Line("select; insert; update; delete"),
     "rematch_runs": Line("select; insert; update; delete"),
@@ -111,7 +116,7 @@ TABLES = {
     "object_deletions": Line("select; insert; update; delete"),
     "face_searches": Line(
         "select created_at; delete;"
-        " insert profile_id api_key_id school gender max_results results request_id",
+        " insert profile_id api_key_id console_session_id school gender max_results results request_id",
         "select",
         rows="none",
     ),
@@ -129,7 +134,7 @@ CALLABLE = {
         "find_own_similar_faces(vector,double precision,integer,uuid)",
     },
     "anon": set(),
-    "semblance_service": {"find_celebrity_matches(vector,integer)"},
+    "semblance_service": {"find_celebrity_matches(vector,integer)", "tell_operators(text,jsonb)"},
 }
 
 # Queries that only the owner runs, by command.
