@@ -31,6 +31,8 @@ from serve_app.api.readiness import StoreProbe
 from serve_app.api.responses import errors
 from serve_app.api.routes import (
     admin_generations,
+    admin_jobs,
+    admin_matching,
     admin_schools,
     admin_settings,
     auth,
@@ -110,6 +112,8 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
     for topic in (admin_settings, admin_schools, admin_generations, babies, config, presence):
         app_api.include_router(topic.router)
     app_api.include_router(jobs.router)
+    app_api.include_router(admin_jobs.router)
+    app_api.include_router(admin_matching.router)
     app_api.include_router(realtime.router)
     app_api.include_router(user_faces.router)
     app.include_router(app_api)
