@@ -14,6 +14,7 @@ import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -65,6 +66,17 @@ _SECRETS = re.compile(
     r"|(?P<bearer>\bBearer\s+)\S+",
     re.IGNORECASE,
 )
+
+
+_LONGEST_REASON = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What Ray says of a job. reason: why it failed, if it did."""
+
+    status: RayJobStatus
+    reason: str
 
 
 class RayJobs:
@@ -127,7 +139,8 @@ class RayJobs:
     async def log(self, job_id: UUID) -> RayJobLog:
         """The end of a job's log, at most LOG_LINES and LOG_CHARACTERS. Raises NotFoundError."""
         await self.get(job_id)
-        text = await asyncio.to_thread(_log, str(job_id))
+        client = await asyncio.to_thread(_client)
+        text = await asyncio.to_thread(_log, client, str(job_id))
         shown = text[-LOG_CHARACTERS:]
         truncated = len(shown) < len(text) or text.count("\n") >= LOG_LINES
         return RayJobLog(text=redacted(shown), truncated=truncated)
@@ -161,9 +174,9 @@ class RayJobs:
         client = await asyncio.to_thread(_client)
         states = await asyncio.to_thread(_states, client)
         for job_id, age in rows.items():
-            status = states.get(str(job_id))
-            if status is not None:
-                await self._rows.set_status(job_id, status, _FAILED)
+            state = states.get(str(job_id))
+            if state is not None:
+                await self._rows.set_status(job_id, state.status, state.reason)
             elif age > _YOUNG_S:
                 await self._rows.set_status(job_id, "failed", _LOST)
 
@@ -206,10 +219,23 @@ def _submit(client: JobSubmissionClient, job_id: str, module: str, arguments: li
         )
 
 
-def _states(client: JobSubmissionClient) -> dict[str, RayJobStatus]:
+def _states(client: JobSubmissionClient) -> dict[str, _State]:
     with _answering():
         jobs = client.list_jobs()
-    return {str(job.submission_id): _STATUSES[job.status.value] for job in jobs if job.submission_id}
+    return {
+        str(job.submission_id): _State(
+            _STATUSES[job.status.value], _reason(job.message, job.driver_exit_code)
+        )
+        for job in jobs
+        if job.submission_id
+    }
+
+
+def _reason(message: str | None, exit_code: int | None) -> str:
+    """Why Ray says that a job failed, unless its command began: then its log says more."""
+    if exit_code is not None or not message:
+        return _FAILED
+    return f"The job could not begin: {redacted(message)[:_LONGEST_REASON]}"
 
 
 def _stop(client: JobSubmissionClient, job_id: str) -> bool:
@@ -217,22 +243,25 @@ def _stop(client: JobSubmissionClient, job_id: str) -> bool:
         return bool(client.stop_job(job_id))
 
 
-def _log(job_id: str) -> str:
+def _log(client: JobSubmissionClient, job_id: str) -> str:
     with _answering():
+        node = next((job.driver_node_id for job in client.list_jobs() if job.submission_id == job_id), None)
+        if node is None:
+            raise NotFoundError("Ray has no log of this job: it has not begun, or Ray was restarted.")
+        # By the file's name: `submission_id` alone is refused by the function itself.
+        chunks = get_log(
+            address=_gcs_address(),
+            node_id=node,
+            filename=f"job-driver-{job_id}.log",
+            tail=LOG_LINES,
+            timeout=10,
+            errors="replace",
+            filter_ansi_code=True,
+        )
         try:
-            chunks = get_log(
-                address=_gcs_address(),
-                submission_id=job_id,
-                tail=LOG_LINES,
-                timeout=10,
-                errors="replace",
-                filter_ansi_code=True,
-            )
             return "".join(chunks)
         except RayStateApiException as exc:
-            raise NotFoundError(
-                "Ray has no log of this job: it has not begun, or Ray was restarted."
-            ) from exc
+            raise NotFoundError("Ray has no log of this job: it has not begun, or its node is gone.") from exc
 
 
 @contextmanager
