@@ -26,8 +26,8 @@ _SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
 class ConsoleSession:
     """A session that is valid.
 
-    profile_id, name: of the admin who signed in with an access token; None after a code. name: the name, or else the
-    e-mail address. last_used_at: to the minute.
+    profile_id, name: of the admin who signed in with an access token, the name or else the e-mail address;
+    None after a code. last_used_at: to the minute.
     """
 
     id: UUID
@@ -47,8 +47,9 @@ class NewConsoleSession:
 
 
 class ConsoleSessions:
-    """The tables `console_codes` and `console_sessions`. Every method raises DatabaseError if the database does not
-    answer. A session is looked up by the hash of its secret, so that no comparison of secrets can be timed."""
+    """The tables `console_codes` and `console_sessions`. Every method raises DatabaseError if the database
+    does not answer. A session is looked up by the hash of its secret: there is no comparison that could be
+    timed."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -68,24 +69,23 @@ class ConsoleSessions:
                 row = await connection.fetchrow(sql.exchange_console_code, _hash(code), _hash(token))
             if row is None:
                 raise UnauthorizedError(
-                    "This link has been used or is older than two minutes; `semblance console` prints a new one."
+                    "This link has been used or is older than two minutes; `semblance console` prints a new "
+                    "one."
                 )
             return await _made(connection, token, row)
 
     async def open_for(self, profile_id: UUID, token_session: bytes) -> NewConsoleSession:
-        """Make a session of an admin. It ends when they are no longer one, and with the session of the access token
-        that they signed in with.
+        """Make a session of an admin. It ends when they are no longer one, and with the session of the access
+        token that they signed in with.
 
-        token_session: the key of the token's session, 32 bytes. Raises UnauthorizedError if any of that has happened
-        meanwhile.
+        token_session: the key of the token's session, 32 bytes. Raises UnauthorizedError if any of that has
+        happened meanwhile.
         """
         token = secrets.token_urlsafe(32)
         async with self._database.transaction() as connection:
             # First, so that the next statement sees what ended while it waited.
             await connection.execute(sql.hold_profile, profile_id)
-            row = await connection.fetchrow(
-                sql.open_console_session, _hash(token), profile_id, token_session
-            )
+            row = await connection.fetchrow(sql.open_console_session, _hash(token), profile_id, token_session)
             if row is None:
                 raise UnauthorizedError("You have signed out; sign in again.")
             return await _made(connection, token, row)

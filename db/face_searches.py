@@ -25,7 +25,7 @@ FACES = VectorSearch(
 
 @dataclass(frozen=True, slots=True)
 class Searcher:
-    """Who searches: an admin, the holder of an API key, or a session of the console that no admin's token opened. The
+    """Who searches: an admin, the holder of an API key, or a session of the console that a code opened. The
     other fields are None."""
 
     profile_id: UUID | None = None

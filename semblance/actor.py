@@ -7,8 +7,8 @@ import os
 from contextvars import ContextVar
 
 actor_var: ContextVar[str] = ContextVar("actor", default="service")
-"""`admin:<profile id>`, `console:<session id>`, `command:<user of the machine>`, or `service` for what the service does
-by itself."""
+"""`admin:<profile id>`, `console:<session id>`, `command:<user of the machine>`, or `service` for what the
+service does by itself."""
 
 
 def command_actor() -> str:

@@ -17,9 +17,9 @@ SET status = CASE ray_jobs.status WHEN 'pending' THEN 'running' ELSE ray_jobs.st
 -- What Ray says of a job that has not ended; a message of its own is kept.
 UPDATE ray_jobs
 SET status = $2,
-    message = CASE WHEN $2 = 'failed' THEN coalesce(message, $3) END,
+    message = CASE WHEN $2 = 'failed' THEN coalesce(message, $3) ELSE message END,
     ended_at = CASE WHEN $2 IN ('succeeded', 'failed', 'stopped') THEN now() END
-WHERE id = $1 AND status IN ('pending', 'running');
+WHERE id = $1 AND status IN ('pending', 'running') AND status <> $2;
 
 -- name: get_ray_job
 SELECT id, kind, arguments, started_by, status, done, total, counted, message, created_at, ended_at

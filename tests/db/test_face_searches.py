@@ -167,9 +167,9 @@ def test_the_application_adds_records_and_nothing_more(service_dsn: str, stateme
         connection.execute(statement.encode())
 
 
-@pytest.mark.parametrize("who", [(None, None), (uuid4(), uuid4())])
+@pytest.mark.parametrize("who", [(None, None, None), (uuid4(), uuid4(), None), (uuid4(), None, uuid4())])
 async def test_a_record_names_one_who_searched(
-    database: Database, who: tuple[UUID | None, UUID | None]
+    database: Database, who: tuple[UUID | None, UUID | None, UUID | None]
 ) -> None:
     with pytest.raises(Exception, match="face_searches_who_check"):
         await database.execute(queries["record_face_search"], *who, None, None, 10, 0, "r")

@@ -95,7 +95,7 @@ async def test_filters_and_what_is_recorded_of_them(api: Api) -> None:
     assert {row["request_id"] for row in kept[:-1]} == {"desk-7"}
     # Nothing of the photo.
     assert kept[0].keys() == {
-        *("id", "created_at", "profile_id", "api_key_id", "school", "gender"),
+        *("id", "created_at", "profile_id", "api_key_id", "console_session_id", "school", "gender"),
         *("max_results", "results", "request_id"),
     }
 

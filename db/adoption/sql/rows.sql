@@ -207,8 +207,9 @@ SELECT count({what}) FROM public.{table} WHERE {condition};
 -- Columns that are yet to come count as empty.
 SELECT count(*) FROM (SELECT {columns} FROM public.{table} AS present) AS rows WHERE {condition};
 
--- name: put_right Writes the next rows once more, so that the bridge sees them; returns the key of the last row. $1:
--- that of the batch before.
+-- name: put_right
+-- Writes the next rows once more, so that the bridge sees them; returns the key of the last row. $1: that of
+-- the batch before.
 WITH batch AS MATERIALIZED (
     SELECT {key} AS picked
     FROM public.{table}

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, status
 
 from db.jobs import JobStatus
 from serve_app.api.cursors import encode_cursor, place_by_time
-from serve_app.api.dependencies import AdminUser, Injected, InjectedLinks
+from serve_app.api.dependencies import Injected, InjectedLinks, Operator
 from serve_app.api.responses import BODY, errors
 from serve_app.ray_jobs import REPORT_LINES
 from serve_app.schemas.admin_jobs import (
@@ -38,7 +38,7 @@ Cursor = Annotated[str | None, Query(max_length=1000, description="The `next_cur
 
 @router.get("/jobs", responses=errors(400, 401, 403))
 async def list_match_jobs(
-    _: AdminUser,
+    _: Operator,
     services: Injected,
     links: InjectedLinks,
     status: Annotated[JobStatus, Query(description="Only jobs of this status.")] = "failed",
@@ -53,7 +53,7 @@ async def list_match_jobs(
 
 
 @router.get("/jobs/queue", responses=errors(401, 403))
-async def read_job_queue(_: AdminUser, services: Injected) -> QueueAnswer:
+async def read_job_queue(_: Operator, services: Injected) -> QueueAnswer:
     """Whether the queue of match jobs is paused, how many jobs it has, and how fast they are done."""
     ended = await services.db.job_queue.ended(timedelta(hours=1))
     return QueueAnswer(
@@ -65,32 +65,32 @@ async def read_job_queue(_: AdminUser, services: Injected) -> QueueAnswer:
 
 
 @router.post("/jobs/pause", status_code=status.HTTP_204_NO_CONTENT, responses=errors(401, 403))
-async def pause_job_queue(_: AdminUser, services: Injected) -> None:
+async def pause_job_queue(_: Operator, services: Injected) -> None:
     """Let no worker take match jobs. Those in hand are completed, and new ones wait."""
     await services.db.job_queue.pause(paused=True)
 
 
 @router.post("/jobs/resume", status_code=status.HTTP_204_NO_CONTENT, responses=errors(401, 403))
-async def resume_job_queue(_: AdminUser, services: Injected) -> None:
+async def resume_job_queue(_: Operator, services: Injected) -> None:
     """Let workers take match jobs again."""
     await services.db.job_queue.pause(paused=False)
 
 
 @router.post("/jobs/retry", responses=errors(401, 403, *BODY))
-async def retry_match_jobs(body: JobsToRetry, _: AdminUser, services: Injected) -> RetriedJobs:
+async def retry_match_jobs(body: JobsToRetry, _: Operator, services: Injected) -> RetriedJobs:
     """Return failed match jobs to the queue, with all their attempts."""
     return RetriedJobs(retried=await services.db.job_queue.retry(body.ids))
 
 
 @router.post("/jobs/retry-all", responses=errors(401, 403))
-async def retry_all_match_jobs(_: AdminUser, services: Injected) -> RetriedJobs:
+async def retry_all_match_jobs(_: Operator, services: Injected) -> RetriedJobs:
     """Return all failed match jobs to the queue, with all their attempts."""
     return RetriedJobs(retried=await services.db.job_queue.retry_all())
 
 
 @router.get("/ray-jobs", responses=errors(400, 401, 403))
 async def list_ray_jobs(
-    _: AdminUser, services: Injected, limit: Limit = 50, cursor: Cursor = None
+    _: Operator, services: Injected, limit: Limit = 50, cursor: Cursor = None
 ) -> RayJobsAnswer:
     """Ray jobs that were started here or by `semblance ingest`, the latest first."""
     page, problem = await services.ray_jobs.page(limit, place_by_time(cursor))
@@ -103,25 +103,25 @@ async def list_ray_jobs(
 
 
 @router.post("/ray-jobs", status_code=status.HTTP_201_CREATED, responses=errors(401, 403, *BODY))
-async def start_ray_job(body: AnyRayJob, _: AdminUser, services: Injected) -> RayJobAnswer:
+async def start_ray_job(body: AnyRayJob, _: Operator, services: Injected) -> RayJobAnswer:
     """Start a Ray job, with the rights of the application. 503 if Ray does not answer."""
     return RayJobAnswer.of(await services.ray_jobs.get(await services.ray_jobs.submit(body)))
 
 
 @router.get("/ray-jobs/{job_id}", responses=errors(401, 403, 404))
-async def read_ray_job(job_id: UUID, _: AdminUser, services: Injected) -> RayJobAnswer:
+async def read_ray_job(job_id: UUID, _: Operator, services: Injected) -> RayJobAnswer:
     """A Ray job, as it was last heard of."""
     return RayJobAnswer.of(await services.ray_jobs.get(job_id))
 
 
 @router.post("/ray-jobs/{job_id}/stop", responses=errors(401, 403, 404))
-async def stop_ray_job(job_id: UUID, _: AdminUser, services: Injected) -> StoppedRayJob:
+async def stop_ray_job(job_id: UUID, _: Operator, services: Injected) -> StoppedRayJob:
     """Ask a Ray job to end. What it has done is kept."""
     return StoppedRayJob(stopped=await services.ray_jobs.stop(job_id))
 
 
 @router.get("/ray-jobs/{job_id}/log", responses=errors(401, 403, 404))
-async def read_ray_job_log(job_id: UUID, _: AdminUser, services: Injected) -> RayJobLog:
+async def read_ray_job_log(job_id: UUID, _: Operator, services: Injected) -> RayJobLog:
     """The end of a Ray job's log."""
     return await services.ray_jobs.log(job_id)
 
@@ -129,7 +129,7 @@ async def read_ray_job_log(job_id: UUID, _: AdminUser, services: Injected) -> Ra
 @router.get("/ray-jobs/{job_id}/report", responses=errors(401, 403, 404))
 async def read_ray_job_report(
     job_id: UUID,
-    _: AdminUser,
+    _: Operator,
     services: Injected,
     offset: Annotated[int, Query(ge=0, le=2**53, description="The `next_offset` of the previous page.")] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = REPORT_LINES,
