@@ -16,7 +16,8 @@ WHERE pack_digest = $1
 
 -- name: nearest_celebrities
 -- By the HNSW index, each person by the nearest photo. $1: embedding, $2: pack digest, $3: category, $4: gender,
--- $5: limit. People who are not among the photos of the inner search are further away than all who are.
+-- $5: limit. People who are not among the photos of the inner search are further away than all who are; if it shows
+-- too few people, the caller compares all photos. With a filter, more photos would need a second round of the index.
 WITH near AS MATERIALIZED (
     SELECT id, coalesce(person_id, id) AS person, embedding <=> $1 AS distance
     FROM celebrities
@@ -24,7 +25,7 @@ WITH near AS MATERIALIZED (
         AND ($3::text IS NULL OR category = $3)
         AND ($4::text IS NULL OR known_gender(gender, seen_gender) = $4)
     ORDER BY embedding <=> $1
-    LIMIT current_setting('hnsw.ef_search')::integer
+    LIMIT least(current_setting('hnsw.ef_search')::integer, 4 * $5 + 60)
 ),
 photo AS (
     SELECT DISTINCT ON (person) id, person, distance
