@@ -10,9 +10,10 @@ import pytest
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Before all other fixtures, so that it is the last to end."""
+    """Before all other fixtures, so that it is the last to end; but after the browser, which tests share."""
     if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.function):
-        item.fixturenames.insert(0, _ends_its_tasks.__name__)
+        shared = ["browser"] if "browser" in item.fixturenames else []
+        item.fixturenames[:0] = [*shared, _ends_its_tasks.__name__]
 
 
 @pytest.fixture
