@@ -13,7 +13,7 @@ from playwright.async_api import BrowserContext, Page, expect
 from tests.support.browser import PHONE, ConsoleSite, Look, check_axe
 from tests.support.photos import BIDEN, GROUP, NO_FACE, OBAMA, OBAMA_2, OBAMA_3
 
-pytestmark = [pytest.mark.browser, pytest.mark.ray, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 
 async def drop(page: Page, *photos: Path | dict[str, object]) -> None:

@@ -1,4 +1,4 @@
-"""What people and scripts are shown of a running stack holds no password of a database."""
+"""The output about a running stack contains no password of a database."""
 
 from __future__ import annotations
 

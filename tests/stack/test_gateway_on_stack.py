@@ -1,4 +1,4 @@
-"""The gateway of a whole stack: from before Ray runs, while parts of it die, and what else listens."""
+"""The gateway of a whole stack: before Ray runs, while parts die, and which other sockets listen."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 SEMBLANCE = Path(sys.executable).with_name("semblance")
 CHECK_S = 60
 GATEWAY_S = 10.0
-"""Longest time without any answer, after whatever dies."""
+"""Longest time without any answer, whichever part dies."""
 READ = "/api/matches/top"
 
 
@@ -52,7 +52,7 @@ class GatewayStack:
         assert done.returncode == 0, done.stdout
 
     def processes(self, part: str) -> list[psutil.Process]:
-        """Those whose command line has this part."""
+        """The processes whose command line contains this text."""
         found = []
         for process in members(self.home.stack_id):
             with suppress(psutil.Error):
@@ -63,7 +63,7 @@ class GatewayStack:
 
 @dataclass
 class PersistentClient:
-    """What a client that asks all the time has got: answers by status, with how long none came at all.
+    """The answers to a client that asks continuously, by status, and the time without any answer.
 
     strange: answers that are neither 200 nor the contract's 503.
     """
@@ -108,7 +108,7 @@ def asking(url: str) -> Iterator[PersistentClient]:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[GatewayStack, PersistentClient]]:
-    """A running stack, and what a client was told while it started."""
+    """A running stack, and the answers to a client while it started."""
     home = StackHome.of(Settings(home=tmp_path_factory.mktemp("gateway")))
     port = free_ports({"gateway": (LOOPBACK, 0)})["gateway"]
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("SEMBLANCE_", "RAY_"))}
@@ -134,7 +134,7 @@ def is_loopback(text: str) -> bool:
     return (mapped or address).is_loopback
 
 
-def test_from_its_first_answer_on_a_starting_stack_says_when_to_come_back(
+def test_a_starting_stack_asks_to_retry_from_its_first_answer(
     stack: tuple[GatewayStack, PersistentClient],
 ) -> None:
     _, seen = stack
@@ -152,7 +152,7 @@ def test_nothing_beyond_the_configured_host_answers_without_credentials(
         for connection in process.net_connections("inet")
         if connection.status == psutil.CONN_LISTEN and not is_loopback(connection.laddr.ip)
     }
-    # PostgreSQL has a Unix socket only, and is no member.
+    # PostgreSQL listens on a Unix socket only, and is not a member.
     for name, port in beyond:
         with grpc.insecure_channel(f"{LOOPBACK}:{port}") as channel:
             call = channel.unary_unary("/ray.serve.ASGIService/HandleRequest")
@@ -164,7 +164,7 @@ def test_nothing_beyond_the_configured_host_answers_without_credentials(
 
 
 @pytest.mark.parametrize("part", ["haproxy", "ServeReplica:semblance:API", "ProxyActor", "ServeController"])
-def test_whatever_dies_clients_are_answered_or_told_to_come_back(
+def test_whichever_part_dies_clients_are_answered_or_asked_to_retry(
     stack: tuple[GatewayStack, PersistentClient], part: str
 ) -> None:
     running, _ = stack

@@ -21,7 +21,7 @@ CREDENTIALS = {
 
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
-    """URL of the server; the AWS_* variables point to it for the whole session."""
+    """URL of the server. The AWS_* variables name it for the whole session."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

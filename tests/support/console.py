@@ -1,4 +1,4 @@
-"""Somebody who is signed in to the console of the API under test."""
+"""A session of the console of the API under test."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ConsoleUser:
 
 
 def session_of(answer: httpx.Response) -> str:
-    """What the answer's cookie holds."""
+    """The value of the cookie in the answer."""
     assert answer.status_code == 201, answer.text
     name, _, rest = answer.headers["set-cookie"].partition("=")
     assert name == SESSION_COOKIE
@@ -39,7 +39,7 @@ def session_of(answer: httpx.Response) -> str:
 
 
 async def sign_in(api: Api) -> ConsoleUser:
-    """By a fresh code, as the link of `semblance console` does."""
+    """Sign in by a new code, as the link of `semblance console` does."""
     code = await api.services.db.console_sessions.make_code()
     answer = await api.client.post("/api/console/sessions", json={"code": code}, headers={"Origin": ORIGIN})
     # The client must not send the cookie by itself.

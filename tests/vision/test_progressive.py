@@ -1,4 +1,4 @@
-"""A progressive JPEG is decoded once, whatever sizes are read of it."""
+"""A progressive JPEG is decoded once for all sizes."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ export function CameraDialog({ onPhoto, onClose }: Props) {
     >
       <Stack>
         {state === 'refused' ? (
-          <Alert color="orange">{words('try.no-camera')}</Alert>
+          <Alert variant="default">{words('try.no-camera')}</Alert>
         ) : (
           <video
             ref={show}

@@ -18,7 +18,7 @@ export function FacePanel({ face, number }: { face: Face; number: number | null 
         {number === null ? words('try.the-face') : words('try.face', { number })}
       </Title>
       {advice.length > 0 && (
-        <Alert color="orange" mb="sm" p="sm" title={words('try.advice')}>
+        <Alert variant="default" mb="sm" p="sm" title={words('try.advice')}>
           <List size="sm" listStyleType={advice.length > 1 ? 'disc' : 'none'}>
             {advice.map((each) => (
               <List.Item key={each}>{words(`advice.${each}`)}</List.Item>

@@ -33,12 +33,12 @@ export function LookView({ photo }: { photo: Photo }) {
         <div aria-live="polite">
           {isFetching && <Working />}
           {!isFetching && error && <ErrorState error={error} again={() => void refetch()} />}
-          {look?.faces.length === 0 && <Alert title={words('try.no-face')}>{words('try.no-face-advice')}</Alert>}
+          {look?.faces.length === 0 && <Alert variant="default" title={words('try.no-face')}>{words('try.no-face-advice')}</Alert>}
           {look && chosen && <FacePanel face={chosen.face} number={look.faces.length > 1 ? place + 1 : null} />}
         </div>
       </SimpleGrid>
       {look?.problem && (
-        <Alert color="orange" title={words('try.other-pack')}>
+        <Alert variant="default" title={words('try.other-pack')}>
           {look.problem}
         </Alert>
       )}
