@@ -36,8 +36,8 @@ async def test_a_photo_says_who_looks_like_it_and_why(console_page: Page, look: 
     await expect(why.get_by_role("img", name="Barack Obama")).to_be_visible()
     await expect(why.get_by_text("weight 20%").first).to_be_visible()
     await expect(why.get_by_text("weight 15%")).to_have_count(4)
-    await page.get_by_text("Landmarks").click()
-    await expect(page.locator("circle")).to_have_count(68)
+    await page.get_by_role("switch", name="Landmarks").press("Space")
+    await expect(page.locator("main circle")).to_have_count(68)
     await check_axe(page)
     await look(page, "try-photo")
 

@@ -14,8 +14,13 @@ interface Props {
   onPhotos: (files: File[]) => void;
 }
 
-/** Browsers do not know the type of these, and the service reads them. */
-const ACCEPTED = { 'image/*': ['.heic', '.heif', '.avif', '.tif', '.tiff'] };
+/** Some browsers know the last ones by their endings alone. */
+const ACCEPTED = {
+  'image/*': [],
+  'image/avif': ['.avif'],
+  'image/heic': ['.heic', '.heif'],
+  'image/tiff': ['.tif', '.tiff'],
+};
 
 /** Takes photos that are dropped, picked or taken. */
 export function PhotoDrop({ label, multiple = false, onPhotos }: Props) {

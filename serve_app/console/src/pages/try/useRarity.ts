@@ -5,8 +5,6 @@ import { useNumber, useWords } from '../../words/useWords';
 export function useRarity(): (rarity: Rarity) => string {
   const words = useWords();
   const number = useNumber();
-  return ({ one_in: oneIn, most }) => {
-    if (oneIn <= 1) return words('rarity.common');
-    return words(oneIn >= most ? 'rarity.at-least' : 'rarity.one-in', { number: number(oneIn) });
-  };
+  return ({ one_in: oneIn }) =>
+    oneIn > 1 ? words('rarity.one-in', { number: number(oneIn) }) : words('rarity.common');
 }
