@@ -119,6 +119,18 @@ async def test_a_pasted_photo_is_taken(console_page: Page) -> None:
     await expect(page.get_by_role("button", name="Face 1")).to_be_visible()
 
 
+async def test_the_camera_takes_a_photo(console_page: Page, look: Look) -> None:
+    """Of a test pattern, in which there is no face."""
+    page = console_page
+    await page.get_by_role("button", name="Take a photo").click()
+    take = page.get_by_role("button", name="Take the photo")
+    await expect(take).to_be_enabled()
+    await check_axe(page)
+    await look(page, "try-camera")
+    await take.click()
+    await expect(page.get_by_text("No face found")).to_be_visible()
+
+
 async def test_it_fits_a_phone(console_page: Page) -> None:
     page = console_page
     await page.set_viewport_size(PHONE)  # type: ignore[arg-type]

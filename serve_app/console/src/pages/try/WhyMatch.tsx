@@ -6,6 +6,11 @@ import { usePercent, useWords } from '../../words/useWords';
 import { AlignedFace } from './AlignedFace';
 import { fivePoints } from './alignment';
 
+/** Below the strip it may be out of sight. */
+function reveal(card: HTMLElement | null): void {
+  card?.scrollIntoView({ block: 'nearest' });
+}
+
 const FACTORS: Factor[] = ['embedding', 'geometry', 'age', 'symmetry', 'skin_tone', 'expression'];
 
 interface Props {
@@ -21,7 +26,7 @@ export function WhyMatch({ photo, size, face, celebrity, weights }: Props) {
   const words = useWords();
   const percent = usePercent();
   return (
-    <Card withBorder component="section" aria-labelledby="why">
+    <Card withBorder component="section" aria-labelledby="why" ref={reveal}>
       <Title order={2} size="h4" mb="sm" id="why">
         {words('try.why', { name: celebrity.name })}
       </Title>
