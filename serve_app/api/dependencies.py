@@ -14,10 +14,9 @@ from fastapi import Depends, Header, Query, Request, Security
 from fastapi.security import APIKeyCookie, HTTPBearer
 from starlette.requests import HTTPConnection
 
-from db.console_sessions import ConsoleSession, session_actor
+from db.console_sessions import ConsoleSession
 from db.face_searches import Searcher
 from db.profiles import Profile
-from semblance.actor import actor_var
 from semblance.errors import ForbiddenError, UnauthorizedError
 from serve_app.api.cookies import SESSION_COOKIE, session_cookie
 from serve_app.api.copies import Copies
@@ -122,9 +121,7 @@ async def current_console_session(
     request: Request, services: Injected, _: Annotated[object, Security(console_cookie)]
 ) -> ConsoleSession:
     """The session of the console by its cookie; raises as `session_of_cookie`."""
-    session = await session_of_cookie(services, request)
-    actor_var.set(session_actor(session))
-    return session
+    return await session_of_cookie(services, request)
 
 
 async def get_tries(connection: HTTPConnection) -> Tries:
