@@ -16,7 +16,7 @@ STAMP := $(VENV)/.installed-$(FLAVOUR)
 PHOTOS := $(VENV)/.photos
 PACKAGES := semblance db matching deployments batch serve_app ops benchmarks tools tests
 
-.PHONY: help demo chaos check test lint format env lock clean clean-env
+.PHONY: help demo chaos check test lint format env console lock clean clean-env
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,7 +34,7 @@ ONE_BY_ONE := ray or browser
 # Every process of a run would rewrite the assertions of all tests if none may keep them.
 check test: export PYTHONDONTWRITEBYTECODE =
 
-# One process more than cores, for some always wait. Each begins with a part of its own, whose fixtures the others
+# One process more than cores, because some always wait. Each begins with a separate part, whose fixtures the others
 # then need not make, too.
 check: env ## the tests that start no Ray and need no browser, on all cores
 	@$(BIN)/pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --maxprocesses 4 --dist worksteal -m 'not ($(ONE_BY_ONE))'
@@ -51,12 +51,18 @@ lint: env ## style, types and import contracts
 	$(BIN)/ruff format --check $(PACKAGES)
 	$(BIN)/mypy $(PACKAGES)
 	$(BIN)/lint-imports
+	$(BIN)/python -m tools.console check
 
 format: env ## rewrite the code in the project's style
 	$(BIN)/ruff check --fix $(PACKAGES)
 	$(BIN)/ruff format $(PACKAGES)
 
-env: $(STAMP) $(if $(filter dev,$(FLAVOUR)),$(PHOTOS)/.complete) ## the virtual environment, exactly as locked
+env: $(STAMP) $(if $(filter dev,$(FLAVOUR)),$(PHOTOS)/.complete) ## the virtual environment, exactly as locked, and the console
+	@$(BIN)/python -m tools.console build --optional
+
+console: env ## build the console where `make env` could not; with the types of the HTTP API
+	@$(BIN)/python -m tools.console build
+	@$(BIN)/python -m tools.console schema
 
 # `sync` also removes what is not locked: two builds of onnxruntime side by side overwrite each other.
 # The import package is linked to this checkout; its build backend is locked in the dev flavour only.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import secrets
 from collections.abc import Collection
@@ -11,8 +10,10 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+from db.audit import audit
 from db.pool import Database
 from db.queries import sql
+from db.secret_hash import secret_hash
 from semblance.errors import NotFoundError
 
 Scope = Literal["compute", "search"]
@@ -56,10 +57,15 @@ class ApiKeys:
         Raises QueryError for an empty name, no scope, or an unknown scope.
         """
         key = _PREFIX + secrets.token_urlsafe(32)
-        [row] = await self._database.fetch(
-            sql.create_api_key, name, key[:_SHOWN], _hash(key), list(dict.fromkeys(scopes))
-        )
-        return key, ApiKey(**row)
+        async with self._database.transaction() as connection:
+            row = await connection.fetchrow(
+                sql.create_api_key, name, key[:_SHOWN], secret_hash(key), list(dict.fromkeys(scopes))
+            )
+            stored = ApiKey(**row)
+            await audit(
+                connection, "api_key.create", str(stored.id), after={"name": name, "scopes": stored.scopes}
+            )
+        return key, stored
 
     async def all(self) -> list[ApiKey]:
         """All keys, including revoked ones, oldest first."""
@@ -67,9 +73,11 @@ class ApiKeys:
 
     async def revoke(self, key_id: UUID) -> ApiKey:
         """Revoke a key; the next request with it is refused. Raises NotFoundError."""
-        row = await self._database.fetchrow(sql.revoke_api_key, key_id)
-        if row is None:
-            raise NotFoundError(f"There is no API key {key_id}.")
+        async with self._database.transaction() as connection:
+            row = await connection.fetchrow(sql.revoke_api_key, key_id)
+            if row is None:
+                raise NotFoundError(f"There is no API key {key_id}.")
+            await audit(connection, "api_key.revoke", str(key_id), before={"name": row["name"]})
         return ApiKey(**row)
 
     async def use(self, key: str, scope: Scope) -> UUID | None:
@@ -80,9 +88,5 @@ class ApiKeys:
         """
         if _KEY.fullmatch(key) is None:
             return None
-        found: UUID | None = await self._database.fetchval(sql.use_api_key, _hash(key), scope)
+        found: UUID | None = await self._database.fetchval(sql.use_api_key, secret_hash(key), scope)
         return found
-
-
-def _hash(key: str) -> bytes:
-    return hashlib.sha256(key.encode()).digest()

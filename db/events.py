@@ -12,7 +12,7 @@ from db.pool import Database
 from db.queries import sql
 
 EventType: TypeAlias = Literal[
-    "matches", "job", "message", "message_read", "notifications", "presence", "session_ended"
+    "matches", "job", "message", "message_read", "notifications", "presence", "session_ended", "admin"
 ]
 """All are sent to clients, except `session_ended`, which is for the hubs."""
 

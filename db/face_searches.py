@@ -25,10 +25,12 @@ FACES = VectorSearch(
 
 @dataclass(frozen=True, slots=True)
 class Searcher:
-    """Who searches: an admin or the holder of an API key. The other field is None."""
+    """Who searches: an admin, the holder of an API key, or a session of the console that a code opened. The
+    other fields are None."""
 
     profile_id: UUID | None = None
     api_key_id: UUID | None = None
+    console_session_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class FaceSearches:
                 sql.record_face_search,
                 searcher.profile_id,
                 searcher.api_key_id,
+                searcher.console_session_id,
                 school,
                 gender,
                 limit,

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import asyncpg
 
+from db.audit import audit
 from db.pool import Database
 from db.queries import sql
 from semblance.errors import EmailTakenError, NotFoundError, QueryError, UnauthorizedError
@@ -107,8 +108,12 @@ class Profiles:
 
         Raises NotFoundError if nobody with that address has signed in yet.
         """
-        if await self._database.fetchval(sql.set_role, email.lower(), role) is None:
-            raise NotFoundError(f"Nobody with the e-mail {email} has signed in yet.")
+        async with self._database.transaction() as connection:
+            changed = await connection.fetchrow(sql.set_role, email.lower(), role)
+            if changed is None:
+                raise NotFoundError(f"Nobody with the e-mail {email} has signed in yet.")
+            before = {"role": changed["role_before"]}
+            await audit(connection, "profile.role", str(changed["id"]), before=before, after={"role": role})
 
     async def admins(self) -> list[Profile]:
         """All admins, by e-mail."""

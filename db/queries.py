@@ -18,7 +18,8 @@ _NAME = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
 def load_queries(folder: Path) -> Mapping[str, str]:
     """All queries of a folder's `.sql` files by name.
 
-    Raises ValueError if a name occurs twice, a query is empty, or a file has SQL before its first name.
+    Raises ValueError if a name occurs twice, a query is empty, a name has text after it on its line,
+    or a file has SQL before its first name.
     """
     found: dict[str, str] = {}
     for path in sorted(folder.glob("*.sql")):
@@ -28,6 +29,8 @@ def load_queries(folder: Path) -> Mapping[str, str]:
         for name, text in zip(parts[::2], parts[1::2], strict=True):
             if name in found:
                 raise ValueError(f"{path} defines the query {name} a second time.")
+            if "-- name:" in text:
+                raise ValueError(f"{path}: a line '-- name:' under the name {name} holds more than a name.")
             if not _statement(text):
                 raise ValueError(f"{path} has no SQL under the name {name}.")
             found[name] = text.strip()

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Self
 
 from db.api_keys import ApiKeys
+from db.audit import AuditLog
 from db.babies import Babies
 from db.celebrities import Celebrities
 from db.connections import Connections
+from db.console_sessions import ConsoleSessions
 from db.events import Events
 from db.face_searches import FaceSearches
 from db.faces import Faces
@@ -33,9 +35,11 @@ class Repositories:
     """Each table group's queries, by the name of what it holds."""
 
     api_keys: ApiKeys
+    audit_log: AuditLog
     babies: Babies
     celebrities: Celebrities
     connections: Connections
+    console_sessions: ConsoleSessions
     events: Events
     face_searches: FaceSearches
     faces: Faces
@@ -57,9 +61,11 @@ class Repositories:
     def of(cls, database: Database) -> Self:
         return cls(
             api_keys=ApiKeys(database),
+            audit_log=AuditLog(database),
             babies=Babies(database),
             celebrities=Celebrities(database),
             connections=Connections(database),
+            console_sessions=ConsoleSessions(database),
             events=Events(database),
             face_searches=FaceSearches(database),
             faces=Faces(database),

@@ -306,15 +306,14 @@ CREATE TABLE mutual_connections (
     CONSTRAINT mutual_connections_two_check CHECK (profile_a_id <> profile_b_id)
 );
 
--- Which of its two users blocked a connection: only they may open it again. Not known of connections that the
--- old app blocked.
+-- The user who blocked a connection, and who alone may unblock it. Unknown for connections that the old app blocked.
 ALTER TABLE mutual_connections
     ADD COLUMN blocked_by uuid,
     ADD CONSTRAINT mutual_connections_blocked_by_check CHECK (
         blocked_by IS NULL OR (status = 'blocked' AND blocked_by IN (profile_a_id, profile_b_id))
     );
 
--- What a notification about messages is about; it goes with the connection.
+-- The connection that a notification of messages is about. Deleting it deletes the notification.
 ALTER TABLE notifications
     ADD COLUMN connection_id uuid REFERENCES mutual_connections (id) ON DELETE CASCADE;
 
@@ -375,7 +374,7 @@ CREATE TABLE system_settings (
     CONSTRAINT system_settings_value_check CHECK (valid_setting(key, value))
 );
 
--- How often a user has used what is limited by the day (UTC).
+-- How often a user has used something with a daily limit, by UTC day.
 CREATE TABLE user_daily_quotas (
     profile_id uuid NOT NULL REFERENCES profiles (id) ON DELETE CASCADE,
     day date NOT NULL DEFAULT (now() AT TIME ZONE 'UTC')::date,
@@ -384,7 +383,7 @@ CREATE TABLE user_daily_quotas (
     PRIMARY KEY (profile_id, day, kind)
 );
 
--- One row per call of a picture provider, kept for statistics when what it was about is gone.
+-- One row per call of a picture provider, kept for statistics after its subject is deleted.
 CREATE TABLE generation_logs (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     profile_id uuid REFERENCES profiles (id) ON DELETE SET NULL,
@@ -404,7 +403,7 @@ CREATE TABLE generation_logs (
 CREATE TABLE api_keys (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     name text NOT NULL CHECK (name <> ''),
-    -- How the key begins, so that its owner knows it again.
+    -- The beginning of the key, by which its owner recognizes it.
     prefix text NOT NULL,
     hash bytea NOT NULL UNIQUE CHECK (octet_length(hash) = 32),
     scopes text[] NOT NULL CHECK (cardinality(scopes) > 0 AND scopes <@ ARRAY['compute', 'search']),
@@ -476,7 +475,7 @@ CREATE INDEX idx_match_jobs_user_id ON match_jobs (user_id);
 CREATE INDEX idx_notifications_user_id ON notifications (user_id);
 CREATE INDEX idx_notifications_created_at ON notifications (created_at DESC);
 CREATE INDEX idx_notifications_read_at ON notifications (read_at) WHERE read_at IS NULL;
--- Of one connection's messages a user has at most one unread notification.
+-- A user has at most one unread notification of the messages of a connection.
 CREATE UNIQUE INDEX ux_notifications_unread_message ON notifications (user_id, connection_id)
     WHERE type = 'new_message' AND read_at IS NULL;
 CREATE INDEX idx_notifications_connection_id ON notifications (connection_id)
@@ -547,7 +546,7 @@ $$;
 CREATE TRIGGER faces_auto_create_match_job AFTER INSERT ON faces
     FOR EACH ROW EXECUTE FUNCTION auto_create_match_job();
 
--- Wakes the workers at commit; what there is to do they read from the table.
+-- Wakes the workers at commit; they read from the table what there is to do.
 CREATE FUNCTION notify_match_jobs() RETURNS trigger
     LANGUAGE plpgsql SET search_path = ''
     AS $$
@@ -560,8 +559,8 @@ $$;
 CREATE TRIGGER match_jobs_notify AFTER INSERT ON match_jobs
     FOR EACH STATEMENT EXECUTE FUNCTION notify_match_jobs();
 
--- What may stand as a name, or null: as semblance/names.py says it, where the reasons are. Only of marks that
--- stand alone does it know the common ones.
+-- The name as it is stored, or null if it is not acceptable. The rules and their reasons are in semblance/names.py; of
+-- marks that stand alone, only the common ones are known here.
 CREATE FUNCTION usable_name(said text) RETURNS text
     LANGUAGE sql IMMUTABLE SET search_path = ''
     AS $$
@@ -592,9 +591,8 @@ CREATE FUNCTION usable_name(said text) RETURNS text
             )
     $$;
 
--- On Supabase a profile begins with the account, if its address may sign up; else it would be there before
--- the first token, at which the application asks for that. What the account says of itself must not fail its
--- signup.
+-- On Supabase the profile is created with the account, but only if its address may sign up: the application checks that
+-- only when it creates a profile, at the first token. Nothing in the account's metadata may make the signup fail.
 CREATE FUNCTION handle_new_user() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
     AS $$
@@ -658,10 +656,10 @@ CREATE FUNCTION is_admin() RETURNS boolean
     $$;
 
 -- Privileges of the application ----------------------------------------------------------------------
--- What its statements need and no more. It reaches rows by policies and not by BYPASSRLS, which a login does
--- not inherit from a role it is a member of.
+-- Only what its statements need. It reaches rows by policies and not by BYPASSRLS, which a login does not inherit from
+-- a role it is a member of.
 
--- What most servers let everybody do, and Supabase and careful administrators do not.
+-- Rights that everybody has on most servers, but not on Supabase or where an administrator has revoked them.
 DO $$
 DECLARE
     vector_schema name := (
@@ -751,8 +749,8 @@ GRANT EXECUTE ON FUNCTION is_admin() TO authenticated;
 -- The default since PostgreSQL 15: only the owner adds names to the schema in which others search them.
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 
--- What is the caller's. They run as their owner, so that no policy has to read a table through another's
--- policy, and give arrays, so that a policy asks once per statement and finds rows by index.
+-- What belongs to the caller. The functions run as their owner, so that no policy has to read a table through another
+-- policy. They return arrays, so that a policy calls them once per statement and finds rows by index.
 CREATE FUNCTION my_faces() RETURNS uuid[]
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ''
     AS $$
@@ -770,7 +768,7 @@ CREATE FUNCTION my_matches() RETURNS uuid[]
         )
     $$;
 
--- $1: only those one may write in.
+-- $1: only those that the caller may write in.
 CREATE FUNCTION my_connections(active boolean) RETURNS uuid[]
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ''
     AS $$
@@ -781,7 +779,7 @@ CREATE FUNCTION my_connections(active boolean) RETURNS uuid[]
         )
     $$;
 
--- Oneself, and those one is connected with unless one of the two has blocked the other.
+-- The caller and their connections, except where one of the two has blocked the other.
 CREATE FUNCTION my_contacts() RETURNS uuid[]
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ''
     AS $$
@@ -795,7 +793,7 @@ CREATE FUNCTION my_contacts() RETURNS uuid[]
 REVOKE EXECUTE ON FUNCTION my_faces(), my_matches(), my_connections(boolean), my_contacts() FROM PUBLIC, anon;
 GRANT EXECUTE ON FUNCTION my_faces(), my_matches(), my_connections(boolean), my_contacts() TO authenticated;
 
--- The gallery and the settings are public, without what is measured of a face and who has set what.
+-- The gallery and the settings are public, except what is measured of a face and who changed a setting.
 GRANT SELECT (id, name, bio, category, gender, image_path, created_at, updated_at) ON celebrities
     TO authenticated, anon;
 GRANT SELECT (key, value, description, updated_at) ON system_settings TO authenticated, anon;
@@ -818,7 +816,7 @@ CREATE POLICY system_settings_admin_delete ON system_settings FOR DELETE TO auth
 GRANT SELECT (id, face_a_id, face_b_id, similarity_score, created_at) ON matches TO authenticated, anon;
 CREATE POLICY matches_public_read ON matches FOR SELECT TO authenticated, anon USING (true);
 
--- Oneself, and whom one chats with. No e-mail address: one's own is in the token.
+-- The caller and their contacts. No e-mail address: the caller's is in the token.
 GRANT
     SELECT (id, name, gender, school, default_face_id, last_seen),
     UPDATE (name, gender, school, default_face_id)
@@ -829,7 +827,7 @@ CREATE POLICY profiles_own_update ON profiles FOR UPDATE TO authenticated
     USING (id = (SELECT auth.uid()))
     WITH CHECK (
         id = (SELECT auth.uid())
-        -- As the API takes them.
+        -- The values that the API accepts.
         AND (name IS NULL OR name ~ '^(?=.*\S)[^[:cntrl:]]{1,100}$')
         AND (school IS NULL OR school ~ '^(?=.*\S)[^[:cntrl:]]{1,100}$')
         AND (default_face_id IS NULL OR default_face_id = ANY ((SELECT my_faces())::uuid[]))
@@ -846,7 +844,7 @@ GRANT SELECT (
 CREATE POLICY celebrity_matches_own_read ON celebrity_matches FOR SELECT TO authenticated
     USING (face_id = ANY ((SELECT my_faces())::uuid[]));
 
--- Everybody may note what they have seen, but like only their own matches.
+-- Users may mark any match as viewed, but like only their own.
 GRANT SELECT, INSERT (match_id, user_profile_id, reaction_type), DELETE ON reactions TO authenticated;
 CREATE POLICY reactions_own_read ON reactions FOR SELECT TO authenticated
     USING (user_profile_id = (SELECT auth.uid()));
@@ -876,7 +874,7 @@ CREATE POLICY notifications_own_update ON notifications FOR UPDATE TO authentica
 CREATE POLICY notifications_own_delete ON notifications FOR DELETE TO authenticated
     USING (user_id = (SELECT auth.uid()));
 
--- Text only: of a picture the API checks the address.
+-- Text only: the API checks the addresses of pictures.
 GRANT SELECT, INSERT (connection_id, sender_id, content, message_type), UPDATE (read_at) ON messages
     TO authenticated;
 CREATE POLICY messages_members_read ON messages FOR SELECT TO authenticated
@@ -905,12 +903,12 @@ CREATE TABLE events (
     id bigint CONSTRAINT events_id_key UNIQUE,
     type text NOT NULL
         CHECK (type IN (
-            'matches', 'job', 'message', 'message_read', 'notifications', 'presence', 'session_ended'
+            'matches', 'job', 'message', 'message_read', 'notifications', 'presence', 'session_ended', 'admin'
         )),
-    -- Profiles it is for; null: everybody.
+    -- The profiles it is for; null for everybody.
     audience uuid[],
     payload jsonb NOT NULL,
-    -- Of the commit.
+    -- Time of the commit.
     created_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE SEQUENCE events_id_seq OWNED BY events.id;
@@ -1073,8 +1071,8 @@ CREATE TABLE realtime_sessions (
 CREATE INDEX idx_realtime_sessions_profile_id ON realtime_sessions (profile_id);
 CREATE INDEX idx_realtime_sessions_replica_id ON realtime_sessions (replica_id);
 
--- The first session and the last one decide, one at a time per profile: both lock its row before they look.
--- Does not write the rows of users who hide their presence, because clients on Supabase may watch for writes.
+-- The first and the last session change it, one at a time per profile: both lock its row before they look. Does not
+-- write the rows of users who hide their presence, because clients on Supabase may watch for writes.
 CREATE FUNCTION set_presence() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
     AS $$
@@ -1094,7 +1092,7 @@ $$;
 CREATE TRIGGER realtime_sessions_presence AFTER INSERT OR DELETE ON realtime_sessions
     FOR EACH ROW EXECUTE FUNCTION set_presence();
 
--- For oneself and those one is connected with.
+-- For the user and their connections.
 CREATE FUNCTION tell_of_presence() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
     AS $$
@@ -1135,7 +1133,7 @@ CREATE POLICY realtime_replicas_service ON realtime_replicas TO semblance_servic
 CREATE POLICY realtime_sessions_service ON realtime_sessions TO semblance_service
     USING (true) WITH CHECK (true);
 
--- The application checks keys and notes their use. Who makes and revokes them is the owner, by command.
+-- The application checks keys and records their use. Only the owner makes and revokes them, by command.
 ALTER TABLE api_keys ENABLE ROW LEVEL SECURITY;
 GRANT SELECT, UPDATE (last_used_at) ON api_keys TO semblance_service;
 REVOKE ALL ON api_keys FROM authenticated, anon;
@@ -1191,7 +1189,7 @@ CREATE POLICY match_counts_service ON match_counts TO semblance_service USING (t
 
 -- Queue and matching ---------------------------------------------------------------------------------
 
--- The queue: who holds a job until when, when it is due again, and what came of it.
+-- The queue: who holds a job until when, when it is due again, and its result.
 ALTER TABLE match_jobs
     ADD COLUMN run_after timestamptz NOT NULL DEFAULT now(),
     ADD COLUMN locked_by uuid,
@@ -1203,7 +1201,7 @@ CREATE INDEX idx_match_jobs_due ON match_jobs (run_after, created_at) WHERE stat
 CREATE INDEX idx_match_jobs_lease ON match_jobs (lease_until) WHERE status = 'processing';
 CREATE INDEX idx_match_jobs_finished ON match_jobs (completed_at) WHERE status IN ('completed', 'failed');
 
--- A job that comes back is as good as a new one.
+-- A job that returns to the queue wakes the workers as a new one does.
 CREATE TRIGGER match_jobs_notify_return AFTER UPDATE OF status ON match_jobs
     FOR EACH ROW WHEN (NEW.status = 'pending') EXECUTE FUNCTION notify_match_jobs();
 
@@ -1222,8 +1220,8 @@ BEGIN
 END
 $$;
 
--- What changed in the gallery and by which transaction, so that a process which holds the gallery in memory
--- can ask for exactly what its last look did not see. Rows are removed after a day.
+-- What changed in the gallery and by which transaction, so that a process with the gallery in memory can read exactly
+-- what it has not seen yet. Rows are removed after a day.
 CREATE TABLE celebrity_changes (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     celebrity_id uuid NOT NULL,
@@ -1266,10 +1264,10 @@ GRANT SELECT, DELETE ON celebrity_changes TO semblance_service;
 CREATE POLICY celebrity_changes_service ON celebrity_changes TO semblance_service
     USING (true) WITH CHECK (true);
 
--- The six factors of a match, 0..1; matching/scoring.py is the same in NumPy and says where they come from.
--- Bodies without quotes have their names bound here, whatever the caller's search_path is, and unlike
--- functions that set one they disappear into the query that calls them. PostgreSQL refuses a product that is
--- smaller than any float8, so differences are kept above 1e-30: one odd row must not end a search.
+-- The six factors of a match, 0..1; matching/scoring.py is the same in NumPy and says where they come from. Names in
+-- unquoted bodies are resolved here, regardless of the caller's search_path, and unlike functions that set one these
+-- are inlined into the calling query. PostgreSQL raises an error when a product underflows, so differences are kept
+-- above 1e-30: one odd row must not fail a search.
 CREATE FUNCTION embedding_factor(a vector, b vector) RETURNS float8
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN greatest(0, coalesce(nullif(1 - (a <=> b), 'NaN'), 0));
@@ -1314,15 +1312,15 @@ CREATE FUNCTION match_score(
         + (weights -> 'expression')::float8 * expression
     ));
 
--- One of the four ratios, where it is a number that a face can have.
+-- One of the four ratios; null unless it is a number that a face can have.
 CREATE FUNCTION geometry_ratio(ratios jsonb, name text) RETURNS float8
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN jsonb_typeof(ratios -> name) = 'number' THEN
         CASE WHEN (ratios -> name)::numeric BETWEEN 0 AND 10 THEN round((ratios -> name)::numeric, 9)::float8 END
     END;
 
--- What the factors compare, complete: values that are missing, or that no face has, are replaced as the rules
--- say. `expression` is the place in the list of seven. Who may read the table may read its view.
+-- What the factors compare, complete: missing and impossible values are replaced as the rules say. `expression` is the
+-- index in the list of seven. A role that may read the table may read its view.
 CREATE VIEW face_traits WITH (security_invoker = true) AS
     SELECT
         id,
@@ -1379,10 +1377,9 @@ CREATE VIEW celebrity_traits WITH (security_invoker = true) AS
 REVOKE ALL ON face_traits, celebrity_traits FROM authenticated, anon;
 GRANT SELECT ON face_traits, celebrity_traits TO semblance_service;
 
--- Rules of matching that several queries ask for. Written so that they disappear into the query that calls them,
--- as the factors do.
+-- Rules of matching that several queries ask for. They are inlined into the calling query, as the factors are.
 
--- Genders as arrays have them: GENDERS of db/copy_arrays.py.
+-- Genders as they are numbered in arrays: GENDERS of db/copy_arrays.py.
 CREATE FUNCTION gender_number(gender text) RETURNS smallint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE gender WHEN 'male' THEN 1 WHEN 'female' THEN 2 WHEN 'other' THEN 3 ELSE 0 END::smallint;
@@ -1393,8 +1390,8 @@ CREATE FUNCTION may_match_celebrity(stated text, gender text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN stated IS NULL OR gender <> stated;
 
--- Whether a match that was found says something else than the stored one: other weights, or a factor that differs
--- by more than rounding does. True where nothing is stored.
+-- Whether a match that was found differs from the stored one: other weights, or a factor that differs by more than
+-- rounding. True if nothing is stored.
 CREATE FUNCTION match_differs(
     stored_weights jsonb, stored_embedding float8, stored_geometry float8, stored_age float8,
     stored_symmetry float8, stored_skin_tone float8, stored_expression float8,
@@ -1425,7 +1422,7 @@ CREATE INDEX idx_baby_requests_match_id ON baby_requests (match_id);
 CREATE INDEX idx_baby_requests_baby_id ON baby_requests (baby_id);
 CREATE INDEX idx_baby_requests_created_at ON baby_requests (created_at);
 
--- The calls in progress are few among all that ever were.
+-- Few of the stored calls are in progress.
 CREATE INDEX idx_generation_logs_processing ON generation_logs (profile_id, created_at)
     WHERE status = 'processing';
 
@@ -1435,8 +1432,7 @@ REVOKE ALL ON baby_requests FROM authenticated, anon;
 CREATE POLICY baby_requests_service ON baby_requests TO semblance_service USING (true) WITH CHECK (true);
 
 -- Rematching -----------------------------------------------------------------------------------------
--- A run of batch.rematch: what was asked for and the rules it scores by, so that one which was interrupted is
--- told from one that asks for something else.
+-- A run of batch.rematch: its options and the rules it scores by, so that only a run with the same ones is continued.
 CREATE TABLE rematch_runs (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     options jsonb NOT NULL,
@@ -1445,8 +1441,7 @@ CREATE TABLE rematch_runs (
 );
 CREATE INDEX idx_rematch_runs_created_at ON rematch_runs (created_at);
 
--- Its parts, each written in one transaction together with `completed_at`: whole schools, or the faces whose
--- ids lie between two.
+-- Its parts, each written in one transaction together with `completed_at`: whole schools, or a range of face ids.
 CREATE TABLE rematch_shards (
     run_id uuid NOT NULL REFERENCES rematch_runs (id) ON DELETE CASCADE,
     number integer NOT NULL,
@@ -1506,7 +1501,7 @@ CREATE TABLE spare_celebrity_embeddings (
     PRIMARY KEY (celebrity_id, pack_digest)
 ) WITH (toast_tuple_target = 2712);
 
--- The application fills and removes them. What it serves is changed by the owner alone.
+-- The application fills and removes them. Only the owner changes which pack serves.
 ALTER TABLE spare_face_embeddings ENABLE ROW LEVEL SECURITY;
 ALTER TABLE spare_celebrity_embeddings ENABLE ROW LEVEL SECURITY;
 REVOKE ALL ON spare_face_embeddings, spare_celebrity_embeddings FROM authenticated, anon;
@@ -1525,14 +1520,14 @@ CREATE TABLE object_deletions (
     created_at timestamptz NOT NULL DEFAULT now(),
     attempts integer NOT NULL DEFAULT 0 CHECK (attempts >= 0),
     due_at timestamptz NOT NULL DEFAULT now(),
-    -- The table whose row named the picture; null where there was none yet. Pictures of the old app lie in a
-    -- place of their own for each table.
+    -- The table whose row named the picture; null if there was no row yet. The old app keeps the pictures of each table
+    -- in a separate place.
     named_by text CHECK (named_by IN ('faces', 'celebrities', 'babies'))
 );
 CREATE INDEX idx_object_deletions_due_at ON object_deletions (due_at);
 
--- Whether what a row names is the address of another host, as rows of the old app may have it, and no key of
--- ours. Written so that queries are planned as if it stood in them.
+-- Whether a row names an address of another host, as rows of the old app may, and not a key of ours. Inlined into the
+-- queries that call it.
 CREATE FUNCTION is_foreign_address(named text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN named ~ '^https?://';
@@ -1546,8 +1541,8 @@ CREATE FUNCTION is_named_picture(key text) RETURNS boolean
             OR EXISTS (SELECT FROM public.babies WHERE image_url = key)
     $$;
 
--- The argument names the column. The address of another host is not ours to remove, and a picture that another
--- row still names stays.
+-- The argument names the column. The address of another host is not ours to remove. A picture that another row still
+-- names stays.
 CREATE FUNCTION record_object_deletion() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
     AS $$
@@ -1578,7 +1573,7 @@ CREATE TRIGGER babies_picture_replaced AFTER UPDATE OF image_url ON babies
     FOR EACH ROW WHEN (OLD.image_url <> NEW.image_url)
     EXECUTE FUNCTION record_object_deletion('image_url');
 
--- A celebrity's key follows from the picture, so that one who comes again has the key of the one deleted.
+-- A celebrity's key is derived from the picture, so a celebrity who is added again gets the key of the deleted one.
 CREATE INDEX idx_celebrities_image_path ON celebrities (image_path);
 
 -- Hashed, because rows of the old app may hold anything.
@@ -1597,14 +1592,14 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON object_deletions TO semblance_service;
 CREATE POLICY object_deletions_service ON object_deletions TO semblance_service USING (true) WITH CHECK (true);
 
 -- Realtime on Supabase --------------------------------------------------------------------------------
--- What clients subscribe to: the tables of its publication. Row-level security decides which rows a client
--- hears of, and the columns it may read what it hears of them. Elsewhere there is no such publication.
+-- The tables that clients can subscribe to, those of Supabase's publication. Row-level security decides which rows a
+-- client hears of, and the privileges on columns which values. Other servers have no such publication.
 
 DO $$
 DECLARE
     wanted record;
 BEGIN
-    -- One of whole schemas says what it wants, too, and takes no lists of columns.
+    -- A publication of all tables, or of whole schemas, already has them and takes no lists of columns.
     IF EXISTS (
         SELECT FROM pg_publication
         WHERE pubname = 'supabase_realtime' AND NOT puballtables
@@ -1613,20 +1608,20 @@ BEGIN
         FOR wanted IN
             SELECT *
             FROM (VALUES
-                -- All but the factors and weights.
+                -- Everything except the factors and weights.
                 ('matches', ' (id, face_a_id, face_b_id, similarity_score, created_at)'),
                 ('messages', ''),
                 ('notifications', ''),
                 ('mutual_connections', ''),
-                -- Presence, and what else contacts read. No e-mail address leaves the database.
+                -- Presence, and the other columns that contacts may read. No e-mail address leaves the database.
                 ('profiles', ' (id, name, gender, school, default_face_id, last_seen)')
             ) AS tables (name, columns)
-            -- What is there stays as it is.
+            -- Tables that are published already stay as they are.
             WHERE NOT EXISTS (
                 SELECT FROM pg_publication_tables
                 WHERE pubname = 'supabase_realtime' AND schemaname = 'public' AND tablename = name
             )
-            -- Where whole rows tell the old from the new, a list of columns would forbid every change of a row.
+            -- With another replica identity than the primary key, a list of columns would make every update fail.
             AND (columns = '' OR EXISTS (
                 SELECT FROM pg_class
                 WHERE relnamespace = 'public'::regnamespace AND relname = name AND relreplident = 'd'
@@ -1648,11 +1643,11 @@ CREATE FUNCTION fold_school(said text) RETURNS text
         ), ' '))
     $$;
 
--- Schools that go by several names. One that is not here is whatever profiles call it, letter by letter.
+-- Schools with several names. A school that is not listed here is compared by its name, letter by letter.
 CREATE TABLE schools (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     name text NOT NULL,
-    -- Of e-mail addresses, which may then sign up; with all that lies below them.
+    -- Domains of e-mail addresses that may sign up, with all their subdomains.
     domains text[] NOT NULL DEFAULT '{}' CHECK (array_position(domains, NULL) IS NULL),
     aliases text[] NOT NULL DEFAULT '{}' CHECK (array_position(aliases, NULL) IS NULL),
     created_at timestamptz NOT NULL DEFAULT now(),
@@ -1660,7 +1655,7 @@ CREATE TABLE schools (
 );
 CREATE INDEX idx_schools_page ON schools (name, id);
 
--- What each is found by. The key sees to it that a name means one school.
+-- The names by which schools are found. The primary key ensures that a name means one school.
 CREATE TABLE school_keys (
     key text PRIMARY KEY CHECK (key <> ''),
     school_id uuid NOT NULL REFERENCES schools (id) ON DELETE CASCADE,
@@ -1671,7 +1666,7 @@ CREATE TABLE school_keys (
 );
 CREATE INDEX idx_school_keys_school_id ON school_keys (school_id);
 
--- What profiles are compared by: the school, or what they call one that is not known.
+-- What profiles are compared by: the id of a known school, or the name of an unknown one.
 ALTER TABLE profiles
     ADD COLUMN school_id uuid REFERENCES schools (id) ON DELETE SET NULL,
     ADD COLUMN school_key text GENERATED ALWAYS AS (coalesce(school_id::text, school)) STORED;
@@ -1679,7 +1674,7 @@ CREATE INDEX idx_profiles_school_id ON profiles (school_id) WHERE school_id IS N
 CREATE INDEX idx_profiles_school_key_gender ON profiles (school_key, gender) WHERE profile_type = 'user';
 CREATE INDEX idx_profiles_school_folded ON profiles (fold_school(school));
 
--- What profiles that call their school so are compared by.
+-- What profiles that state this name of a school are compared by.
 CREATE FUNCTION school_key_of(said text) RETURNS text
     LANGUAGE sql STABLE SET search_path = ''
     AS $$
@@ -1799,7 +1794,7 @@ CREATE POLICY schools_service ON schools TO semblance_service USING (true) WITH 
 CREATE POLICY school_keys_service ON school_keys TO semblance_service USING (true) WITH CHECK (true);
 
 -- Presence that is hidden ----------------------------------------------------------------------------
--- Whether others may know when the user is there.
+-- Whether others may see when the user is online.
 ALTER TABLE profiles
     ADD COLUMN show_presence boolean NOT NULL DEFAULT true,
     ADD CONSTRAINT profiles_presence_check CHECK (show_presence OR (NOT online AND last_seen IS NULL));
@@ -1824,11 +1819,11 @@ $$;
 CREATE TRIGGER profiles_hide_presence BEFORE UPDATE OF online, last_seen, show_presence ON profiles
     FOR EACH ROW WHEN (NOT (OLD.show_presence AND NEW.show_presence)) EXECUTE FUNCTION hide_presence();
 
--- Also where it is the setting that changes it.
+-- Also when the user changes the setting.
 CREATE TRIGGER profiles_tell_presence AFTER UPDATE OF online, show_presence ON profiles
     FOR EACH ROW WHEN (OLD.online IS DISTINCT FROM NEW.online) EXECUTE FUNCTION tell_of_presence();
 
--- Those with whom one has blocked the other.
+-- The users with whom a profile has a blocked connection.
 CREATE FUNCTION blocked_profiles(whose uuid) RETURNS uuid[]
     LANGUAGE sql STABLE STRICT SET search_path = ''
     AS $$
@@ -1846,7 +1841,7 @@ GRANT UPDATE (show_presence) ON profiles TO semblance_service;
 -- Functions by name --------------------------------------------------------------------------------
 -- What clients of the old app call or read by name.
 
--- Columns that the old app's clients know and that nothing here fills.
+-- Columns that clients of the old app expect. Nothing fills them.
 ALTER TABLE matches ADD COLUMN IF NOT EXISTS match_type text;
 ALTER TABLE messages ADD COLUMN IF NOT EXISTS ai_status text;
 ALTER TABLE babies ADD COLUMN IF NOT EXISTS ai_status text;
@@ -1856,13 +1851,12 @@ CREATE FUNCTION embedding_distance(a vector, b vector) RETURNS float8
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN a <=> b;
 
--- Below it a face is in no match: MIN_QUALITY of matching/scoring.py.
+-- A face of a lower quality is in no match: MIN_QUALITY of matching/scoring.py.
 CREATE FUNCTION least_quality() RETURNS float8
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN 0.6;
 
--- The model pack that most embeddings are of. An embedding that a client brings does not say its own; it is taken
--- for one of this.
+-- The model pack of most embeddings. A client's embedding does not say which pack it is from, so this one is assumed.
 CREATE FUNCTION pack_of_faces() RETURNS text
     LANGUAGE sql STABLE
     RETURN CASE
@@ -1884,8 +1878,8 @@ CREATE FUNCTION pack_of_celebrities() RETURNS text
         )
     END;
 
--- What find_similar_faces finds for an end user: their own faces, which is what they may read. As its owner,
--- because they may not read embeddings.
+-- What find_similar_faces finds for an end user: their own faces, the only ones they may read. Runs as its owner,
+-- because end users may not read embeddings.
 CREATE FUNCTION find_own_similar_faces(
     query_embedding vector, match_threshold float8, match_count integer, exclude_profile_id uuid
 ) RETURNS TABLE (
@@ -1983,8 +1977,8 @@ CREATE OR REPLACE FUNCTION find_similar_faces_filtered(
         LIMIT least(match_count, 1000);
     END;
 
--- The celebrities most like an embedding; face_id is the celebrity's id. As its owner: the gallery is for
--- everybody, but not its embeddings.
+-- The celebrities most like an embedding; face_id is the celebrity's id. Runs as its owner, because the gallery is
+-- public but its embeddings are not.
 CREATE OR REPLACE FUNCTION find_celebrity_matches(query_embedding vector, match_count integer DEFAULT 10)
     RETURNS TABLE (face_id uuid, celebrity_name text, similarity float8, image_path text)
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = '' SET plan_cache_mode = force_custom_plan
@@ -2009,8 +2003,8 @@ BEGIN
 END
 $$;
 
--- The score that a match of two faces would have by the weights as they are set, and its factors. No row where one
--- of them is missing, is not described yet, or is of another pack.
+-- The score of a match of two faces by the current weights, and its factors. No row if a face is missing, has no
+-- embedding yet, or is of another pack.
 CREATE OR REPLACE FUNCTION calculate_advanced_similarity(face_a_id uuid, face_b_id uuid)
     RETURNS TABLE (
         similarity_score float8, factor_embedding float8, factor_geometry float8, factor_age float8,
@@ -2037,7 +2031,7 @@ CREATE OR REPLACE FUNCTION calculate_advanced_similarity(face_a_id uuid, face_b_
         WHERE key = 'matching_weights';
     END;
 
--- End users call what shows them nothing that the policies hide, and those without an account nothing.
+-- End users may call what shows them nothing that the policies hide; users without an account may call nothing.
 REVOKE EXECUTE ON FUNCTION
     find_own_similar_faces(vector, float8, integer, uuid),
     find_similar_faces(vector, float8, integer, uuid),
@@ -2057,7 +2051,7 @@ GRANT EXECUTE ON FUNCTION
     calculate_advanced_similarity(uuid, uuid)
     TO semblance_service;
 
--- Supabase's servers, for which the old functions were.
+-- The role of servers on Supabase, which called the old functions.
 DO $$
 BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'service_role') THEN
@@ -2072,8 +2066,8 @@ END
 $$;
 
 -- Searches among users' faces ------------------------------------------------------------------------
--- Who searched among users' faces, for what and how much they found; never the photo or its embedding. Nothing is
--- referenced, so that a record outlives the account and the key.
+-- Who searched among users' faces, with which filters, and how many they found; never the photo or its embedding. There
+-- are no references, so that a record outlives the account and the key.
 CREATE TABLE face_searches (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     created_at timestamptz NOT NULL DEFAULT now(),
@@ -2088,7 +2082,7 @@ CREATE TABLE face_searches (
 );
 CREATE INDEX idx_face_searches_created_at ON face_searches (created_at DESC);
 
--- The application adds records at the time it is, changes none, and removes none of the last 30 days.
+-- The application adds records with the current time, changes none, and removes none of the last 30 days.
 ALTER TABLE face_searches ENABLE ROW LEVEL SECURITY;
 REVOKE ALL ON face_searches FROM authenticated, anon;
 GRANT
@@ -2107,7 +2101,7 @@ CREATE POLICY face_searches_admin_read ON face_searches FOR SELECT TO authentica
     USING ((SELECT is_admin()));
 
 -- Settings -------------------------------------------------------------------------------------------
--- Settings an admin can change, with their defaults; what is set already stays.
+-- Settings an admin can change, with their defaults; values that are already set stay.
 INSERT INTO system_settings (key, value, description) VALUES
     (
         'matching_weights',
@@ -2126,14 +2120,14 @@ ON CONFLICT (key) DO NOTHING;
 -- what is stored cannot be used to sign in.
 CREATE TABLE revoked_sessions (
     key bytea PRIMARY KEY CHECK (octet_length(key) = 32),
-    -- Without a reference: a profile that is deleted must not let its sessions in again.
+    -- Not a reference: the end of a session must outlast its profile.
     profile_id uuid NOT NULL,
-    -- When the token ends by itself.
+    -- When the token expires.
     expires_at timestamptz NOT NULL
 );
 CREATE INDEX idx_revoked_sessions_expires_at ON revoked_sessions (expires_at);
 
--- So that the session's open connections end, on whatever replica. No client is told of it.
+-- Ends the session's open connections on every replica. No client receives this event.
 CREATE FUNCTION tell_of_ended_session() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
     AS $$
@@ -2152,5 +2146,147 @@ REVOKE ALL ON revoked_sessions FROM authenticated, anon;
 REVOKE EXECUTE ON FUNCTION tell_of_ended_session() FROM PUBLIC, authenticated, anon;
 GRANT SELECT, INSERT, DELETE ON revoked_sessions TO semblance_service;
 CREATE POLICY revoked_sessions_service ON revoked_sessions TO semblance_service USING (true) WITH CHECK (true);
+
+-- The console -----------------------------------------------------------------------------------------
+-- Signing in to it, and the record of what operators change. Of codes and sessions only the SHA-256 is
+-- stored. Both are 256 random bits, which cannot be guessed, so a slow hash as for passwords would add nothing.
+
+-- A code is exchanged for a session once, and then gone.
+CREATE TABLE console_codes (
+    hash bytea PRIMARY KEY CHECK (octet_length(hash) = 32),
+    expires_at timestamptz NOT NULL DEFAULT now() + interval '2 minutes'
+);
+
+CREATE TABLE console_sessions (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    hash bytea NOT NULL UNIQUE CHECK (octet_length(hash) = 32),
+    -- The admin who signed in with an access token, and the session of that token; null after a code.
+    profile_id uuid REFERENCES profiles (id) ON DELETE CASCADE,
+    token_session bytea CHECK (octet_length(token_session) = 32),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    last_used_at timestamptz NOT NULL DEFAULT now(),
+    expires_at timestamptz NOT NULL DEFAULT now() + interval '12 hours',
+    revoked_at timestamptz,
+    CONSTRAINT console_sessions_who_check CHECK ((profile_id IS NULL) = (token_session IS NULL))
+);
+CREATE INDEX idx_console_sessions_profile_id ON console_sessions (profile_id);
+CREATE INDEX idx_console_sessions_created_at ON console_sessions (created_at DESC, id DESC);
+
+-- Who changed what, by page or by command, without secrets. Nothing is referenced, so that a record outlives what it
+-- is about.
+CREATE TABLE audit_log (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    -- Not of the transaction, so that the records of one keep their order.
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    actor text NOT NULL CHECK (actor <> ''),
+    action text NOT NULL CHECK (action ~ '^[a-z_]+\.[a-z_]+$'),
+    target text NOT NULL,
+    before jsonb,
+    after jsonb
+);
+CREATE INDEX idx_audit_log_at ON audit_log (at DESC, id DESC);
+
+-- What operators are told.
+CREATE FUNCTION tell_operators(kind text, data jsonb) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    AS $$
+BEGIN
+    IF kind IS NULL OR kind NOT IN ('ingestion', 'jobs', 'gallery', 'settings', 'audit') THEN
+        RAISE check_violation USING MESSAGE = format('operators are not told of %L', kind);
+    END IF;
+    INSERT INTO public.events (type, payload) VALUES ('admin', data || jsonb_build_object('kind', kind));
+END
+$$;
+
+CREATE FUNCTION tell_of_audit() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    AS $$
+BEGIN
+    PERFORM public.tell_operators('audit', jsonb_build_object(
+        'id', NEW.id, 'actor', NEW.actor, 'action', NEW.action, 'target', NEW.target
+    ));
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER audit_log_tell AFTER INSERT ON audit_log
+    FOR EACH ROW EXECUTE FUNCTION tell_of_audit();
+
+-- The open connections of a session end with it, on every replica.
+CREATE FUNCTION tell_of_ended_console_session() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    AS $$
+BEGIN
+    IF TG_OP = 'DELETE' OR (OLD.revoked_at IS NULL AND NEW.revoked_at IS NOT NULL) THEN
+        INSERT INTO public.events (type, payload)
+        VALUES ('session_ended', jsonb_build_object('key', encode(OLD.hash, 'hex')));
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER console_sessions_tell AFTER UPDATE OF revoked_at OR DELETE ON console_sessions
+    FOR EACH ROW EXECUTE FUNCTION tell_of_ended_console_session();
+
+-- A session of an admin ends when they stop being one.
+CREATE FUNCTION end_console_sessions_of_profile() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    AS $$
+BEGIN
+    UPDATE public.console_sessions SET revoked_at = now() WHERE profile_id = NEW.id AND revoked_at IS NULL;
+    -- Connections opened with an access token, which belong to no such session.
+    INSERT INTO public.events (type, audience, payload)
+    VALUES ('session_ended', ARRAY[NEW.id], jsonb_build_object('channel', 'admin'));
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER profiles_end_console_sessions AFTER UPDATE OF role ON profiles
+    FOR EACH ROW WHEN (OLD.role = 'admin' AND NEW.role <> 'admin')
+    EXECUTE FUNCTION end_console_sessions_of_profile();
+
+-- And when they sign out of the session that they signed in with. The lock waits for a session that is being made.
+CREATE FUNCTION end_console_sessions_of_token() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    AS $$
+BEGIN
+    PERFORM FROM public.profiles WHERE id = NEW.profile_id FOR NO KEY UPDATE;
+    UPDATE public.console_sessions
+    SET revoked_at = now()
+    WHERE profile_id = NEW.profile_id AND token_session = NEW.key AND revoked_at IS NULL;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER revoked_sessions_end_console_sessions AFTER INSERT ON revoked_sessions
+    FOR EACH ROW EXECUTE FUNCTION end_console_sessions_of_token();
+
+-- Searches among users' faces from the console.
+ALTER TABLE face_searches
+    ADD COLUMN console_session_id uuid,
+    DROP CONSTRAINT face_searches_who_check,
+    ADD CONSTRAINT face_searches_who_check CHECK (
+        num_nonnulls(profile_id, api_key_id, console_session_id) = 1
+    );
+GRANT INSERT (console_session_id) ON face_searches TO semblance_service;
+
+-- Nothing of this is for end users. The application adds to the audit log, at the time it is, and changes nothing.
+ALTER TABLE console_codes ENABLE ROW LEVEL SECURITY;
+ALTER TABLE console_sessions ENABLE ROW LEVEL SECURITY;
+ALTER TABLE audit_log ENABLE ROW LEVEL SECURITY;
+REVOKE ALL ON console_codes, console_sessions, audit_log FROM authenticated, anon;
+REVOKE EXECUTE ON FUNCTION
+    tell_operators(text, jsonb), tell_of_audit(), tell_of_ended_console_session(), end_console_sessions_of_profile(),
+    end_console_sessions_of_token()
+    FROM PUBLIC, authenticated, anon;
+GRANT EXECUTE ON FUNCTION tell_operators(text, jsonb) TO semblance_service;
+GRANT SELECT, INSERT (hash), DELETE ON console_codes TO semblance_service;
+GRANT SELECT, INSERT (hash, profile_id, token_session), UPDATE (last_used_at, revoked_at), DELETE
+    ON console_sessions TO semblance_service;
+GRANT SELECT, INSERT (actor, action, target, before, after) ON audit_log TO semblance_service;
+CREATE POLICY console_codes_service ON console_codes TO semblance_service USING (true) WITH CHECK (true);
+CREATE POLICY console_sessions_service ON console_sessions TO semblance_service USING (true) WITH CHECK (true);
+CREATE POLICY audit_log_service_read ON audit_log FOR SELECT TO semblance_service USING (true);
+CREATE POLICY audit_log_service_insert ON audit_log FOR INSERT TO semblance_service WITH CHECK (true);
 
 COMMIT;

@@ -15,6 +15,7 @@ from uuid import UUID
 
 import asyncpg
 
+from db.audit import audit
 from db.pages import ByName, CountedPage, cut_page
 from db.pool import Database
 from db.queries import sql
@@ -124,8 +125,12 @@ class Schools:
         async with self._database.transaction() as connection:
             await connection.execute(sql.hold_schools)
             users = await connection.fetchval(sql.count_users_of_school_change, school_id, [])
-            if not await connection.fetchval(sql.remove_school, school_id):
+            known = await connection.fetchrow(sql.get_school, school_id)
+            if known is None:
                 raise NotFoundError(NO_SCHOOL)
+            await connection.execute(sql.remove_school, school_id)
+            before = _named(known["name"], known["domains"], known["aliases"])
+            await audit(connection, "school.remove", str(school_id), before=before)
             return SchoolChange(school_id, "changed", users)
 
 
@@ -134,9 +139,15 @@ async def _write(
 ) -> SchoolChange:
     """Add a school, or change the existing one."""
     given = (names.name, names.domains, names.aliases)
-    before = ("", [], []) if known is None else (known["name"], known["domains"], known["aliases"])
+    before: tuple[str, list[str], list[str]] = ("", [], [])
+    if known is not None:
+        before = (known["name"], known["domains"], known["aliases"])
     name, domains, aliases = (old if new is None else new for old, new in zip(before, given, strict=True))
-    after = (name, list(dict.fromkeys(domains)), list(dict.fromkeys(aliases)))
+    after: tuple[str, list[str], list[str]] = (
+        str(name),
+        list(dict.fromkeys(domains)),
+        list(dict.fromkeys(aliases)),
+    )
     school_id = uuid.uuid4() if known is None else known["id"]
     if after == before:
         return SchoolChange(school_id, "unchanged", 0)
@@ -152,7 +163,19 @@ async def _write(
     users = await connection.fetchval(sql.count_users_of_school_change, school_id, called)
     if not dry_run:
         await connection.execute(sql.add_school if known is None else sql.change_school, school_id, *after)
+        await audit(
+            connection,
+            "school.add" if known is None else "school.change",
+            str(school_id),
+            before=None if known is None else _named(*before),
+            after=_named(*after),
+        )
     return SchoolChange(school_id, "added" if known is None else "changed", users)
+
+
+def _named(name: str, domains: Sequence[str], aliases: Sequence[str]) -> dict[str, object]:
+    """A school's names for the audit log."""
+    return {"name": name, "domains": list(domains), "aliases": list(aliases)}
 
 
 def _school(row: asyncpg.Record) -> School:

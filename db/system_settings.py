@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from db.admin_events import tell_operators
+from db.audit import audit
 from db.pool import Database
 from db.queries import sql
 from semblance.weights import Weights
@@ -62,13 +64,20 @@ class SystemSettingsTable:
             values["updated_at"], values["updated_by"] = latest["updated_at"], latest["updated_by"]
         return SystemSettings(**values)
 
-    async def change(self, changes: Mapping[str, object], *, by: UUID) -> None:
-        """Change some settings by name, all or none; weights as Weights.
+    async def change(self, changes: Mapping[str, object], *, by: UUID | None) -> None:
+        """Change some settings by name, all or none; weights as Weights. by: the admin; None if no profile is
+        known.
 
         Raises QueryError for a value that the table refuses.
         """
         values = {
             key: value.as_dict() if isinstance(value, Weights) else value for key, value in changes.items()
         }
-        if values:
-            await self._database.execute(sql.set_system_settings, values, by)
+        if not values:
+            return
+        async with self._database.transaction() as connection:
+            rows = await connection.fetch(sql.get_system_settings_before, list(values))
+            await connection.execute(sql.set_system_settings, values, by)
+            before = {row["key"]: row["value"] for row in rows}
+            await audit(connection, "settings.change", ", ".join(sorted(values)), before=before, after=values)
+            await tell_operators(connection, "settings", {"keys": sorted(values)})

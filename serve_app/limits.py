@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -107,9 +108,39 @@ class Upload:
             self._arriving = None
 
 
+class Tries:
+    """How often an address may try to sign in with a code that is not valid. A code cannot be guessed; this
+    keeps guesses away from the database."""
+
+    def __init__(self, limit: int = 10, per_seconds: float = 60.0) -> None:
+        self._limit = limit
+        self._per_seconds = per_seconds
+        self._since = time.monotonic()
+        self._failed: Counter[str] = Counter()
+
+    def check(self, address: str) -> None:
+        """Raises BusyClientError after too many failures of this address."""
+        now = time.monotonic()
+        if now - self._since > self._per_seconds:
+            self._since = now
+            self._failed.clear()
+        if self._failed[address] >= self._limit:
+            raise BusyClientError("Too many codes that are not valid; try again in a minute.")
+
+    def failed(self, address: str) -> None:
+        """A code of this address was not valid."""
+        if len(self._failed) < _REMEMBERED or address in self._failed:
+            self._failed[address] += 1
+
+
+_REMEMBERED = 10_000
+"""Addresses whose failures are counted at the same time; the memory stays bounded."""
+
+
 class ReplicaLimits:
     """The limits of one replica. slots: requests whose photos are being analyzed."""
 
     def __init__(self, settings: Settings) -> None:
         self.slots = FairShare(settings.max_inflight, settings.client_share, what="Too many pictures")
         self.uploads = Uploads(settings)
+        self.console_tries = Tries()

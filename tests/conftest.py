@@ -7,12 +7,12 @@ from hypothesis import settings
 
 from semblance.old_names import OLD_NAMES
 
-# A shell's DATABASE_URL is read where ours is unset, and must not become the database of a test.
+# DATABASE_URL of a shell is read if ours is unset. It must not become the database of a test.
 for names in OLD_NAMES.values():
     for name in names:
         os.environ.pop(name, None)
 
-# How long an example takes is up to the machine and what else runs on it.
+# The time of an example depends on the machine and its load.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
@@ -28,6 +28,7 @@ pytest_plugins = [
     "tests.support.rows_many",
     "tests.support.selection",
     "tests.support.service",
+    "tests.support.browser",  # after those that it imports, so that their assertions are rewritten
 ]
 
 

@@ -1,4 +1,4 @@
-"""The documents that explain the tree say what is true of it."""
+"""The documents about the structure are true."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_the_tower_that_is_printed_is_the_one_that_is_held() -> None:
+def test_the_printed_tower_equals_the_import_contract() -> None:
     page = (CHECKOUT / "docs" / "architecture.md").read_text(encoding="utf-8")
     printed = re.search(r"```\n(.*?)\n```", page, re.DOTALL)
     assert printed is not None
@@ -79,8 +79,8 @@ def test_links_between_pages_lead_somewhere(page: str) -> None:
 
 
 def test_no_two_classes_share_a_name() -> None:
-    """A name that stands for one thing needs no context. It counts tests and tools; only classes that a
-    function makes for itself may be called alike."""
+    """A name for one thing needs no context. Tests and tools count; only classes defined within a function
+    may share a name."""
     owners: dict[str, list[str]] = {}
     for folder in (*(folder for floor in tower() for folder in floor), "benchmarks", "tests", "tools"):
         for file in (CHECKOUT / folder).rglob("*.py"):

@@ -43,7 +43,7 @@ def _name(requirement: str) -> str:
 
 
 def _normal(name: str) -> str:
-    """As PEP 503 has it."""
+    """As in PEP 503."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 

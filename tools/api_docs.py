@@ -12,10 +12,8 @@ from typing import Any
 
 import typer
 
-from semblance.settings import Settings
-from serve_app.api.factory import create_app
-from serve_app.api.services import Services
 from tools import CHECKOUT
+from tools.openapi import document
 from tools.pages import Check, one_line, type_text, write_page
 
 TARGET = CHECKOUT / "docs" / "api.md"
@@ -55,23 +53,19 @@ METHODS = ("get", "post", "put", "patch", "delete")
 
 def render() -> str:
     """The whole document."""
-    document = create_app(Settings(), _no_services).openapi()
+    described = document()
     lines = [HEAD]
     tags: dict[str, list[str]] = {}
-    for path, operations in document["paths"].items():
+    for path, operations in described["paths"].items():
         for method in METHODS:
             if operation := operations.get(method):
                 tags.setdefault(operation["tags"][0], []).extend(_operation(method, path, operation))
     for tag, blocks in tags.items():
         lines += [f"## {tag[0].upper()}{tag[1:]}", "", *blocks]
     lines += ["## Schemas", ""]
-    for name, schema in sorted(document["components"]["schemas"].items()):
+    for name, schema in sorted(described["components"]["schemas"].items()):
         lines += _schema(name, schema)
     return "\n".join(lines).rstrip() + "\n"
-
-
-async def _no_services() -> Services:
-    raise RuntimeError("The document needs no services.")
 
 
 def _operation(method: str, path: str, operation: dict[str, Any]) -> Iterator[str]:

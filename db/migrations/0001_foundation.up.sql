@@ -1,4 +1,4 @@
--- What the schema stands on: pgvector and auth.uid(). Supabase has both; elsewhere they are made here.
+-- What the schema depends on: pgvector and auth.uid(). Supabase has both; elsewhere they are made here.
 
 DO $$
 BEGIN

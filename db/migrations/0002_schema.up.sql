@@ -271,7 +271,7 @@ CREATE TABLE system_settings (
     CONSTRAINT system_settings_value_check CHECK (valid_setting(key, value))
 );
 
--- How often a user has used what is limited by the day (UTC).
+-- How often a user has used something with a daily limit, by UTC day.
 CREATE TABLE user_daily_quotas (
     profile_id uuid NOT NULL REFERENCES profiles (id) ON DELETE CASCADE,
     day date NOT NULL DEFAULT (now() AT TIME ZONE 'UTC')::date,
@@ -280,7 +280,7 @@ CREATE TABLE user_daily_quotas (
     PRIMARY KEY (profile_id, day, kind)
 );
 
--- One row per call of a picture provider, kept for statistics when what it was about is gone.
+-- One row per call of a picture provider, kept for statistics after its subject is deleted.
 CREATE TABLE generation_logs (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     profile_id uuid REFERENCES profiles (id) ON DELETE SET NULL,
@@ -318,9 +318,9 @@ CREATE INDEX idx_matches_face_a_id ON matches (face_a_id);
 CREATE INDEX idx_matches_face_b_id ON matches (face_b_id);
 CREATE INDEX idx_matches_similarity_score ON matches (similarity_score DESC);
 
--- HNSW, where the old app had IVFFlat with 100 lists. IVFFlat places its lists by the rows present when
--- the index is built: on an empty table they are meaningless, and while the gallery grows recall falls until
--- somebody rebuilds it. HNSW is built row by row, needs no training, and finds more in less time.
+-- HNSW, where the old app had IVFFlat with 100 lists. IVFFlat places its lists by the rows present when the index is
+-- built: on an empty table they are meaningless, and while the gallery grows recall falls until it is rebuilt. HNSW is
+-- built row by row, needs no training, and finds more in less time.
 CREATE INDEX idx_celebrities_embedding ON celebrities
     USING hnsw (embedding vector_cosine_ops) WITH (m = 16, ef_construction = 64);
 CREATE INDEX idx_celebrities_pack_digest ON celebrities (pack_digest);
@@ -356,7 +356,7 @@ CREATE INDEX idx_notifications_user_id ON notifications (user_id);
 CREATE INDEX idx_notifications_created_at ON notifications (created_at DESC);
 CREATE INDEX idx_notifications_read_at ON notifications (read_at) WHERE read_at IS NULL;
 
--- Two people are connected once, whoever is named first.
+-- Two people are connected once, in either order.
 CREATE UNIQUE INDEX ux_mutual_connections_pair ON mutual_connections
     (least(profile_a_id, profile_b_id), greatest(profile_a_id, profile_b_id));
 CREATE INDEX idx_mutual_connections_profile_a ON mutual_connections (profile_a_id);
@@ -379,8 +379,8 @@ CREATE INDEX idx_generation_logs_match_id ON generation_logs (match_id);
 CREATE INDEX idx_generation_logs_baby_id ON generation_logs (baby_id);
 
 -- Triggers -------------------------------------------------------------------------------------------
--- Functions that write for their caller run as their owner, and none looks names up in a schema that
--- somebody else could fill.
+-- Functions that write for their caller run as their owner, and none searches names in a schema to which others can add
+-- objects.
 
 CREATE FUNCTION set_updated_at() RETURNS trigger
     LANGUAGE plpgsql SET search_path = ''
@@ -418,7 +418,7 @@ $$;
 CREATE TRIGGER faces_auto_create_match_job AFTER INSERT ON faces
     FOR EACH ROW EXECUTE FUNCTION auto_create_match_job();
 
--- Wakes the workers at commit; what there is to do they read from the table.
+-- Wakes the workers at commit; they read from the table what there is to do.
 CREATE FUNCTION notify_match_jobs() RETURNS trigger
     LANGUAGE plpgsql SET search_path = ''
     AS $$
@@ -431,7 +431,7 @@ $$;
 CREATE TRIGGER match_jobs_notify AFTER INSERT ON match_jobs
     FOR EACH STATEMENT EXECUTE FUNCTION notify_match_jobs();
 
--- On Supabase a profile begins with the account. What the account says of itself must not fail its signup.
+-- On Supabase the profile is created with the account. Nothing in the account's metadata may make the signup fail.
 CREATE FUNCTION handle_new_user() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
     AS $$

@@ -1,4 +1,4 @@
--- Settings an admin can change, with their defaults; what is set already stays.
+-- Settings an admin can change, with their defaults; values that are already set stay.
 INSERT INTO system_settings (key, value, description) VALUES
     (
         'matching_weights',

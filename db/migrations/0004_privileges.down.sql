@@ -46,7 +46,7 @@ DROP FUNCTION my_faces();
 REVOKE EXECUTE ON FUNCTION is_admin() FROM authenticated;
 GRANT EXECUTE ON FUNCTION auto_create_match_job(), handle_new_user(), is_admin() TO PUBLIC;
 
--- What Supabase gave end users by itself does not come back: who goes down to here has no use for it.
+-- The privileges that Supabase grants end users by default are not restored: nothing needs them at this revision.
 REVOKE ALL ON
     profiles, faces, matches, celebrities, celebrity_matches, reactions, babies, match_jobs, notifications,
     mutual_connections, messages, system_settings, user_daily_quotas, generation_logs

@@ -23,10 +23,10 @@ END
 $$;
 
 -- The application ------------------------------------------------------------------------------------
--- What its statements need and no more. It reaches rows by policies and not by BYPASSRLS, which a login does
--- not inherit from a role it is a member of.
+-- Only what its statements need. It reaches rows by policies and not by BYPASSRLS, which a login does not inherit from
+-- a role it is a member of.
 
--- What most servers let everybody do, and Supabase and careful administrators do not.
+-- Rights that everybody has on most servers, but not on Supabase or where an administrator has revoked them.
 DO $$
 DECLARE
     vector_schema name := (
@@ -95,9 +95,9 @@ CREATE POLICY user_daily_quotas_service ON user_daily_quotas TO semblance_servic
 CREATE POLICY generation_logs_service ON generation_logs TO semblance_service USING (true) WITH CHECK (true);
 
 -- End users ------------------------------------------------------------------------------------------
--- What somebody may do who talks to this database with a token of their own and not through the API. They
--- read what the API tells them, and change what needs no more than a row: what comes with a picture, a limit,
--- a notification of others or a rule that looks at two rows goes through the API.
+-- The rights of end users, who talk to the database with their own token and not through the API. They read what the
+-- API would tell them, and change single rows. What involves a picture, a limit, a notification of others or a rule
+-- over two rows goes through the API.
 
 -- On Supabase every role has every right on a new table or function.
 REVOKE ALL ON
@@ -105,17 +105,17 @@ REVOKE ALL ON
     mutual_connections, messages, system_settings, user_daily_quotas, generation_logs, alembic_version
     FROM authenticated, anon;
 
--- Functions that run as their owner. A trigger's function must not be for everybody either: whoever may make
--- a temporary table could put it on that.
+-- Functions that run as their owner. Triggers' functions are not public either: a user who may make a temporary table
+-- could attach one to it.
 REVOKE EXECUTE ON FUNCTION auto_create_match_job(), handle_new_user(), is_admin()
     FROM PUBLIC, authenticated, anon;
 GRANT EXECUTE ON FUNCTION is_admin() TO authenticated;
 
--- As on a server that began with PostgreSQL 15: nobody puts a name into the schema where others look for it.
+-- The default since PostgreSQL 15: only the owner adds names to the schema in which others search them.
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 
--- What is the caller's. They run as their owner, so that no policy has to read a table through another's
--- policy, and give arrays, so that a policy asks once per statement and finds rows by index.
+-- What belongs to the caller. The functions run as their owner, so that no policy has to read a table through another
+-- policy. They return arrays, so that a policy calls them once per statement and finds rows by index.
 CREATE FUNCTION my_faces() RETURNS uuid[]
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ''
     AS $$
@@ -133,7 +133,7 @@ CREATE FUNCTION my_matches() RETURNS uuid[]
         )
     $$;
 
--- $1: only those one may write in.
+-- $1: only those that the caller may write in.
 CREATE FUNCTION my_connections(active boolean) RETURNS uuid[]
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ''
     AS $$
@@ -144,7 +144,7 @@ CREATE FUNCTION my_connections(active boolean) RETURNS uuid[]
         )
     $$;
 
--- Oneself, and those one is connected with unless one of the two has blocked the other.
+-- The caller and their connections, except where one of the two has blocked the other.
 CREATE FUNCTION my_contacts() RETURNS uuid[]
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ''
     AS $$
@@ -158,7 +158,7 @@ CREATE FUNCTION my_contacts() RETURNS uuid[]
 REVOKE EXECUTE ON FUNCTION my_faces(), my_matches(), my_connections(boolean), my_contacts() FROM PUBLIC, anon;
 GRANT EXECUTE ON FUNCTION my_faces(), my_matches(), my_connections(boolean), my_contacts() TO authenticated;
 
--- The gallery and the settings are public, without what is measured of a face and who has set what.
+-- The gallery and the settings are public, except what is measured of a face and who changed a setting.
 GRANT SELECT (id, name, bio, category, gender, image_path, created_at, updated_at) ON celebrities
     TO authenticated, anon;
 GRANT SELECT (key, value, description, updated_at) ON system_settings TO authenticated, anon;
@@ -179,7 +179,7 @@ ALTER POLICY system_settings_admin_delete ON system_settings TO authenticated;
 GRANT SELECT (id, face_a_id, face_b_id, similarity_score, created_at) ON matches TO authenticated, anon;
 CREATE POLICY matches_public_read ON matches FOR SELECT TO authenticated, anon USING (true);
 
--- Oneself, and whom one chats with. No e-mail address: one's own is in the token.
+-- The caller and their contacts. No e-mail address: the caller's is in the token.
 GRANT
     SELECT (id, name, gender, school, default_face_id, last_seen),
     UPDATE (name, gender, school, default_face_id)
@@ -190,13 +190,13 @@ CREATE POLICY profiles_own_update ON profiles FOR UPDATE TO authenticated
     USING (id = (SELECT auth.uid()))
     WITH CHECK (
         id = (SELECT auth.uid())
-        -- As the API takes them.
+        -- The values that the API accepts.
         AND (name IS NULL OR name ~ '^(?=.*\S)[^[:cntrl:]]{1,100}$')
         AND (school IS NULL OR school ~ '^(?=.*\S)[^[:cntrl:]]{1,100}$')
         AND (default_face_id IS NULL OR default_face_id = ANY ((SELECT my_faces())::uuid[]))
     );
 
--- A row of one's own choice could name the picture of somebody else, whose address the API would then sign.
+-- No INSERT: a row could name another user's picture, for which the API would then sign a URL.
 GRANT SELECT (id, profile_id, image_path, created_at) ON faces TO authenticated;
 CREATE POLICY faces_own_read ON faces FOR SELECT TO authenticated USING (profile_id = (SELECT auth.uid()));
 
@@ -207,7 +207,7 @@ GRANT SELECT (
 CREATE POLICY celebrity_matches_own_read ON celebrity_matches FOR SELECT TO authenticated
     USING (face_id = ANY ((SELECT my_faces())::uuid[]));
 
--- Everybody may note what they have seen, but like only their own matches.
+-- Users may mark any match as viewed, but like only their own.
 GRANT SELECT, INSERT (match_id, user_profile_id, reaction_type), DELETE ON reactions TO authenticated;
 CREATE POLICY reactions_own_read ON reactions FOR SELECT TO authenticated
     USING (user_profile_id = (SELECT auth.uid()));
@@ -237,7 +237,7 @@ CREATE POLICY notifications_own_update ON notifications FOR UPDATE TO authentica
 CREATE POLICY notifications_own_delete ON notifications FOR DELETE TO authenticated
     USING (user_id = (SELECT auth.uid()));
 
--- Text only: of a picture the API checks the address.
+-- Text only: the API checks the addresses of pictures.
 GRANT SELECT, INSERT (connection_id, sender_id, content, message_type), UPDATE (read_at) ON messages
     TO authenticated;
 CREATE POLICY messages_members_read ON messages FOR SELECT TO authenticated

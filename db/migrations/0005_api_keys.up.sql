@@ -1,9 +1,9 @@
--- Keys of the face-compute endpoints. Only the SHA-256 of a key is kept: a key is 256 random bits, which
--- nobody finds by trying, so a slow hash as for passwords would protect nothing more.
+-- Keys of the face-compute endpoints. Only the SHA-256 of a key is stored. A key is 256 random bits, which cannot be
+-- guessed, so a slow hash as for passwords would add nothing.
 CREATE TABLE api_keys (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     name text NOT NULL CHECK (name <> ''),
-    -- How the key begins, so that its owner knows it again.
+    -- The beginning of the key, by which its owner recognizes it.
     prefix text NOT NULL,
     hash bytea NOT NULL UNIQUE CHECK (octet_length(hash) = 32),
     scopes text[] NOT NULL CHECK (cardinality(scopes) > 0 AND scopes <@ ARRAY['compute']),
@@ -12,15 +12,14 @@ CREATE TABLE api_keys (
     revoked_at timestamptz
 );
 
--- The application checks keys and notes their use. Who makes and revokes them is the owner, by command.
+-- The application checks keys and records their use. Only the owner makes and revokes them, by command.
 ALTER TABLE api_keys ENABLE ROW LEVEL SECURITY;
 GRANT SELECT, UPDATE (last_used_at) ON api_keys TO semblance_service;
 REVOKE ALL ON api_keys FROM authenticated, anon;
 CREATE POLICY api_keys_service ON api_keys TO semblance_service USING (true) WITH CHECK (true);
 
--- On Supabase a profile begins with the account, if its address may sign up; else it would be there before
--- the first token, at which the application asks for that. What the account says of itself must not fail its
--- signup.
+-- On Supabase the profile is created with the account, but only if its address may sign up: the application checks that
+-- only when it creates a profile, at the first token. Nothing in the account's metadata may make the signup fail.
 CREATE OR REPLACE FUNCTION handle_new_user() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
     AS $$

@@ -1,16 +1,15 @@
--- What the realtime API tells its clients. Whoever has something to tell inserts a row at any time in a
--- transaction; at its commit the row gets the id by which it is read. Ids are handed out under a lock that is
--- held until the commit is seen by all, so their order is the order of the commits: who has read up to an id
--- misses nothing with a smaller one.
+-- What the realtime API tells its clients. A transaction inserts events at any time; at its commit they get the ids by
+-- which they are read. Ids are assigned under a lock that is held until the commit is visible, so they are in the order
+-- of commits: a reader that has read up to an id misses none with a smaller one.
 CREATE TABLE events (
     number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     id bigint CONSTRAINT events_id_key UNIQUE,
     type text NOT NULL
         CHECK (type IN ('matches', 'job', 'message', 'message_read', 'notifications', 'presence')),
-    -- Profiles it is for; null: everybody.
+    -- The profiles it is for; null for everybody.
     audience uuid[],
     payload jsonb NOT NULL,
-    -- Of the commit.
+    -- Time of the commit.
     created_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE SEQUENCE events_id_seq OWNED BY events.id;
@@ -33,8 +32,8 @@ CREATE CONSTRAINT TRIGGER events_publish AFTER INSERT ON events
     DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE FUNCTION publish_event();
 
--- One event per statement, whether it adds one match or a million. It names up to 500; of more, which nobody
--- is going to look at one by one, the best 20.
+-- One event per statement, whether it adds one match or a million. It names up to 500 of them; of more, only the best
+-- 20.
 CREATE FUNCTION tell_of_matches() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
     AS $$
@@ -173,7 +172,7 @@ CREATE TABLE realtime_sessions (
 CREATE INDEX idx_realtime_sessions_profile_id ON realtime_sessions (profile_id);
 CREATE INDEX idx_realtime_sessions_replica_id ON realtime_sessions (replica_id);
 
--- The first session and the last one decide, one at a time per profile: both lock its row before they look.
+-- The first and the last session change it, one at a time per profile: both lock its row before they look.
 CREATE FUNCTION set_presence() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
     AS $$
@@ -193,7 +192,7 @@ $$;
 CREATE TRIGGER realtime_sessions_presence AFTER INSERT OR DELETE ON realtime_sessions
     FOR EACH ROW EXECUTE FUNCTION set_presence();
 
--- For oneself and those one is connected with.
+-- For the user and their connections.
 CREATE FUNCTION tell_of_presence() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
     AS $$

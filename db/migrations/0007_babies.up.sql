@@ -1,6 +1,6 @@
--- Keys with which clients repeat a request for a baby picture without having another one made (the header
--- Idempotency-Key). The match is all that such a request says. `claim` is whoever works on it until
--- `claimed_until`, after which they are taken for dead; the baby is what came of it.
+-- Keys with which clients repeat a request for a baby picture without making another one (the header Idempotency-Key).
+-- The match is the whole content of such a request. `claim` is the process that works on it until `claimed_until`,
+-- after which it is taken for dead; the baby is the result.
 CREATE TABLE baby_requests (
     profile_id uuid NOT NULL REFERENCES profiles (id) ON DELETE CASCADE,
     key text NOT NULL CHECK (key <> ''),
@@ -16,7 +16,7 @@ CREATE INDEX idx_baby_requests_baby_id ON baby_requests (baby_id);
 CREATE INDEX idx_baby_requests_created_at ON baby_requests (created_at);
 
 CREATE INDEX idx_babies_page ON babies (generated_by_profile_id, created_at DESC, id DESC);
--- The calls in progress are few among all that ever were.
+-- Few of the stored calls are in progress.
 CREATE INDEX idx_generation_logs_processing ON generation_logs (profile_id, created_at)
     WHERE status = 'processing';
 

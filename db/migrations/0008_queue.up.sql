@@ -1,4 +1,4 @@
--- The queue: who holds a job until when, when it is due again, and what came of it.
+-- The queue: who holds a job until when, when it is due again, and its result.
 ALTER TABLE match_jobs
     ADD COLUMN run_after timestamptz NOT NULL DEFAULT now(),
     ADD COLUMN locked_by uuid,
@@ -10,11 +10,11 @@ CREATE INDEX idx_match_jobs_due ON match_jobs (run_after, created_at) WHERE stat
 CREATE INDEX idx_match_jobs_lease ON match_jobs (lease_until) WHERE status = 'processing';
 CREATE INDEX idx_match_jobs_finished ON match_jobs (completed_at) WHERE status IN ('completed', 'failed');
 
--- A job that comes back is as good as a new one.
+-- A job that returns to the queue wakes the workers as a new one does.
 CREATE TRIGGER match_jobs_notify_return AFTER UPDATE OF status ON match_jobs
     FOR EACH ROW WHEN (NEW.status = 'pending') EXECUTE FUNCTION notify_match_jobs();
 
--- Who one is matched with depends on what the profile says, so all faces are matched anew when it changes.
+-- Matches depend on the profile, so all its faces are matched again when it changes.
 CREATE FUNCTION rematch_profile() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
     AS $$
@@ -35,8 +35,8 @@ CREATE TRIGGER profiles_rematch AFTER UPDATE OF school, gender ON profiles
         AND (OLD.school IS DISTINCT FROM NEW.school OR OLD.gender IS DISTINCT FROM NEW.gender)
     ) EXECUTE FUNCTION rematch_profile();
 
--- What changed in the gallery and by which transaction, so that a process which holds the gallery in memory
--- can ask for exactly what its last look did not see. Rows are removed after a day.
+-- What changed in the gallery and by which transaction, so that a process with the gallery in memory can read exactly
+-- what it has not seen yet. Rows are removed after a day.
 CREATE TABLE celebrity_changes (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     celebrity_id uuid NOT NULL,
@@ -79,10 +79,10 @@ GRANT SELECT, DELETE ON celebrity_changes TO semblance_service;
 CREATE POLICY celebrity_changes_service ON celebrity_changes TO semblance_service
     USING (true) WITH CHECK (true);
 
--- The six factors of a match, 0..1; matching/scoring.py is the same in NumPy and says where they come from.
--- Bodies without quotes have their names bound here, whatever the caller's search_path is, and unlike
--- functions that set one they disappear into the query that calls them. PostgreSQL refuses a product that is
--- smaller than any float8, so differences are kept above 1e-30: one odd row must not end a search.
+-- The six factors of a match, 0..1; matching/scoring.py is the same in NumPy and says where they come from. Names in
+-- unquoted bodies are resolved here, regardless of the caller's search_path, and unlike functions that set one these
+-- are inlined into the calling query. PostgreSQL raises an error when a product underflows, so differences are kept
+-- above 1e-30: one odd row must not fail a search.
 CREATE FUNCTION embedding_factor(a vector, b vector) RETURNS float8
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN greatest(0, coalesce(nullif(1 - (a <=> b), 'NaN'), 0));
@@ -127,15 +127,15 @@ CREATE FUNCTION match_score(
         + (weights -> 'expression')::float8 * expression
     ));
 
--- One of the four ratios, where it is a number that a face can have.
+-- One of the four ratios; null unless it is a number that a face can have.
 CREATE FUNCTION geometry_ratio(ratios jsonb, name text) RETURNS float8
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN jsonb_typeof(ratios -> name) = 'number' THEN
         CASE WHEN (ratios -> name)::numeric BETWEEN 0 AND 10 THEN round((ratios -> name)::numeric, 9)::float8 END
     END;
 
--- What the factors compare, complete: values that are missing, or that no face has, are replaced as the rules
--- say. `expression` is the place in the list of seven. Who may read the table may read its view.
+-- What the factors compare, complete: missing and impossible values are replaced as the rules say. `expression` is the
+-- index in the list of seven. A role that may read the table may read its view.
 CREATE VIEW face_traits WITH (security_invoker = true) AS
     SELECT
         id,

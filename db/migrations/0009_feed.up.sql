@@ -2,9 +2,9 @@
 CREATE INDEX idx_matches_feed ON matches (created_at DESC, id DESC);
 CREATE INDEX idx_profiles_online ON profiles (online) WHERE online;
 
--- How many matches there are, as the sum over all rows: counting half a million takes longer than all else a
--- request for the feed does. Writers of one row would wait for each other until commit, so each takes a row
--- that nobody holds, or adds one: there are as many as ever wrote at once.
+-- The number of matches, as the sum over all rows, because counting half a million takes longer than the rest of a
+-- request for the feed. Writers of one row would wait for each other until commit, so each takes an unlocked row or
+-- adds one: there are as many rows as there were ever concurrent writers.
 CREATE TABLE match_counts (
     slot integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     count bigint NOT NULL
@@ -55,8 +55,7 @@ REVOKE ALL ON SEQUENCE match_counts_slot_seq FROM authenticated, anon;
 REVOKE EXECUTE ON FUNCTION count_matches() FROM PUBLIC, authenticated, anon;
 CREATE POLICY match_counts_service ON match_counts TO semblance_service USING (true) WITH CHECK (true);
 
--- Which of its two users blocked a connection: only they may open it again. Not known of connections that the
--- old app blocked.
+-- The user who blocked a connection, and who alone may unblock it. Unknown for connections that the old app blocked.
 ALTER TABLE mutual_connections
     ADD COLUMN blocked_by uuid,
     ADD CONSTRAINT mutual_connections_blocked_by_check CHECK (

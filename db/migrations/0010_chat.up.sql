@@ -1,8 +1,8 @@
--- What a notification about messages is about; it goes with the connection.
+-- The connection that a notification of messages is about. Deleting it deletes the notification.
 ALTER TABLE notifications
     ADD COLUMN connection_id uuid REFERENCES mutual_connections (id) ON DELETE CASCADE;
 
--- Of one connection's messages a user has at most one unread notification.
+-- A user has at most one unread notification of the messages of a connection.
 CREATE UNIQUE INDEX ux_notifications_unread_message ON notifications (user_id, connection_id)
     WHERE type = 'new_message' AND read_at IS NULL;
 CREATE INDEX idx_notifications_connection_id ON notifications (connection_id)

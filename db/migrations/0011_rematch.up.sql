@@ -1,5 +1,4 @@
--- A run of batch.rematch: what was asked for and the rules it scores by, so that one which was interrupted is
--- told from one that asks for something else.
+-- A run of batch.rematch: its options and the rules it scores by, so that only a run with the same ones is continued.
 CREATE TABLE rematch_runs (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     options jsonb NOT NULL,
@@ -8,8 +7,7 @@ CREATE TABLE rematch_runs (
 );
 CREATE INDEX idx_rematch_runs_created_at ON rematch_runs (created_at);
 
--- Its parts, each written in one transaction together with `completed_at`: whole schools, or the faces whose
--- ids lie between two.
+-- Its parts, each written in one transaction together with `completed_at`: whole schools, or a range of face ids.
 CREATE TABLE rematch_shards (
     run_id uuid NOT NULL REFERENCES rematch_runs (id) ON DELETE CASCADE,
     number integer NOT NULL,
@@ -32,8 +30,8 @@ CREATE TABLE rematch_shards (
     )
 );
 
--- Whether a match is more than a score: somebody likes it, or something was made or said because of it. Such
--- a match stays when it would not be found again.
+-- Whether a match is in use: it has a like, a baby picture or a chat. Such a match stays even if a rematch does not
+-- find it again.
 CREATE FUNCTION match_in_use(match uuid) RETURNS boolean
     LANGUAGE sql STABLE
     RETURN EXISTS (SELECT FROM reactions WHERE match_id = match AND reaction_type = 'like')

@@ -1,6 +1,6 @@
--- Embeddings of another model pack than the one that serves, beside the rows they belong to: filled while the
--- other pack serves, swapped with it in one transaction, and then what a way back is made of. Of any pack, as
--- long as somebody keeps them. Stored PLAIN, three to a page, as in the tables they are for.
+-- Embeddings of another model pack than the one that serves: filled in while that pack serves, then swapped with its
+-- embeddings in one transaction, which keeps those for the way back. Of any number of packs, until they are dropped.
+-- Stored PLAIN, three to a page, as in the tables they belong to.
 CREATE TABLE spare_face_embeddings (
     face_id uuid NOT NULL REFERENCES faces (id) ON DELETE CASCADE,
     pack_digest text NOT NULL,
@@ -15,7 +15,7 @@ CREATE TABLE spare_celebrity_embeddings (
     PRIMARY KEY (celebrity_id, pack_digest)
 ) WITH (toast_tuple_target = 2712);
 
--- The application fills and removes them. What it serves is changed by the owner alone.
+-- The application fills and removes them. Only the owner changes which pack serves.
 ALTER TABLE spare_face_embeddings ENABLE ROW LEVEL SECURITY;
 ALTER TABLE spare_celebrity_embeddings ENABLE ROW LEVEL SECURITY;
 REVOKE ALL ON spare_face_embeddings, spare_celebrity_embeddings FROM authenticated, anon;

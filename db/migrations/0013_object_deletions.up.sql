@@ -1,6 +1,6 @@
--- Pictures whose row is gone and that are yet to be removed from the storage: written by the transaction that
--- takes the row or gives it another picture, removed once the storage has obeyed. What is listed here is not
--- served any more.
+-- Pictures whose row was deleted, and that must still be removed from the storage. Written by the transaction that
+-- deletes the row or changes its picture, deleted once the storage has removed the files. The API does not serve
+-- pictures listed here.
 CREATE TABLE object_deletions (
     key text PRIMARY KEY,
     created_at timestamptz NOT NULL DEFAULT now(),
@@ -18,8 +18,8 @@ CREATE FUNCTION is_named_picture(key text) RETURNS boolean
             OR EXISTS (SELECT FROM public.babies WHERE image_url = key)
     $$;
 
--- The argument names the column. Rows of the old app may have an address of another host, which is not ours
--- to remove, and a picture that another row still names stays.
+-- The argument names the column. Rows of the old app may have an address of another host, which is not ours to remove.
+-- A picture that another row still names stays.
 CREATE FUNCTION record_object_deletion() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
     AS $$
@@ -50,7 +50,7 @@ CREATE TRIGGER babies_picture_replaced AFTER UPDATE OF image_url ON babies
     FOR EACH ROW WHEN (OLD.image_url <> NEW.image_url)
     EXECUTE FUNCTION record_object_deletion('image_url');
 
--- A celebrity's key follows from the picture, so that one who comes again has the key of the one deleted.
+-- A celebrity's key is derived from the picture, so a celebrity who is added again gets the key of the deleted one.
 CREATE INDEX idx_celebrities_image_path ON celebrities (image_path);
 
 -- Hashed, because rows of the old app may hold anything.

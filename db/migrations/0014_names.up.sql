@@ -1,5 +1,5 @@
--- What may stand as a name, or null: as semblance/names.py says it, where the reasons are. Only of marks that
--- stand alone does it know the common ones.
+-- The name as it is stored, or null if it is not acceptable. The rules and their reasons are in semblance/names.py; of
+-- marks that stand alone, only the common ones are known here.
 CREATE FUNCTION usable_name(said text) RETURNS text
     LANGUAGE sql IMMUTABLE SET search_path = ''
     AS $$

@@ -1,2 +1,2 @@
--- The publication keeps its tables: which of them were there before, nobody knows.
+-- The publication keeps its tables, because it is not known which of them it had before.
 SELECT;

@@ -1,11 +1,11 @@
--- On Supabase, what clients subscribe to: the tables of its publication. Row-level security decides which rows
--- a client hears of, and the columns it may read what it hears of them. Elsewhere there is no such publication.
+-- The tables that clients can subscribe to on Supabase, those of its publication. Row-level security decides which rows
+-- a client hears of, and the privileges on columns which values. Other servers have no such publication.
 
 DO $$
 DECLARE
     wanted record;
 BEGIN
-    -- One of whole schemas says what it wants, too, and takes no lists of columns.
+    -- A publication of all tables, or of whole schemas, already has them and takes no lists of columns.
     IF EXISTS (
         SELECT FROM pg_publication
         WHERE pubname = 'supabase_realtime' AND NOT puballtables
@@ -14,20 +14,20 @@ BEGIN
         FOR wanted IN
             SELECT *
             FROM (VALUES
-                -- All but the factors and weights.
+                -- Everything except the factors and weights.
                 ('matches', ' (id, face_a_id, face_b_id, similarity_score, created_at)'),
                 ('messages', ''),
                 ('notifications', ''),
                 ('mutual_connections', ''),
-                -- Presence, and what else contacts read. No e-mail address leaves the database.
+                -- Presence, and the other columns that contacts may read. No e-mail address leaves the database.
                 ('profiles', ' (id, name, gender, school, default_face_id, last_seen)')
             ) AS tables (name, columns)
-            -- What is there stays as it is.
+            -- Tables that are published already stay as they are.
             WHERE NOT EXISTS (
                 SELECT FROM pg_publication_tables
                 WHERE pubname = 'supabase_realtime' AND schemaname = 'public' AND tablename = name
             )
-            -- Where whole rows tell the old from the new, a list of columns would forbid every change of a row.
+            -- With another replica identity than the primary key, a list of columns would make every update fail.
             AND (columns = '' OR EXISTS (
                 SELECT FROM pg_class
                 WHERE relnamespace = 'public'::regnamespace AND relname = name AND relreplident = 'd'

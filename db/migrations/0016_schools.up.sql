@@ -7,11 +7,11 @@ CREATE FUNCTION fold_school(said text) RETURNS text
         ), ' '))
     $$;
 
--- Schools that go by several names. One that is not here is whatever profiles call it, letter by letter.
+-- Schools with several names. A school that is not listed here is compared by its name, letter by letter.
 CREATE TABLE schools (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     name text NOT NULL,
-    -- Of e-mail addresses, which may then sign up; with all that lies below them.
+    -- Domains of e-mail addresses that may sign up, with all their subdomains.
     domains text[] NOT NULL DEFAULT '{}' CHECK (array_position(domains, NULL) IS NULL),
     aliases text[] NOT NULL DEFAULT '{}' CHECK (array_position(aliases, NULL) IS NULL),
     created_at timestamptz NOT NULL DEFAULT now(),
@@ -19,7 +19,7 @@ CREATE TABLE schools (
 );
 CREATE INDEX idx_schools_page ON schools (name, id);
 
--- What each is found by. The key sees to it that a name means one school.
+-- The names by which schools are found. The primary key ensures that a name means one school.
 CREATE TABLE school_keys (
     key text PRIMARY KEY CHECK (key <> ''),
     school_id uuid NOT NULL REFERENCES schools (id) ON DELETE CASCADE,
@@ -30,7 +30,7 @@ CREATE TABLE school_keys (
 );
 CREATE INDEX idx_school_keys_school_id ON school_keys (school_id);
 
--- What profiles are compared by: the school, or what they call one that is not known.
+-- What profiles are compared by: the id of a known school, or the name of an unknown one.
 ALTER TABLE profiles
     ADD COLUMN school_id uuid REFERENCES schools (id) ON DELETE SET NULL,
     ADD COLUMN school_key text GENERATED ALWAYS AS (coalesce(school_id::text, school)) STORED;
@@ -38,7 +38,7 @@ CREATE INDEX idx_profiles_school_id ON profiles (school_id) WHERE school_id IS N
 CREATE INDEX idx_profiles_school_key_gender ON profiles (school_key, gender) WHERE profile_type = 'user';
 CREATE INDEX idx_profiles_school_folded ON profiles (fold_school(school));
 
--- What profiles that call their school so are compared by.
+-- What profiles that state this name of a school are compared by.
 CREATE FUNCTION school_key_of(said text) RETURNS text
     LANGUAGE sql STABLE SET search_path = ''
     AS $$
@@ -47,9 +47,9 @@ CREATE FUNCTION school_key_of(said text) RETURNS text
         )
     $$;
 
--- The school of an e-mail address, as profiles call it, or null: the longest domain of a school that the
--- address lies at or below, else the name that is registered below .edu, .edu.xx and .ac.xx. Whoever has one
--- may sign up. semblance/schools.py does the same as the second part.
+-- The school of an e-mail address, as profiles call it, or null: the longest domain of a school at or above the
+-- address, else the name that is registered below .edu, .edu.xx and .ac.xx. Users with a school may sign up.
+-- semblance/schools.py does the same as the second part.
 CREATE FUNCTION school_of_address(address text) RETURNS text
     LANGUAGE sql STABLE SET search_path = ''
     AS $$
@@ -73,8 +73,8 @@ CREATE FUNCTION school_of_address(address text) RETURNS text
         CROSS JOIN LATERAL string_to_array(host, '.') AS labels
     $$;
 
--- A change of the schools looks at all profiles, so none may call its school something else meanwhile: taken
--- by the statement, before it locks rows. In another order the two would wait for each other.
+-- A change of schools reads all profiles, so none may change its school meanwhile. The lock is taken by the statement,
+-- before it locks rows; in another order the two would deadlock.
 CREATE FUNCTION hold_schools() RETURNS trigger
     LANGUAGE plpgsql SET search_path = ''
     AS $$
@@ -105,7 +105,7 @@ $$;
 CREATE TRIGGER profiles_find_school BEFORE INSERT OR UPDATE OF school ON profiles
     FOR EACH ROW EXECUTE FUNCTION find_school();
 
--- Whoever calls a school by a name it has now comes to it; who calls it by one it had leaves it.
+-- Profiles that state a new name of a school join it; those that state a removed name leave it.
 CREATE FUNCTION name_school() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
     AS $$

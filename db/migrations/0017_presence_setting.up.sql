@@ -1,10 +1,10 @@
--- Whether others may know when the user is there.
+-- Whether others may see when the user is online.
 ALTER TABLE profiles
     ADD COLUMN show_presence boolean NOT NULL DEFAULT true,
     ADD CONSTRAINT profiles_presence_check CHECK (show_presence OR (NOT online AND last_seen IS NULL));
 
--- Of somebody who hides it nothing is noted, so that no query, policy or publication has anything to tell.
--- Whoever shows it again is there now.
+-- Nothing is stored about users who hide their presence, so that queries, policies and publications have nothing to
+-- reveal. Users who show it again are seen now.
 CREATE FUNCTION hide_presence() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
     AS $$
@@ -23,8 +23,8 @@ $$;
 CREATE TRIGGER profiles_hide_presence BEFORE UPDATE OF online, last_seen, show_presence ON profiles
     FOR EACH ROW WHEN (NOT (OLD.show_presence AND NEW.show_presence)) EXECUTE FUNCTION hide_presence();
 
--- As before, but the row of somebody who hides it is not written: who watches it, as clients on Supabase may, would
--- hear when they come and go.
+-- As before, but does not write the rows of users who hide their presence, because clients on Supabase may watch for
+-- writes.
 CREATE OR REPLACE FUNCTION set_presence() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
     AS $$
@@ -41,12 +41,12 @@ BEGIN
 END
 $$;
 
--- Also where it is the setting that changes it.
+-- Also when the user changes the setting.
 DROP TRIGGER profiles_tell_presence ON profiles;
 CREATE TRIGGER profiles_tell_presence AFTER UPDATE OF online, show_presence ON profiles
     FOR EACH ROW WHEN (OLD.online IS DISTINCT FROM NEW.online) EXECUTE FUNCTION tell_of_presence();
 
--- Those with whom one has blocked the other.
+-- The users with whom a profile has a blocked connection.
 CREATE FUNCTION blocked_profiles(whose uuid) RETURNS uuid[]
     LANGUAGE sql STABLE STRICT SET search_path = ''
     AS $$
@@ -66,5 +66,5 @@ CREATE INDEX idx_matches_best ON matches (similarity_score DESC, id DESC);
 DROP INDEX idx_matches_similarity_score;
 ALTER INDEX idx_matches_best RENAME TO idx_matches_similarity_score;
 
--- Of those of one user; now babies are listed by match.
+-- The index by user is not needed any more: babies are listed by match.
 DROP INDEX idx_babies_page;

@@ -9,7 +9,7 @@ CREATE FUNCTION known_gender(stated text, seen text) RETURNS text
 DROP INDEX idx_celebrities_gender;
 CREATE INDEX idx_celebrities_gender ON celebrities (known_gender(gender, seen_gender));
 
--- Whoever is ingested again gets the gender that was seen.
+-- A celebrity who is ingested again gets the gender that was seen.
 GRANT UPDATE (seen_gender) ON celebrities TO semblance_service;
 
 CREATE OR REPLACE VIEW celebrity_traits WITH (security_invoker = true) AS

@@ -1,4 +1,4 @@
--- Columns that the old app's clients know and that nothing here fills.
+-- Columns that clients of the old app expect. Nothing fills them.
 ALTER TABLE matches ADD COLUMN IF NOT EXISTS match_type text;
 ALTER TABLE messages ADD COLUMN IF NOT EXISTS ai_status text;
 ALTER TABLE babies ADD COLUMN IF NOT EXISTS ai_status text;
@@ -8,13 +8,12 @@ CREATE FUNCTION embedding_distance(a vector, b vector) RETURNS float8
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN a <=> b;
 
--- Below it a face is in no match: MIN_QUALITY of matching/scoring.py.
+-- A face of a lower quality is in no match: MIN_QUALITY of matching/scoring.py.
 CREATE FUNCTION least_quality() RETURNS float8
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN 0.6;
 
--- The model pack that most embeddings are of. An embedding that a client brings does not say its own; it is taken
--- for one of this.
+-- The model pack of most embeddings. A client's embedding does not say which pack it is from, so this one is assumed.
 CREATE FUNCTION pack_of_faces() RETURNS text
     LANGUAGE sql STABLE
     RETURN CASE
@@ -36,8 +35,8 @@ CREATE FUNCTION pack_of_celebrities() RETURNS text
         )
     END;
 
--- What find_similar_faces finds for an end user: their own faces, which is what they may read. As its owner,
--- because they may not read embeddings.
+-- What find_similar_faces finds for an end user: their own faces, the only ones they may read. Runs as its owner,
+-- because end users may not read embeddings.
 CREATE FUNCTION find_own_similar_faces(
     query_embedding vector, match_threshold float8, match_count integer, exclude_profile_id uuid
 ) RETURNS TABLE (
@@ -61,9 +60,9 @@ CREATE FUNCTION find_own_similar_faces(
         LIMIT least(match_count, 1000);
     END;
 
--- The faces most like an embedding, by the vector index, whatever their school and gender: quality and pack as in
--- matching. With the caller's rights: of all faces for whoever may read embeddings, else of the caller's own. The
--- threshold comes after the limit, so that the search ends when it has enough.
+-- The faces most like an embedding, by the vector index, of any school and gender; quality and pack as in matching.
+-- Runs with the caller's rights: among all faces if the caller may read embeddings, else among their own. The threshold
+-- applies after the limit, so that the search ends when it has enough.
 CREATE OR REPLACE FUNCTION find_similar_faces(
     query_embedding vector, match_threshold float8 DEFAULT 0.5, match_count integer DEFAULT 20,
     exclude_profile_id uuid DEFAULT NULL
@@ -103,8 +102,8 @@ BEGIN
 END
 $$;
 
--- The same among those a user of this school and gender is matched with: users of that school who state another
--- gender. Nobody, where either is null, as in matching. These are few and compared one by one.
+-- The same among the users that a user of this school and gender is matched with: those of the same school who state
+-- another gender. None if either is null, as in matching. They are few and compared one by one.
 CREATE OR REPLACE FUNCTION find_similar_faces_filtered(
     query_embedding vector, user_school text, user_gender text, match_threshold float8 DEFAULT 0.5,
     match_count integer DEFAULT 20, exclude_profile_id uuid DEFAULT NULL
@@ -135,8 +134,8 @@ CREATE OR REPLACE FUNCTION find_similar_faces_filtered(
         LIMIT least(match_count, 1000);
     END;
 
--- The celebrities most like an embedding; face_id is the celebrity's id. As its owner: the gallery is for
--- everybody, but not its embeddings.
+-- The celebrities most like an embedding; face_id is the celebrity's id. Runs as its owner, because the gallery is
+-- public but its embeddings are not.
 CREATE OR REPLACE FUNCTION find_celebrity_matches(query_embedding vector, match_count integer DEFAULT 10)
     RETURNS TABLE (face_id uuid, celebrity_name text, similarity float8, image_path text)
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = '' SET plan_cache_mode = force_custom_plan
@@ -161,8 +160,8 @@ BEGIN
 END
 $$;
 
--- The score that a match of two faces would have by the weights as they are set, and its factors. No row where one
--- of them is missing, is not described yet, or is of another pack.
+-- The score of a match of two faces by the current weights, and its factors. No row if a face is missing, has no
+-- embedding yet, or is of another pack.
 CREATE OR REPLACE FUNCTION calculate_advanced_similarity(face_a_id uuid, face_b_id uuid)
     RETURNS TABLE (
         similarity_score float8, factor_embedding float8, factor_geometry float8, factor_age float8,
@@ -189,7 +188,7 @@ CREATE OR REPLACE FUNCTION calculate_advanced_similarity(face_a_id uuid, face_b_
         WHERE key = 'matching_weights';
     END;
 
--- End users call what shows them nothing that the policies hide, and those without an account nothing.
+-- End users may call what shows them nothing that the policies hide; users without an account may call nothing.
 REVOKE EXECUTE ON FUNCTION
     find_own_similar_faces(vector, float8, integer, uuid),
     find_similar_faces(vector, float8, integer, uuid),
@@ -209,7 +208,7 @@ GRANT EXECUTE ON FUNCTION
     calculate_advanced_similarity(uuid, uuid)
     TO semblance_service;
 
--- Supabase's servers, for which the old functions were.
+-- The role of servers on Supabase, which called the old functions.
 DO $$
 BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'service_role') THEN

@@ -1,4 +1,4 @@
--- A key that opens nothing else must not open more.
+-- Keys for searches alone are deleted; they must not open anything else.
 DELETE FROM api_keys WHERE scopes = ARRAY['search'];
 UPDATE api_keys SET scopes = array_remove(scopes, 'search');
 ALTER TABLE api_keys

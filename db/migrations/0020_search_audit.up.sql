@@ -1,5 +1,5 @@
--- Who searched among users' faces, for what and how much they found; never the photo or its embedding. Nothing is
--- referenced, so that a record outlives the account and the key.
+-- Who searched among users' faces, with which filters, and how many they found; never the photo or its embedding. There
+-- are no references, so that a record outlives the account and the key.
 CREATE TABLE face_searches (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     created_at timestamptz NOT NULL DEFAULT now(),
@@ -14,7 +14,7 @@ CREATE TABLE face_searches (
 );
 CREATE INDEX idx_face_searches_created_at ON face_searches (created_at DESC);
 
--- The application adds records at the time it is, changes none, and removes none of the last 30 days.
+-- The application adds records with the current time, changes none, and removes none of the last 30 days.
 ALTER TABLE face_searches ENABLE ROW LEVEL SECURITY;
 REVOKE ALL ON face_searches FROM authenticated, anon;
 GRANT

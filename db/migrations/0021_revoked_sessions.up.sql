@@ -1,15 +1,15 @@
--- Sessions that were ended here before their tokens: who has signed out stays out, on every replica. A key is a
--- SHA-256 that the application makes of the token, so that nobody can sign in with what is stored.
+-- Sessions that were revoked before their tokens expire, for all replicas. A key is a SHA-256 of the token, so that
+-- what is stored cannot be used to sign in.
 CREATE TABLE revoked_sessions (
     key bytea PRIMARY KEY CHECK (octet_length(key) = 32),
-    -- Without a reference: a profile that is deleted must not let its sessions in again.
+    -- Not a reference: the end of a session must outlast its profile.
     profile_id uuid NOT NULL,
-    -- When the token ends by itself.
+    -- When the token expires.
     expires_at timestamptz NOT NULL
 );
 CREATE INDEX idx_revoked_sessions_expires_at ON revoked_sessions (expires_at);
 
--- So that the session's open connections end, on whatever replica. No client is told of it.
+-- Ends the session's open connections on every replica. No client receives this event.
 ALTER TABLE events
     DROP CONSTRAINT events_type_check,
     ADD CONSTRAINT events_type_check CHECK (type IN (

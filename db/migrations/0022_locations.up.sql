@@ -1,15 +1,15 @@
--- Whether what a row names is the address of another host, as rows of the old app may have it, and no key of
--- ours. Written so that queries are planned as if it stood in them.
+-- Whether a row names an address of another host, as rows of the old app may, and not a key of ours. Inlined into the
+-- queries that call it.
 CREATE FUNCTION is_foreign_address(named text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN named ~ '^https?://';
 
--- The table whose row named the picture; null where there was none yet. Pictures of the old app lie in a place
--- of their own for each table.
+-- The table whose row named the picture; null if there was no row yet. The old app keeps the pictures of each table in
+-- a separate place.
 ALTER TABLE object_deletions ADD COLUMN named_by text CHECK (named_by IN ('faces', 'celebrities', 'babies'));
 
--- The argument names the column. The address of another host is not ours to remove, and a picture that another
--- row still names stays.
+-- The argument names the column. The address of another host is not ours to remove. A picture that another row still
+-- names stays.
 CREATE OR REPLACE FUNCTION record_object_deletion() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
     AS $$

@@ -1,7 +1,6 @@
--- Rules of matching that several queries ask for. Written so that they disappear into the query that calls them,
--- as the factors do.
+-- Rules of matching that several queries ask for. They are inlined into the calling query, as the factors are.
 
--- Genders as arrays have them: GENDERS of db/copy_arrays.py.
+-- Genders as they are numbered in arrays: GENDERS of db/copy_arrays.py.
 CREATE FUNCTION gender_number(gender text) RETURNS smallint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE gender WHEN 'male' THEN 1 WHEN 'female' THEN 2 WHEN 'other' THEN 3 ELSE 0 END::smallint;
@@ -12,8 +11,8 @@ CREATE FUNCTION may_match_celebrity(stated text, gender text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN stated IS NULL OR gender <> stated;
 
--- Whether a match that was found says something else than the stored one: other weights, or a factor that differs
--- by more than rounding does. True where nothing is stored.
+-- Whether a match that was found differs from the stored one: other weights, or a factor that differs by more than
+-- rounding. True if nothing is stored.
 CREATE FUNCTION match_differs(
     stored_weights jsonb, stored_embedding float8, stored_geometry float8, stored_age float8,
     stored_symmetry float8, stored_skin_tone float8, stored_expression float8,

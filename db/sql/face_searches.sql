@@ -51,8 +51,10 @@ SELECT
     (SELECT pack_digest FROM faces WHERE pack_digest <> $1 LIMIT 1) AS other;
 
 -- name: record_face_search
-INSERT INTO face_searches (profile_id, api_key_id, school, gender, max_results, results, request_id)
-VALUES ($1, $2, $3, $4, $5, $6, $7);
+INSERT INTO face_searches (
+    profile_id, api_key_id, console_session_id, school, gender, max_results, results, request_id
+)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
 
 -- name: prune_face_searches
 DELETE FROM face_searches WHERE created_at < now() - $1::interval;

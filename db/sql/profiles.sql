@@ -55,10 +55,14 @@ JOIN faces ON faces.id = profiles.default_face_id
 WHERE profiles.id = $1;
 
 -- name: set_role
+WITH found AS (
+    SELECT id, role FROM profiles WHERE email = $1 AND profile_type = 'user' FOR UPDATE
+)
 UPDATE profiles
 SET role = $2
-WHERE email = $1 AND profile_type = 'user'
-RETURNING id;
+FROM found
+WHERE profiles.id = found.id
+RETURNING profiles.id, found.role AS role_before;
 
 -- name: list_admins
 SELECT id, email, name, gender, school, role, default_face_id, last_seen, show_presence, created_at

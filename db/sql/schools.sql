@@ -72,4 +72,4 @@ INSERT INTO schools (id, name, domains, aliases) VALUES ($1, $2, $3, $4);
 UPDATE schools SET name = $2, domains = $3, aliases = $4 WHERE id = $1;
 
 -- name: remove_school
-DELETE FROM schools WHERE id = $1 RETURNING true;
+DELETE FROM schools WHERE id = $1;

@@ -5,7 +5,9 @@ VALUES ($1, $2, to_timestamp($3::double precision))
 ON CONFLICT (key) DO NOTHING;
 
 -- name: is_session_revoked
-SELECT EXISTS (SELECT FROM revoked_sessions WHERE key = $1);
+-- Of a user, or of the console.
+SELECT EXISTS (SELECT FROM revoked_sessions WHERE key = $1)
+    OR EXISTS (SELECT FROM console_sessions WHERE hash = $1 AND revoked_at IS NOT NULL);
 
 -- name: prune_revoked_sessions
 DELETE FROM revoked_sessions WHERE expires_at < now();

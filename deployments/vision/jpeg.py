@@ -6,6 +6,7 @@ From an incomplete file libjpeg makes a coarse, colourless or half grey image, w
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Final, Literal, cast
 
 import simplejpeg
@@ -76,16 +77,9 @@ def has_all_scans(data: bytes) -> bool:
     neither sequential nor progressive; False after 10,000 segments.
     """
     missing: dict[int, set[int]] = {}
-    sequential, place = True, 2
-    for _ in range(_MOST_SEGMENTS):
-        match = _NEXT_MARKER.search(data, place)
-        if match is None:
-            break
-        marker, start = data[match.start() + 1], match.end()
-        length = int.from_bytes(data[start : start + 2], "big")
-        segment = data[start + 2 : start + length]
-        if marker == _END:
-            break
+    sequential, count = True, 0
+    for marker, segment in _segments(data):
+        count += 1
         if marker in _SEQUENTIAL | _PROGRESSIVE:
             sequential = marker in _SEQUENTIAL
             missing = {component: set(range(64)) for component in segment[6::3]}
@@ -95,7 +89,24 @@ def has_all_scans(data: bytes) -> bool:
                 missing.get(component, set()).difference_update(range(first, last + 1))
             if not any(missing.values()):
                 return True
+    return count < _MOST_SEGMENTS and not any(missing.values())
+
+
+def is_progressive(data: bytes) -> bool:
+    """Whether every size of a JPEG takes about as long to decode as the full one, because each scan refines
+    the whole photo."""
+    frames = (marker for marker, _ in _segments(data) if marker in _SEQUENTIAL | _PROGRESSIVE)
+    return next(frames, None) in _PROGRESSIVE
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Markers and contents of a JPEG's segments before the end mark, at most 10,000."""
+    place = 2
+    for _ in range(_MOST_SEGMENTS):
+        match = _NEXT_MARKER.search(data, place)
+        if match is None or data[match.start() + 1] == _END:
+            return
+        start = match.end()
+        length = int.from_bytes(data[start : start + 2], "big")
+        yield data[match.start() + 1], data[start + 2 : start + length]
         place = start + length
-    else:
-        return False
-    return not any(missing.values())

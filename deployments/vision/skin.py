@@ -83,4 +83,5 @@ def _skin_mask(landmarks: NDArray[np.float32], size: int) -> NDArray[np.uint8]:
 
 def _visible(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Without pure black, which is padding: a lit scene has noise."""
-    return pixels[pixels.any(axis=1)]
+    lit = pixels[:, 0] | pixels[:, 1] | pixels[:, 2]
+    return pixels[np.flatnonzero(lit)]

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ops.commands.access.commands import admins, keys, tokens
+from ops.commands.access.commands import console as console_command
 from ops.commands.matches.commands import rescore, worker
 from ops.commands.models.commands import models
 from ops.commands.output import console, fail
@@ -16,6 +17,7 @@ from ops.commands.schools.commands import schools
 from ops.commands.service.commands import demo, doctor, down, env, gateway, smoke, status, up
 from ops.commands.storage.commands import storage
 from semblance import __version__
+from semblance.actor import actor_var, command_actor
 from semblance.errors import SemblanceError
 
 app = typer.Typer(
@@ -30,6 +32,7 @@ app = typer.Typer(
 
   semblance demo                      everything, on photos that come with the packages
   semblance up --detach               start the service and return
+  semblance console                   a link to the service's pages
   semblance ingest ./celebrities      fill the gallery
   semblance status                    addresses and the API key
   eval "$(semblance env)"             the same as shell variables, for curl and ray job submit
@@ -43,6 +46,7 @@ are environment variables, all described in [cyan]docs/settings.md[/]; for examp
 
 for command in (up, down, status, env, demo, migrate, ingest, worker, gateway, rescore, doctor, smoke):
     app.command()(command)
+app.command("console")(console_command)
 
 for name, group in {
     "models": models,
@@ -77,4 +81,4 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    pass
+    actor_var.set(command_actor())

@@ -68,7 +68,7 @@ class EmbeddedPostgres:
         return self._data / "log"
 
     def start(self) -> str:
-        """Start the server, or take over the running one, and return the DSN of its owner.
+        """Start the server, or take over the running one, and return its owner's DSN.
 
         The first start creates the cluster, the database `semblance` and the application's login. After a
         crash it waits for the remains of the old server to end, and for recovery. A server that runs but does

@@ -205,6 +205,14 @@ class Storage:
         """The bucket's own presigned URL, also for a copy, which must exist."""
         return self._presigned(_checked(key), lifetime, 0)
 
+    @property
+    def bucket_origin(self) -> str | None:
+        """The origin of a bucket's own URLs; None for a local store."""
+        if not isinstance(self._store, S3Store):
+            return None
+        parts = urlsplit(self._presigned("x", timedelta(minutes=1), 0))
+        return f"{parts.scheme}://{parts.netloc}"
+
     def key_of(self, url: str) -> str | None:
         """The key of a signed URL, whether or not the signature is valid and the picture exists. With a local
         store the host may be any. None if `url` is not the address of a picture here."""

@@ -11,20 +11,23 @@ from collections.abc import AsyncIterator
 from typing import Annotated, cast
 
 from fastapi import Depends, Header, Query, Request, Security
-from fastapi.security import HTTPBearer
+from fastapi.security import APIKeyCookie, HTTPBearer
 from starlette.requests import HTTPConnection
 
+from db.console_sessions import ConsoleSession
 from db.face_searches import Searcher
 from db.profiles import Profile
 from semblance.errors import ForbiddenError, UnauthorizedError
+from serve_app.api.cookies import SESSION_COOKIE, session_cookie
 from serve_app.api.copies import Copies
+from serve_app.api.operators import OperatorIdentity, operator_of_cookie, operator_of_token, session_of_cookie
 from serve_app.api.photos import PhotoPair, ReceivedPhoto, pair_type, photo_type, receive
 from serve_app.api.readiness import StoreProbe
 from serve_app.api.realtime_clients import LONGEST_STREAM_S, check_request, joined
 from serve_app.api.services import Services
 from serve_app.api.sign_in import authenticate
 from serve_app.auth import UserSession, bearer_token, check_secret, same_secret
-from serve_app.limits import Client, ReplicaLimits
+from serve_app.limits import Client, ReplicaLimits, Tries
 from serve_app.links import Links
 from serve_app.realtime.subscription import Subscription
 
@@ -33,6 +36,9 @@ api_key_bearer = HTTPBearer(
     auto_error=False, scheme_name="ApiKey", description="The service's API key, or one of `semblance keys`."
 )
 cron_bearer = HTTPBearer(auto_error=False, scheme_name="Cron", description="The cron secret.")
+console_cookie = APIKeyCookie(
+    name=SESSION_COOKIE, auto_error=False, scheme_name="Console", description="A session of the console."
+)
 
 
 async def get_services(connection: HTTPConnection) -> Services:
@@ -93,14 +99,40 @@ CurrentSession = Annotated[UserSession, Depends(current_session)]
 OptionalUser = Annotated[Profile | None, Depends(optional_user)]
 
 
-async def admin_user(user: CurrentUser) -> Profile:
-    """The user, if the database says that they are an admin."""
-    if user.role != "admin":
-        raise ForbiddenError("Only admins may do this.")
-    return user
+async def current_operator(
+    request: Request,
+    services: Injected,
+    _: Annotated[object, Security(user_bearer)],
+    __: Annotated[object, Security(console_cookie)],
+) -> OperatorIdentity:
+    """An admin by access token, or else the session of the console; raises as `operator_of_token` and
+    `operator_of_cookie`."""
+    if not _uses_console(request):
+        token = bearer_token(request.headers.get("authorization"))
+        operator, signed_in = await operator_of_token(services, token)
+        request.state.session = signed_in.session
+    else:
+        operator = await operator_of_cookie(services, request)
+    _identify(request, Client("user", str(operator.profile_id or operator.session_id)))
+    return operator
 
 
-AdminUser = Annotated[Profile, Depends(admin_user)]
+async def current_console_session(
+    request: Request, services: Injected, _: Annotated[object, Security(console_cookie)]
+) -> ConsoleSession:
+    """The session of the console by its cookie; raises as `session_of_cookie`."""
+    return await session_of_cookie(services, request)
+
+
+async def get_tries(connection: HTTPConnection) -> Tries:
+    """The replica's count of failed sign-ins."""
+    return _limits_of(connection).console_tries
+
+
+Operator = Annotated[OperatorIdentity, Depends(current_operator)]
+CurrentConsoleSession = Annotated[ConsoleSession, Depends(current_console_session)]
+InjectedTries = Annotated[Tries, Depends(get_tries)]
+OptionalBearer = Annotated[object, Security(user_bearer)]
 
 
 async def current_searcher(
@@ -108,15 +140,19 @@ async def current_searcher(
     services: Injected,
     as_user: Annotated[object, Security(user_bearer)],
     _: Annotated[object, Security(api_key_bearer)],
+    by_cookie: Annotated[object, Security(console_cookie)],
 ) -> Searcher:
-    """An admin, or the owner of an API key of the scope `search`; the service's own key does not open this.
+    """An operator, or the owner of an API key of the scope `search`; the service's own key does not open
+    this.
 
     Raises ForbiddenError for other users, and for everybody if the settings do not allow the search.
     """
-    token = bearer_token(request.headers.get("authorization"))
-    if "." in token:
-        admin = await admin_user(await current_user(request, services, as_user))
-        searcher = Searcher(profile_id=admin.id)
+    by_console = _uses_console(request)
+    token = "" if by_console else bearer_token(request.headers.get("authorization"))
+    if by_console or "." in token:
+        operator = await current_operator(request, services, as_user, by_cookie)
+        session_id = operator.session_id if operator.profile_id is None else None
+        searcher = Searcher(profile_id=operator.profile_id, console_session_id=session_id)
     elif key_id := await services.db.api_keys.use(token, "search"):
         _identify(request, Client("key", token))
         searcher = Searcher(api_key_id=key_id)
@@ -131,9 +167,16 @@ CurrentSearcher = Annotated[Searcher, Depends(current_searcher)]
 
 
 async def require_api_key(
-    request: Request, services: Injected, _: Annotated[object, Security(api_key_bearer)]
+    request: Request,
+    services: Injected,
+    as_user: Annotated[object, Security(api_key_bearer)],
+    by_cookie: Annotated[object, Security(console_cookie)],
 ) -> None:
-    """Refuse a request without the service's own API key or a live one from `semblance keys create`."""
+    """Refuse a request without the service's own API key, a live one from `semblance keys create`, or a
+    session of the console."""
+    if _uses_console(request):
+        await current_operator(request, services, as_user, by_cookie)
+        return
     key = bearer_token(request.headers.get("authorization"))
     if same_secret(key, services.settings.required_api_key):
         _identify(request, Client("key", ""))
@@ -208,8 +251,9 @@ async def open_stream(  # noqa: PLR0917 - FastAPI names them
         str | None,
         Query(
             max_length=200,
-            description="A comma-separated list of feed, matches, jobs, messages, notifications, presence. "
-            "Default: all, for guests `feed`.",
+            description="A comma-separated list of feed, matches, jobs, messages, notifications, presence; "
+            "for operators also admin. Default: all but admin, for guests `feed`, with the console's cookie "
+            "`admin`.",
             examples=["feed,messages"],
         ),
     ] = None,
@@ -230,6 +274,7 @@ async def open_stream(  # noqa: PLR0917 - FastAPI names them
     """The client of a request for server-sent events, until the answer ends."""
     asked = await check_request(
         services,
+        request,
         authorization=request.headers.get("authorization"),
         access_token=access_token,
         channels=channels,
@@ -240,6 +285,11 @@ async def open_stream(  # noqa: PLR0917 - FastAPI names them
 
 
 EventStreamClient = Annotated[Subscription, Depends(open_stream)]
+
+
+def _uses_console(request: Request) -> bool:
+    """Whether the request has a session of the console and nothing that the client itself sent instead."""
+    return "authorization" not in request.headers and session_cookie(request) is not None
 
 
 def _identify(connection: HTTPConnection, client: Client) -> None:

@@ -14,6 +14,7 @@ from semblance import __version__
 from semblance.settings import Settings
 from serve_app.api.bodies import BodyMiddleware
 from serve_app.api.compat import install as install_compat
+from serve_app.api.cookies import CookiesMiddleware
 from serve_app.api.copies import Copies
 from serve_app.api.deadline import DeadlineMiddleware
 from serve_app.api.dependencies import require_api_key
@@ -22,14 +23,15 @@ from serve_app.api.head import HeadMiddleware
 from serve_app.api.middleware import (
     AnswerHeadersMiddleware,
     HostMiddleware,
-    NoCookiesMiddleware,
     RequestIdMiddleware,
     UnexpectedErrorMiddleware,
 )
 from serve_app.api.origins import UnlistedOriginMiddleware
+from serve_app.api.pages import ConsoleFiles, DocsPolicyMiddleware
 from serve_app.api.readiness import StoreProbe
 from serve_app.api.responses import errors
 from serve_app.api.routes import (
+    admin_audit,
     admin_generations,
     admin_schools,
     admin_settings,
@@ -38,6 +40,8 @@ from serve_app.api.routes import (
     compute,
     config,
     connections,
+    console_pages,
+    console_sessions,
     face_search,
     health,
     jobs,
@@ -96,7 +100,7 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
     )
     app.state.limits = ReplicaLimits(settings)
     # Innermost: a middleware that reads cookies comes before it.
-    app.add_middleware(NoCookiesMiddleware)
+    app.add_middleware(CookiesMiddleware)
     if settings.compat is not None:
         install_compat(app, settings)
     face_compute = APIRouter(dependencies=[Depends(require_api_key)])
@@ -107,7 +111,9 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
     # A request tries the routes in this order, so the most frequent come first.
     for topic in (matches, notifications, messages, connections, reactions, auth):
         app_api.include_router(topic.router)
-    for topic in (admin_settings, admin_schools, admin_generations, babies, config, presence):
+    for topic in (admin_settings, admin_schools, admin_generations, admin_audit, console_sessions):
+        app_api.include_router(topic.router)
+    for topic in (babies, config, presence):
         app_api.include_router(topic.router)
     app_api.include_router(jobs.router)
     app_api.include_router(realtime.router)
@@ -117,6 +123,9 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
     app.include_router(face_compute)
     app.include_router(face_search.router)
     app.include_router(objects.router)
+    app.include_router(console_pages.router)
+    app.mount("/console", ConsoleFiles(settings))
+    app.add_middleware(DocsPolicyMiddleware)
     app.add_middleware(HeadMiddleware)
     app.add_middleware(BodyMiddleware)
     app.add_middleware(DeadlineMiddleware)

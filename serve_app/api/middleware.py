@@ -74,22 +74,6 @@ class HostMiddleware:
             await send({"type": "websocket.close", "code": 1008})
 
 
-class NoCookiesMiddleware:
-    """Removes cookies from requests: no route reads them, but FastAPI parses them for each. Python's time to
-    unquote a value grows with the square of its length, two seconds for 16 kB (CVE-2024-7592; fixed in
-    3.11.10 and 3.12.6).
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] in {"http", "websocket"}:
-            headers = [(name, value) for name, value in scope["headers"] if name != b"cookie"]
-            scope = {**scope, "headers": headers}
-        await self._app(scope, receive, send)
-
-
 class AnswerHeadersMiddleware:
     """Marks every answer as not to be stored, unless it says otherwise itself, and its content type as
     final."""

@@ -7,12 +7,15 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import cast
+from typing import Final, cast
 
 from starlette.requests import HTTPConnection
 
 from db.profiles import Profile
-from semblance.errors import BadInputError, IdentityProviderError, UnauthorizedError
+from db.secret_hash import secret_hash
+from semblance.errors import BadInputError, ForbiddenError, IdentityProviderError, UnauthorizedError
+from serve_app.api.cookies import session_cookie
+from serve_app.api.operators import session_of_cookie
 from serve_app.api.services import Services
 from serve_app.api.sign_in import authenticate
 from serve_app.auth import UserSession, bearer_token
@@ -25,13 +28,18 @@ LONGEST_S = 50 * 60.0
 LONGEST_STREAM_S = 10 * 60.0
 """As LONGEST_S, for server-sent events: nothing tells how much of them has arrived."""
 
+GUEST_CHANNELS: Final[frozenset[Channel]] = frozenset({"feed"})
+CONSOLE_CHANNELS: Final[frozenset[Channel]] = frozenset({"admin", "feed"})
+"""The channels of clients without a profile."""
+
 _EVENT_ID_DIGITS = 18
 """Any number with so many digits fits a bigint."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamRequest:
-    """What a client asks for, checked. token: the access token, None for a guest. session: the token's."""
+    """What a client asks for, checked. token: the access token, None for a guest and for the console.
+    session: the token's, or that of the console."""
 
     user: Profile | None
     channels: frozenset[Channel]
@@ -42,6 +50,7 @@ class StreamRequest:
 
 async def check_request(
     services: Services,
+    connection: HTTPConnection,
     *,
     authorization: str | None,
     access_token: str | None,
@@ -51,14 +60,27 @@ async def check_request(
     """Check what a client asks for, in its headers or its query.
 
     Raises BadInputError for an unknown channel or event id, UnauthorizedError for a token that is not valid
-    and for channels that need one, and what `authenticate` raises.
+    and for channels that need one, ForbiddenError for channels that are not for this client, and what
+    `authenticate` and `session_of_cookie` raise.
     """
     token = bearer_token(authorization) if authorization is not None else access_token
-    wanted = _channels(channels, guest=token is None)
+    if token is None and (cookie := session_cookie(connection)) is not None:
+        session = await session_of_cookie(services, connection)
+        wanted = _channels(channels, allowed=CONSOLE_CHANNELS, default=frozenset({"admin"}))
+        lasts = UserSession(
+            secret_hash(cookie), session.expires_at.timestamp(), session.expires_at.timestamp()
+        )
+        return StreamRequest(None, wanted, _event_id(last_event_id), None, lasts)
+    if token is None:
+        wanted = _channels(channels, allowed=GUEST_CHANNELS, default=GUEST_CHANNELS)
+    else:
+        wanted = _channels(channels, allowed=frozenset(CHANNELS), default=frozenset(CHANNELS) - {"admin"})
     after = _event_id(last_event_id)
     if token is None:
         return StreamRequest(None, wanted, after, None, None)
     signed_in = await authenticate(services, token)
+    if "admin" in wanted and signed_in.user.role != "admin":
+        raise ForbiddenError("Only admins may listen to the channel 'admin'.")
     return StreamRequest(signed_in.user, wanted, after, token, signed_in.session)
 
 
@@ -104,15 +126,19 @@ async def _watch_session(services: Services, token: str | None, client: Subscrip
             continue
 
 
-def _channels(text: str | None, *, guest: bool) -> frozenset[Channel]:
+def _channels(
+    text: str | None, *, allowed: frozenset[Channel], default: frozenset[Channel]
+) -> frozenset[Channel]:
     if text is None:
-        return frozenset(["feed"] if guest else CHANNELS)
+        return default
     names = {name.strip() for name in text.split(",")}
     if unknown := names.difference(CHANNELS):
         known = ", ".join(CHANNELS)
         raise BadInputError(f"There is no channel {min(unknown)!r}; choose from {known}.")
-    if guest and names != {"feed"}:
-        raise UnauthorizedError("Guests may listen to the channel 'feed' only; send an access token.")
+    if not names <= allowed:
+        if allowed == GUEST_CHANNELS:
+            raise UnauthorizedError("Guests may listen to the channel 'feed' only; send an access token.")
+        raise ForbiddenError("The console may listen to the channels 'admin' and 'feed' only.")
     return frozenset(cast(set[Channel], names))
 
 

@@ -19,7 +19,7 @@ from semblance.storage.store import Storage
 from serve_app.links import Links
 from serve_app.schemas.matches import MatchSummary
 
-Channel: TypeAlias = Literal["feed", "matches", "jobs", "messages", "notifications", "presence"]
+Channel: TypeAlias = Literal["feed", "matches", "jobs", "messages", "notifications", "presence", "admin"]
 
 CHANNELS: tuple[Channel, ...] = get_args(Channel)
 
@@ -30,6 +30,7 @@ TYPES: Mapping[Channel, frozenset[EventType]] = {
     "messages": frozenset({"message", "message_read"}),
     "notifications": frozenset({"notifications"}),
     "presence": frozenset({"presence"}),
+    "admin": frozenset({"admin"}),
 }
 """The events of each channel; `matches` has only the user's own."""
 
@@ -99,6 +100,12 @@ class EventFrames:
         if self.event.type == "message" and self.event.payload["message_type"] == "image":
             return self._shared_frame(
                 (recipient.base_url, False), lambda: self._image_frame(recipient.base_url)
+            )
+        if self.event.type == "admin":
+            data = {name: value for name, value in self.event.payload.items() if name != "kind"}
+            return self._shared_frame(
+                ("", False),
+                lambda: Frame.of(self.event.id, self.event.payload["kind"], data, self.event.created_at),
             )
         if self.event.type != "matches":
             return self._shared_frame(("", False), lambda: self._frame(self.event.payload))

@@ -218,7 +218,8 @@ class Hub:
             clients = [client for profile in event.audience for client in self._by_profile.get(profile, ())]
         if event.type == "session_ended":
             for client in clients:
-                if client.session is not None and client.session.hex() == event.payload["key"]:
+                of_session = client.session is not None and client.session.hex() == event.payload.get("key")
+                if of_session or event.payload.get("channel") in client.channels:
                     client.stop(SIGNED_OUT)
             return
         for client in clients:
@@ -245,6 +246,7 @@ class Hub:
             try:
                 await self._db.events.prune(self._timing.keep)
                 await self._db.sessions.prune()
+                await self._db.console_sessions.prune()
             except DatabaseError as exc:
                 logger.warning("old events and sessions stay: %s", exc)
 

@@ -137,12 +137,12 @@ async def test_server_errors_are_repeated_until_attempts_are_used_up(
     assert (error.reason, error.attempts) == ("fal answered 500", ATTEMPTS)
     assert len(fal.ordered) == ATTEMPTS
     gaps = [after.time - before.time for before, after in zip(fal.ordered, fal.ordered[1:], strict=False)]
-    # Half of the doubled pause at least, whatever the jitter.
+    # At least half of the doubled pause, with any jitter.
     assert all(gap >= PAUSE * 2**number / 2 for number, gap in enumerate(gaps))
 
 
 @pytest.mark.parametrize("status", [301, 400, 401, 403, 404, 422])
-async def test_what_would_come_again_is_not_repeated(
+async def test_a_request_that_would_fail_again_is_not_repeated(
     provider: FalProvider, fal: FalServer, status: int
 ) -> None:
     fal.orders.append(Reply(status, b'{"detail": "no"}', {"Location": f"{fal.url}/elsewhere"}))
@@ -151,7 +151,7 @@ async def test_what_would_come_again_is_not_repeated(
     assert len(fal.requests) == 1
 
 
-async def test_nobody_answers(storage: Storage, settings: Settings) -> None:
+async def test_a_service_that_cannot_be_reached_is_reported(storage: Storage, settings: Settings) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         nowhere = settings.model_copy(update={"fal_url": f"http://127.0.0.1:{unused.getsockname()[1]}"})
@@ -199,7 +199,7 @@ async def test_the_deadline_ends_everything(storage: Storage, settings: Settings
         (b'{"has_nsfw_concepts": 7}', "fal's answer names no picture"),
     ],
 )
-async def test_an_answer_that_is_none(
+async def test_an_unusable_answer_is_reported(
     provider: FalProvider, fal: FalServer, body: bytes, reason: str
 ) -> None:
     fal.orders.append(Reply(body=body))
@@ -220,7 +220,7 @@ async def test_an_answer_that_is_none(
         (Reply(302, b"", {"Location": "http://169.254.169.254/"}), "the picture's host answered 302"),
     ],
 )
-async def test_a_picture_that_is_none(
+async def test_an_unusable_picture_is_reported(
     provider: FalProvider, fal: FalServer, reply: Reply, reason: str
 ) -> None:
     fal.pictures.append(reply)
@@ -229,7 +229,9 @@ async def test_a_picture_that_is_none(
     assert len(fal.downloaded) == 1
 
 
-async def test_a_picture_of_too_many_pixels(storage: Storage, settings: Settings, fal: FalServer) -> None:
+async def test_a_picture_with_too_many_pixels_is_refused(
+    storage: Storage, settings: Settings, fal: FalServer
+) -> None:
     fal.pictures.append(Reply(body=jpeg((1001, 1000))))
     provider = client_of(storage, settings.model_copy(update={"max_image_pixels": 1_000_000}))
     error = await failure(provider)
@@ -245,8 +247,8 @@ async def test_a_picture_is_downloaded_again_but_not_made_again(
     assert (made.attempts, len(fal.ordered), len(fal.downloaded)) == (1, 1, 3)
 
 
-async def test_what_is_stored_is_ours(provider: FalProvider, fal: FalServer) -> None:
-    """Another format becomes a JPEG, and neither metadata nor what hangs on to the file comes along."""
+async def test_the_stored_picture_is_encoded_by_us(provider: FalProvider, fal: FalServer) -> None:
+    """Another format becomes a JPEG, without metadata and without trailing bytes."""
     file = BytesIO()
     exif = Image.Exif()
     exif[0x010E] = "a prompt"
@@ -280,8 +282,10 @@ async def test_what_is_stored_is_ours(provider: FalProvider, fal: FalServer) -> 
         ("https://[::1/x.jpg", "the picture's URL is not valid"),
     ],
 )
-async def test_no_address_leads_inside(provider: FalProvider, fal: FalServer, url: str, reason: str) -> None:
-    """An answer of fal cannot make the client read what only this machine reaches."""
+async def test_no_address_reaches_the_private_network(
+    provider: FalProvider, fal: FalServer, url: str, reason: str
+) -> None:
+    """An answer from fal cannot make the client read what only this machine can reach."""
     fal.picture_url = url
     error = await failure(provider)
     assert error.reason == reason
@@ -291,7 +295,7 @@ async def test_no_address_leads_inside(provider: FalProvider, fal: FalServer, ur
 async def test_a_public_host_is_reached_at_the_address_that_was_checked(
     provider: FalProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No second look-up, which could answer differently; certificate and Host are those of the name."""
+    """There is no second lookup, which could answer differently. Certificate and Host belong to the name."""
     sent: list[httpx.Request] = []
 
     class Wire(httpx.AsyncBaseTransport):
@@ -316,7 +320,7 @@ async def test_a_public_host_is_reached_at_the_address_that_was_checked(
     assert request.extensions["sni_hostname"] == "v3.fal.media"
 
 
-async def test_a_photo_that_is_gone(provider: FalProvider, fal: FalServer) -> None:
+async def test_a_missing_photo_is_reported(provider: FalProvider, fal: FalServer) -> None:
     with pytest.raises(ConflictError):
         await provider.generate(ParentFace("faces/gone.jpg", None), B)
     assert fal.requests == []

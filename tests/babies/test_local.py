@@ -1,4 +1,4 @@
-"""The composed picture: of real faces, through the provider that decodes and aligns them."""
+"""The picture composed of real faces by the provider that decodes and aligns them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def stored(storage: Storage, key: str, photo: bytes, landmarks: list[list[
 
 
 async def parent(storage: Storage, pipeline: LocalPipeline, path: Path) -> ParentFace:
-    """As the row of an uploaded face has it."""
+    """As the row of an uploaded face holds it."""
     photo = await asyncio.to_thread(path.read_bytes)
     landmarks = pipeline.finder.detect(photo, 1).faces[0].landmarks
     return await stored(storage, f"faces/{path.name}", photo, landmarks.round(2).tolist())
@@ -101,7 +101,7 @@ async def test_landmarks_that_were_never_stored_are_found(
 async def test_the_photo_is_turned_upright(
     provider: LocalProvider, storage: Storage, pipeline: LocalPipeline
 ) -> None:
-    """Landmarks are those of the upright picture, whatever its pixels' order in the file."""
+    """Landmarks refer to the upright picture, in whichever order the file stores its pixels."""
     upright = await parent(storage, pipeline, ASTRONAUT)
     with Image.open(ASTRONAUT) as image:
         turned, exif = BytesIO(), Image.Exif()
@@ -115,7 +115,7 @@ async def test_the_photo_is_turned_upright(
     assert np.abs(pixels[0] - pixels[1]).mean() < 2
 
 
-async def test_a_photo_without_a_face(
+async def test_a_photo_without_a_face_is_refused(
     provider: LocalProvider, storage: Storage, pipeline: LocalPipeline
 ) -> None:
     a = await parent(storage, pipeline, OBAMA)
@@ -130,7 +130,7 @@ async def test_a_photo_without_a_face(
     [[[7.0, 7.0]] * 68, [[float("nan"), 1.0]] * 68],
     ids=["one point", "no numbers"],
 )
-async def test_landmarks_that_no_face_has(
+async def test_impossible_landmarks_are_refused(
     provider: LocalProvider, storage: Storage, landmarks: list[list[float]]
 ) -> None:
     face = await stored(storage, "faces/odd.jpg", OBAMA.read_bytes(), landmarks)
@@ -139,7 +139,7 @@ async def test_landmarks_that_no_face_has(
 
 
 @pytest.mark.parametrize("key", ["faces/gone.jpg", "https://old.example/a.jpg", "faces/broken.jpg"])
-async def test_a_photo_that_cannot_be_used(
+async def test_an_unusable_photo_is_refused(
     provider: LocalProvider, storage: Storage, pipeline: LocalPipeline, key: str
 ) -> None:
     await storage.put("faces/broken.jpg", b"not a picture", "image/jpeg")

@@ -1,4 +1,4 @@
-"""One small Ray for all tests of the batch jobs, and what they are fed with."""
+"""One small Ray for all tests of the Ray jobs, and their input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Workers get what is free, and start whatever a running service has reserved."""
+"""Workers get the free resources, and start even if a running service has reserved all of them."""
 
 from __future__ import annotations
 

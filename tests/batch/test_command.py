@@ -19,7 +19,7 @@ def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
     return job("batch.ingest", *arguments, environment={**os.environ, "COLUMNS": "120", **environment})
 
 
-def test_help_teaches() -> None:
+def test_help_explains_the_options() -> None:
     done = command("--help")
     assert done.returncode == 0
     for words in ("ray job submit", "metadata.json", "--largest", "s3://bucket", "--min-quality"):
@@ -33,7 +33,7 @@ def test_an_error_is_a_sentence_and_a_status(tmp_path: Path) -> None:
     assert done.stdout == ""
 
 
-def test_a_setting_that_is_wrong_is_named_without_its_value() -> None:
+def test_an_invalid_setting_is_named_without_its_value() -> None:
     done = command(
         "nowhere", SEMBLANCE_THREADS="many", SEMBLANCE_OWNER_DATABASE_URL="postgresql://me:secret@db"
     )
@@ -63,7 +63,7 @@ def test_a_run_on_its_own_ray(tmp_path: Path, dsn: str) -> None:
     assert not (tmp_path / "user" / ".ray").exists()
 
 
-def test_progress_is_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_without_a_terminal_is_an_occasional_line(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr("batch.progress.time.monotonic", lambda: now[0])
     output = io.StringIO()

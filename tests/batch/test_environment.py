@@ -31,7 +31,7 @@ assert dict(os.environ) == before, {*os.environ.items()} ^ {*before.items()}
 
 
 def python(program: str, *arguments: str) -> str:
-    """What a fresh interpreter prints."""
+    """The output of a new interpreter."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     return subprocess.run(
         [sys.executable, "-c", program, *arguments],
@@ -48,6 +48,6 @@ def test_workers_of_a_job_are_not_started_through_uv(job: str) -> None:
     assert python(_AT_RAY, f"batch.{job}.__main__") == "0\n"
 
 
-def test_commands_hand_on_the_environment_as_it_is() -> None:
-    """`semblance up` gives its own to Ray; that it imports the options of jobs must not change it."""
+def test_commands_pass_the_environment_on_unchanged() -> None:
+    """`semblance up` passes its environment to Ray. Importing the options of Ray jobs must not change it."""
     python(_UNCHANGED)

@@ -1,4 +1,4 @@
-"""What a manifest's URL may reach and how long it may take, against real servers on this machine."""
+"""Which addresses a manifest's URL may reach, and for how long, tested with real servers on this machine."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NAME = "pictures.example"
 
 
 class Site(BaseHTTPRequestHandler):
-    """Answers by path; what it was asked is in `asked`, host and path."""
+    """Answers by path. `asked` holds the host and path of each request."""
 
     asked: list[tuple[str, str]]
     drips: threading.Event
@@ -64,7 +64,7 @@ class Site(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def drip(self, drop: bytes, pause: float = 0.02) -> None:
-        """Until the reader has had enough."""
+        """Send until the reader stops."""
         try:
             while not self.drips.wait(pause):
                 self.wfile.write(drop)
@@ -138,14 +138,14 @@ def test_only_the_public_internet_is_reached(site: tuple[str, list[object]], url
     assert asked == []
 
 
-def test_what_is_allowed_is_reached(site: tuple[str, list[object]]) -> None:
+def test_an_allowed_address_is_reached(site: tuple[str, list[object]]) -> None:
     assert fetch(f"{site[0]}/a.jpg", 100, allow_private_hosts=True) == PICTURE
 
 
 def test_a_name_that_resolves_to_this_machine_is_not_reached(
     site: tuple[str, list[object]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where other addresses of the name are public."""
+    """This holds even if other addresses of the name are public."""
     port = int(site[0].rpartition(":")[2])
     both = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (ip, port)) for ip in ("8.8.8.8", "127.0.0.1")]
     for found in (both, both[1:]):
@@ -176,7 +176,7 @@ def test_a_name_is_looked_up_once_and_that_address_is_asked(
         ("http://[bad/a.jpg", "could not be read"),
     ],
 )
-def test_a_redirect_is_held_to_the_same(site: tuple[str, list[object]], target: str, reason: str) -> None:
+def test_a_redirect_obeys_the_same_rules(site: tuple[str, list[object]], target: str, reason: str) -> None:
     port = site[0].rpartition(":")[2]
     with pytest.raises(UnreadableImageError, match=reason):
         fetch(f"{site[0]}/to/{target.format(port=port)}", 100)
@@ -192,7 +192,7 @@ def test_redirects_are_followed_and_counted(site: tuple[str, list[object]], allo
 
 
 @pytest.mark.parametrize("path", ["drip", "drip-headers"])
-def test_a_server_that_drips_is_left(
+def test_a_server_that_sends_slowly_is_given_up(
     site: tuple[str, list[object]], monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     monkeypatch.setattr(web, "DEADLINE_S", 0.3)
@@ -200,7 +200,7 @@ def test_a_server_that_drips_is_left(
         fetch(f"{site[0]}/{path}", 10_000, allow_private_hosts=True)
 
 
-def test_a_look_up_that_hangs_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lookup_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     over = threading.Event()
     monkeypatch.setattr(web, "DEADLINE_S", 0.1)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait())
@@ -211,7 +211,7 @@ def test_a_look_up_that_hangs_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
         over.set()
 
 
-def test_a_server_that_is_silent_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_server_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(web, "SILENCE_S", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/a.jpg"
@@ -246,13 +246,13 @@ def test_other_answers_have_their_reason(
 @pytest.mark.parametrize(
     "url", ["http://a..b/x.jpg", "http://" + "a" * 300 + "/x.jpg", "http://h\0/x", "a\0b"]
 )
-def test_what_is_no_address_is_the_pictures_fault(url: str) -> None:
+def test_an_invalid_address_fails_that_picture_alone(url: str) -> None:
     with pytest.raises((UnreadableImageError, NotFoundError)):
         fetch(url, 100)
 
 
 @pytest.mark.usefixtures("as_public")
-def test_proxies_of_the_environment_are_used_only_where_all_is_allowed(
+def test_proxies_of_the_environment_are_used_only_if_all_addresses_are_allowed(
     site: tuple[str, list[object]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with serving() as (proxy_port, through_proxy):
@@ -265,7 +265,7 @@ def test_proxies_of_the_environment_are_used_only_where_all_is_allowed(
 
 
 def certificate(folder: Path, name: str) -> Path:
-    """A file with a key and a certificate for `name`, signed by itself."""
+    """A file with a key and a self-signed certificate for `name`."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)
@@ -292,10 +292,10 @@ def certificate(folder: Path, name: str) -> Path:
 
 @pytest.mark.usefixtures("as_public")
 @pytest.mark.parametrize("name", [NAME, "others.example"])
-def test_the_certificate_must_be_that_of_the_name(
+def test_the_certificate_must_match_the_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """Although the connection goes to an address."""
+    """The connection itself goes to an address."""
     file = certificate(tmp_path, name)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(file)

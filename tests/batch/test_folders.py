@@ -1,4 +1,4 @@
-"""Folders as they come from phones, Macs and NAS: nothing stalls, nothing is lost without a word."""
+"""Folders from phones, Macs and NAS devices: nothing stalls, and nothing is lost silently."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def nfd(text: str) -> str:
     return unicodedata.normalize("NFD", text)
 
 
-def test_what_is_no_file_is_named_and_never_opened(tmp_path: Path) -> None:
+def test_a_special_file_is_named_and_never_opened(tmp_path: Path) -> None:
     make(tmp_path, "a/photo.jpg")
     os.mkfifo(tmp_path / "a" / "pipe.jpg")
     with socket.socket(socket.AF_UNIX) as server, tempfile.TemporaryDirectory(dir="/tmp") as short:
@@ -60,7 +60,7 @@ def test_what_is_no_file_is_named_and_never_opened(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
-def test_what_a_manifest_names_is_opened_without_waiting(tmp_path: Path, kind: str) -> None:
+def test_opening_a_file_of_a_manifest_never_waits(tmp_path: Path, kind: str) -> None:
     path = {"pipe": tmp_path / "pipe.jpg", "device": Path("/dev/zero"), "folder": tmp_path}[kind]
     if kind == "pipe":
         os.mkfifo(path)
@@ -68,7 +68,7 @@ def test_what_a_manifest_names_is_opened_without_waiting(tmp_path: Path, kind: s
         fetch(str(path), 100)
 
 
-def test_metadata_that_is_a_pipe_is_named(tmp_path: Path) -> None:
+def test_a_pipe_as_metadata_is_named(tmp_path: Path) -> None:
     os.mkfifo(make(tmp_path, "a/photo.jpg") / "metadata.json")
     listing = list_source(str(tmp_path))
     assert taken(listing) == ["a/photo.jpg"]
@@ -95,8 +95,8 @@ def test_links_stay_in_the_folder_unless_asked(tmp_path: Path) -> None:
     assert taken(followed) == ["a/again.jpg", "a/photo.jpg", "a/secret.jpg", "out/b.jpg"]
 
 
-def test_what_may_not_be_read_is_named() -> None:
-    """Listed in a process without root's rights, where the tests have them."""
+def test_an_unreadable_file_is_named() -> None:
+    """If the tests run as root, the folder is listed by a process without root's rights."""
     program = (
         "import os, sys\n"
         "from batch.ingest.fetch import fetch\n"
@@ -124,7 +124,7 @@ def test_what_may_not_be_read_is_named() -> None:
     ], done.stderr
 
 
-def test_names_are_matched_and_stored_composed(tmp_path: Path) -> None:
+def test_names_are_matched_and_stored_in_composed_form(tmp_path: Path) -> None:
     metadata = [
         {"filename": "Zoë.jpg", "category": "Künstler", "name": nfd("Zoë Kravitz"), "gender": "female"},
         {"filename": nfd("Åsa.jpg"), "name": "Åsa"},
@@ -169,14 +169,14 @@ LEAVINGS = (
 )
 
 
-def test_leavings_of_systems_are_left_out_and_counted(tmp_path: Path) -> None:
+def test_system_files_are_left_out_and_counted(tmp_path: Path) -> None:
     listing = list_source(str(make(tmp_path, "a/photo.jpg", *LEAVINGS)))
     assert [entry.label for entry in listing.entries] == ["a/photo.jpg"]
     assert sum(listing.excluded.values()) == len(LEAVINGS)
     assert listing.excluded["Thumbs.db"] == 2
 
 
-def test_patterns_of_ones_own(tmp_path: Path) -> None:
+def test_custom_patterns(tmp_path: Path) -> None:
     make(
         tmp_path, "a/photo.jpg", "a/note.TXT", "a/raw/b.jpg", "b/raw/c.jpg", "drafts/d.jpg", nfd("e/Zoë.jpg")
     )
@@ -185,18 +185,18 @@ def test_patterns_of_ones_own(tmp_path: Path) -> None:
     assert listing.excluded == {"*.txt": 1, "/a/raw": 1, "drafts": 1, "Zoë*": 1}
 
 
-def test_metadata_of_what_is_left_out_says_so(tmp_path: Path) -> None:
+def test_metadata_of_an_excluded_picture_is_reported(tmp_path: Path) -> None:
     make(tmp_path, "a/photo.jpg", "a/x.png", metadata=[{"filename": "x.png", "category": "a"}])
     listing = list_source(str(tmp_path), exclude=["*.png"])
     assert bad(listing) == {"a/x.png": ("missing", "metadata.json names it, but *.png leaves it out")}
 
 
-def test_a_folder_of_which_all_is_left_out_says_so(tmp_path: Path) -> None:
+def test_a_folder_with_only_excluded_files_is_reported(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="but 9 files or folders that patterns leave out"):
         list_source(str(make(tmp_path, *LEAVINGS)))
 
 
-def test_metadata_without_bounds_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_oversized_metadata_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("batch.ingest.sources.METADATA_BYTES", 10)
     with pytest.raises(SourceError, match="more than 10 bytes"):
         list_source(str(make(tmp_path, "a.jpg", metadata=[{"filename": "a.jpg"}])))

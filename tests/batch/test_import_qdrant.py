@@ -132,7 +132,7 @@ async def test_what_cannot_be_used_is_reported_with_its_reason(
     np.testing.assert_allclose(kept.to_numpy(), unit(50), atol=1e-6)
 
 
-async def test_another_size_is_no_embedding(dsn: str, database: Database, tmp_path: Path) -> None:
+async def test_a_vector_of_another_size_is_refused(dsn: str, database: Database, tmp_path: Path) -> None:
     face = uuid4()
     add_faces(dsn, [face])
     make_collection(tmp_path / "q", [point(1, face, unit(1)[:128])], size=128)
@@ -189,10 +189,10 @@ async def add_profile(database: Database) -> UUID:
     return profile
 
 
-async def test_faces_are_made_of_payloads_where_the_table_has_none(
+async def test_faces_are_created_from_payloads_if_the_table_has_none(
     database: Database, tmp_path: Path
 ) -> None:
-    """Once, however often it runs, with ids that stay; and never unless that is wanted."""
+    """They are created once, with stable ids, however often the import runs, and only if asked for."""
     ada, named, own = await add_profile(database), uuid4(), uuid4()
     points = [
         described(
@@ -216,13 +216,13 @@ async def test_faces_are_made_of_payloads_where_the_table_has_none(
     when = datetime(2025, 10, 26, 12, tzinfo=UTC)
     assert rows["a/1.jpg"]["created_at"] == rows["https://old.host/3.jpg"]["created_at"] == when
     np.testing.assert_allclose(rows["a/2.jpg"]["embedding"].to_numpy(), unit(2), atol=1e-6)
-    # Matches are looked for as of an upload.
+    # Matches are searched for, as after an upload.
     assert await database.fetchval("SELECT count(*) FROM match_jobs WHERE user_id = $1", ada) == 3
     again = await imported(tmp_path, database, create=True)
     assert (again.created, again.filled, again.present) == (0, 0, 3)
 
 
-async def test_what_payloads_lack_is_counted_with_examples_and_nobody_is_invented(
+async def test_incomplete_payloads_are_counted_with_examples_and_create_no_profile(
     database: Database, tmp_path: Path
 ) -> None:
     ada, stranger, face = await add_profile(database), uuid4(), uuid4()
@@ -269,10 +269,11 @@ async def test_payload_fields_may_have_other_names(database: Database, tmp_path:
 
 
 @pytest.mark.parametrize("kind", ["uuid", "text"])
-async def test_the_old_tables_column_says_whose_point_it_is(
+async def test_the_old_tables_column_names_the_owner_of_a_point(
     dsn: str, database: Database, tmp_path: Path, kind: str
 ) -> None:
-    """Before the payload, which may name a face of before; where no row names the point, the payload does."""
+    """It takes precedence over the payload, which may name an earlier face. If no row
+    names the point, the payload decides."""
     linked, other, named = uuid4(), uuid4(), uuid4()
     add_faces(dsn, [linked, other, named])
     point = uuid4()
@@ -310,14 +311,14 @@ def command(dsn: str, folder: Path, *options: str) -> subprocess.CompletedProces
     return job("batch.import_qdrant", str(folder / "q"), *options, environment=environment)
 
 
-def test_the_command_says_what_would_be_possible(dsn: str, tmp_path: Path) -> None:
+def test_a_dry_run_of_the_command_reports_what_it_would_do(dsn: str, tmp_path: Path) -> None:
     make_collection(tmp_path / "q", [described(1, 1, uuid4(), "a/1.jpg")])
     done = command(dsn, tmp_path)
     assert done.returncode == 1
     assert "1 points without a face could become one: --create does that." in done.stdout
 
 
-def test_embeddings_are_not_taken_for_the_pack_that_happens_to_be_set(dsn: str, tmp_path: Path) -> None:
+def test_embeddings_are_not_attributed_to_the_configured_pack(dsn: str, tmp_path: Path) -> None:
     # Half of the faces have theirs already, of a pack that nobody could name.
     known, other = uuid4(), uuid4()
     add_faces(dsn, [known, other])
@@ -337,7 +338,7 @@ def test_embeddings_are_not_taken_for_the_pack_that_happens_to_be_set(dsn: str, 
 
 
 def test_without_its_client_the_command_says_what_to_install(dsn: str, tmp_path: Path) -> None:
-    """It is an extra. A module of that name which is not there stands for an environment without it."""
+    """The client is an extra. The test hides the module to simulate an environment without it."""
     program = (
         "import sys, runpy; sys.modules['qdrant_client'] = None; sys.argv = ['import_qdrant', 'nowhere'];"
         " runpy.run_module('batch.import_qdrant', run_name='__main__')"

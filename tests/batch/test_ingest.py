@@ -1,4 +1,4 @@
-"""A source goes in whole: each input has one outcome, and what is taken is in the database and the store."""
+"""Each input of a source has one outcome, and each accepted picture is in the database and in the store."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def rows(dsn: str) -> dict[str, dict[str, Any]]:
 
 
 def make_source(folder: Path) -> Path:
-    """A real gallery with one input of every kind that is not taken."""
+    """A real gallery with one input of each kind that is refused."""
     entries = json.loads((make_gallery(folder) / "metadata.json").read_text())["celebrities"]
     odd = folder / "odd"
     odd.mkdir()
@@ -144,7 +144,7 @@ async def test_every_input_has_one_outcome(tmp_path: Path, settings: Settings, d
     assert {name: row for name, row in rows(dsn).items() if name in gallery} == gallery
 
 
-async def test_a_gender_that_is_not_stated_is_seen_also_of_celebrities_of_before(
+async def test_unstated_genders_are_predicted_for_earlier_celebrities_too(
     tmp_path: Path, settings: Settings, dsn: str
 ) -> None:
     source = tmp_path / "source"
@@ -162,7 +162,7 @@ async def test_a_gender_that_is_not_stated_is_seen_also_of_celebrities_of_before
 
 
 def all_keys(gallery: dict[str, Any]) -> list[str]:
-    """Of all files of the pictures of these rows."""
+    """The keys of all files of these rows."""
     return sorted(key for row in gallery.values() for key in keys_of(row["image_path"]))
 
 

@@ -1,4 +1,4 @@
-"""An ingestion that was killed half way ends, started again, with the rows of an undisturbed one."""
+"""An ingestion that is killed half way and started again ends with the rows of an undisturbed one."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def settings(tmp_path: Path, dsn: str) -> Settings:
 
 
 def rows(dsn: str) -> list[dict[str, Any]]:
-    """The gallery but for the times at which it was written."""
+    """The gallery without the times at which it was written."""
     times = {"created_at", "updated_at", "analyzed_at"}
     with psycopg.connect(dsn, row_factory=psycopg.rows.dict_row) as connection:
         found = connection.execute("SELECT * FROM celebrities ORDER BY id").fetchall()
@@ -54,13 +54,13 @@ def rows(dsn: str) -> list[dict[str, Any]]:
 
 
 def report(path: Path) -> list[dict[str, str]]:
-    """The whole lines that are there so far."""
+    """The complete lines written so far."""
     written = path.read_text() if path.exists() else ""
     return [json.loads(line) for line in written.splitlines(keepends=True) if line.endswith("\n")]
 
 
 def workers() -> list[psutil.Process]:
-    """This Ray's actors that describe pictures."""
+    """This Ray's actors that analyze photos."""
     found = []
     for process in psutil.Process().children(recursive=True):
         try:
@@ -134,11 +134,11 @@ async def test_kills_change_no_row(
 
 
 class FragileIngestWorker(IngestWorker):
-    """A worker that one picture kills, as a fault in a decoder's native code would, and whose other
-    pictures hold no face."""
+    """A worker that one picture kills, as a bug in a native decoder would. Its other
+    pictures contain no face."""
 
     def __init__(self, settings: Settings, rules: IngestRules) -> None:
-        """Without nets, to be back soon."""
+        """Without nets, to start quickly."""
 
     def process(self, items: Sequence[NumberedItem], known: KnownHashes) -> list[IngestResult]:
         if any(item.label == "even/0004.jpg" for _, item in items):

@@ -1,4 +1,4 @@
-"""Which pictures an ingestion need not look at, and how the others are read."""
+"""Which pictures an ingestion skips, and how it reads the others."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def test_known_hashes_are_found_and_no_others(size: int) -> None:
 
 
 class Picture:
-    """Something whose end can be seen."""
+    """An object whose deletion can be observed."""
 
     def __init__(self, number: int) -> None:
         self.number = number
 
 
 @pytest.mark.parametrize("count", [0, 1, CHUNK, 3 * CHUNK + 1])
-def test_pictures_are_read_in_order_and_let_go(count: int) -> None:
+def test_pictures_are_read_in_order_and_released(count: int) -> None:
     seen: list[int] = []
     handed: list[weakref.ref[Picture]] = []
     with ThreadPoolExecutor(4) as threads:

@@ -1,4 +1,4 @@
-"""Manifests as people and programs write them: nothing is lost without a word, one bad row is one bad row."""
+"""Manifests as people and programs write them: nothing is lost silently, and a bad row affects no other."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_delimiter_encoding_and_line_ends_are_found(
     assert len(listing.remarks) == (encoding == "cp1252")
 
 
-def test_a_line_that_tells_the_delimiter(tmp_path: Path) -> None:
+def test_a_line_that_states_the_delimiter(tmp_path: Path) -> None:
     assert said(listed(tmp_path, 'sep=;\r\n\r\nimage;name\r\na.jpg;"A; B"\r\n')) == [("a.jpg", "A; B", None)]
 
 
@@ -78,7 +78,7 @@ def test_columns_without_use_are_named_with_the_nearest(tmp_path: Path) -> None:
     ]
 
 
-def test_the_keys_of_json_and_columns_of_parquet_are_matched_alike(tmp_path: Path) -> None:
+def test_json_keys_and_parquet_columns_are_matched_like_csv_columns(tmp_path: Path) -> None:
     rows = [{"File Name": "a.jpg", "Full_Name": "Ada", "SEX": "female", "nmae": "x"}]
     lines = listed(tmp_path, json.dumps(rows[0]), ".jsonl")
     pyarrow.parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "people.parquet")
@@ -88,7 +88,7 @@ def test_the_keys_of_json_and_columns_of_parquet_are_matched_alike(tmp_path: Pat
         assert ["'nmae'" in remark and "'name'" in remark for remark in listing.remarks] == [True]
 
 
-def test_the_keys_of_metadata_are_matched_alike(tmp_path: Path) -> None:
+def test_metadata_keys_are_matched_like_csv_columns(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"x")
     (tmp_path / "metadata.json").write_text(json.dumps([{"File": "a.jpg", "Full Name": "Ada", "nmae": 1}]))
     listing = list_source(str(tmp_path))
@@ -135,7 +135,7 @@ def test_a_bad_address_is_one_bad_row(tmp_path: Path, suffix: str, image: str, r
 
 
 def test_broken_csv_is_one_bad_row(tmp_path: Path) -> None:
-    """Also a quote that is never closed: the rows that it swallows are read again."""
+    """This includes a quote that is never closed: the rows that it swallows are read again."""
     listing = listed(tmp_path, 'image,name\na.jpg,"A" x\nb.jpg,"B\nc.jpg,"C"\nd.jpg,D\n')
     assert [type(entry) for entry in listing.entries] == [BadEntry, BadEntry, Item, Item]
     assert list(bad(listing)) == [2, 3]
@@ -167,13 +167,13 @@ def test_a_manifest_without_any_usable_row_is_refused_with_reasons(tmp_path: Pat
 
 
 def test_text_that_is_not_the_files_encoding_is_one_bad_row(tmp_path: Path) -> None:
-    """The first accent decides; later bytes that do not fit are found, not turned into other letters."""
+    """The first accent decides. Later bytes that do not fit are reported, not turned into other letters."""
     listing = listed(tmp_path, "image,name\na.jpg,Zoë\n".encode() + b"b.jpg,Zo\xeb\n")
     assert list(bad(listing)) == [3]
     assert "not valid Unicode" in bad(listing)[3]
 
 
-def test_a_line_too_long_is_never_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_overlong_line_is_never_held_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text_lines, "LINE_LENGTH", 100)
     long = "x" * 1_000
     for suffix, content in {
@@ -214,13 +214,13 @@ def test_a_parquet_file_that_would_fill_the_memory_is_refused(
         list_source(str(path))
 
 
-def test_a_pipe_is_no_manifest(tmp_path: Path) -> None:
+def test_a_pipe_as_manifest_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "people.csv")
     with pytest.raises(SourceError, match="named pipe"):
         list_source(str(tmp_path / "people.csv"))
 
 
-def test_patterns_do_not_sift_a_manifest(tmp_path: Path) -> None:
+def test_patterns_do_not_filter_a_manifest(tmp_path: Path) -> None:
     (tmp_path / "people.csv").write_text("image\na.jpg\n")
     with pytest.raises(SourceError, match="--exclude"):
         list_source(str(tmp_path / "people.csv"), exclude=["*.png"])
@@ -234,7 +234,7 @@ def test_patterns_do_not_sift_a_manifest(tmp_path: Path) -> None:
     content=st.binary(max_size=300) | st.text(max_size=200).map(str.encode),
 )
 @settings(max_examples=150, deadline=None)
-def test_whatever_it_holds_is_listed_or_refused(suffix: str, beginning: bytes, content: bytes) -> None:
+def test_any_content_is_listed_or_refused(suffix: str, beginning: bytes, content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"people{suffix}"
         path.write_bytes(beginning + content)

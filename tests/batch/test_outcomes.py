@@ -1,4 +1,4 @@
-"""What a finished ingestion says in a terminal."""
+"""What a finished ingestion prints in a terminal."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_dry_run_claims_to_have_written_nothing(dry_run: bool) -> None:
     assert "written to the database" in shown(dry_run=dry_run)
 
 
-def test_what_was_left_out_is_counted_beside_the_inputs() -> None:
+def test_excluded_files_are_counted_beside_the_inputs() -> None:
     table = shown(dry_run=False, excluded={"@eaDir": 1200, "[x]*": 34})
     (line,) = [line for line in table.splitlines() if "excluded" in line]
     assert "1,234" in line

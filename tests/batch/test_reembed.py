@@ -1,4 +1,4 @@
-"""A change of packs over stored pictures: two real packs, killed half way, and through the command."""
+"""A change of packs over stored pictures, with two real packs, killed half way, and by the command."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ QUIET = Console(file=io.StringIO())
 
 @pytest.fixture(scope="module")
 def packs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the pack `other`: the open one about another centre, so with other embeddings."""
+    """A folder with the pack `other`: the open pack with another centre, hence with other embeddings."""
     folder = tmp_path_factory.mktemp("packs")
     shutil.copytree(OPEN_FOLDER, folder / "other")
     path = folder / "other" / "manifest.json"
@@ -86,8 +86,8 @@ def jpeg(image: np.ndarray, quality: int = 90) -> bytes:
 
 
 class PictureWorld:
-    """Stored pictures and their rows, embedded by the open pack. pictures: of the rows that can be embedded
-    again, by id; broken: the outcome of the others."""
+    """Stored pictures and their rows, embedded by the open pack. pictures: those of the rows that can be
+    embedded again, by id; broken: the outcome of the others."""
 
     def __init__(self, pipeline: LocalPipeline, settings: Settings, database: Database) -> None:
         self._pipeline = pipeline
@@ -116,7 +116,7 @@ class PictureWorld:
         gone = replace(rows[0], id=uuid4(), image_hash="gone", image_path="celebrities/gone.jpg")
         self.broken[gone.id] = "missing"
         await add_celebrities(self._database, *rows, gone)
-        # Of two people the smaller: the one that its user said to be.
+        # Of two people the smaller, whom the user chose.
         picture = couple()
         faces = self._pipeline.analyze_photo(picture)[1]
         assert len(faces) == 2
@@ -145,7 +145,7 @@ class PictureWorld:
         return face
 
     async def upload(self, number: int) -> UUID:
-        """A new face, as the service stores it that runs the open pack."""
+        """A new face, stored as by a service with the open pack."""
         picture = jpeg(portrait(number), 50)
         face = self._pipeline.analyze_photo(picture, 1)[1][0]
         return await self.add_face(picture, face.detected.landmarks.tolist(), face.embedding)
@@ -229,7 +229,7 @@ def workers() -> list[psutil.Process]:
 async def test_from_one_pack_to_the_other_and_back(
     world: PictureWorld, settings: Settings, other: LocalPipeline, database: Database, ray_address: str
 ) -> None:
-    """With a driver that is killed half way, and workers that are killed when it is run again."""
+    """The driver is killed half way, and the workers when it runs again."""
     before = served(owner(settings))
     await _interrupt(world, settings, ray_address)
     interrupted = spare(owner(settings))
@@ -245,7 +245,7 @@ async def test_from_one_pack_to_the_other_and_back(
     assert summary.missing == len(world.broken)
     assert summary.counts["embedded"] == len(found) - len(interrupted)
     assert sum(summary.counts.values()) == len(found) - len(interrupted) + len(world.broken)
-    # Nothing that serves was touched, and the two packs do not agree.
+    # Nothing in use was changed, and the two packs do not agree.
     assert served(owner(settings)) == before
     assert all(vector != before[key][1] for key, vector in found.items())
 
@@ -259,7 +259,7 @@ async def test_from_one_pack_to_the_other_and_back(
         await switch(settings, other.model, QUIET, allow_missing=left_behind)
     assert served(owner(settings)) == before
 
-    # What came in between is embedded by the switch; what could not be embedded still cannot.
+    # The switch embeds what arrived in between. What could not be embedded still cannot.
     process = command(
         settings,
         *("--pack", "other", "--switch", "--allow-missing", str(left_behind), "--actors", "1"),
@@ -287,7 +287,7 @@ async def test_from_one_pack_to_the_other_and_back(
 
 
 async def _interrupt(world: PictureWorld, settings: Settings, address: str) -> None:
-    """Kill the driver when something is done, and not all."""
+    """Kill the driver when part of the work is done."""
     small = ("--batch-size", "1", "--actors", "1")
     driver = command(settings, "--pack", "other", *small, address=address)
     await asyncio.to_thread(wait_for, lambda: len(spare(owner(settings))) >= 2)
@@ -313,7 +313,7 @@ async def _fill_while_workers_are_killed(settings: Settings, address: str) -> Re
 
 
 def _check_embeddings(world: PictureWorld, found: dict[UUID, str], other: LocalPipeline) -> None:
-    """Each is what an upload with this pack would get, of the face that the row is about."""
+    """Each is what an upload with this pack would get for the face of the row."""
     embeddings = vectors(found)
     for key, picture in world.pictures.items():
         expected = other.analyze_photo(picture, 1)[1][0].embedding
@@ -357,7 +357,7 @@ def test_an_error_is_a_sentence_and_a_status(settings: Settings) -> None:
     assert done.stderr.startswith("error: Model pack 'nothing' was not found")
 
 
-def test_help_teaches(settings: Settings) -> None:
+def test_help_explains_the_options(settings: Settings) -> None:
     output = job("batch.reembed", "--help", environment=environment(settings)).stdout
     for words in ("ray job submit", "--switch", "--allow-missing", "--drop", "batch.rematch", "--pack open"):
         assert words in output
@@ -371,10 +371,10 @@ def test_the_same_face_is_where_it_was() -> None:
 
 
 class FragileReembedWorker(ReembedWorker):
-    """A worker that one picture kills, as a fault in a decoder's native code would."""
+    """A worker that one picture kills, as a bug in a native decoder would."""
 
     def __init__(self, settings: Settings, pack_digest: str) -> None:
-        """Without nets, to be back soon."""
+        """Without nets, to start quickly."""
 
     def process(self, rows: Sequence[TableRow]) -> list[ReembedResult]:
         if any(row.image_path == "faces/killer.jpg" for _, row in rows):
@@ -401,10 +401,10 @@ async def test_a_picture_that_kills_workers_fails_alone(
     assert (line["id"], line["outcome"]) == (str(killer), "failed")
 
 
-async def test_the_way_back_to_a_pack_that_nobody_has(
+async def test_the_way_back_to_a_pack_that_is_not_installed(
     settings: Settings, database: Database, pipeline: LocalPipeline
 ) -> None:
-    """As of an adopted database, whose embeddings got a digest and no pack."""
+    """As in an adopted database, whose embeddings have a digest but no pack."""
     old, new = "0" * 64, pipeline.model.digest
     face = await add_face(database, await add_user(database), pack_digest=old)
     spare_embeddings = SpareEmbeddings(database)

@@ -1,4 +1,4 @@
-"""What cannot work is refused at once, with the fix, and a status that a script can see."""
+"""What cannot work is refused at once, with the fix and an exit status."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def stranger() -> CelebrityRow:
     )
 
 
-async def test_a_gallery_of_another_pack(settings: Settings, database: Database) -> None:
+async def test_a_gallery_of_another_pack_is_refused(settings: Settings, database: Database) -> None:
     await Celebrities(database).copy_in([stranger()])
     with pytest.raises(PackMismatchError, match="SEMBLANCE_PACK"):
         await run(settings)
@@ -73,7 +73,7 @@ async def test_a_gallery_of_another_pack(settings: Settings, database: Database)
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_address")
-async def test_a_picture_that_another_pack_has(settings: Settings, database: Database) -> None:
+async def test_a_picture_embedded_by_another_pack_is_refused(settings: Settings, database: Database) -> None:
     picture = (BIDEN.parent / "32bit.png").read_bytes()
     theirs = replace(stranger(), image_hash=hashlib.md5(picture, usedforsecurity=False).hexdigest())
     ours = replace(stranger(), id=uuid4(), pack_digest=load_pack(settings).info.digest)
@@ -82,7 +82,7 @@ async def test_a_picture_that_another_pack_has(settings: Settings, database: Dat
         await run(settings, limit=1)
 
 
-async def test_a_database_that_is_not_there(tmp_path: Path) -> None:
+async def test_an_unreachable_database_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="SEMBLANCE_DATABASE_URL"):
         await run(Settings(home=tmp_path))
     away = Settings.model_validate({"home": tmp_path, "database_url": "postgresql://u:secret@127.0.0.1:9/x"})
@@ -91,24 +91,24 @@ async def test_a_database_that_is_not_there(tmp_path: Path) -> None:
     assert "secret" not in str(caught.value)
 
 
-async def test_a_database_without_schema(tmp_path: Path, empty_dsn: str) -> None:
+async def test_a_database_without_schema_is_refused(tmp_path: Path, empty_dsn: str) -> None:
     with pytest.raises(ConfigurationError, match="semblance migrate"):
         await run(Settings.model_validate({"home": tmp_path, "database_url": empty_dsn}))
 
 
 @pytest.mark.usefixtures("s3_endpoint")
-async def test_a_store_that_is_not_there(settings: Settings) -> None:
+async def test_an_unreachable_store_is_reported(settings: Settings) -> None:
     absent = settings.model_copy(update={"storage_url": "s3://no-such-bucket-here/x"})
     with pytest.raises(StorageError, match="The picture store failed"):
         await run(absent)
 
 
-async def test_a_source_that_is_not_there(settings: Settings, tmp_path: Path) -> None:
+async def test_a_missing_source_is_reported(settings: Settings, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="There is no folder"):
         await run(settings, source=str(tmp_path / "nowhere"))
 
 
-async def test_a_report_that_cannot_be_written(settings: Settings, tmp_path: Path) -> None:
+async def test_an_unwritable_report_is_refused(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigurationError, match="report"):
         await run(settings, report=tmp_path / "file" / "report.jsonl")

@@ -1,4 +1,4 @@
-"""A rematch of everything: the tables that jobs of single faces would make, also after any kill."""
+"""A rematch of everything gives the tables that match jobs of single faces would give, even after a kill."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def run(dsn: str, scope: Scope = EVERYTHING, *, dry_run: bool = False) -> 
 
 
 async def populate(database: Database) -> None:
-    """Faces and celebrities who differ in everything, of two model packs, some without what is needed."""
+    """Faces and celebrities of all kinds, of two model packs, some with missing data."""
     random = np.random.default_rng(5)
     await add_celebrities(database, *varied(150, seed=3))
     await add_celebrities(
@@ -94,7 +94,7 @@ async def populate(database: Database) -> None:
 
 
 async def by_jobs(database: Database, home: Path) -> None:
-    """As the service does it, face by face."""
+    """Match face by face, as the service does."""
     settings = Settings(home=home, database_url=SecretStr("postgresql://unused"))
     worker = MatchWorker(database, open_storage(settings), NoModels(), ModelInfo("t", DIGEST), settings)
     await database.execute(
@@ -137,7 +137,7 @@ async def population(dsn: str, database: Database) -> Database:
     return database
 
 
-async def test_the_tables_are_those_that_jobs_make(
+async def test_the_tables_equal_those_of_match_jobs(
     dsn: str, service_dsn: str, database: Database, copy_database: Callable[[], str], tmp_path: Path
 ) -> None:
     await populate(database)
@@ -157,14 +157,14 @@ async def test_the_tables_are_those_that_jobs_make(
     assert summary.changes[1:] == (sum(map(len, stored.values())), 0, 0)
     assert (summary.undescribed, summary.resumed) == (1, 0)
 
-    # Once more: nothing is written, not even the same again.
+    # A second run writes nothing.
     before = tables(dsn, "xmin::text, ctid::text")
     again = await run(service_dsn)
     assert again.changes == RematchCounts(pairs=summary.changes.pairs)
     assert tables(dsn, "xmin::text, ctid::text") == before
 
 
-async def test_celebrities_of_unknown_gender_are_matched_once_it_was_seen(
+async def test_celebrities_of_unknown_gender_are_matched_once_it_is_predicted(
     dsn: str, database: Database
 ) -> None:
     ada = await add_person(database)
@@ -180,7 +180,7 @@ async def test_celebrities_of_unknown_gender_are_matched_once_it_was_seen(
     assert set(tables(dsn)["celebrity_matches"]) == {(ada, known), (ada, unknown)}
 
 
-async def test_what_is_not_found_any_more_goes_unless_there_is_more_to_it(
+async def test_a_match_that_is_no_longer_found_is_removed_unless_it_is_in_use(
     dsn: str, database: Database
 ) -> None:
     ada = await add_person(database)
@@ -227,7 +227,7 @@ async def test_what_is_not_found_any_more_goes_unless_there_is_more_to_it(
         ),
     ],
 )
-async def test_a_scope_is_kept_to(
+async def test_a_rematch_stays_within_its_scope(
     dsn: str, database: Database, scope: Scope, expected: tuple[int, int]
 ) -> None:
     old = datetime(2026, 1, 1, tzinfo=UTC)
@@ -241,7 +241,7 @@ async def test_a_scope_is_kept_to(
     assert (len(found["matches"]), len(found["celebrity_matches"])) == expected
 
 
-async def test_since_removes_no_pair_that_was_not_looked_for(dsn: str, database: Database) -> None:
+async def test_since_removes_no_pair_that_was_not_searched(dsn: str, database: Database) -> None:
     await add_person(database)
     bob = await add_person(database, gender="male")
     await run(dsn)
@@ -279,10 +279,10 @@ async def test_changes_since_the_reading_are_respected(dsn: str, database: Datab
     assert set(tables(dsn)["celebrity_matches"]) == {(ada, star)}
 
 
-async def test_faces_that_another_pack_serves_meanwhile_keep_their_matches(
+async def test_faces_switched_to_another_pack_meanwhile_keep_their_matches(
     dsn: str, database: Database
 ) -> None:
-    """As after batch.reembed's switch: what was found by the old embeddings is not written."""
+    """As after batch.reembed's switch: matches found by the old embeddings are not written."""
     for gender in ("female", "male"):
         await add_person(database, gender=gender)
     await add_celebrities(database, famous(1))
@@ -303,7 +303,7 @@ async def test_faces_that_another_pack_serves_meanwhile_keep_their_matches(
     assert tables(dsn) == before
 
 
-async def test_a_like_that_comes_while_its_match_goes_keeps_it(dsn: str, database: Database) -> None:
+async def test_a_like_during_the_removal_keeps_its_match(dsn: str, database: Database) -> None:
     ada = await add_person(database)
     await add_person(database, gender="male")
     await run(dsn)
@@ -325,7 +325,7 @@ async def test_a_like_that_comes_while_its_match_goes_keeps_it(dsn: str, databas
     assert len(tables(dsn)["matches"]) == 1
 
 
-async def test_a_run_by_other_rules_begins_anew(database: Database) -> None:
+async def test_a_run_with_other_rules_starts_over(database: Database) -> None:
     await add_person(database)
     rematches = Rematch(database)
     first = await rematches.begin(EVERYTHING, dry_run=False)
@@ -341,7 +341,7 @@ async def test_a_run_by_other_rules_begins_anew(database: Database) -> None:
 
 
 def workers() -> list[psutil.Process]:
-    """This Ray's processes that score."""
+    """This Ray's scoring processes."""
     found = []
     for process in psutil.Process().children(recursive=True):
         try:

@@ -1,4 +1,4 @@
-"""A source lists every entry once, in an order that never changes, and says what is wrong with which."""
+"""A source lists every entry once, in a stable order, and reports each faulty one."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_real_gallery(tmp_path: Path) -> None:
     )
 
 
-def test_without_metadata_the_paths_speak(tmp_path: Path) -> None:
+def test_without_metadata_the_paths_give_the_names(tmp_path: Path) -> None:
     make(tmp_path, "actors/rose-leslie_2.jpg", "actors/deep/er/x.png", "alone.jpg", ".DS_Store", ".git/a.jpg")
     entries = list_source(str(tmp_path), "misc").entries
     assert entries == [
@@ -119,7 +119,7 @@ def test_a_value_that_cannot_be_stored_is_named(tmp_path: Path, fields: object, 
     assert reason in entry.reason
 
 
-def test_a_file_name_of_raw_bytes_is_listed(tmp_path: Path) -> None:
+def test_a_file_name_that_is_not_utf_8_is_listed(tmp_path: Path) -> None:
     folder = make(tmp_path, "one/a.jpg")
     Path(os.fsdecode(os.fsencode(folder) + b"/one/\xff.jpg")).write_bytes(b"x")
     entries = list_source(str(folder)).entries
@@ -148,7 +148,7 @@ def write_manifest(path: Path, rows: list[dict[str, str | None]]) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".ndjson", ".parquet"])
-def test_manifests_of_every_kind_say_the_same(tmp_path: Path, suffix: str) -> None:
+def test_manifests_of_every_kind_give_the_same_entries(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"people{suffix}"
     write_manifest(
         path,
@@ -207,21 +207,21 @@ def test_broken_rows_are_named_and_the_rest_is_read(tmp_path: Path) -> None:
         ("metadata.json", b"{", "neither a folder"),
     ],
 )
-def test_a_source_that_is_none_is_refused(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
+def test_an_invalid_source_is_refused(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(SourceError, match=reason):
         list_source(str(tmp_path / name))
 
 
 @pytest.mark.parametrize("content", ["{", '"x"', '{"celebrities": {}}'])
-def test_metadata_that_is_none_is_refused(tmp_path: Path, content: str) -> None:
+def test_invalid_metadata_is_refused(tmp_path: Path, content: str) -> None:
     make(tmp_path, "one/a.jpg")
     (tmp_path / "metadata.json").write_text(content)
     with pytest.raises(SourceError, match=r"metadata\.json"):
         list_source(str(tmp_path))
 
 
-def test_nothing_and_nowhere_are_refused(tmp_path: Path) -> None:
+def test_empty_and_missing_sources_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="nothing to ingest"):
         list_source(str(tmp_path))
     with pytest.raises(SourceError, match="There is no folder or manifest"):
@@ -237,11 +237,11 @@ def upload(bucket: str, root: Path) -> None:
             obstore.put(store, path.relative_to(root).as_posix(), path)
 
 
-def test_a_bucket_is_listed_as_a_folder_is(tmp_path: Path, bucket: str, s3_endpoint: str) -> None:
+def test_a_bucket_is_listed_like_a_folder(tmp_path: Path, bucket: str, s3_endpoint: str) -> None:
     metadata = [{"filename": "b c.jpg", "name": "B", "category": "two"}, {"filename": "gone.jpg"}]
     make(tmp_path, "one/a.jpg", "two/b c.jpg", "top.jpg", ".hidden/x.jpg", metadata=metadata)
     upload(f"{bucket}/some/folder", tmp_path)
-    # What consoles create to show an empty folder; it holds nothing and is no input.
+    # Web consoles create it to show an empty folder. It is empty, so it is not an input.
     httpx.put(f"{s3_endpoint}/{bucket.removeprefix('s3://')}/some/folder/empty/").raise_for_status()
     base = f"{bucket}/some/folder"
     assert list_source(f"{base}/").entries == [
@@ -277,13 +277,13 @@ def test_a_manifest_in_a_bucket_names_no_files_of_the_machine(
     assert isinstance(taken, Item)
 
 
-def test_a_bucket_that_is_not_there_is_named(s3_endpoint: str) -> None:
+def test_a_missing_bucket_is_named(s3_endpoint: str) -> None:
     with pytest.raises(SourceError, match="s3://no-such-bucket/x"):
         list_source("s3://no-such-bucket/x")
 
 
-def test_names_are_what_names_are_elsewhere(tmp_path: Path) -> None:
-    """Without what nobody sees; what no name can be costs its own row, with the reason, and no other."""
+def test_names_follow_the_rule_for_all_names(tmp_path: Path) -> None:
+    """Invisible characters are removed. An invalid name fails its row alone, with the reason."""
     rows = {
         "a.jpg": "Ada\u00ad  Lovelace",
         "b.jpg": "Jose\u0301",

@@ -18,7 +18,7 @@ async def test_the_lowest_rank_is_next() -> None:
     assert order == [5, 1, 1, 2, 3]
 
 
-async def test_no_more_than_there_is_room_for() -> None:
+async def test_no_more_turns_than_room() -> None:
     turns, inside, most = Turns(2), 0, 0
 
     async def work() -> None:
@@ -33,8 +33,8 @@ async def test_no_more_than_there_is_room_for() -> None:
     assert (inside, most) == (0, 2)
 
 
-async def test_whoever_gives_up_takes_no_turn_along() -> None:
-    """Before the turn came, and between its coming and the holder's next step."""
+async def test_giving_up_loses_no_turn() -> None:
+    """Both before the turn comes, and between that and the next step of its holder."""
     turns, order = Turns(1), list[int]()
     async with turns.take(0):
         waiting = [asyncio.create_task(holder(turns, rank, order)) for rank in (1, 2, 3)]

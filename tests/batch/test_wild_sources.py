@@ -1,4 +1,4 @@
-"""Sources as they are found, ingested whole: the report names what was not taken, nothing is waited for."""
+"""Sources as found in practice: the report names what was not accepted, and nothing stalls."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RULES = IngestRules(min_quality=0.0, largest=True, dry_run=False)
 
 
 def portrait() -> bytes:
-    """A photo of one person that a package brings along."""
+    """A photo of one person from a package."""
     return package_photo(*ASTRONAUT).read_bytes()
 
 

@@ -1,4 +1,4 @@
-"""The pool that ingestion and re-embedding share: each item has one result, also if its worker dies."""
+"""The pool that ingestion and re-embedding share: each item has one result, even if its worker dies."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TWO = PoolPlan(actors=2, num_cpus=0.0, num_gpus=0.0)
 
 
 class Echo:
-    """Returns its items, and does to itself what some of them say."""
+    """Returns its items, and dies or fails if an item says so."""
 
     def process(self, items: Sequence[str]) -> list[str]:
         for item in items:
@@ -45,7 +45,7 @@ class Echo:
 
 
 class HopelessEcho(Echo):
-    """Cannot be made."""
+    """Its constructor fails."""
 
     def __init__(self) -> None:
         raise ConfigurationError("no CUDA here")
@@ -90,7 +90,7 @@ async def test_results_come_in_order_or_as_they_are_ready(tmp_path: Path, *, in_
     assert found.index(flat[0]) == 0 if in_order else found.index(flat[0]) >= 5
 
 
-async def test_what_waits_for_an_earlier_batch_is_bounded(tmp_path: Path) -> None:
+async def test_results_that_wait_for_an_earlier_batch_are_bounded(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     taken: list[Sequence[str]] = []
     numbers = [[str(number)] for number in range(200)]
@@ -101,9 +101,9 @@ async def test_what_waits_for_an_earlier_batch_is_bounded(tmp_path: Path) -> Non
     answers = pool_of(TWO).results(batches, in_order=True)
     first = asyncio.ensure_future(anext(answers))
     await asyncio.to_thread(wait_for, lambda: len(taken) >= most)
-    # Time to take more, if nothing kept the pool from it.
+    # Time to take more, if nothing prevented it.
     await asyncio.sleep(0.2)
-    # One more is read than is given out, to know whether there is one.
+    # It reads one item ahead, to know whether another one follows.
     assert most <= len(taken) <= most + 1
     assert not first.done()
     gate.touch()
@@ -119,7 +119,7 @@ async def test_an_item_that_kills_or_fails_its_worker_fails_alone(
     monkeypatch.setattr(batch.workers, "ATTEMPTS", 1)
     batches = [["a", "die", "b"], ["c", f"die once:{tmp_path / 'died'}"], ["d", "fail"], ["e"]]
     found = await results(pool_of(TWO), batches, in_order=True)
-    # Those that waited behind the item that kills are tried alone as well, and come through.
+    # Those that waited behind the killing item are also tried alone, and succeed.
     assert sorted(found) == sorted([
         *("a", "b", "c", "d", "e", f"die once:{tmp_path / 'died'}"),
         "die: its worker died in every attempt; Ray's logs say more",
@@ -127,7 +127,7 @@ async def test_an_item_that_kills_or_fails_its_worker_fails_alone(
     ])  # fmt: skip
 
 
-async def test_a_worker_without_room_holds_nothing_up() -> None:
+async def test_a_worker_without_room_blocks_nothing() -> None:
     """Two thirds of this Ray's cores leave room for one such worker only."""
     cores = ray.cluster_resources()["CPU"]  # type: ignore[no-untyped-call]
     plan = PoolPlan(actors=2, num_cpus=int(cores * 200 / 3) / 100, num_gpus=0.0)
@@ -144,7 +144,7 @@ async def test_nothing_to_do_needs_no_worker() -> None:
     assert await results(pool_of(TWO.for_items(0)), [], in_order=True) == []
 
 
-def test_an_error_of_ray_is_a_sentence() -> None:
+def test_an_error_of_ray_becomes_a_sentence() -> None:
     with (
         pytest.raises(WorkersError, match=r"Ray was stopped or failed: It is gone\. What is done is kept"),
         ray_session("auto"),

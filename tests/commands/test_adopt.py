@@ -1,4 +1,4 @@
-"""`semblance migrate --adopt` and `--finish`, as an operator sees them."""
+"""`semblance migrate --adopt` and `--finish`, as an operator uses them."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def settings(empty_dsn: str) -> Settings:
     return Settings(database_url=SecretStr(empty_dsn))
 
 
-def test_without_a_yes_it_only_reports(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_confirmation_it_only_reports(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     assert adopt_database(settings, "expand", pack=None, yes=False)
     said = capsys.readouterr().out
     assert "Nothing was changed" in said
-    # Names are whole, and the digest is, which an import may need.
+    # Names are complete, and so is the digest, which an import may need.
     for part in ("mutual_connections", "qdrant_point_id", "who waits", "unnamed pack", UNKNOWN_PACK):
         assert part in said
-    # It is as it was, so that it can be adopted still.
+    # It is unchanged and can still be adopted.
     assert adopt_database(settings, "expand", pack=DIGEST, yes=True)
     said = capsys.readouterr().out
     assert "semblance migrate --finish" in said
@@ -42,13 +42,13 @@ def test_without_a_yes_it_only_reports(settings: Settings, capsys: pytest.Captur
     assert "that of a new database" in said
 
 
-def test_what_stands_in_the_way_is_named_with_the_fix(
+def test_obstacles_are_named_with_the_fix(
     settings: Settings, empty_dsn: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(empty_dsn, "ALTER TABLE faces ADD COLUMN embedding vector(128)")
     assert not adopt_database(settings, "expand", pack=None, yes=True)
     said = " ".join(capsys.readouterr().out.split())
-    # After the long table of steps, where it is read.
+    # After the long table of steps, where people see it.
     assert "faces.embedding is vector(128)" in said.partition("who waits")[2]
     assert "RENAME COLUMN embedding TO old_embedding" in said
 
@@ -56,6 +56,6 @@ def test_what_stands_in_the_way_is_named_with_the_fix(
 @pytest.mark.parametrize(
     "arguments", [["--adopt", "--finish"], ["--yes"], ["--pack", "open"], ["--finish", "--pack", "open"]]
 )
-def test_options_that_do_not_go_together(arguments: list[str]) -> None:
+def test_conflicting_options_are_refused(arguments: list[str]) -> None:
     result = CliRunner().invoke(app, ["migrate", *arguments])
     assert isinstance(result.exception, BadInputError)

@@ -1,4 +1,4 @@
-"""Signals that end a command which holds a stack, and those it was told to ignore."""
+"""Signals that end a command which holds a stack, and ignored signals."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def nohup() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("nohup")
-def test_a_signal_that_was_ignored_still_is(tmp_path: Path) -> None:
+def test_an_ignored_signal_stays_ignored(tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt), _interruptible(StackHome(tmp_path)):
         os.kill(os.getpid(), signal.SIGHUP)

@@ -47,7 +47,7 @@ def _run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedPr
 
 
 def test_help_names_every_command(environment: dict[str, str]) -> None:
-    """Of the executable itself; the other tests leave it out."""
+    """The executable itself is run; other tests call its functions."""
     help_text = subprocess.run(
         [SEMBLANCE, "--help"], env=environment, capture_output=True, text=True, timeout=120, check=False
     )
@@ -55,7 +55,7 @@ def test_help_names_every_command(environment: dict[str, str]) -> None:
     assert all(command in help_text.stdout for command in COMMANDS)
 
 
-def test_help_loads_nothing_that_takes_a_while(environment: dict[str, str]) -> None:
+def test_help_imports_nothing_slow(environment: dict[str, str]) -> None:
     code = """
 import sys
 from ops.commands.app import app
@@ -102,14 +102,14 @@ def test_down_with_nothing_to_stop_succeeds(environment: dict[str, str]) -> None
     assert "Nothing was running" in done.stdout
 
 
-def test_a_wrong_setting_is_named(environment: dict[str, str]) -> None:
+def test_an_invalid_setting_is_named(environment: dict[str, str]) -> None:
     done = _run(environment | {"SEMBLANCE_PORT": "many"}, "status")
     assert done.returncode == 1
     assert "SEMBLANCE_PORT" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_migrate_makes_the_embedded_schema_and_leaves_no_server(environment: dict[str, str]) -> None:
+def test_migrate_creates_the_embedded_schema_and_stops_its_server(environment: dict[str, str]) -> None:
     first, again = _run(environment, "migrate"), _run(environment, "migrate")
     assert first.returncode == 0, first.stderr
     assert "revision" in first.stdout
@@ -125,7 +125,7 @@ def test_models_are_listed_shown_and_verified(environment: dict[str, str]) -> No
     assert "intact" in _run(environment, "models", "verify").stdout
 
 
-def test_a_damaged_pack_is_found_by_file(environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_damaged_file_of_a_pack_is_named(environment: dict[str, str], tmp_path: Path) -> None:
     damaged = tmp_path / "packs" / "damaged"
     shutil.copytree(find_pack("open", Settings()), damaged)
     file = next(damaged.glob("*.onnx"))
@@ -139,7 +139,7 @@ def test_a_damaged_pack_is_found_by_file(environment: dict[str, str], tmp_path: 
     assert file.name in examined.stdout
 
 
-def test_doctor_is_content_with_this_environment(environment: dict[str, str]) -> None:
+def test_doctor_finds_no_problem_here(environment: dict[str, str]) -> None:
     done = _run(environment, "doctor")
     assert done.returncode == 0, done.stdout
     for subject in ("Python", "Packages", "Model pack", "Disk", "Memory", "Socket paths", "PostgreSQL"):

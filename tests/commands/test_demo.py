@@ -1,4 +1,4 @@
-"""What the demo says at its end is true then."""
+"""The last words of the demo are true."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
 
 
 @pytest.mark.parametrize(("started_here", "stays"), [(True, False), (False, True)])
-def test_nothing_is_offered_of_a_stack_that_ends(
+def test_no_command_is_suggested_for_a_stack_that_ends(
     monkeypatch: pytest.MonkeyPatch, shown: io.StringIO, tmp_path: Path, started_here: bool, stays: bool
 ) -> None:
     token = tmp_path / "token"
@@ -49,7 +49,7 @@ def test_nothing_is_offered_of_a_stack_that_ends(
     def running(*_: object) -> Iterator[tuple[StackState, Any]]:
         yield state, object() if started_here else None
 
-    # The stack itself is started in tests of the stack.
+    # Other tests start the stack itself.
     monkeypatch.setattr(demo, "running_stack", running)
     monkeypatch.setattr(demo, "_ingest", lambda *_: "")
     monkeypatch.setattr(demo, "_show_lookalikes", lambda *_: True)

@@ -21,7 +21,7 @@ def findings(dsn: str) -> list[Finding]:
     ]
 
 
-def test_a_login_with_too_many_rights_is_told_with_the_fix(dsn: str) -> None:
+def test_a_login_with_too_many_rights_is_reported_with_the_fix(dsn: str) -> None:
     (finding,) = findings(dsn)
     assert finding.level == "warn"
     assert "superuser" in finding.text
@@ -32,7 +32,7 @@ def test_the_applications_login_is_fine(service_dsn: str) -> None:
     assert [finding.level for finding in findings(service_dsn)] == ["ok"]
 
 
-def test_a_login_without_rights_is_told_how_to_get_them(dsn: str) -> None:
+def test_a_login_without_rights_is_reported_with_the_fix(dsn: str) -> None:
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("CREATE ROLE powerless LOGIN")
         try:
@@ -53,7 +53,7 @@ def test_an_owner_needs_an_application(dsn: str) -> None:
     assert Settings().migration_database_url is None
 
 
-def test_the_embedded_server_is_not_called_by_a_setting_that_nobody_set(
+def test_the_embedded_server_is_not_named_by_a_setting(
     dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running = SimpleNamespace(database_url=dsn)
@@ -67,7 +67,7 @@ def test_the_embedded_server_is_not_called_by_a_setting_that_nobody_set(
     assert "SEMBLANCE_DATABASE_URL" not in finding.text
 
 
-def test_the_old_systems_pictures_are_asked_for_before_the_first_start(tmp_path: Path) -> None:
+def test_the_old_apps_pictures_are_checked_before_the_first_start(tmp_path: Path) -> None:
     (tmp_path / "faces").mkdir()
     places = {"faces": (tmp_path / "faces").as_uri(), "celebrities": (tmp_path / "none").as_uri()}
     settings = Settings(home=tmp_path / "home", old_storage=places)
@@ -76,6 +76,6 @@ def test_the_old_systems_pictures_are_asked_for_before_the_first_start(tmp_path:
     assert [finding.level for finding in old] == ["ok", "fail"]
     assert "celebrities" in old[1].text
     assert str(tmp_path / "none") in old[1].fix
-    # What is wrong there is not said of the picture store.
+    # A problem there is not reported for the picture store.
     settings.home.mkdir()
     assert [finding.level for finding in check_storage(settings)] == ["ok"]

@@ -29,12 +29,12 @@ def test_an_address_has_a_host_and_a_port(text: str, expected: tuple[str, int]) 
 
 
 @pytest.mark.parametrize("text", ["8000", "head", "head:", ":8000", "http://head"])
-def test_what_is_no_address_is_named(text: str) -> None:
+def test_an_invalid_address_is_named(text: str) -> None:
     with pytest.raises(ConfigurationError, match=text):
         address(text)
 
 
-def test_it_stands_before_serve_restarts_what_dies_and_ends_when_told(tmp_path: Path) -> None:
+def test_it_runs_before_serve_restarts_what_dies_and_ends_on_request(tmp_path: Path) -> None:
     port = free_ports({"gateway": (LOOPBACK, 0)})["gateway"]
     environment = {**os.environ, "SEMBLANCE_HOME": str(tmp_path), "SEMBLANCE_PORT": str(port)}
 
@@ -56,7 +56,7 @@ def test_it_stands_before_serve_restarts_what_dies_and_ends_when_told(tmp_path: 
             (child,) = psutil.Process(process.pid).children()
             child.kill()
             until(lambda: answers(200))
-            # Something is in the way of its next start, and goes away.
+            # Something blocks its next start for a while.
             folder.rename(aside)
             folder.touch()
             (child,) = psutil.Process(process.pid).children()

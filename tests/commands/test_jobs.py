@@ -1,5 +1,5 @@
-"""Following a job while its service is stopped, restarted, or cut off. Ray's side is played by a server that
-answers as Ray's dashboard does, so that each break comes at its moment."""
+"""Following a Ray job while its service stops, restarts or is cut off. A server that answers like Ray's
+dashboard stands in for Ray, so each interruption can be timed."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Dashboard:
             await socket.close()
         else:
             self.on_break()
-            # As a killed process leaves it: without a word.
+            # As when the process is killed: without a closing frame.
             assert request.transport is not None
             request.transport.abort()
         return socket
@@ -119,7 +119,7 @@ def dashboard() -> Iterator[Dashboard]:
 
 @dataclass
 class StackOfJobs:
-    """What the commands see of the stack. running: whether its supervisor lives."""
+    """The stack as the commands see it. running: whether its supervisor is alive."""
 
     state: StackState
     running: bool = True
@@ -148,7 +148,7 @@ def follow(stack: StackOfJobs) -> tuple[int, str]:
 
 
 def lost(capsys: pytest.CaptureFixture[str]) -> str:
-    """What `semblance jobs follow` says of a job that is lost, in one line without Rich's wrapping."""
+    """What `semblance jobs follow` prints for a lost job, on one line without Rich's wrapping."""
     assert follow_job(Settings(), "raysubmit_1") == 3
     error = capsys.readouterr().err
     assert "Traceback" not in error
@@ -156,11 +156,11 @@ def lost(capsys: pytest.CaptureFixture[str]) -> str:
     return " ".join(error.split())
 
 
-def test_the_log_comes_whole_without_rays_own_words(stack: StackOfJobs) -> None:
+def test_the_log_is_complete_and_without_lines_of_ray(stack: StackOfJobs) -> None:
     assert follow(stack) == (0, "".join(LINES))
 
 
-def test_a_connection_that_breaks_is_made_again_and_the_log_comes_once(
+def test_a_broken_connection_is_restored_and_the_log_is_not_repeated(
     stack: StackOfJobs, dashboard: Dashboard
 ) -> None:
     dashboard.breaks = [0, 1, 3, 2]
@@ -168,16 +168,16 @@ def test_a_connection_that_breaks_is_made_again_and_the_log_comes_once(
     assert dashboard.connections == 5
 
 
-def test_a_job_that_failed_has_its_own_status(stack: StackOfJobs, dashboard: Dashboard) -> None:
+def test_a_failed_job_has_its_own_exit_status(stack: StackOfJobs, dashboard: Dashboard) -> None:
     dashboard.ends = "FAILED"
     assert follow(stack) == (7, "".join(LINES))
 
 
 @pytest.mark.parametrize("seen", ["nothing", "failed", "stopped"])
-def test_a_service_that_is_stopped_is_a_sentence(
+def test_a_stopped_service_is_reported_in_a_sentence(
     stack: StackOfJobs, dashboard: Dashboard, capsys: pytest.CaptureFixture[str], seen: str
 ) -> None:
-    """Whether Ray still says how the job ended, or nothing any more."""
+    """Ray may still report how the job ended, or not answer at all."""
 
     def stop() -> None:
         stack.running = False
@@ -190,14 +190,14 @@ def test_a_service_that_is_stopped_is_a_sentence(
     assert "The service was stopped, which ended the job" in lost(capsys)
 
 
-def test_a_restarted_ray_is_a_sentence(
+def test_a_restarted_ray_is_reported_in_a_sentence(
     stack: StackOfJobs, dashboard: Dashboard, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dashboard.breaks, dashboard.on_break = [3], lambda: setattr(dashboard, "answers", 404)
     assert "Ray was restarted, which ended the job" in lost(capsys)
 
 
-def test_a_ray_that_stays_silent_is_a_sentence(
+def test_a_silent_ray_is_reported_in_a_sentence(
     stack: StackOfJobs,
     dashboard: Dashboard,
     capsys: pytest.CaptureFixture[str],
@@ -208,7 +208,7 @@ def test_a_ray_that_stays_silent_is_a_sentence(
     assert "semblance jobs follow raysubmit_1" in lost(capsys)
 
 
-def test_a_ray_that_comes_back_is_taken_up_again(stack: StackOfJobs, dashboard: Dashboard) -> None:
+def test_following_continues_when_ray_returns(stack: StackOfJobs, dashboard: Dashboard) -> None:
     def pause() -> None:
         dashboard.answers = 503
         threading.Timer(0.1, setattr, (dashboard, "answers", 200)).start()
@@ -226,7 +226,7 @@ def test_interrupting_leaves_the_job_and_says_how_to_stop_it(
     stack: StackOfJobs, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(job_commands, "_write", lambda _: signal.raise_signal(signal.SIGINT))
-    # A shell that runs the tests in the background has them ignore it.
+    # Processes that a shell runs in the background ignore it.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         assert follow_job(Settings(), "raysubmit_1") == 130
@@ -237,7 +237,7 @@ def test_interrupting_leaves_the_job_and_says_how_to_stop_it(
     assert "semblance jobs stop raysubmit_1" in error
 
 
-def test_a_reader_who_leaves_ends_the_following_without_a_word(
+def test_closing_the_output_ends_the_following_silently(
     stack: StackOfJobs, dashboard: Dashboard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def write(_: str) -> None:
@@ -250,7 +250,7 @@ def test_a_reader_who_leaves_ends_the_following_without_a_word(
 
 
 @pytest.mark.parametrize("error", [OSError("no space left"), RuntimeError("closed")])
-def test_what_goes_wrong_with_the_reader_is_not_rays(
+def test_an_error_of_the_output_is_not_attributed_to_ray(
     stack: StackOfJobs, dashboard: Dashboard, error: Exception
 ) -> None:
     def write(_: str) -> None:
@@ -262,7 +262,7 @@ def test_what_goes_wrong_with_the_reader_is_not_rays(
 
 
 @pytest.mark.parametrize("status", [400, 403, 413])
-def test_what_ray_refuses_is_said_in_its_words(stack: StackOfJobs, dashboard: Dashboard, status: int) -> None:
+def test_a_refusal_by_ray_is_passed_on(stack: StackOfJobs, dashboard: Dashboard, status: int) -> None:
     dashboard.answers = status
     with pytest.raises(RayRefusedError, match=r"Ray refused the request: .*: no such job"):
         Jobs(stack.state).submit("python")
@@ -303,7 +303,7 @@ def submitted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
         ),
     ],
 )
-def test_options_go_to_the_job_wherever_they_stand(
+def test_options_reach_the_job_in_any_position(
     submitted: list[tuple[Any, ...]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -317,15 +317,15 @@ def test_options_go_to_the_job_wherever_they_stand(
     assert submitted == [("photos", expected, "--detach" not in typed)]
 
 
-def test_an_option_that_is_none_is_refused_before_a_job_is_made(submitted: list[tuple[Any, ...]]) -> None:
+def test_an_invalid_option_is_refused_before_a_job_is_submitted(submitted: list[tuple[Any, ...]]) -> None:
     done = CliRunner().invoke(commands.app, ["ingest", "--dryrun", "photos"])
     assert done.exit_code == 2
     assert submitted == []
 
 
 def test_both_commands_have_the_same_options() -> None:
-    """But for following, and for the Ray to run on, which is the stack's."""
-    import typer  # the job's command is only made when it is run
+    """Except for following, and for the choice of the Ray cluster, which is that of the stack."""
+    import typer  # the job's command is only built when it runs
 
     job = typer.Typer(add_completion=False)
     job.command()(ingest_main)

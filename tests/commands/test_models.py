@@ -55,7 +55,7 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for each person, which also holds files that cannot be used."""
+    """A folder for each person, with some unusable files."""
     folder = tmp_path_factory.mktemp("photos")
     for name, content in (GOOD | {name: content for name, (content, _) in BAD.items()}).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -108,7 +108,7 @@ def test_calibrate_writes_what_the_service_reads(
         "friends": 1,
         "presidents": 1,
     }
-    # Nothing is left out in silence.
+    # Everything left out is reported.
     for name, (_, problem) in BAD.items():
         assert name in done.stdout
         assert problem in done.stdout
@@ -176,20 +176,20 @@ def test_evaluate_prints_a_table(photos: Path, tmp_path: Path, capsys: pytest.Ca
     )
     with pytest.raises(ConfigurationError, match=r"ends in \.png"):
         evaluate_model(Settings(), pairs, photos, sheet=tmp_path / "absent" / "worst.png", as_json=False)
-    # What was measured is not lost with the sheet.
+    # The figures are not lost with the sheet.
     printed = capsys.readouterr().out
     assert "2 of 3 pairs, 3 of 4 photos" in printed
     assert "no_face" in printed
     assert "AUC" in printed
 
 
-def test_any_pack_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_any_pack_can_be_evaluated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An InsightFace folder, here with synthetic nets that find a face around a red square."""
     folder = synthetic_pack.pack(tmp_path / "tiny")
     settings = Settings(pack=str(folder), accept_noncommercial=True)
     names = [f"{person}/{number}.png" for person in range(4) for number in range(2)]
     for place, name in enumerate(names):
-        # The colour around it is all that its embedding tells.
+        # Its embedding reflects only the colour around it.
         image = Image.new("RGB", (640, 640), (40 * (place // 2), 120, 60 + place))
         image.paste((255, 0, 0), (240, 320, 248, 328))
         (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -209,10 +209,10 @@ def test_any_pack_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.photos
-def test_the_pack_that_ships_tells_the_wide_set_apart(
+def test_the_shipped_pack_distinguishes_the_people_of_the_wide_set(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Some 300 pairs: nothing about small rates, but no mistake among well-lit portraits either."""
+    """About 300 pairs say nothing about small rates, but well-lit portraits allow no mistake."""
     shown = {path: re.sub(r"-\d+$", "", path.stem) for path in wide_photos.PORTRAITS if "+" not in path.stem}
     rows = [
         (a.relative_to(wide_photos.FOLDER), b.relative_to(wide_photos.FOLDER), int(shown[a] == shown[b]))
@@ -264,7 +264,7 @@ def test_pairs_are_read_as_spreadsheets_write_them(tmp_path: Path) -> None:
 
 
 class TestRefusals:
-    """Of `calibrate`."""
+    """Output and status of `calibrate`."""
 
     @staticmethod
     def calibrate(folder: Path, **options: Path) -> None:
@@ -296,7 +296,7 @@ class TestRefusals:
             self.calibrate(photos, groups=groups)
 
     def test_a_target_that_cannot_be_written(self, tmp_path: Path) -> None:
-        """Refused before the photos are looked at, of which there are too few besides."""
+        """Refused before the photos are read. There would be too few of them."""
         (tmp_path / "photos" / "ada").mkdir(parents=True)
         (tmp_path / "photos" / "ada" / "1.png").write_bytes(ASTRONAUT.read_bytes())
         with pytest.raises(ConfigurationError, match="--output"):
@@ -304,7 +304,7 @@ class TestRefusals:
 
 
 @pytest.mark.parametrize("command", ["calibrate", "evaluate"])
-def test_the_commands_teach(command: str) -> None:
+def test_the_commands_explain_themselves(command: str) -> None:
     done = CliRunner().invoke(app, ["models", command, "--help"], env={"COLUMNS": "200"})
     assert done.exit_code == 0
     assert "Examples" in done.stdout

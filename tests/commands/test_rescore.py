@@ -1,4 +1,4 @@
-"""`semblance rescore`, as an operator types it."""
+"""`semblance rescore` as an operator runs it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _begin(environment: dict[str, str]) -> subprocess.Popen[str]:
 
 
 def _row(output: str, begin: str) -> list[str]:
-    """The numbers of a line of the table."""
+    """The numbers in a row of the table."""
     [cells] = [line.split("│") for line in output.splitlines() if line.startswith(f"│ {begin}")]
     return [cell.strip() for cell in cells[2:4]]
 
@@ -82,9 +82,7 @@ async def test_help_says_what_it_does(environment: dict[str, str]) -> None:
         assert word in said
 
 
-async def test_killed_between_batches_and_begun_again(
-    database: Database, environment: dict[str, str]
-) -> None:
+async def test_a_killed_run_can_be_started_again(database: Database, environment: dict[str, str]) -> None:
     await _fill(database)
     untouched = await tables(database)
     plan = _run(environment, "--dry-run")
@@ -99,7 +97,7 @@ async def test_killed_between_batches_and_begun_again(
         else:
             expected.append(row)
 
-    # It comes as far as a row that somebody holds, and is killed there.
+    # It reaches a locked row and is killed there.
     async with database.transaction() as connection:
         await connection.execute(
             "SELECT FROM matches ORDER BY face_a_id DESC, face_b_id DESC LIMIT 1 FOR UPDATE"
@@ -122,13 +120,15 @@ async def test_killed_between_batches_and_begun_again(
         assert _row(output, "looked at")[1] == "2,401"
         assert _row(output, "without factors") == ["0", "1"]
         assert "python -m batch.rematch" in output
-    # None of the celebrities' had been written.
+    # No match with a celebrity had been written.
     below = "below the threshold, "
     assert _row(plan, below + "to be removed")[1] == _row(done, below + "removed")[1]
     assert _row(plan, "to be rescored")[1] == _row(done, "rescored")[1]
 
 
-async def test_rules_that_change_meanwhile(database: Database, environment: dict[str, str]) -> None:
+async def test_rules_that_change_during_the_run_are_reported(
+    database: Database, environment: dict[str, str]
+) -> None:
     faces = await add_faces(database, 3)
     pairs = [(faces[0], faces[1]), (faces[0], faces[2])]
     await add_matches(database, pairs, np.full((2, 6), 0.75), EXACT)
@@ -136,7 +136,7 @@ async def test_rules_that_change_meanwhile(database: Database, environment: dict
     async with database.transaction() as connection:
         await connection.execute("SELECT FROM matches ORDER BY id LIMIT 1 FOR UPDATE")
         process = _begin(environment)
-        # It has begun, and waits for this row.
+        # It has started, and waits for this row.
         while await _due(database) > 1:
             assert process.poll() is None
             await asyncio.sleep(0.05)
@@ -148,5 +148,5 @@ async def test_rules_that_change_meanwhile(database: Database, environment: dict
 
 
 async def _due(database: Database) -> int:
-    """Pairs that have the old weights still."""
+    """Pairs that still have the old weights."""
     return int(await database.fetchval("SELECT count(*) FROM matches WHERE weights = $1", EXACT.as_dict()))

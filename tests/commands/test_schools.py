@@ -1,4 +1,4 @@
-"""`semblance schools`, as an operator types it, and the files it reads."""
+"""`semblance schools` as an operator runs it, and the files it reads."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ def read(tmp_path: Path, text: str | bytes) -> dict[str, SchoolNames | str]:
         '{"university": "Stanford University", "domain": "stanford.edu", "alias": ["Stanford", "LSJU"]}\n\n',
     ],
 )  # fmt: skip
-def test_a_school_however_it_is_written(tmp_path: Path, text: str) -> None:
+def test_a_school_is_read_in_every_notation(tmp_path: Path, text: str) -> None:
     assert read(tmp_path, text) == {"Stanford University": STANFORD}
 
 
-def test_what_has_no_column_is_left(tmp_path: Path) -> None:
+def test_fields_without_a_column_are_kept(tmp_path: Path) -> None:
     assert read(tmp_path, "name\nMIT\n") == {"MIT": SchoolNames("MIT")}
     assert read(tmp_path, 'name,aliases\n"University of California, Berkeley",\n') == {
         "University of California, Berkeley": SchoolNames("University of California, Berkeley", None, [])
     }
 
 
-def test_rows_that_are_wrong_say_why_and_keep_the_others(tmp_path: Path) -> None:
+def test_invalid_rows_are_reported_and_the_others_imported(tmp_path: Path) -> None:
     rows = read(
         tmp_path,
         "name,domains,aliases\nA,a.edu,\n,b.edu,\nC,ac.uk,\nD,d,\nE,,a\nF,A.edu,\nG,,\x07\nH,h.edu,H\n",
@@ -59,12 +59,12 @@ def test_rows_that_are_wrong_say_why_and_keep_the_others(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     "text", ["title,domains\nA,a.edu\n", "[1]", "[{", "{\n}", "name\nA,b\n", b"name\n\xff\n"]
 )
-def test_a_file_that_is_none_is_explained(tmp_path: Path, text: str | bytes) -> None:
+def test_an_unusable_file_is_explained(tmp_path: Path, text: str | bytes) -> None:
     with pytest.raises(BadInputError):
         read(tmp_path, text)
 
 
-def test_columns_that_were_not_used_are_named(tmp_path: Path) -> None:
+def test_unused_columns_are_named(tmp_path: Path) -> None:
     file = tmp_path / "schools.csv"
     file.write_text("name,aliasses\nMIT,x\n")
     [remark] = read_school_file(file).remarks

@@ -1,4 +1,4 @@
-"""`semblance smoke` on the API in this process: what it goes through, what it finds, what it leaves."""
+"""`semblance smoke` on the API in this process: its steps, its findings, and what remains."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ plain_only = pytest.mark.parametrize("api_settings", [None], indirect=True)
 
 @asynccontextmanager
 async def matching(api: Api) -> AsyncIterator[None]:
-    """Meanwhile jobs are worked on, as the matcher does."""
+    """Match jobs are done meanwhile, as by the matcher."""
 
     async def work() -> None:
         while True:
@@ -61,7 +61,7 @@ async def smoke(
     patience: float = 60,
     lose: str = "",
 ) -> dict[str, StepOutcome]:
-    """Run it from another thread; what came of each step. lose: the path of a POST whose answer gets lost."""
+    """Run it in another thread; the outcome of each step. lose: the path of a POST whose answer is lost."""
     tokens = [user.headers["Authorization"].removeprefix("Bearer ") for user in (ada, bob)]
 
     def losing(response: httpx.Response) -> None:
@@ -106,13 +106,13 @@ async def test_a_service_that_works(api: Api, pair: tuple[User, User], picture: 
     assert {outcome.result for outcome in outcomes.values()} == {"ok"}, outcomes
     assert all(outcome.seconds is not None for outcome in outcomes.values())
     await assert_nothing_is_left(api, before)
-    # And once more, with the same photo.
+    # A second time, with the same photo.
     async with matching(api):
         assert (await smoke(api, *pair, picture))["Clean up"].result == "ok"
 
 
 @plain_only
-async def test_a_step_that_fails_ends_it_and_is_cleared_up(
+async def test_a_failed_step_ends_it_and_is_cleaned_up(
     api: Api, pair: tuple[User, User], picture: bytes
 ) -> None:
     before = await profiles(api)
@@ -129,9 +129,7 @@ async def test_a_step_that_fails_ends_it_and_is_cleared_up(
 
 
 @plain_only
-async def test_a_matcher_that_does_not_run_is_noticed(
-    api: Api, pair: tuple[User, User], picture: bytes
-) -> None:
+async def test_a_stopped_matcher_is_detected(api: Api, pair: tuple[User, User], picture: bytes) -> None:
     before = await profiles(api)
     outcomes = await smoke(api, *pair, picture, patience=0)
     assert outcomes["Upload"].result == "failed"
@@ -141,7 +139,7 @@ async def test_a_matcher_that_does_not_run_is_noticed(
 
 
 @plain_only
-async def test_an_upload_whose_answer_is_lost_is_cleared_up(
+async def test_an_upload_whose_answer_is_lost_is_cleaned_up(
     api: Api, pair: tuple[User, User], picture: bytes
 ) -> None:
     before = await profiles(api)
@@ -152,7 +150,9 @@ async def test_an_upload_whose_answer_is_lost_is_cleared_up(
 
 
 @plain_only
-async def test_what_the_accounts_had_stays(api: Api, pair: tuple[User, User], picture: bytes) -> None:
+async def test_earlier_data_of_the_accounts_is_kept(
+    api: Api, pair: tuple[User, User], picture: bytes
+) -> None:
     ada, _ = pair
     [face] = await api.owner.fetch(
         "INSERT INTO faces (profile_id, image_path) VALUES ($1, 'faces/own.jpg') RETURNING id", ada.id
@@ -168,7 +168,7 @@ async def test_what_the_accounts_had_stays(api: Api, pair: tuple[User, User], pi
 
 
 @plain_only
-async def test_one_user_is_not_two(api: Api, pair: tuple[User, User], picture: bytes) -> None:
+async def test_two_tokens_of_one_user_are_refused(api: Api, pair: tuple[User, User], picture: bytes) -> None:
     ada, _ = pair
     before = await profiles(api)
     outcomes = await smoke(api, ada, ada, picture)
@@ -178,7 +178,7 @@ async def test_one_user_is_not_two(api: Api, pair: tuple[User, User], picture: b
 
 
 @plain_only
-async def test_a_token_that_is_refused_is_told(api: Api, pair: tuple[User, User], picture: bytes) -> None:
+async def test_a_refused_token_is_reported(api: Api, pair: tuple[User, User], picture: bytes) -> None:
     ada, bob = pair
     stranger = User(bob.id, bob.email, {"Authorization": "Bearer a.b.c"})
     outcomes = await smoke(api, ada, stranger, picture)
@@ -188,7 +188,7 @@ async def test_a_token_that_is_refused_is_told(api: Api, pair: tuple[User, User]
 
 @pytest.mark.parametrize("body", [b"", b"hi", b"[]", b"{}", b"null", b'{"error": 7}'])
 @pytest.mark.parametrize("status", [200, 202, 404, 503])
-def test_whatever_answers_is_a_failed_step_and_no_traceback(status: int, body: bytes) -> None:
+def test_any_unexpected_answer_is_a_failed_step_without_a_traceback(status: int, body: bytes) -> None:
     transport = httpx.MockTransport(lambda _: httpx.Response(status, content=body))
     with httpx.Client(base_url="http://x", transport=transport) as client:
         outcomes = Smoke(client, ("a", "b"), b"", 1).run()
@@ -196,7 +196,9 @@ def test_whatever_answers_is_a_failed_step_and_no_traceback(status: int, body: b
     assert outcomes[0].text
 
 
-def test_the_command_says_what_it_found_and_no_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_command_prints_its_findings_but_no_token(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("SEMBLANCE_SMOKE_TOKEN", "s3cret.of.ada")
     monkeypatch.setenv("SEMBLANCE_SMOKE_OTHER_TOKEN", "s3cret.of.bob")
     done = CliRunner().invoke(app, ["smoke", "http://127.0.0.1:1"])
@@ -215,11 +217,11 @@ def test_the_command_says_what_it_found_and_no_token(monkeypatch: pytest.MonkeyP
     assert CliRunner().invoke(app, ["smoke", "http://127.0.0.1:1"]).exit_code == 2
 
 
-def test_a_photo_is_another_file_each_time() -> None:
+def test_a_photo_is_a_different_file_each_time() -> None:
     jpeg = _unique(ASTRONAUT.read_bytes())
     assert jpeg.startswith(b"\xff\xd8\xff\xfe")
     again = _unique(jpeg)
     assert again != jpeg
     assert len(again) == len(jpeg) + 20
-    # What cannot be read here may be readable there.
+    # The service may read what cannot be read here.
     assert _unique(b"heic") == b"heic"

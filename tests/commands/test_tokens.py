@@ -1,4 +1,4 @@
-"""`semblance token` and `semblance keys`, as an operator types them."""
+"""`semblance token` and `semblance keys` as an operator runs them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedPr
 def _token(environment: dict[str, str], *arguments: str) -> str:
     done = _run(environment, "token", "create", *arguments)
     assert done.returncode == 0, done.stderr
-    # Nothing else, so that a shell can put it into a variable.
+    # Nothing else, so a shell can assign it to a variable.
     assert len(done.stdout.split()) == 1
     return done.stdout.strip()
 
@@ -66,7 +66,7 @@ def test_settings_win_over_the_home(environment: dict[str, str]) -> None:
     [(), ("--email", "ada"), ("--email", "@mit.edu"), ("--email", "a@mit.edu", "--hours", "0"),
      ("--email", "a@mit.edu", "--id", "ada")],
 )  # fmt: skip
-def test_what_makes_no_token_is_explained(environment: dict[str, str], arguments: tuple[str, ...]) -> None:
+def test_invalid_arguments_are_explained(environment: dict[str, str], arguments: tuple[str, ...]) -> None:
     done = _run(environment, "token", "create", *arguments)
     assert done.returncode != 0
     assert done.stdout == ""
@@ -74,7 +74,7 @@ def test_what_makes_no_token_is_explained(environment: dict[str, str], arguments
     assert "Traceback" not in done.stderr
 
 
-def test_an_address_that_will_be_refused_is_pointed_out(environment: dict[str, str]) -> None:
+def test_an_address_that_the_service_will_refuse_is_reported(environment: dict[str, str]) -> None:
     done = _run(environment, "token", "create", "--email", "ada@gmail.com")
     assert done.returncode == 0
     assert "allow_non_edu_emails" in done.stderr
@@ -139,5 +139,5 @@ def test_keys_of_a_home_without_a_running_stack(environment: dict[str, str]) -> 
     made = _run(environment, "keys", "create", "--name", "booth", "--scope", "compute")
     assert made.returncode == 0, made.stderr
     assert "booth" in _run(environment, "keys", "list").stdout
-    # The server was started for the command, and is left as it was found.
+    # The server was started for the command and is stopped again.
     assert not list(Path(environment["SEMBLANCE_HOME"]).rglob("postmaster.pid"))

@@ -48,7 +48,7 @@ def catalog(dsn: str) -> Catalog:
 
 
 def described(found: Catalog) -> dict[str, object]:
-    """All of it, without what differs from one database to the next: the order of making."""
+    """The whole schema, without what differs between databases: the order of creation."""
     return {
         "relations": {name: replace(each, number=0) for name, each in found.relations.items()},
         "columns": {table: dict(sorted(columns.items())) for table, columns in found.columns.items()},
@@ -65,7 +65,7 @@ def described(found: Catalog) -> dict[str, object]:
 
 
 def effective(grants: frozenset[Grant]) -> frozenset[Grant]:
-    """Without what everybody may anyway: on Supabase a new function is also granted by name."""
+    """Privileges without those that PUBLIC has: on Supabase a new function is also granted by name."""
     everybody = {each.privilege for each in grants if each.grantee == "PUBLIC"}
     return frozenset(each for each in grants if each.grantee == "PUBLIC" or each.privilege not in everybody)
 
@@ -74,14 +74,14 @@ def assert_same_schema(dsn: str, fresh: str) -> None:
     adopted, expected = described(catalog(dsn)), described(catalog(fresh))
     for kind, wanted in expected.items():
         assert adopted[kind] == wanted, kind
-    # By another reading, without the order of columns and what is set.
+    # Read in another way, without the order of columns and the settings.
     one, other = snapshot(dsn), snapshot(fresh)
     for kind in set(other) - {"columns", "settings", "schemas", "functions"}:
         assert one[kind] == other[kind], kind
 
 
 def assert_service_may_work(dsn: str, fresh: str) -> None:
-    """The application sees and may already what it will in the end."""
+    """The application already sees what it will see in the end, with the same privileges."""
     adopted, expected = catalog(dsn), catalog(fresh)
     for key, wanted in expected.grants.items():
         service = {each for each in wanted if each.grantee == "semblance_service"}
@@ -93,7 +93,7 @@ def assert_service_may_work(dsn: str, fresh: str) -> None:
 
 @contextmanager
 def in_use(dsn: str, made: int = 0) -> Iterator[OldApp]:
-    """The old app at work until the end of the block, where a failure of it comes out."""
+    """The old app at work until the end of the block, which raises its failures."""
     app, failures, stop = OldApp(dsn, made), list[Exception](), threading.Event()
 
     def work() -> None:
@@ -161,7 +161,7 @@ def _counts(dsn: str) -> dict[str, object]:
 
 
 def _check_rows(dsn: str, before: dict[str, object], app: OldApp) -> None:
-    """Nothing of the old app's is lost, and all of it is in order."""
+    """Nothing of the old app's data is lost, and all of it is valid."""
     with psycopg.connect(dsn) as connection:
 
         def one(query: str, *parameters: object) -> object:
@@ -190,7 +190,7 @@ def _check_rows(dsn: str, before: dict[str, object], app: OldApp) -> None:
             )
             == 0.7
         )
-        # What hung on a double hangs on the match that stayed.
+        # What referred to a duplicate refers to the match that was kept.
         found = one("SELECT match_id FROM babies WHERE id = %s", number("baby", 30))
         assert found in {number("match", 30), number("match", 10030)}
         assert one("SELECT count(*) FROM notifications WHERE related_type = 'match' AND NOT EXISTS ("
@@ -199,7 +199,7 @@ def _check_rows(dsn: str, before: dict[str, object], app: OldApp) -> None:
                     number("user", 1))  # fmt: skip
         # Matches 1 to 3, of which 2 and all doubles were liked, and two that were "Liked".
         assert liked == 3 + 2
-        # A chat that was there twice is one, blocked as one of the two was, with the messages of both.
+        # Two chats of one pair become one, blocked as one of the two was, with the messages of both.
         assert one("SELECT status FROM mutual_connections WHERE id = %s", number("chat", 1)) == "blocked"
         assert one("SELECT status FROM mutual_connections WHERE id = %s", number("chat", 2)) == "active"
         assert one("SELECT count(*) FROM messages AS m JOIN mutual_connections AS c ON c.id = connection_id"
@@ -219,7 +219,7 @@ def _check_rows(dsn: str, before: dict[str, object], app: OldApp) -> None:
             assert one("SELECT count(*) FROM messages WHERE id = %s", message) == 1
         for face in app.faces:
             assert one("SELECT pack_digest FROM faces WHERE id = %s", face) == UNKNOWN_PACK
-        # A reaction that went has its equal where it went.
+        # A removed reaction has an equal on the match that was kept.
         lost = one(
             "SELECT count(*) FROM semblance_adoption.kept_rows"
             " JOIN semblance_adoption.merged ON lost::text = content ->> 'match_id'"
@@ -238,7 +238,7 @@ def _check_rows(dsn: str, before: dict[str, object], app: OldApp) -> None:
         assert one("SELECT count(*) FROM generation_logs WHERE status NOT IN ('completed', 'failed')") == 0
 
 
-def test_a_look_changes_nothing(old_app_dsn: str) -> None:
+def test_a_dry_run_changes_nothing(old_app_dsn: str) -> None:
     before = described(catalog(old_app_dsn))
     report = look(old_app_dsn, "expand")
     assert described(catalog(old_app_dsn)) == before
@@ -251,7 +251,7 @@ def test_a_look_changes_nothing(old_app_dsn: str) -> None:
     assert report.pack_digest == UNKNOWN_PACK
 
 
-def test_migrating_names_the_way(old_app_dsn: str) -> None:
+def test_migrate_points_to_adoption(old_app_dsn: str) -> None:
     with pytest.raises(ConfigurationError, match="migrate --adopt"):
         upgrade(old_app_dsn)
     with pytest.raises(ConflictError, match="not complete"):
@@ -370,7 +370,7 @@ def test_a_step_that_gets_no_lock_gives_way_and_is_tried_again(
     carry_out(small_dsn, "expand")
 
 
-async def test_embeddings_get_a_pack_from_which_they_can_be_embedded_anew(adopted_small_dsn: str) -> None:
+async def test_embeddings_get_a_pack_from_which_they_can_be_embedded_again(adopted_small_dsn: str) -> None:
     database = await Database.connect(adopted_small_dsn, pool_size=1)
     try:
         spare = SpareEmbeddings(database)
@@ -437,9 +437,9 @@ def test_what_would_be_done_twice_is_done_by_one_trigger(adopted_small_dsn: str)
 
 
 def test_what_the_schema_has_beside_definitions_can_be_run_again(empty_dsn: str) -> None:
-    """Blocks look whether there is something to do; rows of a new database come once, or count others."""
+    """Blocks check whether there is something to do; rows of a new database are added once."""
     dsn = empty_dsn
-    # Now, because what it makes depends on the roles that the server has.
+    # Run here, because what it makes depends on the server's roles.
     upgrade(dsn)
     before = snapshot(dsn)
     with psycopg.connect(dsn) as connection:
@@ -464,7 +464,7 @@ def test_an_early_database_of_a_plain_server(
     with psycopg.connect(empty_dsn) as connection:
         found = connection.execute("SELECT similarity_score, face_a_id < face_b_id FROM matches").fetchall()
         assert found == [(0.75, True)]
-        # The second of the same picture has no hash any more, and what led to nobody is kept beside.
+        # The second row of the same picture has no hash any more, and dangling rows are kept aside.
         found = connection.execute("SELECT image_path, image_hash FROM faces ORDER BY id").fetchall()
         assert found == [("a.jpg", "h"), ("a.jpg", None), ("c.jpg", "c")]
         found = connection.execute(
@@ -488,7 +488,7 @@ def test_an_early_database_of_a_plain_server(
         ),
     ],
 )
-def test_what_cannot_be_done_is_said_and_nothing_is_begun(empty_dsn: str, sql: str, problem: str) -> None:
+def test_obstacles_are_named_before_anything_is_changed(empty_dsn: str, sql: str, problem: str) -> None:
     run(empty_dsn, early("CREATE EXTENSION vector;") + sql)
     (obstacle,) = look(empty_dsn, "expand").plan.obstacles
     assert obstacle.fix
@@ -498,7 +498,7 @@ def test_what_cannot_be_done_is_said_and_nothing_is_begun(empty_dsn: str, sql: s
     assert described(catalog(empty_dsn)) == before
 
 
-def test_vectors_of_another_size_are_kept_beside(empty_dsn: str) -> None:
+def test_vectors_of_another_size_are_kept_aside(empty_dsn: str) -> None:
     run(empty_dsn, early("CREATE EXTENSION vector;") + "ALTER TABLE faces ADD COLUMN embedding vector")
     run(empty_dsn, "UPDATE faces SET embedding = '[1, 2]' WHERE image_hash = 'c'")
     run(empty_dsn, f"UPDATE faces SET embedding = '{VECTOR}' WHERE image_hash = 'h'")
@@ -567,7 +567,7 @@ def test_what_the_old_app_writes_meanwhile_is_put_right(
 @pytest.fixture(scope="module")
 def adopted_name(postgres: str) -> Iterator[str]:
     """Name of an early database in the middle of its adoption."""
-    # Its settings' table is the old app's too, else nothing would stand between.
+    # Its table of settings is the old app's too, otherwise nothing would be in the way.
     settings = "CREATE TABLE system_settings (key text PRIMARY KEY, value jsonb NOT NULL);"
     with made_database(postgres, "adopted_early", "template1") as made:
         run(made, early("CREATE EXTENSION vector;") + settings)
@@ -580,13 +580,13 @@ def adopted(adopted_name: str, make_database: Callable[[str], str]) -> str:
     return make_database(adopted_name)
 
 
-def test_a_view_on_what_goes_is_named(adopted: str) -> None:
+def test_a_view_on_something_to_be_dropped_is_named(adopted: str) -> None:
     run(adopted, "CREATE VIEW shown AS SELECT qdrant_point_id FROM faces")
     (obstacle,) = look(adopted, "finish").plan.obstacles
     assert "on view shown uses faces.qdrant_point_id" in obstacle.problem
 
 
-def test_what_nobody_knows_stays(adopted: str) -> None:
+def test_unknown_objects_stay(adopted: str) -> None:
     run(
         adopted,
         "CREATE TABLE diary (id uuid, face_id uuid REFERENCES faces (id));"
@@ -640,7 +640,7 @@ def test_a_publication_of_everything_or_none_stays(empty_dsn: str, dsn: str, wha
     assert value(dsn, "SELECT count(*) FROM pg_publication") == 0
 
 
-def test_a_pooler_by_transaction_is_refused() -> None:
+def test_a_transaction_mode_pooler_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="5432"):
         look("postgresql://user@host:6543/name", "expand")
 
@@ -681,7 +681,7 @@ def owner_dsn(small_dsn: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", ["create_profile_for_new_user", "handle_new_user"])
-def test_whoever_owns_the_tables_need_not_own_the_accounts(owner_dsn: str, small_dsn: str, name: str) -> None:
+def test_the_owner_of_the_tables_need_not_own_the_accounts(owner_dsn: str, small_dsn: str, name: str) -> None:
     if name != "create_profile_for_new_user":
         # As Supabase's guides call it, and as it is called here.
         run(small_dsn, f"ALTER FUNCTION create_profile_for_new_user() RENAME TO {name}")

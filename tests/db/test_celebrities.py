@@ -37,7 +37,7 @@ def large_template(postgres: str) -> str:
 
     async def fill(dsn: str) -> None:
         database = await Database.connect(dsn, pool_size=1)
-        # The index is built in a fraction of the time when the rows are there.
+        # Building the index after the rows takes a fraction of the time.
         index = await database.fetchval("SELECT pg_get_indexdef('idx_celebrities_embedding'::regclass)")
         await database.execute("DROP INDEX idx_celebrities_embedding")
         await Celebrities(database).copy_in(ROWS)
@@ -227,7 +227,7 @@ async def test_an_empty_gallery_has_no_hits(celebrities: Celebrities) -> None:
     assert await celebrities.nearest(PROBES[0], pack_digest=DIGEST) == []
 
 
-async def test_a_filter_that_nobody_passes_is_no_mismatch(celebrities: Celebrities) -> None:
+async def test_a_filter_that_nobody_passes_is_not_a_mismatch_of_packs(celebrities: Celebrities) -> None:
     await celebrities.copy_in(gallery(3))
     assert await celebrities.nearest(PROBES[0], pack_digest=DIGEST, category="nobody") == []
 
@@ -237,7 +237,7 @@ async def test_a_filter_that_nobody_passes_is_no_mismatch(celebrities: Celebriti
     [np.ones(511), np.ones((1, 512)), np.zeros(512), np.full(512, np.nan), np.full(512, np.inf)],
     ids=["short", "matrix", "zero", "nan", "inf"],
 )
-async def test_a_probe_that_is_none_is_refused(celebrities: Celebrities, probe: Embedding) -> None:
+async def test_an_invalid_probe_is_refused(celebrities: Celebrities, probe: Embedding) -> None:
     with pytest.raises(BadInputError, match="512 finite numbers"):
         await celebrities.nearest(probe.astype(np.float32), pack_digest=DIGEST)
 
@@ -291,7 +291,7 @@ async def test_a_row_that_breaks_a_rule_stops_the_batch_and_is_not_quoted(celebr
     assert await celebrities.count() == 0
 
 
-async def test_writers_with_rows_in_common_do_not_get_in_each_others_way(celebrities: Celebrities) -> None:
+async def test_writers_with_rows_in_common_do_not_block_each_other(celebrities: Celebrities) -> None:
     rows = gallery(200)
     results = await asyncio.gather(
         *(celebrities.copy_in(rows if turn % 2 else rows[::-1]) for turn in range(4))

@@ -90,7 +90,7 @@ async def test_a_read_notification_is_followed_by_a_new_one(chat: CrowdedChat) -
     ]
 
 
-async def test_connections_have_notifications_of_their_own(chat: CrowdedChat) -> None:
+async def test_each_connection_has_separate_notifications(chat: CrowdedChat) -> None:
     eve = await add_user(chat.database, "Eve")
     other = await connect(chat.database, eve, chat.bob)
     await chat.send("from ada")
@@ -100,7 +100,7 @@ async def test_connections_have_notifications_of_their_own(chat: CrowdedChat) ->
     assert await chat.unread() == ["from eve", "from ada"]
 
 
-async def test_a_notification_goes_with_its_connection(chat: CrowdedChat) -> None:
+async def test_a_notification_is_deleted_with_its_connection(chat: CrowdedChat) -> None:
     await chat.send("hello")
     await chat.database.execute("DELETE FROM mutual_connections WHERE id = $1", chat.connection)
     assert (await chat.notifications.page(chat.bob, unread_only=False, limit=50)).total == 0
@@ -122,7 +122,7 @@ async def test_no_message_comes_in_after_a_block(chat: CrowdedChat) -> None:
 
 
 async def test_a_block_waits_for_the_message_that_came_first(chat: CrowdedChat) -> None:
-    """Whatever the block's committer sees afterwards stays all there is."""
+    """No message is added after the ones that the blocking user sees at the commit."""
     sending = [asyncio.create_task(chat.send(str(number))) for number in range(20)]
     await asyncio.sleep(0.005)
     await chat.database.execute(BLOCK, chat.connection)
@@ -198,7 +198,7 @@ FILL_OTHERS = """
 
 @pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])
 async def test_a_page_of_notifications_reads_its_user_and_stops(chat: CrowdedChat, plan: str) -> None:
-    """Also with the plan made for any user, which a prepared statement ends up with."""
+    """Also with the generic plan that a prepared statement ends up with."""
     await chat.database.execute(FILL, chat.bob, 60)
     await chat.database.execute(FILL_OTHERS)
     await chat.database.execute("ANALYZE notifications")

@@ -20,7 +20,7 @@ ROUNDS = 40
 @pytest.fixture
 async def database(dsn: str) -> AsyncIterator[Database]:
     connected = await Database.connect(dsn, pool_size=8)
-    # All connections open before the race, or the first one made would win it.
+    # All connections open before the race, or the first would win it.
     await asyncio.gather(*(connected.execute("SELECT pg_sleep(0.05)") for _ in range(8)))
     yield connected
     await connected.close()
@@ -173,7 +173,7 @@ async def test_liking_while_the_face_is_deleted(database: Database) -> None:
     assert await database.fetchval("SELECT count(*) FROM messages") == 0
 
 
-async def test_only_the_one_who_blocked_can_unblock_whoever_is_first(database: Database) -> None:
+async def test_only_the_user_who_blocked_first_can_unblock(database: Database) -> None:
     reactions, connections = Reactions(database), Connections(database)
     for _ in range(ROUNDS // 2):
         pair = await add_pair(database)

@@ -1,4 +1,4 @@
-"""One reading of a DSN for both drivers: what one of them takes, the other takes, or both refuse by name."""
+"""One reading of a DSN for both drivers: both accept an option, or both refuse it by name."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ WORKING = {
     "target_session_attrs": "read-write",
     "tcp_user_timeout": "10000",
 }
-# What every DSN of these tests has, and what leads elsewhere than to the socket.
+# Options that every DSN of these tests has, and options that lead away from the socket.
 ELSEWHERE = {"host", "hostaddr", "port", "user", "dbname", "service", "sslcrl"}
 
 REFUSED = {
@@ -83,7 +83,7 @@ REFUSED = {
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """A certificate that is its own authority, and its key."""
+    """A self-signed certificate and its key."""
     folder = tmp_path_factory.mktemp("tls")
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "semblance")])

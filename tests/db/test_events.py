@@ -42,7 +42,8 @@ async def all_events(db: Repositories) -> list[Event]:
 async def test_ids_follow_the_order_of_the_commits(
     database: Database, dsn: str, db: Repositories, ada: UUID
 ) -> None:
-    """Who inserts first and commits last has the greater id, so a reader of `id > last` misses nothing."""
+    """What is inserted first and committed last gets the greater id, so a reader of `id > last` misses
+    nothing."""
     insert = "INSERT INTO notifications (user_id, type, title) VALUES (%s, 'mutual_match', %s)"
     with psycopg.connect(dsn) as early, psycopg.connect(dsn) as late:
         early.execute(insert, [ada, "early"])

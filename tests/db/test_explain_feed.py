@@ -1,6 +1,6 @@
 """Plans of the statements behind the lists of matches and connections, on tables large enough to matter.
 
-Each is looked at twice: planned for the values at hand, and for any values, as a prepared statement ends up.
+Each is planned twice: for the given values, and for any values, as a prepared statement ends up.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ ANALYZED = (
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """A full database, somebody in it, one of their faces, and what is newest."""
+    """A full database, one of its users, one of their faces, and the newest rows."""
 
     database: Database
     user: UUID

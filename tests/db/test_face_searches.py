@@ -1,4 +1,4 @@
-"""Searches among users' faces: what they find, how, and what stays of them."""
+"""Searches among users' faces: what they find, how, and what is recorded of them."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ async def test_records_are_kept_as_long_as_the_settings_say(
         while await database.fetchval("SELECT count(*) FROM face_searches") > 3:  # noqa: ASYNC110 - of the database
             await asyncio.sleep(0.01)
         running.cancel()
-        # No setting makes the application remove what is younger.
+        # No setting makes the application remove newer records.
         await FaceSearches(application).prune(timedelta())
     finally:
         await application.close()
@@ -167,9 +167,9 @@ def test_the_application_adds_records_and_nothing_more(service_dsn: str, stateme
         connection.execute(statement.encode())
 
 
-@pytest.mark.parametrize("who", [(None, None), (uuid4(), uuid4())])
+@pytest.mark.parametrize("who", [(None, None, None), (uuid4(), uuid4(), None), (uuid4(), None, uuid4())])
 async def test_a_record_names_one_who_searched(
-    database: Database, who: tuple[UUID | None, UUID | None]
+    database: Database, who: tuple[UUID | None, UUID | None, UUID | None]
 ) -> None:
     with pytest.raises(Exception, match="face_searches_who_check"):
         await database.execute(queries["record_face_search"], *who, None, None, 10, 0, "r")

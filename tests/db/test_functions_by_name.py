@@ -67,7 +67,7 @@ DOCUMENTED = """
 
 
 async def call(database: Database, function: str, **arguments: object) -> list[dict[str, Any]]:
-    """As PostgREST does it: by name, whatever is not given by default."""
+    """As PostgREST does: arguments by name, with defaults for those that are not given."""
     named = ", ".join(f"{name} => ${place}" for place, name in enumerate(arguments, start=1))
     rows = await database.fetch(f"SELECT * FROM {function}({named})", *arguments.values())
     return [dict(row) for row in rows]
@@ -205,7 +205,7 @@ async def test_celebrities_are_those_of_the_gallery(database: Database) -> None:
     assert len(await call(database, "find_celebrity_matches", query_embedding=ALIKE, match_count=1)) == 1
 
 
-async def test_the_pack_of_most_is_searched(database: Database) -> None:
+async def test_the_pack_of_most_faces_is_searched(database: Database) -> None:
     theirs = [await add_person(database, face={"pack_digest": OTHER_DIGEST}) for _ in range(2)]
     ours = await add_person(database)
 
@@ -279,7 +279,7 @@ async def test_a_search_reads_the_vector_index_and_not_the_table(
     async with many_faces.transaction() as connection:
         await connection.fetch(f"SELECT * FROM {function}(query_embedding => $1)", PROBE)
         assert await connection.fetchval(f"SELECT pg_stat_get_xact_numscans('{index}'::regclass)") == 1
-        # Rows that were read from its beginning to its end.
+        # Rows read by sequential scans.
         assert await connection.fetchval(f"SELECT pg_stat_get_xact_numscans('{table}'::regclass)") == 0
 
 
@@ -422,7 +422,7 @@ def test_who_may_call_what(world: LookalikeWorld, role: str, function: str) -> N
         assert len(found) == 1
 
 
-def test_end_users_find_nobody_else_whatever_they_exclude(world: LookalikeWorld) -> None:
+def test_end_users_find_only_themselves_even_when_they_exclude_a_user(world: LookalikeWorld) -> None:
     statement = (
         f"SELECT FROM find_similar_faces('{VECTOR}', -1, 1000, exclude_profile_id => '{world.users[0]}')"
     )
@@ -441,7 +441,7 @@ def test_end_users_find_nobody_else_whatever_they_exclude(world: LookalikeWorld)
         for function in sorted(ALLOWED[role])
     ],
 )
-def test_names_mean_the_same_whatever_the_caller_has_made(
+def test_names_resolve_alike_despite_objects_of_the_caller(
     world: LookalikeWorld, role: str, function: str
 ) -> None:
     """Tables of the caller's session and an operator of theirs do not take the place of ours."""
@@ -462,7 +462,7 @@ def test_names_mean_the_same_whatever_the_caller_has_made(
         assert connection.execute(CALLS[function].format(vector=VECTOR)).fetchall() == expected
 
 
-def test_the_old_systems_functions_and_columns_are_taken_over(empty_dsn: str) -> None:
+def test_functions_and_columns_of_the_old_app_are_adopted(empty_dsn: str) -> None:
     upgrade(empty_dsn, "0016")
     run(empty_dsn, DOCUMENTED)
     upgrade(empty_dsn)
@@ -490,7 +490,7 @@ def test_the_old_systems_functions_and_columns_are_taken_over(empty_dsn: str) ->
 @pytest.mark.parametrize(
     ("table", "column"), [("matches", "match_type"), ("messages", "ai_status"), ("babies", "ai_status")]
 )
-async def test_columns_of_the_old_system_are_there_and_empty(
+async def test_columns_of_the_old_app_exist_and_are_empty(
     database: Database, table: str, column: str
 ) -> None:
     row = await database.fetchrow(

@@ -1,4 +1,4 @@
-"""The queue: one worker for each job at a time, and no worker that dies keeps it."""
+"""The queue: one worker for each job at a time, and a worker that dies does not keep it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def jobs(database: Database) -> MatchJobs:
 
 @pytest.fixture
 async def crowd(dsn: str) -> AsyncIterator[list[MatchJobs]]:
-    """Many queues, each over a connection of its own."""
+    """Many queues, each over a separate connection."""
     databases = [await Database.connect(dsn, pool_size=1) for _ in range(8)]
     yield [MatchJobs(database) for database in databases]
     for database in databases:
@@ -90,7 +90,7 @@ async def test_a_dead_workers_job_returns_when_its_lease_ends(database: Database
     await asyncio.sleep(0.06)
     again = await claim_one(jobs)
     assert (again.id, again.attempt) == (job, 2)
-    # The dead one wakes up, and nothing it says counts.
+    # The dead worker wakes up, and nothing it reports counts.
     await jobs.fail(dead, "too late")
     assert await jobs.retry(dead, "too late")
     await jobs.extend(dead.worker, [job], MINUTE)
@@ -165,9 +165,7 @@ async def test_a_permanent_error_is_not_tried_again(database: Database, jobs: Ma
     assert await jobs.claim(uuid4(), 1, MINUTE) == []
 
 
-async def test_what_a_worker_gives_back_in_peace_costs_no_attempt(
-    database: Database, jobs: MatchJobs
-) -> None:
+async def test_a_job_that_a_worker_returns_costs_no_attempt(database: Database, jobs: MatchJobs) -> None:
     job, other = await add_jobs(database, 2)
     mine, yours = await claim_one(jobs), await claim_one(jobs)
     await jobs.release(mine.worker)

@@ -43,7 +43,7 @@ async def test_what_comes_while_the_consumer_works_wakes_it_again(database: Data
             await asyncio.sleep(0.05)
 
 
-async def test_a_lost_connection_wakes_and_is_made_anew(
+async def test_a_lost_connection_wakes_and_is_replaced(
     database: Database, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("db.listen.POLL_SECONDS", 0.05)
@@ -72,10 +72,10 @@ async def test_without_a_server_to_listen_to_it_polls(
         await anext(wake_ups)
 
 
-async def test_behind_a_pooler_by_transaction_the_clock_wakes(
+async def test_behind_a_transaction_mode_pooler_the_clock_wakes(
     dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The embedded server has one port only, so it plays the pooler's."""
+    """The embedded server has one port only, so that port stands in for the pooler's."""
     monkeypatch.setattr("db.pool.TRANSACTION_POOLER_PORTS", frozenset({5432}))
     database = await Database.connect(dsn, pool_size=1)
     async with aclosing(database.notifications("bell")) as wake_ups, asyncio.timeout(5):

@@ -24,12 +24,12 @@ async def test_writers_do_not_wait_for_each_other(database: Database) -> None:
         await one.execute(ADD, pair.face_a, first)
         async with database.transaction() as two:
             await asyncio.wait_for(two.execute(ADD, pair.face_a, second), timeout=5)
-        # The other one is counted, the one under way is not yet.
+        # The other transaction is counted, the open one is not yet.
         assert await counted(database) == 2
     assert await counted(database) == 3
 
 
-async def test_what_is_undone_is_not_counted(database: Database) -> None:
+async def test_what_is_rolled_back_is_not_counted(database: Database) -> None:
     pair = await add_pair(database)
     face = await add_face(database, await add_profile(database))
     async with database.transaction() as connection:
@@ -40,7 +40,7 @@ async def test_what_is_undone_is_not_counted(database: Database) -> None:
     assert await counted(database) == 1
 
 
-async def test_what_goes_with_a_face_or_a_profile_is_counted_off(database: Database) -> None:
+async def test_deleting_a_face_or_a_profile_lowers_the_count(database: Database) -> None:
     pair = await add_pair(database)
     other = await add_face(database, pair.b)
     await add_match(database, pair.face_a, other)

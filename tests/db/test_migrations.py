@@ -30,7 +30,7 @@ from tests.support.postgres import on_database
 from tests.support.supabase import SUPABASE, run
 
 SCHEMA = Path(db.__path__[0], "schema.sql").read_text(encoding="utf-8")
-HEAD = "0023"
+HEAD = "0024"
 
 ALEMBIC = """
     DROP TABLE alembic_version;
@@ -51,7 +51,7 @@ ACCOUNT = "7f0f7a5e-6d4f-4c35-9d1c-0c6f4b8d1a11"
 
 
 def test_migrations_and_schema_file_make_the_same_database(make_database: Callable[[str], str]) -> None:
-    """Both now: what they make depends on the roles that the server has."""
+    """Both are made here, because what they make depends on the server's roles."""
     by_migrations, by_file = make_database("template1"), make_database("template1")
     upgrade(by_migrations)
     run(by_file, SCHEMA)
@@ -124,7 +124,7 @@ def test_a_database_that_alembic_migrated_goes_on(empty_dsn: str) -> None:
     assert current(empty_dsn) == HEAD
 
 
-def test_an_index_is_built_concurrently_in_a_migration_of_its_own(empty_dsn: str, tmp_path: Path) -> None:
+def test_an_index_is_built_concurrently_in_a_separate_migration(empty_dsn: str, tmp_path: Path) -> None:
     for name, sql in CONCURRENT.items():
         (tmp_path / name).write_text(sql, encoding="utf-8")
     upgrade(empty_dsn, migrations=load_migrations(tmp_path))
@@ -159,7 +159,7 @@ def test_on_supabase_what_is_there_stays_and_signup_makes_a_profile(empty_dsn: s
             "SELECT id::text, profile_type, email, name, gender, role FROM profiles"
         ).fetchall()
         assert made == [(ACCOUNT, "user", "ada@uni.edu", "Ada", None, "user")]
-        # An address that another profile has must not keep the account from being made.
+        # An address that another profile has must not prevent the account.
         connection.execute("INSERT INTO auth.users VALUES (gen_random_uuid(), 'ada@uni.edu', NULL)")
         assert connection.execute("SELECT count(*) FROM auth.users").fetchone() == (2,)
     downgrade(empty_dsn, None)
@@ -184,7 +184,7 @@ def test_a_newer_schema_is_not_touched(dsn: str) -> None:
         upgrade(dsn)
 
 
-def test_a_user_without_rights_is_told_so(empty_dsn: str) -> None:
+def test_a_user_without_rights_gets_an_error_that_says_so(empty_dsn: str) -> None:
     run(empty_dsn, "DROP ROLE IF EXISTS weak; CREATE ROLE weak LOGIN")
     try:
         with pytest.raises(ConfigurationError, match="may not migrate"):
@@ -246,7 +246,7 @@ def test_an_unknown_database_is_a_database_error(postgres: str) -> None:
         current(on_database(postgres, "nowhere"))
 
 
-def test_what_is_no_dsn_is_not_quoted() -> None:
+def test_an_invalid_dsn_is_not_quoted() -> None:
     with pytest.raises(ConfigurationError) as caught:
         current("postgres//semblance:hunter2@host/name")
     assert "hunter2" not in str(caught.value)

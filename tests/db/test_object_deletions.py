@@ -1,4 +1,4 @@
-"""Whatever takes a row takes its picture: recorded in the same transaction, finished whatever fails."""
+"""A picture is deleted with its row: recorded in the same transaction, and completed after any failure."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def pair(dsn: str) -> tuple[UUID, UUID, UUID]:
         ("UPDATE faces SET image_path = image_path, age = 30", []),
     ],
 )
-async def test_whatever_takes_the_row_records_its_picture(
+async def test_every_way_to_delete_a_row_records_its_picture(
     database: Database, dsn: str, statement: str, keys: list[str]
 ) -> None:
     ids = pair(dsn)
@@ -98,7 +98,7 @@ async def test_all_files_of_a_picture_go(
     assert await deletions.drain(storage) == 0
 
 
-async def test_what_is_gone_already_or_was_never_a_key_is_done(
+async def test_missing_files_and_invalid_keys_are_done(
     database: Database, storage: Storage, deletions: ObjectDeletions
 ) -> None:
     await database.execute(
@@ -108,7 +108,7 @@ async def test_what_is_gone_already_or_was_never_a_key_is_done(
     assert await recorded(database) == []
 
 
-async def test_a_store_that_fails_is_asked_again_ever_more_seldom(
+async def test_a_store_that_fails_is_retried_at_growing_intervals(
     database: Database, storage: Storage, deletions: ObjectDeletions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def refuse(*_: object) -> None:
@@ -130,10 +130,10 @@ async def test_a_store_that_fails_is_asked_again_ever_more_seldom(
     assert not await storage.exists("faces/a.jpg")
 
 
-async def test_whoever_dies_in_between_leaves_it_to_the_next(
+async def test_a_deletion_by_a_worker_that_dies_is_completed_by_the_next(
     database: Database, storage: Storage, deletions: ObjectDeletions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before the store is asked, and after it has obeyed."""
+    """Before the store is called, and after it has deleted."""
     await database.execute("INSERT INTO object_deletions (key) VALUES ('faces/a.jpg')")
     for dies_at in ("before", "after"):
         await storage.put("faces/a.jpg", b"1", "image/jpeg")
@@ -210,7 +210,7 @@ async def test_a_picture_that_rows_share_goes_with_the_last_of_them(
     one = f"(SELECT id FROM {table} WHERE {column} = 'shared.jpg' LIMIT 1)"
     await database.execute(f"UPDATE {table} SET {column} = 'other.jpg' WHERE id = {one}")
     assert await recorded(database) == []
-    # By other means recorded, or not at all: no path removes it.
+    # However the deletion is recorded, the shared picture stays.
     assert await deletions.finish(storage, ["shared.jpg"]) == 0
     await database.execute("INSERT INTO object_deletions (key) VALUES ('shared.jpg')")
     assert not await deletions.is_deleted("shared.jpg")
@@ -250,7 +250,7 @@ async def test_a_celebrity_that_comes_again_between_two_batches_or_attempts_keep
     assert await storage.exists(key)
 
 
-async def test_a_folder_is_finished_whatever_is_due(
+async def test_a_folder_is_finished_regardless_of_due_times(
     database: Database, storage: Storage, deletions: ObjectDeletions
 ) -> None:
     await database.execute(

@@ -60,7 +60,7 @@ def test_a_finish_that_is_killed_while_the_old_app_still_writes_is_completed(emp
 
 
 FACES = "00000000-0000-0000-0000-0000000000"
-"""How the ids of the faces begin; they end in 0a to 0d, of which the last one's profile is gone."""
+"""How the ids of the faces begin; they end in 0a to 0d, and the profile of 0d is gone."""
 
 HANGING = f"""
     INSERT INTO matches (face_a_id, face_b_id, similarity_score) VALUES ('{FACES}0a', '{FACES}0d', .5);
@@ -73,9 +73,7 @@ HANGING = f"""
 
 
 @pytest.mark.parametrize("action", ["CASCADE", "NO ACTION"])
-def test_what_hangs_on_a_row_that_leads_to_nothing_is_kept_beside_with_it(
-    empty_dsn: str, action: str
-) -> None:
+def test_rows_that_refer_to_a_dangling_row_are_kept_aside_with_it(empty_dsn: str, action: str) -> None:
     keys = f"""
         ALTER TABLE matches ADD FOREIGN KEY (face_a_id) REFERENCES faces ON DELETE {action},
             ADD FOREIGN KEY (face_b_id) REFERENCES faces ON DELETE {action};
@@ -96,7 +94,7 @@ def test_what_hangs_on_a_row_that_leads_to_nothing_is_kept_beside_with_it(
 
 
 @pytest.mark.parametrize("valid", ["", "NOT VALID"])
-def test_a_key_that_was_never_checked_says_nothing_about_its_rows(empty_dsn: str, valid: str) -> None:
+def test_rows_under_an_unvalidated_foreign_key_are_checked(empty_dsn: str, valid: str) -> None:
     run(
         empty_dsn,
         OLD
@@ -108,9 +106,7 @@ def test_a_key_that_was_never_checked_says_nothing_about_its_rows(empty_dsn: str
 
 
 @pytest.mark.parametrize("action", ["CASCADE", "NO ACTION", "SET NULL"])
-def test_what_an_unknown_table_says_of_a_doubled_match_goes_over_to_the_one_that_stays(
-    empty_dsn: str, action: str
-) -> None:
+def test_references_to_a_duplicate_match_move_to_the_one_that_is_kept(empty_dsn: str, action: str) -> None:
     run(
         empty_dsn,
         OLD + "INSERT INTO matches (face_a_id, face_b_id, similarity_score, created_at)"
@@ -217,7 +213,7 @@ FUNCTION_OF = "CREATE FUNCTION best() RETURNS {0} LANGUAGE sql BEGIN ATOMIC SELE
         ),
     ],
 )
-def test_what_would_end_an_adoption_in_the_middle_is_named_before_it_begins(
+def test_what_would_stop_an_adoption_midway_is_named_before_it_begins(
     empty_dsn: str, sql: str, problem: str
 ) -> None:
     run(empty_dsn, OLD + sql)
@@ -263,13 +259,13 @@ def test_a_table_of_somebody_else_is_named_before_anything_is_done(empty_dsn: st
         ),
     ],
 )
-def test_what_uses_what_goes_is_named_before_it_goes(adopted: str, sql: str, problem: str) -> None:
+def test_dependents_of_an_object_are_named_before_it_is_dropped(adopted: str, sql: str, problem: str) -> None:
     run(adopted, sql)
     (obstacle,) = look(adopted, "finish").plan.obstacles
     assert problem in obstacle.problem
 
 
-def test_what_nobody_else_uses_goes(adopted: str) -> None:
+def test_objects_without_dependents_are_dropped(adopted: str) -> None:
     run(
         adopted,
         "ALTER TABLE faces ADD point text GENERATED ALWAYS AS (qdrant_point_id::text) STORED;"

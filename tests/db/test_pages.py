@@ -1,4 +1,4 @@
-"""Pages: each row of a list comes once, whatever the rows' values share, and the last page says so."""
+"""Pages: each row of a list comes once, even among equal values, and the last page is marked as such."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("rows", range(5))
-async def test_the_row_too_many_shows_that_there_are_more(database: Database, rows: int) -> None:
+async def test_one_extra_row_shows_that_there_are_more(database: Database, rows: int) -> None:
     """A query with counts has one row without an id where it has no items."""
     found = await database.fetch(
         """

@@ -46,7 +46,7 @@ async def test_json_and_vectors_pass_unchanged(database: Database) -> None:
     np.testing.assert_array_equal(found.to_numpy(), vector)
 
 
-async def test_json_that_is_none_is_refused(database: Database) -> None:
+async def test_invalid_json_is_refused(database: Database) -> None:
     with pytest.raises(QueryError):
         await database.fetchval("SELECT $1::jsonb", float("nan"))
 
@@ -63,10 +63,10 @@ async def test_pgvector_may_live_in_a_schema_that_is_not_searched(empty_dsn: str
     await database.close()
 
 
-async def test_behind_a_pooler_by_transaction_no_statement_outlives_its_transaction(
+async def test_behind_a_transaction_mode_pooler_no_statement_outlives_its_transaction(
     dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The embedded server has one port only, so it plays the pooler's."""
+    """The embedded server has one port only, so that port stands in for the pooler's."""
     monkeypatch.setattr("db.pool.TRANSACTION_POOLER_PORTS", frozenset({5432}))
     database = await Database.connect(dsn, pool_size=1)
     await Celebrities(database).copy_in(gallery(20))
@@ -88,14 +88,14 @@ async def test_a_table_that_is_missing_says_what_to_do(database: Database) -> No
 
 
 @pytest.mark.parametrize("error", ["SELEC 1", "INSERT INTO system_settings VALUES ('x')"])
-async def test_a_refused_statement_is_a_fault_of_ours(database: Database, error: str) -> None:
+async def test_a_refused_statement_is_an_internal_error(database: Database, error: str) -> None:
     with pytest.raises(QueryError) as caught:
         await database.execute(error)
     assert isinstance(caught.value.__cause__, asyncpg.PostgresError)
 
 
 @pytest.mark.parametrize("query", ["SELECT $1::int", "SELECT 'secret'::text::int WHERE $1::text <> ''"])
-async def test_a_value_of_a_wrong_type_is_a_fault_of_ours_and_is_not_told(
+async def test_a_value_of_a_wrong_type_is_an_internal_error_and_is_not_shown(
     database: Database, query: str
 ) -> None:
     with pytest.raises(QueryError, match="refused a value") as caught:
@@ -114,7 +114,7 @@ async def test_an_unknown_database_is_unavailable(postgres: str) -> None:
         await Database.connect(on_database(postgres, "nowhere"))
 
 
-async def test_what_is_no_dsn_is_not_quoted() -> None:
+async def test_an_invalid_dsn_is_not_quoted() -> None:
     with pytest.raises(ConfigurationError) as caught:
         await Database.connect("postgres//semblance:hunter2@host/name")
     assert "hunter2" not in str(caught.value)
@@ -136,7 +136,7 @@ async def test_a_lost_connection_is_unavailable_and_the_pool_recovers(dsn: str) 
     await database.close()
 
 
-async def test_a_pool_that_is_used_up_is_unavailable(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_exhausted_pool_is_unavailable(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("db.pool._ACQUIRE_SECONDS", 0.1)
     database = await Database.connect(dsn, pool_size=1)
     async with database.transaction():

@@ -32,7 +32,7 @@ Rights = dict[str, frozenset[str] | Literal["all"]]
 
 
 def rights(text: str) -> Rights:
-    """Parse `select; update name school; delete`: a verb without columns is one for all of them."""
+    """Parse `select; update name school; delete`: a verb without columns applies to all of them."""
     parsed: Rights = {}
     for part in filter(None, (part.split() for part in text.split(";"))):
         verb, *columns = part
@@ -41,7 +41,7 @@ def rights(text: str) -> Rights:
 
 
 def columns(text: str, verb: str) -> frozenset[str]:
-    """Those a verb is restricted to; none where it is not given."""
+    """The columns a verb is restricted to; empty if the verb is not granted."""
     found = rights(text).get(verb, frozenset())
     assert found != "all"
     return frozenset(found)
@@ -102,6 +102,11 @@ TABLES = {
     "api_keys": Line("select; update last_used_at"),
     "events": Line("select; delete"),
     "revoked_sessions": Line("select; insert; delete"),
+    "console_codes": Line("select; insert hash; delete"),
+    "console_sessions": Line(
+        "select; insert hash profile_id token_session; update last_used_at revoked_at; delete"
+    ),
+    "audit_log": Line("select; insert actor action target before after"),
     "realtime_replicas": Line("select; insert; update; delete"),
     "realtime_sessions": Line("select; insert; update; delete"),
     "rematch_runs": Line("select; insert; update; delete"),
@@ -111,7 +116,7 @@ TABLES = {
     "object_deletions": Line("select; insert; update; delete"),
     "face_searches": Line(
         "select created_at; delete;"
-        " insert profile_id api_key_id school gender max_results results request_id",
+        " insert profile_id api_key_id console_session_id school gender max_results results request_id",
         "select",
         rows="none",
     ),
@@ -129,10 +134,10 @@ CALLABLE = {
         "find_own_similar_faces(vector,double precision,integer,uuid)",
     },
     "anon": set(),
-    "semblance_service": {"find_celebrity_matches(vector,integer)"},
+    "semblance_service": {"find_celebrity_matches(vector,integer)", "tell_operators(text,jsonb)"},
 }
 
-# What only the owner does, by command.
+# Queries that only the owner runs, by command.
 OWNERS_QUERIES = {
     *("create_api_key", "revoke_api_key", "set_role", "switch_celebrities", "switch_faces"),
     *("replace_celebrity_picture", "replace_baby_picture"),
@@ -152,7 +157,7 @@ class ChattingPair:
     match: UUID
     chat: UUID
     rows: dict[str, set[object]]
-    """Keys of the rows that are the first one's to read, by table."""
+    """Keys of the rows that the first user may read, by table."""
 
 
 @dataclass(frozen=True)
@@ -219,7 +224,7 @@ def make_pair(connection: psycopg.Connection, number: int) -> ChattingPair:
     insert("generation_logs", profile_id=one, provider="local", model="m", status="completed")
     insert("face_searches", profile_id=one, max_results=10, results=1, request_id="r")
     rows: dict[str, set[object]] = {}
-    # What belongs only to the other user comes first.
+    # Rows of the other user come first.
     for who, whose_face in ((other, other_face), (one, face)):
         rows = {
             "profiles": {one, other},
@@ -248,7 +253,7 @@ def found(connection: psycopg.Connection, statement: SQL | Composed, *values: ob
 
 @pytest.fixture(scope="module", params=["plain", "supabase"])
 def world(request: pytest.FixtureRequest, postgres: str) -> Iterator[TwoPairsWorld]:
-    """On our own server, and where there are roles, functions and default privileges already."""
+    """On our own server, and where roles, functions and default privileges exist already."""
     name = f"privileges_{request.param}"
     dsn = on_database(postgres, name)
     with psycopg.connect(on_database(postgres, "postgres"), autocommit=True) as server:
@@ -339,7 +344,7 @@ def test_functions_that_run_as_their_owner_are_closed(world: TwoPairsWorld, role
     assert names(world, callable_ones) == CALLABLE[role]
 
 
-def test_no_function_looks_names_up_where_its_caller_says(world: TwoPairsWorld) -> None:
+def test_no_function_depends_on_the_search_path_of_its_caller(world: TwoPairsWorld) -> None:
     unsafe = """
         SELECT oid::regprocedure::text FROM pg_proc
         WHERE pronamespace = 'public'::regnamespace AND prosqlbody IS NULL
@@ -425,12 +430,12 @@ def test_an_end_user_never_truncates(world: TwoPairsWorld, table: str, role: str
 def changed(
     world: TwoPairsWorld, statement: str, *values: object, profile: UUID | None = None, before: str = "SELECT"
 ) -> int:
-    """How many rows a user's statement changes; by default the first one's."""
+    """How many rows a user's statement changes; by default the first user's."""
     with world.acting(profile=profile, before=before) as connection:
         return connection.execute(statement, values or None).rowcount
 
 
-def test_of_others_profiles_only_contacts_are_seen_and_none_is_changed(world: TwoPairsWorld) -> None:
+def test_only_profiles_of_contacts_are_visible_and_none_can_be_changed(world: TwoPairsWorld) -> None:
     assert changed(world, "UPDATE profiles SET name = 'Eve'") == 1
     for whose in (world.ours.other, world.theirs.one):
         assert changed(world, "UPDATE profiles SET name = 'Eve' WHERE id = %s", whose) == 0
@@ -456,7 +461,7 @@ def test_of_others_profiles_only_contacts_are_seen_and_none_is_changed(world: Tw
         ("default_face_id", "theirs", False),
     ],
 )
-def test_of_the_own_profile_harmless_values_are_taken(
+def test_harmless_profile_values_are_accepted(
     world: TwoPairsWorld, column: str, value: str | None, taken: bool
 ) -> None:
     given = {"mine": world.ours.face, "theirs": world.theirs.face}.get(str(value), value)
@@ -590,7 +595,7 @@ def test_only_an_admin_changes_settings_and_in_their_own_name(world: TwoPairsWor
 @pytest.mark.parametrize(
     "table", [table for table, line in TABLES.items() if line.rows == "own" and "select" in line.user]
 )
-def test_a_token_without_a_user_reads_nobodys_rows(world: TwoPairsWorld, table: str, claims: str) -> None:
+def test_a_token_without_a_user_reads_no_rows(world: TwoPairsWorld, table: str, claims: str) -> None:
     with world.acting() as connection:
         connection.execute("SELECT set_config('request.jwt.claims', %s, true)", [claims])
         assert keys(connection, table) == set()
@@ -702,7 +707,7 @@ def test_the_application_may_not(service: psycopg.Connection, statement: str) ->
 # Logins and roles --------------------------------------------------------------------------------------
 
 
-def test_logins_with_too_many_rights_are_told_from_the_applications(world: TwoPairsWorld) -> None:
+def test_logins_with_too_many_rights_are_recognized(world: TwoPairsWorld) -> None:
     application, owner = find_login(application_dsn(world.dsn)), find_login(world.dsn)
     assert application.excess is None
     assert application.is_service

@@ -34,6 +34,7 @@ def test_queries_of_all_files_by_name(tmp_path: Path) -> None:
         ({"a": "-- name: one\nSELECT 1;\n-- name: one\nSELECT 2;\n"}, "one a second time"),
         ({"a": "-- name: one\nSELECT 1;\n", "b": "-- name: one\nSELECT 2;\n"}, "one a second time"),
         ({"a": "-- name: one\n-- Nothing yet.\n-- name: two\nSELECT 2;\n"}, "no SQL under the name one"),
+        ({"a": "-- name: one\nSELECT 1;\n-- name: two Says what it does.\nSELECT 2;\n"}, "more than a name"),
         ({"a": "SELECT 0;\n-- name: one\nSELECT 1;\n"}, "before its first name"),
     ],
 )

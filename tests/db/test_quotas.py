@@ -1,4 +1,4 @@
-"""Daily quotas: counted with what they are for, by UTC day, exactly."""
+"""Daily quotas: counted in the same transaction, by UTC day, exactly."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ async def test_no_limit_and_none_allowed(database: Database, profile: UUID) -> N
     assert await take(database, profile)
     await database.execute("DELETE FROM system_settings WHERE key LIKE 'daily%'")
     assert await take(database, profile)
-    # Lowered below what was used already.
+    # The limit is lowered below what was used already.
     await database.execute(
         "INSERT INTO system_settings (key, value) VALUES ('daily_photo_upload_limit', '3')"
     )
@@ -109,7 +109,7 @@ async def test_yesterdays_uses_do_not_count(database: Database, profile: UUID) -
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago"])
-async def test_the_day_is_utcs_whatever_the_server_thinks(
+async def test_the_day_is_in_utc_in_every_time_zone_of_the_server(
     database: Database, profile: UUID, zone: str
 ) -> None:
     await set_limit(database, "photo_upload", 0)

@@ -1,4 +1,4 @@
-"""The embeddings of a second pack: beside the first, then in its place, and nobody sees them mixed."""
+"""The embeddings of a second pack: first beside the others, then in their place, never mixed."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ async def pending(spare: SpareEmbeddings, table: Table, page: int) -> list[UUID]
 async def test_what_is_left_to_do_is_what_has_no_embedding_of_the_pack(
     service: Database, database: Database, world: TwoPacksWorld
 ) -> None:
-    """By the application's login, which fills."""
+    """By the application's login, which does the filling."""
     spare = SpareEmbeddings(service)
     undescribed = await add_face(
         database, await add_user(database), embedding=None, pack_digest=None, image_path="faces/new.jpg"
@@ -177,7 +177,7 @@ async def test_rows_without_the_pack_are_left_behind_only_when_told_and_follow_l
     assert await spare.packs_in_use() == [OTHER_DIGEST]
 
 
-async def test_what_comes_while_it_switches_is_neither_kept_out_nor_lost(
+async def test_uploads_during_a_switch_are_neither_blocked_nor_lost(
     spare: SpareEmbeddings, world: TwoPacksWorld, database: Database
 ) -> None:
     await filled(spare, world)
@@ -318,7 +318,7 @@ async def test_match_jobs_beside_a_switch_end_and_compare_within_one_pack(
         await everybody_has_had_a_turn()
         ended.set()
     for result in results:
-        # Nobody was left without celebrities for want of a gallery of the face's pack.
+        # No face was left without celebrities because the gallery was of another pack.
         assert result is not None and result.celebrity_matches and result.message is None
     rows = await database.fetch(
         "SELECT face_a_id AS one, face_b_id AS other, factor_embedding FROM matches"

@@ -1,4 +1,4 @@
-"""What one test leaves of the database that the next one gets: nothing."""
+"""A test leaves nothing in the database for the next one."""
 
 from __future__ import annotations
 
@@ -82,19 +82,19 @@ def test_rows_settings_and_numbers_are_as_they_were(reused: ReusedDatabase) -> N
         "INSERT INTO schools (name) SELECT n || repeat('x', 400) FROM generate_series(1, 2000) AS n",
     ],
 )
-def test_what_cannot_be_taken_back_ends_its_use(reused: ReusedDatabase, sql: str) -> None:
+def test_a_database_that_cannot_be_restored_is_not_used_again(reused: ReusedDatabase, sql: str) -> None:
     with psycopg.connect(reused.dsn, autocommit=True) as connection:
         connection.execute(sql)
     assert not reused.restore()
 
 
-def test_a_session_that_is_left_ends_its_use(reused: ReusedDatabase) -> None:
+def test_a_database_with_a_leftover_session_is_not_used_again(reused: ReusedDatabase) -> None:
     with psycopg.connect(reused.dsn):
         assert not reused.restore()
     assert reused.restore()
 
 
-async def test_a_lock_that_is_left_ends_its_use(reused: ReusedDatabase) -> None:
+async def test_a_database_with_a_leftover_lock_is_not_used_again(reused: ReusedDatabase) -> None:
     pool = await reused.pool(reused.dsn, 1)
     await pool.fetchval("SELECT pg_advisory_lock(1)")
     assert not reused.restore()

@@ -329,7 +329,7 @@ def test_other_tables_move_their_updated_at_too(connection: psycopg.Connection, 
     assert found == 1
 
 
-def test_deleting_a_face_takes_all_that_hangs_on_it(
+def test_deleting_a_face_deletes_all_that_refers_to_it(
     connection: psycopg.Connection, pair: tuple[UUID, UUID]
 ) -> None:
     match = add_match(connection, *pair)
@@ -383,7 +383,7 @@ def test_a_quota_has_one_row_a_day_and_kind(connection: psycopg.Connection) -> N
         connection.execute("UPDATE user_daily_quotas SET count = -1")
 
 
-def test_nobody_is_the_caller_without_a_token(connection: psycopg.Connection) -> None:
+def test_there_is_no_caller_without_a_token(connection: psycopg.Connection) -> None:
     assert value(connection, "SELECT auth.uid()") is None
     connection.execute("SET request.jwt.claims = ''")
     assert value(connection, "SELECT auth.uid()") is None

@@ -1,4 +1,4 @@
-"""Schools of several names: who is of which, who is matched again, and which addresses are of one."""
+"""Schools with several names: who belongs to which, who is matched again, which addresses belong to one."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def key(database: Database, user: UUID) -> str:
 
 
 async def pending(database: Database) -> set[UUID]:
-    """Users whose faces wait for their matches; they are taken for matched then."""
+    """Users whose faces wait for their matches; marks them as matched."""
     rows = await database.fetch("SELECT user_id FROM match_jobs WHERE status = 'pending'")
     await database.execute("UPDATE match_jobs SET status = 'completed'")
     return {row["user_id"] for row in rows}
@@ -59,9 +59,7 @@ async def pending(database: Database) -> set[UUID]:
         "Massachusetts \u00a0Institute\tof  Technology",
     ],
 )  # fmt: skip
-async def test_whatever_it_is_called_it_is_one_school(
-    database: Database, schools: Schools, said: str
-) -> None:
+async def test_all_names_of_a_school_mean_one_school(database: Database, schools: Schools, said: str) -> None:
     before = await add_user(database, school=said)
     change = await schools.put(MIT, dry_run=False)
     after = await add_user(database, school=said)
@@ -71,7 +69,7 @@ async def test_whatever_it_is_called_it_is_one_school(
 
 
 @pytest.mark.parametrize("said", ["MITx", "m i t", "cs.mit.edu", "Mit!", "Yale"])
-async def test_what_is_not_known_is_compared_letter_by_letter(
+async def test_unknown_schools_are_compared_letter_by_letter(
     database: Database, schools: Schools, said: str
 ) -> None:
     await schools.put(MIT, dry_run=False)
@@ -106,7 +104,7 @@ async def test_a_name_means_one_school(database: Database, schools: Schools) -> 
             await schools.put(names, dry_run=False)
         assert raised.value.details["school"] == MIT.name
     assert (await schools.page(limit=10)).total == 1
-    # Not even for somebody who writes the table by hand.
+    # Not even when the table is written by hand.
     with pytest.raises(QueryError, match="school_keys_pkey"):
         await database.execute("INSERT INTO schools (name, aliases) VALUES ('Other', '{mit}')")
 
@@ -147,9 +145,7 @@ async def test_pages_by_name(schools: Schools) -> None:
 # Who is matched again -------------------------------------------------------------------------------------
 
 
-async def test_those_whose_school_is_another_one_are_matched_again(
-    database: Database, schools: Schools
-) -> None:
+async def test_users_whose_school_changes_are_matched_again(database: Database, schools: Schools) -> None:
     users = {said: await add_user(database, school=said) for said in ("MIT", "mit.edu", "Mit", "Yale", "M")}
     for user in users.values():
         await add_face(database, user)
@@ -194,7 +190,7 @@ async def test_another_name_of_the_same_school_is_no_change(database: Database, 
 
 
 async def test_a_domain_and_a_name_are_matched(database: Database, schools: Schools, tmp_path: Path) -> None:
-    """By the job of a face and by a rematch alike, once somebody has said that they are one."""
+    """By a match job and by a rematch alike, once both are registered as one school."""
     ada = await add_person(database, school="MIT")
     bob = await add_person(database, school="mit.edu", gender="male")
     yale = await add_person(database, school="Yale", gender="male")
@@ -223,8 +219,8 @@ async def test_a_domain_and_a_name_are_matched(database: Database, schools: Scho
     assert len(set(faces.school)) == 2
 
 
-async def test_a_profile_that_comes_while_a_school_does_is_of_it(dsn: str, database: Database) -> None:
-    """Whoever is first, the other one waits and sees what was written."""
+async def test_a_profile_added_together_with_its_school_belongs_to_it(dsn: str, database: Database) -> None:
+    """Either may be first; the other waits and sees what was written."""
     user = uuid4()
     insert = "INSERT INTO profiles (id, profile_type, school) VALUES ($1, 'user', 'MIT')"
     first = await asyncpg.connect(dsn)

@@ -1,4 +1,4 @@
-"""On Supabase a profile begins with the account; an address that may not sign up must not get in this way."""
+"""On Supabase a profile begins with the account; an address that may not sign up must not get one."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_the_setting_opens_it_to_all(supabase: str) -> None:
 
 
 async def test_an_account_that_was_deleted_is_refused(supabase: str) -> None:
-    """Its token may be good for an hour; in the old app's database profiles are of accounts."""
+    """Its token may be valid for another hour; in the old app's database, profiles refer to accounts."""
     run(supabase, "ALTER TABLE profiles ADD FOREIGN KEY (id) REFERENCES auth.users (id) ON DELETE CASCADE")
     database = await Database.connect(supabase, pool_size=1)
     try:

@@ -1,4 +1,4 @@
-"""Pictures decoded in a process beside this one, which they may exhaust or crash."""
+"""Pictures decoded in a separate process, which they may exhaust or crash."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def photo(width: int = 700, height: int = 500) -> PillowImage.Image:
 
 
 def endless() -> bytes:
-    """A progressive JPEG one of whose scans comes again and again: 36 megapixels each, in thirty bytes."""
+    """A progressive JPEG that repeats one scan: 36 megapixels each time, in thirty bytes."""
     data = encoded(PillowImage.new("L", (6000, 6000), 128), "JPEG", progressive=True)
     last = data.rindex(b"\xff\xda")
     return data[:last] + data[last:-2] * 50_000 + data[-2:]
@@ -63,7 +63,7 @@ def is_answered(decoder: DecoderProcess) -> bool:
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF"])
-def test_it_reads_what_is_read_in_this_process(decoder: DecoderProcess, file_format: str) -> None:
+def test_it_gives_the_same_pixels_as_this_process(decoder: DecoderProcess, file_format: str) -> None:
     tags = PillowImage.Exif()
     tags[0x0112] = 6
     options = {} if file_format in {"GIF", "BMP"} else {"exif": tags.tobytes()}
@@ -81,7 +81,7 @@ def test_it_reads_what_is_read_in_this_process(decoder: DecoderProcess, file_for
         np.testing.assert_array_equal(image, expected)
 
 
-def test_what_is_wrong_with_a_picture_is_told(decoder: DecoderProcess) -> None:
+def test_a_faulty_picture_is_refused_with_the_reason(decoder: DecoderProcess) -> None:
     cut = encoded(photo(), "PNG")[:5000]
     for data, error in (
         (b"no picture", UnreadableImageError),
@@ -98,7 +98,7 @@ def test_what_is_wrong_with_a_picture_is_told(decoder: DecoderProcess) -> None:
     assert is_answered(decoder)
 
 
-def test_a_picture_without_end_is_given_up_at_the_deadline() -> None:
+def test_an_endless_picture_is_given_up_at_the_deadline() -> None:
     hasty = DecoderProcess(Settings(image_deadline_s=2.5))
     pid = hasty.pid
     too_long = pytest.raises(ImageTooCostlyError, match=r"longer than 2\.5 seconds.*scaled down\.")
@@ -123,7 +123,7 @@ def test_pictures_behind_a_bad_one_are_answered() -> None:
     decoder.close()
 
 
-def test_a_process_killed_by_somebody_costs_no_picture(decoder: DecoderProcess) -> None:
+def test_killing_the_process_costs_no_picture(decoder: DecoderProcess) -> None:
     os.kill(decoder.pid, signal.SIGKILL)
     assert is_answered(decoder)
     with decoder.open(encoded(photo(), "PNG")) as picture:
@@ -133,7 +133,7 @@ def test_a_process_killed_by_somebody_costs_no_picture(decoder: DecoderProcess) 
 
 
 def test_a_picture_that_crashes_the_decoder_is_refused() -> None:
-    """Whenever the process is seen at work on it, it dies, as of a fault in a codec."""
+    """The process is killed whenever it works on it, as by a bug in a codec."""
     decoder = DecoderProcess(SETTINGS)
     done = threading.Event()
 
@@ -157,7 +157,7 @@ def test_a_picture_that_crashes_the_decoder_is_refused() -> None:
 
 
 def test_memory_is_bounded_and_returned() -> None:
-    """50 megapixels: at full size within 400 MB, and afterwards nothing of it is left."""
+    """50 megapixels at full size need at most 400 MB, all of which is returned afterwards."""
     decoder = DecoderProcess(SETTINGS)
     assert is_answered(decoder)
     idle = resident(decoder.pid)
@@ -174,7 +174,7 @@ def test_memory_is_bounded_and_returned() -> None:
 
 
 def test_a_picture_that_needs_more_memory_than_is_allowed_is_refused() -> None:
-    """Progressive and not subsampled: six bytes a pixel, 300 MB."""
+    """Progressive without subsampling takes six bytes a pixel, 300 MB."""
     poor = DecoderProcess(Settings(image_memory_bytes=256 * 2**20))
     data = encoded(
         PillowImage.new("RGB", (7071, 7071), (90, 80, 70)), "JPEG", progressive=True, subsampling=0
@@ -198,7 +198,7 @@ def test_it_has_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_ends_with_its_parent() -> None:
-    """Idle, at once; at work, a second after the deadline."""
+    """At once when idle, and a second after the deadline when busy."""
     program = (
         "import os, signal, sys\n"
         "from deployments.faces.decoder import DecoderProcess\n"

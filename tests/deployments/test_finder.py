@@ -1,4 +1,4 @@
-"""How much work a picture can make the finder do, and that it finds the same however it gets its pixels."""
+"""The work that a picture can cause is bounded, and the way pixels arrive does not change the result."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SETTINGS = Settings()
 
 
 class CountingDetector:
-    """A detector that notes the pixels of what it is shown."""
+    """A detector that records how many pixels it is shown."""
 
     def __init__(self, net: DetectNet) -> None:
         self._net = net
@@ -73,7 +73,7 @@ WITHOUT_A_FACE = {
 
 
 @pytest.mark.parametrize("name", WITHOUT_A_FACE)
-def test_every_look_is_at_a_small_picture(name: str) -> None:
+def test_every_search_uses_a_reduced_picture(name: str) -> None:
     size, file_format = WITHOUT_A_FACE[name]
     options = {"lossless": True, "quality": 0} if file_format == "WEBP" else {}
     data = encoded(PillowImage.new("P" if file_format == "GIF" else "RGB", size), file_format, **options)
@@ -114,7 +114,7 @@ def test_the_same_faces_in_every_format(
 def test_crops_of_a_large_picture_are_as_sharp_as_its_pixels(
     finder: FaceFinder, group: PillowImage.Image, file_format: str
 ) -> None:
-    """A group in a wide scene: found in the reduced picture, cut from the full one."""
+    """A group in a wide scene is found in the reduced picture and cut from the full one."""
     scene = PillowImage.new("RGB", (3_000, 2_500), (90, 100, 110))
     scene.paste(group, (1_111, 999))
     options = {"quality": 95} if file_format == "JPEG" else {"compress_level": 1}
@@ -130,7 +130,7 @@ def test_crops_of_a_large_picture_are_as_sharp_as_its_pixels(
 
 @pytest.mark.parametrize("angle", [90, -90, 180])
 def test_a_turned_photo_without_exif_is_cut_upright(finder: FaceFinder, angle: int) -> None:
-    """Also where its crops come from a finer part of the picture than the view that showed it."""
+    """This holds even if the crops come from a finer part of the picture than the view that showed it."""
     pixels = get_image("Tom_Hanks_54745")[:, :, ::-1]
     scene = PillowImage.new("RGB", (2_200, 2_200), (90, 100, 110))
     scene.paste(PillowImage.fromarray(np.ascontiguousarray(pixels)).resize((600, 600)), (800, 800))
@@ -151,7 +151,7 @@ def sharpness(crop: Image) -> float:
 
 
 @pytest.mark.parametrize(("small_face", "tiles"), [(None, 0), (SMALL_FACE, 4)])
-def test_a_pack_says_which_faces_are_small_for_it(
+def test_a_pack_states_which_faces_are_small_for_it(
     group: PillowImage.Image, small_face: float | None, tiles: int
 ) -> None:
     """The faces of the group are 47 to 59 pixels of the canvas wide: enough for the open pack, but not for
@@ -166,8 +166,8 @@ def test_a_pack_says_which_faces_are_small_for_it(
 
 
 @pytest.mark.parametrize("angle", [90, 180, 270])
-def test_a_group_that_lies_is_found_whole(finder: FaceFinder, group: PillowImage.Image, angle: int) -> None:
-    """Upside down, the detector sees one of the six, and each face once in the end."""
+def test_a_turned_group_is_found_completely(finder: FaceFinder, group: PillowImage.Image, angle: int) -> None:
+    """Upside down, the detector sees one of the six. In the end each face is found once."""
     faces = finder.detect(encoded(group.rotate(angle, expand=True), "PNG")).faces
     assert len(faces) == 6
     centres = np.array([(box.x1 + box.x2, box.y1 + box.y2) for box in (face.bbox for face in faces)]) / 2

@@ -1,4 +1,4 @@
-"""What the settings allow fits through the calls between replicas, wherever Serve is started."""
+"""What the settings allow fits into calls between replicas, however Serve is started."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ GRPC = {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
 
 
 def check(environment: dict[str, str]) -> str:
-    """What a replica says at its start in a process with these variables; empty if all is well."""
+    """What a replica reports at its start with these variables; empty if all is well."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "SEMBLANCE_"))}
     done = subprocess.run(
         [sys.executable, "-c", CHECK],
@@ -61,7 +61,7 @@ def face() -> DetectedFace:
 
 
 @pytest.mark.parametrize("changes", [{}, {"max_image_bytes": 1}, {"max_faces": 1}, {"max_faces": 200}])
-def test_the_largest_message_holds_whatever_the_settings_allow(changes: dict[str, int]) -> None:
+def test_the_largest_message_holds_all_that_the_settings_allow(changes: dict[str, int]) -> None:
     settings = Settings(**changes)  # type: ignore[arg-type]
     limit = largest_message(settings)
     picture = bytes(settings.max_image_bytes)
@@ -82,7 +82,7 @@ def test_the_settings_keep_the_limit_within_what_grpc_can_be_told() -> None:
         name: max(item.le for item in fields[name].metadata if hasattr(item, "le"))
         for name in ("max_image_bytes", "max_faces")
     }
-    # With room for its uploads, too.
+    # With room for its uploads.
     assert largest_message(Settings(**most, max_upload_bytes=2**32)) < 2**31
 
 
@@ -116,7 +116,7 @@ def test_a_replica_starts_with_what_follows_from_the_settings_or_without_grpc() 
 
 
 def test_the_largest_message_holds_what_is_stored_of_a_picture() -> None:
-    """Of noise, whose files are as large as files become, with nothing else that could be larger."""
+    """The picture is noise, whose files are the largest possible."""
     assert STORED_SIDES == (FULL_SIDE, FEED_SIDE, THUMBNAIL_SIDE)
     noise = np.random.default_rng(1).integers(0, 2, (FULL_SIDE, FULL_SIDE, 3), np.uint8) * 255
     picture = BytesIO()

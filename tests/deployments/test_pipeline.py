@@ -112,7 +112,7 @@ def test_faces_are_largest_first_and_limited(pipeline: LocalPipeline) -> None:
 
 
 def test_a_large_jpeg_gives_crops_as_sharp_as_its_full_size(pipeline: LocalPipeline) -> None:
-    """A photo of some megapixels is decoded at a fraction; a small face in it must not suffer."""
+    """A photo of several megapixels is decoded at reduced size. A small face in it must stay sharp."""
     face = cv2.resize(head(), (260, 322), interpolation=cv2.INTER_AREA)
     scene = np.full((2400, 3200, 3), 90, np.uint8)
     scene[1000:1322, 1400:1660] = face

@@ -20,11 +20,11 @@ def _no_request() -> Iterator[None]:
     context._set_batch_request_context([])
 
 
-def test_outside_of_a_request_there_is_no_id() -> None:
+def test_outside_a_request_there_is_no_id() -> None:
     assert serve_request_id() == "-"
 
 
-def test_the_id_that_serve_carries() -> None:
+def test_the_id_carried_by_serve_is_used() -> None:
     context._set_request_context(request_id="abc-1")
     assert serve_request_id() == "abc-1"
 
@@ -40,7 +40,7 @@ def test_a_batch_has_the_ids_of_its_requests() -> None:
     assert serve_request_id() == "abc-1,abc-2"
 
 
-def test_without_serve_the_api_tells() -> None:
+def test_without_serve_the_api_sets_the_id() -> None:
     token = request_id_var.set("abc-3")
     try:
         assert serve_request_id() == "abc-3"
@@ -49,7 +49,7 @@ def test_without_serve_the_api_tells() -> None:
 
 
 def test_a_replica_that_cannot_start_says_why_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What Serve reports of it is the traceback as this process formats it."""
+    """Serve reports the traceback as this process formats it."""
     monkeypatch.setattr(sys, "tracebacklimit", 1000, raising=False)
 
     class Deployment:

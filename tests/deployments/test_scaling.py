@@ -33,7 +33,7 @@ def test_sockets_weigh_less_than_requests(requests: float, sockets: list[float],
 @pytest.mark.parametrize(
     ("requests", "waiting", "wanted"), [(0, [], 0), (2, [], 1), (0, [400], 2), (2, [590, 610], 4.05)]
 )
-def test_matchers_are_as_many_as_the_queue_is_long(
+def test_the_number_of_matchers_follows_the_queue(
     requests: float, waiting: list[float], wanted: float
 ) -> None:
     """All replicas report the same queue."""

@@ -1,4 +1,4 @@
-"""Faces that stand on their head or lie on their side, each by itself, and what is no face at all."""
+"""Faces that are upside down or on their side, each judged by itself, and boxes that hold no face."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_faces_of_a_turned_photo_keep_their_boxes_and_order(pipeline: LocalPipel
 
 
 def claimed(image: Image, *boxes: tuple[float, float, float, float], score: float = 0.7) -> Candidates:
-    """Faces that a detector is doubtful about."""
+    """Faces of which a detector is not sure."""
     return Candidates(np.array(boxes, np.float32), np.full(len(boxes), score, np.float32))
 
 
@@ -90,7 +90,7 @@ def cloth() -> NDArray[np.uint8]:
     return image.astype(np.uint8)
 
 
-def test_what_no_look_confirms_is_no_face(net: DetectNet) -> None:
+def test_an_unconfirmed_box_is_not_a_face(net: DetectNet) -> None:
     image = cloth()
     height, width = image.shape[:2]
     candidates = claimed(image, (0, 0, width / 2, height / 2), (width / 3, height / 3, width, height))
@@ -100,7 +100,7 @@ def test_what_no_look_confirms_is_no_face(net: DetectNet) -> None:
 
 
 class BlindDetector:
-    """A detector that finds nothing and notes how many pictures it is shown, and how large."""
+    """A detector that finds nothing, and records the number and size of the pictures it is shown."""
 
     input_size = 640
 
@@ -112,7 +112,7 @@ class BlindDetector:
         return [Candidates(np.empty((0, 4), np.float32), np.empty(0, np.float32)) for _ in images]
 
 
-def test_the_looks_at_a_picture_full_of_doubts_are_bounded() -> None:
+def test_the_work_for_a_picture_full_of_doubtful_faces_is_bounded() -> None:
     counting = BlindDetector()
     image = np.zeros((900, 900, 3), np.uint8)
     boxes = [(float(x), float(y), x + 20.0, y + 20.0) for x in range(0, 880, 20) for y in range(0, 880, 20)]
@@ -123,7 +123,7 @@ def test_the_looks_at_a_picture_full_of_doubts_are_bounded() -> None:
     assert len(kept) == len(boxes) - 12
 
 
-def test_who_certainly_stands_upright_is_not_looked_at_again() -> None:
+def test_a_certainly_upright_face_is_not_checked_again() -> None:
     counting = BlindDetector()
     image = np.zeros((90, 90, 3), np.uint8)
     candidates = claimed(image, (10, 10, 50, 60), score=0.93)

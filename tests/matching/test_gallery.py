@@ -1,4 +1,4 @@
-"""The gallery in memory: exact, whatever the weights, and never behind the database."""
+"""The gallery in memory is exact with any weights, and never behind the database."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PROBE: dict[str, Any] = {
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that a small gallery has many, the last one partly filled."""
+    """A small gallery then has many blocks, the last one partly filled."""
     monkeypatch.setattr(gallery, "BLOCK", 64)
     monkeypatch.setattr(copy_arrays, "ROWS", 64)
 
@@ -58,7 +58,7 @@ def exact(
     not_gender: str | None = None,
     category: str | None = None,
 ) -> list[UUID]:
-    """The best of those who pass the filters, by double precision over all."""
+    """The best of those who pass the filters, computed over all in double precision."""
     chosen = [
         row
         for row in rows
@@ -106,21 +106,21 @@ async def test_the_short_list_holds_the_exact_best(
     for probe, listed, rules in zip(probes, found, filters, strict=True):
         best = exact(rows, probe, weights, **rules)
         assert set(best) <= set(listed)
-        # Nobody who is clearly worse than the last one.
+        # It lists nobody who is clearly worse than the last.
         assert set(listed) <= set(exact(rows, probe, weights, limit=700, **rules))
         ties = weights.embedding == 0
         assert ties or len(listed) <= len(best) + 2
 
 
 async def test_equal_scores_are_all_listed(database: Database, resident: Gallery) -> None:
-    """The database decides between them by id."""
+    """The database then decides by id."""
     ids = await add_celebrities(database, *(famous(number) for number in range(100)))
     await resident.refresh()
     (found,) = resident.shortlists([GalleryQuery(PROBE, "female")], Weights(), 0.5)
     assert sorted(found) == sorted(ids)
 
 
-async def test_it_follows_every_change(database: Database, resident: Gallery) -> None:
+async def test_every_change_is_followed(database: Database, resident: Gallery) -> None:
     async def listed() -> set[UUID]:
         await resident.refresh()
         return set(resident.shortlists([GalleryQuery(PROBE, "female")], Weights(), 0.5)[0])
@@ -148,7 +148,7 @@ async def test_it_follows_every_change(database: Database, resident: Gallery) ->
 async def test_it_sees_what_a_long_transaction_commits_late(
     database: Database, resident: Gallery, dsn: str
 ) -> None:
-    """Its rows are older than ones that were seen before them, by every clock and counter."""
+    """By every clock and counter, its rows are older than rows seen earlier."""
     (template,) = await add_celebrities(database, famous(1))
     await resident.refresh()
     copy = (
@@ -175,7 +175,7 @@ async def test_an_unchanged_gallery_is_not_read_again(
     await resident.refresh()
 
 
-async def test_after_a_long_time_everything_is_read_again(
+async def test_an_outdated_gallery_is_read_completely_again(
     database: Database, resident: Gallery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await add_celebrities(database, *varied(100))
@@ -187,7 +187,7 @@ async def test_after_a_long_time_everything_is_read_again(
     assert len(resident) == await database.fetchval("SELECT count(*) FROM celebrities")
 
 
-async def test_searches_at_once_each_get_their_own(database: Database) -> None:
+async def test_concurrent_searches_each_get_their_own_result(database: Database) -> None:
     rows = varied(300)
     await add_celebrities(database, *rows)
     await add_celebrities(database, famous(1000, pack_digest=OTHER_DIGEST))
@@ -209,7 +209,7 @@ async def test_searches_at_once_each_get_their_own(database: Database) -> None:
         assert set(exact(rows, probes[number], weights, not_gender="female")) <= set(listed)
 
 
-async def test_a_search_that_is_cancelled_leaves_the_others_theirs(database: Database) -> None:
+async def test_a_cancelled_search_does_not_affect_others(database: Database) -> None:
     await add_celebrities(database, *varied(200))
     search = CelebritySearch(database)
     probe = GalleryQuery(columns(varied(1, seed=9)[0]), "female")
@@ -221,7 +221,7 @@ async def test_a_search_that_is_cancelled_leaves_the_others_theirs(database: Dat
     assert all(isinstance(result, list) and len(result) >= BEST for result in results[1:])
 
 
-def test_copy_streams_may_be_cut_anywhere() -> None:
+def test_a_copy_stream_may_be_split_anywhere() -> None:
     rows = np.zeros(200, gallery._ROW)
     rows["age"] = np.arange(200)
     data = b"h" * 19 + rows.tobytes() + b"\xff\xff"

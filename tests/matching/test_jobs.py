@@ -1,4 +1,4 @@
-"""Who is matched with whom, and what is written of it."""
+"""Who is matched with whom, and what is stored."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ async def test_who_is_matched_with_a_woman_at_mit(
     assert await partners(database, ada) == ({other} if matched else set())
 
 
-async def test_nobody_is_matched_with_oneself(database: Database, worker: MatchWorker) -> None:
+async def test_nobody_is_matched_with_themselves(database: Database, worker: MatchWorker) -> None:
     ada = await add_user(database)
     faces = [await add_face(database, ada) for _ in range(2)]
     await worker.process()
@@ -120,7 +120,7 @@ async def test_nobody_is_matched_with_oneself(database: Database, worker: MatchW
 
 
 @pytest.mark.parametrize("missing", [{"school": None}, {"gender": None}, {"school": None, "gender": None}])
-async def test_a_profile_without_school_or_gender_is_told_so_and_gets_its_celebrities(
+async def test_a_profile_without_school_or_gender_gets_only_celebrities_and_the_reason(
     database: Database, worker: MatchWorker, missing: dict[str, object]
 ) -> None:
     await add_celebrities(database, famous(1))
@@ -134,7 +134,7 @@ async def test_a_profile_without_school_or_gender_is_told_so_and_gets_its_celebr
     assert tuple(row) == ("completed", outcome.error)
 
 
-async def test_stating_school_and_gender_matches_the_faces_of_before(
+async def test_stating_school_and_gender_matches_earlier_faces(
     database: Database, worker: MatchWorker
 ) -> None:
     user = await add_user(database, school=None)
@@ -228,7 +228,9 @@ async def test_a_match_keeps_its_factors_and_weights(database: Database, worker:
         )
 
 
-async def test_done_again_nothing_changes_and_nobody_is_told(database: Database, worker: MatchWorker) -> None:
+async def test_a_repeated_job_changes_nothing_and_notifies_nobody(
+    database: Database, worker: MatchWorker
+) -> None:
     rows = [famous(number, vector) for number, vector in enumerate(embeddings(30))]
     await add_celebrities(database, *rows)
     for _ in range(3):
@@ -244,7 +246,7 @@ async def test_done_again_nothing_changes_and_nobody_is_told(database: Database,
     assert await database.fetchval("SELECT count(*) FROM events WHERE type = 'matches'") == told
 
 
-async def test_new_weights_hold_from_the_next_job_on(database: Database, worker: MatchWorker) -> None:
+async def test_new_weights_apply_from_the_next_job(database: Database, worker: MatchWorker) -> None:
     old, young = await add_celebrities(database, famous(1, age=80), famous(2, -ALIKE, age=30))
     ada = await add_person(database)
     await worker.process()
@@ -259,11 +261,13 @@ async def test_new_weights_hold_from_the_next_job_on(database: Database, worker:
         assert found[0]["celebrity_id"] == best
         assert found[0]["weights"] == weights
         if name == "embedding":
-            # The row of before, not a new one.
+            # The same row, not a new one.
             assert found[0]["id"] in {row["id"] for row in first}
 
 
-async def test_celebrities_that_no_longer_qualify_go(database: Database, worker: MatchWorker) -> None:
+async def test_celebrities_that_no_longer_qualify_are_removed(
+    database: Database, worker: MatchWorker
+) -> None:
     gone, dim, other, stays = await add_celebrities(database, *(famous(number) for number in range(4)))
     ada = await add_person(database)
     await worker.process()
@@ -276,10 +280,10 @@ async def test_celebrities_that_no_longer_qualify_go(database: Database, worker:
     assert set(await stars(database, ada)) == {stays, new}
 
 
-async def test_matches_with_users_stay_though_others_are_better_now(
+async def test_matches_with_users_stay_even_if_others_are_better(
     database: Database, worker: MatchWorker
 ) -> None:
-    """The other side may have found them, and reactions, chats and pictures hang on them."""
+    """The other user may have found them, and reactions, chats and pictures refer to them."""
     (bob,) = [await add_person(database, gender="male", face={"age": 36})]
     ada = await add_person(database)
     await worker.process()
@@ -290,7 +294,7 @@ async def test_matches_with_users_stay_though_others_are_better_now(
     assert len(await partners(database, ada)) == BEST + 1
 
 
-async def test_many_jobs_over_the_same_pairs_at_once_store_each_pair_once(
+async def test_concurrent_jobs_over_the_same_pairs_store_each_pair_once(
     database: Database, worker: MatchWorker, dsn: str, tmp_path: Path
 ) -> None:
     women = [await add_person(database) for _ in range(8)]
@@ -315,7 +319,9 @@ async def test_many_jobs_over_the_same_pairs_at_once_store_each_pair_once(
         assert await partners(database, woman) == set(men)
 
 
-async def test_a_face_deleted_under_its_job_is_no_error(database: Database, worker: MatchWorker) -> None:
+async def test_deleting_a_face_during_its_job_is_not_an_error(
+    database: Database, worker: MatchWorker
+) -> None:
     face = await add_person(database)
     (job,) = await worker._jobs.claim(worker.id, 1, worker._lease)
     await database.execute("DELETE FROM faces WHERE id = $1", face)

@@ -48,7 +48,7 @@ def exact_best(scores: Floats, threshold: float) -> list[int]:
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that few faces fill many blocks, the last of them partly."""
+    """A few faces then fill many blocks, the last one partly."""
     monkeypatch.setattr(ranking, "PROBE_BLOCK", 8)
     monkeypatch.setattr(ranking, "PAIRS", 512)
     monkeypatch.setattr(ranking, "EXACT_PAIRS", 50)
@@ -85,7 +85,7 @@ def test_only_eligible_targets_count(weights: Weights, threshold: float) -> None
         eligible = np.flatnonzero(allowed[probe])
         best = {int(eligible[place]) for place in exact_best(row[eligible], threshold)}
         assert best <= mine <= set(eligible.tolist())
-        # The others could be among the best, for all that is known of them here.
+        # The others could be among the best.
         least = min([row[place] for place in best], default=1.0) if len(best) == BEST else threshold
         assert all(row[place] >= least - 3 * ROUNDING for place in mine)
 
@@ -93,7 +93,7 @@ def test_only_eligible_targets_count(weights: Weights, threshold: float) -> None
 def test_a_search_where_everything_ties_scores_exactly_a_few_at_a_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """By its expression alone a face ties with a seventh of all others, which are not in memory at once."""
+    """By expression alone a face ties with a seventh of the others, which are not all in memory at once."""
     monkeypatch.setattr(ranking, "EXACT_PAIRS", 100)
     probes, targets = traits(10, 1), traits(700, 2)
     most = 0

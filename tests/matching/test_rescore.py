@@ -1,4 +1,4 @@
-"""What other rules would make of the stored matches, and what `rescore` makes of them."""
+"""How other rules would change the stored matches, and how `rescore` changes them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ FINE = Weights(0.21, 0.13, 0.07, 0.29, 0.17, 0.13)
 
 
 class Stop(Exception):  # noqa: N818 - not an error
-    """Between two batches."""
+    """Raised between two batches."""
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def rescoring(database: Database) -> Rescoring:
 
 
 async def rescore(database: Database, *, batch: int = 50, dry_run: bool = False) -> RescoreReport:
-    """Rescore by the rules as they are now."""
+    """Rescore by the current rules."""
     rules = await Matching(database).rules()
     return await Rescoring(database).rescore(rules, dry_run=dry_run, batch=batch)
 
@@ -116,7 +116,7 @@ def ranks(rows: Sequence[Row], rules: MatchRules, *, both: bool) -> dict[UUID, d
 def check(
     changes: ListChanges[Any], rows: Sequence[Row], before: MatchRules, after: MatchRules, *, both: bool
 ) -> None:
-    """That counts and examples are what Python finds."""
+    """Check that counts and examples equal those of Python."""
     old, new = ranks(rows, before, both=both), ranks(rows, after, both=both)
     appear, vanish = new.keys() - old.keys(), old.keys() - new.keys()
     move = {match for match in old.keys() & new.keys() if old[match] != new[match]}
@@ -158,7 +158,7 @@ async def test_the_preview_is_what_numpy_computes(
     database: Database, rescoring: Rescoring, kind: str
 ) -> None:
     faces, stars = await add_faces(database, 40), await add_stars(database, 30)
-    # Of most faces more than a list has room for, of the last one none.
+    # Most faces have more matches than a list holds, the last one has none.
     pairs = [pair for pair in combinations(faces[:-1], 2) if hash(pair) % 9]
     shown = [pair for pair in product(faces[:-1], stars) if hash(pair) % 5]
     make = coarse if kind == "exact" else fine
@@ -204,7 +204,7 @@ async def test_a_preview_that_takes_too_long_is_ended(database: Database, rescor
 
 
 async def short_lists(database: Database, weights: Weights) -> tuple[list[UUID], list[UUID]]:
-    """Matches of 30 faces, of none more than a list has room for, none below .25."""
+    """Matches of 30 faces, none with more than a list holds, none below .25."""
     faces, stars = await add_faces(database, 30), await add_stars(database, 20)
     near = [(one, other) for place, one in enumerate(faces) for other in faces[place + 1 : place + 9]]
     for table, pairs in (("matches", near), ("celebrity_matches", list(product(faces, stars[:15])))):
@@ -257,7 +257,7 @@ async def test_rescoring_does_what_the_preview_says(database: Database, rescorin
     assert (same.users.before, same.users.move) == (told.users.after, 0)
 
 
-async def test_what_is_up_to_date_is_not_written_and_nobody_is_told(database: Database) -> None:
+async def test_current_matches_are_not_written_and_nobody_is_notified(database: Database) -> None:
     await short_lists(database, EXACT)
     await set_rules(database, EXACT, 0.25)
     untouched = await tables(database)
@@ -331,7 +331,7 @@ async def test_a_like_that_arrives_meanwhile_keeps_its_match(database: Database)
     async with database.transaction() as connection:
         await connection.execute(*like(match, faces[1]))
         running = asyncio.create_task(rescore(database, batch=3))
-        # All others go, but this one is waited for.
+        # All others are removed; this one is waited for.
         while await database.fetchval("SELECT count(*) FROM matches") > 1:  # noqa: ASYNC110 - of the database
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.1)
@@ -370,7 +370,7 @@ async def test_no_like_is_lost_in_a_race(database: Database) -> None:
 async def test_rescoring_beside_match_jobs_and_deletions(
     database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """None waits for another in a circle, and at the end all is as if it had been done in turn."""
+    """There is no deadlock, and the result is as if they had run one after the other."""
     await add_celebrities(database, *varied(40, seed=3))
     people = []
     for number, row in enumerate(varied(16, seed=4)):
@@ -426,7 +426,7 @@ async def test_rescoring_beside_match_jobs_and_deletions(
     assert [row[2] for row in found] == pytest.approx([row[2] for row in fresh], abs=1e-6)
 
 
-async def test_interrupted_between_batches_and_begun_again(database: Database) -> None:
+async def test_an_interrupted_rescore_can_be_started_again(database: Database) -> None:
     faces, _ = await short_lists(database, EXACT)
     await set_rules(database, OTHER_EXACT, 0.5)
     match = await database.fetchval("SELECT id FROM matches WHERE face_a_id = $1 LIMIT 1", faces[2])

@@ -1,4 +1,4 @@
-"""The rules of matching: by the table of the documents, and the same in NumPy as in the database."""
+"""The rules of matching follow the documented table, and NumPy and the database agree."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from tests.support.all_pairs import all_factors, all_scores
 from tests.support.rows import DIGEST, add_face, add_profile
 
 PAIRS = 8
-"""Faces of one example, so that one round trip compares many pairs."""
+"""Faces per example. One round trip then compares many pairs."""
 
 DEFAULTS: dict[str, Any] = {
     "embedding": None,
@@ -267,7 +267,9 @@ def test_the_database_lists_expressions_in_the_same_order(connection: psycopg.Co
 
 
 @pytest.mark.parametrize("number", ["1e400", "-1e400", "1e-400", "1e-300", "1" + "0" * 500])
-def test_a_number_no_float_holds_ends_no_search(connection: psycopg.Connection, number: str) -> None:
+def test_a_number_beyond_float_range_does_not_end_a_search(
+    connection: psycopg.Connection, number: str
+) -> None:
     profile = add_profile(connection)
     ratios = ", ".join(f'"{name}": {number}' for name in RATIOS)
     add_face(connection, profile, geometry_ratios=f"{{{ratios}}}", symmetry_score="5e-324")

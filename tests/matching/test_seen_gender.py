@@ -1,4 +1,4 @@
-"""Celebrities whose gender nobody stated have the one that the analyzer saw, wherever a gender counts."""
+"""Celebrities without a stated gender have the predicted one, wherever a gender counts."""
 
 from __future__ import annotations
 
@@ -62,9 +62,7 @@ async def test_a_face_is_matched_with_those_of_another_known_gender(
 
 
 @pytest.mark.parametrize("own", ["male", "female", "other", None])
-async def test_the_gallery_in_memory_knows_it_and_hears_of_a_change(
-    database: Database, own: str | None
-) -> None:
+async def test_the_gallery_in_memory_follows_changes_of_it(database: Database, own: str | None) -> None:
     counts = await add_pairs(database)
     search = CelebritySearch(database)
     probe = GalleryQuery({**traits(), "embedding": ALIKE}, own)
@@ -88,7 +86,7 @@ def traits() -> dict[str, Any]:
 
 @pytest.mark.parametrize("exact_share", [0, 2], ids=["index", "exact"])
 @pytest.mark.parametrize("wanted", ["male", "female"])
-async def test_a_search_filters_by_it_and_tells_it(
+async def test_a_search_filters_by_it_and_returns_it(
     database: Database, monkeypatch: pytest.MonkeyPatch, exact_share: float, wanted: Gender
 ) -> None:
     monkeypatch.setattr("db.nearest._EXACT_SHARE", exact_share)
@@ -101,7 +99,7 @@ async def test_a_search_filters_by_it_and_tells_it(
 
 
 async def test_the_planner_knows_how_many_have_it(database: Database) -> None:
-    """By the statistics of its index; else every filter by gender would compare the whole gallery."""
+    """The statistics of its index say so. Otherwise each filter by gender would compare the whole gallery."""
     rows = [
         replace(row, gender=None, seen_gender="female" if number % 50 == 0 else "male")
         for number, row in enumerate(gallery(600))

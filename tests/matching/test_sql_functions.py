@@ -1,4 +1,4 @@
-"""The rules that queries call by name: the same as in Python, and free of charge."""
+"""The rules that queries call by name equal those in Python, and cost nothing."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def match_differs(
         "gallery_of_two_packs",
     ],
 )
-def test_the_functions_disappear_into_the_query(connection: psycopg.Connection, name: str) -> None:
+def test_the_functions_are_inlined(connection: psycopg.Connection, name: str) -> None:
     """A function that is called for every row takes several times as long as what it computes."""
     with connection.transaction(force_rollback=True):
         connection.execute(queries["stage_found"])

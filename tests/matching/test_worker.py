@@ -1,4 +1,4 @@
-"""The match worker: prompt, safe to kill, and able to complete faces that are stored as a photo alone."""
+"""The match worker starts at once, can be killed, and completes faces of which only the photo is stored."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ async def running(worker: MatchWorker) -> AsyncIterator[None]:
             await task
 
 
-async def test_a_running_worker_is_at_it_at_once(database: Database, worker: MatchWorker) -> None:
+async def test_a_running_worker_takes_jobs_at_once(database: Database, worker: MatchWorker) -> None:
     await add_celebrities(database, famous(1))
     async with running(worker):
         await asyncio.sleep(0.5)
@@ -115,7 +115,7 @@ async def test_a_running_worker_wakes_when_anothers_lease_ends(
         await wait_until(database, MATCHED, 3)
 
 
-async def test_an_idle_worker_leaves_the_database_alone(
+async def test_an_idle_worker_does_not_query_the_database(
     database: Database, worker: MatchWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = 0
@@ -141,7 +141,7 @@ async def test_the_gallery_is_read_before_a_job_needs_it(
     async with running(worker):
         while "removed 0 old match jobs" not in caplog.text:  # noqa: ASYNC110 - nothing else tells
             await asyncio.sleep(0.01)
-        # Without a change that would be taken over, only who reads the gallery from now on sees this one.
+        # This row logs no change, so only a gallery read from now on contains it.
         await add_celebrities(database, famous(2, pack_digest=digest))
         await database.execute("DELETE FROM celebrity_changes")
         await add_person(database, face={"pack_digest": digest})
@@ -166,7 +166,7 @@ async def test_a_worker_outlives_its_connections(database: Database, worker: Mat
         await wait_until(database, MATCHED, 5)
 
 
-async def test_a_face_without_an_embedding_is_described_first(
+async def test_a_face_without_an_embedding_is_analyzed_first(
     database: Database, worker: MatchWorker, storage: Storage, pipeline: LocalPipeline
 ) -> None:
     await storage.put("faces/obama.jpg", PHOTO.read_bytes(), "image/jpeg")
@@ -198,7 +198,7 @@ async def test_a_face_without_an_embedding_is_described_first(
         ("noise", "No face detected in image"),
     ],
 )
-async def test_a_picture_that_cannot_be_described_fails_for_good(
+async def test_a_photo_that_cannot_be_analyzed_fails_for_good(
     database: Database, worker: MatchWorker, storage: Storage, picture: Any, message: str | None
 ) -> None:
     if picture == "noise":
@@ -256,9 +256,7 @@ async def test_a_busy_service_is_asked_again_later(
         await database.execute("UPDATE match_jobs SET run_after = now()")
 
 
-async def test_a_worker_that_is_told_to_end_gives_its_jobs_back(
-    database: Database, worker: MatchWorker, dsn: str
-) -> None:
+async def test_a_stopping_worker_returns_its_jobs(database: Database, worker: MatchWorker, dsn: str) -> None:
     face = await add_person(database)
     with psycopg.connect(dsn) as other:
         other.execute("SELECT FROM faces WHERE id = %s FOR UPDATE", [face])
@@ -329,7 +327,7 @@ assert not loaded, loaded
 async def test_the_command_does_jobs_without_importing_ray(
     database: Database, storage: Storage, settings: Settings, dsn: str
 ) -> None:
-    """In an interpreter of its own, and with a face whose photo it has to analyze."""
+    """In a separate interpreter, with a face whose photo has to be analyzed."""
     await storage.put("faces/x.jpg", PHOTO.read_bytes(), "image/jpeg")
     await add_person(database, face={"embedding": None, "pack_digest": None})
     await add_person(database)

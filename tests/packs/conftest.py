@@ -9,6 +9,6 @@ from semblance.settings import Settings
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Settings whose pack folders are empty, with a HOME of their own."""
+    """Settings with empty pack folders and a separate HOME."""
     monkeypatch.setenv("HOME", str(tmp_path / "user"))
     return Settings(home=tmp_path / "state", pack_dir=tmp_path / "packs", execution_provider="cpu")

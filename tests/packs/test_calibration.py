@@ -1,4 +1,4 @@
-"""What is claimed of similarities, and that nothing is claimed beyond what was measured."""
+"""What a calibration claims, and that it claims no more than was measured."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MODEL = ModelInfo("open", MANIFEST.digest)
 def faces(
     people: int, photos: int = 1, *, noise: float = 0.6, seed: int = 0, dimensions: int = 64
 ) -> tuple[NDArray[np.float32], list[str]]:
-    """Unit vectors of people in random directions, and who each is of."""
+    """Unit vectors of people in random directions, and the person of each."""
     generator = np.random.default_rng(seed)
     centres = np.repeat(generator.normal(size=(people, dimensions)), photos, axis=0)
     vectors = centres + noise * generator.normal(size=centres.shape) * (photos > 1)
@@ -43,8 +43,8 @@ def made(vectors: NDArray[np.float32], people: Sequence[str], **groups: str) -> 
 
 
 def strangers_of(vectors: NDArray[np.float32], people: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Similarities of all pairs of photos of two people, and the weights at which pairs of people count the
-    same, the slow way."""
+    """Similarities of all pairs of photos of two people, and the weights that make all pairs of people
+    count the same, computed the slow way."""
     similarities, weights = [], []
     for i in range(len(people)):
         for j in range(i):
@@ -58,7 +58,7 @@ def strangers_of(vectors: NDArray[np.float32], people: Sequence[str]) -> tuple[n
     ("people", "most"), [(2, 1), (4, 2), (9, 10), (10, 10), (30, 100), (100, 1000), (300, 10_000)]
 )
 def test_no_more_is_claimed_than_so_many_people_support(people: int, most: int) -> None:
-    """However far apart they are."""
+    """This holds however far apart they are."""
     calibration = made(*faces(people))
     assert calibration.most == most
     assert calibration.one_in(1.0) == most
@@ -71,7 +71,7 @@ def test_no_more_is_claimed_than_so_many_people_support(people: int, most: int) 
 
 @pytest.mark.parametrize(("people", "photos"), [(12, 3), (70, 4)])
 def test_rungs_are_the_lowest_that_the_pairs_allow(people: int, photos: int) -> None:
-    """Of some hundred photos, too, which are compared in several blocks."""
+    """The hundreds of photos are compared in several blocks."""
     vectors, names = faces(people, photos)
     calibration = made(vectors, names)
     similarities, weights = strangers_of(vectors, names)
@@ -95,7 +95,7 @@ def test_more_photos_of_the_same_people_prove_nothing_more() -> None:
     assert often.strangers.photo_pairs == 49 * once.strangers.photo_pairs
 
 
-def test_one_person_of_many_photos_weighs_like_any_other() -> None:
+def test_a_person_with_many_photos_weighs_like_any_other() -> None:
     vectors, names = faces(20, 2)
     many = np.concatenate([vectors, np.repeat(vectors[:1], 200, axis=0)])
     calibration = made(many, [*names, *["p0"] * 200])
@@ -106,7 +106,7 @@ def test_one_person_of_many_photos_weighs_like_any_other() -> None:
 
 
 def test_the_claims_hold_for_other_people() -> None:
-    """Of calibrations made with 40 people each, the share whose claim is wrong for the whole population."""
+    """The share of calibrations of 40 people whose claim is wrong for the whole population is bounded."""
     population, _ = faces(1500, seed=99)
     similarities = (population @ population.T)[np.triu_indices(len(population), 1)]
     broken = [
@@ -130,7 +130,7 @@ def test_probability_rises_from_strangers_to_the_same_person_and_stays_within_it
 
 
 def test_probability_is_that_of_the_next_pair() -> None:
-    """Where the two kinds overlap: of pairs told a probability, so many show one person."""
+    """Where the two kinds overlap, the share of same-person pairs equals the stated probability."""
     calibration = made(*faces(150, 4, noise=1.6))
     vectors, names = faces(150, 4, noise=1.6, seed=1)
     person = np.array(names)
@@ -139,14 +139,14 @@ def test_probability_is_that_of_the_next_pair() -> None:
     assert calibration.probability is not None
     for low, high in ((0.15, 0.2), (0.2, 0.25), (0.25, 0.3)):
         inside = (similarities >= low) & (similarities < high)
-        # As many pairs of either kind, as the probability presumes.
+        # The probability presumes equally many pairs of both kinds.
         ones, twos = inside[same].mean(), inside[~same].mean()
         told = np.mean([calibration.probability(low), calibration.probability(high)])
         assert told == pytest.approx(ones / (ones + twos), abs=0.1)
 
 
 def test_few_people_give_no_certainty_but_the_right_side() -> None:
-    """Of one person with two photos nobody knows how unlike oneself one can be."""
+    """One person with two photos does not show how different photos of one person can be."""
     vectors, names = faces(30, 2)
     chosen = [0, *range(1, 60, 2)]
     calibration = made(vectors[chosen], [names[place] for place in chosen])
@@ -174,7 +174,7 @@ def test_a_pack_that_sees_nothing_gets_no_probability() -> None:
 
 
 def test_groups_are_measured_among_themselves() -> None:
-    """People of one group here are more alike than people at large."""
+    """People of one group are more alike here than people in general."""
     generator = np.random.default_rng(0)
     vectors, names = faces(40)
     vectors[:20] += 0.15 * generator.normal(size=64).astype(np.float32)
@@ -248,7 +248,7 @@ SCALE = SimilarityScale(0.4, MODEL.digest, calibration_of(MODEL))
         (0.01, RUNGS[100], 0.01),
     ],
 )
-def test_decisions_keep_to_the_rate(rate: float | None, threshold: float, promised: float) -> None:
+def test_decisions_stay_within_the_rate(rate: float | None, threshold: float, promised: float) -> None:
     for similarity in (threshold - 1e-6, threshold, 1.0, -1.0):
         decision = SCALE.decide(similarity, rate)
         assert decision.same_person == (similarity >= threshold)

@@ -1,4 +1,4 @@
-"""The figures of an evaluation, against slow and published ones."""
+"""The figures of an evaluation, compared with slow computations and published values."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_auc_is_the_share_of_right_orders_with_ties_as_half() -> None:
 @pytest.mark.parametrize(
     ("same", "different", "value"), [([1.0], [0.0], 1), ([0.0], [1.0], 0), ([0.5], [0.5], 0.5)]
 )
-def test_auc_at_its_ends_has_an_interval_that_has_a_width(
+def test_auc_of_0_or_1_has_an_interval_with_a_width(
     same: list[float], different: list[float], value: float
 ) -> None:
     few = area_under_curve(np.array(same * 5), np.array(different * 5))
@@ -67,7 +67,7 @@ def test_auc_intervals_hold_the_true_area() -> None:
     assert held >= 90
 
 
-def test_true_accepts_are_told_at_rates_that_are_kept() -> None:
+def test_true_accepts_are_reported_at_rates_that_hold() -> None:
     similarity, same = sample(500, 2000)
     evaluation = evaluate(similarity, same, 0.35)
     assert [at.false_accept_rate for at in evaluation.overall.at_rates] == [0.1, 0.01, 0.001]
@@ -77,13 +77,13 @@ def test_true_accepts_are_told_at_rates_that_are_kept() -> None:
         assert at.operating.true_accepts is not None
         assert at.operating.false_accepts.value == accepted[~same].mean() <= at.false_accept_rate
         assert at.operating.true_accepts.value == accepted[same].mean()
-        # No lower threshold keeps to it.
+        # No lower threshold meets the rate.
         below = np.nextafter(at.operating.threshold, -1)
         assert (similarity[~same] >= below).mean() > at.false_accept_rate
 
 
 @pytest.mark.parametrize("ties", [5, 15, 40])
-def test_equal_similarities_do_not_break_a_rate(ties: int) -> None:
+def test_equal_similarities_do_not_exceed_a_rate(ties: int) -> None:
     similarity = np.concatenate([np.linspace(-0.5, 0.2, 100 - ties), np.full(ties, 0.7), np.full(10, 0.8)])
     same = np.arange(110) >= 100
     evaluation = evaluate(similarity, same, 0.5)
@@ -93,7 +93,7 @@ def test_equal_similarities_do_not_break_a_rate(ties: int) -> None:
 
 
 @pytest.mark.parametrize("different", [0, 9, 10, 99, 100, 10_000])
-def test_rates_beyond_the_pairs_are_not_told(different: int) -> None:
+def test_rates_that_the_pairs_cannot_support_are_not_reported(different: int) -> None:
     similarity, same = sample(20, different)
     told = [at.false_accept_rate for at in evaluate(similarity, same, 0.35).overall.at_rates]
     assert told == [rate for rate in RATES if rate * different >= 1 - 1e-9]
@@ -131,7 +131,7 @@ def test_groups_are_judged_by_everybodys_thresholds() -> None:
 
 
 @pytest.mark.parametrize(("same", "different"), [(5, 0), (0, 5), (1, 1)])
-def test_what_cannot_be_told_is_none(same: int, different: int) -> None:
+def test_unsupported_figures_are_null(same: int, different: int) -> None:
     measures = evaluate(*sample(same, different), 0.35).overall
     assert (measures.auc is None) == (0 in {same, different})
     assert measures.folded_accuracy is None

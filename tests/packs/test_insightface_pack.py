@@ -168,7 +168,7 @@ def test_no_faces_give_no_landmarks(pack: ModelPack) -> None:
 def test_pose_signs(
     folder: Path, agreed: Settings, axis: str, expected: Pose, axis_of_motion: int | None
 ) -> None:
-    """A head turned right (y), looking up (x) or tilted clockwise (z) by 20 degrees is told as such."""
+    """A head turned right (y), looking up (x) or tilted clockwise (z) by 20 degrees is reported so."""
     cos, sin = math.cos(math.radians(20)), math.sin(math.radians(20))
     rotation = {
         "x": [[1, 0, 0], [0, cos, -sin], [0, sin, cos]],

@@ -20,7 +20,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def bare(tmp_path: Path) -> Path:
-    """A folder with the manifest alone."""
+    """A folder with only the manifest."""
     shutil.copy(OPEN_FOLDER / MANIFEST_FILE, tmp_path)
     return tmp_path
 
@@ -53,8 +53,8 @@ def test_missing_file_is_refused_by_name(folder: Path) -> None:
         read_manifest(folder).verify(folder)
 
 
-def test_a_digest_that_databases_hold_does_not_change() -> None:
-    """The manifest of the first open pack, which knew neither `upright_score` nor `small_face`."""
+def test_a_digest_stored_in_databases_does_not_change() -> None:
+    """The manifest of the first open pack had neither `upright_score` nor `small_face`."""
     assert read_manifest(Path(__file__).parent / "open_1").digest in EARLIER
 
 

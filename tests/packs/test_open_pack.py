@@ -54,7 +54,7 @@ WIDE = pytest.mark.photos
 
 @dataclass(frozen=True)
 class PhotoReading:
-    """A photo and what the nets say of its faces, largest first; no fallbacks, one scale."""
+    """A photo and the output of the nets for its faces, largest first; no fallbacks, one scale."""
 
     image: Image
     candidates: Candidates
@@ -153,7 +153,7 @@ def test_an_altered_photo_is_nearest_to_the_first(
 
 @pytest.mark.photos
 @pytest.mark.parametrize("path", wide_photos.PROBES, ids=lambda path: path.stem)
-def test_every_probe_is_nearest_to_whom_it_names(
+def test_every_probe_is_nearest_to_the_person_it_shows(
     nets: Nets, photo: Callable[[Path], PhotoReading], path: Path
 ) -> None:
     people = wide_photos.CELEBRITIES
@@ -163,7 +163,7 @@ def test_every_probe_is_nearest_to_whom_it_names(
     known = similarity[similarity.max(axis=1) > nets.pack.threshold]
     nearest = [people[index].stem for index in known.argmax(axis=1)]
     assert sorted(nearest) == sorted(named)
-    # By how much: .12 from the threshold and .3 from the next person were the least.
+    # The smallest margins were .12 to the threshold and .3 to the next person.
     assert known.max(axis=1).min() > nets.pack.threshold + 0.1
     assert np.diff(np.sort(known)[:, -2:]).min() > 0.25
 
@@ -348,8 +348,8 @@ def test_images_of_several_shapes_in_one_call_give_what_each_gives_alone() -> No
     assert detector.detect([]) == []
 
 
-def test_a_box_of_any_size_causes_crops_of_a_size_that_is_bounded() -> None:
-    """A net can be fooled into exp(30); photos made for that are not at hand."""
+def test_the_size_of_crops_is_bounded_for_any_box() -> None:
+    """A photo made for it could drive the net to exp(30). None is available, so its output is replaced."""
     detector = SsdDetector(OPEN_FOLDER, read_manifest(OPEN_FOLDER).roles.detect, Settings())
     boxes = np.array([[(-1e13, -np.inf, 1e13, np.inf), (0.5, 0.5, 0.5, 0.5)]], np.float32)
     scores = np.full((1, 2), 0.6, np.float32)

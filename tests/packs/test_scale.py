@@ -1,4 +1,4 @@
-"""Which calibration a pack is read by."""
+"""Which calibration applies to a pack."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def folder_of(settings: Settings) -> Path:
     return describe_pack(settings).folder
 
 
-def test_the_pack_that_ships_has_one_of_its_own(settings: Settings) -> None:
+def test_the_shipped_pack_has_its_own(settings: Settings) -> None:
     """Made for the very pack: after a change of the pack, `python -m tools.calibrate_open_pack`."""
     scale = load_scale(settings, load_pack(settings))
     assert scale.calibration is not None
@@ -46,7 +46,7 @@ def test_the_pack_that_ships_has_one_of_its_own(settings: Settings) -> None:
     assert scale.decide(0).false_match_rate == 1 / scale.calibration.most
 
 
-def test_without_one_there_is_none(installed: Settings) -> None:
+def test_a_pack_without_one_has_no_scale(installed: Settings) -> None:
     pack = load_pack(installed)
     scale = load_scale(installed, pack)
     assert scale.calibration is None
@@ -72,7 +72,7 @@ def test_one_of_an_earlier_version_is_not_used(installed: Settings) -> None:
     assert load_scale(installed, load_pack(installed)).calibration is None
 
 
-def test_the_check_before_a_start_tells_of_it(installed: Settings, tmp_path: Path) -> None:
+def test_the_check_before_a_start_reports_it(installed: Settings, tmp_path: Path) -> None:
     def found(settings: Settings) -> tuple[str, str]:
         [finding] = [each for each in check_pack(settings) if each.subject == "Calibration"]
         return finding.level, finding.line

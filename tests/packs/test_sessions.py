@@ -53,7 +53,7 @@ def test_cuda_is_refused_where_onnxruntime_has_none(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("batch", ["N", 1])
 def test_batches_of_any_size(tmp_path: Path, settings: Settings, batch: str | int) -> None:
-    """Also a graph that fixes the batch at 1, and more images than one run takes."""
+    """This includes a graph with a fixed batch of 1, and more images than one run takes."""
     linear_net(tmp_path / "net.onnx", SIDE, np.arange(4), batch=batch)
     net = ImageNet(tmp_path, role(normalisation=Normalisation(mean=10, std=50)), settings)
     images = np.random.default_rng(1).integers(0, 256, (70, SIDE, SIDE, 3), np.uint8)

@@ -1,4 +1,4 @@
-"""Which access tokens are taken, and what the identity provider's keys do to that over time."""
+"""Which access tokens are accepted, and how that follows the identity provider's keys over time."""
 
 from __future__ import annotations
 
@@ -74,13 +74,13 @@ async def test_a_token_of_the_secret_gives_its_claims() -> None:
     [None, [], "Ada", {"name": ""}, {"name": 7, "gender": "robot"}, {"name": "a\0b", "gender": ["male"]},
      {"name": "\ud800"}, {"name": "x" * 101}],
 )  # fmt: skip
-async def test_what_an_account_says_of_itself_may_be_nonsense(metadata: object) -> None:
+async def test_an_accounts_metadata_may_be_nonsense(metadata: object) -> None:
     claims = await TokenVerifier(_settings()).verify(_signed(user_metadata=metadata))
     assert (claims.name, claims.gender) == (None, None)
 
 
 @pytest.mark.parametrize("email", [None, "", 7, "nobody", "a\0@mit.edu", "a@" + "x" * 260 + ".edu"])
-async def test_what_is_no_address_is_none(email: object) -> None:
+async def test_an_invalid_address_is_ignored(email: object) -> None:
     assert (await TokenVerifier(_settings()).verify(_signed(email=email))).email is None
 
 
@@ -141,7 +141,7 @@ async def test_a_wrong_signature_is_refused(token: str) -> None:
 
 
 @pytest.mark.parametrize("secret", ["", "short", "x" * 31])
-def test_a_secret_that_can_be_guessed_is_no_setting(secret: str) -> None:
+def test_a_secret_that_can_be_guessed_is_an_invalid_setting(secret: str) -> None:
     with pytest.raises(ValidationError, match="jwt_secret"):
         _settings(jwt_secret=SecretStr(secret))
 
@@ -157,8 +157,8 @@ async def test_a_token_of_the_providers_key_is_taken(provider: IdentityProvider,
     assert provider.requests == 1
 
 
-async def test_no_public_key_is_taken_for_a_secret(provider: IdentityProvider) -> None:
-    """The classic confusion: HS256 with what everybody can read as its secret."""
+async def test_a_public_key_is_not_used_as_a_secret(provider: IdentityProvider) -> None:
+    """The classic confusion: HS256 with the public key as its secret."""
     provider.add_key("rsa", "RS256")
     provider.entries.append({"kty": "oct", "kid": "oct", "k": base64.urlsafe_b64encode(b"k" * 32).decode()})
     verifier = TokenVerifier(_settings(provider))
@@ -255,7 +255,7 @@ async def test_an_outage_keeps_the_keys(
     assert token not in caplog.text
 
 
-async def test_a_provider_never_reached_is_not_the_tokens_fault(provider: IdentityProvider) -> None:
+async def test_an_unreachable_provider_is_not_an_error_of_the_token(provider: IdentityProvider) -> None:
     provider.status = 503
     keys = SigningKeys(provider.url, cooldown=0.05)
     verifier = TokenVerifier(_settings(provider), keys)

@@ -79,7 +79,7 @@ async def test_a_name_of_another_school_is_a_conflict_that_says_so(api: Api, roo
         ),
     ],
 )
-async def test_what_is_no_school_is_refused(api: Api, root: User, body: Any) -> None:
+async def test_an_invalid_school_is_refused(api: Api, root: User, body: Any) -> None:
     assert (await call(api, "POST", "", root, body)).status_code == 422
     assert (await call(api, "GET", "", root)).json()["total"] == 0
 
@@ -96,7 +96,7 @@ async def test_pages_by_name(api: Api, root: User) -> None:
         assert (await call(api, "GET", "", root, cursor=cursor)).status_code == 400
 
 
-async def test_what_is_not_known_is_listed(api: Api, root: User) -> None:
+async def test_unknown_schools_are_listed(api: Api, root: User) -> None:
     for name, school in (("Ada", "MIT"), ("Bob", "MIT"), ("Eve", "mit"), ("Dan", "Stanford")):
         await api.member(name, school=school)
     await call(api, "POST", "", root, STANFORD)
@@ -119,7 +119,7 @@ async def test_only_admins(api: Api) -> None:
         assert (await call(api, method, path, None, {"name": "X"})).status_code == 401
 
 
-async def test_addresses_of_a_school_may_sign_up_and_are_of_it(api: Api, root: User) -> None:
+async def test_addresses_of_a_school_may_sign_up_and_belong_to_it(api: Api, root: User) -> None:
     newcomer = api.user("ada@student.ethz.ch")
     before = await api.client.get("/api/auth/me", headers=newcomer.headers)
     assert (before.status_code, before.json()["code"]) == (403, "email_not_allowed")
@@ -134,7 +134,7 @@ async def test_addresses_of_a_school_may_sign_up_and_are_of_it(api: Api, root: U
 
 
 async def test_nobody_who_reads_waits_for_a_change_of_schools(api: Api) -> None:
-    """Not even who has no school, and might have got one."""
+    """Not even a user without a school, who might have got one."""
     await api.services.database.execute(
         "UPDATE system_settings SET value = 'true' WHERE key = 'allow_non_edu_emails'"
     )

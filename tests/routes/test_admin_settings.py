@@ -115,7 +115,7 @@ async def test_weights_that_the_database_takes_too(api: Api, admin: User) -> Non
     ):
         answer = await patch(api, admin, {"matching_weights": given})
         assert answer.status_code == 200, answer.text
-        # Digits that nobody can mean are dropped.
+        # Meaningless digits are dropped.
         assert answer.json()["matching_weights"] == pytest.approx(given, abs=1e-12)
 
 
@@ -148,9 +148,9 @@ REFUSED: list[object] = [
 ]
 
 
-async def test_what_does_not_fit_changes_nothing(api: Api, admin: User) -> None:
+async def test_an_invalid_value_changes_nothing(api: Api, admin: User) -> None:
     for refused in REFUSED:
-        # With something that fits, which must not be stored either.
+        # Together with a valid value, which must not be stored either.
         body = {"match_threshold": 0.9, **refused} if isinstance(refused, dict) else refused
         answer = await patch(api, admin, body)
         assert answer.status_code == 422, (refused, answer.text)
@@ -159,7 +159,7 @@ async def test_what_does_not_fit_changes_nothing(api: Api, admin: User) -> None:
     assert answer.json()["updated_by"] is None
 
 
-async def test_what_is_no_number_is_refused(api: Api, admin: User) -> None:
+async def test_a_value_that_is_not_a_number_is_refused(api: Api, admin: User) -> None:
     for number in ("NaN", "Infinity", "-Infinity", "1e999"):
         answer = await api.client.patch(
             "/api/admin/settings",

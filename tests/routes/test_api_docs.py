@@ -18,7 +18,7 @@ def test_api_page_is_current() -> None:
     assert TARGET.read_text(encoding="utf-8") == render(), "run python -m tools.api_docs"
 
 
-def test_every_operation_has_a_name_of_its_own_and_a_sentence() -> None:
+def test_every_operation_has_a_unique_name_and_a_sentence() -> None:
     document = create_app(Settings(), _none).openapi()
     operations = [operation for methods in document["paths"].values() for operation in methods.values()]
     names = Counter(operation["operationId"] for operation in operations)

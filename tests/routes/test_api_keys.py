@@ -1,4 +1,4 @@
-"""API keys of the face-compute endpoints: who is let in, until when, and what is noted."""
+"""API keys of the face-compute endpoints: who is let in, until when, and what is recorded."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ async def test_the_key_itself_is_not_kept(database: Database, dsn: str) -> None:
     assert len(key) - len(stored.prefix) > 32
 
 
-async def test_the_use_is_noted_once_a_minute(database: Database) -> None:
+async def test_the_use_is_recorded_once_a_minute(database: Database) -> None:
     keys = ApiKeys(database)
     key, stored = await keys.create("booth", ["compute"])
 

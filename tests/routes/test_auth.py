@@ -1,4 +1,4 @@
-"""The first token, the user's own profile, and what anyone may know before."""
+"""The first token, the user's own profile, and what is public before."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ async def test_the_first_token_makes_the_profile(api: Api) -> None:
         "image": None,
         "show_presence": True,
     }
-    # The role is the database's, whatever the token says.
+    # The role comes from the database, not from the token.
     role = await api.services.database.fetchval("SELECT role FROM profiles WHERE id = $1", user.id)
     assert role == "user"
     assert (await api.client.get("/api/admin/settings", headers=_headers(token))).status_code == 403
@@ -104,7 +104,7 @@ async def test_other_addresses_are_refused_unless_allowed(api: Api, email: str) 
     # Everybody at a mail provider would be at one school.
     assert answer.json()["school"] is None
 
-    # Who is in stays in.
+    # Users who have signed in stay signed in.
     await _allow_non_edu(api, allowed=False)
     assert (await _me(api, user)).status_code == 200
 
@@ -147,7 +147,7 @@ async def test_a_celebrity_is_not_signed_in(api: Api) -> None:
 
 
 async def test_a_profile_without_school_gets_that_of_the_address(api: Api) -> None:
-    """As one that began with the account on Supabase."""
+    """As for a profile that was created with the account on Supabase."""
     user = api.user("ada@cs.stanford.edu")
     await api.services.database.execute(
         "INSERT INTO profiles (id, profile_type, email, name) VALUES ($1, 'user', $2, 'Ada')",
@@ -168,7 +168,7 @@ async def test_a_profile_without_school_gets_that_of_the_address(api: Api) -> No
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", "/api/auth/me"), ("PATCH", "/api/auth/me"), ("POST", "/api/auth/logout")]
 )
-async def test_without_a_valid_token_nothing_is_said(
+async def test_without_a_valid_token_nothing_is_shown(
     api: Api, method: str, path: str, headers: dict[str, str]
 ) -> None:
     answer = await api.client.request(method, path, headers=headers, json={})
@@ -182,7 +182,7 @@ async def test_the_service_key_is_no_user(api: Api) -> None:
     assert (await api.client.get("/api/auth/me", headers=_headers(key))).status_code == 401
 
 
-async def test_an_expired_token_says_so(api: Api) -> None:
+async def test_an_expired_token_has_a_specific_error(api: Api) -> None:
     user = api.user()
     answer = await api.client.get("/api/auth/me", headers=_headers(make_token(user.id, user.email, exp=1)))
     assert answer.status_code == 401
@@ -218,7 +218,7 @@ async def test_null_clears(api: Api) -> None:
     assert answer.status_code == 200
     cleared = answer.json()
     assert [cleared[field] for field in ("name", "gender", "default_face_id", "image")] == [None] * 4
-    # The school falls back to the one of the address.
+    # The school falls back to that of the address.
     assert cleared["school"] == "mit.edu"
 
 
@@ -246,7 +246,7 @@ async def test_null_clears(api: Api) -> None:
         "{",
     ],
 )
-async def test_what_does_not_fit_is_refused_and_changes_nothing(api: Api, body: str) -> None:
+async def test_an_invalid_value_is_refused_and_changes_nothing(api: Api, body: str) -> None:
     user = await api.member("Ada")
     before = (await _me(api, user)).json()
     headers = {**user.headers, "Content-Type": "application/json"}
@@ -268,7 +268,7 @@ async def test_the_default_face_is_shown_by_a_signed_link(api: Api) -> None:
     assert (await api.client.get(image.replace("signature=", "signature=0"))).status_code == 403
 
 
-async def test_a_default_face_must_be_ones_own(api: Api) -> None:
+async def test_a_default_face_must_belong_to_the_user(api: Api) -> None:
     user, other = await api.member("Ada"), await api.member("Bob", gender="male")
     theirs = await _face(api, other)
     for face in (theirs, uuid.uuid4()):
@@ -311,7 +311,7 @@ async def test_users_sign_in_by_the_providers_keys(api: Api, api_settings: Setti
         headers = _headers(provider.token("rsa", sub=subject))
         answer = await api.client.get("/api/auth/me", headers=headers)
         assert (answer.status_code, answer.json()["id"]) == (200, subject)
-        # The local secret goes on beside them.
+        # The local secret stays valid beside them.
         assert (await _me(api, api.user())).status_code == 200
 
 

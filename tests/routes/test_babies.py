@@ -83,7 +83,7 @@ async def assert_nothing_is_left(api: Api) -> None:
 
 
 @pytest.mark.parametrize("provider", ["local", "fal"])
-async def test_a_baby_of_ones_own_match(api: Api, pair: Parents, provider: str) -> None:
+async def test_a_baby_of_the_users_match(api: Api, pair: Parents, provider: str) -> None:
     answer = await make_baby(api, pair.ada, pair.match)
     assert answer.status_code == 201, answer.text
     baby = answer.json()
@@ -141,7 +141,7 @@ async def test_both_make_one_and_are_connected(api: Api, pair: Parents) -> None:
     assert latest.json()["baby"]["mutual_connection"]["id"] == opened["id"]
 
 
-async def test_whoever_is_blocked_is_not_heard_of(api: Api, pair: Parents) -> None:
+async def test_a_blocked_user_causes_no_notification(api: Api, pair: Parents) -> None:
     await api.services.database.execute(
         """
         INSERT INTO mutual_connections (profile_a_id, profile_b_id, match_id, status, blocked_by)
@@ -153,7 +153,7 @@ async def test_whoever_is_blocked_is_not_heard_of(api: Api, pair: Parents) -> No
     assert await rows(api, "notifications") == 0
 
 
-async def test_only_of_ones_own_match(api: Api, pair: Parents) -> None:
+async def test_only_of_the_users_matches(api: Api, pair: Parents) -> None:
     stranger = await api.member("Eve")
     answer = await make_baby(api, stranger, pair.match, "key")
     assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
@@ -171,14 +171,14 @@ async def test_the_daily_limit(api: Api, pair: Parents) -> None:
     body = answer.json()
     assert (body["type"], body["limit"], body["current"]) == ("baby_generation", 1, 1)
     assert int(answer.headers["retry-after"]) > 0
-    # Limits are by user, and no call was made for nothing.
+    # Limits are per user, and no call was wasted.
     assert (await make_baby(api, pair.bea, pair.match)).status_code == 201
     assert len(await logs(api)) == 2
 
 
 @with_fal
 async def test_the_limit_holds_for_parallel_requests(api: Api, pair: Parents, fal: FalServer) -> None:
-    """Neither are more stored nor more paid for than the limit allows."""
+    """No more are stored, and no more paid for, than the limit allows."""
     await set_limit(api.services.database, "baby_generation", 3)
     fal.orders.extend(Reply(delay=0.3) for _ in range(20))
     answers = await asyncio.gather(*(make_baby(api, pair.ada, pair.match) for _ in range(20)))
@@ -269,7 +269,7 @@ async def test_the_same_key_gives_the_same_baby(api: Api, pair: Parents, fal: Fa
     assert (first.status_code, again.status_code) == (201, 201)
     assert first.json()["id"] == again.json()["id"]
     assert len(fal.ordered) == await rows(api, "babies") == await used(api) == 1
-    # Keys are everybody's own.
+    # Each user has separate keys.
     other = await make_baby(api, pair.bea, pair.match, "key")
     assert other.status_code == 201
     assert other.json()["id"] != first.json()["id"]
@@ -324,7 +324,7 @@ async def test_a_crash_frees_key_quota_and_log_after_a_while(api: Api, pair: Par
 
 @with_fal
 async def test_a_claim_that_was_taken_over_stores_nothing(api: Api, pair: Parents, fal: FalServer) -> None:
-    """Of two that both believe to hold the key, the later claim wins: one baby."""
+    """If two processes both believe they hold the key, the later claim wins: one baby."""
     database = api.services.database
     reached, go_on = threading.Event(), threading.Event()
 
@@ -372,7 +372,7 @@ async def test_a_client_that_goes_away_finds_the_baby_later(api: Api, pair: Pare
     with pytest.raises(asyncio.CancelledError):
         await request
     go_on.set()
-    # It waits for what is in the making.
+    # It waits for the picture in progress.
     await api.services.babies.close()
     answer = await make_baby(api, pair.ada, pair.match, "key")
     assert answer.status_code == 201
@@ -380,7 +380,7 @@ async def test_a_client_that_goes_away_finds_the_baby_later(api: Api, pair: Pare
 
 
 @with_fal
-async def test_the_end_of_the_replica_waits_for_what_is_in_the_making(
+async def test_a_replica_finishes_the_picture_in_progress_before_it_ends(
     api: Api, pair: Parents, fal: FalServer
 ) -> None:
     reached = threading.Event()
@@ -413,7 +413,7 @@ async def test_a_body_out_of_bounds(api: Api, pair: Parents, body: str) -> None:
     assert answer.status_code == 422
 
 
-async def test_the_latest_of_ones_own_match(api: Api, pair: Parents) -> None:
+async def test_the_latest_of_the_users_match(api: Api, pair: Parents) -> None:
     async def latest(headers: dict[str, str], match: UUID) -> Any:
         answer = await api.client.get(f"/api/baby?match_id={match}", headers=headers)
         assert answer.status_code == 200, answer.text
@@ -444,7 +444,7 @@ async def add_rows(api: Api, pair: Parents, count: int) -> list[str]:
     return sorted((str(row["id"]) for row in found), reverse=True)
 
 
-async def test_all_of_ones_own_matches_by_pages_that_stay(api: Api, pair: Parents) -> None:
+async def test_all_of_the_users_matches_in_stable_pages(api: Api, pair: Parents) -> None:
     ids = await add_rows(api, pair, 7)
 
     async def page(**params: object) -> httpx.Response:
@@ -478,7 +478,7 @@ async def test_all_of_ones_own_matches_by_pages_that_stay(api: Api, pair: Parent
     assert (await page(cursor="x")).status_code == 400
 
 
-async def test_pictures_of_the_old_system_keep_their_address(api: Api, pair: Parents) -> None:
+async def test_pictures_of_the_old_app_keep_their_address(api: Api, pair: Parents) -> None:
     await api.services.database.execute(
         "INSERT INTO babies (match_id, generated_by_profile_id, image_url) VALUES ($1, $2, $3)",
         pair.match, pair.ada.id, "https://fal.media/files/x.png",
@@ -530,7 +530,7 @@ async def test_a_notification_leads_both_to_the_baby(api: Api, pair: Parents) ->
     assert (await api.client.get(f"/api/baby/{made['id']}")).status_code == 401
 
 
-async def test_whoever_is_blocked_reaches_nobody_by_a_baby(api: Api, pair: Parents) -> None:
+async def test_a_blocked_user_reaches_nobody_by_a_baby(api: Api, pair: Parents) -> None:
     first = (await make_baby(api, pair.ada, pair.match)).json()["id"]
     own = (await make_baby(api, pair.bea, pair.match)).json()
     await api.services.database.execute(

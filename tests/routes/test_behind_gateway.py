@@ -77,7 +77,7 @@ HEADERS = (
 ROUTES = (b"GET /api/matches/top", b"GET /api/auth/me", b"POST /extract-embedding")
 
 
-async def test_bytes_beyond_ascii_are_no_error_of_ours_in_any_header(api: Api, tmp_path: Path) -> None:
+async def test_bytes_beyond_ascii_cause_no_internal_error_in_any_header(api: Api, tmp_path: Path) -> None:
     async with gateway_before(api, tmp_path) as front:
         for route in ROUTES:
             for header in HEADERS:
@@ -89,7 +89,7 @@ async def test_bytes_beyond_ascii_are_no_error_of_ours_in_any_header(api: Api, t
 
 
 @pytest.mark.parametrize("host", ["evil.example/x", "a b", "[::1", "<script>", "a,b"])
-async def test_a_host_that_is_none_reaches_no_link(api: Api, tmp_path: Path, host: str) -> None:
+async def test_an_invalid_host_reaches_no_link(api: Api, tmp_path: Path, host: str) -> None:
     async with gateway_before(api, tmp_path) as front:
         sent = f"GET /api/matches/top HTTP/1.1\r\nHost: {host}\r\n\r\n"
         assert (await asyncio.to_thread(raw, front, sent.encode())).status == 400

@@ -1,4 +1,4 @@
-"""Bodies: which are taken as a picture, what is read of them for whom, what is too slow or too large."""
+"""Bodies: which are accepted as a picture, how much of them is read for whom, what is too slow or large."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_base64_as_tools_print_it(text: str) -> None:
      "AAAé", "AAA\N{FULLWIDTH LATIN CAPITAL LETTER A}", "AAA\0", "AAA\N{NO-BREAK SPACE}A", "\ud800AAA",
      "data:image/png;base64,AAA!", "file.jpg"],
 )  # fmt: skip
-def test_what_is_no_base64_stays_refused(text: str) -> None:
+def test_invalid_base64_stays_refused(text: str) -> None:
     with pytest.raises(BadInputError, match="base64"):
         decode_base64(text)
 
@@ -118,7 +118,7 @@ async def test_compressed_bodies_are_415(api: Api) -> None:
             assert answer.json()["error"] == "Send the body without Content-Encoding."
 
 
-async def test_no_encoding_may_be_said(api: Api) -> None:
+async def test_the_identity_encoding_may_be_stated(api: Api) -> None:
     headers = {**KEY, "Content-Type": "image/jpeg", "Content-Encoding": "Identity"}
     answer = await api.client.post("/extract-embedding", content=portrait(), headers=headers)
     assert answer.status_code == 200
@@ -131,7 +131,7 @@ async def counted(parts: Iterable[bytes], read: list[int]) -> AsyncIterator[byte
 
 
 @pytest.mark.parametrize("declared", [True, False])
-async def test_no_more_is_read_than_a_route_takes(api: Api, declared: bool) -> None:
+async def test_no_more_is_read_than_a_route_accepts(api: Api, declared: bool) -> None:
     """1 MiB of JSON, half more than the largest picture where one is taken, and nothing for strangers."""
     limit = int(api.services.settings.max_image_bytes * 1.5)
     part = bytes(256 * 1024)
@@ -149,7 +149,7 @@ async def test_no_more_is_read_than_a_route_takes(api: Api, declared: bool) -> N
         assert sum(read) <= (0 if declared else most + len(part))
 
 
-async def test_a_length_that_is_none_is_413(api: Api) -> None:
+async def test_an_invalid_length_is_413(api: Api) -> None:
     for length in (b"\xb2", b"-1", b"1e3", b"9" * 400, b""):
         headers = [(name.encode(), value.encode()) for name, value in (KEY | JSON).items()]
         headers.append((b"Content-Length", length))
@@ -239,7 +239,7 @@ class Held:
         return await asyncio.gather(*self.tasks)
 
 
-async def test_slow_uploads_of_one_user_keep_nobody_else_out(api: Api) -> None:
+async def test_slow_uploads_of_one_user_do_not_block_others(api: Api) -> None:
     greedy, honest = await api.member("ada"), await api.member("bob")
     held = Held(api)
     for _ in range(66):
@@ -253,7 +253,7 @@ async def test_slow_uploads_of_one_user_keep_nobody_else_out(api: Api) -> None:
     assert upload.status_code == 202, upload.text
     compute = await api.client.post("/extract-embedding", files={"file": portrait()}, headers=KEY)
     assert compute.status_code == 200, compute.text
-    # The same file eight times: one is the user's, the others are it again.
+    # The same file eight times: one is stored, the others are duplicates.
     statuses = [answer.status_code for answer in await held.finish() if answer.status_code != 429]
     assert sorted(statuses) == [202] + [400] * 7
     after = await api.client.post(

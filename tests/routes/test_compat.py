@@ -24,7 +24,7 @@ COOKIE = "sb-abcdefgh-auth-token"
 
 @pytest.fixture
 def api_settings(api_settings: Settings, request: pytest.FixtureRequest) -> Settings:
-    """Those of an old client's service; parametrize to change some."""
+    """Settings of a service for old clients; parametrize to change some."""
     changes = {"compat": "2025", "cors_origins": (LISTED,)}
     return api_settings.model_copy(update=changes | getattr(request, "param", {}))
 
@@ -49,7 +49,7 @@ def cookie(value: str, name: str = COOKIE) -> dict[str, str]:
 
 
 def in_parts(value: str, size: int, left_over: str = "") -> dict[str, str]:
-    """As a cookie of several parts, in any order; left_over: of a longer session before."""
+    """As a cookie of several parts, in any order; left_over: parts of an earlier, longer session."""
     parts = [value[start : start + size] for start in range(0, len(value), size)]
     named = [f"{COOKIE}.{number}={part}" for number, part in enumerate(parts)]
     assert 1 < len(named) < 9
@@ -59,7 +59,7 @@ def in_parts(value: str, size: int, left_over: str = "") -> dict[str, str]:
 
 
 async def whose(api: Api, headers: Mapping[str, str] | Mapping[bytes, bytes]) -> str | None:
-    """Whose cookie it is taken for; None where for nobody's."""
+    """The user whose cookie it is taken for; None if nobody's."""
     answer = await api.client.get("/api/auth/me", headers=headers)
     assert answer.status_code in {200, 401}
     return answer.json()["id"] if answer.status_code == 200 else None
@@ -69,7 +69,7 @@ async def whose(api: Api, headers: Mapping[str, str] | Mapping[bytes, bytes]) ->
 
 
 @pytest.mark.parametrize("api_settings", [{"compat": None}], indirect=True)
-async def test_without_the_setting_there_is_nothing_of_it(api: Api) -> None:
+async def test_without_the_setting_nothing_of_it_exists(api: Api) -> None:
     ada = await api.member("ada")
     answer = await api.client.patch("/api/auth/me", json={"nick": "a"}, headers=ada.headers)
     assert answer.status_code == 422
@@ -110,13 +110,13 @@ async def test_known_fields_are_checked_as_ever(api: Api) -> None:
 
 
 @pytest.mark.parametrize("path", ["/api/faces", "/extract-embedding", "/lookalikes"])
-async def test_a_file_that_is_no_picture_is_400(api: Api, path: str) -> None:
+async def test_a_file_that_is_not_a_picture_is_400(api: Api, path: str) -> None:
     headers = KEY if not path.startswith("/api") else (await api.member("ada")).headers
     form = await api.client.post(path, files={"file": b"no picture"}, headers=headers)
     assert (form.status_code, form.json()["code"]) == (400, "unreadable_image")
     text = await api.client.post(path, content=b"x", headers={**headers, "Content-Type": "text/plain"})
     assert text.status_code == 400
-    # What is no picture's fault keeps its status.
+    # Errors with another cause keep their status.
     packed = await api.client.post(
         path, content=b"x", headers={**headers, "Content-Type": "image/jpeg", "Content-Encoding": "gzip"}
     )
@@ -129,7 +129,7 @@ async def test_only_secrets_of_the_service_start_the_matching(api: Api) -> None:
         headers = {"Authorization": given} if given else {}
         answer = await api.client.post("/functions/v1/match-generator", headers=headers)
         assert answer.status_code == 401, given
-    # Whatever the body says, and however much.
+    # Regardless of the body and its size.
     answer = await api.client.post(
         "/functions/v1/match-generator",
         content=b"[" * 3_000_000,
@@ -157,7 +157,7 @@ async def test_a_session_is_read_however_it_was_stored(api: Api) -> None:
         assert await whose(api, headers) == str(ada.id), headers
 
 
-async def test_what_is_no_session_is_nobodys(api: Api) -> None:
+async def test_an_invalid_session_belongs_to_nobody(api: Api) -> None:
     for value in (
         *("", "x", "base64-", "base64-!!!", "base64-" + "A" * 3001, "%7B", "[]", "{}", "null", "7", "%FF"),
         *map(quote, ('{"access_token": 7}', '{"access_token": "a b"}', '{"access_token": "a\\r\\nX: y"}')),
@@ -166,7 +166,7 @@ async def test_what_is_no_session_is_nobodys(api: Api) -> None:
         assert await whose(api, cookie(value)) is None, value
 
 
-async def test_parts_without_the_first_or_with_a_gap_are_none(api: Api) -> None:
+async def test_parts_without_the_first_or_with_a_gap_are_not_a_session(api: Api) -> None:
     ada = await api.member("ada")
     value = in_base64(session(ada))
     for parts in ({1: value}, {0: value[:100], 2: value[100:]}, {-7: value}, {10: value}):
@@ -229,7 +229,7 @@ ORIGINS = {
 }
 
 
-async def test_what_changes_something_comes_from_a_page_of_ours(api: Api) -> None:
+async def test_changes_are_accepted_from_our_pages_only(api: Api) -> None:
     for origin, status in ORIGINS.items():
         ada = api.user()
         headers = cookie(in_base64(session(ada))) | ({} if origin is None else {"Origin": origin})
@@ -243,7 +243,7 @@ async def test_what_changes_something_comes_from_a_page_of_ours(api: Api) -> Non
         assert own.status_code == (401 if status == 204 else 200)
 
 
-async def test_every_method_that_changes_something_asks_for_the_origin(api: Api) -> None:
+async def test_every_method_that_changes_something_requires_the_origin(api: Api) -> None:
     ada = await api.member("ada")
     headers = {**cookie(in_base64(session(ada))), "Origin": "https://evil.example"}
     for method in ("POST", "PATCH", "DELETE", "PUT"):
@@ -251,7 +251,7 @@ async def test_every_method_that_changes_something_asks_for_the_origin(api: Api)
         assert answer.status_code == 403
 
 
-async def test_a_foreign_page_reads_what_guests_do(api: Api) -> None:
+async def test_a_foreign_page_reads_what_guests_read(api: Api) -> None:
     ada = await api.member("ada")
     headers = cookie(in_base64(session(ada)))
     assert await whose(api, headers) == str(ada.id)
@@ -269,19 +269,19 @@ async def test_all_origins_are_not_listed_ones(api: Api) -> None:
     assert (await api.client.post("/api/auth/logout", headers=headers)).status_code == 403
 
 
-async def test_what_a_page_elsewhere_embeds_is_asked_by_a_guest(api: Api) -> None:
+async def test_requests_embedded_in_foreign_pages_are_those_of_a_guest(api: Api) -> None:
     """A picture with the address of the events shows its viewer as there, and uses up their connections."""
     ada = await api.member("ada")
     value = cookie(in_base64(session(ada)))
     for site, is_ada in (("same-origin", True), ("none", True), ("same-site", False), ("cross-site", False)):
         assert (await whose(api, {**value, "Sec-Fetch-Site": site}) is not None) is is_ada, site
-    # By an origin it is known better.
+    # An origin is more precise.
     listed = {**value, "Sec-Fetch-Site": "cross-site", "Origin": LISTED}
     assert await whose(api, listed) == str(ada.id)
 
 
 @pytest.mark.parametrize("api_settings", [{"public_url": "https://faces.example/x"}], indirect=True)
-async def test_a_public_address_is_the_own_origin(api: Api) -> None:
+async def test_a_public_address_is_our_origin(api: Api) -> None:
     ada = await api.member("ada")
     headers = cookie(in_base64(session(ada)))
     for origin, status in ((OWN, 403), ("https://faces.example", 204)):
@@ -289,7 +289,7 @@ async def test_a_public_address_is_the_own_origin(api: Api) -> None:
         assert answer.status_code == status
 
 
-async def test_a_request_without_a_host_has_no_own_origin(api: Api) -> None:
+async def test_a_request_without_a_host_has_no_origin_of_ours(api: Api) -> None:
     """As HTTP/1.0 allows."""
     ada = await api.member("ada")
     for origin in ("null", "http://", ""):
@@ -329,7 +329,7 @@ async def test_a_token_in_the_address_wins_over_the_cookie(api: Api) -> None:
         assert [row["profile_id"] for row in online] == [bob.id]
 
 
-async def test_an_answer_with_the_cookie_tells_its_token_nobody(
+async def test_an_answer_with_the_cookie_does_not_show_its_token(
     api: Api, caplog: pytest.LogCaptureFixture
 ) -> None:
     ada = await api.member("ada")

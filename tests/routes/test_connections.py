@@ -22,7 +22,7 @@ class Friends:
 
 
 async def befriend(api: Api, ada: User, name: str = "Bob") -> Friends:
-    """Connect a user with a new one; the new one completes it, so that the icebreaker is theirs."""
+    """Connect a user with a new one, who completes the connection, so that the icebreaker is theirs."""
     bob = await api.member(name)
     pair = await add_pair(api.services.database, ada.id, bob.id)
     await api.services.db.reactions.like(pair.match, ada.id)
@@ -97,7 +97,7 @@ async def test_latest_activity_is_first_and_pages_do_not_overlap(api: Api) -> No
         if page["next_cursor"] is None:
             break
         cursor = {"cursor": page["next_cursor"]}
-        # Comes in on top of what has been read.
+        # Arrives above what has been read.
         await befriend(api, ada, "Another")
     assert seen == expected
 
@@ -116,11 +116,11 @@ async def test_status_decides_which_are_listed(api: Api) -> None:
         body = await listed(api, ada, **status)
         assert [entry["id"] for entry in body["connections"]] == [str(f.connection) for f in expected]
         assert body["total"] == len(expected)
-    # Either user may take it up again, no matter who archived it.
+    # Either user may reactivate it, no matter who archived it.
     assert (await patch(api, first, first.bob, "active")).json()["status"] == "active"
 
 
-async def test_only_who_blocked_can_unblock(api: Api) -> None:
+async def test_only_the_user_who_blocked_can_unblock(api: Api) -> None:
     friends = await befriend(api, await api.member("Ada"))
     ada, bob = friends.ada, friends.bob
     await api.services.database.execute("UPDATE profiles SET last_seen = now()")

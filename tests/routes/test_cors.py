@@ -22,7 +22,7 @@ def allowed(answer: httpx.Response) -> str | None:
     return origin
 
 
-async def test_a_browser_may_ask_beforehand(api: Api) -> None:
+async def test_a_browser_may_send_a_preflight(api: Api) -> None:
     for method in ("GET", "POST", "PATCH", "DELETE"):
         answer = await api.client.options(
             "/api/notifications",
@@ -72,7 +72,7 @@ async def test_every_answer_can_be_read_by_the_app(api: Api) -> None:
         assert "Origin" in answer.headers["vary"]
 
 
-async def test_an_error_that_nobody_foresaw_is_answered_like_all_others(api: Api) -> None:
+async def test_an_unexpected_error_is_answered_like_all_others(api: Api) -> None:
     @api.app.get("/broken")
     async def broken() -> None:
         raise RuntimeError("a@secret.edu")

@@ -62,7 +62,7 @@ async def upload(api: Api, user: User, photo: bytes = PHOTO, kind: str = "image/
 
 
 async def work(api: Api) -> None:
-    """What the matcher does by itself where it runs."""
+    """What the matcher does by itself when it runs."""
     await api.services.matcher.process(100)
 
 
@@ -103,7 +103,7 @@ Authorization: Bearer <your-supabase-jwt-token>
     )
     assert answer.status_code == 200
     body = answer.json()
-    # Beside what came later.
+    # Besides later additions.
     assert body.keys() >= {"id", "name", "email", "gender", "school", "default_face_id", "image"}
     assert body["id"] == str(john.id)
     assert (body["name"], body["gender"], body["school"]) == ("John", "male", "MIT")
@@ -154,7 +154,7 @@ Content-Type: application/json
 
 async def test_backend_migration_1_5_patch_me_takes_what_it_knows(api: Api, john: User) -> None:
     """backend-migration.md, Phase 1, "1.5 API Route: GET /api/auth/me", PATCH: of the body it takes name,
-    gender, school and default_face_id, whatever else there is."""
+    gender, school and default_face_id, and ignores everything else."""
     body = {"name": "Jane", "profile_type": "celebrity", "image": None, "id": str(uuid.uuid4())}
     answer = await api.client.patch("/api/auth/me", json=body, headers=john.headers)
     assert answer.status_code == 200
@@ -332,7 +332,7 @@ async def test_backend_migration_3_5_top(api: Api, john: User) -> None:
         assert is_link(person["image"])
         assert person["image_path"] in person["image"]
     assert people[str(john.id)]["face_id"] == face["id"]
-    # What today's answer can do holds as well.
+    # The features of today's answer work as well.
     assert (await api.client.get("/api/matches/top", params={"skip": 1})).json() == []
     viewed = await api.client.get("/api/matches/top", params={"filter": "viewed"}, headers=john.headers)
     assert viewed.json() == []

@@ -33,7 +33,7 @@ def subclasses(cls: type[SemblanceError]) -> Iterator[type[SemblanceError]]:
 
 
 def has_status(cls: type[SemblanceError]) -> bool:
-    """Of a class that only others are derived from: whether all of them have."""
+    """For a class that only serves as a base: whether all derived classes have one."""
     listed = cls.__name__ in OPERATORS or any(base in STATUSES for base in cls.__mro__)
     derived = cls.__subclasses__()
     return listed or (bool(derived) and all(map(has_status, derived)))

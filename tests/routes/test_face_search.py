@@ -1,4 +1,4 @@
-"""`POST /search/faces`: for whom, what it tells, and that it is recorded."""
+"""`POST /search/faces`: who may search, what the answer shows, and that it is recorded."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ async def test_filters_and_what_is_recorded_of_them(api: Api) -> None:
     assert {row["request_id"] for row in kept[:-1]} == {"desk-7"}
     # Nothing of the photo.
     assert kept[0].keys() == {
-        *("id", "created_at", "profile_id", "api_key_id", "school", "gender"),
+        *("id", "created_at", "profile_id", "api_key_id", "console_session_id", "school", "gender"),
         *("max_results", "results", "request_id"),
     }
 
@@ -124,13 +124,13 @@ async def test_a_query_out_of_bounds(api: Api, query: dict[str, Any]) -> None:
     await search(api, key, expect=422, **query)
 
 
-async def test_a_picture_without_a_face_is_no_search(api: Api) -> None:
+async def test_a_photo_without_a_face_is_not_a_search(api: Api) -> None:
     _, key = await search_key(api)
     assert (await search(api, key, NO_FACE.read_bytes(), expect=400))["code"] == "no_face"
     assert await records(api) == []
 
 
-async def test_text_that_the_database_does_not_take_is_refused(api: Api) -> None:
+async def test_text_that_the_database_cannot_store_is_refused(api: Api) -> None:
     _, key = await search_key(api)
     assert "zero bytes" in (await search(api, key, expect=422, school="a\0b"))["error"]
     answer = await api.client.post(
@@ -159,7 +159,7 @@ async def test_a_client_has_no_more_than_its_share(api: Api) -> None:
 
 
 class TestOff:
-    """As it comes."""
+    """With the default settings."""
 
     @pytest.fixture
     def api_settings(self, api_settings: Settings) -> Settings:

@@ -1,4 +1,4 @@
-"""What one client may have of what all need."""
+"""How much one client may use of what all share."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_alone_a_client_gets_all_but_anothers_share() -> None:
     assert taken(slots, BOB) == 16
 
 
-def test_who_comes_when_all_is_taken_is_told_so() -> None:
+def test_a_client_that_comes_when_all_is_taken_is_refused() -> None:
     slots = FairShare(8, 0.25, what="Things")
     for client in (ADA, BOB):
         taken(slots, client)
@@ -57,7 +57,7 @@ def test_small_limits_and_all_shares(limit: int, share: float, most: int) -> Non
     assert taken(slots, ADA) == most
 
 
-def test_all_is_given_back_whatever_happens() -> None:
+def test_all_is_given_back_after_any_outcome() -> None:
     slots = FairShare(1, 0.25, what="Things")
     with pytest.raises(ZeroDivisionError), slots.held(ADA):
         raise ZeroDivisionError

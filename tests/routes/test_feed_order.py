@@ -1,4 +1,4 @@
-"""What one likes in the live feed, and the feed in the order of the scores."""
+"""The user's likes in the live feed, and the feed in the order of the scores."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ async def test_liked_is_what_the_caller_likes(api: Api) -> None:
 
 
 @pytest.mark.parametrize("shown", ["all", "new", "viewed", "liked"])
-async def test_best_first_by_pages_that_stay(api: Api, shown: str) -> None:
+async def test_best_first_in_stable_pages(api: Api, shown: str) -> None:
     """While others are added above and below what is read, none is skipped and none comes twice."""
     user = await api.member("Ada")
     expected = [match for _, match in await scored(api, user, minutes=0 if shown == "new" else 60)]

@@ -255,7 +255,7 @@ def all_answers() -> Iterator[tuple[str, str]]:
 
 
 async def test_nobody_stores_answers_or_guesses_their_type(api: Api) -> None:
-    """The links in them are made with the Host of who asked."""
+    """The links in them are made with the Host of the request."""
     user = await api.member("ada")
     for method, path in all_answers():
         answer = await api.client.request(method, path, headers={**user.headers, "Host": "poison.example"})
@@ -263,7 +263,7 @@ async def test_nobody_stores_answers_or_guesses_their_type(api: Api) -> None:
         assert answer.headers["x-content-type-options"] == "nosniff", path
 
 
-async def test_an_answer_that_nobody_foresaw_is_not_stored_either(api: Api) -> None:
+async def test_the_answer_to_an_unexpected_error_is_not_stored_either(api: Api) -> None:
     @api.app.get("/broken")
     async def broken() -> None:
         raise RuntimeError
@@ -273,7 +273,7 @@ async def test_an_answer_that_nobody_foresaw_is_not_stored_either(api: Api) -> N
 
 
 @pytest.mark.parametrize("path", ["/health", "/api/config", "/api/matches/top", "/compare-faces", "/nowhere"])
-async def test_nobodys_cookies_are_decoded(api: Api, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+async def test_cookies_are_never_decoded(api: Api, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
     """Python's decoder of quoted values takes seconds for a header of backslashes (CVE-2024-7592)."""
 
     def parsed(text: str) -> dict[str, str]:

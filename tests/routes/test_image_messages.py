@@ -124,7 +124,7 @@ async def test_a_text_is_a_text(chat: PictureChat) -> None:
     assert chat.others in await chat.listed()
 
 
-async def test_messages_of_before_stay_readable(chat: PictureChat) -> None:
+async def test_older_messages_stay_readable(chat: PictureChat) -> None:
     old = ("https://old.host/a.jpg", "a path of no kind that is a key", chat.others)
     for content in old:
         await chat.api.services.database.execute(

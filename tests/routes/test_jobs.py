@@ -60,7 +60,7 @@ async def test_a_limit_out_of_bounds_is_refused(api: Api, limit: str) -> None:
     assert answer.status_code == 422
 
 
-async def test_a_job_tells_its_owner_how_it_goes(api: Api) -> None:
+async def test_a_job_shows_its_owner_its_progress(api: Api) -> None:
     ada = await api.member("ada")
     job = await upload(api, ada)
     answer = await api.client.get(f"/api/jobs/{job}", headers=ada.headers)
@@ -84,7 +84,7 @@ async def test_a_failed_job_says_why(api: Api) -> None:
     assert failed["error"] == "The photo of this face is not in the storage."
 
 
-async def test_a_job_is_its_owners_alone(api: Api) -> None:
+async def test_a_job_is_visible_to_its_owner_only(api: Api) -> None:
     ada, eve = await api.member("ada"), await api.member("eve", role="admin")
     job = await upload(api, ada)
     for user, identity in ((eve, job), (ada, uuid4())):

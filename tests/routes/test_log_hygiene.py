@@ -29,7 +29,7 @@ EMBEDDING = [0.123454321, -0.987656789, 0.55512321] + [0.25] * 509
 
 @dataclass(slots=True)
 class Logs:
-    """Everything logged at DEBUG: as the application writes it, and as it was said, without redaction."""
+    """Everything logged at DEBUG: as the application writes it, and as it was logged, before redaction."""
 
     written: io.StringIO = field(default_factory=io.StringIO)
     said: io.StringIO = field(default_factory=io.StringIO)
@@ -103,7 +103,7 @@ def _bodies(operation: dict[str, Any], document: dict[str, Any]) -> list[object]
 
 
 async def drive(api: Api, headers: list[dict[str, str]], query: str) -> set[int]:
-    """Call everything as everybody; the statuses that came."""
+    """Call everything as every kind of client; returns the statuses."""
     statuses = set()
     for operation in operations(api):
         for credentials in headers:
@@ -161,7 +161,7 @@ async def test_nothing_secret_or_personal_is_logged(api: Api, logs: Logs) -> Non
 
 
 async def _use_an_embedding(api: Api, secrets: dict[str, str]) -> None:
-    """A real one, from a photo, and back again with mistakes."""
+    """A real embedding, from a photo, sent back with errors."""
     headers = {"Authorization": f"Bearer {API_KEY}"}
     photo = OBAMA_2.read_bytes()
     for path in ("/extract-embedding", "/analyze-face-advanced", "/analyze-faces", "/lookalikes"):
@@ -182,7 +182,7 @@ async def _use_an_embedding(api: Api, secrets: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("log_format", FORMATS)
-async def test_mistakes_of_ours_do_not_tell_either(api: Api, logs: Logs) -> None:
+async def test_internal_errors_do_not_reveal_anything_either(api: Api, logs: Logs) -> None:
     """Errors of the database and of answers that break their schema quote what was wrong."""
     ada = await api.member("Adelheid")
     database = api.services.database
@@ -228,7 +228,7 @@ async def test_mistakes_of_ours_do_not_tell_either(api: Api, logs: Logs) -> None
 
 
 @pytest.mark.parametrize("log_format", FORMATS)
-async def test_messages_of_others_are_cleaned(api: Api, logs: Logs) -> None:
+async def test_messages_of_libraries_are_cleaned(api: Api, logs: Logs) -> None:
     ada = await api.member("Adelheid")
 
     @api.app.get("/broken")

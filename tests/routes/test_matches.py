@@ -55,7 +55,7 @@ async def test_an_entry_of_the_feed(api: Api) -> None:
     sides = {side["id"]: side for side in entry["users"].values()}
     image = sides[str(bob.id)].pop("image")
     assert image.startswith(f"http://api/objects/faces/{pair.face_b}.jpg?") and "signature=" in image
-    # Stored as it came, so that it stands in for its smaller ones.
+    # Stored unchanged, so it is also used for the smaller sizes.
     assert sides[str(bob.id)].pop("feed_url") == sides[str(bob.id)].pop("thumbnail_url") == image
     assert sides[str(bob.id)] == {
         "id": str(bob.id), "name": "Bob", "gender": "male", "school": "cmu", "face_id": str(pair.face_b),
@@ -71,7 +71,7 @@ def test_percentage_is_rounded_half_up(score: float, percent: int) -> None:
     assert percentage(score) == percent
 
 
-async def test_feed_of_nothing(api: Api) -> None:
+async def test_empty_feed(api: Api) -> None:
     assert await feed(api) == {"matches": [], "total": 0, "next_cursor": None}
     assert (await feed(api, skip=1_000_000))["matches"] == []
 
@@ -204,7 +204,7 @@ async def test_matches_of_a_face_are_one_per_other_user_best_first(api: Api) -> 
 
 
 @pytest.mark.parametrize("path", ["for-image", "celebrity"])
-async def test_faces_must_be_ones_own(api: Api, path: str) -> None:
+async def test_faces_must_belong_to_the_user(api: Api, path: str) -> None:
     user = await api.member("Ada")
     theirs = await add_face(api.services.database, await add_profile(api.services.database))
     assert (await get(api, path, user, face_id=theirs)).status_code == 403

@@ -46,7 +46,7 @@ async def chat(api: Api) -> Chat:
     return Chat(api, ada, bob, eve, await connect(api.services.database, ada.id, bob.id))
 
 
-async def test_a_message_reaches_the_other_one(chat: Chat) -> None:
+async def test_a_message_reaches_the_other_user(chat: Chat) -> None:
     answer = await chat.send(chat.ada, "Are we related?")
     assert answer.status_code == 201, answer.text
     sent = answer.json()
@@ -163,7 +163,7 @@ async def test_pages_by_cursor_neither_skip_nor_repeat_among_equal_times(chat: C
         page = await chat.get(f"/api/messages/{chat.connection}", chat.bob, limit=7, **cursor)
         seen += [message["content"] for message in page["messages"]]
         times += [message["created_at"] for message in page["messages"]]
-        # What comes in meanwhile is newer than the cursor.
+        # Messages that arrive meanwhile are newer than the cursor.
         assert (await chat.send(chat.ada, "new")).status_code == 201
         assert page["has_more"] == (page["next_cursor"] is not None)
         if not page["has_more"]:

@@ -81,7 +81,7 @@ async def test_cursors_and_offsets_reach_each_once(api: Api, ada: User, unread_o
     assert set(by_cursor) == expected
 
 
-async def test_pages_by_cursor_stand_still_while_others_come_in(api: Api, ada: User) -> None:
+async def test_pages_by_cursor_are_stable_while_others_arrive(api: Api, ada: User) -> None:
     await fill(api, ada, 10)
     first = await get(api, ada, limit=5)
     await fill(api, ada, 7)
@@ -144,7 +144,7 @@ async def test_credentials_are_needed(api: Api) -> None:
 
 
 async def test_a_page_takes_one_statement(api: Api, ada: User) -> None:
-    """Beside the one that looks up who asks: this is what an app calls most."""
+    """Besides the one that authenticates: this is what an app calls most."""
     await fill(api, ada, 3)
     await get(api, ada)
     statements: list[str] = []

@@ -1,4 +1,4 @@
-"""Pictures of the old app, by rows as they were taken over: nobody sees what else their files carry."""
+"""Pictures of the old app, by adopted rows: nobody sees what else their files carry."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ async def test_an_old_photo_is_shown_in_three_sizes_without_metadata(api: Api, t
     assert await listed(api, user) == urls
 
 
-async def test_many_who_ask_at_once_have_it_made_once(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_parallel_requests_make_one_copy(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     user = await api.member("ada")
     await add_face(api, user)
     urls, faces, made = await listed(api, user), type(api.services.faces), 0
@@ -97,7 +97,7 @@ async def test_many_who_ask_at_once_have_it_made_once(api: Api, monkeypatch: pyt
 
 
 @folder_alone
-async def test_more_than_are_prepared_at_once_are_told_to_come_back(
+async def test_requests_beyond_the_limit_are_told_to_come_back(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     user = await api.member("ada")
@@ -112,7 +112,7 @@ async def test_more_than_are_prepared_at_once_are_told_to_come_back(
 
 @folder_alone
 @pytest.mark.parametrize("content", [None, b"no picture"])
-async def test_what_is_missing_or_no_picture_is_not_found(
+async def test_missing_files_and_files_without_a_picture_are_not_found(
     api: Api, tmp_path: Path, content: bytes | None
 ) -> None:
     user = await api.member("ada")
@@ -144,7 +144,7 @@ async def test_a_link_opens_its_own_picture_alone(api: Api) -> None:
 
 
 @folder_alone
-async def test_celebrities_come_from_a_place_of_their_own(api: Api) -> None:
+async def test_celebrities_come_from_a_separate_place(api: Api) -> None:
     await api.owner.execute("INSERT INTO celebrities (name, image_path) VALUES ('T', $1)", CELEBRITY)
 
     links = Links(api.services.settings, api.services.storage, "http://api")
@@ -167,7 +167,7 @@ async def test_a_deleted_face_takes_original_copy_and_links_with_it(api: Api, tm
 
 
 @pytest.mark.parametrize("path", [FACE, "Zoë & Co.jpg"])
-async def test_a_face_that_is_deleted_while_its_copy_is_made_has_none(
+async def test_a_face_deleted_while_its_copy_is_made_has_no_copy(
     api: Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, path: str
 ) -> None:
     user = await api.member("ada")
@@ -193,7 +193,7 @@ async def test_a_face_that_is_deleted_while_its_copy_is_made_has_none(
 
 
 @folder_alone
-async def test_what_is_only_recorded_as_deleted_is_not_made_again(api: Api) -> None:
+async def test_a_copy_recorded_as_deleted_is_not_made_again(api: Api) -> None:
     user = await api.member("ada")
     await add_face(api, user)
     urls = await listed(api, user)
@@ -240,7 +240,7 @@ async def test_an_old_photo_can_be_sent_in_a_chat(api: Api) -> None:
 
 
 @folder_alone
-async def test_a_face_without_description_is_described_from_its_original(api: Api) -> None:
+async def test_a_face_without_an_embedding_is_analyzed_from_its_original(api: Api) -> None:
     user = await api.member("ada")
     face = await add_face(api, user)
     await api.owner.execute("INSERT INTO match_jobs (face_id, user_id) VALUES ($1, $2)", face, user.id)

@@ -43,8 +43,8 @@ def client_of(*origins: str, every: float = 60) -> httpx.AsyncClient:
 
 
 @pytest.mark.parametrize("api_settings", [(LISTED,), ()], indirect=True)
-async def test_it_is_told_with_the_setting(api: Api, log: pytest.LogCaptureFixture) -> None:
-    """Also where there is no list at all, which is how one begins."""
+async def test_it_is_logged_with_the_setting(api: Api, log: pytest.LogCaptureFixture) -> None:
+    """Also without any list, as in a new installation."""
     origin = f"https://other-{len(api.services.settings.cors_origins)}.example"
     assert await preflight(api.client, origin) >= 400
     [line] = log.messages
@@ -52,7 +52,9 @@ async def test_it_is_told_with_the_setting(api: Api, log: pytest.LogCaptureFixtu
     assert "SEMBLANCE_CORS_ORIGINS" in line
 
 
-async def test_what_is_listed_or_no_preflight_is_not_told(api: Api, log: pytest.LogCaptureFixture) -> None:
+async def test_listed_origins_and_other_requests_are_not_logged(
+    api: Api, log: pytest.LogCaptureFixture
+) -> None:
     assert await preflight(api.client, LISTED) == 200
     await api.client.get("/health", headers={"Origin": "https://evil.example"})
     await api.client.options("/health", headers={"Origin": "https://evil.example"})
@@ -61,7 +63,7 @@ async def test_what_is_listed_or_no_preflight_is_not_told(api: Api, log: pytest.
     assert log.messages == []
 
 
-async def test_each_is_told_once_in_a_while(log: pytest.LogCaptureFixture) -> None:
+async def test_each_is_logged_once_in_a_while(log: pytest.LogCaptureFixture) -> None:
     async with client_of(every=3600) as client:
         for _ in range(3):
             for name in ("a", "b"):
@@ -85,14 +87,14 @@ async def test_nobody_fills_log_or_memory(log: pytest.LogCaptureFixture) -> None
     "origin",
     ["https://a.example/path", "https://a b", "x\ty", "javascript:alert(1)", "https://" + "a" * 300, ""],
 )
-async def test_what_is_no_origin_is_not_repeated(log: pytest.LogCaptureFixture, origin: str) -> None:
+async def test_an_invalid_origin_is_not_repeated(log: pytest.LogCaptureFixture, origin: str) -> None:
     async with client_of() as client:
         await preflight(client, origin)
     assert log.messages == []
 
 
 @pytest.mark.parametrize("origin", ["null", "http://[::1]:3000", "capacitor://localhost"])
-async def test_whatever_a_browser_sends_is_told(log: pytest.LogCaptureFixture, origin: str) -> None:
+async def test_every_origin_that_browsers_send_is_logged(log: pytest.LogCaptureFixture, origin: str) -> None:
     async with client_of() as client:
         await preflight(client, origin)
     assert origin in log.text

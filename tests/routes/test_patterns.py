@@ -1,4 +1,4 @@
-"""What a request may hold is told in words, never as a regular expression."""
+"""Errors say in words what a request may hold, never as a regular expression."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A picture and its row: after a failure there is both or neither, as far as that can be known."""
+"""A picture and its row: after a failure both exist or neither, as far as that can be known."""
 
 from __future__ import annotations
 

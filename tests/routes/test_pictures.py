@@ -1,4 +1,4 @@
-"""Pictures over HTTP: what an upload leaves of a file, how it is served and kept, and when it ends."""
+"""Pictures over HTTP: what an upload keeps of a file, how it is served and cached, and when it expires."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ async def test_a_picture_is_served_in_parts(api: Api, face: dict[str, str]) -> N
 @pytest.mark.parametrize(
     "given", ["bytes=", "bytes=-", "bytes=9-3", "bytes=a-b", "lines=0-9", "bytes=0-1,3-4", "x", "bytes=0-9-"]
 )
-async def test_what_is_no_range_is_ignored(api: Api, face: dict[str, str], given: str) -> None:
+async def test_an_invalid_range_is_ignored(api: Api, face: dict[str, str], given: str) -> None:
     answer = await api.client.get(face["image_url"], headers={"Range": given})
     assert answer.status_code == 200
     assert_only_a_picture(answer.content)
@@ -135,7 +135,7 @@ async def test_a_link_stays_the_same(api: Api, face: dict[str, str]) -> None:
 
 
 async def test_head_answers_as_get_does(api: Api, face: dict[str, str]) -> None:
-    """Every operation that can be read, as somebody who may and as somebody who may not."""
+    """Every GET operation, by a caller who is allowed and one who is not."""
     admin = await api.member("eve", role="admin")
     paths = [path for path, methods in api.app.openapi()["paths"].items() if "get" in methods]
     assert len(paths) > 20
@@ -165,7 +165,7 @@ def test_head_is_in_no_document(api: Api) -> None:
     assert all("head" not in methods for methods in api.app.openapi()["paths"].values())
 
 
-async def test_rows_of_before_are_served_as_they_are(api: Api) -> None:
+async def test_older_rows_are_served_unchanged(api: Api) -> None:
     user = await api.member("ada")
     await api.services.storage.put("faces/old/1.heic", encoded(portrait(64), "HEIF"), "image/heic")
     await api.services.database.execute(
@@ -185,7 +185,7 @@ def objects(api: Api) -> Path:
     return Path(api.services.settings.home) / "objects"
 
 
-async def test_links_end_with_the_deletion_though_the_store_does_not_obey(
+async def test_links_end_with_the_deletion_even_if_the_store_fails(
     api: Api, objects: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     user = await api.member("ada")
@@ -195,7 +195,7 @@ async def test_links_end_with_the_deletion_though_the_store_does_not_obey(
     kept = {name: (objects / name).read_bytes() for name in keys_of(key)}
     broken = api.services.db.object_deletions
     with monkeypatch.context() as patch:
-        # As with a store that is read-only: for root there is no such thing as a folder's.
+        # As with a read-only store: rights on a folder do not bind root.
         patch.setattr(type(storage), "delete", _refuse)
         answer = await api.client.delete(f"/api/faces/{face['id']}", headers=user.headers)
         assert answer.status_code == 204
@@ -205,7 +205,7 @@ async def test_links_end_with_the_deletion_though_the_store_does_not_obey(
                 assert (await api.client.request(method, face[name])).status_code == 404
         await database.execute("UPDATE object_deletions SET due_at = now()")
         assert await broken.drain(storage) == 0
-        # Put off, so that a store that is out of order is not asked all the time.
+        # Postponed, so that a store that fails is not called all the time.
         assert await broken.drain(storage) == 0
         assert await database.fetchval("SELECT attempts FROM object_deletions") == 1
     await database.execute("UPDATE object_deletions SET due_at = now()")
@@ -222,7 +222,7 @@ async def _refuse(*_: object) -> None:
 
 
 async def test_a_picture_that_was_refused_is_not_kept(api: Api) -> None:
-    """The quota ends between the first look at it and the row."""
+    """The quota is used up between the first check and the row."""
     user = await api.member("ada")
     await api.owner.execute(
         "CREATE FUNCTION lower_limit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$"

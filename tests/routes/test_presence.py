@@ -51,7 +51,7 @@ async def test_the_future_is_refused(api: Api, ada: User) -> None:
         assert (answer.status_code, answer.json()["code"]) == (400, "bad_input")
 
 
-async def test_what_is_no_time_with_an_offset_is_refused(api: Api, ada: User) -> None:
+async def test_an_invalid_time_is_refused(api: Api, ada: User) -> None:
     for given in (
         "2025-06-01T14:00:00",
         "2025-06-01",

@@ -1,4 +1,4 @@
-"""When people are there: who is told, and who is not told of those who hide it."""
+"""Presence: who sees it, and that nobody sees it of users who hide it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def show(api: Api, user: User, shown: object) -> httpx.Response:
 
 
 async def person(api: Api, whose: User, viewer: User | None, path: str = "matches/top") -> dict[str, Any]:
-    """Somebody as the feed, or another list of matches, shows them to a viewer."""
+    """A user as the feed, or another list of matches, shows them to a viewer."""
     headers = None if viewer is None else viewer.headers
     answer = await api.client.get(f"/api/{path}", headers=headers)
     assert answer.status_code == 200, answer.text
@@ -55,7 +55,7 @@ async def person(api: Api, whose: User, viewer: User | None, path: str = "matche
 
 
 async def enter(api: Api, user: User) -> UUID:
-    """A realtime connection of somebody; returns its id."""
+    """A realtime connection of a user; returns its id."""
     session, replica = uuid4(), uuid4()
     await api.services.db.realtime_sessions.seen(replica)
     await api.services.db.realtime_sessions.open(session, user.id, replica)
@@ -63,7 +63,7 @@ async def enter(api: Api, user: User) -> UUID:
 
 
 async def told(api: Api) -> list[tuple[str, bool, bool]]:
-    """Events of presence so far: of whom, whether there, and whether it says since when they were not."""
+    """Events of presence so far: the user, whether online, and whether a time of leaving is given."""
     rows = await api.owner.fetch("SELECT payload FROM events WHERE type = 'presence' ORDER BY id")
     await api.owner.execute("DELETE FROM events")
     return [
@@ -72,7 +72,7 @@ async def told(api: Api) -> list[tuple[str, bool, bool]]:
     ]
 
 
-async def test_the_feed_says_when_people_are_there(api: Api, ada: User, bob: User, pair: FeedPair) -> None:
+async def test_the_feed_shows_presence(api: Api, ada: User, bob: User, pair: FeedPair) -> None:
     for path in ("matches/top", f"matches/for-image?face_id={pair.face_a}", f"matches/user/{ada.id}"):
         shown = await person(api, bob, ada, path)
         assert (shown["online"], datetime.fromisoformat(shown["last_seen"])) == (False, SEEN)
@@ -85,7 +85,7 @@ async def test_the_feed_says_when_people_are_there(api: Api, ada: User, bob: Use
 
 
 @pytest.mark.parametrize("blocker", ["ada", "bob"])
-async def test_not_to_those_with_whom_one_has_blocked_the_other(
+async def test_not_to_blocked_connections(
     api: Api, ada: User, bob: User, pair: FeedPair, blocker: str
 ) -> None:
     await api.services.database.execute(
@@ -98,11 +98,11 @@ async def test_not_to_those_with_whom_one_has_blocked_the_other(
     assert (await person(api, bob, stranger))["last_seen"] is not None
 
 
-async def test_whoever_hides_it_is_nowhere_shown(api: Api, ada: User, bob: User, pair: FeedPair) -> None:
+async def test_hidden_presence_is_shown_nowhere(api: Api, ada: User, bob: User, pair: FeedPair) -> None:
     await enter(api, bob)
     await told(api)
     assert (await show(api, bob, False)).json()["show_presence"] is False
-    # Those who saw Bob are told as if he had left.
+    # Users who saw Bob get the event of his leaving.
     assert await told(api) == [(str(bob.id), False, False)]
 
     hidden = await person(api, bob, ada)
@@ -111,7 +111,7 @@ async def test_whoever_hides_it_is_nowhere_shown(api: Api, ada: User, bob: User,
     assert connections[0]["other_user"]["last_seen"] is None
     assert await api.services.db.realtime_sessions.online_connections(ada.id) == []
 
-    # Nor is anything noted that could be.
+    # Nothing is stored that could be shown.
     session = await enter(api, bob)
     await api.services.db.realtime_sessions.close(session)
     answer = await api.client.patch(
@@ -154,21 +154,19 @@ async def test_end_users_cannot_read_it_past_the_api(api: Api, ada: User, bob: U
         for column in ("online", "show_presence", "school_id", "school_key"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 read(connection, column)
-        # Not even the owner writes down what is hidden.
+        # Not even the owner can store what is hidden.
         connection.execute("UPDATE profiles SET last_seen = now(), online = true WHERE id = %s", [bob.id])
         assert read(connection, "last_seen") == (None,)
 
 
 @pytest.mark.parametrize("value", ["no", 0, 1, "false", [], {}])
-async def test_what_is_no_answer_is_refused(api: Api, bob: User, value: object) -> None:
+async def test_an_invalid_value_is_refused(api: Api, bob: User, value: object) -> None:
     answer = await api.client.patch("/api/auth/me", json={"show_presence": value}, headers=bob.headers)
     assert answer.status_code == 422
 
 
-async def test_the_row_of_somebody_who_hides_it_is_not_written_when_they_come_and_go(
-    api: Api, bob: User
-) -> None:
-    """On Supabase those who chat with them may subscribe to it, and hear of each write."""
+async def test_coming_and_going_does_not_write_the_row_of_a_user_who_hides_it(api: Api, bob: User) -> None:
+    """On Supabase their contacts may subscribe to the row, and hear of each write."""
     await show(api, bob, False)
     written = "SELECT xmin::text || ctid::text FROM profiles WHERE id = $1"
     before = await api.owner.fetchval(written, bob.id)

@@ -1,4 +1,4 @@
-"""Sessions that are asked for at Supabase: how often, what its answers mean, and what holds without one."""
+"""Sessions that are checked with Supabase: how often, what its answers mean, and what applies without one."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ async def test_an_ended_session_is_refused_over_http(api: Api, auth: SupabaseAut
     assert auth.asked == {"a": 1, "b": 1}
 
 
-async def test_a_token_that_is_not_valid_is_not_asked_for(api: Api, auth: SupabaseAuth) -> None:
+async def test_an_invalid_token_is_not_checked_there(api: Api, auth: SupabaseAuth) -> None:
     headers = {"Authorization": f"Bearer {token('a')[:-4]}AAAA"}
     assert (await api.client.get("/api/auth/me", headers=headers)).status_code == 401
     assert not auth.asked
@@ -102,7 +102,7 @@ async def test_it_is_asked_again_after_a_while(auth: SupabaseAuth) -> None:
     await until(asked, "a", "fine")
 
 
-async def test_requests_at_the_same_time_share_a_question(auth: SupabaseAuth) -> None:
+async def test_parallel_requests_share_a_check(auth: SupabaseAuth) -> None:
     auth.delay = 0.1
     asked = sessions(auth)
     leaving = asyncio.create_task(check(asked, "a"))
@@ -118,7 +118,7 @@ async def test_requests_at_the_same_time_share_a_question(auth: SupabaseAuth) ->
         (401, b'{"code": 401, "msg": "invalid JWT"}', "ended"),
         (403, b'{"code": 403, "error_code": "bad_jwt", "msg": "invalid JWT"}', "ended"),
         (404, b'{"code": 404, "error_code": "user_not_found"}', "ended"),
-        # What the gateway before it says of the key, or whoever stands there of anything.
+        # Answers of Supabase's gateway about the key, or of any other server in between.
         (401, b'{"message": "Invalid API key"}', "unknown"),
         (401, b"<html>", "unknown"),
         (403, b"[" * 5000, "unknown"),
@@ -127,7 +127,7 @@ async def test_requests_at_the_same_time_share_a_question(auth: SupabaseAuth) ->
         (429, b'{"code": 429, "msg": "rate limit"}', "unknown"),
         (500, b'{"msg": "oops"}', "unknown"),
         (302, b"", "unknown"),
-        # Whoever answers for it, or for somebody else.
+        # Answers of another server, or about another user.
         (200, b"<html>We are back soon.", "unknown"),
         (200, b"", "unknown"),
         (200, b"[]", "unknown"),
@@ -136,7 +136,7 @@ async def test_requests_at_the_same_time_share_a_question(auth: SupabaseAuth) ->
         (204, b"", "unknown"),
     ],
 )
-async def test_only_its_own_word_ends_a_session(
+async def test_only_its_own_answer_ends_a_session(
     auth: SupabaseAuth, caplog: pytest.LogCaptureFixture, status: int, body: bytes, outcome: str
 ) -> None:
     asked = sessions(auth, every=0, cooldown=0)
@@ -150,7 +150,7 @@ async def test_only_its_own_word_ends_a_session(
     assert token("new") not in caplog.text
 
 
-async def test_while_it_is_away_what_it_said_holds_and_nobody_waits(auth: SupabaseAuth) -> None:
+async def test_during_an_outage_its_last_answer_holds_and_nobody_waits(auth: SupabaseAuth) -> None:
     auth.ended.add("b")
     asked = sessions(auth, every=0)
     assert (await check(asked, "a"), await check(asked, "b")) == ("fine", "ended")
@@ -163,10 +163,10 @@ async def test_while_it_is_away_what_it_said_holds_and_nobody_waits(auth: Supaba
 @pytest.mark.parametrize(
     ("status", "outcome"), [(400, "fine"), (431, "fine"), (401, "unknown"), (502, "unknown")]
 )
-async def test_a_token_that_it_does_not_take_keeps_nobody_else_out(
+async def test_a_token_that_it_refuses_does_not_shut_out_others(
     auth: SupabaseAuth, status: int, outcome: str
 ) -> None:
-    """What a user may keep with their account is in their token, which becomes as long as they like."""
+    """A user's metadata is in their token, which becomes as long as they like."""
     asked = sessions(auth)
     auth.status = status
     assert await check(asked, "a") == "unknown"
@@ -183,7 +183,7 @@ async def test_what_is_remembered_is_bounded(auth: SupabaseAuth) -> None:
     asked = sessions(auth, remembered=3)
     for session in "abcadabe":
         assert await check(asked, session) == "fine"
-    # b went for d, c before it or after: the one that was used longest ago.
+    # The least recently used are dropped: b for d, c before or after.
     assert auth.asked == {"a": 1, "b": 2, "c": 1, "d": 1, "e": 1}
     assert len(asked._seen) == 3
     assert not asked._asking

@@ -1,4 +1,4 @@
-"""`rarity` in lookalikes, searches and matches: by the pack's calibration, and null where none is told."""
+"""`rarity` in lookalikes, searches and matches: by the pack's calibration, and null without one."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def none_known(api: Api) -> None:
 
 
 def like(face: Embedding, similarity: float, seed: int = 0) -> Embedding:
-    """A unit vector of that cosine with a face."""
+    """A unit vector with that cosine to a face."""
     other = embeddings(1, seed)[0]
     other = other - (other @ face) * face
     other /= np.linalg.norm(other)
@@ -98,7 +98,7 @@ async def test_a_search_among_users(api: Api) -> None:
 
 
 async def matched(api: Api, similarity: float, *digests: str) -> tuple[User, UUID]:
-    """A user and their face, matched with another user's and with a celebrity, both so similar.
+    """A user and their face, matched with another user's and with a celebrity, both with that similarity.
     digests: of the user's own face, of the other's and the celebrity's."""
     own, others = digests or (api.services.model.digest,) * 2
     ada, eve = await api.member("Ada"), await api.member("Eve", gender="male")
@@ -136,7 +136,7 @@ async def test_matches(api: Api, similarity: float) -> None:
 
 
 async def test_matches_with_faces_of_another_pack_have_none(api: Api) -> None:
-    """Neither where one of the two is embedded again, nor where both are by a pack that does not serve."""
+    """Neither if one of the two is embedded again, nor if both are of a pack that does not serve."""
     ours = api.services.model.digest
     ada, face = await matched(api, 0.95, ours, OTHER_DIGEST)
     assert [entry["rarity"] for entry in await entries(api, ada, face)] == [None] * 4

@@ -46,7 +46,7 @@ async def bob(api: Api) -> User:
 
 
 async def closed(socket: Socket) -> tuple[int, str]:
-    """Code and reason with which the server ends it, whatever it says before."""
+    """Code and reason with which the server closes it, skipping all earlier events."""
     with pytest.raises(ConnectionClosed) as caught:
         while True:
             await socket.next(10)
@@ -79,7 +79,7 @@ async def test_a_new_match_reaches_guests_as_the_feed_shows_it(
     assert shown["users"]["a"]["image"].startswith(f"{server.http}/objects/faces/x.jpg?")
 
 
-async def test_own_matches_without_the_feed(api: Api, server: Server, ada: User, bob: User) -> None:
+async def test_matches_of_the_user_without_the_feed(api: Api, server: Server, ada: User, bob: User) -> None:
     database = api.services.database
     stranger = await api.member("Cleo")
     faces = [await add_face(database, user.id) for user in (ada, bob, stranger)]
@@ -117,7 +117,7 @@ async def test_many_matches_at_once_are_one_event(api: Api, server: Server, ada:
         assert (len(bulk["matches"]), bulk["count"], bulk["more"]) == (20, 600, True)
         mine = (await own.next())["data"]
         assert (len(mine["matches"]), mine["count"], mine["more"]) == (30, 30, False)
-        # Too many to be named: there may be own ones among them.
+        # Too many to be named: the user's may be among them.
         assert (await own.next())["data"] == {"matches": [], "count": 0, "more": True}
         assert await guest.quiet()
 
@@ -180,7 +180,7 @@ async def test_jobs_messages_and_notifications_reach_only_those_they_are_for(
             assert await socket.quiet(0.2)
 
 
-async def test_what_is_rolled_back_is_not_told(api: Api, server: Server, ada: User) -> None:
+async def test_what_is_rolled_back_is_not_sent(api: Api, server: Server, ada: User) -> None:
     async with server.listen(ada, channels="notifications") as socket:
         await socket.hello()
         with pytest.raises(ZeroDivisionError):
@@ -236,7 +236,9 @@ async def test_nothing_is_lost_or_told_twice_over_a_drop(
     assert ids == sorted(set(ids))  # type: ignore[type-var]
 
 
-async def test_an_event_that_is_no_longer_kept_resets(api: Api, server: Server, ada: User) -> None:
+async def test_a_last_event_that_is_no_longer_stored_causes_a_reset(
+    api: Api, server: Server, ada: User
+) -> None:
     database = api.services.database
     async with server.listen(ada, channels="notifications") as socket:
         first = (await socket.hello())["id"]
@@ -259,10 +261,10 @@ async def test_an_event_that_is_no_longer_kept_resets(api: Api, server: Server, 
             assert event["id"] > reset["id"]
 
 
-async def test_a_replica_that_is_behind_tells_nothing_twice(
+async def test_a_replica_that_is_behind_sends_nothing_twice(
     api: Api, api_settings: Settings, ada: User
 ) -> None:
-    """The client comes from another replica, which had told it more than this one has read."""
+    """The client comes from another replica, which had sent it more than this one has read."""
     services = api.services
     behind = Hub(api_settings, services.database, services.db, services.storage)
     for _ in range(3):
@@ -424,12 +426,12 @@ async def test_refusals_can_be_read(
         assert answer.json()["request_id"]
 
 
-async def test_a_user_outside_of_edu_is_refused(api: Api, server: Server) -> None:
+async def test_a_user_outside_edu_is_refused(api: Api, server: Server) -> None:
     async with server.listen(api.user("ada@example.com")) as socket:
         assert (await closed(socket))[0] == 4403
 
 
-async def test_a_profile_may_not_open_connections_without_end(
+async def test_connections_of_a_profile_are_limited(
     api: Api, server: Server, ada: User, api_settings: Settings
 ) -> None:
     most = api_settings.realtime_max_sockets_per_profile

@@ -1,4 +1,4 @@
-"""Signing out: what it ends, for whom, on which replica, and what it leaves alone."""
+"""Signing out: what it ends, for whom, on which replicas, and what it leaves alone."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ async def log_out(api: Api, headers: dict[str, str]) -> httpx.Response:
         # A token that was refreshed is of the same session.
         ({"jti": "a", "session_id": "s"}, {"jti": "b", "session_id": "s"}, {"jti": "a", "session_id": "t"}),
         ({"session_id": "s"}, {"session_id": "s", "iat": 1}, {"session_id": "t"}),
-        # A session's name is no token's.
+        # The id of a session is not that of a token.
         ({"session_id": "s"}, {"session_id": "s", "iat": 2}, {"jti": "s"}),
-        # Names that are none.
+        # Invalid ids.
         ({"jti": "a", "session_id": ""}, {"jti": "a", "session_id": None}, {"jti": "b"}),
         ({"iat": 1}, {"iat": 1}, {"iat": 2}),
         ({"iat": 1, "session_id": ["s"]}, {"iat": 1, "session_id": ["s"]}, {"iat": 2, "session_id": ["s"]}),
@@ -65,7 +65,7 @@ async def test_it_ends_the_tokens_of_its_session_and_no_others(
 async def test_a_token_that_was_refreshed_before_does_not_outlive_the_end(
     api: Api, iat: float | None
 ) -> None:
-    """One that is given out now lasts as long as this one did."""
+    """A token issued now would last as long as this one did."""
     now = int(time.time())
     claims = {} if iat is None else {"iat": now + iat}
     ours = bearer(session_id="s", exp=now + 60, **claims)
@@ -80,13 +80,13 @@ async def test_a_token_that_was_refreshed_before_does_not_outlive_the_end(
 
 
 async def test_nobody_ends_the_session_of_somebody_else(api: Api) -> None:
-    """Whatever a provider lets its users put into their tokens."""
+    """Even if a provider lets its users choose what is in their tokens."""
     assert (await log_out(api, bearer(session_id="s"))).status_code == 204
     other = {"Authorization": f"Bearer {make_token(uuid.uuid4(), 'bob@mit.edu', session_id='s')}"}
     assert await me(api, other) == 200
 
 
-async def test_a_token_that_was_never_seen_can_be_ended_and_stays_so_when_the_profile_goes(api: Api) -> None:
+async def test_an_unseen_token_can_be_revoked_and_stays_so_without_its_profile(api: Api) -> None:
     ours = bearer(session_id="s")
     assert (await log_out(api, ours)).status_code == 204
     await api.owner.execute("DELETE FROM profiles WHERE id = $1", SUBJECT)
@@ -175,7 +175,7 @@ async def test_a_connection_that_begins_while_its_session_ends_does_not_outlive_
         assert client.end is not None
 
 
-async def test_what_has_ended_by_itself_is_forgotten(api: Api) -> None:
+async def test_expired_sessions_are_forgotten(api: Api) -> None:
     now = time.time()
     sessions = api.services.db.sessions
     for number, end in enumerate((now - 3600, now - 1, now + 60, 253_402_300_809.0)):

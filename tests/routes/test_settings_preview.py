@@ -1,4 +1,4 @@
-"""What an admin is told of other weights before they are set."""
+"""The preview of new weights that an admin gets before setting them."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ async def test_examples_are_bounded_and_the_threshold_is_the_present_one(api: Ap
         {"limit": 5},
     ],
 )
-async def test_what_does_not_fit(api: Api, admin: User, change: dict[str, Any]) -> None:
+async def test_invalid_weights(api: Api, admin: User, change: dict[str, Any]) -> None:
     answer = await preview(api, admin, {"weights": Weights().as_dict(), **change})
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
 

@@ -1,4 +1,4 @@
-"""A part that takes no writes is told as such, by `/ready` too; no answer names what is for operators."""
+"""A read-only part is reported as such, by `/ready` too; no answer shows details that are for operators."""
 
 from __future__ import annotations
 
@@ -100,14 +100,16 @@ def assert_unavailable(answer: httpx.Response, code: str) -> None:
     assert int(answer.headers["Retry-After"]) > 0
 
 
-async def test_a_read_only_database_is_told(api: Api, photo: bytes, request: pytest.FixtureRequest) -> None:
+async def test_a_read_only_database_is_reported(
+    api: Api, photo: bytes, request: pytest.FixtureRequest
+) -> None:
     user = await api.member("ada")
     request.getfixturevalue("read_only")
-    # The pool finds out that its connections are gone.
+    # The pool discovers that its connections are gone.
     for _ in range(6):
         await api.client.get("/ready")
     assert_unavailable(await upload(api, user, photo), "database_read_only")
-    # Somebody new would get a profile.
+    # A new user would get a profile.
     assert_unavailable(await upload(api, api.user(), photo), "database_read_only")
     assert (await api.client.get("/api/matches/top")).status_code == 200
     answer = await ready(api)
@@ -116,7 +118,7 @@ async def test_a_read_only_database_is_told(api: Api, photo: bytes, request: pyt
     assert answer.json()["checks"]["storage"] == "ok"
 
 
-async def test_a_read_only_store_is_told_and_heals(
+async def test_a_read_only_store_is_reported_and_recovers(
     api: Api, photo: bytes, pictures: Path, close_disk: Callable[[Path], Callable[[], None]]
 ) -> None:
     user = await api.member("ada")
@@ -139,7 +141,9 @@ class TestFull:
     def pictures(self, small_disk: Path) -> Path:
         return small_disk
 
-    async def test_a_full_store_is_told_and_heals(self, api: Api, photo: bytes, pictures: Path) -> None:
+    async def test_a_full_store_is_reported_and_recovers(
+        self, api: Api, photo: bytes, pictures: Path
+    ) -> None:
         user = await api.member("ada")
         ballast = pictures / "ballast"
         ballast.write_bytes(b"x" * (500 * 1024))
@@ -196,7 +200,7 @@ async def test_asking_often_does_not_load_the_store(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "cls", [cls for cls in CLASSES if cls.public is not None], ids=lambda cls: cls.__name__
 )
-async def test_no_5xx_names_what_is_for_operators(cls: type[SemblanceError]) -> None:
+async def test_no_5xx_shows_details_for_operators(cls: type[SemblanceError]) -> None:
     app = FastAPI()
     app.add_middleware(UnexpectedErrorMiddleware)
     install_error_handlers(app)
@@ -214,7 +218,7 @@ async def test_no_5xx_names_what_is_for_operators(cls: type[SemblanceError]) -> 
 
 
 def test_messages_that_clients_read_are_few() -> None:
-    """Each class here is one whose messages somebody has read with that in mind."""
+    """The messages of each class here were reviewed for this."""
     told = {cls for cls in CLASSES if cls.public is None and not issubclass(cls, errors.RequestError)}
     assert told == {
         errors.TryLaterError,

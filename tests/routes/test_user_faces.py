@@ -94,7 +94,7 @@ async def test_the_signed_url_opens_the_picture_and_expires(api: Api) -> None:
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP"])
-async def test_the_key_is_not_the_names(api: Api, file_format: str) -> None:
+async def test_the_key_does_not_depend_on_the_file_name(api: Api, file_format: str) -> None:
     data = photo(file_format=file_format)
     user = await api.member("ada")
     answer = await api.client.post(
@@ -137,7 +137,7 @@ async def test_what_is_refused_leaves_nothing_but_its_count(api: Api) -> None:
     assert (await upload(api, user, b"x" * (api.services.settings.max_image_bytes + 1))).status_code == 413
     assert (await api.client.post("/api/faces", files={"file": photo()})).status_code == 401
     assert await row_counts(api.services.database) == {"profiles": 1, "user_daily_quotas": 1}
-    # Those that were looked at: without a face, no picture, half a picture.
+    # Those that were processed: without a face, not a picture, half a picture.
     assert await api.services.database.fetchval("SELECT count FROM user_daily_quotas") == 3
     assert await keys(api.services.storage) == []
 
@@ -150,14 +150,14 @@ async def test_the_same_picture_twice(api: Api) -> None:
     assert again.json()["error"] == "This photo has already been uploaded."
     assert again.json()["code"] == "duplicate_picture"
     assert [row["id"] for row in await api.services.database.fetch("SELECT id FROM faces")] == [face]
-    # Somebody else may have it, and the user again once it is deleted.
+    # Another user may upload it, and the same user once it is deleted.
     await uploaded(api, await api.member("bob"))
     await api.client.delete(f"/api/faces/{face}", headers=user.headers)
     await uploaded(api, user)
 
 
 async def test_the_same_picture_at_the_same_time(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each copy that made work counts."""
+    """Each copy that caused work counts."""
     looked_at, describe = 0, LocalFaces.analyze_photo
 
     async def counted(self: LocalFaces, *args: Any) -> tuple[Detection, list[AnalyzedFace]]:
@@ -318,7 +318,7 @@ async def test_a_deletion_leaves_nothing(api: Api) -> None:
         )  # fmt: skip
     assert len(await keys(storage)) == 3
     assert len(await tables_with(api.owner, face, match, baby, connection, message)) >= 9
-    # What is another's must stay.
+    # The rows of others must stay.
     await database.execute(
         "INSERT INTO notifications (user_id, type, title, related_id, related_type)"
         " VALUES ($1, 'mutual_match', 'Another match', gen_random_uuid(), 'match')",
@@ -334,7 +334,7 @@ async def test_a_deletion_leaves_nothing(api: Api) -> None:
     assert (await api.client.delete(f"/api/faces/{face}", headers=user.headers)).status_code == 404
 
 
-async def test_anothers_face_is_unknown(api: Api) -> None:
+async def test_a_face_of_another_user_is_unknown(api: Api) -> None:
     user, other = await api.member("ada"), await api.member("bob")
     face = await uploaded(api, other)
     assert (await api.client.delete(f"/api/faces/{face}", headers=user.headers)).status_code == 404
@@ -387,7 +387,7 @@ async def test_a_picture_that_cannot_be_removed_is_removed_later(api: Api) -> No
     user = await api.member("ada")
     face = await uploaded(api, user)
     folder = Path(api.services.settings.home) / "objects" / "faces" / str(user.id)
-    # A folder in the picture's place: whoever runs the tests, it cannot be deleted like a file.
+    # A folder in the picture's place: no user, not even root, can delete it like a file.
     picture = folder / f"{face}.full.jpg"
     picture.unlink()
     (picture / "in-the-way").mkdir(parents=True)
@@ -428,7 +428,7 @@ class TestBucket:
     def api_settings(self, api_settings: Settings, bucket: str) -> Settings:
         return api_settings.model_copy(update={"storage_url": f"{bucket}/pictures"})
 
-    async def test_pictures_are_the_buckets_own(self, api: Api, s3_endpoint: str) -> None:
+    async def test_pictures_are_served_by_the_bucket(self, api: Api, s3_endpoint: str) -> None:
         user = await api.member("ada")
         answer = await upload(api, user, photo())
         assert answer.status_code == 202, answer.text

@@ -1,4 +1,4 @@
-"""Addresses that a stranger may not make this machine connect to, in every way of writing them."""
+"""Addresses that no client may make this machine connect to, in all notations."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_public(address: str) -> None:
         *("100.64.0.1", "198.18.0.1", "192.0.2.1", "2001:db8::1"),  # shared, benchmarks, examples
         *("224.0.0.1", "239.1.1.1", "ff02::1"),  # multicast
         *("240.0.0.1", "255.255.255.255", "fec0::1", "::127.0.0.1"),  # reserved, given up
-        *("::ffff:192.168.1.1", "2002:c0a8:101::1", "64:ff9b::a9fe:a9fe"),  # IPv4 in other clothes
+        *("::ffff:192.168.1.1", "2002:c0a8:101::1", "64:ff9b::a9fe:a9fe"),  # IPv4 within IPv6
         "2001:0:4136:e378:8000:63bf:80ff:fffe",  # Teredo of 127.0.0.1
     ],
 )

@@ -1,4 +1,4 @@
-"""Errors cross process boundaries whole, and say what a client or a worker may do."""
+"""Errors cross process boundaries unchanged, and say what a client or a worker may do."""
 
 from __future__ import annotations
 

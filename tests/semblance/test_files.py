@@ -1,4 +1,4 @@
-"""What a crash leaves of a file: the old one or the new one, whole."""
+"""A crash leaves either the old file or the new one, complete."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytes
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_of_several_that_make_a_file_all_get_the_same(tmp_path: Path) -> None:
+def test_processes_that_create_a_file_at_once_all_get_the_same(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from semblance.files import create_file\n"
         "path = Path(sys.argv[1]); sys.stdin.readline(); create_file(path, sys.argv[2])\n"

@@ -1,4 +1,4 @@
-"""Where the old app keeps its pictures: settings, keys of copies, and one bucket or folder."""
+"""The picture locations of the old app: settings, keys of copies, buckets and folders."""
 
 from __future__ import annotations
 
@@ -50,16 +50,16 @@ def test_a_copys_key_and_its_original_follow_from_each_other(path: str, tmp_path
     keys = list(map(copy_key, originals))
     assert len(set(keys)) == 3
     assert list(map(original_of, keys)) == originals
-    # They are keys that the main store takes.
+    # The main store accepts them as keys.
     assert None not in map(storage.local_file, keys)
 
 
-def test_plain_paths_stay_legible() -> None:
+def test_plain_paths_stay_readable() -> None:
     assert copy_key(Original("faces", "8c6f/17-ab.jpg")) == "old/faces/8c6f/17-ab.jpg.full.jpg"
 
 
 @pytest.mark.parametrize("path", ["x" * 1000, f"a/{'é' * 100}.jpg", "/".join(["abc"] * 200), ""])
-def test_a_path_that_is_too_long_or_none_has_a_key_all_the_same(path: str, tmp_path: Path) -> None:
+def test_an_overlong_or_invalid_path_has_a_key(path: str, tmp_path: Path) -> None:
     key = copy_key(Original("faces", path))
     assert key != copy_key(Original("faces", path + "x"))
     storage = open_storage(Settings(home=tmp_path))
@@ -70,7 +70,7 @@ def test_a_path_that_is_too_long_or_none_has_a_key_all_the_same(path: str, tmp_p
 @pytest.mark.parametrize(
     "key", ["faces/a/b.full.jpg", "old/other/x.full.jpg", "old/faces/x.jpg", "old/faces/.full.jpg"]
 )
-def test_other_keys_are_no_copies(key: str) -> None:
+def test_other_keys_are_not_copies(key: str) -> None:
     assert original_of(key) is None
 
 
@@ -93,12 +93,12 @@ def test_the_setting_names_a_place_for_each_table() -> None:
         "faces=s3://x?endpoint=ftp://x",
     ],
 )
-def test_a_place_that_is_none_is_refused(said: str) -> None:
+def test_an_invalid_location_is_refused(said: str) -> None:
     with pytest.raises(ValidationError, match="old_storage"):
         Settings.model_validate({"old_storage": said})
 
 
-def test_a_table_without_pictures_is_answered_with_those_that_have_some() -> None:
+def test_a_table_without_pictures_is_refused_with_the_valid_names() -> None:
     with pytest.raises(ValidationError, match="'people' is not a table with pictures; these are faces, cel"):
         Settings.model_validate({"old_storage": "people=s3://x"})
 
@@ -142,7 +142,7 @@ async def test_a_picture_is_read_by_the_path_in_its_row(storage: Storage, path: 
 
 
 @pytest.mark.parametrize("path", ["none.jpg", "a//b", "../x", "a\nb", "", "x" * 2000])
-async def test_what_is_not_there_is_not_there(storage: Storage, path: str) -> None:
+async def test_a_missing_picture_is_reported(storage: Storage, path: str) -> None:
     location = storage.locations["faces"]
     assert not await location.exists(path)
     with pytest.raises(NotFoundError):
@@ -159,7 +159,7 @@ async def test_a_file_over_the_limit_is_refused_before_it_is_read(storage: Stora
         read_picture_sync(storage, "faces", "large.jpg")
 
 
-async def test_what_is_ours_stays_where_it_is(storage: Storage) -> None:
+async def test_our_own_pictures_are_read_from_the_store(storage: Storage) -> None:
     """New pictures, other tables, and what an earlier version stored as it came."""
     new, raw = full_key("faces/a"), "faces/raw.jpg"
     await storage.put(new, b"new", "image/jpeg")
@@ -179,10 +179,10 @@ async def test_a_place_that_cannot_be_reached_is_a_storage_error(tmp_path: Path,
         open_storage(Settings(home=tmp_path, old_storage={"faces": (tmp_path / "none").as_uri()}))
 
 
-async def test_each_place_has_an_endpoint_and_credentials_of_its_own(
+async def test_each_location_has_its_own_endpoint_and_credentials(
     tmp_path: Path, bucket: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The process's own variables lead elsewhere."""
+    """The process's own variables name another bucket."""
     obstore.put(S3Store.from_url(bucket), "a.jpg", b"x")
     monkeypatch.setenv("AWS_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("OLD_AWS_ACCESS_KEY_ID", "OLDKEY")
@@ -194,8 +194,8 @@ async def test_each_place_has_an_endpoint_and_credentials_of_its_own(
     assert "eu-west-3" in signed
 
 
-def test_a_buckets_links_to_copies_are_the_services_own(tmp_path: Path, bucket: str) -> None:
-    """They are signed alike on every node, whatever its home, and by nobody who does not know the key."""
+def test_links_to_copies_in_a_bucket_are_signed_by_the_service(tmp_path: Path, bucket: str) -> None:
+    """Every node signs them the same way, with any home. Nobody can sign them without the key."""
     key = copy_key(Original("faces", "a/b.jpg"))
 
     def opened(home: str, api_key: str | None) -> Storage:
@@ -239,9 +239,9 @@ async def test_celebrities_who_were_profiles_have_their_pictures_among_the_faces
     assert await picture_exists(storage, "celebrities", "cher/1.jpg")
     assert await read_picture(storage, "celebrities", "2.jpg") == b"celebrities"
     assert not await picture_exists(storage, "celebrities", "3.jpg")
-    # The face's picture is not the celebrity's to remove.
+    # Removing the celebrity must not remove the picture of the face.
     await remove_picture(storage, "celebrities", "cher/1.jpg")
     assert await picture_exists(storage, "faces", "cher/1.jpg")
-    # No user's is looked for among the celebrities.
+    # Pictures of users are not looked for among the celebrities.
     (tmp_path / "celebrities" / "3.jpg").write_bytes(b"celebrities")
     assert not await picture_exists(storage, "faces", "3.jpg")

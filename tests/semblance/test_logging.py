@@ -62,7 +62,7 @@ def test_text_lines_and_level(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 @pytest.mark.parametrize("log_format", ["text", "json"])
-def test_what_others_say_of_secrets_is_left_out(
+def test_secrets_in_messages_of_libraries_are_removed(
     capsys: pytest.CaptureFixture[str], secret: str, text: str, log_format: Literal["text", "json"]
 ) -> None:
     configure_logging(Settings(log_format=log_format))
@@ -85,18 +85,18 @@ def test_what_others_say_of_secrets_is_left_out(
         "token expired, signature wrong",
     ],
 )
-def test_what_is_no_secret_stays(text: str) -> None:
+def test_other_text_is_kept(text: str) -> None:
     assert redacted(text) == text
 
 
 @pytest.mark.parametrize("name", ["httpx", "httpcore.connection", "PIL.TiffImagePlugin", "websockets.server"])
-def test_libraries_that_tell_too_much_are_quiet(capsys: pytest.CaptureFixture[str], name: str) -> None:
+def test_verbose_libraries_are_silenced(capsys: pytest.CaptureFixture[str], name: str) -> None:
     configure_logging(Settings(log_level="DEBUG"))
     logging.getLogger(name).info("GET /objects/a.jpg?signature=abc")
     assert capsys.readouterr().err == ""
 
 
-def test_a_process_may_tell_the_request_in_its_own_way(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_process_may_set_its_own_source_of_request_ids(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging(Settings(), lambda: "abc-2")
     logging.getLogger("semblance.test").info("here")
     assert "[abc-2] here" in capsys.readouterr().err

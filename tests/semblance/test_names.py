@@ -1,4 +1,4 @@
-"""What is a name and what is none; the database says the same of accounts that begin there."""
+"""Which texts are valid names. The database applies the same rule to accounts that are created there."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NAMES = {
     "Ada \u00a0 \u3000Lovelace": "Ada Lovelace",
     "Zoe\u0308": "Zo\u00eb",
     "\u1112\u1161\u11ab": "\ud55c",
-    # What comes along with copied names and is not seen.
+    # Invisible characters that come with copied names.
     f"{LRM}Ada\u00ad{LRM}": "Ada",
     "\ufeffA\u2060da": "Ada",
     " " * 300 + "x": "x",
@@ -54,7 +54,7 @@ NAMES = {
 }
 
 NO_NAMES = [
-    # Nothing to see.
+    # Nothing visible.
     "", " ", "\u00a0\u3000", LRM, ZWJ, ZWNJ, ZWJ * 3, "\u200b", "\u3164", "\u2800", "\u115f\u1160", "\uffa0",
     "\ufe0f", "\u0301", "\U000e0020", "\ufff0", "\ufff8", "\U00013441", "\U00013442\U00013442", "a\ufff5b",
     "Ada\U00013441",
@@ -63,7 +63,7 @@ NO_NAMES = [
     f"\u6771{ZWJ}\u4eac", f"\U0001f469{ZWJ}", f"{ZWJ}\U0001f469", f"\U0001f469{ZWJ}{ZWJ}\U0001f680",
     f"\U0001f469{ZWNJ}\U0001f680", f"\u0645{ZWNJ}{ZWNJ}\u0646", f"\u0d28\u0d4d{ZWJ}{ZWJ}",
     f"a\u0645{ZWNJ}b",
-    # Controls, overrides, what others cannot see.
+    # Controls, overrides, invisible characters.
     "two\nlines", "a\tb", "a\x1fb", "a\x7fb", "a\x85b", "a\u2028b", f"{RLO}adA", "\u2066Ada\u2069",
     "a\u200bb", "Ada\u3164", "a\u06ddb", "\ue000", "a\uf8ff", "a\ufffe", "\U0010ffff", "a\U000e0041",
     "x" * (MAX_LENGTH + 1),
@@ -78,18 +78,18 @@ def decided(text: str) -> str | None:
 
 
 @pytest.mark.parametrize("given", NAMES, ids=ascii)
-def test_a_name_is_kept_as_it_reads(given: str) -> None:
+def test_a_name_is_kept_as_it_is_read(given: str) -> None:
     assert usable_name(given) == NAMES[given]
 
 
 @pytest.mark.parametrize("given", NO_NAMES, ids=ascii)
-def test_what_shows_nothing_or_hides_something_is_no_name(given: str) -> None:
+def test_invisible_and_deceptive_text_is_refused(given: str) -> None:
     with pytest.raises(ValueError, match=r"^A name .*\.$"):
         usable_name(given)
 
 
 @pytest.mark.parametrize("given", ["\0", "a\0b", "\ud800", "a\udfff"], ids=ascii)
-def test_what_no_database_stores_is_no_name(given: str) -> None:
+def test_text_that_the_database_cannot_store_is_refused(given: str) -> None:
     assert decided(given) is None
 
 
@@ -104,12 +104,12 @@ def test_no_character_without_a_shape_stands_alone() -> None:
 @settings(max_examples=300, deadline=None, database=None)
 @given(st.text(max_size=12))
 @example("\u00a0\n\u200eA")
-def test_a_name_that_was_taken_is_taken_again_unchanged(text: str) -> None:
+def test_an_accepted_name_is_accepted_again_unchanged(text: str) -> None:
     name = decided(text)
     assert name is None or decided(name) == name
 
 
-def test_the_database_decides_alike(dsn: str) -> None:
+def test_the_database_decides_the_same(dsn: str) -> None:
     texts = [*NAMES, *NO_NAMES]
     with psycopg.connect(dsn) as connection:
         rows = connection.execute(
@@ -120,7 +120,7 @@ def test_the_database_decides_alike(dsn: str) -> None:
     assert found == {text: decided(text) for text in texts}
 
 
-async def test_token_and_request_decide_alike() -> None:
+async def test_tokens_and_requests_decide_the_same() -> None:
     verifier = TokenVerifier(Settings(jwt_secret=SecretStr(JWT_SECRET)))
     for text in [*NAMES, *NO_NAMES, "\0", "\ud800"]:
         claims = await verifier.verify(make_token(uuid4(), "ada@mit.edu", user_metadata={"name": text}))

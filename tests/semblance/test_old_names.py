@@ -1,4 +1,4 @@
-"""Variables of the old app: read where ours are unset, named by their own names, and never taken unsaid."""
+"""Variables of the old app are read if ours are unset, reported by their names, and never used silently."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_an_old_name_is_read(monkeypatch: pytest.MonkeyPatch, field: str, name: 
 
 
 @pytest.mark.parametrize(("field", "name"), PAIRS)
-def test_ours_wins_whatever_its_case(monkeypatch: pytest.MonkeyPatch, field: str, name: str) -> None:
+def test_ours_wins_in_upper_and_lower_case(monkeypatch: pytest.MonkeyPatch, field: str, name: str) -> None:
     monkeypatch.setenv(name, VALUES[field])
     ours = "https://ours.example" if field == "supabase_url" else VALUES[field].replace("old", "new")
     monkeypatch.setenv(variable(field).lower(), ours)
@@ -73,14 +73,14 @@ def test_ours_wins_whatever_its_case(monkeypatch: pytest.MonkeyPatch, field: str
 def test_an_empty_one_is_unset(monkeypatch: pytest.MonkeyPatch, field: str, name: str) -> None:
     monkeypatch.setenv(name, "")
     assert getattr(get_settings(), field) == Settings.model_fields[field].get_default()
-    # And an empty one of ours hides nothing.
+    # An empty variable of ours does not hide it.
     monkeypatch.setenv(name, VALUES[field])
     monkeypatch.setenv(variable(field), "")
     get_settings.cache_clear()
     assert plain(get_settings(), field) == VALUES[field]
 
 
-def test_every_old_name_is_of_a_setting_and_stands_once() -> None:
+def test_every_old_name_belongs_to_one_setting() -> None:
     assert OLD_NAMES.keys() <= Settings.model_fields.keys()
     names = [name for _, name in PAIRS]
     assert len(names) == len(set(names))
@@ -103,7 +103,7 @@ def test_of_two_names_the_first_counts(monkeypatch: pytest.MonkeyPatch) -> None:
         ("SUPABASE_URL", "hunter2", "https://project.supabase.co"),
     ],
 )
-def test_what_is_wrong_is_told_by_the_name_that_is_set(
+def test_an_invalid_value_is_reported_by_the_name_that_is_set(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -133,7 +133,7 @@ def test_the_projects_address_gives_its_keys_and_issuer(monkeypatch: pytest.Monk
         ({"SUPABASE_URL": "https://abc.supabase.co"}, "SEMBLANCE_SUPABASE_ANON_KEY"),
     ],
 )
-def test_sessions_are_asked_for_somewhere(
+def test_session_checks_need_an_address(
     monkeypatch: pytest.MonkeyPatch, given: dict[str, str], missing: str
 ) -> None:
     for name, value in {**given, "SEMBLANCE_SESSION_CHECK_SECONDS": "60"}.items():
@@ -142,7 +142,7 @@ def test_sessions_are_asked_for_somewhere(
         get_settings()
 
 
-def test_a_command_says_what_it_took(
+def test_a_command_reports_the_names_it_used(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = io.StringIO()
@@ -158,7 +158,7 @@ def test_a_command_says_what_it_took(
     assert capsys.readouterr().out == ""
 
 
-def test_a_running_stack_says_what_it_took(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_running_stack_reports_the_names_it_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("t")
     content = {
@@ -168,7 +168,7 @@ def test_a_running_stack_says_what_it_took(monkeypatch: pytest.MonkeyPatch, tmp_
     }
     shown = io.StringIO()
     monkeypatch.setattr(output, "console", Console(file=shown, width=200))
-    # Of a version that knew of none.
+    # Written by a version without old names.
     output.print_state(StackState.model_validate_json(json.dumps(content)), title="Ready")
     assert "Old names" not in shown.getvalue()
     output.print_state(StackState(**content, old_names={"api_key": "API_KEY"}), title="Ready")
@@ -181,7 +181,7 @@ def findings(settings: Settings) -> dict[str, Finding]:
     return {finding.text: finding for check in checks for finding in check(settings)}
 
 
-def test_doctor_names_all_that_it_sees(monkeypatch: pytest.MonkeyPatch, service_dsn: str) -> None:
+def test_doctor_names_every_old_variable(monkeypatch: pytest.MonkeyPatch, service_dsn: str) -> None:
     assert findings(Settings()) == {}
     for name, value in {
         "DATABASE_URL": service_dsn,
@@ -213,7 +213,7 @@ def test_doctor_names_all_that_it_sees(monkeypatch: pytest.MonkeyPatch, service_
     assert "batch.import_qdrant" in found["QDRANT_URL is set but not read"].fix
 
 
-def test_what_is_not_theirs_is_nobodys_business() -> None:
+def test_unrelated_variables_are_ignored() -> None:
     environment = {
         "PATH": "/bin",
         "NEXT_PUBLIC_ANALYTICS": "x",
@@ -223,10 +223,10 @@ def test_what_is_not_theirs_is_nobodys_business() -> None:
     assert list(unread(environment)) == []
 
 
-def test_nothing_is_put_into_a_database_that_only_an_old_name_gives(
+def test_a_database_named_only_by_an_old_variable_is_not_written(
     monkeypatch: pytest.MonkeyPatch, empty_dsn: str, dsn: str, service_dsn: str
 ) -> None:
-    """DATABASE_URL stands in many a shell, and means the database of something else there."""
+    """Many shells set DATABASE_URL for another application."""
 
     def levels() -> list[str]:
         return [finding.level for finding in preflight.check_old_names(Settings())]
@@ -236,7 +236,7 @@ def test_nothing_is_put_into_a_database_that_only_an_old_name_gives(
     assert refusal.level == "fail"
     assert "DATABASE_URL" in refusal.text
     assert "semblance migrate" in refusal.fix
-    # Asked for by our name, it is meant.
+    # Set by our name, it is intended.
     monkeypatch.setenv("SEMBLANCE_DATABASE_URL", empty_dsn)
     assert levels() == []
     monkeypatch.delenv("SEMBLANCE_DATABASE_URL")
@@ -244,12 +244,12 @@ def test_nothing_is_put_into_a_database_that_only_an_old_name_gives(
         monkeypatch.setenv("DATABASE_URL", migrated)
         assert levels() == ["ok"]
     assert preflight.check_old_names in preflight.CHECKS
-    # One that does not answer is the business of another check.
+    # Another check covers one that does not answer.
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
     assert levels() == ["ok"]
 
 
-def test_replicas_read_them_without_a_word_of_their_values(
+def test_replicas_read_them_without_logging_their_values(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", VALUES["database_url"])

@@ -1,4 +1,4 @@
-"""A setting is read, refused by name, or absent; none is ignored without a word."""
+"""A setting is read, refused by name, or absent. None is silently ignored."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FIELDS = list(Settings.model_fields)
 
 @pytest.fixture(autouse=True)
 def _read_again(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Settings are read once a process; here once a test."""
+    """Settings are read once per process, and here once per test."""
     for name in FIELDS:
         monkeypatch.delenv(variable(name), raising=False)
     get_settings.cache_clear()
@@ -37,7 +37,9 @@ def test_an_empty_variable_is_unset(monkeypatch: pytest.MonkeyPatch, name: str) 
 
 @pytest.mark.parametrize("name", ["api_key", "jwt_secret", "cron_secret"])
 @pytest.mark.parametrize("value", [" ", "hunter2"])
-def test_no_secret_is_short_and_none_is_told(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_short_secrets_are_refused_without_showing_them(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
     monkeypatch.setenv(variable(name), value)
     with pytest.raises(ConfigurationError, match=f"{variable(name)}.*characters") as caught:
         command_settings()
@@ -68,13 +70,13 @@ def test_one_client_can_upload_the_largest_picture(monkeypatch: pytest.MonkeyPat
         command_settings()
 
 
-def test_the_largest_picture_is_held_to_the_bytes_that_are_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_largest_picture_is_checked_against_default_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEMBLANCE_MAX_IMAGE_BYTES", str(1024**3))
     with pytest.raises(ConfigurationError, match=r"SEMBLANCE_MAX_UPLOAD_BYTES: .*SEMBLANCE_MAX_IMAGE_BYTES"):
         command_settings()
 
 
-def test_all_that_is_wrong_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_errors_are_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = {
         "SEMBLANCE_PORT": "many",
         "SEMBLANCE_JWT_SECRET": "short",
@@ -103,7 +105,7 @@ def test_all_that_is_wrong_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> N
         ("SEMBLANCE_WHAT_IS_THIS", "docs/settings.md"),
     ],
 )
-def test_an_unknown_name_is_refused_by_commands_and_told_by_replicas(
+def test_an_unknown_name_is_refused_by_commands_and_logged_by_replicas(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, meant: str
 ) -> None:
     monkeypatch.setenv(name, "hunter2")

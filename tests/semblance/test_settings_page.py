@@ -20,8 +20,8 @@ def test_every_setting_is_described() -> None:
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
 
 
-def test_the_page_is_of_the_defaults_whatever_this_environment_sets(tmp_path: Path) -> None:
-    """It is made from the class, so no value of a machine, let alone a secret, gets into it."""
+def test_the_page_shows_the_defaults_in_any_environment(tmp_path: Path) -> None:
+    """It is made from the class, so it contains no value of a machine and no secret."""
     done = subprocess.run(
         [sys.executable, "-m", "tools.settings_docs", "--check"],
         cwd=CHECKOUT,

@@ -1,4 +1,4 @@
-"""Pictures come back whole, from a folder as from a bucket, and only to whom a signed URL was given."""
+"""Pictures are returned complete, from a folder and from a bucket, and only by a signed URL."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ async def test_a_listing_says_size_and_time(storage: Storage, monkeypatch: pytes
     assert [chunk async for chunk in storage.objects("nothing")] == []
 
 
-async def test_what_somebody_else_put_there_is_not_listed(local: Storage, tmp_path: Path) -> None:
+async def test_foreign_files_are_not_listed(local: Storage, tmp_path: Path) -> None:
     await local.put("faces/1.jpg", b"1", "image/jpeg")
     (tmp_path / "objects" / "faces" / "a holiday photo.jpg").write_bytes(b"1")
     assert [[picture.key for picture in chunk] async for chunk in local.objects("faces")] == [["faces/1.jpg"]]
@@ -139,7 +139,7 @@ def test_a_local_url_opens_one_picture_for_a_time(local: Storage, tmp_path: Path
     assert not local.verify(*signed(local.signed_url(KEY, -HOUR)))
 
 
-def test_another_homes_signature_is_void(local: Storage, tmp_path: Path) -> None:
+def test_a_signature_of_another_home_is_refused(local: Storage, tmp_path: Path) -> None:
     other = open_storage(Settings(home=tmp_path / "other"))
     assert not local.verify(*signed(other.signed_url(KEY, HOUR)))
 
@@ -190,7 +190,7 @@ def test_a_storage_url_of_another_kind_is_refused(tmp_path: Path, url: str) -> N
         open_storage(Settings(home=tmp_path, storage_url=url))
 
 
-def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match=r"file/objects"):
         open_storage(Settings(home=tmp_path / "file"))

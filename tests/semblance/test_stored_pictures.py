@@ -1,4 +1,4 @@
-"""The keys of a picture's files, and links that stay the same for a good part of their life."""
+"""The keys of a picture's files, and links that stay the same for half of their life."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DAY = timedelta(days=1)
 HALF = 12 * 3600
 
 
-def test_keys_follow_from_one_another() -> None:
+def test_keys_are_derived_from_each_other() -> None:
     assert KEY == "faces/a/b.full.jpg"
     assert keys_of(KEY) == ["faces/a/b.feed.jpg", "faces/a/b.thumbnail.jpg", KEY]
     assert {picture_of(key) for key in keys_of(KEY)} == {KEY}
@@ -41,7 +41,7 @@ def test_keys_follow_from_one_another() -> None:
 @pytest.mark.parametrize(
     "key", ["faces/a/b.jpg", "babies/b.png", "celebrities/ab/ab.heic", "https://x/y.jpg"]
 )
-def test_what_was_stored_as_it_came_stands_in_for_its_smaller_ones(key: str) -> None:
+def test_an_original_stored_unchanged_replaces_its_missing_sizes(key: str) -> None:
     assert rendition_key(key, "feed") == rendition_key(key, "thumbnail") == picture_of(key) == key
     assert keys_of(key) == [key]
 
@@ -76,7 +76,7 @@ def expiry(url: str) -> int:
     return int(parse_qs(urlsplit(url).query)["expires"][0])
 
 
-def test_a_local_link_is_one_for_half_its_life(local: Storage, at: Callable[[float], None]) -> None:
+def test_a_local_link_stays_the_same_for_half_its_life(local: Storage, at: Callable[[float], None]) -> None:
     links: dict[str, list[int]] = {}
     start = 1_800_000_000
     for seconds in range(start, start + 4 * HALF, 600):
@@ -103,7 +103,7 @@ def test_a_buckets_link_is_remembered_for_half_its_life(remote: Storage, at: Cal
     for seconds in range(start, start + 2 * HALF, 600):
         at(seconds)
         urls.append(remote.signed_url(KEY, DAY))
-    # A bucket signs by its own clock, which moves on by seconds.
+    # A bucket signs by its own clock, in seconds.
     assert len(set(urls)) <= 3
     assert remote.signed_url(KEY, DAY) == urls[-1]
     assert "X-Amz-Expires=86400" in urls[0]
@@ -132,7 +132,7 @@ def test_a_bucket_lets_browsers_keep_its_pictures(remote: Storage) -> None:
         assert again.status_code == 304
 
 
-def test_a_link_tells_its_key(storage: Storage) -> None:
+def test_a_link_contains_its_key(storage: Storage) -> None:
     url = storage.signed_url(KEY, DAY)
     assert storage.key_of(url) == KEY
     assert storage.key_of(url.partition("?")[0]) == KEY
@@ -146,7 +146,7 @@ def test_a_link_tells_its_key(storage: Storage) -> None:
         *("https://x/objects/a%2fb.jpg", "https://x/objects/a b.jpg", "//objects", "data:/objects/a.jpg"),
     ],
 )
-def test_what_is_no_link_has_no_key(storage: Storage, url: str) -> None:
+def test_an_invalid_link_has_no_key(storage: Storage, url: str) -> None:
     assert storage.key_of(url) is None
 
 
@@ -156,7 +156,7 @@ def test_a_local_link_may_be_of_any_host(local: Storage) -> None:
         assert local.key_of(base + url) == KEY
 
 
-async def test_a_put_that_fails_is_told_once_the_others_have_ended(
+async def test_a_failed_put_is_reported_after_the_others_have_ended(
     local: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put, gate = Storage.put, asyncio.Event()

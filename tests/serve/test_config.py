@@ -1,4 +1,4 @@
-"""The files that operators deploy are valid, and mean what Ray's own schema does not check."""
+"""The files that operators deploy are valid, also where Ray's own schema does not check them."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_ray_cluster_uses_files_and_commands_that_exist() -> None:
 
 
 @pytest.mark.parametrize("commands", ["head_start_ray_commands", "worker_start_ray_commands"])
-def test_serves_switches_are_the_same_wherever_it_is_started(commands: str) -> None:
+def test_the_switches_of_serve_are_the_same_however_it_is_started(commands: str) -> None:
     start = next(command for command in load("ray_cluster.yaml")[commands] if "ray start" in command)
     switches = dict(re.findall(r"\b(RAY_SERVE_\w+)=(\S+)", start))
     # It depends on the settings.
@@ -73,7 +73,7 @@ def test_serves_switches_are_the_same_wherever_it_is_started(commands: str) -> N
     assert switches == SERVE_FLAGS
 
 
-def test_the_gateway_of_a_cluster_is_started_however_often_it_ended() -> None:
+def test_the_gateway_of_a_cluster_is_always_restarted() -> None:
     (start,) = (
         command for command in load("ray_cluster.yaml")["head_start_ray_commands"] if "systemd-run" in command
     )

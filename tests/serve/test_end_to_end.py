@@ -48,7 +48,7 @@ class Listener:
             self.events.append(json.loads(message))
 
     def wait(self, kind: str, fits: Callable[[dict[str, Any]], bool] = lambda _: True) -> dict[str, Any]:
-        """The data of the first event of this type that fits; fails the test when none comes."""
+        """The data of the first matching event of this type; fails the test if none comes."""
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             for event in list(self.events):
@@ -64,12 +64,12 @@ class Listener:
 
 
 def tells_of(kind: str) -> Callable[[dict[str, Any]], bool]:
-    """Whether an event's data carry a notification of this type."""
+    """Whether an event holds a notification of this type."""
     return lambda data: kind in {notification["type"] for notification in data["notifications"]}
 
 
 class AppUser:
-    """One user: who they are, how they call, what they hear."""
+    """A user with their identity, their calls and their events."""
 
     def __init__(self, service: Service, caller: Callable[[str], Caller], email: str) -> None:
         self.token = service.run("token", "create", "--email", email).strip()
@@ -108,7 +108,7 @@ def caller(request: pytest.FixtureRequest, service: Service, tmp_path: Path) -> 
 
 @pytest.fixture
 def pair(service: Service, caller: Callable[[str], Caller]) -> Iterator[tuple[AppUser, AppUser]]:
-    """Two people of one school that nobody else attends."""
+    """Two people at a school that nobody else attends."""
     school = f"school-{uuid4().hex[:8]}.edu"
     ada, bob = (AppUser(service, caller, f"{name}@{school}") for name in ("ada", "bob"))
     yield ada, bob
@@ -124,7 +124,7 @@ def test_from_first_token_to_chat_and_back(  # noqa: PLR0915 - one story
     ada.api.call("update_me", body={"name": "Ada", "gender": "female"})
     bob.api.call("update_me", body={"name": "Bob", "gender": "male"})
 
-    # Both upload a photo and get the match, which both hear of.
+    # Both upload a photo, get the match and are notified.
     face_a = ada.api.call("upload_face", 202, file=altered(ASTRONAUT))
     assert ada.wait_job(face_a["job_id"])["status"] == "completed"
     face_b = bob.api.call("upload_face", 202, file=ASTRONAUT.read_bytes())
@@ -164,7 +164,7 @@ def test_from_first_token_to_chat_and_back(  # noqa: PLR0915 - one story
     bob.api.call("read_all_notifications")
     assert bob.api.call("list_notifications", unread_only=True)["unread_count"] == 0
 
-    # A baby, of which the other one hears.
+    # A baby picture, of which the other user is notified.
     baby = ada.api.call("make_baby", 201, body={"match_id": match["id"]})
     assert httpx.get(baby["image_url"]).headers["content-type"].startswith("image/")
     bob.events.wait("notifications", tells_of("baby_generated"))
@@ -175,7 +175,7 @@ def test_from_first_token_to_chat_and_back(  # noqa: PLR0915 - one story
     for person in pair:
         person.api.call("send_message", 403, body=hello)
 
-    # With the face goes all that hangs on it.
+    # Deleting the face deletes everything that refers to it.
     ada.api.call("delete_face", 204, face_id=face_a["id"])
     assert ada.api.call("get_me")["default_face_id"] is None
     assert ada.api.call("list_faces")["total"] == 0

@@ -40,7 +40,7 @@ LIMIT = Settings().max_image_bytes
 
 @pytest.fixture(scope="session")
 def wide_gallery(service: Service) -> None:
-    """The running service with the wide set's gallery in it, too."""
+    """The running service with the gallery of the wide set added."""
     service.run("ingest", str(wide_photos.GALLERY))
 
 
@@ -55,7 +55,7 @@ def people(stem: str) -> set[str]:
 
 
 @pytest.mark.parametrize("probe", PROBES)
-def test_probe_is_nearest_to_whom_it_shows(http: httpx.Client, probe: str) -> None:
+def test_probe_is_nearest_to_the_person_it_shows(http: httpx.Client, probe: str) -> None:
     name, picture = PROBES[probe]
     matches = post(http, "/lookalikes", picture(), limit=1).json()["matches"]
     assert [match["name"] for match in matches] == [name]
@@ -83,7 +83,7 @@ def test_probe_is_nearest_to_the_person_it_names(http: httpx.Client, photo: Path
 
 
 def turned(angle: int) -> bytes:
-    """`ASTRONAUT` turned to the left, without a word about it in the file."""
+    """`ASTRONAUT` turned to the left, without an orientation in the file."""
     with Image.open(ASTRONAUT) as image:
         return encoded(image.convert("RGB").rotate(angle, expand=True), quality=95)
 
@@ -183,7 +183,7 @@ def check_rotated(http: httpx.Client, pictures: list[bytes]) -> None:
     assert all(float(upright @ other) > 0.8 for other in others)
 
 
-def test_extract_embedding_takes_form_and_json_alike(http: httpx.Client) -> None:
+def test_extract_embedding_accepts_form_and_json(http: httpx.Client) -> None:
     data = OBAMA_2.read_bytes()
     form = post(http, "/extract-embedding", data)
     text = base64.b64encode(data).decode()
@@ -271,7 +271,7 @@ def test_bad_pictures_get_clear_errors(
     assert answer.json()["error"] and answer.json()["request_id"]
 
 
-def test_a_bad_picture_is_no_failure_of_a_deployment(service: Service, http: httpx.Client) -> None:
+def test_a_bad_picture_is_not_a_failure_of_a_deployment(service: Service, http: httpx.Client) -> None:
     request_id = str(uuid4())
     for body in (b"not a picture", b"\xff" * (LIMIT + 1)):
         answer = http.post(
@@ -373,14 +373,14 @@ def test_health_ready_and_documents_need_no_key(service: Service) -> None:
     assert set(unknown.json()) == {"error", "code", "request_id"}
 
 
-def test_more_requests_than_the_service_holds_are_told_to_come_back(service: Service) -> None:
+def test_requests_beyond_the_limit_are_asked_to_retry(service: Service) -> None:
     data = OBAMA_2.read_bytes()
     with service.client() as http, ThreadPoolExecutor(150) as pool:
         answers = list(pool.map(lambda _: post(http, "/extract-embedding", data), range(150)))
     refused = [answer for answer in answers if answer.status_code != 200]
     assert 0 < len(refused) < len(answers)
     for answer in refused:
-        # All are one client's: it meets its own bound first.
+        # All come from one client, which reaches its own limit first.
         assert (answer.status_code, answer.json()["code"]) in {
             (429, "too_many_requests"),
             (503, "overloaded"),
@@ -389,7 +389,7 @@ def test_more_requests_than_the_service_holds_are_told_to_come_back(service: Ser
 
 
 def test_compare_photos(http: httpx.Client) -> None:
-    """Through the gateway and the deployments; what it says is tested without them."""
+    """Through the gateway and the deployments. Other tests check its content."""
     files = {"file_a": ("a", OBAMA.read_bytes()), "file_b": ("b", OBAMA_2.read_bytes())}
     answer = http.post("/compare-photos", files=files, params={"false_match_rate": 0.5})
     assert answer.status_code == 200, answer.text

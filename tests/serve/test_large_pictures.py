@@ -18,7 +18,7 @@ LIMIT = Settings().max_image_bytes
 JPEG = {"Content-Type": "image/jpeg"}
 
 
-def test_a_picture_of_the_largest_size_is_taken_in_every_form(http: httpx.Client) -> None:
+def test_a_picture_of_the_largest_size_is_accepted_in_every_form(http: httpx.Client) -> None:
     photo = heavy_photo(LIMIT)
     assert len(photo) == LIMIT
     answers = [
@@ -30,7 +30,7 @@ def test_a_picture_of_the_largest_size_is_taken_in_every_form(http: httpx.Client
     assert answers[0].json() == answers[1].json() == answers[2].json()
 
 
-def test_an_upload_of_the_largest_size_is_taken(http: httpx.Client, service: Service) -> None:
+def test_an_upload_of_the_largest_size_is_accepted(http: httpx.Client, service: Service) -> None:
     token = service.run("token", "create", "--email", f"ada@{uuid4().hex}.edu").strip()
     answer = http.post(
         "/api/faces", files={"file": heavy_photo(LIMIT)}, headers={"Authorization": f"Bearer {token}"}
@@ -44,8 +44,8 @@ def test_one_byte_more_is_refused(http: httpx.Client) -> None:
     assert (answer.status_code, answer.json()["code"]) == (413, "image_too_large")
 
 
-def test_a_crowd_is_described_as_a_whole(http: httpx.Client) -> None:
-    """Of so many faces the crops alone pass gRPC's own limit of 4 MiB."""
+def test_all_faces_of_a_crowd_are_analyzed(http: httpx.Client) -> None:
+    """The crops of so many faces alone exceed gRPC's default limit of 4 MiB."""
     answer = http.post("/analyze-faces", files={"file": crowd()})
     assert answer.status_code == 200, answer.text
     assert 50 <= len(answer.json()["faces"]) <= 64

@@ -1,4 +1,4 @@
-"""What an answer calls the request by finds it in the log, at once and not when a buffer is full."""
+"""The request id of an answer is in the log at once, not only when a buffer is full."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.ray
 
 @contextmanager
 def without_pictures(home: Path) -> Iterator[None]:
-    """The picture store is no folder any more."""
+    """The picture store is no longer a folder."""
     objects, aside = home / "objects", home / "objects.aside"
     objects.rename(aside)
     objects.write_text("in the way")
@@ -53,5 +53,5 @@ def test_the_request_id_of_an_error_is_in_a_log_at_once(service: Service, http: 
     while not (found := files_with(request_id, service.home)):
         assert time.monotonic() < deadline, "the request id is in no log"
         time.sleep(0.1)
-    # With what the answer keeps to itself.
+    # With the details that the answer omits.
     assert str(service.home / "objects") in found[0].read_text(errors="replace")

@@ -33,7 +33,7 @@ def test_schemathesis_finds_no_server_error_and_no_undocumented_answer(
     token = service.run("token", "create", "--email", email).strip()
     headers = {"Authorization": f"Bearer {token}"}
     assert httpx.get(f"{service.status['url']}/api/auth/me", headers=headers).status_code == 200
-    # To whom every operation is open.
+    # An admin may call every operation.
     service.run("admins", "add", email)
     settings = f"{service.status['url']}/api/admin/settings"
     before = httpx.get(settings, headers=headers).json()
@@ -57,7 +57,7 @@ def test_schemathesis_finds_no_server_error_and_no_undocumented_answer(
         # Its threads would parse Python at the same time, which CPython 3.11 does not always survive: "AST
         # constructor recursion depth mismatch", python/cpython#106905.
         "--workers": "1",
-        # It would end the session of all requests after it, which would then show nothing.
+        # It would end the session of all later requests, which would then test nothing.
         "--exclude-path": "/api/auth/logout",
         "--generation-database": "none",
     }
@@ -69,7 +69,7 @@ def test_schemathesis_finds_no_server_error_and_no_undocumented_answer(
         check=False,
         timeout=580,
     )
-    # The other tests use the same service, whose settings it has tried to change.
+    # Other tests use the same service, whose settings it may have changed.
     kept = {name: value for name, value in before.items() if not name.startswith("updated_")}
     assert httpx.patch(settings, headers=headers, json=kept).status_code == 200
     assert done.returncode == 0, done.stdout[-20000:] + done.stderr[-2000:]

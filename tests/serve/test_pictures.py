@@ -1,4 +1,4 @@
-"""HEAD, conditions and ranges as they come through Serve's proxy."""
+"""HEAD, conditional requests and ranges through the gateway and Serve."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_an_uploaded_picture_is_served_clean_and_can_be_kept(service: Service) -
     assert (part.status_code, part.content) == (206, whole.content[10:20])
 
 
-def test_head_passes_the_front(service: Service) -> None:
+def test_head_passes_the_gateway(service: Service) -> None:
     base = service.status["url"]
     with httpx.Client() as client:
         for path in ("/health", "/ready", "/api/config", "/api/matches/top", "/docs", "/nowhere"):
@@ -43,5 +43,5 @@ def test_head_passes_the_front(service: Service) -> None:
         token = service.run("token", "create", "--email", "head@clean.edu").strip()
         headers = {"Authorization": f"Bearer {token}"}
         assert client.head(f"{base}/api/realtime/events", headers=headers).status_code == 200
-        # The connection is still good.
+        # The connection is still usable.
         assert client.get(f"{base}/health").status_code == 200

@@ -1,4 +1,4 @@
-"""The application under Ray's own command, beside the deployed one."""
+"""The application started by Ray's own command, beside the deployed one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def prefix(service: Service) -> Iterator[str]:
     service.shell("python -c \"from ray import serve; serve.delete('second', _blocking=False)\"")
 
 
-def test_serve_run_fits_beside_the_deployed_application(
+def test_serve_run_works_beside_the_deployed_application(
     prefix: str, service: Service, http: httpx.Client
 ) -> None:
     assert http.get(f"{prefix}/health").json() == http.get("/health").json()

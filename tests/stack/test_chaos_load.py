@@ -1,4 +1,4 @@
-"""What the load of `make chaos` takes for a fault, and when it takes everything for healed."""
+"""What the load of `make chaos` counts as a fault, and when it considers everything healed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.waiting import wait_for
 
 
 class FakeApi(BaseHTTPRequestHandler):
-    """Answers as the class is told."""
+    """Answers as configured by its attributes."""
 
     status = 200
     headers_sent: tuple[tuple[str, str], ...] = ()
@@ -79,21 +79,21 @@ def test_answers_are_judged(
     assert bool(load.accepted) is (seen == OK)
 
 
-def test_a_server_that_is_gone_refuses() -> None:
+def test_a_stopped_server_counts_as_refusing() -> None:
     with Load("http://127.0.0.1:1", uploaders=1, readers=1, pause_s=0.01) as load:
         wait_for(lambda: len(load.answers) >= 2)
     assert set(counted(load.answers)) == {REFUSED}
     assert faults(counted(load.answers)) == []
 
 
-def test_all_is_well_once_both_uploads_and_reads_are_answered_again() -> None:
+def test_all_is_healed_once_uploads_and_reads_are_answered_again() -> None:
     before = [Answer("read", OK, 0, 1), Answer("upload", BUSY, 1, 2), Answer("read", OK, 3, 4)]
     assert well_since(before, 0.5) is None
     assert well_since([*before, Answer("upload", OK, 3, 5)], 0.5) == 2
     assert well_since([*before, Answer("upload", OK, 1.5, 5)], 0.5) is None
 
 
-def test_an_event_that_hits_nothing_is_not_healed(tmp_path: Path) -> None:
+def test_a_fault_that_hits_nothing_is_not_healed(tmp_path: Path) -> None:
     home = StackHome(tmp_path.resolve())
     assert missing(["gateway", "store-gone", "api-stop"], home) == ["gateway", "api-stop"]
     outcome = _one("gateway", Load("http://127.0.0.1:1"), home, Console(quiet=True))

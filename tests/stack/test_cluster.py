@@ -1,4 +1,4 @@
-"""Three Ray nodes: jobs run across them while Serve answers, and one of them is lost in the middle."""
+"""Three Ray nodes: Ray jobs run across them while Serve answers, and one node is lost half way."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.support.rows_matching import add_celebrities, add_person, varied
 
 PICTURES = 20
 READY = 8
-"""Pictures that can be had before the node is lost: with as many as `WORKERS` hold at once, not all."""
+"""Pictures available before the node is lost: more than `WORKERS` hold at once, but not all."""
 
 WORKERS = 3
 BATCH = 2
@@ -75,7 +75,7 @@ class PictureServer:
                 self.wfile.write(b"HTTP/1.0 200 OK\r\n")
                 if int(Path(self.path).stem) >= ready:
                     outer.waiting += 1
-                    # A client that hears nothing for half a minute gives up.
+                    # A client gives up after half a minute of silence.
                     while not outer._released.wait(2):
                         self.wfile.write(b"X-Wait: a moment\r\n")
                     outer.waiting -= 1
@@ -110,7 +110,7 @@ class ClusterAnswer:
 
 @contextmanager
 def clients(url: str) -> Iterator[list[ClusterAnswer]]:
-    """CLIENTS clients that ask all the time while the context lasts, each for one thing at a time."""
+    """CLIENTS clients that send requests for as long as the context lasts, each one at a time."""
     answers: list[ClusterAnswer] = []
     end = threading.Event()
 
@@ -177,7 +177,7 @@ def manifest(file: Path, pictures: Path, url: str) -> Path:
 
 
 def tables(dsn: str) -> dict[str, list[dict[str, Any]]]:
-    """The gallery and all matches, but for what differs from run to run."""
+    """The gallery and all matches, without what differs from run to run."""
     left_out = {"created_at", "updated_at", "analyzed_at"}
     queries = {
         "celebrities": ("SELECT * FROM celebrities ORDER BY id", left_out),
@@ -220,7 +220,7 @@ def server(tmp_path: Path) -> Iterator[PictureServer]:
 
 @pytest.fixture
 async def databases(dsn: str, copy_database: Callable[[], str]) -> tuple[str, str]:
-    """Two with the same users, as the application logs in."""
+    """Two databases with the same users, by the login of the application."""
     await fill(dsn)
     return application_dsn(dsn), application_dsn(copy_database())
 
@@ -238,7 +238,7 @@ def cluster(databases: tuple[str, str], tmp_path: Path) -> Iterator[RayCluster]:
 
 
 def job(cluster: RayCluster, folder: Path, dsn: str, *command: str) -> Callable[[], None]:
-    """Start one, which keeps its files in this folder; returns how to wait until it has succeeded."""
+    """Start a job that keeps its files in this folder; returns a function that waits for its success."""
     log = folder / f"{command[0]}.log"
     process = cluster.run(log, *command, SEMBLANCE_HOME=str(folder / "home"), SEMBLANCE_DATABASE_URL=dsn)
 
@@ -251,8 +251,8 @@ def job(cluster: RayCluster, folder: Path, dsn: str, *command: str) -> Callable[
 def test_a_lost_node_loses_no_row_and_no_request(
     cluster: RayCluster, databases: tuple[str, str], server: PictureServer, dsn: str, tmp_path: Path
 ) -> None:
-    """The node is lost while a worker describes pictures there, while a rematch waits to write what it has
-    found, and while a replica each of the API and the detector answers."""
+    """The node is lost while a worker analyzes photos there, while a rematch waits to write its results,
+    and while replicas of the API and the detector answer there."""
     source = manifest(tmp_path / "manifest.jsonl", tmp_path / "pictures", server.url)
     bounds = ("--batch-size", str(BATCH), "--actors", str(WORKERS))
     ingest = ("batch.ingest", str(source), "--allow-private-hosts", *bounds)
@@ -289,7 +289,7 @@ def test_a_lost_node_loses_no_row_and_no_request(
     assert all(expected.values())
     for table in ("celebrities", "matches"):
         assert found[table] == expected[table], table
-    # Every face has its celebrities; which ones depends on how much of the gallery was there. So once more.
+    # Which celebrities a face has depends on how much of the gallery was there, so run it again.
     name = "celebrity_matches"
     assert {row["face_id"] for row in found[name]} == {row["face_id"] for row in expected[name]}
     job(cluster, first, databases[0], *rematch)()
@@ -297,6 +297,6 @@ def test_a_lost_node_loses_no_row_and_no_request(
 
     failed = [answer for answer in answers if answer.status != 200]
     assert {answer.path for answer in answers if answer.began > gone} >= {READ, EMBED}
-    # What was under way on the node is lost with it, at most one request of each client, and nothing else.
+    # Only requests in progress on the node are lost with it, at most one of each client.
     assert len(failed) <= CLIENTS
     assert [answer for answer in failed if answer.began > gone or answer.ended < lost] == []

@@ -21,7 +21,7 @@ from semblance.errors import ConfigurationError
 
 
 def temporary_folder() -> Path:
-    """Not one of pytest's: it closes them to all but its user, and as root the server is another."""
+    """Not a folder of pytest, which only its user may enter: for root, the server runs as another user."""
     return Path(tempfile.mkdtemp(prefix="semblance-tests-"))
 
 
@@ -34,7 +34,7 @@ def stop_all(root: Path) -> None:
 
 @pytest.fixture
 def empty() -> Iterator[Path]:
-    """A folder whose servers are gone after the test, whatever the test did to them."""
+    """A folder whose servers are always stopped after the test."""
     root = temporary_folder()
     yield root
     stop_all(root)
@@ -106,7 +106,7 @@ def test_the_server_is_set_up_for_a_small_machine_and_a_quiet_log(folder: Path) 
     assert query(dsn, "SELECT count(*) FROM pg_file_settings WHERE error IS NOT NULL") == 0
 
 
-def test_starting_twice_takes_over_the_server_that_runs(folder: Path) -> None:
+def test_starting_twice_takes_over_the_running_server(folder: Path) -> None:
     dsn = EmbeddedPostgres(folder).start()
     pid = postmaster(folder).pid
     assert EmbeddedPostgres(folder).start() == dsn
@@ -142,8 +142,8 @@ def test_after_a_killed_server_everything_works_and_nothing_is_lost(folder: Path
         os.kill(postmaster(folder).pid, signal.SIGKILL)
         if again == "stop":
             server.stop()
-            # One that noticed by itself that the server is dead has no folder any more by which it could be
-            # known, and may take a moment to end.
+            # A worker that noticed the death of its server no longer has the folder by which it could be
+            # recognised, and may take a moment to end.
             deadline = time.monotonic() + 5
             while alive(worker):
                 assert time.monotonic() < deadline
@@ -153,7 +153,7 @@ def test_after_a_killed_server_everything_works_and_nothing_is_lost(folder: Path
     assert query(dsn, "SELECT value FROM kept") == 42
 
 
-def test_a_pid_that_now_belongs_to_somebody_else_is_left_alone(folder: Path) -> None:
+def test_a_pid_that_now_belongs_to_another_process_is_left_alone(folder: Path) -> None:
     server = EmbeddedPostgres(folder)
     dsn = server.start()
     write(dsn)
@@ -182,7 +182,7 @@ def test_stopping_ends_open_transactions(folder: Path) -> None:
             connection.execute("SELECT 1")
 
 
-def test_stopping_what_never_ran_does_nothing(empty: Path) -> None:
+def test_stopping_without_a_server_does_nothing(empty: Path) -> None:
     server = EmbeddedPostgres(empty / "never")
     server.stop()
     assert not server.is_running()
@@ -203,7 +203,7 @@ def test_a_path_too_long_for_a_socket(empty: Path, initialised: Path) -> None:
     shutil.rmtree(socket)
 
 
-async def test_both_drivers_understand_the_dsn_of_an_unusual_path(empty: Path, initialised: Path) -> None:
+async def test_both_drivers_accept_the_dsn_of_an_unusual_path(empty: Path, initialised: Path) -> None:
     dsn = EmbeddedPostgres(place(initialised, empty / "a b&c=d%20é'")).start()
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("CREATE EXTENSION vector")
@@ -212,7 +212,7 @@ async def test_both_drivers_understand_the_dsn_of_an_unusual_path(empty: Path, i
     await database.close()
 
 
-def test_an_interrupted_initialisation_is_begun_again(empty: Path) -> None:
+def test_an_interrupted_initialisation_starts_over(empty: Path) -> None:
     (empty / "data.new").mkdir(parents=True)
     (empty / "data.new" / "PG_VERSION").write_text("18\n")
     assert query(EmbeddedPostgres(empty).start(), "SELECT 42") == 42
@@ -232,7 +232,7 @@ def test_the_callers_environment_does_not_reach_the_server(
     assert os.environ["PGPORT"] == "7777"
 
 
-def test_a_comma_which_no_client_takes_is_refused(empty: Path, initialised: Path) -> None:
+def test_a_comma_in_the_path_is_refused(empty: Path, initialised: Path) -> None:
     with pytest.raises(ConfigurationError, match="without a comma"):
         EmbeddedPostgres(place(initialised, empty / "a,b")).start()
 
@@ -260,7 +260,7 @@ def test_folders_above_the_data_are_not_opened_for_reading(empty: Path, initiali
 def test_a_server_that_hangs_is_killed_and_recovers(
     folder: Path, monkeypatch: pytest.MonkeyPatch, whole: bool
 ) -> None:
-    """The postmaster, or with it all its workers: it exists and does not answer."""
+    """The postmaster alone, or with all its workers, exists but does not answer."""
     monkeypatch.setattr(embedded, "_SILENT_SECONDS", 0.5)
     monkeypatch.setattr(embedded, "_CLEAR_SECONDS", 1.0)
     monkeypatch.setattr(embedded, "_CONNECT_SECONDS", 2)

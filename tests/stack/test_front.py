@@ -1,4 +1,4 @@
-"""What the caller's side of a stack finds, waits for and ends, with stand-ins for its processes."""
+"""How commands find, await and end a stack, with stand-ins for its processes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def home(tmp_path: Path) -> StackHome:
 
 @pytest.fixture
 def holder(home: StackHome) -> Iterator[Callable[[float], subprocess.Popen[bytes]]]:
-    """Starts what takes the stack's lock after some seconds, and hears no SIGTERM."""
+    """Starts a process that takes the lock of the stack after some seconds and ignores SIGTERM."""
     started = []
 
     def start(seconds: float) -> subprocess.Popen[bytes]:
@@ -51,7 +51,7 @@ def holder(home: StackHome) -> Iterator[Callable[[float], subprocess.Popen[bytes
 
 
 @pytest.mark.parametrize("keeper", ["guardian.lock", "command.lock"])
-def test_a_stack_is_anothers_while_its_supervisor_is_restarted(home: StackHome, keeper: str) -> None:
+def test_a_stack_stays_in_use_while_its_supervisor_restarts(home: StackHome, keeper: str) -> None:
     home.state_file.touch()
     lock = ProcessLock(home.root / keeper)
     assert lock.acquire()
@@ -60,10 +60,10 @@ def test_a_stack_is_anothers_while_its_supervisor_is_restarted(home: StackHome, 
     assert not front.is_run_by_other(home)
 
 
-def test_what_a_crash_has_left_is_nobodys(
+def test_remains_of_a_crash_belong_to_nobody(
     home: StackHome, holder: Callable[[float], subprocess.Popen[bytes]]
 ) -> None:
-    """Also where processes of it are left, because nobody is there who would take them over."""
+    """Even if processes are left, because nothing would take them over."""
     assert not front.is_run_by_other(home)
     home.state_file.touch()
     holder(600)
@@ -85,7 +85,7 @@ def test_a_supervisor_that_does_not_end_is_killed(
     assert not front.stop_stack(home)
 
 
-def test_a_supervisor_that_comes_up_meanwhile_is_ended_too(
+def test_a_supervisor_that_starts_meanwhile_is_ended_too(
     home: StackHome,
     holder: Callable[[float], subprocess.Popen[bytes]],
     monkeypatch: pytest.MonkeyPatch,

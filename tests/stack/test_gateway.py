@@ -1,4 +1,4 @@
-"""HAProxy with our configuration, by what clients see of it: before nothing, one server, and several."""
+"""HAProxy with our configuration as clients see it, with no server, one server, and several."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from tests.support.gateway import (
 )
 
 NOWHERE = (LOOPBACK, 9)
-"""The port of discard, where nobody listens."""
+"""The discard port, on which nothing listens."""
 
 HANDSHAKE = (
     "Upgrade: websocket",
@@ -78,7 +78,7 @@ def behind(before: tuple[Gateway, Backend]) -> Backend:
 
 
 def is_contract(answer: RawAnswer | httpx.Response, status: int, code: str) -> None:
-    """The contract's shape, with the id of the header in the body."""
+    """Check the shape of an error: the id of the header is in the body."""
     got = answer.status if isinstance(answer, RawAnswer) else answer.status_code
     assert (got, answer.headers["content-type"]) == (status, "application/json"), answer
     body = answer.json()
@@ -100,7 +100,7 @@ def request(*lines: str | bytes, body: bytes = b"", first: str = "GET / HTTP/1.1
     return b"\r\n".join(encoded) + b"\r\n\r\n" + body
 
 
-# Nothing behind.
+# No server.
 
 
 @pytest.mark.parametrize(
@@ -115,11 +115,11 @@ def request(*lines: str | bytes, body: bytes = b"", first: str = "GET / HTTP/1.1
     ],
     ids=["get", "post", "websocket", "sse"],
 )
-def test_whatever_is_asked_while_nothing_is_there_is_told_to_come_back(alone: Gateway, sent: bytes) -> None:
+def test_every_request_without_a_server_is_asked_to_retry(alone: Gateway, sent: bytes) -> None:
     is_contract(raw(alone, sent), 503, "not_ready")
 
 
-def test_it_says_that_it_lives_whatever_is_behind(alone: Gateway) -> None:
+def test_it_reports_that_it_is_up_without_a_server(alone: Gateway) -> None:
     assert httpx.get(f"{alone.url}{ALIVE_PATH}").json() == {"status": "up"}
     assert alone.problem() is None
 
@@ -127,24 +127,24 @@ def test_it_says_that_it_lives_whatever_is_behind(alone: Gateway) -> None:
 @pytest.mark.parametrize(
     "path", ["/-/routes", "/-/healthz", "/-/", "/%2D/routes", "/-%2froutes", "/-/gateway/x"]
 )
-def test_what_serve_says_of_itself_is_for_nobody(front: Gateway, behind: Backend, path: str) -> None:
+def test_the_paths_of_serve_itself_are_hidden(front: Gateway, behind: Backend, path: str) -> None:
     is_contract(raw(front, request(first=f"GET {path} HTTP/1.1")), 404, "not_found")
     is_contract(raw(front, request(first=f"GET http://here{path} HTTP/1.1")), 404, "not_found")
     assert not behind.seen
 
 
-# What is no answer of the API.
+# Answers that are not from the API.
 
 
 @pytest.mark.parametrize("status", [404, 408, 500, 502, 503])
-def test_what_serve_answers_by_itself_is_not_ready(
+def test_an_answer_of_serve_itself_becomes_not_ready(
     front: Gateway, behind: Backend, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(behind, "plain", status)
     is_contract(httpx.get(f"{front.url}/api/config"), 503, "not_ready")
 
 
-def test_an_answer_of_the_api_passes_as_it_is_and_without_its_mark(front: Gateway) -> None:
+def test_an_answer_of_the_api_passes_unchanged_without_its_mark(front: Gateway) -> None:
     answer = httpx.get(f"{front.url}/bad-gateway")
     assert (answer.status_code, answer.json()) == (502, {"code": "baby_provider"})
     assert "x-semblance" not in answer.headers
@@ -180,7 +180,7 @@ def test_an_id_that_could_forge_log_lines_is_replaced(front: Gateway, lines: lis
     assert re.fullmatch(r"[0-9a-f-]{36}", ids[0])
 
 
-# What clients may not say.
+# Headers that clients may not send.
 
 
 @pytest.mark.parametrize(
@@ -200,28 +200,28 @@ def test_an_id_that_could_forge_log_lines_is_replaced(front: Gateway, lines: lis
     ],
 )
 @pytest.mark.parametrize("value", [b"0.001", b"\xff\xfe"], ids=["ascii", "bytes"])
-def test_headers_that_steer_what_is_behind_do_not_pass(front: Gateway, name: str, value: bytes) -> None:
+def test_headers_that_steer_servers_do_not_pass(front: Gateway, name: str, value: bytes) -> None:
     answer = raw(front, request(name.encode() + b": " + value))
     assert answer.status == 200
     assert name.lower() not in dict(answer.json()["headers"])
 
 
-def test_bytes_beyond_ascii_pass_where_nobody_stumbles_over_them(front: Gateway) -> None:
+def test_bytes_beyond_ascii_pass_where_they_are_harmless(front: Gateway) -> None:
     answer = raw(front, request(b"User-Agent: caf\xc3\xa9"))
     assert answer.status == 200
 
 
-def test_the_client_is_who_is_connected_whatever_it_says(front: Gateway) -> None:
+def test_the_client_is_the_connected_address_not_a_claimed_one(front: Gateway) -> None:
     answer = httpx.get(f"{front.url}/", headers={"X-Forwarded-For": CLIENT, "X-Forwarded-Proto": "https"})
     assert (answer.json()["client"], answer.json()["scheme"]) == (LOOPBACK, "http")
 
 
-def test_a_trusted_proxy_says_who_the_client_is_and_a_client_does_not(tmp_path: Path) -> None:
+def test_only_a_trusted_proxy_may_name_the_client(tmp_path: Path) -> None:
     with gateway_before(tmp_path, trusted_proxies=("127.0.0.0/8",)) as (front, _):
         answer = httpx.get(
             f"{front.url}/", headers={"X-Forwarded-For": f"{OTHER}, {CLIENT}", "X-Forwarded-Proto": "https"}
         )
-        # The last one is of the proxy; what is before it, the client may have said.
+        # The last address is from the proxy. The client may have sent the earlier ones.
         assert (answer.json()["client"], answer.json()["scheme"]) == (CLIENT, "https")
 
 
@@ -242,7 +242,7 @@ def test_a_trusted_proxy_says_who_the_client_is_and_a_client_does_not(tmp_path: 
         (b"GET / HTTP/1.1\r\nHost: \r\n\r\n", 400, "bad_host"),
     ],
 )
-def test_what_is_malformed_or_too_large_goes_no_further(
+def test_malformed_and_oversized_requests_are_refused(
     front: Gateway, behind: Backend, sent: bytes, status: int, code: str
 ) -> None:
     is_contract(raw(front, sent), status, code)
@@ -270,13 +270,13 @@ def test_what_is_malformed_or_too_large_goes_no_further(
         *("host", "http2"),
     ],
 )
-def test_what_is_no_request_at_all_ends_the_connection(front: Gateway, behind: Backend, sent: bytes) -> None:
+def test_bytes_that_are_not_http_end_the_connection(front: Gateway, behind: Backend, sent: bytes) -> None:
     answer = raw(front, sent)
     assert answer.status in {0, 400, 422}
     assert not behind.seen
 
 
-def test_only_hosts_that_are_named_are_answered(tmp_path: Path) -> None:
+def test_only_configured_hosts_are_answered(tmp_path: Path) -> None:
     hosts = ("app.example", "127.0.0.1")
     with gateway_before(tmp_path, hosts=hosts) as (front, _):
         for host in ("app.example", "APP.example:8443", "127.0.0.1:1"):
@@ -288,7 +288,7 @@ def test_only_hosts_that_are_named_are_answered(tmp_path: Path) -> None:
 # Slow and idle clients.
 
 
-def test_a_request_sent_by_half_and_an_idle_connection_end(front: Gateway, behind: Backend) -> None:
+def test_half_a_request_and_an_idle_connection_are_ended(front: Gateway, behind: Backend) -> None:
     for sent in (b"", b"GET / HTTP/1.1\r\nHos"):
         with connect(front) as connection:
             connection.sendall(sent)
@@ -304,15 +304,15 @@ def test_a_request_sent_by_half_and_an_idle_connection_end(front: Gateway, behin
 
 
 @pytest.mark.parametrize("framing", ["Content-Length: 50000", "Transfer-Encoding: chunked"])
-def test_a_body_that_does_not_come_bothers_no_server(front: Gateway, behind: Backend, framing: str) -> None:
+def test_a_body_that_does_not_arrive_reaches_no_server(front: Gateway, behind: Backend, framing: str) -> None:
     answer = raw(front, request(framing, first="POST / HTTP/1.1", body=b"5\r\nhello\r\n"))
     is_contract(answer, 408, "timeout")
     assert answer.closed or answer.headers["connection"] == "close"
     assert not behind.seen
 
 
-def test_a_body_over_a_bad_line_arrives(front: Gateway) -> None:
-    """Longer than any timeout in all, and never silent for as long."""
+def test_a_body_over_a_slow_line_arrives(front: Gateway) -> None:
+    """It takes longer than any timeout in total, but is never silent for as long."""
     parts = 8
     with connect(front) as connection:
         connection.sendall(request(f"Content-Length: {parts * 5000}", first="POST / HTTP/1.1"))
@@ -349,7 +349,7 @@ def ask(front: Gateway, client: str) -> httpx.Response:
     return httpx.get(f"{front.url}/", headers={"X-Forwarded-For": client})
 
 
-def test_one_address_asks_so_often_and_others_do_not_notice(tmp_path: Path) -> None:
+def test_requests_of_one_address_are_limited_without_affecting_others(tmp_path: Path) -> None:
     trusted = (LOOPBACK,)
     with gateway_before(tmp_path, limits=limited(requests=20), trusted_proxies=trusted) as (front, _):
         answers = [ask(front, CLIENT) for _ in range(30)]
@@ -371,7 +371,7 @@ def test_an_ipv6_network_of_one_customer_is_one_address(
         assert ask(front, other).is_success is not same
 
 
-def test_one_address_uploads_so_much_at_once_and_may_read_meanwhile(tmp_path: Path) -> None:
+def test_uploads_of_one_address_are_limited_but_reads_are_not(tmp_path: Path) -> None:
     upload = request(f"X-Forwarded-For: {CLIENT}", "Content-Length: 100000", first="POST / HTTP/1.1")
     options: dict[str, Any] = {"limits": limited(uploads=2), "trusted_proxies": (LOOPBACK,)}
     with gateway_before(tmp_path, **options, timeouts=Timeouts()) as (front, _):
@@ -389,7 +389,7 @@ def test_one_address_uploads_so_much_at_once_and_may_read_meanwhile(tmp_path: Pa
         assert raw(front, upload + b"x" * 100_000).status == 200
 
 
-def test_one_address_holds_so_many_requests_at_once(tmp_path: Path) -> None:
+def test_concurrent_requests_of_one_address_are_limited(tmp_path: Path) -> None:
     events = request(f"X-Forwarded-For: {CLIENT}", first="GET /events HTTP/1.1")
     options = {"limits": limited(connections=2), "trusted_proxies": (LOOPBACK,)}
     with (
@@ -404,7 +404,7 @@ def test_one_address_holds_so_many_requests_at_once(tmp_path: Path) -> None:
         assert ask(front, OTHER).is_success
 
 
-def test_who_is_on_this_machine_is_not_limited(tmp_path: Path) -> None:
+def test_this_machine_is_not_limited(tmp_path: Path) -> None:
     with gateway_before(tmp_path, limits=limited(requests=1, uploads=1, connections=1)) as (front, _):
         assert all(httpx.post(f"{front.url}/", content=b"x").is_success for _ in range(5))
 
@@ -436,7 +436,7 @@ def test_a_websocket_to_nowhere_is_refused_in_the_contracts_shape(front: Gateway
 
 
 def applications(*replicas: Backend, prefixes: tuple[str, ...] = ()) -> dict[str, Any]:
-    """What Serve's REST API says, as far as it is read."""
+    """The parts of the answer of Serve's REST API that are read."""
     proxy = {"ip": LOOPBACK, "port": 1, "name": "SERVE_PROXY_ACTOR-1"}
     targets = [{"ip": LOOPBACK, "port": one.port, "name": f"SERVE_REPLICA::{one.port}"} for one in replicas]
     group = {"protocol": "HTTP", "app_name": "semblance", "route_prefix": "/", "targets": targets or [proxy]}
@@ -457,9 +457,7 @@ def server_of(front: Gateway) -> int:
     return port
 
 
-def test_replicas_are_asked_as_serve_names_them_and_its_proxy_where_there_are_none(
-    tmp_path: Path, rest: Backend
-) -> None:
+def test_requests_go_to_the_replicas_or_without_any_to_the_proxy(tmp_path: Path, rest: Backend) -> None:
     serve = Serve(rest.address, None)
     with gateway(tmp_path, rest.address, rest=serve) as front, backend() as one, backend() as two:
         until(lambda: server_of(front) == rest.port)
@@ -477,7 +475,7 @@ def test_replicas_are_asked_as_serve_names_them_and_its_proxy_where_there_are_no
         until(lambda: server_of(front) == rest.port)
 
 
-def test_a_replica_that_leaves_or_dies_is_passed_over_without_an_error(tmp_path: Path, rest: Backend) -> None:
+def test_a_replica_that_leaves_or_dies_causes_no_error(tmp_path: Path, rest: Backend) -> None:
     serve = Serve(rest.address, None)
     with gateway(tmp_path, NOWHERE, rest=serve) as front, backend() as one:
         with backend() as two:
@@ -487,7 +485,7 @@ def test_a_replica_that_leaves_or_dies_is_passed_over_without_an_error(tmp_path:
             until(lambda: {server_of(front) for _ in range(8)} == {one.port})
             two.healthy = True
             until(lambda: {server_of(front) for _ in range(8)} == {one.port, two.port})
-        # Nobody has noticed yet that it is gone.
+        # Its death has not been noticed yet.
         answers = [httpx.post(f"{front.url}/", content=b"x") for _ in range(8)]
         assert [answer.json()["server"] for answer in answers] == [one.port] * 8
 
@@ -525,7 +523,7 @@ def test_two_gateways_keep_apart(tmp_path: Path, rest: Backend) -> None:
         assert server_of(one) == behind.port
 
 
-def test_it_is_missed_when_it_dies_and_comes_back_at_the_same_address(tmp_path: Path) -> None:
+def test_a_dead_gateway_returns_at_the_same_address(tmp_path: Path) -> None:
     with gateway_before(tmp_path) as (front, _):
         url = front.url
         for blow in (signal.SIGKILL, signal.SIGSTOP):
@@ -553,7 +551,7 @@ def test_it_listens_where_it_should_and_nowhere_else_and_its_files_are_closed(tm
         assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
 
 
-def test_it_ends_with_who_started_it(tmp_path: Path) -> None:
+def test_it_ends_with_its_parent(tmp_path: Path) -> None:
     program = (
         "import sys, time; from pathlib import Path; from tests.support.gateway import gateway\n"
         f"with gateway(Path({str(tmp_path)!r}), ('127.0.0.1', 9)) as front:\n"
@@ -572,7 +570,7 @@ def test_with_a_mark_it_is_taken_over_from_a_parent_that_died(tmp_path: Path) ->
     first = Gateway(config, tmp_path / "gateway", tmp_path / "log", mark=mark)
     first.start()
     (process,) = members(mark)
-    # What another supervisor knows of it.
+    # The state that another supervisor reads.
     second = Gateway(config, tmp_path / "gateway", tmp_path / "log", mark=mark)
     assert second.problem() is not None
     second.start()
@@ -595,7 +593,7 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path, rest: Backend) -> None:
         Gateway(config, tmp_path / "gateway", tmp_path / "log").start()
 
 
-def test_a_stop_before_a_start_and_a_second_one_are_no_error(tmp_path: Path) -> None:
+def test_stopping_early_or_twice_is_not_an_error(tmp_path: Path) -> None:
     front = Gateway(GatewayConfig(LOOPBACK, 1, NOWHERE, WIDE), tmp_path / "gateway", tmp_path / "log")
     assert front.problem() is not None
     front.stop()
@@ -646,12 +644,12 @@ def test_the_app_can_read_the_gateways_own_answers_and_no_other_sites_can(
         assert answer.headers.get("access-control-allow-origin") == allowed
         exposed = answer.headers.get("access-control-expose-headers")
         assert exposed == (None if allowed is None else "X-Request-ID, Retry-After")
-    # The API says by itself who may read it.
+    # The API sets its own CORS headers.
     assert said.status_code == 200
     assert "access-control-allow-origin" not in said.headers
 
 
-def test_other_applications_say_themselves_who_may_read_them(tmp_path: Path, rest: Backend) -> None:
+def test_other_applications_set_their_own_cors_headers(tmp_path: Path, rest: Backend) -> None:
     serve = Serve(rest.address, None)
     with gateway(tmp_path, rest.address, rest=serve, origins=("*",)) as front, backend() as one:
         rest.applications = applications(one, prefixes=("/second",))

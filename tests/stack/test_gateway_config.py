@@ -1,4 +1,4 @@
-"""The text of the gateway's configuration, and the commands that change whom it asks."""
+"""The text of the gateway's configuration, and the commands that change its servers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def config(settings: Settings | None = None, host: str = "127.0.0.1") -> Gateway
     ],
     ids=["plain", "full"],
 )
-def test_haproxy_takes_it_without_a_warning(tmp_path: Path, host: str, settings: Settings) -> None:
+def test_haproxy_accepts_it_without_a_warning(tmp_path: Path, host: str, settings: Settings) -> None:
     (tmp_path / "haproxy.cfg").write_text(config(settings, host).text())
     (tmp_path / PREFIXES).touch()
     checked = subprocess.run(
@@ -45,13 +45,13 @@ def test_haproxy_takes_it_without_a_warning(tmp_path: Path, host: str, settings:
     assert (checked.returncode, checked.stderr) == (0, ""), checked.stderr
 
 
-def test_a_host_cannot_bring_lines_of_its_own() -> None:
+def test_a_host_cannot_inject_lines() -> None:
     with pytest.raises(ConfigurationError):
         config(host="127.0.0.1:1\n    bind 0.0.0.0").text()
 
 
 @pytest.mark.parametrize("value", ["https://app.example", "app.example/x", "a b", "app.example:443"])
-def test_a_host_name_is_no_address(value: str) -> None:
+def test_a_host_name_as_address_is_refused(value: str) -> None:
     with pytest.raises(ValidationError, match="not a host name"):
         Settings.model_validate({"allowed_hosts": value})
 
@@ -62,7 +62,7 @@ def test_a_trusted_proxy_is_a_network(value: str) -> None:
         Settings.model_validate({"trusted_proxies": value})
 
 
-def test_limits_are_those_of_the_settings() -> None:
+def test_limits_follow_the_settings() -> None:
     limits = config(
         Settings(client_connections=7, client_requests_per_second=8, client_uploads=9, max_image_bytes=1000)
     ).limits
@@ -84,11 +84,11 @@ SLOTS = [
 ]
 
 
-def test_places_are_read_from_what_haproxy_says() -> None:
+def test_slots_are_read_from_the_state_of_haproxy() -> None:
     assert parse_slots(STATE) == SLOTS
 
 
-def test_who_is_there_stays_who_is_gone_leaves_and_who_is_new_gets_a_free_place() -> None:
+def test_replicas_keep_their_slots_and_new_ones_get_free_slots() -> None:
     stays, comes = ("127.0.0.1", 26035), ("10.0.0.2", 30000)
     assert changes(SLOTS, {stays, comes}) == [
         "set server api/replica2 state maint",
@@ -98,7 +98,7 @@ def test_who_is_there_stays_who_is_gone_leaves_and_who_is_new_gets_a_free_place(
     assert changes(SLOTS, {stays, ("127.0.0.1", 26036)}) == []
 
 
-def test_more_replicas_than_places_are_left_out() -> None:
+def test_replicas_beyond_the_slots_are_left_out() -> None:
     assert len(changes(SLOTS, {("10.0.0.2", port) for port in range(9)})) == 4
 
 
@@ -136,5 +136,7 @@ def group(**fields: Any) -> dict[str, Any]:
         ({}, None),
     ],
 )
-def test_replicas_are_read_from_what_serve_says(details: dict[str, Any], expected: Targets | None) -> None:
+def test_replicas_are_read_from_the_status_of_serve(
+    details: dict[str, Any], expected: Targets | None
+) -> None:
     assert Targets.of(details) == expected

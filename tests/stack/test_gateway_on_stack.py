@@ -1,4 +1,4 @@
-"""The gateway of a whole stack: from before Ray runs, while parts of it die, and what else listens."""
+"""The gateway of a whole stack: before Ray runs, while parts die, and which other sockets listen."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
 CHECK_S = 60
 GATEWAY_S = 10.0
-"""Longest time without any answer, after whatever dies."""
+"""Longest time without any answer, whichever part dies."""
 
 
 def processes(service: Service, part: str = "") -> list[psutil.Process]:
-    """Those of the stack whose command line has this part."""
+    """The processes of the stack whose command line contains this text."""
     found = []
     for process in members(StackHome.of(Settings(home=service.home)).stack_id):
         with suppress(psutil.Error):
@@ -46,9 +46,7 @@ def is_loopback(text: str) -> bool:
     return (mapped or address).is_loopback
 
 
-def test_from_its_first_answer_on_a_starting_stack_says_when_to_come_back(
-    service: Service,
-) -> None:
+def test_a_starting_stack_asks_to_retry_from_its_first_answer(service: Service) -> None:
     seen = service.asked
     assert seen.statuses.keys() == {200, 503}
     assert not seen.strange
@@ -61,7 +59,7 @@ def test_nothing_beyond_the_configured_host_answers_without_credentials(service:
         for connection in process.net_connections("inet")
         if connection.status == psutil.CONN_LISTEN and not is_loopback(connection.laddr.ip)
     }
-    # PostgreSQL has a Unix socket only, and is no member.
+    # PostgreSQL listens on a Unix socket only, and is not a member.
     for name, port in beyond:
         with grpc.insecure_channel(f"{LOOPBACK}:{port}") as channel:
             call = channel.unary_unary("/ray.serve.ASGIService/HandleRequest")
@@ -73,7 +71,7 @@ def test_nothing_beyond_the_configured_host_answers_without_credentials(service:
 
 
 @pytest.mark.parametrize("part", ["haproxy", "ServeReplica:semblance:API", "ProxyActor", "ServeController"])
-def test_whatever_dies_clients_are_answered_or_told_to_come_back(service: Service, part: str) -> None:
+def test_whichever_part_dies_clients_are_answered_or_asked_to_retry(service: Service, part: str) -> None:
     until(lambda: is_answered(service.url), CHECK_S)
     (victim,) = processes(service, part)
     with asking(service.url) as seen:

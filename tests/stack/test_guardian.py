@@ -1,4 +1,4 @@
-"""The guardian runs its command whenever the lock it looks at is free, and ends a holder that is stuck."""
+"""The guardian runs its command when the lock it watches is free, and ends a holder that is stuck."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def lock(tmp_path: Path) -> ProcessLock:
 
 @pytest.fixture
 def guardian(tmp_path: Path, lock: ProcessLock) -> Iterator[subprocess.Popen[bytes]]:
-    """One whose command holds the lock and beats."""
+    """A guardian whose command holds the lock and beats."""
     state = tmp_path / "state.json"
     state.touch()
     locks = [str(tmp_path / "lock"), str(tmp_path / "guardian.lock"), str(state)]
@@ -64,7 +64,7 @@ def test_a_holder_that_dies_or_hangs_is_replaced(
     assert guardian.poll() is None
 
 
-def test_there_is_one_of_it(guardian: subprocess.Popen[bytes], tmp_path: Path) -> None:
+def test_only_one_guardian_runs(guardian: subprocess.Popen[bytes], tmp_path: Path) -> None:
     own = ProcessLock(tmp_path / "guardian.lock")
     wait_for(lambda: own.holder() == guardian.pid)
     locks = [str(tmp_path / name) for name in ("lock", "guardian.lock", "state.json")]
@@ -93,7 +93,7 @@ HOLD_STILL = (
 
 
 class Disk(ProcessLock):
-    """The guardian's own lock, on a disk that takes no writes."""
+    """The guardian's own lock, on a disk that refuses writes."""
 
     def beat(self) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
@@ -103,8 +103,8 @@ class Disk(ProcessLock):
 def guarded(
     tmp_path: Path, lock: ProcessLock, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[ProcessLock, int], bool]]:
-    """Guards a holder that never beats, for some looks; tells whether the holder lives. Each look takes an
-    hour by the clock, as on a machine that is paused again and again."""
+    """Guards a holder that never beats, for some checks; returns whether it is alive. Each check takes
+    an hour by the clock, as on a machine that is paused repeatedly."""
     with subprocess.Popen([sys.executable, "-c", HOLD_STILL, str(tmp_path / "lock")]) as holder:
         wait_for(lambda: lock.holder() == holder.pid)
 
@@ -131,7 +131,7 @@ def guarded(
         holder.kill()
 
 
-def test_looks_are_counted_and_not_hours(tmp_path: Path, guarded: Callable[[ProcessLock, int], bool]) -> None:
+def test_checks_are_counted_not_hours(tmp_path: Path, guarded: Callable[[ProcessLock, int], bool]) -> None:
     own = ProcessLock(tmp_path / "guardian.lock")
     assert own.acquire()
     assert guarded(own, module._STUCK_LOOKS - 1)
@@ -139,13 +139,13 @@ def test_looks_are_counted_and_not_hours(tmp_path: Path, guarded: Callable[[Proc
     own.release()
 
 
-def test_a_disk_that_takes_no_times_makes_nobody_stuck(
+def test_a_disk_that_refuses_writes_makes_no_holder_stuck(
     tmp_path: Path, guarded: Callable[[ProcessLock, int], bool]
 ) -> None:
     assert guarded(Disk(tmp_path / "guardian.lock"), 3 * module._STUCK_LOOKS)
 
 
-def test_a_lock_let_go_names_nobody(tmp_path: Path, lock: ProcessLock) -> None:
+def test_a_released_lock_names_nobody(tmp_path: Path, lock: ProcessLock) -> None:
     assert lock.acquire()
     assert lock.holder() == os.getpid()
     lock.release()

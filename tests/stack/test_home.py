@@ -38,7 +38,7 @@ def test_folders_are_closed_to_others(home: StackHome) -> None:
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
-def test_a_home_that_cannot_be_made_names_the_fix(tmp_path: Path) -> None:
+def test_a_home_that_cannot_be_created_names_the_fix(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigurationError, match="SEMBLANCE_HOME"):
         StackHome(tmp_path / "file" / "home").prepare()
@@ -93,8 +93,8 @@ def test_the_lock_is_held_once_and_freed_by_the_kernel(home: StackHome) -> None:
     lock.release()
 
 
-def test_who_asks_for_the_holder_is_in_nobodys_way(home: StackHome) -> None:
-    """Neither another that asks nor one that takes the lock meanwhile."""
+def test_asking_for_the_holder_blocks_nobody(home: StackHome) -> None:
+    """It blocks neither another query nor a process that takes the lock meanwhile."""
     ask = (
         "import sys; from pathlib import Path; from ops.stack.home import StackHome, StackLock\n"
         "lock = StackLock(StackHome(Path(sys.argv[1]))); print(flush=True)\n"
@@ -125,10 +125,10 @@ def test_a_key_file_that_a_crash_left_empty_is_refused_by_name(home: StackHome, 
     assert file.read_bytes() == content
 
 
-def test_a_state_lives_as_long_as_its_supervisor_whatever_the_clock_says(
+def test_a_state_lives_as_long_as_its_supervisor_despite_clock_changes(
     home: StackHome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Start times move with the clock, so that they must not tell who lives."""
+    """Start times change with the clock, so they must not decide."""
     state = StackState(
         home=home.root,
         url="http://127.0.0.1:1",

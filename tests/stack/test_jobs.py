@@ -17,10 +17,10 @@ def test_an_ordinary_path_needs_no_environment() -> None:
 
 
 @pytest.mark.parametrize("folder", ["with space", "Ördner", "a'b", "$HOME"])
-def test_ray_starts_an_interpreter_below_any_folder(
+def test_ray_starts_an_interpreter_in_any_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
 ) -> None:
-    """The command is taken from Ray at the moment in which it would become that process."""
+    """The command is intercepted when Ray would start that process."""
     interpreter = tmp_path / folder / "python"
     interpreter.parent.mkdir()
     interpreter.symlink_to(sys.executable)

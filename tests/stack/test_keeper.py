@@ -1,4 +1,4 @@
-"""Parts that die are brought up again, those that stand on others after them, and none is ever given up."""
+"""Parts that die are restarted after the parts they depend on, and none is ever given up."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.waiting import wait_for
 
 
 class Candle:
-    """A part whose `start` fails as often as it is told."""
+    """A part whose `start` fails a given number of times."""
 
     def __init__(self, name: str = "Candle") -> None:
         self.name = name
@@ -61,7 +61,7 @@ def keep(closing: ExitStack, part: Candle, needs: Keeper | None = None) -> tuple
     return kept, told
 
 
-def test_what_died_is_brought_up_and_told_once(closing: ExitStack) -> None:
+def test_a_dead_part_is_restarted_and_reported_once(closing: ExitStack) -> None:
     candle = Candle()
     _, told = keep(closing, candle)
     candle.burns = False
@@ -70,7 +70,7 @@ def test_what_died_is_brought_up_and_told_once(closing: ExitStack) -> None:
     assert candle.starts == 1
 
 
-def test_it_is_never_given_up_and_says_why_and_since_when(closing: ExitStack) -> None:
+def test_a_part_is_never_given_up_and_reports_why_and_since_when(closing: ExitStack) -> None:
     candle = Candle()
     candle.failures = 12
     kept, told = keep(closing, candle)
@@ -85,7 +85,7 @@ def test_it_is_never_given_up_and_says_why_and_since_when(closing: ExitStack) ->
     assert candle.starts == 13
 
 
-def test_what_stands_on_another_waits_for_it(closing: ExitStack) -> None:
+def test_a_part_waits_for_the_part_it_depends_on(closing: ExitStack) -> None:
     table, candle = Candle("Table"), Candle()
     gate = threading.Event()
     start = table.start
@@ -106,7 +106,7 @@ def test_what_stands_on_another_waits_for_it(closing: ExitStack) -> None:
     wait_for(lambda: told[-1] is None and below.problem is None)
 
 
-def test_what_it_stands_on_is_renewed_when_nothing_else_helps(closing: ExitStack) -> None:
+def test_the_part_it_depends_on_is_restarted_as_a_last_resort(closing: ExitStack) -> None:
     table, candle = Candle("Table"), Candle()
     below, _ = keep(closing, table)
     candle.failures = keeper_module.RENEW_AFTER
@@ -116,7 +116,7 @@ def test_what_it_stands_on_is_renewed_when_nothing_else_helps(closing: ExitStack
     assert (table.stops, table.starts) == (1, 1)
 
 
-def test_a_part_that_cannot_be_asked_is_brought_up(closing: ExitStack) -> None:
+def test_a_part_that_does_not_answer_is_restarted(closing: ExitStack) -> None:
     class Mute(Candle):
         def problem(self) -> str | None:
             if not self.burns:
@@ -130,7 +130,7 @@ def test_a_part_that_cannot_be_asked_is_brought_up(closing: ExitStack) -> None:
     assert "too many open files" in str(told[0])
 
 
-def test_a_closed_one_begins_nothing(closing: ExitStack) -> None:
+def test_a_closed_keeper_starts_nothing(closing: ExitStack) -> None:
     candle = Candle()
     kept, _ = keep(closing, candle)
     kept.close()

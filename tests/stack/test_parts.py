@@ -1,4 +1,4 @@
-"""Ray and Serve as parts of the stack: what they are asked and what is done, on servers of the test's own."""
+"""Ray and Serve as parts of the stack: their checks and their restarts, on servers of the test."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from semblance.errors import ConfigurationError, DatabaseError
 
 
 @pytest.mark.parametrize(("status", "serves"), [(b"\x08\x01", True), (b"\x08\x02", False), (b"", False)])
-def test_a_grpc_server_is_asked_for_its_health(status: bytes, serves: bool) -> None:
+def test_the_health_of_a_grpc_server_is_checked(status: bytes, serves: bool) -> None:
     class Health(grpc.GenericRpcHandler):  # type: ignore[misc]  # gRPC has no types
         def service(self, details: Any) -> Any:
             assert details.method == "/grpc.health.v1.Health/Check"
@@ -39,8 +39,10 @@ def test_a_grpc_server_is_asked_for_its_health(status: bytes, serves: bool) -> N
         server.stop(None)
 
 
-def test_one_that_takes_connections_and_is_silent_does_not_serve(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a process that is stopped: the kernel still takes its connections."""
+def test_a_server_that_accepts_connections_but_is_silent_is_not_serving(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As with a stopped process, whose connections the kernel still accepts."""
     monkeypatch.setattr(ray_head, "_ANSWER_SECONDS", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -49,7 +51,7 @@ def test_one_that_takes_connections_and_is_silent_does_not_serve(monkeypatch: py
 
 
 class Cluster:
-    """A dashboard and an API that answer what the test sets."""
+    """A dashboard and an API with answers set by the test."""
 
     def __init__(self) -> None:
         self.applications: dict[str, Any] = {"semblance": {"status": "RUNNING", "deployments": {}}}
@@ -111,7 +113,7 @@ def app(cluster: Cluster, controller: psutil.Process) -> Iterator[ServeApp]:
     client.close()
 
 
-def test_an_application_that_runs_and_answers_is_well(app: ServeApp) -> None:
+def test_a_running_application_that_answers_is_healthy(app: ServeApp) -> None:
     assert app.problem() is None
 
 
@@ -124,7 +126,7 @@ def test_an_application_that_runs_and_answers_is_well(app: ServeApp) -> None:
         ({"lives": False}, "API"),
     ],
 )
-def test_each_part_of_serve_is_asked(
+def test_each_part_of_serve_is_checked(
     cluster: Cluster, app: ServeApp, change: dict[str, Any], problem: str
 ) -> None:
     vars(cluster).update(change)
@@ -133,9 +135,7 @@ def test_each_part_of_serve_is_asked(
     assert app.problem() is None
 
 
-def test_what_serve_mends_by_itself_is_left_to_it(
-    cluster: Cluster, app: ServeApp, controller: psutil.Process
-) -> None:
+def test_serve_repairs_its_own_replicas(cluster: Cluster, app: ServeApp, controller: psutil.Process) -> None:
     cluster.lives = False
     threading.Timer(0.3, lambda: setattr(cluster, "lives", True)).start()
     app.start()
@@ -143,7 +143,7 @@ def test_what_serve_mends_by_itself_is_left_to_it(
     assert controller.is_running()
 
 
-def test_a_new_ray_is_given_the_application(
+def test_the_application_is_deployed_to_a_new_ray(
     cluster: Cluster, app: ServeApp, controller: psutil.Process
 ) -> None:
     cluster.applications = {}
@@ -172,7 +172,7 @@ def test_it_gives_up_waiting_when_ray_has_ended(cluster: Cluster, controller: ps
     client.close()
 
 
-def test_a_server_of_somebody_else_is_watched_and_left_alone(dsn: str, tmp_path: Path) -> None:
+def test_a_foreign_server_is_watched_but_not_restarted(dsn: str, tmp_path: Path) -> None:
     assert ForeignPostgres(dsn).problem() is None
     gone = ForeignPostgres(f"postgresql://app:hunter2@/db?host={tmp_path}")
     assert "SEMBLANCE_DATABASE_URL cannot be reached" in str(gone.problem())

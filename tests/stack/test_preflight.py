@@ -1,4 +1,4 @@
-"""Wrong settings are told all at once, by name and with the fix, before anything is started."""
+"""Invalid settings are reported all at once, by name and with the fix, before anything starts."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def taken() -> Iterator[int]:
-    """A port that somebody listens on."""
+    """A port that is in use."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener.getsockname()[1]
 
 
-def test_what_is_right_passes(home: Path, service_dsn: str, bucket: str) -> None:
+def test_valid_settings_pass(home: Path, service_dsn: str, bucket: str) -> None:
     preflight(Settings(home=home))
     cluster = Settings(
         home=home,
@@ -74,7 +74,9 @@ def test_what_is_right_passes(home: Path, service_dsn: str, bucket: str) -> None
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
-def test_what_is_wrong_is_named_with_its_fix(home: Path, change: dict[str, object], names: list[str]) -> None:
+def test_an_invalid_setting_is_named_with_its_fix(
+    home: Path, change: dict[str, object], names: list[str]
+) -> None:
     with pytest.raises(ConfigurationError) as caught:
         preflight(Settings.model_validate({"home": home, **change}))
     assert all(name in caught.value.message for name in names), caught.value.message
@@ -82,7 +84,7 @@ def test_what_is_wrong_is_named_with_its_fix(home: Path, change: dict[str, objec
     assert "Traceback" not in caught.value.message
 
 
-def test_cuda_that_is_not_there_is_found_before_a_replica_does(home: Path) -> None:
+def test_missing_cuda_is_reported_before_replicas_start(home: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this machine has it")
@@ -95,13 +97,13 @@ def test_a_taken_port_is_named(home: Path, taken: int) -> None:
         preflight(Settings(home=home, port=taken))
 
 
-def test_a_database_that_takes_no_writes_is_told(home: Path, dsn: str) -> None:
+def test_a_read_only_database_is_reported(home: Path, dsn: str) -> None:
     closed = SecretStr(f"{dsn}&options=-c%20default_transaction_read_only%3Don")
     with pytest.raises(ConfigurationError, match=r"SEMBLANCE_OWNER_DATABASE_URL.*read-only"):
         preflight(Settings(home=home, database_url=SecretStr(dsn), owner_database_url=closed))
 
 
-def test_a_store_that_takes_nothing_is_told(
+def test_an_unwritable_store_is_reported(
     home: Path, tmp_path: Path, close_disk: Callable[[Path], Callable[[], None]]
 ) -> None:
     pictures = tmp_path / "pictures"
@@ -111,7 +113,7 @@ def test_a_store_that_takes_nothing_is_told(
         preflight(Settings(home=home, storage_url=pictures.as_uri()))
 
 
-def test_a_bucket_that_is_not_there_is_told(home: Path, bucket: str) -> None:
+def test_a_missing_bucket_is_reported(home: Path, bucket: str) -> None:
     with pytest.raises(ConfigurationError, match="SEMBLANCE_STORAGE_URL"):
         preflight(Settings(home=home, storage_url=f"{bucket}-not"))
 
@@ -123,7 +125,7 @@ def test_nothing_is_left_behind(home: Path, service_dsn: str) -> None:
         assert connection.execute("SELECT count(*) FROM profiles").fetchone() == (0,)
 
 
-def test_on_a_cluster_nothing_is_made_by_itself(home: Path, empty_dsn: str, dsn: str) -> None:
+def test_on_a_cluster_nothing_is_created(home: Path, empty_dsn: str, dsn: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         require(Settings(home=home), BEFORE_DEPLOYMENT)
     assert "SEMBLANCE_DATABASE_URL" in caught.value.message
@@ -141,7 +143,7 @@ def test_on_a_cluster_nothing_is_made_by_itself(home: Path, empty_dsn: str, dsn:
 
 
 def test_serve_shows_a_sentence(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-    """What it shows of a RayServeException is its text; of any other exception, the traceback."""
+    """It shows the text of a RayServeException, and the traceback of any other exception."""
     monkeypatch.setenv("SEMBLANCE_HOME", str(home))
     monkeypatch.setenv("SEMBLANCE_STORAGE_URL", "/tmp/pictures")
     get_settings.cache_clear()
@@ -155,13 +157,13 @@ def test_serve_shows_a_sentence(monkeypatch: pytest.MonkeyPatch, home: Path) -> 
     assert all(line.startswith("SEMBLANCE_") for line in lines)
 
 
-def test_doctor_and_start_look_at_the_same() -> None:
+def test_doctor_and_start_make_the_same_checks() -> None:
     for check in {*CHECKS, *BEFORE_START} - {*doctor.CHECKS}:
-        # Within the doctor's own, which also knows the embedded server.
+        # Doctor has further checks, for the embedded server.
         assert check.__name__ == "check_database"
 
 
-def test_up_tells_all_of_it_and_starts_nothing(tmp_path: Path, taken: int) -> None:
+def test_up_reports_all_problems_and_starts_nothing(tmp_path: Path, taken: int) -> None:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("SEMBLANCE_", "RAY_"))}
     home = tmp_path / "home"
     wrong = {

@@ -24,8 +24,8 @@ def stack_id() -> str:
 
 @pytest.fixture
 def family(stack_id: str) -> Iterator[list[int]]:
-    """A marked session leader that ignores SIGTERM, its child without the mark, a child of that in a
-    session of its own, and last a stranger."""
+    """A marked session leader that ignores SIGTERM, its child without the mark, a child of that in another
+    session, and an unrelated process."""
     child = [sys.executable, "-c", STUBBORN]
     parent = (
         "import subprocess, sys\n"
@@ -55,7 +55,9 @@ def family(stack_id: str) -> Iterator[list[int]]:
         sweep(stack_id, grace=0)
 
 
-def test_members_are_the_marked_their_children_and_their_session(stack_id: str, family: list[int]) -> None:
+def test_members_are_marked_processes_their_children_and_their_session(
+    stack_id: str, family: list[int]
+) -> None:
     assert {process.pid for process in members(stack_id)} == set(family[:3])
 
 

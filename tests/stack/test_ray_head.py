@@ -7,7 +7,7 @@ from ops.stack.processes import STACK_MARK
 from ops.stack.ray_head import client_environment, head_environment
 
 
-def test_a_client_is_not_led_to_another_cluster_or_through_a_proxy(tmp_path: Path) -> None:
+def test_a_client_ignores_other_clusters_and_proxies(tmp_path: Path) -> None:
     base = {
         "RAY_ADDRESS": "http://elsewhere:1",
         "RAY_AUTH_TOKEN": "theirs",
@@ -23,7 +23,7 @@ def test_a_client_is_not_led_to_another_cluster_or_through_a_proxy(tmp_path: Pat
     assert environment["RAY_AUTH_TOKEN_PATH"] == str(tmp_path / "token")
 
 
-def test_the_head_hands_settings_and_mark_to_everything_below(tmp_path: Path) -> None:
+def test_the_head_passes_settings_and_mark_to_its_processes(tmp_path: Path) -> None:
     home = StackHome(tmp_path)
     environment = head_environment({"SEMBLANCE_PACK": "open"}, home, {"SEMBLANCE_HOME": str(tmp_path)})
     assert environment[STACK_MARK] == f"{home.stack_id}/ray"
@@ -33,7 +33,7 @@ def test_the_head_hands_settings_and_mark_to_everything_below(tmp_path: Path) ->
 
 
 def test_the_owners_login_stays_with_the_supervisor(tmp_path: Path) -> None:
-    """Whatever the case of the variable, as the settings read it."""
+    """In any case of the variable name, as the settings read it."""
     secret = "postgresql://owner:hunter2@host/db"
     base = {"SEMBLANCE_OWNER_DATABASE_URL": secret, "semblance_owner_database_url": secret}
     assert secret not in head_environment(base, StackHome(tmp_path), {}).values()

@@ -1,4 +1,4 @@
-"""The systemd unit: what it says, and that systemd understands it, where there is one."""
+"""The systemd unit: its content, and that systemd accepts it, if installed."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def test_the_foreground_command_is_the_main_process_and_always_restarted() -> No
 
 
 @pytest.mark.skipif(ANALYZE is None, reason="there is no systemd here")
-def test_systemd_understands_it(tmp_path: Path) -> None:
-    # The command it names exists where it is installed, not here.
+def test_systemd_accepts_it(tmp_path: Path) -> None:
+    # The command that it names exists only after installation.
     local = tmp_path / UNIT.name
     local.write_text(UNIT.read_text().replace("/opt/semblance/.venv/bin/semblance", "/bin/sh"))
     assert ANALYZE is not None

@@ -32,11 +32,11 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 
 
 class Stack:
-    """A home of the test's own and the commands on it."""
+    """A separate home, and commands on it."""
 
     def __init__(self, folder: Path) -> None:
         self.home = StackHome.of(Settings(home=folder))
-        # What surrounds the tests must not reach the stacks: a database of theirs, another Ray.
+        # The environment of the tests must not reach the stacks: another database, another Ray.
         kept = {
             name: value for name, value in os.environ.items() if not name.startswith(("SEMBLANCE_", "RAY_"))
         }
@@ -107,7 +107,7 @@ def _wait_line(process: subprocess.Popen[str], part: str) -> None:
 
 
 def _guardian(stack: Stack) -> int:
-    """Who restarts the supervisor; it comes a moment after the command that started the stack has ended."""
+    """The process that restarts the supervisor. It appears shortly after the stack has started."""
     lock = ProcessLock(stack.home.guardian_lock_file)
     wait_for(lambda: lock.holder() is not None)
     holder = lock.holder()
@@ -127,7 +127,7 @@ def _compare(state: dict[str, Any], key: str) -> httpx.Response:
 
 
 def _take_down_under_an_ingestion(stack: Stack, photos: Path) -> None:
-    """The command that follows it says so in a sentence, and ends with a status of its own."""
+    """The command that follows it reports this in a sentence, and ends with a particular status."""
     photos.mkdir()
     for number in range(40):
         (photos / f"{number}.png").symlink_to(package_photo(*PORTRAIT))
@@ -149,7 +149,7 @@ def _take_down_under_an_ingestion(stack: Stack, photos: Path) -> None:
 def test_two_stacks_live_side_by_side_and_one_outlives_the_other(
     stack: Stack, neighbour: Stack, tmp_path: Path
 ) -> None:
-    """The other one as the main process of a service, as which it heals, serves the same data and ends."""
+    """The other one runs as the main process of a service: it heals, serves the same data, and ends."""
     with stack.start("up", "--detach") as first, neighbour.start("up") as main:
         _wait_line(main, "Ctrl-C stops everything")
         assert first.wait(PATIENCE) == 0
@@ -160,7 +160,7 @@ def test_two_stacks_live_side_by_side_and_one_outlives_the_other(
             assert states[0][field] != states[1][field]
         assert _compare(states[0], states[0]["api_key"]).status_code == HTTPStatus.OK
         assert _compare(states[0], states[1]["api_key"]).status_code == HTTPStatus.UNAUTHORIZED
-        # Ray's dashboard runs code for whoever may submit jobs: not for everybody.
+        # Ray's dashboard runs code for everyone who can reach it, so it must not be public.
         jobs = httpx.get(f"{states[0]['dashboard_url']}/api/jobs/", timeout=30, trust_env=False)
         assert jobs.status_code == HTTPStatus.UNAUTHORIZED
 
@@ -179,7 +179,7 @@ def test_two_stacks_live_side_by_side_and_one_outlives_the_other(
 
 
 def _repair_what_a_killed_stack_has_left(stack: Stack) -> None:
-    """Also a PostgreSQL that hangs. Nobody is left who would restart the supervisor."""
+    """This includes a PostgreSQL that hangs. Nothing is left to restart the supervisor."""
     before = stack.status()
     postmaster = int((stack.home.postgres / "data" / "postmaster.pid").read_text().split()[0])
     guardian = _guardian(stack)
@@ -198,7 +198,7 @@ def _let_a_main_process_heal_and_die(stack: Stack, main: subprocess.Popen[str]) 
     before = stack.status()
     stack.run("keys", "create", "--name", "kept")
 
-    # Its supervisor dies: another one takes over what runs, at the same address.
+    # Its supervisor dies. Another one takes over the running parts, at the same address.
     os.kill(before["pid"], signal.SIGKILL)
     _wait_line(main, "it is restarted")
     wait_for(lambda: (state := read_state(stack.home)) is not None and state.pid != before["pid"])
@@ -210,7 +210,7 @@ def _let_a_main_process_heal_and_die(stack: Stack, main: subprocess.Popen[str]) 
 
 
 def _start_it_again_and_end_it(stack: Stack, api_key: str) -> None:
-    """As a service manager does: after any end, and by SIGTERM."""
+    """As a service manager does: it restarts a stack whenever it ends, and stops it by SIGTERM."""
     with stack.start("up") as main:
         _wait_line(main, "Ctrl-C stops everything")
         assert stack.status()["api_key"] == api_key

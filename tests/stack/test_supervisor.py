@@ -1,4 +1,4 @@
-"""When a supervisor starts, goes on with, gives up or leaves alone a stack; its parts are stand-ins."""
+"""When a supervisor starts, continues, gives up or ignores a stack. Its parts are stand-ins."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from semblance.settings import Settings
 
 
 class Watched(Supervisor):
-    """Notes what is done. fails: before it was ready, or after."""
+    """Records the calls. fails: before it was ready, or after."""
 
     done: list[str]
     fails: str | None = None
@@ -67,14 +67,14 @@ def supervisor(home: StackHome, *, take_over: bool = False, fails: str | None = 
     return watched
 
 
-def test_a_stack_that_was_ended_is_not_taken_over(home: StackHome) -> None:
+def test_a_stopped_stack_is_not_taken_over(home: StackHome) -> None:
     watched = supervisor(home, take_over=True)
     assert watched.run() == 0
     assert watched.done == []
     assert not StackLock(home).is_held()
 
 
-def test_a_state_that_nobody_can_read_is_begun_afresh(home: StackHome) -> None:
+def test_an_unreadable_state_is_replaced(home: StackHome) -> None:
     home.state_file.write_text("{")
     watched = supervisor(home, take_over=True, fails="after")
     assert watched.run() == 1
@@ -82,13 +82,13 @@ def test_a_state_that_nobody_can_read_is_begun_afresh(home: StackHome) -> None:
 
 
 @pytest.mark.parametrize(("fails", "done"), [("before", ["repair", "stop"]), ("after", ["repair", "start"])])
-def test_what_was_ready_once_is_not_given_up(home: StackHome, fails: str, done: list[str]) -> None:
+def test_a_stack_that_was_ready_is_not_given_up(home: StackHome, fails: str, done: list[str]) -> None:
     watched = supervisor(home, fails=fails)
     assert watched.run() == 1
     assert watched.done == done
 
 
-def test_a_disk_that_takes_no_writes_ends_nothing(home: StackHome, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_refuses_writes_ends_nothing(home: StackHome, monkeypatch: pytest.MonkeyPatch) -> None:
     watched = supervisor(home)
     beats = 0
 

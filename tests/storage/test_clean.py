@@ -1,4 +1,4 @@
-"""What was stored as it came is cleaned, whatever interrupts it, and everything that shows it follows."""
+"""Pictures stored unchanged are cleaned despite interruptions, and everything that shows them follows."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from ops.storage.clean import Cleaned, CleanOutcome, clean
 from ops.storage.sweep import sweep
 from semblance.errors import StorageError
 from semblance.settings import Settings
-from semblance.storage.opening import open_storage
 from semblance.storage.pictures import full_key, keys_of
 from semblance.storage.store import Storage
 from tests.support.commands import semblance
 from tests.support.laden import SECRET, assert_only_a_picture, encoded, laden, portrait
+from tests.support.picture_upkeep import named_keys, stored_keys
 
 Clean = Callable[[], Awaitable[Counter[CleanOutcome]]]
 
@@ -39,12 +39,6 @@ KEYS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def one_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the processes that decode one is enough here; the command has them all."""
-    monkeypatch.setattr("ops.storage.clean._AT_ONCE", 1)
-
-
 @pytest.fixture(params=["folder", "bucket"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "folder":
@@ -55,16 +49,6 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def settings(url: str, tmp_path: Path) -> Settings:
     return Settings(home=tmp_path / "home", storage_url=url)
-
-
-@pytest.fixture
-def storage(settings: Settings) -> Storage:
-    return open_storage(settings)
-
-
-@pytest.fixture
-def results() -> list[Cleaned]:
-    return []
 
 
 @pytest.fixture
@@ -122,27 +106,14 @@ async def add_all(database: Database, storage: Storage) -> None:
         await storage.put(key, laden(portrait(300), file_format), "application/octet-stream")
 
 
-async def rows(database: Database) -> list[str]:
-    """The keys and addresses that rows name."""
-    query = (
-        "SELECT image_path FROM faces UNION ALL SELECT image_path FROM celebrities"
-        " UNION ALL SELECT image_url FROM babies ORDER BY 1"
-    )
-    return [row["image_path"] for row in await database.fetch(query)]
-
-
-async def stored(storage: Storage) -> list[str]:
-    return [key for folder in ("babies", "celebrities", "faces") for key in await storage.keys(folder)]
-
-
 CLEAN = sorted(map(full_key, KEYS))
 
 
 async def assert_all_clean(database: Database, storage: Storage) -> None:
     others = ["https://fal/x.jpg", "https://old.host/f.jpg"]
-    assert await rows(database) == sorted([*CLEAN, *others])
-    assert await stored(storage) == sorted(name for key in CLEAN for name in keys_of(key))
-    for key in await stored(storage):
+    assert await named_keys(database) == sorted([*CLEAN, *others])
+    assert await stored_keys(storage) == sorted(name for key in CLEAN for name in keys_of(key))
+    for key in await stored_keys(storage):
         assert_only_a_picture(await storage.get(key))
     assert await database.fetchval("SELECT count(*) FROM object_deletions") == 0
     contents = await database.fetch("SELECT content FROM messages ORDER BY message_type, content")
@@ -205,7 +176,7 @@ async def test_killed_at_any_step_the_next_run_completes_it(
     await assert_all_clean(database, storage)
 
 
-async def test_a_store_that_fails_stops_it(
+async def test_a_failing_store_stops_it(
     database: Database, storage: Storage, run: Clean, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def refuse(*_: object) -> None:
@@ -216,12 +187,12 @@ async def test_a_store_that_fails_stops_it(
         patch.setattr(Storage, "put", refuse)
         with pytest.raises(StorageError):
             await run()
-    assert sorted(KEYS) == await stored(storage)
+    assert sorted(KEYS) == await stored_keys(storage)
     assert await run() == {"cleaned": 5}
     await assert_all_clean(database, storage)
 
 
-async def test_what_cannot_be_cleaned_is_named_and_stays(
+async def test_a_picture_that_cannot_be_cleaned_is_named_and_kept(
     database: Database, storage: Storage, run: Clean, results: list[Cleaned]
 ) -> None:
     await add_all(database, storage)
@@ -249,10 +220,10 @@ async def test_landmarks_follow_a_picture_that_shrinks(
     assert np.abs(found - ((np.array(points) + 0.5) / 2 - 0.5)).max() < 0.02
 
 
-async def test_a_row_that_changes_meanwhile_is_left(
+async def test_a_row_that_changes_meanwhile_is_left_alone(
     database: Database, dsn: str, storage: Storage, run: Clean, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker describes the face, or its user deletes it, while its picture is cleaned."""
+    """A worker analyzes the face, or its user deletes it, while its picture is cleaned."""
     await add_all(database, storage)
     replace, changed = RawPictures.replace, False
 
@@ -273,7 +244,7 @@ async def test_a_row_that_changes_meanwhile_is_left(
     assert counts["changed"] == 2
     assert await storage.exists("faces/b/2.heic")
     assert (await run()).keys() <= {"cleaned", "missing"}
-    assert "faces/b/2.heic.full.jpg" in await rows(database)
+    assert "faces/b/2.heic.full.jpg" in await named_keys(database)
 
 
 async def test_rows_that_share_a_picture_are_all_cleaned(
@@ -288,8 +259,8 @@ async def test_rows_that_share_a_picture_are_all_cleaned(
     await database.execute("DELETE FROM object_deletions")
     await storage.put(key, laden(portrait(300), "JPEG"), "image/jpeg")
     assert await run() == {"cleaned": 5}
-    assert await rows(database) == [full_key(key)] * 5
-    assert await stored(storage) == sorted(keys_of(full_key(key)))
+    assert await named_keys(database) == [full_key(key)] * 5
+    assert await stored_keys(storage) == sorted(keys_of(full_key(key)))
     assert await database.fetchval("SELECT count(*) FROM object_deletions") == 0
 
 
@@ -309,7 +280,7 @@ async def test_the_command(database: Database, storage: Storage, settings: Setti
     done = command(settings, dsn, "--dry-run")
     assert done.returncode == 0, done.stderr
     assert "5 pictures are stored as they came." in done.stdout
-    assert sorted(KEYS) == await stored(storage)
+    assert sorted(KEYS) == await stored_keys(storage)
     assert SECRET in await storage.get("faces/a/1.jpg")
     await storage.delete("babies/x.jpg")
     done = command(settings, dsn)

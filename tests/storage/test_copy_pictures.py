@@ -1,4 +1,4 @@
-"""The old app's pictures are copied from its own places, whatever interrupts it, and their originals
+"""The old app's pictures are copied from their locations despite interruptions, and the originals
 stay."""
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from semblance.storage.pictures import StoredPicture, full_key, keys_of, put_pic
 from semblance.storage.store import Storage
 from tests.support.commands import semblance
 from tests.support.laden import assert_only_a_picture, encoded, laden, portrait
+from tests.support.picture_upkeep import named_keys, stored_keys
 
 Copy = Callable[[], Awaitable[Counter[CleanOutcome]]]
 
@@ -41,15 +42,9 @@ CELEBRITIES = {"tom_hanks.jpg": "JPEG", "actors/Zoë.tiff": "TIFF"}
 TABLES: tuple[PictureTable, ...] = ("faces", "celebrities")
 
 
-@pytest.fixture(autouse=True)
-def one_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the processes that decode one is enough here; the command has them all."""
-    monkeypatch.setattr("ops.storage.clean._AT_ONCE", 1)
-
-
 @pytest.fixture(params=["folder", "bucket"])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
-    """Three places: the main store, and one for each table of the old app."""
+    """Three stores: the main one, and one for each table of the old app."""
     if request.param == "bucket":
         bucket = request.getfixturevalue("bucket")
         places = {name: f"{bucket}/{name}" for name in ("main", "faces", "celebrity-images")}
@@ -66,17 +61,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
 
 
 folder_alone = pytest.mark.parametrize("settings", ["folder"], indirect=True)
-"""For what does not depend on the kind of store."""
-
-
-@pytest.fixture
-def storage(settings: Settings) -> Storage:
-    return open_storage(settings)
-
-
-@pytest.fixture
-def results() -> list[Cleaned]:
-    return []
+"""For tests that do not depend on the kind of store."""
 
 
 @pytest.fixture
@@ -89,25 +74,13 @@ def put(storage: Storage, table: PictureTable, path: str, data: bytes) -> None:
 
 
 def originals(storage: Storage) -> dict[tuple[str, str], bytes]:
-    """Everything in the old app's places."""
+    """All pictures of the old app."""
     found: dict[tuple[str, str], bytes] = {}
     for table, location in storage.locations.items():
         for chunk in obstore.list(location._store):
             for meta in chunk:
                 found[table, meta["path"]] = bytes(obstore.get(location._store, meta["path"]).bytes())
     return found
-
-
-async def stored(storage: Storage) -> list[str]:
-    return [key for folder in ("babies", "celebrities", "faces", "old") for key in await storage.keys(folder)]
-
-
-async def rows(database: Database) -> list[str]:
-    query = (
-        "SELECT image_path FROM faces UNION ALL SELECT image_path FROM celebrities"
-        " UNION ALL SELECT image_url FROM babies ORDER BY 1"
-    )
-    return [row["image_path"] for row in await database.fetch(query)]
 
 
 async def add_all(database: Database, storage: Storage) -> UUID:
@@ -152,7 +125,7 @@ COPIES = sorted(
 
 
 async def assert_all_copied(database: Database, storage: Storage) -> None:
-    assert await rows(database) == sorted([*COPIES, full_key("faces/new"), "https://fal/x.jpg"])
+    assert await named_keys(database) == sorted([*COPIES, full_key("faces/new"), "https://fal/x.jpg"])
     assert await storage.keys("old") == sorted(name for key in COPIES for name in keys_of(key))
     for key in await storage.keys("old"):
         assert_only_a_picture(await storage.get(key))
@@ -175,16 +148,16 @@ async def test_everything_is_copied_once_and_the_originals_stay(
     assert await compared(database, storage, []) == (0, 0)
 
 
-async def test_a_look_before_changes_nothing_and_names_what_is_missing(
+async def test_a_dry_run_changes_nothing_and_names_what_is_missing(
     database: Database, storage: Storage, results: list[Cleaned]
 ) -> None:
     await add_all(database, storage)
     await storage.locations["celebrities"].delete("tom_hanks.jpg")
-    names = await rows(database)
+    names = await named_keys(database)
     found = await look_for(database, storage, results.append, TABLES)
     assert found == {"cleaned": 4, "missing": 1}
     assert [each.picture.key for each in results if each.outcome == "missing"] == ["tom_hanks.jpg"]
-    assert await rows(database) == names
+    assert await named_keys(database) == names
     assert await storage.keys("old") == []
 
 
@@ -217,8 +190,8 @@ async def test_killed_at_any_step_nothing_is_lost_and_the_next_run_completes_it(
             patch.setattr(Storage, step, dying(getattr(Storage, step), 4))
         with pytest.raises(Killed):
             await run()
-    # Whatever a row names can be read.
-    for name in await rows(database):
+    # Every picture named by a row can be read.
+    for name in await named_keys(database):
         if name in COPIES:
             assert [await storage.exists(file) for file in keys_of(name)] == [True] * 3
     assert originals(storage) == before
@@ -228,11 +201,11 @@ async def test_killed_at_any_step_nothing_is_lost_and_the_next_run_completes_it(
 
 
 @folder_alone
-async def test_what_the_store_does_not_give_back_as_it_was_is_no_copy(
+async def test_a_copy_that_the_store_returns_changed_does_not_count(
     database: Database, storage: Storage, run: Copy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await add_all(database, storage)
-    names, get = await rows(database), Storage.get
+    names, get = await named_keys(database), Storage.get
 
     async def spoilt(self: Storage, key: str) -> bytes:
         return (await get(self, key))[:-1]
@@ -241,12 +214,12 @@ async def test_what_the_store_does_not_give_back_as_it_was_is_no_copy(
         patch.setattr(Storage, "get", spoilt)
         with pytest.raises(StorageError, match="with other content"):
             await run()
-    assert await rows(database) == names
+    assert await named_keys(database) == names
     assert await run() == {"cleaned": 5}
 
 
 @folder_alone
-async def test_what_cannot_be_copied_is_named_and_its_row_stays(
+async def test_a_picture_that_cannot_be_copied_is_named_and_its_row_stays(
     database: Database, storage: Storage, settings: Settings, results: list[Cleaned]
 ) -> None:
     await add_all(database, storage)
@@ -261,8 +234,8 @@ async def test_what_cannot_be_copied_is_named_and_its_row_stays(
     left = {each.picture.key: each for each in results if each.outcome != "cleaned"}
     assert left.keys() == {"0b/1699-ab.jpg", "0b/1700-cd.png", "tom_hanks.jpg", "a//b/../c"}
     assert all(each.reason for each in left.values())
-    assert left.keys() <= set(await rows(database))
-    # They are no more in the way than before.
+    assert left.keys() <= set(await named_keys(database))
+    # They block no more than before.
     assert await clean(database, storage, settings, results.append, TABLES) == {"unreadable": 2, "missing": 2}
 
 
@@ -281,7 +254,7 @@ async def test_landmarks_follow_a_picture_that_shrinks(
 
 
 @folder_alone
-async def test_a_row_that_changes_meanwhile_is_left(
+async def test_a_row_that_changes_meanwhile_is_left_alone(
     database: Database, dsn: str, storage: Storage, run: Copy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The old app gives it another picture, or its user deletes it."""
@@ -302,13 +275,13 @@ async def test_a_row_that_changes_meanwhile_is_left(
 
     monkeypatch.setattr(RawPictures, "replace", late)
     assert await run() == {"cleaned": 3, "changed": 2}
-    assert "0b/newer.jpg" in await rows(database)
+    assert "0b/newer.jpg" in await named_keys(database)
     assert await run() == {"cleaned": 1}
-    assert copy_key(Original("faces", "0b/newer.jpg")) in await rows(database)
+    assert copy_key(Original("faces", "0b/newer.jpg")) in await named_keys(database)
 
 
 @folder_alone
-async def test_tables_with_equal_paths_and_rows_that_share_one_keep_apart_and_together(
+async def test_equal_paths_of_two_tables_stay_apart_and_shared_ones_together(
     database: Database, storage: Storage, run: Copy
 ) -> None:
     await add_all(database, storage)
@@ -319,7 +292,7 @@ async def test_tables_with_equal_paths_and_rows_that_share_one_keep_apart_and_to
     await database.execute("DELETE FROM object_deletions")
     assert await run() == {"cleaned": 5}
     face, celebrity = (copy_key(Original(table, path)) for table in TABLES)
-    assert Counter(await rows(database)) == {
+    assert Counter(await named_keys(database)) == {
         face: 3, celebrity: 2, full_key("faces/new"): 1, "https://fal/x.jpg": 1,
     }  # fmt: skip
     assert assert_only_a_picture(await storage.get(face)).size == (300, 300)
@@ -328,7 +301,7 @@ async def test_tables_with_equal_paths_and_rows_that_share_one_keep_apart_and_to
 
 
 @folder_alone
-async def test_what_an_earlier_version_stored_as_it_came_is_copied_from_the_main_store(
+async def test_a_picture_stored_unchanged_by_an_earlier_version_is_copied_from_the_main_store(
     database: Database, storage: Storage, run: Copy
 ) -> None:
     await add_all(database, storage)
@@ -336,24 +309,24 @@ async def test_what_an_earlier_version_stored_as_it_came_is_copied_from_the_main
     await storage.put(key, laden(portrait(300), "JPEG"), "image/jpeg")
     await database.execute("UPDATE faces SET image_path = $1 WHERE image_path = '0b/1699-ab.jpg'", key)
     assert await run() == {"cleaned": 5}
-    assert copy_key(Original("faces", key)) in await rows(database)
+    assert copy_key(Original("faces", key)) in await named_keys(database)
 
 
 @folder_alone
-async def test_cleaning_the_main_store_leaves_the_old_systems_rows_alone(
+async def test_cleaning_the_main_store_leaves_rows_of_the_old_app_alone(
     database: Database, storage: Storage, settings: Settings
 ) -> None:
     await add_all(database, storage)
-    names = await rows(database)
+    names = await named_keys(database)
     assert await clean(database, storage, settings, lambda _: None, ["babies"]) == {}
-    assert await rows(database) == names
+    assert await named_keys(database) == names
 
 
 # Deletion and the sweep.
 
 
 async def make_copy(storage: Storage, table: PictureTable, path: str) -> str:
-    """As the API makes it when it is first asked for."""
+    """As the API creates it at the first request."""
 
     key = copy_key(Original(table, path))
     small = encoded(portrait(64))
@@ -368,7 +341,7 @@ async def delete(database: Database, storage: Storage, statement: str) -> None:
 
 
 @pytest.mark.parametrize("copied", [False, True])
-async def test_who_deletes_a_picture_deletes_its_original_and_its_copy(
+async def test_deleting_a_picture_deletes_its_original_and_its_copy(
     database: Database, storage: Storage, run: Copy, copied: bool
 ) -> None:
     await add_all(database, storage)
@@ -384,7 +357,7 @@ async def test_who_deletes_a_picture_deletes_its_original_and_its_copy(
     assert await deletions.drain(storage) == 1
     assert ("faces", path) not in originals(storage)
     assert len(originals(storage)) == 4
-    assert not [name for name in await stored(storage) if "space" in name]
+    assert not [name for name in await stored_keys(storage) if "space" in name]
     assert await database.fetchval("SELECT count(*) FROM object_deletions") == 0
 
 
@@ -406,7 +379,7 @@ async def test_a_picture_stays_as_long_as_a_row_names_its_original_or_its_copy(
 
 
 @folder_alone
-async def test_a_deletion_reaches_the_place_of_its_own_table_alone(
+async def test_a_deletion_reaches_only_the_location_of_its_table(
     database: Database, storage: Storage
 ) -> None:
     await add_all(database, storage)
@@ -418,7 +391,7 @@ async def test_a_deletion_reaches_the_place_of_its_own_table_alone(
 
 
 @folder_alone
-async def test_a_place_that_refuses_is_asked_again(
+async def test_a_location_that_refuses_is_asked_again(
     database: Database, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await add_all(database, storage)
@@ -474,12 +447,12 @@ async def test_the_command(
     database: Database, storage: Storage, settings: Settings, dsn: str, tmp_path: Path
 ) -> None:
     await add_all(database, storage)
-    names = await rows(database)
+    names = await named_keys(database)
     done = command(settings, dsn, "copy", "--dry-run")
     assert done.returncode == 0, done.stderr
     assert "3 rows of faces name pictures in file:///" in done.stdout
     assert "would be copied" in done.stdout
-    assert await rows(database) == names
+    assert await named_keys(database) == names
     done = command(settings, dsn, "clean", "--dry-run")
     assert "5 more are in the old app's buckets" in done.stdout
 
@@ -496,7 +469,7 @@ async def test_the_command(
     assert missing["reason"]
 
 
-def test_the_command_wants_to_know_from_where(dsn: str, tmp_path: Path) -> None:
+def test_the_command_needs_the_location(dsn: str, tmp_path: Path) -> None:
     done = command(Settings(home=tmp_path, storage_url=tmp_path.as_uri()), dsn, "copy")
     assert done.returncode == 1
     assert "SEMBLANCE_OLD_STORAGE" in done.stderr

@@ -1,4 +1,4 @@
-"""What a crash leaves of pictures and rows, found again and cleared up; on a folder and on an S3 server."""
+"""Pictures and rows left by a crash are found and removed, in a folder and on an S3 server."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ async def add_profile(database: Database) -> object:
 
 
 async def add_rows(database: Database) -> dict[str, str]:
-    """One row of each kind with a picture of ours, and the keys; besides some of other hosts."""
+    """One row of each kind with a picture of ours, and the keys, and some rows of other hosts."""
     profile = await add_profile(database)
     keys = {"faces": "faces/p/f.jpg", "babies": "babies/b.png", "celebrities": "celebrities/ab/abc.jpg"}
     insert = "INSERT INTO faces (profile_id, image_path) VALUES ($1, $2) RETURNING id"
@@ -102,7 +102,7 @@ async def stored(storage: Storage) -> list[str]:
     return [key for folder in folders for key in await storage.keys(folder)]
 
 
-async def test_only_pictures_without_a_row_go(
+async def test_only_pictures_without_a_row_are_removed(
     database: Database, storage: Storage, run: Sweep, missing: list[PictureRow]
 ) -> None:
     named = list((await add_rows(database)).values())
@@ -125,7 +125,7 @@ async def test_rows_without_a_picture_are_reported_and_stay(
     database: Database, storage: Storage, run: Sweep, missing: list[PictureRow]
 ) -> None:
     keys = await add_rows(database)
-    # As a bad import could leave it: no picture can have this name.
+    # As left by a faulty import: no picture can have this name.
     await database.execute("INSERT INTO celebrities (name, image_path) VALUES ('B', 'no key/../at all')")
     await storage.put(keys["faces"], b"1", "image/jpeg")
     rows = await row_counts(database)
@@ -137,10 +137,10 @@ async def test_rows_without_a_picture_are_reported_and_stay(
     assert await row_counts(database) == rows
 
 
-async def test_a_picture_outside_of_the_folders_is_not_missing(
+async def test_a_picture_outside_the_folders_is_not_missing(
     database: Database, storage: Storage, run: Sweep
 ) -> None:
-    """Paths of the old app have folders of their own."""
+    """Paths of the old app are in other folders."""
     await database.execute("INSERT INTO celebrities (name, image_path) VALUES ('A', 'archive/a.jpg')")
     await storage.put("archive/a.jpg", b"1", "image/jpeg")
     assert await run() == SweepReport()
@@ -156,7 +156,7 @@ async def test_the_grace_period_spares_uploads_in_progress(
     assert not await storage.exists("faces/p/new.jpg")
 
 
-async def test_a_database_that_knows_none_of_the_pictures_is_refused(
+async def test_a_database_without_any_of_the_pictures_is_refused(
     database: Database, storage: Storage, run: Sweep
 ) -> None:
     await storage.put("faces/p/orphan.jpg", b"1", "image/jpeg")
@@ -186,7 +186,7 @@ async def test_batches_hold_more_than_one(
     assert sorted(row.key for row in missing) == sorted(f"faces/p/{number}.jpg" for number in range(10, 18))
 
 
-async def test_what_changes_meanwhile_is_looked_at_again(database: Database, storage: Storage) -> None:
+async def test_changes_during_the_sweep_are_checked_again(database: Database, storage: Storage) -> None:
     keys = await add_rows(database)
     for key in (*keys.values(), "celebrities/again.jpg", "faces/gone.jpg"):
         await storage.put(key, b"1", "image/jpeg")
@@ -236,7 +236,7 @@ async def test_an_upload_that_dies_before_its_row_leaves_an_orphan(
     ]
     assert kept_key == f"faces/{user.id}/{kept}.full.jpg"
     assert await api.services.database.fetchval("SELECT count FROM user_daily_quotas") == 1
-    # Whether the row is there the API cannot know, so the picture stays until the sweep.
+    # The API cannot know whether the row exists, so the picture stays until the sweep.
     assert len(await storage.keys("faces")) == 2 * 3
     report = await run()
     assert (report.orphans, report.dangling) == (3, 0)

@@ -1,4 +1,4 @@
-"""The factors and scores of every pair of two sets of faces, for tests of what finds the best of them."""
+"""The factors and scores of every pair of two sets of faces, for tests of searches for the best."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from semblance.weights import Weights
 
 
 def all_factors(a: Traits, b: Traits) -> Floats:
-    """Of every face of `a` with every face of `b`: [6, A, B]."""
+    """The factors of every face of `a` with every face of `b`: [6, A, B]."""
     return np.stack([factors(a.take(slice(row, row + 1)), b) for row in range(len(a))], axis=1)
 
 
 def all_scores(a: Traits, b: Traits, weights: Weights) -> Floats:
-    """The same, [A, B]."""
+    """The scores, [A, B]."""
     return score(all_factors(a, b), weights)

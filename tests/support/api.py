@@ -73,7 +73,7 @@ class LocalFaces(FaceClient):
 
 
 class LocalMatcher(MatcherClient):
-    """The matcher's methods on a worker in this process, which works when it is told to."""
+    """The matcher's methods on a worker in this process, which works on demand."""
 
     def __init__(self, worker: MatchWorker) -> None:
         self._worker = worker
@@ -87,7 +87,7 @@ class LocalMatcher(MatcherClient):
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Somebody with a token; the profile is made by their first request."""
+    """A user with a token. The first request creates the profile."""
 
     id: uuid.UUID
     email: str
@@ -102,12 +102,12 @@ class Api:
     client: httpx.AsyncClient
     services: Services
     owner: Database
-    """With the rights of the database's owner, for what the application itself may not do to its rows."""
+    """With the rights of the database's owner, for changes that the application may not make."""
     dsn: str
-    """The owner's, too."""
+    """Also with the owner's rights."""
 
     def user(self, email: str | None = None) -> User:
-        """A new user at a school of their own unless the e-mail says otherwise."""
+        """A new user, at a new school unless the e-mail says otherwise."""
         subject = uuid.uuid4()
         email = email or f"{subject.hex[:8]}@school-{subject.hex[:4]}.edu"
         return User(subject, email, {"Authorization": f"Bearer {make_token(subject, email)}"})
@@ -115,7 +115,7 @@ class Api:
     async def member(
         self, name: str, *, school: str = "mit", gender: str = "female", role: str = "user"
     ) -> User:
-        """A user whose profile is filled already."""
+        """A user with a complete profile."""
         user = self.user(f"{name}-{uuid.uuid4().hex[:8]}@{school}.edu")
         await self.owner.execute(
             """
@@ -160,7 +160,7 @@ def api_settings(service_dsn: str, tmp_path: Path) -> Settings:
 
 
 class ReusableApp:
-    """An application that serves test after test: to build one takes longer than most tests."""
+    """An application reused by many tests: building one takes longer than most tests."""
 
     _built: ClassVar[dict[tuple[object, ...], ReusableApp]] = {}
 
@@ -188,7 +188,7 @@ class ReusableApp:
 async def api(
     reused_database: ReusedDatabase, api_settings: Settings, pipeline: LocalPipeline
 ) -> AsyncIterator[Api]:
-    """The API over HTTP, on a database and a storage of the test's own."""
+    """The API over HTTP, on a database and a store for this test."""
 
     async def open_services() -> Services:
         database = await reused_database.pool(

@@ -1,4 +1,4 @@
-"""A client that asks all the time, and what it was told."""
+"""A client that asks continuously, and the answers it gets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ READ = "/api/matches/top"
 
 @dataclass
 class PersistentClient:
-    """What a client that asks all the time has got: answers by status, with how long none came at all.
+    """The answers to a client that asks continuously, by status, and the time without any answer.
 
     strange: answers that are neither 200 nor the contract's 503.
     """
@@ -43,7 +43,7 @@ class PersistentClient:
 
 @contextmanager
 def asking(url: str) -> Iterator[PersistentClient]:
-    """Ask twenty times a second meanwhile."""
+    """Ask twenty times a second for as long as the context lasts."""
     seen, end = PersistentClient(), threading.Event()
 
     def work() -> None:

@@ -20,7 +20,7 @@ CREDENTIALS = {
 
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
-    """URL of the server; the AWS_* variables point to it for the whole session."""
+    """URL of the server. The AWS_* variables name it for the whole session."""
     # Half a second to import, in each process that collects tests.
     from moto.server import ThreadedMotoServer
 

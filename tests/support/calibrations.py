@@ -1,4 +1,4 @@
-"""Calibrations that are known, for packs whose own ones change."""
+"""Fixed calibrations, in place of those of packs, which change."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from deployments.packs.calibration import Calibration, Logistic, Rung, SamePerso
 from semblance.types import ModelInfo
 
 RUNGS = {2: 0.1, 10: 0.3, 100: 0.5}
-"""From which similarity on at most one of so many strangers is as alike."""
+"""The similarity that at most one of so many strangers reaches."""
 LEAST, MOST = 0.01, 0.95
 """The limits of its probabilities, which are .5 at a similarity of .4."""
 
 
 def calibration_of(model: ModelInfo) -> Calibration:
-    """One by RUNGS."""
+    """A calibration with RUNGS."""
     return Calibration(
         format="semblance-calibration/1",
         pack=model.pack,

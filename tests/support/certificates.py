@@ -1,4 +1,4 @@
-"""The trusted certificates, read once in a process: each HTTP client that reads them takes 20 ms."""
+"""The trusted certificates, read once per process: each HTTP client that reads them takes 20 ms."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Share what httpx makes by default. Who asks otherwise may change what they get, so it is theirs."""
+    """Share what httpx makes by default. Other callers may change their contexts, so they get new ones."""
     make = ssl.create_default_context
     patch = pytest.MonkeyPatch()
 

@@ -1,7 +1,7 @@
-"""Run a command as a process of its own, without waiting for its imports.
+"""Run a command in a separate process, without waiting for its imports.
 
 Most of what `semblance …` takes is Python reading modules. A server that has read the slow ones forks a
-process for every command: with arguments, environment, streams and exit status of its own, like any other.
+process for every command, with its own arguments, environment, streams and exit status.
 The modules of the product itself are not read before, because some look at the environment.
 """
 

@@ -1,4 +1,4 @@
-"""Folders on which writing fails as it does on real disks."""
+"""Folders on which writing fails as on real disks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SMALL = "512k"
 
 
 def _system(program: str, *arguments: str | Path) -> bool:
-    """Whether a program of the system did its work; False where it is not there."""
+    """Whether a system program succeeded; False if it is missing."""
     path = shutil.which(program)
     return (
         path is not None
@@ -29,7 +29,7 @@ def _unmount(folder: Path) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A folder with half a megabyte of room. Skips the test where none can be mounted."""
+    """A folder with half a megabyte of space. Skips the test if none can be mounted."""
     folder = tmp_path / "small"
     folder.mkdir()
     if not _system("mount", "-t", "tmpfs", "-o", f"size={SMALL}", "tmpfs", folder):
@@ -52,7 +52,7 @@ def close_disk(tmp_path: Path) -> Iterator[Callable[[Path], Callable[[], None]]]
                 once.callback(_unmount, folder)
                 assert _system("mount", "-o", "remount,ro,bind", folder)
             else:
-                # Each: rights on a folder say nothing of those below it.
+                # Each folder: rights on one do not affect those below it.
                 for each in (folder, *filter(Path.is_dir, folder.rglob("*"))):
                     once.callback(each.chmod, each.stat().st_mode)
                     each.chmod(0o500)

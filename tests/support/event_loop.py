@@ -1,4 +1,4 @@
-"""What a test leaves running on the event loop, which it shares with all others, ends with it."""
+"""Tasks that a test leaves on the event loop, which all tests share, end with it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import pytest
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Before all other fixtures, so that it is the last to end."""
+    """Set up before all other fixtures, so it ends last; but after the browser, which tests share."""
     if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.function):
-        item.fixturenames.insert(0, _ends_its_tasks.__name__)
+        shared = ["browser"] if "browser" in item.fixturenames else []
+        item.fixturenames[:0] = [*shared, _ends_its_tasks.__name__]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A server on a free port that answers as fal.ai does, and as badly as a test wants."""
+"""A server on a free port that answers like fal.ai, with the faults that a test wants."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Reply:
 
 @dataclass(slots=True)
 class Request:
-    """What the server was asked."""
+    """A request to the server."""
 
     method: str
     path: str
@@ -49,7 +49,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *_: object) -> None:
-        """A client that hangs up is none."""
+        """A client that disconnects is not an error."""
 
 
 class FalServer:
@@ -60,7 +60,7 @@ class FalServer:
         self.orders: deque[Reply] = deque()
         self.pictures: deque[Reply] = deque()
         self.picture_url: str | None = None
-        """What answers name in place of this server's own picture."""
+        """The URL in answers, in place of this server's own picture."""
         self.on_order: Callable[[], None] = lambda: None
         """Called in the server's thread before an order is answered."""
         self._server = _Server(("127.0.0.1", 0), self._handler())
@@ -123,7 +123,7 @@ class FalServer:
                     self.end_headers()
                     self.wfile.write(content)
                 except OSError:
-                    # Who asked has gone.
+                    # The client has disconnected.
                     self.close_connection = True
 
             def log_message(self, *_: object) -> None:
@@ -134,7 +134,7 @@ class FalServer:
 
 @pytest.fixture
 def fal() -> Iterator[FalServer]:
-    """A running server of the test's own."""
+    """A running server for this test."""
     server = FalServer()
     server.start()
     yield server

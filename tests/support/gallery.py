@@ -20,7 +20,7 @@ from tests.support.photos import altered as altered_photo
 
 WOMEN = {"Eileen Collins", "Person 1", "Person 2", "Person 6"}
 FRIENDS = [f"Person {number}" for number in range(1, len(GROUP_FACES) + 1)]
-"""Those of the group photo, from left to right; their category is `actors`."""
+"""The people of the group photo, from left to right. Their category is `actors`."""
 OBAMA_BIO = "44th President of the United States"
 
 
@@ -52,4 +52,4 @@ PROBES = {
     "biden-altered": ("Joe Biden", lambda: altered_photo(BIDEN)),
     "collins-altered": ("Eileen Collins", lambda: altered_photo(ASTRONAUT)),
 }
-"""Who is shown, and how to get the picture: none of them is a file of the gallery."""
+"""The person shown, and how to get the picture. None is a file of the gallery."""

@@ -1,4 +1,4 @@
-"""The gateway before servers of the test's own: what Ray Serve and the API answer, without either."""
+"""The gateway in front of servers of the test, which answer like Ray Serve and the API."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WIDE = GatewayLimits(
 
 @dataclass
 class Backend:
-    """A server that answers as a replica of the API does, and counts.
+    """A server that answers like a replica of the API, and counts.
 
     plain: a status with which it answers everything but health checks as Serve does, without the API's mark.
     applications: what it says as Serve's REST API.
@@ -166,7 +166,7 @@ def gateway(
 
 @contextmanager
 def gateway_before(folder: Path, **options: Any) -> Iterator[tuple[Gateway, Backend]]:
-    """A gateway and one backend, which it has found in good health."""
+    """A gateway and one backend that it knows to be healthy."""
     with backend() as behind, gateway(folder, behind.address, **options) as running:
         until(lambda: httpx.get(f"{running.url}/").is_success)
         behind.seen.clear()
@@ -193,7 +193,7 @@ def connect(running: Gateway) -> socket.socket:
 
 
 def raw(running: Gateway, request: bytes) -> RawAnswer:
-    """Send bytes as they are, and read until the server ends the connection or is silent."""
+    """Send raw bytes, and read until the server ends the connection or is silent."""
     with connect(running) as connection:
         connection.sendall(request)
         return read_answer(connection)

@@ -54,7 +54,7 @@ def filled(jpeg: bytes, size: int) -> bytes:
     comments = b""
     while len(comments) < missing:
         length = min(missing - len(comments) - 2, 65535)
-        # What is left over must hold a marker and a length.
+        # The rest must hold a marker and a length.
         if 0 < missing - len(comments) - 2 - length < 4:
             length -= 4
         comments += b"\xff\xfe" + length.to_bytes(2) + bytes(length - 2)

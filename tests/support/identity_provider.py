@@ -1,4 +1,4 @@
-"""An identity provider for tests: keys of its own, served by HTTP as Supabase serves them."""
+"""An identity provider for tests, whose keys are served by HTTP as by Supabase."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class IdentityProvider:
         self.entries.append({**public, "kid": kid, "alg": algorithm, "use": "sig"})
 
     def withdraw(self, kid: str) -> None:
-        """Publish the key no longer; it still signs."""
+        """Stop publishing the key. It can still sign."""
         self.entries = [entry for entry in self.entries if entry["kid"] != kid]
 
     def token(self, kid: str, *, header: dict[str, Any] | None = None, **claims: object) -> str:

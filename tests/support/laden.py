@@ -1,4 +1,4 @@
-"""Picture files that carry all a file can carry besides its picture, and what is left of one."""
+"""Picture files with all that a file can hold besides its pixels, and checks of what is left."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image, PngImagePlugin
 from skimage import data
 
 SECRET = b"52 Festive Road"
-"""Is somewhere in each part of a laden file that is no picture."""
+"""A text in each part of a laden file other than its pixels."""
 
 LADEN = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "AVIF", "HEIF")
 """Formats of `laden`."""
@@ -37,8 +37,8 @@ def encoded(image: Image.Image, file_format: str = "JPEG", **options: object) ->
 
 
 def laden(image: Image.Image, file_format: str, *, orientation: int = 1) -> bytes:
-    """The image with position, camera, thumbnail, comments, XMP and IPTC as far as the format has them, and
-    something behind the end. Of MPO also a second picture, as phones keep depth."""
+    """The image with position, camera, thumbnail, comments, XMP and IPTC if the format has them, and trailing
+    bytes. An MPO also has a second picture, as phones store depth."""
     exif = _exif(image, orientation)
     xmp = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'>" + SECRET + b"</x:xmpmeta>"
     rgb = image.convert("RGB")
@@ -68,7 +68,7 @@ def _exif(image: Image.Image, orientation: int) -> bytes:
 
 
 def segments(jpeg: bytes) -> Iterator[int]:
-    """The markers of a JPEG file up to its end; fails where something follows it."""
+    """The markers of a JPEG file up to its end; fails if anything follows."""
     assert jpeg[:2] == b"\xff\xd8"
     place = 2
     while (marker := jpeg[place + 1]) != 0xDA:
@@ -79,7 +79,7 @@ def segments(jpeg: bytes) -> Iterator[int]:
 
 
 PICTURE_SEGMENTS = {0xE0, 0xDB, 0xC0, 0xC4}
-"""JFIF's header, quantization, frame, Huffman: what a JPEG is made of and no more."""
+"""JFIF header, quantization, frame, Huffman: the necessary segments of a JPEG."""
 
 
 def assert_only_a_picture(jpeg: bytes) -> Image.Image:
@@ -95,7 +95,7 @@ def assert_only_a_picture(jpeg: bytes) -> Image.Image:
 
 
 def display_p3() -> bytes:
-    """A profile of the colours that phones take photos in: Display P3 with a gamma of 2.2."""
+    """The colour profile of phone photos: Display P3 with a gamma of 2.2."""
     # SMPTE EG 432-1's primaries, adapted to D50 (Bradford).
     red, green, blue = (0.51512, 0.24120, -0.00105), (0.29198, 0.69225, 0.04189), (0.15710, 0.06657, 0.78407)
     curve = b"curv" + bytes(4) + struct.pack(">IH", 1, round(2.2 * 256)) + bytes(2)
@@ -116,7 +116,7 @@ def grey_profile(gamma: float) -> bytes:
 
 
 def cmyk_profile() -> bytes:
-    """A profile of an ink that is odd enough to tell: whatever is printed, it is mid grey."""
+    """A profile of an unusual ink: every value prints as mid grey."""
     identity = bytes(range(256))
     grid = bytes((128, 128, 128)) * 16
     identity_matrix = struct.pack(">9i", *(0x10000 * value for value in np.eye(3, dtype=int).ravel()))

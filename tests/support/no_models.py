@@ -1,4 +1,4 @@
-"""In place of models where a test must not need them."""
+"""A stand-in for models in tests that must not need them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from semblance.types import AnalyzedFace, Detection
 
 
 class NoModels:
-    """Faces here are described already."""
+    """Faces here are already analyzed."""
 
     async def analyze_photo(
         self, data: bytes, max_faces: int | None = None

@@ -19,7 +19,7 @@ _TEMPLATE = "old_app_template"
 
 
 class KilledError(Exception):
-    """What ends an adoption in the middle."""
+    """Ends an adoption half way."""
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +40,7 @@ def old_app_template(postgres: str) -> str:
 
 @pytest.fixture
 def old_app_dsn(old_app_template: str, make_database: Callable[[str], str]) -> str:
-    """DSN of the owner of an old app's database of the test's own."""
+    """DSN of the owner of a new database of the old app."""
     return make_database(old_app_template)
 
 
@@ -92,11 +92,11 @@ def early(extension: str) -> str:
 
 
 class OldApp:
-    """The app on one connection. Every method is a route or a screen, and fails where the app would."""
+    """The app on one connection. Every method is a route or a screen, and fails as the app would."""
 
     def __init__(self, dsn: str, made: int = 0) -> None:
-        """made: what it has made before, so that it makes something else."""
-        # As PostgREST does, whose statements give JSON whatever columns there are.
+        """made: what it has created before, so that it creates something else."""
+        # As PostgREST does, whose statements return all columns as JSON.
         self._connection = psycopg.connect(dsn, autocommit=True, prepare_threshold=None)
         self._connection.execute("SET search_path = public, extensions")
         self._made = made
@@ -136,7 +136,7 @@ class OldApp:
         return face
 
     def match(self, *, reversed_too: bool = True) -> None:
-        """The worker: it searches, writes what it finds, from either side, and notes the job's end."""
+        """The worker searches, writes matches in both directions, and records the end of the job."""
         face, other = self.faces[-1], number("face", 2 * (1 + self._made % 1000))
         with self._as("service_role") as connection:
             connection.execute(
@@ -178,7 +178,7 @@ class OldApp:
         self.likes.append((user, match))
 
     def chat(self) -> None:
-        """Reading in the browser, and a message; the page of a chat that was there twice stays open."""
+        """Reading in the browser, and a message. The page of a duplicate chat stays open."""
         self._made += 1
         n = 1 + self._made % 10
         user, chat = number("user", n), number("chat", 1000 + n)
@@ -226,7 +226,7 @@ class OldApp:
         assert found == [("New", "user")]
 
     def admin(self) -> None:
-        """What else is written: settings, celebrities, logs of the other plan, a job of the old queue."""
+        """Other writes: settings, celebrities, logs of the other plan, a job of the old queue."""
         self._made += 1
         with self._as("service_role") as connection:
             connection.execute("UPDATE system_settings SET value = '0.6' WHERE key = 'match_threshold'")
@@ -239,7 +239,7 @@ class OldApp:
             connection.execute("INSERT INTO jobs (type) VALUES ('celebrity_match')")
 
     def everything(self) -> None:
-        """Each of it once."""
+        """Everything once."""
         self.upload()
         self.match()
         self.feed()

@@ -38,7 +38,7 @@ GROUP_FACES = (
 )
 """Boxes of their faces in pixels (x1, y1, x2, y2), from left to right. Numbers 1, 2 and 6 are women."""
 HANKS = _INSIGHTFACE / "Tom_Hanks_54745.png"
-"""Nothing but a face, 112 x 112: too tight to be detected."""
+"""Only a face, 112 x 112: too tight to be detected."""
 MASKS = tuple(_INSIGHTFACE / f"mask_{colour}.jpg" for colour in ("black", "blue", "green", "white"))
 """Pieces of cloth without a face."""
 NO_FACE = MASKS[1]
@@ -55,7 +55,7 @@ OBAMA_CUT = tuple(_FACE_RECOGNITION / f"obama_partial_face{number}.jpg" for numb
 BIDEN = _FACE_RECOGNITION / "biden.jpg"
 
 SINGLE = (OBAMA, OBAMA_2, OBAMA_3, BIDEN, ASTRONAUT)
-"""Photos of one person who sat for them."""
+"""Posed photos of one person."""
 ALL = (*SINGLE, OBAMA_RGBA, *OBAMA_CUT, GROUP, HANKS, *MASKS)
 
 

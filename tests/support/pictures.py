@@ -21,8 +21,8 @@ def portrait(index: int = 0) -> np.ndarray:
 
 
 def gallery(folder: Path, count: int) -> Path:
-    """A folder of `count` pictures that all differ but for every tenth, which is the one before it again
-    under another name, and every seventh, which holds no face."""
+    """A folder of `count` different pictures. Every tenth repeats the one before it under another name, and
+    every seventh contains no face."""
     entries = []
     last = ""
     for index in range(count):

@@ -26,8 +26,8 @@ _ENOUGH_BYTES = 2 * 1024**3
 
 
 def _server_folder() -> str | None:
-    """Where the server's files go: into memory, if there is enough, because most of what tests wait for
-    otherwise is the disk, at the checkpoint that comes with every new database. Else the usual folder."""
+    """The folder of the server's files: in memory if there is enough, else the usual folder. On disk, tests
+    mostly wait for the checkpoint that each new database causes."""
     if _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _ENOUGH_BYTES:
         return str(_MEMORY)
     return None
@@ -42,18 +42,18 @@ def on_database(dsn: str, name: str) -> str:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """DSN of the server's own database, which is migrated and never used."""
-    # Not below pytest's folders: pytest closes them to all but its user, and as root the server is another.
+    # Not in pytest's folders, which only its own user may enter: for root, the server runs as another user.
     folder = Path(tempfile.mkdtemp(prefix="semblance-tests-", dir=_server_folder()))
     server = EmbeddedPostgres(folder / "postgres")
     try:
         dsn = server.start()
         with psycopg.connect(dsn, autocommit=True) as connection:
-            # What a crash would lose, a test does not need.
+            # Tests do not need data to survive a crash.
             for setting in ("fsync", "synchronous_commit", "full_page_writes"):
                 connection.execute(f"ALTER SYSTEM SET {setting} = off")
-            # Nor is there anything to clear up in databases that live for a second.
+            # Databases that live for a second need no vacuum.
             connection.execute("ALTER SYSTEM SET autovacuum = off")
-            # So that a run does not fill the memory with its log.
+            # A large log would fill the memory.
             connection.execute("ALTER SYSTEM SET max_wal_size = '128MB'")
             connection.execute("SELECT pg_reload_conf()")
         upgrade(dsn)
@@ -71,7 +71,7 @@ def _copies(postgres: str) -> Iterator[Callable[[str], str]]:
 
         def make(template: str) -> str:
             name = f"test_{next(_numbers)}"
-            # By way of the log, as is usual, takes twice as long, and so does the end of such a database.
+            # The default strategy, through the log, takes twice as long to create and to drop a database.
             connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
             made.append(name)
             return on_database(postgres, name)
@@ -90,18 +90,18 @@ def make_database(postgres: str) -> Iterator[Callable[[str], str]]:
 
 @pytest.fixture
 def fresh_dsn(make_database: Callable[[str], str]) -> str:
-    """DSN of a migrated database that no other test has used or will."""
+    """DSN of a migrated database that no other test uses."""
     return make_database(DATABASE)
 
 
 @pytest.fixture
 def empty_dsn(make_database: Callable[[str], str]) -> str:
-    """DSN of an empty database of the test's own."""
+    """DSN of an empty database for this test."""
     return make_database("template1")
 
 
 class _Reused:
-    """The database that serves test after test, as long as it can be restored."""
+    """The database reused by tests, as long as it can be restored."""
 
     def __init__(self, postgres: str) -> None:
         self._postgres = postgres
@@ -126,7 +126,7 @@ class _Reused:
 
 @pytest.fixture(scope="session")
 async def _reused(postgres: str) -> AsyncIterator[_Reused]:
-    # Asynchronous, so that the loop of its connections is still there when they end.
+    # Asynchronous, because its connections need their event loop to close.
     reused = _Reused(postgres)
     yield reused
     reused.close()
@@ -141,13 +141,13 @@ def reused_database(_reused: _Reused) -> Iterator[ReusedDatabase]:
 
 @pytest.fixture
 def dsn(reused_database: ReusedDatabase) -> str:
-    """DSN of a migrated database with no rows but those of the migrations."""
+    """DSN of a migrated database with only the rows of the migrations."""
     return reused_database.dsn
 
 
 @pytest.fixture
 def copy_database(reused_database: ReusedDatabase, make_database: Callable[[str], str]) -> Callable[[], str]:
-    """Copy the test's database with its rows, return the copy's DSN. Nobody is connected to it afterwards."""
+    """Copy the test's database with its rows, return the copy's DSN. The copy has no connections."""
 
     def copy() -> str:
         reused_database.close()

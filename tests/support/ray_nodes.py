@@ -30,15 +30,15 @@ _STORE_BYTES = 100 * 1024 * 1024
 _CLUSTER = {
     # Several nodes, where the stack has Ray's mode for a single machine.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1",
-    # A node that misses five of these is lost: after a few seconds, and not after fifteen.
+    # A node that misses five of these is lost: after a few seconds instead of fifteen.
     "RAY_health_check_period_ms": "500",
-    # Workers start when there is work for them.
+    # Workers start on demand.
     "RAY_prestart_worker_first_driver": "0",
 }
 
 
 class Node:
-    """`ray start --block` in a session of its own."""
+    """`ray start --block` in a new session."""
 
     def __init__(self, arguments: list[str], environment: Mapping[str, str], log: Path) -> None:
         self._log = log
@@ -68,7 +68,7 @@ class Node:
             time.sleep(0.05)
 
     def processes(self) -> list[psutil.Process]:
-        """Everything that runs on it, parents before their children."""
+        """All its processes, parents before their children."""
         process = psutil.Process(self._process.pid)
         return [process, *process.children(recursive=True)]
 
@@ -81,26 +81,26 @@ class Node:
         return False
 
     def lose(self) -> None:
-        """As if the machine had no power any more."""
+        """As if the machine lost power."""
         for process in self.processes():
             with suppress(psutil.Error):
                 process.kill()
         self.wait_end()
 
     def wait_end(self) -> None:
-        """Return once it runs no more."""
+        """Return once it no longer runs."""
         self._process.wait(PATIENCE_S)
 
 
 class RayCluster:
-    """A head, and what `add_node` adds. Whatever `start` comes to, `close` ends it."""
+    """A head, and the nodes added by `add_node`. `close` ends everything, even if `start` failed."""
 
     def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
         """settings: SEMBLANCE_* variables for everything that runs on it."""
         self._home = StackHome.of(Settings(home=folder))
         self._home.prepare()
         self._ports = RayPorts.choose(LOOPBACK, 0, 0)
-        # What surrounds the tests must not reach it: a database of theirs, another Ray.
+        # The environment of the tests must not reach it: another database, another Ray.
         self._surroundings = {
             name: value for name, value in os.environ.items() if not name.startswith(("SEMBLANCE_", "RAY_"))
         }
@@ -146,7 +146,7 @@ class RayCluster:
             time.sleep(0.1)
 
     def add_node(self) -> Node:
-        """One more, not waited for."""
+        """Start one more node without waiting for it."""
         return self._start(f"--address={self._address}")
 
     def deploy(self, change: Mapping[str, Mapping[str, Any]]) -> None:
@@ -173,7 +173,7 @@ class RayCluster:
             )
 
     def close(self) -> None:
-        """End all that is left of it."""
+        """End all remaining processes."""
         self._serve.close()
         self._gateway.stop()
         sweep(self._home.stack_id, grace=0.0)

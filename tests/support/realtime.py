@@ -1,4 +1,4 @@
-"""The API on a port of its own, for what only goes over sockets, and the rows that make events."""
+"""The API on a separate port, for tests that need sockets, and rows that cause events."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Server:
             f"{'&' if number else '?'}{name}={value}" for number, (name, value) in enumerate(query.items())
         )
         sent = {**(user.headers if user else {}), **(headers or {})}
-        # Without bounds of its own, which would keep the client from seeing the server's close behind events;
+        # Without its own bounds, which would keep the client from seeing the server's close behind events;
         # and without compression, which would let a whole flood of the same letters into the socket's buffer.
         async with connect(url, additional_headers=sent, max_queue=None, compression=None) as connection:
             yield Socket(connection)
@@ -61,13 +61,13 @@ class Socket:
         return event
 
     async def until(self, kind: str) -> Event:
-        """The next event of a type, passing over others."""
+        """The next event of a type, skipping others."""
         while (event := await self.next())["type"] != kind:
             pass
         return event
 
     async def quiet(self, seconds: float = 0.3) -> bool:
-        """Whether nothing comes for a while."""
+        """Whether no event comes for a while."""
         try:
             await self.next(seconds)
         except TimeoutError:
@@ -80,7 +80,7 @@ class Socket:
 
 @asynccontextmanager
 async def serving(app: FastAPI) -> AsyncGenerator[Server]:
-    """The app, whose lifespan somebody else cares for, behind uvicorn."""
+    """The app behind uvicorn; the caller manages its lifespan."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         config = uvicorn.Config(app, lifespan="off", log_level="critical", timeout_graceful_shutdown=2)

@@ -1,6 +1,6 @@
-"""A database that serves test after test, with its connections: to make one takes longer than most tests.
+"""A database and its connections that many tests reuse: creating one takes longer than most tests.
 
-After a test its rows go. What cannot be taken back that way shows, and then the next test gets another one.
+Its rows are deleted after a test. If a test made other changes, the next one gets a new database.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from psycopg.sql import SQL, Identifier
 from db.pool import Database
 
 _LARGEST_TABLE = 64 * 8192
-"""Bytes. Deleted rows stay in it; a table so small is read at once and planned for as an empty one."""
+"""Bytes. Deleted rows stay in it; a table this small is read at once and planned like an empty one."""
 
 _LEAVING_SECONDS = 0.1
-"""So long a session may last after its client has closed it."""
+"""Time that a session may last after its client has closed it."""
 
 _CATALOGS = {
     "pg_attrdef": "oid", "pg_attribute": "attrelid", "pg_constraint": "oid", "pg_default_acl": "oid",
@@ -74,10 +74,10 @@ class _Lent:
 
 
 class _KeptPool(Database):
-    """A pool for test after test."""
+    """A pool reused by tests."""
 
     def lend(self) -> Database:
-        """It, for one test."""
+        """The pool, for one test."""
         return Database(
             _Lent(self._pool),
             self._connect,
@@ -95,7 +95,7 @@ class _KeptPool(Database):
 
 
 class ReusedDatabase:
-    """A migrated database that nobody has used yet, as it was after each `restore`."""
+    """A migrated database, unused at first and again after each `restore`."""
 
     def __init__(self, dsn: str) -> None:
         """dsn: of its owner, a superuser."""
@@ -147,7 +147,7 @@ class ReusedDatabase:
         return known.lend()
 
     def restore(self) -> bool:
-        """Take back what a test did. False if that cannot be done: then the database is of no more use."""
+        """Undo the changes of a test. False if that is impossible: the database must then be replaced."""
         try:
             if self._is_used() or self._read_schema() != self._schema or self._has_grown():
                 return False
@@ -159,16 +159,16 @@ class ReusedDatabase:
                         copy.write(rows)
             for index, size in self._vector_indexes.items():
                 if self._value("SELECT pg_relation_size(%s::regclass)", index) != size:
-                    # A search would still come by the deleted, and find fewer of the others.
+                    # A search would still visit the deleted rows, and find fewer of the others.
                     self._connection.execute(SQL("REINDEX INDEX {}").format(Identifier(index)))
         except psycopg.Error:
             return False
         return True
 
     def close(self) -> None:
-        """End all connections to it, at once. It serves no other test."""
+        """End all connections to it at once. No other test uses it."""
         with suppress(psycopg.Error):
-            # Those of a loop that is busy with a test would not have ended yet.
+            # Connections of a busy event loop would not have ended yet.
             self._connection.execute(
                 """
                 SELECT pg_terminate_backend(pid) FROM pg_stat_activity

@@ -20,7 +20,7 @@ _NAMESPACE = UUID("5b0a2f7e-4f1c-4b53-9f39-7f8f6c9a0a11")
 
 
 def embeddings(count: int, seed: int = 0) -> list[Embedding]:
-    """Unit vectors that vary in 24 directions, as those of faces do in some tens, and a little in all."""
+    """Unit vectors that vary mainly in 24 directions (faces do in some tens), and a little in all."""
     random = np.random.default_rng(seed)
     directions = np.random.default_rng(1).normal(size=(24, 512))
     vectors = random.normal(size=(count, 24)) @ directions + random.normal(size=(count, 512))

@@ -1,4 +1,4 @@
-"""Rows for the tests of chat: people who are connected."""
+"""Rows for the tests of chat: connected people."""
 
 from __future__ import annotations
 

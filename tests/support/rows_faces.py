@@ -13,10 +13,10 @@ from tests.support.photos import OBAMA_2, encoded
 
 
 def photo(number: int = 0, *, file_format: str = "JPEG") -> bytes:
-    """One portrait, small; a file of its own for each number."""
+    """One small portrait; a different file for each number."""
     with Image.open(OBAMA_2) as image:
         image.thumbnail((320, 320))
-        # A file differs from another by its comment alone: the picture is the same.
+        # Files differ only by their comment: the picture is the same.
         return encoded(image.convert("RGB"), file_format, comment=f"number {number}".encode())
 
 
@@ -65,14 +65,14 @@ TABLES = (
 
 
 async def row_counts(database: Database) -> dict[str, int]:
-    """Rows of every table of the app that has some."""
+    """Rows of every non-empty table of the app."""
     counts = {table: await database.fetchval(f"SELECT count(*) FROM {table}") for table in TABLES}
     return {table: count for table, count in counts.items() if count}
 
 
 async def tables_with(database: Database, *ids: UUID) -> list[str]:
-    """Tables of which some row holds one of the ids, in whatever column. Without the events, which are kept
-    a while for clients that come back."""
+    """Tables in which some row holds one of the ids in any column, without the events, which are kept for
+    clients that return."""
     tables = await database.fetch(
         "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'events'"
     )

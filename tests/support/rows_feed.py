@@ -1,4 +1,4 @@
-"""Rows for tests of the feed and of what comes of matches: faces, matches, likes, celebrities."""
+"""Rows for tests of the feed and of reactions to matches: faces, matches, likes, celebrities."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def add_match(
 async def add_pair(
     database: Database, a: UUID | None = None, b: UUID | None = None, *, score: float = 0.75
 ) -> FeedPair:
-    """A match of two users, who are made unless they are given."""
+    """A match of two users, who are created unless given."""
     a = a or await add_profile(database, "Ada")
     b = b or await add_profile(database, "Bob")
     face_a, face_b = await add_face(database, a, default=True), await add_face(database, b, default=True)

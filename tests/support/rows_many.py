@@ -1,4 +1,4 @@
-"""A database with some thousand faces, so many that reading them all costs more than the index."""
+"""A database with some thousand faces, so that reading all costs more than using the index."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def many_faces_template(postgres: str) -> str:
         definitions = [
             await database.fetchval(f"SELECT pg_get_indexdef('{index}'::regclass)") for index in indexes
         ]
-        # They are built in a fraction of the time when the rows are there.
+        # Built after the rows, they take a fraction of the time.
         for index in indexes:
             await database.execute(f"DROP INDEX {index}")
         users = [uuid4() for _ in range(USERS)]

@@ -1,4 +1,4 @@
-"""Users, faces, celebrities and jobs as rows, for tests of matching."""
+"""Users, faces, celebrities and match jobs as rows, for tests of matching."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from semblance.types import Embedding
 from tests.support.rows import DIGEST, celebrity, embeddings
 
 ALIKE = embeddings(1, seed=11)[0]
-"""The embedding of faces that differ in nothing else."""
+"""The embedding of faces that are otherwise equal."""
 
 _COLUMNS = {
     "pack_digest": DIGEST,
@@ -43,7 +43,7 @@ async def add_user(database: Database, **columns: object) -> UUID:
 
 
 async def add_face(database: Database, user: UUID, **columns: object) -> UUID:
-    """Insert a described face, and with it its job; returns its id."""
+    """Insert an analyzed face, and with it its match job; returns its id."""
     return await _insert(
         database,
         "faces",
@@ -57,7 +57,7 @@ async def add_person(database: Database, *, face: dict[str, object] | None = Non
 
 
 def famous(number: int, embedding: Embedding = ALIKE, **columns: Any) -> CelebrityRow:
-    """A celebrity, by default a man who is as like as can be."""
+    """A celebrity, by default a man of maximal similarity."""
     row = celebrity(number, embedding, gender="male")
     return replace(row, **{"age": 30, "symmetry_score": 0.8, "skin_tone_lab": [65.0, 10.0, 20.0], **columns})
 
@@ -69,7 +69,7 @@ async def add_celebrities(database: Database, *rows: CelebrityRow) -> list[UUID]
 
 
 def varied(count: int, seed: int = 0) -> list[CelebrityRow]:
-    """Celebrities who differ in everything that counts."""
+    """Celebrities who differ in all factors."""
     random = np.random.default_rng(seed)
     emotions = ("happy", "neutral", "sad", "angry", "surprise", "fear", "disgust")
     return [

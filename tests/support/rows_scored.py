@@ -1,4 +1,4 @@
-"""Matches with factors, by the hundred, for tests of what their scores become."""
+"""Hundreds of matches with factors, for tests of changed rules."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SCORE = ("similarity_score", *(f"factor_{name}" for name in FACTORS), "weights"
 
 EXACT = Weights(0.25, 0.25, 0.125, 0.125, 0.125, 0.125)
 OTHER_EXACT = Weights(0.5, 0.0, 0.125, 0.125, 0.25, 0.0)
-"""Weights whose products with `coarse` factors are exact, in whatever order they are added up."""
+"""Weights whose products with `coarse` factors are exact, in any order of addition."""
 
 
 def coarse(count: int, seed: int = 0) -> Factors:
@@ -30,7 +30,7 @@ def coarse(count: int, seed: int = 0) -> Factors:
 
 
 def fine(count: int, seed: int = 0) -> Factors:
-    """Factors of which no two make the same score."""
+    """Factors that give different scores."""
     return np.random.default_rng(seed).uniform(0, 1, (count, 6))
 
 
@@ -96,7 +96,7 @@ async def set_rules(database: Database, weights: Weights, threshold: float) -> N
 
 
 async def tables(database: Database) -> list[Any]:
-    """All matches, and when they were written last."""
+    """All matches, and the time of their last change."""
     return [
         tuple(row)
         for table in ("matches", "celebrity_matches")
@@ -105,7 +105,7 @@ async def tables(database: Database) -> list[Any]:
 
 
 async def scores(database: Database) -> list[Any]:
-    """What all matches say, whichever ids they have."""
+    """The content of all matches without their ids."""
     return [
         tuple(row)
         for table, keys in _KEYS.items()

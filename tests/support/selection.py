@@ -1,5 +1,5 @@
-"""Which tests run: without the photos that some need those are left out, in one line, and what starts a Ray
-runs alone."""
+"""Which tests run: tests whose photos are missing are left out, with one line of output, and tests that
+start a Ray run alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LEFT_OUT = pytest.StashKey[int]()
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """After the selection by `-m` and `-k`: who did not ask for these tests does not miss them."""
+    """Applied after `-m` and `-k`, so a run that does not select these tests does not mention them."""
     if wide_photos.is_there():
         return
     left_out = [item for item in items if item.get_closest_marker("photos")]
@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Let a process that tests for another one tell it the number."""
+    """Let a process of xdist report the number to the main one."""
     output: dict[str, int] | None = getattr(session.config, "workeroutput", None)
     if output is not None:
         output["left_out"] = session.config.stash.get(_LEFT_OUT, 0)
@@ -34,7 +34,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 class _Controller:
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: object) -> None:
-        """Every process leaves out the same."""
+        """Every process leaves out the same tests."""
         config: pytest.Config = node.config  # type: ignore[attr-defined]
         config.stash[_LEFT_OUT] = node.workeroutput.get("left_out", 0)  # type: ignore[attr-defined]
 

@@ -23,13 +23,13 @@ SEMBLANCE = Path(sys.executable).with_name("semblance")
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A stack started by `semblance up --detach` in a home of its own."""
+    """A stack started by `semblance up --detach` in a separate home."""
 
     home: Path
     port: int
     status: dict[str, str] = field(default_factory=dict)
     asked: PersistentClient = field(default_factory=PersistentClient)
-    """What a client was told that asked it all the while it started."""
+    """The answers to a client while it started."""
 
     @property
     def url(self) -> str:
@@ -54,7 +54,7 @@ class Service:
 
     def shell(self, command: str, expect: int = 0) -> str:
         """Run a command in a shell that took `semblance env`; its output, or a failed test with it."""
-        # What this process has of Ray is not what a user's shell has.
+        # A user's shell does not have the Ray variables of this process.
         clean = {name: value for name, value in self.environment.items() if not name.startswith("RAY_")}
         done = subprocess.run(
             ["/bin/bash", "-c", f'PATH="{SEMBLANCE.parent}:$PATH" && eval "$(semblance env)" && {command}'],

@@ -1,4 +1,4 @@
-"""A synthetic face of 68 points, exactly symmetric, for properties that real photos only have nearly."""
+"""An exactly symmetric synthetic face of 68 points, for properties that real photos have only nearly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A new Supabase project, as far as the migrations meet it."""
+"""A new Supabase project, as far as the migrations depend on it."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ SUPABASE = """
         $$;
     GRANT USAGE ON SCHEMA auth, extensions TO anon, authenticated;
 """
-"""What is there before Semblance; the server of the tests has the roles already."""
+"""What exists before Semblance. The server of the tests already has the roles."""
 
 
 def run(dsn: str, sql: str) -> None:
-    """Execute statements as the owner, each in a transaction of its own."""
+    """Execute statements as the owner, each in a separate transaction."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(sql)

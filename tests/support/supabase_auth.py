@@ -1,4 +1,4 @@
-"""Supabase Auth's `GET /auth/v1/user`, as far as sessions are asked for there, behind its gateway."""
+"""Supabase Auth's `GET /auth/v1/user` behind its gateway, as far as session checks use it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class SupabaseAuth:
         if path != "/auth/v1/user":
             return 404, b'{"message": "no Route matched with those values"}'
         if key != ANON_KEY:
-            # The gateway's answer, not that of Auth.
+            # The answer of the gateway, not of Auth.
             return 401, b'{"message": "Invalid API key", "hint": "Double check your Supabase API key."}'
         if claims["session_id"] in self.ended:
             said = {"code": 403, "error_code": "session_not_found", "msg": "Session from session_id claim …"}
@@ -48,7 +48,7 @@ class SupabaseAuth:
 
 @contextmanager
 def serving() -> Iterator[SupabaseAuth]:
-    """One on a free port of this machine."""
+    """A server on a free port of this machine."""
     auth = SupabaseAuth()
 
     class Handler(BaseHTTPRequestHandler):

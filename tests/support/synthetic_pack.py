@@ -1,4 +1,4 @@
-"""Small ONNX files with the inputs and outputs of InsightFace's nets, and answers that are known."""
+"""Small ONNX files with the inputs and outputs of InsightFace's nets, and known answers."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def scrfd(path: Path, side: str | int = "?") -> Path:
 def linear_net(
     path: Path, side: int, bias: ArrayLike, *, batch: str | int = "N", weight: float = 0.05
 ) -> Path:
-    """The mean colour of the image through a fixed matrix, plus a bias: an answer that changes with the
+    """The mean colour of the image through a fixed matrix, plus a bias: the output changes with the
     picture, its channel order and its normalisation."""
     offset = np.asarray(bias, np.float32)
     matrix = np.random.default_rng(3).normal(0, weight, (3, offset.size)).astype(np.float32)

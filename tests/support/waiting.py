@@ -1,4 +1,4 @@
-"""Waiting for what another task or process does."""
+"""Waiting for another task or process."""
 
 from __future__ import annotations
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 _VARIABLE = "SEMBLANCE_TEST_FACES"
 FOLDER = Path(os.environ.get(_VARIABLE) or Path(__file__).resolve().parents[3] / "shared" / "faces")
-"""Where they lie; it need not exist."""
+"""Their folder, which need not exist."""
 
 HOW_TO_GET_THEM = f"set {_VARIABLE} to a folder with the photos that tests/support/wide_photos.py lists"
 
 
 def is_there() -> bool:
-    """Whether this machine has them."""
+    """Whether they are on this machine."""
     return (FOLDER / "celebrities").is_dir()
 
 
@@ -54,7 +54,7 @@ PROBES = _below(
     "rob-lowe-2.jpg",
     "rose-leslie-2.jpg",
 )
-"""Other photos of the same people; the name says of whom."""
+"""Other photos of the same people, named after them."""
 HARD = _below(
     "hard",
     "blur.jpg",

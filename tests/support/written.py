@@ -1,4 +1,4 @@
-"""HTTP examples of documents, sent as they are written there: lines of a request, or a curl command."""
+"""HTTP examples of documents, sent as written: lines of a request, or a curl command."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ async def send(
     values: Mapping[str, str] | None = None,
     files: Mapping[str, bytes] | None = None,
 ) -> httpx.Response:
-    """The answer to an example. values: what stands in place of its placeholders. files: what it names to be
-    uploaded, by path."""
+    """The answer to an example. values: replacements of its placeholders. files: contents of the files to
+    upload, by path."""
     for placeholder, value in (values or {}).items():
         assert placeholder in example, placeholder
         example = example.replace(placeholder, value)
@@ -26,7 +26,7 @@ async def send(
 
 
 def _path(url: str) -> str:
-    """What is left of an address when the service is another one."""
+    """An address without the name of the service."""
     return re.sub(r"^https?://[^/]+", "", url)
 
 

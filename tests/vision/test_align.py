@@ -31,8 +31,7 @@ shifts = st.floats(-500, 500)
 
 @cache
 def smooth_picture(width: int, height: int) -> Image:
-    """A picture whose colour is a slowly varying known function of the place, so that sampling it anywhere is
-    checkable."""
+    """An image whose colour is a smooth known function of the position, so that any sample can be checked."""
     y, x = np.mgrid[:height, :width].astype(np.float64)
     channels = [128 + 100 * np.sin(x / 37), 128 + 100 * np.cos(y / 41), 128 + 100 * np.sin((x + y) / 53)]
     return np.asarray(np.rint(np.stack(channels, axis=-1)), np.uint8)

@@ -51,7 +51,7 @@ def encoded(picture: PillowImage.Image, file_format: str, **options: Any) -> byt
 
 
 def corners() -> Image:
-    """56 x 40, each quarter of another colour, so that any turn or mirroring shows."""
+    """56 x 40 with four differently coloured quarters, so that any turn or mirroring shows."""
     picture = np.zeros((40, 56, 3), np.uint8)
     picture[:20, :28] = 230, 40, 40
     picture[:20, 28:] = 40, 200, 40
@@ -110,7 +110,7 @@ def test_the_sample_formats_are_all_that_is_read() -> None:
 
 
 def turned(orientation: int) -> PillowImage.Image:
-    """The picture as a camera stores it that writes this orientation: the inverse of what EXIF asks for."""
+    """The picture as stored by a camera that writes this orientation: the inverse of what EXIF asks for."""
     operation = {
         2: PillowImage.Transpose.FLIP_LEFT_RIGHT,
         3: PillowImage.Transpose.ROTATE_180,
@@ -284,7 +284,7 @@ def test_cmyk_jpeg_as_adobe_writes_it() -> None:
 @pytest.mark.parametrize(
     ("file_format", "options"), [("WEBP", {"lossless": True}), ("TIFF", {}), ("PNG", {})]
 )
-def test_of_several_frames_the_first(file_format: str, options: dict[str, Any]) -> None:
+def test_the_first_of_several_frames_is_read(file_format: str, options: dict[str, Any]) -> None:
     others = [PillowImage.new("RGB", (56, 40), (i, i, i)) for i in range(30)]
     data = encoded(RGB, file_format, save_all=True, append_images=others, **options)
     np.testing.assert_array_equal(pixels_of(data), corners())
@@ -436,7 +436,7 @@ REFUSED: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_no_picture_is_refused_at_the_header(name: str) -> None:
+def test_other_files_are_refused_at_the_header(name: str) -> None:
     with pytest.raises(
         UnreadableImageError, match=r"Send a JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC file\."
     ) as caught:
@@ -445,7 +445,7 @@ def test_what_is_no_picture_is_refused_at_the_header(name: str) -> None:
 
 
 def test_a_bomb_in_a_chunk_is_not_inflated() -> None:
-    """Such a picture is taken: what surrounds the pixels is left out unread."""
+    """Such a picture is accepted: chunks around the pixels are skipped unread."""
     for data in (text_bomb(), profile_bomb()):
         tracemalloc.start()
         assert header_of(data).width == 8
@@ -586,7 +586,7 @@ def test_a_part_shows_what_the_whole_shows_there(file_format: str, orientation: 
 
 @pytest.mark.parametrize("kind", [b"iCCP", b"zTXt", b"iTXt", b"tEXt"])
 @pytest.mark.parametrize("place", ["before the pixels", "behind the pixels"])
-def test_a_png_with_much_beside_its_pixels(kind: bytes, place: str) -> None:
+def test_a_png_with_much_metadata_is_read(kind: bytes, place: str) -> None:
     content = {
         b"iCCP": b"icc\0\0" + zlib.compress(bytes(3 * 2**20)),
         b"zTXt": b"Comment\0\0" + zlib.compress(b"a" * 3 * 2**20),
@@ -640,7 +640,7 @@ def test_a_jpeg_without_its_end_mark_is_whole(name: str) -> None:
 
 
 def test_a_progressive_jpeg_of_its_first_scans_is_refused() -> None:
-    """It could be shown, coarsely: every scan covers the whole picture."""
+    """It could be shown coarsely, because every scan covers the whole picture."""
     data = encoded(NOISE, "JPEG", quality=90, progressive=True)
     scans = [place for place in range(len(data)) if data[place : place + 2] == b"\xff\xda"]
     assert len(scans) > 3
@@ -652,7 +652,7 @@ def test_a_progressive_jpeg_of_its_first_scans_is_refused() -> None:
 
 
 def test_a_jpeg_of_its_first_component_is_refused() -> None:
-    """Sequential, a scan a component, which would come out without colour."""
+    """Sequential with one scan per component, so it would be shown without colour."""
     plain = encoded(NOISE.convert("L"), "JPEG", quality=90)
     frame, scan = plain.index(b"\xff\xc0"), plain.index(b"\xff\xda")
     three = bytes([1, 17, 0, 2, 17, 0, 3, 17, 0])
@@ -678,7 +678,7 @@ def test_odd_but_whole_jpegs_are_taken() -> None:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_file_cut_anywhere_is_refused_or_whole(name: str) -> None:
-    """By format, what may be missing: some bytes behind the last pixel, such as checksums and end marks."""
+    """Some bytes after the last pixel may be missing, such as checksums and end marks."""
     file_format, options, _ = FORMATS[name]
     data = encoded(RGB, file_format, **options)
     whole, taken = pixels_of(data), []
@@ -733,7 +733,7 @@ def test_a_jpeg_of_four_inks_cut_and_closed_with_an_end_mark_is_refused(
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 @pytest.mark.parametrize("end", [b"\xff\xd9", None])
 def test_a_jpeg_cut_between_restart_markers_is_refused(mode: str, end: bytes | None) -> None:
-    """All that comes before the cut is sound, and behind it the file ends or goes on with a later part."""
+    """Everything before the cut is sound. After it the file ends or continues with a later part."""
     data = encoded(NOISE.convert(mode), "JPEG", quality=90, restart_marker_blocks=4)
     marks = [match.start() for match in re.finditer(rb"\xff[\xd0-\xd7]", data)]
     for mark in (marks[0], marks[len(marks) // 2], marks[-5]):
@@ -744,7 +744,7 @@ def test_a_jpeg_cut_between_restart_markers_is_refused(mode: str, end: bytes | N
 
 
 def in_pieces(name: str, many: int) -> bytes:
-    """A picture behind many things that say nothing."""
+    """A picture after many meaningless segments."""
     jpeg, gif = encoded(RGB, "JPEG"), encoded(RGB.quantize(256), "GIF")
     pixels = 13 + (6 << (gif[10] & 7))
     head, piece, tail = {
@@ -800,7 +800,7 @@ def test_a_jpeg_of_many_segments_between_its_scans_is_refused() -> None:
 @pytest.mark.parametrize("with_exif", [False, True])
 @pytest.mark.parametrize("file_format", ["JPEG", "CMYK", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"])
 def test_xmp_turns_no_picture(file_format: str, with_exif: bool) -> None:
-    """As in browsers, which go by EXIF alone."""
+    """Browsers also follow EXIF alone."""
     xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="1"/></x:xmpmeta>'
     options: dict[str, Any] = {"xmp": xmp}
     if file_format == "TIFF":

@@ -45,7 +45,7 @@ def test_a_turned_model_is_recovered(yaw: float, pitch: float, roll: float) -> N
 
 
 def test_signs_on_photos(find_faces: FindFaces) -> None:
-    """Of the group, who stands at the right and the second from the left look to their right; who sits in
+    """In the group, the person at the right and the second from the left look to their right; the person in
     the middle looks down."""
     poses = estimate_pose(np.stack([face.landmarks for face in find_faces(GROUP)]))
     by_place = [
@@ -81,7 +81,7 @@ def test_people_who_look_at_the_camera_are_level(find_faces: FindFaces) -> None:
 
 
 @pytest.mark.parametrize("photo", [OBAMA, ASTRONAUT], ids=lambda path: path.stem)
-def test_one_who_looks_at_the_camera_is_level(find_faces: FindFaces, photo: Path) -> None:
+def test_a_person_who_looks_at_the_camera_is_level(find_faces: FindFaces, photo: Path) -> None:
     pose = estimate_pose(find_faces(photo)[0].landmarks[None])[0]
     assert max(abs(pose.yaw), abs(pose.pitch), abs(pose.roll)) < 7
 

@@ -1,4 +1,4 @@
-"""Symmetry and geometry: what they must not depend on, and what real faces give."""
+"""Symmetry and geometry: what they must not depend on, and the values of real faces."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_symmetry_falls_with_yaw_on_posed_photos(find_faces: FindFaces) -> None:
 
 
 def test_symmetry_falls_with_yaw(find_faces: FindFaces) -> None:
-    # Of the group's faces the fifth from the left looks to the side.
+    # The fifth face of the group from the left looks to the side.
     level, turned = find_faces(OBAMA)[0], sorted(find_faces(GROUP), key=lambda face: face.bbox.x1)[4]
     scores = symmetry_score(np.stack([level.landmarks, turned.landmarks]))
     assert scores[0] > 0.9

@@ -44,7 +44,7 @@ def test_the_largest_cluster_wins() -> None:
 
 
 def next_draws() -> object:
-    """What OpenCV's global random state gives next."""
+    """The next value of OpenCV's global random state."""
     return cv2.randu(np.zeros((1, 8), np.float32), np.zeros(1), np.ones(1))
 
 

@@ -1,4 +1,4 @@
-"""What is stored of a picture file is its picture: upright, in sRGB, and nothing else."""
+"""Only the pixels of a picture file are stored, upright and in sRGB."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_the_same_file_gives_the_same_bytes() -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP"])
-def test_it_stands_upright_whoever_looks(file_format: str, orientation: int) -> None:
+def test_it_is_upright_with_and_without_exif(file_format: str, orientation: int) -> None:
     source = group().resize((300, 200))
     data = laden(source, file_format, orientation=orientation)
     upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
@@ -97,7 +97,7 @@ def assert_only_a_picture_size(jpeg: bytes) -> tuple[int, int]:
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF"])
 def test_colours_are_converted_by_the_profile(file_format: str) -> None:
-    """Red of Display P3 is beyond sRGB's, a muted one inside it and stronger than its numbers say."""
+    """Red of Display P3 is outside sRGB. A muted red is inside it, and stronger than its numbers say."""
     data = encoded(flat((180, 90, 90)), file_format, icc_profile=display_p3())
     red, green, blue = pixels(stored(data).full)[32, 32]
     assert red == pytest.approx(193, abs=4)
@@ -135,7 +135,7 @@ def test_transparency_lies_on_white() -> None:
         assert np.abs(pixels(stored(data).full) - 255).max() <= 1
 
 
-def test_damage_is_the_pictures_fault() -> None:
+def test_damage_is_reported_as_an_unreadable_picture() -> None:
     data = encoded(portrait(), "PNG")
     with pytest.raises(UnreadableImageError):
         stored(data[: len(data) // 2])

@@ -208,8 +208,8 @@ SELECT count({what}) FROM public.{table} WHERE {condition};
 SELECT count(*) FROM (SELECT {columns} FROM public.{table} AS present) AS rows WHERE {condition};
 
 -- name: put_right
--- Writes the next rows once more, so that the bridge sees them; returns the last one's key. $1: that of the
--- batch before.
+-- Writes the next rows once more, so that the bridge sees them; returns the key of the last row. $1: that of
+-- the batch before.
 WITH batch AS MATERIALIZED (
     SELECT {key} AS picked
     FROM public.{table}

@@ -1,4 +1,4 @@
-"""`semblance token`, `keys` and `admins`."""
+"""`semblance token`, `keys`, `admins` and `console`."""
 
 from __future__ import annotations
 
@@ -120,3 +120,23 @@ def admins_list() -> None:
     from ops.commands.access.admins import list_admins
 
     list_admins(get_settings())
+
+
+def console(
+    sign_out_all: Annotated[
+        bool, typer.Option("--sign-out-all", help="End all sessions, and withdraw all links.")
+    ] = False,
+) -> None:
+    """Print a link that opens the console, signed in. It works once, and for two minutes.
+
+    [bold]Examples[/]
+
+      semblance console
+      semblance console --sign-out-all
+    """
+    from ops.commands.access.console import print_link, sign_all_out
+
+    if sign_out_all:
+        sign_all_out(get_settings())
+    else:
+        print_link(get_settings())

@@ -14,6 +14,7 @@ from ops.commands.output import Steps, console, print_curl, print_state
 from ops.commands.ray_jobs.jobs import ingestion_command
 from ops.commands.service.attach import hold, running_stack
 from ops.commands.service.demo_gallery import DemoPhoto, prepare_gallery
+from ops.commands.service.stack import print_console
 from ops.stack.home import StackHome
 from ops.stack.jobs import Jobs
 from ops.stack.state import StackState
@@ -59,7 +60,8 @@ def run_demo(settings: Settings, *, gallery: Path | None, probe: Path | None, on
                 console.print("Stopping it again; [cyan]semblance up --detach[/] keeps it running.")
                 return all(answered)
             print_state(state, title="Ready")
-            console.print("Try it:")
+            print_console(settings, state)
+            console.print("Or by a request:")
             print_curl(state, str(probes[0].file))
             if started is None:
                 return all(answered)

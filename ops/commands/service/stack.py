@@ -6,8 +6,10 @@ import json
 import shlex
 
 import typer
+from rich.markup import escape
 
 from db.dsn import masked_dsn
+from ops.commands.access.console import console_link
 from ops.commands.output import Steps, console, fail, print_problems, print_state
 from ops.commands.service.attach import hold, running_stack
 from ops.stack.front import stop_stack
@@ -15,6 +17,7 @@ from ops.stack.home import StackHome
 from ops.stack.ray_head import SERVE_FLAGS
 from ops.stack.serve_deploy import is_ready
 from ops.stack.state import StackState, read_state, what_is_wrong
+from semblance.errors import SemblanceError
 from semblance.settings import Settings
 
 
@@ -26,11 +29,25 @@ def start(settings: Settings, *, detach: bool) -> None:
             print_state(state, title="Already up")
             return
         print_state(state, title="Ready")
+        # Of a service's journal there are more readers.
+        if console.is_terminal:
+            print_console(settings, state)
         if detach:
             started.detach()
             return
         console.print("Ctrl-C stops everything.")
         hold(started)
+
+
+def print_console(settings: Settings, state: StackState) -> None:
+    """Print a link to the console of a running stack, outside any frame."""
+    try:
+        link = console_link(settings.public_url or state.url, state.database_url)
+    except SemblanceError as exc:
+        # The service runs all the same.
+        fail(f"No link to the console could be made: {exc.message}")
+        return
+    console.print(f"Open {escape(link)} in a browser; it works once, and for two minutes.", soft_wrap=True)
 
 
 def stop(settings: Settings) -> None:

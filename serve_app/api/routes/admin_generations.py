@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from serve_app.api.dependencies import AdminUser, Injected
+from serve_app.api.dependencies import Injected, Operator
 from serve_app.api.responses import errors
 from serve_app.schemas.admin_generations import GenerationDaySummary, GenerationsAnswer
 
@@ -15,7 +15,7 @@ router = APIRouter(prefix="/admin/generations", tags=["admin"])
 
 @router.get("", responses=errors(401, 403))
 async def list_generations(
-    _: AdminUser,
+    _: Operator,
     services: Injected,
     days: Annotated[int, Query(ge=1, le=366, description="How many days (UTC), including today.")] = 30,
 ) -> GenerationsAnswer:

@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, status
 
 from serve_app.api.cursors import encode_cursor, place_by_name
-from serve_app.api.dependencies import AdminUser, Injected
+from serve_app.api.dependencies import Injected, Operator
 from serve_app.api.responses import BODY, errors
 from serve_app.schemas.admin_schools import (
     NewSchool,
@@ -26,7 +26,7 @@ router = APIRouter(prefix="/admin/schools", tags=["admin"])
 
 @router.get("", responses=errors(400, 401, 403))
 async def list_schools(
-    _: AdminUser,
+    _: Operator,
     services: Injected,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
     cursor: Annotated[
@@ -44,7 +44,7 @@ async def list_schools(
 
 @router.get("/unknown", responses=errors(401, 403))
 async def list_unknown_schools(
-    _: AdminUser, services: Injected, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+    _: Operator, services: Injected, limit: Annotated[int, Query(ge=1, le=1000)] = 100
 ) -> UnknownSchoolsAnswer:
     """Names and domains in users' profiles that belong to no listed school."""
     found = await services.db.schools.unknown(limit)
@@ -54,7 +54,7 @@ async def list_unknown_schools(
 
 
 @router.post("", status_code=status.HTTP_201_CREATED, responses=errors(400, 401, 403, 409, *BODY))
-async def add_school(body: NewSchool, _: AdminUser, services: Injected) -> SchoolAnswer:
+async def add_school(body: NewSchool, _: Operator, services: Injected) -> SchoolAnswer:
     """Add a school with its names. 409 if a name or domain belongs to another school."""
     change = await services.db.schools.add(body.name, body.domains, body.aliases)
     school = await services.db.schools.get(change.school_id)
@@ -62,9 +62,7 @@ async def add_school(body: NewSchool, _: AdminUser, services: Injected) -> Schoo
 
 
 @router.patch("/{school_id}", responses=errors(400, 401, 403, 404, 409, *BODY))
-async def update_school(
-    school_id: UUID, body: SchoolUpdate, _: AdminUser, services: Injected
-) -> SchoolAnswer:
+async def update_school(school_id: UUID, body: SchoolUpdate, _: Operator, services: Injected) -> SchoolAnswer:
     """Change the names of a school. 409 if a name or domain belongs to another school."""
     change = await services.db.schools.change(school_id, body.names())
     school = await services.db.schools.get(change.school_id)
@@ -72,7 +70,7 @@ async def update_school(
 
 
 @router.delete("/{school_id}", responses=errors(401, 403, 404))
-async def remove_school(school_id: UUID, _: AdminUser, services: Injected) -> RematchedAnswer:
+async def remove_school(school_id: UUID, _: Operator, services: Injected) -> RematchedAnswer:
     """Remove a school: each of its users then belongs to the school that their profile names."""
     change = await services.db.schools.remove(school_id)
     return RematchedAnswer(users_rematched=change.users_rematched)

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from matching.rescore import Rescoring
 from matching.store import MatchRules
-from serve_app.api.dependencies import AdminUser, Injected
+from serve_app.api.dependencies import Injected, Operator
 from serve_app.api.responses import BODY, errors
 from serve_app.schemas.admin_settings import SettingsAnswer, SettingsChange
 from serve_app.schemas.settings_preview import SettingsPreviewAnswer, SettingsProposal
@@ -15,23 +15,23 @@ router = APIRouter(prefix="/admin/settings", tags=["admin"])
 
 
 @router.get("", responses=errors(401, 403))
-async def get_admin_settings(_: AdminUser, services: Injected) -> SettingsAnswer:
+async def get_admin_settings(_: Operator, services: Injected) -> SettingsAnswer:
     """All settings."""
     return SettingsAnswer.of(await services.db.system_settings.get())
 
 
 @router.patch("", responses=errors(400, 401, 403, *BODY))
 async def update_admin_settings(
-    change: SettingsChange, admin: AdminUser, services: Injected
+    change: SettingsChange, operator: Operator, services: Injected
 ) -> SettingsAnswer:
     """Change some settings, all or none; the answer has all of them."""
-    await services.db.system_settings.change(change.changes(), by=admin.id)
+    await services.db.system_settings.change(change.changes(), by=operator.profile_id)
     return SettingsAnswer.of(await services.db.system_settings.get())
 
 
 @router.post("/preview", responses=errors(400, 401, 403, *BODY))
 async def preview_admin_settings(
-    proposal: SettingsProposal, _: AdminUser, services: Injected
+    proposal: SettingsProposal, _: Operator, services: Injected
 ) -> SettingsPreviewAnswer:
     """What other weights and another threshold would change in the stored matches. Changes nothing.
 

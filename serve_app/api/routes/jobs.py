@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query
 
 from semblance.errors import NotFoundError
-from serve_app.api.dependencies import AdminUser, CurrentUser, Injected, require_cron
+from serve_app.api.dependencies import CurrentUser, Injected, Operator, require_cron
 from serve_app.api.responses import errors
 from serve_app.schemas.jobs import MAX_PROCESSED, JobAnswer, JobStatistics, ProcessedJobs
 
@@ -25,7 +25,7 @@ async def read_job(job_id: UUID, user: CurrentUser, services: Injected) -> JobAn
 
 
 @router.get("/admin/jobs/stats", responses=errors(401, 403))
-async def read_job_statistics(_: AdminUser, services: Injected) -> JobStatistics:
+async def read_job_statistics(_: Operator, services: Injected) -> JobStatistics:
     """The queue at a glance."""
     return JobStatistics.of(await services.db.jobs.stats())
 

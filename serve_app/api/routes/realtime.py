@@ -56,6 +56,7 @@ async def realtime(socket: WebSocket, services: Injected) -> None:
     try:
         asked = await check_request(
             services,
+            socket,
             authorization=socket.headers.get("authorization"),
             access_token=(
                 next((name for name in offered if name != SUBPROTOCOL), "")

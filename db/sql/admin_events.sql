@@ -1,0 +1,2 @@
+-- name: tell_operators
+SELECT tell_operators($1, $2);

@@ -1,0 +1,104 @@
+import { AppShell, Burger, Group, NavLink, Text } from '@mantine/core';
+import { useDisclosure } from '@mantine/hooks';
+import { Link, Outlet, useLocation } from '@tanstack/react-router';
+import { useEffect, useRef, useState } from 'react';
+
+import { useLive } from '../api/live';
+import { useSession } from '../api/session';
+import { Working } from '../parts/Working';
+import { useWords } from '../words/useWords';
+import { ConnectionLost } from './ConnectionLost';
+import { LanguageMenu } from './LanguageMenu';
+import { PAGES } from './pages';
+import { SchemeSwitch } from './SchemeSwitch';
+import { SessionMenu } from './SessionMenu';
+import classes from './Shell.module.css';
+import { SignedOut } from './SignedOut';
+import { SignInPage } from './SignInPage';
+
+const PRODUCT = 'Semblance';
+const MAIN = 'main';
+
+/** The frame around every page: where one can go, who is signed in, and how the page looks and speaks. */
+export function Shell() {
+  const words = useWords();
+  const [opened, { toggle, close }] = useDisclosure();
+  const session = useSession();
+  const known = useRemembered(session.data);
+  const live = useLive(Boolean(session.data));
+  const { pathname } = useLocation();
+  useFocusOnChange(pathname);
+
+  return (
+    <AppShell
+      padding="md"
+      header={{ height: 56 }}
+      navbar={{ width: 220, breakpoint: 'sm', collapsed: { mobile: !opened || !known, desktop: !known } }}
+    >
+      <a href={`#${MAIN}`} className={classes.skip}>
+        {words('shell.skip')}
+      </a>
+      <AppShell.Header>
+        <Group h="100%" px="md" justify="space-between" wrap="nowrap">
+          <Group gap="sm" wrap="nowrap">
+            {known && (
+              <Burger
+                opened={opened}
+                onClick={toggle}
+                hiddenFrom="sm"
+                size="sm"
+                aria-label={words('shell.menu')}
+                aria-expanded={opened}
+              />
+            )}
+            <img src="/console/icon.svg" alt="" width={28} height={28} />
+            <Text fw={600}>{PRODUCT}</Text>
+          </Group>
+          <Group gap="xs" wrap="nowrap">
+            <LanguageMenu />
+            <SchemeSwitch />
+            {session.data && <SessionMenu session={session.data} />}
+          </Group>
+        </Group>
+      </AppShell.Header>
+      {known && (
+        <AppShell.Navbar p="xs" aria-label={words('shell.pages')}>
+          {PAGES.map(({ path, title, Icon }) => (
+            <NavLink
+              key={path}
+              component={Link}
+              to={path}
+              activeOptions={{ exact: path === '/' }}
+              label={words(title)}
+              leftSection={<Icon />}
+              className={classes.link}
+              onClick={close}
+            />
+          ))}
+        </AppShell.Navbar>
+      )}
+      <AppShell.Main id={MAIN} tabIndex={-1} className={classes.main}>
+        {live === 'lost' && session.data && <ConnectionLost />}
+        {session.isPending ? <Working /> : known ? <Outlet /> : <SignInPage error={session.error} />}
+        <SignedOut opened={known && session.data === null} />
+      </AppShell.Main>
+    </AppShell>
+  );
+}
+
+/** Whether somebody was signed in since the page was loaded: what they typed stays on it when that ends. */
+function useRemembered(session: unknown): boolean {
+  const [known, setKnown] = useState(false);
+  if (session && !known) setKnown(true);
+  return known;
+}
+
+/** A screen reader goes on with the new page, and so does the keyboard. */
+function useFocusOnChange(pathname: string): void {
+  const shown = useRef(pathname);
+  useEffect(() => {
+    if (shown.current === pathname) return;
+    shown.current = pathname;
+    document.getElementById(MAIN)?.focus({ preventScroll: true });
+  }, [pathname]);
+}

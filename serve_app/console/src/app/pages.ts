@@ -1,0 +1,14 @@
+import type { LinkProps } from '@tanstack/react-router';
+import type { ComponentType } from 'react';
+
+import type { WordId } from '../words/useWords';
+import { FaceIcon } from './icons';
+
+interface Page {
+  path: LinkProps['to'] & string;
+  title: WordId;
+  Icon: ComponentType;
+}
+
+/** What the navigation lists, in this order. */
+export const PAGES: Page[] = [{ path: '/', title: 'try.title' satisfies WordId, Icon: FaceIcon }];

@@ -1,0 +1,32 @@
+import { useState } from 'react';
+
+import classes from './Picture.module.css';
+
+interface Props {
+  src: string;
+  /** What is on it; empty where the name stands beside it. */
+  alt: string;
+  /** Width over height; the space is taken before the picture arrives. */
+  ratio?: number;
+}
+
+/** A stored picture that fills the width it is given. It loads when it comes near the window. */
+export function Picture({ src, alt, ratio = 1 }: Props) {
+  const [failed, setFailed] = useState<string>();
+  return (
+    <div className={classes.frame} style={{ aspectRatio: ratio }}>
+      {failed !== src && (
+        <img
+          src={src}
+          alt={alt}
+          loading="lazy"
+          decoding="async"
+          className={classes.picture}
+          onError={() => {
+            setFailed(src);
+          }}
+        />
+      )}
+    </div>
+  );
+}

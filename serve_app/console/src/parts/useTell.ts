@@ -1,0 +1,23 @@
+import { notifications } from '@mantine/notifications';
+
+import { ApiError } from '../api/client';
+import { useWords } from '../words/useWords';
+
+/** Short notices at the edge of the page, for what happens without a place of its own. */
+export function useTell() {
+  const words = useWords();
+  return {
+    done: (message: string) => {
+      notifications.show({ message, color: 'teal' });
+    },
+    failed: (error: Error) => {
+      const unreachable = error instanceof ApiError && error.status === 0;
+      notifications.show({
+        title: words('error.title'),
+        message: unreachable ? words('error.unreachable') : error.message,
+        color: 'red',
+        autoClose: 10_000,
+      });
+    },
+  };
+}

@@ -1,0 +1,189 @@
+"""A headless Chromium for the pages of the console, and the checks of every page."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request
+
+from tests.support.api import Api
+from tests.support.realtime import serving
+from tests.support.service import Service
+from tools.console import PACKAGES
+
+CHROMIUM = os.environ.get("SEMBLANCE_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+PHONE, DESK = {"width": 375, "height": 812}, {"width": 1280, "height": 800}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options for developers of pages."""
+    parser.addoption("--without-ray", action="store_true", help="Look at the console of an API without Ray.")
+    parser.addoption("--look", type=Path, metavar="FOLDER", help="Write what pages look like into a folder.")
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
+    """Debian's Chromium, which talks to nobody."""
+    if CHROMIUM is None:
+        pytest.skip(
+            "no Chromium: install one (Debian: apt install chromium) or name it in SEMBLANCE_CHROMIUM"
+        )
+    return {**browser_type_launch_args, "executable_path": CHROMIUM, "args": [*FLAGS]}
+
+
+@pytest.fixture(scope="session")
+def browser_context_args(browser_context_args: dict[str, Any]) -> dict[str, Any]:
+    """In English and without animations."""
+    return {**browser_context_args, "locale": "en-GB", "reduced_motion": "reduce", "viewport": DESK}
+
+
+class Watch:
+    """What went wrong on the pages of a context."""
+
+    def __init__(self, context: BrowserContext, origin: str) -> None:
+        self.wrong: list[str] = []
+        self._origin = origin
+        context.on("console", self._said)
+        context.on("weberror", lambda error: self.wrong.append(f"error: {error.error}"))
+        context.on("request", self._asked)
+
+    def _said(self, message: ConsoleMessage) -> None:
+        # Chromium reports every answer from 400 on; what the page makes of one is what a test looks at.
+        if message.type in {"error", "warning"} and not message.text.startswith("Failed to load resource"):
+            self.wrong.append(f"{message.type}: {message.text}")
+
+    def _asked(self, request: Request) -> None:
+        address = urlsplit(request.url)
+        here = urlsplit(self._origin)
+        if address.scheme not in {"blob", "data"} and address.netloc != here.netloc:
+            self.wrong.append(f"left the origin: {request.url}")
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleSite:
+    """A service whose console is looked at. link: makes a link that signs in once."""
+
+    url: str
+    link: Callable[[], Awaitable[str]]
+
+
+@pytest.fixture
+def site(request: pytest.FixtureRequest) -> ConsoleSite:
+    """The running stack, or with `--without-ray` the API in this process, which starts in a second."""
+    without_ray = request.config.getoption("--without-ray")
+    found: ConsoleSite = request.getfixturevalue("site_in_process" if without_ray else "site_on_stack")
+    return found
+
+
+@pytest.fixture(scope="session")
+def site_on_stack(service: Service) -> ConsoleSite:
+    """The stack that all tests over HTTP share, with its gallery."""
+
+    async def link() -> str:
+        printed = await asyncio.to_thread(service.run, "console")
+        return next(word for word in printed.split() if "#code=" in word)
+
+    return ConsoleSite(service.status["url"], link)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def site_in_process(api: Api) -> AsyncIterator[ConsoleSite]:
+    """The API on a port, on a database of the test's own."""
+    async with serving(api.app) as server:
+
+        async def link() -> str:
+            return f"{server.http}/console/#code={await api.services.db.console_sessions.make_code()}"
+
+        yield ConsoleSite(server.http, link)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def watched(context: BrowserContext, site: ConsoleSite) -> AsyncIterator[BrowserContext]:
+    """A context whose pages must report no error and ask nobody but the service."""
+    watch = Watch(context, site.url)
+    yield context
+    assert watch.wrong == []
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def console_page(watched: BrowserContext, site: ConsoleSite) -> Page:
+    """The console's first page, signed in by a link."""
+    page = await watched.new_page()
+    await page.goto(await site.link())
+    await page.get_by_role("button", name="Session").wait_for()
+    return page
+
+
+async def check_axe(page: Page) -> None:
+    """The page has no serious accessibility problem, in light or dark."""
+    await page.evaluate((PACKAGES / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8"))
+    for scheme in ("light", "dark"):
+        await _show(page, scheme)
+        # A page that has just changed its colours may be caught between the two.
+        for pause in (300, 1000, 0):
+            grave = await _grave_violations(page, scheme)
+            if not grave:
+                break
+            await page.wait_for_timeout(pause)
+        assert grave == []
+
+
+async def _grave_violations(page: Page, scheme: str) -> list[str]:
+    violations = (await page.evaluate("axe.run()"))["violations"]
+    return [
+        f"{scheme}: {each['id']}: {each['help']}: "
+        f"{[(node['html'], node['failureSummary']) for node in each['nodes']]}"
+        for each in violations
+        if each["impact"] in {"serious", "critical"}
+    ]
+
+
+class Look:
+    """Writes what a page looks like, in light and dark, at a desk and on a phone."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+
+    async def __call__(self, page: Page, name: str) -> None:
+        if self._folder is None:
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        before = page.viewport_size
+        for scheme in ("light", "dark"):
+            await _show(page, scheme)
+            for width, size in (("desk", DESK), ("phone", PHONE)):
+                await page.set_viewport_size(size)  # type: ignore[arg-type]
+                await page.screenshot(path=self._folder / f"{name}-{width}-{scheme}.png", full_page=True)
+        if before is not None:
+            await page.set_viewport_size(before)
+
+
+@pytest.fixture
+def look(request: pytest.FixtureRequest) -> Iterator[Look]:
+    """Call it with a page and a name; it does something where `--look FOLDER` is given."""
+    yield Look(request.config.getoption("--look"))
+
+
+async def _show(page: Page, scheme: str) -> None:
+    await page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    await page.locator(f":root[data-mantine-color-scheme='{scheme}']").wait_for()
+    await page.evaluate("new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+    await page.evaluate("Promise.all(document.getAnimations().map(each => each.finished))")
