@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 from uuid import UUID
 
 import asyncpg
+import numpy as np
 
 from db.analyzed import AnalyzedRow
 from db.nearest import VectorSearch
 from db.pool import Database
 from db.queries import sql
 from semblance.errors import QueryError
-from semblance.types import Embedding, Gender
+from semblance.types import Embedding, Gender, Landmarks
 
 GALLERY = VectorSearch(
     candidates=sql.celebrity_candidates,
@@ -59,6 +60,18 @@ class CelebrityHit:
     gender: Gender | None
     image_path: str
     similarity: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ComparedCelebrity:
+    """A celebrity whose face is compared with another.
+
+    traits: the columns that the factors compare. landmarks: float32 [68, 2], in pixels of the stored picture;
+    None if they are not known.
+    """
+
+    traits: Mapping[str, Any]
+    landmarks: Landmarks | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +122,11 @@ class Celebrities:
             if not rows:
                 await GALLERY.check_pack(connection, pack_digest)
         return [_hit(row) for row in rows]
+
+    async def compared(self, ids: Sequence[UUID]) -> dict[UUID, ComparedCelebrity]:
+        """What a face is compared with in these celebrities; those that no longer exist are left out."""
+        rows = await self._database.fetch(sql.compared_celebrities, ids)
+        return {row["id"]: _compared(row) for row in rows}
 
     async def known_hashes(self, pack_digest: str) -> set[str]:
         """Hashes of the pictures whose celebrities have an embedding of this pack and a known gender."""
@@ -168,3 +186,12 @@ def _hit(row: asyncpg.Record) -> CelebrityHit:
         image_path=row["image_path"],
         similarity=row["similarity"],
     )
+
+
+def _compared(row: asyncpg.Record) -> ComparedCelebrity:
+    traits = dict(row)
+    del traits["id"]
+    landmarks = traits.pop("landmarks_68")
+    if traits["embedding"] is not None:
+        traits["embedding"] = traits["embedding"].to_numpy()
+    return ComparedCelebrity(traits, None if landmarks is None else np.array(landmarks, np.float32))

@@ -19,6 +19,7 @@ settings.load_profile("untimed")
 pytest_plugins = [
     "tests.support.api",
     "tests.support.bucket",
+    "tests.support.certificates",
     "tests.support.disks",
     "tests.support.event_loop",
     "tests.support.fal",

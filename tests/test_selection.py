@@ -15,15 +15,13 @@ TESTS = Path(__file__).parent
 
 pytest_plugins = ["pytester"]
 
-# Playwright's plugin does not bear a run of pytest within a test.
-PLUGINS = ("-p", "no:playwright-asyncio", "-p", "tests.support.selection")
+PLUGINS = ("-p", "tests.support.selection")
+"""Loaded in a separate process: a run of pytest within this one would disturb its event loop."""
 
 
 @pytest.fixture
 def two_of_three(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """A folder of three tests, two of which need missing photos."""
-    monkeypatch.setattr(wide_photos, "FOLDER", pytester.path / "faces")
-    # Processes of xdist read it from there.
     monkeypatch.setenv("SEMBLANCE_TEST_FACES", str(pytester.path / "faces"))
     pytester.makeini("[pytest]\nmarkers = photos\nasyncio_default_fixture_loop_scope = function\n")
     pytester.makepyfile(
@@ -47,26 +45,26 @@ LEFT_OUT = "2 tests left out for want of photos: set SEMBLANCE_TEST_FACES to a f
 def test_without_photos_one_line_says_how_many_are_left_out(
     two_of_three: pytest.Pytester, processes: list[str]
 ) -> None:
-    run = two_of_three.runpytest(*PLUGINS, *processes)
+    run = two_of_three.runpytest_subprocess(*PLUGINS, *processes)
     run.assert_outcomes(passed=1, deselected=0 if processes else 2)
     run.stdout.fnmatch_lines([LEFT_OUT])
     assert run.ret == pytest.ExitCode.OK
 
 
 def test_a_run_with_only_omitted_tests_is_empty_and_not_a_failure(two_of_three: pytest.Pytester) -> None:
-    run = two_of_three.runpytest(*PLUGINS, "-m", "photos")
+    run = two_of_three.runpytest_subprocess(*PLUGINS, "-m", "photos")
     run.stdout.fnmatch_lines([LEFT_OUT])
     assert run.ret == pytest.ExitCode.NO_TESTS_COLLECTED
 
 
 def test_runs_that_do_not_select_them_do_not_mention_them(two_of_three: pytest.Pytester) -> None:
-    run = two_of_three.runpytest(*PLUGINS, "-m", "not photos")
+    run = two_of_three.runpytest_subprocess(*PLUGINS, "-m", "not photos")
     run.stdout.no_fnmatch_line(LEFT_OUT)
 
 
 def test_with_photos_all_run(two_of_three: pytest.Pytester) -> None:
     (two_of_three.path / "faces" / "celebrities").mkdir(parents=True)
-    two_of_three.runpytest(*PLUGINS).assert_outcomes(passed=3)
+    two_of_three.runpytest_subprocess(*PLUGINS).assert_outcomes(passed=3)
 
 
 def test_no_test_module_imports_another() -> None:

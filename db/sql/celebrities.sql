@@ -72,6 +72,12 @@ FROM best
 JOIN celebrities USING (id)
 ORDER BY distance, id;
 
+-- name: compared_celebrities
+-- What a face is compared with in the celebrities $1, and where their faces are in their pictures.
+SELECT id, embedding, geometry_ratios, age, symmetry_score, skin_tone_lab, expression, landmarks_68
+FROM celebrities
+WHERE id = ANY($1::uuid[]);
+
 -- name: celebrity_pack_digests
 -- Whether the gallery has embeddings of the pack $1, and one digest of another pack.
 SELECT

@@ -78,7 +78,7 @@ def test_secrets_are_for_terminals(state: StackState, monkeypatch: pytest.Monkey
     assert str(generated) in shown(terminal=False)
 
 
-def test_what_scripts_read(state: StackState) -> None:
+def test_json_for_scripts_holds_no_password(state: StackState) -> None:
     done = CliRunner().invoke(app, ["status", "--json"])
     printed = json.loads(done.stdout)
     assert printed["database_url"] == "postgresql://app:***@db.example/semblance?sslpassword=***"
@@ -86,7 +86,7 @@ def test_what_scripts_read(state: StackState) -> None:
     assert "hunter" not in done.output
 
 
-def test_people_and_shells(state: StackState) -> None:
+def test_text_and_shell_output(state: StackState) -> None:
     for command in (["status"], ["env"]):
         assert "hunter" not in CliRunner().invoke(app, command).output
     assert "export RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE=1" in CliRunner().invoke(app, ["env"]).output

@@ -168,7 +168,7 @@ async def test_earlier_data_of_the_accounts_is_kept(
 
 
 @plain_only
-async def test_one_user_is_not_two(api: Api, pair: tuple[User, User], picture: bytes) -> None:
+async def test_two_tokens_of_one_user_are_refused(api: Api, pair: tuple[User, User], picture: bytes) -> None:
     ada, _ = pair
     before = await profiles(api)
     outcomes = await smoke(api, ada, ada, picture)

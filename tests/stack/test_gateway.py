@@ -349,7 +349,7 @@ def ask(front: Gateway, client: str) -> httpx.Response:
     return httpx.get(f"{front.url}/", headers={"X-Forwarded-For": client})
 
 
-def test_one_address_asks_so_often_and_others_do_not_notice(tmp_path: Path) -> None:
+def test_requests_of_one_address_are_limited_without_affecting_others(tmp_path: Path) -> None:
     trusted = (LOOPBACK,)
     with gateway_before(tmp_path, limits=limited(requests=20), trusted_proxies=trusted) as (front, _):
         answers = [ask(front, CLIENT) for _ in range(30)]
@@ -371,7 +371,7 @@ def test_an_ipv6_network_of_one_customer_is_one_address(
         assert ask(front, other).is_success is not same
 
 
-def test_one_address_uploads_so_much_at_once_and_may_read_meanwhile(tmp_path: Path) -> None:
+def test_uploads_of_one_address_are_limited_but_reads_are_not(tmp_path: Path) -> None:
     upload = request(f"X-Forwarded-For: {CLIENT}", "Content-Length: 100000", first="POST / HTTP/1.1")
     options: dict[str, Any] = {"limits": limited(uploads=2), "trusted_proxies": (LOOPBACK,)}
     with gateway_before(tmp_path, **options, timeouts=Timeouts()) as (front, _):
@@ -389,7 +389,7 @@ def test_one_address_uploads_so_much_at_once_and_may_read_meanwhile(tmp_path: Pa
         assert raw(front, upload + b"x" * 100_000).status == 200
 
 
-def test_one_address_holds_so_many_requests_at_once(tmp_path: Path) -> None:
+def test_concurrent_requests_of_one_address_are_limited(tmp_path: Path) -> None:
     events = request(f"X-Forwarded-For: {CLIENT}", first="GET /events HTTP/1.1")
     options = {"limits": limited(connections=2), "trusted_proxies": (LOOPBACK,)}
     with (
@@ -404,7 +404,7 @@ def test_one_address_holds_so_many_requests_at_once(tmp_path: Path) -> None:
         assert ask(front, OTHER).is_success
 
 
-def test_who_is_on_this_machine_is_not_limited(tmp_path: Path) -> None:
+def test_this_machine_is_not_limited(tmp_path: Path) -> None:
     with gateway_before(tmp_path, limits=limited(requests=1, uploads=1, connections=1)) as (front, _):
         assert all(httpx.post(f"{front.url}/", content=b"x").is_success for _ in range(5))
 
@@ -436,7 +436,7 @@ def test_a_websocket_to_nowhere_is_refused_in_the_contracts_shape(front: Gateway
 
 
 def applications(*replicas: Backend, prefixes: tuple[str, ...] = ()) -> dict[str, Any]:
-    """What Serve's REST API says, as far as it is read."""
+    """The parts of the answer of Serve's REST API that are read."""
     proxy = {"ip": LOOPBACK, "port": 1, "name": "SERVE_PROXY_ACTOR-1"}
     targets = [{"ip": LOOPBACK, "port": one.port, "name": f"SERVE_REPLICA::{one.port}"} for one in replicas]
     group = {"protocol": "HTTP", "app_name": "semblance", "route_prefix": "/", "targets": targets or [proxy]}
@@ -457,9 +457,7 @@ def server_of(front: Gateway) -> int:
     return port
 
 
-def test_replicas_are_asked_as_serve_names_them_and_its_proxy_where_there_are_none(
-    tmp_path: Path, rest: Backend
-) -> None:
+def test_requests_go_to_the_replicas_or_without_any_to_the_proxy(tmp_path: Path, rest: Backend) -> None:
     serve = Serve(rest.address, None)
     with gateway(tmp_path, rest.address, rest=serve) as front, backend() as one, backend() as two:
         until(lambda: server_of(front) == rest.port)
@@ -477,7 +475,7 @@ def test_replicas_are_asked_as_serve_names_them_and_its_proxy_where_there_are_no
         until(lambda: server_of(front) == rest.port)
 
 
-def test_a_replica_that_leaves_or_dies_is_passed_over_without_an_error(tmp_path: Path, rest: Backend) -> None:
+def test_a_replica_that_leaves_or_dies_causes_no_error(tmp_path: Path, rest: Backend) -> None:
     serve = Serve(rest.address, None)
     with gateway(tmp_path, NOWHERE, rest=serve) as front, backend() as one:
         with backend() as two:
@@ -487,7 +485,7 @@ def test_a_replica_that_leaves_or_dies_is_passed_over_without_an_error(tmp_path:
             until(lambda: {server_of(front) for _ in range(8)} == {one.port})
             two.healthy = True
             until(lambda: {server_of(front) for _ in range(8)} == {one.port, two.port})
-        # Nobody has noticed yet that it is gone.
+        # Its death has not been noticed yet.
         answers = [httpx.post(f"{front.url}/", content=b"x") for _ in range(8)]
         assert [answer.json()["server"] for answer in answers] == [one.port] * 8
 
@@ -525,7 +523,7 @@ def test_two_gateways_keep_apart(tmp_path: Path, rest: Backend) -> None:
         assert server_of(one) == behind.port
 
 
-def test_it_is_missed_when_it_dies_and_comes_back_at_the_same_address(tmp_path: Path) -> None:
+def test_a_dead_gateway_returns_at_the_same_address(tmp_path: Path) -> None:
     with gateway_before(tmp_path) as (front, _):
         url = front.url
         for blow in (signal.SIGKILL, signal.SIGSTOP):
@@ -553,7 +551,7 @@ def test_it_listens_where_it_should_and_nowhere_else_and_its_files_are_closed(tm
         assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
 
 
-def test_it_ends_with_who_started_it(tmp_path: Path) -> None:
+def test_it_ends_with_its_parent(tmp_path: Path) -> None:
     program = (
         "import sys, time; from pathlib import Path; from tests.support.gateway import gateway\n"
         f"with gateway(Path({str(tmp_path)!r}), ('127.0.0.1', 9)) as front:\n"
@@ -572,7 +570,7 @@ def test_with_a_mark_it_is_taken_over_from_a_parent_that_died(tmp_path: Path) ->
     first = Gateway(config, tmp_path / "gateway", tmp_path / "log", mark=mark)
     first.start()
     (process,) = members(mark)
-    # What another supervisor knows of it.
+    # The state that another supervisor reads.
     second = Gateway(config, tmp_path / "gateway", tmp_path / "log", mark=mark)
     assert second.problem() is not None
     second.start()
@@ -595,7 +593,7 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path, rest: Backend) -> None:
         Gateway(config, tmp_path / "gateway", tmp_path / "log").start()
 
 
-def test_a_stop_before_a_start_and_a_second_one_are_no_error(tmp_path: Path) -> None:
+def test_stopping_early_or_twice_is_not_an_error(tmp_path: Path) -> None:
     front = Gateway(GatewayConfig(LOOPBACK, 1, NOWHERE, WIDE), tmp_path / "gateway", tmp_path / "log")
     assert front.problem() is not None
     front.stop()
@@ -646,12 +644,12 @@ def test_the_app_can_read_the_gateways_own_answers_and_no_other_sites_can(
         assert answer.headers.get("access-control-allow-origin") == allowed
         exposed = answer.headers.get("access-control-expose-headers")
         assert exposed == (None if allowed is None else "X-Request-ID, Retry-After")
-    # The API says by itself who may read it.
+    # The API sets its own CORS headers.
     assert said.status_code == 200
     assert "access-control-allow-origin" not in said.headers
 
 
-def test_other_applications_say_themselves_who_may_read_them(tmp_path: Path, rest: Backend) -> None:
+def test_other_applications_set_their_own_cors_headers(tmp_path: Path, rest: Backend) -> None:
     serve = Serve(rest.address, None)
     with gateway(tmp_path, rest.address, rest=serve, origins=("*",)) as front, backend() as one:
         rest.applications = applications(one, prefixes=("/second",))

@@ -149,30 +149,33 @@ def _take_down_under_an_ingestion(stack: Stack, photos: Path) -> None:
 def test_two_stacks_live_side_by_side_and_one_outlives_the_other(
     stack: Stack, neighbour: Stack, tmp_path: Path
 ) -> None:
-    with stack.start("up", "--detach") as first:
-        neighbour.run("up", "--detach")
+    """The other one runs as the main process of a service: it heals, serves the same data, and ends."""
+    with stack.start("up", "--detach") as first, neighbour.start("up") as main:
+        _wait_line(main, "Ctrl-C stops everything")
         assert first.wait(PATIENCE) == 0
 
-    states = stack.status(), neighbour.status()
-    assert all(state["ready"] for state in states)
-    for field in ("url", "docs_url", "dashboard_url", "database_url", "api_key", "pid", "home"):
-        assert states[0][field] != states[1][field]
-    assert _compare(states[0], states[0]["api_key"]).status_code == HTTPStatus.OK
-    assert _compare(states[0], states[1]["api_key"]).status_code == HTTPStatus.UNAUTHORIZED
-    # Ray's dashboard runs code for everyone who can reach it, so it must not be public.
-    jobs = httpx.get(f"{states[0]['dashboard_url']}/api/jobs/", timeout=30, trust_env=False)
-    assert jobs.status_code == HTTPStatus.UNAUTHORIZED
+        states = stack.status(), neighbour.status()
+        assert all(state["ready"] for state in states)
+        for field in ("url", "docs_url", "dashboard_url", "database_url", "api_key", "pid", "home"):
+            assert states[0][field] != states[1][field]
+        assert _compare(states[0], states[0]["api_key"]).status_code == HTTPStatus.OK
+        assert _compare(states[0], states[1]["api_key"]).status_code == HTTPStatus.UNAUTHORIZED
+        # Ray's dashboard runs code for everyone who can reach it, so it must not be public.
+        jobs = httpx.get(f"{states[0]['dashboard_url']}/api/jobs/", timeout=30, trust_env=False)
+        assert jobs.status_code == HTTPStatus.UNAUTHORIZED
 
-    assert "Already up" in stack.run("up", "--detach")
-    assert stack.status()["pid"] == states[0]["pid"]
-    stack.run("doctor")
+        assert "Already up" in stack.run("up", "--detach")
+        assert stack.status()["pid"] == states[0]["pid"]
+        stack.run("doctor")
 
-    _take_down_under_an_ingestion(stack, tmp_path / "photos")
-    assert stack.is_gone()
-    assert not json.loads(stack.run("status", "--json", expect=3))["ready"]
-    assert neighbour.status()["ready"]
+        _repair_what_a_killed_stack_has_left(stack)
+        _take_down_under_an_ingestion(stack, tmp_path / "photos")
+        assert stack.is_gone()
+        assert not json.loads(stack.run("status", "--json", expect=3))["ready"]
+        assert neighbour.status()["ready"]
 
-    _repair_what_a_killed_stack_has_left(neighbour)
+        _let_a_main_process_heal_and_die(neighbour, main)
+    _start_it_again_and_end_it(neighbour, states[1]["api_key"])
 
 
 def _repair_what_a_killed_stack_has_left(stack: Stack) -> None:
@@ -191,37 +194,37 @@ def _repair_what_a_killed_stack_has_left(stack: Stack) -> None:
     assert after["api_key"] == before["api_key"]
 
 
+def _let_a_main_process_heal_and_die(stack: Stack, main: subprocess.Popen[str]) -> None:
+    before = stack.status()
+    stack.run("keys", "create", "--name", "kept")
+
+    # Its supervisor dies. Another one takes over the running parts, at the same address.
+    os.kill(before["pid"], signal.SIGKILL)
+    _wait_line(main, "it is restarted")
+    wait_for(lambda: (state := read_state(stack.home)) is not None and state.pid != before["pid"])
+    assert "Already up" in stack.run("up")
+    assert stack.status()["url"] == before["url"]
+
+    main.kill()
+    stack.wait_gone()
+
+
+def _start_it_again_and_end_it(stack: Stack, api_key: str) -> None:
+    """As a service manager does: it restarts a stack whenever it ends, and stops it by SIGTERM."""
+    with stack.start("up") as main:
+        _wait_line(main, "Ctrl-C stops everything")
+        assert stack.status()["api_key"] == api_key
+        assert "kept" in stack.run("keys", "list")
+        main.send_signal(signal.SIGTERM)
+        assert main.wait(PATIENCE) == 0
+    assert stack.is_gone()
+
+
 def test_a_stack_that_is_interrupted_while_it_starts_leaves_nothing(stack: Stack) -> None:
     with stack.start("up") as starting:
         _wait_line(starting, "PostgreSQL")
         starting.send_signal(signal.SIGINT)
         assert starting.wait(PATIENCE) == 0
-    assert stack.is_gone()
-
-
-def test_as_the_main_process_of_a_service_it_heals_serves_the_same_data_and_ends(stack: Stack) -> None:
-    """As a service manager runs it: restarted whenever it ends, and stopped by SIGTERM."""
-    with stack.start("up") as main:
-        _wait_line(main, "Ctrl-C stops everything")
-        before = stack.status()
-        stack.run("keys", "create", "--name", "kept")
-
-        # Its supervisor dies. Another one takes over the running parts, at the same address.
-        os.kill(before["pid"], signal.SIGKILL)
-        _wait_line(main, "it is restarted")
-        wait_for(lambda: (state := read_state(stack.home)) is not None and state.pid != before["pid"])
-        assert "Already up" in stack.run("up")
-        assert stack.status()["url"] == before["url"]
-
-        main.kill()
-    stack.wait_gone()
-
-    with stack.start("up") as main:
-        _wait_line(main, "Ctrl-C stops everything")
-        assert stack.status()["api_key"] == before["api_key"]
-        assert "kept" in stack.run("keys", "list")
-        main.send_signal(signal.SIGTERM)
-        assert main.wait(PATIENCE) == 0
     assert stack.is_gone()
 
 

@@ -14,7 +14,7 @@ LEAST, MOST = 0.01, 0.95
 
 
 def calibration_of(model: ModelInfo) -> Calibration:
-    """One by RUNGS."""
+    """A calibration with RUNGS."""
     return Calibration(
         format="semblance-calibration/1",
         pack=model.pack,

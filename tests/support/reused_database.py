@@ -1,6 +1,6 @@
 """A database and its connections that many tests reuse: creating one takes longer than most tests.
 
-After a test its rows go. What cannot be taken back that way shows, and then the next test gets another one.
+Its rows are deleted after a test. If a test made other changes, the next one gets a new database.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class _KeptPool(Database):
     """A pool reused by tests."""
 
     def lend(self) -> Database:
-        """It, for one test."""
+        """The pool, for one test."""
         return Database(
             _Lent(self._pool),
             self._connect,

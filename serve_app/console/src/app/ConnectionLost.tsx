@@ -19,7 +19,7 @@ export function ConnectionLost() {
   );
   if (!shown) return null;
   return (
-    <Alert color="orange" mb="md" role="status">
+    <Alert variant="default" mb="md" role="status">
       {words('shell.lost')}
     </Alert>
   );

@@ -14,7 +14,7 @@ export function ErrorState({ error, again }: Props) {
   const words = useWords();
   const told = error instanceof ApiError ? error : undefined;
   return (
-    <Alert color="red" title={words('error.title')} role="alert">
+    <Alert variant="default" title={words('error.title')} role="alert">
       <Text size="sm">{told?.status === 0 ? words('error.unreachable') : error.message}</Text>
       {told?.requestId !== undefined && (
         <Text size="xs" c="dimmed" mt={4}>
