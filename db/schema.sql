@@ -2112,9 +2112,17 @@ END
 $$;
 
 -- People of the gallery -----------------------------------------------------------------------------
--- The person whom a new photo of this name and category shows: the first one so called, or else one to be made, whose
--- id follows from both so that two writers do not make two.
-CREATE FUNCTION person_called(name text, category text) RETURNS uuid
+-- The person whom photos of this name and category show where nobody else is said to be it; its id follows from both,
+-- so that two writers do not make two. A photo without a known name shows a person of its own, called `alone`.
+CREATE FUNCTION person_of(name text, category text, alone uuid) RETURNS uuid
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = ''
+    RETURN CASE
+        WHEN public.fold_school(name) = 'unknown' THEN alone
+        ELSE md5(public.person_key(name, category))::uuid
+    END;
+
+-- The person whom a new photo of this name and category shows: the first one so called, or else one to be made.
+CREATE FUNCTION person_called(name text, category text, alone uuid) RETURNS uuid
     LANGUAGE sql STABLE SET search_path = ''
     AS $$
         SELECT coalesce(
@@ -2122,10 +2130,11 @@ CREATE FUNCTION person_called(name text, category text) RETURNS uuid
                 SELECT people.id
                 FROM public.people
                 WHERE public.person_key(people.name, people.category) = public.person_key($1, $2)
+                    AND public.fold_school($1) <> 'unknown'
                 ORDER BY people.created_at, people.id
                 LIMIT 1
             ),
-            md5(public.person_key($1, $2))::uuid
+            public.person_of($1, $2, $3)
         )
     $$;
 
@@ -2142,7 +2151,7 @@ BEGIN
         IF FOUND THEN
             RETURN NEW;
         END IF;
-        NEW.person_id := public.person_called(NEW.name, NEW.category);
+        NEW.person_id := public.person_called(NEW.name, NEW.category, NEW.id);
     END IF;
     INSERT INTO public.people (id, name, bio, category, gender)
     VALUES (NEW.person_id, NEW.name, NEW.bio, NEW.category, NEW.gender)
@@ -2156,9 +2165,11 @@ CREATE TRIGGER celebrities_assign_person BEFORE INSERT ON celebrities
 
 ALTER TABLE people ENABLE ROW LEVEL SECURITY;
 REVOKE ALL ON people FROM authenticated, anon;
-REVOKE EXECUTE ON FUNCTION person_key(text, text), person_called(text, text), assign_person()
+REVOKE EXECUTE ON FUNCTION
+    person_key(text, text), person_of(text, text, uuid), person_called(text, text, uuid), assign_person()
     FROM PUBLIC, authenticated, anon;
-GRANT EXECUTE ON FUNCTION person_key(text, text), person_called(text, text) TO semblance_service;
+GRANT EXECUTE ON FUNCTION person_key(text, text), person_of(text, text, uuid), person_called(text, text, uuid)
+    TO semblance_service;
 GRANT SELECT, INSERT ON people TO semblance_service;
 CREATE POLICY people_service ON people TO semblance_service USING (true) WITH CHECK (true);
 

@@ -56,6 +56,7 @@ GRANT SELECT ON celebrity_traits TO semblance_service;
 DROP TRIGGER celebrities_assign_person ON celebrities;
 DROP FUNCTION assign_person();
 ALTER TABLE celebrities DROP COLUMN person_id;
-DROP FUNCTION person_called(text, text);
+DROP FUNCTION person_called(text, text, uuid);
+DROP FUNCTION person_of(text, text, uuid);
 DROP TABLE people;
 DROP FUNCTION person_key(text, text);

@@ -19,9 +19,17 @@ CREATE INDEX idx_people_key ON people (person_key(name, category), created_at, i
 
 CREATE TRIGGER people_updated_at BEFORE UPDATE ON people FOR EACH ROW EXECUTE FUNCTION set_updated_at();
 
--- The person whom a new photo of this name and category shows: the first one so called, or else one to be made, whose
--- id follows from both so that two writers do not make two.
-CREATE FUNCTION person_called(name text, category text) RETURNS uuid
+-- The person whom photos of this name and category show where nobody else is said to be it; its id follows from both,
+-- so that two writers do not make two. A photo without a known name shows a person of its own, called `alone`.
+CREATE FUNCTION person_of(name text, category text, alone uuid) RETURNS uuid
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = ''
+    RETURN CASE
+        WHEN public.fold_school(name) = 'unknown' THEN alone
+        ELSE md5(public.person_key(name, category))::uuid
+    END;
+
+-- The person whom a new photo of this name and category shows: the first one so called, or else one to be made.
+CREATE FUNCTION person_called(name text, category text, alone uuid) RETURNS uuid
     LANGUAGE sql STABLE SET search_path = ''
     AS $$
         SELECT coalesce(
@@ -29,23 +37,24 @@ CREATE FUNCTION person_called(name text, category text) RETURNS uuid
                 SELECT people.id
                 FROM public.people
                 WHERE public.person_key(people.name, people.category) = public.person_key($1, $2)
+                    AND public.fold_school($1) <> 'unknown'
                 ORDER BY people.created_at, people.id
                 LIMIT 1
             ),
-            md5(public.person_key($1, $2))::uuid
+            public.person_of($1, $2, $3)
         )
     $$;
 
 INSERT INTO people (id, name, bio, category, gender, created_at)
-SELECT DISTINCT ON (person_key(name, category))
-    md5(person_key(name, category))::uuid, name, bio, category, gender, created_at
+SELECT DISTINCT ON (person_of(name, category, id))
+    person_of(name, category, id), name, bio, category, gender, created_at
 FROM celebrities
-ORDER BY person_key(name, category), (bio IS NULL)::integer + (gender IS NULL)::integer, created_at, id;
+ORDER BY person_of(name, category, id), (bio IS NULL)::integer + (gender IS NULL)::integer, created_at, id;
 
 -- The new type is the old one, but so the rows are written once and the indexes built once, not row by row. Null only
 -- in a database that is being adopted: such a celebrity stands alone.
 ALTER TABLE celebrities ADD COLUMN person_id uuid;
-ALTER TABLE celebrities ALTER COLUMN person_id TYPE uuid USING md5(person_key(name, category))::uuid;
+ALTER TABLE celebrities ALTER COLUMN person_id TYPE uuid USING person_of(name, category, id);
 ALTER TABLE celebrities
     ADD CONSTRAINT celebrities_person_id_fkey FOREIGN KEY (person_id) REFERENCES people (id);
 CREATE INDEX idx_celebrities_person_id ON celebrities (person_id, quality_score DESC NULLS LAST, id);
@@ -63,7 +72,7 @@ BEGIN
         IF FOUND THEN
             RETURN NEW;
         END IF;
-        NEW.person_id := public.person_called(NEW.name, NEW.category);
+        NEW.person_id := public.person_called(NEW.name, NEW.category, NEW.id);
     END IF;
     INSERT INTO public.people (id, name, bio, category, gender)
     VALUES (NEW.person_id, NEW.name, NEW.bio, NEW.category, NEW.gender)
@@ -105,9 +114,11 @@ CREATE OR REPLACE VIEW celebrity_traits WITH (security_invoker = true) AS
 
 ALTER TABLE people ENABLE ROW LEVEL SECURITY;
 REVOKE ALL ON people FROM authenticated, anon;
-REVOKE EXECUTE ON FUNCTION person_key(text, text), person_called(text, text), assign_person()
+REVOKE EXECUTE ON FUNCTION
+    person_key(text, text), person_of(text, text, uuid), person_called(text, text, uuid), assign_person()
     FROM PUBLIC, authenticated, anon;
-GRANT EXECUTE ON FUNCTION person_key(text, text), person_called(text, text) TO semblance_service;
+GRANT EXECUTE ON FUNCTION person_key(text, text), person_of(text, text, uuid), person_called(text, text, uuid)
+    TO semblance_service;
 GRANT SELECT, INSERT ON people TO semblance_service;
 CREATE POLICY people_service ON people TO semblance_service USING (true) WITH CHECK (true);
 

@@ -121,7 +121,7 @@ WHERE celebrities.id = target.id;
 INSERT INTO people (id, name, bio, category, gender)
 SELECT DISTINCT ON (person) person, name, bio, category, gender
 FROM (
-    SELECT coalesce(person_id, person_called(name, category)) AS person, name, bio, category, gender, image_hash
+    SELECT coalesce(person_id, person_called(name, category, id)) AS person, name, bio, category, gender, image_hash
     FROM staged_celebrities AS staged
     WHERE NOT EXISTS (SELECT FROM celebrities WHERE image_hash = staged.image_hash)
 ) AS new

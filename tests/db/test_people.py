@@ -41,6 +41,14 @@ async def test_a_name_and_a_category_are_one_person(database: Database, celebrit
     ]
 
 
+async def test_photos_without_a_known_name_show_nobody_together(
+    database: Database, celebrities: Celebrities
+) -> None:
+    await celebrities.copy_in(photos(["Unknown", "unknown", "UNKNOWN "]))
+    assert await database.fetchval("SELECT count(DISTINCT person_id) FROM celebrities") == 3
+    assert await database.fetchval("SELECT bool_and(person_id = id) FROM celebrities")
+
+
 async def test_a_stated_person_counts_more_than_the_name(
     database: Database, celebrities: Celebrities
 ) -> None:

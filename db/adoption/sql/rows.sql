@@ -263,7 +263,7 @@ INSERT INTO public.people (id, name, bio, category, gender, created_at)
 SELECT DISTINCT ON (person) person, name, bio, category, gender, coalesce(created_at, now())
 FROM (
     SELECT
-        public.person_called(name, category) AS person, id, name, bio, category, gender, created_at
+        public.person_called(name, category, id) AS person, id, name, bio, category, gender, created_at
     FROM public.celebrities
     WHERE person_id IS NULL AND name IS NOT NULL
 ) AS alone
@@ -272,7 +272,7 @@ ON CONFLICT (id) DO NOTHING;
 
 -- name: assign_people
 UPDATE public.celebrities
-SET person_id = public.person_called(name, category)
+SET person_id = public.person_called(name, category, id)
 WHERE person_id IS NULL AND name IS NOT NULL;
 
 -- name: note_old_tables
