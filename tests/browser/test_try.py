@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import BrowserContext, Page, expect
 
-from tests.support.browser import PHONE, ConsoleSite, Look, check_axe
+from tests.support.browser import PHONE, ConsoleSite, Look, check_axe, expect_no_sideways_scroll
 from tests.support.photos import BIDEN, GROUP, NO_FACE, OBAMA, OBAMA_2, OBAMA_3
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -137,7 +137,7 @@ async def test_it_fits_a_phone(console_page: Page) -> None:
     await drop(page, OBAMA_2)
     await page.get_by_role("region", name="Who looks").get_by_role("button").first.click()
     await expect(page.get_by_role("region", name="Why")).to_be_visible()
-    assert await page.evaluate("document.documentElement.scrollWidth") <= 375
+    await expect_no_sideways_scroll(page)
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -189,6 +189,20 @@ async def _grave_violations(page: Page, scheme: str) -> list[str]:
     ]
 
 
+async def expect_no_sideways_scroll(page: Page) -> None:
+    """Fails where the page stays wider than the window."""
+    # In the page, because `wait_for_function` is what its policy refuses. React hears of a new width later.
+    await page.evaluate(
+        """() => new Promise((resolve, reject) => {
+            const root = document.documentElement;
+            const late = setTimeout(() => reject(`${root.scrollWidth} wide in ${innerWidth}`), 5000);
+            const look = () => root.scrollWidth <= innerWidth
+                ? resolve(clearTimeout(late)) : requestAnimationFrame(look);
+            look();
+        })"""
+    )
+
+
 class Look:
     """Writes what a page looks like, in light and dark, at a desk and on a phone."""
 
@@ -204,6 +218,8 @@ class Look:
             await _show(page, scheme)
             for width, size in (("desk", DESK), ("phone", PHONE)):
                 await page.set_viewport_size(size)  # type: ignore[arg-type]
+                await page.evaluate("window.scrollTo(0, 0)")
+                await expect_no_sideways_scroll(page)
                 await page.screenshot(path=self._folder / f"{name}-{width}-{scheme}.png", full_page=True)
         if before is not None:
             await page.set_viewport_size(before)
