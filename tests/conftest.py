@@ -28,6 +28,7 @@ pytest_plugins = [
     "tests.support.rows_many",
     "tests.support.selection",
     "tests.support.service",
+    "tests.support.wheel",
     "tests.support.browser",  # after those that it imports, so that their assertions are rewritten
 ]
 

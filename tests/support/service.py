@@ -76,6 +76,18 @@ class Service:
         return httpx.Client(base_url=self.status["url"], headers=headers, timeout=60, limits=limits)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the tests of the service last: it would take part of the machine from tests that start a Ray."""
+    items.sort(key=_uses_service)
+
+
+def _uses_service(item: pytest.Item) -> bool:
+    names = getattr(item, "fixturenames", ())
+    # A site of the console is of the service, which its fixture finds out too late.
+    return "service" in names or "site" in names
+
+
 @pytest.fixture(scope="session")
 def service(alone: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """The running service, its gallery filled by the ingestion Ray job."""
