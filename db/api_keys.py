@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import secrets
 from collections.abc import Collection
@@ -14,6 +13,7 @@ from uuid import UUID
 from db.audit import audit
 from db.pool import Database
 from db.queries import sql
+from db.secret_hash import secret_hash
 from semblance.errors import NotFoundError
 
 Scope = Literal["compute", "search"]
@@ -59,7 +59,7 @@ class ApiKeys:
         key = _PREFIX + secrets.token_urlsafe(32)
         async with self._database.transaction() as connection:
             row = await connection.fetchrow(
-                sql.create_api_key, name, key[:_SHOWN], _hash(key), list(dict.fromkeys(scopes))
+                sql.create_api_key, name, key[:_SHOWN], secret_hash(key), list(dict.fromkeys(scopes))
             )
             stored = ApiKey(**row)
             await audit(
@@ -88,9 +88,5 @@ class ApiKeys:
         """
         if _KEY.fullmatch(key) is None:
             return None
-        found: UUID | None = await self._database.fetchval(sql.use_api_key, _hash(key), scope)
+        found: UUID | None = await self._database.fetchval(sql.use_api_key, secret_hash(key), scope)
         return found
-
-
-def _hash(key: str) -> bytes:
-    return hashlib.sha256(key.encode()).digest()

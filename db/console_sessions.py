@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import secrets
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from db.audit import audit
 from db.pages import ByTime, Page, cut_page
 from db.pool import Database
 from db.queries import sql
+from db.secret_hash import secret_hash
 from semblance.actor import actor_var
 from semblance.errors import NotFoundError, UnauthorizedError
 
@@ -57,7 +57,7 @@ class ConsoleSessions:
     async def make_code(self) -> str:
         """A code that is valid once, for two minutes."""
         code = secrets.token_urlsafe(32)
-        await self._database.execute(sql.add_console_code, _hash(code))
+        await self._database.execute(sql.add_console_code, secret_hash(code))
         return code
 
     async def exchange(self, code: str) -> NewConsoleSession:
@@ -66,7 +66,9 @@ class ConsoleSessions:
         async with self._database.transaction() as connection:
             row = None
             if _SECRET.fullmatch(code):
-                row = await connection.fetchrow(sql.exchange_console_code, _hash(code), _hash(token))
+                row = await connection.fetchrow(
+                    sql.exchange_console_code, secret_hash(code), secret_hash(token)
+                )
             if row is None:
                 raise UnauthorizedError(
                     "This link has been used or is older than two minutes; `semblance console` prints a new "
@@ -85,7 +87,9 @@ class ConsoleSessions:
         async with self._database.transaction() as connection:
             # First, so that the next statement sees what ended while it waited.
             await connection.execute(sql.hold_profile, profile_id)
-            row = await connection.fetchrow(sql.open_console_session, _hash(token), profile_id, token_session)
+            row = await connection.fetchrow(
+                sql.open_console_session, secret_hash(token), profile_id, token_session
+            )
             if row is None:
                 raise UnauthorizedError("You have signed out; sign in again.")
             return await _made(connection, token, row)
@@ -94,7 +98,7 @@ class ConsoleSessions:
         """The session with this secret, if it is valid; notes the time of its use."""
         if _SECRET.fullmatch(token) is None:
             return None
-        row = await self._database.fetchrow(sql.use_console_session, _hash(token))
+        row = await self._database.fetchrow(sql.use_console_session, secret_hash(token))
         return None if row is None else ConsoleSession(**row)
 
     async def page(self, *, limit: int, after: ByTime | None = None) -> Page[ConsoleSession, ByTime]:
@@ -124,11 +128,6 @@ class ConsoleSessions:
         await self._database.execute(sql.prune_console_sessions)
 
 
-def session_key(token: str) -> bytes:
-    """What is stored of a session's secret, 32 bytes."""
-    return _hash(token)
-
-
 async def _made(connection: asyncpg.Connection, token: str, row: asyncpg.Record) -> NewConsoleSession:
     session = ConsoleSession(**row)
     before = actor_var.set(session_actor(session))
@@ -142,7 +141,3 @@ async def _made(connection: asyncpg.Connection, token: str, row: asyncpg.Record)
 def session_actor(session: ConsoleSession) -> str:
     """Who acts in a session, for the audit log: the admin, if one is known."""
     return f"console:{session.id}" if session.profile_id is None else f"admin:{session.profile_id}"
-
-
-def _hash(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode()).digest()

@@ -210,6 +210,12 @@ class Settings(BaseSettings):
     max_inflight: int = Field(
         64, ge=1, description="Face requests one API replica works on; more are refused with 503."
     )
+    max_batch_photos: int = Field(
+        16,
+        ge=1,
+        description="Most photos of one call of /analyze-faces/batch. Each counts as a face request, so that "
+        "a client can never send more than max_inflight and client_share leave to it.",
+    )
     client_share: float = Field(
         0.25,
         gt=0,

@@ -10,13 +10,20 @@ import base64
 import math
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Annotated, TypeAlias, TypeVar
 from uuid import UUID
+
+from fastapi import Query
 
 from db.pages import ByName, ByScore, ByTime
 from semblance.errors import BadInputError
 
 Value = TypeVar("Value")
+
+Cursor: TypeAlias = Annotated[
+    str | None, Query(max_length=200, description="The `next_cursor` of the previous page.")
+]
+"""The parameter of a route that lists by time."""
 
 
 def encode_cursor(place: ByTime | ByScore | ByName | None) -> str | None:

@@ -48,16 +48,14 @@ async def operator_of_token(services: Services, token: str) -> tuple[OperatorIde
 
 
 async def operator_of_cookie(services: Services, connection: HTTPConnection) -> OperatorIdentity:
-    """The operator of the request's session, who is from now on the actor of the audit log. Raises as
-    `session_of_cookie`."""
+    """The operator of the request's session; raises as `session_of_cookie`."""
     session = await session_of_cookie(services, connection)
-    actor_var.set(session_actor(session))
     return OperatorIdentity(session.profile_id, session.id, session.name or "Console")
 
 
 async def session_of_cookie(services: Services, connection: HTTPConnection) -> ConsoleSession:
-    """The valid session of the request's cookie. Raises UnauthorizedError without one, and ForbiddenError if
-    the request comes from a page of another origin."""
+    """The valid session of the request's cookie, which is from now on the actor of the audit log. Raises
+    UnauthorizedError without one, and ForbiddenError if the request comes from a page of another origin."""
     token = session_cookie(connection)
     if token is None:
         raise UnauthorizedError(_ENDED)
@@ -65,6 +63,7 @@ async def session_of_cookie(services: Services, connection: HTTPConnection) -> C
     session = await services.db.console_sessions.use(token)
     if session is None:
         raise UnauthorizedError(_ENDED)
+    actor_var.set(session_actor(session))
     return session
 
 

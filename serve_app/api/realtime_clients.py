@@ -11,8 +11,8 @@ from typing import Final, cast
 
 from starlette.requests import HTTPConnection
 
-from db.console_sessions import session_key
 from db.profiles import Profile
+from db.secret_hash import secret_hash
 from semblance.errors import BadInputError, ForbiddenError, IdentityProviderError, UnauthorizedError
 from serve_app.api.cookies import session_cookie
 from serve_app.api.operators import session_of_cookie
@@ -68,7 +68,7 @@ async def check_request(
         session = await session_of_cookie(services, connection)
         wanted = _channels(channels, allowed=CONSOLE_CHANNELS, default=frozenset({"admin"}))
         lasts = UserSession(
-            session_key(cookie), session.expires_at.timestamp(), session.expires_at.timestamp()
+            secret_hash(cookie), session.expires_at.timestamp(), session.expires_at.timestamp()
         )
         return StreamRequest(None, wanted, _event_id(last_event_id), None, lasts)
     if token is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -10,12 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request
 
+from db.celebrities import Celebrities, CelebrityRow
+from deployments.faces.pipeline import LocalPipeline
+from semblance.storage.pictures import full_key, put_picture
 from tests.support.api import Api
+from tests.support.gallery import make_gallery
 from tests.support.realtime import serving
 from tests.support.service import Service
 from tools.console import PACKAGES
@@ -29,6 +35,9 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # A camera that shows a test pattern.
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
 )
 PHONE, DESK = {"width": 375, "height": 812}, {"width": 1280, "height": 800}
 
@@ -105,14 +114,38 @@ def site_on_stack(service: Service) -> ConsoleSite:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def site_in_process(api: Api) -> AsyncIterator[ConsoleSite]:
-    """The API on a port, on a database of the test's own."""
+async def site_in_process(api: Api, pipeline: LocalPipeline, tmp_path: Path) -> AsyncIterator[ConsoleSite]:
+    """The API on a port, on a database of the test's own, with the gallery of the stack."""
+    await _fill(api, pipeline, make_gallery(tmp_path / "gallery"))
     async with serving(api.app) as server:
 
         async def link() -> str:
             return f"{server.http}/console/#code={await api.services.db.console_sessions.make_code()}"
 
         yield ConsoleSite(server.http, link)
+
+
+async def _fill(api: Api, pipeline: LocalPipeline, folder: Path) -> None:
+    rows = []
+    for entry in json.loads((folder / "metadata.json").read_text())["celebrities"]:
+        data = (folder / entry["category"] / entry["filename"]).read_bytes()
+        _, faces = pipeline.analyze_photo(data, 1)
+        picture = pipeline.finder.render(data)
+        row_id = uuid4()
+        key = full_key(f"celebrities/{row_id}")
+        await put_picture(api.services.storage, key, picture)
+        columns = {
+            "id": row_id,
+            "bio": None,
+            "seen_gender": None,
+            "image_path": key,
+            "image_hash": row_id.hex,
+        }
+        described = {name: entry[name] for name in ("name", "category", "gender")}
+        rows.append(
+            CelebrityRow.of(faces[0], pipeline.model.digest, scale=picture.scale, **columns, **described)
+        )
+    await Celebrities(api.owner).copy_in(rows)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -156,6 +189,20 @@ async def _grave_violations(page: Page, scheme: str) -> list[str]:
     ]
 
 
+async def expect_no_sideways_scroll(page: Page) -> None:
+    """Fails where the page stays wider than the window."""
+    # In the page, because `wait_for_function` is what its policy refuses. React hears of a new width later.
+    await page.evaluate(
+        """() => new Promise((resolve, reject) => {
+            const root = document.documentElement;
+            const late = setTimeout(() => reject(`${root.scrollWidth} wide in ${innerWidth}`), 5000);
+            const look = () => root.scrollWidth <= innerWidth
+                ? resolve(clearTimeout(late)) : requestAnimationFrame(look);
+            look();
+        })"""
+    )
+
+
 class Look:
     """Writes what a page looks like, in light and dark, at a desk and on a phone."""
 
@@ -171,6 +218,8 @@ class Look:
             await _show(page, scheme)
             for width, size in (("desk", DESK), ("phone", PHONE)):
                 await page.set_viewport_size(size)  # type: ignore[arg-type]
+                await page.evaluate("window.scrollTo(0, 0)")
+                await expect_no_sideways_scroll(page)
                 await page.screenshot(path=self._folder / f"{name}-{width}-{scheme}.png", full_page=True)
         if before is not None:
             await page.set_viewport_size(before)

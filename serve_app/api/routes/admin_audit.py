@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import AwareDatetime
 
-from serve_app.api.cursors import encode_cursor, place_by_time
+from serve_app.api.cursors import Cursor, encode_cursor, place_by_time
 from serve_app.api.dependencies import Injected, Operator
 from serve_app.api.responses import errors
 from serve_app.schemas.console import AuditAnswer, AuditEntry
@@ -40,9 +40,7 @@ async def list_audit(  # noqa: PLR0917 - FastAPI names them
     ] = None,
     since: Annotated[AwareDatetime | None, Query(description="Only from this time on.")] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
-    cursor: Annotated[
-        str | None, Query(max_length=200, description="The `next_cursor` of the previous page.")
-    ] = None,
+    cursor: Cursor = None,
 ) -> AuditAnswer:
     """What operators have changed, by page and by command, newest first."""
     page = await services.db.audit_log.page(

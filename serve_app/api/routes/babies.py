@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, status
 
-from serve_app.api.cursors import encode_cursor, place_by_time
+from serve_app.api.cursors import Cursor, encode_cursor, place_by_time
 from serve_app.api.dependencies import CurrentUser, Injected, InjectedLinks
 from serve_app.api.responses import BODY, QUOTA_ERROR, errors
 from serve_app.schemas.babies import BabiesAnswer, BabyAnswer, LatestBabyAnswer, NewBabyRequest
@@ -60,9 +60,7 @@ async def list_babies(
     services: Injected,
     links: InjectedLinks,
     limit: Annotated[int, Query(ge=1, le=500, description="At most this many.")] = 500,
-    cursor: Annotated[
-        str | None, Query(max_length=200, description="The `next_cursor` of the previous page.")
-    ] = None,
+    cursor: Cursor = None,
 ) -> BabiesAnswer:
     """All babies of the user's matches, newest first. While one user has blocked the other, each sees only
     the babies they made themselves."""

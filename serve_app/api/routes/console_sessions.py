@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request, Response, status
 from db.console_sessions import NewConsoleSession
 from semblance.errors import UnauthorizedError
 from serve_app.api.cookies import SESSION_COOKIE
-from serve_app.api.cursors import encode_cursor, place_by_time
+from serve_app.api.cursors import Cursor, encode_cursor, place_by_time
 from serve_app.api.dependencies import (
     CurrentConsoleSession,
     Injected,
@@ -91,9 +91,7 @@ async def list_console_sessions(
     _: Operator,
     services: Injected,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
-    cursor: Annotated[
-        str | None, Query(max_length=200, description="The `next_cursor` of the previous page.")
-    ] = None,
+    cursor: Cursor = None,
 ) -> ConsoleSessionsAnswer:
     """The sessions of the console that are valid, newest first."""
     page = await services.db.console_sessions.page(limit=limit, after=place_by_time(cursor))

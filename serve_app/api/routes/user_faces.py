@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, status
 
-from serve_app.api.cursors import encode_cursor, place_by_time
+from serve_app.api.cursors import Cursor, encode_cursor, place_by_time
 from serve_app.api.deadline import deadline_has_passed
 from serve_app.api.dependencies import CurrentUser, Injected, InjectedLinks, Photo, current_user
 from serve_app.api.photos import PHOTO_FORM
@@ -56,9 +56,7 @@ async def list_faces(
     services: Injected,
     links: InjectedLinks,
     limit: Annotated[int, Query(ge=1, le=100, description="The maximum number of faces.")] = 100,
-    cursor: Annotated[
-        str | None, Query(max_length=200, description="The `next_cursor` of the previous page.")
-    ] = None,
+    cursor: Cursor = None,
 ) -> FaceList:
     """The user's faces, newest first."""
     page = await services.db.faces.page(user.id, limit=limit, after=place_by_time(cursor))

@@ -1,21 +1,10 @@
 import { useMutation, useQuery } from '@tanstack/react-query';
 
-import { ApiError, content, isSignedOut } from './client';
+import { api, ApiError, content, isSignedOut } from './client';
 import { queries, SESSION_KEY } from './queries';
+import type { components } from './schema';
 
-export interface Session {
-  name: string;
-  /** ISO 8601. */
-  expires_at: string;
-}
-
-async function call(path: string, init?: RequestInit): Promise<Session> {
-  const answered = fetch(path, { credentials: 'same-origin', ...init }).then(async (response) => {
-    const body: unknown = response.status === 204 ? undefined : await response.json().catch(() => undefined);
-    return response.ok ? { data: body as Session, response } : { error: body, response };
-  });
-  return content(answered);
-}
+export type Session = components['schemas']['ConsoleSessionAnswer'];
 
 /** What a link of `semblance console` carries, taken once and removed from the address and its history. */
 function takeCode(): string | undefined {
@@ -33,7 +22,7 @@ async function current(): Promise<Session | null> {
     return signIn({ code: once });
   }
   try {
-    return await call('/api/console/session');
+    return await content(api.GET('/api/console/session'));
   } catch (error) {
     if (isSignedOut(error)) return null;
     throw error;
@@ -43,10 +32,11 @@ async function current(): Promise<Session | null> {
 type Credential = { code: string } | { token: string };
 
 function signIn(credential: Credential): Promise<Session> {
-  const headers: Record<string, string> = { 'Content-Type': 'application/json' };
-  if ('token' in credential) headers.Authorization = `Bearer ${credential.token}`;
-  const body = JSON.stringify('code' in credential ? credential : {});
-  return call('/api/console/sessions', { method: 'POST', headers, body });
+  return content(
+    'code' in credential
+      ? api.POST('/api/console/sessions', { body: credential })
+      : api.POST('/api/console/sessions', { body: {}, headers: { Authorization: `Bearer ${credential.token}` } }),
+  );
 }
 
 /** Who is signed in; null: nobody. It is an error where the link's code does not work (any more). */
@@ -74,7 +64,7 @@ export function useSignIn() {
 /** Sign out, and forget all that was shown. */
 export function useSignOut() {
   return useMutation({
-    mutationFn: () => call('/api/console/session', { method: 'DELETE' }),
+    mutationFn: () => content(api.DELETE('/api/console/session')),
     onSuccess: () => {
       globalThis.location.assign('/console/');
     },
