@@ -34,6 +34,7 @@ class CelebrityRow(AnalyzedRow):
 
     gender: as stated. seen_gender: as the analyzer saw it, which counts if none is stated.
     image_hash: MD5 of the file in hex, to recognise the same file; not for security.
+    person_id: whom it shows; None: the person of this name and category, who is added if need be.
     """
 
     id: UUID
@@ -44,14 +45,16 @@ class CelebrityRow(AnalyzedRow):
     seen_gender: Gender | None
     image_path: str
     image_hash: str
+    person_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CelebrityHit:
-    """A celebrity found for a face. gender: as stated, else as seen. similarity: the cosine of the two
-    embeddings, -1..1."""
+    """A person found for a face, by the photo most like it, which is the celebrity. gender: as stated, else
+    as seen. similarity: the cosine of the two embeddings, -1..1."""
 
     celebrity_id: UUID
+    person_id: UUID
     name: str
     category: str | None
     gender: Gender | None
@@ -103,7 +106,8 @@ class Celebrities:
         category: str | None = None,
         gender: Gender | None = None,
     ) -> list[CelebrityHit]:
-        """The `limit` celebrities most like a face, best first; fewer only if fewer pass the filters.
+        """The `limit` people most like a face, each by the photo most like it, best first; fewer only if
+        fewer have a photo that passes the filters.
 
         Args:
             embedding: float32 [512], finite, not zero.
@@ -143,6 +147,7 @@ class Celebrities:
                 "staged_celebrities", records=map(_record, rows), columns=_COLUMNS, schema_name="pg_temp"
             )
             await connection.execute(sql.complete_celebrities)
+            await connection.execute(sql.add_people_of_celebrities)
             inserted = await connection.fetchval(sql.merge_celebrities)
             compared = await connection.fetchrow(sql.compare_staged_celebrities)
             if compared["lost"]:
@@ -174,6 +179,7 @@ def _record(row: CelebrityRow) -> tuple[Any, ...]:
 def _hit(row: asyncpg.Record) -> CelebrityHit:
     return CelebrityHit(
         celebrity_id=row["id"],
+        person_id=row["person_id"],
         name=row["name"],
         category=row["category"],
         gender=row["gender"],

@@ -60,7 +60,7 @@ _OF_KIND: dict[Kind, _Statements] = {
 
 _ID = row_type(("id", "V16"))
 _FACE = row_type(*TRAITS, ("school", ">i4"), ("is_probe", "?"))
-_CELEBRITY = row_type(*TRAITS, ("category", "V16"))
+_CELEBRITY = row_type(*TRAITS, ("category", "V16"), ("person", "V16"))
 
 Ids: TypeAlias = NDArray[np.void]
 """UUIDs as their 16 bytes."""

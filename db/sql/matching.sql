@@ -91,7 +91,7 @@ SELECT count(*) FROM best;
 
 -- name: match_celebrities
 -- Makes the best of the celebrities $6 the matches of the face $1: $2 least quality, $3 weights, $4 threshold,
--- $5 how many. Stored matches that are not among them are removed; those that have not changed are not written.
+-- $5 how many. A person is matched once, by the best photo. Stored matches that are not among them are removed; those that have not changed are not written.
 WITH probe AS MATERIALIZED (
     SELECT face_traits.*, profiles.gender
     FROM face_traits
@@ -109,6 +109,7 @@ target AS MATERIALIZED (
 factor AS MATERIALIZED (
     SELECT
         target.id,
+        target.person,
         embedding_factor(probe.embedding, target.embedding) AS embedding,
         geometry_factor(probe.geometry, target.geometry) AS geometry,
         age_factor(probe.age, target.age) AS age,
@@ -124,10 +125,15 @@ scored AS MATERIALIZED (
         match_score(embedding, geometry, age, symmetry, skin_tone, expression, $3::jsonb) AS score
     FROM factor
 ),
-best AS MATERIALIZED (
-    SELECT *
+photo AS (
+    SELECT DISTINCT ON (person) *
     FROM scored
     WHERE score >= $4
+    ORDER BY person, score DESC, id
+),
+best AS MATERIALIZED (
+    SELECT *
+    FROM photo
     ORDER BY score DESC, id
     LIMIT $5
 ),

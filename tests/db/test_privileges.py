@@ -72,6 +72,7 @@ TABLES = {
     "matches": Line("select; insert; update; delete", MATCH, MATCH, rows="all"),
     "match_counts": Line("select"),
     "celebrities": Line("select; insert; update seen_gender; maintain", CELEBRITY, CELEBRITY, rows="all"),
+    "people": Line("select; insert"),
     "celebrity_changes": Line("select; delete"),
     "celebrity_matches": Line(
         "select; insert; update; delete",
