@@ -5,8 +5,6 @@ import { useNumber, usePercent, useWords } from '../../words/useWords';
 import { type Change, type Kind, KINDS, type Lists } from './changes';
 import classes from './ChangesView.module.css';
 
-const COLORS: Record<Kind, string> = { appear: 'teal', vanish: 'red', move: 'gray' };
-
 /** What appears, vanishes and moves, each with its number and examples. */
 export function ChangesView({ counts, lists }: { counts: Record<Kind, number>; lists: Lists }) {
   const words = useWords();
@@ -70,7 +68,7 @@ function Pair({ kind, change: { left, right, scores, places } }: { kind: Kind; c
         <Text size="sm" className={classes.numbers}>
           {words('matching.scores', { before: percent(scores[0]), after: percent(scores[1]) })}
         </Text>
-        <Text size="sm" c={kind === 'move' ? 'dimmed' : `${COLORS[kind]}.text`}>
+        <Text size="sm" c="dimmed">
           {place}
         </Text>
       </div>

@@ -56,7 +56,7 @@ export function ThresholdField({ threshold, scores, onChange }: Props) {
       </div>
       <Group gap="md">
         <Text size="sm" className={classes.users}>
-          {words('matching.users-count', { count: number(total(users)) })}
+          {words('matching.users-count', { count: total(users) })}
         </Text>
         <Text size="sm" className={classes.celebrities}>
           {words('matching.celebrities-count', { count: number(total(celebrities)) })}

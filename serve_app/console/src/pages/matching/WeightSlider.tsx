@@ -23,7 +23,7 @@ export function WeightSlider({ factor, share, locked, movable, onMove, onSettle,
   const name = words(`try.factor.${factor}`);
   const text = new Intl.NumberFormat(language, { style: 'percent', maximumFractionDigits: 1 }).format(share / WHOLE);
   return (
-    <div className={classes.row}>
+    <div className={classes.row} role="group" aria-label={name}>
       <Text size="sm">{name}</Text>
       <Slider
         min={0}
