@@ -23,6 +23,13 @@ export function useQueue() {
   });
 }
 
+/** Jobs tell of their progress, but Ray does not tell that one has ended: it is asked. */
+const RUNNING_MS = 2000;
+
+export function isOpen({ status }: RayJob): boolean {
+  return status === 'pending' || status === 'running';
+}
+
 const FIRST: string | null = null;
 
 export function useMatchJobs(status: MatchJobStatus, paused: boolean) {
@@ -41,6 +48,7 @@ export function useRayJobs() {
     queryFn: ({ pageParam: cursor }) => content(api.GET('/api/admin/ray-jobs', { params: { query: { cursor } } })),
     initialPageParam: FIRST,
     getNextPageParam: ({ next_cursor: next }) => next,
+    refetchInterval: ({ state }) => (state.data?.pages.some(({ jobs }) => jobs.some(isOpen)) ? RUNNING_MS : false),
   });
 }
 

@@ -1,7 +1,7 @@
 import { Alert, Button, Drawer, Group, Stack, Tabs, Text } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 
-import { type RayJob, useStopRayJob } from '../../api/jobs';
+import { isOpen, type RayJob, useStopRayJob } from '../../api/jobs';
 import { ConfirmDialog } from '../../parts/ConfirmDialog';
 import { useTell } from '../../parts/useTell';
 import { useTime, useWords } from '../../words/useWords';
@@ -39,7 +39,7 @@ function Details({ job }: { job: RayJob }) {
   const tell = useTell();
   const stop = useStopRayJob();
   const [asking, { open, close }] = useDisclosure();
-  const running = job.status === 'running' || job.status === 'pending';
+  const running = isOpen(job);
   const reports = job.kind === 'ingest' || job.kind === 'reembed';
   return (
     <Stack gap="md">

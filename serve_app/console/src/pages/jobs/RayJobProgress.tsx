@@ -1,14 +1,14 @@
 import { Progress, Text } from '@mantine/core';
 
-import type { RayJob } from '../../api/jobs';
+import { isOpen, type RayJob } from '../../api/jobs';
 import { useNumber, useWords } from '../../words/useWords';
 
 /** How far a job is, as it told itself. */
-export function RayJobProgress({ job: { kind, status, done, total } }: { job: RayJob }) {
+export function RayJobProgress({ job }: { job: RayJob }) {
+  const { kind, done, total } = job;
   const words = useWords();
   const number = useNumber();
   if (total === null && done === 0) return <Text size="sm">–</Text>;
-  const open = status === 'running' || status === 'pending';
   return (
     <>
       <Text size="sm">
@@ -16,7 +16,7 @@ export function RayJobProgress({ job: { kind, status, done, total } }: { job: Ra
           ? number(done)
           : words('jobs.done-of', { done: number(done), total: number(total) })}
       </Text>
-      {open && total !== null && (
+      {isOpen(job) && total !== null && (
         <Progress value={total > 0 ? (100 * done) / total : 0} aria-label={words(`jobs.kind.${kind}`)} mt={4} />
       )}
     </>
