@@ -218,6 +218,7 @@ def make_app() -> FastAPI:
             hub=Hub(settings, database, db, storage),
             babies=none,
             face_uploads=none,
+            ray_jobs=none,
         )
 
     return create_app(settings, open_services)

@@ -108,6 +108,8 @@ TABLES = {
         "select; insert hash profile_id token_session; update last_used_at revoked_at; delete"
     ),
     "audit_log": Line("select; insert actor action target before after"),
+    "ray_jobs": Line("select; insert; update"),
+    "rescorings": Line("select; insert; update"),
     "realtime_replicas": Line("select; insert; update; delete"),
     "realtime_sessions": Line("select; insert; update; delete"),
     "rematch_runs": Line("select; insert; update; delete"),

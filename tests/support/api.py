@@ -37,6 +37,7 @@ from serve_app.auth import TokenVerifier
 from serve_app.babies.maker import open_baby_maker
 from serve_app.face_uploads import FaceUploads
 from serve_app.limits import ReplicaLimits
+from serve_app.ray_jobs import RayJobs
 from serve_app.realtime.hub import Hub
 from tests.support.reused_database import ReusedDatabase
 
@@ -209,6 +210,7 @@ async def api(
             hub=Hub(api_settings, database, db, storage),
             babies=open_baby_maker(api_settings, storage, faces, db),
             face_uploads=FaceUploads(api_settings, pipeline.model, faces, storage, db),
+            ray_jobs=RayJobs(api_settings, database),
         )
 
     reusable = ReusableApp.of(api_settings)

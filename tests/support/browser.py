@@ -7,20 +7,23 @@ import json
 import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+import httpx
 import pytest
 import pytest_asyncio
 from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request
 
 from db.celebrities import Celebrities, CelebrityRow
 from deployments.faces.pipeline import LocalPipeline
+from matching.worker import MatchWorker
 from semblance.storage.pictures import full_key, put_picture
-from tests.support.api import Api
+from tests.support.api import Api, LocalFaces
 from tests.support.gallery import make_gallery
 from tests.support.realtime import serving
 from tests.support.service import Service
@@ -88,10 +91,22 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class ConsoleSite:
-    """A service whose console is looked at. link: makes a link that signs in once."""
+    """A service whose console is looked at. link: makes a link that signs in once. token: of the app's
+    user with an e-mail address."""
 
     url: str
     link: Callable[[], Awaitable[str]]
+    token: Callable[[str], Awaitable[str]]
+
+    async def upload(self, email: str, gender: str, photo: Path) -> None:
+        """A photo of a user, whose match job waits or is done then."""
+        headers = {"Authorization": f"Bearer {await self.token(email)}"}
+        files = {"file": await asyncio.to_thread(photo.read_bytes)}
+        async with httpx.AsyncClient(base_url=self.url, headers=headers, timeout=60) as client:
+            profile = {"name": email.partition("@")[0].title(), "gender": gender}
+            answers = [await client.patch("/api/auth/me", json=profile)]
+            answers.append(await client.post("/api/faces", files=files))
+        assert [answer.status_code for answer in answers] == [200, 202], [answer.text for answer in answers]
 
 
 @pytest.fixture
@@ -110,7 +125,10 @@ def site_on_stack(service: Service) -> ConsoleSite:
         printed = await asyncio.to_thread(service.run, "console")
         return next(word for word in printed.split() if "#code=" in word)
 
-    return ConsoleSite(service.status["url"], link)
+    async def token(email: str) -> str:
+        return (await asyncio.to_thread(service.run, "token", "create", "--email", email)).strip()
+
+    return ConsoleSite(service.status["url"], link, token)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -122,7 +140,26 @@ async def site_in_process(api: Api, pipeline: LocalPipeline, tmp_path: Path) -> 
         async def link() -> str:
             return f"{server.http}/console/#code={await api.services.db.console_sessions.make_code()}"
 
-        yield ConsoleSite(server.http, link)
+        async def token(email: str) -> str:
+            return api.user(email).headers["Authorization"].removeprefix("Bearer ")
+
+        async with _working(api, pipeline):
+            yield ConsoleSite(server.http, link, token)
+
+
+@asynccontextmanager
+async def _working(api: Api, pipeline: LocalPipeline) -> AsyncIterator[None]:
+    """A worker on match jobs, as the Matcher of a stack."""
+    services = api.services
+    worker = MatchWorker(
+        services.database, services.storage, LocalFaces(pipeline), pipeline.model, services.settings
+    )
+    working = asyncio.create_task(worker.run())
+    try:
+        yield
+    finally:
+        working.cancel()
+        await asyncio.wait([working])
 
 
 async def _fill(api: Api, pipeline: LocalPipeline, folder: Path) -> None:
@@ -235,4 +272,5 @@ async def _show(page: Page, scheme: str) -> None:
     await page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     await page.locator(f":root[data-mantine-color-scheme='{scheme}']").wait_for()
     await page.evaluate("new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
-    await page.evaluate("Promise.all(document.getAnimations().map(each => each.finished))")
+    # Of those that are cancelled, as of what is gone from the page, the promise fails.
+    await page.evaluate("Promise.allSettled(document.getAnimations().map(each => each.finished))")

@@ -1,5 +1,6 @@
 import { createRouter } from '@tanstack/react-router';
 
+import { matchingRoute } from '../pages/matching/route';
 import { tryRoute } from '../pages/try/route';
 import { Failed } from './Failed';
 import { root } from './root';
@@ -8,6 +9,7 @@ export const router = createRouter({
   routeTree: root.addChildren([
     // In the order of the navigation.
     tryRoute,
+    matchingRoute,
   ]),
   basepath: '/console',
   defaultPreload: 'intent',
