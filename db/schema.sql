@@ -2111,6 +2111,11 @@ BEGIN
 END
 $$;
 
+-- Packs of matches ----------------------------------------------------------------------------------
+-- The pack whose embeddings a match was found with. Unknown for older matches, which a rematch completes.
+ALTER TABLE matches ADD COLUMN pack_digest text;
+ALTER TABLE celebrity_matches ADD COLUMN pack_digest text;
+
 -- People of the gallery -----------------------------------------------------------------------------
 -- The person whom photos of this name and category show where nobody else is said to be it; its id follows from both,
 -- so that two writers do not make two. A photo without a known name shows a person of its own, called `alone`.

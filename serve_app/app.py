@@ -77,7 +77,7 @@ class API:
             settings.required_database_url.get_secret_value(), pool_size=settings.database_pool_size
         )
         db, storage = Repositories.of(database), open_storage(settings)
-        self._hub = Hub(settings, database, db, storage)
+        self._hub = Hub(settings, database, db, storage, self._scale)
         return Services(
             settings=settings,
             model=self._model,

@@ -182,7 +182,7 @@ SELECT
     match.factor_symmetry,
     match.factor_skin_tone,
     match.factor_expression,
-    CASE WHEN face_a.pack_digest = face_b.pack_digest THEN face_a.pack_digest END AS pack_digest,
+    match.pack_digest,
     ARRAY(
         SELECT reaction_type
         FROM reactions
@@ -261,7 +261,7 @@ shown AS (
         match.factor_symmetry,
         match.factor_skin_tone,
         match.factor_expression,
-        CASE WHEN face.pack_digest = celebrity.pack_digest THEN face.pack_digest END AS pack_digest,
+        match.pack_digest,
         celebrity.id AS celebrity_id,
         celebrity.name,
         celebrity.bio,

@@ -16,7 +16,7 @@ FOR NO KEY UPDATE;
 
 -- name: match_users
 -- Stores the best matches of the face $1 with faces of other users: $2 least quality, $3 weights, $4 threshold,
--- $5 how many. A pair stored with the same factors is not written, so that nobody is notified of it again. Pairs
+-- $5 how many. A pair stored with the same factors and pack is not written, so that nobody is notified of it again. Pairs
 -- are written in their order, so that match jobs with pairs in common cannot deadlock.
 WITH probe AS MATERIALIZED (
     SELECT face_traits.*, profiles.school_key, profiles.gender
@@ -63,11 +63,11 @@ best AS (
 stored AS (
     INSERT INTO matches (
         face_a_id, face_b_id, similarity_score, factor_embedding, factor_geometry, factor_age,
-        factor_symmetry, factor_skin_tone, factor_expression, weights
+        factor_symmetry, factor_skin_tone, factor_expression, weights, pack_digest
     )
     SELECT
         least(id, $1), greatest(id, $1), score, embedding, geometry, age, symmetry, skin_tone, expression,
-        $3::jsonb
+        $3::jsonb, (SELECT pack_digest FROM probe)
     FROM best
     ORDER BY least(id, $1), greatest(id, $1)
     ON CONFLICT (face_a_id, face_b_id) DO UPDATE SET
@@ -78,8 +78,9 @@ stored AS (
         factor_symmetry = excluded.factor_symmetry,
         factor_skin_tone = excluded.factor_skin_tone,
         factor_expression = excluded.factor_expression,
-        weights = excluded.weights
-    WHERE match_differs(
+        weights = excluded.weights,
+        pack_digest = excluded.pack_digest
+    WHERE matches.pack_digest IS DISTINCT FROM excluded.pack_digest OR match_differs(
         matches.weights, matches.factor_embedding, matches.factor_geometry,
         matches.factor_age, matches.factor_symmetry, matches.factor_skin_tone,
         matches.factor_expression,
@@ -144,9 +145,11 @@ stale AS (
 stored AS (
     INSERT INTO celebrity_matches (
         face_id, celebrity_id, similarity_score, factor_embedding, factor_geometry, factor_age,
-        factor_symmetry, factor_skin_tone, factor_expression, weights
+        factor_symmetry, factor_skin_tone, factor_expression, weights, pack_digest
     )
-    SELECT $1, id, score, embedding, geometry, age, symmetry, skin_tone, expression, $3::jsonb
+    SELECT
+        $1, id, score, embedding, geometry, age, symmetry, skin_tone, expression, $3::jsonb,
+        (SELECT pack_digest FROM probe)
     FROM best
     ORDER BY id
     ON CONFLICT (face_id, celebrity_id) DO UPDATE SET
@@ -157,8 +160,9 @@ stored AS (
         factor_symmetry = excluded.factor_symmetry,
         factor_skin_tone = excluded.factor_skin_tone,
         factor_expression = excluded.factor_expression,
-        weights = excluded.weights
-    WHERE match_differs(
+        weights = excluded.weights,
+        pack_digest = excluded.pack_digest
+    WHERE celebrity_matches.pack_digest IS DISTINCT FROM excluded.pack_digest OR match_differs(
         celebrity_matches.weights, celebrity_matches.factor_embedding, celebrity_matches.factor_geometry,
         celebrity_matches.factor_age, celebrity_matches.factor_symmetry, celebrity_matches.factor_skin_tone,
         celebrity_matches.factor_expression,
