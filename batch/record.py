@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from batch.progress import latest
 from db.admin_events import tell_operators
 from db.pool import Database
 from db.ray_jobs import RayJobKind, RayJobProgress, RayJobRows
+from semblance.actor import actor_var, command_actor
 from semblance.errors import SemblanceError
 from semblance.running import JOB_VARIABLE
 from semblance.settings import Settings
@@ -26,6 +28,8 @@ logger = logging.getLogger(__name__)
 EVERY_S = 1.0
 _LAST_S = 10.0
 """How long the end of the job waits for its last word."""
+
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
 
 
 @contextmanager
@@ -73,6 +77,9 @@ class _Recorder(threading.Thread):
             logger.warning("the progress of this job is not recorded any more: %s", exc.message)
 
     async def _record(self) -> None:
+        # The job is known already if a page has started it; else a command has.
+        actor_var.set(command_actor())
+        arguments = [_CREDENTIALS.sub("***@", argument) for argument in sys.argv[1:]]
         database = await Database.connect(self._dsn, pool_size=1)
         try:
             rows, told = RayJobRows(database), None
@@ -81,7 +88,7 @@ class _Recorder(threading.Thread):
                 progress = RayJobProgress(latest.done, latest.total, latest.counted, self._message)
                 if progress != told or ended:
                     async with database.transaction() as connection:
-                        await rows.record(connection, self._job_id, self._kind, sys.argv[1:], progress)
+                        await rows.record(connection, self._job_id, self._kind, arguments, progress)
                         await tell_operators(connection, "jobs", {"ray_job": str(self._job_id)})
                     told = progress
                 if ended:

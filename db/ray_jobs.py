@@ -8,9 +8,11 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
+from db.audit import audit
 from db.pages import ByTime, Page, cut_page
 from db.pool import Connection, Database
 from db.queries import sql
+from semblance.actor import actor_var
 
 RayJobKind = Literal["ingest", "rematch", "reembed", "import_qdrant"]
 RayJobStatus = Literal["pending", "running", "succeeded", "failed", "stopped"]
@@ -71,8 +73,9 @@ class RayJobRows:
         arguments: Sequence[str],
         progress: RayJobProgress,
     ) -> None:
-        """What a job tells of itself; one that a command submitted is added, in the caller's transaction."""
-        await connection.execute(
+        """What a job tells of itself; one that a command of the present actor submitted is added, in the
+        caller's transaction."""
+        added = await connection.fetchval(
             sql.record_ray_job,
             job_id,
             kind,
@@ -81,7 +84,11 @@ class RayJobRows:
             progress.total,
             progress.counted,
             progress.message,
+            actor_var.get(),
         )
+        if added:
+            after = {"kind": kind, "arguments": list(arguments)}
+            await audit(connection, "ray_job.start", str(job_id), after=after)
 
     async def set_status(self, job_id: UUID, status: RayJobStatus, message: str | None = None) -> None:
         """What Ray says of a job; one that has ended stays as it is.

@@ -3,15 +3,17 @@ INSERT INTO ray_jobs (id, kind, arguments, started_by)
 VALUES ($1, $2, $3, $4);
 
 -- name: record_ray_job
--- By the job $1 itself: it runs, and how far it is. A job that was submitted by a command is not known yet.
+-- By the job $1 itself: it runs, and how far it is. A job that the actor $8 submitted by a command is not known yet.
+-- Returns whether it was added.
 INSERT INTO ray_jobs (id, kind, arguments, started_by, status, done, total, counted, message)
-VALUES ($1, $2, $3, 'command', 'running', $4, $5, $6, $7)
+VALUES ($1, $2, $3, $8, 'running', $4, $5, $6, $7)
 ON CONFLICT (id) DO UPDATE
 SET status = CASE ray_jobs.status WHEN 'pending' THEN 'running' ELSE ray_jobs.status END,
     done = excluded.done,
     total = excluded.total,
     counted = excluded.counted,
-    message = coalesce(excluded.message, ray_jobs.message);
+    message = coalesce(excluded.message, ray_jobs.message)
+RETURNING xmax = 0;
 
 -- name: set_ray_job_status
 -- What Ray says of a job that has not ended; a message of its own is kept.

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from batch.progress import JobProgress
 from batch.record import recorded
+from semblance.actor import command_actor
 from semblance.errors import ConflictError
 from semblance.running import JOB_VARIABLE
 from semblance.settings import Settings
@@ -24,7 +25,7 @@ async def test_progress_and_the_reason_of_a_failure(
 ) -> None:
     job_id = uuid.uuid4()
     monkeypatch.setenv(JOB_VARIABLE, str(job_id))
-    monkeypatch.setattr(sys, "argv", ["/venv/batch/ingest/__main__.py", "/data"])
+    monkeypatch.setattr(sys, "argv", ["/venv/batch/ingest/__main__.py", "https://ada:pw@host/data"])
 
     def run() -> None:
         with recorded(api_settings), JobProgress(Console(quiet=True), "ingest", 4) as progress:
@@ -36,10 +37,13 @@ async def test_progress_and_the_reason_of_a_failure(
     row = await api.services.ray_jobs.get(job_id)
     assert (row.kind, row.arguments, row.status, row.started_by) == (
         "ingest",
-        ["/data"],
+        ["https://***@host/data"],
         "running",
-        "command",
+        command_actor(),
     )
+    [record] = await api.owner.fetch("SELECT * FROM audit_log WHERE action = 'ray_job.start'")
+    assert (record["actor"], record["target"]) == (command_actor(), str(job_id))
+    assert record["after"] == {"kind": "ingest", "arguments": row.arguments}
     assert (row.done, row.total, row.counted, row.message) == (2, 4, 1, "It cannot be done.")
     # Ray says that it still runs, and then that it failed; what the job said itself stays.
     await api.services.db.ray_jobs.set_status(job_id, "running", "Its log says why.")

@@ -88,9 +88,14 @@ async def test_ray_jobs_are_started_and_watched(
     await expect(dialog.get_by_role("alert").or_(dialog.get_by_role("table"))).to_be_visible()
 
 
-async def test_it_fits_a_phone(page: Page) -> None:
+async def test_it_fits_a_phone_in_german(page: Page, look: Look) -> None:
+    """German words are longer."""
     await page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    await page.get_by_role("combobox", name="Language").select_option("de")
+    await expect(page.get_by_text("In der letzten Stunde erledigt")).to_be_visible()
     await expect_no_sideways_scroll(page)
-    await page.get_by_role("tab", name="Ray jobs").click()
-    await expect(page.get_by_role("button", name="Start a job")).to_be_visible()
+    await look(page, "jobs-german")
+    await page.get_by_role("tab", name="Ray-Jobs").click()
+    await page.get_by_role("button", name="Job starten").click()
+    await expect(page.get_by_role("dialog").get_by_label("Nur diese Schule")).to_be_visible()
     await expect_no_sideways_scroll(page)

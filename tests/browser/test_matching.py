@@ -69,8 +69,11 @@ async def test_other_rules_are_tried_saved_and_applied(page: Page, look: Look) -
     await expect(page.get_by_role("button", name="Save")).to_be_disabled()
 
 
-async def test_it_fits_a_phone(page: Page) -> None:
+async def test_it_fits_a_phone_in_german(page: Page, look: Look) -> None:
+    """German words are longer."""
     await page.set_viewport_size(PHONE)  # type: ignore[arg-type]
-    await page.get_by_role("slider", name="Threshold").press("End")
-    await expect(page.get_by_text("No longer at place").first).to_be_visible()
+    await page.get_by_role("combobox", name="Language").select_option("de")
+    await page.get_by_role("slider", name="Schwelle").press("End")
+    await expect(page.get_by_text("Nicht mehr auf Platz").first).to_be_visible()
     await expect_no_sideways_scroll(page)
+    await look(page, "matching-german")

@@ -52,6 +52,10 @@ def test_jobs_are_started_watched_and_stopped(service: Service, operator: httpx.
     assert (seen(operator, rematch)["status"], seen(operator, stopped)["status"]) == ("succeeded", "stopped")
     assert "serves already" in seen(operator, refused)["message"]
     assert "would be added" in operator.get(f"{PATH}/{rematch}/log").json()["text"]
+    changes = operator.get("/api/admin/audit", params={"action": "ray_job"}).json()["entries"]
+    begun = [change["target"] for change in changes if change["action"] == "ray_job.start"]
+    assert {rematch, refused, stopped} < set(begun)
+    assert [change["target"] for change in changes if change["action"] == "ray_job.stop"] == [stopped]
     # The one by which the fixture filled the gallery.
     by_command = operator.get(PATH).json()["jobs"][-1]
     assert (by_command["kind"], by_command["status"]) == ("ingest", "succeeded")
