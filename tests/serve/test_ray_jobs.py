@@ -44,13 +44,13 @@ def seen(operator: httpx.Client, job_id: str) -> dict[str, Any]:
 
 def test_jobs_are_started_watched_and_stopped(service: Service, operator: httpx.Client) -> None:
     rematch = start(operator, {"kind": "rematch", "dry_run": True})
-    refused = start(operator, {"kind": "reembed", "pack": "open"})
+    refused = start(operator, {"kind": "reembed", "pack": "nowhere"})
     stopped = start(operator, {"kind": "ingest", "source": "/usr", "dry_run": True})
     answer = operator.post(f"{PATH}/{stopped}/stop")
     assert answer.status_code == 200, answer.text
     wait_for(lambda: all(seen(operator, job)["status"] in ENDED for job in (rematch, refused, stopped)))
     assert (seen(operator, rematch)["status"], seen(operator, stopped)["status"]) == ("succeeded", "stopped")
-    assert "serves already" in seen(operator, refused)["message"]
+    assert "nowhere" in seen(operator, refused)["message"]
     assert "would be added" in operator.get(f"{PATH}/{rematch}/log").json()["text"]
     changes = operator.get("/api/admin/audit", params={"action": "ray_job"}).json()["entries"]
     begun = [change["target"] for change in changes if change["action"] == "ray_job.start"]
