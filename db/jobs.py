@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
+from db.admin_events import tell_operators
 from db.pool import Database
 from db.queries import sql
 
@@ -140,6 +141,11 @@ class MatchJobs:
     async def release(self, worker: UUID) -> None:
         """Return all jobs of this worker, as if they had not been claimed."""
         await self._database.execute(sql.release_match_jobs, worker)
+
+    async def tell_operators(self) -> None:
+        """Tell operators that jobs have ended, so that they look at the queue again."""
+        async with self._database.transaction() as connection:
+            await tell_operators(connection, "jobs")
 
     async def seconds_to_next(self) -> float | None:
         """Seconds until the next job is due or the next lease ends, at least 0; None without any, and while

@@ -37,6 +37,9 @@ SHORTEST_WAIT_S = 0.05
 PAUSE_AFTER_ERROR_S = 1.0
 TIDY_EVERY_S = 3600.0
 
+TELL_EVERY_S = 1.0
+"""How often operators are told of a queue that moves."""
+
 REMOVE_EVERY_S = 10.0
 """How often photos are removed whose rows were deleted elsewhere, or that could not be removed before."""
 
@@ -112,6 +115,7 @@ class MatchWorker:
         Raises DatabaseError if no job can be claimed.
         """
         started, outcomes = time.monotonic(), list[JobOutcome]()
+        told, untold = started, False
         while limit is None or len(outcomes) < limit:
             room = TOGETHER if limit is None else min(TOGETHER, limit - len(outcomes))
             jobs = await self._jobs.claim(self.id, room, self._lease)
@@ -119,8 +123,14 @@ class MatchWorker:
                 break
             async with self._holding(jobs):
                 outcomes += await asyncio.gather(*map(self._work, jobs))
+            untold = time.monotonic() - told < TELL_EVERY_S
+            if not untold:
+                told = time.monotonic()
+                await self._tell_operators()
             if seconds is not None and time.monotonic() - started > seconds:
                 break
+        if untold:
+            await self._tell_operators()
         return outcomes
 
     async def waiting(self) -> int:
@@ -158,6 +168,12 @@ class MatchWorker:
             except DatabaseError as exc:
                 logger.warning("cannot remove old match jobs now: %s", exc.message)
             await asyncio.sleep(TIDY_EVERY_S)
+
+    async def _tell_operators(self) -> None:
+        try:
+            await self._jobs.tell_operators()
+        except DatabaseError as exc:
+            logger.warning("cannot tell operators of the queue: %s", exc.message)
 
     async def _rescore(self) -> None:
         """Apply changed rules to stored matches when an operator asks for it."""

@@ -161,7 +161,7 @@ class RayJobLog(Schema):
 
 
 class RayJobReport(Schema):
-    lines: list[dict[str, object]] = Field(description="What was not taken, each with the reason.")
+    lines: list[dict[str, object]] = Field(description="Inputs or rows, each with outcome and reason.")
     next_offset: int | None = Field(description="`offset` of the next page; null at the end so far.")
 
 

@@ -152,3 +152,14 @@ async def test_a_job_is_shown_with_its_report_although_ray_does_not_answer(api: 
 def test_logs_show_no_secrets() -> None:
     text = "postgresql://app:hunter2@db/x api_key=abc PASSWORD: 'x1' Bearer e.y.z done 3 of 4"
     assert redacted(text) == "postgresql://app:***@db/x api_key=*** PASSWORD: '***' Bearer *** done 3 of 4"
+
+
+async def test_operators_are_told_when_the_queue_has_moved(api: Api, admin: User) -> None:
+    await fail(api, 3)
+    await post(api, admin, f"{PATH}/retry-all")
+    told = "SELECT count(*) FROM events WHERE type = 'admin' AND payload ->> 'kind' = 'jobs'"
+    before = await api.owner.fetchval(told)
+    assert len(await api.services.matcher.process(10)) == 3
+    assert await api.owner.fetchval(told) == before + 1
+    await api.services.matcher.process(10)
+    assert await api.owner.fetchval(told) == before + 1

@@ -20,6 +20,7 @@ import pytest_asyncio
 from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request
 
 from db.celebrities import Celebrities, CelebrityRow
+from db.pool import Database
 from deployments.faces.pipeline import LocalPipeline
 from matching.worker import MatchWorker
 from semblance.storage.pictures import full_key, put_picture
@@ -92,11 +93,12 @@ class Watch:
 @dataclass(frozen=True, slots=True)
 class ConsoleSite:
     """A service whose console is looked at. link: makes a link that signs in once. token: of the app's
-    user with an e-mail address."""
+    user with an e-mail address. dsn: of its database, as the application logs in."""
 
     url: str
     link: Callable[[], Awaitable[str]]
     token: Callable[[str], Awaitable[str]]
+    dsn: str
 
     async def upload(self, email: str, gender: str, photo: Path) -> None:
         """A photo of a user, whose match job waits or is done then."""
@@ -107,6 +109,21 @@ class ConsoleSite:
             answers = [await client.patch("/api/auth/me", json=profile)]
             answers.append(await client.post("/api/faces", files=files))
         assert [answer.status_code for answer in answers] == [200, 202], [answer.text for answer in answers]
+
+    async def fail_waiting_jobs(self, message: str) -> None:
+        """Match jobs that wait fail, as if a worker had tried them."""
+        database = await Database.connect(self.dsn, pool_size=1)
+        try:
+            await database.execute(
+                """
+                UPDATE match_jobs
+                SET status = 'failed', attempts = 1, error_message = $1, completed_at = now()
+                WHERE status = 'pending'
+                """,
+                message,
+            )
+        finally:
+            await database.close()
 
 
 @pytest.fixture
@@ -128,7 +145,7 @@ def site_on_stack(service: Service) -> ConsoleSite:
     async def token(email: str) -> str:
         return (await asyncio.to_thread(service.run, "token", "create", "--email", email)).strip()
 
-    return ConsoleSite(service.status["url"], link, token)
+    return ConsoleSite(service.status["url"], link, token, service.status["database_url"])
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -144,7 +161,9 @@ async def site_in_process(api: Api, pipeline: LocalPipeline, tmp_path: Path) -> 
             return api.user(email).headers["Authorization"].removeprefix("Bearer ")
 
         async with _working(api, pipeline):
-            yield ConsoleSite(server.http, link, token)
+            yield ConsoleSite(
+                server.http, link, token, api.services.settings.required_database_url.get_secret_value()
+            )
 
 
 @asynccontextmanager

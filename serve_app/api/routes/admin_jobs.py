@@ -134,5 +134,5 @@ async def read_ray_job_report(
     offset: Annotated[int, Query(ge=0, le=2**53, description="The `next_offset` of the previous page.")] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = REPORT_LINES,
 ) -> RayJobReport:
-    """What an ingestion or a re-embedding did not take, as far as it has come, each with the reason."""
+    """What became of each input of an ingestion, or which rows a re-embedding left out, so far."""
     return await services.ray_jobs.report(job_id, offset, limit)

@@ -1,5 +1,6 @@
 import { createRouter } from '@tanstack/react-router';
 
+import { jobsRoute } from '../pages/jobs/route';
 import { matchingRoute } from '../pages/matching/route';
 import { tryRoute } from '../pages/try/route';
 import { Failed } from './Failed';
@@ -10,6 +11,7 @@ export const router = createRouter({
     // In the order of the navigation.
     tryRoute,
     matchingRoute,
+    jobsRoute,
   ]),
   basepath: '/console',
   defaultPreload: 'intent',
