@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from batch.cluster import stop_at_once
+from batch.record import recorded
 from semblance.errors import SemblanceError
 from semblance.logging import configure_logging
 from semblance.running import running_database
@@ -27,7 +28,8 @@ def job_command() -> Iterator[Settings]:
     try:
         settings = job_settings()
         configure_logging(settings)
-        yield settings
+        with recorded(settings):
+            yield settings
     except SemblanceError as exc:
         Console(stderr=True).print(f"[red]error:[/] {escape(exc.message)}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from exc

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -10,6 +11,19 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 LINE_EVERY_S = 5.0
+
+
+@dataclass(slots=True)
+class Counts:
+    """What is done of `total`, which is None until it is known, and a second count."""
+
+    done: int = 0
+    total: int | None = None
+    counted: int = 0
+
+
+latest = Counts()
+"""Of this process's job: what `batch.record` writes."""
 
 
 class JobProgress:
@@ -36,6 +50,7 @@ class JobProgress:
         self._task = self._bar.add_task(what, total=total, rate=0.0, counted=0)
 
     def __enter__(self) -> Self:
+        latest.done, latest.total, latest.counted = 0, self._total, 0
         self._bar.start()
         return self
 
@@ -48,6 +63,7 @@ class JobProgress:
         """Add to what is done, and to the second count."""
         self._done += done
         self._counted += counted
+        latest.done, latest.counted = self._done, self._counted
         now = time.monotonic()
         rate = self._done / max(now - self._started, 1e-9)
         if self._console.is_terminal:

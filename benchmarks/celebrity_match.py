@@ -8,7 +8,8 @@ Five ways over the same synthetic gallery, whose embeddings cluster like identit
     ours, search  of it the gallery in memory alone, which gives the short list
     NumPy         the factors over resident arrays and the best of them, no filter and no database
 
-Every result of ours is compared with `sql`: the same celebrities in the same order.
+Every result of ours is compared with `sql`: the same celebrities in the same order, each person once by the
+best photo. The old app and NumPy count photos.
 
 One thread, as Ray gives the replicas of the service:
 
@@ -129,7 +130,8 @@ OLD = """
 
 SET_BASED = """
     SELECT id FROM (
-        SELECT target.id, match_score(
+        SELECT DISTINCT ON (person) id, score FROM (
+        SELECT target.id, target.person, match_score(
             embedding_factor(probe.embedding, target.embedding),
             geometry_factor(probe.geometry, target.geometry),
             age_factor(probe.age, target.age),
@@ -147,8 +149,10 @@ SET_BASED = """
                 AND gender <> (SELECT gender FROM profiles WHERE id = probe.profile_id)
             OFFSET 0
         ) AS target
-    ) AS scored
-    WHERE score >= $3 ORDER BY score DESC, id LIMIT 20
+        ) AS scored
+        WHERE score >= $3 ORDER BY person, score DESC, id
+    ) AS best
+    ORDER BY score DESC, id LIMIT 20
 """
 
 

@@ -83,10 +83,10 @@ def create_app(*, shared_detector: bool) -> Flask:
 
     @app.post("/analyze-face-advanced")
     def analyze() -> Response | tuple[Response, int]:
-        _, faces = pipeline.analyze_photo(request.files["file"].read(), 1)
+        detection, faces = pipeline.analyze_photo(request.files["file"].read(), 1)
         if not faces:
             return jsonify({"face_detected": False, "error": "No face detected in image"}), 400
-        return jsonify(FaceAnswer.of(faces[0], pipeline.model).model_dump())
+        return jsonify(FaceAnswer.of(faces[0], detection, pipeline.model).model_dump())
 
     return app
 

@@ -1,10 +1,12 @@
-"""Cost and quality of the open pack's nets, compared with others that could play their roles.
+"""Cost and quality of the open pack and its nets, compared with others that could play their roles.
 
-    python -m benchmarks.models --photos FOLDER --embed float.onnx --embed int8.onnx
+    python -m benchmarks.models --photos FOLDER --embed float.onnx --pack packs/open-1
 
 FOLDER holds `celebrities`, photos of people in sub-folders, and `probes`, other photos named after them
 (`ada.jpg`, `ada-2.jpg`, `ada+bob.jpg`). Embedding nets are timed at 1 and 8 faces and judged by the probes.
 The detector is timed at 1 and 8 photos of 4:3 on several canvases, and judged by what it finds in the photos.
+Whole packs are compared by the probes: CPU time from bytes to embeddings and attributes, and how much nearer
+the person is than the nearest other one.
 All on one thread, in turn, so that other work on the machine falls on all alike. Nets run as the service runs
 them, so that 8-bit activations are computed where the file has integer operators (QLinearConv).
 """
@@ -27,6 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deployments.faces.finder import FaceFinder
+from deployments.faces.pipeline import LocalPipeline
 from deployments.packs.manifest import read_manifest
 from deployments.packs.open_pack import PortraitAgeGender, PortraitExpression, SsdDetector, VectorNet
 from deployments.packs.pack import OPEN_FOLDER, LoadedPack
@@ -36,6 +39,9 @@ from semblance.types import Image
 
 ROUNDS = 15
 """Runs of each net, in turn; the median counts."""
+
+PHOTO_ROUNDS = 5
+"""Runs of each photo by each pack."""
 
 BATCHES = (1, 8)
 Floats = NDArray[np.float32]
@@ -53,6 +59,22 @@ class NetRow:
     quality: str
 
 
+@dataclass(frozen=True, slots=True)
+class PackRow:
+    """ms: CPU milliseconds of a photo, from bytes to embeddings and attributes, on average. right, of: probes
+    whose person is the nearest, and all. mean, least: by how much cosine the person is nearer than the
+    nearest other one; mean_sigma, least_sigma: the same in standard deviations of strangers' cosines."""
+
+    pack: str
+    ms: float
+    right: int
+    of: int
+    mean: float
+    least: float
+    mean_sigma: float
+    least_sigma: float
+
+
 def main(
     photos: Annotated[Path, typer.Option(help="Folder with `celebrities` and `probes`.", exists=True)],
     embed: Annotated[
@@ -60,6 +82,9 @@ def main(
     ] = None,
     canvas: Annotated[
         list[int] | None, typer.Option(help="Another canvas for the detector; repeatable.")
+    ] = None,
+    pack: Annotated[
+        list[Path] | None, typer.Option(help="Folder of another pack; repeatable.", exists=True)
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object.")] = False,
 ) -> None:
@@ -76,9 +101,73 @@ def main(
         table.add_column(heading, justify="right" if heading in ("alone", "of 8") else "left")
     for row in rows:
         table.add_row(row.role, row.net, f"{row.ms_1:.2f}", f"{row.ms_8:.2f}", row.quality)
-    Console(stderr=as_json).print(table)
+    console = Console(stderr=as_json)
+    console.print(table)
+    compared = packs(photos, [OPEN_FOLDER, *(pack or [])], settings)
+    table = Table(
+        "pack", "ms a photo", "right", "nearer by", "least", "in sigma", "least", title="Whole packs"
+    )
+    for each in compared:
+        figures = (each.mean, each.least, each.mean_sigma, each.least_sigma)
+        table.add_row(
+            each.pack, f"{each.ms:.1f}", f"{each.right} of {each.of}", *(f"{each:.2f}" for each in figures)
+        )
+    console.print(table)
     if as_json:
-        print(json.dumps({"benchmark": "models", "results": [asdict(row) for row in rows]}))
+        results = [*(asdict(row) for row in rows), *(asdict(row) for row in compared)]
+        print(json.dumps({"benchmark": "models", "results": results}))
+
+
+def packs(photos: Path, folders: Sequence[Path], settings: Settings) -> list[PackRow]:
+    """Packs by the probes, each with its own detector and crops."""
+    pipelines = [LocalPipeline(settings.model_copy(update={"pack": str(folder)})) for folder in folders]
+    probes = {path.stem: path.read_bytes() for path in pictures(photos / "probes")}
+    people = {path.stem: path.read_bytes() for path in pictures(photos / "celebrities")}
+    times = measured(
+        [partial(pipeline.analyze_photo, photo, None) for pipeline in pipelines for photo in probes.values()],
+        PHOTO_ROUNDS,
+    )
+    rows = []
+    for index, (folder, pipeline) in enumerate(zip(folders, pipelines, strict=True)):
+        own = times[index * len(probes) : (index + 1) * len(probes)]
+        gallery = {name: _embeddings(pipeline, photo)[:1] for name, photo in people.items()}
+        found = {stem: _embeddings(pipeline, photo) for stem, photo in probes.items()}
+        margins, sigma = margins_of(gallery, found)
+        manifest = read_manifest(folder)
+        rows.append(
+            PackRow(
+                f"{manifest.name} {manifest.version}",
+                float(np.mean(own)),
+                int((margins > 0).sum()),
+                len(margins),
+                *(float(value) for value in (margins.mean(), margins.min())),
+                *(float(value) for value in (margins.mean() / sigma, margins.min() / sigma)),
+            )
+        )
+    return rows
+
+
+def _embeddings(pipeline: LocalPipeline, photo: bytes) -> NDArray[np.float32]:
+    """Of all faces of a photo, the largest first."""
+    return np.stack([face.embedding for face in pipeline.analyze_photo(photo)[1]])
+
+
+def margins_of(
+    people: Mapping[str, NDArray[np.float32]], probes: Mapping[str, NDArray[np.float32]]
+) -> tuple[NDArray[np.float64], float]:
+    """By how much cosine those whom the probes name are nearer than everybody else, and the deviation of
+    strangers' cosines. people: the first row of each counts; probes: the rows of a photo are its faces."""
+    names = list(people)
+    gallery = np.stack([vectors[0] for vectors in people.values()])
+    strangers = (gallery @ gallery.T)[np.triu_indices(len(gallery), 1)]
+    margins = []
+    for stem, vectors in probes.items():
+        similarity = vectors @ gallery.T
+        for name in (part.rstrip("-0123456789") for part in stem.split("+")):
+            column = names.index(name)
+            own = similarity[similarity[:, column].argmax()]
+            margins.append(own[column] - np.delete(own, column).max())
+    return np.array(margins, np.float64), float(strangers.std())
 
 
 def embedders(photos: Path, others: Sequence[Path], settings: Settings) -> list[NetRow]:
@@ -109,20 +198,13 @@ def separation(
     net: VectorNet, people: Mapping[str, NDArray[np.uint8]], probes: Mapping[str, NDArray[np.uint8]]
 ) -> str:
     """How far those whom the probes name lie from everybody else, in deviations of strangers' cosines."""
-    names = list(people)
-    gallery = np.stack([net.embed(crops)[0] for crops in people.values()])
-    strangers = (gallery @ gallery.T)[np.triu_indices(len(gallery), 1)]
-    right, margins = 0, []
-    for stem, crops in probes.items():
-        similarity = net.embed(crops) @ gallery.T
-        for name in (part.rstrip("-0123456789") for part in stem.split("+")):
-            column = names.index(name)
-            own = similarity[similarity[:, column].argmax()]
-            margins.append(own[column] - np.delete(own, column).max())
-            right += margins[-1] > 0
-    least, median = np.min(margins) / strangers.std(), np.median(margins) / strangers.std()
+    margins, sigma = margins_of(
+        {name: net.embed(crops) for name, crops in people.items()},
+        {stem: net.embed(crops) for stem, crops in probes.items()},
+    )
     return (
-        f"{right} of {len(margins)} probes right, nearest other {least:.1f} (median {median:.1f}) sigma away"
+        f"{(margins > 0).sum()} of {len(margins)} probes right, nearest other {margins.min() / sigma:.1f} "
+        f"(median {np.median(margins) / sigma:.1f}) sigma away"
     )
 
 
@@ -166,12 +248,12 @@ def describers(settings: Settings) -> list[NetRow]:
     ]
 
 
-def measured(runs: Sequence[Callable[[], object]]) -> list[float]:
+def measured(runs: Sequence[Callable[[], object]], rounds: int = ROUNDS) -> list[float]:
     """Median CPU milliseconds of each, run in turn."""
     taken: list[list[float]] = [[] for _ in runs]
     for run in runs:
         run()
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for run, times in zip(runs, taken, strict=True):
             began = time.process_time()
             run()

@@ -204,20 +204,21 @@ def make_app() -> FastAPI:
             settings.required_database_url.get_secret_value(), pool_size=settings.database_pool_size
         )
         db, storage = Repositories.of(database), open_storage(settings)
-        none = cast(Any, Unused())
+        none, scale = cast(Any, Unused()), SimilarityScale(0, "", None)
         return Services(
             settings=settings,
             model=ModelInfo("none", ""),
-            scale=SimilarityScale(0, "", None),
+            scale=scale,
             faces=none,
             matcher=none,
             database=database,
             db=db,
             storage=storage,
             tokens=TokenVerifier(settings),
-            hub=Hub(settings, database, db, storage),
+            hub=Hub(settings, database, db, storage, scale),
             babies=none,
             face_uploads=none,
+            ray_jobs=none,
         )
 
     return create_app(settings, open_services)

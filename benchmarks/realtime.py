@@ -40,6 +40,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from benchmarks.database import scratch_database
 from db.pool import Database
 from db.repositories import Repositories
+from deployments.packs.calibration import SimilarityScale
 from semblance.settings import Settings
 from semblance.storage.opening import open_storage
 from serve_app.api.routes import realtime
@@ -221,7 +222,7 @@ def run_server(dsn: str, port: int, sockets: int) -> None:
             )
             database = await Database.connect(dsn, pool_size=settings.database_pool_size)
             db, storage = Repositories.of(database), open_storage(settings)
-            hub = Hub(settings, database, db, storage)
+            hub = Hub(settings, database, db, storage, SimilarityScale(0, "", None))
             app.state.services = SimpleNamespace(settings=settings, hub=hub)
             await hub.start()
             yield

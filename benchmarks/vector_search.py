@@ -109,7 +109,8 @@ def fill(dsn: str, gallery: NDArray[np.float32], categories: NDArray[np.str_]) -
         with connection.cursor().copy(f"COPY celebrities ({columns}) FROM STDIN (FORMAT binary)") as copy:
             copy.set_types(["text", "text", "text", "text", "vector", "text"])
             for number, (embedding, category) in enumerate(zip(gallery, categories, strict=True)):
-                copy.write_row(("Somebody", "somebody.jpg", str(number), str(category), embedding, DIGEST))
+                name = f"Person {number}"
+                copy.write_row((name, "somebody.jpg", str(number), str(category), embedding, DIGEST))
         # As the schema has it; built at once it takes a tenth of the time.
         connection.execute(
             "CREATE INDEX idx_celebrities_embedding ON celebrities"

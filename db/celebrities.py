@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 from uuid import UUID
 
 import asyncpg
+import numpy as np
 
 from db.analyzed import AnalyzedRow
 from db.nearest import VectorSearch
 from db.pool import Database
 from db.queries import sql
 from semblance.errors import QueryError
-from semblance.types import Embedding, Gender
+from semblance.types import Embedding, Gender, Landmarks
 
 GALLERY = VectorSearch(
     candidates=sql.celebrity_candidates,
@@ -33,6 +34,7 @@ class CelebrityRow(AnalyzedRow):
 
     gender: as stated. seen_gender: as the analyzer saw it, which counts if none is stated.
     image_hash: MD5 of the file in hex, to recognise the same file; not for security.
+    person_id: whom it shows; None: the person of this name and category, who is added if need be.
     """
 
     id: UUID
@@ -43,19 +45,33 @@ class CelebrityRow(AnalyzedRow):
     seen_gender: Gender | None
     image_path: str
     image_hash: str
+    person_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CelebrityHit:
-    """A celebrity found for a face. gender: as stated, else as seen. similarity: the cosine of the two
-    embeddings, -1..1."""
+    """A person found for a face, by the photo most like it, which is the celebrity. gender: as stated, else
+    as seen. similarity: the cosine of the two embeddings, -1..1."""
 
     celebrity_id: UUID
+    person_id: UUID
     name: str
     category: str | None
     gender: Gender | None
     image_path: str
     similarity: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ComparedCelebrity:
+    """A celebrity whose face is compared with another.
+
+    traits: the columns that the factors compare. landmarks: float32 [68, 2], in pixels of the stored picture;
+    None if they are not known.
+    """
+
+    traits: Mapping[str, Any]
+    landmarks: Landmarks | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +106,8 @@ class Celebrities:
         category: str | None = None,
         gender: Gender | None = None,
     ) -> list[CelebrityHit]:
-        """The `limit` celebrities most like a face, best first; fewer only if fewer pass the filters.
+        """The `limit` people most like a face, each by the photo most like it, best first; fewer only if
+        fewer have a photo that passes the filters.
 
         Args:
             embedding: float32 [512], finite, not zero.
@@ -105,6 +122,11 @@ class Celebrities:
             if not rows:
                 await GALLERY.check_pack(connection, pack_digest)
         return [_hit(row) for row in rows]
+
+    async def compared(self, ids: Sequence[UUID]) -> dict[UUID, ComparedCelebrity]:
+        """What a face is compared with in these celebrities; those that no longer exist are left out."""
+        rows = await self._database.fetch(sql.compared_celebrities, ids)
+        return {row["id"]: _compared(row) for row in rows}
 
     async def known_hashes(self, pack_digest: str) -> set[str]:
         """Hashes of the pictures whose celebrities have an embedding of this pack and a known gender."""
@@ -125,6 +147,7 @@ class Celebrities:
                 "staged_celebrities", records=map(_record, rows), columns=_COLUMNS, schema_name="pg_temp"
             )
             await connection.execute(sql.complete_celebrities)
+            await connection.execute(sql.add_people_of_celebrities)
             inserted = await connection.fetchval(sql.merge_celebrities)
             compared = await connection.fetchrow(sql.compare_staged_celebrities)
             if compared["lost"]:
@@ -156,9 +179,19 @@ def _record(row: CelebrityRow) -> tuple[Any, ...]:
 def _hit(row: asyncpg.Record) -> CelebrityHit:
     return CelebrityHit(
         celebrity_id=row["id"],
+        person_id=row["person_id"],
         name=row["name"],
         category=row["category"],
         gender=row["gender"],
         image_path=row["image_path"],
         similarity=row["similarity"],
     )
+
+
+def _compared(row: asyncpg.Record) -> ComparedCelebrity:
+    traits = dict(row)
+    del traits["id"]
+    landmarks = traits.pop("landmarks_68")
+    if traits["embedding"] is not None:
+        traits["embedding"] = traits["embedding"].to_numpy()
+    return ComparedCelebrity(traits, None if landmarks is None else np.array(landmarks, np.float32))

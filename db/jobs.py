@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
+from db.admin_events import tell_operators
 from db.pool import Database
 from db.queries import sql
 
@@ -102,8 +103,13 @@ class MatchJobs:
         """How many match jobs wait for a worker."""
         return int(await self._database.fetchval(sql.count_pending_match_jobs))
 
+    async def workable(self) -> int:
+        """How many match jobs more workers could work on: none while the queue is paused."""
+        return int(await self._database.fetchval(sql.count_workable_match_jobs))
+
     async def claim(self, worker: UUID, limit: int, lease: timedelta) -> list[ClaimedJob]:
-        """Claim up to `limit` due jobs for this worker until the lease ends, oldest first. First, jobs whose
+        """Claim up to `limit` due jobs for this worker until the lease ends, oldest first; none while the
+        queue is paused. First, jobs whose
         lease has ended return to the queue, or fail if they have no attempt left."""
         await self._database.execute(sql.return_expired_match_jobs)
         rows = await self._database.fetch(sql.claim_match_jobs, worker, limit, lease)
@@ -136,8 +142,14 @@ class MatchJobs:
         """Return all jobs of this worker, as if they had not been claimed."""
         await self._database.execute(sql.release_match_jobs, worker)
 
+    async def tell_operators(self) -> None:
+        """Tell operators that jobs have ended, so that they look at the queue again."""
+        async with self._database.transaction() as connection:
+            await tell_operators(connection, "jobs")
+
     async def seconds_to_next(self) -> float | None:
-        """Seconds until the next job is due or the next lease ends, at least 0; None without any."""
+        """Seconds until the next job is due or the next lease ends, at least 0; None without any, and while
+        the queue is paused."""
         seconds: float | None = await self._database.fetchval(sql.seconds_to_next_match_job)
         return None if seconds is None else max(seconds, 0.0)
 

@@ -54,7 +54,7 @@ class Person:
 @dataclass(frozen=True, slots=True)
 class Match:
     """Two users whose faces are alike, score 0..1. factors: None for matches of the old app. pack_digest: the
-    pack that made the current embeddings of both faces; None if they are of two packs."""
+    pack whose embeddings the match was found with; None where that was not stored."""
 
     id: UUID
     similarity_score: float

@@ -15,6 +15,7 @@ from db.events import Events
 from db.face_searches import FaceSearches
 from db.faces import Faces
 from db.generation_logs import GenerationLogs
+from db.job_queue import JobQueue
 from db.jobs import MatchJobs
 from db.matches import Matches
 from db.messages import Messages
@@ -23,8 +24,10 @@ from db.object_deletions import ObjectDeletions
 from db.pool import Database
 from db.presence import Presence
 from db.profiles import Profiles
+from db.ray_jobs import RayJobRows
 from db.reactions import Reactions
 from db.realtime_sessions import RealtimeSessions
+from db.rescorings import Rescorings
 from db.schools import Schools
 from db.sessions import Sessions
 from db.system_settings import SystemSettingsTable
@@ -44,6 +47,7 @@ class Repositories:
     face_searches: FaceSearches
     faces: Faces
     generation_logs: GenerationLogs
+    job_queue: JobQueue
     jobs: MatchJobs
     matches: Matches
     messages: Messages
@@ -51,8 +55,10 @@ class Repositories:
     object_deletions: ObjectDeletions
     presence: Presence
     profiles: Profiles
+    ray_jobs: RayJobRows
     reactions: Reactions
     realtime_sessions: RealtimeSessions
+    rescorings: Rescorings
     schools: Schools
     sessions: Sessions
     system_settings: SystemSettingsTable
@@ -70,6 +76,7 @@ class Repositories:
             face_searches=FaceSearches(database),
             faces=Faces(database),
             generation_logs=GenerationLogs(database),
+            job_queue=JobQueue(database),
             jobs=MatchJobs(database),
             matches=Matches(database),
             messages=Messages(database),
@@ -77,8 +84,10 @@ class Repositories:
             object_deletions=ObjectDeletions(database),
             presence=Presence(database),
             profiles=Profiles(database),
+            ray_jobs=RayJobRows(database),
             reactions=Reactions(database),
             realtime_sessions=RealtimeSessions(database),
+            rescorings=Rescorings(database),
             schools=Schools(database),
             sessions=Sessions(database),
             system_settings=SystemSettingsTable(database),

@@ -218,6 +218,35 @@ CREATE TABLE celebrities (
 -- The gender the analyzer saw in a celebrity's picture.
 ALTER TABLE celebrities ADD COLUMN seen_gender text CHECK (seen_gender IN ('male', 'female'));
 
+-- A name of a school in the form in which names are compared: composed, lower case, one space between words.
+CREATE FUNCTION fold_school(said text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = ''
+    AS $$
+        SELECT lower(btrim(regexp_replace(
+            normalize(said, NFC), '[ \t\n\x0B\f\r\u00A0\u1680\u2000-\u200A\u202F\u205F\u3000]+', ' ', 'g'
+        ), ' '))
+    $$;
+
+-- People of the gallery. A celebrity is a photo of one; a person with several is shown once, by the best of them.
+CREATE TABLE people (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    name text NOT NULL,
+    bio text,
+    category text,
+    gender text CHECK (gender IN ('male', 'female')),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- What photos of the same person have in common unless something else is said: name and category, without regard to
+-- case and spaces.
+CREATE FUNCTION person_key(name text, category text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN fold_school(name) || E'\x1f' || fold_school(coalesce(category, ''));
+
+-- Null only in a database that is being adopted: such a celebrity stands alone.
+ALTER TABLE celebrities ADD COLUMN person_id uuid REFERENCES people (id);
+
 -- The gender that counts: the stated one, or else the one that was seen.
 CREATE FUNCTION known_gender(stated text, seen text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -452,6 +481,9 @@ CREATE INDEX idx_celebrities_quality ON celebrities (quality_score);
 CREATE INDEX idx_celebrities_expression ON celebrities (expression);
 CREATE INDEX idx_celebrities_attributes ON celebrities (age, gender, quality_score, expression);
 
+CREATE INDEX idx_people_key ON people (person_key(name, category), created_at, id);
+CREATE INDEX idx_celebrities_person_id ON celebrities (person_id, quality_score DESC NULLS LAST, id);
+
 CREATE INDEX idx_celebrity_matches_face_id ON celebrity_matches (face_id);
 CREATE INDEX idx_celebrity_matches_celebrity_id ON celebrity_matches (celebrity_id);
 CREATE INDEX idx_celebrity_matches_similarity ON celebrity_matches (face_id, similarity_score DESC);
@@ -523,6 +555,7 @@ CREATE TRIGGER profiles_updated_at BEFORE UPDATE ON profiles
     FOR EACH ROW EXECUTE FUNCTION set_updated_at();
 CREATE TRIGGER celebrities_updated_at BEFORE UPDATE ON celebrities
     FOR EACH ROW EXECUTE FUNCTION set_updated_at();
+CREATE TRIGGER people_updated_at BEFORE UPDATE ON people FOR EACH ROW EXECUTE FUNCTION set_updated_at();
 CREATE TRIGGER celebrity_matches_updated_at BEFORE UPDATE ON celebrity_matches
     FOR EACH ROW EXECUTE FUNCTION set_updated_at();
 CREATE TRIGGER mutual_connections_updated_at BEFORE UPDATE ON mutual_connections
@@ -1371,7 +1404,8 @@ CREATE VIEW celebrity_traits WITH (security_invoker = true) AS
         (array_position(
             ARRAY['happy', 'neutral', 'sad', 'angry', 'surprise', 'fear', 'disgust'],
             coalesce(expression, 'neutral')
-        ) - 1)::smallint AS expression
+        ) - 1)::smallint AS expression,
+        coalesce(person_id, id) AS person
     FROM celebrities;
 
 REVOKE ALL ON face_traits, celebrity_traits FROM authenticated, anon;
@@ -1634,15 +1668,6 @@ END
 $$;
 
 -- Schools -------------------------------------------------------------------------------------------
--- A name of a school in the form in which names are compared: composed, lower case, one space between words.
-CREATE FUNCTION fold_school(said text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = ''
-    AS $$
-        SELECT lower(btrim(regexp_replace(
-            normalize(said, NFC), '[ \t\n\x0B\f\r\u00A0\u1680\u2000-\u200A\u202F\u205F\u3000]+', ' ', 'g'
-        ), ' '))
-    $$;
-
 -- Schools with several names. A school that is not listed here is compared by its name, letter by letter.
 CREATE TABLE schools (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -1986,16 +2011,37 @@ CREATE OR REPLACE FUNCTION find_celebrity_matches(query_embedding vector, match_
 #variable_conflict use_column
 DECLARE
     pack text := public.pack_of_celebrities();
+    people integer := least(match_count, 1000);
+    photos integer;
+    found uuid[];
 BEGIN
     PERFORM set_config('hnsw.ef_search', '600', true), set_config('hnsw.iterative_scan', 'strict_order', true);
+    -- The nearest photos, and more of them if those show too few people, in the end all.
+    FOREACH photos IN ARRAY ARRAY[4 * people, 1000, NULL] LOOP
+        found := ARRAY(
+            SELECT id
+            FROM (
+                SELECT DISTINCT ON (person) id, distance
+                FROM (
+                    SELECT id, person, public.embedding_distance(embedding, query_embedding) AS distance
+                    FROM public.celebrity_traits
+                    WHERE pack_digest = pack AND quality >= public.least_quality()
+                    ORDER BY public.embedding_distance(embedding, query_embedding)
+                    LIMIT photos
+                ) AS nearest
+                ORDER BY person, distance, id
+            ) AS best
+            ORDER BY distance, id
+            LIMIT people
+        );
+        EXIT WHEN cardinality(found) >= people;
+    END LOOP;
     RETURN QUERY
         SELECT near.id, celebrities.name, 1 - near.distance, celebrities.image_path
         FROM (
             SELECT id, public.embedding_distance(embedding, query_embedding) AS distance
-            FROM public.celebrity_traits
-            WHERE pack_digest = pack AND quality >= public.least_quality()
-            ORDER BY public.embedding_distance(embedding, query_embedding)
-            LIMIT least(match_count, 1000)
+            FROM public.celebrities
+            WHERE id = ANY (found)
         ) AS near
         JOIN public.celebrities ON celebrities.id = near.id
         WHERE near.distance <> 'NaN'
@@ -2064,6 +2110,73 @@ BEGIN
     END IF;
 END
 $$;
+
+-- Packs of matches ----------------------------------------------------------------------------------
+-- The pack whose embeddings a match was found with. Unknown for older matches, which a rematch completes.
+ALTER TABLE matches ADD COLUMN pack_digest text;
+ALTER TABLE celebrity_matches ADD COLUMN pack_digest text;
+
+-- People of the gallery -----------------------------------------------------------------------------
+-- The person whom photos of this name and category show where nobody else is said to be it; its id follows from both,
+-- so that two writers do not make two. A photo without a known name shows a person of its own, called `alone`.
+CREATE FUNCTION person_of(name text, category text, alone uuid) RETURNS uuid
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = ''
+    RETURN CASE
+        WHEN public.fold_school(name) = 'unknown' THEN alone
+        ELSE md5(public.person_key(name, category))::uuid
+    END;
+
+-- The person whom a new photo of this name and category shows: the first one so called, or else one to be made.
+CREATE FUNCTION person_called(name text, category text, alone uuid) RETURNS uuid
+    LANGUAGE sql STABLE SET search_path = ''
+    AS $$
+        SELECT coalesce(
+            (
+                SELECT people.id
+                FROM public.people
+                WHERE public.person_key(people.name, people.category) = public.person_key($1, $2)
+                    AND public.fold_school($1) <> 'unknown'
+                ORDER BY people.created_at, people.id
+                LIMIT 1
+            ),
+            public.person_of($1, $2, $3)
+        )
+    $$;
+
+CREATE FUNCTION assign_person() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    AS $$
+BEGIN
+    IF NEW.person_id IS NULL THEN
+        -- The same picture again: the row will not be stored, so nobody is made for it.
+        SELECT person_id INTO NEW.person_id
+        FROM public.celebrities
+        WHERE id = NEW.id OR image_hash = NEW.image_hash
+        LIMIT 1;
+        IF FOUND THEN
+            RETURN NEW;
+        END IF;
+        NEW.person_id := public.person_called(NEW.name, NEW.category, NEW.id);
+    END IF;
+    INSERT INTO public.people (id, name, bio, category, gender)
+    VALUES (NEW.person_id, NEW.name, NEW.bio, NEW.category, NEW.gender)
+    ON CONFLICT (id) DO NOTHING;
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER celebrities_assign_person BEFORE INSERT ON celebrities
+    FOR EACH ROW EXECUTE FUNCTION assign_person();
+
+ALTER TABLE people ENABLE ROW LEVEL SECURITY;
+REVOKE ALL ON people FROM authenticated, anon;
+REVOKE EXECUTE ON FUNCTION
+    person_key(text, text), person_of(text, text, uuid), person_called(text, text, uuid), assign_person()
+    FROM PUBLIC, authenticated, anon;
+GRANT EXECUTE ON FUNCTION person_key(text, text), person_of(text, text, uuid), person_called(text, text, uuid)
+    TO semblance_service;
+GRANT SELECT, INSERT ON people TO semblance_service;
+CREATE POLICY people_service ON people TO semblance_service USING (true) WITH CHECK (true);
 
 -- Searches among users' faces ------------------------------------------------------------------------
 -- Who searched among users' faces, with which filters, and how many they found; never the photo or its embedding. There
@@ -2288,5 +2401,56 @@ CREATE POLICY console_codes_service ON console_codes TO semblance_service USING 
 CREATE POLICY console_sessions_service ON console_sessions TO semblance_service USING (true) WITH CHECK (true);
 CREATE POLICY audit_log_service_read ON audit_log FOR SELECT TO semblance_service USING (true);
 CREATE POLICY audit_log_service_insert ON audit_log FOR INSERT TO semblance_service WITH CHECK (true);
+
+-- Jobs of operators -------------------------------------------------------------------------------
+-- The Ray jobs that operators start, as far as Ray itself does not keep them: who started one, and how far it is.
+CREATE TABLE ray_jobs (
+    -- Ray's submission id.
+    id uuid PRIMARY KEY,
+    kind text NOT NULL CHECK (kind IN ('ingest', 'rematch', 'reembed', 'import_qdrant')),
+    arguments text[] NOT NULL,
+    started_by text NOT NULL,
+    status text NOT NULL DEFAULT 'pending'
+        CHECK (status IN ('pending', 'running', 'succeeded', 'failed', 'stopped')),
+    -- Told by the job: how much is done of how much, and its second count.
+    done bigint NOT NULL DEFAULT 0 CHECK (done >= 0),
+    total bigint CHECK (total >= 0),
+    counted bigint NOT NULL DEFAULT 0 CHECK (counted >= 0),
+    -- Why it failed.
+    message text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    ended_at timestamptz
+);
+CREATE INDEX idx_ray_jobs_created_at ON ray_jobs (created_at, id);
+
+-- Applying the current rules to stored matches: what is asked for, and how far it is. A worker holds one until
+-- its lease ends; then another goes on.
+CREATE TABLE rescorings (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    started_by text NOT NULL,
+    status text NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'running', 'completed', 'failed')),
+    total bigint CHECK (total >= 0),
+    done bigint NOT NULL DEFAULT 0 CHECK (done >= 0),
+    rescored bigint NOT NULL DEFAULT 0 CHECK (rescored >= 0),
+    removed bigint NOT NULL DEFAULT 0 CHECK (removed >= 0),
+    error_message text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    completed_at timestamptz,
+    locked_by uuid,
+    lease_until timestamptz
+);
+CREATE UNIQUE INDEX rescorings_one_open ON rescorings ((true)) WHERE status IN ('pending', 'running');
+CREATE INDEX idx_rescorings_created_at ON rescorings (created_at DESC);
+
+-- Lists of match jobs page by page, and the throughput of an hour.
+CREATE INDEX idx_match_jobs_status_page ON match_jobs (status, created_at, id);
+
+ALTER TABLE ray_jobs ENABLE ROW LEVEL SECURITY;
+ALTER TABLE rescorings ENABLE ROW LEVEL SECURITY;
+REVOKE ALL ON ray_jobs, rescorings FROM authenticated, anon;
+GRANT SELECT, INSERT, UPDATE ON ray_jobs, rescorings TO semblance_service;
+CREATE POLICY ray_jobs_service ON ray_jobs TO semblance_service USING (true) WITH CHECK (true);
+CREATE POLICY rescorings_service ON rescorings TO semblance_service USING (true) WITH CHECK (true);
+
 
 COMMIT;

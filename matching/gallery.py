@@ -1,5 +1,7 @@
 """The gallery in memory: a short list of the celebrities that may be a face's best matches, for any weights.
 
+A celebrity here is one photo; a person with several photos counts once (`matching.ranking`).
+
 Scoring 100,000 rows in SQL takes more than half a second. One pass over these arrays takes a twentieth of
 that (benchmarks/celebrity_match.py). The short list allows for rounding, and the database scores it again and
 decides.
@@ -25,8 +27,8 @@ from db.copy_arrays import GENDERS, TRAITS, Rows, read_rows, row_type
 from db.pool import Database
 from db.queries import sql
 from matching.eligibility import may_match
-from matching.ranking import Ranking
-from matching.rows import traits_of
+from matching.ranking import Owners, Ranking
+from matching.rows import PersonNumbers, traits_of
 from matching.scoring import MIN_QUALITY
 from matching.traits import Places, Traits
 from semblance.weights import Weights
@@ -41,7 +43,7 @@ LOG_HOURS = 24
 """How long the log of changes is kept. A gallery that has not been refreshed for half as long is read again
 from the start."""
 
-_ROW = row_type(*TRAITS, ("category", "V16"))
+_ROW = row_type(*TRAITS, ("category", "V16"), ("person", "V16"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +60,11 @@ class GalleryQuery:
 
 
 class _Block:
-    """BLOCK places for celebrities. fit: whether a place holds one of sufficient quality for a match."""
+    """BLOCK places for celebrities.
+
+    fit: whether a place holds one of sufficient quality for a match. person: the number of the celebrity's
+    person; an empty place has a negative number that no other place of the block has.
+    """
 
     def __init__(self) -> None:
         self.traits = Traits.empty(BLOCK)
@@ -66,13 +72,29 @@ class _Block:
         self.fit = np.zeros(BLOCK, bool)
         self.gender = np.zeros(BLOCK, np.int8)
         self.category = np.zeros(BLOCK, "V16")
+        self.person = -1 - np.arange(BLOCK)
+        self._owners: Owners | None = None
 
-    def write(self, places: Places, rows: Rows) -> None:
+    @property
+    def owners(self) -> Owners:
+        """Whose the celebrities of the block are."""
+        if self._owners is None:
+            self._owners = Owners.of(self.person)
+        return self._owners
+
+    def write(self, places: Places, rows: Rows, person: NDArray[np.int64]) -> None:
         self.traits.put(places, traits_of(rows))
         self.ids[places] = rows["id"]
         self.fit[places] = rows["quality"] >= MIN_QUALITY
         self.gender[places] = rows["gender"]
         self.category[places] = rows["category"]
+        self.person[places] = person
+        self._owners = None
+
+    def remove(self, place: int) -> None:
+        self.fit[place] = False
+        self.person[place] = -1 - place
+        self._owners = None
 
     def eligible(self, queries: Sequence[GalleryQuery]) -> NDArray[np.bool_]:
         """Which celebrities each query may find, [queries, BLOCK]."""
@@ -94,6 +116,7 @@ class Gallery:
         self._blocks: list[_Block] = []
         self._places: dict[bytes, int] = {}
         self._free: list[int] = []
+        self._people = PersonNumbers()
         self._snapshot: str | None = None
         self._looked_at = 0.0
 
@@ -124,11 +147,12 @@ class Gallery:
     def shortlists(
         self, queries: Sequence[GalleryQuery], weights: Weights, threshold: float
     ) -> list[list[UUID]]:
-        """For each query all celebrities that may be among its best: that score at least `threshold`, and at
-        least what the one in place BEST does, with allowance for rounding."""
+        """For each query all celebrities that may be among its best: that score at least `threshold`, at
+        least what the person in place BEST does, and no less than another photo of the same person, with
+        allowance for rounding."""
         ranking = Ranking(Traits.of([query.row for query in queries], np.float32), weights, threshold)
         for number, block in enumerate(self._blocks):
-            ranking.add(block.traits, number * BLOCK, block.eligible(queries))
+            ranking.add(block.traits, number * BLOCK, block.eligible(queries), block.owners)
         found = ranking.near_best(self._traits)
         return [
             [self._id(int(place)) for place in found.target[found.probe == number]]
@@ -160,8 +184,9 @@ class Gallery:
 
     def _write(self, rows: Rows) -> None:
         places = np.fromiter((self._place(bytes(key)) for key in rows["id"]), np.intp, len(rows))
+        person = self._people.of(rows["person"])
         for number, chosen in _by_block(places):
-            self._blocks[number].write(places[chosen] % BLOCK, rows[chosen])
+            self._blocks[number].write(places[chosen] % BLOCK, rows[chosen], person[chosen])
 
     def _place(self, key: bytes) -> int:
         place = self._places.get(key)
@@ -176,7 +201,7 @@ class Gallery:
     def _remove(self, key: bytes) -> None:
         place = self._places.pop(key, None)
         if place is not None:
-            self._blocks[place // BLOCK].fit[place % BLOCK] = False
+            self._blocks[place // BLOCK].remove(place % BLOCK)
             self._free.append(place)
 
 

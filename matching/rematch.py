@@ -60,7 +60,7 @@ _OF_KIND: dict[Kind, _Statements] = {
 
 _ID = row_type(("id", "V16"))
 _FACE = row_type(*TRAITS, ("school", ">i4"), ("is_probe", "?"))
-_CELEBRITY = row_type(*TRAITS, ("category", "V16"))
+_CELEBRITY = row_type(*TRAITS, ("category", "V16"), ("person", "V16"))
 
 Ids: TypeAlias = NDArray[np.void]
 """UUIDs as their 16 bytes."""
@@ -275,9 +275,9 @@ class Rematch:
                 counted = await connection.fetchrow(statements.count)
                 return RematchCounts(found.compared, *counted.values())
             await connection.execute(statements.lock)
-            changed = await connection.fetchval(statements.change, weights)
+            changed = await connection.fetchval(statements.change, weights, shard.pack_digest)
             removed = await connection.fetchval(statements.remove)
-            added = await connection.fetchval(statements.add, weights)
+            added = await connection.fetchval(statements.add, weights, shard.pack_digest)
             changes = RematchCounts(found.compared, added, changed, removed)
             await connection.execute(sql.complete_rematch_shard, run.id, shard.number, *changes)
             return changes

@@ -33,11 +33,13 @@ _FIRST = (UUID(int=0), UUID(int=0))
 
 @dataclass(frozen=True, slots=True)
 class ListedFace:
-    """A face with a list of matches, and the rank of the match on it, 1..BEST; None: not on the list."""
+    """A face with a list of matches, the key of its photo, and the rank of the match on the list, 1..BEST;
+    None: not on it."""
 
     face_id: UUID
     user_id: UUID
     name: str | None
+    image_path: str
     rank_before: int | None
     rank_after: int | None
 
@@ -63,6 +65,7 @@ class CelebrityMatchChange:
     face: ListedFace
     celebrity_id: UUID
     celebrity_name: str
+    celebrity_image_path: str
 
 
 AnyChange = TypeVar("AnyChange", MatchChange, CelebrityMatchChange)
@@ -298,6 +301,7 @@ def _match_change(row: Record) -> MatchChange:
             row[f"{side}_face_id"],
             row[f"{side}_user_id"],
             row[f"{side}_name"],
+            row[f"{side}_image_path"],
             row[f"{side}_rank_before"],
             row[f"{side}_rank_after"],
         )
@@ -307,7 +311,20 @@ def _match_change(row: Record) -> MatchChange:
 
 
 def _celebrity_change(row: Record) -> CelebrityMatchChange:
-    face = ListedFace(row["face_id"], row["user_id"], row["user_name"], row["rank_before"], row["rank_after"])
+    face = ListedFace(
+        row["face_id"],
+        row["user_id"],
+        row["user_name"],
+        row["user_image_path"],
+        row["rank_before"],
+        row["rank_after"],
+    )
     return CelebrityMatchChange(
-        row["id"], row["score_before"], row["score_after"], face, row["celebrity_id"], row["celebrity_name"]
+        row["id"],
+        row["score_before"],
+        row["score_after"],
+        face,
+        row["celebrity_id"],
+        row["celebrity_name"],
+        row["celebrity_image_path"],
     )

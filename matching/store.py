@@ -14,12 +14,11 @@ from db.profiles import StatedGender
 from db.queries import sql
 from db.system_settings import SystemSettingsTable
 from matching.scoring import BEST, MIN_QUALITY
+from matching.traits import COLUMNS
 from semblance.earlier_packs import pack_title
 from semblance.errors import DatabaseError
 from semblance.types import Gender
 from semblance.weights import Weights
-
-_TRAITS = ("embedding", "geometry_ratios", "age", "symmetry_score", "skin_tone_lab", "expression")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,7 @@ class Matching:
         if row is None:
             return None
         vector = row["embedding"]
-        traits = {name: row[name] for name in _TRAITS}
+        traits = {name: row[name] for name in COLUMNS}
         traits["embedding"] = None if vector is None else vector.to_numpy()
         return ProbeFace(face_id, row["image_path"], row["pack_digest"], traits, row["school"], row["gender"])
 

@@ -16,6 +16,9 @@ Floats: TypeAlias = NDArray[np.floating[Any]]
 Places: TypeAlias = NDArray[np.intp]
 """Where faces are in arrays of faces."""
 
+COLUMNS = ("embedding", "geometry_ratios", "age", "symmetry_score", "skin_tone_lab", "expression")
+"""The columns of `faces` and `celebrities` that the factors compare."""
+
 RATIOS = (
     "face_width_height_ratio",
     "eye_spacing_face_width",

@@ -19,6 +19,7 @@ from db.jobs import ClaimedJob, MatchJobs
 from db.object_deletions import ObjectDeletions
 from db.pool import Database
 from matching.gallery import CelebritySearch, GalleryQuery
+from matching.rescorer import Rescorer
 from matching.store import Matching, MatchResult, ProbeFace
 from semblance.earlier_packs import pack_title
 from semblance.errors import BadInputError, DatabaseError, NoFaceError, NotFoundError, SemblanceError
@@ -35,6 +36,9 @@ TOGETHER = 8
 SHORTEST_WAIT_S = 0.05
 PAUSE_AFTER_ERROR_S = 1.0
 TIDY_EVERY_S = 3600.0
+
+TELL_EVERY_S = 1.0
+"""How often operators are told of a queue that moves."""
 
 REMOVE_EVERY_S = 10.0
 """How often photos are removed whose rows were deleted elsewhere, or that could not be removed before."""
@@ -82,7 +86,9 @@ class MatchWorker:
         self._keep = timedelta(days=settings.match_jobs_kept_days)
         self._face_searches = FaceSearches(database)
         self._keep_searches = timedelta(days=settings.face_searches_kept_days)
+        self._rescorer = Rescorer(database, self.id, self._lease)
         self._woken = asyncio.Event()
+        self._rescoring_woken = asyncio.Event()
 
     async def run(self) -> None:
         """Work until cancelled: at once on a notification, and when a job or a lease is due."""
@@ -90,6 +96,7 @@ class MatchWorker:
             tasks.create_task(self._listen())
             tasks.create_task(self._tidy())
             tasks.create_task(self._remove_photos())
+            tasks.create_task(self._rescore())
             while True:
                 self._woken.clear()
                 try:
@@ -108,6 +115,7 @@ class MatchWorker:
         Raises DatabaseError if no job can be claimed.
         """
         started, outcomes = time.monotonic(), list[JobOutcome]()
+        told, untold = started, False
         while limit is None or len(outcomes) < limit:
             room = TOGETHER if limit is None else min(TOGETHER, limit - len(outcomes))
             jobs = await self._jobs.claim(self.id, room, self._lease)
@@ -115,13 +123,20 @@ class MatchWorker:
                 break
             async with self._holding(jobs):
                 outcomes += await asyncio.gather(*map(self._work, jobs))
+            untold = time.monotonic() - told < TELL_EVERY_S
+            if not untold:
+                told = time.monotonic()
+                await self._tell_operators()
             if seconds is not None and time.monotonic() - started > seconds:
                 break
+        if untold:
+            await self._tell_operators()
         return outcomes
 
     async def waiting(self) -> int:
-        """The number of match jobs that no worker has claimed. Raises DatabaseError."""
-        return await self._jobs.pending()
+        """The number of match jobs that no worker has claimed; 0 while the queue is paused. Raises
+        DatabaseError."""
+        return await self._jobs.workable()
 
     async def release(self) -> None:
         """Return claimed jobs to the queue, once `run` and `process` have ended. Raises DatabaseError."""
@@ -131,6 +146,7 @@ class MatchWorker:
         async with aclosing(self._database.notifications("match_jobs")) as notifications:
             async for _ in notifications:
                 self._woken.set()
+                self._rescoring_woken.set()
 
     async def _tidy(self) -> None:
         """Read the gallery before a job needs it, and remove old match jobs and records of searches, now and
@@ -152,6 +168,22 @@ class MatchWorker:
             except DatabaseError as exc:
                 logger.warning("cannot remove old match jobs now: %s", exc.message)
             await asyncio.sleep(TIDY_EVERY_S)
+
+    async def _tell_operators(self) -> None:
+        try:
+            await self._jobs.tell_operators()
+        except DatabaseError as exc:
+            logger.warning("cannot tell operators of the queue: %s", exc.message)
+
+    async def _rescore(self) -> None:
+        """Apply changed rules to stored matches when an operator asks for it."""
+        while True:
+            await self._rescoring_woken.wait()
+            self._rescoring_woken.clear()
+            try:
+                await self._rescorer.work()
+            except DatabaseError as exc:
+                logger.warning("cannot rescore matches now: %s", exc.message)
 
     async def _remove_photos(self) -> None:
         """Finish the deletion of photos. Several workers may do it at the same time."""

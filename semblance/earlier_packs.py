@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-EARLIER: Final = {"eadae64680fde8b46d8aff20345470bf58c22e60897e06de119fba9cd0e3fba1": "open 1.0.0"}
+EARLIER: Final = {
+    "eadae64680fde8b46d8aff20345470bf58c22e60897e06de119fba9cd0e3fba1": "open 1.0.0",
+    "9a22e95bac4ea67363afc423f149a5aa472b826b84b292c80d0b4a1dbc673ec4": "open 2.0.0",
+}
 """Name and version by digest."""
 
 

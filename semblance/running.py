@@ -14,6 +14,9 @@ STATE_FILE = "state.json"
 LOCK_FILE = "lock"
 """In the home; the lock is held by the supervisor while its stack exists."""
 
+JOB_VARIABLE = "SEMBLANCE_RAY_JOB"
+"""Tells a Ray job the id under which it was submitted."""
+
 
 def running_database(home: Path) -> str | None:
     """The application's DSN for the database of the stack that runs in `home`, or None."""

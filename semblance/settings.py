@@ -25,9 +25,9 @@ logger = logging.getLogger(__name__)
 
 PREFIX = "SEMBLANCE_"
 
-OTHER_VARIABLES = re.compile(r"SEMBLANCE_(STACK|URL|KEY|SMOKE_.*|TEST_.*)")
-"""Variables with the prefix that are not settings: the mark of a stack's processes, what `semblance env` sets
-for requests, the tokens of `semblance smoke`, and what tests read."""
+OTHER_VARIABLES = re.compile(r"SEMBLANCE_(STACK|RAY_JOB|URL|KEY|SMOKE_.*|TEST_.*)")
+"""Variables with the prefix that are not settings: the mark of a stack's processes, the id of a Ray job, what
+`semblance env` sets for requests, the tokens of `semblance smoke`, and what tests read."""
 
 _LEAST_SECRET = 8
 """Fewest characters of a secret that a person chose, against mistakes; generated ones have 43."""
@@ -209,6 +209,12 @@ class Settings(BaseSettings):
     )
     max_inflight: int = Field(
         64, ge=1, description="Face requests one API replica works on; more are refused with 503."
+    )
+    max_batch_photos: int = Field(
+        16,
+        ge=1,
+        description="Most photos of one call of /analyze-faces/batch. Each counts as a face request, so that "
+        "a client can never send more than max_inflight and client_share leave to it.",
     )
     client_share: float = Field(
         0.25,

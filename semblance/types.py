@@ -113,13 +113,22 @@ class Detection:
     found: int
 
 
+LightFault = Literal["too_dark", "too_bright", "low_contrast", "uneven_light", "harsh_light"]
+Advice = LightFault | Literal["blurred", "too_small", "turned_away", "cut_off"]
+"""What is wrong with a photo of a face, for an app to tell its user how to take a better one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """Fitness of a face for matching, each 0..1, higher is better."""
+    """Fitness of a face for matching, each 0..1, higher is better.
+
+    light_fault: what lowers `illumination` most; None if that is high enough.
+    """
 
     blur_score: float
     illumination: float
     overall: float
+    light_fault: LightFault | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ from serve_app.auth import TokenVerifier
 from serve_app.babies.maker import open_baby_maker
 from serve_app.face_uploads import FaceUploads
 from serve_app.preflight import BEFORE_DEPLOYMENT, BEFORE_SERVING
+from serve_app.ray_jobs import RayJobs
 from serve_app.realtime.hub import Hub
 
 
@@ -76,7 +77,7 @@ class API:
             settings.required_database_url.get_secret_value(), pool_size=settings.database_pool_size
         )
         db, storage = Repositories.of(database), open_storage(settings)
-        self._hub = Hub(settings, database, db, storage)
+        self._hub = Hub(settings, database, db, storage, self._scale)
         return Services(
             settings=settings,
             model=self._model,
@@ -90,6 +91,7 @@ class API:
             hub=self._hub,
             babies=open_baby_maker(settings, storage, self._faces, db),
             face_uploads=FaceUploads(settings, self._model, self._faces, storage, db),
+            ray_jobs=RayJobs(settings, database),
         )
 
     async def record_autoscaling_stats(self) -> dict[str, float]:

@@ -29,10 +29,15 @@ class FairShare:
 
     def __init__(self, limit: int, share: float, *, what: str) -> None:
         """share: part of the limit, 0 to 1. what: the units, as the subject of the sentence of a refusal."""
-        self._free = limit
+        self._limit = self._free = limit
         self._share = max(1, int(limit * share))
         self._held: Counter[Client] = Counter()
         self._what = what
+
+    @property
+    def most(self) -> int:
+        """How many units a client can have while it is alone."""
+        return max(self._share, self._limit - self._share)
 
     def take(self, client: Client, amount: int = 1) -> None:
         """Raises BusyClientError if the client has its share and little is free, OverloadedError if too
@@ -52,13 +57,13 @@ class FairShare:
             del self._held[client]
 
     @contextmanager
-    def held(self, client: Client) -> Iterator[None]:
-        """Hold one unit; raises as `take`."""
-        self.take(client)
+    def held(self, client: Client, amount: int = 1) -> Iterator[None]:
+        """Hold one unit or several; raises as `take`."""
+        self.take(client, amount)
         try:
             yield
         finally:
-            self.give_back(client)
+            self.give_back(client, amount)
 
 
 class Uploads:

@@ -19,6 +19,7 @@ settings.load_profile("untimed")
 pytest_plugins = [
     "tests.support.api",
     "tests.support.bucket",
+    "tests.support.certificates",
     "tests.support.disks",
     "tests.support.event_loop",
     "tests.support.fal",
@@ -27,6 +28,7 @@ pytest_plugins = [
     "tests.support.rows_many",
     "tests.support.selection",
     "tests.support.service",
+    "tests.support.wheel",
     "tests.support.browser",  # after those that it imports, so that their assertions are rewritten
 ]
 

@@ -18,6 +18,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "bio": ("bio", "biography", "description", "about"),
     "category": ("category", "categoryname", "group"),
     "gender": ("gender", "sex"),
+    "person": ("personid", "person"),
 }
 """The names of each field's columns, in order of preference, without case, spaces and punctuation."""
 
@@ -65,7 +66,7 @@ class Columns:
     def _why_unused(self, name: str, names: Sequence[str], matched: dict[str, int]) -> str:
         fields = {synonym: field for field, synonyms in self._synonyms.items() for synonym in synonyms}
         key = _key(name)
-        if field := fields.get(key):
+        if (field := fields.get(key)) and field in matched:
             return f"was ignored: {names[matched[field]]!r} gives the {field}."
         near = difflib.get_close_matches(key, fields, n=1)
         return "is not known and was ignored" + (f"; is it {fields[near[0]]!r}?" if near else ".")
@@ -79,6 +80,9 @@ def match_columns(names: Sequence[str], synonyms: Mapping[str, tuple[str, ...]] 
         place = next((keys.index(synonym) for synonym in known if synonym in keys), None)
         if place is not None:
             matched[field] = place
+    # A column `person` without another name is the name.
+    if matched.get("person") == matched.get("name"):
+        matched.pop("person", None)
     return matched
 
 

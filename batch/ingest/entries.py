@@ -8,12 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Literal, TypeAlias, cast
 from urllib.parse import urlsplit
+from uuid import UUID, uuid5
 
 from batch.ingest.spelling import composed
 from semblance.names import MAX_LENGTH, usable_name
 from semblance.types import Gender
 
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+
+PERSON_NAMESPACE = UUID("6a5b1c1e-3f0e-5d0b-8a51-6a4cf5d8c2b9")
+"""People whom a source names by anything but a UUID have the UUIDv5 of that in this namespace."""
 
 BadOutcome: TypeAlias = Literal["missing", "duplicate", "unreadable", "invalid_metadata"]
 
@@ -24,7 +28,8 @@ class Item:
 
     label: its name in reports: the path below the source, or what the manifest has. Text is in Unicode's
     composed form (NFC). location: an absolute path as the file system spells it, or an s3://, https:// or
-    http:// URL. row: number of the manifest's line, from 1; None in a folder.
+    http:// URL. person: whom it shows; None: the person of this name and category. row: number of the
+    manifest's line, from 1; None in a folder.
     """
 
     label: str
@@ -33,6 +38,7 @@ class Item:
     bio: str | None
     category: str | None
     gender: Gender | None
+    person: UUID | None = None
     row: int | None = field(default=None, compare=False)
 
 
@@ -69,6 +75,7 @@ def make_entry(
             bio=_text(fields, "bio"),
             category=_text(fields, "category") or _clean(default_category, "category"),
             gender=_gender(fields),
+            person=_person(fields),
             row=row,
         )
     except _EntryError as exc:
@@ -100,6 +107,18 @@ def _gender(fields: Mapping[str, Any]) -> Gender | None:
     if value not in {"", "male", "female"}:
         raise _EntryError(f"gender must be male, female or absent, not {fields['gender']!r}")
     return cast(Gender, value) if value else None
+
+
+def _person(fields: Mapping[str, Any]) -> UUID | None:
+    """The id of the stated person: as an export has it, or one that follows from what the source calls
+    them."""
+    value = _text(fields, "person")
+    if value is None:
+        return None
+    try:
+        return UUID(value)
+    except ValueError:
+        return uuid5(PERSON_NAMESPACE, value)
 
 
 def _name(fields: Mapping[str, Any], label: str) -> str:

@@ -184,6 +184,7 @@ def celebrity_row(
         pack_digest,
         scale=scale,
         id=uuid5(CELEBRITY_NAMESPACE, image_hash),
+        person_id=item.person,
         name=item.name,
         bio=item.bio,
         category=item.category,

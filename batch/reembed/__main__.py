@@ -140,6 +140,11 @@ async def _change(
         console.print(table)
     if summary.missing:
         console.print(f"report: {summary.report}", highlight=False, soft_wrap=True)
+    if not (summary.missing or summary.spare):
+        made = f"{model.pack} {model.digest[:12]} made all {summary.serving:,} embeddings"
+        why = made if summary.serving else "no face and no celebrity has an embedding"
+        console.print(f"Nothing is left to do: {why}.", highlight=False, soft_wrap=True)
+        return True
     overlap = await compare(settings, model, sample)
     if overlap is not None:
         console.print(overlap.table())
@@ -151,6 +156,9 @@ async def _change(
             f"switched. {summary.report} says why. Run the command again, or leave them behind with "
             f"--allow-missing {summary.missing}."
         )
+    if not summary.spare:
+        console.print(f"Nothing was switched: no row has a spare embedding by {model.pack}.", highlight=False)
+        return True
     await _switch(settings, model, console, allow_missing=allow_missing)
     console.print(
         f"Next: unless the service already runs with SEMBLANCE_PACK={pack}, restart it with that. Until then "

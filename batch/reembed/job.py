@@ -88,6 +88,16 @@ class ReembedSummary:
         """Rows without an embedding of the pack."""
         return sum(part.missing for part in self.coverage.values())
 
+    @property
+    def spare(self) -> int:
+        """Rows that a switch would let the pack serve."""
+        return sum(part.spare for part in self.coverage.values())
+
+    @property
+    def serving(self) -> int:
+        """Rows that the pack serves already."""
+        return sum(part.serving for part in self.coverage.values())
+
     def tables(self) -> Iterable[TerminalTable]:
         """For a terminal."""
         if self.counts:
@@ -120,14 +130,14 @@ async def fill(
     """Embed all rows that have no embedding by the pack of the settings. model: that pack.
 
     Pictures that cannot be embedded are lines of the report. Raises ConfigurationError, DatabaseError,
-    StorageError, WorkersError, and ConflictError if there is nothing to embed or the pack already serves all.
+    StorageError, WorkersError.
     """
     async with _connected(settings) as database:
         spare = SpareEmbeddings(database)
         coverage = await spare.coverage(model.digest)
         missing = sum(part.missing for part in coverage.values())
-        _check_work(model, coverage)
-        await open_answering_storage(settings)
+        if missing:
+            await open_answering_storage(settings)
         started = time.monotonic()
         counts: Counter[ReembedOutcome] = Counter()
         with JobReport(options.report or default_report_path(settings.home, "reembed")) as report:
@@ -157,18 +167,6 @@ async def fill(
                         progress.advance(len(results), len(results) - embedded)
             coverage = await spare.coverage(model.digest)
             return ReembedSummary(model, dict(counts), coverage, time.monotonic() - started, report.path)
-
-
-def _check_work(model: ModelInfo, coverage: dict[Table, PackCoverage]) -> None:
-    if any(part.missing or part.spare for part in coverage.values()):
-        return
-    serving = sum(part.serving for part in coverage.values())
-    if serving:
-        raise ConflictError(
-            f"Pack {model.pack} ({model.digest[:12]}) serves already: it made all {serving:,} embeddings. "
-            "Name another one; `semblance models list` shows them."
-        )
-    raise ConflictError("There is nothing to embed: no face and no celebrity has an embedding yet.")
 
 
 async def _pending(spare: SpareEmbeddings, pack_digest: str, size: int) -> AsyncIterator[list[TableRow]]:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import ray
+from numpy.typing import NDArray
 from ray.exceptions import RayError
 from rich.console import Console
 from rich.table import Table
@@ -41,7 +42,7 @@ from matching.rematch import (
     by_id,
     places_in,
 )
-from matching.rows import traits_of
+from matching.rows import PersonNumbers, traits_of
 from matching.scoring import MIN_QUALITY
 from matching.traits import Places, Traits
 from semblance.errors import WorkersError
@@ -131,12 +132,14 @@ async def rematch(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Segment:
-    """Celebrities of one gender in Ray's object store, with their places in the gallery."""
+    """Celebrities of one gender in Ray's object store, with their places in the gallery and the numbers of
+    their people."""
 
     gender: int
     size: int
     traits: ray.ObjectRef[Traits]
     places: ray.ObjectRef[Places]
+    person: ray.ObjectRef[NDArray[np.int64]]
 
 
 class _SegmentedGallery:
@@ -149,6 +152,7 @@ class _SegmentedGallery:
         self._waiting: dict[int, list[Rows]] = defaultdict(list)
         self._changed = asyncio.Event()
         self._complete = False
+        self._people = PersonNumbers()
 
     def begin(self, ids: Ids) -> None:
         """Take the ids of all celebrities."""
@@ -185,7 +189,8 @@ class _SegmentedGallery:
         rows = np.concatenate(self._waiting.pop(gender))
         rows = rows[by_id(rows["id"])]
         traits, places = traits_of(rows), places_in(self.ids, rows["id"])
-        self._segments.append(_Segment(gender, len(rows), ray.put(traits), ray.put(places)))
+        person = self._people.of(rows["person"])
+        self._segments.append(_Segment(gender, len(rows), ray.put(traits), ray.put(places), ray.put(person)))
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -270,8 +275,9 @@ class _RematchRun:
         async for segment in gallery.segments():
             for stated, some, traits in groups:
                 if may_match(stated, segment.gender):
+                    arguments = (traits, segment.traits, segment.places)
                     score = self._score(
-                        run, shard, some, self._celebrities, traits, segment.traits, segment.places
+                        run, shard, some, self._celebrities, *arguments, person=segment.person
                     )
                     searches.append(asyncio.create_task(score))
                     compared += len(some) * segment.size
@@ -289,13 +295,14 @@ class _RematchRun:
         return _pairs(faces.ids, faces.ids, await asyncio.gather(*searches), compared)
 
     async def _score(
-        self, run: Run, shard: Shard, probes: Places, search: Any, *arguments: object
+        self, run: Run, shard: Shard, probes: Places, search: Any, *arguments: object, **owners: object
     ) -> RankedPairs:
         """What a task finds, by places among the shard's faces; probes: those of the task's."""
         # Shards end one after the other, as they were planned: what is done is safe.
         async with self._turns.take(shard.number):
             with self._timed("score"):
-                found: RankedPairs = await search.remote(*arguments, run.rules.weights, run.rules.threshold)
+                terms = (run.rules.weights, run.rules.threshold)
+                found: RankedPairs = await search.remote(*arguments, *terms, **owners)
         return replace(found, probe=probes[found.probe])
 
     async def _read_gallery(self, pack_digest: str, gallery: _SegmentedGallery) -> None:

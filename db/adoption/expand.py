@@ -48,6 +48,7 @@ def expand(state: State) -> Plan:
         _new_policies(state),
         _rights(state),
         celebrities(state),
+        people(state),
         _blocks(state),
     ):
         for step in steps:
@@ -322,6 +323,18 @@ def celebrities(state: State) -> Iterator[Step]:
         state.rows.get("faces", 0),
         READ_RATE,
     )
+
+
+def people(state: State) -> Iterator[Step]:
+    """Gathers the gallery's photos into people. A trigger gives one to what the old app adds meanwhile."""
+    if "celebrities" in state.old_tables:
+        yield Step(
+            "gather the gallery's photos into people",
+            (QUERIES["add_people"], QUERIES["assign_people"]),
+            "",
+            state.rows.get("celebrities", 0),
+            READ_RATE,
+        )
 
 
 def _blocks(state: State) -> Iterator[Step]:

@@ -15,37 +15,68 @@ WHERE pack_digest = $1
     AND ($3::text IS NULL OR known_gender(gender, seen_gender) = $3);
 
 -- name: nearest_celebrities
--- By the HNSW index. $1: embedding, $2: pack digest, $3: category, $4: gender, $5: limit.
+-- By the HNSW index, each person by the nearest photo. $1: embedding, $2: pack digest, $3: category, $4: gender,
+-- $5: limit. People who are not among the photos of the inner search are further away than all who are; if it shows
+-- too few people, the caller compares all photos. With a filter, more photos would need a second round of the index.
+WITH near AS MATERIALIZED (
+    SELECT id, coalesce(person_id, id) AS person, embedding <=> $1 AS distance
+    FROM celebrities
+    WHERE pack_digest = $2
+        AND ($3::text IS NULL OR category = $3)
+        AND ($4::text IS NULL OR known_gender(gender, seen_gender) = $4)
+    ORDER BY embedding <=> $1
+    LIMIT least(current_setting('hnsw.ef_search')::integer, 4 * $5 + 60)
+),
+photo AS (
+    SELECT DISTINCT ON (person) id, person, distance
+    FROM near
+    ORDER BY person, distance, id
+),
+best AS (
+    SELECT *
+    FROM photo
+    ORDER BY distance, id
+    LIMIT $5
+)
 SELECT
-    id, name, category, known_gender(gender, seen_gender) AS gender, image_path,
-    1 - (embedding <=> $1) AS similarity
-FROM celebrities
-WHERE pack_digest = $2
-    AND ($3::text IS NULL OR category = $3)
-    AND ($4::text IS NULL OR known_gender(gender, seen_gender) = $4)
-ORDER BY embedding <=> $1
-LIMIT $5;
+    id, person AS person_id, name, category, known_gender(gender, seen_gender) AS gender, image_path,
+    1 - distance AS similarity
+FROM best
+JOIN celebrities USING (id)
+ORDER BY distance, id;
 
 -- name: nearest_celebrities_exact
 -- The same by comparing every candidate; MATERIALIZED prevents the use of the vector index.
 WITH candidates AS MATERIALIZED (
-    SELECT id, embedding <=> $1 AS distance
+    SELECT id, coalesce(person_id, id) AS person, embedding <=> $1 AS distance
     FROM celebrities
     WHERE pack_digest = $2
         AND ($3::text IS NULL OR category = $3)
         AND ($4::text IS NULL OR known_gender(gender, seen_gender) = $4)
 ),
-best AS (
-    SELECT id, distance
+photo AS (
+    SELECT DISTINCT ON (person) id, person, distance
     FROM candidates
+    ORDER BY person, distance, id
+),
+best AS (
+    SELECT *
+    FROM photo
     ORDER BY distance, id
     LIMIT $5
 )
 SELECT
-    id, name, category, known_gender(gender, seen_gender) AS gender, image_path, 1 - distance AS similarity
+    id, person AS person_id, name, category, known_gender(gender, seen_gender) AS gender, image_path,
+    1 - distance AS similarity
 FROM best
 JOIN celebrities USING (id)
 ORDER BY distance, id;
+
+-- name: compared_celebrities
+-- What a face is compared with in the celebrities $1, and where their faces are in their pictures.
+SELECT id, embedding, geometry_ratios, age, symmetry_score, skin_tone_lab, expression, landmarks_68
+FROM celebrities
+WHERE id = ANY($1::uuid[]);
 
 -- name: celebrity_pack_digests
 -- Whether the gallery has embeddings of the pack $1, and one digest of another pack.
@@ -84,17 +115,30 @@ SET seen_gender = target.seen_gender
 FROM target
 WHERE celebrities.id = target.id;
 
+-- name: add_people_of_celebrities
+-- Those whom the staged pictures show and who are not there yet. Before the merge and sorted, so that two writers
+-- with people in common wait for each other instead of deadlocking.
+INSERT INTO people (id, name, bio, category, gender)
+SELECT DISTINCT ON (person) person, name, bio, category, gender
+FROM (
+    SELECT coalesce(person_id, person_called(name, category, id)) AS person, name, bio, category, gender, image_hash
+    FROM staged_celebrities AS staged
+    WHERE NOT EXISTS (SELECT FROM celebrities WHERE image_hash = staged.image_hash)
+) AS new
+ORDER BY person, image_hash
+ON CONFLICT (id) DO NOTHING;
+
 -- name: merge_celebrities
 -- Sorted, so that two writers with rows in common wait for each other instead of deadlocking. Without a
 -- conflict target, so that of two writers of the same row one skips it, whichever constraint it meets first.
 WITH inserted AS (
     INSERT INTO celebrities (
-        id, name, bio, category, gender, seen_gender, image_path, image_hash, embedding, pack_digest, age,
+        id, person_id, name, bio, category, gender, seen_gender, image_path, image_hash, embedding, pack_digest, age,
         quality_score, blur_score, illumination_score, symmetry_score, landmarks_68, pose,
         geometry_ratios, skin_tone_lab, expression, expression_confidence, emotion_scores, analyzed_at
     )
     SELECT
-        id, name, bio, category, gender, seen_gender, image_path, image_hash, embedding, pack_digest, age,
+        id, person_id, name, bio, category, gender, seen_gender, image_path, image_hash, embedding, pack_digest, age,
         quality_score, blur_score, illumination_score, symmetry_score, landmarks_68, pose,
         geometry_ratios, skin_tone_lab, expression, expression_confidence, emotion_scores, analyzed_at
     FROM staged_celebrities

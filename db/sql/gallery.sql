@@ -25,7 +25,8 @@ SELECT
     expression,
     quality,
     gender_number(gender) AS gender,
-    md5(coalesce(category, ''))::uuid AS category
+    md5(coalesce(category, ''))::uuid AS category,
+    person
 FROM celebrity_traits
 WHERE pack_digest = $1 AND ($2::uuid[] IS NULL OR id = ANY($2::uuid[]))
 

@@ -3,6 +3,13 @@ SELECT count(*)
 FROM match_jobs
 WHERE status = 'pending';
 
+-- name: count_workable_match_jobs
+-- As count_pending_match_jobs; 0 while the queue is paused, because no worker could help.
+SELECT count(*)
+FROM match_jobs
+WHERE status = 'pending'
+    AND NOT EXISTS (SELECT FROM system_settings WHERE key = 'match_jobs_paused' AND value = 'true');
+
 -- name: return_expired_match_jobs
 -- Jobs whose lease has ended: they return to the queue, or fail.
 WITH expired AS (
@@ -25,11 +32,12 @@ WHERE match_jobs.id = expired.id;
 
 -- name: claim_match_jobs
 -- $1: worker, $2: how many, $3: length of the lease. Oldest first, without jobs that another worker is
--- claiming.
+-- claiming; none while the queue is paused.
 WITH due AS (
     SELECT id
     FROM match_jobs
     WHERE status = 'pending' AND run_after <= now()
+        AND NOT EXISTS (SELECT FROM system_settings WHERE key = 'match_jobs_paused' AND value = 'true')
     ORDER BY run_after, created_at
     LIMIT $2
     FOR UPDATE SKIP LOCKED
@@ -95,11 +103,12 @@ SET status = 'pending', attempts = attempts - 1, locked_by = NULL, lease_until =
 WHERE locked_by = $1 AND status = 'processing';
 
 -- name: seconds_to_next_match_job
--- Seconds until the next job is due or the next lease ends; null without any.
+-- Seconds until the next job is due or the next lease ends; null without any, and while the queue is paused.
 SELECT extract(epoch FROM least(
     (SELECT min(run_after) FROM match_jobs WHERE status = 'pending'),
     (SELECT min(lease_until) FROM match_jobs WHERE status = 'processing')
-) - now())::float8;
+) - now())::float8
+WHERE NOT EXISTS (SELECT FROM system_settings WHERE key = 'match_jobs_paused' AND value = 'true');
 
 -- name: get_match_job
 SELECT
@@ -143,3 +152,53 @@ gone AS (
     DELETE FROM match_jobs USING old WHERE match_jobs.id = old.id RETURNING 1
 )
 SELECT count(*) FROM gone;
+
+-- name: page_of_match_jobs
+-- The jobs of the status $1 after the place $2, $3, the latest first; one more than $4.
+SELECT
+    match_jobs.id, face_id, match_jobs.user_id, profiles.name AS user_name, image_path, status, job_type, attempts,
+    max_attempts, error_message, match_jobs.created_at, started_at, completed_at, run_after
+FROM match_jobs
+JOIN faces ON faces.id = face_id
+JOIN profiles ON profiles.id = match_jobs.user_id
+WHERE status = $1 AND ($2::timestamptz IS NULL OR (match_jobs.created_at, match_jobs.id) < ($2, $3::uuid))
+ORDER BY match_jobs.created_at DESC, match_jobs.id DESC
+LIMIT $4 + 1;
+
+-- name: match_jobs_ended
+-- How many were completed and failed since $1.
+SELECT
+    count(*) FILTER (WHERE status = 'completed') AS completed,
+    count(*) FILTER (WHERE status = 'failed') AS failed
+FROM match_jobs
+WHERE status IN ('completed', 'failed') AND completed_at >= $1;
+
+-- name: match_jobs_paused
+SELECT EXISTS (SELECT FROM system_settings WHERE key = 'match_jobs_paused' AND value = 'true');
+
+-- name: pause_match_jobs
+-- $1: whether. At the commit the workers are woken.
+WITH changed AS (
+    INSERT INTO system_settings (key, value, description)
+    VALUES ('match_jobs_paused', to_jsonb($1::boolean), 'Whether workers leave match jobs in the queue.')
+    ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_by = NULL
+    WHERE system_settings.value IS DISTINCT FROM excluded.value
+    RETURNING pg_notify('match_jobs', '')
+)
+SELECT count(*) > 0 FROM changed;
+
+-- name: retry_failed_match_jobs
+-- The failed jobs $1, or the $2 oldest of all if it is null: due now, with all their attempts.
+WITH failed AS (
+    SELECT id
+    FROM match_jobs
+    WHERE status = 'failed' AND ($1::uuid[] IS NULL OR id = ANY($1))
+    ORDER BY created_at, id
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE match_jobs
+SET status = 'pending', attempts = 0, run_after = now(), error_message = NULL, started_at = NULL, completed_at = NULL
+FROM failed
+WHERE match_jobs.id = failed.id
+RETURNING match_jobs.id;

@@ -182,7 +182,7 @@ SELECT
     match.factor_symmetry,
     match.factor_skin_tone,
     match.factor_expression,
-    CASE WHEN face_a.pack_digest = face_b.pack_digest THEN face_a.pack_digest END AS pack_digest,
+    match.pack_digest,
     ARRAY(
         SELECT reaction_type
         FROM reactions
@@ -232,9 +232,26 @@ FROM faces
 WHERE id = $1;
 
 -- name: list_celebrity_matches
--- The saved celebrity matches of the face $1, best first, with their number, also for an empty page
--- (then with nulls). $2 and $3: score and id of the last one seen, $4: limit.
-WITH page AS (
+-- The saved celebrity matches of the face $1, best first and each person once, with their number, also for an empty
+-- page (then with nulls). $2 and $3: score and id of the last one seen, $4: limit.
+WITH best AS MATERIALIZED (
+    SELECT DISTINCT ON (coalesce(celebrity.person_id, celebrity.id)) match.id, match.similarity_score
+    FROM celebrity_matches AS match
+    JOIN celebrities AS celebrity ON celebrity.id = match.celebrity_id
+    WHERE match.face_id = $1
+    ORDER BY coalesce(celebrity.person_id, celebrity.id), match.similarity_score DESC, match.id DESC
+),
+page AS (
+    SELECT *
+    FROM best
+    WHERE (similarity_score, id) < (
+        coalesce($2, 'infinity'::float8),
+        coalesce($3, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
+    )
+    ORDER BY similarity_score DESC, id DESC
+    LIMIT $4
+),
+shown AS (
     SELECT
         match.id,
         match.similarity_score,
@@ -244,28 +261,22 @@ WITH page AS (
         match.factor_symmetry,
         match.factor_skin_tone,
         match.factor_expression,
-        CASE WHEN face.pack_digest = celebrity.pack_digest THEN face.pack_digest END AS pack_digest,
+        match.pack_digest,
         celebrity.id AS celebrity_id,
         celebrity.name,
         celebrity.bio,
         celebrity.category,
         known_gender(celebrity.gender, celebrity.seen_gender) AS gender,
         celebrity.image_path
-    FROM celebrity_matches AS match
+    FROM page
+    JOIN celebrity_matches AS match USING (id)
     JOIN faces AS face ON face.id = match.face_id
     JOIN celebrities AS celebrity ON celebrity.id = match.celebrity_id
-    WHERE match.face_id = $1
-        AND (match.similarity_score, match.id) < (
-            coalesce($2, 'infinity'::float8),
-            coalesce($3, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
-        )
-    ORDER BY match.similarity_score DESC, match.id DESC
-    LIMIT $4
 )
-SELECT counted.total, page.*
-FROM (SELECT count(*) AS total FROM celebrity_matches WHERE face_id = $1) AS counted
-LEFT JOIN page ON true
-ORDER BY page.similarity_score DESC, page.id DESC;
+SELECT counted.total, shown.*
+FROM (SELECT count(*) AS total FROM best) AS counted
+LEFT JOIN shown ON true
+ORDER BY shown.similarity_score DESC, shown.id DESC;
 
 -- name: add_reaction
 -- $1: match, $2: user, $3: reaction. Locks the match until the reaction is stored. Adds nothing if the user

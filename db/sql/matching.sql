@@ -16,7 +16,7 @@ FOR NO KEY UPDATE;
 
 -- name: match_users
 -- Stores the best matches of the face $1 with faces of other users: $2 least quality, $3 weights, $4 threshold,
--- $5 how many. A pair stored with the same factors is not written, so that nobody is notified of it again. Pairs
+-- $5 how many. A pair stored with the same factors and pack is not written, so that nobody is notified of it again. Pairs
 -- are written in their order, so that match jobs with pairs in common cannot deadlock.
 WITH probe AS MATERIALIZED (
     SELECT face_traits.*, profiles.school_key, profiles.gender
@@ -63,11 +63,11 @@ best AS (
 stored AS (
     INSERT INTO matches (
         face_a_id, face_b_id, similarity_score, factor_embedding, factor_geometry, factor_age,
-        factor_symmetry, factor_skin_tone, factor_expression, weights
+        factor_symmetry, factor_skin_tone, factor_expression, weights, pack_digest
     )
     SELECT
         least(id, $1), greatest(id, $1), score, embedding, geometry, age, symmetry, skin_tone, expression,
-        $3::jsonb
+        $3::jsonb, (SELECT pack_digest FROM probe)
     FROM best
     ORDER BY least(id, $1), greatest(id, $1)
     ON CONFLICT (face_a_id, face_b_id) DO UPDATE SET
@@ -78,8 +78,9 @@ stored AS (
         factor_symmetry = excluded.factor_symmetry,
         factor_skin_tone = excluded.factor_skin_tone,
         factor_expression = excluded.factor_expression,
-        weights = excluded.weights
-    WHERE match_differs(
+        weights = excluded.weights,
+        pack_digest = excluded.pack_digest
+    WHERE matches.pack_digest IS DISTINCT FROM excluded.pack_digest OR match_differs(
         matches.weights, matches.factor_embedding, matches.factor_geometry,
         matches.factor_age, matches.factor_symmetry, matches.factor_skin_tone,
         matches.factor_expression,
@@ -91,7 +92,7 @@ SELECT count(*) FROM best;
 
 -- name: match_celebrities
 -- Makes the best of the celebrities $6 the matches of the face $1: $2 least quality, $3 weights, $4 threshold,
--- $5 how many. Stored matches that are not among them are removed; those that have not changed are not written.
+-- $5 how many. A person is matched once, by the best photo. Stored matches that are not among them are removed; those that have not changed are not written.
 WITH probe AS MATERIALIZED (
     SELECT face_traits.*, profiles.gender
     FROM face_traits
@@ -109,6 +110,7 @@ target AS MATERIALIZED (
 factor AS MATERIALIZED (
     SELECT
         target.id,
+        target.person,
         embedding_factor(probe.embedding, target.embedding) AS embedding,
         geometry_factor(probe.geometry, target.geometry) AS geometry,
         age_factor(probe.age, target.age) AS age,
@@ -124,10 +126,15 @@ scored AS MATERIALIZED (
         match_score(embedding, geometry, age, symmetry, skin_tone, expression, $3::jsonb) AS score
     FROM factor
 ),
-best AS MATERIALIZED (
-    SELECT *
+photo AS (
+    SELECT DISTINCT ON (person) *
     FROM scored
     WHERE score >= $4
+    ORDER BY person, score DESC, id
+),
+best AS MATERIALIZED (
+    SELECT *
+    FROM photo
     ORDER BY score DESC, id
     LIMIT $5
 ),
@@ -138,9 +145,11 @@ stale AS (
 stored AS (
     INSERT INTO celebrity_matches (
         face_id, celebrity_id, similarity_score, factor_embedding, factor_geometry, factor_age,
-        factor_symmetry, factor_skin_tone, factor_expression, weights
+        factor_symmetry, factor_skin_tone, factor_expression, weights, pack_digest
     )
-    SELECT $1, id, score, embedding, geometry, age, symmetry, skin_tone, expression, $3::jsonb
+    SELECT
+        $1, id, score, embedding, geometry, age, symmetry, skin_tone, expression, $3::jsonb,
+        (SELECT pack_digest FROM probe)
     FROM best
     ORDER BY id
     ON CONFLICT (face_id, celebrity_id) DO UPDATE SET
@@ -151,8 +160,9 @@ stored AS (
         factor_symmetry = excluded.factor_symmetry,
         factor_skin_tone = excluded.factor_skin_tone,
         factor_expression = excluded.factor_expression,
-        weights = excluded.weights
-    WHERE match_differs(
+        weights = excluded.weights,
+        pack_digest = excluded.pack_digest
+    WHERE celebrity_matches.pack_digest IS DISTINCT FROM excluded.pack_digest OR match_differs(
         celebrity_matches.weights, celebrity_matches.factor_embedding, celebrity_matches.factor_geometry,
         celebrity_matches.factor_age, celebrity_matches.factor_symmetry, celebrity_matches.factor_skin_tone,
         celebrity_matches.factor_expression,

@@ -185,7 +185,7 @@ INSERT INTO staged_difference
 SELECT matches.id, valid.face_a_id, valid.face_b_id, score, embedding, geometry, age, symmetry, skin_tone, expression
 FROM valid
 LEFT JOIN matches USING (face_a_id, face_b_id)
-WHERE match_differs(
+WHERE matches.pack_digest IS DISTINCT FROM $3 OR match_differs(
     matches.weights, factor_embedding, factor_geometry, factor_age, factor_symmetry, factor_skin_tone,
     factor_expression,
     $1::jsonb, embedding, geometry, age, symmetry, skin_tone, expression
@@ -213,7 +213,7 @@ WITH changed AS (
     UPDATE matches
     SET similarity_score = score, factor_embedding = embedding, factor_geometry = geometry, factor_age = age,
         factor_symmetry = symmetry, factor_skin_tone = skin_tone, factor_expression = expression,
-        weights = $1::jsonb
+        weights = $1::jsonb, pack_digest = $2
     FROM staged_difference AS difference
     WHERE difference.id = matches.id AND score IS NOT NULL
     RETURNING 1
@@ -233,10 +233,10 @@ SELECT count(*) FROM removed;
 WITH added AS (
     INSERT INTO matches (
         face_a_id, face_b_id, similarity_score, factor_embedding, factor_geometry, factor_age,
-        factor_symmetry, factor_skin_tone, factor_expression, weights
+        factor_symmetry, factor_skin_tone, factor_expression, weights, pack_digest
     )
     SELECT
-        face_id, target_id, score, embedding, geometry, age, symmetry, skin_tone, expression, $1::jsonb
+        face_id, target_id, score, embedding, geometry, age, symmetry, skin_tone, expression, $1::jsonb, $2
     FROM staged_difference AS difference
     WHERE id IS NULL
     ORDER BY face_id, target_id
@@ -267,7 +267,7 @@ INSERT INTO staged_difference
 SELECT stored.id, valid.face_id, valid.target_id, score, embedding, geometry, age, symmetry, skin_tone, expression
 FROM valid
 LEFT JOIN celebrity_matches AS stored ON stored.face_id = valid.face_id AND celebrity_id = target_id
-WHERE match_differs(
+WHERE stored.pack_digest IS DISTINCT FROM $3 OR match_differs(
     stored.weights, factor_embedding, factor_geometry, factor_age, factor_symmetry, factor_skin_tone,
     factor_expression,
     $1::jsonb, embedding, geometry, age, symmetry, skin_tone, expression
@@ -292,7 +292,7 @@ WITH changed AS (
     UPDATE celebrity_matches
     SET similarity_score = score, factor_embedding = embedding, factor_geometry = geometry, factor_age = age,
         factor_symmetry = symmetry, factor_skin_tone = skin_tone, factor_expression = expression,
-        weights = $1::jsonb
+        weights = $1::jsonb, pack_digest = $2
     FROM staged_difference AS difference
     WHERE difference.id = celebrity_matches.id AND score IS NOT NULL
     RETURNING 1
@@ -312,10 +312,10 @@ SELECT count(*) FROM removed;
 WITH added AS (
     INSERT INTO celebrity_matches (
         face_id, celebrity_id, similarity_score, factor_embedding, factor_geometry, factor_age,
-        factor_symmetry, factor_skin_tone, factor_expression, weights
+        factor_symmetry, factor_skin_tone, factor_expression, weights, pack_digest
     )
     SELECT
-        face_id, target_id, score, embedding, geometry, age, symmetry, skin_tone, expression, $1::jsonb
+        face_id, target_id, score, embedding, geometry, age, symmetry, skin_tone, expression, $1::jsonb, $2
     FROM staged_difference AS difference
     WHERE id IS NULL
     ORDER BY face_id, target_id

@@ -131,11 +131,13 @@ example AS (
         face_a_id AS a_face_id,
         a.id AS a_user_id,
         a.name AS a_name,
+        face_a.image_path AS a_image_path,
         a_rank_before,
         a_rank_after,
         face_b_id AS b_face_id,
         b.id AS b_user_id,
         b.name AS b_name,
+        face_b.image_path AS b_image_path,
         b_rank_before,
         b_rank_after
     FROM numbered
@@ -233,8 +235,10 @@ example AS (
         face_id,
         user_profile.id AS user_id,
         user_profile.name AS user_name,
+        faces.image_path AS user_image_path,
         celebrity_id,
-        celebrities.name AS celebrity_name
+        celebrities.name AS celebrity_name,
+        celebrities.image_path AS celebrity_image_path
     FROM numbered
     JOIN faces ON faces.id = face_id
     JOIN profiles AS user_profile ON user_profile.id = faces.profile_id

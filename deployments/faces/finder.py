@@ -124,18 +124,16 @@ class FaceFinder:
         if max((confidence(face.candidate) for face in seen), default=0.0) < LOOK_AGAIN:
             view, found = self._look_again(straight, candidates)
             if view is not straight:
-                return self._upright(view, found)
+                seen = self._upright(view, found)
         return seen + self._turned_alike(straight, seen)
 
     def _turned_alike(self, straight: View, seen: Sequence[SeenFace]) -> list[SeenFace]:
-        """Faces found only when the whole photo stands like the face that is turned most surely, as all do in
-        a group photo that was scanned upside down."""
-        # A face that is only tilted, by up to 45 degrees, says nothing about the photo.
-        lying = [face for face in seen if 45 < face.view.angle < 315]
-        if not lying:
+        """Faces found only when the whole photo stands like most of the others, as in a group photo that was
+        scanned upside down."""
+        angle = _common_angle(seen)
+        if angle is None:
             return []
-        surest = max(lying, key=lambda face: confidence(face.candidate))
-        view = turned(straight, surest.view.angle, 0.0)
+        view = turned(straight, angle, 0.0)
         found = self.net.detect([view.image])[0]
         known = [_bounds(face.outline) for face in seen]
         centres = [face.outline.mean(axis=0) for face in seen_faces(view, found)]
@@ -235,6 +233,19 @@ class FaceFinder:
         """
         with self._decoder.open(data) as photo:
             return render(photo)
+
+
+def _common_angle(seen: Sequence[SeenFace]) -> int | None:
+    """The angle at which most of the faces stand upright, None if the photo is upright itself; of two the one
+    with the surest face. A single face that is only tilted, by up to 45 degrees, says nothing about the
+    photo."""
+    sureness: dict[int, list[float]] = {}
+    for face in seen:
+        sureness.setdefault(face.view.angle % 360, []).append(confidence(face.candidate))
+    if not sureness:
+        return None
+    angle = max(sureness, key=lambda angle: (len(sureness[angle]), max(sureness[angle])))
+    return angle if angle and (45 < angle < 315 or len(sureness[angle]) > 1) else None
 
 
 def _merge(whole: Candidates, tiles: Candidates) -> Candidates:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from operator import itemgetter
 from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from semblance.types import Image, Quality
+from semblance.types import Image, LightFault, Quality
 
 _SHARPNESS_HALF: Final = 75.0
 """Variance of the Laplacian of an 8-bit 112 px portrait that scores .5. On real photos: 150 to 1900 for
@@ -25,6 +27,9 @@ _ONE_SIDED: Final = (20.0, 60.0)
 
 _CLIPPED: Final = (0.15, 0.65)
 """Share of pixels without detail, crushed to black or blown out to white."""
+
+_ENOUGH_LIGHT: Final = 0.6
+"""Illumination below which the photo has a fault of light: what matching requires of the overall score."""
 
 
 def _inner_face() -> NDArray[np.uint8]:
@@ -51,6 +56,7 @@ def measure_quality(portraits: NDArray[np.uint8]) -> list[Quality]:
       from one side only, clipped.
     - overall: the geometric mean of the two, so that one cannot make up for the other. Portraits that people
       would call good have .7 or more; matching requires .6.
+    - light_fault: the lowest of the five ramps where illumination is below .6.
     """
     return [_measure(portrait) for portrait in portraits]
 
@@ -67,14 +73,20 @@ def _measure(portrait: Image) -> Quality:
     sides = abs(cv2.mean(lightness, mask=_LEFT)[0] - cv2.mean(lightness, mask=_RIGHT)[0]) / 2.55
     inside = grey[_MASK > 0]
     clipped = float(np.mean((inside < 8) | (inside > 250)))
-    illumination = (
-        _ramp(mean, *_DARK)
-        * (1.0 - _ramp(mean, *_BRIGHT))
-        * _ramp(spread, *_FLAT)
-        * (1.0 - _ramp(sides, *_ONE_SIDED))
-        * (1.0 - _ramp(clipped, *_CLIPPED))
+    ramps: dict[LightFault, float] = {
+        "too_dark": _ramp(mean, *_DARK),
+        "too_bright": 1.0 - _ramp(mean, *_BRIGHT),
+        "low_contrast": _ramp(spread, *_FLAT),
+        "uneven_light": 1.0 - _ramp(sides, *_ONE_SIDED),
+        "harsh_light": 1.0 - _ramp(clipped, *_CLIPPED),
+    }
+    illumination = math.prod(ramps.values())
+    return Quality(
+        blur_score=blur_score,
+        illumination=illumination,
+        overall=(blur_score * illumination) ** 0.5,
+        light_fault=None if illumination >= _ENOUGH_LIGHT else min(ramps.items(), key=itemgetter(1))[0],
     )
-    return Quality(blur_score, illumination, (blur_score * illumination) ** 0.5)
 
 
 def _ramp(value: float, low: float, high: float) -> float:

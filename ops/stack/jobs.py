@@ -6,10 +6,10 @@ import asyncio
 import logging
 import os
 import re
-import shlex
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+import uuid
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +20,8 @@ from ops.stack.home import StackHome
 from ops.stack.ray_head import client_environment
 from ops.stack.state import StackState, read_state
 from semblance.errors import NotFoundError, RayJobLostError, RayRefusedError, RayUnreachableError
+from semblance.interpreters import interpreter_environment
+from semblance.running import JOB_VARIABLE
 
 if TYPE_CHECKING:
     from ray.dashboard.modules.job.pydantic_models import JobDetails
@@ -46,21 +48,6 @@ class JobSummary:
     submitted: datetime | None
 
 
-def python_command(module: str, arguments: Sequence[str]) -> str:
-    """A shell command that runs a module with this interpreter, since `python` on the cluster may be another
-    one. -P: the folder in which the job starts must not shadow packages."""
-    return shlex.join([sys.executable, "-P", "-m", module, *arguments])
-
-
-def interpreter_environment(interpreter: str) -> dict[str, str]:
-    """Ray's runtime environment for jobs of this interpreter: empty unless a shell would split its path.
-
-    Ray passes the path to a shell unquoted, and a job whose worker cannot start stays pending for ever.
-    """
-    quoted = shlex.quote(interpreter)
-    return {} if quoted == interpreter else {"py_executable": quoted}
-
-
 class Jobs:
     """The Ray jobs of one stack."""
 
@@ -81,9 +68,12 @@ class Jobs:
 
     def submit(self, command: str) -> str:
         """Start a job and return its id."""
-        environment = interpreter_environment(sys.executable)
+        job_id = str(uuid.uuid4())
+        environment = {**interpreter_environment(sys.executable), "env_vars": {JOB_VARIABLE: job_id}}
         with self._answering():
-            return str(self._client.submit_job(entrypoint=command, runtime_env=environment))
+            return str(
+                self._client.submit_job(entrypoint=command, submission_id=job_id, runtime_env=environment)
+            )
 
     def list(self) -> list[JobSummary]:
         """All submitted jobs, oldest first."""

@@ -21,7 +21,7 @@ from semblance.errors import ForbiddenError, UnauthorizedError
 from serve_app.api.cookies import SESSION_COOKIE, session_cookie
 from serve_app.api.copies import Copies
 from serve_app.api.operators import OperatorIdentity, operator_of_cookie, operator_of_token, session_of_cookie
-from serve_app.api.photos import PhotoPair, ReceivedPhoto, pair_type, photo_type, receive
+from serve_app.api.photos import PhotoPair, ReceivedPhoto, batch_type, pair_type, photo_type, receive
 from serve_app.api.readiness import StoreProbe
 from serve_app.api.realtime_clients import LONGEST_STREAM_S, check_request, joined
 from serve_app.api.services import Services
@@ -214,6 +214,14 @@ async def receive_photos(request: Request, services: Injected) -> AsyncIterator[
             yield received
 
 
+async def receive_batch(request: Request, services: Injected) -> AsyncIterator[ReceivedPhoto]:
+    """As `receive_photos`, with the content types of `BATCH_BODY`."""
+    content_type = batch_type(request)
+    with _limits_of(request).uploads.open(_client_of(request)) as upload:
+        async with receive(request, content_type, upload, services.settings.max_image_bytes) as received:
+            yield received
+
+
 async def take_slot(connection: HTTPConnection) -> AsyncIterator[None]:
     """Hold one of the replica's slots while the request is answered; raises as `FairShare.take`."""
     with _limits_of(connection).slots.held(_client_of(connection)):
@@ -239,8 +247,27 @@ async def read_photos(
     return await received.read_pair(services.settings.max_image_bytes)
 
 
+async def read_batch(
+    connection: HTTPConnection,
+    received: Annotated[ReceivedPhoto, Depends(receive_batch)],
+    services: Injected,
+    # The first photo's. It is needed to find out how many there are.
+    _: Annotated[None, Depends(take_slot)],
+) -> AsyncIterator[list[bytes]]:
+    """The encoded photos, of any size, with a slot for each; raises as `ReceivedPhoto.read_batch`,
+    `receive_batch` and `take_slot`."""
+    slots = _limits_of(connection).slots
+    photos = await received.read_batch(min(services.settings.max_batch_photos, slots.most))
+    if len(photos) == 1:
+        yield photos
+    else:
+        with slots.held(_client_of(connection), len(photos) - 1):
+            yield photos
+
+
 Photo = Annotated[bytes, Depends(read_photo)]
 Photos = Annotated[PhotoPair, Depends(read_photos)]
+PhotoBatch = Annotated[list[bytes], Depends(read_batch)]
 
 
 async def open_stream(  # noqa: PLR0917 - FastAPI names them

@@ -33,6 +33,8 @@ from serve_app.api.responses import errors
 from serve_app.api.routes import (
     admin_audit,
     admin_generations,
+    admin_jobs,
+    admin_matching,
     admin_schools,
     admin_settings,
     auth,
@@ -116,6 +118,8 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
     for topic in (babies, config, presence):
         app_api.include_router(topic.router)
     app_api.include_router(jobs.router)
+    app_api.include_router(admin_jobs.router)
+    app_api.include_router(admin_matching.router)
     app_api.include_router(realtime.router)
     app_api.include_router(user_faces.router)
     app.include_router(app_api)

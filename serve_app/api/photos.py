@@ -14,7 +14,7 @@ from tempfile import SpooledTemporaryFile
 from typing import Any, Final, NamedTuple
 
 from fastapi import Request
-from starlette.datastructures import Headers, UploadFile
+from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
@@ -30,6 +30,8 @@ IN_MEMORY: Final = 1024 * 1024
 """Bytes of a body that are kept in memory while it arrives; a larger body goes to a temporary file."""
 
 _CHUNK: Final = 1024 * 1024
+_MOST_FILES: Final = 1000
+"""Files that are told apart in a form of several photos. The routes accept fewer, and say how many."""
 _FORM_TYPE: Final = "multipart/form-data"
 _JSON_TYPE: Final = "application/json"
 
@@ -97,6 +99,31 @@ TWO_PHOTOS_BODY: dict[str, Any] = {
 """The same for two photos, which together may be as large as one."""
 
 
+BATCH_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            _FORM_TYPE: {
+                "schema": {
+                    "type": "object",
+                    "required": ["files"],
+                    "properties": {"files": {"type": "array", "minItems": 1, "items": _FILE}},
+                }
+            },
+            _JSON_TYPE: {
+                "schema": {
+                    "type": "object",
+                    "required": ["images_base64"],
+                    "properties": {"images_base64": {"type": "array", "minItems": 1, "items": _BASE64}},
+                },
+                "example": {"images_base64": ["/9j/4AAQSkZJRgABAQAAAQABAAD…", "iVBORw0KGgo…"]},
+            },
+        },
+    }
+}
+"""The same for several photos, which together may be as large as one."""
+
+
 class PhotoPair(NamedTuple):
     """Two encoded photos."""
 
@@ -123,7 +150,7 @@ class ReceivedPhoto:
             [data] = await asyncio.to_thread(_from_json, self.body, ("image_base64",))
         else:
             data = await asyncio.to_thread(self.body.read)
-        _check_size(data, limit)
+        check_size(data, limit)
         return data
 
     async def read_pair(self, limit: int) -> PhotoPair:
@@ -137,8 +164,23 @@ class ReceivedPhoto:
             names = ("image_a_base64", "image_b_base64")
             pair = PhotoPair(*await asyncio.to_thread(_from_json, self.body, names))
         for data in pair:
-            _check_size(data, limit)
+            check_size(data, limit)
         return pair
+
+    async def read_batch(self, most: int) -> list[bytes]:
+        """The encoded photos of a form or JSON, in order, 1 to `most`, of any size.
+
+        Raises BadInputError if there are none, or too many.
+        """
+        if self.content_type == _FORM_TYPE:
+            photos = await _all_from_form(self, "files")
+        else:
+            photos = await asyncio.to_thread(_all_from_json, self.body, "images_base64")
+        if len(photos) > most:
+            raise BadInputError(
+                f"One call takes {most} photos; this one has {len(photos)}. Send several calls."
+            )
+        return photos
 
 
 def photo_type(request: Request) -> str:
@@ -165,11 +207,23 @@ def pair_type(request: Request) -> str:
     return content_type
 
 
+def batch_type(request: Request) -> str:
+    """The same of a request with several photos."""
+    content_type = _content_type(request)
+    if content_type not in {_FORM_TYPE, _JSON_TYPE}:
+        raise UnreadableImageError(
+            "Send the photos as multipart/form-data, each in a field 'files', or as JSON with a list "
+            "'images_base64'."
+        )
+    return content_type
+
+
 def _content_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def _check_size(data: bytes, limit: int) -> None:
+def check_size(data: bytes, limit: int) -> None:
+    """Raise BadInputError for an empty photo, ImageTooLargeError for one of more than `limit` bytes."""
     if not data:
         raise BadInputError("The photo is empty.")
     if len(data) > limit:
@@ -218,7 +272,19 @@ class _FormParser(MultiPartParser):
 
 async def _from_form(received: ReceivedPhoto, names: Sequence[str]) -> list[bytes]:
     """The files in the fields of these names."""
+    async with _form_of(received, len(names)) as form:
+        return [await _file(form.get(name), name) for name in names]
 
+
+async def _all_from_form(received: ReceivedPhoto, name: str) -> list[bytes]:
+    """The files in all fields of this name, at least one."""
+    async with _form_of(received, _MOST_FILES) as form:
+        files = form.getlist(name)
+        return [await _file(file, name) for file in files] if files else [await _file(None, name)]
+
+
+@asynccontextmanager
+async def _form_of(received: ReceivedPhoto, max_files: int) -> AsyncIterator[FormData]:
     async def parts() -> AsyncIterator[bytes]:
         while chunk := received.body.read(_CHUNK):
             yield chunk
@@ -228,7 +294,7 @@ async def _from_form(received: ReceivedPhoto, names: Sequence[str]) -> list[byte
         form = await _FormParser(
             received.headers,
             stream,  # type: ignore[arg-type] # it is only iterated over
-            max_files=len(names),
+            max_files=max_files,
             max_fields=16,
             max_part_size=64 * 1024,
         ).parse()
@@ -236,30 +302,44 @@ async def _from_form(received: ReceivedPhoto, names: Sequence[str]) -> list[byte
         # ValueError: the name of an unknown charset.
         raise BadInputError("The form is not valid multipart/form-data.") from exc
     try:
-        files = []
-        for name in names:
-            file = form.get(name)
-            if not isinstance(file, UploadFile):
-                raise BadInputError(f"No image provided: the form has no file in the field {name!r}.")
-            files.append(await file.read())
-        return files
+        yield form
     finally:
         await form.close()
 
 
+async def _file(value: UploadFile | str | None, name: str) -> bytes:
+    if not isinstance(value, UploadFile):
+        raise BadInputError(f"No image provided: the form has no file in the field {name!r}.")
+    return await value.read()
+
+
 def _from_json(body: SpooledTemporaryFile[bytes], names: Sequence[str]) -> list[bytes]:
     """The files in the strings of these names."""
-    try:
-        document = json.load(body)
-    except (ValueError, RecursionError) as exc:
-        raise BadInputError("The body is not valid JSON.") from exc
+    document = _document(body)
     files = []
     for name in names:
-        text = document.get(name) if isinstance(document, dict) else None
+        text = document.get(name)
         if not isinstance(text, str):
             raise BadInputError(f"No image provided: the JSON has no string {name!r}.")
         files.append(decode_base64(text, name))
     return files
+
+
+def _all_from_json(body: SpooledTemporaryFile[bytes], name: str) -> list[bytes]:
+    """The files in the list of this name, at least one."""
+    texts = _document(body).get(name)
+    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
+        raise BadInputError(f"No image provided: the JSON has no list of strings {name!r}.")
+    return [decode_base64(text, f"{name}[{number}]") for number, text in enumerate(texts)]
+
+
+def _document(body: SpooledTemporaryFile[bytes]) -> dict[str, object]:
+    """The object in a body; empty for any other JSON."""
+    try:
+        document = json.load(body)
+    except (ValueError, RecursionError) as exc:
+        raise BadInputError("The body is not valid JSON.") from exc
+    return document if isinstance(document, dict) else {}
 
 
 _WHITESPACE: Final = b" \t\r\n\f\v"

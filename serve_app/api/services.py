@@ -14,6 +14,7 @@ from semblance.types import ModelInfo
 from serve_app.auth import TokenVerifier
 from serve_app.babies.maker import BabyMaker
 from serve_app.face_uploads import FaceUploads
+from serve_app.ray_jobs import RayJobs
 from serve_app.realtime.hub import Hub
 
 
@@ -33,3 +34,4 @@ class Services:
     hub: Hub
     babies: BabyMaker
     face_uploads: FaceUploads
+    ray_jobs: RayJobs

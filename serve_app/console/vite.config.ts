@@ -28,6 +28,8 @@ export default defineConfig({
     // A data address would need a wider content security policy than 'self'.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
+    // Those that know light-dark(): what it is turned into for others does not see the scheme that Mantine sets.
+    cssTarget: ['chrome123', 'firefox120', 'safari17.5'],
     chunkSizeWarningLimit: 700,
   },
   // `npx vite` for the pages alone, on a service that runs already.

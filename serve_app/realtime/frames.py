@@ -14,6 +14,7 @@ from fastapi.sse import format_sse_event
 
 from db.events import Event, EventType
 from db.matches import Match
+from deployments.packs.calibration import SimilarityScale
 from semblance.settings import Settings
 from semblance.storage.store import Storage
 from serve_app.links import Links
@@ -82,11 +83,17 @@ class EventFrames:
     """An event and its frames. matches: those that an event of this type names, best first."""
 
     def __init__(
-        self, event: Event, settings: Settings, storage: Storage, matches: Sequence[Match] = ()
+        self,
+        event: Event,
+        settings: Settings,
+        storage: Storage,
+        scale: SimilarityScale,
+        matches: Sequence[Match] = (),
     ) -> None:
         self.event = event
         self._settings = settings
         self._storage = storage
+        self._scale = scale
         self._matches = matches
         self._own: dict[UUID, list[Match]] = defaultdict(list)
         for match in matches:
@@ -144,7 +151,8 @@ class EventFrames:
         return self._frame(
             {
                 "matches": [
-                    MatchSummary.of(match, links).model_dump(mode="json") for match in shown.values()
+                    MatchSummary.of(match, links, self._scale).model_dump(mode="json")
+                    for match in shown.values()
                 ],
                 "count": payload["count"] if feed else len(own),
                 "more": more,

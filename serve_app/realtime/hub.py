@@ -14,6 +14,7 @@ from uuid import UUID
 from db.events import CHANNEL, Event
 from db.pool import Database
 from db.repositories import Repositories
+from deployments.packs.calibration import SimilarityScale
 from semblance.errors import DatabaseError, OverloadedError, TooManyConnectionsError
 from semblance.settings import Settings
 from semblance.storage.store import Storage
@@ -52,12 +53,15 @@ class Hub:
         database: Database,
         db: Repositories,
         storage: Storage,
+        scale: SimilarityScale,
+        *,
         timing: Timing | None = None,
     ) -> None:
         self._settings = settings
         self._database = database
         self._db = db
         self._storage = storage
+        self._scale = scale
         self._timing = timing or Timing()
         self._presence = PresenceKeeper(db.realtime_sessions)
         self._position = 0
@@ -205,6 +209,7 @@ class Hub:
                 event,
                 self._settings,
                 self._storage,
+                self._scale,
                 [matches[text] for text in _match_ids(event) if text in matches],
             )
             for event in events

@@ -9,7 +9,7 @@ from pydantic import Field
 from deployments.packs.calibration import Decision
 from semblance.types import DetectedFace
 from serve_app.schemas.base import Schema, Score
-from serve_app.schemas.compute import Model
+from serve_app.schemas.compute import AlignmentPoints, Model, alignment_points
 from serve_app.schemas.rarity import Rarity
 
 
@@ -19,6 +19,10 @@ class ComparedFace(Schema):
     bbox: tuple[float, float, float, float] = Field(description="[x1, y1, x2, y2] in pixels.")
     confidence: Score
     faces_found: int = Field(ge=1, description="How many faces the photo has.", examples=[1])
+    alignment_points: AlignmentPoints = Field(
+        description="Both eyes, the tip of the nose and both corners of the mouth, from left to right, in "
+        "pixels of the upright photo: what lays the face over the other."
+    )
 
     @classmethod
     def of(cls, face: DetectedFace, found: int) -> Self:
@@ -27,6 +31,7 @@ class ComparedFace(Schema):
             bbox=(round(box.x1, 2), round(box.y1, 2), round(box.x2, 2), round(box.y2, 2)),
             confidence=round(face.confidence, 4),
             faces_found=found,
+            alignment_points=alignment_points(face.landmarks),
         )
 
 

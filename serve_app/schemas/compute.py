@@ -8,11 +8,16 @@ from uuid import UUID
 import numpy as np
 from pydantic import BaseModel, Field
 
-from semblance.types import AnalyzedFace, Emotion, Gender, ModelInfo
+from deployments.vision.advice import advice
+from deployments.vision.align import five_points
+from semblance.types import Advice, AnalyzedFace, Detection, Emotion, Gender, Landmarks, ModelInfo
+from serve_app.schemas.admin_settings import WeightsBody
 from serve_app.schemas.base import FeedUrl, Schema, Score, ThumbnailUrl
+from serve_app.schemas.matches import FactorScores
 from serve_app.schemas.rarity import Rarity
 
 Point = tuple[float, float]
+AlignmentPoints = tuple[Point, Point, Point, Point, Point]
 
 
 class Model(Schema):
@@ -56,6 +61,12 @@ class QualityAnswer(Schema):
     blur_score: Score
     illumination: Score
     overall: Score
+    advice: list[Advice] = Field(
+        description="What to do better in the next photo, what matters most first: the face is cut off by "
+        "the edge of the picture, too small in it, too dark, too bright, of low contrast, lit from one side "
+        "or harshly, blurred, or turned away. Empty if nothing is wrong.",
+        examples=[["too_dark"]],
+    )
 
 
 class SkinToneAnswer(Schema):
@@ -95,7 +106,7 @@ class FaceAnswer(Schema):
     model: Model
 
     @classmethod
-    def of(cls, face: AnalyzedFace, model: ModelInfo) -> FaceAnswer:
+    def of(cls, face: AnalyzedFace, photo: Detection, model: ModelInfo) -> FaceAnswer:
         detected, traits = face.detected, face.attributes
         box = detected.bbox
         return cls(
@@ -112,6 +123,7 @@ class FaceAnswer(Schema):
                 blur_score=_ratio(traits.quality.blur_score),
                 illumination=_ratio(traits.quality.illumination),
                 overall=_ratio(traits.quality.overall),
+                advice=advice(face, photo.width, photo.height),
             ),
             symmetry_score=_ratio(traits.symmetry_score),
             skin_tone=SkinToneAnswer(
@@ -147,6 +159,27 @@ class FacesAnswer(Schema):
     image: ImageSize
 
 
+class PhotoError(Schema):
+    """Why nothing is said about one photo of several."""
+
+    error: str = Field(description="A sentence for people.", examples=["The photo is empty."])
+    code: str = Field(description="For programs to branch on.", examples=["unreadable_image"])
+
+
+class PhotoResult(Schema):
+    """One photo of several: either faces and image, or an error."""
+
+    faces: list[FaceAnswer] | None = Field(
+        description="Largest first; empty if the photo shows no face. Null with an error."
+    )
+    image: ImageSize | None = Field(description="Null with an error.")
+    error: PhotoError | None
+
+
+class PhotosAnswer(Schema):
+    results: list[PhotoResult] = Field(description="One for each photo, in the order of the request.")
+
+
 class CelebrityMatch(Schema):
     celebrity_id: UUID
     name: str
@@ -154,14 +187,40 @@ class CelebrityMatch(Schema):
     gender: Gender | None = Field(description="As stated, otherwise as estimated from the picture.")
     similarity: float = Field(ge=-1, le=1, description="Cosine of the two embeddings.")
     rarity: Rarity | None = Field(description="Null if the pack has no calibration.")
+    similarity_score: Score = Field(
+        description="The score of a saved match of the two faces: the sum of the factors by `weights`.",
+        examples=[0.875],
+    )
+    factors: FactorScores
+    alignment_points: AlignmentPoints | None = Field(
+        description="Both eyes, the tip of the nose and both corners of the mouth, from left to right, in "
+        "pixels of the picture at `image_url`: what lays the face over another. Null if they are not known."
+    )
     image_url: str = Field(description="Signed URL that expires.")
     feed_url: FeedUrl
     thumbnail_url: ThumbnailUrl
 
 
-class LookalikesAnswer(Schema):
+class FaceLookalikes(Schema):
     face: FaceAnswer
     matches: list[CelebrityMatch] = Field(description="Most similar first.")
+
+
+class LookalikesAnswer(FaceLookalikes):
+    """The largest face of the photo."""
+
+    others: list[FaceLookalikes] = Field(
+        description="With `faces=all` the other faces, largest first; otherwise empty."
+    )
+    faces_found: int = Field(ge=1, description="How many faces the photo has.", examples=[1])
+    image: ImageSize
+    weights: WeightsBody
+
+
+def alignment_points(landmarks: Landmarks) -> AlignmentPoints:
+    """The five points by which faces are aligned, rounded."""
+    eye, other_eye, nose, mouth, other_mouth = ((_px(x), _px(y)) for x, y in five_points(landmarks).tolist())
+    return eye, other_eye, nose, mouth, other_mouth
 
 
 def embedding_list(vector: np.ndarray) -> list[float]:

@@ -82,15 +82,20 @@ class MatchSummary(Schema):
         ge=0, le=100, description="The score as a whole percentage, half rounded up.", examples=[88]
     )
     created_at: datetime
+    rarity: Rarity | None = Field(
+        description="Of the similarity of the two faces. Null if that is not stored, if the match was found "
+        "with another pack than the one in use, or if that has no calibration."
+    )
     my_reaction: list[ReactionType] = Field(description="The caller's; empty when signed out.")
     users: MatchPair
 
     @classmethod
-    def of(cls, match: Match, links: Links) -> MatchSummary:
+    def of(cls, match: Match, links: Links, scale: SimilarityScale) -> MatchSummary:
         return cls(
             id=match.id,
             similarity_score=match.similarity_score,
             similarity_percentage=percentage(match.similarity_score),
+            rarity=_rarity(match, scale),
             created_at=match.created_at,
             my_reaction=match.my_reaction,
             users=MatchPair.of(match, links),
@@ -121,10 +126,6 @@ class OwnMatch(MatchSummary):
     """A match, as one of its users sees it."""
 
     factors: FactorScores | None = Field(description="Null for adopted matches.")
-    rarity: Rarity | None = Field(
-        description="Of the similarity of the two faces. Null if that was not stored, if the pack in use did "
-        "not embed both faces, or if it has no calibration."
-    )
     user: MatchPerson = Field(description="The other user.")
 
     @classmethod
@@ -169,8 +170,8 @@ class CelebrityMatchSummary(Schema):
     )
     factors: FactorScores | None = Field(description="Null for adopted matches.")
     rarity: Rarity | None = Field(
-        description="Of the similarity of the two faces. Null if that was not stored, if the pack in use did "
-        "not embed both faces, or if it has no calibration."
+        description="Of the similarity of the two faces. Null if that is not stored, if the match was found "
+        "with another pack than the one in use, or if that has no calibration."
     )
 
     @classmethod

@@ -10,6 +10,7 @@ from pydantic import Field
 from matching.rescore import EXAMPLES, CelebrityMatchChange, ListChanges, ListedFace, MatchChange, Preview
 from matching.scoring import BEST, percentage
 from matching.store import MatchRules
+from serve_app.links import Links
 from serve_app.schemas.admin_settings import Share, WeightsBody
 from serve_app.schemas.base import Schema, Score
 
@@ -58,12 +59,20 @@ class PreviewFace(Schema):
     face_id: UUID
     user_id: UUID
     name: str | None = Field(examples=["Ada"])
+    picture_url: str = Field(description="The photo, with a long side of at most 256 pixels.")
     rank_before: Rank | None = Field(description="Place on the face's list; null if not on it.")
     rank_after: Rank | None = Field(description="Place on the face's list; null if not on it.")
 
     @classmethod
-    def of(cls, face: ListedFace) -> PreviewFace:
-        return cls.model_validate(face, from_attributes=True)
+    def of(cls, face: ListedFace, links: Links) -> PreviewFace:
+        return cls(
+            face_id=face.face_id,
+            user_id=face.user_id,
+            name=face.name,
+            picture_url=links.thumbnail(face.image_path, "faces"),
+            rank_before=face.rank_before,
+            rank_after=face.rank_after,
+        )
 
 
 class PreviewMatch(Schema):
@@ -76,19 +85,20 @@ class PreviewMatch(Schema):
     b: PreviewFace
 
     @classmethod
-    def of(cls, change: MatchChange) -> PreviewMatch:
+    def of(cls, change: MatchChange, links: Links) -> PreviewMatch:
         return cls(
             id=change.id,
             before=PreviewScore.of(change.score_before),
             after=PreviewScore.of(change.score_after),
-            a=PreviewFace.of(change.a),
-            b=PreviewFace.of(change.b),
+            a=PreviewFace.of(change.a, links),
+            b=PreviewFace.of(change.b, links),
         )
 
 
 class PreviewCelebrity(Schema):
     id: UUID
     name: str = Field(examples=["Rose Leslie"])
+    picture_url: str = Field(description="The photo, with a long side of at most 256 pixels.")
 
 
 class PreviewCelebrityMatch(Schema):
@@ -101,13 +111,17 @@ class PreviewCelebrityMatch(Schema):
     celebrity: PreviewCelebrity
 
     @classmethod
-    def of(cls, change: CelebrityMatchChange) -> PreviewCelebrityMatch:
+    def of(cls, change: CelebrityMatchChange, links: Links) -> PreviewCelebrityMatch:
         return cls(
             id=change.id,
             before=PreviewScore.of(change.score_before),
             after=PreviewScore.of(change.score_after),
-            face=PreviewFace.of(change.face),
-            celebrity=PreviewCelebrity(id=change.celebrity_id, name=change.celebrity_name),
+            face=PreviewFace.of(change.face, links),
+            celebrity=PreviewCelebrity(
+                id=change.celebrity_id,
+                name=change.celebrity_name,
+                picture_url=links.thumbnail(change.celebrity_image_path, "celebrities"),
+            ),
         )
 
 
@@ -134,13 +148,13 @@ class PreviewMatches(PreviewCounts):
     moving: list[PreviewMatch] = Field(max_length=EXAMPLES, description="Examples, the largest moves first.")
 
     @classmethod
-    def of(cls, changes: ListChanges[MatchChange]) -> PreviewMatches:
+    def of(cls, changes: ListChanges[MatchChange], links: Links) -> PreviewMatches:
         return cls(
             **_counts(changes),
             vanish_in_use=changes.vanish_in_use,
-            appearing=[PreviewMatch.of(change) for change in changes.appearing],
-            vanishing=[PreviewMatch.of(change) for change in changes.vanishing],
-            moving=[PreviewMatch.of(change) for change in changes.moving],
+            appearing=[PreviewMatch.of(change, links) for change in changes.appearing],
+            vanishing=[PreviewMatch.of(change, links) for change in changes.vanishing],
+            moving=[PreviewMatch.of(change, links) for change in changes.moving],
         )
 
 
@@ -152,12 +166,12 @@ class PreviewCelebrityMatches(PreviewCounts):
     )
 
     @classmethod
-    def of(cls, changes: ListChanges[CelebrityMatchChange]) -> PreviewCelebrityMatches:
+    def of(cls, changes: ListChanges[CelebrityMatchChange], links: Links) -> PreviewCelebrityMatches:
         return cls(
             **_counts(changes),
-            appearing=[PreviewCelebrityMatch.of(change) for change in changes.appearing],
-            vanishing=[PreviewCelebrityMatch.of(change) for change in changes.vanishing],
-            moving=[PreviewCelebrityMatch.of(change) for change in changes.moving],
+            appearing=[PreviewCelebrityMatch.of(change, links) for change in changes.appearing],
+            vanishing=[PreviewCelebrityMatch.of(change, links) for change in changes.vanishing],
+            moving=[PreviewCelebrityMatch.of(change, links) for change in changes.moving],
         )
 
 
@@ -182,11 +196,13 @@ class SettingsPreviewAnswer(Schema):
     unknown: str = Field(description="What this comparison cannot know.", examples=[UNKNOWN])
 
     @classmethod
-    def of(cls, before: MatchRules, after: MatchRules, preview: Preview) -> SettingsPreviewAnswer:
+    def of(
+        cls, before: MatchRules, after: MatchRules, preview: Preview, links: Links
+    ) -> SettingsPreviewAnswer:
         return cls(
             rules_before=MatchRulesBody.of(before),
             rules_after=MatchRulesBody.of(after),
-            user_matches=PreviewMatches.of(preview.users),
-            celebrity_matches=PreviewCelebrityMatches.of(preview.celebrities),
+            user_matches=PreviewMatches.of(preview.users, links),
+            celebrity_matches=PreviewCelebrityMatches.of(preview.celebrities, links),
             unknown=UNKNOWN,
         )

@@ -1,4 +1,4 @@
-"""One small Ray for all tests of the Ray jobs, and their input."""
+"""One small Ray for all tests of the Ray jobs, which ends with them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import ray
 from batch.cluster import LOCAL, ray_session
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def ray_address(alone: None, s3_endpoint: str) -> Iterator[str]:
     """Address of a local Ray that this process is connected to; other processes may connect as well.
 

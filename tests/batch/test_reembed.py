@@ -324,9 +324,7 @@ def _check_embeddings(world: PictureWorld, found: dict[UUID, str], other: LocalP
 
 
 async def test_refusals(settings: Settings, database: Database, pipeline: LocalPipeline) -> None:
-    chosen, model = choose_pack(settings, "other")
-    with pytest.raises(ConflictError, match="There is nothing to embed"):
-        await fill(ReembedOptions(), chosen, model, QUIET)
+    _, model = choose_pack(settings, "other")
     with pytest.raises(ConflictError, match="no spare embeddings of the pack aaaaaaaaaaaa"):
         await drop(settings, "a" * 64)
     with pytest.raises(ConflictError, match="No spare embedding"):
@@ -335,9 +333,19 @@ async def test_refusals(settings: Settings, database: Database, pipeline: LocalP
     unnamed = settings.model_copy(update={"owner_database_url": None})
     with pytest.raises(ConfigurationError, match="SEMBLANCE_OWNER_DATABASE_URL"):
         await check_owner(unnamed)
+
+
+async def test_a_change_that_is_done_succeeds_again(
+    settings: Settings, database: Database, pipeline: LocalPipeline
+) -> None:
+    empty = await fill(ReembedOptions(), *choose_pack(settings, "open"), QUIET)
+    assert (empty.serving, empty.spare, empty.missing) == (0, 0, 0)
     await add_face(database, await add_user(database), pack_digest=pipeline.model.digest)
-    with pytest.raises(ConflictError, match="serves already"):
-        await fill(ReembedOptions(), *choose_pack(settings, "open"), QUIET)
+    for arguments in ((), ("--switch",)):
+        done = job("batch.reembed", "--pack", "open", *arguments, environment=environment(settings))
+        assert done.returncode == 0, done.stderr
+        assert "Nothing is left to do: open" in done.stdout
+        assert "made all 1 embeddings." in done.stdout
 
 
 @pytest.mark.ray

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import BrowserContext, Page, expect
 
-from tests.support.browser import PHONE, ConsoleSite, Look, check_axe
+from tests.support.browser import PHONE, ConsoleSite, Look, check_axe, expect_no_sideways_scroll
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -37,4 +37,4 @@ async def test_the_language_changes_at_once(console_page: Page) -> None:
 
 async def test_a_phone_has_no_sideways_scroll(console_page: Page) -> None:
     await console_page.set_viewport_size(PHONE)  # type: ignore[arg-type]
-    assert await console_page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    await expect_no_sideways_scroll(console_page)

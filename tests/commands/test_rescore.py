@@ -87,6 +87,8 @@ async def test_a_killed_run_can_be_started_again(database: Database, environment
     untouched = await tables(database)
     plan = _run(environment, "--dry-run")
     assert await tables(database) == untouched
+    started = "SELECT count(*) FROM audit_log WHERE action = 'rescoring.start' AND actor LIKE 'command:%'"
+    assert await database.fetchval(started) == 0
     expected = []
     for row in await scores(database):
         factors = row[3:9]
@@ -116,6 +118,7 @@ async def test_a_killed_run_can_be_started_again(database: Database, environment
 
     done = _run(environment)
     assert await scores(database) == expected
+    assert await database.fetchval(started) == 2
     for output in (plan, done):
         assert _row(output, "looked at")[1] == "2,401"
         assert _row(output, "without factors") == ["0", "1"]

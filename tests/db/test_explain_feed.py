@@ -210,7 +210,8 @@ async def test_a_faces_matches_are_found_by_face(filled: Filled, mode: str) -> N
     assert read(found, "matches") < 100
     found = await plan(filled, mode, "list_celebrity_matches", filled.face, None, None, 21)
     assert "celebrity_matches" not in scanned(found)
-    assert indexes(found) & {"idx_celebrity_matches_similarity", "idx_celebrity_matches_face_id"}
+    by_face = {"idx_celebrity_matches_similarity", "idx_celebrity_matches_face_id", "unique_face_celebrity"}
+    assert indexes(found) & by_face
 
 
 @BOTH

@@ -72,6 +72,7 @@ TABLES = {
     "matches": Line("select; insert; update; delete", MATCH, MATCH, rows="all"),
     "match_counts": Line("select"),
     "celebrities": Line("select; insert; update seen_gender; maintain", CELEBRITY, CELEBRITY, rows="all"),
+    "people": Line("select; insert"),
     "celebrity_changes": Line("select; delete"),
     "celebrity_matches": Line(
         "select; insert; update; delete",
@@ -107,6 +108,8 @@ TABLES = {
         "select; insert hash profile_id token_session; update last_used_at revoked_at; delete"
     ),
     "audit_log": Line("select; insert actor action target before after"),
+    "ray_jobs": Line("select; insert; update"),
+    "rescorings": Line("select; insert; update"),
     "realtime_replicas": Line("select; insert; update; delete"),
     "realtime_sessions": Line("select; insert; update; delete"),
     "rematch_runs": Line("select; insert; update; delete"),

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from ray.serve._private import constants
 
+from deployments.message_limit import check_message_limit
 from deployments.replica_messages import (
     MAX_CROP_SIDE,
     STORED_SIDES,
@@ -23,6 +25,7 @@ from deployments.replica_messages import (
 )
 from deployments.vision.decode import OpenPhoto, read_header
 from deployments.vision.stored_picture import FEED_SIDE, FULL_SIDE, THUMBNAIL_SIDE, render
+from semblance.errors import ConfigurationError
 from semblance.settings import Settings
 from semblance.types import Box, DetectedFace, Detection, FaceCrops, Pose
 from tools import CHECKOUT
@@ -100,19 +103,26 @@ def test_ray_cluster_yaml_suits_the_defaults_on_every_node() -> None:
         assert int(value) >= largest_message(Settings())
 
 
-def test_a_replica_refuses_to_start_with_too_small_a_limit() -> None:
-    needed = largest_message(Settings())
+def test_a_replica_reads_its_limit_from_the_environment() -> None:
     refusal = check(GRPC)
     assert f"ConfigurationError: {VARIABLE} is 4194304" in refusal
-    assert f"Set it to {needed} where `ray start` is called" in refusal
-    assert VARIABLE in check({**GRPC, VARIABLE: str(needed - 1)})
-    larger = {"SEMBLANCE_MAX_IMAGE_BYTES": str(needed + 1)}
-    assert "SEMBLANCE_MAX_IMAGE_BYTES=" in check({**GRPC, **message_environment(Settings()), **larger})
-
-
-def test_a_replica_starts_with_what_follows_from_the_settings_or_without_grpc() -> None:
+    assert f"Set it to {largest_message(Settings())} where `ray start` is called" in refusal
     assert check({**GRPC, **message_environment(Settings())}) == ""
-    assert check({}) == ""
+
+
+def test_the_limit_may_be_as_large_as_the_largest_message_or_unused(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings()
+    needed = largest_message(settings)
+    monkeypatch.setattr(constants, "RAY_SERVE_USE_GRPC_BY_DEFAULT", True)
+    monkeypatch.setattr(constants, VARIABLE, needed)
+    check_message_limit(settings)
+    with pytest.raises(ConfigurationError, match="SEMBLANCE_MAX_IMAGE_BYTES="):
+        check_message_limit(Settings(max_image_bytes=needed + 1))
+    monkeypatch.setattr(constants, VARIABLE, needed - 1)
+    with pytest.raises(ConfigurationError, match=VARIABLE):
+        check_message_limit(settings)
+    monkeypatch.setattr(constants, "RAY_SERVE_USE_GRPC_BY_DEFAULT", False)
+    check_message_limit(settings)
 
 
 def test_the_largest_message_holds_what_is_stored_of_a_picture() -> None:

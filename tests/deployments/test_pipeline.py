@@ -36,7 +36,8 @@ def head() -> Image:
 
 
 def encoded(image: Image, suffix: str = ".png") -> bytes:
-    done, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    quick = [cv2.IMWRITE_PNG_COMPRESSION, 1] if suffix == ".png" else []
+    done, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quick)
     assert done
     return data.tobytes()
 

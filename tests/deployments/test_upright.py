@@ -15,7 +15,7 @@ from deployments.packs.nets import Candidates, DetectNet
 from deployments.packs.registry import load_pack
 from semblance.settings import Settings
 from semblance.types import AnalyzedFace, Image
-from tests.support.photos import ASTRONAUT, BIDEN, MASKS, OBAMA, OBAMA_3, encoded
+from tests.support.photos import ASTRONAUT, BIDEN, GROUP, MASKS, OBAMA, OBAMA_3, encoded
 
 SETTINGS = Settings(execution_provider="cpu")
 
@@ -65,6 +65,12 @@ def test_two_people_of_one_photo_may_be_turned_differently(
     for face in faces:
         similarity = [float(face.embedding @ embedding) for embedding in expected]
         assert similarity[face.detected.bbox.x1 > 590] > 0.85
+
+
+@pytest.mark.parametrize("angle", [30, 120, 210, 300])
+def test_a_group_is_found_however_it_is_turned(pipeline: LocalPipeline, angle: int) -> None:
+    turned = photo(GROUP, 1_100).rotate(angle, PillowImage.Resampling.BICUBIC, expand=True)
+    assert len(pipeline.finder.detect(encoded(turned, "BMP")).faces) >= 5
 
 
 def test_faces_of_a_turned_photo_keep_their_boxes_and_order(pipeline: LocalPipeline) -> None:

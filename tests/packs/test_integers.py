@@ -1,4 +1,4 @@
-"""Pointwise convolutions in integers: close to the floats, and safe on every processor."""
+"""Pointwise convolutions and dense layers in integers: close to the floats, and safe on every processor."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tools.integers import HIGHEST, with_integers
 
 
 def net() -> onnx.ModelProto:
-    """A convolution, a pointwise and a depthwise one, and another pointwise one, on 8 px."""
+    """A convolution, a pointwise and a depthwise one, another pointwise one, and a dense layer, on 8 px."""
     rng = np.random.default_rng(4)
     graph = GraphBuilder()
     x = graph.node("Mul", "input", graph.constant(1 / 255))
@@ -21,7 +21,9 @@ def net() -> onnx.ModelProto:
     x = graph.conv(graph.relu(x), rng.normal(0, 0.3, (1, 1, 16, 32)), rng.normal(0, 0.2, 32))
     x = graph.conv(x, rng.normal(0, 0.3, (3, 3, 32, 1)), pads=(1, 1, 1, 1), depthwise=True)
     x = graph.conv(graph.relu(x), rng.normal(0, 0.2, (1, 1, 32, 8)), rng.normal(0, 0.2, 8))
-    return graph.build("net", (8, 8), [Output(x, "out", ("N", 8, 8, 8))], "")
+    weights, bias = graph.constant(rng.normal(0, 0.1, (512, 4))), graph.constant(rng.normal(0, 0.2, 4))
+    x = graph.node("Gemm", graph.node("Flatten", x, axis=1), weights, bias)
+    return graph.build("net", (8, 8), [Output(x, "out", ("N", 4))], "")
 
 
 def run(model: onnx.ModelProto, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -36,6 +38,7 @@ def test_integers_give_nearly_what_floats_give_and_the_same_file_again() -> None
     integer = with_integers(model, images)
     kinds = [node.op_type for node in integer.graph.node]
     assert (kinds.count("QLinearConv"), kinds.count("Conv")) == (2, 2)
+    assert (kinds.count("MatMulInteger"), kinds.count("Gemm")) == (1, 0)
     expected, found = run(model, images), run(integer, images)
     assert np.abs(found - expected).max() < 0.05 * np.ptp(expected)
     assert integer.SerializeToString() == with_integers(model, images).SerializeToString()
@@ -48,6 +51,6 @@ def test_no_sum_of_two_products_leaves_16_bits() -> None:
         for tensor in with_integers(net(), images).graph.initializer
         if tensor.name.endswith("_weights")
     ]
-    assert len(weights) == 2
+    assert len(weights) == 3
     assert all(values.dtype == np.int8 and np.abs(values).max() == HIGHEST for values in weights)
     assert 2 * 255 * HIGHEST < 2**15

@@ -147,9 +147,9 @@ async def test_realtime_tells_an_address(chat: PictureChat) -> None:
     await chat.send(chat.face)
     events = await chat.api.services.db.events.since(0, 100)
     (event,) = [event for event in events if event.type == "message"]
-    frame = EventFrames(event, chat.api.services.settings, chat.api.services.storage).frame_for(
-        Recipient(chat.bob.id, ["messages"], "http://api")
-    )
+    frame = EventFrames(
+        event, chat.api.services.settings, chat.api.services.storage, chat.api.services.scale
+    ).frame_for(Recipient(chat.bob.id, ["messages"], "http://api"))
     assert frame is not None
     assert chat.link(chat.face) in frame.text.replace("\\/", "/")
 

@@ -47,7 +47,7 @@ async def test_an_entry_of_the_feed(api: Api) -> None:
     body = await feed(api)
     [entry] = body["matches"]
     assert entry.keys() == {
-        "id", "similarity_score", "similarity_percentage", "created_at", "my_reaction", "users",
+        "id", "similarity_score", "similarity_percentage", "created_at", "rarity", "my_reaction", "users",
     }  # fmt: skip
     assert (entry["id"], entry["similarity_score"]) == (str(pair.match), 0.875)
     assert (entry["similarity_percentage"], entry["my_reaction"]) == (88, [])

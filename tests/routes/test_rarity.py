@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from db.api_keys import ApiKeys
 from deployments.faces.pipeline import LocalPipeline
 from semblance.settings import Settings
 from semblance.types import Embedding
+from serve_app.realtime.frames import EventFrames, Recipient
 from tests.support.api import API_KEY, Api, User
 from tests.support.calibrations import RUNGS, write_calibration
 from tests.support.photos import ASTRONAUT
@@ -97,18 +99,15 @@ async def test_a_search_among_users(api: Api) -> None:
     assert match["rarity"] == {"one_in": 10, "most": 100}
 
 
-async def matched(api: Api, similarity: float, *digests: str) -> tuple[User, UUID]:
-    """A user and their face, matched with another user's and with a celebrity, both with that similarity.
-    digests: of the user's own face, of the other's and the celebrity's."""
-    own, others = digests or (api.services.model.digest,) * 2
+async def matched(api: Api, similarity: float) -> tuple[User, UUID]:
+    """A user and their face, matched with another user's and with a celebrity, both with that similarity."""
+    digest = api.services.model.digest
     ada, eve = await api.member("Ada"), await api.member("Eve", gender="male")
     face = embeddings(1, seed=3)[0]
-    mine = await add_face(api.owner, ada.id, embedding=face, pack_digest=own)
-    await add_face(api.owner, eve.id, embedding=like(face, similarity), pack_digest=own)
-    await add_celebrities(api.owner, celebrity(1, like(face, similarity), gender="male", pack_digest=own))
+    mine = await add_face(api.owner, ada.id, embedding=face, pack_digest=digest)
+    await add_face(api.owner, eve.id, embedding=like(face, similarity), pack_digest=digest)
+    await add_celebrities(api.owner, celebrity(1, like(face, similarity), gender="male", pack_digest=digest))
     await api.services.matcher.process(10)
-    await api.owner.execute("UPDATE faces SET pack_digest = $1 WHERE id <> $2", others, mine)
-    await api.owner.execute("UPDATE celebrities SET pack_digest = $1", others)
     return ada, mine
 
 
@@ -128,20 +127,42 @@ async def entries(api: Api, user: User, face: UUID) -> list[dict[str, Any]]:
     return found
 
 
+async def of_feed(api: Api) -> Any:
+    """The rarity of the one match in the public feed, which an event says as well."""
+    [entry] = (await api.client.get("/api/matches/top")).json()["matches"]
+    services = api.services
+    [event] = [event for event in await services.db.events.since(0, 100) if event.type == "matches"]
+    shown = await services.db.matches.load([UUID(entry["id"])], None)
+    frames = EventFrames(event, services.settings, services.storage, services.scale, shown)
+    frame = frames.frame_for(Recipient(None, ["feed"], "http://api"))
+    assert frame is not None
+    [told] = json.loads(frame.text)["data"]["matches"]
+    assert told["rarity"] == entry["rarity"]
+    return entry["rarity"]
+
+
 @pytest.mark.parametrize("similarity", [0.95, RUNGS[100] + 0.001, 0.4])
 async def test_matches(api: Api, similarity: float) -> None:
     for entry in await entries(api, *await matched(api, similarity)):
         assert entry["factors"]["embedding"] == pytest.approx(similarity, abs=1e-3)
         assert entry["rarity"] == {"one_in": SIMILARITIES[similarity], "most": 100}
+    assert await of_feed(api) == {"one_in": SIMILARITIES[similarity], "most": 100}
 
 
-async def test_matches_with_faces_of_another_pack_have_none(api: Api) -> None:
-    """Neither if one of the two is embedded again, nor if both are of a pack that does not serve."""
-    ours = api.services.model.digest
-    ada, face = await matched(api, 0.95, ours, OTHER_DIGEST)
+@pytest.mark.parametrize("digest", [OTHER_DIGEST, None])
+async def test_matches_found_with_another_pack_have_none_until_they_are_found_again(
+    api: Api, digest: str | None
+) -> None:
+    """As after a switch of packs, although all embeddings are of the new one; and as after an upgrade."""
+    ada, face = await matched(api, 0.95)
+    for table in ("matches", "celebrity_matches"):
+        await api.owner.execute(f"UPDATE {table} SET pack_digest = $1", digest)
     assert [entry["rarity"] for entry in await entries(api, ada, face)] == [None] * 4
-    await api.owner.execute("UPDATE faces SET pack_digest = $1", OTHER_DIGEST)
-    assert [entry["rarity"] for entry in await entries(api, ada, face)] == [None] * 4
+    assert await of_feed(api) is None
+    await api.owner.execute("UPDATE match_jobs SET status = 'pending'")
+    await api.services.matcher.process(10)
+    rarities = [entry["rarity"] for entry in await entries(api, ada, face)]
+    assert rarities == [{"one_in": 100, "most": 100}] * 4
 
 
 async def test_matches_of_the_old_app_have_none(api: Api) -> None:

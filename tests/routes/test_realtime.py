@@ -266,7 +266,7 @@ async def test_a_replica_that_is_behind_sends_nothing_twice(
 ) -> None:
     """The client comes from another replica, which had sent it more than this one has read."""
     services = api.services
-    behind = Hub(api_settings, services.database, services.db, services.storage)
+    behind = Hub(api_settings, services.database, services.db, services.storage, services.scale)
     for _ in range(3):
         await notify(services.database, ada.id)
     _, newest = await services.db.events.kept()
@@ -496,7 +496,7 @@ async def test_presence_over_two_replicas(
     stranger = await api.member("Cleo")
     await connect_users(services.database, ada.id, bob.id)
     await connect_users(services.database, bob.id, stranger.id, status="blocked")
-    other = Hub(api_settings, services.database, services.db, services.storage)
+    other = Hub(api_settings, services.database, services.db, services.storage, services.scale)
     await other.start()
     async with (
         server.listen(ada, channels="presence") as to_ada,
@@ -528,7 +528,7 @@ async def test_a_replica_that_is_gone_leaves_nobody_online(
 ) -> None:
     services = api.services
     timing = Timing(beat=0.1)
-    gone = Hub(api_settings, services.database, services.db, services.storage, timing)
+    gone = Hub(api_settings, services.database, services.db, services.storage, services.scale, timing=timing)
     await gone.start()
     async with gone.join(ada.id, ["feed"], "http://x"):
         await wait_for(services.database, ada, online=True)
@@ -537,7 +537,8 @@ async def test_a_replica_that_is_gone_leaves_nobody_online(
         await asyncio.wait(gone._tasks)
         await services.database.execute("UPDATE realtime_replicas SET seen_at = now() - interval '50 s'")
         others = [
-            Hub(api_settings, services.database, services.db, services.storage, timing) for _ in range(2)
+            Hub(api_settings, services.database, services.db, services.storage, services.scale, timing=timing)
+            for _ in range(2)
         ]
         await asyncio.gather(*(hub.start() for hub in others))
         await wait_for(services.database, ada, online=False)

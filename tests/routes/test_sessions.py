@@ -181,8 +181,14 @@ async def test_expired_sessions_are_forgotten(api: Api) -> None:
     for number, end in enumerate((now - 3600, now - 1, now + 60, 253_402_300_809.0)):
         await sessions.revoke(bytes([number]) * 32, SUBJECT, end)
     await sessions.revoke(bytes([1]) * 32, SUBJECT, now + 60)  # The first end stays.
+    services = api.services
     hub = Hub(
-        api.services.settings, api.services.database, api.services.db, api.services.storage, Timing(tidy=0.01)
+        services.settings,
+        services.database,
+        services.db,
+        services.storage,
+        services.scale,
+        timing=Timing(tidy=0.01),
     )
     await hub.start()
     try:

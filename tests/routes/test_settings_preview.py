@@ -64,6 +64,7 @@ async def test_what_appears_vanishes_and_moves(api: Api, admin: User) -> None:
         (None, 1)
     ] * 2
     for side in (appears["a"], appears["b"]):
+        assert side["picture_url"].startswith("http://api/")
         assert side["name"] == await api.owner.fetchval(
             "SELECT name FROM profiles WHERE id = $1", side["user_id"]
         )
@@ -79,6 +80,7 @@ async def test_what_appears_vanishes_and_moves(api: Api, admin: User) -> None:
     [appears], [moves] = celebrities["appearing"], celebrities["moving"]
     assert appears["celebrity"]["id"] == str(stars[0])
     assert appears["celebrity"]["name"].startswith("Star ")
+    assert appears["celebrity"]["picture_url"] != appears["face"]["picture_url"]
     assert moves["face"]["face_id"] == str(faces[3])
     assert (moves["face"]["rank_before"], moves["face"]["rank_after"]) == (1, 2)
     assert "batch.rematch --dry-run" in found["unknown"]

@@ -215,7 +215,7 @@ def test_full_face_has_every_field_of_the_contract(http: httpx.Client, service: 
         "quality", "symmetry_score", "skin_tone", "expression", "geometry", "model",
     }  # fmt: skip
     assert set(face["pose"]) == {"yaw", "pitch", "roll"}
-    assert set(face["quality"]) == {"blur_score", "illumination", "overall"}
+    assert set(face["quality"]) == {"blur_score", "illumination", "overall", "advice"}
     assert set(face["expression"]["emotions"]) == {
         "happy", "neutral", "sad", "angry", "surprise", "fear", "disgust",
     }  # fmt: skip

@@ -15,6 +15,10 @@ def test_a_job_finds_the_database_and_the_ray_of_the_stack(service: Service) -> 
 
 
 def test_a_refusal_by_the_database_is_reported_in_a_sentence(service: Service) -> None:
-    told = service.shell("python -m batch.reembed --pack open", expect=1)
-    assert told.startswith("error: Pack open (")
-    assert "serves already: it made all" in told
+    told = service.shell("python -m batch.reembed --pack open --drop", expect=1)
+    assert told.startswith("error: There are no spare embeddings of the pack ")
+
+
+def test_a_change_of_packs_that_is_done_succeeds_again(service: Service) -> None:
+    told = service.shell("python -m batch.reembed --pack open --switch")
+    assert "Nothing is left to do: open " in told

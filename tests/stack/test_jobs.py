@@ -9,7 +9,7 @@ import pytest
 from ray._private.runtime_env.context import RuntimeEnvContext
 from ray.core.generated.common_pb2 import Language  # type: ignore[attr-defined]  # generated at import
 
-from ops.stack.jobs import interpreter_environment
+from semblance.interpreters import interpreter_environment
 
 
 def test_an_ordinary_path_needs_no_environment() -> None:

@@ -21,31 +21,35 @@ from ops.stack.embedded import EmbeddedPostgres
 from ops.stack.home import StackHome, StackLock
 from ops.stack.processes import members
 from ops.stack.state import read_state
-from semblance.lock import ProcessLock
 from semblance.settings import Settings
 from tests.support.waiting import wait_for
 
-SEMBLANCE = Path(sys.executable).with_name("semblance")
+PROGRAMS = Path(sys.executable).parent
 PATIENCE = 300.0
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 
 
 class Stack:
-    """A separate home, and commands on it."""
+    """A separate home, and the commands of an installation on it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, programs: Path = PROGRAMS) -> None:
+        self._semblance = programs / "semblance"
+        self._folder = folder.parent
         self.home = StackHome.of(Settings(home=folder))
         # The environment of the tests must not reach the stacks: another database, another Ray.
         kept = {
-            name: value for name, value in os.environ.items() if not name.startswith(("SEMBLANCE_", "RAY_"))
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("SEMBLANCE_", "RAY_", "PYTHON"))
         }
         self.environment = kept | {"SEMBLANCE_HOME": str(folder), "COLUMNS": "120"}
 
     def run(self, *arguments: str, expect: int = 0) -> str:
         done = subprocess.run(
-            [SEMBLANCE, *arguments],
+            [self._semblance, *arguments],
             env=self.environment,
+            cwd=self._folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -55,9 +59,15 @@ class Stack:
         assert done.returncode == expect, f"{arguments}: {done.stdout}\n{self._log()}"
         return done.stdout
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, stderr: int | None = None) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [SEMBLANCE, *arguments], env=self.environment, stdout=subprocess.PIPE, text=True, bufsize=1
+            [self._semblance, *arguments],
+            env=self.environment,
+            cwd=self._folder,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            bufsize=1,
         )
 
     def status(self) -> dict[str, Any]:
@@ -92,8 +102,9 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
 
 
 @pytest.fixture
-def neighbour(tmp_path: Path) -> Iterator[Stack]:
-    stack = Stack(tmp_path / "two")
+def neighbour(tmp_path: Path, installed: Path) -> Iterator[Stack]:
+    """Of an installed wheel, without the checkout."""
+    stack = Stack(tmp_path / "two", installed)
     yield stack
     stack.run("down")
 
@@ -104,15 +115,6 @@ def _wait_line(process: subprocess.Popen[str], part: str) -> None:
         if part in line:
             return
     pytest.fail(f"The command ended without printing {part!r}.")
-
-
-def _guardian(stack: Stack) -> int:
-    """The process that restarts the supervisor. It appears shortly after the stack has started."""
-    lock = ProcessLock(stack.home.guardian_lock_file)
-    wait_for(lambda: lock.holder() is not None)
-    holder = lock.holder()
-    assert holder is not None
-    return holder
 
 
 def _compare(state: dict[str, Any], key: str) -> httpx.Response:
@@ -131,13 +133,8 @@ def _take_down_under_an_ingestion(stack: Stack, photos: Path) -> None:
     photos.mkdir()
     for number in range(40):
         (photos / f"{number}.png").symlink_to(package_photo(*PORTRAIT))
-    with subprocess.Popen(
-        [SEMBLANCE, "ingest", "--follow-links", "--batch-size", "1", str(photos)],
-        env=stack.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as ingestion:
+    ingest = ("ingest", "--follow-links", "--batch-size", "1", str(photos))
+    with stack.start(*ingest, stderr=subprocess.PIPE) as ingestion:
         _wait_line(ingestion, "40 inputs")
         stack.run("down")
         _, error = ingestion.communicate(timeout=PATIENCE)
@@ -149,79 +146,86 @@ def _take_down_under_an_ingestion(stack: Stack, photos: Path) -> None:
 def test_two_stacks_live_side_by_side_and_one_outlives_the_other(
     stack: Stack, neighbour: Stack, tmp_path: Path
 ) -> None:
-    with stack.start("up", "--detach") as first:
-        neighbour.run("up", "--detach")
+    """The other one is an installed wheel that runs as the main process of a service: it heals, is killed,
+    serves the same data again, and ends."""
+    with stack.start("up", "--detach") as first, neighbour.start("up") as main:
+        _wait_line(main, "Ctrl-C stops everything")
         assert first.wait(PATIENCE) == 0
 
-    states = stack.status(), neighbour.status()
-    assert all(state["ready"] for state in states)
-    for field in ("url", "docs_url", "dashboard_url", "database_url", "api_key", "pid", "home"):
-        assert states[0][field] != states[1][field]
-    assert _compare(states[0], states[0]["api_key"]).status_code == HTTPStatus.OK
-    assert _compare(states[0], states[1]["api_key"]).status_code == HTTPStatus.UNAUTHORIZED
-    # Ray's dashboard runs code for everyone who can reach it, so it must not be public.
-    jobs = httpx.get(f"{states[0]['dashboard_url']}/api/jobs/", timeout=30, trust_env=False)
-    assert jobs.status_code == HTTPStatus.UNAUTHORIZED
+        states = stack.status(), neighbour.status()
+        assert all(state["ready"] for state in states)
+        for field in ("url", "docs_url", "dashboard_url", "database_url", "api_key", "pid", "home"):
+            assert states[0][field] != states[1][field]
+        assert _compare(states[0], states[0]["api_key"]).status_code == HTTPStatus.OK
+        assert _compare(states[0], states[1]["api_key"]).status_code == HTTPStatus.UNAUTHORIZED
+        health = httpx.get(f"{states[1]['url']}/health", timeout=30, trust_env=False)
+        assert health.json() == {"status": "healthy", "model": "open"}
+        # Ray's dashboard runs code for everyone who can reach it, so it must not be public.
+        jobs = httpx.get(f"{states[0]['dashboard_url']}/api/jobs/", timeout=30, trust_env=False)
+        assert jobs.status_code == HTTPStatus.UNAUTHORIZED
 
-    assert "Already up" in stack.run("up", "--detach")
-    assert stack.status()["pid"] == states[0]["pid"]
-    stack.run("doctor")
+        assert "Already up" in stack.run("up", "--detach")
+        assert stack.status()["pid"] == states[0]["pid"]
+        stack.run("doctor")
 
-    _take_down_under_an_ingestion(stack, tmp_path / "photos")
-    assert stack.is_gone()
-    assert not json.loads(stack.run("status", "--json", expect=3))["ready"]
-    assert neighbour.status()["ready"]
+        _take_down_under_an_ingestion(stack, tmp_path / "photos")
+        assert stack.is_gone()
+        assert not json.loads(stack.run("status", "--json", expect=3))["ready"]
+        assert neighbour.status()["ready"]
 
-    _repair_what_a_killed_stack_has_left(neighbour)
+        _let_a_main_process_heal(neighbour, main)
+        _kill(neighbour, main)
+    _repair_and_end(neighbour, states[1]["api_key"])
 
 
-def _repair_what_a_killed_stack_has_left(stack: Stack) -> None:
-    """This includes a PostgreSQL that hangs. Nothing is left to restart the supervisor."""
+def _let_a_main_process_heal(stack: Stack, main: subprocess.Popen[str]) -> None:
     before = stack.status()
+
+    # Its supervisor dies. Another one takes over the running parts, at the same address.
+    os.kill(before["pid"], signal.SIGKILL)
+    _wait_line(main, "it is restarted")
+    wait_for(lambda: (state := read_state(stack.home)) is not None and state.pid != before["pid"])
+    assert "Already up" in stack.run("up")
+    assert stack.status()["url"] == before["url"]
+
+
+def _kill(stack: Stack, main: subprocess.Popen[str]) -> None:
+    """Both of its processes that could end or restart the others. PostgreSQL hangs."""
+    stack.run("keys", "create", "--name", "kept")
     postmaster = int((stack.home.postgres / "data" / "postmaster.pid").read_text().split()[0])
-    guardian = _guardian(stack)
-    os.kill(postmaster, signal.SIGSTOP)
-    for pid in (guardian, before["pid"]):
+    supervisor = stack.status()["pid"]
+    for pid in (postmaster, supervisor):
+        os.kill(pid, signal.SIGSTOP)
+    for pid in (main.pid, supervisor):
         os.kill(pid, signal.SIGKILL)
+    main.wait(PATIENCE)
     assert "left over from a stack that was killed" in stack.run("doctor", expect=1)
     assert "semblance up" in stack.run("status", expect=3)
-    stack.run("up", "--detach")
-    after = stack.status()
-    assert (after["ready"], after["problems"]) == (True, [])
-    assert after["api_key"] == before["api_key"]
 
 
-def test_a_stack_that_is_interrupted_while_it_starts_leaves_nothing(stack: Stack) -> None:
-    with stack.start("up") as starting:
-        _wait_line(starting, "PostgreSQL")
-        starting.send_signal(signal.SIGINT)
-        assert starting.wait(PATIENCE) == 0
-    assert stack.is_gone()
-
-
-def test_as_the_main_process_of_a_service_it_heals_serves_the_same_data_and_ends(stack: Stack) -> None:
-    """As a service manager runs it: restarted whenever it ends, and stopped by SIGTERM."""
+def _repair_and_end(stack: Stack, api_key: str) -> None:
+    """As a service manager does: it restarts a stack whenever it ends, and stops it by SIGTERM."""
     with stack.start("up") as main:
         _wait_line(main, "Ctrl-C stops everything")
-        before = stack.status()
-        stack.run("keys", "create", "--name", "kept")
-
-        # Its supervisor dies. Another one takes over the running parts, at the same address.
-        os.kill(before["pid"], signal.SIGKILL)
-        _wait_line(main, "it is restarted")
-        wait_for(lambda: (state := read_state(stack.home)) is not None and state.pid != before["pid"])
-        assert "Already up" in stack.run("up")
-        assert stack.status()["url"] == before["url"]
-
-        main.kill()
-    stack.wait_gone()
-
-    with stack.start("up") as main:
-        _wait_line(main, "Ctrl-C stops everything")
-        assert stack.status()["api_key"] == before["api_key"]
+        after = stack.status()
+        assert (after["ready"], after["problems"], after["api_key"]) == (True, [], api_key)
         assert "kept" in stack.run("keys", "list")
         main.send_signal(signal.SIGTERM)
         assert main.wait(PATIENCE) == 0
+    assert stack.is_gone()
+
+
+@pytest.mark.parametrize("ends", [signal.SIGINT, signal.SIGKILL])
+def test_a_stack_whose_command_ends_while_it_starts_leaves_nothing(
+    stack: Stack, ends: signal.Signals
+) -> None:
+    with stack.start("up") as starting:
+        _wait_line(starting, "PostgreSQL")
+        starting.send_signal(ends)
+        assert starting.wait(PATIENCE) == (0 if ends == signal.SIGINT else -signal.SIGKILL)
+    # A command that is killed cannot wait for the rest.
+    if ends == signal.SIGKILL:
+        stack.wait_gone()
     assert stack.is_gone()
 
 

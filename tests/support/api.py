@@ -37,6 +37,7 @@ from serve_app.auth import TokenVerifier
 from serve_app.babies.maker import open_baby_maker
 from serve_app.face_uploads import FaceUploads
 from serve_app.limits import ReplicaLimits
+from serve_app.ray_jobs import RayJobs
 from serve_app.realtime.hub import Hub
 from tests.support.reused_database import ReusedDatabase
 
@@ -196,19 +197,21 @@ async def api(
         )
         db, storage = Repositories.of(database), open_storage(api_settings)
         faces = LocalFaces(pipeline)
+        scale = load_scale(api_settings, pipeline.pack)
         return Services(
             settings=api_settings,
             model=pipeline.model,
-            scale=load_scale(api_settings, pipeline.pack),
+            scale=scale,
             faces=faces,
             matcher=LocalMatcher(MatchWorker(database, storage, faces, pipeline.model, api_settings)),
             database=database,
             db=db,
             storage=storage,
             tokens=TokenVerifier(api_settings),
-            hub=Hub(api_settings, database, db, storage),
+            hub=Hub(api_settings, database, db, storage, scale),
             babies=open_baby_maker(api_settings, storage, faces, db),
             face_uploads=FaceUploads(api_settings, pipeline.model, faces, storage, db),
+            ray_jobs=RayJobs(api_settings, database),
         )
 
     reusable = ReusableApp.of(api_settings)

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
+import httpx
 import pytest
 import pytest_asyncio
 from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request
 
-from tests.support.api import Api
+from db.celebrities import Celebrities, CelebrityRow
+from db.pool import Database
+from deployments.faces.pipeline import LocalPipeline
+from matching.worker import MatchWorker
+from semblance.storage.pictures import full_key, put_picture
+from tests.support.api import Api, LocalFaces
+from tests.support.gallery import make_gallery
 from tests.support.realtime import serving
 from tests.support.service import Service
 from tools.console import PACKAGES
@@ -29,6 +39,9 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # A camera that shows a test pattern.
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
 )
 PHONE, DESK = {"width": 375, "height": 812}, {"width": 1280, "height": 800}
 
@@ -79,10 +92,38 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class ConsoleSite:
-    """A service whose console is looked at. link: makes a link that signs in once."""
+    """A service whose console is looked at. link: makes a link that signs in once. token: of the app's
+    user with an e-mail address. dsn: of its database, as the application logs in."""
 
     url: str
     link: Callable[[], Awaitable[str]]
+    token: Callable[[str], Awaitable[str]]
+    dsn: str
+
+    async def upload(self, email: str, gender: str, photo: Path) -> None:
+        """A photo of a user, whose match job waits or is done then."""
+        headers = {"Authorization": f"Bearer {await self.token(email)}"}
+        files = {"file": await asyncio.to_thread(photo.read_bytes)}
+        async with httpx.AsyncClient(base_url=self.url, headers=headers, timeout=60) as client:
+            profile = {"name": email.partition("@")[0].title(), "gender": gender}
+            answers = [await client.patch("/api/auth/me", json=profile)]
+            answers.append(await client.post("/api/faces", files=files))
+        assert [answer.status_code for answer in answers] == [200, 202], [answer.text for answer in answers]
+
+    async def fail_waiting_jobs(self, message: str) -> None:
+        """Match jobs that wait fail, as if a worker had tried them."""
+        database = await Database.connect(self.dsn, pool_size=1)
+        try:
+            await database.execute(
+                """
+                UPDATE match_jobs
+                SET status = 'failed', attempts = 1, error_message = $1, completed_at = now()
+                WHERE status = 'pending'
+                """,
+                message,
+            )
+        finally:
+            await database.close()
 
 
 @pytest.fixture
@@ -101,18 +142,66 @@ def site_on_stack(service: Service) -> ConsoleSite:
         printed = await asyncio.to_thread(service.run, "console")
         return next(word for word in printed.split() if "#code=" in word)
 
-    return ConsoleSite(service.status["url"], link)
+    async def token(email: str) -> str:
+        return (await asyncio.to_thread(service.run, "token", "create", "--email", email)).strip()
+
+    return ConsoleSite(service.status["url"], link, token, service.status["database_url"])
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def site_in_process(api: Api) -> AsyncIterator[ConsoleSite]:
-    """The API on a port, on a database of the test's own."""
+async def site_in_process(api: Api, pipeline: LocalPipeline, tmp_path: Path) -> AsyncIterator[ConsoleSite]:
+    """The API on a port, on a database of the test's own, with the gallery of the stack."""
+    await _fill(api, pipeline, make_gallery(tmp_path / "gallery"))
     async with serving(api.app) as server:
 
         async def link() -> str:
             return f"{server.http}/console/#code={await api.services.db.console_sessions.make_code()}"
 
-        yield ConsoleSite(server.http, link)
+        async def token(email: str) -> str:
+            return api.user(email).headers["Authorization"].removeprefix("Bearer ")
+
+        async with _working(api, pipeline):
+            yield ConsoleSite(
+                server.http, link, token, api.services.settings.required_database_url.get_secret_value()
+            )
+
+
+@asynccontextmanager
+async def _working(api: Api, pipeline: LocalPipeline) -> AsyncIterator[None]:
+    """A worker on match jobs, as the Matcher of a stack."""
+    services = api.services
+    worker = MatchWorker(
+        services.database, services.storage, LocalFaces(pipeline), pipeline.model, services.settings
+    )
+    working = asyncio.create_task(worker.run())
+    try:
+        yield
+    finally:
+        working.cancel()
+        await asyncio.wait([working])
+
+
+async def _fill(api: Api, pipeline: LocalPipeline, folder: Path) -> None:
+    rows = []
+    for entry in json.loads((folder / "metadata.json").read_text())["celebrities"]:
+        data = (folder / entry["category"] / entry["filename"]).read_bytes()
+        _, faces = pipeline.analyze_photo(data, 1)
+        picture = pipeline.finder.render(data)
+        row_id = uuid4()
+        key = full_key(f"celebrities/{row_id}")
+        await put_picture(api.services.storage, key, picture)
+        columns = {
+            "id": row_id,
+            "bio": None,
+            "seen_gender": None,
+            "image_path": key,
+            "image_hash": row_id.hex,
+        }
+        described = {name: entry[name] for name in ("name", "category", "gender")}
+        rows.append(
+            CelebrityRow.of(faces[0], pipeline.model.digest, scale=picture.scale, **columns, **described)
+        )
+    await Celebrities(api.owner).copy_in(rows)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -156,6 +245,20 @@ async def _grave_violations(page: Page, scheme: str) -> list[str]:
     ]
 
 
+async def expect_no_sideways_scroll(page: Page) -> None:
+    """Fails where the page stays wider than the window."""
+    # In the page, because `wait_for_function` is what its policy refuses. React hears of a new width later.
+    await page.evaluate(
+        """() => new Promise((resolve, reject) => {
+            const root = document.documentElement;
+            const late = setTimeout(() => reject(`${root.scrollWidth} wide in ${innerWidth}`), 5000);
+            const look = () => root.scrollWidth <= innerWidth
+                ? resolve(clearTimeout(late)) : requestAnimationFrame(look);
+            look();
+        })"""
+    )
+
+
 class Look:
     """Writes what a page looks like, in light and dark, at a desk and on a phone."""
 
@@ -171,6 +274,8 @@ class Look:
             await _show(page, scheme)
             for width, size in (("desk", DESK), ("phone", PHONE)):
                 await page.set_viewport_size(size)  # type: ignore[arg-type]
+                await page.evaluate("window.scrollTo(0, 0)")
+                await expect_no_sideways_scroll(page)
                 await page.screenshot(path=self._folder / f"{name}-{width}-{scheme}.png", full_page=True)
         if before is not None:
             await page.set_viewport_size(before)
@@ -186,4 +291,5 @@ async def _show(page: Page, scheme: str) -> None:
     await page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     await page.locator(f":root[data-mantine-color-scheme='{scheme}']").wait_for()
     await page.evaluate("new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
-    await page.evaluate("Promise.all(document.getAnimations().map(each => each.finished))")
+    # Of those that are cancelled, as of what is gone from the page, the promise fails.
+    await page.evaluate("Promise.allSettled(document.getAnimations().map(each => each.finished))")

@@ -9,7 +9,6 @@ from unittest import mock
 
 import httpx
 import pytest
-from moto.server import ThreadedMotoServer
 
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -22,6 +21,9 @@ CREDENTIALS = {
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
     """URL of the server. The AWS_* variables name it for the whole session."""
+    # Half a second to import, in each process that collects tests.
+    from moto.server import ThreadedMotoServer
+
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

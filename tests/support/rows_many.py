@@ -54,7 +54,7 @@ def many_faces_template(postgres: str) -> str:
         await database.execute(
             """
             INSERT INTO celebrities (name, image_path, embedding, pack_digest, quality_score)
-            SELECT 'Celebrity', image_path, embedding, pack_digest, quality_score FROM faces
+            SELECT 'Celebrity ' || id, image_path, embedding, pack_digest, quality_score FROM faces
             """
         )
         for definition in definitions:

@@ -7,13 +7,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx
 import pytest
 
+from ops.stack.ports import free_ports
+from tests.support.asking import PersistentClient, asking
 from tests.support.gallery import make_gallery
+from tests.support.gateway import LOOPBACK
 
 SEMBLANCE = Path(sys.executable).with_name("semblance")
 
@@ -23,11 +26,18 @@ class Service:
     """A stack started by `semblance up --detach` in a separate home."""
 
     home: Path
-    status: dict[str, str]
+    port: int
+    status: dict[str, str] = field(default_factory=dict)
+    asked: PersistentClient = field(default_factory=PersistentClient)
+    """The answers to a client while it started."""
+
+    @property
+    def url(self) -> str:
+        return f"http://{LOOPBACK}:{self.port}"
 
     @property
     def environment(self) -> dict[str, str]:
-        return {**os.environ, "SEMBLANCE_HOME": str(self.home)}
+        return {**os.environ, "SEMBLANCE_HOME": str(self.home), "SEMBLANCE_PORT": str(self.port)}
 
     def run(self, *arguments: str) -> str:
         """Run a `semblance` command against this stack; its output, or a failed test with it."""
@@ -66,18 +76,31 @@ class Service:
         return httpx.Client(base_url=self.status["url"], headers=headers, timeout=60, limits=limits)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the tests of the service last: it would take part of the machine from tests that start a Ray."""
+    items.sort(key=_uses_service)
+
+
+def _uses_service(item: pytest.Item) -> bool:
+    names = getattr(item, "fixturenames", ())
+    # A site of the console is of the service, which its fixture finds out too late.
+    return "service" in names or "site" in names
+
+
 @pytest.fixture(scope="session")
 def service(alone: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """The running service, its gallery filled by the ingestion Ray job."""
-    home = tmp_path_factory.mktemp("service")
-    empty = Service(home, {})
-    empty.run("up", "--detach")
+    port = free_ports({"service": (LOOPBACK, 0)})["service"]
+    starting = Service(tmp_path_factory.mktemp("service"), port)
     try:
-        running = Service(home, json.loads(empty.run("status", "--json")))
+        with asking(starting.url) as asked:
+            starting.run("up", "--detach")
+        running = replace(starting, status=json.loads(starting.run("status", "--json")), asked=asked)
         running.run("ingest", str(make_gallery(tmp_path_factory.mktemp("gallery"))))
         yield running
     finally:
-        empty.run("down")
+        starting.run("down")
 
 
 @pytest.fixture

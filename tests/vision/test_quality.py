@@ -90,11 +90,11 @@ def test_light_from_one_side_is_worse(crops: list[Image]) -> None:
 @pytest.mark.parametrize("value", [0, 1, 128, 255])
 def test_a_blank_picture_is_worthless(value: int) -> None:
     found = measure_quality(np.full((1, 112, 112, 3), value, np.uint8))[0]
-    assert astuple(found) == (0, 0, 0)
+    assert astuple(found)[:3] == (0, 0, 0)
 
 
 def test_all_scores_lie_within_0_and_1() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (20, 112, 112, 3), dtype=np.uint8)
     for quality in measure_quality(noise):
-        assert all(0 <= value <= 1 for value in astuple(quality))
+        assert all(0 <= value <= 1 for value in astuple(quality)[:3])
     assert measure_quality(noise[:0]) == []

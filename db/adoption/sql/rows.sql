@@ -258,6 +258,23 @@ JOIN public.profiles ON profiles.id = own.profile_id AND profiles.profile_type =
 WHERE celebrity.profile_type = 'celebrity'
 ON CONFLICT (face_id, celebrity_id) DO NOTHING;
 
+-- name: add_people
+INSERT INTO public.people (id, name, bio, category, gender, created_at)
+SELECT DISTINCT ON (person) person, name, bio, category, gender, coalesce(created_at, now())
+FROM (
+    SELECT
+        public.person_called(name, category, id) AS person, id, name, bio, category, gender, created_at
+    FROM public.celebrities
+    WHERE person_id IS NULL AND name IS NOT NULL
+) AS alone
+ORDER BY person, created_at, id
+ON CONFLICT (id) DO NOTHING;
+
+-- name: assign_people
+UPDATE public.celebrities
+SET person_id = public.person_called(name, category, id)
+WHERE person_id IS NULL AND name IS NOT NULL;
+
 -- name: note_old_tables
 INSERT INTO semblance_adoption.old_tables VALUES {names} ON CONFLICT DO NOTHING;
 

@@ -7,6 +7,7 @@ import asyncio
 from rich.table import Column, Table
 
 from batch.progress import JobProgress
+from db.audit import audit
 from matching.rescore import RescoreReport, Rescoring
 from matching.store import Matching, MatchRules
 from ops.commands.database import connected, open_database
@@ -29,6 +30,9 @@ async def _rescore(dsn: str, *, dry_run: bool) -> None:
         matching, rescoring = Matching(database), Rescoring(database)
         rules = await matching.rules()
         console.print(_text(rules), soft_wrap=True)
+        if not dry_run:
+            async with database.transaction() as connection:
+                await audit(connection, "rescoring.start", "matches")
         aside = "to be removed" if dry_run else "removed"
         with JobProgress(console, "matches", await rescoring.count(), aside=aside) as progress:
             report = await rescoring.rescore(rules, dry_run=dry_run, on_progress=progress.advance)

@@ -12,8 +12,9 @@ from rich.table import Column, Table
 
 from ops.commands.output import console, errors, fail
 from ops.stack.front import require_running
-from ops.stack.jobs import Jobs, python_command
+from ops.stack.jobs import Jobs
 from semblance.errors import RayJobLostError
+from semblance.interpreters import python_command
 from semblance.settings import Settings
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")

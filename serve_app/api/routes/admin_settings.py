@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from matching.rescore import Rescoring
 from matching.store import MatchRules
-from serve_app.api.dependencies import Injected, Operator
+from serve_app.api.dependencies import Injected, InjectedLinks, Operator
 from serve_app.api.responses import BODY, errors
 from serve_app.schemas.admin_settings import SettingsAnswer, SettingsChange
 from serve_app.schemas.settings_preview import SettingsPreviewAnswer, SettingsProposal
@@ -31,7 +31,7 @@ async def update_admin_settings(
 
 @router.post("/preview", responses=errors(400, 401, 403, *BODY))
 async def preview_admin_settings(
-    proposal: SettingsProposal, _: Operator, services: Injected
+    proposal: SettingsProposal, _: Operator, services: Injected, links: InjectedLinks
 ) -> SettingsPreviewAnswer:
     """What other weights and another threshold would change in the stored matches. Changes nothing.
 
@@ -43,4 +43,5 @@ async def preview_admin_settings(
     settings = await services.db.system_settings.get()
     before = MatchRules(settings.matching_weights, settings.match_threshold)
     after = proposal.rules(before)
-    return SettingsPreviewAnswer.of(before, after, await Rescoring(services.database).preview(before, after))
+    preview = await Rescoring(services.database).preview(before, after)
+    return SettingsPreviewAnswer.of(before, after, preview, links)

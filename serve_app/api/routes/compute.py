@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import asyncio
+from http import HTTPStatus
+from typing import Annotated, TypeAlias
 
 import numpy as np
 from fastapi import APIRouter, Query
 
-from semblance.errors import BadInputError, NoFaceError
-from serve_app.api.dependencies import Injected, Photo, Photos
-from serve_app.api.photos import PHOTO_BODY, TWO_PHOTOS_BODY
+from semblance.errors import BadInputError, NoFaceError, SemblanceError
+from serve_app.api.dependencies import Injected, Photo, PhotoBatch, Photos
+from serve_app.api.errors import status_of
+from serve_app.api.photos import BATCH_BODY, PHOTO_BODY, TWO_PHOTOS_BODY, check_size
 from serve_app.api.responses import BODY, COMPUTE_ERRORS, errors
+from serve_app.api.services import Services
 from serve_app.schemas.comparison import ComparedFace, ComparisonAnswer, DecisionAnswer
 from serve_app.schemas.compute import (
     CompareAnswer,
@@ -20,6 +24,9 @@ from serve_app.schemas.compute import (
     FacesAnswer,
     ImageSize,
     Model,
+    PhotoError,
+    PhotoResult,
+    PhotosAnswer,
     embedding_list,
 )
 from serve_app.schemas.rarity import Rarity
@@ -111,23 +118,55 @@ async def compare_photos(
 @router.post("/analyze-face-advanced", responses=COMPUTE_ERRORS, openapi_extra=PHOTO_BODY)
 async def analyze_face_advanced(photo: Photo, services: Injected) -> FaceAnswer:
     """The largest face in full."""
-    _, faces = await services.faces.analyze_photo(photo, 1)
+    detection, faces = await services.faces.analyze_photo(photo, 1)
     if not faces:
         raise NoFaceError
-    return FaceAnswer.of(faces[0], services.model)
+    return FaceAnswer.of(faces[0], detection, services.model)
+
+
+MaxFaces: TypeAlias = Annotated[
+    int, Query(ge=1, le=MAX_FACES, description="The maximum number of faces of a photo.")
+]
 
 
 @router.post("/analyze-faces", responses=COMPUTE_ERRORS, openapi_extra=PHOTO_BODY)
-async def analyze_faces(
-    photo: Photo,
-    services: Injected,
-    max_faces: Annotated[
-        int, Query(ge=1, le=MAX_FACES, description="The maximum number of faces.")
-    ] = MAX_FACES,
-) -> FacesAnswer:
+async def analyze_faces(photo: Photo, services: Injected, max_faces: MaxFaces = MAX_FACES) -> FacesAnswer:
     """All faces in full, largest first; an empty list for a photo without faces."""
+    return await _faces(photo, services, max_faces)
+
+
+@router.post("/analyze-faces/batch", responses=COMPUTE_ERRORS, openapi_extra=BATCH_BODY)
+async def analyze_faces_of_several(
+    photos: PhotoBatch, services: Injected, max_faces: MaxFaces = MAX_FACES
+) -> PhotosAnswer:
+    """All faces of several photos, at most SEMBLANCE_MAX_BATCH_PHOTOS: for each photo its faces, or what is
+    wrong with it. Together the photos may be as large as one. A failure of the service fails the whole
+    call."""
+
+    async def result(photo: bytes) -> PhotoResult:
+        try:
+            check_size(photo, services.settings.max_image_bytes)
+            found = await _faces(photo, services, max_faces)
+        except SemblanceError as exc:
+            if status_of(exc) >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise
+            return PhotoResult(faces=None, image=None, error=PhotoError(error=exc.answer, code=exc.code))
+        return PhotoResult(faces=found.faces, image=found.image, error=None)
+
+    # All of them are waited for, also after a failure: each holds a slot until it ends.
+    results = await asyncio.gather(*map(result, photos), return_exceptions=True)
+    return PhotosAnswer(results=[_or_raise(each) for each in results])
+
+
+async def _faces(photo: bytes, services: Services, max_faces: int) -> FacesAnswer:
     detection, faces = await services.faces.analyze_photo(photo, max_faces)
     return FacesAnswer(
-        faces=[FaceAnswer.of(face, services.model) for face in faces],
+        faces=[FaceAnswer.of(face, detection, services.model) for face in faces],
         image=ImageSize(width=detection.width, height=detection.height),
     )
+
+
+def _or_raise(result: PhotoResult | BaseException) -> PhotoResult:
+    if isinstance(result, BaseException):
+        raise result
+    return result

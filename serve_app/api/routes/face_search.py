@@ -34,7 +34,7 @@ async def search_faces(
     """The largest face and the users' faces most similar to it. For admins and API keys of the scope
     `search`, if SEMBLANCE_FACE_SEARCH allows it. Every search is recorded, without the photo. Filters never
     shorten the list while enough faces pass them."""
-    _, faces = await services.faces.analyze_photo(photo, 1)
+    detection, faces = await services.faces.analyze_photo(photo, 1)
     if not faces:
         raise NoFaceError
     hits = await services.db.face_searches.nearest(
@@ -47,6 +47,6 @@ async def search_faces(
         gender=gender,
     )
     return FaceSearchAnswer(
-        face=FaceAnswer.of(faces[0], services.model),
+        face=FaceAnswer.of(faces[0], detection, services.model),
         matches=[FaceMatch.of(hit, links, services.scale) for hit in hits],
     )

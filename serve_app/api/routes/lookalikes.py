@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Query
 
-from db.celebrities import CelebrityHit
 from deployments.packs.calibration import SimilarityScale
 from semblance.errors import NoFaceError
 from semblance.types import Gender
@@ -14,11 +13,25 @@ from serve_app.api.dependencies import Injected, InjectedLinks, Photo
 from serve_app.api.photos import PHOTO_BODY
 from serve_app.api.responses import COMPUTE_ERRORS, errors
 from serve_app.links import Links
-from serve_app.schemas.compute import CelebrityMatch, FaceAnswer, LookalikesAnswer
+from serve_app.lookalikes import Lookalike, LookalikeTerms, find_lookalikes
+from serve_app.schemas.admin_settings import WeightsBody
+from serve_app.schemas.compute import (
+    CelebrityMatch,
+    FaceAnswer,
+    FaceLookalikes,
+    ImageSize,
+    LookalikesAnswer,
+    alignment_points,
+)
+from serve_app.schemas.matches import FactorScores
 from serve_app.schemas.patterns import STORABLE
 from serve_app.schemas.rarity import Rarity
 
 router = APIRouter(tags=["face compute"])
+
+MOST_SEARCHED: Final = 16
+"""Faces of one photo, largest first, whose lookalikes one request searches for. Each takes a search of the
+gallery, one after the other."""
 
 
 @router.post("/lookalikes", responses={**COMPUTE_ERRORS, **errors(409)}, openapi_extra=PHOTO_BODY)
@@ -27,29 +40,45 @@ async def lookalikes(
     photo: Photo,
     services: Injected,
     links: InjectedLinks,
-    limit: Annotated[int, Query(ge=1, le=100, description="The maximum number of matches.")] = 10,
+    limit: Annotated[int, Query(ge=1, le=100, description="The maximum number of matches of a face.")] = 10,
     category: Annotated[str | None, Query(max_length=200, pattern=STORABLE, examples=["actors"])] = None,
     gender: Gender | None = None,
+    faces: Annotated[
+        Literal["largest", "all"],
+        Query(description=f"Whose lookalikes: the largest face's, or those of the {MOST_SEARCHED} largest."),
+    ] = "largest",
 ) -> LookalikesAnswer:
-    """The largest face and the celebrities most similar to it. Filters never shorten the list while enough
-    celebrities pass them."""
-    _, faces = await services.faces.analyze_photo(photo, 1)
-    if not faces:
+    """The largest face and the celebrities most similar to it, with the six factors of a match and their
+    weights. Filters never shorten the list while enough celebrities pass them."""
+    detection, analyzed = await services.faces.analyze_photo(
+        photo, 1 if faces == "largest" else MOST_SEARCHED
+    )
+    if not analyzed:
         raise NoFaceError
-    hits = await services.db.celebrities.nearest(
-        faces[0].embedding,
-        pack_digest=services.model.digest,
-        limit=limit,
-        category=category,
-        gender=gender,
-    )
+    terms = LookalikeTerms(services.model.digest, limit, category, gender)
+    weights = (await services.db.system_settings.get()).matching_weights
+    found = [
+        FaceLookalikes(
+            face=FaceAnswer.of(face, detection, services.model),
+            matches=[
+                _match(each, links, services.scale)
+                for each in await find_lookalikes(services.db.celebrities, face, terms, weights)
+            ],
+        )
+        for face in analyzed
+    ]
     return LookalikesAnswer(
-        face=FaceAnswer.of(faces[0], services.model),
-        matches=[_match(hit, links, services.scale) for hit in hits],
+        face=found[0].face,
+        matches=found[0].matches,
+        others=found[1:],
+        faces_found=detection.found,
+        image=ImageSize(width=detection.width, height=detection.height),
+        weights=WeightsBody(**weights.as_dict()),
     )
 
 
-def _match(hit: CelebrityHit, links: Links, scale: SimilarityScale) -> CelebrityMatch:
+def _match(found: Lookalike, links: Links, scale: SimilarityScale) -> CelebrityMatch:
+    hit = found.hit
     return CelebrityMatch(
         celebrity_id=hit.celebrity_id,
         name=hit.name,
@@ -58,6 +87,9 @@ def _match(hit: CelebrityHit, links: Links, scale: SimilarityScale) -> Celebrity
         similarity=round(min(1.0, max(-1.0, hit.similarity)), 4),
         # The search compares only embeddings of the pack in use.
         rarity=Rarity.of(scale, hit.similarity, scale.digest),
+        similarity_score=round(found.score, 4),
+        factors=FactorScores(**{name: round(value, 4) for name, value in found.factors.items()}),
+        alignment_points=None if found.landmarks is None else alignment_points(found.landmarks),
         image_url=links.picture(hit.image_path, "celebrities"),
         feed_url=links.feed(hit.image_path, "celebrities"),
         thumbnail_url=links.thumbnail(hit.image_path, "celebrities"),

@@ -86,7 +86,7 @@ async def list_top_matches(
             viewer_id=viewer_id, new_only=show == "new", limit=limit, offset=skip, after=place_by_time(cursor)
         )
     return MatchesAnswer(
-        matches=[MatchSummary.of(match, links) for match in page.items],
+        matches=[MatchSummary.of(match, links, services.scale) for match in page.items],
         total=page.total,
         next_cursor=encode_cursor(page.next),
     )

@@ -1,28 +1,119 @@
-import { useMutation } from '@tanstack/react-query';
+import { useQuery } from '@tanstack/react-query';
 
-import { api, content } from './client';
+import { api, ApiError, content } from './client';
 import type { components } from './schema';
 
-export type Face = components['schemas']['FaceAnswer'];
-export type Faces = components['schemas']['FacesAnswer'];
-export type Lookalikes = components['schemas']['LookalikesAnswer'];
-export type Celebrity = components['schemas']['CelebrityMatch'];
+type Schemas = components['schemas'];
+export type Face = Schemas['FaceAnswer'];
+export type Advice = Face['quality']['advice'][number];
+export type Celebrity = Schemas['CelebrityMatch'];
+export type Factor = keyof Schemas['FactorScores'];
+export type Weights = Schemas['WeightsBody'];
+export type Rarity = Schemas['Rarity'];
+export type Comparison = Schemas['ComparisonAnswer'];
+export type PhotoResult = Schemas['PhotoResult'];
 
-function form(photo: File): FormData {
-  const body = new FormData();
-  body.append('file', photo);
-  return body;
+/** A photo on the page. id: tells it from others, even of the same file. url: shows it, while the page is open. */
+export interface Photo {
+  id: number;
+  file: File;
+  url: string;
 }
 
-/** Finds all faces of a photo, and beside them the lookalikes of the largest. */
-export function useAnalysis() {
-  return useMutation({
-    mutationFn: async (photo: File): Promise<{ photo: File; faces: Faces; lookalikes: Lookalikes | undefined }> => {
-      const serialized = { body: {} as never, bodySerializer: () => form(photo) };
-      const faces = (await content(api.POST('/analyze-faces', serialized))) as Faces;
-      const lookalikes =
-        faces.faces.length > 0 ? ((await content(api.POST('/lookalikes', serialized))) as Lookalikes) : undefined;
-      return { photo, faces, lookalikes };
+let photos = 0;
+
+export function photoOf(file: File): Photo {
+  photos += 1;
+  return { id: photos, file, url: URL.createObjectURL(file) };
+}
+
+export function forget(photo: Photo): void {
+  URL.revokeObjectURL(photo.url);
+}
+
+/** Boxes and points are in pixels of the upright photo. */
+export interface Size {
+  width: number;
+  height: number;
+}
+
+/**
+ * All that is known of a photo. faces: largest first, each with its lookalikes. size: null where nothing was found.
+ * weights: of the factors; null without lookalikes. problem: why there are none. call: what was asked. answer: as it came.
+ */
+export interface Look {
+  faces: { face: Face; matches: Celebrity[] }[];
+  found: number;
+  size: Size | null;
+  weights: Weights | null;
+  problem: string | null;
+  call: string;
+  answer: unknown;
+}
+
+const LOOKALIKES = '/lookalikes?faces=all';
+const ANALYSIS = '/analyze-faces';
+
+/** A body that openapi-typescript cannot describe: files in a form. */
+function form(files: [string, File][]) {
+  const body = new FormData();
+  for (const [name, file] of files) body.append(name, file);
+  return { body: {} as never, bodySerializer: () => body };
+}
+
+async function look({ file }: Photo): Promise<Look> {
+  try {
+    const asked = api.POST('/lookalikes', { params: { query: { faces: 'all' } }, ...form([['file', file]]) });
+    const answer = (await content(asked)) as Schemas['LookalikesAnswer'];
+    const { face, matches, others, faces_found: found, image: size, weights } = answer;
+    return { faces: [{ face, matches }, ...others], found, size, weights, problem: null, call: LOOKALIKES, answer };
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    if (error.code === 'no_face') {
+      return { faces: [], found: 0, size: null, weights: null, problem: null, call: LOOKALIKES, answer: told(error) };
+    }
+    // The gallery belongs to another model pack. What is in the photo can be said all the same.
+    if (error.code !== 'pack_mismatch') throw error;
+    const asked = api.POST('/analyze-faces', form([['file', file]]));
+    const answer = (await content(asked)) as Schemas['FacesAnswer'];
+    const faces = answer.faces.map((face) => ({ face, matches: [] }));
+    const problem = error.message;
+    return { faces, found: faces.length, size: answer.image, weights: null, problem, call: ANALYSIS, answer };
+  }
+}
+
+function told({ message, code, requestId }: ApiError) {
+  return { error: message, code, request_id: requestId };
+}
+
+/** Finds the faces of a photo and who looks like each of them. */
+export function useLook(photo: Photo) {
+  return useQuery({ queryKey: ['look', photo.id], queryFn: () => look(photo), staleTime: Infinity });
+}
+
+/** What is in each of several photos, in one call: faces, or what is wrong with it. */
+export function useOverview(chosen: Photo[]) {
+  return useQuery({
+    queryKey: ['overview', chosen.map(({ id }) => id)],
+    queryFn: async () => {
+      const files = chosen.map(({ file }): [string, File] => ['files', file]);
+      const answer = (await content(api.POST('/analyze-faces/batch', form(files)))) as Schemas['PhotosAnswer'];
+      return new Map(answer.results.map((result, place) => [chosen[place]?.id, result]));
     },
+    enabled: chosen.length > 1,
+    staleTime: Infinity,
+  });
+}
+
+/** Whether two photos show the same person. */
+export function useComparison(a: Photo | undefined, b: Photo | undefined) {
+  return useQuery({
+    queryKey: ['comparison', a?.id, b?.id],
+    queryFn: async () => {
+      const files: [string, File][] = a && b ? [['file_a', a.file], ['file_b', b.file]] : [];
+      return (await content(api.POST('/compare-photos', form(files)))) as Comparison;
+    },
+    enabled: a !== undefined && b !== undefined,
+    staleTime: Infinity,
   });
 }

@@ -32,6 +32,7 @@ export function Shell() {
   return (
     <AppShell
       padding="md"
+      transitionDuration={0}
       header={{ height: 56 }}
       navbar={{ width: 220, breakpoint: 'sm', collapsed: { mobile: !opened || !known, desktop: !known } }}
     >

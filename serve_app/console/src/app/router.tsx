@@ -1,5 +1,7 @@
 import { createRouter } from '@tanstack/react-router';
 
+import { jobsRoute } from '../pages/jobs/route';
+import { matchingRoute } from '../pages/matching/route';
 import { tryRoute } from '../pages/try/route';
 import { Failed } from './Failed';
 import { root } from './root';
@@ -8,6 +10,8 @@ export const router = createRouter({
   routeTree: root.addChildren([
     // In the order of the navigation.
     tryRoute,
+    matchingRoute,
+    jobsRoute,
   ]),
   basepath: '/console',
   defaultPreload: 'intent',

@@ -22,8 +22,8 @@ export function Bars({ bars }: { bars: Bar[] }) {
             {label}
           </Text>
           <svg className={classes.bar} viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">
-            <rect width="100" height="8" rx="4" className={classes.track} />
-            <rect width={100 * Math.min(1, Math.max(0, share))} height="8" rx="4" className={classes.share} />
+            <rect width="100" height="8" className={classes.track} />
+            <rect width={100 * Math.min(1, Math.max(0, share))} height="8" className={classes.share} />
           </svg>
           <Text component="dd" size="sm" ta="end" className={classes.text}>
             {text ?? percent(share)}

@@ -19,7 +19,13 @@ interface Props {
 export function ConfirmDialog({ opened, title, children, confirm, busy = false, onConfirm, onClose }: Props) {
   const words = useWords();
   return (
-    <Modal opened={opened} onClose={onClose} title={title} centered>
+    <Modal
+      opened={opened}
+      onClose={onClose}
+      title={title}
+      centered
+      closeButtonProps={{ 'aria-label': words('parts.close') }}
+    >
       <Stack>
         {typeof children === 'string' ? <Text>{children}</Text> : children}
         <Group justify="flex-end">

@@ -1,62 +1,87 @@
-import { Button, Group, Text } from '@mantine/core';
+import { Button, Group, Stack, Text } from '@mantine/core';
 import { Dropzone } from '@mantine/dropzone';
-import { useEffect, useRef } from 'react';
+import { useDisclosure } from '@mantine/hooks';
+import { useRef } from 'react';
 
 import { useWords } from '../../words/useWords';
+import { CameraDialog } from './CameraDialog';
+import classes from './PhotoDrop.module.css';
 
 interface Props {
-  busy: boolean;
-  onPhoto: (photo: File) => void;
+  /** What the place is for. */
+  label: string;
+  multiple?: boolean;
+  onPhotos: (files: File[]) => void;
 }
 
-/** Takes a photo that is dropped, pasted, picked or taken. */
-export function PhotoDrop({ busy, onPhoto }: Props) {
+/** Some browsers know the last ones by their endings alone. */
+const ACCEPTED = {
+  'image/*': [],
+  'image/avif': ['.avif'],
+  'image/heic': ['.heic', '.heif'],
+  'image/tiff': ['.tif', '.tiff'],
+};
+
+/** Takes photos that are dropped, picked or taken. */
+export function PhotoDrop({ label, multiple = false, onPhotos }: Props) {
   const words = useWords();
   const open = useRef<() => void>(null);
-  const camera = useRef<HTMLInputElement>(null);
-
-  useEffect(() => {
-    const paste = (event: ClipboardEvent) => {
-      const photo = [...(event.clipboardData?.files ?? [])].find((file) => file.type.startsWith('image/'));
-      if (photo) onPhoto(photo);
-    };
-    document.addEventListener('paste', paste);
-    return () => {
-      document.removeEventListener('paste', paste);
-    };
-  }, [onPhoto]);
-
+  const capture = useRef<HTMLInputElement>(null);
+  const [camera, { open: openCamera, close: closeCamera }] = useDisclosure();
   return (
-    <Dropzone
-      openRef={open}
-      onDrop={([photo]) => {
-        if (photo) onPhoto(photo);
-      }}
-      accept={['image/*']}
-      multiple={false}
-      loading={busy}
-      activateOnClick={false}
-      enablePointerEvents
-    >
-      <Group justify="center" mih={120} gap="md">
-        <Text>{words('try.drop')}</Text>
-        <Button onClick={() => open.current?.()}>{words('try.pick')}</Button>
-        <Button variant="default" onClick={() => camera.current?.click()}>
-          {words('try.camera')}
-        </Button>
-        <input
-          ref={camera}
-          type="file"
-          accept="image/*"
-          capture="user"
-          hidden
-          onChange={(event) => {
-            const photo = event.currentTarget.files?.[0];
-            if (photo) onPhoto(photo);
-            event.currentTarget.value = '';
+    <>
+      <Dropzone
+        openRef={open}
+        onDrop={onPhotos}
+        accept={ACCEPTED}
+        multiple={multiple}
+        activateOnClick={false}
+        enablePointerEvents
+        classNames={{ root: classes.zone ?? '' }}
+        inputProps={{ 'aria-label': label }}
+      >
+        <Stack align="center" gap="xs" ta="center">
+          <Text fw={500}>{label}</Text>
+          <Group justify="center" gap="xs">
+            <Button onClick={() => open.current?.()}>{words('try.pick')}</Button>
+            <Button
+              variant="default"
+              onClick={() => {
+                // Without a secure address, or without a camera of its own, the browser asks the system's camera.
+                if (canShowCamera()) openCamera();
+                else capture.current?.click();
+              }}
+            >
+              {words('try.camera')}
+            </Button>
+          </Group>
+        </Stack>
+      </Dropzone>
+      <input
+        ref={capture}
+        type="file"
+        accept="image/*"
+        capture="user"
+        hidden
+        aria-label={words('try.camera')}
+        onChange={(event) => {
+          onPhotos([...(event.currentTarget.files ?? [])]);
+          event.currentTarget.value = '';
+        }}
+      />
+      {camera && (
+        <CameraDialog
+          onClose={closeCamera}
+          onPhoto={(file) => {
+            closeCamera();
+            onPhotos([file]);
           }}
         />
-      </Group>
-    </Dropzone>
+      )}
+    </>
   );
+}
+
+function canShowCamera(): boolean {
+  return 'mediaDevices' in navigator;
 }

@@ -1,0 +1,98 @@
+"""A Ray job tells the database how far it is, so that operators see it wherever they look."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
+from uuid import UUID
+
+from batch.progress import latest
+from db.admin_events import tell_operators
+from db.pool import Database
+from db.ray_jobs import RayJobKind, RayJobProgress, RayJobRows
+from semblance.actor import actor_var, command_actor
+from semblance.errors import SemblanceError
+from semblance.running import JOB_VARIABLE
+from semblance.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+EVERY_S = 1.0
+_LAST_S = 10.0
+"""How long the end of the job waits for its last word."""
+
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
+
+
+@contextmanager
+def recorded(settings: Settings) -> Iterator[None]:
+    """Write the progress of this process's job into the table `ray_jobs` while the block lasts, and why it
+    failed. Does nothing for a job that was not submitted to Ray."""
+    job_id = os.environ.get(JOB_VARIABLE)
+    if not job_id or settings.database_url is None:
+        yield
+        return
+    recorder = _Recorder(UUID(job_id), settings.database_url.get_secret_value())
+    recorder.start()
+    try:
+        yield
+    except SemblanceError as exc:
+        recorder.end(exc.message)
+        raise
+    else:
+        recorder.end()
+
+
+class _Recorder(threading.Thread):
+    """A thread with a connection of its own, because a job keeps its event loop busy."""
+
+    def __init__(self, job_id: UUID, dsn: str) -> None:
+        super().__init__(name="record of the job", daemon=True)
+        self._job_id = job_id
+        self._dsn = dsn
+        # `python -m batch.ingest`: the folder of the module is the kind.
+        self._kind = cast(RayJobKind, Path(sys.argv[0]).parent.name)
+        self._ended = threading.Event()
+        self._message: str | None = None
+
+    def end(self, message: str | None = None) -> None:
+        """Write the last state. message: why the job failed, if it did."""
+        self._message = message
+        self._ended.set()
+        self.join(_LAST_S)
+
+    def run(self) -> None:
+        try:
+            asyncio.run(self._record())
+        except SemblanceError as exc:
+            # What the job does matters more than what is seen of it.
+            logger.warning("the progress of this job is not recorded any more: %s", exc.message)
+
+    async def _record(self) -> None:
+        # The job is known already if a page has started it; else a command has.
+        actor_var.set(command_actor())
+        arguments = [_CREDENTIALS.sub("***@", argument) for argument in sys.argv[1:]]
+        database = await Database.connect(self._dsn, pool_size=1)
+        try:
+            rows, told = RayJobRows(database), None
+            while True:
+                ended = self._ended.is_set()
+                progress = RayJobProgress(latest.done, latest.total, latest.counted, self._message)
+                if progress != told or ended:
+                    async with database.transaction() as connection:
+                        await rows.record(connection, self._job_id, self._kind, arguments, progress)
+                        await tell_operators(connection, "jobs", {"ray_job": str(self._job_id)})
+                    told = progress
+                if ended:
+                    return
+                await asyncio.to_thread(self._ended.wait, EVERY_S)
+        finally:
+            await database.close()

@@ -1,0 +1,3 @@
+DROP INDEX idx_match_jobs_status_page;
+DROP TABLE rescorings;
+DROP TABLE ray_jobs;

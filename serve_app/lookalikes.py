@@ -1,0 +1,66 @@
+"""The celebrities most similar to a face, and why: the factors and the score of a match with each of them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from db.analyzed import AnalyzedRow
+from db.celebrities import Celebrities, CelebrityHit
+from matching.scoring import factors, score
+from matching.traits import COLUMNS, Traits
+from semblance.types import AnalyzedFace, Gender, Landmarks
+from semblance.weights import FACTORS, Weights
+
+
+@dataclass(frozen=True, slots=True)
+class LookalikeTerms:
+    """What is searched for: up to `limit` celebrities, 1..1000, with embeddings of the pack, that pass the
+    filters; None passes all."""
+
+    pack_digest: str
+    limit: int
+    category: str | None
+    gender: Gender | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lookalike:
+    """A celebrity found for a face. score: of a match, 0..1. factors: each 0..1, by name. landmarks: float32
+    [68, 2], in pixels of the stored picture; None if they are not known."""
+
+    hit: CelebrityHit
+    score: float
+    factors: dict[str, float]
+    landmarks: Landmarks | None
+
+
+async def find_lookalikes(
+    celebrities: Celebrities, face: AnalyzedFace, terms: LookalikeTerms, weights: Weights
+) -> list[Lookalike]:
+    """The celebrities most similar to a face, best first by similarity, with the score that a match would
+    have. Raises as `Celebrities.nearest`."""
+    hits = await celebrities.nearest(face.embedding, **asdict(terms))
+    known = await celebrities.compared([hit.celebrity_id for hit in hits])
+    # One may have been deleted in between.
+    hits = [hit for hit in hits if hit.celebrity_id in known]
+    if not hits:
+        return []
+    found = [known[hit.celebrity_id] for hit in hits]
+    probe = AnalyzedRow.of(face, terms.pack_digest)
+    compared: NDArray[np.float64] = factors(
+        Traits.of([{name: getattr(probe, name) for name in COLUMNS}]),
+        Traits.of([each.traits for each in found]),
+    )
+    scores = score(compared, weights)
+    return [
+        Lookalike(
+            hit=hit,
+            score=float(scores[place]),
+            factors=dict(zip(FACTORS, map(float, compared[:, place]), strict=True)),
+            landmarks=found[place].landmarks,
+        )
+        for place, hit in enumerate(hits)
+    ]

@@ -1,0 +1,76 @@
+"""What a Ray job tells the database of itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import uuid
+
+import pytest
+from pydantic import SecretStr
+from rich.console import Console
+
+from batch.progress import JobProgress
+from batch.record import recorded
+from semblance.actor import command_actor
+from semblance.errors import ConflictError
+from semblance.running import JOB_VARIABLE
+from semblance.settings import Settings
+from tests.support.api import Api
+
+
+async def test_progress_and_the_reason_of_a_failure(
+    api: Api, api_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = uuid.uuid4()
+    monkeypatch.setenv(JOB_VARIABLE, str(job_id))
+    monkeypatch.setattr(sys, "argv", ["/venv/batch/ingest/__main__.py", "https://ada:pw@host/data"])
+
+    def run() -> None:
+        with recorded(api_settings), JobProgress(Console(quiet=True), "ingest", 4) as progress:
+            progress.advance(2, 1)
+            raise ConflictError("It cannot be done.")
+
+    with pytest.raises(ConflictError):
+        await asyncio.to_thread(run)
+    row = await api.services.ray_jobs.get(job_id)
+    assert (row.kind, row.arguments, row.status, row.started_by) == (
+        "ingest",
+        ["https://***@host/data"],
+        "running",
+        command_actor(),
+    )
+    [record] = await api.owner.fetch("SELECT * FROM audit_log WHERE action = 'ray_job.start'")
+    assert (record["actor"], record["target"]) == (command_actor(), str(job_id))
+    assert record["after"] == {"kind": "ingest", "arguments": row.arguments}
+    assert (row.done, row.total, row.counted, row.message) == (2, 4, 1, "It cannot be done.")
+    # Ray says that it still runs, and then that it failed; what the job said itself stays.
+    await api.services.db.ray_jobs.set_status(job_id, "running", "Its log says why.")
+    await api.services.db.ray_jobs.set_status(job_id, "failed", "Its log says why.")
+    assert (await api.services.ray_jobs.get(job_id)).message == "It cannot be done."
+
+
+async def test_a_job_without_ray_is_not_recorded(api: Api, api_settings: Settings) -> None:
+    with recorded(api_settings.model_copy(update={"database_url": SecretStr("postgresql://nowhere/none")})):
+        pass
+
+
+async def test_a_command_records_why_it_failed(api: Api, api_settings: Settings) -> None:
+    job_id = str(uuid.uuid4())
+    command = [sys.executable, "-P", "-m", "batch.reembed", "--pack=nowhere"]
+    environment = {
+        **os.environ,
+        JOB_VARIABLE: job_id,
+        "SEMBLANCE_HOME": str(api_settings.home),
+        "SEMBLANCE_DATABASE_URL": api_settings.required_database_url.get_secret_value(),
+    }
+    process = await asyncio.create_subprocess_exec(
+        *command, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    told, _ = await process.communicate()
+    row = await api.services.db.ray_jobs.get(uuid.UUID(job_id))
+    assert row is not None, told.decode()
+    assert (process.returncode, row.kind, row.arguments) == (1, "reembed", ["--pack=nowhere"])
+    assert row.message is not None
+    assert row.message in " ".join(told.decode().split())

@@ -1,0 +1,41 @@
+"""The wheel, and an environment in which only the wheel and its dependencies are installed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tools import CHECKOUT
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built by the project's own build backend, offline."""
+    folder = tmp_path_factory.mktemp("dist")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(build, cwd=CHECKOUT, check=True, capture_output=True, timeout=120)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture
+def installed(alone: None, wheel: Path, tmp_path: Path) -> Path:
+    """The programs of an environment with the wheel and the packages of cpu.lock, without the checkout."""
+    environment = tmp_path / "environment"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True, timeout=60)
+    uv = Path(sys.prefix) / ".uv" / "bin" / "uv"
+    lock = CHECKOUT / "requirements" / "cpu.lock"
+    # From the cache filled by `make env`.
+    for install in (["sync", "--require-hashes", str(lock)], ["install", "--no-deps", str(wheel)]):
+        subprocess.run(
+            [uv, "pip", *install],
+            env={**os.environ, "VIRTUAL_ENV": str(environment)},
+            check=True,
+            capture_output=True,
+            timeout=200,
+        )
+    return environment / "bin"
