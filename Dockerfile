@@ -16,7 +16,8 @@ ARG CUDA_IMAGE=docker.io/nvidia/cuda:13.0.2-cudnn-runtime-ubuntu24.04
 # The environment of `make env`, which builds the console and the wheel.
 FROM ${PYTHON_IMAGE} AS build
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
-# hadolint ignore=DL3008 (the base image fixes Debian's release, whose packages change for security only)
+# The base image fixes Debian's release, whose packages change for security only.
+# hadolint ignore=DL3008
 RUN apt-get update && apt-get install -y --no-install-recommends make && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY requirements requirements
