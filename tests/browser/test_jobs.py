@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
@@ -15,10 +16,12 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def page(console_page: Page) -> Page:
+async def page(console_page: Page) -> AsyncIterator[Page]:
+    """The page; other tests need a queue that is not paused."""
     await console_page.get_by_role("link", name="Jobs").click()
     await expect(console_page.get_by_text("Done in the last hour")).to_be_visible()
-    return console_page
+    yield console_page
+    await console_page.evaluate("fetch('/api/admin/jobs/resume', {method: 'POST'})")
 
 
 async def test_a_paused_queue_waits_and_goes_on_by_itself_on_the_page(
