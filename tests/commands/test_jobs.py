@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from aiohttp import web
@@ -129,7 +131,7 @@ class StackOfJobs:
 
 
 @pytest.fixture
-def stack(dashboard: Dashboard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StackOfJobs:
+def stack(dashboard: Dashboard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StackOfJobs]:
     token = tmp_path / "token"
     token.write_text("t" * 64)
     known: dict[str, Any] = {"home": tmp_path, "dashboard_url": dashboard.url, "ray_token_file": token}
@@ -138,7 +140,9 @@ def stack(dashboard: Dashboard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(ops.stack.jobs, "read_state", stack.read_state)
     monkeypatch.setattr(ops.stack.jobs, "_POLL", 0.01)
     monkeypatch.setattr(job_commands, "require_running", lambda _: state)
-    return stack
+    # `Jobs` gives its process the environment of Ray's clients, which the next tests must not have.
+    with patch.dict(os.environ):
+        yield stack
 
 
 def follow(stack: StackOfJobs) -> tuple[int, str]:
