@@ -46,7 +46,7 @@ class LeasedQueue(Protocol[Job]):
         """Restart the lease of these jobs, as far as the worker still holds them."""
 
     async def retry(self, job: Job, message: str) -> bool:
-        """Return a job after a failed attempt, or fail it after the last. Returns whether it returns."""
+        """Return a job after a failed attempt, or fail it after the last. Returns False if it failed."""
 
     async def fail(self, job: Job, message: str) -> None:
         """Fail a job that no further attempt can complete."""
