@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from batch.cluster import stop_at_once
 from batch.record import recorded
+from semblance.actor import actor_var, command_actor
 from semblance.errors import SemblanceError
 from semblance.logging import configure_logging
 from semblance.running import running_database
@@ -28,6 +29,7 @@ def job_command() -> Iterator[Settings]:
     try:
         settings = job_settings()
         configure_logging(settings)
+        actor_var.set(command_actor())
         with recorded(settings):
             yield settings
     except SemblanceError as exc:

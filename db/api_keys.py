@@ -77,8 +77,10 @@ class ApiKeys:
             row = await connection.fetchrow(sql.revoke_api_key, key_id)
             if row is None:
                 raise NotFoundError(f"There is no API key {key_id}.")
-            await audit(connection, "api_key.revoke", str(key_id), before={"name": row["name"]})
-        return ApiKey(**row)
+            key = dict(row)
+            if key.pop("changed"):
+                await audit(connection, "api_key.revoke", str(key_id), before={"name": key["name"]})
+        return ApiKey(**key)
 
     async def use(self, key: str, scope: Scope) -> UUID | None:
         """The id of the key if it is valid for `scope`, else None; notes the time of its use.

@@ -19,8 +19,8 @@ async def audit(
     action: str,
     target: str,
     *,
-    before: Mapping[str, Any] | None = None,
-    after: Mapping[str, Any] | None = None,
+    before: Mapping[Any, Any] | None = None,
+    after: Mapping[Any, Any] | None = None,
 ) -> None:
     """Record a change in the caller's transaction, by the actor of `actor_var`.
 

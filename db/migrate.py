@@ -17,6 +17,7 @@ import psycopg
 from psycopg.sql import SQL
 
 from db.dsn import parse_dsn
+from semblance.actor import actor_var
 from semblance.errors import ConfigurationError, DatabaseError
 
 MIN_POSTGRES = 15
@@ -89,8 +90,12 @@ def upgrade(dsn: str, revision: str | None = None, *, migrations: tuple[Migratio
         connection.execute(_VERSION_TABLE)
         start = _steps_to(_revision(connection), migrations)
         end = len(migrations) if revision is None else _steps_to(revision, migrations)
+        before = _revision(connection)
         for migration in migrations[start:end]:
             _apply(connection, migration.up, migration.revision)
+        # A new database begins with an empty audit log.
+        if start < end and before is not None:
+            _audit(connection, before, _revision(connection))
 
 
 def downgrade(dsn: str, revision: str | None) -> None:
@@ -103,6 +108,16 @@ def downgrade(dsn: str, revision: str | None) -> None:
         before = [None, *(migration.revision for migration in MIGRATIONS)]
         for index in reversed(range(end, start)):
             _apply(connection, MIGRATIONS[index].down, before[index])
+
+
+def _audit(connection: psycopg.Connection, before: str, after: str | None) -> None:
+    if connection.execute("SELECT to_regclass('audit_log') IS NOT NULL").fetchone() == (True,):
+        connection.execute(
+            "INSERT INTO audit_log (actor, action, target, before, after) "
+            "VALUES (%s, 'schema.migrate', 'schema', jsonb_build_object('revision', %s::text), "
+            "jsonb_build_object('revision', %s::text))",
+            (actor_var.get(), before, after),
+        )
 
 
 def _steps_to(revision: str | None, migrations: tuple[Migration, ...]) -> int:

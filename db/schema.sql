@@ -1166,11 +1166,16 @@ CREATE POLICY realtime_replicas_service ON realtime_replicas TO semblance_servic
 CREATE POLICY realtime_sessions_service ON realtime_sessions TO semblance_service
     USING (true) WITH CHECK (true);
 
--- The application checks keys and records their use. Only the owner makes and revokes them, by command.
+-- The application checks keys and records their use, and makes and revokes them for operators. A revoked key
+-- stays revoked, and no key gets another hash.
 ALTER TABLE api_keys ENABLE ROW LEVEL SECURITY;
-GRANT SELECT, UPDATE (last_used_at) ON api_keys TO semblance_service;
+GRANT SELECT, INSERT (name, prefix, hash, scopes), UPDATE (last_used_at, revoked_at) ON api_keys
+    TO semblance_service;
 REVOKE ALL ON api_keys FROM authenticated, anon;
-CREATE POLICY api_keys_service ON api_keys TO semblance_service USING (true) WITH CHECK (true);
+CREATE POLICY api_keys_service_reads ON api_keys FOR SELECT TO semblance_service USING (true);
+CREATE POLICY api_keys_service_adds ON api_keys FOR INSERT TO semblance_service WITH CHECK (true);
+CREATE POLICY api_keys_service_changes ON api_keys FOR UPDATE TO semblance_service
+    USING (revoked_at IS NULL) WITH CHECK (true);
 
 -- Feed -----------------------------------------------------------------------------------------------
 CREATE INDEX idx_profiles_online ON profiles (online) WHERE online;

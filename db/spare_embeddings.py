@@ -18,6 +18,7 @@ from uuid import UUID
 import asyncpg
 import numpy as np
 
+from db.audit import audit
 from db.copy_arrays import TRAITS, Rows, read_rows, row_type
 from db.pool import Database
 from db.queries import sql
@@ -167,12 +168,17 @@ class SpareEmbeddings:
                 switched[table] = await _switch(connection, table, pack_digest, on_progress)
             # Otherwise the planner would assume that no row has the new digest.
             await connection.execute(sql.analyze_celebrities)
+            await audit(connection, "pack.switch", pack_digest, after=switched)
         return switched
 
     async def drop(self, pack_digest: str) -> dict[Table, int]:
         """Remove the spare embeddings of a pack; returns how many, by table."""
-        row = await self._database.fetchrow(sql.drop_spare_embeddings, pack_digest)
-        return {table: 0 if row is None else row[table] for table in TABLES}
+        async with self._database.transaction() as connection:
+            row = await connection.fetchrow(sql.drop_spare_embeddings, pack_digest)
+            dropped: dict[Table, int] = {table: row[table] for table in TABLES}
+            if any(dropped.values()):
+                await audit(connection, "pack.drop_spare", pack_digest, after=dropped)
+        return dropped
 
 
 async def _coverage(connection: asyncpg.Connection, pack_digest: str) -> dict[Table, PackCoverage]:

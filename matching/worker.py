@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing
 from datetime import timedelta
 from typing import Protocol
 from uuid import UUID
@@ -22,7 +20,8 @@ from matching.gallery import CelebritySearch, GalleryQuery
 from matching.rescorer import Rescorer
 from matching.store import Matching, MatchResult, ProbeFace
 from semblance.earlier_packs import pack_title
-from semblance.errors import BadInputError, DatabaseError, NoFaceError, NotFoundError, SemblanceError
+from semblance.errors import BadInputError, DatabaseError, NoFaceError, NotFoundError
+from semblance.leased_queue import QueueWorker
 from semblance.settings import Settings
 from semblance.storage.pictures import read_picture
 from semblance.storage.store import Storage
@@ -33,12 +32,7 @@ logger = logging.getLogger(__name__)
 TOGETHER = 8
 """Match jobs that a worker does at once; their searches share a pass over the gallery."""
 
-SHORTEST_WAIT_S = 0.05
-PAUSE_AFTER_ERROR_S = 1.0
 TIDY_EVERY_S = 3600.0
-
-TELL_EVERY_S = 1.0
-"""How often operators are told of a queue that moves."""
 
 REMOVE_EVERY_S = 10.0
 """How often photos are removed whose rows were deleted elsewhere, or that could not be removed before."""
@@ -82,12 +76,14 @@ class MatchWorker:
         self._matching = Matching(database)
         self._search = CelebritySearch(database)
         self._celebrities = Celebrities(database)
-        self._lease = timedelta(seconds=settings.match_lease_seconds)
+        lease = timedelta(seconds=settings.match_lease_seconds)
+        self._worker = QueueWorker(
+            self._jobs, self._attempt, worker=self.id, noun="match job", together=TOGETHER, lease=lease
+        )
         self._keep = timedelta(days=settings.match_jobs_kept_days)
         self._face_searches = FaceSearches(database)
         self._keep_searches = timedelta(days=settings.face_searches_kept_days)
-        self._rescorer = Rescorer(database, self.id, self._lease)
-        self._woken = asyncio.Event()
+        self._rescorer = Rescorer(database, self.id, lease)
         self._rescoring_woken = asyncio.Event()
 
     async def run(self) -> None:
@@ -97,41 +93,14 @@ class MatchWorker:
             tasks.create_task(self._tidy())
             tasks.create_task(self._remove_photos())
             tasks.create_task(self._rescore())
-            while True:
-                self._woken.clear()
-                try:
-                    await self.process()
-                    wait = await self._jobs.seconds_to_next()
-                except DatabaseError as exc:
-                    logger.warning("cannot read the queue of match jobs: %s", exc.message)
-                    wait = PAUSE_AFTER_ERROR_S
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(None if wait is None else max(wait, SHORTEST_WAIT_S)):
-                        await self._woken.wait()
+            await self._worker.run()
 
     async def process(self, limit: int | None = None, *, seconds: float | None = None) -> list[JobOutcome]:
         """Do match jobs until none is due, `limit` are done or `seconds` have passed.
 
         Raises DatabaseError if no job can be claimed.
         """
-        started, outcomes = time.monotonic(), list[JobOutcome]()
-        told, untold = started, False
-        while limit is None or len(outcomes) < limit:
-            room = TOGETHER if limit is None else min(TOGETHER, limit - len(outcomes))
-            jobs = await self._jobs.claim(self.id, room, self._lease)
-            if not jobs:
-                break
-            async with self._holding(jobs):
-                outcomes += await asyncio.gather(*map(self._work, jobs))
-            untold = time.monotonic() - told < TELL_EVERY_S
-            if not untold:
-                told = time.monotonic()
-                await self._tell_operators()
-            if seconds is not None and time.monotonic() - started > seconds:
-                break
-        if untold:
-            await self._tell_operators()
-        return outcomes
+        return await self._worker.process(limit, seconds=seconds)
 
     async def waiting(self) -> int:
         """The number of match jobs that no worker has claimed; 0 while the queue is paused. Raises
@@ -140,12 +109,12 @@ class MatchWorker:
 
     async def release(self) -> None:
         """Return claimed jobs to the queue, once `run` and `process` have ended. Raises DatabaseError."""
-        await self._jobs.release(self.id)
+        await self._worker.release()
 
     async def _listen(self) -> None:
         async with aclosing(self._database.notifications("match_jobs")) as notifications:
             async for _ in notifications:
-                self._woken.set()
+                self._worker.wake()
                 self._rescoring_woken.set()
 
     async def _tidy(self) -> None:
@@ -169,12 +138,6 @@ class MatchWorker:
                 logger.warning("cannot remove old match jobs now: %s", exc.message)
             await asyncio.sleep(TIDY_EVERY_S)
 
-    async def _tell_operators(self) -> None:
-        try:
-            await self._jobs.tell_operators()
-        except DatabaseError as exc:
-            logger.warning("cannot tell operators of the queue: %s", exc.message)
-
     async def _rescore(self) -> None:
         """Apply changed rules to stored matches when an operator asks for it."""
         while True:
@@ -195,51 +158,11 @@ class MatchWorker:
                 logger.warning("cannot remove deleted photos now: %s", exc.message)
             await asyncio.sleep(REMOVE_EVERY_S)
 
-    @asynccontextmanager
-    async def _holding(self, jobs: Sequence[ClaimedJob]) -> AsyncIterator[None]:
-        """Extend the lease of these jobs until the block ends."""
-
-        async def beat() -> None:
-            while True:
-                await asyncio.sleep(self._lease.total_seconds() / 3)
-                try:
-                    await self._jobs.extend(self.id, [job.id for job in jobs], self._lease)
-                except DatabaseError as exc:
-                    logger.warning("cannot extend the lease of match jobs: %s", exc.message)
-
-        heart = asyncio.create_task(beat())
-        try:
-            yield
-        finally:
-            heart.cancel()
-
-    async def _work(self, job: ClaimedJob) -> JobOutcome:
-        """Attempt a job, and record the outcome in the queue."""
-        try:
-            result = await self._match(job)
-        except SemblanceError as exc:
-            if not exc.retryable:
-                return await self._failed(job, exc.message, retryable=False)
-            logger.warning("match job %s, attempt %d: %s", job.id, job.attempt, exc.message)
-            return await self._failed(job, _our_fault(exc.code), retryable=True)
-        except Exception:
-            logger.exception("match job %s, attempt %d", job.id, job.attempt)
-            return await self._failed(job, _our_fault(SemblanceError.code), retryable=True)
+    async def _attempt(self, job: ClaimedJob) -> JobOutcome:
+        result = await self._match(job)
         if result is None:
             return JobOutcome(job.id, "lost")
         return JobOutcome(job.id, "completed", result.user_matches, result.celebrity_matches, result.message)
-
-    async def _failed(self, job: ClaimedJob, message: str, *, retryable: bool) -> JobOutcome:
-        again = False
-        try:
-            if retryable:
-                again = await self._jobs.retry(job, message)
-            else:
-                await self._jobs.fail(job, message)
-        except DatabaseError as exc:
-            logger.warning("match job %s returns when its lease ends: %s", job.id, exc.message)
-            return JobOutcome(job.id, "lost", error=message)
-        return JobOutcome(job.id, "pending" if again else "failed", error=message)
 
     async def _match(self, job: ClaimedJob) -> MatchResult | None:
         """Returns None if another worker has the job now, or its face was deleted and the job with it."""
@@ -268,8 +191,3 @@ class MatchWorker:
             raise NoFaceError
         row = AnalyzedRow.of(faces[0], self._model.digest)
         await self._matching.complete_face(probe.id, row, faces[0].attributes.gender)
-
-
-def _our_fault(code: str) -> str:
-    """A sentence for the user, who cannot mend it; the log has the reason."""
-    return f"Something went wrong on our side ({code})."

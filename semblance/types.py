@@ -191,7 +191,7 @@ class AnalyzedFace:
 
 @dataclass(frozen=True, slots=True)
 class JobOutcome:
-    """The result of one attempt at a match job.
+    """The result of one attempt at a job of a queue.
 
     status: the job's status now, or "lost" if its worker could not hold it and another one will do it. The
     counts are None for kinds of matches that were not searched. error: why the attempt failed, or what a

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 
 from hypothesis import settings
 
@@ -11,6 +12,10 @@ from semblance.old_names import OLD_NAMES
 for names in OLD_NAMES.values():
     for name in names:
         os.environ.pop(name, None)
+
+# What a shell runs in the background ignores SIGINT, and so would all that tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The time of an example depends on the machine and its load.
 settings.register_profile("untimed", deadline=None)

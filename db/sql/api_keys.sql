@@ -9,11 +9,18 @@ FROM api_keys
 ORDER BY created_at, id;
 
 -- name: revoke_api_key
--- The time of the first revocation stays.
-UPDATE api_keys
-SET revoked_at = coalesce(revoked_at, now())
-WHERE id = $1
-RETURNING id, name, prefix, scopes, created_at, last_used_at, revoked_at;
+-- The time of the first revocation stays; the application may not change a revoked key.
+WITH revoked AS (
+    UPDATE api_keys
+    SET revoked_at = now()
+    WHERE id = $1 AND revoked_at IS NULL
+    RETURNING id, name, prefix, scopes, created_at, last_used_at, revoked_at
+)
+SELECT id, name, prefix, scopes, created_at, last_used_at, revoked_at, true AS changed FROM revoked
+UNION ALL
+SELECT id, name, prefix, scopes, created_at, last_used_at, revoked_at, false
+FROM api_keys
+WHERE id = $1 AND revoked_at IS NOT NULL;
 
 -- name: use_api_key
 -- The use is written once a minute, not with every request.

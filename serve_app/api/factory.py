@@ -31,6 +31,7 @@ from serve_app.api.pages import ConsoleFiles, DocsPolicyMiddleware
 from serve_app.api.readiness import StoreProbe
 from serve_app.api.responses import errors
 from serve_app.api.routes import (
+    admin_api_keys,
     admin_audit,
     admin_generations,
     admin_jobs,
@@ -113,7 +114,14 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
     # A request tries the routes in this order, so the most frequent come first.
     for topic in (matches, notifications, messages, connections, reactions, auth):
         app_api.include_router(topic.router)
-    for topic in (admin_settings, admin_schools, admin_generations, admin_audit, console_sessions):
+    for topic in (
+        admin_settings,
+        admin_schools,
+        admin_generations,
+        admin_api_keys,
+        admin_audit,
+        console_sessions,
+    ):
         app_api.include_router(topic.router)
     for topic in (babies, config, presence):
         app_api.include_router(topic.router)

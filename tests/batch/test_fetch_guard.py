@@ -257,7 +257,8 @@ def test_proxies_of_the_environment_are_used_only_if_all_addresses_are_allowed(
 ) -> None:
     with serving() as (proxy_port, through_proxy):
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy_port}")
-        monkeypatch.delenv("no_proxy", raising=False)
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
         fetch(f"{site[0]}/a.jpg", 100)
         assert through_proxy == []
         fetch(f"{site[0]}/a.jpg", 100, allow_private_hosts=True)

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from aiohttp import web
@@ -129,7 +131,7 @@ class StackOfJobs:
 
 
 @pytest.fixture
-def stack(dashboard: Dashboard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StackOfJobs:
+def stack(dashboard: Dashboard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StackOfJobs]:
     token = tmp_path / "token"
     token.write_text("t" * 64)
     known: dict[str, Any] = {"home": tmp_path, "dashboard_url": dashboard.url, "ray_token_file": token}
@@ -138,7 +140,9 @@ def stack(dashboard: Dashboard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(ops.stack.jobs, "read_state", stack.read_state)
     monkeypatch.setattr(ops.stack.jobs, "_POLL", 0.01)
     monkeypatch.setattr(job_commands, "require_running", lambda _: state)
-    return stack
+    # `Jobs` gives its process the environment of Ray's clients, which the next tests must not have.
+    with patch.dict(os.environ):
+        yield stack
 
 
 def follow(stack: StackOfJobs) -> tuple[int, str]:
@@ -226,12 +230,7 @@ def test_interrupting_leaves_the_job_and_says_how_to_stop_it(
     stack: StackOfJobs, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(job_commands, "_write", lambda _: signal.raise_signal(signal.SIGINT))
-    # Processes that a shell runs in the background ignore it.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        assert follow_job(Settings(), "raysubmit_1") == 130
-    finally:
-        signal.signal(signal.SIGINT, before)
+    assert follow_job(Settings(), "raysubmit_1") == 130
     error = capsys.readouterr().err
     assert "The job continues" in error
     assert "semblance jobs stop raysubmit_1" in error

@@ -30,7 +30,7 @@ from tests.support.postgres import on_database
 from tests.support.supabase import SUPABASE, run
 
 SCHEMA = Path(db.__path__[0], "schema.sql").read_text(encoding="utf-8")
-HEAD = "0027"
+HEAD = "0028"
 
 ALEMBIC = """
     DROP TABLE alembic_version;
@@ -122,6 +122,9 @@ def test_a_database_that_alembic_migrated_goes_on(empty_dsn: str) -> None:
     assert current(empty_dsn) == "0021"
     upgrade(empty_dsn)
     assert current(empty_dsn) == HEAD
+    with psycopg.connect(empty_dsn) as connection:
+        records = connection.execute("SELECT action, before, after FROM audit_log").fetchall()
+    assert records == [("schema.migrate", {"revision": "0021"}, {"revision": HEAD})]
 
 
 def test_an_index_is_built_concurrently_in_a_separate_migration(empty_dsn: str, tmp_path: Path) -> None:

@@ -144,11 +144,14 @@ async def test_what_is_left_to_do_is_what_has_no_embedding_of_the_pack(
 
 
 async def test_a_switch_and_the_way_back_change_no_bit(
-    spare: SpareEmbeddings, world: TwoPacksWorld, dsn: str
+    spare: SpareEmbeddings, database: Database, world: TwoPacksWorld, dsn: str
 ) -> None:
     await filled(spare, world)
     before = everything(dsn)
-    assert await switch(spare) == {"faces": FACES, "celebrities": CELEBRITIES}
+    switched = {"faces": FACES, "celebrities": CELEBRITIES}
+    assert await switch(spare) == switched
+    [record] = await database.fetch("SELECT action, target, after FROM audit_log")
+    assert tuple(record) == ("pack.switch", OTHER_DIGEST, switched)
     after = everything(dsn)
     assert {(key, digest.removeprefix("spare "), vector) for key, digest, vector in before} == {
         (key, digest.removeprefix("spare "), vector) for key, digest, vector in after
@@ -361,7 +364,10 @@ async def test_dropping_and_deleting(service: Database, database: Database, worl
     await filled(spare, world)
     await database.execute("DELETE FROM faces WHERE id = $1", world.faces[0])
     assert await spare.drop(DIGEST) == {"faces": 0, "celebrities": 0}
-    assert await spare.drop(OTHER_DIGEST) == {"faces": FACES - 1, "celebrities": CELEBRITIES}
+    dropped = {"faces": FACES - 1, "celebrities": CELEBRITIES}
+    assert await spare.drop(OTHER_DIGEST) == dropped
+    records = await database.fetch("SELECT action, target, after FROM audit_log")
+    assert [tuple(record) for record in records] == [("pack.drop_spare", OTHER_DIGEST, dropped)]
     assert (await spare.coverage(OTHER_DIGEST))["faces"].missing == FACES - 1
 
 

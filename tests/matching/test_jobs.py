@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -323,7 +324,7 @@ async def test_deleting_a_face_during_its_job_is_not_an_error(
     database: Database, worker: MatchWorker
 ) -> None:
     face = await add_person(database)
-    (job,) = await worker._jobs.claim(worker.id, 1, worker._lease)
+    (job,) = await worker._jobs.claim(worker.id, 1, timedelta(minutes=1))
     await database.execute("DELETE FROM faces WHERE id = $1", face)
-    assert (await worker._work(job)).status == "lost"
+    assert (await worker._worker.work(job)).status == "lost"
     assert uuid4() not in await partners(database, face)

@@ -286,3 +286,6 @@ async def test_the_command(database: Database, storage: Storage, settings: Setti
     done = command(settings, dsn)
     assert done.returncode == 1, done.stderr
     assert "missing babies" in done.stdout
+    [record] = await database.fetch("SELECT actor, action, after FROM audit_log")
+    assert record["actor"].startswith("command:")
+    assert (record["action"], record["after"]) == ("pictures.clean", {"cleaned": 4, "missing": 1})

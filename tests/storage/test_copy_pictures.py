@@ -462,6 +462,8 @@ async def test_the_command(
     assert "missing celebrities" in done.stdout
     lines = [json.loads(line) for line in (tmp_path / "report.jsonl").read_text().splitlines()]
     assert Counter(line["outcome"] for line in lines) == {"copied": 4, "missing": 1}
+    [record] = await database.fetch("SELECT action, after FROM audit_log")
+    assert tuple(record) == ("pictures.copy", {"cleaned": 4, "missing": 1})
     copied = {line["path"]: line["key"] for line in lines if line["outcome"] == "copied"}
     assert set(copied.values()) <= set(COPIES)
     (missing,) = (line for line in lines if line["outcome"] == "missing")

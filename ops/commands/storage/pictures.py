@@ -17,6 +17,8 @@ from rich.table import Column, Table
 
 from batch.progress import JobProgress
 from batch.report import JobReport, default_report_path
+from db.audit import audit
+from db.pool import Database
 from db.raw_pictures import RawPictures
 from db.stored_pictures import PictureRow
 from ops.commands.database import connected, open_database
@@ -113,7 +115,9 @@ async def _clean(settings: Settings, dsn: str, *, dry_run: bool) -> Counter[Clea
                 _print_failure(result)
                 progress(f"of {number:,} pictures", next(done))
 
-            return await clean(database, storage, settings, note, tables)
+            cleaned = await clean(database, storage, settings, note, tables)
+        await _audit(database, "pictures.clean", cleaned)
+    return cleaned
 
 
 async def _copy(settings: Settings, dsn: str, report: JobReport, *, dry_run: bool) -> Counter[CleanOutcome]:
@@ -137,7 +141,14 @@ async def _copy(settings: Settings, dsn: str, report: JobReport, *, dry_run: boo
 
             if dry_run:
                 return await look_for(database, storage, note, tables)
-            return await clean(database, storage, settings, note, tables)
+            copied = await clean(database, storage, settings, note, tables)
+        await _audit(database, "pictures.copy", copied)
+    return copied
+
+
+async def _audit(database: Database, action: str, counts: Counter[CleanOutcome]) -> None:
+    async with database.transaction() as connection:
+        await audit(connection, action, "pictures", after=counts)
 
 
 def _line(result: Cleaned) -> dict[str, object]:

@@ -1,0 +1,194 @@
+"""The loop that drains a queue whose jobs are leased, and what such a queue must offer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from typing import Generic, Protocol, TypeVar
+from uuid import UUID
+
+from semblance.errors import DatabaseError, SemblanceError
+from semblance.types import JobOutcome
+
+logger = logging.getLogger(__name__)
+
+SHORTEST_WAIT_S = 0.05
+PAUSE_AFTER_ERROR_S = 1.0
+
+TELL_EVERY_S = 1.0
+"""How often operators are told of a queue that moves."""
+
+
+class LeasedJob(Protocol):
+    """A job that its worker may work on until its lease ends. attempt: counts from 1."""
+
+    @property
+    def id(self) -> UUID: ...
+
+    @property
+    def attempt(self) -> int: ...
+
+
+Job = TypeVar("Job", bound=LeasedJob)
+
+
+class LeasedQueue(Protocol[Job]):
+    """A queue that workers share. Every method raises DatabaseError if the database does not answer."""
+
+    async def claim(self, worker: UUID, limit: int, lease: timedelta) -> list[Job]:
+        """Claim up to `limit` due jobs for this worker until the lease ends."""
+
+    async def extend(self, worker: UUID, jobs: Iterable[UUID], lease: timedelta) -> None:
+        """Restart the lease of these jobs, as far as the worker still holds them."""
+
+    async def retry(self, job: Job, message: str) -> bool:
+        """Return a job after a failed attempt, or fail it after the last. Returns False if it failed."""
+
+    async def fail(self, job: Job, message: str) -> None:
+        """Fail a job that no further attempt can complete."""
+
+    async def release(self, worker: UUID) -> None:
+        """Return all jobs of this worker, as if they had not been claimed."""
+
+    async def seconds_to_next(self) -> float | None:
+        """Seconds until the next job is due or the next lease ends, at least 0; None without any."""
+
+    async def tell_operators(self) -> None:
+        """Tell operators that jobs have ended."""
+
+
+class QueueWorker(Generic[Job]):
+    """Drains a queue of leased jobs: keeps their leases while it works, and records how each attempt ended.
+
+    The jobs of a worker that is killed return to the queue when their lease ends.
+    """
+
+    def __init__(
+        self,
+        queue: LeasedQueue[Job],
+        attempt: Callable[[Job], Awaitable[JobOutcome]],
+        *,
+        worker: UUID,
+        noun: str,
+        together: int,
+        lease: timedelta,
+    ) -> None:
+        """
+        Args:
+            attempt: Does a job, and ends it in the transaction of its effects. The job is tried again after
+                an error that is retryable or no SemblanceError, and fails with the message of any other.
+            worker: Holds the leases.
+            noun: What the log calls a job of this queue: "match job".
+            together: How many jobs are done at once.
+        """
+        self._queue = queue
+        self._attempt = attempt
+        self._worker = worker
+        self._noun = noun
+        self._together = together
+        self._lease = lease
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """Look at the queue now: a job may be due."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Work until cancelled: when woken, and when a job or a lease is due."""
+        while True:
+            self._woken.clear()
+            try:
+                await self.process()
+                wait = await self._queue.seconds_to_next()
+            except DatabaseError as exc:
+                logger.warning("cannot read the queue of %ss: %s", self._noun, exc.message)
+                wait = PAUSE_AFTER_ERROR_S
+            with suppress(TimeoutError):
+                async with asyncio.timeout(None if wait is None else max(wait, SHORTEST_WAIT_S)):
+                    await self._woken.wait()
+
+    async def process(self, limit: int | None = None, *, seconds: float | None = None) -> list[JobOutcome]:
+        """Do jobs until none is due, `limit` are done or `seconds` have passed.
+
+        Raises DatabaseError if no job can be claimed.
+        """
+        started, outcomes = time.monotonic(), list[JobOutcome]()
+        told, untold = started, False
+        while limit is None or len(outcomes) < limit:
+            room = self._together if limit is None else min(self._together, limit - len(outcomes))
+            jobs = await self._queue.claim(self._worker, room, self._lease)
+            if not jobs:
+                break
+            async with self._holding(jobs):
+                outcomes += await asyncio.gather(*map(self.work, jobs))
+            untold = time.monotonic() - told < TELL_EVERY_S
+            if not untold:
+                told = time.monotonic()
+                await self._tell_operators()
+            if seconds is not None and time.monotonic() - started > seconds:
+                break
+        if untold:
+            await self._tell_operators()
+        return outcomes
+
+    async def work(self, job: Job) -> JobOutcome:
+        """Attempt a claimed job, and record a failure in the queue."""
+        try:
+            return await self._attempt(job)
+        except SemblanceError as exc:
+            if not exc.retryable:
+                return await self._failed(job, exc.message, retryable=False)
+            logger.warning("%s %s, attempt %d: %s", self._noun, job.id, job.attempt, exc.message)
+            return await self._failed(job, _our_fault(exc.code), retryable=True)
+        except Exception:
+            logger.exception("%s %s, attempt %d", self._noun, job.id, job.attempt)
+            return await self._failed(job, _our_fault(SemblanceError.code), retryable=True)
+
+    async def release(self) -> None:
+        """Return claimed jobs to the queue, once `run` and `process` have ended. Raises DatabaseError."""
+        await self._queue.release(self._worker)
+
+    async def _tell_operators(self) -> None:
+        try:
+            await self._queue.tell_operators()
+        except DatabaseError as exc:
+            logger.warning("cannot tell operators of the queue: %s", exc.message)
+
+    @asynccontextmanager
+    async def _holding(self, jobs: Sequence[Job]) -> AsyncIterator[None]:
+        """Extend the lease of these jobs until the block ends."""
+
+        async def beat() -> None:
+            while True:
+                await asyncio.sleep(self._lease.total_seconds() / 3)
+                try:
+                    await self._queue.extend(self._worker, [job.id for job in jobs], self._lease)
+                except DatabaseError as exc:
+                    logger.warning("cannot extend the lease of %ss: %s", self._noun, exc.message)
+
+        heart = asyncio.create_task(beat())
+        try:
+            yield
+        finally:
+            heart.cancel()
+
+    async def _failed(self, job: Job, message: str, *, retryable: bool) -> JobOutcome:
+        again = False
+        try:
+            if retryable:
+                again = await self._queue.retry(job, message)
+            else:
+                await self._queue.fail(job, message)
+        except DatabaseError as exc:
+            logger.warning("%s %s returns when its lease ends: %s", self._noun, job.id, exc.message)
+            return JobOutcome(job.id, "lost", error=message)
+        return JobOutcome(job.id, "pending" if again else "failed", error=message)
+
+
+def _our_fault(code: str) -> str:
+    """A sentence for the user, who cannot mend it; the log has the reason."""
+    return f"Something went wrong on our side ({code})."
