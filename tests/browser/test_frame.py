@@ -107,7 +107,7 @@ async def test_a_page_outlives_the_session(
     await expect(ended).to_be_visible()
     await page.keyboard.press("Escape")
     await expect(ended).to_be_visible()
-    await check_axe(page)
+    await check_axe(page, "[role=dialog]")
     await look(page, "signed-out")
     await other.goto(await site.link())
     await other.get_by_role("button", name="Session").wait_for()

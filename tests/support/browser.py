@@ -211,22 +211,22 @@ async def console_page(watched: BrowserContext, site: ConsoleSite) -> Page:
     return page
 
 
-async def check_axe(page: Page) -> None:
-    """The page has no serious accessibility problem, in light or dark."""
+async def check_axe(page: Page, part: str = ":root") -> None:
+    """The page, or a part of it, has no serious accessibility problem, in light or dark."""
     await page.evaluate((PACKAGES / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8"))
     for scheme in ("light", "dark"):
         await _show(page, scheme)
         # A page that has just changed its colours may be caught between the two.
         for pause in (300, 1000, 0):
-            grave = await _grave_violations(page, scheme)
+            grave = await _grave_violations(page, scheme, part)
             if not grave:
                 break
             await page.wait_for_timeout(pause)
         assert grave == []
 
 
-async def _grave_violations(page: Page, scheme: str) -> list[str]:
-    violations = (await page.evaluate("axe.run()"))["violations"]
+async def _grave_violations(page: Page, scheme: str, part: str) -> list[str]:
+    violations = (await page.evaluate("part => axe.run(part)", part))["violations"]
     return [
         f"{scheme}: {each['id']}: {each['help']}: "
         f"{[(node['html'], node['failureSummary']) for node in each['nodes']]}"
