@@ -16,7 +16,7 @@ STAMP := $(VENV)/.installed-$(FLAVOUR)
 PHOTOS := $(VENV)/.photos
 PACKAGES := semblance db matching deployments batch serve_app ops benchmarks tools tests
 
-.PHONY: help demo chaos check test lint format env console lock clean clean-env
+.PHONY: help demo chaos check test lint format env console screenshots lock clean clean-env
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -65,6 +65,9 @@ env: $(STAMP) $(if $(filter dev,$(FLAVOUR)),$(PHOTOS)/.complete) ## the virtual 
 console: env ## build the console where `make env` could not; with the types of the HTTP API
 	@$(BIN)/python -m tools.console build
 	@$(BIN)/python -m tools.console schema
+
+screenshots: env ## take the pictures of the README again; needs a Chromium
+	@$(BIN)/python -m tools.screenshots
 
 # `sync` also removes what is not locked: two builds of onnxruntime side by side overwrite each other.
 # The import package is linked to this checkout; its build backend is locked in the dev flavour only.

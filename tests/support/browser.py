@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -28,17 +26,11 @@ from tests.support.api import Api, LocalFaces
 from tests.support.gallery import make_gallery
 from tests.support.realtime import serving
 from tests.support.service import Service
+from tools.chromium import CHROMIUM, NO_CHROMIUM, QUIET
 from tools.console import PACKAGES
 
-CHROMIUM = os.environ.get("SEMBLANCE_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
+    *QUIET,
     # A camera that shows a test pattern.
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
@@ -56,9 +48,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
     """Debian's Chromium, which talks to nobody."""
     if CHROMIUM is None:
-        pytest.skip(
-            "no Chromium: install one (Debian: apt install chromium) or name it in SEMBLANCE_CHROMIUM"
-        )
+        pytest.skip(NO_CHROMIUM)
     return {**browser_type_launch_args, "executable_path": CHROMIUM, "args": [*FLAGS]}
 
 
@@ -221,22 +211,22 @@ async def console_page(watched: BrowserContext, site: ConsoleSite) -> Page:
     return page
 
 
-async def check_axe(page: Page) -> None:
-    """The page has no serious accessibility problem, in light or dark."""
+async def check_axe(page: Page, part: str = ":root") -> None:
+    """The page, or a part of it, has no serious accessibility problem, in light or dark."""
     await page.evaluate((PACKAGES / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8"))
     for scheme in ("light", "dark"):
         await _show(page, scheme)
         # A page that has just changed its colours may be caught between the two.
         for pause in (300, 1000, 0):
-            grave = await _grave_violations(page, scheme)
+            grave = await _grave_violations(page, scheme, part)
             if not grave:
                 break
             await page.wait_for_timeout(pause)
         assert grave == []
 
 
-async def _grave_violations(page: Page, scheme: str) -> list[str]:
-    violations = (await page.evaluate("axe.run()"))["violations"]
+async def _grave_violations(page: Page, scheme: str, part: str) -> list[str]:
+    violations = (await page.evaluate("part => axe.run(part)", part))["violations"]
     return [
         f"{scheme}: {each['id']}: {each['help']}: "
         f"{[(node['html'], node['failureSummary']) for node in each['nodes']]}"

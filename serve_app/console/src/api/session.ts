@@ -15,6 +15,12 @@ function takeCode(): string | undefined {
 
 let code = takeCode();
 
+// A link opened in a tab that already shows the console changes the address and loads nothing.
+globalThis.addEventListener('hashchange', () => {
+  code = takeCode();
+  if (code !== undefined) void queries.invalidateQueries();
+});
+
 async function current(): Promise<Session | null> {
   if (code !== undefined) {
     const once = code;

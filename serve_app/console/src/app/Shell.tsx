@@ -1,5 +1,5 @@
 import { AppShell, Burger, Group, NavLink, Text } from '@mantine/core';
-import { useDisclosure } from '@mantine/hooks';
+import { useDisclosure, useHotkeys } from '@mantine/hooks';
 import { Link, Outlet, useLocation } from '@tanstack/react-router';
 import { useEffect, useRef, useState } from 'react';
 
@@ -28,6 +28,13 @@ export function Shell() {
   const live = useLive(Boolean(session.data));
   const { pathname } = useLocation();
   useFocusOnChange(pathname);
+  const menu = useRef<HTMLButtonElement>(null);
+  const leave = () => {
+    if (!opened) return;
+    close();
+    menu.current?.focus();
+  };
+  useHotkeys([['Escape', leave, { preventDefault: false }]]);
 
   return (
     <AppShell
@@ -44,6 +51,7 @@ export function Shell() {
           <Group gap="sm" wrap="nowrap">
             {known && (
               <Burger
+                ref={menu}
                 opened={opened}
                 onClick={toggle}
                 hiddenFrom="sm"
@@ -63,7 +71,7 @@ export function Shell() {
         </Group>
       </AppShell.Header>
       {known && (
-        <AppShell.Navbar p="xs" aria-label={words('shell.pages')}>
+        <AppShell.Navbar p="xs" aria-label={words('shell.pages')} className={classes.pages} mod={{ opened }}>
           {PAGES.map(({ path, title, Icon }) => (
             <NavLink
               key={path}
