@@ -14,16 +14,20 @@ from pathlib import Path
 from typing import cast
 from uuid import UUID
 
+import typer
+
 from batch.progress import latest
 from db.admin_events import tell_operators
 from db.pool import Database
-from db.ray_jobs import RayJobKind, RayJobProgress, RayJobRows
+from db.ray_jobs import RayJobKind, RayJobProgress, RayJobRows, RayJobStatus
 from semblance.actor import actor_var, command_actor
 from semblance.errors import SemblanceError
 from semblance.running import JOB_VARIABLE
 from semblance.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+_INCOMPLETE = "Not everything could be done; the log says what is left."
 
 EVERY_S = 1.0
 _LAST_S = 10.0
@@ -34,8 +38,8 @@ _CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
 
 @contextmanager
 def recorded(settings: Settings) -> Iterator[None]:
-    """Write the progress of this process's job into the table `ray_jobs` while the block lasts, and why it
-    failed. Does nothing for a job that was not submitted to Ray."""
+    """Write the progress of this process's job into the table `ray_jobs` while the block lasts, then how it
+    ended, which Ray forgets, and why it failed. Does nothing for a job that was not submitted to Ray."""
     job_id = os.environ.get(JOB_VARIABLE)
     if not job_id or settings.database_url is None:
         yield
@@ -45,10 +49,16 @@ def recorded(settings: Settings) -> Iterator[None]:
     try:
         yield
     except SemblanceError as exc:
-        recorder.end(exc.message)
+        recorder.end("failed", exc.message)
+        raise
+    except typer.Exit as exc:
+        recorder.end("failed" if exc.exit_code else "succeeded", _INCOMPLETE if exc.exit_code else None)
+        raise
+    except BaseException:
+        recorder.end("failed")
         raise
     else:
-        recorder.end()
+        recorder.end("succeeded")
 
 
 class _Recorder(threading.Thread):
@@ -61,11 +71,12 @@ class _Recorder(threading.Thread):
         # `python -m batch.ingest`: the folder of the module is the kind.
         self._kind = cast(RayJobKind, Path(sys.argv[0]).parent.name)
         self._ended = threading.Event()
+        self._status: RayJobStatus = "running"
         self._message: str | None = None
 
-    def end(self, message: str | None = None) -> None:
+    def end(self, status: RayJobStatus, message: str | None = None) -> None:
         """Write the last state. message: why the job failed, if it did."""
-        self._message = message
+        self._status, self._message = status, message
         self._ended.set()
         self.join(_LAST_S)
 
@@ -85,7 +96,9 @@ class _Recorder(threading.Thread):
             rows, told = RayJobRows(database), None
             while True:
                 ended = self._ended.is_set()
-                progress = RayJobProgress(latest.done, latest.total, latest.counted, self._message)
+                progress = RayJobProgress(
+                    latest.done, latest.total, latest.counted, self._message, self._status
+                )
                 if progress != told or ended:
                     async with database.transaction() as connection:
                         await rows.record(connection, self._job_id, self._kind, arguments, progress)

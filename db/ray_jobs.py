@@ -39,12 +39,13 @@ class RayJobRow:
 
 @dataclass(frozen=True, slots=True)
 class RayJobProgress:
-    """How far a job is. message: why it fails, if it does."""
+    """How far a job is. message: why it fails, if it does. status: `running` until it ends."""
 
     done: int = 0
     total: int | None = None
     counted: int = 0
     message: str | None = None
+    status: RayJobStatus = "running"
 
 
 class RayJobRows:
@@ -85,6 +86,7 @@ class RayJobRows:
             progress.counted,
             progress.message,
             actor_var.get(),
+            progress.status,
         )
         if added:
             after = {"kind": kind, "arguments": list(arguments)}

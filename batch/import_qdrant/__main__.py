@@ -76,12 +76,12 @@ def main(
         result = asyncio.run(
             import_into_faces(source, settings, console, pack=pack, fields=fields, create=create)
         )
-    console.print(result.table())
-    if result.creatable:
-        console.print(f"{result.creatable:,} points without a face could become one: --create does that.")
-    if result.refused:
-        console.print(f"report: {result.report}", highlight=False, soft_wrap=True)
-        raise typer.Exit(1)
+        console.print(result.table())
+        if result.creatable:
+            console.print(f"{result.creatable:,} points without a face could become one: --create does that.")
+        if result.refused:
+            console.print(f"report: {result.report}", highlight=False, soft_wrap=True)
+            raise typer.Exit(1)
 
 
 if __name__ == "__main__":

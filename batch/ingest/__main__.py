@@ -84,11 +84,11 @@ def main(
     )
     with job_command() as settings:
         summary = asyncio.run(ingest(options, settings, console))
-    console.print(summary.table())
-    console.print(f"report: {summary.report}", highlight=False, soft_wrap=True)
-    if failed := summary.counts.get("failed", 0):
-        Console(stderr=True).print(f"{failed:,} inputs failed; run the same command again.")
-        raise typer.Exit(1)
+        console.print(summary.table())
+        console.print(f"report: {summary.report}", highlight=False, soft_wrap=True)
+        if failed := summary.counts.get("failed", 0):
+            Console(stderr=True).print(f"{failed:,} inputs failed; run the same command again.")
+            raise typer.Exit(1)
 
 
 if __name__ == "__main__":

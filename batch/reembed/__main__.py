@@ -116,8 +116,8 @@ def main(
                     allow_missing=allow_missing,
                 )
             )
-    if not complete:
-        raise typer.Exit(1)
+        if not complete:
+            raise typer.Exit(1)
 
 
 async def _change(

@@ -70,7 +70,7 @@ def main(
     scope = Scope(kinds, since, school, shard_size)
     with job_command() as settings:
         summary = asyncio.run(rematch(scope, settings, console, dry_run=dry_run, address=address))
-    console.print(summary.table())
+        console.print(summary.table())
 
 
 if __name__ == "__main__":

@@ -3,12 +3,13 @@ INSERT INTO ray_jobs (id, kind, arguments, started_by)
 VALUES ($1, $2, $3, $4);
 
 -- name: record_ray_job
--- By the job $1 itself: it runs, and how far it is. A job that the actor $8 submitted by a command is not known yet.
--- Returns whether it was added.
-INSERT INTO ray_jobs (id, kind, arguments, started_by, status, done, total, counted, message)
-VALUES ($1, $2, $3, $8, 'running', $4, $5, $6, $7)
+-- By the job $1 itself: how far it is, and its status $9. A job that the actor $8 submitted by a command is not known
+-- yet. Returns whether it was added. One that Ray says has ended keeps that status.
+INSERT INTO ray_jobs (id, kind, arguments, started_by, status, done, total, counted, message, ended_at)
+VALUES ($1, $2, $3, $8, $9, $4, $5, $6, $7, CASE WHEN $9 <> 'running' THEN now() END)
 ON CONFLICT (id) DO UPDATE
-SET status = CASE ray_jobs.status WHEN 'pending' THEN 'running' ELSE ray_jobs.status END,
+SET status = CASE WHEN ray_jobs.ended_at IS NULL THEN excluded.status ELSE ray_jobs.status END,
+    ended_at = coalesce(ray_jobs.ended_at, excluded.ended_at),
     done = excluded.done,
     total = excluded.total,
     counted = excluded.counted,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 import uuid
 
 import pytest
+import typer
 from pydantic import SecretStr
 from rich.console import Console
 
@@ -38,7 +40,7 @@ async def test_progress_and_the_reason_of_a_failure(
     assert (row.kind, row.arguments, row.status, row.started_by) == (
         "ingest",
         ["https://***@host/data"],
-        "running",
+        "failed",
         command_actor(),
     )
     [record] = await api.owner.fetch("SELECT * FROM audit_log WHERE action = 'ray_job.start'")
@@ -48,7 +50,45 @@ async def test_progress_and_the_reason_of_a_failure(
     # Ray says that it still runs, and then that it failed; what the job said itself stays.
     await api.services.db.ray_jobs.set_status(job_id, "running", "Its log says why.")
     await api.services.db.ray_jobs.set_status(job_id, "failed", "Its log says why.")
-    assert (await api.services.ray_jobs.get(job_id)).message == "It cannot be done."
+    assert await api.services.ray_jobs.get(job_id) == row
+
+
+@pytest.mark.parametrize(("exit_code", "status"), [(None, "succeeded"), (0, "succeeded"), (1, "failed")])
+async def test_how_a_job_ended_is_known_without_ray(
+    api: Api, api_settings: Settings, monkeypatch: pytest.MonkeyPatch, exit_code: int | None, status: str
+) -> None:
+    """Ray, which is asked now and then, may have been restarted before."""
+    job_id = uuid.uuid4()
+    monkeypatch.setenv(JOB_VARIABLE, str(job_id))
+    monkeypatch.setattr(sys, "argv", ["/venv/batch/rematch/__main__.py"])
+
+    def run() -> None:
+        with contextlib.suppress(typer.Exit), recorded(api_settings):
+            if exit_code is not None:
+                raise typer.Exit(exit_code)
+
+    await asyncio.to_thread(run)
+    row = await api.services.ray_jobs.get(job_id)
+    assert (row.status, row.ended_at is None, row.message is None) == (status, False, status == "succeeded")
+
+
+async def test_a_job_that_ray_stopped_stays_so(
+    api: Api, api_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = uuid.uuid4()
+    monkeypatch.setenv(JOB_VARIABLE, str(job_id))
+    monkeypatch.setattr(sys, "argv", ["/venv/batch/rematch/__main__.py"])
+    rows = api.services.db.ray_jobs
+    async with api.services.database.transaction() as connection:
+        await rows.add(connection, job_id, "rematch", [], started_by="service")
+    await rows.set_status(job_id, "stopped")
+
+    def run() -> None:
+        with recorded(api_settings):
+            pass
+
+    await asyncio.to_thread(run)
+    assert (await api.services.ray_jobs.get(job_id)).status == "stopped"
 
 
 async def test_a_job_without_ray_is_not_recorded(api: Api, api_settings: Settings) -> None:
