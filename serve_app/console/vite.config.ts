@@ -43,5 +43,6 @@ export default defineConfig({
     fs: { allow: ['../..'] },
   },
   // What needs a document begins with `// @vitest-environment jsdom`.
-  test: { include: ['src/**/*.test.{ts,tsx}'] },
+  // A machine that is busy takes longer than the five seconds of the default.
+  test: { include: ['src/**/*.test.{ts,tsx}'], testTimeout: 60_000 },
 });
