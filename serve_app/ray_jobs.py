@@ -13,7 +13,7 @@ import re
 import sys
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,11 +32,14 @@ from db.pages import ByTime, Page
 from db.pool import Database
 from db.ray_jobs import RayJobRow, RayJobRows, RayJobStatus
 from semblance.actor import actor_var
-from semblance.errors import NotFoundError, NotReadyError, SemblanceError
+from semblance.errors import ConflictError, NotFoundError, NotReadyError, SemblanceError
 from semblance.interpreters import interpreter_environment, python_command
 from semblance.running import JOB_VARIABLE
 from semblance.settings import Settings
 from serve_app.schemas.ray_jobs import RayJobLog, RayJobReport, RayJobRequest
+
+MOST_OPEN = 8
+"""Jobs that may be open when another one is started: each is a process with an interpreter of its own."""
 
 LOG_LINES = 2000
 LOG_CHARACTERS = 200_000
@@ -89,7 +92,8 @@ class RayJobs:
         self._rows = RayJobRows(database)
 
     async def submit(self, request: RayJobRequest) -> UUID:
-        """Start a job; returns its id."""
+        """Start a job; returns its id. Raises ConflictError while MOST_OPEN others have not ended."""
+        await self._check_open()
         job_id = uuid.uuid4()
         arguments = request.arguments()
         if request.kind in _REPORTING:
@@ -165,6 +169,15 @@ class RayJobs:
 
     def _report(self, job_id: UUID) -> Path:
         return self._reports / f"{job_id}.jsonl"
+
+    async def _check_open(self) -> None:
+        if len(await self._rows.open()) < MOST_OPEN:
+            return
+        # Some may have ended since Ray was asked.
+        with suppress(NotReadyError):
+            await self._ask_ray()
+        if len(await self._rows.open()) >= MOST_OPEN:
+            raise ConflictError(f"{MOST_OPEN} Ray jobs have not ended yet. Wait for one of them, or stop it.")
 
     async def _ask_ray(self) -> None:
         """Bring the rows of jobs that have not ended up to date."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from serve_app.ray_jobs import redacted
+from serve_app.ray_jobs import MOST_OPEN, redacted
 from tests.support.api import Api, User
 from tests.support.rows_scored import add_faces
 
@@ -147,6 +147,22 @@ async def test_a_job_is_shown_with_its_report_although_ray_does_not_answer(api: 
     assert (job["status"], job["arguments"]) == ("pending", ["--", "/data"])
     listed = await get(api, admin, "/api/admin/ray-jobs")
     assert "without Ray" in listed["problem"]
+
+
+async def test_only_so_many_jobs_are_open_at_once(api: Api, admin: User) -> None:
+    body = {"kind": "rematch"}
+    statuses = []
+    for _ in range(2):
+        answer = await api.client.post("/api/admin/ray-jobs", json=body, headers=admin.headers)
+        statuses.append(answer.status_code)
+        await api.owner.execute(
+            "INSERT INTO ray_jobs (id, kind, arguments, started_by)"
+            " SELECT gen_random_uuid(), 'rematch', '{}', 'service' FROM generate_series(1, $1)",
+            MOST_OPEN,
+        )
+    # Without Ray, a job that might start is refused for another reason.
+    assert statuses == [503, 409]
+    assert f"{MOST_OPEN} Ray jobs have not ended yet" in answer.text
 
 
 def test_logs_show_no_secrets() -> None:

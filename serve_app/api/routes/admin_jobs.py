@@ -102,9 +102,10 @@ async def list_ray_jobs(
     )
 
 
-@router.post("/ray-jobs", status_code=status.HTTP_201_CREATED, responses=errors(401, 403, *BODY))
+@router.post("/ray-jobs", status_code=status.HTTP_201_CREATED, responses=errors(401, 403, 409, *BODY))
 async def start_ray_job(body: AnyRayJob, _: Operator, services: Injected) -> RayJobAnswer:
-    """Start a Ray job, with the rights of the application. 503 if Ray does not answer."""
+    """Start a Ray job, with the rights of the application. 409 while eight have not ended, 503 if Ray does
+    not answer."""
     return RayJobAnswer.of(await services.ray_jobs.get(await services.ray_jobs.submit(body)))
 
 
