@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, status
 
 from db.jobs import JobStatus
-from serve_app.api.cursors import encode_cursor, place_by_time
+from serve_app.api.cursors import Cursor, encode_cursor, place_by_time
 from serve_app.api.dependencies import Injected, InjectedLinks, Operator
 from serve_app.api.responses import BODY, errors
 from serve_app.ray_jobs import REPORT_LINES
@@ -33,7 +33,6 @@ from serve_app.schemas.ray_jobs import (
 router = APIRouter(prefix="/admin", tags=["admin"])
 
 Limit = Annotated[int, Query(ge=1, le=200)]
-Cursor = Annotated[str | None, Query(max_length=1000, description="The `next_cursor` of the previous page.")]
 
 
 @router.get("/jobs", responses=errors(400, 401, 403))
