@@ -198,23 +198,26 @@ def photo_type(request: Request) -> str:
 
 def pair_type(request: Request) -> str:
     """The same of a request with two photos."""
-    content_type = _content_type(request)
-    if content_type not in {_FORM_TYPE, _JSON_TYPE}:
-        raise UnreadableImageError(
-            "Send the two photos as multipart/form-data fields 'file_a' and 'file_b', or as JSON with "
-            "'image_a_base64' and 'image_b_base64'."
-        )
-    return content_type
+    return _form_or_json(
+        request,
+        "Send the two photos as multipart/form-data fields 'file_a' and 'file_b', or as JSON with "
+        "'image_a_base64' and 'image_b_base64'.",
+    )
 
 
 def batch_type(request: Request) -> str:
     """The same of a request with several photos."""
+    return _form_or_json(
+        request,
+        "Send the photos as multipart/form-data, each in a field 'files', or as JSON with a list "
+        "'images_base64'.",
+    )
+
+
+def _form_or_json(request: Request, otherwise: str) -> str:
     content_type = _content_type(request)
     if content_type not in {_FORM_TYPE, _JSON_TYPE}:
-        raise UnreadableImageError(
-            "Send the photos as multipart/form-data, each in a field 'files', or as JSON with a list "
-            "'images_base64'."
-        )
+        raise UnreadableImageError(otherwise)
     return content_type
 
 
