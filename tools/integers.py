@@ -111,10 +111,7 @@ def _integer_convolution(
         "step_out": np.array(step_out, np.float32),
         "zero_out": np.array(zero_out, np.uint8),
     }
-    graph.initializer.extend(
-        numpy_helper.from_array(value, f"{target}_{name}") for name, value in values.items()
-    )
-    w, scales, centre, biases, step_x, zero_x, step_y, zero_y = (f"{target}_{name}" for name in values)
+    w, scales, centre, biases, step_x, zero_x, step_y, zero_y = _added(graph, target, values)
     attributes = {item.name: helper.get_attribute_value(item) for item in node.attribute}
     return [
         helper.make_node("QuantizeLinear", [source, step_x, zero_x], [f"{target}_in"], name=f"Q_{target}"),
@@ -146,10 +143,7 @@ def _integer_product(
         "weights": np.rint(weights / scale).astype(np.int8),
         "scale": (step * scale).astype(np.float32),
     }
-    graph.initializer.extend(
-        numpy_helper.from_array(value, f"{target}_{name}") for name, value in values.items()
-    )
-    step_x, zero_x, w, scales = (f"{target}_{name}" for name in values)
+    step_x, zero_x, w, scales = _added(graph, target, values)
     bytes_in, sums, floats, scaled = (f"{target}_{name}" for name in ("in", "sums", "floats", "scaled"))
     return [
         helper.make_node("QuantizeLinear", [source, step_x, zero_x], [bytes_in], name=f"Q_{target}"),
@@ -158,6 +152,13 @@ def _integer_product(
         helper.make_node("Mul", [floats, scales], [scaled], name=f"S_{target}"),
         helper.make_node("Add", [scaled, node.input[2]], [target], name=f"B_{target}"),
     ]
+
+
+def _added(graph: onnx.GraphProto, target: str, values: dict[str, NDArray[np.generic]]) -> list[str]:
+    """The names of constants, added to the graph for the output `target`."""
+    names = [f"{target}_{name}" for name in values]
+    graph.initializer.extend(map(numpy_helper.from_array, values.values(), names))
+    return names
 
 
 def _scale(weights: NDArray[np.float64], axes: int | tuple[int, ...]) -> NDArray[np.float64]:
