@@ -36,6 +36,7 @@ from serve_app.api.routes import (
     admin_generations,
     admin_jobs,
     admin_matching,
+    admin_people,
     admin_schools,
     admin_settings,
     auth,
@@ -128,6 +129,7 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
     app_api.include_router(jobs.router)
     app_api.include_router(admin_jobs.router)
     app_api.include_router(admin_matching.router)
+    app_api.include_router(admin_people.router)
     app_api.include_router(realtime.router)
     app_api.include_router(user_faces.router)
     app.include_router(app_api)
