@@ -38,6 +38,7 @@ from serve_app.api.routes import (
     admin_ingestions,
     admin_jobs,
     admin_matching,
+    admin_people,
     admin_schools,
     admin_settings,
     auth,
@@ -127,7 +128,9 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
         app_api.include_router(topic.router)
     for topic in (babies, config, presence, jobs):
         app_api.include_router(topic.router)
-    for topic in (admin_jobs, admin_matching, admin_gallery, admin_ingestions, realtime, user_faces):
+    for topic in (admin_jobs, admin_matching, admin_people, admin_gallery, admin_ingestions):
+        app_api.include_router(topic.router)
+    for topic in (realtime, user_faces):
         app_api.include_router(topic.router)
     app.include_router(app_api)
     app.include_router(health.router)
