@@ -14,6 +14,7 @@ from batch.progress import JobProgress
 from batch.report import JobReport
 from db.celebrities import Celebrities
 from semblance.errors import PackMismatchError
+from semblance.metrics import INGESTED
 
 WRITE_ROWS = 256
 """Most rows of one COPY: well below a megabyte at some 3 kB a row."""
@@ -69,7 +70,10 @@ class ResultWriter:
         if self._follow is not None:
             await self._follow([(self._entries[result.index], result) for result in self._pending])
         self._report.write(_line(result, self._entries[result.index]) for result in self._pending)
-        self.counts.update(result.outcome for result in self._pending)
+        outcomes = Counter(result.outcome for result in self._pending)
+        self.counts.update(outcomes)
+        for outcome, count in outcomes.items():
+            INGESTED.count(count, outcome=outcome)
         taken = {"ingested", "already_present"}
         rejected = sum(result.outcome not in taken for result in self._pending)
         progress.advance(len(self._pending), rejected)
