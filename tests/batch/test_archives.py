@@ -107,7 +107,11 @@ def test_a_list_that_would_fill_the_memory_is_not_read() -> None:
         listed(large)
 
 
-@pytest.mark.parametrize("data", [b"", b"PK", b"no archive" * 100, archive({"a.jpg": b"a" * 900})[:-30]])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"PK", b"no archive" * 100, archive({"a.jpg": b"a" * 900})[:-30]],
+    ids=["empty", "short", "text", "cut"],
+)
 def test_what_is_no_archive_is_refused(data: bytes) -> None:
     with pytest.raises(SourceError, match=r"a\.zip is not a ZIP archive"):
         listed(data)
