@@ -435,7 +435,7 @@ CREATE TABLE api_keys (
     -- The beginning of the key, by which its owner recognizes it.
     prefix text NOT NULL,
     hash bytea NOT NULL UNIQUE CHECK (octet_length(hash) = 32),
-    scopes text[] NOT NULL CHECK (cardinality(scopes) > 0 AND scopes <@ ARRAY['compute', 'search']),
+    scopes text[] NOT NULL CHECK (cardinality(scopes) > 0 AND scopes <@ ARRAY['compute', 'search', 'metrics']),
     created_at timestamptz NOT NULL DEFAULT now(),
     last_used_at timestamptz,
     revoked_at timestamptz

@@ -31,6 +31,7 @@ from matching.ranking import Owners, Ranking
 from matching.rows import PersonNumbers, traits_of
 from matching.scoring import MIN_QUALITY
 from matching.traits import Places, Traits
+from semblance.metrics import GALLERY_CURRENT, GALLERY_ROWS, SEARCH_SECONDS
 from semblance.weights import Weights
 
 BLOCK = 8192
@@ -232,18 +233,20 @@ class CelebritySearch:
         request = _Request(query, (pack_digest, weights, threshold))
         self._waiting.append(request)
         try:
-            async with self._lock:
-                if request.answer is None:
-                    await self._search(request.terms)
+            with SEARCH_SECONDS.timed(kind="gallery"):
+                async with self._lock:
+                    if request.answer is None:
+                        await self._search(request.terms)
         finally:
             if request in self._waiting:
                 self._waiting.remove(request)
         return request.answer or []
 
-    async def prepare(self, pack_digest: str) -> None:
-        """Read this pack's gallery now, so that the first search need not wait. Raises DatabaseError."""
+    async def prepare(self, pack_digest: str) -> int:
+        """Bring this pack's gallery up to date now, so that the next search need not wait. Returns its size.
+        Raises DatabaseError."""
         async with self._lock:
-            await self._refreshed(pack_digest)
+            return len(await self._refreshed(pack_digest))
 
     async def prune_log(self) -> None:
         """Remove entries of the log of changes that are older than LOG_HOURS. Raises DatabaseError."""
@@ -266,6 +269,8 @@ class CelebritySearch:
         gallery = self._galleries.pop(pack_digest, None) or Gallery(self._database, pack_digest)
         self._galleries = {**dict([*self._galleries.items()][-1:]), pack_digest: gallery}
         await gallery.refresh()
+        GALLERY_ROWS.put(len(gallery), pack=pack_digest[:12])
+        GALLERY_CURRENT.put(time.time(), pack=pack_digest[:12])
         return gallery
 
 

@@ -12,6 +12,7 @@ from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
 from semblance.errors import DatabaseError, SemblanceError
+from semblance.metrics import JOBS
 from semblance.types import JobOutcome
 
 logger = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ class QueueWorker(Generic[Job]):
             attempt: Does a job, and ends it in the transaction of its effects. The job is tried again after
                 an error that is retryable or no SemblanceError, and fails with the message of any other.
             worker: Holds the leases.
-            noun: What the log calls a job of this queue: "match job".
+            noun: What the log and the metrics call a job of this queue: "match job".
             together: How many jobs are done at once.
         """
         self._queue = queue
@@ -124,7 +125,10 @@ class QueueWorker(Generic[Job]):
             if not jobs:
                 break
             async with self._holding(jobs):
-                outcomes += await asyncio.gather(*map(self.work, jobs))
+                ended = await asyncio.gather(*map(self.work, jobs))
+            outcomes += ended
+            for outcome in ended:
+                JOBS.count(queue=self._noun, outcome=outcome.status)
             untold = time.monotonic() - told < TELL_EVERY_S
             if not untold:
                 told = time.monotonic()

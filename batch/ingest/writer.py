@@ -13,6 +13,7 @@ from batch.progress import JobProgress
 from batch.report import JobReport
 from db.celebrities import Celebrities
 from semblance.errors import PackMismatchError
+from semblance.metrics import INGESTED
 
 WRITE_ROWS = 256
 """Most rows of one COPY: well below a megabyte at some 3 kB a row."""
@@ -55,7 +56,10 @@ class ResultWriter:
                     "model pack, and were left alone. Use a separate database for each pack."
                 )
         self._report.write(_line(result, self._entries[result.index]) for result in self._pending)
-        self.counts.update(result.outcome for result in self._pending)
+        outcomes = Counter(result.outcome for result in self._pending)
+        self.counts.update(outcomes)
+        for outcome, count in outcomes.items():
+            INGESTED.count(count, outcome=outcome)
         taken = {"ingested", "already_present"}
         rejected = sum(result.outcome not in taken for result in self._pending)
         progress.advance(len(self._pending), rejected)
