@@ -110,7 +110,7 @@ def _dimensions(embeddings: Floats) -> int:
 
 
 def products(targets: Codes) -> Callable[[Codes], NDArray[Any]]:
-    """A function that returns the products of the codes of its probes with those of all targets, [P, N]: whole
+    """A function that returns the products of the codes of its probes with those of the targets, [P, N]: whole
     numbers of any type."""
     packed: dict[int, Any] = {}
 

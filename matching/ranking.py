@@ -126,7 +126,7 @@ class Ranking:
         crowd = BEST if owners is None else owners.crowd
         for start in range(0, len(targets), self._block):
             part = slice(start, start + self._block)
-            block = _Block(
+            block = _Pass(
                 side=TargetSide(targets.take(part), self._side),
                 first=first + start,
                 eligible=None if eligible is None else eligible[:, part],
@@ -164,7 +164,7 @@ class Ranking:
         floor = np.maximum(last, self._threshold)[likely.probe]
         return pairs.take(np.flatnonzero(scores + slack >= np.maximum(floor, own)))
 
-    def _likely(self, rows: slice, block: _Block) -> _Candidates:
+    def _likely(self, rows: slice, block: _Pass) -> _Candidates:
         """The pairs of a block that may be among the best of all blocks up to it."""
         estimates = self._side.without_distances(rows, block.side)
         margin = self._side.margin(rows, block.side)
@@ -303,8 +303,8 @@ def _standing(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Block:
-    """Targets of one pass. first: the place of the first. eligible, person, crowd: as in `Ranking.add` and
+class _Pass:
+    """The targets of one pass. first: the place of the first. eligible, person, crowd: as in `Ranking.add` and
     `Owners`."""
 
     side: TargetSide

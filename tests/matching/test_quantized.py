@@ -29,7 +29,7 @@ def vectors(kind: str, count: int, random: np.random.Generator) -> NDArray[np.fl
     if kind == "one photo, hardly changed":
         drawn = base + 1e-4 * drawn
     elif kind == "duplicates":
-        drawn = drawn[random.integers(0, 5, count)]
+        drawn = drawn[random.integers(0, min(5, count), count)]
     elif kind == "some missing":
         drawn[random.random(count) < 0.4] = 0
     elif kind == "all missing":
