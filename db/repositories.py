@@ -15,6 +15,7 @@ from db.events import Events
 from db.face_searches import FaceSearches
 from db.faces import Faces
 from db.generation_logs import GenerationLogs
+from db.ingestions import Ingestions
 from db.job_queue import JobQueue
 from db.jobs import MatchJobs
 from db.matches import Matches
@@ -48,6 +49,7 @@ class Repositories:
     face_searches: FaceSearches
     faces: Faces
     generation_logs: GenerationLogs
+    ingestions: Ingestions
     job_queue: JobQueue
     jobs: MatchJobs
     matches: Matches
@@ -78,6 +80,7 @@ class Repositories:
             face_searches=FaceSearches(database),
             faces=Faces(database),
             generation_logs=GenerationLogs(database),
+            ingestions=Ingestions(database),
             job_queue=JobQueue(database),
             jobs=MatchJobs(database),
             matches=Matches(database),
