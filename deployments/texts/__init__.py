@@ -1,0 +1,2 @@
+"""Texts that are suggested to users: who writes them, what is shown of them, and the worker of their
+queue."""
