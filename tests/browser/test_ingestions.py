@@ -56,7 +56,7 @@ async def test_an_archive_is_added_and_what_was_not_taken_is_decided(
     await expect(page.get_by_text("Mehrere Gesichter sind ähnlich groß.").last).to_be_visible()
     await expect_no_sideways_scroll(page)
     await look(page, "ingestions-german")
-    await page.get_by_role("combobox", name="Language").select_option("en")
+    await page.get_by_role("combobox", name="Sprache").select_option("en")
 
     await two.get_by_role("button", name="Discard: Two People").press("Enter")
     await expect(refused).to_have_count(1)
