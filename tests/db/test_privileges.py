@@ -65,7 +65,7 @@ MATCH = "select id face_a_id face_b_id similarity_score created_at"
 TABLES = {
     "profiles": Line(
         "select; insert id profile_type email name gender school;"
-        " update name gender school default_face_id last_seen show_presence",
+        " update name gender school default_face_id last_seen show_presence text_generation",
         "select id name gender school default_face_id last_seen; update name gender school default_face_id",
     ),
     "faces": Line("select; insert; update; delete", "select id profile_id image_path created_at"),
@@ -105,6 +105,7 @@ TABLES = {
     ),
     "user_daily_quotas": Line("select; insert; update", "select"),
     "generation_logs": Line("select; insert; update"),
+    "inference_queue": Line("select; insert; update; delete"),
     "schools": Line("select; insert; update; delete"),
     "school_keys": Line("select"),
     "api_keys": Line("select; insert name prefix hash scopes; update last_used_at revoked_at"),
@@ -147,7 +148,11 @@ CALLABLE = {
         "find_own_similar_faces(vector,double precision,integer,uuid)",
     },
     "anon": set(),
-    "semblance_service": {"find_celebrity_matches(vector,integer)", "tell_operators(text,jsonb)"},
+    "semblance_service": {
+        "find_celebrity_matches(vector,integer)",
+        "tell_of_draft(uuid,uuid,integer,text)",
+        "tell_operators(text,jsonb)",
+    },
 }
 
 # Queries that only the owner runs, by command.
