@@ -45,6 +45,7 @@ from serve_app.api.routes import (
     admin_people,
     admin_schools,
     admin_settings,
+    admin_system,
     auth,
     babies,
     compute,
@@ -131,6 +132,7 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
         admin_generations,
         admin_api_keys,
         admin_audit,
+        admin_system,
         console_sessions,
     ):
         app_api.include_router(topic.router)

@@ -147,7 +147,9 @@ CALLABLE = {
         "find_own_similar_faces(vector,double precision,integer,uuid)",
     },
     "anon": set(),
-    "semblance_service": {"find_celebrity_matches(vector,integer)", "tell_operators(text,jsonb)"},
+    "semblance_service": {
+        *("find_celebrity_matches(vector,integer)", "schema_revision()", "tell_operators(text,jsonb)"),
+    },
 }
 
 # Queries that only the owner runs, by command.
