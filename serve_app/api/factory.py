@@ -44,6 +44,7 @@ from serve_app.api.routes import (
     admin_people,
     admin_schools,
     admin_settings,
+    admin_users,
     auth,
     babies,
     compute,
@@ -140,6 +141,7 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
     app_api.include_router(admin_matching.router)
     app_api.include_router(admin_gallery.router)
     app_api.include_router(admin_people.router)
+    app_api.include_router(admin_users.router)
     app_api.include_router(realtime.router)
     app_api.include_router(user_faces.router)
     app.include_router(app_api)

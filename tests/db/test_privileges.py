@@ -142,9 +142,14 @@ CALLABLE = {
         *("is_admin()", "my_connections(boolean)", "my_contacts()", "my_faces()", "my_matches()"),
         "find_celebrity_matches(vector,integer)",
         "find_own_similar_faces(vector,double precision,integer,uuid)",
+        "am_blocked()",
     },
     "anon": set(),
-    "semblance_service": {"find_celebrity_matches(vector,integer)", "tell_operators(text,jsonb)"},
+    "semblance_service": {
+        *("find_celebrity_matches(vector,integer)", "tell_operators(text,jsonb)", "is_blocked(uuid)"),
+        *("change_role(uuid,text)", "change_block(uuid,boolean)", "delete_account(uuid)"),
+        "find_accounts(uuid,text,text,boolean,timestamp with time zone,uuid,integer)",
+    },
 }
 
 # Queries that only the owner runs, by command.
