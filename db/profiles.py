@@ -28,7 +28,7 @@ Role = Literal["user", "admin"]
 @dataclass(frozen=True, slots=True)
 class Profile:
     """A user as stored. id: that of the identity provider. last_seen: also None while `show_presence` is off,
-    because it is then not recorded."""
+    because it is then not recorded. text_generation: whether they want texts to be suggested."""
 
     id: UUID
     email: str | None
@@ -39,6 +39,7 @@ class Profile:
     default_face_id: UUID | None
     last_seen: datetime | None
     show_presence: bool
+    text_generation: bool
     created_at: datetime
 
 
@@ -93,9 +94,9 @@ class Profiles:
         return profile
 
     async def update(self, profile_id: UUID, changes: Mapping[str, str | bool | None]) -> Profile | None:
-        """Set the given ones of `name`, `gender`, `school`, `default_face_id` and `show_presence`; None
-        clears a value. Returns the changed profile. Without a school, a profile has the school of its e-mail
-        address, if any.
+        """Set the given ones of `name`, `gender`, `school`, `default_face_id`, `show_presence` and
+        `text_generation`; None clears a value. Returns the changed profile. Without a school, a profile has
+        the school of its e-mail address, if any.
 
         Returns None, and changes nothing, if the default face is not the user's own or the profile is gone.
         """

@@ -16,6 +16,8 @@ from db.events import Events
 from db.face_searches import FaceSearches
 from db.faces import Faces
 from db.generation_logs import GenerationLogs
+from db.inference_jobs import InferenceJobs
+from db.ingestions import Ingestions
 from db.job_queue import JobQueue
 from db.jobs import MatchJobs
 from db.matches import Matches
@@ -50,6 +52,8 @@ class Repositories:
     face_searches: FaceSearches
     faces: Faces
     generation_logs: GenerationLogs
+    inference_jobs: InferenceJobs
+    ingestions: Ingestions
     job_queue: JobQueue
     jobs: MatchJobs
     matches: Matches
@@ -81,6 +85,8 @@ class Repositories:
             face_searches=FaceSearches(database),
             faces=Faces(database),
             generation_logs=GenerationLogs(database),
+            inference_jobs=InferenceJobs(database),
+            ingestions=Ingestions(database),
             job_queue=JobQueue(database),
             jobs=MatchJobs(database),
             matches=Matches(database),

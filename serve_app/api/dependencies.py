@@ -283,6 +283,19 @@ async def read_batch(
             yield photos
 
 
+async def read_file(request: Request, services: Injected) -> AsyncIterator[bytes]:
+    """The body itself, of any content type; it is only stored, so it takes no slot.
+
+    Raises BadInputError for an empty one, ImageTooLargeError for one larger than a photo may be, and as
+    `receive_photo`.
+    """
+    limit = services.settings.max_image_bytes
+    with _limits_of(request).uploads.open(_client_of(request)) as upload:
+        async with receive(request, "application/octet-stream", upload, limit) as received:
+            yield await received.read(limit)
+
+
+SentFile = Annotated[bytes, Depends(read_file)]
 Photo = Annotated[bytes, Depends(read_photo)]
 Photos = Annotated[PhotoPair, Depends(read_photos)]
 PhotoBatch = Annotated[list[bytes], Depends(read_batch)]

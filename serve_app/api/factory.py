@@ -39,6 +39,7 @@ from serve_app.api.routes import (
     admin_audit,
     admin_gallery,
     admin_generations,
+    admin_ingestions,
     admin_jobs,
     admin_matching,
     admin_people,
@@ -134,16 +135,12 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
         console_sessions,
     ):
         app_api.include_router(topic.router)
-    for topic in (babies, config, presence):
+    for topic in (babies, config, presence, jobs):
         app_api.include_router(topic.router)
-    app_api.include_router(jobs.router)
-    app_api.include_router(admin_jobs.router)
-    app_api.include_router(admin_matching.router)
-    app_api.include_router(admin_gallery.router)
-    app_api.include_router(admin_people.router)
-    app_api.include_router(admin_users.router)
-    app_api.include_router(realtime.router)
-    app_api.include_router(user_faces.router)
+    for topic in (admin_jobs, admin_matching, admin_people, admin_users, admin_gallery, admin_ingestions):
+        app_api.include_router(topic.router)
+    for topic in (realtime, user_faces):
+        app_api.include_router(topic.router)
     app.include_router(app_api)
     app.include_router(health.router)
     app.include_router(metrics.router)
