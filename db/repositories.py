@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
+from db.accounts import Accounts
 from db.api_keys import ApiKeys
 from db.audit import AuditLog
 from db.babies import Babies
@@ -40,6 +41,7 @@ from db.system_settings import SystemSettingsTable
 class Repositories:
     """Each table group's queries, by the name of what it holds."""
 
+    accounts: Accounts
     api_keys: ApiKeys
     audit_log: AuditLog
     babies: Babies
@@ -72,6 +74,7 @@ class Repositories:
     @classmethod
     def of(cls, database: Database) -> Self:
         return cls(
+            accounts=Accounts(database),
             api_keys=ApiKeys(database),
             audit_log=AuditLog(database),
             babies=Babies(database),
