@@ -145,13 +145,13 @@ class MatchJobs:
         """The heartbeat: restart the lease of these jobs, as far as the worker still holds them."""
         await self._database.execute(sql.extend_match_jobs, worker, list(jobs), lease)
 
-    async def retry(self, job: ClaimedJob, message: str) -> bool:
-        """Return a job after a failed attempt, due again after `backoff`; after the last attempt, fail it.
-        Returns whether it will be tried again."""
+    async def retry(self, job: ClaimedJob, message: str, after: timedelta = timedelta()) -> bool:
+        """Return a job after a failed attempt, due again after `backoff` and not before `after`; after the
+        last attempt, fail it. Returns whether it will be tried again."""
         if job.attempt >= job.max_attempts:
             await self.fail(job, message)
             return False
-        delay = backoff(job.attempt)
+        delay = max(backoff(job.attempt), after)
         await self._database.execute(sql.retry_match_job, job.id, job.worker, job.attempt, message, delay)
         return True
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
+from db.accounts import Accounts
 from db.api_keys import ApiKeys
 from db.audit import AuditLog
 from db.babies import Babies
@@ -15,6 +16,7 @@ from db.events import Events
 from db.face_searches import FaceSearches
 from db.faces import Faces
 from db.generation_logs import GenerationLogs
+from db.inference_jobs import InferenceJobs
 from db.ingestions import Ingestions
 from db.job_queue import JobQueue
 from db.jobs import MatchJobs
@@ -40,6 +42,7 @@ from db.system_settings import SystemSettingsTable
 class Repositories:
     """Each table group's queries, by the name of what it holds."""
 
+    accounts: Accounts
     api_keys: ApiKeys
     audit_log: AuditLog
     babies: Babies
@@ -50,6 +53,7 @@ class Repositories:
     face_searches: FaceSearches
     faces: Faces
     generation_logs: GenerationLogs
+    inference_jobs: InferenceJobs
     ingestions: Ingestions
     job_queue: JobQueue
     jobs: MatchJobs
@@ -72,6 +76,7 @@ class Repositories:
     @classmethod
     def of(cls, database: Database) -> Self:
         return cls(
+            accounts=Accounts(database),
             api_keys=ApiKeys(database),
             audit_log=AuditLog(database),
             babies=Babies(database),
@@ -82,6 +87,7 @@ class Repositories:
             face_searches=FaceSearches(database),
             faces=Faces(database),
             generation_logs=GenerationLogs(database),
+            inference_jobs=InferenceJobs(database),
             ingestions=Ingestions(database),
             job_queue=JobQueue(database),
             jobs=MatchJobs(database),

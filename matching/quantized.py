@@ -110,8 +110,8 @@ def _dimensions(embeddings: Floats) -> int:
 
 
 def products(targets: Codes) -> Callable[[Codes], NDArray[Any]]:
-    """A function that returns the products of the codes of its probes with those of the targets, [P, N]: whole
-    numbers of any type."""
+    """A function that returns the products of the codes of its probes with those of the targets, [P, N]:
+    whole numbers of any type."""
     packed: dict[int, Any] = {}
 
     def of(probes: Codes) -> NDArray[Any]:

@@ -304,8 +304,8 @@ def _standing(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Pass:
-    """The targets of one pass. first: the place of the first. eligible, person, crowd: as in `Ranking.add` and
-    `Owners`."""
+    """The targets of one pass. first: the place of the first. eligible, person, crowd: as in `Ranking.add`
+    and `Owners`."""
 
     side: TargetSide
     first: int

@@ -46,8 +46,9 @@ class LeasedQueue(Protocol[Job]):
     async def extend(self, worker: UUID, jobs: Iterable[UUID], lease: timedelta) -> None:
         """Restart the lease of these jobs, as far as the worker still holds them."""
 
-    async def retry(self, job: Job, message: str) -> bool:
-        """Return a job after a failed attempt, or fail it after the last. Returns False if it failed."""
+    async def retry(self, job: Job, message: str, after: timedelta = timedelta()) -> bool:
+        """Return a job after a failed attempt, due again not before `after`, or fail it after the last
+        attempt. Returns False if it failed."""
 
     async def fail(self, job: Job, message: str) -> None:
         """Fail a job that no further attempt can complete."""
@@ -145,12 +146,12 @@ class QueueWorker(Generic[Job]):
             return await self._attempt(job)
         except SemblanceError as exc:
             if not exc.retryable:
-                return await self._failed(job, exc.message, retryable=False)
+                return await self._failed(job, exc.message, None)
             logger.warning("%s %s, attempt %d: %s", self._noun, job.id, job.attempt, exc.message)
-            return await self._failed(job, _our_fault(exc.code), retryable=True)
+            return await self._failed(job, _our_fault(exc.code), timedelta(seconds=exc.retry_after or 0))
         except Exception:
             logger.exception("%s %s, attempt %d", self._noun, job.id, job.attempt)
-            return await self._failed(job, _our_fault(SemblanceError.code), retryable=True)
+            return await self._failed(job, _our_fault(SemblanceError.code), timedelta())
 
     async def release(self) -> None:
         """Return claimed jobs to the queue, once `run` and `process` have ended. Raises DatabaseError."""
@@ -180,13 +181,14 @@ class QueueWorker(Generic[Job]):
         finally:
             heart.cancel()
 
-    async def _failed(self, job: Job, message: str, *, retryable: bool) -> JobOutcome:
+    async def _failed(self, job: Job, message: str, after: timedelta | None) -> JobOutcome:
+        """after: the least time until the next attempt; None for no other."""
         again = False
         try:
-            if retryable:
-                again = await self._queue.retry(job, message)
-            else:
+            if after is None:
                 await self._queue.fail(job, message)
+            else:
+                again = await self._queue.retry(job, message, after)
         except DatabaseError as exc:
             logger.warning("%s %s returns when its lease ends: %s", self._noun, job.id, exc.message)
             return JobOutcome(job.id, "lost", error=message)

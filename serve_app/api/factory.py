@@ -46,6 +46,7 @@ from serve_app.api.routes import (
     admin_schools,
     admin_settings,
     admin_system,
+    admin_users,
     auth,
     babies,
     compute,
@@ -138,7 +139,7 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
         app_api.include_router(topic.router)
     for topic in (babies, config, presence, jobs):
         app_api.include_router(topic.router)
-    for topic in (admin_jobs, admin_matching, admin_people, admin_gallery, admin_ingestions):
+    for topic in (admin_jobs, admin_matching, admin_people, admin_users, admin_gallery, admin_ingestions):
         app_api.include_router(topic.router)
     for topic in (realtime, user_faces):
         app_api.include_router(topic.router)
