@@ -27,9 +27,9 @@ from benchmarks.database import scratch_database
 from db.inference_jobs import Budget, InferenceJobs, NewText
 from db.pool import Database
 from db.text_subjects import TextSubject
-from deployments.texts.openai import OpenAIClient, OpenAIWriter
-from deployments.texts.opening import open_writer
-from deployments.texts.worker import TOGETHER, TextWorker
+from deployments.writing.openai import OpenAIClient, OpenAIWriter
+from deployments.writing.opening import open_writer
+from deployments.writing.worker import TOGETHER, TextWorker
 from semblance.settings import Settings
 
 LEAST_SHARE = 0.8

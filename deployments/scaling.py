@@ -26,7 +26,7 @@ JOBS_PER_REPLICA = 200
 
 TEXTS_PER_REPLICA = 200
 """Texts that one replica has written in about half a minute by a provider that takes two seconds for each,
-with `deployments.texts.worker.TOGETHER` of them at once."""
+with `deployments.writing.worker.TOGETHER` of them at once."""
 
 
 def api_replicas(context: AutoscalingContext) -> tuple[float, dict[str, Any]]:

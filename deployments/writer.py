@@ -10,8 +10,8 @@ from typing import Any
 from db.pool import Database
 from deployments.replica import configure_replica_logging, starting
 from deployments.scaling import WAITING_JOBS
-from deployments.texts.opening import open_writer
-from deployments.texts.worker import TextWorker
+from deployments.writing.opening import open_writer
+from deployments.writing.worker import TextWorker
 from semblance.errors import NotReadyError, SemblanceError
 from semblance.settings import get_settings
 from semblance.types import JobOutcome

@@ -1,2 +1,1 @@
-"""Texts that are suggested to users: who writes them, what is shown of them, and the worker of their
-queue."""
+"""Vectors of texts: what a text means, comparable by cosine. docs/packs.md describes text packs."""

@@ -45,6 +45,8 @@ from serve_app.api.routes import (
     admin_people,
     admin_schools,
     admin_settings,
+    admin_system,
+    admin_users,
     auth,
     babies,
     compute,
@@ -132,12 +134,13 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
         admin_generations,
         admin_api_keys,
         admin_audit,
+        admin_system,
         console_sessions,
     ):
         app_api.include_router(topic.router)
     for topic in (babies, config, inference, presence, jobs):
         app_api.include_router(topic.router)
-    for topic in (admin_jobs, admin_matching, admin_people, admin_gallery, admin_ingestions):
+    for topic in (admin_jobs, admin_matching, admin_people, admin_users, admin_gallery, admin_ingestions):
         app_api.include_router(topic.router)
     for topic in (realtime, user_faces):
         app_api.include_router(topic.router)

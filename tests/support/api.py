@@ -26,8 +26,8 @@ from db.repositories import Repositories
 from deployments.clients import FaceClient, MatcherClient, WriterClient
 from deployments.faces.pipeline import LocalPipeline
 from deployments.packs.registry import load_scale
-from deployments.texts.opening import open_writer
-from deployments.texts.worker import TextWorker
+from deployments.writing.opening import open_writer
+from deployments.writing.worker import TextWorker
 from matching.worker import MatchWorker
 from semblance.settings import Settings
 from semblance.storage.opening import open_storage

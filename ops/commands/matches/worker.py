@@ -12,8 +12,8 @@ from db.pool import Database
 from deployments.faces.decoder import DecoderProcess
 from deployments.faces.pipeline import LocalPipeline
 from deployments.packs.registry import load_pack
-from deployments.texts.opening import open_writer
-from deployments.texts.worker import TextWorker
+from deployments.writing.opening import open_writer
+from deployments.writing.worker import TextWorker
 from matching.worker import MatchWorker
 from ops.commands.database import open_database
 from ops.commands.output import console

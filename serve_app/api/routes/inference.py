@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Query, status
 
 from db.inference_jobs import Budget, NewText
-from deployments.texts.prompts import MAX_PROMPT_TOKENS, MAX_TOKENS
+from deployments.writing.prompts import MAX_PROMPT_TOKENS, MAX_TOKENS
 from semblance.errors import NotFoundError
 from semblance.settings import Settings
 from serve_app.api.dependencies import CurrentUser, Injected, InjectedLinks

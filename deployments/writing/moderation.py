@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, Protocol
 
-from deployments.texts.openai import BUSY, OpenAIClient
+from deployments.writing.openai import BUSY, OpenAIClient
 from semblance.errors import ConfigurationError, TextProviderBusyError
 
 BLOCKED: Final = (

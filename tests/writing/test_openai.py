@@ -13,9 +13,9 @@ import pytest
 from pydantic import SecretStr
 
 from db.text_subjects import TextSubject
-from deployments.texts.moderation import ModerationEndpoint, WordList
-from deployments.texts.openai import OpenAIClient, OpenAIEmbedder, OpenAIWriter
-from deployments.texts.prompts import MAX_PROMPT_TOKENS
+from deployments.writing.moderation import ModerationEndpoint, WordList
+from deployments.writing.openai import OpenAIClient, OpenAIEmbedder, OpenAIWriter
+from deployments.writing.prompts import MAX_PROMPT_TOKENS
 from semblance.errors import ConfigurationError, TextProviderBusyError, TextRefusedError
 from semblance.settings import Settings
 from tests.support.text_provider import KEY, TEXT, ProviderAnswer, TextProvider

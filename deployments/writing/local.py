@@ -10,7 +10,7 @@ from typing import Final
 
 from db.inference_jobs import Author, Use
 from db.text_subjects import TextSubject
-from deployments.texts.writer import OnText, WrittenText
+from deployments.writing.writer import OnText, WrittenText
 
 _REPLIES: Final = (
     "Thanks for your message{author}! {likeness} What do you think?",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from deployments.texts.local import LocalWriter
-from deployments.texts.moderation import BLOCKED, ModerationEndpoint, Moderator, WordList, read_words
-from deployments.texts.openai import OpenAIClient, OpenAIWriter
-from deployments.texts.writer import TextWriter
+from deployments.writing.local import LocalWriter
+from deployments.writing.moderation import BLOCKED, ModerationEndpoint, Moderator, WordList, read_words
+from deployments.writing.openai import OpenAIClient, OpenAIWriter
+from deployments.writing.writer import TextWriter
 from semblance.settings import Settings
 
 

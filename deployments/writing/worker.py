@@ -13,10 +13,10 @@ from typing import Final
 from db.inference_jobs import ClaimedInference, Effect, InferenceJobs, InferenceQueue, replace_icebreaker
 from db.pool import Connection, Database
 from db.text_subjects import subject_of
-from deployments.texts.moderation import Moderator
-from deployments.texts.openai import NOTHING
-from deployments.texts.shown import shown, shown_so_far
-from deployments.texts.writer import OnText, TextWriter
+from deployments.writing.moderation import Moderator
+from deployments.writing.openai import NOTHING
+from deployments.writing.shown import shown, shown_so_far
+from deployments.writing.writer import OnText, TextWriter
 from semblance.errors import DatabaseError, SemblanceError, TextRefusedError
 from semblance.leased_queue import QueueWorker
 from semblance.settings import Settings

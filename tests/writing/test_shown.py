@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from db.text_subjects import TextSubject
-from deployments.texts.local import LocalWriter, compose
-from deployments.texts.moderation import BLOCKED, WordList, read_words
-from deployments.texts.opening import open_writer
-from deployments.texts.shown import MAX_TEXT, shown, shown_so_far
+from deployments.writing.local import LocalWriter, compose
+from deployments.writing.moderation import BLOCKED, WordList, read_words
+from deployments.writing.opening import open_writer
+from deployments.writing.shown import MAX_TEXT, shown, shown_so_far
 from semblance.errors import ConfigurationError
 from semblance.settings import Settings
 

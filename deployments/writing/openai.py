@@ -19,9 +19,9 @@ import httpx
 
 from db.inference_jobs import Author, Use
 from db.text_subjects import TextSubject
-from deployments.texts.prompts import MAX_TOKENS, prompt_for
-from deployments.texts.shown import MAX_TEXT
-from deployments.texts.writer import OnText, WrittenText
+from deployments.writing.prompts import MAX_TOKENS, prompt_for
+from deployments.writing.shown import MAX_TEXT
+from deployments.writing.writer import OnText, WrittenText
 from semblance.errors import ConfigurationError, TextProviderBusyError, TextRefusedError
 from semblance.settings import Settings
 

@@ -14,12 +14,12 @@ import pytest
 from db.inference_jobs import Author, Budget, InferenceJobs, NewText, Use
 from db.pool import Database
 from db.text_subjects import TextSubject
-from deployments.texts import worker as worker_module
-from deployments.texts.local import LocalWriter
-from deployments.texts.moderation import WordList
-from deployments.texts.opening import open_writer
-from deployments.texts.worker import NOT_SHOWN, NOT_WANTED, TextWorker
-from deployments.texts.writer import OnText, WrittenText
+from deployments.writing import worker as worker_module
+from deployments.writing.local import LocalWriter
+from deployments.writing.moderation import WordList
+from deployments.writing.opening import open_writer
+from deployments.writing.worker import NOT_SHOWN, NOT_WANTED, TextWorker
+from deployments.writing.writer import OnText, WrittenText
 from semblance.errors import TextProviderBusyError
 from semblance.settings import Settings
 from tests.support.rows_chat import add_user, connect, want_texts
