@@ -118,7 +118,8 @@ async def test_one_revision_back_keeps_every_row(dsn: str) -> None:
 
 
 def _counts(dsn: str) -> dict[str, int]:
-    """Rows of each table. A migration may bring a setting, of which events tell, and the audit log has each."""
+    """Rows of each table. A migration may bring a setting, of which an event tells; the audit log has
+    both."""
     with snapshot(dsn) as found:
         names = [table.name for table in found.tables()]
     names = [name for name in names if name not in {"audit_log", "events", "system_settings"}]
