@@ -13,7 +13,13 @@ import asyncpg
 from db.audit import audit
 from db.pool import Database
 from db.queries import sql
-from semblance.errors import EmailTakenError, NotFoundError, QueryError, UnauthorizedError
+from semblance.errors import (
+    BlockedAccountError,
+    EmailTakenError,
+    NotFoundError,
+    QueryError,
+    UnauthorizedError,
+)
 
 StatedGender = Literal["male", "female", "other"]
 Role = Literal["user", "admin"]
@@ -50,11 +56,13 @@ class Profiles:
 
     async def of_session(self, profile_id: UUID, session: bytes) -> Profile | None:
         """As `get`, for a request of a session. Raises UnauthorizedError if the session was revoked
-        (`db.sessions`)."""
+        (`db.sessions`), and BlockedAccountError if operators have blocked the user."""
         [row] = await self._database.fetch(sql.get_profile_of_session, profile_id, session)
         columns = dict(row)
         if columns.pop("is_revoked"):
             raise UnauthorizedError("You have signed out; sign in again.")
+        if columns.pop("is_blocked"):
+            raise BlockedAccountError
         return None if columns["id"] is None else Profile(**columns)
 
     async def create(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
+from db.accounts import Accounts
 from db.api_keys import ApiKeys
 from db.audit import AuditLog
 from db.babies import Babies
@@ -33,6 +34,7 @@ from db.realtime_sessions import RealtimeSessions
 from db.rescorings import Rescorings
 from db.schools import Schools
 from db.sessions import Sessions
+from db.statistics import DatabaseStatistics
 from db.system_settings import SystemSettingsTable
 
 
@@ -40,6 +42,7 @@ from db.system_settings import SystemSettingsTable
 class Repositories:
     """Each table group's queries, by the name of what it holds."""
 
+    accounts: Accounts
     api_keys: ApiKeys
     audit_log: AuditLog
     babies: Babies
@@ -67,11 +70,13 @@ class Repositories:
     rescorings: Rescorings
     schools: Schools
     sessions: Sessions
+    statistics: DatabaseStatistics
     system_settings: SystemSettingsTable
 
     @classmethod
     def of(cls, database: Database) -> Self:
         return cls(
+            accounts=Accounts(database),
             api_keys=ApiKeys(database),
             audit_log=AuditLog(database),
             babies=Babies(database),
@@ -99,5 +104,6 @@ class Repositories:
             rescorings=Rescorings(database),
             schools=Schools(database),
             sessions=Sessions(database),
+            statistics=DatabaseStatistics(database),
             system_settings=SystemSettingsTable(database),
         )

@@ -161,6 +161,17 @@ class ForbiddenError(RequestError):
     code = "forbidden"
 
 
+class BlockedAccountError(ForbiddenError):
+    """Operators have blocked the account."""
+
+    code = "account_blocked"
+
+    def __init__(
+        self, message: str = "This account is blocked. Ask the people who run this service about it."
+    ) -> None:
+        super().__init__(message)
+
+
 class EmailNotAllowedError(ForbiddenError):
     """The account's e-mail address may not sign up here."""
 
@@ -382,6 +393,21 @@ class BabyProviderError(SemblanceError):
         super().__init__(message, reason, attempts)
         self.reason = reason
         self.attempts = attempts
+
+
+class TextProviderBusyError(TryLaterError):
+    """The provider of texts cannot be reached, is busy, or its answer broke off."""
+
+    code = "text_provider"
+
+    def __init__(self, message: str, retry_after: int = 0) -> None:
+        super().__init__(message, retry_after)
+
+
+class TextRefusedError(RequestError):
+    """A text cannot be written, or may not be shown; no further attempt would change that."""
+
+    code = "text_refused"
 
 
 # What an operator runs

@@ -297,6 +297,32 @@ class Settings(BaseSettings):
         120, gt=0, le=240, description="Seconds for one picture, with all retries and its download."
     )
 
+    text_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^?#@\s]+$",
+        examples=["https://api.openai.com/v1"],
+        description="Server of OpenAI's protocol that writes suggested texts, with its /v1. Unset: "
+        "templates, written on this machine.",
+    )
+    text_api_key: SecretStr | None = Field(None, min_length=1, description="Its key, if it asks for one.")
+    text_model: str = Field("gpt-4o-mini", min_length=1, description="Its model.")
+    text_deadline_s: float = Field(60, gt=0, le=600, description="Seconds for one text.")
+    text_daily_tokens: int = Field(
+        50_000, ge=0, description="Tokens that the texts of one user may use a day (UTC), prompts included."
+    )
+    text_moderation: Literal["words", "provider"] = Field(
+        "words",
+        description="Who judges texts before they are shown: a list of words, or also the server's "
+        "/moderations.",
+    )
+    text_blocked_words: Path | None = Field(
+        None,
+        description="File of words and phrases that no text may contain, one a line, besides those known.",
+    )
+    text_jobs_kept_days: float = Field(
+        30.0, gt=0, description="How long finished jobs of texts are kept, and drafts that nobody sends."
+    )
+
     storage_url: str | None = Field(
         None,
         description="Where pictures are kept: file:///folder or s3://bucket/prefix. Unset: `home`/objects.",

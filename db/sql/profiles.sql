@@ -4,9 +4,11 @@ FROM profiles
 WHERE id = $1 AND profile_type = 'user';
 
 -- name: get_profile_of_session
--- Always one row: whether the session $2 was revoked, and the profile; its id is null if it does not exist.
+-- Always one row: whether the session $2 was revoked, whether the user is blocked, and the profile; its id is null if it
+-- does not exist. The application's login does not see a blocked one.
 SELECT
     EXISTS (SELECT FROM revoked_sessions WHERE key = $2) AS is_revoked,
+    profile.blocked_at IS NOT NULL OR (profile.id IS NULL AND is_blocked($1)) AS is_blocked,
     profile.id, email, name, gender, school, role, default_face_id, last_seen, show_presence, text_generation, created_at
 FROM (VALUES ($1::uuid)) AS wanted (id)
 LEFT JOIN profiles AS profile ON profile.id = wanted.id AND profile_type = 'user';

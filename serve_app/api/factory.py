@@ -45,6 +45,8 @@ from serve_app.api.routes import (
     admin_people,
     admin_schools,
     admin_settings,
+    admin_system,
+    admin_users,
     auth,
     babies,
     compute,
@@ -54,6 +56,7 @@ from serve_app.api.routes import (
     console_sessions,
     face_search,
     health,
+    inference,
     jobs,
     lookalikes,
     matches,
@@ -131,12 +134,13 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
         admin_generations,
         admin_api_keys,
         admin_audit,
+        admin_system,
         console_sessions,
     ):
         app_api.include_router(topic.router)
-    for topic in (babies, config, presence, jobs):
+    for topic in (babies, config, inference, presence, jobs):
         app_api.include_router(topic.router)
-    for topic in (admin_jobs, admin_matching, admin_people, admin_gallery, admin_ingestions):
+    for topic in (admin_jobs, admin_matching, admin_people, admin_users, admin_gallery, admin_ingestions):
         app_api.include_router(topic.router)
     for topic in (realtime, user_faces):
         app_api.include_router(topic.router)
@@ -167,7 +171,11 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
+            # The last two are sent by Supabase's clients.
+            allow_headers=[
+                *("Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"),
+                *("apikey", "x-client-info"),
+            ],
             expose_headers=["X-Request-ID", "Retry-After"],
         )
     app.add_middleware(UnlistedOriginMiddleware, settings.cors_origins)

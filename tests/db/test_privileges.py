@@ -146,12 +146,17 @@ CALLABLE = {
         *("is_admin()", "my_connections(boolean)", "my_contacts()", "my_faces()", "my_matches()"),
         "find_celebrity_matches(vector,integer)",
         "find_own_similar_faces(vector,double precision,integer,uuid)",
+        "am_blocked()",
     },
     "anon": set(),
     "semblance_service": {
         "find_celebrity_matches(vector,integer)",
+        "schema_revision()",
         "tell_of_draft(uuid,uuid,integer,text)",
         "tell_operators(text,jsonb)",
+        *("change_role(uuid,text)", "change_block(uuid,boolean)", "delete_account(uuid)"),
+        "find_accounts(uuid,text,text,boolean,timestamp with time zone,uuid,integer)",
+        "is_blocked(uuid)",
     },
 }
 
