@@ -67,7 +67,7 @@ async def test_a_restart_begins_with_the_file_and_follows_what_has_changed(
     await add_celebrities(database, *varied(200))
     first = await ready(database, tmp_path)
     assert (first.complete, len(first)) == (1, 200)
-    (path,) = tmp_path.iterdir()
+    path = tmp_path / f"{DIGEST}.gallery"
     written_first = path.read_bytes()
 
     # Others of the machine map the same file; what one of them changes, the others do not see.
@@ -101,7 +101,7 @@ async def test_a_file_that_cannot_be_used_is_replaced(
 ) -> None:
     await add_celebrities(database, *varied(70))
     await ready(database, tmp_path)
-    (path,) = tmp_path.iterdir()
+    path = tmp_path / f"{DIGEST}.gallery"
     whole = path.read_bytes()
     middle = len(whole) // 2
     damaged = [
