@@ -3,6 +3,7 @@ import { createRouter } from '@tanstack/react-router';
 import { galleryRoute, personRoute } from '../pages/gallery/route';
 import { jobsRoute } from '../pages/jobs/route';
 import { matchingRoute } from '../pages/matching/route';
+import { systemRoute } from '../pages/system/route';
 import { tryRoute } from '../pages/try/route';
 import { Failed } from './Failed';
 import { root } from './root';
@@ -15,6 +16,7 @@ export const router = createRouter({
     personRoute,
     matchingRoute,
     jobsRoute,
+    systemRoute,
   ]),
   basepath: '/console',
   defaultPreload: 'intent',
