@@ -1,6 +1,7 @@
 import { createRouter } from '@tanstack/react-router';
 
 import { galleryRoute, personRoute } from '../pages/gallery/route';
+import { addRoute, ingestionRoute } from '../pages/ingestions/route';
 import { jobsRoute } from '../pages/jobs/route';
 import { matchingRoute } from '../pages/matching/route';
 import { systemRoute } from '../pages/system/route';
@@ -14,6 +15,8 @@ export const router = createRouter({
     tryRoute,
     galleryRoute,
     personRoute,
+    addRoute,
+    ingestionRoute,
     matchingRoute,
     jobsRoute,
     systemRoute,
