@@ -39,6 +39,7 @@ from matching.ranking import Ranking
 from matching.scoring import MIN_QUALITY
 from matching.traits import Floats, Places, Traits
 from semblance.metrics import GALLERY_CURRENT, GALLERY_ROWS, SEARCH_SECONDS
+from semblance.tracing import span
 from semblance.weights import Weights
 
 MAX_TOGETHER = 16
@@ -232,7 +233,7 @@ class CelebritySearch:
         request = _Request(query, (pack_digest, weights, threshold))
         self._waiting.append(request)
         try:
-            with SEARCH_SECONDS.timed(kind="gallery"):
+            with span("search gallery"), SEARCH_SECONDS.timed(kind="gallery"):
                 async with self._lock:
                     if request.answer is None:
                         await self._search(request.terms)

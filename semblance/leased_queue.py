@@ -12,7 +12,9 @@ from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
 from semblance.errors import DatabaseError, SemblanceError
+from semblance.logging import job_id_var
 from semblance.metrics import JOBS
+from semblance.tracing import begin
 from semblance.types import JobOutcome
 
 logger = logging.getLogger(__name__)
@@ -134,7 +136,9 @@ class QueueWorker(Generic[Job]):
                     if limit is not None:
                         room = min(room, limit - len(outcomes) - len(working))
                     in_time = seconds is None or not outcomes or time.monotonic() - started <= seconds
-                    if room > 0 and in_time and (self._refill or not working):
+                    # A few at a time: each claim costs two statements.
+                    handful = self._refill and len(working) <= self._together * 3 // 4
+                    if room > 0 and in_time and (handful or not working):
                         jobs = await self._claim(room, needed=not working)
                         working |= {asyncio.create_task(self.work(job)): job.id for job in jobs}
                     if not working:
@@ -180,8 +184,10 @@ class QueueWorker(Generic[Job]):
 
     async def work(self, job: Job) -> JobOutcome:
         """Attempt a claimed job, and record a failure in the queue."""
+        token = job_id_var.set(str(job.id))
         try:
-            return await self._attempt(job)
+            with begin(self._noun, job_id=str(job.id), attempt=job.attempt):
+                return await self._attempt(job)
         except SemblanceError as exc:
             if not exc.retryable:
                 return await self._failed(job, exc.message, None)
@@ -190,6 +196,8 @@ class QueueWorker(Generic[Job]):
         except Exception:
             logger.exception("%s %s, attempt %d", self._noun, job.id, job.attempt)
             return await self._failed(job, _our_fault(SemblanceError.code), timedelta())
+        finally:
+            job_id_var.reset(token)
 
     async def release(self) -> None:
         """Return claimed jobs to the queue, once `run` and `process` have ended. Raises DatabaseError."""

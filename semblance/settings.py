@@ -32,6 +32,8 @@ OTHER_VARIABLES = re.compile(r"SEMBLANCE_(STACK|RAY_JOB|URL|KEY|SMOKE_.*|TEST_.*
 _LEAST_SECRET = 8
 """Fewest characters of a secret that a person chose, against mistakes; generated ones have 43."""
 
+_SENTRY_DSN = re.compile(r"https?://[^\s:@/]+@[^\s@]+/\d+")
+
 _HOST = re.compile(r"[A-Za-z0-9.-]+|\[[0-9a-f:]+\]")
 
 _PLACE = re.compile(
@@ -344,6 +346,18 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Least severe log lines that are written."
     )
+    otlp_endpoint: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s?#@]+$",
+        examples=["http://127.0.0.1:4318"],
+        description="OpenTelemetry collector that gets traces, by OTLP over HTTP. Unset: no traces.",
+    )
+    trace_sampling: float = Field(
+        0.05, ge=0, le=1, description="Part of the requests and jobs that are traced."
+    )
+    sentry_dsn: SecretStr | None = Field(
+        None, description="Sentry project (its DSN) that gets errors. Unset: none are reported."
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -368,6 +382,13 @@ class Settings(BaseSettings):
     def _check_owner(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if value is not None and info.data.get("database_url") is None:
             raise ValueError("needs SEMBLANCE_DATABASE_URL, with which the application logs in")
+        return value
+
+    @field_validator("sentry_dsn")
+    @classmethod
+    def _check_sentry(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _SENTRY_DSN.fullmatch(value.get_secret_value()):
+            raise ValueError("should look like https://key@sentry.example/1")
         return value
 
     @field_validator("supabase_url", mode="before")

@@ -109,6 +109,9 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
         version=__version__,
         description=DESCRIPTION,
         lifespan=lifespan,
+        # Serve and `semblance.tracing` make the spans. FastAPI's own would show paths and queries, with ids
+        # and tokens.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         # The operation's name in a generated client.
         generate_unique_id_function=lambda route: route.name,
         # What any operation may answer; some of these come from the gateway.

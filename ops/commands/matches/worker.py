@@ -17,7 +17,9 @@ from deployments.writing.worker import TextWorker
 from matching.worker import MatchWorker
 from ops.commands.database import open_database
 from ops.commands.output import console
+from semblance.error_reports import report_errors
 from semblance.logging import configure_logging
+from semblance.otlp import tracing
 from semblance.settings import Settings
 from semblance.storage.opening import open_storage
 from semblance.types import AnalyzedFace, Detection, JobOutcome
@@ -42,7 +44,8 @@ class _LazyFaces:
 def run_worker(settings: Settings, *, once: bool) -> None:
     """Work on match jobs and texts until a signal arrives; with `once` until none is due."""
     configure_logging(settings)
-    with open_database(settings) as dsn:
+    report_errors(settings)
+    with open_database(settings) as dsn, tracing(settings):
         outcomes = asyncio.run(_run(settings, dsn, once=once))
     if once:
         _print(outcomes)
