@@ -178,13 +178,15 @@ class Ranking:
         """The pairs of a block that may be among the best of all blocks up to it."""
         estimates = self._side.without_distances(rows, block.side)
         margin = self._side.margin(rows, block.side)
-        if block.eligible is not None:
-            np.copyto(estimates, -np.inf, where=~block.eligible[rows])
         # Distances only make estimates lower.
         likely = estimates >= (self._floor[rows] - margin)[:, None]
+        if block.eligible is not None:
+            likely &= block.eligible[rows]
         rare = np.count_nonzero(likely) * RARE < likely.size
         if not rare:
             self._side.subtract_distances(rows, block.side, estimates)
+            if block.eligible is not None:
+                np.copyto(estimates, -np.inf, where=~block.eligible[rows])
             self._raise_floor(rows, estimates, margin, block.crowd)
             likely = estimates >= (self._floor[rows] - margin)[:, None]
         probe, target = np.divmod(np.flatnonzero(likely), likely.shape[1])

@@ -136,7 +136,9 @@ class QueueWorker(Generic[Job]):
                     if limit is not None:
                         room = min(room, limit - len(outcomes) - len(working))
                     in_time = seconds is None or not outcomes or time.monotonic() - started <= seconds
-                    if room > 0 and in_time and (self._refill or not working):
+                    # A few at a time: each claim costs two statements.
+                    handful = self._refill and len(working) <= self._together * 3 // 4
+                    if room > 0 and in_time and (handful or not working):
                         jobs = await self._claim(room, needed=not working)
                         working |= {asyncio.create_task(self.work(job)): job.id for job in jobs}
                     if not working:

@@ -20,8 +20,8 @@ class ProviderAnswer:
     """What the server answers to one request, by default a text that streams.
 
     body: in place of a completion. pieces: of the text. breaks: whether the stream ends in its midst. delay:
-    seconds before the head. pause: seconds before each piece. last: fields of the last piece's choice.
-    """
+    seconds before the head. pause: seconds before each piece. stalls: whether nothing comes after the first
+    piece. last: fields of the last piece's choice."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
@@ -30,6 +30,7 @@ class ProviderAnswer:
     breaks: bool = False
     delay: float = 0.0
     pause: float = 0.0
+    stalls: bool = False
     last: dict[str, Any] = field(default_factory=lambda: {"finish_reason": "stop"})
     streams: bool = True
 
@@ -44,6 +45,11 @@ class TextProvider:
         """Path, headers and body of each."""
         self.flagged: set[str] = set()
         """Parts of texts that the moderation flags."""
+        self.judges = asyncio.Event()
+        """Unset: whoever asks the moderation waits."""
+        self.judges.set()
+        self._asked = asyncio.Condition()
+        self._serving: set[asyncio.Task[Any] | None] = set()
         self._server: asyncio.Server | None = None
 
     @property
@@ -57,8 +63,18 @@ class TextProvider:
     async def stop(self) -> None:
         assert self._server is not None
         self._server.close()
+        serving = [task for task in self._serving if task is not None]
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
+
+    async def heard(self, path: str) -> None:
+        """Return once somebody has asked for this."""
+        async with self._asked:
+            await self._asked.wait_for(lambda: any(asked[0].endswith(path) for asked in self.requests))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._serving.add(asyncio.current_task())
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 first, *lines = head.decode().strip().split("\r\n")
@@ -66,14 +82,18 @@ class TextProvider:
                 body = json.loads(await reader.readexactly(int(headers["content-length"])))
                 path = first.split()[1]
                 self.requests.append((path, headers, body))
+                async with self._asked:
+                    self._asked.notify_all()
                 await self._answer(writer, path, body)
         except (OSError, asyncio.IncompleteReadError):
             pass
         finally:
+            self._serving.discard(asyncio.current_task())
             writer.close()
 
     async def _answer(self, writer: asyncio.StreamWriter, path: str, body: dict[str, Any]) -> None:
         if path.endswith("/moderations"):
+            await self.judges.wait()
             flagged = any(part in body["input"] for part in self.flagged)
             return await _whole(writer, ProviderAnswer(), {"results": [{"flagged": flagged}]})
         answer = self.answers.popleft() if self.answers else ProviderAnswer()
@@ -92,6 +112,8 @@ class TextProvider:
             await asyncio.sleep(answer.pause)
             _event(writer, {"choices": [{"delta": {"content": piece}, "finish_reason": None}]})
             await writer.drain()
+            if answer.stalls:
+                await asyncio.Event().wait()
         if not answer.breaks:
             _event(writer, {"choices": [{"delta": {}, **answer.last}]})
             _event(writer, {"choices": [], "usage": usage})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import timedelta
@@ -79,33 +81,21 @@ async def with_provider(database: Database, provider: TextProvider, **changes: A
     return TextWorker(database, *open_writer(settings), settings)
 
 
-class StoppedWriter(LocalWriter):
-    """Stops before or after it has written."""
+PROCESS = """
+import asyncio
+from db.pool import Database
+from deployments.writing.opening import open_writer
+from deployments.writing.worker import TextWorker
+from semblance.settings import get_settings
 
-    def __init__(self, step: str) -> None:
-        super().__init__()
-        self.step = step
-        self.reached = asyncio.Event()
+async def main():
+    settings = get_settings()
+    database = await Database.connect(settings.database_url.get_secret_value(), pool_size=2)
+    await TextWorker(database, *open_writer(settings), settings).process()
 
-    async def write(self, subject: TextSubject, on_text: OnText) -> WrittenText:
-        if self.step == "written":
-            await super().write(subject, on_text)
-        self.reached.set()
-        await asyncio.Event().wait()
-        raise AssertionError
-
-
-class StoppedWords(WordList):
-    """Stops while it judges."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.reached = asyncio.Event()
-
-    async def allows(self, text: str) -> bool:
-        self.reached.set()
-        await asyncio.Event().wait()
-        raise AssertionError
+asyncio.run(main())
+"""
+"""A worker in a process that can be killed."""
 
 
 @pytest.fixture
@@ -115,32 +105,39 @@ async def lock(dsn: str) -> AsyncIterator[Database]:
     await database.close()
 
 
-@pytest.mark.parametrize("step", ["claimed", "written", "judged", "logged", "done"])
+@pytest.mark.parametrize("step", ["asked", "streaming", "judged", "logged"])
 async def test_a_worker_that_is_killed_leaves_one_reply_one_log_row_and_one_notification(
-    chatting: Chatting, lock: Database, step: str
+    chatting: Chatting, service_dsn: str, lock: Database, text_provider: TextProvider, step: str
 ) -> None:
     database = chatting.database
     await chatting.say()
-    if step == "done":
-        await local(database).process()
-    elif step == "logged":
-        # The transaction has written the reply and waits for its log row.
-        async with lock.transaction() as held:
+    text_provider.answers.append(ProviderAnswer(delay=600 * (step == "asked"), stalls=step == "streaming"))
+    if step == "judged":
+        text_provider.judges.clear()
+    environment = os.environ | {
+        "SEMBLANCE_DATABASE_URL": service_dsn,
+        "SEMBLANCE_TEXT_URL": text_provider.url,
+        "SEMBLANCE_TEXT_MODERATION": "provider",
+    }
+    async with lock.transaction() as held, asyncio.timeout(60):
+        if step == "logged":
+            # The statement that ends the job has changed its row, and waits to write its log.
             await held.execute("LOCK TABLE generation_logs IN EXCLUSIVE MODE")
-            task = asyncio.create_task(local(database).process())
-            await wait_until(database, "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted", 10)
-            await _kill(task)
-    else:
-        words, stopped = StoppedWords(), StoppedWriter(step)
-        judged = step == "judged"
-        worker = TextWorker(database, LocalWriter() if judged else stopped, words, Settings())
-        task = asyncio.create_task(worker.process())
-        await (words if judged else stopped).reached.wait()
-        await _kill(task)
-    assert await chatting.counts() == ((1, 1, 1) if step == "done" else (0, 0, 1))
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", PROCESS, env=environment)
+        if step == "logged":
+            await wait_until(database, "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted", 60)
+        else:
+            await text_provider.heard("moderations" if step == "judged" else "completions")
+        process.kill()
+        await process.wait()
+        # The server undoes the statement of a client that is gone once it notices.
+        await held.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE NOT granted AND locktype = 'relation'"
+        )
+    assert await chatting.counts() == (0, 0, 1)
     await chatting.expire()
-    await local(database).process()
-    await local(database).process()
+    for _ in range(2):
+        await local(database).process()
     assert await chatting.counts() == (1, 1, 1)
     (draft,) = await chatting.jobs.drafts(chatting.bob)
     assert draft.model == "local"

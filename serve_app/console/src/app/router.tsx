@@ -4,6 +4,7 @@ import { galleryRoute, personRoute } from '../pages/gallery/route';
 import { addRoute, ingestionRoute } from '../pages/ingestions/route';
 import { jobsRoute } from '../pages/jobs/route';
 import { matchingRoute } from '../pages/matching/route';
+import { systemRoute } from '../pages/system/route';
 import { tryRoute } from '../pages/try/route';
 import { Failed } from './Failed';
 import { root } from './root';
@@ -18,6 +19,7 @@ export const router = createRouter({
     ingestionRoute,
     matchingRoute,
     jobsRoute,
+    systemRoute,
   ]),
   basepath: '/console',
   defaultPreload: 'intent',
