@@ -184,9 +184,7 @@ class InferenceQueue:
 
     async def fail(self, job: ClaimedInference, message: str) -> None:
         """Fail and log a job that no further attempt can complete."""
-        async with self._database.transaction() as connection:
-            if await connection.fetchval(sql.fail_inference_job, job.id, job.worker, job.attempt, message):
-                await self._log(connection, job, None)
+        await self._database.fetchval(sql.end_inference_job, *self._end(job, "failed", None, message, None))
 
     async def complete(
         self,
@@ -203,13 +201,13 @@ class InferenceQueue:
             result: Is kept with the job; of a reply its `text` and `model`.
             effect: Writes what else the job leads to, by the transaction's connection.
         """
+        end = self._end(job, "completed", result, None, use)
+        if effect is None:
+            return bool(await self._database.fetchval(sql.end_inference_job, *end))
         async with self._database.transaction() as connection:
-            if not await connection.fetchval(sql.hold_inference_job, job.id, job.worker, job.attempt):
+            if not await connection.fetchval(sql.end_inference_job, *end):
                 return False
-            if effect is not None:
-                await effect(connection)
-            await connection.execute(sql.complete_inference_job, job.id, result)
-            await self._log(connection, job, use)
+            await effect(connection)
             return True
 
     async def release(self, worker: UUID) -> None:
@@ -223,16 +221,18 @@ class InferenceQueue:
         async with self._database.transaction() as connection:
             await tell_operators(connection, "jobs")
 
-    async def _log(self, connection: asyncpg.Connection, job: ClaimedInference, use: Use | None) -> None:
-        await connection.execute(
-            sql.log_inference_job,
-            job.id,
-            self._author.provider,
-            self._author.model,
-            None if use is None else use.tokens_in,
-            None if use is None else use.tokens_out,
-            None if use is None else use.seconds,
-        )
+    def _end(
+        self,
+        job: ClaimedInference,
+        status: JobStatus,
+        result: dict[str, Any] | None,
+        message: str | None,
+        use: Use | None,
+    ) -> tuple[Any, ...]:
+        """The parameters of `end_inference_job`."""
+        counted = (None, None, None) if use is None else (use.tokens_in, use.tokens_out, use.seconds)
+        held = (job.id, job.worker, job.attempt)
+        return (*held, status, result, message, self._author.provider, self._author.model, *counted)
 
 
 class InferenceJobs:

@@ -34,6 +34,7 @@ from db.realtime_sessions import RealtimeSessions
 from db.rescorings import Rescorings
 from db.schools import Schools
 from db.sessions import Sessions
+from db.statistics import DatabaseStatistics
 from db.system_settings import SystemSettingsTable
 
 
@@ -69,6 +70,7 @@ class Repositories:
     rescorings: Rescorings
     schools: Schools
     sessions: Sessions
+    statistics: DatabaseStatistics
     system_settings: SystemSettingsTable
 
     @classmethod
@@ -102,5 +104,6 @@ class Repositories:
             rescorings=Rescorings(database),
             schools=Schools(database),
             sessions=Sessions(database),
+            statistics=DatabaseStatistics(database),
             system_settings=SystemSettingsTable(database),
         )

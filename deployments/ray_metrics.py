@@ -67,18 +67,26 @@ async def metrics_text() -> str:
     """
     if not ray.is_initialized():
         return local.text()
-    exports = await asyncio.to_thread(_exports)
+    exports = await node_exports()
+    if not exports:
+        raise NotReadyError("No node of Ray exports its metrics now; try again soon.", 5)
+    return merged(exports)
+
+
+async def node_exports() -> list[str]:
+    """What the nodes of Ray export in Prometheus' text format, of those that answer; nothing without Ray."""
+    if not ray.is_initialized():
+        return []
+    urls = await asyncio.to_thread(_urls)
     async with httpx.AsyncClient(timeout=_ANSWER_S, trust_env=False) as client:
-        answers = await asyncio.gather(*(client.get(url) for url in exports), return_exceptions=True)
+        answers = await asyncio.gather(*(client.get(url) for url in urls), return_exceptions=True)
     texts = []
-    for url, answer in zip(exports, answers, strict=True):
+    for url, answer in zip(urls, answers, strict=True):
         if isinstance(answer, httpx.Response) and answer.is_success:
             texts.append(answer.text)
         else:
             logger.warning("no metrics from %s: %s", url, answer)
-    if not texts:
-        raise NotReadyError("No node of Ray exports its metrics now; try again soon.", 5)
-    return merged(texts)
+    return texts
 
 
 def merged(exports: Iterable[str]) -> str:
@@ -104,7 +112,7 @@ def merged(exports: Iterable[str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _exports() -> list[str]:
+def _urls() -> list[str]:
     """Where the nodes of the cluster export their metrics."""
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
     return [

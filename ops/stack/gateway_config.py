@@ -41,6 +41,9 @@ _HOST = r"^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$"
 _CLIENT = "ipmask(32,64)"
 """The part of an address that identifies a client. For IPv6 it is the network that a provider assigns."""
 
+_TRACED = ("traceparent", "tracestate", "baggage")
+"""By these a client would choose what is traced."""
+
 _STRIPPED = (
     # Clients could steer Ray Serve by these: ray/serve/_private/http_util.py.
     "x-request-timeout-seconds",
@@ -269,6 +272,9 @@ backend serve
         if self.trusted_proxies:
             yield f"acl proxied src {' '.join(self.trusted_proxies)}"
             yield "http-request set-var(txn.proto) str(https) if proxied { hdr(x-forwarded-proto) https }"
+        for header in _TRACED:
+            yield f"http-request del-header {header}{' unless proxied' if self.trusted_proxies else ''}"
+        if self.trusted_proxies:
             said = "{ hdr(x-forwarded-for) -m found }"
             yield f"http-request set-src hdr_ip(x-forwarded-for,-1) if proxied {said}"
 

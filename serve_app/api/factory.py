@@ -45,6 +45,7 @@ from serve_app.api.routes import (
     admin_people,
     admin_schools,
     admin_settings,
+    admin_system,
     admin_users,
     auth,
     babies,
@@ -55,6 +56,7 @@ from serve_app.api.routes import (
     console_sessions,
     face_search,
     health,
+    inference,
     jobs,
     lookalikes,
     matches,
@@ -107,6 +109,9 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
         version=__version__,
         description=DESCRIPTION,
         lifespan=lifespan,
+        # Serve and `semblance.tracing` make the spans. FastAPI's own would show paths and queries, with ids
+        # and tokens.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         # The operation's name in a generated client.
         generate_unique_id_function=lambda route: route.name,
         # What any operation may answer; some of these come from the gateway.
@@ -132,10 +137,11 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
         admin_generations,
         admin_api_keys,
         admin_audit,
+        admin_system,
         console_sessions,
     ):
         app_api.include_router(topic.router)
-    for topic in (babies, config, presence, jobs):
+    for topic in (babies, config, inference, presence, jobs):
         app_api.include_router(topic.router)
     for topic in (admin_jobs, admin_matching, admin_people, admin_users, admin_gallery, admin_ingestions):
         app_api.include_router(topic.router)
@@ -168,7 +174,11 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
+            # The last two are sent by Supabase's clients.
+            allow_headers=[
+                *("Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"),
+                *("apikey", "x-client-info"),
+            ],
             expose_headers=["X-Request-ID", "Retry-After"],
         )
     app.add_middleware(UnlistedOriginMiddleware, settings.cors_origins)

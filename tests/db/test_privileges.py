@@ -151,6 +151,7 @@ CALLABLE = {
     "anon": set(),
     "semblance_service": {
         "find_celebrity_matches(vector,integer)",
+        "schema_revision()",
         "tell_of_draft(uuid,uuid,integer,text)",
         "tell_operators(text,jsonb)",
         *("change_role(uuid,text)", "change_block(uuid,boolean)", "delete_account(uuid)"),

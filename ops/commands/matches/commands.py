@@ -14,7 +14,8 @@ def worker(
         bool, typer.Option("--once", help="End when no job is due, and print what was done.")
     ] = False,
 ) -> None:
-    """Work on match jobs in this process, without Ray: find the matches of uploaded faces.
+    """Work on match jobs and texts in this process, without Ray: find the matches of uploaded faces, and
+    write suggested texts.
 
     The running service does this by itself. Any number of workers can share the queue, on any machines that
     reach SEMBLANCE_DATABASE_URL and the picture store. If one is killed, the others take its jobs.

@@ -59,7 +59,7 @@ async def read_job_queue(_: Operator, services: Injected) -> QueueAnswer:
         paused=await services.db.job_queue.paused(),
         completed_last_hour=ended.completed,
         failed_last_hour=ended.failed,
-        statistics=JobStatistics.of(await services.db.jobs.stats()),
+        statistics=JobStatistics.of(await services.db.jobs.stats(), await services.db.inference_jobs.stats()),
     )
 
 

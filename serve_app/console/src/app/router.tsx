@@ -1,8 +1,10 @@
 import { createRouter } from '@tanstack/react-router';
 
 import { galleryRoute, personRoute } from '../pages/gallery/route';
+import { addRoute, ingestionRoute } from '../pages/ingestions/route';
 import { jobsRoute } from '../pages/jobs/route';
 import { matchingRoute } from '../pages/matching/route';
+import { systemRoute } from '../pages/system/route';
 import { tryRoute } from '../pages/try/route';
 import { Failed } from './Failed';
 import { root } from './root';
@@ -13,8 +15,11 @@ export const router = createRouter({
     tryRoute,
     galleryRoute,
     personRoute,
+    addRoute,
+    ingestionRoute,
     matchingRoute,
     jobsRoute,
+    systemRoute,
   ]),
   basepath: '/console',
   defaultPreload: 'intent',

@@ -1,5 +1,5 @@
 import { Alert, Button, Group, Stack, Text } from '@mantine/core';
-import { getRouteApi } from '@tanstack/react-router';
+import { getRouteApi, Link } from '@tanstack/react-router';
 import { useState } from 'react';
 
 import { useNewer, usePeople, usePeopleLike } from '../../api/gallery';
@@ -36,9 +36,14 @@ export function GalleryPage() {
     <Stack gap="md">
       <Group justify="space-between" align="flex-start">
         <PageTitle title={words('gallery.title')} purpose={words('gallery.purpose')} />
-        <Button component="a" variant="default" href="/api/admin/gallery/export" download>
-          {words('gallery.export')}
-        </Button>
+        <Group gap="xs">
+          <Button component="a" variant="default" href="/api/admin/gallery/export" download>
+            {words('gallery.export')}
+          </Button>
+          <Button component={Link} to="/gallery/add">
+            {words('ingestions.title')}
+          </Button>
+        </Group>
       </Group>
       <GalleryFilters
         filter={filter}
