@@ -68,15 +68,36 @@ def tracing(settings: Settings) -> Iterator[None]:
 
 def _processor(endpoint: str) -> SpanProcessor:
     exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=_TIMEOUT_S)
-    return _WithoutChecks(exporter, schedule_delay_millis=_EVERY_MS)
+    return _Cleaned(exporter, schedule_delay_millis=_EVERY_MS)
 
 
-class _WithoutChecks(BatchSpanProcessor):
-    """Leaves out the checks of the gateway, several a second."""
+class _Cleaned(BatchSpanProcessor):
+    """Leaves out the checks of the gateway, several a second, and what Serve says of exceptions: their
+    messages may quote what a user sent."""
 
     def on_end(self, span: ReadableSpan) -> None:
         if span.name != _CHECK:
-            super().on_end(span)
+            super().on_end(_without_messages(span) if span.events or span.status.description else span)
+
+
+def _without_messages(span: ReadableSpan) -> ReadableSpan:
+    attributes = dict(span.attributes or {})
+    for event in span.events:
+        if kind := (event.attributes or {}).get("exception.type"):
+            attributes["error.type"] = kind
+    return ReadableSpan(
+        name=span.name,
+        context=span.context,
+        parent=span.parent,
+        resource=span.resource,
+        attributes=attributes,
+        links=span.links,
+        kind=span.kind,
+        status=trace.Status(span.status.status_code),
+        start_time=span.start_time,
+        end_time=span.end_time,
+        instrumentation_scope=span.instrumentation_scope,
+    )
 
 
 class _OtlpRecorder:

@@ -146,6 +146,13 @@ class Settings(BaseSettings):
         "(docs/compat.md). Unset: none of that exists.",
     )
     port: int = Field(0, ge=0, le=65535, description="Port of the HTTP API; 0 picks a free one.")
+    tls_certificate: Path | None = Field(
+        None,
+        description="PEM file of a certificate, those that lead to its root, and its key. With it the "
+        "gateway also speaks HTTPS and HTTP/2. Unset: plain HTTP only.",
+    )
+    tls_host: str = Field("0.0.0.0", description="Address that HTTPS binds to.")  # noqa: S104 (it is for all)
+    tls_port: int = Field(8443, ge=1, le=65535, description="Port of HTTPS.")
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Names by which clients may call the service, like app.example; several separated by "

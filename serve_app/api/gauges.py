@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from semblance import __version__, metrics
-from semblance.errors import DatabaseError
+from semblance.errors import SemblanceError
 from serve_app.api.services import Services
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ async def sample(services: Services) -> None:
     try:
         backlog = await services.db.jobs.backlog()
         texts = await services.db.inference_jobs.backlog()
-    except DatabaseError as exc:
+    except SemblanceError as exc:
         logger.warning("cannot measure the queues now: %s", exc.message)
         return
     for each in backlog:

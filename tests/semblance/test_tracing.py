@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+from opentelemetry import trace
 
 from semblance.logging import configure_logging, job_id_var
 from semblance.otlp import span_processors, tracing
@@ -50,6 +51,18 @@ async def test_tasks_and_threads_belong_to_what_started_them(collector: Receiver
 def test_an_error_is_named_without_its_message(collector: Receiver) -> None:
     with tracing(settings(collector)), pytest.raises(ValueError, match="ada"), begin("request"):
         raise ValueError("ada@mit.edu")
+    (request,) = collector.spans
+    assert request.status.code == request.status.STATUS_CODE_ERROR
+    assert {each.key: each.value.string_value for each in request.attributes} == {"error.type": "ValueError"}
+    assert b"ada" not in request.SerializeToString()
+
+
+def test_what_serve_says_of_an_exception_is_left_out(collector: Receiver) -> None:
+    """Its own spans have the message, as an event and as the description of the status."""
+    with tracing(settings(collector)), begin("request"):
+        current = trace.get_current_span()
+        current.record_exception(ValueError("ada@mit.edu"))
+        current.set_status(trace.Status(trace.StatusCode.ERROR, "ada@mit.edu"))
     (request,) = collector.spans
     assert request.status.code == request.status.STATUS_CODE_ERROR
     assert {each.key: each.value.string_value for each in request.attributes} == {"error.type": "ValueError"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections import Counter
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import cached_property
 
 from db.pool import Database
@@ -20,6 +20,7 @@ from ops.commands.output import console
 from semblance.error_reports import report_errors
 from semblance.logging import configure_logging
 from semblance.otlp import tracing
+from semblance.recorder import local
 from semblance.settings import Settings
 from semblance.storage.opening import open_storage
 from semblance.types import AnalyzedFace, Detection, JobOutcome
@@ -41,11 +42,15 @@ class _LazyFaces:
         return LocalPipeline(self._settings, DecoderProcess(self._settings))
 
 
-def run_worker(settings: Settings, *, once: bool) -> None:
-    """Work on match jobs and texts until a signal arrives; with `once` until none is due."""
+def run_worker(settings: Settings, *, once: bool, metrics_port: int | None) -> None:
+    """Work on match jobs and texts until a signal arrives; with `once` until none is due.
+
+    Raises ConfigurationError if the port for metrics is taken.
+    """
     configure_logging(settings)
     report_errors(settings)
-    with open_database(settings) as dsn, tracing(settings):
+    measuring = nullcontext() if metrics_port is None else local.serving(metrics_port)
+    with measuring, open_database(settings) as dsn, tracing(settings):
         outcomes = asyncio.run(_run(settings, dsn, once=once))
     if once:
         _print(outcomes)

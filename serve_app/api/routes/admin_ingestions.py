@@ -26,6 +26,7 @@ from serve_app.schemas.admin_ingestions import (
     RefusalAnswer,
     RefusalsAnswer,
 )
+from serve_app.schemas.patterns import STORABLE
 
 router = APIRouter(prefix="/admin/ingestions", tags=["admin"])
 
@@ -148,7 +149,9 @@ async def list_ingestion_refusals(
     ingestion_id: UUID,
     _: Operator,
     services: Injected,
-    outcome: Annotated[str | None, Query(max_length=40, description="Only of this outcome.")] = None,
+    outcome: Annotated[
+        str | None, Query(max_length=40, pattern=STORABLE, description="Only of this outcome.")
+    ] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> RefusalsAnswer:
