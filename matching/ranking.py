@@ -29,10 +29,10 @@ ROUNDING = 1e-5
 they do."""
 
 PROBE_BLOCK = 256
-PAIRS = 2**20
+PAIRS = 2**19
 TARGET_BLOCK = 32_768
-"""Most probes, pairs and targets of one pass: two float32 arrays of 4 MB at most, about a core's share of the
-cache."""
+"""Most probes, pairs and targets of one pass: two float32 arrays of 2 MB at most, less than a core's share of
+the cache."""
 
 RARE = 16
 """If fewer than one pair of so many may be among the best, distances are computed for these alone."""
@@ -300,17 +300,27 @@ def _standing(
     probe: NDArray[np.int64], person: NDArray[np.int64], scores: Floats | NDArray[np.float32], probes: int
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """What pairs are up against: the score of the person in place BEST of each probe, [probes], -inf for a
-    probe with fewer people; and for each pair the best score of the same probe and person."""
-    order = np.lexsort((-scores, person, probe))
-    first = _firsts(probe[order], person[order])
-    own = np.empty_like(scores)
-    own[order] = scores[order[first]][np.cumsum(first) - 1]
-    once = order[first]
-    once = once[np.lexsort((-scores[once], probe[once]))]
-    found, begins, counts = np.unique(probe[once], return_index=True, return_counts=True)
-    full = counts >= BEST
+    probe with fewer people; and for each pair the best score of the same probe and person.
+
+    Sorting by one number takes a fifth of the time of sorting by several. It rounds the first result to 1e-9,
+    which is nothing to what `scores` allow for.
+    """
     last = np.full(probes, -np.inf, scores.dtype)
-    last[found[full]] = scores[once[begins[full] + BEST - 1]]
+    if not len(probe):
+        return last, scores
+    least = person.min()
+    pair = probe * (person.max() - least + 1) + (person - least)
+    order = np.argsort(pair)
+    starts = np.flatnonzero(np.diff(pair[order], prepend=-1))
+    best = np.maximum.reduceat(scores[order], starts)
+    own = np.empty_like(scores)
+    own[order] = np.repeat(best, np.diff(starts, append=len(order)))
+    once = probe[order[starts]]
+    # Scores are between -1 and 2, so they sort within their probe, the best first.
+    ranked = np.sort(4.0 * once - best)
+    found, begins, counts = np.unique(once, return_index=True, return_counts=True)
+    full = counts >= BEST
+    last[found[full]] = 4.0 * found[full] - ranked[begins[full] + BEST - 1]
     return last, own
 
 
