@@ -20,7 +20,8 @@ EVERY_S: Final = 10.0
 
 
 async def sample(services: Services) -> None:
-    """Read the gauges of this replica. Those of the queues are left out while the database does not answer."""
+    """Read the gauges of this replica. Those of the queues are left out while the database does not
+    answer."""
     metrics.BUILD.put(1, version=__version__, pack=services.model.pack)
     metrics.REALTIME_CLIENTS.put(services.hub.clients)
     disk = shutil.disk_usage(_existing(services.settings.home))
