@@ -34,10 +34,10 @@ ONE_BY_ONE := ray or browser
 # Every process of a run would rewrite the assertions of all tests if none may keep them.
 check test: export PYTHONDONTWRITEBYTECODE =
 
-# One process more than cores, because some always wait. Each begins with a separate part, whose fixtures the others
+# Two processes more than cores, because many tests wait. Each begins with a separate part, whose fixtures the others
 # then need not make, too.
 check: env ## the tests that start no Ray and need no browser, on all cores
-	@$(BIN)/pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --maxprocesses 4 --dist worksteal -m 'not ($(ONE_BY_ONE))'
+	@$(BIN)/pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 2)) --maxprocesses 4 --dist worksteal -m 'not ($(ONE_BY_ONE))'
 
 # A Ray takes the whole machine, so what starts one comes after the rest, one after the other.
 test: check ## all tests
