@@ -21,6 +21,7 @@ from db.matches import Matches
 from db.messages import Messages
 from db.notifications import Notifications
 from db.object_deletions import ObjectDeletions
+from db.people import People
 from db.pool import Database
 from db.presence import Presence
 from db.profiles import Profiles
@@ -53,6 +54,7 @@ class Repositories:
     messages: Messages
     notifications: Notifications
     object_deletions: ObjectDeletions
+    people: People
     presence: Presence
     profiles: Profiles
     ray_jobs: RayJobRows
@@ -82,6 +84,7 @@ class Repositories:
             messages=Messages(database),
             notifications=Notifications(database),
             object_deletions=ObjectDeletions(database),
+            people=People(database),
             presence=Presence(database),
             profiles=Profiles(database),
             ray_jobs=RayJobRows(database),

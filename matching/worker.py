@@ -15,6 +15,7 @@ from db.celebrities import Celebrities
 from db.face_searches import FaceSearches
 from db.jobs import ClaimedJob, MatchJobs
 from db.object_deletions import ObjectDeletions
+from db.people import People
 from db.pool import Database
 from matching.gallery import CelebritySearch, GalleryQuery
 from matching.rescorer import Rescorer
@@ -76,6 +77,7 @@ class MatchWorker:
         self._matching = Matching(database)
         self._search = CelebritySearch(database)
         self._celebrities = Celebrities(database)
+        self._people = People(database)
         lease = timedelta(seconds=settings.match_lease_seconds)
         self._worker = QueueWorker(
             self._jobs, self._attempt, worker=self.id, noun="match job", together=TOGETHER, lease=lease
@@ -149,9 +151,11 @@ class MatchWorker:
                 logger.warning("cannot rescore matches now: %s", exc.message)
 
     async def _remove_photos(self) -> None:
-        """Finish the deletion of photos. Several workers may do it at the same time."""
+        """Finish the deletion of photos, and end the time to undo it. Several workers may do so at the same
+        time."""
         while True:
             try:
+                await self._people.forget_deletions()
                 if removed := await self._deletions.drain(self._storage):
                     logger.info("removed %d deleted photos", removed)
             except DatabaseError as exc:

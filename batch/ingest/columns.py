@@ -19,6 +19,8 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "category": ("category", "categoryname", "group"),
     "gender": ("gender", "sex"),
     "person": ("personid", "person"),
+    "image_hash": ("imagehash",),
+    "accept": ("accept",),
 }
 """The names of each field's columns, in order of preference, without case, spaces and punctuation."""
 

@@ -16,8 +16,13 @@ from semblance.types import Gender
 
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
+_HASH = re.compile(r"[0-9a-f]{32}")
+
 PERSON_NAMESPACE = UUID("6a5b1c1e-3f0e-5d0b-8a51-6a4cf5d8c2b9")
 """People whom a source names by anything but a UUID have the UUIDv5 of that in this namespace."""
+
+Acceptance: TypeAlias = Literal["largest", "any"]
+"""`largest`: the largest face of a picture with several. `any`: also a face of low quality."""
 
 BadOutcome: TypeAlias = Literal["missing", "duplicate", "unreadable", "invalid_metadata"]
 
@@ -29,7 +34,8 @@ class Item:
     label: its name in reports: the path below the source, or what the manifest has. Text is in Unicode's
     composed form (NFC). location: an absolute path as the file system spells it, or an s3://, https:// or
     http:// URL. person: whom it shows; None: the person of this name and category. row: number of the
-    manifest's line, from 1; None in a folder.
+    manifest's line, from 1; None in a folder. image_hash: by which the gallery knows the picture, hex MD5, if
+    an export states it; None: that of the file. accept: what is taken of this picture beyond the rules.
     """
 
     label: str
@@ -39,6 +45,8 @@ class Item:
     category: str | None
     gender: Gender | None
     person: UUID | None = None
+    image_hash: str | None = None
+    accept: Acceptance | None = None
     row: int | None = field(default=None, compare=False)
 
 
@@ -76,6 +84,8 @@ def make_entry(
             category=_text(fields, "category") or _clean(default_category, "category"),
             gender=_gender(fields),
             person=_person(fields),
+            image_hash=_image_hash(fields),
+            accept=_accept(fields),
             row=row,
         )
     except _EntryError as exc:
@@ -119,6 +129,20 @@ def _person(fields: Mapping[str, Any]) -> UUID | None:
         return UUID(value)
     except ValueError:
         return uuid5(PERSON_NAMESPACE, value)
+
+
+def _image_hash(fields: Mapping[str, Any]) -> str | None:
+    value = _text(fields, "image_hash")
+    if value is not None and not _HASH.fullmatch(value):
+        raise _EntryError(f"image_hash must be the 32 hexadecimal digits of an MD5, not {value!r}")
+    return value
+
+
+def _accept(fields: Mapping[str, Any]) -> Acceptance | None:
+    value = _text(fields, "accept")
+    if value not in {None, "largest", "any"}:
+        raise _EntryError(f"accept must be largest, any or absent, not {value!r}")
+    return cast(Acceptance | None, value)
 
 
 def _name(fields: Mapping[str, Any], label: str) -> str:

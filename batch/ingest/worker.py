@@ -94,6 +94,8 @@ class IngestWorker:
 
     def _read(self, known: KnownHashes, numbered: NumberedItem) -> _Picture | IngestResult:
         index, item = numbered
+        if item.image_hash is not None and item.image_hash in known:
+            return IngestResult(index, "already_present", image_hash=item.image_hash)
         try:
             data = fetch(
                 item.location,
@@ -105,7 +107,7 @@ class IngestWorker:
         except Exception as exc:
             # An unforeseen fault of one picture must not cost the others theirs.
             return IngestResult(index, _outcome(exc), _reason(exc))
-        image_hash = hashlib.md5(data, usedforsecurity=False).hexdigest()
+        image_hash = item.image_hash or hashlib.md5(data, usedforsecurity=False).hexdigest()
         if image_hash in known:
             return IngestResult(index, "already_present", image_hash=image_hash)
         return _Picture(index, item, data, image_hash)
@@ -117,7 +119,7 @@ class IngestWorker:
                 yield _done(IngestResult(picture.index, outcome, _reason(found), picture.image_hash))
                 continue
             detection, faces = found
-            rejected = self._rejection(detection, faces)
+            rejected = self._rejection(picture.item, detection, faces)
             if rejected is not None:
                 outcome, reason = rejected
                 yield _done(IngestResult(picture.index, outcome, reason, picture.image_hash))
@@ -143,17 +145,17 @@ class IngestWorker:
             return exc
 
     def _rejection(
-        self, detection: Detection, faces: Sequence[AnalyzedFace]
+        self, item: Item, detection: Detection, faces: Sequence[AnalyzedFace]
     ) -> tuple[IngestOutcome, str] | None:
         if not faces:
             return "no_face", f"no face was found in {detection.width} x {detection.height} pixels"
         largest = faces[0].detected.bbox.area
-        if len(faces) > 1 and not self._rules.largest:
+        if len(faces) > 1 and not self._rules.largest and item.accept is None:
             share = faces[1].detected.bbox.area / largest
             if share >= SEVERAL_FACES:
                 return "several_faces", f"the second face has {share:.0%} of the area of the largest"
         quality = faces[0].attributes.quality
-        if quality.overall < self._rules.min_quality:
+        if quality.overall < self._rules.min_quality and item.accept != "any":
             return "low_quality", (
                 f"quality {quality.overall:.3f} is below {self._rules.min_quality:.3f} "
                 f"(sharpness {quality.blur_score:.2f}, illumination {quality.illumination:.2f})"

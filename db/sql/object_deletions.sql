@@ -41,10 +41,10 @@ FROM unnest($1::text[]) AS given (key)
 WHERE is_named_picture(key);
 
 -- name: pending_deletions
--- Whether they are due or not, in the order of the keys. $1: their prefix, $2: the last key seen, $3: limit.
+-- Whether they are due or not, in the order of the keys; but not those that wait until nobody can undo the deletion. $1: their prefix, $2: the last key seen, $3: limit.
 SELECT key
 FROM object_deletions
-WHERE starts_with(key, $1) AND key > $2
+WHERE starts_with(key, $1) AND key > $2 AND (attempts > 0 OR due_at <= now())
 ORDER BY key
 LIMIT $3;
 

@@ -8,6 +8,7 @@ import typer
 
 from ops.commands.access.commands import admins, keys, tokens
 from ops.commands.access.commands import console as console_command
+from ops.commands.gallery.commands import gallery
 from ops.commands.matches.commands import rescore, worker
 from ops.commands.models.commands import models
 from ops.commands.output import console, fail
@@ -54,6 +55,7 @@ for name, group in {
     "token": tokens,
     "keys": keys,
     "storage": storage,
+    "gallery": gallery,
     "admins": admins,
     "schools": schools,
 }.items():

@@ -33,9 +33,11 @@ from serve_app.api.responses import errors
 from serve_app.api.routes import (
     admin_api_keys,
     admin_audit,
+    admin_gallery,
     admin_generations,
     admin_jobs,
     admin_matching,
+    admin_people,
     admin_schools,
     admin_settings,
     auth,
@@ -128,6 +130,8 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
     app_api.include_router(jobs.router)
     app_api.include_router(admin_jobs.router)
     app_api.include_router(admin_matching.router)
+    app_api.include_router(admin_gallery.router)
+    app_api.include_router(admin_people.router)
     app_api.include_router(realtime.router)
     app_api.include_router(user_faces.router)
     app.include_router(app_api)

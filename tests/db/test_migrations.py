@@ -30,7 +30,7 @@ from tests.support.postgres import on_database
 from tests.support.supabase import SUPABASE, run
 
 SCHEMA = Path(db.__path__[0], "schema.sql").read_text(encoding="utf-8")
-HEAD = "0028"
+HEAD = MIGRATIONS[-1].revision
 
 ALEMBIC = """
     DROP TABLE alembic_version;

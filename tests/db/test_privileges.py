@@ -71,8 +71,15 @@ TABLES = {
     "faces": Line("select; insert; update; delete", "select id profile_id image_path created_at"),
     "matches": Line("select; insert; update; delete", MATCH, MATCH, rows="all"),
     "match_counts": Line("select"),
-    "celebrities": Line("select; insert; update seen_gender; maintain", CELEBRITY, CELEBRITY, rows="all"),
-    "people": Line("select; insert"),
+    "celebrities": Line(
+        "select; insert; update seen_gender name bio category gender person_id; delete; maintain",
+        CELEBRITY,
+        CELEBRITY,
+        rows="all",
+    ),
+    "people": Line("select; insert; update name bio category gender; delete"),
+    "gallery_deletions": Line("select; insert; update; delete"),
+    "gallery_deleted_rows": Line("select; insert"),
     "celebrity_changes": Line("select; delete"),
     "celebrity_matches": Line(
         "select; insert; update; delete",
