@@ -20,6 +20,7 @@ import ray
 from ray.exceptions import RayError
 
 from deployments.packs.sessions import has_cuda
+from deployments.ray_metrics import record_in_ray
 from semblance.errors import ConfigurationError, WorkersError
 
 LOCAL = "local"
@@ -62,6 +63,7 @@ def ray_session(address: str) -> Iterator[None]:
     try:
         if not is_connected:
             _connect(address)
+        record_in_ray()
         yield
     except RayError as exc:
         raise WorkersError(

@@ -16,12 +16,12 @@ class JobReport:
     """Writes lines in the order of the calls; a context manager. What `write` has written survives if the
     process is killed."""
 
-    def __init__(self, path: Path) -> None:
-        """Raises ConfigurationError if the file cannot be written."""
+    def __init__(self, path: Path, *, append: bool = False) -> None:
+        """append: to what the file has. Raises ConfigurationError if the file cannot be written."""
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("w", encoding="ascii")
+            self._file = path.open("a" if append else "w", encoding="ascii")
         except OSError as exc:
             reason = exc.strerror or exc
             raise ConfigurationError(f"The report {path} cannot be written: {reason}.") from exc

@@ -232,15 +232,15 @@ class Unused:
 
 
 @contextmanager
-def running_process(dsn: str) -> Iterator[str]:
-    """The address of the API as one process."""
+def running_process(dsn: str, home: str | None = None) -> Iterator[str]:
+    """The address of the API as one process. home: its folder; None: an empty one."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "uvicorn", "--factory", "benchmarks.reads:make_app"]
     options = ["--port", str(port), "--log-level", "warning", "--no-access-log"]
-    with tempfile.TemporaryDirectory(prefix="semblance-benchmark-") as home:
-        process = subprocess.Popen([*command, *options], env=environment(dsn, home))
+    with tempfile.TemporaryDirectory(prefix="semblance-benchmark-") as empty:
+        process = subprocess.Popen([*command, *options], env=environment(dsn, home or empty))
         try:
             url = f"http://127.0.0.1:{port}"
             wait_for(url)

@@ -8,7 +8,7 @@ from typing import Literal
 from db.pool import Connection
 from db.queries import sql
 
-AdminEventKind = Literal["ingestion", "jobs", "gallery", "settings", "audit"]
+AdminEventKind = Literal["ingestion", "jobs", "gallery", "settings", "users", "audit"]
 """`audit` is told by a trigger, with each row of the audit log."""
 
 

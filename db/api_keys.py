@@ -1,4 +1,4 @@
-"""API keys of the face-compute endpoints and of the search among users' faces."""
+"""API keys of the face-compute endpoints, of the search among users' faces, and of the metrics."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from db.queries import sql
 from db.secret_hash import secret_hash
 from semblance.errors import NotFoundError
 
-Scope = Literal["compute", "search"]
+Scope = Literal["compute", "search", "metrics"]
 """What a key allows: `compute` the endpoints that analyze and compare faces, `search` the search among users'
-faces."""
+faces, `metrics` to read the service's metrics."""
 
 
 _PREFIX = "smk_"

@@ -12,7 +12,16 @@ from db.pool import Database
 from db.queries import sql
 
 EventType: TypeAlias = Literal[
-    "matches", "job", "message", "message_read", "notifications", "presence", "session_ended", "admin"
+    "matches",
+    "job",
+    "message",
+    "message_read",
+    "notifications",
+    "presence",
+    "session_ended",
+    "admin",
+    "inference",
+    "draft",
 ]
 """All are sent to clients, except `session_ended`, which is for the hubs."""
 

@@ -1,4 +1,4 @@
-"""Calls of picture providers: one row each, whether the call succeeds or fails."""
+"""Calls of providers of pictures and texts: one row each, whether the call succeeds or fails."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from db.pool import Database
 from db.queries import sql
 from semblance.errors import NotFoundError
 
+GenerationKind = Literal["baby", "reply", "icebreaker", "embed"]
 GenerationOutcome = Literal["completed", "failed"]
 
 GENERATION_LIFETIME = timedelta(minutes=6)
@@ -23,21 +24,26 @@ GENERATION_LIFETIME = timedelta(minutes=6)
 
 @dataclass(frozen=True, slots=True)
 class GenerationDay:
-    """The calls of a provider's model that began on a day (UTC), by how they ended. duration_p50_ms,
-    duration_p95_ms: milliseconds of the completed calls, None without any."""
+    """The calls of a provider's model for a kind that began on a day (UTC), by how they ended. tokens_in,
+    tokens_out: of texts. duration_p50_ms, duration_p95_ms: milliseconds of the completed calls, None without
+    any."""
 
     day: date
+    kind: GenerationKind
     provider: str
     model: str
     completed: int
     failed: int
     processing: int
+    tokens_in: int
+    tokens_out: int
     duration_p50_ms: float | None
     duration_p95_ms: float | None
 
 
 class GenerationLogs:
-    """The table `generation_logs`. Every method raises DatabaseError if the database does not answer."""
+    """The calls for baby pictures in `generation_logs`, and the days of all calls. Every method raises
+    DatabaseError if the database does not answer."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

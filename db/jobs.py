@@ -27,7 +27,8 @@ _PRUNED_AT_ONCE = 1000
 
 @dataclass(frozen=True, slots=True)
 class ClaimedJob:
-    """A match job that `worker` may work on until its lease ends. attempt: counts from 1."""
+    """A match job that `worker` may work on until its lease ends. attempt: counts from 1. created_at: when
+    its photo was uploaded, or its search was asked for."""
 
     id: UUID
     face_id: UUID
@@ -35,6 +36,7 @@ class ClaimedJob:
     attempt: int
     max_attempts: int
     worker: UUID
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,15 @@ class StatusCount:
     status: JobStatus
     count: int
     oldest: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """How many match jobs have a status, and the age of the oldest of them; 0 without any."""
+
+    status: JobStatus
+    count: int
+    oldest_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +118,10 @@ class MatchJobs:
         """How many match jobs more workers could work on: none while the queue is paused."""
         return int(await self._database.fetchval(sql.count_workable_match_jobs))
 
+    async def backlog(self) -> list[Backlog]:
+        """The jobs that are not completed, for each of their statuses."""
+        return [Backlog(**row) for row in await self._database.fetch(sql.match_job_backlog)]
+
     async def claim(self, worker: UUID, limit: int, lease: timedelta) -> list[ClaimedJob]:
         """Claim up to `limit` due jobs for this worker until the lease ends, oldest first; none while the
         queue is paused. First, jobs whose
@@ -115,7 +130,13 @@ class MatchJobs:
         rows = await self._database.fetch(sql.claim_match_jobs, worker, limit, lease)
         return [
             ClaimedJob(
-                row["id"], row["face_id"], row["job_type"], row["attempts"], row["max_attempts"], worker
+                row["id"],
+                row["face_id"],
+                row["job_type"],
+                row["attempts"],
+                row["max_attempts"],
+                worker,
+                row["created_at"],
             )
             for row in rows
         ]
@@ -124,13 +145,13 @@ class MatchJobs:
         """The heartbeat: restart the lease of these jobs, as far as the worker still holds them."""
         await self._database.execute(sql.extend_match_jobs, worker, list(jobs), lease)
 
-    async def retry(self, job: ClaimedJob, message: str) -> bool:
-        """Return a job after a failed attempt, due again after `backoff`; after the last attempt, fail it.
-        Returns whether it will be tried again."""
+    async def retry(self, job: ClaimedJob, message: str, after: timedelta = timedelta()) -> bool:
+        """Return a job after a failed attempt, due again after `backoff` and not before `after`; after the
+        last attempt, fail it. Returns whether it will be tried again."""
         if job.attempt >= job.max_attempts:
             await self.fail(job, message)
             return False
-        delay = backoff(job.attempt)
+        delay = max(backoff(job.attempt), after)
         await self._database.execute(sql.retry_match_job, job.id, job.worker, job.attempt, message, delay)
         return True
 

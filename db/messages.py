@@ -21,7 +21,8 @@ _NOT_A_MEMBER = "Only the two users of a connection can see its messages."
 @dataclass(frozen=True, slots=True)
 class Message:
     """A message as stored. content: the text, or the storage key of an image; in rows of the old app its
-    URL."""
+    URL. ai_status: of the text that is made of it: queued, processing, completed or failed; in rows of the
+    old app any other. in_reply_to: the message that it answers."""
 
     id: UUID
     connection_id: UUID
@@ -30,6 +31,8 @@ class Message:
     message_type: MessageType
     read_at: datetime | None
     created_at: datetime
+    ai_status: str | None = None
+    in_reply_to: UUID | None = None
 
 
 class Messages:
@@ -61,7 +64,7 @@ class Messages:
         Raises ForbiddenError also for a connection that is not active.
         """
         row = await self._database.fetchrow(
-            sql.send_message, connection_id, sender_id, content, message_type, title, preview
+            sql.send_message, connection_id, sender_id, content, message_type, title, preview, None
         )
         if row is None:
             await self._check_member(connection_id, sender_id)

@@ -6,6 +6,7 @@ a whole file at once; asyncpg's protocol does not.
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Iterator
@@ -46,10 +47,17 @@ _SEARCH_PATH = """
 """
 """Tables go to public. The extension is there on most servers, on Supabase in the schema extensions."""
 
+logger = logging.getLogger(__name__)
+
 _LOCK = 0x53454D42
 """Key of the advisory lock, "SEMB"."""
 _LOCK_SECONDS = 600.0
 _LOCK_POLL_SECONDS = 0.2
+
+_TABLE_LOCK_WAIT = "900ms"
+"""How long a migration waits for the lock of a table, and others behind it. Less than deadlock_timeout, 1 s
+by default: of two that wait for each other it is the migration that gives way."""
+_TABLE_LOCK_PAUSE_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +134,8 @@ def _steps_to(revision: str | None, migrations: tuple[Migration, ...]) -> int:
     if revision not in revisions:
         raise ConfigurationError(
             f"This version of Semblance does not know the schema's revision {revision}. The database was "
-            "migrated by another version of Semblance; use that version, or a newer one."
+            "migrated by another version of Semblance: use that version, or a newer one, or let it go back "
+            f"first: semblance migrate --to {migrations[-1].revision}."
         )
     return revisions.index(revision)
 
@@ -226,20 +235,36 @@ def _parts(version: str) -> tuple[int, ...]:
 
 
 def _apply(connection: psycopg.Connection, path: Path, revision: str | None) -> None:
-    """Run a file, and note the revision it leads to in the same transaction.
+    """Run a file, and note the revision it leads to in the same transaction. A table that is in use is not
+    waited for, because everybody else would then wait behind the migration: it is tried again.
 
     An index that is built concurrently cannot be in a transaction: it is alone in its file, and names its
     schema.
     """
     sql = path.read_text(encoding="utf-8")
-    concurrently = "INDEX CONCURRENTLY" in sql
-    if concurrently:
+    if "INDEX CONCURRENTLY" in sql:
         connection.execute(sql)
-    with connection.transaction():
-        if not concurrently:
-            connection.execute(_SEARCH_PATH)
-            connection.execute(sql)
-        _note(connection, revision)
+        with connection.transaction():
+            _note(connection, revision)
+        return
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            with connection.transaction():
+                connection.execute(f"SET LOCAL lock_timeout = '{_TABLE_LOCK_WAIT}'")
+                connection.execute(_SEARCH_PATH)
+                connection.execute(sql)
+                _note(connection, revision)
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as exc:
+            if time.monotonic() > deadline:
+                raise DatabaseError(
+                    f"The migration to {revision} got no lock in ten minutes: {str(exc).strip()}. End the "
+                    "transactions that stay open (pg_stat_activity), and run it again."
+                ) from exc
+            logger.info("migration %s waits for others: %s", revision, str(exc).strip())
+            time.sleep(_TABLE_LOCK_PAUSE_SECONDS)
+        else:
+            return
 
 
 def _note(connection: psycopg.Connection, revision: str | None) -> None:

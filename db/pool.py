@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any, Self, TypeAlias
 
@@ -20,6 +20,7 @@ from semblance.errors import (
     DatabaseReadOnlyError,
     QueryError,
 )
+from semblance.metrics import POOL_WAIT_SECONDS
 
 Connection: TypeAlias = asyncpg.Connection
 Record: TypeAlias = asyncpg.Record
@@ -118,7 +119,7 @@ class Database:
         isolation = "repeatable_read" if readonly else None
         with _wrapped(writes=not readonly):
             async with (
-                self._pool.acquire(timeout=_ACQUIRE_SECONDS) as connection,
+                self._acquired() as connection,
                 connection.transaction(isolation=isolation, readonly=readonly),
             ):
                 yield connection
@@ -174,8 +175,16 @@ class Database:
                 yield connection
             return
         with _wrapped():
-            async with self._pool.acquire(timeout=_ACQUIRE_SECONDS) as connection:
+            async with self._acquired() as connection:
                 yield connection
+
+    @asynccontextmanager
+    async def _acquired(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection of the pool; the wait for it is measured."""
+        async with AsyncExitStack() as stack:
+            with POOL_WAIT_SECONDS.timed():
+                connection = await stack.enter_async_context(self._pool.acquire(timeout=_ACQUIRE_SECONDS))
+            yield connection
 
 
 async def _find_vector(options: dict[str, Any]) -> tuple[str, bool]:

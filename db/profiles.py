@@ -13,7 +13,13 @@ import asyncpg
 from db.audit import audit
 from db.pool import Database
 from db.queries import sql
-from semblance.errors import EmailTakenError, NotFoundError, QueryError, UnauthorizedError
+from semblance.errors import (
+    BlockedAccountError,
+    EmailTakenError,
+    NotFoundError,
+    QueryError,
+    UnauthorizedError,
+)
 
 StatedGender = Literal["male", "female", "other"]
 Role = Literal["user", "admin"]
@@ -22,7 +28,7 @@ Role = Literal["user", "admin"]
 @dataclass(frozen=True, slots=True)
 class Profile:
     """A user as stored. id: that of the identity provider. last_seen: also None while `show_presence` is off,
-    because it is then not recorded."""
+    because it is then not recorded. text_generation: whether they want texts to be suggested."""
 
     id: UUID
     email: str | None
@@ -33,6 +39,7 @@ class Profile:
     default_face_id: UUID | None
     last_seen: datetime | None
     show_presence: bool
+    text_generation: bool
     created_at: datetime
 
 
@@ -49,11 +56,13 @@ class Profiles:
 
     async def of_session(self, profile_id: UUID, session: bytes) -> Profile | None:
         """As `get`, for a request of a session. Raises UnauthorizedError if the session was revoked
-        (`db.sessions`)."""
+        (`db.sessions`), and BlockedAccountError if operators have blocked the user."""
         [row] = await self._database.fetch(sql.get_profile_of_session, profile_id, session)
         columns = dict(row)
         if columns.pop("is_revoked"):
             raise UnauthorizedError("You have signed out; sign in again.")
+        if columns.pop("is_blocked"):
+            raise BlockedAccountError
         return None if columns["id"] is None else Profile(**columns)
 
     async def create(
@@ -85,9 +94,9 @@ class Profiles:
         return profile
 
     async def update(self, profile_id: UUID, changes: Mapping[str, str | bool | None]) -> Profile | None:
-        """Set the given ones of `name`, `gender`, `school`, `default_face_id` and `show_presence`; None
-        clears a value. Returns the changed profile. Without a school, a profile has the school of its e-mail
-        address, if any.
+        """Set the given ones of `name`, `gender`, `school`, `default_face_id`, `show_presence` and
+        `text_generation`; None clears a value. Returns the changed profile. Without a school, a profile has
+        the school of its e-mail address, if any.
 
         Returns None, and changes nothing, if the default face is not the user's own or the profile is gone.
         """

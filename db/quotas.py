@@ -12,6 +12,7 @@ import asyncpg
 from db.pool import Database
 from db.queries import sql
 from semblance.errors import QuotaExceededError
+from semblance.metrics import QUOTA_REFUSALS
 
 QuotaKind = Literal["photo_upload", "baby_generation"]
 
@@ -53,6 +54,7 @@ async def admit(connection: asyncpg.Connection, profile_id: UUID, kind: QuotaKin
 
 
 def _exceeded(kind: QuotaKind, use: Mapping[str, Any]) -> QuotaExceededError:
+    QUOTA_REFUSALS.count(quota=kind)
     return QuotaExceededError(
         _REFUSALS[kind], kind, use["limit"], use["current"], use["resets_at"], use["retry_after"]
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
+from db.accounts import Accounts
 from db.api_keys import ApiKeys
 from db.audit import AuditLog
 from db.babies import Babies
@@ -15,6 +16,8 @@ from db.events import Events
 from db.face_searches import FaceSearches
 from db.faces import Faces
 from db.generation_logs import GenerationLogs
+from db.inference_jobs import InferenceJobs
+from db.ingestions import Ingestions
 from db.job_queue import JobQueue
 from db.jobs import MatchJobs
 from db.matches import Matches
@@ -31,6 +34,7 @@ from db.realtime_sessions import RealtimeSessions
 from db.rescorings import Rescorings
 from db.schools import Schools
 from db.sessions import Sessions
+from db.statistics import DatabaseStatistics
 from db.system_settings import SystemSettingsTable
 
 
@@ -38,6 +42,7 @@ from db.system_settings import SystemSettingsTable
 class Repositories:
     """Each table group's queries, by the name of what it holds."""
 
+    accounts: Accounts
     api_keys: ApiKeys
     audit_log: AuditLog
     babies: Babies
@@ -48,6 +53,8 @@ class Repositories:
     face_searches: FaceSearches
     faces: Faces
     generation_logs: GenerationLogs
+    inference_jobs: InferenceJobs
+    ingestions: Ingestions
     job_queue: JobQueue
     jobs: MatchJobs
     matches: Matches
@@ -63,11 +70,13 @@ class Repositories:
     rescorings: Rescorings
     schools: Schools
     sessions: Sessions
+    statistics: DatabaseStatistics
     system_settings: SystemSettingsTable
 
     @classmethod
     def of(cls, database: Database) -> Self:
         return cls(
+            accounts=Accounts(database),
             api_keys=ApiKeys(database),
             audit_log=AuditLog(database),
             babies=Babies(database),
@@ -78,6 +87,8 @@ class Repositories:
             face_searches=FaceSearches(database),
             faces=Faces(database),
             generation_logs=GenerationLogs(database),
+            inference_jobs=InferenceJobs(database),
+            ingestions=Ingestions(database),
             job_queue=JobQueue(database),
             jobs=MatchJobs(database),
             matches=Matches(database),
@@ -93,5 +104,6 @@ class Repositories:
             rescorings=Rescorings(database),
             schools=Schools(database),
             sessions=Sessions(database),
+            statistics=DatabaseStatistics(database),
             system_settings=SystemSettingsTable(database),
         )

@@ -380,6 +380,7 @@ CREATE FUNCTION valid_setting(key text, value jsonb) RETURNS boolean
             WHEN 'match_threshold' THEN
                 CASE jsonb_typeof(value) WHEN 'number' THEN value::numeric BETWEEN 0 AND 1 ELSE false END
             WHEN 'allow_non_edu_emails' THEN jsonb_typeof(value) = 'boolean'
+            WHEN 'text_generation' THEN jsonb_typeof(value) = 'boolean'
             WHEN 'daily_photo_upload_limit' THEN
                 CASE jsonb_typeof(value)
                     WHEN 'number' THEN value::numeric >= -1 AND value::numeric % 1 = 0
@@ -435,7 +436,7 @@ CREATE TABLE api_keys (
     -- The beginning of the key, by which its owner recognizes it.
     prefix text NOT NULL,
     hash bytea NOT NULL UNIQUE CHECK (octet_length(hash) = 32),
-    scopes text[] NOT NULL CHECK (cardinality(scopes) > 0 AND scopes <@ ARRAY['compute', 'search']),
+    scopes text[] NOT NULL CHECK (cardinality(scopes) > 0 AND scopes <@ ARRAY['compute', 'search', 'metrics']),
     created_at timestamptz NOT NULL DEFAULT now(),
     last_used_at timestamptz,
     revoked_at timestamptz
@@ -936,7 +937,8 @@ CREATE TABLE events (
     id bigint CONSTRAINT events_id_key UNIQUE,
     type text NOT NULL
         CHECK (type IN (
-            'matches', 'job', 'message', 'message_read', 'notifications', 'presence', 'session_ended', 'admin'
+            'matches', 'job', 'message', 'message_read', 'notifications', 'presence', 'session_ended', 'admin',
+            'inference', 'draft'
         )),
     -- The profiles it is for; null for everybody.
     audience uuid[],
@@ -1180,20 +1182,11 @@ CREATE POLICY api_keys_service_changes ON api_keys FOR UPDATE TO semblance_servi
 -- Feed -----------------------------------------------------------------------------------------------
 CREATE INDEX idx_profiles_online ON profiles (online) WHERE online;
 
-CREATE FUNCTION count_matches() RETURNS trigger
+-- The number of matches is of those that are seen.
+CREATE FUNCTION change_match_count(change bigint) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
     AS $$
-DECLARE
-    change bigint;
 BEGIN
-    IF TG_OP = 'TRUNCATE' THEN
-        DELETE FROM public.match_counts;
-        RETURN NULL;
-    ELSIF TG_OP = 'INSERT' THEN
-        SELECT count(*) INTO change FROM added;
-    ELSE
-        SELECT -count(*) INTO change FROM removed;
-    END IF;
     IF change <> 0 THEN
         UPDATE public.match_counts
         SET count = count + change
@@ -1201,6 +1194,20 @@ BEGIN
         IF NOT FOUND THEN
             INSERT INTO public.match_counts (count) VALUES (change);
         END IF;
+    END IF;
+END
+$$;
+
+CREATE FUNCTION count_matches() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    AS $$
+BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        DELETE FROM public.match_counts;
+    ELSIF TG_OP = 'INSERT' THEN
+        PERFORM public.change_match_count(count(*)) FROM added;
+    ELSE
+        PERFORM public.change_match_count(-count(*)) FROM removed WHERE NOT hidden;
     END IF;
     RETURN NULL;
 END
@@ -1702,7 +1709,7 @@ ALTER TABLE profiles
     ADD COLUMN school_key text GENERATED ALWAYS AS (coalesce(school_id::text, school)) STORED;
 CREATE INDEX idx_profiles_school_id ON profiles (school_id) WHERE school_id IS NOT NULL;
 CREATE INDEX idx_profiles_school_key_gender ON profiles (school_key, gender) WHERE profile_type = 'user';
-CREATE INDEX idx_profiles_school_folded ON profiles (fold_school(school));
+CREATE INDEX idx_profiles_school_folded ON profiles (fold_school(school) text_pattern_ops);
 
 -- What profiles that state this name of a school are compared by.
 CREATE FUNCTION school_key_of(said text) RETURNS text
@@ -2230,7 +2237,8 @@ INSERT INTO system_settings (key, value, description) VALUES
     ('match_threshold', '0.5', 'Least score of a match that is kept, 0..1.'),
     ('allow_non_edu_emails', 'false', 'Whether addresses that are of no school may sign up.'),
     ('daily_photo_upload_limit', '20', 'Photos a user may upload a day; -1 unlimited, 0 none.'),
-    ('daily_baby_generation_limit', '10', 'Baby pictures a user may have made a day; -1 unlimited, 0 none.')
+    ('daily_baby_generation_limit', '10', 'Baby pictures a user may have made a day; -1 unlimited, 0 none.'),
+    ('text_generation', 'false', 'Whether texts are suggested to users who have switched it on.')
 ON CONFLICT (key) DO NOTHING;
 
 -- Sessions -------------------------------------------------------------------------------------------
@@ -2309,7 +2317,7 @@ CREATE FUNCTION tell_operators(kind text, data jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
     AS $$
 BEGIN
-    IF kind IS NULL OR kind NOT IN ('ingestion', 'jobs', 'gallery', 'settings', 'audit') THEN
+    IF kind IS NULL OR kind NOT IN ('ingestion', 'jobs', 'gallery', 'settings', 'users', 'audit') THEN
         RAISE check_violation USING MESSAGE = format('operators are not told of %L', kind);
     END IF;
     INSERT INTO public.events (type, payload) VALUES ('admin', data || jsonb_build_object('kind', kind));
@@ -2492,5 +2500,561 @@ CREATE POLICY gallery_deleted_rows_service ON gallery_deleted_rows TO semblance_
 GRANT UPDATE (name, bio, category, gender), DELETE ON people TO semblance_service;
 GRANT UPDATE (name, bio, category, gender, person_id), DELETE ON celebrities TO semblance_service;
 
+-- Ingestions ------------------------------------------------------------------------------------------
+-- Ingestions that operators start from the console: where the pictures come from, and how far each is.
+CREATE TABLE ingestions (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    -- A folder, manifest or bucket; null: files that were uploaded.
+    source text,
+    -- Of pictures without one.
+    category text,
+    started_by text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    -- The job that works on it, or did last; null while files arrive.
+    ray_job uuid REFERENCES ray_jobs (id),
+    -- When each input had been tried once.
+    listed_at timestamptz,
+    -- When the job had nothing more to do; null again while another one works on decisions.
+    ended_at timestamptz,
+    total bigint NOT NULL DEFAULT 0 CHECK (total >= 0),
+    done bigint NOT NULL DEFAULT 0 CHECK (done >= 0),
+    taken bigint NOT NULL DEFAULT 0 CHECK (taken >= 0),
+    -- The gallery had these pictures before, or they came twice.
+    present bigint NOT NULL DEFAULT 0 CHECK (present >= 0)
+);
+CREATE INDEX idx_ingestions_created_at ON ingestions (created_at DESC, id DESC);
+CREATE INDEX idx_ingestions_ray_job ON ingestions (ray_job);
+
+-- What was uploaded. An archive comes in parts; the job takes its members out and removes the parts.
+CREATE TABLE ingestion_files (
+    ingestion_id uuid NOT NULL REFERENCES ingestions (id) ON DELETE CASCADE,
+    number integer NOT NULL CHECK (number >= 0),
+    kind text NOT NULL CHECK (kind IN ('file', 'part', 'member')),
+    -- Of the part or member in its archive.
+    place integer NOT NULL DEFAULT 0 CHECK (place >= 0),
+    -- As the client or the archive calls it, with slashes; no file has this name.
+    path text NOT NULL,
+    size bigint NOT NULL CHECK (size >= 0),
+    -- In the picture store; null for a member that was not taken out, for this reason.
+    key text,
+    outcome text,
+    reason text,
+    -- How many parts the archive has.
+    parts integer CHECK (parts > place),
+    PRIMARY KEY (ingestion_id, number, kind, place),
+    CHECK ((kind = 'part') = (parts IS NOT NULL)),
+    CHECK ((key IS NULL) = (outcome IS NOT NULL))
+);
+CREATE INDEX idx_ingestion_files_key ON ingestion_files (key);
+
+-- Inputs that were not taken, until an operator has decided.
+CREATE TABLE ingestion_refusals (
+    -- Follows from the ingestion and the input.
+    id uuid PRIMARY KEY,
+    ingestion_id uuid NOT NULL REFERENCES ingestions (id) ON DELETE CASCADE,
+    label text NOT NULL,
+    -- The picture and what is stated of it; null where that cannot be used.
+    item jsonb,
+    outcome text NOT NULL,
+    reason text NOT NULL,
+    decision text CHECK (decision IN ('largest', 'anyway', 'again', 'discard')),
+    settled_at timestamptz,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX idx_ingestion_refusals_open ON ingestion_refusals (ingestion_id, created_at, id)
+    WHERE settled_at IS NULL;
+CREATE INDEX idx_ingestion_refusals_ingestion_id ON ingestion_refusals (ingestion_id);
+
+ALTER TABLE ingestions ENABLE ROW LEVEL SECURITY;
+ALTER TABLE ingestion_files ENABLE ROW LEVEL SECURITY;
+ALTER TABLE ingestion_refusals ENABLE ROW LEVEL SECURITY;
+REVOKE ALL ON ingestions, ingestion_files, ingestion_refusals FROM authenticated, anon;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ingestions, ingestion_files, ingestion_refusals TO semblance_service;
+CREATE POLICY ingestions_service ON ingestions TO semblance_service USING (true) WITH CHECK (true);
+CREATE POLICY ingestion_files_service ON ingestion_files TO semblance_service USING (true) WITH CHECK (true);
+CREATE POLICY ingestion_refusals_service ON ingestion_refusals TO semblance_service USING (true) WITH CHECK (true);
+
+-- Texts -----------------------------------------------------------------------------------------------
+-- Texts are suggested only where an admin has switched it on (system_settings.text_generation), and only between users
+-- who have both switched it on.
+ALTER TABLE profiles ADD COLUMN text_generation boolean NOT NULL DEFAULT false;
+
+-- The message that this one answers.
+ALTER TABLE messages ADD COLUMN in_reply_to uuid REFERENCES messages (id) ON DELETE SET NULL;
+CREATE INDEX idx_messages_in_reply_to ON messages (in_reply_to);
+
+-- The queue of texts to make, as match_jobs. The attempt of a job is also its fence. The old app may have an
+-- inference_jobs of another shape, which its workers go on reading while both apps use the database.
+CREATE TABLE inference_queue (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    -- reply: a suggested answer to a message. icebreaker: a better beginning of a chat. embed: a vector of a text.
+    kind text NOT NULL CHECK (kind IN ('reply', 'icebreaker', 'embed')),
+    -- Whose text it is about, and whose limits count.
+    profile_id uuid NOT NULL REFERENCES profiles (id) ON DELETE CASCADE,
+    message_id uuid REFERENCES messages (id) ON DELETE CASCADE,
+    -- For whom a reply is suggested. Only they see it.
+    recipient_id uuid REFERENCES profiles (id) ON DELETE CASCADE,
+    status text NOT NULL DEFAULT 'pending'
+        CHECK (status IN ('pending', 'processing', 'completed', 'failed')),
+    input jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(input) = 'object'),
+    -- Of a reply: the draft, until it is sent or dismissed.
+    result jsonb CHECK (jsonb_typeof(result) = 'object'),
+    idempotency_key text CHECK (idempotency_key <> ''),
+    attempts integer NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+    max_attempts integer NOT NULL DEFAULT 5 CHECK (max_attempts >= 1),
+    error_message text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    started_at timestamptz,
+    completed_at timestamptz,
+    run_after timestamptz NOT NULL DEFAULT now(),
+    locked_by uuid,
+    lease_until timestamptz,
+    CONSTRAINT inference_queue_key UNIQUE (profile_id, idempotency_key),
+    CONSTRAINT inference_queue_subject_check CHECK (
+        (kind = 'embed' OR message_id IS NOT NULL) AND (kind = 'reply') = (recipient_id IS NOT NULL)
+    )
+);
+CREATE INDEX idx_inference_queue_message_id ON inference_queue (message_id);
+CREATE UNIQUE INDEX idx_inference_queue_text ON inference_queue (message_id, kind) WHERE kind <> 'embed';
+CREATE INDEX idx_inference_queue_open ON inference_queue (profile_id) WHERE status IN ('pending', 'processing');
+CREATE INDEX idx_inference_queue_recipient_id ON inference_queue (recipient_id, completed_at DESC);
+CREATE INDEX idx_inference_queue_due ON inference_queue (run_after, created_at) WHERE status = 'pending';
+CREATE INDEX idx_inference_queue_lease ON inference_queue (lease_until) WHERE status = 'processing';
+CREATE INDEX idx_inference_queue_finished ON inference_queue (completed_at) WHERE status IN ('completed', 'failed');
+
+-- Calls of providers of texts are logged beside those of providers of pictures; one row for each job that has ended.
+ALTER TABLE generation_logs
+    ADD COLUMN kind text NOT NULL DEFAULT 'baby' CHECK (kind IN ('baby', 'reply', 'icebreaker', 'embed')),
+    ADD COLUMN inference_job_id uuid UNIQUE REFERENCES inference_queue (id) ON DELETE SET NULL,
+    ADD COLUMN tokens_in integer CHECK (tokens_in >= 0),
+    ADD COLUMN tokens_out integer CHECK (tokens_out >= 0),
+    ADD COLUMN provider_seconds float8 CHECK (provider_seconds >= 0);
+-- What a user has used today.
+CREATE INDEX idx_generation_logs_texts ON generation_logs (profile_id, created_at) WHERE kind <> 'baby';
+
+-- Whether texts may be made of what these two users wrote, or of one user if both are the same.
+CREATE FUNCTION texts_wanted(a uuid, b uuid) RETURNS boolean
+    LANGUAGE sql STABLE SET search_path = ''
+    AS $$
+        SELECT EXISTS (SELECT FROM public.system_settings WHERE key = 'text_generation' AND value = 'true')
+            AND EXISTS (SELECT FROM public.profiles WHERE id = a AND text_generation)
+            AND EXISTS (SELECT FROM public.profiles WHERE id = b AND text_generation)
+    $$;
+
+-- Wakes the workers at commit.
+CREATE FUNCTION notify_inference_queue() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = ''
+    AS $$
+BEGIN
+    PERFORM pg_notify('inference_queue', '');
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER inference_queue_notify AFTER INSERT ON inference_queue
+    FOR EACH STATEMENT EXECUTE FUNCTION notify_inference_queue();
+CREATE TRIGGER inference_queue_notify_return AFTER UPDATE OF status ON inference_queue
+    FOR EACH ROW WHEN (NEW.status = 'pending') EXECUTE FUNCTION notify_inference_queue();
+
+-- Shows the state of a job on its message, and tells the user who asked, and of a draft the one it is for.
+CREATE FUNCTION tell_of_inference() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    AS $$
+DECLARE
+    connection uuid;
+BEGIN
+    UPDATE public.messages
+    SET ai_status = CASE NEW.status WHEN 'pending' THEN 'queued' ELSE NEW.status END
+    WHERE id = NEW.message_id
+    RETURNING connection_id INTO connection;
+    INSERT INTO public.events (type, audience, payload)
+    VALUES ('inference', ARRAY[NEW.profile_id], jsonb_build_object(
+        'id', NEW.id,
+        'kind', NEW.kind,
+        'connection_id', connection,
+        'message_id', NEW.message_id,
+        'status', CASE NEW.status WHEN 'pending' THEN 'queued' ELSE NEW.status END,
+        'error', NEW.error_message
+    ));
+    IF NEW.kind = 'reply' AND NEW.status IN ('completed', 'failed') THEN
+        INSERT INTO public.events (type, audience, payload)
+        VALUES ('draft', ARRAY[NEW.recipient_id], jsonb_build_object(
+            'id', NEW.id,
+            'connection_id', connection,
+            'message_id', NEW.message_id,
+            'attempt', NEW.attempts,
+            'status', CASE NEW.status WHEN 'completed' THEN 'ready' ELSE 'failed' END,
+            'content', NEW.result ->> 'text',
+            'model', NEW.result ->> 'model'
+        ));
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER inference_queue_tell AFTER INSERT ON inference_queue
+    FOR EACH ROW WHEN (NEW.kind <> 'embed') EXECUTE FUNCTION tell_of_inference();
+CREATE TRIGGER inference_queue_tell_status AFTER UPDATE OF status ON inference_queue
+    FOR EACH ROW WHEN (NEW.kind <> 'embed' AND OLD.status IS DISTINCT FROM NEW.status)
+    EXECUTE FUNCTION tell_of_inference();
+
+-- Tells of the beginning of a draft while it is written, if the worker still holds the job in this attempt.
+CREATE FUNCTION tell_of_draft(job uuid, worker uuid, attempt integer, so_far text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    AS $$
+BEGIN
+    INSERT INTO public.events (type, audience, payload)
+    SELECT 'draft', ARRAY[held.recipient_id], jsonb_build_object(
+        'id', held.id,
+        'connection_id', messages.connection_id,
+        'message_id', held.message_id,
+        'attempt', held.attempts,
+        'status', 'writing',
+        'content', so_far,
+        'model', NULL
+    )
+    FROM public.inference_queue AS held
+    JOIN public.messages ON messages.id = held.message_id
+    WHERE held.id = job AND held.kind = 'reply' AND held.status = 'processing' AND held.locked_by = worker
+        AND held.attempts = attempt;
+    RETURN FOUND;
+END
+$$;
+
+-- A new chat begins with a template at once; a better one is queued if both users have switched it on.
+CREATE FUNCTION queue_icebreaker() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    AS $$
+BEGIN
+    INSERT INTO public.inference_queue (kind, profile_id, message_id)
+    SELECT 'icebreaker', NEW.sender_id, NEW.id
+    FROM public.mutual_connections
+    WHERE id = NEW.connection_id AND public.texts_wanted(profile_a_id, profile_b_id);
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER messages_queue_icebreaker AFTER INSERT ON messages
+    FOR EACH ROW WHEN (NEW.message_type = 'icebreaker') EXECUTE FUNCTION queue_icebreaker();
+
+-- A replaced icebreaker is told as a message with the same id.
+CREATE TRIGGER messages_tell_content AFTER UPDATE OF content ON messages
+    FOR EACH ROW WHEN (OLD.content IS DISTINCT FROM NEW.content) EXECUTE FUNCTION tell_of_message();
+
+ALTER TABLE inference_queue ENABLE ROW LEVEL SECURITY;
+REVOKE ALL ON inference_queue FROM authenticated, anon;
+REVOKE EXECUTE ON FUNCTION
+    texts_wanted(uuid, uuid), tell_of_inference(), tell_of_draft(uuid, uuid, integer, text), queue_icebreaker()
+    FROM PUBLIC, authenticated, anon;
+GRANT EXECUTE ON FUNCTION texts_wanted(uuid, uuid), tell_of_draft(uuid, uuid, integer, text) TO semblance_service;
+GRANT SELECT, INSERT, UPDATE, DELETE ON inference_queue TO semblance_service;
+GRANT UPDATE (text_generation) ON profiles TO semblance_service;
+CREATE POLICY inference_queue_service ON inference_queue TO semblance_service USING (true) WITH CHECK (true);
+
+-- People of the app ------------------------------------------------------------------------------------
+-- Operators look after them: they block them, change their roles and delete them.
+ALTER TABLE profiles ADD COLUMN blocked_at timestamptz;
+CREATE INDEX idx_profiles_blocked_at ON profiles (blocked_at) WHERE blocked_at IS NOT NULL;
+
+-- Whether a match has a face of somebody who is blocked.
+ALTER TABLE matches ADD COLUMN hidden boolean NOT NULL DEFAULT false;
+
+-- The application sees neither blocked profiles nor their matches. No statement has to think of it, now or later: a
+-- blocked user is found by no search, matched with nobody, and shown in no list.
+ALTER POLICY profiles_service ON profiles USING (blocked_at IS NULL) WITH CHECK (blocked_at IS NULL);
+ALTER POLICY matches_service ON matches USING (NOT hidden) WITH CHECK (NOT hidden);
+
+CREATE FUNCTION is_blocked(whose uuid) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ''
+    AS $$
+        SELECT EXISTS (SELECT FROM public.profiles WHERE id = whose AND blocked_at IS NOT NULL)
+    $$;
+
+-- End users who talk to the database themselves see no blocked profile either, and nothing once they are blocked.
+ALTER POLICY matches_public_read ON matches USING (NOT hidden);
+ALTER POLICY profiles_contacts_read ON profiles
+    USING (id = ANY ((SELECT my_contacts())::uuid[]) AND blocked_at IS NULL);
+
+CREATE OR REPLACE FUNCTION is_admin() RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ''
+    AS $$
+        SELECT EXISTS (
+            SELECT FROM public.profiles WHERE id = auth.uid() AND role = 'admin' AND blocked_at IS NULL
+        )
+    $$;
+
+CREATE FUNCTION am_blocked() RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ''
+    AS $$
+        SELECT public.is_blocked(auth.uid())
+    $$;
+
+CREATE POLICY profiles_not_blocked ON profiles AS RESTRICTIVE TO authenticated USING (NOT (SELECT am_blocked()));
+CREATE POLICY faces_not_blocked ON faces AS RESTRICTIVE TO authenticated USING (NOT (SELECT am_blocked()));
+CREATE POLICY celebrity_matches_not_blocked ON celebrity_matches AS RESTRICTIVE TO authenticated
+    USING (NOT (SELECT am_blocked()));
+CREATE POLICY reactions_not_blocked ON reactions AS RESTRICTIVE TO authenticated USING (NOT (SELECT am_blocked()));
+CREATE POLICY babies_not_blocked ON babies AS RESTRICTIVE TO authenticated USING (NOT (SELECT am_blocked()));
+CREATE POLICY match_jobs_not_blocked ON match_jobs AS RESTRICTIVE TO authenticated USING (NOT (SELECT am_blocked()));
+CREATE POLICY mutual_connections_not_blocked ON mutual_connections AS RESTRICTIVE TO authenticated
+    USING (NOT (SELECT am_blocked()));
+CREATE POLICY messages_not_blocked ON messages AS RESTRICTIVE TO authenticated USING (NOT (SELECT am_blocked()));
+CREATE POLICY notifications_not_blocked ON notifications AS RESTRICTIVE TO authenticated
+    USING (NOT (SELECT am_blocked()));
+CREATE POLICY user_daily_quotas_not_blocked ON user_daily_quotas AS RESTRICTIVE TO authenticated
+    USING (NOT (SELECT am_blocked()));
+
+-- Matches that are stored while somebody is being blocked: the references to their faces have waited for that.
+CREATE FUNCTION hide_matches() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    AS $$
+DECLARE
+    changed bigint;
+BEGIN
+    IF EXISTS (SELECT FROM public.profiles WHERE blocked_at IS NOT NULL) THEN
+        UPDATE public.matches
+        SET hidden = true
+        WHERE id IN (
+            SELECT added.id
+            FROM added
+            JOIN public.faces ON faces.id IN (face_a_id, face_b_id)
+            JOIN public.profiles ON profiles.id = profile_id
+            WHERE blocked_at IS NOT NULL
+        );
+        GET DIAGNOSTICS changed = ROW_COUNT;
+        PERFORM public.change_match_count(-changed);
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER matches_hide AFTER INSERT ON matches
+    REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION hide_matches();
+
+-- What operators do with accounts, one at a time: the lock holds until the end of the transaction. Each function
+-- returns what came of it: missing, last_admin, unchanged or changed.
+CREATE FUNCTION lock_account(whose uuid, may_act boolean) RETURNS text
+    LANGUAGE plpgsql SET search_path = ''
+    AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(6117802645530842177);
+    PERFORM FROM public.profiles WHERE id = whose AND profile_type = 'user' FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN 'missing';
+    ELSIF NOT may_act
+        AND EXISTS (SELECT FROM public.profiles WHERE id = whose AND role = 'admin' AND blocked_at IS NULL)
+        AND NOT EXISTS (SELECT FROM public.profiles WHERE id <> whose AND role = 'admin' AND blocked_at IS NULL)
+    THEN
+        RETURN 'last_admin';
+    END IF;
+    RETURN 'changed';
+END
+$$;
+
+CREATE FUNCTION change_role(whose uuid, given text) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    AS $$
+DECLARE
+    outcome text := public.lock_account(whose, given = 'admin');
+BEGIN
+    IF outcome = 'changed' THEN
+        UPDATE public.profiles SET role = given WHERE id = whose AND role <> given;
+        IF NOT FOUND THEN
+            RETURN 'unchanged';
+        END IF;
+    END IF;
+    RETURN outcome;
+END
+$$;
+
+CREATE FUNCTION change_block(whose uuid, blocked boolean) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    AS $$
+DECLARE
+    outcome text := public.lock_account(whose, NOT blocked);
+    own uuid[];
+    changed bigint;
+BEGIN
+    IF outcome <> 'changed' THEN
+        RETURN outcome;
+    END IF;
+    UPDATE public.profiles
+    SET blocked_at = CASE WHEN blocked THEN now() END
+    WHERE id = whose AND (blocked_at IS NOT NULL) <> blocked;
+    IF NOT FOUND THEN
+        RETURN 'unchanged';
+    END IF;
+    -- Waits for those who are storing matches of these faces.
+    PERFORM FROM public.faces WHERE profile_id = whose ORDER BY id FOR UPDATE;
+    own := ARRAY(SELECT id FROM public.faces WHERE profile_id = whose);
+    UPDATE public.matches
+    SET hidden = blocked
+    WHERE (face_a_id = ANY (own) OR face_b_id = ANY (own))
+        AND hidden <> blocked
+        AND (blocked OR NOT EXISTS (
+            SELECT
+            FROM public.faces JOIN public.profiles ON profiles.id = profile_id
+            WHERE faces.id IN (face_a_id, face_b_id) AND blocked_at IS NOT NULL
+        ));
+    GET DIAGNOSTICS changed = ROW_COUNT;
+    PERFORM public.change_match_count(CASE WHEN blocked THEN -changed ELSE changed END);
+    IF blocked THEN
+        UPDATE public.console_sessions SET revoked_at = now() WHERE profile_id = whose AND revoked_at IS NULL;
+        INSERT INTO public.events (type, audience, payload)
+        VALUES ('session_ended', ARRAY[whose], '{"everywhere": true}');
+    END IF;
+    RETURN 'changed';
+END
+$$;
+
+-- Matches that somebody missed while they were blocked.
+CREATE TRIGGER profiles_rematch_unblocked AFTER UPDATE OF blocked_at ON profiles
+    FOR EACH ROW WHEN (OLD.blocked_at IS NOT NULL AND NEW.blocked_at IS NULL)
+    EXECUTE FUNCTION rematch_profile();
+
+-- With all that belongs to the profile; its pictures are removed by way of object_deletions. Notifications of others
+-- about it are found by hand, because no foreign key does.
+CREATE FUNCTION delete_account(whose uuid) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    AS $$
+DECLARE
+    outcome text := public.lock_account(whose, false);
+    own uuid[];
+    gone_matches uuid[];
+    gone_connections uuid[];
+BEGIN
+    IF outcome <> 'changed' THEN
+        RETURN outcome;
+    END IF;
+    PERFORM FROM public.faces WHERE profile_id = whose ORDER BY id FOR UPDATE;
+    own := ARRAY(SELECT id FROM public.faces WHERE profile_id = whose);
+    gone_matches := ARRAY(
+        SELECT id FROM public.matches WHERE face_a_id = ANY (own) OR face_b_id = ANY (own) ORDER BY id FOR UPDATE
+    );
+    gone_connections := ARRAY(
+        SELECT id
+        FROM public.mutual_connections
+        WHERE whose IN (profile_a_id, profile_b_id) OR match_id = ANY (gone_matches)
+    );
+    DELETE FROM public.notifications
+    WHERE user_id IN (
+            SELECT profile_id
+            FROM public.matches JOIN public.faces ON faces.id IN (face_a_id, face_b_id)
+            WHERE matches.id = ANY (gone_matches)
+            UNION
+            SELECT unnest(ARRAY[profile_a_id, profile_b_id])
+            FROM public.mutual_connections
+            WHERE id = ANY (gone_connections)
+        )
+        AND (
+            connection_id = ANY (gone_connections)
+            OR related_id IN (
+                SELECT unnest(gone_matches || gone_connections)
+                UNION ALL
+                SELECT id FROM public.babies WHERE match_id = ANY (gone_matches)
+                UNION ALL
+                SELECT id FROM public.messages WHERE connection_id = ANY (gone_connections)
+            )
+        );
+    INSERT INTO public.events (type, audience, payload)
+    VALUES ('session_ended', ARRAY[whose], '{"everywhere": true}');
+    DELETE FROM public.profiles WHERE id = whose;
+    RETURN 'changed';
+END
+$$;
+
+-- People of the app as operators see them, also those who are blocked: the one whose id it is, or a page of all, the
+-- latest first. beginning: of the name, the address or the school. The counts are only made for the rows of the page.
+CREATE FUNCTION find_accounts(
+    whose uuid, beginning text, wanted_role text, wanted_blocked boolean, before_time timestamptz, before_id uuid,
+    most integer
+) RETURNS TABLE (
+    id uuid, name text, email text, gender text, school text, role text, image_path text, last_seen timestamptz,
+    blocked_at timestamptz, created_at timestamptz, photos bigint, matches bigint
+)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = '' SET plan_cache_mode = force_custom_plan
+    AS $$
+#variable_conflict use_column
+DECLARE
+    folded text := public.fold_school(beginning);
+    -- Nothing that begins so comes after it.
+    beyond text := folded || chr(1114111);
+BEGIN
+    RETURN QUERY
+        WITH page AS MATERIALIZED (
+            SELECT *
+            FROM public.profiles
+            WHERE profile_type = 'user'
+                AND (whose IS NULL OR id = whose)
+                AND (
+                    folded = ''
+                    OR (public.fold_school(name) ~>=~ folded AND public.fold_school(name) ~<~ beyond)
+                    OR (email ~>=~ folded AND email ~<~ beyond)
+                    OR (public.fold_school(school) ~>=~ folded AND public.fold_school(school) ~<~ beyond)
+                )
+                AND (wanted_role IS NULL OR role = wanted_role)
+                AND (wanted_blocked IS NULL OR (blocked_at IS NOT NULL) = wanted_blocked)
+                AND (before_time IS NULL OR (created_at, id) < (before_time, before_id))
+            ORDER BY created_at DESC, id DESC
+            LIMIT most
+        )
+        SELECT
+            page.id, page.name, page.email, page.gender, page.school, page.role,
+            (SELECT image_path FROM public.faces WHERE faces.id = default_face_id),
+            page.last_seen, page.blocked_at, page.created_at,
+            (SELECT count(*) FROM public.faces WHERE profile_id = page.id),
+            (SELECT count(*) FROM public.faces JOIN public.matches ON face_a_id = faces.id WHERE profile_id = page.id)
+            + (SELECT count(*) FROM public.faces JOIN public.matches ON face_b_id = faces.id WHERE profile_id = page.id)
+        FROM page
+        ORDER BY page.created_at DESC, page.id DESC;
+END
+$$;
+
+CREATE INDEX idx_profiles_page ON profiles (created_at DESC, id DESC) WHERE profile_type = 'user';
+-- Found by how the name, the address or the school begins.
+CREATE INDEX idx_profiles_folded_name ON profiles (fold_school(name) text_pattern_ops);
+CREATE INDEX idx_profiles_email_pattern ON profiles (email text_pattern_ops);
+
+-- Jobs that wait in a paused queue, of which no worker tells.
+CREATE FUNCTION tell_of_waiting_jobs() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    AS $$
+BEGIN
+    IF EXISTS (SELECT FROM public.system_settings WHERE key = 'match_jobs_paused' AND value = 'true') THEN
+        PERFORM public.tell_operators('jobs', '{}');
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER match_jobs_tell_waiting AFTER INSERT ON match_jobs
+    FOR EACH STATEMENT EXECUTE FUNCTION tell_of_waiting_jobs();
+
+REVOKE EXECUTE ON FUNCTION
+    is_blocked(uuid), am_blocked(), change_match_count(bigint), hide_matches(), lock_account(uuid, boolean),
+    change_role(uuid, text), change_block(uuid, boolean), delete_account(uuid), tell_of_waiting_jobs(),
+    find_accounts(uuid, text, text, boolean, timestamptz, uuid, integer)
+    FROM PUBLIC, authenticated, anon;
+GRANT EXECUTE ON FUNCTION am_blocked() TO authenticated;
+GRANT EXECUTE ON FUNCTION
+    is_blocked(uuid), change_role(uuid, text), change_block(uuid, boolean), delete_account(uuid),
+    find_accounts(uuid, text, text, boolean, timestamptz, uuid, integer)
+    TO semblance_service;
 
 COMMIT;
+
+-- The revision of the schema, which only the owner can read in the table itself. Null in a database that was not
+-- migrated.
+CREATE FUNCTION schema_revision() RETURNS text
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = ''
+    AS $$
+BEGIN
+    IF to_regclass('public.alembic_version') IS NULL THEN
+        RETURN NULL;
+    END IF;
+    RETURN (SELECT version_num FROM public.alembic_version);
+END
+$$;
+REVOKE ALL ON FUNCTION schema_revision() FROM PUBLIC, anon, authenticated;
+GRANT EXECUTE ON FUNCTION schema_revision() TO semblance_service;

@@ -24,9 +24,9 @@ class Sessions:
         end its realtime connections. Repeating it changes nothing."""
         await self._database.execute(sql.revoke_session, session, profile_id, ends_at)
 
-    async def is_revoked(self, session: bytes) -> bool:
-        """Whether the session was revoked."""
-        return bool(await self._database.fetchval(sql.is_session_revoked, session))
+    async def is_revoked(self, session: bytes, profile_id: UUID | None) -> bool:
+        """Whether the session has ended: it was revoked, or its profile is blocked or deleted."""
+        return bool(await self._database.fetchval(sql.is_session_revoked, session, profile_id))
 
     async def prune(self) -> None:
         """Forget sessions whose tokens have expired."""

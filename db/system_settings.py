@@ -23,6 +23,7 @@ class SystemSettings:
     match_threshold: lowest score of a match that is kept, 0..1.
     allow_non_edu_emails: whether addresses that belong to no school may sign up. daily_photo_upload_limit,
     daily_baby_generation_limit: how many a user may make a day (UTC); -1 is unlimited, 0 allows none.
+    text_generation: whether texts are suggested to users who have switched it on.
     updated_at, updated_by: of the latest change; updated_by is None for a change by hand.
     """
 
@@ -31,6 +32,7 @@ class SystemSettings:
     allow_non_edu_emails: bool = False
     daily_photo_upload_limit: int = 20
     daily_baby_generation_limit: int = 10
+    text_generation: bool = False
     updated_at: datetime | None = None
     updated_by: UUID | None = None
 
@@ -40,6 +42,7 @@ _DEFAULTS = {
     "allow_non_edu_emails": SystemSettings().allow_non_edu_emails,
     "daily_photo_upload_limit": SystemSettings().daily_photo_upload_limit,
     "daily_baby_generation_limit": SystemSettings().daily_baby_generation_limit,
+    "text_generation": SystemSettings().text_generation,
 }
 """The settings that are stored as plain values."""
 

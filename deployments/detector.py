@@ -14,6 +14,7 @@ from deployments.message_limit import check_message_limit
 from deployments.packs.registry import load_pack
 from deployments.replica import configure_replica_logging, starting
 from semblance.errors import ImageTooLargeError, UnreadableImageError
+from semblance.metrics import FACES, PHOTOS
 from semblance.settings import get_settings
 from semblance.storage.pictures import StoredPicture
 from semblance.types import Detection, ModelInfo
@@ -50,7 +51,11 @@ class Detector:
                 self._worker, self._finder.detect, data, max_faces
             )
         except (UnreadableImageError, ImageTooLargeError) as exc:
+            PHOTOS.count(outcome=exc.code)
             return exc
+        PHOTOS.count(outcome="faces" if detection.found else "no_face")
+        if detection.found:
+            FACES.count(detection.found)
         logger.debug("%d faces in a photo of %d bytes", len(detection.faces), len(data))
         return detection
 

@@ -1,22 +1,26 @@
-"""Scores of many pairs in float32, with a bound on their error: the first pass of a ranking.
+"""Scores of many pairs with a bound on their error: the first pass of a ranking.
 
-Matrix products give the cosines and the squared distances, tables the rest, in passes over arrays that stay
-in the cache. The exact scores are in `matching.scoring`.
+Integer products give the cosines, and a table the factors of age and expression. The two distances come last,
+and only for the pairs that may be among the best if both are zero: with usual weights one of a hundred. The
+exact scores are in `matching.scoring`.
 """
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import NDArray
 
+from matching.quantized import Codes, QuantizedTraits, products
 from matching.scoring import AGE_TABLE, MAX_AGE, OTHER_EXPRESSION_FACTOR, SKIN_TONE_SCALE
-from matching.traits import Floats, Traits
+from matching.traits import Floats, Places, Traits
 from semblance.types import EMOTIONS
 from semblance.weights import Weights
 
 MARGIN = 1e-3
-"""Bound on the error of an estimate. The largest seen over random faces is 2e-4, from the cancellation in the
-squared colour distance (a test holds it)."""
+"""Bound on the error of an estimate apart from that of the cosine. The largest seen over random faces is
+2e-4, from the cancellation in the squared colour distance (a test holds it)."""
 
 _AGES = np.arange(MAX_AGE + 1)
 _AGE_FACTORS = AGE_TABLE[np.abs(_AGES[:, None] - _AGES)]
@@ -31,41 +35,71 @@ class ProbeSide:
 
     def __init__(self, probes: Traits, weights: Weights) -> None:
         self.weights = weights
-        self._embedding = np.ascontiguousarray(weights.embedding * probes.embedding, np.float32)
+        self._probes = probes
+        self._codes = Codes.of(probes.embedding)
+        self._scale = (weights.embedding * self._codes.scale)[:, None]
         self._geometry = _left(probes.geometry, weights.geometry)
         self._skin_tone = _left(probes.skin_tone, weights.skin_tone / SKIN_TONE_SCALE)
         self._symmetry = (weights.symmetry / 2 * probes.symmetry).astype(np.float32)[:, None]
-        # Tables have a row for each age and each expression among the probes: for one probe, one row.
-        ages, self._age = np.unique(np.minimum(probes.age, MAX_AGE), return_inverse=True)
-        expressions, self._expression = np.unique(probes.expression, return_inverse=True)
-        self.ages = (weights.age * _AGE_FACTORS[ages]).astype(np.float32)
-        self.expressions = (weights.expression * _EXPRESSION_FACTORS[expressions]).astype(np.float32)
+        # The table has a row for each pair of age and expression among the probes: for one probe, one row.
+        kinds, self._kind = np.unique(_kinds(probes), return_inverse=True)
+        ages, expressions = np.divmod(kinds, len(EMOTIONS))
+        table = (
+            weights.age * _AGE_FACTORS[ages][:, :, None]
+            + weights.expression * _EXPRESSION_FACTORS[expressions][:, None, :]
+        )
+        self.table = table.reshape(len(kinds), len(_AGES) * len(EMOTIONS)).astype(np.float32)
         # Used again for each block: memory that is new to the process costs as much as the sums in it.
         self._buffers = np.empty((2, 0), np.float32)
 
-    def estimates(self, rows: slice, targets: TargetSide) -> NDArray[np.float32]:
-        """Scores of these probes with all targets, float32 [P, N], off by at most MARGIN.
+    def margin(self, rows: slice, targets: TargetSide) -> NDArray[np.float32]:
+        """Bound on the error of the estimates of these probes with any of the targets, float32 [P]."""
+        error = self._codes.error[rows]
+        bound: NDArray[np.float32] = (
+            self.weights.embedding * ((1 + error) * targets.error + error) + MARGIN
+        ).astype(np.float32)
+        return bound
+
+    def without_distances(self, rows: slice, targets: TargetSide) -> NDArray[np.float32]:
+        """Scores of these probes with all targets as if geometry and skin tone were the same, float32 [P, N].
 
         The array is overwritten by the next call.
         """
-        left = self._embedding[rows]
-        total, part = self._arrays(len(left), targets.embedding.shape[1])
-        np.matmul(left, targets.embedding, out=total)
+        codes = self._codes.take(rows)
+        total, part = self._arrays(len(codes), len(targets))
+        np.multiply(targets.products(codes), targets.scale, out=total, dtype=np.float32, casting="unsafe")
+        np.multiply(total, self._scale[rows], out=total)
         np.maximum(total, targets.zero, out=total)
-        for probes, others, far in (
-            (self._geometry, targets.geometry, targets.far_geometry),
-            (self._skin_tone, targets.skin_tone, targets.far_skin_tone),
-        ):
-            np.matmul(probes[rows], others, out=part)
-            np.maximum(part, targets.zero, out=part)
-            np.sqrt(part, out=part)
-            np.minimum(part, far, out=part)
-            np.subtract(total, part, out=total)
-        for table, places in ((targets.age, self._age), (targets.expression, self._expression)):
-            # All places are within the table; `clip` spares looking for others, and a buffer.
-            np.take(table, places[rows], axis=0, out=part, mode="clip")
-            np.add(total, part, out=total)
+        # All places are within the table; `clip` spares looking for others, and a buffer.
+        np.take(targets.table, self._kind[rows], axis=0, out=part, mode="clip")
+        np.add(total, part, out=total)
         np.add(total, self._symmetry[rows], out=total)
+        return total
+
+    def subtract_distances(self, rows: slice, targets: TargetSide, total: NDArray[np.float32]) -> None:
+        """Subtract from what `without_distances` returned, for all pairs."""
+        _, part = self._arrays(*total.shape)
+        for weight, probes, columns, far in (
+            (self.weights.geometry, self._geometry, targets.geometry, targets.far_geometry),
+            (self.weights.skin_tone, self._skin_tone, targets.skin_tone, targets.far_skin_tone),
+        ):
+            if weight:
+                np.matmul(probes[rows], columns, out=part)
+                np.maximum(part, targets.zero, out=part)
+                np.sqrt(part, out=part)
+                np.minimum(part, far, out=part)
+                np.subtract(total, part, out=total)
+
+    def distances(self, probe: Places, targets: TargetSide, target: Places) -> NDArray[np.float32]:
+        """What to subtract for these pairs alone, float32 [M]."""
+        total = np.zeros(len(probe), np.float32)
+        for weight, scale, probes, others in (
+            (self.weights.geometry, 1, self._probes.geometry, targets.faces.geometry),
+            (self.weights.skin_tone, SKIN_TONE_SCALE, self._probes.skin_tone, targets.faces.skin_tone),
+        ):
+            gap = (probes[:, probe] - others[:, target]).astype(np.float32, copy=False)
+            length = np.sqrt(np.einsum("dn,dn->n", gap, gap))
+            total += np.float32(weight) * np.minimum(length / np.float32(scale), np.float32(1))
         return total
 
     def _arrays(self, probes: int, targets: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -80,21 +114,48 @@ class ProbeSide:
 class TargetSide:
     """What the targets of a block bring into the products and tables."""
 
-    def __init__(self, targets: Traits, probes: ProbeSide) -> None:
-        weights = probes.weights
+    def __init__(self, targets: QuantizedTraits, probes: ProbeSide) -> None:
+        self._weights = weights = probes.weights
+        self.faces = faces = targets.others
+        self.products = products(targets.codes)
+        self.scale = targets.codes.scale
+        self.error = float(targets.codes.error.max(initial=0))
         # What does not depend on the probe is added once: half of the symmetry, and the ones from which the
         # two distances are subtracted.
-        constant = weights.symmetry / 2 * targets.symmetry + (weights.geometry + weights.skin_tone)
-        self.embedding = np.asarray(targets.embedding, np.float32).T
-        self.geometry = _right(targets.geometry)
-        self.skin_tone = _right(targets.skin_tone)
-        self.age = np.take(probes.ages, targets.age, axis=1, mode="clip")
-        self.expression = np.take(probes.expressions, targets.expression, axis=1, mode="clip")
-        self.expression += constant.astype(np.float32, copy=False)
-        # Rows, because NumPy compares arrays with rows three times as fast as with one number.
-        self.zero, self.far_geometry, self.far_skin_tone = (
-            np.full(len(targets), value, np.float32) for value in (0, weights.geometry, weights.skin_tone)
-        )
+        constant = weights.symmetry / 2 * faces.symmetry + (weights.geometry + weights.skin_tone)
+        self.table = np.take(probes.table, _kinds(faces), axis=1, mode="clip")
+        self.table += constant.astype(np.float32, copy=False)
+
+    def __len__(self) -> int:
+        return len(self.scale)
+
+    @cached_property
+    def geometry(self) -> NDArray[np.float32]:
+        return _right(self.faces.geometry)
+
+    @cached_property
+    def skin_tone(self) -> NDArray[np.float32]:
+        return _right(self.faces.skin_tone)
+
+    # Rows, because NumPy compares arrays with rows three times as fast as with one number.
+
+    @cached_property
+    def zero(self) -> NDArray[np.float32]:
+        return np.zeros(len(self), np.float32)
+
+    @cached_property
+    def far_geometry(self) -> NDArray[np.float32]:
+        return np.full(len(self), self._weights.geometry, np.float32)
+
+    @cached_property
+    def far_skin_tone(self) -> NDArray[np.float32]:
+        return np.full(len(self), self._weights.skin_tone, np.float32)
+
+
+def _kinds(faces: Traits) -> NDArray[np.int16]:
+    """Age and expression of each face as one number."""
+    ages: NDArray[np.int16] = np.minimum(faces.age, np.int16(MAX_AGE))
+    return ages * np.int16(len(EMOTIONS)) + faces.expression
 
 
 def _left(values: Floats, weight: float) -> NDArray[np.float32]:

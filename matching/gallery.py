@@ -3,10 +3,10 @@
 A celebrity here is one photo; a person with several photos counts once (`matching.ranking`).
 
 Scoring 100,000 rows in SQL takes more than half a second. One pass over these arrays takes a twentieth of
-that (benchmarks/celebrity_match.py). The short list allows for rounding, and the database scores it again and
-decides.
+that (benchmarks/celebrity_match.py). Embeddings are in eight bits here (`matching.quantized`): the short list
+allows for what these leave out, and the database scores it again and decides.
 
-Memory: 2.5 kB per celebrity, process and model pack: 250 MB for 100,000 celebrities.
+Memory: 1 kB per celebrity, process and model pack, .6 kB where embeddings have 128 dimensions.
 """
 
 from __future__ import annotations
@@ -27,14 +27,16 @@ from db.copy_arrays import GENDERS, TRAITS, Rows, read_rows, row_type
 from db.pool import Database
 from db.queries import sql
 from matching.eligibility import may_match
+from matching.quantized import QuantizedTraits
 from matching.ranking import Owners, Ranking
 from matching.rows import PersonNumbers, traits_of
 from matching.scoring import MIN_QUALITY
-from matching.traits import Places, Traits
+from matching.traits import Floats, Places, Traits
+from semblance.metrics import GALLERY_CURRENT, GALLERY_ROWS, SEARCH_SECONDS
 from semblance.weights import Weights
 
-BLOCK = 8192
-"""Celebrities in one set of arrays. What is computed from a block stays in the processor's cache."""
+BLOCK = 32_768
+"""Celebrities in one set of arrays: what one pass of the engine takes."""
 
 MAX_TOGETHER = 16
 """Most queries that share one pass over the gallery."""
@@ -67,7 +69,7 @@ class _Block:
     """
 
     def __init__(self) -> None:
-        self.traits = Traits.empty(BLOCK)
+        self.traits = QuantizedTraits.empty(BLOCK)
         self.ids = np.zeros(BLOCK, "V16")
         self.fit = np.zeros(BLOCK, bool)
         self.gender = np.zeros(BLOCK, np.int8)
@@ -83,7 +85,7 @@ class _Block:
         return self._owners
 
     def write(self, places: Places, rows: Rows, person: NDArray[np.int64]) -> None:
-        self.traits.put(places, traits_of(rows))
+        self.traits.put(places, QuantizedTraits.of(traits_of(rows)))
         self.ids[places] = rows["id"]
         self.fit[places] = rows["quality"] >= MIN_QUALITY
         self.gender[places] = rows["gender"]
@@ -162,12 +164,12 @@ class Gallery:
     def _id(self, place: int) -> UUID:
         return UUID(bytes=bytes(self._blocks[place // BLOCK].ids[place % BLOCK]))
 
-    def _traits(self, places: Places) -> Traits:
-        """The celebrities at these places."""
-        found = Traits.empty(len(places))
+    def _traits(self, places: Places) -> tuple[Traits, Floats]:
+        """The celebrities at these places, and how far their embeddings may be from the true ones."""
+        found = QuantizedTraits.empty(len(places))
         for number, chosen in _by_block(places):
             found.put(chosen, self._blocks[number].traits.take(places[chosen] % BLOCK))
-        return found
+        return found.traits(), found.codes.error
 
     async def _read(self, ids: list[UUID] | None) -> None:
         """Read these celebrities, or all if `ids` is None. Those of `ids` that are not found are removed."""
@@ -232,18 +234,20 @@ class CelebritySearch:
         request = _Request(query, (pack_digest, weights, threshold))
         self._waiting.append(request)
         try:
-            async with self._lock:
-                if request.answer is None:
-                    await self._search(request.terms)
+            with SEARCH_SECONDS.timed(kind="gallery"):
+                async with self._lock:
+                    if request.answer is None:
+                        await self._search(request.terms)
         finally:
             if request in self._waiting:
                 self._waiting.remove(request)
         return request.answer or []
 
-    async def prepare(self, pack_digest: str) -> None:
-        """Read this pack's gallery now, so that the first search need not wait. Raises DatabaseError."""
+    async def prepare(self, pack_digest: str) -> int:
+        """Bring this pack's gallery up to date now, so that the next search need not wait. Returns its size.
+        Raises DatabaseError."""
         async with self._lock:
-            await self._refreshed(pack_digest)
+            return len(await self._refreshed(pack_digest))
 
     async def prune_log(self) -> None:
         """Remove entries of the log of changes that are older than LOG_HOURS. Raises DatabaseError."""
@@ -266,6 +270,8 @@ class CelebritySearch:
         gallery = self._galleries.pop(pack_digest, None) or Gallery(self._database, pack_digest)
         self._galleries = {**dict([*self._galleries.items()][-1:]), pack_digest: gallery}
         await gallery.refresh()
+        GALLERY_ROWS.put(len(gallery), pack=pack_digest[:12])
+        GALLERY_CURRENT.put(time.time(), pack=pack_digest[:12])
         return gallery
 
 

@@ -1,9 +1,9 @@
 """The ranking engine: the best of many targets for each of many probes, by the full score.
 
 It works in three steps. Estimates of all pairs, whose error is known, tell which targets may be among the
-best (`matching.estimates`). These candidates are scored exactly (`matching.scoring`). Those that are among
-the best, with allowance for the rounding of float32 traits, are the result. The database, or `best_matches`,
-orders them.
+best (`matching.estimates`). These candidates are scored again (`matching.scoring`). Those that may be among
+the best, with allowance for the rounding of float32 traits and for what is known of their embeddings, are the
+result. The database, or `best_matches`, orders them.
 
 Targets may be photos of people. Then a person counts once, by the best photo: the best are BEST people, and
 a photo that is surely worse than another one of the same person is no candidate.
@@ -18,7 +18,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from matching.estimates import MARGIN, ProbeSide, TargetSide
+from matching.estimates import ProbeSide, TargetSide
+from matching.quantized import QuantizedTraits
 from matching.scoring import BEST, factors, score
 from matching.traits import Floats, Places, Traits
 from semblance.weights import FACTORS, Weights
@@ -29,7 +30,12 @@ they do."""
 
 PROBE_BLOCK = 256
 PAIRS = 2**20
-"""Most probes and pairs of one pass: two float32 arrays of 4 MB, about a core's share of the cache."""
+TARGET_BLOCK = 32_768
+"""Most probes, pairs and targets of one pass: two float32 arrays of 4 MB at most, about a core's share of the
+cache."""
+
+RARE = 16
+"""If fewer than one pair of so many may be among the best, distances are computed for these alone."""
 
 EXACT_PAIRS = 4096
 """Candidates that are scored exactly at once: 16 MB of embeddings."""
@@ -95,14 +101,16 @@ class Ranking:
         self._weights = weights
         self._threshold = threshold
         self._side = ProbeSide(probes, weights)
-        # No target with a lower estimate is among the best of its probe.
-        self._floor = np.full(len(probes), threshold - MARGIN, np.float32)
-        self._kept = [_Candidates.joined([]) for _ in range(0, len(probes), PROBE_BLOCK)]
-        self._block = PAIRS // max(1, min(len(probes), PROBE_BLOCK))
+        # No target whose score is surely lower is among the best of its probe.
+        self._floor = np.full(len(probes), threshold - ROUNDING, np.float32)
+        starts = range(0, len(probes), PROBE_BLOCK)
+        self._rows = [slice(start, min(start + PROBE_BLOCK, len(probes))) for start in starts]
+        self._kept = [_Candidates.joined([]) for _ in self._rows]
+        self._block = min(TARGET_BLOCK, PAIRS // max(1, min(len(probes), PROBE_BLOCK)))
 
     def add(
         self,
-        targets: Traits,
+        targets: QuantizedTraits,
         first: int,
         eligible: NDArray[np.bool_] | None = None,
         owners: Owners | None = None,
@@ -118,62 +126,85 @@ class Ranking:
         crowd = BEST if owners is None else owners.crowd
         for start in range(0, len(targets), self._block):
             part = slice(start, start + self._block)
-            side = TargetSide(targets.take(part), self._side)
-            for number in range(len(self._kept)):
-                rows = slice(number * PROBE_BLOCK, (number + 1) * PROBE_BLOCK)
-                estimates = self._side.estimates(rows, side)
-                if eligible is not None:
-                    np.copyto(estimates, -np.inf, where=~eligible[rows, part])
-                new = self._likely(rows, estimates, first + start, person[part], crowd)
+            block = _Pass(
+                side=TargetSide(targets.take(part), self._side),
+                first=first + start,
+                eligible=None if eligible is None else eligible[:, part],
+                person=person[part],
+                crowd=crowd,
+            )
+            for number, rows in enumerate(self._rows):
+                new = self._likely(rows, block)
                 if len(new.probe):
                     kept = _Candidates.joined([self._kept[number], new])
-                    crowded = len(kept.probe) > CROWD * BEST * len(estimates)
+                    crowded = len(kept.probe) > CROWD * BEST * (rows.stop - rows.start)
                     self._kept[number] = self._pruned(kept) if crowded else kept
 
-    def near_best(self, targets_at: Callable[[Places], Traits]) -> RankedPairs:
-        """All pairs that may be among the best and may reach the threshold, with exact scores, unordered.
+    def near_best(self, targets_at: Callable[[Places], tuple[Traits, Floats | float]]) -> RankedPairs:
+        """All pairs that may be among the best and may reach the threshold, unordered.
 
-        A pair is left out if its score is so low that the rounding of float32 traits cannot explain it.
+        A pair is left out if its score is so low that the rounding of float32 traits and the error of its
+        embedding cannot explain it. Scores are exact but for these.
 
         Args:
-            targets_at: Returns the targets at the given places.
+            targets_at: Returns the targets at the given places, and how far their embeddings may be from the
+                true ones.
         """
         likely = self._pruned(_Candidates.joined(self._kept))
         found = np.empty((len(FACTORS), len(likely.probe)))
+        slack = np.empty(len(likely.probe))
         for start in range(0, len(likely.probe), EXACT_PAIRS):
             part = slice(start, start + EXACT_PAIRS)
-            found[:, part] = factors(self._probes.take(likely.probe[part]), targets_at(likely.target[part]))
+            targets, error = targets_at(likely.target[part])
+            found[:, part] = factors(self._probes.take(likely.probe[part]), targets)
+            slack[part] = ROUNDING + self._weights.embedding * error
         scores = score(found, self._weights)
-        last, own = _standing(likely.probe, likely.person, scores, len(self._probes))
-        floor = np.maximum(last - 2 * ROUNDING, self._threshold - ROUNDING)[likely.probe]
         pairs = RankedPairs(likely.probe, likely.target, likely.person, scores, found)
-        return pairs.take(np.flatnonzero(scores >= np.maximum(floor, own - 2 * ROUNDING)))
+        last, own = _standing(likely.probe, likely.person, scores - slack, len(self._probes))
+        floor = np.maximum(last, self._threshold)[likely.probe]
+        return pairs.take(np.flatnonzero(scores + slack >= np.maximum(floor, own)))
 
-    def _likely(
-        self,
-        rows: slice,
-        estimates: NDArray[np.float32],
-        first: int,
-        person: NDArray[np.int64],
-        crowd: int,
-    ) -> _Candidates:
+    def _likely(self, rows: slice, block: _Pass) -> _Candidates:
         """The pairs of a block that may be among the best of all blocks up to it."""
-        likely = estimates >= self._floor[rows, None]
-        if np.count_nonzero(likely) > CROWD * BEST * len(estimates) and crowd <= estimates.shape[1]:
-            # Mostly the first block. What is not among the best of this one need not be looked at.
-            last = np.partition(estimates, -crowd, axis=1)[:, -crowd]
-            self._floor[rows] = np.maximum(self._floor[rows], last - 2 * MARGIN)
-            likely = estimates >= self._floor[rows, None]
+        estimates = self._side.without_distances(rows, block.side)
+        margin = self._side.margin(rows, block.side)
+        if block.eligible is not None:
+            np.copyto(estimates, -np.inf, where=~block.eligible[rows])
+        # Distances only make estimates lower.
+        likely = estimates >= (self._floor[rows] - margin)[:, None]
+        rare = np.count_nonzero(likely) * RARE < likely.size
+        if not rare:
+            self._side.subtract_distances(rows, block.side, estimates)
+            self._raise_floor(rows, estimates, margin, block.crowd)
+            likely = estimates >= (self._floor[rows] - margin)[:, None]
         probe, target = np.divmod(np.flatnonzero(likely), likely.shape[1])
-        return _Candidates(probe + rows.start, target + first, person[target], estimates[probe, target])
+        estimate = estimates[probe, target]
+        if rare:
+            estimate -= self._side.distances(probe + rows.start, block.side, target)
+            near = np.flatnonzero(estimate >= (self._floor[rows] - margin)[probe])
+            probe, target, estimate = probe[near], target[near], estimate[near]
+        return _Candidates(
+            probe + rows.start, target + block.first, block.person[target], estimate, margin[probe]
+        )
+
+    def _raise_floor(
+        self, rows: slice, estimates: NDArray[np.float32], margin: NDArray[np.float32], crowd: int
+    ) -> None:
+        """Raise the floor to what the best of a block surely reach, if many pairs of it are above: mostly
+        those of the first block."""
+        above = np.count_nonzero(estimates >= (self._floor[rows] - margin)[:, None])
+        if above > CROWD * BEST * len(estimates) and crowd <= estimates.shape[1]:
+            last = np.partition(estimates, -crowd, axis=1)[:, -crowd]
+            self._floor[rows] = np.maximum(self._floor[rows], last - margin)
 
     def _pruned(self, candidates: _Candidates) -> _Candidates:
         """Without those that BEST other people of their probe, or another target of the same person, surely
         beat."""
-        last, own = _standing(candidates.probe, candidates.person, candidates.estimate, len(self._floor))
-        self._floor = np.maximum(self._floor, last - 2 * MARGIN)
-        floor = np.maximum(self._floor[candidates.probe], own - 2 * MARGIN)
-        return candidates.take(np.flatnonzero(candidates.estimate >= floor))
+        least = candidates.estimate - candidates.margin
+        last, own = _standing(candidates.probe, candidates.person, least, len(self._floor))
+        self._floor = np.maximum(self._floor, last)
+        floor = np.maximum(self._floor[candidates.probe], own)
+        return candidates.take(np.flatnonzero(candidates.estimate + candidates.margin >= floor))
 
 
 def best_matches(
@@ -196,8 +227,8 @@ def best_matches(
     """
     numbers = places.astype(np.int64) if person is None else person
     ranking = Ranking(probes, weights, threshold)
-    ranking.add(targets, 0, owners=None if person is None else Owners.of(person))
-    near = ranking.near_best(targets.take)
+    ranking.add(QuantizedTraits.of(targets), 0, owners=None if person is None else Owners.of(person))
+    near = ranking.near_best(lambda chosen: (targets.take(chosen), 0.0))
     near = replace(near, person=numbers[near.target])
     found = _in_order(near.take(np.flatnonzero(near.score >= threshold)))
     return replace(found, target=places[found.target])
@@ -271,24 +302,45 @@ def _standing(
     return last, own
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pass:
+    """The targets of one pass. first: the place of the first. eligible, person, crowd: as in `Ranking.add`
+    and `Owners`."""
+
+    side: TargetSide
+    first: int
+    eligible: NDArray[np.bool_] | None
+    person: NDArray[np.int64]
+    crowd: int
+
+
 @dataclass(frozen=True, slots=True)
 class _Candidates:
-    """Pairs that may be among the best, by places, with the target's person and the estimate, float32."""
+    """Pairs that may be among the best, by places, with the target's person, the estimate and the bound on
+    its error, float32."""
 
     probe: NDArray[np.int64]
     target: NDArray[np.int64]
     person: NDArray[np.int64]
     estimate: NDArray[np.float32]
+    margin: NDArray[np.float32]
 
     @classmethod
     def joined(cls, parts: Sequence[_Candidates]) -> _Candidates:
-        nothing = np.empty(0, np.int64)
+        numbers, values = np.empty(0, np.int64), np.empty(0, np.float32)
         return cls(
-            np.concatenate([nothing, *(part.probe for part in parts)]),
-            np.concatenate([nothing, *(part.target for part in parts)]),
-            np.concatenate([nothing, *(part.person for part in parts)]),
-            np.concatenate([np.empty(0, np.float32), *(part.estimate for part in parts)]),
+            np.concatenate([numbers, *(part.probe for part in parts)]),
+            np.concatenate([numbers, *(part.target for part in parts)]),
+            np.concatenate([numbers, *(part.person for part in parts)]),
+            np.concatenate([values, *(part.estimate for part in parts)]),
+            np.concatenate([values, *(part.margin for part in parts)]),
         )
 
     def take(self, index: Places) -> _Candidates:
-        return _Candidates(self.probe[index], self.target[index], self.person[index], self.estimate[index])
+        return _Candidates(
+            self.probe[index],
+            self.target[index],
+            self.person[index],
+            self.estimate[index],
+            self.margin[index],
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -58,10 +58,10 @@ class Traits:
         return len(self.age)
 
     @classmethod
-    def empty(cls, size: int) -> Traits:
+    def empty(cls, size: int, dimensions: int = EMBEDDING_SIZE) -> Traits:
         """Room for `size` faces, all zeros, float32."""
         return cls(
-            embedding=np.zeros((size, EMBEDDING_SIZE), np.float32),
+            embedding=np.zeros((size, dimensions), np.float32),
             geometry=np.zeros((len(RATIOS), size), np.float32),
             age=np.zeros(size, np.int16),
             symmetry=np.zeros(size, np.float32),
@@ -107,6 +107,10 @@ class Traits:
             skin_tone=self.skin_tone[:, index],
             expression=self.expression[index],
         )
+
+    def with_embedding(self, embedding: Floats) -> Traits:
+        """The same faces with other embeddings."""
+        return replace(self, embedding=embedding)
 
     def put(self, places: Places, other: Traits) -> None:
         """Overwrite the faces at these places with as many others."""

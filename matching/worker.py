@@ -6,7 +6,7 @@ import asyncio
 import logging
 import uuid
 from contextlib import aclosing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
@@ -23,6 +23,7 @@ from matching.store import Matching, MatchResult, ProbeFace
 from semblance.earlier_packs import pack_title
 from semblance.errors import BadInputError, DatabaseError, NoFaceError, NotFoundError
 from semblance.leased_queue import QueueWorker
+from semblance.metrics import MATCH_SECONDS
 from semblance.settings import Settings
 from semblance.storage.pictures import read_picture
 from semblance.storage.store import Storage
@@ -34,6 +35,9 @@ TOGETHER = 8
 """Match jobs that a worker does at once; their searches share a pass over the gallery."""
 
 TIDY_EVERY_S = 3600.0
+
+FOLLOW_EVERY_S = 10.0
+"""How often the gallery in memory is brought up to date if no job needs it."""
 
 REMOVE_EVERY_S = 10.0
 """How often photos are removed whose rows were deleted elsewhere, or that could not be removed before."""
@@ -92,6 +96,7 @@ class MatchWorker:
         """Work until cancelled: at once on a notification, and when a job or a lease is due."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._listen())
+            tasks.create_task(self._follow_gallery())
             tasks.create_task(self._tidy())
             tasks.create_task(self._remove_photos())
             tasks.create_task(self._rescore())
@@ -119,12 +124,24 @@ class MatchWorker:
                 self._worker.wake()
                 self._rescoring_woken.set()
 
-    async def _tidy(self) -> None:
-        """Read the gallery before a job needs it, and remove old match jobs and records of searches, now and
-        every hour. Several workers may do it at the same time."""
+    async def _follow_gallery(self) -> None:
+        """Read the gallery before a job needs it, and keep it up to date."""
+        known = -1
         while True:
             try:
-                await self._search.prepare(self._model.digest)
+                rows = await self._search.prepare(self._model.digest)
+                if known < 0:
+                    logger.info("photos in the gallery: %d", rows)
+                known = rows
+            except DatabaseError as exc:
+                logger.warning("cannot read the gallery now: %s", exc.message)
+            await asyncio.sleep(FOLLOW_EVERY_S)
+
+    async def _tidy(self) -> None:
+        """Remove old match jobs and records of searches, now and every hour. Several workers may do it at the
+        same time."""
+        while True:
+            try:
                 if other := await self._celebrities.other_pack(self._model.digest):
                     logger.warning(
                         "the gallery was embedded by the model pack %s: new faces find no celebrities until "
@@ -166,6 +183,7 @@ class MatchWorker:
         result = await self._match(job)
         if result is None:
             return JobOutcome(job.id, "lost")
+        MATCH_SECONDS.observe(max(0.0, (datetime.now(UTC) - job.created_at).total_seconds()))
         return JobOutcome(job.id, "completed", result.user_matches, result.celebrity_matches, result.message)
 
     async def _match(self, job: ClaimedJob) -> MatchResult | None:

@@ -161,6 +161,17 @@ class ForbiddenError(RequestError):
     code = "forbidden"
 
 
+class BlockedAccountError(ForbiddenError):
+    """Operators have blocked the account."""
+
+    code = "account_blocked"
+
+    def __init__(
+        self, message: str = "This account is blocked. Ask the people who run this service about it."
+    ) -> None:
+        super().__init__(message)
+
+
 class EmailNotAllowedError(ForbiddenError):
     """The account's e-mail address may not sign up here."""
 

@@ -12,6 +12,7 @@ from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
 from semblance.errors import DatabaseError, SemblanceError
+from semblance.metrics import JOBS
 from semblance.types import JobOutcome
 
 logger = logging.getLogger(__name__)
@@ -45,8 +46,9 @@ class LeasedQueue(Protocol[Job]):
     async def extend(self, worker: UUID, jobs: Iterable[UUID], lease: timedelta) -> None:
         """Restart the lease of these jobs, as far as the worker still holds them."""
 
-    async def retry(self, job: Job, message: str) -> bool:
-        """Return a job after a failed attempt, or fail it after the last. Returns False if it failed."""
+    async def retry(self, job: Job, message: str, after: timedelta = timedelta()) -> bool:
+        """Return a job after a failed attempt, due again not before `after`, or fail it after the last
+        attempt. Returns False if it failed."""
 
     async def fail(self, job: Job, message: str) -> None:
         """Fail a job that no further attempt can complete."""
@@ -82,7 +84,7 @@ class QueueWorker(Generic[Job]):
             attempt: Does a job, and ends it in the transaction of its effects. The job is tried again after
                 an error that is retryable or no SemblanceError, and fails with the message of any other.
             worker: Holds the leases.
-            noun: What the log calls a job of this queue: "match job".
+            noun: What the log and the metrics call a job of this queue: "match job".
             together: How many jobs are done at once.
         """
         self._queue = queue
@@ -124,7 +126,10 @@ class QueueWorker(Generic[Job]):
             if not jobs:
                 break
             async with self._holding(jobs):
-                outcomes += await asyncio.gather(*map(self.work, jobs))
+                ended = await asyncio.gather(*map(self.work, jobs))
+            outcomes += ended
+            for outcome in ended:
+                JOBS.count(queue=self._noun, outcome=outcome.status)
             untold = time.monotonic() - told < TELL_EVERY_S
             if not untold:
                 told = time.monotonic()
@@ -141,12 +146,12 @@ class QueueWorker(Generic[Job]):
             return await self._attempt(job)
         except SemblanceError as exc:
             if not exc.retryable:
-                return await self._failed(job, exc.message, retryable=False)
+                return await self._failed(job, exc.message, None)
             logger.warning("%s %s, attempt %d: %s", self._noun, job.id, job.attempt, exc.message)
-            return await self._failed(job, _our_fault(exc.code), retryable=True)
+            return await self._failed(job, _our_fault(exc.code), timedelta(seconds=exc.retry_after or 0))
         except Exception:
             logger.exception("%s %s, attempt %d", self._noun, job.id, job.attempt)
-            return await self._failed(job, _our_fault(SemblanceError.code), retryable=True)
+            return await self._failed(job, _our_fault(SemblanceError.code), timedelta())
 
     async def release(self) -> None:
         """Return claimed jobs to the queue, once `run` and `process` have ended. Raises DatabaseError."""
@@ -176,13 +181,14 @@ class QueueWorker(Generic[Job]):
         finally:
             heart.cancel()
 
-    async def _failed(self, job: Job, message: str, *, retryable: bool) -> JobOutcome:
+    async def _failed(self, job: Job, message: str, after: timedelta | None) -> JobOutcome:
+        """after: the least time until the next attempt; None for no other."""
         again = False
         try:
-            if retryable:
-                again = await self._queue.retry(job, message)
-            else:
+            if after is None:
                 await self._queue.fail(job, message)
+            else:
+                again = await self._queue.retry(job, message, after)
         except DatabaseError as exc:
             logger.warning("%s %s returns when its lease ends: %s", self._noun, job.id, exc.message)
             return JobOutcome(job.id, "lost", error=message)

@@ -207,6 +207,17 @@ class Settings(BaseSettings):
     max_faces: int = Field(
         64, ge=1, le=1024, description="Most faces analyzed in one picture, largest first."
     )
+    max_ingestion_bytes: int = Field(
+        4 * 1024**3,
+        ge=1,
+        description="Most bytes of the files that operators upload for one ingestion, archives as they are "
+        "sent and as they are unpacked.",
+    )
+    ingest_roots: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Where operators may ingest from by the console: folders on the server and s3:// "
+        "prefixes, with all below them; several separated by commas. Empty: only what they upload.",
+    )
     max_inflight: int = Field(
         64, ge=1, description="Face requests one API replica works on; more are refused with 503."
     )
@@ -392,7 +403,7 @@ class Settings(BaseSettings):
             raise ValueError("a table is named twice")
         return {table.strip(): url.strip() for table, _, url in places}
 
-    @field_validator("cors_origins", "allowed_hosts", "trusted_proxies", mode="before")
+    @field_validator("cors_origins", "allowed_hosts", "trusted_proxies", "ingest_roots", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
@@ -415,6 +426,14 @@ class Settings(BaseSettings):
             if not _HOST.fullmatch(host):
                 raise ValueError(f"{host!r} is not a host name: leave out scheme, port and path")
         return hosts
+
+    @field_validator("ingest_roots")
+    @classmethod
+    def _check_roots(cls, roots: tuple[str, ...]) -> tuple[str, ...]:
+        for root in roots:
+            if not root.startswith(("/", "s3://")) or root == "s3://":
+                raise ValueError(f"{root!r} is neither an absolute path nor s3://bucket/prefix")
+        return roots
 
     @field_validator("trusted_proxies")
     @classmethod

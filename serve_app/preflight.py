@@ -20,6 +20,7 @@ from semblance.errors import SemblanceError
 from semblance.findings import Check, Finding
 from semblance.settings import Settings
 from semblance.storage.opening import open_location, open_storage
+from serve_app.machine import check_disk, check_memory, check_packages
 
 PATIENCE: Final = timedelta(seconds=5)
 """How long a bucket that does not answer is tried; a person waits."""
@@ -214,3 +215,17 @@ BEFORE_DEPLOYMENT: Final[tuple[Check, ...]] = (
 BEFORE_SERVING: Final[tuple[Check, ...]] = (check_schema, check_secrets)
 """In each replica of the API, on its own node: without these it cannot serve, while much of it works without
 room for new pictures."""
+
+WHILE_RUNNING: Final[tuple[Check, ...]] = (
+    check_packages,
+    check_pack,
+    check_provider,
+    check_disk,
+    check_memory,
+    check_database,
+    check_login,
+    check_storage,
+    check_old_storage,
+    check_babies,
+)
+"""In a replica of the API, when an operator asks."""

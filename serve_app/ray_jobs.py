@@ -12,11 +12,11 @@ import json
 import re
 import sys
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 from uuid import UUID
 
 import ray
@@ -29,14 +29,14 @@ from requests import RequestException
 from db.admin_events import tell_operators
 from db.audit import audit
 from db.pages import ByTime, Page
-from db.pool import Database
-from db.ray_jobs import RayJobRow, RayJobRows, RayJobStatus
+from db.pool import Connection, Database
+from db.ray_jobs import RayJobKind, RayJobRow, RayJobRows, RayJobStatus
 from semblance.actor import actor_var
 from semblance.errors import ConflictError, NotFoundError, NotReadyError, SemblanceError
 from semblance.interpreters import interpreter_environment, python_command
 from semblance.running import JOB_VARIABLE
 from semblance.settings import Settings
-from serve_app.schemas.ray_jobs import RayJobLog, RayJobReport, RayJobRequest
+from serve_app.schemas.ray_jobs import RayJobLog, RayJobReport
 
 MOST_OPEN = 8
 """Jobs that may be open when another one is started: each is a process with an interpreter of its own."""
@@ -74,6 +74,18 @@ _SECRETS = re.compile(
 _LONGEST_REASON = 1000
 
 
+class Submitted(Protocol):
+    """A job to start: its kind, and the arguments of its command."""
+
+    @property
+    def kind(self) -> RayJobKind: ...
+
+    def arguments(self) -> list[str]: ...
+
+
+Claim: TypeAlias = Callable[[Connection, UUID], Awaitable[None]]
+
+
 @dataclass(frozen=True, slots=True)
 class _State:
     """What Ray says of a job. reason: why it failed, if it did."""
@@ -91,8 +103,14 @@ class RayJobs:
         self._database = database
         self._rows = RayJobRows(database)
 
-    async def submit(self, request: RayJobRequest) -> UUID:
-        """Start a job; returns its id. Raises ConflictError while MOST_OPEN others have not ended."""
+    async def submit(self, request: Submitted, claim: Claim | None = None) -> UUID:
+        """Start a job; returns its id.
+
+        Args:
+            claim: what else the transaction does that adds the job; may refuse it by an exception.
+
+        Raises ConflictError while MOST_OPEN others have not ended, and what `claim` raises.
+        """
         await self._check_open()
         job_id = uuid.uuid4()
         arguments = request.arguments()
@@ -101,6 +119,8 @@ class RayJobs:
         client = await asyncio.to_thread(_client)
         async with self._database.transaction() as connection:
             await self._rows.add(connection, job_id, request.kind, arguments, started_by=actor_var.get())
+            if claim is not None:
+                await claim(connection, job_id)
             after = {"kind": request.kind, "arguments": request.arguments()}
             await audit(connection, "ray_job.start", str(job_id), after=after)
             await tell_operators(connection, "jobs", {"ray_job": str(job_id)})
@@ -115,12 +135,16 @@ class RayJobs:
         self, limit: int, after: ByTime | None = None
     ) -> tuple[Page[RayJobRow, ByTime], str | None]:
         """The latest jobs after a place, and why the state of those that have not ended is not known."""
-        problem = None
+        problem = await self.refresh()
+        return await self._rows.page(limit, after), problem
+
+    async def refresh(self) -> str | None:
+        """Ask Ray for the state of jobs that have not ended; returns why that cannot be known."""
         try:
             await self._ask_ray()
         except NotReadyError as exc:
-            problem = exc.message
-        return await self._rows.page(limit, after), problem
+            return exc.message
+        return None
 
     async def get(self, job_id: UUID) -> RayJobRow:
         """A job. Raises NotFoundError."""

@@ -125,7 +125,7 @@ def quantise(model: onnx.ModelProto) -> onnx.ModelProto:
         axis = 0 if node.op_type == "Conv" else 1
         graph.initializer.remove(constants.pop(name))
         stored = [f"{name}_q", f"{name}_s", f"{name}_z"]
-        for tensor, part in zip(_quantised(weights, axis), stored, strict=True):
+        for tensor, part in zip(quantised(weights, axis), stored, strict=True):
             graph.initializer.append(numpy_helper.from_array(tensor, part))
         dequantise.append(helper.make_node("DequantizeLinear", stored, [name], name=f"DQ_{name}", axis=axis))
     nodes = [*dequantise, *graph.node]
@@ -135,7 +135,7 @@ def quantise(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def _quantised(weights: NDArray[Any], axis: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+def quantised(weights: NDArray[Any], axis: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """uint8 values, float32 scales and uint8 zero points along `axis`; zero stays exactly zero."""
     others = tuple(index for index in range(weights.ndim) if index != axis)
     low, high = np.minimum(weights.min(others), 0), np.maximum(weights.max(others), 0)

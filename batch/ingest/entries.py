@@ -24,7 +24,7 @@ PERSON_NAMESPACE = UUID("6a5b1c1e-3f0e-5d0b-8a51-6a4cf5d8c2b9")
 Acceptance: TypeAlias = Literal["largest", "any"]
 """`largest`: the largest face of a picture with several. `any`: also a face of low quality."""
 
-BadOutcome: TypeAlias = Literal["missing", "duplicate", "unreadable", "invalid_metadata"]
+BadOutcome: TypeAlias = Literal["missing", "duplicate", "unreadable", "too_large", "invalid_metadata"]
 
 
 @dataclass(frozen=True, slots=True)

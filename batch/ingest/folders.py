@@ -27,9 +27,11 @@ METADATA_BYTES = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A file below a source. path: relative to the source, with forward slashes, as the store spells it."""
+    """A file below a source. path: relative to the source, with forward slashes, as the store spells it.
+    location: where it is, if not at this path."""
 
     path: str
+    location: str | None = None
 
     @property
     def label(self) -> str:
@@ -61,7 +63,7 @@ def folder_entries(
             continue
         label = each.label
         category = label.split("/")[0] if "/" in label else default_category
-        entries.append(make_entry(label, base + each.path, matched.get(label, {}), category))
+        entries.append(make_entry(label, each.location or base + each.path, matched.get(label, {}), category))
     return entries + unmatched, columns.remarks
 
 

@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -22,14 +22,16 @@ from batch.cluster import LOCAL, plan_cluster_pool, ray_session
 from batch.ingest.known import KnownHashes
 from batch.ingest.options import BATCH_SIZE
 from batch.ingest.outcomes import IngestResult, IngestSummary
-from batch.ingest.sources import BadEntry, Entry, Item, list_source
+from batch.ingest.rounds import ingestion_of, work_off
+from batch.ingest.sources import BadEntry, Entry, Item, Listing, list_source
 from batch.ingest.worker import FOLDER, IngestRules, IngestWorker, NumberedItem
-from batch.ingest.writer import ResultWriter
+from batch.ingest.writer import Follower, ResultWriter
 from batch.progress import JobProgress
 from batch.report import JobReport, default_report_path
 from batch.storage_check import open_answering_storage
 from batch.workers import WorkerPool
 from db.celebrities import Celebrities
+from db.ingestions import Ingestions
 from db.object_deletions import ObjectDeletions
 from db.pool import Database
 from deployments.packs.registry import load_pack
@@ -67,14 +69,37 @@ async def ingest(options: IngestOptions, settings: Settings, console: Console) -
     or is empty, ConfigurationError, PackError, DatabaseError, StorageError, WorkersError, and
     PackMismatchError if the gallery was embedded by another pack.
     """
-    listing = await asyncio.to_thread(
-        list_source,
-        options.source,
-        options.category,
-        exclude=options.exclude,
-        follow_links=options.follow_links,
-        limit=options.limit,
-    )
+    if (ingestion_id := ingestion_of(options.source)) is None:
+        listing = await asyncio.to_thread(
+            list_source,
+            options.source,
+            options.category,
+            exclude=options.exclude,
+            follow_links=options.follow_links,
+            limit=options.limit,
+        )
+        return await _ingest_listing(listing, options, settings, console)
+    options = replace(options, report=options.report or default_report_path(settings.home, "ingest"))
+    storage = await open_answering_storage(settings)
+    database = await Database.connect(settings.required_database_url.get_secret_value(), pool_size=2)
+    try:
+
+        async def run(listing: Listing, follow: Follower) -> IngestSummary:
+            return await _ingest_listing(listing, options, settings, console, follow)
+
+        return await work_off(ingestion_id, Ingestions(database), storage, settings, run)
+    finally:
+        await database.close()
+
+
+async def _ingest_listing(
+    listing: Listing,
+    options: IngestOptions,
+    settings: Settings,
+    console: Console,
+    follow: Follower | None = None,
+) -> IngestSummary:
+    """Ingest what was listed. follow: of an ingestion from the console, whose report has several rounds."""
     entries = listing.entries
     for remark in listing.remarks:
         console.print(f"[yellow]note:[/] {escape(remark)}", highlight=False, soft_wrap=True)
@@ -91,7 +116,9 @@ async def ingest(options: IngestOptions, settings: Settings, console: Console) -
             await ObjectDeletions(database).finish_folder(storage, FOLDER)
         items = sum(isinstance(entry, Item) for entry in entries)
         with (
-            JobReport(options.report or default_report_path(settings.home, "ingest")) as report,
+            JobReport(
+                options.report or default_report_path(settings.home, "ingest"), append=follow is not None
+            ) as report,
             ray_session(options.address),
         ):
             plan = plan_cluster_pool(options.actors, settings.execution_provider).for_items(items)
@@ -101,7 +128,7 @@ async def ingest(options: IngestOptions, settings: Settings, console: Console) -
                 highlight=False,
                 soft_wrap=True,
             )
-            writer = ResultWriter(entries, None if options.rules.dry_run else celebrities, report)
+            writer = ResultWriter(entries, None if options.rules.dry_run else celebrities, report, follow)
             started = time.monotonic()
             pool: WorkerPool[NumberedItem, IngestResult] = WorkerPool(
                 IngestWorker,

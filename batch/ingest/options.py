@@ -14,7 +14,8 @@ Source: TypeAlias = Annotated[
     str,
     typer.Argument(
         help="A folder `<category>/<picture>` with an optional metadata.json; a manifest (.csv, .tsv, "
-        ".jsonl, .parquet) with the columns image, name, bio, category, gender; or the s3:// URL of either."
+        ".jsonl, .parquet) with the columns image, name, bio, category, gender; or the s3:// URL of either. "
+        "ingestion:ID is one of the console's."
     ),
 ]
 Category: TypeAlias = Annotated[

@@ -19,6 +19,7 @@ from batch.ingest.outcomes import IngestOutcome, IngestResult
 from batch.ingest.sources import Item
 from batch.read_ahead import IO_THREADS, read_chunks
 from db.celebrities import CelebrityRow
+from db.ingestions import STAGED
 from deployments.faces.decoder import DecoderProcess
 from deployments.faces.pipeline import LocalPipeline
 from semblance.errors import ImageTooLargeError, NotFoundError, SemblanceError, UnreadableImageError
@@ -97,11 +98,7 @@ class IngestWorker:
         if item.image_hash is not None and item.image_hash in known:
             return IngestResult(index, "already_present", image_hash=item.image_hash)
         try:
-            data = fetch(
-                item.location,
-                self._settings.max_image_bytes,
-                allow_private_hosts=self._rules.allow_private_hosts,
-            )
+            data = self._fetch(item.location)
         except NotFoundError as exc:
             return IngestResult(index, "missing", exc.message)
         except Exception as exc:
@@ -111,6 +108,14 @@ class IngestWorker:
         if image_hash in known:
             return IngestResult(index, "already_present", image_hash=image_hash)
         return _Picture(index, item, data, image_hash)
+
+    def _fetch(self, location: str) -> bytes:
+        if location.startswith(STAGED):
+            # Its size was limited when it was uploaded.
+            return self._storage.get_sync(location.removeprefix(STAGED))
+        return fetch(
+            location, self._settings.max_image_bytes, allow_private_hosts=self._rules.allow_private_hosts
+        )
 
     def _results(self, pictures: Sequence[_Picture]) -> Iterator[Future[IngestResult]]:
         for picture, found in zip(pictures, self._analyzed(pictures), strict=True):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 from batch.ingest.outcomes import IngestOutcome, IngestResult
 from batch.ingest.sources import Entry
@@ -13,6 +14,7 @@ from batch.progress import JobProgress
 from batch.report import JobReport
 from db.celebrities import Celebrities
 from semblance.errors import PackMismatchError
+from semblance.metrics import INGESTED
 
 WRITE_ROWS = 256
 """Most rows of one COPY: well below a megabyte at some 3 kB a row."""
@@ -21,17 +23,28 @@ WRITE_EVERY_S = 1.0
 """Longest time that results wait to be written. A killed run has to do that much again."""
 
 
+Follower: TypeAlias = Callable[[Sequence[tuple[Entry, IngestResult]]], Awaitable[None]]
+"""Called with results that are in the database."""
+
+
 class ResultWriter:
     """Writes results in the order in which they come: rows to the database, then lines to the report.
 
     counts: of what was written, by outcome.
     """
 
-    def __init__(self, entries: Sequence[Entry], celebrities: Celebrities | None, report: JobReport) -> None:
+    def __init__(
+        self,
+        entries: Sequence[Entry],
+        celebrities: Celebrities | None,
+        report: JobReport,
+        follow: Follower | None = None,
+    ) -> None:
         self.counts: Counter[IngestOutcome] = Counter()
         self._entries = entries
         self._celebrities = celebrities
         self._report = report
+        self._follow = follow
         self._first: dict[bytes, int] = {}
         self._pending: list[IngestResult] = []
         self._written = time.monotonic()
@@ -54,8 +67,13 @@ class ResultWriter:
                     f"{copied.other_pack} of these pictures are already in the gallery, embedded by another "
                     "model pack, and were left alone. Use a separate database for each pack."
                 )
+        if self._follow is not None:
+            await self._follow([(self._entries[result.index], result) for result in self._pending])
         self._report.write(_line(result, self._entries[result.index]) for result in self._pending)
-        self.counts.update(result.outcome for result in self._pending)
+        outcomes = Counter(result.outcome for result in self._pending)
+        self.counts.update(outcomes)
+        for outcome, count in outcomes.items():
+            INGESTED.count(count, outcome=outcome)
         taken = {"ingested", "already_present"}
         rejected = sum(result.outcome not in taken for result in self._pending)
         progress.advance(len(self._pending), rejected)

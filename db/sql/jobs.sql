@@ -51,7 +51,7 @@ SET status = 'processing',
     lease_until = now() + $3::interval
 FROM due
 WHERE match_jobs.id = due.id
-RETURNING match_jobs.id, face_id, job_type, attempts, max_attempts;
+RETURNING match_jobs.id, face_id, job_type, attempts, max_attempts, match_jobs.created_at;
 
 -- name: extend_match_jobs
 -- The heartbeat of the worker $1 for its jobs $2.
@@ -120,6 +120,15 @@ WHERE id = $1 AND user_id = $2;
 -- name: match_job_counts
 SELECT status, count(*) AS count, min(created_at) AS oldest
 FROM match_jobs
+GROUP BY status;
+
+-- name: match_job_backlog
+-- Every status of jobs that are not completed, with how many there are and the age of the oldest in seconds.
+SELECT
+    status, count(match_jobs.id) AS count,
+    coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 AS oldest_seconds
+FROM unnest(ARRAY['pending', 'processing', 'failed']) AS status
+LEFT JOIN match_jobs USING (status)
 GROUP BY status;
 
 -- name: match_job_seconds

@@ -1,6 +1,6 @@
 -- name: send_message
 -- Stores a message and notifies its receiver, in one statement. $1: connection, $2: sender, $3: content,
--- $4: type, $5: the notification's title, $6: its text.
+-- $4: type, $5: the notification's title, $6: its text, $7: the message that it answers, or null.
 --
 -- The connection is updated first, which locks it: so a connection that was blocked meanwhile is seen as blocked,
 -- and messages of one connection get their times in the order in which they become visible.
@@ -11,10 +11,10 @@ WITH opened AS (
     RETURNING id, CASE WHEN profile_a_id = $2 THEN profile_b_id ELSE profile_a_id END AS receiver_id
 ),
 sent AS (
-    INSERT INTO messages (connection_id, sender_id, content, message_type, created_at)
-    SELECT id, $2, $3, $4, clock_timestamp()
+    INSERT INTO messages (connection_id, sender_id, content, message_type, created_at, in_reply_to)
+    SELECT id, $2, $3, $4, clock_timestamp(), $7
     FROM opened
-    RETURNING id, connection_id, sender_id, content, message_type, read_at, created_at
+    RETURNING id, connection_id, sender_id, content, message_type, read_at, created_at, ai_status, in_reply_to
 ),
 told AS (
     INSERT INTO notifications (user_id, type, title, message, related_id, related_type, connection_id, created_at)
@@ -43,7 +43,7 @@ WHERE id = $1;
 
 -- name: list_messages
 -- Newest first. $1: connection, $2 and $3: time and id of the last message seen, $4: limit.
-SELECT id, connection_id, sender_id, content, message_type, read_at, created_at
+SELECT id, connection_id, sender_id, content, message_type, read_at, created_at, ai_status, in_reply_to
 FROM messages
 WHERE connection_id = $1
     AND (created_at, id) < (
@@ -68,7 +68,7 @@ SELECT FROM mutual_connections WHERE id = $1 FOR NO KEY UPDATE;
 UPDATE messages
 SET read_at = coalesce(read_at, now())
 WHERE id = $1
-RETURNING id, connection_id, sender_id, content, message_type, read_at, created_at;
+RETURNING id, connection_id, sender_id, content, message_type, read_at, created_at, ai_status, in_reply_to;
 
 -- name: read_all_messages
 -- $1: connection, $2: the receiver.

@@ -1,13 +1,15 @@
 -- name: get_profile
-SELECT id, email, name, gender, school, role, default_face_id, last_seen, show_presence, created_at
+SELECT id, email, name, gender, school, role, default_face_id, last_seen, show_presence, text_generation, created_at
 FROM profiles
 WHERE id = $1 AND profile_type = 'user';
 
 -- name: get_profile_of_session
--- Always one row: whether the session $2 was revoked, and the profile; its id is null if it does not exist.
+-- Always one row: whether the session $2 was revoked, whether the user is blocked, and the profile; its id is null if it
+-- does not exist. The application's login does not see a blocked one.
 SELECT
     EXISTS (SELECT FROM revoked_sessions WHERE key = $2) AS is_revoked,
-    profile.id, email, name, gender, school, role, default_face_id, last_seen, show_presence, created_at
+    profile.blocked_at IS NOT NULL OR (profile.id IS NULL AND is_blocked($1)) AS is_blocked,
+    profile.id, email, name, gender, school, role, default_face_id, last_seen, show_presence, text_generation, created_at
 FROM (VALUES ($1::uuid)) AS wanted (id)
 LEFT JOIN profiles AS profile ON profile.id = wanted.id AND profile_type = 'user';
 
@@ -16,7 +18,7 @@ LEFT JOIN profiles AS profile ON profile.id = wanted.id AND profile_type = 'user
 INSERT INTO profiles (id, profile_type, email, name, gender, school)
 VALUES ($1, 'user', $2, $3, $4, $5)
 ON CONFLICT DO NOTHING
-RETURNING id, email, name, gender, school, role, default_face_id, last_seen, show_presence, created_at;
+RETURNING id, email, name, gender, school, role, default_face_id, last_seen, show_presence, text_generation, created_at;
 
 -- name: update_profile
 -- $2: new values by column; other columns stay. No school means that of the address. The face is locked, so that it
@@ -36,11 +38,15 @@ SET
     show_presence = CASE
         WHEN $2 ? 'show_presence' THEN coalesce(($2 ->> 'show_presence')::boolean, true)
         ELSE show_presence
+    END,
+    text_generation = CASE
+        WHEN $2 ? 'text_generation' THEN coalesce(($2 ->> 'text_generation')::boolean, false)
+        ELSE text_generation
     END
 WHERE id = $1
     AND profile_type = 'user'
     AND ($2 ->> 'default_face_id' IS NULL OR EXISTS (SELECT FROM face))
-RETURNING id, email, name, gender, school, role, default_face_id, last_seen, show_presence, created_at;
+RETURNING id, email, name, gender, school, role, default_face_id, last_seen, show_presence, text_generation, created_at;
 
 -- name: school_of_address
 SELECT school_of_address($1);
@@ -65,7 +71,7 @@ WHERE profiles.id = found.id
 RETURNING profiles.id, found.role AS role_before;
 
 -- name: list_admins
-SELECT id, email, name, gender, school, role, default_face_id, last_seen, show_presence, created_at
+SELECT id, email, name, gender, school, role, default_face_id, last_seen, show_presence, text_generation, created_at
 FROM profiles
 WHERE role = 'admin'
 ORDER BY email;

@@ -18,6 +18,7 @@ FROM staged_objects
 WHERE EXISTS (SELECT FROM faces WHERE image_path = picture)
     OR EXISTS (SELECT FROM celebrities WHERE image_path = picture)
     OR EXISTS (SELECT FROM babies WHERE image_url = picture)
+    OR EXISTS (SELECT FROM ingestion_files WHERE key = staged_objects.key)
     OR (original <> picture AND is_named_picture(original));
 
 -- name: rows_without_object
@@ -47,4 +48,5 @@ WHERE last_modified < $1
     AND NOT EXISTS (SELECT FROM faces WHERE image_path = picture)
     AND NOT EXISTS (SELECT FROM celebrities WHERE image_path = picture)
     AND NOT EXISTS (SELECT FROM babies WHERE image_url = picture)
+    AND NOT EXISTS (SELECT FROM ingestion_files WHERE ingestion_files.key = staged_objects.key)
     AND (original = picture OR NOT is_named_picture(original));

@@ -10,6 +10,8 @@ cat <<END
 # Passwords of the database: of its owner, who migrates, and of the application.
 OWNER_PASSWORD=$(secret)
 APP_PASSWORD=$(secret)
+# For the profile \`monitoring\`: the user admin of Grafana.
+GRAFANA_PASSWORD=$(secret)
 # Where the service listens on this machine.
 SEMBLANCE_LISTEN=127.0.0.1:8000
 # For the profile \`storage\`; without it pictures are kept in the volume \`home\`.

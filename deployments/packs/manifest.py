@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from deployments.replica_messages import MAX_CROP_SIDE
 from semblance.errors import PackError
+from semblance.settings import Settings
 from semblance.types import EMBEDDING_SIZE, EMOTIONS, Emotion
 
 MANIFEST_FILE = "manifest.json"
@@ -143,54 +144,38 @@ class Roles(_Model):
                 yield name, role
 
 
-class Manifest(_Model):
-    """`manifest.json` of a pack.
+class PackManifest(_Model):
+    """What the manifest of every pack says, of faces or of texts. sha256: of every file of the pack."""
 
-    decoder: which code prepares the nets' inputs and reads their outputs; see docs/packs.md. threshold:
-    cosine similarity from which two faces count as the same person. sha256: of every file of the pack.
-    """
-
-    format: Literal["semblance-pack/1"]
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     version: str
     description: str
     licence: Licence
-    decoder: Literal["open", "insightface"]
-    threshold: float = Field(ge=-1, le=1)
-    roles: Roles
     sha256: dict[FileName, Sha256]
 
     @model_validator(mode="after")
-    def _files_are_safe_and_listed(self) -> Manifest:
+    def _files_are_safe_and_listed(self) -> Self:
         for name in self.sha256:
             path = PurePosixPath(name)
             if path.is_absolute() or ".." in path.parts or "\\" in name:
                 raise ValueError(f"{name!r} is not a path inside the pack")
-        needed = {role.file for _, role in self.roles.present()}
-        screen = self.roles.detect.screen
-        others = [self.roles.embed.centre, self.licence.file, None if screen is None else screen.file]
-        needed |= {name for name in others if name is not None}
-        missing = sorted(needed - set(self.sha256))
+        missing = sorted({name for name in self._named() if name is not None} - set(self.sha256))
         if missing:
             raise ValueError(f"sha256 lacks {', '.join(missing)}")
-        age_gender = self.roles.age_gender
-        own_crop = age_gender.input_size if age_gender and age_gender.crop_scale is not None else 0
-        if max(self.roles.embed.input_size, own_crop) > MAX_CROP_SIDE:
-            raise ValueError(f"nets get crops of {MAX_CROP_SIDE} pixels a side at most")
-        if self.roles.embed.points == "landmarks" and self.roles.landmarks is None:
-            raise ValueError("embed aligns by landmarks, so the pack needs a landmarks role")
         return self
+
+    def _named(self) -> set[FileName | None]:
+        """The files that the manifest names apart from their digests."""
+        return {self.licence.file}
 
     @property
     def digest(self) -> str:
         """Hex SHA-256 over the whole manifest, including the file digests. Packs with equal digests give
         equal results."""
-        document = self.model_dump(mode="json")
-        detect = document["roles"]["detect"]
-        for name in ("upright_score", "small_face"):
-            # Fields newer than the digests in databases, which must not change.
-            if detect[name] is None:
-                del detect[name]
+        return self._digest_of(self.model_dump(mode="json"))
+
+    @staticmethod
+    def _digest_of(document: Mapping[str, Any]) -> str:
         canonical = json.dumps(document, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -204,6 +189,63 @@ class Manifest(_Model):
                     f"Model pack {self.name}: {path} is missing. Restore it or reinstall the pack."
                 )
             check_digest(self.name, path, expected, file_sha256(path))
+
+    def check_licence(self, settings: Settings, *, commercial_use: bool, default: str) -> None:
+        """Raise PackError if the pack is for non-commercial use only and the settings do not agree to that.
+
+        Args:
+            commercial_use: whether the pack may be used commercially.
+            default: the setting that chooses the pack that ships.
+        """
+        if not commercial_use and not settings.accept_noncommercial:
+            raise PackError(
+                f"Model pack {self.name} is licensed for non-commercial use only ({self.licence.name}). If "
+                "your use is non-commercial, such as research, agree by setting "
+                "SEMBLANCE_ACCEPT_NONCOMMERCIAL=1; for commercial use obtain a licence from its publisher or "
+                f"use {default}."
+            )
+
+
+_P = TypeVar("_P", bound=PackManifest)
+
+
+class Manifest(PackManifest):
+    """`manifest.json` of a pack of face nets.
+
+    decoder: which code prepares the nets' inputs and reads their outputs; see docs/packs.md. threshold:
+    cosine similarity from which two faces count as the same person.
+    """
+
+    format: Literal["semblance-pack/1"]
+    decoder: Literal["open", "insightface"]
+    threshold: float = Field(ge=-1, le=1)
+    roles: Roles
+
+    @model_validator(mode="after")
+    def _nets_fit_together(self) -> Self:
+        age_gender = self.roles.age_gender
+        own_crop = age_gender.input_size if age_gender and age_gender.crop_scale is not None else 0
+        if max(self.roles.embed.input_size, own_crop) > MAX_CROP_SIDE:
+            raise ValueError(f"nets get crops of {MAX_CROP_SIDE} pixels a side at most")
+        if self.roles.embed.points == "landmarks" and self.roles.landmarks is None:
+            raise ValueError("embed aligns by landmarks, so the pack needs a landmarks role")
+        return self
+
+    def _named(self) -> set[FileName | None]:
+        screen = self.roles.detect.screen
+        nets = {role.file for _, role in self.roles.present()}
+        return {*nets, self.roles.embed.centre, self.licence.file, None if screen is None else screen.file}
+
+    @property
+    def digest(self) -> str:
+        """As for every pack."""
+        document = self.model_dump(mode="json")
+        detect = document["roles"]["detect"]
+        for name in ("upright_score", "small_face"):
+            # Fields newer than the digests in databases, which must not change.
+            if detect[name] is None:
+                del detect[name]
+        return self._digest_of(document)
 
 
 def has_manifest(folder: Path) -> bool:
@@ -220,13 +262,19 @@ def has_manifest(folder: Path) -> bool:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a folder. Raises PackError if it is missing, unreadable or invalid."""
+    """The manifest of a folder of face nets. Raises PackError if it is missing, unreadable or invalid."""
+    return read_document(folder, Manifest)
+
+
+def read_document(folder: Path, kind: type[_P]) -> _P:
+    """The manifest of a folder, of this kind of pack. Raises PackError if it is missing, unreadable or
+    invalid."""
     path = folder / MANIFEST_FILE
     try:
         content = path.read_bytes()
     except OSError as exc:
         raise PackError(f"Cannot read {path}: {exc.strerror}.") from exc
-    return validated(lambda: Manifest.model_validate_json(content), path)
+    return validated(lambda: kind.model_validate_json(content), path)
 
 
 def validated(build: Callable[[], _M], path: Path) -> _M:

@@ -46,13 +46,7 @@ def load_pack(settings: Settings) -> ModelPack:
     Raises PackError if it is missing, damaged, invalid or not permitted.
     """
     pack = describe_pack(settings)
-    if not pack.commercial_use and not settings.accept_noncommercial:
-        raise PackError(
-            f"Model pack {pack.manifest.name} is licensed for non-commercial use only "
-            f"({pack.manifest.licence.name}). If your use is non-commercial, such as research, agree by "
-            "setting SEMBLANCE_ACCEPT_NONCOMMERCIAL=1; for commercial use obtain a licence from its "
-            "publisher or use SEMBLANCE_PACK=open."
-        )
+    pack.manifest.check_licence(settings, commercial_use=pack.commercial_use, default="SEMBLANCE_PACK=open")
     if pack.manifest.decoder == "insightface":
         # Importing insightface takes a second, which the open pack does not need.
         from deployments.packs.insightface_pack import InsightFacePack  # noqa: PLC0415

@@ -8,6 +8,7 @@ import typer
 
 from ops.commands.access.commands import admins, keys, tokens
 from ops.commands.access.commands import console as console_command
+from ops.commands.backup.commands import backup, restore
 from ops.commands.gallery.commands import gallery
 from ops.commands.matches.commands import rescore, worker
 from ops.commands.models.commands import models
@@ -45,7 +46,10 @@ are environment variables, all described in [cyan]docs/settings.md[/]; for examp
 """,
 )
 
-for command in (up, down, status, env, demo, migrate, ingest, worker, gateway, rescore, doctor, smoke):
+for command in (
+    *(up, down, status, env, demo, migrate, ingest, worker, gateway, rescore, doctor, smoke),
+    *(backup, restore),
+):
     app.command()(command)
 app.command("console")(console_command)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
+from db.ingestions import STAGING
 from db.pool import Database
 from db.stored_pictures import Comparison, PictureRow, compare_pictures
 from semblance.errors import ConfigurationError
@@ -20,7 +21,7 @@ from semblance.storage.locations import COPIES
 from semblance.storage.pictures import picture_exists
 from semblance.storage.store import Storage, StoredObject
 
-FOLDERS = ("faces", "babies", "celebrities", COPIES)
+FOLDERS = ("faces", "babies", "celebrities", COPIES, STAGING)
 """Folders of the picture store whose pictures belong to rows."""
 
 _AT_ONCE = 16

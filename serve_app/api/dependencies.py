@@ -186,6 +186,24 @@ async def require_api_key(
         raise UnauthorizedError("This key is not valid.")
 
 
+async def require_metrics_key(
+    request: Request,
+    services: Injected,
+    as_user: Annotated[object, Security(api_key_bearer)],
+    by_cookie: Annotated[object, Security(console_cookie)],
+) -> None:
+    """Refuse a request without the service's own API key, a live key of the scope `metrics`, or a session of
+    the console."""
+    if _uses_console(request):
+        await current_operator(request, services, as_user, by_cookie)
+        return
+    key = bearer_token(request.headers.get("authorization"))
+    if same_secret(key, services.settings.required_api_key):
+        return
+    if await services.db.api_keys.use(key, "metrics") is None:
+        raise UnauthorizedError("This takes the service's API key or a key of the scope 'metrics'.")
+
+
 async def require_cron(
     request: Request, services: Injected, _: Annotated[object, Security(cron_bearer)]
 ) -> None:
@@ -265,6 +283,19 @@ async def read_batch(
             yield photos
 
 
+async def read_file(request: Request, services: Injected) -> AsyncIterator[bytes]:
+    """The body itself, of any content type; it is only stored, so it takes no slot.
+
+    Raises BadInputError for an empty one, ImageTooLargeError for one larger than a photo may be, and as
+    `receive_photo`.
+    """
+    limit = services.settings.max_image_bytes
+    with _limits_of(request).uploads.open(_client_of(request)) as upload:
+        async with receive(request, "application/octet-stream", upload, limit) as received:
+            yield await received.read(limit)
+
+
+SentFile = Annotated[bytes, Depends(read_file)]
 Photo = Annotated[bytes, Depends(read_photo)]
 Photos = Annotated[PhotoPair, Depends(read_photos)]
 PhotoBatch = Annotated[list[bytes], Depends(read_batch)]

@@ -40,6 +40,7 @@ from semblance.errors import (
     UnreadableImageError,
 )
 from semblance.logging import request_id_var
+from semblance.metrics import REFUSALS
 from serve_app.schemas.patterns import sentence_of
 
 logger = logging.getLogger(__name__)
@@ -88,7 +89,8 @@ def error_response(
     details: dict[str, object] | None = None,
     headers: dict[str, str] | None = None,
 ) -> JSONResponse:
-    """The contract's error body with the current request's id."""
+    """The contract's error body with the current request's id. The answer is counted by its code."""
+    REFUSALS.count(code=code)
     body = {**(details or {}), "error": error, "code": code, "request_id": request_id_var.get()}
     return JSONResponse(body, status, headers)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -19,11 +20,14 @@ from serve_app.api.copies import Copies
 from serve_app.api.deadline import DeadlineMiddleware
 from serve_app.api.dependencies import require_api_key
 from serve_app.api.errors import install_error_handlers
+from serve_app.api.gauges import keep_sampling
 from serve_app.api.head import HeadMiddleware
 from serve_app.api.middleware import (
     AnswerHeadersMiddleware,
     HostMiddleware,
+    MetricsMiddleware,
     RequestIdMiddleware,
+    RoutedMiddleware,
     UnexpectedErrorMiddleware,
 )
 from serve_app.api.origins import UnlistedOriginMiddleware
@@ -35,11 +39,14 @@ from serve_app.api.routes import (
     admin_audit,
     admin_gallery,
     admin_generations,
+    admin_ingestions,
     admin_jobs,
     admin_matching,
     admin_people,
     admin_schools,
     admin_settings,
+    admin_system,
+    admin_users,
     auth,
     babies,
     compute,
@@ -53,6 +60,7 @@ from serve_app.api.routes import (
     lookalikes,
     matches,
     messages,
+    metrics,
     notifications,
     objects,
     presence,
@@ -87,7 +95,9 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
         app.state.copies = Copies(services.storage, services.faces)
         try:
             await services.hub.start()
+            sampling = asyncio.create_task(keep_sampling(services))
             yield
+            sampling.cancel()
             await services.hub.close()
         finally:
             await services.babies.close()
@@ -104,7 +114,8 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
         responses=errors(400, 422, 429, 431, 500, 503),
     )
     app.state.limits = ReplicaLimits(settings)
-    # Innermost: a middleware that reads cookies comes before it.
+    app.add_middleware(RoutedMiddleware)
+    # Inside of all others: a middleware that reads cookies comes before it.
     app.add_middleware(CookiesMiddleware)
     if settings.compat is not None:
         install_compat(app, settings)
@@ -122,31 +133,37 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
         admin_generations,
         admin_api_keys,
         admin_audit,
+        admin_system,
         console_sessions,
     ):
         app_api.include_router(topic.router)
-    for topic in (babies, config, presence):
+    for topic in (babies, config, presence, jobs):
         app_api.include_router(topic.router)
-    app_api.include_router(jobs.router)
-    app_api.include_router(admin_jobs.router)
-    app_api.include_router(admin_matching.router)
-    app_api.include_router(admin_gallery.router)
-    app_api.include_router(admin_people.router)
-    app_api.include_router(realtime.router)
-    app_api.include_router(user_faces.router)
+    for topic in (admin_jobs, admin_matching, admin_people, admin_users, admin_gallery, admin_ingestions):
+        app_api.include_router(topic.router)
+    for topic in (realtime, user_faces):
+        app_api.include_router(topic.router)
     app.include_router(app_api)
     app.include_router(health.router)
+    app.include_router(metrics.router)
     app.include_router(face_compute)
     app.include_router(face_search.router)
     app.include_router(objects.router)
     app.include_router(console_pages.router)
     app.mount("/console", ConsoleFiles(settings))
+    _add_middleware(app, settings)
+    install_error_handlers(app)
+    return app
+
+
+def _add_middleware(app: FastAPI, settings: Settings) -> None:
+    """What wraps all routes; each wraps those before it."""
     app.add_middleware(DocsPolicyMiddleware)
     app.add_middleware(HeadMiddleware)
     app.add_middleware(BodyMiddleware)
     app.add_middleware(DeadlineMiddleware)
     app.add_middleware(HostMiddleware)
-    # Each wraps those before it, so that every error has the request id and the headers for browsers.
+    # After this one, so that every error has the request id and the headers for browsers.
     app.add_middleware(UnexpectedErrorMiddleware)
     if settings.cors_origins:
         app.add_middleware(
@@ -158,6 +175,5 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
         )
     app.add_middleware(UnlistedOriginMiddleware, settings.cors_origins)
     app.add_middleware(AnswerHeadersMiddleware)
+    app.add_middleware(MetricsMiddleware)
     app.add_middleware(RequestIdMiddleware)
-    install_error_handlers(app)
-    return app

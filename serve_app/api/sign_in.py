@@ -24,9 +24,10 @@ async def authenticate(services: Services, token: str) -> SignedIn:
     A profile without a school gets the school of the e-mail address. Role and all else come from the
     database, never from the token.
 
-    Raises UnauthorizedError for a token that is not valid or whose session has ended, EmailNotAllowedError
-    for a first token whose address belongs to no school while only such addresses may sign up,
-    EmailTakenError for a first token whose address another profile has.
+    Raises UnauthorizedError for a token that is not valid or whose session has ended, BlockedAccountError for
+    a user whom operators have blocked, EmailNotAllowedError for a first token whose address belongs to no
+    school while only such addresses may sign up, EmailTakenError for a first token whose address another
+    profile has.
     """
     claims = await services.tokens.verify(token)
     return SignedIn(await _profile(services, claims), claims.session)

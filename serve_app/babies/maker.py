@@ -20,6 +20,7 @@ from semblance.errors import (
     BabyProviderError,
     SemblanceError,
 )
+from semblance.metrics import PROVIDER_SECONDS
 from semblance.settings import Settings
 from semblance.storage.pictures import StoredPicture, full_key
 from semblance.storage.store import Storage
@@ -109,6 +110,7 @@ class BabyMaker:
             picture = await provider.generate(*parents)
         except BaseException as exc:
             duration = timedelta(seconds=time.monotonic() - started)
+            PROVIDER_SECONDS.observe(duration.total_seconds(), provider=provider.name, outcome="failed")
             attempts = exc.attempts if isinstance(exc, BabyProviderError) else 1
             reason = exc.reason if isinstance(exc, BabyProviderError) else type(exc).__name__
             logger.warning("%s made no baby picture: %s", provider.name, reason)
@@ -117,6 +119,7 @@ class BabyMaker:
             )
             raise
         duration = timedelta(seconds=time.monotonic() - started)
+        PROVIDER_SECONDS.observe(duration.total_seconds(), provider=provider.name, outcome="completed")
         baby_id = uuid.uuid4()
         new = NewBaby(
             id=baby_id,

@@ -28,7 +28,7 @@ TYPES: Mapping[Channel, frozenset[EventType]] = {
     "feed": frozenset({"matches"}),
     "matches": frozenset({"matches"}),
     "jobs": frozenset({"job"}),
-    "messages": frozenset({"message", "message_read"}),
+    "messages": frozenset({"message", "message_read", "inference", "draft"}),
     "notifications": frozenset({"notifications"}),
     "presence": frozenset({"presence"}),
     "admin": frozenset({"admin"}),

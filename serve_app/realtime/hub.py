@@ -125,7 +125,7 @@ class Hub:
             if profile_id is not None:
                 await self._presence.enter(client.id, profile_id)
             # The session may have ended before `_tell` knew the client.
-            if session is not None and await self._db.sessions.is_revoked(session):
+            if session is not None and await self._db.sessions.is_revoked(session, profile_id):
                 client.stop(SIGNED_OUT)
             yield client
         finally:
@@ -224,7 +224,8 @@ class Hub:
         if event.type == "session_ended":
             for client in clients:
                 of_session = client.session is not None and client.session.hex() == event.payload.get("key")
-                if of_session or event.payload.get("channel") in client.channels:
+                everywhere = event.payload.get("everywhere", False)
+                if of_session or everywhere or event.payload.get("channel") in client.channels:
                     client.stop(SIGNED_OUT)
             return
         for client in clients:

@@ -17,7 +17,7 @@ class NewApiKey(Schema):
     name: Label = Field(description="What or who uses the key.", examples=["Photo booth"])
     scopes: Annotated[set[Scope], Field(min_length=1)] = Field(
         description="`compute` opens the endpoints that analyze and compare faces, `search` the search among "
-        "users' faces.",
+        "users' faces, `metrics` the metrics.",
         examples=[["compute"]],
     )
 

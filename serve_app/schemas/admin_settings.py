@@ -65,6 +65,9 @@ class SettingsChange(Schema):
     )
     daily_photo_upload_limit: DailyLimit | None = None
     daily_baby_generation_limit: DailyLimit | None = None
+    text_generation: Annotated[bool, Field(strict=True)] | None = Field(
+        None, description="Whether texts are suggested to users who have switched it on.", examples=[False]
+    )
 
     def changes(self) -> dict[str, object]:
         """The settings to change, as `SystemSettingsTable.change` takes them."""
@@ -82,6 +85,7 @@ class SettingsAnswer(Schema):
     allow_non_edu_emails: bool
     daily_photo_upload_limit: int
     daily_baby_generation_limit: int
+    text_generation: bool
     updated_at: datetime | None = Field(description="Time of the latest change.")
     updated_by: UUID | None = Field(
         description="The admin who made the latest change; null if it was made in the database."

@@ -181,7 +181,8 @@ class PhotosAnswer(Schema):
 
 
 class CelebrityMatch(Schema):
-    celebrity_id: UUID
+    celebrity_id: UUID = Field(description="The photo of the person that is most similar.")
+    person_id: UUID
     name: str
     category: str | None
     gender: Gender | None = Field(description="As stated, otherwise as estimated from the picture.")

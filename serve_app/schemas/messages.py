@@ -48,6 +48,11 @@ class MessageAnswer(Schema):
     message_type: MessageType
     read_at: datetime | None = Field(description="When the receiver read it; null until then.")
     created_at: datetime
+    ai_status: str | None = Field(
+        description="How far the text is that is made of this message: queued, processing, completed or "
+        "failed; null for most messages."
+    )
+    in_reply_to: UUID | None = Field(description="The message that this one answers, where that is known.")
 
     @classmethod
     def of(cls, message: Message, reader_id: UUID, links: Links) -> MessageAnswer:
@@ -60,6 +65,8 @@ class MessageAnswer(Schema):
             message_type=message.message_type,
             read_at=message.read_at,
             created_at=message.created_at,
+            ai_status=message.ai_status,
+            in_reply_to=message.in_reply_to,
         )
 
 

@@ -39,6 +39,9 @@ class ProfileAnswer(Schema):
     default_face_id: UUID | None
     image: str | None = Field(description="Picture of the default face. Signed URL that expires.")
     show_presence: bool = Field(description="Whether others see when the user is online.")
+    text_generation: bool = Field(
+        description="Whether the user wants texts to be suggested, made of their profile and messages."
+    )
 
     @classmethod
     def of(cls, profile: Profile, image: str | None) -> ProfileAnswer:
@@ -51,6 +54,7 @@ class ProfileAnswer(Schema):
             default_face_id=profile.default_face_id,
             image=image,
             show_presence=profile.show_presence,
+            text_generation=profile.text_generation,
         )
 
 
@@ -64,6 +68,11 @@ class ProfileChange(Schema):
     show_presence: Annotated[bool, Field(strict=True)] | None = Field(
         None,
         description="False: nobody sees when the user is online, and it is not recorded. Null: true again.",
+    )
+    text_generation: Annotated[bool, Field(strict=True)] | None = Field(
+        None,
+        description="True: texts may be made of the user's profile and messages, and suggested to them and "
+        "to connected users who want it, too. Null: false again.",
     )
 
 

@@ -65,7 +65,7 @@ MATCH = "select id face_a_id face_b_id similarity_score created_at"
 TABLES = {
     "profiles": Line(
         "select; insert id profile_type email name gender school;"
-        " update name gender school default_face_id last_seen show_presence",
+        " update name gender school default_face_id last_seen show_presence text_generation",
         "select id name gender school default_face_id last_seen; update name gender school default_face_id",
     ),
     "faces": Line("select; insert; update; delete", "select id profile_id image_path created_at"),
@@ -105,6 +105,7 @@ TABLES = {
     ),
     "user_daily_quotas": Line("select; insert; update", "select"),
     "generation_logs": Line("select; insert; update"),
+    "inference_queue": Line("select; insert; update; delete"),
     "schools": Line("select; insert; update; delete"),
     "school_keys": Line("select"),
     "api_keys": Line("select; insert name prefix hash scopes; update last_used_at revoked_at"),
@@ -117,6 +118,9 @@ TABLES = {
     "audit_log": Line("select; insert actor action target before after"),
     "ray_jobs": Line("select; insert; update"),
     "rescorings": Line("select; insert; update"),
+    "ingestions": Line("select; insert; update; delete"),
+    "ingestion_files": Line("select; insert; update; delete"),
+    "ingestion_refusals": Line("select; insert; update; delete"),
     "realtime_replicas": Line("select; insert; update; delete"),
     "realtime_sessions": Line("select; insert; update; delete"),
     "rematch_runs": Line("select; insert; update; delete"),
@@ -142,9 +146,18 @@ CALLABLE = {
         *("is_admin()", "my_connections(boolean)", "my_contacts()", "my_faces()", "my_matches()"),
         "find_celebrity_matches(vector,integer)",
         "find_own_similar_faces(vector,double precision,integer,uuid)",
+        "am_blocked()",
     },
     "anon": set(),
-    "semblance_service": {"find_celebrity_matches(vector,integer)", "tell_operators(text,jsonb)"},
+    "semblance_service": {
+        "find_celebrity_matches(vector,integer)",
+        "schema_revision()",
+        "tell_of_draft(uuid,uuid,integer,text)",
+        "tell_operators(text,jsonb)",
+        *("change_role(uuid,text)", "change_block(uuid,boolean)", "delete_account(uuid)"),
+        "find_accounts(uuid,text,text,boolean,timestamp with time zone,uuid,integer)",
+        "is_blocked(uuid)",
+    },
 }
 
 # Queries that only the owner runs, by command.

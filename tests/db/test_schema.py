@@ -114,6 +114,7 @@ def test_settings_have_the_documented_defaults(connection: psycopg.Connection) -
         "allow_non_edu_emails": False,
         "daily_photo_upload_limit": 20,
         "daily_baby_generation_limit": 10,
+        "text_generation": False,
     }
 
 

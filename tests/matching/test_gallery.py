@@ -109,7 +109,7 @@ async def test_the_short_list_holds_the_exact_best(
         # It lists nobody who is clearly worse than the last.
         assert set(listed) <= set(exact(rows, probe, weights, limit=700, **rules))
         ties = weights.embedding == 0
-        assert ties or len(listed) <= len(best) + 2
+        assert ties or len(listed) <= len(best) + 8
 
 
 async def test_equal_scores_are_all_listed(database: Database, resident: Gallery) -> None:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from matching import ranking
 from matching.estimates import MARGIN, ProbeSide, TargetSide
+from matching.quantized import QuantizedTraits
 from matching.ranking import ROUNDING, RankedPairs, Ranking, best_in_groups, best_matches, merged
 from matching.scoring import BEST, factors, score
 from matching.traits import Floats, Traits, unit
@@ -78,8 +79,8 @@ def test_only_eligible_targets_count(weights: Weights, threshold: float) -> None
     engine = Ranking(probes, weights, threshold)
     for first in range(0, 500, 150):
         part = slice(first, first + 150)
-        engine.add(targets.take(part), first, allowed[:, part])
-    found = engine.near_best(targets.take)
+        engine.add(QuantizedTraits.of(targets.take(part)), first, allowed[:, part])
+    found = engine.near_best(lambda places: (targets.take(places), 0.0))
     for probe, row in enumerate(all_scores(probes, targets, weights)):
         mine = set(found.target[found.probe == probe].tolist())
         eligible = np.flatnonzero(allowed[probe])
@@ -98,13 +99,13 @@ def test_a_search_where_everything_ties_scores_exactly_a_few_at_a_time(
     probes, targets = traits(10, 1), traits(700, 2)
     most = 0
 
-    def targets_at(places: NDArray[np.intp]) -> Traits:
+    def targets_at(places: NDArray[np.intp]) -> tuple[Traits, float]:
         nonlocal most
         most = max(most, len(places))
-        return targets.take(places)
+        return targets.take(places), 0.0
 
     engine = Ranking(probes, ONE_FACTOR[5], 0.5)
-    engine.add(targets, 0)
+    engine.add(QuantizedTraits.of(targets), 0)
     found = engine.near_best(targets_at)
     same = probes.expression[:, None] == targets.expression
     assert len(found.probe) == np.count_nonzero(same)
@@ -151,8 +152,11 @@ def test_the_margin_is_several_times_the_error(seed: int) -> None:
     exact = all_factors(probes, targets)
     for weights in (Weights(), *ONE_FACTOR):
         side = ProbeSide(probes, weights)
-        estimates = side.estimates(slice(None), TargetSide(targets, side))
-        assert np.abs(estimates - score(exact, weights)).max() < MARGIN / 2
+        block = TargetSide(QuantizedTraits.of(targets), side)
+        estimates = side.without_distances(slice(None), block)
+        side.subtract_distances(slice(None), block, estimates)
+        error = np.abs(estimates - score(exact, weights))
+        assert (error.max(axis=1) < side.margin(slice(None), block) - MARGIN / 2).all()
 
 
 def test_a_face_alone_is_compared_with_all() -> None:

@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from matching import ranking
+from matching.quantized import QuantizedTraits
 from matching.ranking import ROUNDING, Owners, Ranking, best_matches, merged
 from matching.scoring import BEST
 from matching.traits import Floats, Traits, unit
@@ -96,8 +97,8 @@ def test_candidates_of_a_gallery_hold_the_best_people(kind: str) -> None:
     engine = Ranking(probes, Weights(), 0.3)
     for first in range(0, TARGETS, 150):
         part = slice(first, first + 150)
-        engine.add(targets.take(part), first, allowed[:, part], Owners.of(person[part]))
-    found = engine.near_best(targets.take)
+        engine.add(QuantizedTraits.of(targets.take(part)), first, allowed[:, part], Owners.of(person[part]))
+    found = engine.near_best(lambda places: (targets.take(places), 0.0))
     for probe, row in enumerate(all_scores(probes, targets, Weights())):
         eligible = np.flatnonzero(allowed[probe])
         best = {int(eligible[place]) for place in best_by_hand(row[eligible], person[eligible], 0.3)}

@@ -139,7 +139,7 @@ async def test_the_gallery_is_read_before_a_job_needs_it(
     digest = pipeline.model.digest
     [early] = await add_celebrities(database, famous(1, pack_digest=digest))
     async with running(worker):
-        while "removed 0 old match jobs" not in caplog.text:  # noqa: ASYNC110 - nothing else tells
+        while "photos in the gallery: 1" not in caplog.text:  # noqa: ASYNC110 - nothing else tells
             await asyncio.sleep(0.01)
         # This row logs no change, so only a gallery read from now on contains it.
         await add_celebrities(database, famous(2, pack_digest=digest))

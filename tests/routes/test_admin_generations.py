@@ -50,8 +50,8 @@ async def test_success_and_duration_by_day_and_kind(api: Api, root: User) -> Non
 
     today, local, yesterday, oldest = await generations(api, root)
     assert today == {
-        "day": f"{TODAY:%Y-%m-%d}", "provider": "fal", "model": "flux",
-        "completed": 20, "failed": 5, "processing": 1, "success_rate": 0.8,
+        "day": f"{TODAY:%Y-%m-%d}", "kind": "baby", "provider": "fal", "model": "flux",
+        "completed": 20, "failed": 5, "processing": 1, "success_rate": 0.8, "tokens_in": 0, "tokens_out": 0,
         "duration_p50_ms": 1050.0, "duration_p95_ms": pytest.approx(1905),
     }  # fmt: skip
     assert (local["provider"], local["success_rate"], local["duration_p50_ms"]) == ("local", None, None)

@@ -24,6 +24,7 @@ DEFAULTS = {
     "allow_non_edu_emails": False,
     "daily_photo_upload_limit": 20,
     "daily_baby_generation_limit": 10,
+    "text_generation": False,
 }
 
 

@@ -58,6 +58,8 @@ async def test_a_message_reaches_the_other_user(chat: Chat) -> None:
         "content": "Are we related?",
         "message_type": "text",
         "read_at": None,
+        "ai_status": None,
+        "in_reply_to": None,
         "created_at": sent["created_at"],
     }
     page = await chat.get(f"/api/messages/{chat.connection}", chat.bob)

@@ -167,6 +167,7 @@ async def test_a_connection_that_begins_while_its_session_ends_does_not_outlive_
     """Checked before, known to the hub after: the end falls between the two."""
     ours = bearer(session_id="s")
     key = await key_of(api, ours)
+    assert (await api.client.get("/api/auth/me", headers=ours)).status_code == 200
     hub = api.services.hub
     async with hub.join(SUBJECT, ["feed"], "http://api", session=key) as client:
         assert client.end is None
@@ -197,7 +198,7 @@ async def test_expired_sessions_are_forgotten(api: Api) -> None:
                 await asyncio.sleep(0.01)
     finally:
         await hub.close()
-    assert [await sessions.is_revoked(bytes([number]) * 32) for number in range(4)] == [
+    assert [await sessions.is_revoked(bytes([number]) * 32, None) for number in range(4)] == [
         False, False, True, True,
     ]  # fmt: skip
 
@@ -213,7 +214,7 @@ async def test_a_session_is_found_by_index(api: Api) -> None:
     await api.owner.execute("ANALYZE revoked_sessions")
 
     for name in ("get_profile_of_session", "is_session_revoked"):
-        arguments = (SUBJECT, bytes(32)) if name == "get_profile_of_session" else (bytes(32),)
+        arguments = (SUBJECT, bytes(32)) if name == "get_profile_of_session" else (bytes(32), SUBJECT)
         plan = "\n".join(row[0] for row in await api.owner.fetch(f"EXPLAIN {queries[name]}", *arguments))
         assert "revoked_sessions_pkey" in plan
         assert "Seq Scan" not in plan

@@ -39,7 +39,7 @@ class QueueInMemory:
     async def extend(self, worker: UUID, jobs: Iterable[UUID], lease: timedelta) -> None:
         self.extended.set()
 
-    async def retry(self, job: Errand, message: str) -> bool:
+    async def retry(self, job: Errand, message: str, after: timedelta = timedelta()) -> bool:
         self.due.append(Errand(job.id, job.attempt + 1))
         return True
 

@@ -32,7 +32,7 @@ def test_both_images_run_alike() -> None:
 def test_every_image_is_pinned_by_version() -> None:
     images = re.findall(r"_IMAGE=(\S+)", DOCKERFILE)
     images += [each["image"] for each in SERVICES.values() if "SEMBLANCE_IMAGE" not in each["image"]]
-    assert len(images) == 5
+    assert len(images) == 7
     assert all(re.search(r":\S*\d+\.\d+|:RELEASE\.\d{4}", image) for image in images)
 
 
@@ -42,8 +42,8 @@ def test_no_container_may_gain_rights() -> None:
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert service.get("read_only") or name == "db", name
     assert [name for name, service in SERVICES.items() if "cap_add" in service] == ["db"]
-    # Only the service can be reached from outside.
-    assert [name for name, service in SERVICES.items() if "ports" in service] == ["app"]
+    # Only the service and Grafana can be reached from outside.
+    assert [name for name, service in SERVICES.items() if "ports" in service] == ["app", "grafana"]
     assert SERVICES["app"]["ports"] == ["${SEMBLANCE_LISTEN:-127.0.0.1:8000}:8000"]
 
 
@@ -74,6 +74,6 @@ def test_the_printed_secrets_are_all_that_compose_asks_for() -> None:
     first, second = printed(), printed()
     assert required <= first.keys()
     secrets = [name for name in first if name.endswith(("PASSWORD", "SECRET_ACCESS_KEY"))]
-    assert len(secrets) == 3
+    assert len(secrets) == 4
     # In a DSN nothing of them needs an escape.
     assert all(re.fullmatch(r"[0-9a-f]{48}", first[name]) and first[name] != second[name] for name in secrets)

@@ -32,3 +32,11 @@ async def connect(database: Database, profile: UUID, other: UUID) -> UUID:
     """An active connection of two profiles by a match of new faces; returns its id."""
     connection: UUID = await database.fetchval(_CONNECTION, profile, other)
     return connection
+
+
+async def want_texts(database: Database, *profiles: UUID) -> None:
+    """Switch texts on, for everybody and for these users."""
+    await database.execute("UPDATE system_settings SET value = 'true' WHERE key = 'text_generation'")
+    await database.execute(
+        "UPDATE profiles SET text_generation = true WHERE id = ANY($1::uuid[])", list(profiles)
+    )

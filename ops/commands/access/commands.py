@@ -47,6 +47,7 @@ class KeyScope(StrEnum):
 
     COMPUTE = "compute"
     SEARCH = "search"
+    METRICS = "metrics"
 
 
 @keys.command("create")

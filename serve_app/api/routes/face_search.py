@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 from db.profiles import StatedGender
 from semblance.errors import NoFaceError
 from semblance.logging import request_id_var
+from semblance.metrics import SEARCH_SECONDS
 from serve_app.api.dependencies import CurrentSearcher, Injected, InjectedLinks, Photo
 from serve_app.api.photos import PHOTO_BODY
 from serve_app.api.responses import COMPUTE_ERRORS, errors
@@ -37,15 +38,16 @@ async def search_faces(
     detection, faces = await services.faces.analyze_photo(photo, 1)
     if not faces:
         raise NoFaceError
-    hits = await services.db.face_searches.nearest(
-        faces[0].embedding,
-        pack_digest=services.model.digest,
-        searcher=searcher,
-        request_id=request_id_var.get(),
-        limit=limit,
-        school=school,
-        gender=gender,
-    )
+    with SEARCH_SECONDS.timed(kind="users"):
+        hits = await services.db.face_searches.nearest(
+            faces[0].embedding,
+            pack_digest=services.model.digest,
+            searcher=searcher,
+            request_id=request_id_var.get(),
+            limit=limit,
+            school=school,
+            gender=gender,
+        )
     return FaceSearchAnswer(
         face=FaceAnswer.of(faces[0], detection, services.model),
         matches=[FaceMatch.of(hit, links, services.scale) for hit in hits],

@@ -81,6 +81,7 @@ def _match(found: Lookalike, links: Links, scale: SimilarityScale) -> CelebrityM
     hit = found.hit
     return CelebrityMatch(
         celebrity_id=hit.celebrity_id,
+        person_id=hit.person_id,
         name=hit.name,
         category=hit.category,
         gender=hit.gender,

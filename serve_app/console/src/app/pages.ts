@@ -2,7 +2,7 @@ import type { LinkProps } from '@tanstack/react-router';
 import type { ComponentType } from 'react';
 
 import type { WordId } from '../words/useWords';
-import { FaceIcon, JobsIcon, MatchingIcon } from './icons';
+import { FaceIcon, GalleryIcon, JobsIcon, MatchingIcon } from './icons';
 
 interface Page {
   path: LinkProps['to'] & string;
@@ -13,6 +13,7 @@ interface Page {
 /** What the navigation lists, in this order. */
 export const PAGES: Page[] = [
   { path: '/', title: 'try.title' satisfies WordId, Icon: FaceIcon },
+  { path: '/gallery', title: 'gallery.title' satisfies WordId, Icon: GalleryIcon },
   { path: '/matching', title: 'matching.title' satisfies WordId, Icon: MatchingIcon },
   { path: '/jobs', title: 'jobs.title' satisfies WordId, Icon: JobsIcon },
 ];

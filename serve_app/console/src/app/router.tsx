@@ -1,5 +1,7 @@
 import { createRouter } from '@tanstack/react-router';
 
+import { galleryRoute, personRoute } from '../pages/gallery/route';
+import { addRoute, ingestionRoute } from '../pages/ingestions/route';
 import { jobsRoute } from '../pages/jobs/route';
 import { matchingRoute } from '../pages/matching/route';
 import { tryRoute } from '../pages/try/route';
@@ -10,6 +12,10 @@ export const router = createRouter({
   routeTree: root.addChildren([
     // In the order of the navigation.
     tryRoute,
+    galleryRoute,
+    personRoute,
+    addRoute,
+    ingestionRoute,
     matchingRoute,
     jobsRoute,
   ]),

@@ -9,10 +9,13 @@ interface Props {
   onSearch: (text: string) => void;
 }
 
+/** After so long without a key the typing has paused. */
+const PAUSE_MS = 120;
+
 /** A field whose text the server searches for. */
 export function SearchField({ label, value, onSearch }: Props) {
   const [text, setText] = useState(value);
-  const search = useDebouncedCallback(onSearch, 250);
+  const search = useDebouncedCallback(onSearch, PAUSE_MS);
   return (
     <TextInput
       type="search"

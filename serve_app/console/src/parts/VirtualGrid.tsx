@@ -20,6 +20,8 @@ interface Props<T> {
 }
 
 const GAP = 12;
+/** The next page is fetched when so many rows are left: some windows, for those who scroll fast. */
+const AHEAD = 20;
 
 /** Cells of equal size that scroll with the page; only those near the window exist. */
 export function VirtualGrid<T>(props: Props<T>) {
@@ -48,7 +50,7 @@ export function VirtualGrid<T>(props: Props<T>) {
   const shown = virtual.getVirtualItems();
   const last = shown.at(-1)?.index ?? -1;
   useEffect(() => {
-    if (rows > 0 && last >= rows - 8) more?.();
+    if (rows > 0 && last >= rows - AHEAD) more?.();
   }, [last, rows, more]);
 
   return (

@@ -1,0 +1,1 @@
+DROP TABLE ingestion_refusals, ingestion_files, ingestions;

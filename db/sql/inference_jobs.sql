@@ -1,0 +1,247 @@
+-- name: return_expired_inference_jobs
+-- Jobs whose lease has ended: they return to the queue, or fail and are logged. $1: kinds, $2: provider, $3: model.
+WITH expired AS (
+    SELECT id
+    FROM inference_queue
+    WHERE status = 'processing' AND lease_until < now() AND kind = ANY($1::text[])
+    ORDER BY id
+    FOR UPDATE SKIP LOCKED
+),
+returned AS (
+    UPDATE inference_queue
+    SET status = CASE WHEN attempts < max_attempts THEN 'pending' ELSE 'failed' END,
+        error_message = CASE WHEN attempts < max_attempts THEN error_message
+            ELSE 'The text was begun and not finished, several times.' END,
+        completed_at = CASE WHEN attempts < max_attempts THEN NULL ELSE now() END,
+        run_after = now(),
+        locked_by = NULL,
+        lease_until = NULL
+    FROM expired
+    WHERE inference_queue.id = expired.id
+    RETURNING inference_queue.*
+)
+INSERT INTO generation_logs (kind, inference_job_id, profile_id, provider, model, status, attempts, error_message)
+SELECT kind, id, profile_id, $2, $3, status, attempts, error_message
+FROM returned
+WHERE status = 'failed'
+ON CONFLICT (inference_job_id) DO UPDATE
+SET status = excluded.status, attempts = excluded.attempts, error_message = excluded.error_message;
+
+-- name: claim_inference_jobs
+-- $1: worker, $2: how many, $3: length of the lease, $4: kinds. Oldest first, without jobs that another worker is
+-- claiming.
+WITH due AS (
+    SELECT id
+    FROM inference_queue
+    WHERE status = 'pending' AND run_after <= now() AND kind = ANY($4::text[])
+    ORDER BY run_after, created_at
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE inference_queue
+SET status = 'processing',
+    attempts = attempts + 1,
+    started_at = now(),
+    completed_at = NULL,
+    locked_by = $1,
+    lease_until = now() + $3::interval
+FROM due
+WHERE inference_queue.id = due.id
+RETURNING inference_queue.id, kind, profile_id, message_id, recipient_id, input, attempts, max_attempts;
+
+-- name: extend_inference_jobs
+-- The heartbeat of the worker $1 for its jobs $2.
+UPDATE inference_queue
+SET lease_until = now() + $3::interval
+WHERE id = ANY($2::uuid[]) AND locked_by = $1 AND status = 'processing';
+
+-- name: hold_inference_job
+-- Whether the worker $2 still has the job $1 in its attempt $3; if so, locks it until the end of the transaction.
+SELECT true
+FROM inference_queue
+WHERE id = $1 AND locked_by = $2 AND attempts = $3 AND status = 'processing'
+FOR UPDATE;
+
+-- name: complete_inference_job
+UPDATE inference_queue
+SET status = 'completed',
+    completed_at = now(),
+    result = $2,
+    error_message = NULL,
+    locked_by = NULL,
+    lease_until = NULL
+WHERE id = $1;
+
+-- name: log_inference_job
+-- $1: job, $2: provider, $3: model, $4: tokens in, $5: tokens out, $6: seconds of the provider. A job has one row.
+INSERT INTO generation_logs (
+    kind, inference_job_id, profile_id, provider, model, status, attempts, error_message, tokens_in, tokens_out,
+    provider_seconds, duration_ms
+)
+SELECT
+    kind, id, profile_id, $2, $3, status, greatest(attempts, 1), error_message, $4, $5, $6,
+    round(extract(epoch FROM completed_at - started_at) * 1000)::integer
+FROM inference_queue
+WHERE id = $1 AND status IN ('completed', 'failed')
+ON CONFLICT (inference_job_id) DO UPDATE
+SET provider = excluded.provider,
+    model = excluded.model,
+    status = excluded.status,
+    attempts = excluded.attempts,
+    error_message = excluded.error_message,
+    tokens_in = excluded.tokens_in,
+    tokens_out = excluded.tokens_out,
+    provider_seconds = excluded.provider_seconds,
+    duration_ms = excluded.duration_ms;
+
+-- name: retry_inference_job
+-- $1: job, $2: worker, $3: attempt, $4: message, $5: delay until the next attempt.
+UPDATE inference_queue
+SET status = 'pending',
+    error_message = $4,
+    run_after = now() + $5::interval,
+    locked_by = NULL,
+    lease_until = NULL
+WHERE id = $1 AND locked_by = $2 AND attempts = $3 AND status = 'processing';
+
+-- name: fail_inference_job
+UPDATE inference_queue
+SET status = 'failed',
+    completed_at = now(),
+    error_message = $4,
+    locked_by = NULL,
+    lease_until = NULL
+WHERE id = $1 AND locked_by = $2 AND attempts = $3 AND status = 'processing'
+RETURNING true;
+
+-- name: release_inference_jobs
+-- Returns the jobs of a worker that ends regularly, as if it had not claimed them.
+UPDATE inference_queue
+SET status = 'pending', attempts = attempts - 1, locked_by = NULL, lease_until = NULL
+WHERE locked_by = $1 AND status = 'processing';
+
+-- name: seconds_to_next_inference_job
+-- Seconds until the next job of the kinds $1 is due or the next lease ends; null without any.
+SELECT extract(epoch FROM least(
+    (SELECT min(run_after) FROM inference_queue WHERE status = 'pending' AND kind = ANY($1::text[])),
+    (SELECT min(lease_until) FROM inference_queue WHERE status = 'processing' AND kind = ANY($1::text[]))
+) - now())::float8;
+
+-- name: count_pending_inference_jobs
+SELECT count(*) FROM inference_queue WHERE status = 'pending' AND run_after <= now();
+
+-- name: find_inference_job_by_key
+-- The job of the key $2 of the user $1, and the message that was sent with it.
+SELECT
+    inference_queue.id, message_id, inference_queue.status, messages.connection_id, messages.content,
+    messages.message_type
+FROM inference_queue
+JOIN messages ON messages.id = message_id
+WHERE profile_id = $1 AND idempotency_key = $2;
+
+-- name: text_tokens_today
+-- What texts of the user $1 used since midnight UTC, how many of theirs are not done, and when the count restarts.
+SELECT
+    coalesce((
+        SELECT sum(coalesce(tokens_in, 0) + coalesce(tokens_out, 0))
+        FROM generation_logs
+        WHERE profile_id = $1 AND kind <> 'baby'
+            AND created_at >= date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'
+    ), 0)::bigint AS used,
+    (
+        SELECT count(*)
+        FROM inference_queue
+        WHERE profile_id = $1 AND status IN ('pending', 'processing') AND kind <> 'embed'
+    ) AS open,
+    (date_trunc('day', now() AT TIME ZONE 'UTC') + interval '1 day') AT TIME ZONE 'UTC' AS resets_at;
+
+-- name: other_member_of_connection
+-- $1: connection, $2: the user; null if they are not in it. And whether both want texts.
+SELECT
+    CASE $2::uuid WHEN profile_a_id THEN profile_b_id WHEN profile_b_id THEN profile_a_id END AS other_id,
+    texts_wanted(profile_a_id, profile_b_id) AS wanted
+FROM mutual_connections
+WHERE id = $1;
+
+-- name: add_reply_job
+-- $1: the user who wrote the message $2, $3: for whom a reply is suggested, $4: idempotency key.
+INSERT INTO inference_queue (kind, profile_id, message_id, recipient_id, idempotency_key)
+VALUES ('reply', $1, $2, $3, $4)
+RETURNING id;
+
+-- name: get_inference_job
+-- One job of the user $2, who wrote its message.
+SELECT id, kind, message_id, status, attempts, max_attempts, error_message, created_at, started_at, completed_at
+FROM inference_queue
+WHERE id = $1 AND profile_id = $2;
+
+-- name: list_drafts
+-- The drafts for the user $1 in active connections, newest first; $2: of this connection, or null for all.
+SELECT
+    job.id, messages.connection_id, job.message_id, job.result ->> 'text' AS content, job.result ->> 'model' AS model,
+    job.completed_at AS created_at
+FROM inference_queue AS job
+JOIN messages ON messages.id = job.message_id
+JOIN mutual_connections AS connection ON connection.id = messages.connection_id
+WHERE job.recipient_id = $1 AND job.kind = 'reply' AND job.status = 'completed' AND job.result IS NOT NULL
+    AND connection.status = 'active' AND ($2::uuid IS NULL OR connection.id = $2)
+ORDER BY job.completed_at DESC, job.id
+LIMIT 100;
+
+-- name: take_draft
+-- Removes the draft $1 of the user $2 and returns what it answers.
+UPDATE inference_queue AS job
+SET result = NULL
+FROM messages
+WHERE job.id = $1 AND recipient_id = $2 AND kind = 'reply' AND job.status = 'completed' AND result IS NOT NULL
+    AND messages.id = job.message_id
+RETURNING messages.id AS message_id, messages.connection_id;
+
+-- name: replace_icebreaker
+-- Only while nobody has read it. $1: message, $2: the new text.
+UPDATE messages
+SET content = $2
+FROM mutual_connections AS connection
+WHERE messages.id = $1 AND message_type = 'icebreaker' AND read_at IS NULL
+    AND connection.id = connection_id AND connection.status = 'active'
+RETURNING true;
+
+-- name: inference_job_counts
+SELECT status, count(*) AS count, min(created_at) AS oldest
+FROM inference_queue
+GROUP BY status;
+
+-- name: inference_job_seconds
+-- Averages over the jobs completed since $1: from claim, and from creation, to completion.
+SELECT
+    avg(extract(epoch FROM completed_at - started_at))::float8 AS processing,
+    avg(extract(epoch FROM completed_at - created_at))::float8 AS total
+FROM inference_queue
+WHERE status = 'completed' AND completed_at >= $1;
+
+-- name: inference_job_failures
+SELECT error_message AS message, count(*) AS count, max(completed_at) AS latest
+FROM inference_queue
+WHERE status = 'failed'
+GROUP BY error_message
+ORDER BY count DESC, latest DESC
+LIMIT $1;
+
+-- name: prune_inference_jobs
+-- Jobs that ended before $1, at most $2 at a time.
+WITH old AS (
+    SELECT id
+    FROM inference_queue
+    WHERE status IN ('completed', 'failed') AND completed_at < $1
+    ORDER BY completed_at
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+),
+gone AS (
+    DELETE FROM inference_queue USING old WHERE inference_queue.id = old.id RETURNING 1
+)
+SELECT count(*) FROM gone;
+
+-- name: tell_of_draft
+-- $1: job, $2: worker, $3: attempt, $4: the text so far.
+SELECT tell_of_draft($1, $2, $3, $4);

@@ -1,0 +1,232 @@
+"""The folder of backups: what lies where, and how it is sealed.
+
+    FOLDER/2026-11-27T170512Z/manifest.json         what the backup holds; written last
+    FOLDER/2026-11-27T170512Z/database/faces.gz     the rows of a table, as COPY writes them
+    FOLDER/2026-11-27T170512Z/pictures.gz           a line of JSON for each picture
+    FOLDER/2026-11-27T170512Z/pictures.names        its files below pictures/, shared by all backups
+    FOLDER/2026-11-27T170512Z/keys/, settings.gz
+    FOLDER/pictures/3f/3f80c5…                      a picture
+
+A backup without a manifest was interrupted. With recipients every file but the manifest and the names is
+sealed by age (https://age-encryption.org), so that `age --decrypt` opens it without this program too.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import pyrage
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from semblance.errors import BadInputError, ConfigurationError
+from semblance.files import write_file
+
+MANIFEST: Final = "manifest.json"
+PICTURES: Final = "pictures.gz"
+NAMES: Final = "pictures.names"
+SETTINGS: Final = "settings.gz"
+FORMAT: Final = 1
+
+DIGEST: Final = ".sha256"
+"""Ends the name of the file beside a picture that holds the digest of its content."""
+
+_POOL: Final = "pictures"
+_STAMP: Final = "%Y-%m-%dT%H%M%SZ"
+
+
+class BackedUpTable(BaseModel):
+    """A table's rows. columns: in the order of the file. sha256: of the file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    columns: list[str]
+    rows: int
+    sha256: str
+
+
+class BackupManifest(BaseModel):
+    """What a backup holds. revision: of the schema. pictures: how many. sequences: last value, and whether it
+    was given out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: int = FORMAT
+    semblance: str
+    created_at: datetime
+    revision: str
+    sealed: bool
+    tables: dict[str, BackedUpTable]
+    sequences: dict[str, tuple[int, bool]]
+    pictures: int
+    pictures_sha256: str
+    keys: list[str]
+
+
+class Sealer:
+    """Writes files for recipients, so that only they can read them; without any, files stay as they are.
+
+    Raises BadInputError for a text that is not the public key of an age identity.
+    """
+
+    def __init__(self, recipients: Sequence[str]) -> None:
+        try:
+            self._recipients = [pyrage.x25519.Recipient.from_str(text) for text in recipients]
+        except pyrage.RecipientError as exc:
+            raise BadInputError("A recipient is the public key that `age-keygen` prints: age1….") from exc
+
+    @property
+    def seals(self) -> bool:
+        return bool(self._recipients)
+
+    def seal(self, data: bytes) -> bytes:
+        """The bytes of a small file."""
+        return pyrage.encrypt(data, self._recipients) if self._recipients else data
+
+    @contextmanager
+    def packed(self, target: Path, scratch: Path) -> Iterator[gzip.GzipFile]:
+        """Compresses what is written, and seals it into `target`. What is not sealed yet is in an unnamed
+        file in `scratch`."""
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=scratch) as plain:
+            with gzip.GzipFile(fileobj=plain, mode="wb", compresslevel=1, mtime=0) as packing:
+                yield packing
+            plain.seek(0)
+            with target.open("xb") as file:
+                target.chmod(0o600)
+                if self._recipients:
+                    pyrage.encrypt_io(plain, file, self._recipients)
+                else:
+                    shutil.copyfileobj(plain, file)
+
+
+class Opener:
+    """Reads files that were sealed for the identities in a file, or that were not sealed.
+
+    Raises BadInputError for a file without identities.
+    """
+
+    def __init__(self, identity_file: Path | None) -> None:
+        self._identities = []
+        if identity_file is None:
+            return
+        try:
+            lines = identity_file.read_text(encoding="utf-8").splitlines()
+            keys = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+            self._identities = [pyrage.x25519.Identity.from_str(key) for key in keys]
+        except (OSError, UnicodeDecodeError, pyrage.IdentityError) as exc:
+            raise BadInputError(f"{identity_file} is not the file that `age-keygen` wrote.") from exc
+
+    def open(self, data: bytes, *, sealed: bool) -> bytes:
+        """The bytes of a small file. Raises BadInputError if they were sealed for others or are damaged."""
+        if not sealed:
+            return data
+        with _opening():
+            return pyrage.decrypt(data, self._identities)
+
+    @contextmanager
+    def unpacked(self, source: Path, scratch: Path, *, sealed: bool) -> Iterator[gzip.GzipFile]:
+        """The content of a packed file. Raises BadInputError as `open` does."""
+        with tempfile.TemporaryFile(dir=scratch) as plain:
+            with source.open("rb") as file:
+                if sealed:
+                    with _opening():
+                        pyrage.decrypt_io(file, plain, self._identities)
+                else:
+                    shutil.copyfileobj(file, plain)
+            plain.seek(0)
+            with gzip.GzipFile(fileobj=plain, mode="rb") as unpacking:
+                yield unpacking
+
+
+@contextmanager
+def _opening() -> Iterator[None]:
+    try:
+        yield
+    except pyrage.DecryptError as exc:
+        raise BadInputError(
+            "This backup is sealed, and the identity does not open it. Name the file with the private key of "
+            "one of its recipients: --identity FILE."
+        ) from exc
+
+
+class Archive:
+    """A folder of backups."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def names(self) -> list[str]:
+        """The complete backups, oldest first."""
+        return sorted(file.parent.name for file in self.folder.glob(f"*/{MANIFEST}"))
+
+    def begin(self) -> Path:
+        """A folder for a new backup. What interrupted ones have left is removed.
+
+        Raises ConfigurationError if the folder cannot be made.
+        """
+        name = datetime.now(UTC).strftime(_STAMP)
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for file in self.folder.iterdir():
+                if file.name != _POOL and file.is_dir() and not (file / MANIFEST).exists():
+                    shutil.rmtree(file)
+            (self.folder / name).mkdir(mode=0o700)
+        except FileExistsError as exc:
+            raise ConfigurationError(f"{self.folder / name} exists. Wait a second and try again.") from exc
+        except OSError as exc:
+            raise ConfigurationError(f"{self.folder} cannot be used: {exc.strerror}.") from exc
+        return self.folder / name
+
+    def end(self, backup: Path, manifest: BackupManifest) -> None:
+        """Complete a backup."""
+        write_file(backup / MANIFEST, manifest.model_dump_json(indent=1))
+
+    def manifest(self, name: str) -> BackupManifest:
+        """What a backup holds. Raises BadInputError if there is no such backup, or a newer version wrote
+        it."""
+        try:
+            return BackupManifest.model_validate_json((self.folder / name / MANIFEST).read_bytes())
+        except FileNotFoundError as exc:
+            found = ", ".join(self.names()) or "none"
+            raise BadInputError(f"{self.folder} has no backup {name}. Complete backups: {found}.") from exc
+        except ValidationError as exc:
+            raise BadInputError(
+                f"{self.folder / name / MANIFEST} is damaged, or of a newer version of Semblance."
+            ) from exc
+
+    def picture(self, name: str) -> Path:
+        """Where a picture is, by its name in the pool."""
+        return self.folder / _POOL / name[:2] / name
+
+    def prune(self, keep: int) -> list[str]:
+        """Remove all backups but the latest `keep`, and pictures that no backup names; returns their
+        names."""
+        names = self.names()
+        removed = names[:-keep]
+        for name in removed:
+            # Without its manifest it is no backup, however far this gets.
+            (self.folder / name / MANIFEST).unlink()
+            shutil.rmtree(self.folder / name)
+        named = {
+            line
+            for name in self.names()
+            for line in (self.folder / name / NAMES).read_text(encoding="ascii").split()
+        }
+        for file in (self.folder / _POOL).glob("??/*"):
+            if file.name.removesuffix(DIGEST) not in named:
+                file.unlink()
+        return removed
+
+
+def digest(file: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

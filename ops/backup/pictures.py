@@ -1,0 +1,127 @@
+"""The pictures of a store into the pool of an archive, and back. A picture that the pool has is not copied
+again."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import mimetypes
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass
+from typing import Final, Self
+
+from ops.backup.archive import DIGEST, Archive, Opener, Sealer
+from ops.storage.sweep import FOLDERS
+from semblance.errors import BadInputError, NotFoundError
+from semblance.files import write_file
+from semblance.storage.store import Storage, StoredObject
+
+_AT_ONCE: Final = 16
+"""Requests to the store at the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class PooledPicture:
+    """A picture of the store. name: in the pool. sha256: of its bytes."""
+
+    key: str
+    name: str
+    sha256: str
+
+    def line(self) -> bytes:
+        return json.dumps([self.key, self.name, self.sha256]).encode() + b"\n"
+
+    @classmethod
+    def of(cls, line: bytes) -> Self:
+        return cls(*json.loads(line))
+
+
+class PicturePool:
+    """Copies pictures between a store and an archive."""
+
+    def __init__(self, archive: Archive, storage: Storage) -> None:
+        self._archive, self._storage = archive, storage
+        self._turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def copy_all(
+        self, sealer: Sealer, found: dict[str, PooledPicture], advance: Callable[[int], None]
+    ) -> int:
+        """Add to `found`, by key, all pictures that the store has and that are not in it unchanged; returns
+        how many had to be copied. One that is deleted meanwhile is left out.
+
+        Raises StorageError.
+        """
+        copied = 0
+        async for batch in self._listed():
+            outcomes = await asyncio.gather(*(self._copy(sealer, each, found) for each in batch))
+            copied += sum(outcomes)
+            advance(len(batch))
+        return copied
+
+    async def _listed(self) -> AsyncIterator[list[StoredObject]]:
+        for folder in FOLDERS:
+            async for batch in self._storage.objects(folder):
+                yield batch
+
+    async def _copy(self, sealer: Sealer, each: StoredObject, found: dict[str, PooledPicture]) -> bool:
+        name = _name(each, sealed=sealer.seals)
+        if (known := found.get(each.key)) is not None and known.name == name:
+            return False
+        target = self._archive.picture(name)
+        digest = target.with_name(f"{name}{DIGEST}")
+        if target.exists() and digest.exists():
+            found[each.key] = PooledPicture(each.key, name, digest.read_text(encoding="ascii"))
+            return False
+        async with self._turns:
+            try:
+                data = await self._storage.get(each.key)
+            except NotFoundError:
+                return False
+        sha256 = hashlib.sha256(data).hexdigest()
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_file(target, sealer.seal(data))
+        write_file(digest, sha256)
+        found[each.key] = PooledPicture(each.key, name, sha256)
+        return True
+
+    async def restore(
+        self,
+        pictures: Iterable[PooledPicture],
+        opener: Opener,
+        *,
+        sealed: bool,
+        advance: Callable[[int], None],
+    ) -> None:
+        """Put pictures back under their keys. Raises BadInputError for a picture that is missing or damaged,
+        StorageError if the store fails."""
+        tasks: set[asyncio.Task[None]] = set()
+        for picture in pictures:
+            if len(tasks) >= _AT_ONCE:
+                done, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                _raise_first(done)
+            tasks.add(asyncio.create_task(self._put(picture, opener, sealed=sealed)))
+            advance(1)
+        await asyncio.gather(*tasks)
+
+    async def _put(self, picture: PooledPicture, opener: Opener, *, sealed: bool) -> None:
+        try:
+            stored = self._archive.picture(picture.name).read_bytes()
+        except FileNotFoundError as exc:
+            raise BadInputError(f"The backup lacks the picture {picture.key}.") from exc
+        data = opener.open(stored, sealed=sealed)
+        if hashlib.sha256(data).hexdigest() != picture.sha256:
+            raise BadInputError(f"The backup's picture {picture.key} is damaged.")
+        kind = mimetypes.guess_type(picture.key)[0] or "application/octet-stream"
+        await self._storage.put(picture.key, data, kind)
+
+
+def _raise_first(done: set[asyncio.Task[None]]) -> None:
+    for task in done:
+        task.result()
+
+
+def _name(each: StoredObject, *, sealed: bool) -> str:
+    """The same for the same file: pictures are replaced as a whole, if at all."""
+    state = f"{each.key}\n{each.size}\n{each.last_modified.isoformat()}\n{sealed}"
+    return hashlib.sha256(state.encode()).hexdigest()

@@ -1,0 +1,111 @@
+"""A restoration: into an empty home and an empty database, which then are at this version's schema.
+
+The order lets an interrupted restoration begin again: the database is filled in one transaction, pictures
+have the same keys each time, and the keys come last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Final
+
+from db.migrate import current, downgrade, upgrade
+from ops.backup.archive import PICTURES, SETTINGS, Archive, BackupManifest, Opener, digest
+from ops.backup.create import BackupProgress, as_tables
+from ops.backup.database import is_empty, loading
+from ops.backup.pictures import PicturePool, PooledPicture
+from ops.stack.home import StackHome
+from semblance.errors import BadInputError, ConfigurationError
+from semblance.files import write_file
+from semblance.settings import Settings
+from semblance.storage.opening import open_storage
+
+RESTORED_SETTINGS: Final = "restored.env"
+"""In the home: the settings that were in force when the backup was made."""
+
+_MARK: Final = "restoring"
+"""In the home while a restoration is not complete: the name of the backup."""
+
+
+def check_restorable(settings: Settings, name: str) -> None:
+    """Raises ConfigurationError if the home is in use, or has keys and pictures that a restoration would mix
+    with those of the backup."""
+    home = StackHome.of(settings)
+    if home.is_run():
+        raise ConfigurationError(f"The stack in {home.root} is running. Stop it first: semblance down.")
+    begun = _interrupted(home)
+    if begun is None and (_holds_files(home.keys) or _holds_files(home.objects)):
+        raise ConfigurationError(
+            f"{home.root} is not empty. Name an empty home in SEMBLANCE_HOME, so that nothing is mixed."
+        )
+    if begun not in {None, name}:
+        raise ConfigurationError(
+            f"{home.root} holds part of the backup {begun}. Complete it with --backup {begun}, or name an "
+            "empty home in SEMBLANCE_HOME."
+        )
+
+
+def restore(
+    settings: Settings, dsn: str, *, archive: Archive, name: str, opener: Opener, progress: BackupProgress
+) -> BackupManifest:
+    """Restore a backup; returns what it held. Can be run again after an interruption.
+
+    Args:
+        dsn: of the owner of an empty database.
+
+    Raises ConfigurationError if the database is not empty, BadInputError if the backup is damaged, sealed for
+    others, or of a newer version, DatabaseError, StorageError.
+    """
+    home = StackHome.of(settings)
+    home.prepare()
+    manifest = archive.manifest(name)
+    backup = archive.folder / name
+    for each, content in manifest.tables.items():
+        _check(backup / "database" / f"{each}.gz", content.sha256)
+    _check(backup / PICTURES, manifest.pictures_sha256)
+    with opener.unpacked(backup / PICTURES, home.root, sealed=manifest.sealed) as lines:
+        pictures = [PooledPicture.of(line) for line in lines]
+
+    if current(dsn) is not None and _interrupted(home) is None and not is_empty(dsn):
+        raise ConfigurationError("The database is not empty: a backup is restored into an empty one.")
+    write_file(home.root / _MARK, name)
+    if current(dsn) not in {None, manifest.revision}:
+        downgrade(dsn, None)
+    upgrade(dsn, manifest.revision)
+    with loading(dsn) as loader:
+        for table in as_tables(manifest):
+            progress.table(table.name)
+            file = backup / "database" / f"{table.name}.gz"
+            with opener.unpacked(file, home.root, sealed=manifest.sealed) as rows:
+                loader.copy(table, rows)
+        for sequence, (value, given_out) in manifest.sequences.items():
+            loader.set_sequence(sequence, value, given_out)
+    upgrade(dsn)
+
+    pool = PicturePool(archive, open_storage(settings))
+    asyncio.run(pool.restore(pictures, opener, sealed=manifest.sealed, advance=progress.picture))
+    for key in manifest.keys:
+        data = opener.open((backup / "keys" / key).read_bytes(), sealed=manifest.sealed)
+        write_file(home.keys / key, data)
+    with opener.unpacked(backup / SETTINGS, home.root, sealed=manifest.sealed) as lines:
+        write_file(home.root / RESTORED_SETTINGS, lines.read())
+    (home.root / _MARK).unlink()
+    return manifest
+
+
+def _check(file: Path, sha256: str) -> None:
+    if not file.exists() or digest(file) != sha256:
+        raise BadInputError(f"{file} is missing or damaged. Restore another backup.")
+
+
+def _interrupted(home: StackHome) -> str | None:
+    """The backup whose restoration was interrupted here."""
+    try:
+        return (home.root / _MARK).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+
+
+def _holds_files(folder: Path) -> bool:
+    return any(file.is_file() for file in folder.rglob("*"))

@@ -1,0 +1,136 @@
+"""How a metric is recorded: in this process by default, or where `record_with` says.
+
+The metrics themselves are declared in `semblance.metrics`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, TypeVar
+
+import prometheus_client
+
+# Each counter would have a second series, with the time of its first count.
+prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
+
+_Instrument = TypeVar(
+    "_Instrument", prometheus_client.Counter, prometheus_client.Gauge, prometheus_client.Histogram
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """What is measured.
+
+    name: as Prometheus knows it. help: a sentence. labels: names of what tells its series apart. Their values
+    come from short lists: they are never ids, names or paths of users.
+    """
+
+    name: str
+    help: str
+    labels: tuple[str, ...] = ()
+
+    kind: ClassVar[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CounterMetric(Metric):
+    """Only grows while its process lives."""
+
+    kind: ClassVar[str] = "counter"
+
+    def count(self, amount: float = 1, /, **labels: str) -> None:
+        """Add an amount above 0."""
+        _recorder.count(self, amount, labels)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GaugeMetric(Metric):
+    """Goes up and down."""
+
+    kind: ClassVar[str] = "gauge"
+
+    def put(self, value: float, /, **labels: str) -> None:
+        """Record the value of now."""
+        _recorder.put(self, value, labels)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistogramMetric(Metric):
+    """Counts durations by their length. buckets: upper bounds in seconds, above 0 and ascending."""
+
+    buckets: tuple[float, ...]
+
+    kind: ClassVar[str] = "histogram"
+
+    def observe(self, seconds: float, /, **labels: str) -> None:
+        """Record a duration."""
+        _recorder.observe(self, seconds, labels)
+
+    @contextmanager
+    def timed(self, **labels: str) -> Iterator[None]:
+        """Record how long the block takes, also if it raises."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.observe(time.perf_counter() - began, **labels)
+
+
+class Recorder(Protocol):
+    """Keeps the values of metrics. It is called from any thread, and takes microseconds."""
+
+    def count(self, metric: CounterMetric, amount: float, labels: Mapping[str, str]) -> None: ...
+
+    def put(self, metric: GaugeMetric, value: float, labels: Mapping[str, str]) -> None: ...
+
+    def observe(self, metric: HistogramMetric, value: float, labels: Mapping[str, str]) -> None: ...
+
+
+class LocalRecorder:
+    """Keeps the values of this process."""
+
+    def __init__(self) -> None:
+        self._registry = prometheus_client.CollectorRegistry()
+        self._instruments: dict[str, Any] = {}
+
+    def count(self, metric: CounterMetric, amount: float, labels: Mapping[str, str]) -> None:
+        self._series(metric, prometheus_client.Counter, labels).inc(amount)
+
+    def put(self, metric: GaugeMetric, value: float, labels: Mapping[str, str]) -> None:
+        self._series(metric, prometheus_client.Gauge, labels).set(value)
+
+    def observe(self, metric: HistogramMetric, value: float, labels: Mapping[str, str]) -> None:
+        series = self._series(metric, prometheus_client.Histogram, labels, buckets=metric.buckets)
+        series.observe(value)
+
+    def text(self) -> str:
+        """All values in Prometheus' text format."""
+        return prometheus_client.generate_latest(self._registry).decode()
+
+    def _series(
+        self, metric: Metric, kind: type[_Instrument], labels: Mapping[str, str], **options: Any
+    ) -> _Instrument:
+        instrument: _Instrument | None = self._instruments.get(metric.name)
+        if instrument is None:
+            made = kind(metric.name, metric.help, metric.labels, registry=None, **options)
+            # Of several threads that make one, the first counts.
+            instrument = self._instruments.setdefault(metric.name, made)
+            if instrument is made:
+                self._registry.register(made)
+        return instrument.labels(**labels) if metric.labels else instrument
+
+
+local = LocalRecorder()
+"""Of this process, until `record_with` names another."""
+
+_recorder: Recorder = local
+
+
+def record_with(recorder: Recorder) -> None:
+    """Record all metrics of this process with another recorder from now on."""
+    global _recorder  # noqa: PLW0603 - one for the process
+    _recorder = recorder

@@ -1,0 +1,114 @@
+import { Alert, Button, Group, Stack, Text } from '@mantine/core';
+import { getRouteApi, Link } from '@tanstack/react-router';
+import { useState } from 'react';
+
+import { useNewer, usePeople, usePeopleLike } from '../../api/gallery';
+import { EmptyState } from '../../parts/EmptyState';
+import { ErrorState } from '../../parts/ErrorState';
+import { PageTitle } from '../../parts/PageTitle';
+import { VirtualGrid } from '../../parts/VirtualGrid';
+import { Working } from '../../parts/Working';
+import { useNumber, useWords } from '../../words/useWords';
+import { isNarrow } from './filter';
+import { GalleryFilters } from './GalleryFilters';
+import { CAPTION_PX, CARD_PX, PersonCard } from './PersonCard';
+import { PhotoSearch } from './PhotoSearch';
+import { SelectionBar } from './SelectionBar';
+import { useSelection } from './useSelection';
+
+const route = getRouteApi('/gallery');
+
+/** The people whom faces are compared with: found by name, filter or photo, and put in order. */
+export function GalleryPage() {
+  const words = useWords();
+  const number = useNumber();
+  const filter = route.useSearch();
+  const navigate = route.useNavigate();
+  const like = usePeopleLike();
+  const [photo, setPhoto] = useState<File>();
+  const list = usePeople(filter);
+  const pages = list.data?.pages ?? [];
+  const people = pages.flatMap((page) => page.people);
+  const total = pages[0]?.total ?? undefined;
+  const newer = useNewer(pages.length);
+  const selection = useSelection(people);
+  return (
+    <Stack gap="md">
+      <Group justify="space-between" align="flex-start">
+        <PageTitle title={words('gallery.title')} purpose={words('gallery.purpose')} />
+        <Group gap="xs">
+          <Button component="a" variant="default" href="/api/admin/gallery/export" download>
+            {words('gallery.export')}
+          </Button>
+          <Button component={Link} to="/gallery/add">
+            {words('ingestions.title')}
+          </Button>
+        </Group>
+      </Group>
+      <GalleryFilters
+        filter={filter}
+        onChange={(changed) => void navigate({ search: changed, replace: true })}
+        onPhoto={(file) => {
+          setPhoto(file);
+          like.mutate(file);
+        }}
+      />
+      {photo && (
+        <PhotoSearch
+          photo={photo}
+          search={like}
+          onClose={() => {
+            setPhoto(undefined);
+            like.reset();
+          }}
+        />
+      )}
+      {newer.changed && (
+        <Alert variant="default">
+          <Group justify="space-between">
+            <Text>{words('gallery.changed')}</Text>
+            <Button size="xs" variant="default" onClick={newer.show}>
+              {words('gallery.show-changes')}
+            </Button>
+          </Group>
+        </Alert>
+      )}
+      {list.error && people.length === 0 && <ErrorState error={list.error} again={() => void list.refetch()} />}
+      {list.isPending && <Working />}
+      {list.data && people.length === 0 && (
+        <EmptyState title={words(isNarrow(filter) ? 'gallery.none-found' : 'gallery.none')}>
+          {words(isNarrow(filter) ? 'gallery.none-found-what' : 'gallery.none-what')}
+        </EmptyState>
+      )}
+      {people.length > 0 && (
+        <>
+          <Group justify="space-between" mih={36}>
+            <Text size="sm" c="dimmed" role="status">
+              {total !== undefined && words('gallery.count', { count: total, shown: number(total) })}
+            </Text>
+            <SelectionBar selection={selection} people={people} />
+          </Group>
+          <VirtualGrid
+            label={words('gallery.title')}
+            items={people}
+            total={total}
+            cellWidth={CARD_PX}
+            captionHeight={CAPTION_PX}
+            itemKey={({ id }) => id}
+            more={list.hasNextPage && !list.isFetching ? () => void list.fetchNextPage() : undefined}
+          >
+            {(person) => (
+              <PersonCard
+                person={person}
+                selected={selection.has(person.id)}
+                onSelect={(range) => {
+                  selection.toggle(person.id, range);
+                }}
+              />
+            )}
+          </VirtualGrid>
+        </>
+      )}
+    </Stack>
+  );
+}

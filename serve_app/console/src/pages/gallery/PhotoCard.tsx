@@ -1,0 +1,42 @@
+import { Checkbox, Text } from '@mantine/core';
+
+import type { PersonPhoto } from '../../api/gallery';
+import { Picture } from '../../parts/Picture';
+import { usePercent, useWords } from '../../words/useWords';
+import classes from './Card.module.css';
+
+interface Props {
+  photo: PersonPhoto;
+  /** Tells it from the others, from 1. */
+  place: number;
+  selected: boolean;
+  onSelect: (range: boolean) => void;
+}
+
+/** One photo of a person: opens in full, and can be chosen. */
+export function PhotoCard({ photo, place, selected, onSelect }: Props) {
+  const words = useWords();
+  const percent = usePercent();
+  const { quality, searchable, image_url: full, thumbnail_url: picture } = photo;
+  return (
+    <div className={classes.card} data-selected={selected || undefined}>
+      <a href={full} target="_blank" rel="noreferrer" className={classes.link}>
+        <Picture src={picture} alt={words('gallery.photo', { place })} />
+        <Text component="span" display="block" size="sm" mt={6} truncate>
+          {quality === null ? '' : words('gallery.quality-is', { quality: percent(quality) })}
+        </Text>
+        <Text component="span" display="block" size="xs" c="dimmed" truncate>
+          {searchable ? '' : words('gallery.other-pack')}
+        </Text>
+      </a>
+      <Checkbox
+        className={classes.check}
+        aria-label={words('gallery.select-photo', { place })}
+        checked={selected}
+        onChange={(event) => {
+          onSelect((event.nativeEvent as MouseEvent).shiftKey);
+        }}
+      />
+    </div>
+  );
+}

@@ -1,0 +1,68 @@
+import { Button, Group, Modal, Stack, Text, TextInput } from '@mantine/core';
+import { useState } from 'react';
+
+import { type Person, useSplit } from '../../api/gallery';
+import { ErrorState } from '../../parts/ErrorState';
+import { useWords } from '../../words/useWords';
+
+interface Props {
+  person: Person;
+  photos: string[];
+  opened: boolean;
+  onClose: () => void;
+  /** Called with the id of the new person. */
+  onDone: (id: string) => void;
+}
+
+/** Makes the chosen photos another person. */
+export function SplitDialog({ person, photos, opened, onClose, onDone }: Props) {
+  const words = useWords();
+  const split = useSplit(person.id);
+  const [name, setName] = useState(person.name);
+  return (
+    <Modal
+      opened={opened}
+      onClose={onClose}
+      title={words('gallery.split')}
+      closeButtonProps={{ 'aria-label': words('parts.close') }}
+    >
+      <form
+        onSubmit={(event) => {
+          event.preventDefault();
+          split.mutate(
+            { photos, name },
+            {
+              onSuccess: ({ id }) => {
+                onClose();
+                onDone(id);
+              },
+            },
+          );
+        }}
+      >
+        <Stack>
+          <Text>{words('gallery.split-what', { count: photos.length })}</Text>
+          <TextInput
+            label={words('gallery.name')}
+            value={name}
+            required
+            maxLength={100}
+            data-autofocus
+            onChange={(event) => {
+              setName(event.currentTarget.value);
+            }}
+          />
+          {split.error && <ErrorState error={split.error} />}
+          <Group justify="flex-end">
+            <Button variant="default" onClick={onClose}>
+              {words('parts.cancel')}
+            </Button>
+            <Button type="submit" loading={split.isPending}>
+              {words('gallery.split')}
+            </Button>
+          </Group>
+        </Stack>
+      </form>
+    </Modal>
+  );
+}

@@ -1,0 +1,18 @@
+import { createRoute, lazyRouteComponent } from '@tanstack/react-router';
+
+import type { PeopleFilter } from '../../api/gallery';
+import { root } from '../../app/root';
+import { filterOf } from './filter';
+
+export const galleryRoute = createRoute({
+  getParentRoute: () => root,
+  path: '/gallery',
+  validateSearch: (search: Record<string, unknown>): PeopleFilter => filterOf(search),
+  component: lazyRouteComponent(() => import('./GalleryPage'), 'GalleryPage'),
+});
+
+export const personRoute = createRoute({
+  getParentRoute: () => root,
+  path: '/gallery/$personId',
+  component: lazyRouteComponent(() => import('./PersonPage'), 'PersonPage'),
+});

@@ -1,0 +1,94 @@
+"""The console's page on the gallery: people found, put in order, deleted and brought back."""
+
+from __future__ import annotations
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Locator, Page, expect
+
+from tests.support.browser import PHONE, Look, check_axe, expect_no_sideways_scroll
+from tests.support.photos import OBAMA_2
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(console_page: Page) -> Page:
+    await console_page.get_by_role("link", name="Gallery").click()
+    await expect(people(console_page).first).to_be_visible()
+    return console_page
+
+
+def people(page: Page) -> Locator:
+    return page.get_by_role("list", name="Gallery").get_by_role("listitem")
+
+
+async def test_people_are_found_by_name_filter_and_photo(page: Page, look: Look) -> None:
+    await people(page).locator("img").first.evaluate("image => image.decode()")
+    await check_axe(page)
+    await look(page, "gallery")
+    search = page.get_by_role("search", name="Find people")
+    await search.get_by_label("Search by name").fill("BARACK")
+    await expect(people(page)).to_have_count(1)
+    assert "name=BARACK" in page.url
+    await search.get_by_label("Gender").select_option("female")
+    await expect(page.get_by_text("Nobody was found")).to_be_visible()
+    await page.goto(page.url.partition("?")[0])
+    await search.locator("input[type=file]").set_input_files(OBAMA_2)
+    like = page.get_by_role("region", name="People like the face")
+    await expect(like.get_by_role("link").first).to_contain_text("Barack Obama")
+    await check_axe(page)
+    await look(page, "gallery-by-photo")
+
+
+async def test_a_person_is_edited_merged_split_deleted_and_back(page: Page, look: Look) -> None:
+    """By keyboard, as far as it is about choosing."""
+    before = await people(page).count()
+    third, fourth = (people(page).filter(has_text=f"Person {number}") for number in (3, 4))
+    picture = (await fourth.locator("img").get_attribute("src") or "").partition("?")[0]
+    await third.get_by_role("link").press("Enter")
+    await expect(page.get_by_role("heading", name="Person 3")).to_be_visible()
+    details = page.get_by_role("form", name="Details")
+    await details.get_by_label("About").fill("Third from the left")
+    await details.get_by_role("button", name="Save").click()
+    await expect(page.get_by_text("The details are saved.")).to_be_visible()
+    await check_axe(page)
+    await look(page, "gallery-person")
+
+    await page.get_by_role("link", name="All people").click()
+    for person in (third, fourth):
+        await person.get_by_role("checkbox").press("Space")
+    await expect(page.get_by_text("2 selected")).to_be_visible()
+    await page.get_by_role("button", name="Merge").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Merge").click()
+    await expect(people(page)).to_have_count(before - 1)
+    await third.get_by_role("link").click()
+    photos = page.get_by_role("list", name="Photos of Person 3").get_by_role("listitem")
+    await expect(photos).to_have_count(2)
+    await photos.filter(has=page.locator(f"img[src^='{picture}']")).get_by_role("checkbox").press("Space")
+    await page.get_by_role("button", name="Make another person").click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_label("Name").fill("Person 4")
+    await check_axe(page)
+    await dialog.get_by_role("button", name="Make another person").click()
+    await expect(page.get_by_role("heading", name="Person 4")).to_be_visible()
+
+    await page.get_by_role("button", name="Delete", exact=True).click()
+    await expect(page.get_by_text("1 photo was deleted.")).to_be_visible()
+    await expect(people(page)).to_have_count(before - 1)
+    await check_axe(page)
+    await look(page, "gallery-deleted")
+    await page.get_by_role("button", name="Undo").click()
+    await expect(page.get_by_text("1 photo is back.")).to_be_visible()
+    await expect(fourth).to_be_visible()
+
+
+async def test_it_fits_a_phone_in_german(page: Page, look: Look) -> None:
+    """German words are longer."""
+    await page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    await page.get_by_role("combobox", name="Language").select_option("de")
+    await expect(page.get_by_text("Die Personen, mit denen")).to_be_visible()
+    await page.get_by_role("list", name="Galerie").get_by_role("checkbox").first.press("Space")
+    await expect(page.get_by_text("1 ausgewählt")).to_be_visible()
+    await expect_no_sideways_scroll(page)
+    await look(page, "gallery-german")

@@ -1,0 +1,52 @@
+"""docs/metrics.md from the declarations of the metrics.
+
+python -m tools.metrics_docs            write docs/metrics.md
+python -m tools.metrics_docs --check    exit 1 where it differs from the code
+"""
+
+from __future__ import annotations
+
+import typer
+
+from semblance.metrics import METRICS
+from tools import CHECKOUT
+from tools.pages import Check, write_page
+
+TARGET = CHECKOUT / "docs" / "metrics.md"
+
+HEAD = """\
+# Metrics
+
+Written by `python -m tools.metrics_docs` from `semblance/metrics.py`. How to collect them, and what to watch,
+is in [operation.md](operation.md#monitoring).
+
+`GET /metrics` answers them in Prometheus' text format, for all processes of the service at once: replicas of
+the API, of the detector and of the matcher, and Ray jobs that run on the same Ray. It takes the service's own
+API key, a key of `semblance keys create --scope metrics`, or a session of the console. Ray's nodes export the
+same values, with `ray_` before each name and beside Ray's own metrics; collect one or the other, not both.
+Values are up to ten seconds old.
+
+Counters and histograms begin at 0 with their process, so use `rate` and `increase`, and `sum` over processes.
+A gauge of the whole service is reported by several processes: take the `max`. Ray adds the labels that tell
+processes apart, and estimates the sums of histograms from the middle of each bucket.
+
+| metric | kind | labels | |
+| --- | --- | --- | --- |
+"""
+
+
+def render() -> str:
+    """The whole page."""
+    return HEAD + "".join(
+        f"| `{metric.name}` | {metric.kind} | {', '.join(metric.labels)} | {metric.help} |\n"
+        for metric in METRICS
+    )
+
+
+def main(check: Check = False) -> None:
+    """Write docs/metrics.md, or say whether it is current."""
+    write_page(TARGET, render(), check=check)
+
+
+if __name__ == "__main__":
+    typer.run(main)
