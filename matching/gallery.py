@@ -191,11 +191,19 @@ class Gallery:
         about = {"source": dict(source), "snapshot": self._snapshot, "looked_at": self._looked_at}
         try:
             self._arrays.save(path, about)
+            _remove_old_files(path.parent)
             _, columns = mapped(path)
         except (OSError, UnusableFileError) as exc:
             logger.warning("cannot keep the gallery in a file: %s", exc)
         else:
             self._arrays = GalleryArrays(columns)
+
+
+def _remove_old_files(folder: Path) -> None:
+    """Remove files that nobody can use any more: those of earlier packs, and what killed writers left."""
+    for path in folder.glob("*.gallery*"):
+        if path.stat().st_mtime < time.time() - LOG_HOURS * 3600:
+            path.unlink(missing_ok=True)
 
 
 def _eligible(block: Block, queries: Sequence[GalleryQuery]) -> NDArray[np.bool_]:

@@ -70,6 +70,7 @@ from serve_app.api.routes import (
     user_faces,
 )
 from serve_app.api.services import Services
+from serve_app.api.topics import Topic
 from serve_app.limits import ReplicaLimits
 
 DESCRIPTION = f"""\
@@ -127,7 +128,7 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
     face_compute.include_router(compute.router)
     face_compute.include_router(lookalikes.router)
     # Any request may be a user's first, which can be refused.
-    app_api = APIRouter(prefix="/api", responses=errors(401, 403, 409))
+    app_api = Topic(prefix="/api", responses=errors(401, 403, 409))
     # A request tries the routes in this order, so the most frequent come first.
     for topic in (matches, notifications, messages, connections, reactions, auth):
         app_api.include_router(topic.router)

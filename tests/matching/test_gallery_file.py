@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -175,3 +176,13 @@ def test_a_failed_write_leaves_the_file(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(UnusableFileError, match="damaged"):
         mapped(path)
+
+
+def test_files_that_nobody_uses_are_removed(tmp_path: Path) -> None:
+    then = time.time() - 2 * gallery.LOG_HOURS * 3600
+    for name in ("earlier.gallery", ".earlier.gallery.x1", "notes.txt"):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (then, then))
+    (tmp_path / "other.gallery").touch()
+    gallery._remove_old_files(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"notes.txt", "other.gallery"}

@@ -6,7 +6,7 @@ import asyncio
 from typing import Annotated
 from uuid import UUID, uuid4
 
-from fastapi import APIRouter, Query, Response, status
+from fastapi import Query, Response, status
 
 from db.ingestions import STAGING, NewFile
 from semblance.errors import BadInputError, SemblanceError
@@ -15,6 +15,7 @@ from serve_app.api.cursors import Cursor, encode_cursor, place_by_time
 from serve_app.api.dependencies import Injected, Operator, SentFile
 from serve_app.api.responses import BODY, errors
 from serve_app.api.services import Services
+from serve_app.api.topics import Topic
 from serve_app.ingestions import allowed_source, read_refused, start
 from serve_app.schemas.admin_ingestions import (
     DecidedAnswer,
@@ -28,7 +29,7 @@ from serve_app.schemas.admin_ingestions import (
 )
 from serve_app.schemas.patterns import STORABLE
 
-router = APIRouter(prefix="/admin/ingestions", tags=["admin"])
+router = Topic(prefix="/admin/ingestions", tags=["admin"])
 
 Limit = Annotated[int, Query(ge=1, le=200)]
 MOST_PARTS = 10_000

@@ -10,7 +10,6 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 import ray
-from fastapi import APIRouter
 
 from db.migrate import MIGRATIONS
 from deployments.packs.registry import describe_pack
@@ -22,6 +21,7 @@ from semblance.recorder import local
 from semblance.settings import Settings
 from serve_app.api.dependencies import Injected, Operator
 from serve_app.api.responses import errors
+from serve_app.api.topics import Topic
 from serve_app.preflight import WHILE_RUNNING
 from serve_app.schemas.admin_system import (
     DatabaseAnswer,
@@ -39,7 +39,7 @@ from serve_app.schemas.admin_system import (
 from serve_app.serving import WITHOUT_RAY, DeploymentState, deployments
 from serve_app.traffic import traffic_of
 
-router = APIRouter(prefix="/admin/system", tags=["admin"])
+router = Topic(prefix="/admin/system", tags=["admin"])
 
 _ROUTES: Final = 20
 """Most routes of one answer."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query, status
+from fastapi import Header, Query, status
 
 from db.inference_jobs import Budget, NewText
 from deployments.writing.prompts import MAX_PROMPT_TOKENS, MAX_TOKENS
@@ -14,6 +14,7 @@ from semblance.settings import Settings
 from serve_app.api.dependencies import CurrentUser, Injected, InjectedLinks
 from serve_app.api.responses import BODY, QUOTA_ERROR, errors
 from serve_app.api.routes.messages import notice
+from serve_app.api.topics import Topic
 from serve_app.schemas.inference import (
     DraftAnswer,
     DraftsAnswer,
@@ -25,7 +26,7 @@ from serve_app.schemas.inference import (
 from serve_app.schemas.messages import MessageAnswer
 from serve_app.schemas.patterns import explained
 
-router = APIRouter(prefix="/inference", tags=["texts"])
+router = Topic(prefix="/inference", tags=["texts"])
 
 
 @router.post(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from db.profiles import Profile
 from semblance.errors import ForbiddenError
@@ -15,9 +15,10 @@ from serve_app.api.cursors import encode_cursor, place_by_time
 from serve_app.api.dependencies import CurrentUser, Injected, InjectedLinks
 from serve_app.api.responses import BODY, errors
 from serve_app.api.services import Services
+from serve_app.api.topics import Topic
 from serve_app.schemas.messages import MessageAnswer, MessagesAnswer, NewMessage, ReadAnswer
 
-router = APIRouter(prefix="/messages", tags=["messages"])
+router = Topic(prefix="/messages", tags=["messages"])
 
 PREVIEW = 100
 """Characters of a message that its notification shows."""
