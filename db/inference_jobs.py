@@ -14,6 +14,7 @@ from db.admin_events import tell_operators
 from db.jobs import (
     FAILURES_SHOWN,
     SPEED_WINDOW,
+    Backlog,
     Failure,
     JobStats,
     JobStatus,
@@ -329,6 +330,10 @@ class InferenceJobs:
         """Tell the user whom a reply is for how it begins. Returns False, and tells nobody, if another worker
         has the job now."""
         return bool(await self._database.fetchval(sql.tell_of_draft, job.id, job.worker, job.attempt, so_far))
+
+    async def backlog(self) -> list[Backlog]:
+        """The jobs that are not completed, for each of their statuses."""
+        return [Backlog(**row) for row in await self._database.fetch(sql.inference_job_backlog)]
 
     async def stats(self) -> JobStats:
         """Counts, speed and failures, as of match jobs."""

@@ -199,6 +199,15 @@ SELECT status, count(*) AS count, min(created_at) AS oldest
 FROM inference_queue
 GROUP BY status;
 
+-- name: inference_job_backlog
+-- Every status of jobs that are not completed, with how many there are and the age of the oldest in seconds.
+SELECT
+    status, count(inference_queue.id) AS count,
+    coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 AS oldest_seconds
+FROM unnest(ARRAY['pending', 'processing', 'failed']) AS status
+LEFT JOIN inference_queue USING (status)
+GROUP BY status;
+
 -- name: inference_job_seconds
 -- Averages over the jobs completed since $1: from claim, and from creation, to completion.
 SELECT

@@ -11,6 +11,7 @@ import pytest
 
 from semblance.settings import Settings
 from tests.support.api import API_KEY, CRON_SECRET, Api, User
+from tests.support.realtime import serving
 from tests.support.rows_chat import connect, want_texts
 
 CRON = {"Authorization": f"Bearer {CRON_SECRET}"}
@@ -186,3 +187,20 @@ async def test_admins_see_both_queues(chat: TextChat) -> None:
     assert "texts" not in stats["texts"]
     (day,) = (await chat.get("/api/admin/generations", root))["generations"]
     assert (day["kind"], day["provider"], day["model"]) == ("reply", "local", "local")
+
+
+async def test_the_draft_is_told_to_its_reader_only(chat: TextChat) -> None:
+    async with (
+        serving(chat.api.app) as server,
+        server.listen(chat.ada, channels="messages") as to_ada,
+        server.listen(chat.bob, channels="messages") as to_bob,
+    ):
+        job = (await chat.ask()).json()["job_id"]
+        await chat.work()
+        told = [await to_ada.until("inference") for _ in range(3)]
+        assert [event["data"]["status"] for event in told] == ["queued", "processing", "completed"]
+        draft = (await to_bob.until("draft"))["data"]
+        assert (draft["id"], draft["status"], draft["model"]) == (job, "ready", "local")
+        assert "Ada" in draft["content"]
+        assert await to_ada.quiet(0.1) and await to_bob.quiet(0.1)
+        assert all(draft["content"] not in str(event) for event in told)
