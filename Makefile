@@ -8,6 +8,8 @@ SHELL := /bin/bash
 # dev: CPU inference, all extras and the development tools. cpu, gpu: one kind of inference and nothing else.
 FLAVOUR ?= dev
 
+CONTAINER ?= docker
+
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(VENV)/.uv/bin/uv
@@ -16,7 +18,7 @@ STAMP := $(VENV)/.installed-$(FLAVOUR)
 PHOTOS := $(VENV)/.photos
 PACKAGES := semblance db matching deployments batch serve_app ops benchmarks tools tests
 
-.PHONY: help demo chaos check test lint format env console screenshots lock clean clean-env
+.PHONY: help demo chaos check test lint format env console release screenshots lock clean clean-env
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -54,6 +56,8 @@ lint: env ## style, types and import contracts
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/zizmor --offline --quiet .github/workflows
 	$(BIN)/python -m tools.console check
 
 format: env ## rewrite the code in the project's style
@@ -66,6 +70,12 @@ env: $(STAMP) $(if $(filter dev,$(FLAVOUR)),$(PHOTOS)/.complete) ## the virtual 
 console: env ## build the console where `make env` could not; with the types of the HTTP API
 	@$(BIN)/python -m tools.console build
 	@$(BIN)/python -m tools.console schema
+
+release: env ## build the wheel and the images of this version; CONTAINER=podman for another builder
+	@version=$$($(BIN)/semblance --version | cut -d' ' -f2); \
+	grep -qF "## $$version" CHANGELOG.md || { echo "CHANGELOG.md says nothing of $$version." >&2; exit 1; }; \
+	$(BIN)/python -m hatchling build -t wheel -d dist; \
+	for target in cpu gpu; do $(CONTAINER) build --target $$target -t semblance:$$version-$$target .; done
 
 screenshots: env ## take the pictures of the README again; needs a Chromium
 	@$(BIN)/python -m tools.screenshots

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,9 +15,11 @@ from rich.markup import escape
 from batch.cluster import stop_at_once
 from batch.record import recorded
 from semblance.actor import actor_var, command_actor
+from semblance.error_reports import report_errors
 from semblance.errors import SemblanceError
 from semblance.logging import configure_logging
-from semblance.running import running_database
+from semblance.otlp import tracing
+from semblance.running import JOB_VARIABLE, running_database
 from semblance.settings import Settings, get_settings
 
 
@@ -28,9 +31,10 @@ def job_command() -> Iterator[Settings]:
         signal.signal(number, stop_at_once)
     try:
         settings = job_settings()
-        configure_logging(settings)
+        configure_logging(settings, ray_job=os.environ.get(JOB_VARIABLE))
+        report_errors(settings)
         actor_var.set(command_actor())
-        with recorded(settings):
+        with tracing(settings), recorded(settings):
             yield settings
     except SemblanceError as exc:
         Console(stderr=True).print(f"[red]error:[/] {escape(exc.message)}", highlight=False, soft_wrap=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from db.pool import Database
 from db.ray_jobs import RayJobKind, RayJobProgress, RayJobRows, RayJobStatus
 from semblance.actor import actor_var, command_actor
 from semblance.errors import SemblanceError
+from semblance.redaction import redacted
 from semblance.running import JOB_VARIABLE
 from semblance.settings import Settings
 
@@ -32,8 +32,6 @@ _INCOMPLETE = "Not everything could be done; the log says what is left."
 EVERY_S = 1.0
 _LAST_S = 10.0
 """How long the end of the job waits for its last word."""
-
-_CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
 
 
 @contextmanager
@@ -90,7 +88,7 @@ class _Recorder(threading.Thread):
     async def _record(self) -> None:
         # The job is known already if a page has started it; else a command has.
         actor_var.set(command_actor())
-        arguments = [_CREDENTIALS.sub("***@", argument) for argument in sys.argv[1:]]
+        arguments = [redacted(argument) for argument in sys.argv[1:]]
         database = await Database.connect(self._dsn, pool_size=1)
         try:
             rows, told = RayJobRows(database), None

@@ -14,7 +14,7 @@ best photo. The old app and NumPy count photos.
 One thread, as Ray gives the replicas of the service:
 
     OMP_NUM_THREADS=1 python -m benchmarks.celebrity_match
-    OMP_NUM_THREADS=1 python -m benchmarks.celebrity_match --million
+    OMP_NUM_THREADS=1 python -m benchmarks.celebrity_match --million --dimensions 128
 """
 
 from __future__ import annotations
@@ -171,6 +171,8 @@ class GalleryResult:
     search_p95_at_once_ms: float
     identical: bool
     load_seconds: float
+    restart_seconds: float
+    bytes_each: float
 
 
 class _NoModels:
@@ -185,6 +187,7 @@ class _NoModels:
 def main(
     million: Annotated[bool, typer.Option("--million", help="Also 1,000,000 celebrities.")] = False,
     sizes: Annotated[list[int] | None, typer.Option("--size", help="These sizes instead.")] = None,
+    dimensions: Annotated[int, typer.Option(help="Of embeddings; the open pack has 128.")] = 512,
     as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object.")] = False,
 ) -> None:
     """Fill galleries of growing size and time all ways on each."""
@@ -195,7 +198,7 @@ def main(
     for size in wanted:
         with scratch_database() as dsn, tempfile.TemporaryDirectory() as home:
             console.print(f"filling {size:,} …")
-            results.append(asyncio.run(measure(dsn, size, Settings(home=Path(home)))))
+            results.append(asyncio.run(measure(dsn, size, dimensions, Settings(home=Path(home)))))
 
     for table in tables(results):
         console.print(table)
@@ -230,7 +233,7 @@ def tables(results: Sequence[GalleryResult]) -> tuple[Table, Table]:
     galleries = Table("celebrities", title="Ours")
     for heading in ("alone, p50", f"{AT_ONCE} at once, p95"):
         times.add_column(heading, justify="right")
-    for heading in ("same as sql", "seconds to load"):
+    for heading in ("same as sql", "seconds to load", "after a restart", "bytes each"):
         galleries.add_column(heading, justify="right")
     for result in results:
         size = f"{result.celebrities:,}"
@@ -238,14 +241,15 @@ def tables(results: Sequence[GalleryResult]) -> tuple[Table, Table]:
             times.add_row(size, way, *(f"{getattr(result, name):,.1f}" if name else "" for name in fields))
         times.add_section()
         same = "yes" if result.identical else "NO"
-        galleries.add_row(size, same, f"{result.load_seconds:.1f}")
+        seconds = (f"{result.load_seconds:.1f}", f"{result.restart_seconds:.2f}")
+        galleries.add_row(size, same, *seconds, f"{result.bytes_each:.0f}")
     return times, galleries
 
 
-async def measure(dsn: str, size: int, settings: Settings) -> GalleryResult:
+async def measure(dsn: str, size: int, dimensions: int, settings: Settings) -> GalleryResult:
     """Fill the gallery, then time each way."""
     database = await Database.connect(dsn, pool_size=AT_ONCE + 2)
-    faces, gallery = await fill(database, size)
+    faces, gallery = await fill(database, size, dimensions)
     await database.execute(OLD_FUNCTION)
     weights = Weights()
     terms = (weights.as_dict(), 0.5)
@@ -261,7 +265,8 @@ async def measure(dsn: str, size: int, settings: Settings) -> GalleryResult:
     sql_ms = await typical(lambda face: by_query(SET_BASED, face), faces[:few])
     old_at_once = await crowded(lambda face: by_query(OLD, face), faces[: 2 * AT_ONCE])
 
-    search, matching = CelebritySearch(database), Matching(database)
+    folder = settings.home / "galleries"
+    search, matching = CelebritySearch(database, folder), Matching(database)
     probes = [probe for face in faces if (probe := await matching.probe(face)) is not None]
     wanted = [GalleryQuery(probe.traits, probe.gender) for probe in probes]
 
@@ -271,6 +276,9 @@ async def measure(dsn: str, size: int, settings: Settings) -> GalleryResult:
     started = time.perf_counter()
     await by_search(wanted[0])
     load_seconds = time.perf_counter() - started
+    started = time.perf_counter()
+    await CelebritySearch(database, folder).prepare(DIGEST)
+    restart_seconds = time.perf_counter() - started
     search_ms = await typical(by_search, wanted)
     search_at_once = await crowded(by_search, wanted * 5)
 
@@ -306,10 +314,12 @@ async def measure(dsn: str, size: int, settings: Settings) -> GalleryResult:
         search_p95_at_once_ms=search_at_once,
         identical=identical,
         load_seconds=load_seconds,
+        restart_seconds=restart_seconds,
+        bytes_each=sum(path.stat().st_size for path in folder.iterdir()) / size,
     )
 
 
-async def fill(database: Database, size: int) -> tuple[list[UUID], Traits]:
+async def fill(database: Database, size: int, dimensions: int) -> tuple[list[UUID], Traits]:
     """Insert the gallery and PROBES women, each at her own school and like somebody in the gallery; returns
     the ids of their faces, and the gallery's traits."""
     index = await database.fetchval("SELECT pg_get_indexdef('idx_celebrities_embedding'::regclass)")
@@ -317,7 +327,7 @@ async def fill(database: Database, size: int) -> tuple[list[UUID], Traits]:
     random = np.random.default_rng(0)
     parts = []
     for start in range(0, size, CHUNK):
-        rows = people(random, min(CHUNK, size - start), start)
+        rows = people(random, min(CHUNK, size - start), start, dimensions)
         parts.append(Traits.of(rows, np.float32))
         records = [tuple(row[name] for name in COLUMNS) for row in rows]
         async with database.transaction() as connection:
@@ -327,7 +337,7 @@ async def fill(database: Database, size: int) -> tuple[list[UUID], Traits]:
         await database.execute(index)
     faces = []
     columns = ("profile_id", *(name for name in COLUMNS if name not in {"name", "category"}))
-    for row in people(np.random.default_rng(0), PROBES, 0):
+    for row in people(np.random.default_rng(0), PROBES, 0, dimensions):
         user = uuid4()
         async with database.transaction() as connection:
             await connection.execute(

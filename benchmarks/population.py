@@ -25,13 +25,20 @@ COLUMNS = (
 """Of the table of celebrities; that of faces has them too, but for name and category."""
 
 
-def people(random: np.random.Generator, count: int, start: int) -> list[dict[str, Any]]:
-    """Rows of `count` pictures, PICTURES of each identity: cosines of .6 within one, of 0 between two."""
+def people(
+    random: np.random.Generator, count: int, start: int, dimensions: int = 512
+) -> list[dict[str, Any]]:
+    """Rows of `count` pictures, PICTURES of each identity: cosines of .6 within one, of 0 between two.
+
+    Args:
+        dimensions: Those of embeddings that are not zero.
+    """
     owner = np.arange(count) // PICTURES
     identities = int(owner[-1]) + 1
-    centres = unit_vectors(random.normal(size=(identities, 512)))
-    noise = unit_vectors(random.normal(size=(count, 512)))
-    vectors = unit_vectors(centres[owner] + 0.8 * noise).astype(np.float32)
+    centres = unit_vectors(random.normal(size=(identities, dimensions)))
+    noise = unit_vectors(random.normal(size=(count, dimensions)))
+    vectors = np.zeros((count, 512), np.float32)
+    vectors[:, :dimensions] = unit_vectors(centres[owner] + 0.8 * noise)
     ages = random.integers(18, 80, identities)[owner] + random.integers(-2, 3, count)
     male = (random.random(identities) < 0.5)[owner]
     skin = random.uniform([30, 0, 5], [90, 25, 35], (identities, 3))[owner] + random.normal(size=(count, 3))

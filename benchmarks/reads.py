@@ -211,6 +211,7 @@ def make_app() -> FastAPI:
             scale=scale,
             faces=none,
             matcher=none,
+            writer=none,
             database=database,
             db=db,
             storage=storage,

@@ -14,6 +14,7 @@ from db.admin_events import tell_operators
 from db.jobs import (
     FAILURES_SHOWN,
     SPEED_WINDOW,
+    Backlog,
     Failure,
     JobStats,
     JobStatus,
@@ -184,9 +185,7 @@ class InferenceQueue:
 
     async def fail(self, job: ClaimedInference, message: str) -> None:
         """Fail and log a job that no further attempt can complete."""
-        async with self._database.transaction() as connection:
-            if await connection.fetchval(sql.fail_inference_job, job.id, job.worker, job.attempt, message):
-                await self._log(connection, job, None)
+        await self._database.fetchval(sql.end_inference_job, *self._end(job, "failed", None, message, None))
 
     async def complete(
         self,
@@ -203,13 +202,13 @@ class InferenceQueue:
             result: Is kept with the job; of a reply its `text` and `model`.
             effect: Writes what else the job leads to, by the transaction's connection.
         """
+        end = self._end(job, "completed", result, None, use)
+        if effect is None:
+            return bool(await self._database.fetchval(sql.end_inference_job, *end))
         async with self._database.transaction() as connection:
-            if not await connection.fetchval(sql.hold_inference_job, job.id, job.worker, job.attempt):
+            if not await connection.fetchval(sql.end_inference_job, *end):
                 return False
-            if effect is not None:
-                await effect(connection)
-            await connection.execute(sql.complete_inference_job, job.id, result)
-            await self._log(connection, job, use)
+            await effect(connection)
             return True
 
     async def release(self, worker: UUID) -> None:
@@ -223,16 +222,18 @@ class InferenceQueue:
         async with self._database.transaction() as connection:
             await tell_operators(connection, "jobs")
 
-    async def _log(self, connection: asyncpg.Connection, job: ClaimedInference, use: Use | None) -> None:
-        await connection.execute(
-            sql.log_inference_job,
-            job.id,
-            self._author.provider,
-            self._author.model,
-            None if use is None else use.tokens_in,
-            None if use is None else use.tokens_out,
-            None if use is None else use.seconds,
-        )
+    def _end(
+        self,
+        job: ClaimedInference,
+        status: JobStatus,
+        result: dict[str, Any] | None,
+        message: str | None,
+        use: Use | None,
+    ) -> tuple[Any, ...]:
+        """The parameters of `end_inference_job`."""
+        counted = (None, None, None) if use is None else (use.tokens_in, use.tokens_out, use.seconds)
+        held = (job.id, job.worker, job.attempt)
+        return (*held, status, result, message, self._author.provider, self._author.model, *counted)
 
 
 class InferenceJobs:
@@ -329,6 +330,10 @@ class InferenceJobs:
         """Tell the user whom a reply is for how it begins. Returns False, and tells nobody, if another worker
         has the job now."""
         return bool(await self._database.fetchval(sql.tell_of_draft, job.id, job.worker, job.attempt, so_far))
+
+    async def backlog(self) -> list[Backlog]:
+        """The jobs that are not completed, for each of their statuses."""
+        return [Backlog(**row) for row in await self._database.fetch(sql.inference_job_backlog)]
 
     async def stats(self) -> JobStats:
         """Counts, speed and failures, as of match jobs."""

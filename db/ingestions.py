@@ -315,12 +315,13 @@ class Ingestions:
         *,
         done: int | None,
         taken: int,
+        added: int,
         present: int | None,
         refused: Sequence[NewRefusal],
         settled: Sequence[UUID],
     ) -> None:
         """How far the job is, what it refused since, and which refused pictures are in the gallery now. done,
-        present: None where they stay."""
+        present: None where they stay. added: how many of `taken` are new."""
         async with self._database.transaction() as connection:
             await connection.execute(sql.record_ingestion, ingestion_id, done, taken, present)
             if refused:
@@ -334,6 +335,8 @@ class Ingestions:
                     [each.reason for each in refused],
                 )
             await connection.execute(sql.settle_ingestion_refusals, settled)
+            if added:
+                await tell_operators(connection, "gallery", {"added": added})
             await _tell(connection, ingestion_id)
 
     async def decided(self, ingestion_id: UUID) -> list[tuple[dict[str, Any], Decision]]:

@@ -70,7 +70,7 @@ class StatusCount:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """How many match jobs have a status, and the age of the oldest of them; 0 without any."""
+    """How many jobs of a queue have a status, and the age of the oldest of them; 0 without any."""
 
     status: JobStatus
     count: int

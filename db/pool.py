@@ -13,6 +13,7 @@ from pgvector.asyncpg import register_vector
 
 from db.dsn import DATABASE_SETTING, parse_dsn
 from db.listen import poll, wake_ups
+from db.queries import name_of
 from semblance.errors import (
     ConfigurationError,
     DatabaseError,
@@ -21,6 +22,7 @@ from semblance.errors import (
     QueryError,
 )
 from semblance.metrics import POOL_WAIT_SECONDS
+from semblance.tracing import span
 
 Connection: TypeAlias = asyncpg.Connection
 Record: TypeAlias = asyncpg.Record
@@ -37,6 +39,9 @@ READ_ONLY = (
 
 _COMMAND_SECONDS = 60.0
 _ACQUIRE_SECONDS = 10.0
+
+_POSTGRESQL = {"db.system.name": "postgresql"}
+"""The attribute by which tools for traces know a database."""
 
 _UNAVAILABLE = (
     OSError,
@@ -119,30 +124,30 @@ class Database:
         isolation = "repeatable_read" if readonly else None
         with _wrapped(writes=not readonly):
             async with (
-                self._acquired() as connection,
+                self._acquired("transaction") as connection,
                 connection.transaction(isolation=isolation, readonly=readonly),
             ):
                 yield connection
 
     async def fetch(self, query: str, *args: object) -> list[asyncpg.Record]:
         """All rows of one statement. Raises DatabaseError, as the following do."""
-        async with self._connection() as connection:
+        async with self._connection(query) as connection:
             rows: list[asyncpg.Record] = await connection.fetch(query, *args)
             return rows
 
     async def fetchrow(self, query: str, *args: object) -> asyncpg.Record | None:
         """The first row of one statement, if any."""
-        async with self._connection() as connection:
+        async with self._connection(query) as connection:
             return await connection.fetchrow(query, *args)
 
     async def fetchval(self, query: str, *args: object) -> Any:
         """The first value of the first row, if any."""
-        async with self._connection() as connection:
+        async with self._connection(query) as connection:
             return await connection.fetchval(query, *args)
 
     async def execute(self, query: str, *args: object) -> None:
         """Run one statement and discard its result."""
-        async with self._connection() as connection:
+        async with self._connection(query) as connection:
             await connection.execute(query, *args)
 
     def notifications(self, channel: str) -> AsyncGenerator[None]:
@@ -167,7 +172,7 @@ class Database:
             await self._pool.close()
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
+    async def _connection(self, query: str) -> AsyncIterator[asyncpg.Connection]:
         """A connection for one statement. The driver parses and runs it in two steps, which a
         transaction-mode pooler keeps on one server only inside a transaction."""
         if self._transaction_pooler:
@@ -175,13 +180,14 @@ class Database:
                 yield connection
             return
         with _wrapped():
-            async with self._acquired() as connection:
+            async with self._acquired(name_of(query) or "query") as connection:
                 yield connection
 
     @asynccontextmanager
-    async def _acquired(self) -> AsyncIterator[asyncpg.Connection]:
-        """A connection of the pool; the wait for it is measured."""
+    async def _acquired(self, name: str) -> AsyncIterator[asyncpg.Connection]:
+        """A connection of the pool; the wait for it is measured. name: of the span that lasts as long."""
         async with AsyncExitStack() as stack:
+            stack.enter_context(span(name, **_POSTGRESQL))
             with POOL_WAIT_SECONDS.timed():
                 connection = await stack.enter_async_context(self._pool.acquire(timeout=_ACQUIRE_SECONDS))
             yield connection

@@ -46,6 +46,14 @@ queries = load_queries(Path(__file__).with_name("sql"))
 """The project's queries by name."""
 
 
+_names = {text: name for name, text in queries.items()}
+
+
+def name_of(query: str) -> str | None:
+    """The name of one of the project's queries; None for any other text."""
+    return _names.get(query)
+
+
 class _Sql:
     """The queries as attributes."""
 

@@ -3042,8 +3042,6 @@ GRANT EXECUTE ON FUNCTION
     find_accounts(uuid, text, text, boolean, timestamptz, uuid, integer)
     TO semblance_service;
 
-COMMIT;
-
 -- The revision of the schema, which only the owner can read in the table itself. Null in a database that was not
 -- migrated.
 CREATE FUNCTION schema_revision() RETURNS text
@@ -3058,3 +3056,5 @@ END
 $$;
 REVOKE ALL ON FUNCTION schema_revision() FROM PUBLIC, anon, authenticated;
 GRANT EXECUTE ON FUNCTION schema_revision() TO semblance_service;
+
+COMMIT;

@@ -125,6 +125,18 @@ class MatcherClient:
         return result
 
 
+class WriterClient:
+    """Calls the writer of texts over its handle. Raises as FaceClient does."""
+
+    def __init__(self, writer: DeploymentHandle[Any]) -> None:
+        self._writer = writer
+
+    async def process(self, limit: int) -> list[JobOutcome]:
+        """Work on up to `limit` jobs of texts. Safe to repeat: no job has more than one effect."""
+        result: list[JobOutcome] = await _call(lambda: self._writer.process.remote(limit))
+        return result
+
+
 async def _call(send: Callable[[], Awaitable[Any]]) -> Any:
     """Send a handle call. The deployment's own errors arrive as the classes it raised."""
     for attempt in range(1, ATTEMPTS + 1):

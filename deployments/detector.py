@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
+from typing import ParamSpec, TypeVar
 
 import cv2
 
@@ -20,6 +24,9 @@ from semblance.storage.pictures import StoredPicture
 from semblance.types import Detection, ModelInfo
 
 logger = logging.getLogger(__name__)
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
 
 
 class Detector:
@@ -47,9 +54,7 @@ class Detector:
         """As `FaceFinder.detect`, but returns the error of a bad photo: Serve counts a raised error as a
         failure of the deployment and logs it with a traceback."""
         try:
-            detection = await asyncio.get_running_loop().run_in_executor(
-                self._worker, self._finder.detect, data, max_faces
-            )
+            detection = await self._on_thread(self._finder.detect, data, max_faces)
         except (UnreadableImageError, ImageTooLargeError) as exc:
             PHOTOS.count(outcome=exc.code)
             return exc
@@ -62,6 +67,13 @@ class Detector:
     async def render(self, data: bytes) -> StoredPicture | UnreadableImageError | ImageTooLargeError:
         """As `FaceFinder.render`; errors as in `detect`."""
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._worker, self._finder.render, data)
+            return await self._on_thread(self._finder.render, data)
         except (UnreadableImageError, ImageTooLargeError) as exc:
             return exc
+
+    async def _on_thread(
+        self, work: Callable[_Arguments, _Result], *args: _Arguments.args, **kwargs: _Arguments.kwargs
+    ) -> _Result:
+        """As `asyncio.to_thread`: in the request's context, so that logs and traces know it there."""
+        in_context = partial(copy_context().run, work, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._worker, in_context)

@@ -6,9 +6,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from semblance.error_reports import report_errors
 from semblance.errors import SemblanceError
 from semblance.logging import SAFE_REQUEST_ID, configure_logging, request_id_var
-from semblance.settings import Settings
+from semblance.settings import Settings, get_settings
 
 
 def configure_replica_logging(settings: Settings) -> None:
@@ -18,8 +19,8 @@ def configure_replica_logging(settings: Settings) -> None:
 
 @contextmanager
 def starting() -> Iterator[None]:
-    """Wraps the constructor of a deployment: Ray records its metrics, and a failure to start is reported in a
-    sentence.
+    """Wraps the constructor of a deployment: Ray records its metrics, Sentry gets its errors, and a failure
+    to start is reported in a sentence.
 
     Serve reports a failed constructor by its traceback. The process then ends, so suppressing tracebacks
     hides nothing else.
@@ -29,6 +30,7 @@ def starting() -> Iterator[None]:
 
     record_in_ray()
     try:
+        report_errors(get_settings())
         yield
     except SemblanceError:
         sys.tracebacklimit = 0

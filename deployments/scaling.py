@@ -1,5 +1,5 @@
 """Autoscaling policies where Serve's own, by requests alone, would be wrong: for the API, whose open sockets
-weigh less than requests, and for the Matcher, whose work comes from the database.
+weigh less than requests, and for the Matcher and the Writer, whose work comes from the database.
 
 Each returns a number of replicas, to which Serve applies its bounds and delays.
 """
@@ -18,11 +18,15 @@ SOCKETS_PER_REPLICA = 500
 """Sockets that one replica serves well within the promised time (benchmarks/realtime.py)."""
 
 WAITING_JOBS = "waiting_jobs"
-"""Metric with which each Matcher replica reports the length of the shared queue."""
+"""Metric with which each replica of the Matcher, or of the Writer, reports the length of their queue."""
 
 JOBS_PER_REPLICA = 200
 """Match jobs that one replica does in 5 to 10 seconds with 100,000 celebrities
 (benchmarks/celebrity_match.py)."""
+
+TEXTS_PER_REPLICA = 200
+"""Texts that one replica has written in about half a minute by a provider that takes two seconds for each,
+with `deployments.writing.worker.TOGETHER` of them at once."""
 
 
 def api_replicas(context: AutoscalingContext) -> tuple[float, dict[str, Any]]:
@@ -40,10 +44,19 @@ def api_replicas(context: AutoscalingContext) -> tuple[float, dict[str, Any]]:
 
 def matcher_replicas(context: AutoscalingContext) -> tuple[float, dict[str, Any]]:
     """By the length of the queue, plus the few requests to drain it."""
+    return _by_queue(context, JOBS_PER_REPLICA)
+
+
+def writer_replicas(context: AutoscalingContext) -> tuple[float, dict[str, Any]]:
+    """As `matcher_replicas`, by the queue of texts."""
+    return _by_queue(context, TEXTS_PER_REPLICA)
+
+
+def _by_queue(context: AutoscalingContext, jobs_per_replica: int) -> tuple[float, dict[str, Any]]:
     if context.current_num_replicas == 0:
         return context.target_num_replicas, {}
     waiting = max(_reported(context, WAITING_JOBS), default=0.0)
-    return waiting / JOBS_PER_REPLICA + context.total_num_requests / _target(context), {}
+    return waiting / jobs_per_replica + context.total_num_requests / _target(context), {}
 
 
 def _reported(context: AutoscalingContext, metric: str) -> list[float]:

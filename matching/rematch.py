@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from db.copy_arrays import TRAITS, Rows, read_rows, row_type, write_rows
 from db.pool import Database
 from db.queries import sql
-from matching.rows import traits_of
+from matching.rows import sortable, traits_of
 from matching.scoring import MIN_QUALITY
 from matching.store import Matching, MatchRules
 from matching.traits import Floats, Places, Traits
@@ -319,18 +319,12 @@ class Rematch:
 
 def by_id(ids: Ids) -> Places:
     """The places of the ids in ascending order, as PostgreSQL orders them."""
-    return np.argsort(_sortable(ids))
+    return np.argsort(sortable(ids))
 
 
 def places_in(ids: Ids, some: Ids) -> Places:
     """The places of some ids in `ids`, which is ascending and has them all."""
-    return np.searchsorted(_sortable(ids), _sortable(some))
-
-
-def _sortable(ids: Ids) -> NDArray[np.bytes_]:
-    """The ids as byte strings, because NumPy cannot order raw bytes. It ignores zeros at the end of a string,
-    which does not change the order."""
-    return np.ascontiguousarray(ids).view("S16")
+    return np.searchsorted(sortable(ids), sortable(some))
 
 
 def _options(scope: Scope, rules: MatchRules) -> dict[str, Any]:

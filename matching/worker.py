@@ -79,7 +79,7 @@ class MatchWorker:
         self._jobs = MatchJobs(database)
         self._deletions = ObjectDeletions(database)
         self._matching = Matching(database)
-        self._search = CelebritySearch(database)
+        self._search = CelebritySearch(database, settings.home / "gallery")
         self._celebrities = Celebrities(database)
         self._people = People(database)
         lease = timedelta(seconds=settings.match_lease_seconds)

@@ -395,6 +395,21 @@ class BabyProviderError(SemblanceError):
         self.attempts = attempts
 
 
+class TextProviderBusyError(TryLaterError):
+    """The provider of texts cannot be reached, is busy, or its answer broke off."""
+
+    code = "text_provider"
+
+    def __init__(self, message: str, retry_after: int = 0) -> None:
+        super().__init__(message, retry_after)
+
+
+class TextRefusedError(RequestError):
+    """A text cannot be written, or may not be shown; no further attempt would change that."""
+
+    code = "text_refused"
+
+
 # What an operator runs
 
 

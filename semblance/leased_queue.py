@@ -5,20 +5,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
 from semblance.errors import DatabaseError, SemblanceError
+from semblance.logging import job_id_var
 from semblance.metrics import JOBS
+from semblance.tracing import begin
 from semblance.types import JobOutcome
 
 logger = logging.getLogger(__name__)
 
 SHORTEST_WAIT_S = 0.05
 PAUSE_AFTER_ERROR_S = 1.0
+
+LOOK_EVERY_S = 0.2
+"""How often a worker that refills looks for jobs that became due while it works on others."""
 
 TELL_EVERY_S = 1.0
 """How often operators are told of a queue that moves."""
@@ -78,14 +83,16 @@ class QueueWorker(Generic[Job]):
         noun: str,
         together: int,
         lease: timedelta,
+        refill: bool = False,
     ) -> None:
         """
         Args:
             attempt: Does a job, and ends it in the transaction of its effects. The job is tried again after
                 an error that is retryable or no SemblanceError, and fails with the message of any other.
-            worker: Holds the leases.
-            noun: What the log and the metrics call a job of this queue: "match job".
-            together: How many jobs are done at once.
+            worker: Holds the leases. noun: What the log and the metrics call a job of this queue: "match
+                job". together: How many jobs are done at once. refill: Whether another job is begun as soon
+                as one has ended, for jobs that wait for others and take different times; else all of them
+                end first, for jobs that share their work.
         """
         self._queue = queue
         self._attempt = attempt
@@ -93,6 +100,7 @@ class QueueWorker(Generic[Job]):
         self._noun = noun
         self._together = together
         self._lease = lease
+        self._refill = refill
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -120,30 +128,66 @@ class QueueWorker(Generic[Job]):
         """
         started, outcomes = time.monotonic(), list[JobOutcome]()
         told, untold = started, False
-        while limit is None or len(outcomes) < limit:
-            room = self._together if limit is None else min(self._together, limit - len(outcomes))
-            jobs = await self._queue.claim(self._worker, room, self._lease)
-            if not jobs:
-                break
-            async with self._holding(jobs):
-                ended = await asyncio.gather(*map(self.work, jobs))
-            outcomes += ended
-            for outcome in ended:
-                JOBS.count(queue=self._noun, outcome=outcome.status)
-            untold = time.monotonic() - told < TELL_EVERY_S
-            if not untold:
-                told = time.monotonic()
-                await self._tell_operators()
-            if seconds is not None and time.monotonic() - started > seconds:
-                break
+        working: dict[asyncio.Task[JobOutcome], UUID] = {}
+        try:
+            async with self._holding(working):
+                while True:
+                    room = self._together - len(working)
+                    if limit is not None:
+                        room = min(room, limit - len(outcomes) - len(working))
+                    in_time = seconds is None or not outcomes or time.monotonic() - started <= seconds
+                    # A few at a time: each claim costs two statements.
+                    handful = self._refill and len(working) <= self._together * 3 // 4
+                    if room > 0 and in_time and (handful or not working):
+                        jobs = await self._claim(room, needed=not working)
+                        working |= {asyncio.create_task(self.work(job)): job.id for job in jobs}
+                    if not working:
+                        break
+                    ended = await self._ended(working)
+                    for task in ended:
+                        del working[task]
+                        outcomes.append(task.result())
+                        JOBS.count(queue=self._noun, outcome=outcomes[-1].status)
+                    untold = untold or bool(ended)
+                    if untold and time.monotonic() - told >= TELL_EVERY_S:
+                        told, untold = time.monotonic(), False
+                        await self._tell_operators()
+        finally:
+            for task in working:
+                task.cancel()
+            await asyncio.gather(*working, return_exceptions=True)
         if untold:
             await self._tell_operators()
         return outcomes
 
+    async def _claim(self, room: int, *, needed: bool) -> list[Job]:
+        """Up to `room` jobs. needed: whether nothing else is in hand, which a broken claim must not end."""
+        try:
+            return await self._queue.claim(self._worker, room, self._lease)
+        except DatabaseError as exc:
+            if needed:
+                raise
+            logger.warning("cannot claim more %ss now: %s", self._noun, exc.message)
+            return []
+
+    async def _ended(
+        self, working: Mapping[asyncio.Task[JobOutcome], UUID]
+    ) -> list[asyncio.Task[JobOutcome]]:
+        """What has ended, in the order of its claim: all together, or with `refill` as soon as anything
+        has."""
+        if self._refill:
+            when, most = asyncio.FIRST_COMPLETED, LOOK_EVERY_S
+        else:
+            when, most = asyncio.ALL_COMPLETED, None
+        done, _ = await asyncio.wait(working, timeout=most, return_when=when)
+        return [task for task in working if task in done]
+
     async def work(self, job: Job) -> JobOutcome:
         """Attempt a claimed job, and record a failure in the queue."""
+        token = job_id_var.set(str(job.id))
         try:
-            return await self._attempt(job)
+            with begin(self._noun, job_id=str(job.id), attempt=job.attempt):
+                return await self._attempt(job)
         except SemblanceError as exc:
             if not exc.retryable:
                 return await self._failed(job, exc.message, None)
@@ -152,6 +196,8 @@ class QueueWorker(Generic[Job]):
         except Exception:
             logger.exception("%s %s, attempt %d", self._noun, job.id, job.attempt)
             return await self._failed(job, _our_fault(SemblanceError.code), timedelta())
+        finally:
+            job_id_var.reset(token)
 
     async def release(self) -> None:
         """Return claimed jobs to the queue, once `run` and `process` have ended. Raises DatabaseError."""
@@ -164,14 +210,16 @@ class QueueWorker(Generic[Job]):
             logger.warning("cannot tell operators of the queue: %s", exc.message)
 
     @asynccontextmanager
-    async def _holding(self, jobs: Sequence[Job]) -> AsyncIterator[None]:
-        """Extend the lease of these jobs until the block ends."""
+    async def _holding(self, working: Mapping[asyncio.Task[JobOutcome], UUID]) -> AsyncIterator[None]:
+        """Extend the lease of the jobs that are in hand until the block ends."""
 
         async def beat() -> None:
             while True:
                 await asyncio.sleep(self._lease.total_seconds() / 3)
+                if not working:
+                    continue
                 try:
-                    await self._queue.extend(self._worker, [job.id for job in jobs], self._lease)
+                    await self._queue.extend(self._worker, list(working.values()), self._lease)
                 except DatabaseError as exc:
                     logger.warning("cannot extend the lease of %ss: %s", self._noun, exc.message)
 

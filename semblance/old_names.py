@@ -28,7 +28,7 @@ NOT_READ: Final[Mapping[str, str]] = {
     "NEXT_PUBLIC_BASE_API_URL": "it is the web app's; let it lead to this service's /api",
     "QDRANT_URL": "vectors are in PostgreSQL; python -m batch.import_qdrant URL brings them over",
     "QDRANT_API_KEY": "vectors are in PostgreSQL; python -m batch.import_qdrant takes it as --api-key",
-    "OPENAI_API_KEY": "nothing here calls OpenAI",
+    "OPENAI_API_KEY": "nothing calls OpenAI unless SEMBLANCE_TEXT_URL and SEMBLANCE_TEXT_API_KEY say so",
 }
 """Known variables that are not settings here, and why."""
 

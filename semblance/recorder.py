@@ -13,6 +13,8 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 import prometheus_client
 
+from semblance.errors import ConfigurationError
+
 # Each counter would have a second series, with the time of its first count.
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
@@ -110,6 +112,21 @@ class LocalRecorder:
     def text(self) -> str:
         """All values in Prometheus' text format."""
         return prometheus_client.generate_latest(self._registry).decode()
+
+    @contextmanager
+    def serving(self, port: int) -> Iterator[None]:
+        """Answer Prometheus on a port for this machine alone, while the block runs. Raises ConfigurationError
+        if the port is taken."""
+        try:
+            server, thread = prometheus_client.start_http_server(port, "127.0.0.1", self._registry)
+        except OSError as exc:
+            raise ConfigurationError(f"Port {port} cannot be used for metrics: {exc.strerror}.") from exc
+        try:
+            yield
+        finally:
+            server.shutdown()
+            server.server_close()
+            thread.join()
 
     def _series(
         self, metric: Metric, kind: type[_Instrument], labels: Mapping[str, str], **options: Any

@@ -32,6 +32,8 @@ OTHER_VARIABLES = re.compile(r"SEMBLANCE_(STACK|RAY_JOB|URL|KEY|SMOKE_.*|TEST_.*
 _LEAST_SECRET = 8
 """Fewest characters of a secret that a person chose, against mistakes; generated ones have 43."""
 
+_SENTRY_DSN = re.compile(r"https?://[^\s:@/]+@[^\s@]+/\d+")
+
 _HOST = re.compile(r"[A-Za-z0-9.-]+|\[[0-9a-f:]+\]")
 
 _PLACE = re.compile(
@@ -144,6 +146,13 @@ class Settings(BaseSettings):
         "(docs/compat.md). Unset: none of that exists.",
     )
     port: int = Field(0, ge=0, le=65535, description="Port of the HTTP API; 0 picks a free one.")
+    tls_certificate: Path | None = Field(
+        None,
+        description="PEM file of a certificate, those that lead to its root, and its key. With it the "
+        "gateway also speaks HTTPS and HTTP/2. Unset: plain HTTP only.",
+    )
+    tls_host: str = Field("0.0.0.0", description="Address that HTTPS binds to.")  # noqa: S104 (it is for all)
+    tls_port: int = Field(8443, ge=1, le=65535, description="Port of HTTPS.")
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Names by which clients may call the service, like app.example; several separated by "
@@ -297,6 +306,32 @@ class Settings(BaseSettings):
         120, gt=0, le=240, description="Seconds for one picture, with all retries and its download."
     )
 
+    text_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^?#@\s]+$",
+        examples=["https://api.openai.com/v1"],
+        description="Server of OpenAI's protocol that writes suggested texts, with its /v1. Unset: "
+        "templates, written on this machine.",
+    )
+    text_api_key: SecretStr | None = Field(None, min_length=1, description="Its key, if it asks for one.")
+    text_model: str = Field("gpt-4o-mini", min_length=1, description="Its model.")
+    text_deadline_s: float = Field(60, gt=0, le=600, description="Seconds for one text.")
+    text_daily_tokens: int = Field(
+        50_000, ge=0, description="Tokens that the texts of one user may use a day (UTC), prompts included."
+    )
+    text_moderation: Literal["words", "provider"] = Field(
+        "words",
+        description="Who judges texts before they are shown: a list of words, or also the server's "
+        "/moderations.",
+    )
+    text_blocked_words: Path | None = Field(
+        None,
+        description="File of words and phrases that no text may contain, one a line, besides those known.",
+    )
+    text_jobs_kept_days: float = Field(
+        30.0, gt=0, description="How long finished jobs of texts are kept, and drafts that nobody sends."
+    )
+
     storage_url: str | None = Field(
         None,
         description="Where pictures are kept: file:///folder or s3://bucket/prefix. Unset: `home`/objects.",
@@ -317,6 +352,18 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = Field("text", description="Log lines for people or machines.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Least severe log lines that are written."
+    )
+    otlp_endpoint: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s?#@]+$",
+        examples=["http://127.0.0.1:4318"],
+        description="OpenTelemetry collector that gets traces, by OTLP over HTTP. Unset: no traces.",
+    )
+    trace_sampling: float = Field(
+        0.05, ge=0, le=1, description="Part of the requests and jobs that are traced."
+    )
+    sentry_dsn: SecretStr | None = Field(
+        None, description="Sentry project (its DSN) that gets errors. Unset: none are reported."
     )
 
     @classmethod
@@ -342,6 +389,13 @@ class Settings(BaseSettings):
     def _check_owner(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if value is not None and info.data.get("database_url") is None:
             raise ValueError("needs SEMBLANCE_DATABASE_URL, with which the application logs in")
+        return value
+
+    @field_validator("sentry_dsn")
+    @classmethod
+    def _check_sentry(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _SENTRY_DSN.fullmatch(value.get_secret_value()):
+            raise ValueError("should look like https://key@sentry.example/1")
         return value
 
     @field_validator("supabase_url", mode="before")

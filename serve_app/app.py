@@ -18,7 +18,7 @@ from ray.serve.handle import DeploymentHandle
 from db.pool import Database
 from db.repositories import Repositories
 from deployments.analyzer import Analyzer
-from deployments.clients import FaceClient, MatcherClient
+from deployments.clients import FaceClient, MatcherClient, WriterClient
 from deployments.detector import Detector
 from deployments.embedder import Embedder
 from deployments.matcher import Matcher
@@ -26,6 +26,7 @@ from deployments.message_limit import check_message_limit
 from deployments.packs.registry import load_pack, load_scale
 from deployments.replica import starting
 from deployments.scaling import OPEN_SOCKETS
+from deployments.writer import Writer
 from semblance.errors import SemblanceError
 from semblance.findings import require
 from semblance.logging import configure_logging
@@ -57,6 +58,7 @@ class API:
         embedder: DeploymentHandle[Any],
         analyzer: DeploymentHandle[Any],
         matcher: DeploymentHandle[Any],
+        writer: DeploymentHandle[Any],
     ) -> None:
         self._settings = get_settings()
         configure_logging(self._settings)
@@ -66,6 +68,7 @@ class API:
         self._model, self._scale = pack.info, load_scale(self._settings, pack)
         self._faces = FaceClient(detector, embedder, analyzer)
         self._matcher = MatcherClient(matcher)
+        self._writer = WriterClient(writer)
         self._hub: Hub | None = None
 
     def __serve_build_asgi_app__(self) -> FastAPI:
@@ -84,6 +87,7 @@ class API:
             scale=self._scale,
             faces=self._faces,
             matcher=self._matcher,
+            writer=self._writer,
             database=database,
             db=db,
             storage=storage,
@@ -127,7 +131,8 @@ def bind_app() -> serve.Application:
         _bind(Embedder, name="Embedder"),
         _bind(Analyzer, name="Analyzer"),
     )
-    return _bind(serve.ingress()(API), *faces, _bind(Matcher, *faces, name="Matcher"), name="API")
+    workers = (_bind(Matcher, *faces, name="Matcher"), _bind(Writer, name="Writer"))
+    return _bind(serve.ingress()(API), *faces, *workers, name="API")
 
 
 def _bind(cls: type, *arguments: serve.Application, name: str) -> serve.Application:

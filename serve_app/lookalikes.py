@@ -12,6 +12,7 @@ from db.celebrities import Celebrities, CelebrityHit
 from matching.scoring import factors, score
 from matching.traits import COLUMNS, Traits
 from semblance.metrics import SEARCH_SECONDS
+from semblance.tracing import span
 from semblance.types import AnalyzedFace, Gender, Landmarks
 from semblance.weights import FACTORS, Weights
 
@@ -43,7 +44,7 @@ async def find_lookalikes(
 ) -> list[Lookalike]:
     """The celebrities most similar to a face, best first by similarity, with the score that a match would
     have. Raises as `Celebrities.nearest`."""
-    with SEARCH_SECONDS.timed(kind="lookalikes"):
+    with span("search lookalikes"), SEARCH_SECONDS.timed(kind="lookalikes"):
         hits = await celebrities.nearest(face.embedding, **asdict(terms))
     known = await celebrities.compared([hit.celebrity_id for hit in hits])
     # One may have been deleted in between.

@@ -16,6 +16,7 @@ from db.migrate import check_server, connect
 from db.pool import READ_ONLY
 from db.privileges import find_login
 from deployments.packs.registry import has_stale_calibration, load_calibration, load_pack
+from deployments.writing.moderation import read_words
 from semblance.errors import SemblanceError
 from semblance.findings import Check, Finding
 from semblance.settings import Settings
@@ -190,6 +191,24 @@ def check_babies(settings: Settings) -> Iterator[Finding]:
         yield Finding("fail", "Baby pictures", "SEMBLANCE_BABY_PROVIDER=fal needs a key of fal.ai", fix)
 
 
+def check_texts(settings: Settings) -> Iterator[Finding]:
+    """The settings of suggested texts fit together."""
+    name = "Suggested texts"
+    if settings.text_url is None:
+        for setting, given in (
+            ("SEMBLANCE_TEXT_API_KEY", settings.text_api_key is not None),
+            ("SEMBLANCE_TEXT_MODERATION=provider", settings.text_moderation == "provider"),
+        ):
+            if given:
+                fix = f"Set SEMBLANCE_TEXT_URL, for OpenAI to https://api.openai.com/v1, or unset {setting}."
+                yield Finding("warn", name, f"{setting} has no effect without a server of texts", fix)
+    if settings.text_blocked_words is not None:
+        try:
+            read_words(settings.text_blocked_words)
+        except SemblanceError as exc:
+            yield Finding("fail", name, "SEMBLANCE_TEXT_BLOCKED_WORDS cannot be used", exc.message)
+
+
 BEFORE_START: Final[tuple[Check, ...]] = (
     check_pack,
     check_provider,
@@ -197,6 +216,7 @@ BEFORE_START: Final[tuple[Check, ...]] = (
     check_storage,
     check_old_storage,
     check_babies,
+    check_texts,
 )
 """Before a stack starts, which creates a database if none is set, migrates it, and generates secrets."""
 
@@ -209,6 +229,7 @@ BEFORE_DEPLOYMENT: Final[tuple[Check, ...]] = (
     check_storage,
     check_old_storage,
     check_babies,
+    check_texts,
 )
 """Before Serve deploys: from here on nothing is created automatically."""
 
@@ -227,5 +248,6 @@ WHILE_RUNNING: Final[tuple[Check, ...]] = (
     check_storage,
     check_old_storage,
     check_babies,
+    check_texts,
 )
 """In a replica of the API, when an operator asks."""

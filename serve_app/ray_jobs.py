@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import sys
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -34,6 +33,7 @@ from db.ray_jobs import RayJobKind, RayJobRow, RayJobRows, RayJobStatus
 from semblance.actor import actor_var
 from semblance.errors import ConflictError, NotFoundError, NotReadyError, SemblanceError
 from semblance.interpreters import interpreter_environment, python_command
+from semblance.redaction import redacted
 from semblance.running import JOB_VARIABLE
 from semblance.settings import Settings
 from serve_app.schemas.ray_jobs import RayJobLog, RayJobReport
@@ -62,14 +62,6 @@ _STATUSES: Mapping[str, RayJobStatus] = {
 }
 _LOST = "Ray was restarted, which ended the job. Start it again: it continues where it was."
 _FAILED = "The job failed; its log says why."
-
-_SECRETS = re.compile(
-    r"(?P<scheme>[a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s@/]+@"
-    r"|(?P<name>\b\w*(?:password|passwd|secret|token|api[_-]?key)\w*\b[\"']?\s*[=:]\s*[\"']?)[^\s\"',;]+"
-    r"|(?P<bearer>\bBearer\s+)\S+",
-    re.IGNORECASE,
-)
-
 
 _LONGEST_REASON = 1000
 
@@ -216,17 +208,6 @@ class RayJobs:
                 await self._rows.set_status(job_id, state.status, state.reason)
             elif age > _YOUNG_S:
                 await self._rows.set_status(job_id, "failed", _LOST)
-
-
-def redacted(text: str) -> str:
-    """The text with passwords in URLs, and values of what is named like a secret, replaced by ***."""
-
-    def hide(found: re.Match[str]) -> str:
-        if found["scheme"] is not None:
-            return f"{found['scheme']}:***@"
-        return f"{found['name'] or found['bearer']}***"
-
-    return _SECRETS.sub(hide, text)
 
 
 def _client() -> JobSubmissionClient:

@@ -33,6 +33,7 @@ pytest_plugins = [
     "tests.support.rows_many",
     "tests.support.selection",
     "tests.support.service",
+    "tests.support.text_provider",
     "tests.support.wheel",
     "tests.support.browser",  # after those that it imports, so that their assertions are rewritten
 ]

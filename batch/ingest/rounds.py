@@ -101,7 +101,8 @@ class _RoundLog:
     async def _write(
         self, results: Sequence[tuple[Entry, IngestResult]], done: int | None, present: int | None
     ) -> None:
-        self._taken += sum(result.outcome == "ingested" for _, result in results)
+        added = sum(result.outcome == "ingested" for _, result in results)
+        self._taken += added
         refused: dict[UUID, NewRefusal] = {}
         settled: list[UUID] = []
         for entry, result in results:
@@ -115,6 +116,7 @@ class _RoundLog:
             self._ingestion_id,
             done=done,
             taken=self._taken,
+            added=added,
             present=present,
             refused=list(refused.values()),
             settled=settled,

@@ -6,6 +6,7 @@ import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
@@ -23,9 +24,11 @@ from db.ingestions import STAGED
 from deployments.faces.decoder import DecoderProcess
 from deployments.faces.pipeline import LocalPipeline
 from semblance.errors import ImageTooLargeError, NotFoundError, SemblanceError, UnreadableImageError
+from semblance.otlp import tracing
 from semblance.settings import Settings
 from semblance.storage.opening import open_storage
 from semblance.storage.pictures import full_key, put_picture_sync
+from semblance.tracing import begin
 from semblance.types import AnalyzedFace, Detection
 
 FOLDER = "celebrities"
@@ -78,6 +81,8 @@ class IngestWorker:
 
     def __init__(self, settings: Settings, rules: IngestRules) -> None:
         cv2.setNumThreads(settings.threads)
+        self._open = ExitStack()
+        self._open.enter_context(tracing(settings))
         self._settings = settings
         self._rules = rules
         self._pipeline = LocalPipeline(settings, DecoderProcess(settings))
@@ -86,6 +91,10 @@ class IngestWorker:
 
     def process(self, items: Sequence[NumberedItem], known: KnownHashes) -> list[IngestResult]:
         """One result per item, in order. known: pictures that are only reported."""
+        with begin("ingest pictures", pictures=len(items)):
+            return self._process(items, known)
+
+    def _process(self, items: Sequence[NumberedItem], known: KnownHashes) -> list[IngestResult]:
         futures: list[Future[IngestResult]] = []
         for read in read_chunks(self._io, partial(self._read, known), items):
             pictures = iter(self._results([entry for entry in read if isinstance(entry, _Picture)]))

@@ -15,6 +15,7 @@ from batch.report import JobReport
 from db.celebrities import Celebrities
 from semblance.errors import PackMismatchError
 from semblance.metrics import INGESTED
+from semblance.tracing import begin
 
 WRITE_ROWS = 256
 """Most rows of one COPY: well below a megabyte at some 3 kB a row."""
@@ -59,16 +60,8 @@ class ResultWriter:
         """Write what was taken."""
         if not self._pending:
             return
-        rows = [result.row for result in self._pending if result.row is not None]
-        if rows and self._celebrities is not None:
-            copied = await self._celebrities.copy_in(rows)
-            if copied.other_pack:
-                raise PackMismatchError(
-                    f"{copied.other_pack} of these pictures are already in the gallery, embedded by another "
-                    "model pack, and were left alone. Use a separate database for each pack."
-                )
-        if self._follow is not None:
-            await self._follow([(self._entries[result.index], result) for result in self._pending])
+        with begin("write pictures", pictures=len(self._pending)):
+            await self._write_rows()
         self._report.write(_line(result, self._entries[result.index]) for result in self._pending)
         outcomes = Counter(result.outcome for result in self._pending)
         self.counts.update(outcomes)
@@ -79,6 +72,18 @@ class ResultWriter:
         progress.advance(len(self._pending), rejected)
         self._pending.clear()
         self._written = time.monotonic()
+
+    async def _write_rows(self) -> None:
+        rows = [result.row for result in self._pending if result.row is not None]
+        if rows and self._celebrities is not None:
+            copied = await self._celebrities.copy_in(rows)
+            if copied.other_pack:
+                raise PackMismatchError(
+                    f"{copied.other_pack} of these pictures are already in the gallery, embedded by another "
+                    "model pack, and were left alone. Use a separate database for each pack."
+                )
+        if self._follow is not None:
+            await self._follow([(self._entries[result.index], result) for result in self._pending])
 
     def _deduplicated(self, result: IngestResult) -> IngestResult:
         """The result, as a duplicate if an earlier input was the same picture."""

@@ -45,6 +45,7 @@ from deployments.packs.registry import find_pack, load_pack
 from matching.store import Matching
 from semblance.errors import ConflictError
 from semblance.settings import Settings
+from semblance.tracing import begin
 from semblance.types import ModelInfo
 
 BATCH_SIZE = 32
@@ -190,7 +191,8 @@ async def _write(
     }
     if embeddings:
         table, _ = rows[0]
-        await spare.add(table, embeddings, pack_digest)
+        with begin("write embeddings", pictures=len(embeddings)):
+            await spare.add(table, embeddings, pack_digest)
 
 
 def _lines(rows: Sequence[TableRow], results: Sequence[ReembedResult]) -> Iterator[dict[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal, TypeAlias, get_args
@@ -24,9 +25,11 @@ from semblance.errors import (
     SemblanceError,
     UnreadableImageError,
 )
+from semblance.otlp import tracing
 from semblance.settings import Settings
 from semblance.storage.opening import open_storage
 from semblance.storage.pictures import read_picture_sync
+from semblance.tracing import begin
 from semblance.types import DetectedFace, Embedding, Landmarks
 
 ReembedOutcome: TypeAlias = Literal[
@@ -75,6 +78,8 @@ class ReembedWorker:
         """settings: with the pack to embed by. Raises PackMismatchError if this node has another version of
         it."""
         cv2.setNumThreads(settings.threads)
+        self._open = ExitStack()
+        self._open.enter_context(tracing(settings))
         self._pipeline = LocalPipeline(settings, DecoderProcess(settings))
         if self._pipeline.model.digest != pack_digest:
             raise PackMismatchError(
@@ -88,8 +93,9 @@ class ReembedWorker:
         """One result per row, in order."""
         results: list[ReembedResult] = []
         left = iter(rows)
-        for pictures in read_chunks(self._io, self._read, rows):
-            results += self._embed([row for _, row in islice(left, len(pictures))], pictures)
+        with begin("embed pictures", pictures=len(rows)):
+            for pictures in read_chunks(self._io, self._read, rows):
+                results += self._embed([row for _, row in islice(left, len(pictures))], pictures)
         return results
 
     def _read(self, row: TableRow) -> bytes | ReembedResult:

@@ -52,9 +52,9 @@ SHARD_SIZE = 1000
 """ShardFaces of one shard: with 20 matches each, 20,000 rows of one transaction."""
 
 TASK_FACES = 1000
-SEGMENT = 16_384
-"""Faces and celebrities that one task scores: 16 million pairs in about half a second. With two genders in
-the gallery the first task can begin after 32,768 celebrities. A task holds 40 MB of traits and the best;
+SEGMENT = 32_768
+"""Faces and celebrities that one task scores: 33 million pairs in about half a second. With two genders in
+the gallery the first task can begin after 65,536 celebrities. A task holds 80 MB of traits and the best;
 scoring itself takes smaller blocks (see `matching.ranking`)."""
 
 ATTEMPTS = 3

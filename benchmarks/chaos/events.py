@@ -95,6 +95,7 @@ TARGETS: dict[str, Target] = {
     "embedder": Process("ServeReplica:semblance:Embedder"),
     "analyzer": Process("ServeReplica:semblance:Analyzer"),
     "matcher": Process("ServeReplica:semblance:Matcher"),
+    "writer": Process("ServeReplica:semblance:Writer"),
 }
 """What can be killed, and with `-stop` behind its name be stopped, so that it exists and does not answer."""
 

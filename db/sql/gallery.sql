@@ -1,6 +1,16 @@
 -- name: gallery_snapshot
 SELECT pg_current_snapshot()::text;
 
+-- name: gallery_source
+-- Which table this is, of which database of which server and in which of its histories, and how many transactions
+-- it has had.
+SELECT
+    (SELECT system_identifier::text FROM pg_control_system()) AS server,
+    (SELECT timeline_id FROM pg_control_checkpoint()) AS timeline,
+    (SELECT oid::bigint FROM pg_database WHERE datname = current_database()) AS database,
+    'celebrities'::regclass::oid::bigint AS relation,
+    pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS transaction;
+
 -- name: gallery_changes
 -- What was committed since the snapshot $1, and the snapshot of now.
 SELECT

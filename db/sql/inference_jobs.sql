@@ -55,44 +55,42 @@ UPDATE inference_queue
 SET lease_until = now() + $3::interval
 WHERE id = ANY($2::uuid[]) AND locked_by = $1 AND status = 'processing';
 
--- name: hold_inference_job
--- Whether the worker $2 still has the job $1 in its attempt $3; if so, locks it until the end of the transaction.
-SELECT true
-FROM inference_queue
-WHERE id = $1 AND locked_by = $2 AND attempts = $3 AND status = 'processing'
-FOR UPDATE;
-
--- name: complete_inference_job
-UPDATE inference_queue
-SET status = 'completed',
-    completed_at = now(),
-    result = $2,
-    error_message = NULL,
-    locked_by = NULL,
-    lease_until = NULL
-WHERE id = $1;
-
--- name: log_inference_job
--- $1: job, $2: provider, $3: model, $4: tokens in, $5: tokens out, $6: seconds of the provider. A job has one row.
-INSERT INTO generation_logs (
-    kind, inference_job_id, profile_id, provider, model, status, attempts, error_message, tokens_in, tokens_out,
-    provider_seconds, duration_ms
+-- name: end_inference_job
+-- Ends and logs a job; nothing, and false, if its worker does not hold it any more. A job has one row in the log.
+-- $1: job, $2: worker, $3: attempt, $4: status, $5: result, $6: message, $7: provider, $8: model, $9: tokens in,
+-- $10: tokens out, $11: seconds of the provider.
+WITH ended AS (
+    UPDATE inference_queue
+    SET status = $4,
+        completed_at = now(),
+        result = $5,
+        error_message = $6,
+        locked_by = NULL,
+        lease_until = NULL
+    WHERE id = $1 AND locked_by = $2 AND attempts = $3 AND status = 'processing'
+    RETURNING id, kind, profile_id, status, attempts, error_message, started_at, completed_at
+),
+logged AS (
+    INSERT INTO generation_logs (
+        kind, inference_job_id, profile_id, provider, model, status, attempts, error_message, tokens_in, tokens_out,
+        provider_seconds, duration_ms
+    )
+    SELECT
+        kind, id, profile_id, $7, $8, status, attempts, error_message, $9, $10, $11,
+        round(extract(epoch FROM completed_at - started_at) * 1000)::integer
+    FROM ended
+    ON CONFLICT (inference_job_id) DO UPDATE
+    SET provider = excluded.provider,
+        model = excluded.model,
+        status = excluded.status,
+        attempts = excluded.attempts,
+        error_message = excluded.error_message,
+        tokens_in = excluded.tokens_in,
+        tokens_out = excluded.tokens_out,
+        provider_seconds = excluded.provider_seconds,
+        duration_ms = excluded.duration_ms
 )
-SELECT
-    kind, id, profile_id, $2, $3, status, greatest(attempts, 1), error_message, $4, $5, $6,
-    round(extract(epoch FROM completed_at - started_at) * 1000)::integer
-FROM inference_queue
-WHERE id = $1 AND status IN ('completed', 'failed')
-ON CONFLICT (inference_job_id) DO UPDATE
-SET provider = excluded.provider,
-    model = excluded.model,
-    status = excluded.status,
-    attempts = excluded.attempts,
-    error_message = excluded.error_message,
-    tokens_in = excluded.tokens_in,
-    tokens_out = excluded.tokens_out,
-    provider_seconds = excluded.provider_seconds,
-    duration_ms = excluded.duration_ms;
+SELECT EXISTS (SELECT FROM ended);
 
 -- name: retry_inference_job
 -- $1: job, $2: worker, $3: attempt, $4: message, $5: delay until the next attempt.
@@ -103,16 +101,6 @@ SET status = 'pending',
     locked_by = NULL,
     lease_until = NULL
 WHERE id = $1 AND locked_by = $2 AND attempts = $3 AND status = 'processing';
-
--- name: fail_inference_job
-UPDATE inference_queue
-SET status = 'failed',
-    completed_at = now(),
-    error_message = $4,
-    locked_by = NULL,
-    lease_until = NULL
-WHERE id = $1 AND locked_by = $2 AND attempts = $3 AND status = 'processing'
-RETURNING true;
 
 -- name: release_inference_jobs
 -- Returns the jobs of a worker that ends regularly, as if it had not claimed them.
@@ -211,6 +199,15 @@ SELECT status, count(*) AS count, min(created_at) AS oldest
 FROM inference_queue
 GROUP BY status;
 
+-- name: inference_job_backlog
+-- Every status of jobs that are not completed, with how many there are and the age of the oldest in seconds.
+SELECT
+    status, count(inference_queue.id) AS count,
+    coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 AS oldest_seconds
+FROM unnest(ARRAY['pending', 'processing', 'failed']) AS status
+LEFT JOIN inference_queue USING (status)
+GROUP BY status;
+
 -- name: inference_job_seconds
 -- Averages over the jobs completed since $1: from claim, and from creation, to completion.
 SELECT
@@ -245,3 +242,33 @@ SELECT count(*) FROM gone;
 -- name: tell_of_draft
 -- $1: job, $2: worker, $3: attempt, $4: the text so far.
 SELECT tell_of_draft($1, $2, $3, $4);
+
+-- name: text_subject
+-- What a text about the message $1 may be made of, with the $2 text messages before it; no row if the connection is not
+-- active or texts are not wanted by both.
+SELECT
+    message.content,
+    author.name AS author_name,
+    reader.name AS reader_name,
+    CASE WHEN author.school_key = reader.school_key THEN author.school END AS school,
+    floor(100 * similarity_score + 0.5)::integer AS percentage,
+    factor_embedding, factor_geometry, factor_age, factor_symmetry, factor_expression,
+    (
+        SELECT coalesce(jsonb_agg(jsonb_build_object('by', name, 'said', said) ORDER BY created_at, id), '[]')
+        FROM (
+            SELECT before.id, before.created_at, left(before.content, 1000) AS said, profiles.name
+            FROM messages AS before
+            JOIN profiles ON profiles.id = before.sender_id
+            WHERE before.connection_id = message.connection_id AND before.message_type <> 'image'
+                AND (before.created_at, before.id) < (message.created_at, message.id)
+            ORDER BY before.created_at DESC, before.id DESC
+            LIMIT $2
+        ) AS said_before
+    ) AS earlier
+FROM messages AS message
+JOIN mutual_connections AS connection ON connection.id = message.connection_id
+JOIN matches ON matches.id = connection.match_id
+JOIN profiles AS author ON author.id = message.sender_id
+JOIN profiles AS reader
+    ON reader.id = CASE WHEN profile_a_id = message.sender_id THEN profile_b_id ELSE profile_a_id END
+WHERE message.id = $1 AND connection.status = 'active' AND texts_wanted(profile_a_id, profile_b_id);

@@ -13,6 +13,7 @@ from deployments.vision.pose import estimate_pose
 from deployments.vision.quality import measure_quality
 from deployments.vision.skin import skin_tone
 from deployments.vision.symmetry import symmetry_score
+from semblance.tracing import span
 from semblance.types import EMOTIONS, DetectedFace, Expression, FaceAttributes
 
 MAX_BATCH = 32
@@ -28,11 +29,12 @@ class FaceAnalyzer:
 
     def analyze(self, faces: Sequence[DetectedFace]) -> list[FaceAttributes]:
         """One FaceAttributes per face, in order; no faces give an empty list."""
-        return [
-            attributes
-            for start in range(0, len(faces), MAX_BATCH)
-            for attributes in self._analyze(faces[start : start + MAX_BATCH])
-        ]
+        with span("analyze", faces=len(faces)):
+            return [
+                attributes
+                for start in range(0, len(faces), MAX_BATCH)
+                for attributes in self._analyze(faces[start : start + MAX_BATCH])
+            ]
 
     def _analyze(self, faces: Sequence[DetectedFace]) -> list[FaceAttributes]:
         portraits = np.stack([face.crops.portrait for face in faces])

@@ -33,6 +33,7 @@ from semblance.errors import (
     UnreadableImageError,
 )
 from semblance.settings import Settings
+from semblance.tracing import span
 from semblance.types import Image
 
 ATTEMPTS: Final = 2
@@ -208,7 +209,8 @@ class _RemotePhoto:
     ) -> tuple[dict[str, Any], Image]:
         started = time.monotonic()
         try:
-            return process.ask(question, data, self._left)
+            with span("decode", step=str(question["do"])):
+                return process.ask(question, data, self._left)
         finally:
             self._left -= time.monotonic() - started
 

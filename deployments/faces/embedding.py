@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deployments.packs.nets import ModelPack
+from semblance.tracing import span
 from semblance.types import EMBEDDING_SIZE, Image
 
 MAX_BATCH = 32
@@ -22,8 +23,9 @@ class FaceEmbedder:
 
     def embed(self, crops: Sequence[Image]) -> NDArray[np.float32]:
         """RGB uint8 crops [A, A, 3] to unit vectors, float32 [N, 512]; no crops give [0, 512]."""
-        parts = [
-            self._net.embed(np.stack(crops[start : start + MAX_BATCH]))
-            for start in range(0, len(crops), MAX_BATCH)
-        ]
+        with span("embed", faces=len(crops)):
+            parts = [
+                self._net.embed(np.stack(crops[start : start + MAX_BATCH]))
+                for start in range(0, len(crops), MAX_BATCH)
+            ]
         return np.concatenate(parts) if parts else np.empty((0, EMBEDDING_SIZE), np.float32)

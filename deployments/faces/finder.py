@@ -41,6 +41,7 @@ from deployments.vision.nms import nms
 from deployments.vision.stored_picture import render
 from semblance.settings import Settings
 from semblance.storage.pictures import StoredPicture
+from semblance.tracing import span
 from semblance.types import Box, DetectedFace, Detection, FaceCrops, Image, Pose
 
 PORTRAIT_SIZE = 112
@@ -103,7 +104,7 @@ class FaceFinder:
         without faces, not an error.
         """
         limit = min(max_faces or self._settings.max_faces, self._settings.max_faces)
-        with self._decoder.open(data) as photo:
+        with span("detect"), self._decoder.open(data) as photo:
             header = photo.header
             image, scale = photo.whole(self.net.input_size)
             seen = self._find(photo, View(image, 0, 0.0, reduction(scale)))
@@ -231,7 +232,7 @@ class FaceFinder:
 
         Raises as `detect` does.
         """
-        with self._decoder.open(data) as photo:
+        with span("render"), self._decoder.open(data) as photo:
             return render(photo)
 
 

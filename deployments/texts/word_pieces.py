@@ -1,7 +1,7 @@
 """The tokens of a text: BERT's lower-case WordPiece.
 
-The rules are those of the library `tokenizers` (BertNormalizer, BertPreTokenizer, WordPiece), without the
-tokens with a meaning that a text could name: "[SEP]" in a text is three ordinary tokens.
+The rules are those of the library `tokenizers` (BertNormalizer, BertPreTokenizer, WordPiece), but a text
+cannot name the tokens with a meaning: "[SEP]" in a text is three ordinary tokens.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ IDEOGRAPHS = (
     (0xF900, 0xFAFF),
     (0x2F800, 0x2FA1F),
 )
-"""Chinese characters, each of which is a word. The fifth block ends where the sixth of Unicode begins, the
-sixth is the one that `tokenizers` has: the vocabulary was made so."""
+"""First and last of the blocks of Chinese characters, each of which is a word. The sixth begins later than
+Unicode's, as in `tokenizers`."""
 
 
 class WordPieces:

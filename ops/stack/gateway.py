@@ -85,6 +85,7 @@ class Gateway:
         self._process: subprocess.Popen[bytes] | None = None
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
+        self._certificate: str | None = None
 
     @property
     def url(self) -> str:
@@ -177,11 +178,21 @@ class Gateway:
                 self._admin.send(*commands)
         return any(slot.up for slot in slots)
 
+    def renew(self) -> None:
+        """Give HAProxy the certificate if its file has another one than before. Raises OSError."""
+        tls = self.config.tls
+        if tls is None or (pem := tls.certificate.read_text()) == self._certificate:
+            return
+        if problem := self._admin.renew_certificate(str(tls.certificate), pem):
+            logger.error("%s is not taken; the certificate from before stays: %s", tls.certificate, problem)
+        self._certificate = pem
+
     def _keep_synced(self) -> None:
         pause = 0.0
         while not self._ended.wait(pause):
             pause = _SYNC_SECONDS_WITHOUT
             try:
+                self.renew()
                 if self.sync():
                     pause = _SYNC_SECONDS
             except OSError:

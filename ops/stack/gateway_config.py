@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Self
 
 from semblance.errors import ConfigurationError
@@ -40,6 +41,9 @@ _HOST = r"^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$"
 
 _CLIENT = "ipmask(32,64)"
 """The part of an address that identifies a client. For IPv6 it is the network that a provider assigns."""
+
+_TRACED = ("traceparent", "tracestate", "baggage")
+"""By these a client would choose what is traced."""
 
 _STRIPPED = (
     # Clients could steer Ray Serve by these: ray/serve/_private/http_util.py.
@@ -101,6 +105,15 @@ class GatewayLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class TlsListener:
+    """Where the gateway speaks HTTPS. certificate: absolute path of a PEM file with the chain and the key."""
+
+    host: str
+    port: int
+    certificate: Path
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayConfig:
     """Where the gateway listens, and what it lets through.
 
@@ -109,6 +122,7 @@ class GatewayConfig:
         trusted_proxies: networks whose X-Forwarded-For is trusted.
         hosts: names by which clients may call the service. Empty: any.
         origins: of browser apps that may read the answers the gateway gives by itself; * for all.
+        tls: where it also speaks HTTPS.
     """
 
     host: str
@@ -119,6 +133,7 @@ class GatewayConfig:
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     timeouts: Timeouts = field(default_factory=Timeouts)
+    tls: TlsListener | None = None
 
     @classmethod
     def of(cls, settings: Settings, host: str, port: int, serve: Address, all_connections: int) -> Self:
@@ -136,6 +151,11 @@ class GatewayConfig:
             trusted_proxies=settings.trusted_proxies,
             hosts=settings.allowed_hosts,
             origins=settings.cors_origins,
+            tls=None
+            if settings.tls_certificate is None
+            else TlsListener(
+                settings.tls_host, settings.tls_port, settings.tls_certificate.expanduser().absolute()
+            ),
         )
 
     def text(self) -> str:
@@ -154,6 +174,10 @@ global
     tune.bufsize {2 * _HEAD_BYTES}
     tune.http.maxhdr {4 * _HEADERS}
     stats socket unix@./{SOCKET} mode 600 level admin
+    ssl-default-bind-options ssl-min-ver TLSv1.2
+    ssl-default-bind-ciphers ECDHE+AESGCM:ECDHE+CHACHA20
+    # WebSockets come over HTTP/1.1, on a connection of their own.
+    h2-workaround-bogus-websocket-clients
     log stdout format raw daemon notice
 
 defaults
@@ -176,7 +200,7 @@ defaults
 {_lines(_errors())}
 
 frontend public
-    bind {_host(self.host)}:{self.port}
+{_lines(self._binds())}
     # Stick tables count by address. This machine and trusted proxies are not single clients. Idle connections
     # can only be rejected without an answer, so more of them are allowed.
     tcp-request connection track-sc2 src,{_CLIENT} table sockets unless {{ src {unlimited} }}
@@ -263,12 +287,22 @@ backend serve
 {_lines(_AS_503)}
 """
 
+    def _binds(self) -> Iterator[str]:
+        yield f"bind {_host(self.host)}:{self.port}"
+        if self.tls is not None:
+            file = _quoted(str(self.tls.certificate))
+            yield f"bind {_host(self.tls.host)}:{self.tls.port} ssl crt {file} alpn h2,http/1.1"
+
     def _client(self) -> Iterator[str]:
         """Take the client from the headers of a trusted proxy."""
         yield "http-request set-var(txn.proto) str(http)"
+        yield "http-request set-var(txn.proto) str(https) if { ssl_fc }"
         if self.trusted_proxies:
             yield f"acl proxied src {' '.join(self.trusted_proxies)}"
             yield "http-request set-var(txn.proto) str(https) if proxied { hdr(x-forwarded-proto) https }"
+        for header in _TRACED:
+            yield f"http-request del-header {header}{' unless proxied' if self.trusted_proxies else ''}"
+        if self.trusted_proxies:
             said = "{ hdr(x-forwarded-for) -m found }"
             yield f"http-request set-src hdr_ip(x-forwarded-for,-1) if proxied {said}"
 
@@ -292,7 +326,10 @@ backend serve
         size = self.limits.body_bytes
         host = "The Host header is not one of this service."
         refusals = [
-            (400, "bad_input", "The HTTP version is not 1.0 or 1.1.", "unless { req.ver 1.0 1.1 }"),
+            (
+                400, "bad_input", "The HTTP version is not 1.0 or 1.1.",
+                "unless { req.ver 1.0 1.1 } || { req.ver 2.0 } { ssl_fc }",
+            ),
             (
                 400, "bad_input", "The address contains bytes that must be percent-encoded.",
                 f"if {{ url -m reg {_quoted(_NO_ADDRESS)} }}",

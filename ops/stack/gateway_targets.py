@@ -101,6 +101,19 @@ class AdminSocket:
             connection.sendall((";".join(commands) + "\n").encode())
             return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
 
+    def renew_certificate(self, file: str, pem: str) -> str | None:
+        """Replace the certificate that was read from `file`; open connections keep theirs. Returns why that
+        failed. Raises OSError if HAProxy does not answer."""
+        name = re.sub(r"([\s;\\])", r"\\\1", file)
+        # An empty line ends the command.
+        lines = "\n".join(filter(None, map(str.strip, pem.splitlines())))
+        said = self.send(f"set ssl cert {name} <<\n{lines}\n")
+        done = self.send(f"commit ssl cert {name}")
+        if "Success" in done:
+            return None
+        self.send(f"abort ssl cert {name}")
+        return " ".join(f"{said} {done}".split())
+
     def slots(self) -> list[Slot]:
         """All places for replicas of the API."""
         return parse_slots(self.send("show servers state api"))

@@ -19,6 +19,8 @@ from ops.stack.home import StackHome
 from ops.stack.processes import members
 from ops.stack.ray_head import ray_mark
 from semblance.errors import ConfigurationError
+from semblance.otlp import EXPORTER
+from semblance.settings import Settings
 
 SERVE_CONFIG = Path(__file__).with_name("serve_config.yaml")
 """In a checkout a link to the file at the root, which `serve deploy` takes; in an installed wheel a file."""
@@ -58,6 +60,14 @@ def read_config(path: Path, host: str, port: int) -> dict[str, Any]:
             for bound in scaling.keys() & {"min_replicas", "max_replicas"}:
                 scaling[bound] = min(scaling[bound], cores)
     return config
+
+
+def with_tracing(config: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """The configuration with Serve's own tracing, if the settings name an endpoint."""
+    if settings.otlp_endpoint is None:
+        return config
+    tracing = {"enabled": True, "exporter_import_path": EXPORTER, "sampling_ratio": settings.trace_sampling}
+    return {**config, "tracing_config": tracing}
 
 
 class ServeClient:

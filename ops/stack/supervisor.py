@@ -35,8 +35,16 @@ from ops.stack.postgres import ForeignPostgres, PostgresPart
 from ops.stack.preflight import preflight
 from ops.stack.processes import STACK_MARK, sweep
 from ops.stack.ray_head import LOOPBACK, RayHead, RayPorts, head_environment
-from ops.stack.serve_deploy import SERVE_CONFIG, ServeApp, ServeClient, find_controller, read_config
+from ops.stack.serve_deploy import (
+    SERVE_CONFIG,
+    ServeApp,
+    ServeClient,
+    find_controller,
+    read_config,
+    with_tracing,
+)
 from ops.stack.state import StackState, left_state, remove_state, write_state
+from semblance.error_reports import report_errors
 from semblance.errors import SemblanceError
 from semblance.logging import configure_logging
 from semblance.settings import Settings, get_settings, old_names
@@ -268,7 +276,7 @@ class Supervisor:
     def _serve(self, ray: RayHead, state: StackState, ports: RayPorts) -> ServeApp:
         return ServeApp(
             ServeClient(state.dashboard_url, state.url, self._home.ray_token()),
-            read_config(SERVE_CONFIG, LOOPBACK, ports.serve),
+            with_tracing(read_config(SERVE_CONFIG, LOOPBACK, ports.serve), self._settings),
             ray.check,
             lambda: find_controller(self._home),
             lambda text: emit(StackEvent(kind="detail", text=text)),
@@ -337,6 +345,7 @@ def main() -> int:
     os.environ.pop(STACK_MARK, None)
     settings = get_settings()
     configure_logging(settings)
+    report_errors(settings)
     return Supervisor(settings, leases[0] if leases else None, take_over=take_over).run()
 
 

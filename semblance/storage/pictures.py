@@ -15,6 +15,7 @@ from semblance.errors import BadInputError, NotFoundError
 from semblance.picture_tables import PictureTable
 from semblance.storage.locations import FULL_SUFFIX, Location, Original, copy_key, original_of
 from semblance.storage.store import Storage
+from semblance.tracing import span
 
 Rendition: TypeAlias = Literal["feed", "thumbnail"]
 
@@ -69,16 +70,18 @@ def keys_of(key: str) -> list[str]:
 async def put_picture(storage: Storage, key: str, picture: StoredPicture) -> None:
     """Store all files of a picture. Raises StorageError; some of the files may exist then, but no request is
     still in flight."""
-    puts = (storage.put(name, data, MEDIA_TYPE) for name, data in picture.files(key).items())
-    for result in await asyncio.gather(*puts, return_exceptions=True):
-        if result is not None:
-            raise result
+    with span("store"):
+        puts = (storage.put(name, data, MEDIA_TYPE) for name, data in picture.files(key).items())
+        for result in await asyncio.gather(*puts, return_exceptions=True):
+            if result is not None:
+                raise result
 
 
 def put_picture_sync(storage: Storage, key: str, picture: StoredPicture) -> None:
     """As `put_picture`."""
-    for name, data in picture.files(key).items():
-        storage.put_sync(name, data, MEDIA_TYPE)
+    with span("store"):
+        for name, data in picture.files(key).items():
+            storage.put_sync(name, data, MEDIA_TYPE)
 
 
 def shown_key(storage: Storage, table: PictureTable, key: str) -> str:

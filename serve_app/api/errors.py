@@ -35,6 +35,8 @@ from semblance.errors import (
     SemblanceError,
     SlowBodyError,
     StorageError,
+    TextProviderBusyError,
+    TextRefusedError,
     TooManyConnectionsError,
     UnauthorizedError,
     UnreadableImageError,
@@ -65,10 +67,12 @@ STATUSES: Final[Mapping[type[SemblanceError], HTTPStatus]] = MappingProxyType(
         ConfigurationError: HTTPStatus.INTERNAL_SERVER_ERROR,
         QueryError: HTTPStatus.INTERNAL_SERVER_ERROR,
         BabyProviderError: HTTPStatus.BAD_GATEWAY,
+        TextRefusedError: HTTPStatus.BAD_GATEWAY,
         DatabaseError: HTTPStatus.SERVICE_UNAVAILABLE,
         IdentityProviderError: HTTPStatus.SERVICE_UNAVAILABLE,
         OverloadedError: HTTPStatus.SERVICE_UNAVAILABLE,
         StorageError: HTTPStatus.SERVICE_UNAVAILABLE,
+        TextProviderBusyError: HTTPStatus.SERVICE_UNAVAILABLE,
     }
 )
 """The status of each error class, also for its subclasses that are not listed. A test holds that every class

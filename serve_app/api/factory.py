@@ -56,6 +56,7 @@ from serve_app.api.routes import (
     console_sessions,
     face_search,
     health,
+    inference,
     jobs,
     lookalikes,
     matches,
@@ -69,6 +70,7 @@ from serve_app.api.routes import (
     user_faces,
 )
 from serve_app.api.services import Services
+from serve_app.api.topics import Topic
 from serve_app.limits import ReplicaLimits
 
 DESCRIPTION = f"""\
@@ -108,6 +110,9 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
         version=__version__,
         description=DESCRIPTION,
         lifespan=lifespan,
+        # Serve and `semblance.tracing` make the spans. FastAPI's own would show paths and queries, with ids
+        # and tokens.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         # The operation's name in a generated client.
         generate_unique_id_function=lambda route: route.name,
         # What any operation may answer; some of these come from the gateway.
@@ -123,7 +128,7 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
     face_compute.include_router(compute.router)
     face_compute.include_router(lookalikes.router)
     # Any request may be a user's first, which can be refused.
-    app_api = APIRouter(prefix="/api", responses=errors(401, 403, 409))
+    app_api = Topic(prefix="/api", responses=errors(401, 403, 409))
     # A request tries the routes in this order, so the most frequent come first.
     for topic in (matches, notifications, messages, connections, reactions, auth):
         app_api.include_router(topic.router)
@@ -137,7 +142,7 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
         console_sessions,
     ):
         app_api.include_router(topic.router)
-    for topic in (babies, config, presence, jobs):
+    for topic in (babies, config, inference, presence, jobs):
         app_api.include_router(topic.router)
     for topic in (admin_jobs, admin_matching, admin_people, admin_users, admin_gallery, admin_ingestions):
         app_api.include_router(topic.router)
@@ -170,7 +175,11 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
+            # The last two are sent by Supabase's clients.
+            allow_headers=[
+                *("Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"),
+                *("apikey", "x-client-info"),
+            ],
             expose_headers=["X-Request-ID", "Retry-After"],
         )
     app.add_middleware(UnlistedOriginMiddleware, settings.cors_origins)

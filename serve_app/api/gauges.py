@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from semblance import __version__, metrics
-from semblance.errors import DatabaseError
+from semblance.errors import SemblanceError
 from serve_app.api.services import Services
 
 logger = logging.getLogger(__name__)
@@ -20,7 +20,8 @@ EVERY_S: Final = 10.0
 
 
 async def sample(services: Services) -> None:
-    """Read the gauges of this replica. Those of the queue are left out while the database does not answer."""
+    """Read the gauges of this replica. Those of the queues are left out while the database does not
+    answer."""
     metrics.BUILD.put(1, version=__version__, pack=services.model.pack)
     metrics.REALTIME_CLIENTS.put(services.hub.clients)
     disk = shutil.disk_usage(_existing(services.settings.home))
@@ -28,12 +29,16 @@ async def sample(services: Services) -> None:
     metrics.DISK_SIZE.put(disk.total)
     try:
         backlog = await services.db.jobs.backlog()
-    except DatabaseError as exc:
-        logger.warning("cannot measure the queue now: %s", exc.message)
+        texts = await services.db.inference_jobs.backlog()
+    except SemblanceError as exc:
+        logger.warning("cannot measure the queues now: %s", exc.message)
         return
     for each in backlog:
         metrics.QUEUE_JOBS.put(each.count, status=each.status)
         metrics.QUEUE_OLDEST.put(each.oldest_seconds, status=each.status)
+    for each in texts:
+        metrics.TEXT_JOBS.put(each.count, status=each.status)
+        metrics.TEXT_JOBS_OLDEST.put(each.oldest_seconds, status=each.status)
 
 
 async def keep_sampling(services: Services, every: float = EVERY_S) -> None:

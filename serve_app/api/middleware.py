@@ -16,6 +16,7 @@ from semblance.errors import BadInputError
 from semblance.logging import SAFE_REQUEST_ID, request_id_var
 from semblance.metrics import REQUEST_SECONDS, REQUESTS
 from semblance.protocol import API_MARK
+from semblance.tracing import describe
 from serve_app.api.errors import answer_to, error_response
 
 logger = logging.getLogger(__name__)
@@ -75,6 +76,12 @@ class MetricsMiddleware:
                 }
                 REQUEST_SECONDS.observe(time.perf_counter() - began, **labels)
                 REQUESTS.count(**labels, status=str(message["status"]))
+                described = {
+                    "http.request.method": labels["method"],
+                    "http.route": route,
+                    "http.response.status_code": message["status"],
+                }
+                describe(f"{labels['method']} {route}", **described)
             await send(message)
 
         await self._app(scope, receive, measured)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from db.pool import Database
 from db.repositories import Repositories
-from deployments.clients import FaceClient, MatcherClient
+from deployments.clients import FaceClient, MatcherClient, WriterClient
 from deployments.packs.calibration import SimilarityScale
 from semblance.settings import Settings
 from semblance.storage.store import Storage
@@ -27,6 +27,7 @@ class Services:
     scale: SimilarityScale
     faces: FaceClient
     matcher: MatcherClient
+    writer: WriterClient
     database: Database
     db: Repositories
     storage: Storage

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Self
 from uuid import UUID
 
 from pydantic import Field
@@ -84,7 +84,7 @@ class FailureSummary(Schema):
     latest: datetime | None
 
 
-class JobStatistics(Schema):
+class QueueStatistics(Schema):
     pending: StatusSummary
     processing: StatusSummary
     completed: StatusSummary
@@ -100,7 +100,7 @@ class JobStatistics(Schema):
     failures: list[FailureSummary] = Field(description="Grouped by message, most frequent first.")
 
     @classmethod
-    def of(cls, stats: JobStats) -> JobStatistics:
+    def of_queue(cls, stats: JobStats) -> Self:
         found = {entry.status: entry for entry in stats.statuses}
 
         def summary(status: JobStatus) -> StatusSummary:
@@ -116,3 +116,12 @@ class JobStatistics(Schema):
             average_total_seconds=stats.average_total_seconds,
             failures=[FailureSummary(**asdict(failure)) for failure in stats.failures],
         )
+
+
+class JobStatistics(QueueStatistics):
+    texts: QueueStatistics = Field(description="The same of the queue of suggested texts.")
+
+    @classmethod
+    def of(cls, matches: JobStats, texts: JobStats) -> JobStatistics:
+        own = QueueStatistics.of_queue(matches)
+        return cls(**own.model_dump(), texts=QueueStatistics.of_queue(texts))

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import Field
+from pydantic.fields import FieldInfo
 
 from db.messages import Message, MessageType
 from serve_app.links import Links
@@ -17,20 +18,29 @@ MAX_CONTENT = 4000
 """Maximum length of a message in characters."""
 
 
+def visible_text(description: str, example: str) -> FieldInfo:
+    """A field for what a user writes."""
+    field: FieldInfo = Field(
+        min_length=1,
+        max_length=MAX_CONTENT,
+        # PostgreSQL does not store NUL.
+        pattern=explained(
+            r"^[^\x00]*[^\s\x00][^\x00]*$", "should contain something visible, and no zero bytes"
+        ),
+        description=description,
+        examples=[example],
+    )
+    return field
+
+
 class NewMessage(Schema):
     connection_id: UUID
     content: Annotated[
         str,
-        Field(
-            min_length=1,
-            max_length=MAX_CONTENT,
-            # PostgreSQL does not store NUL.
-            pattern=explained(
-                r"^[^\x00]*[^\s\x00][^\x00]*$", "should contain something visible, and no zero bytes"
-            ),
-            description="The text; for an image the `image_url` of one of the sender's faces or babies, or "
-            "its storage key.",
-            examples=["Hi! Are we related?"],
+        visible_text(
+            "The text; for an image the `image_url` of one of the sender's faces or babies, or its storage "
+            "key.",
+            "Hi! Are we related?",
         ),
     ]
     message_type: Literal["text", "image"] = "text"

@@ -39,7 +39,7 @@ async def test_progress_and_the_reason_of_a_failure(
     row = await api.services.ray_jobs.get(job_id)
     assert (row.kind, row.arguments, row.status, row.started_by) == (
         "ingest",
-        ["https://***@host/data"],
+        ["https://[redacted]@host/data"],
         "failed",
         command_actor(),
     )

@@ -116,6 +116,8 @@ async def test_an_archive_becomes_celebrities_and_decisions(
     with pytest.raises(KeyboardInterrupt):
         await work_off(ingestion_id, ingestions, storage, settings, here.run)
     await work_off(ingestion_id, ingestions, storage, settings, here.run)
+    told = await database.fetch("SELECT payload FROM events WHERE payload ->> 'kind' = 'gallery'")
+    assert [row["payload"]["added"] for row in told] == [1]
     row = await ingestions.get(ingestion_id)
     assert (row.state, row.total, row.done, row.taken, row.present) == ("review", 5, 5, 1, 1)
     [celebrity] = await database.fetch("SELECT name, category FROM celebrities")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import asyncio
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -15,9 +15,10 @@ from batch.ingest.sources import Item, list_source
 from batch.ingest.worker import IngestRules, IngestWorker
 from db.celebrities import Celebrities
 from db.pool import Database
+from ops.commands.gallery.export import export_gallery
+from semblance.errors import ConfigurationError
 from semblance.settings import Settings
 from semblance.storage.pictures import full_key
-from tests.support.commands import semblance
 from tests.support.photos import BIDEN, couple
 
 MANIFEST = f"""image,name,bio,category,gender,person,accept
@@ -60,17 +61,9 @@ async def test_an_export_ingests_again_to_the_same_rows(
     assert before[0]["image_path"].endswith(full_key(""))
 
     folder = tmp_path / "export"
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SEMBLANCE_")}
-    environment |= {
-        "SEMBLANCE_HOME": str(settings.home),
-        "SEMBLANCE_DATABASE_URL": settings.required_database_url.get_secret_value(),
-    }
-    done = semblance("gallery", "export", str(folder), environment=environment)
-    assert done.returncode == 0, done.stderr
-    assert "2 pictures in" in done.stdout
-    refused = semblance("gallery", "export", str(folder), environment=environment)
-    assert refused.returncode == 1
-    assert "is not empty" in refused.stderr
+    await asyncio.to_thread(export_gallery, settings, folder)
+    with pytest.raises(ConfigurationError, match="is not empty"):
+        export_gallery(settings, folder)
 
     await database.execute("DELETE FROM celebrities")
     await database.execute("DELETE FROM people")

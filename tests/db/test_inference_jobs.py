@@ -234,6 +234,11 @@ async def test_retries_wait_as_asked_and_the_last_failure_is_logged(
     assert await logs(database) == [("reply", "local", "failed", 5, None, None)]
     assert (await told(database, pair.bob, "draft")) == ["failed"]
     assert [failure.count for failure in (await jobs.stats()).failures] == [1]
+    assert {each.status: each.count for each in await jobs.backlog()} == {
+        "pending": 0,
+        "processing": 0,
+        "failed": 1,
+    }
 
 
 async def test_a_job_whose_workers_all_die_fails_with_one_log_row(

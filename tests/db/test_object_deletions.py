@@ -254,11 +254,14 @@ async def test_a_folder_is_finished_regardless_of_due_times(
     database: Database, storage: Storage, deletions: ObjectDeletions
 ) -> None:
     await database.execute(
-        "INSERT INTO object_deletions (key, due_at)"
-        " SELECT 'celebrities/' || n, now() + interval '1 hour' FROM generate_series(1, 150) n"
-        " UNION ALL SELECT 'celebrities_/a', now()"
+        "INSERT INTO object_deletions (key, due_at, attempts)"
+        " SELECT 'celebrities/' || n, now() + interval '1 hour', 1 FROM generate_series(1, 150) n"
+        " UNION ALL SELECT 'celebrities_/a', now(), 0"
+        # Somebody may undo the deletion.
+        " UNION ALL SELECT 'celebrities/kept', now() + interval '1 minute', 0"
     )
-    await storage.put("celebrities/150", b"1", "image/jpeg")
+    for key in ("celebrities/150", "celebrities/kept"):
+        await storage.put(key, b"1", "image/jpeg")
     await deletions.finish_folder(storage, "celebrities")
-    assert await recorded(database) == ["celebrities_/a"]
-    assert await storage.keys("celebrities") == []
+    assert await recorded(database) == ["celebrities/kept", "celebrities_/a"]
+    assert await storage.keys("celebrities") == ["celebrities/kept"]

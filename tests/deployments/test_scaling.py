@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 from ray.serve.config import AutoscalingConfig, AutoscalingContext
 
-from deployments.scaling import OPEN_SOCKETS, WAITING_JOBS, api_replicas, matcher_replicas
+from deployments.scaling import OPEN_SOCKETS, WAITING_JOBS, api_replicas, matcher_replicas, writer_replicas
 
 
 def context(metric: str, reported: list[float], requests: float, target: float) -> AutoscalingContext:
@@ -37,5 +37,6 @@ def test_the_number_of_matchers_follows_the_queue(
     requests: float, waiting: list[float], wanted: float
 ) -> None:
     """All replicas report the same queue."""
-    number, _ = matcher_replicas(context(WAITING_JOBS, waiting, requests, 2))
-    assert number == pytest.approx(wanted)
+    for policy in (matcher_replicas, writer_replicas):
+        number, _ = policy(context(WAITING_JOBS, waiting, requests, 2))
+        assert number == pytest.approx(wanted)

@@ -14,7 +14,7 @@ from db import copy_arrays
 from db.celebrities import CelebrityRow
 from db.copy_arrays import CopyReader
 from db.pool import Database
-from matching import gallery
+from matching import gallery, gallery_arrays
 from matching.gallery import CelebritySearch, Gallery, GalleryQuery
 from matching.scoring import BEST, MIN_QUALITY
 from matching.traits import Traits
@@ -36,7 +36,7 @@ PROBE: dict[str, Any] = {
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """A small gallery then has many blocks, the last one partly filled."""
-    monkeypatch.setattr(gallery, "BLOCK", 64)
+    monkeypatch.setattr(gallery_arrays, "BLOCK", 64)
     monkeypatch.setattr(copy_arrays, "ROWS", 64)
 
 

@@ -342,7 +342,7 @@ async def test_the_command_does_jobs_without_importing_ray(
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "2 match jobs: 2 completed" in done.stdout
+    assert "2 jobs: 2 completed" in done.stdout
     assert await database.fetchval("SELECT count(pack_digest) = 2 FROM faces")
 
 

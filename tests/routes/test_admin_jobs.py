@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from serve_app.ray_jobs import MOST_OPEN, redacted
+from semblance.redaction import redacted
+from serve_app.ray_jobs import MOST_OPEN
 from tests.support.api import Api, User
 from tests.support.rows_scored import add_faces
 
@@ -167,7 +168,9 @@ async def test_only_so_many_jobs_are_open_at_once(api: Api, admin: User) -> None
 
 def test_logs_show_no_secrets() -> None:
     text = "postgresql://app:hunter2@db/x api_key=abc PASSWORD: 'x1' Bearer e.y.z done 3 of 4"
-    assert redacted(text) == "postgresql://app:***@db/x api_key=*** PASSWORD: '***' Bearer *** done 3 of 4"
+    assert redacted(text) == (
+        "postgresql://[redacted]@db/x api_key=[redacted] PASSWORD: '[redacted]' Bearer [redacted] done 3 of 4"
+    )
 
 
 async def test_operators_are_told_when_the_queue_has_moved(api: Api, admin: User) -> None:

@@ -166,7 +166,7 @@ async def refused(api: Api, ingestion: str, outcome: str, key: str | None) -> st
     item = {"location": f"staged:{key}", "name": "Rose", "category": "actors"}
     refusal = NewRefusal(uuid.uuid4(), "rose.jpg", None if key is None else item, outcome, "so it is")
     await api.services.db.ingestions.record(
-        uuid.UUID(ingestion), done=None, taken=0, present=None, refused=[refusal], settled=[]
+        uuid.UUID(ingestion), done=None, taken=0, added=0, present=None, refused=[refusal], settled=[]
     )
     return str(refusal.id)
 

@@ -229,6 +229,7 @@ def test_messages_that_clients_read_are_few() -> None:
         ServiceNotReadyError,
         errors.IdentityProviderError,
         BabyProviderError,
+        errors.TextProviderBusyError,
     }
 
 

@@ -105,3 +105,44 @@ async def test_no_more_than_the_limit_are_done_and_operators_are_told() -> None:
     assert len(await worker.process(3)) == 3
     assert len(queue.due) == 2
     assert queue.told == 1
+
+
+async def test_a_worker_that_refills_does_not_wait_for_the_slowest() -> None:
+    slow, others = Errand(), [Errand() for _ in range(4)]
+    gate, seen = asyncio.Event(), list[Errand]()
+
+    async def attempt(job: Errand) -> JobOutcome:
+        if job.id == slow.id:
+            await gate.wait()
+        else:
+            seen.append(job)
+            if len(seen) == len(others):
+                gate.set()
+        return await done(job)
+
+    queue = QueueInMemory(slow, *others)
+    worker = QueueWorker(queue, attempt, worker=uuid4(), noun="errand", together=2, lease=LEASE, refill=True)
+    async with asyncio.timeout(10):
+        assert len(await worker.process()) == 5
+
+
+async def test_a_cancelled_worker_ends_what_it_works_on() -> None:
+    ended = asyncio.Event()
+
+    async def endless(_: Errand) -> JobOutcome:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        raise AssertionError
+
+    worker = QueueWorker(
+        QueueInMemory(Errand()), endless, worker=uuid4(), noun="errand", together=1, lease=LEASE
+    )
+    task = asyncio.create_task(worker.process())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ended.is_set()

@@ -7,7 +7,8 @@ from typing import Literal
 
 import pytest
 
-from semblance.logging import configure_logging, redacted, request_id_var
+from semblance.logging import configure_logging, request_id_var
+from semblance.redaction import redacted
 from semblance.settings import Settings
 
 

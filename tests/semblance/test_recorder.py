@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 
+import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from ops.stack.ports import free_ports
 from semblance import metrics
+from semblance.errors import ConfigurationError
 from semblance.metrics import METRICS
 from semblance.recorder import CounterMetric, GaugeMetric, HistogramMetric, LocalRecorder, Metric, record_with
 from tools.metrics_docs import TARGET, render
@@ -63,6 +66,19 @@ def test_values_are_kept_by_labels(recorder: LocalRecorder) -> None:
     assert values[("g",)] == 5
     assert [values[("h_seconds_bucket", bound)] for bound in ("1.0", "2.0", "+Inf")] == [1, 2, 2]
     assert not any(name.endswith("_created") for name, *_ in values)
+
+
+def test_a_process_without_ray_answers_prometheus(recorder: LocalRecorder) -> None:
+    CounterMetric(name="c_total", help="C.").count()
+    port = free_ports({"metrics": ("127.0.0.1", 0)})["metrics"]
+    with recorder.serving(port):
+        answer = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False)
+        assert "c_total 1.0" in answer.text.splitlines()
+        with (
+            pytest.raises(ConfigurationError, match=f"Port {port} cannot be used"),
+            recorder.serving(port),
+        ):
+            pass
 
 
 def test_a_label_that_is_not_declared_is_an_error(recorder: LocalRecorder) -> None:

@@ -56,6 +56,7 @@ REPLICAS = {
     "Embedder": AT_THE_HEAD,
     "Analyzer": AT_THE_HEAD,
     "Matcher": AT_THE_HEAD,
+    "Writer": AT_THE_HEAD,
 }
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]

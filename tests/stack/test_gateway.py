@@ -197,6 +197,9 @@ def test_an_id_that_could_forge_log_lines_is_replaced(front: Gateway, lines: lis
         "X-Forwarded-Prefix",
         "X-Real-IP",
         "Forwarded",
+        "traceparent",
+        "tracestate",
+        "baggage",
     ],
 )
 @pytest.mark.parametrize("value", [b"0.001", b"\xff\xfe"], ids=["ascii", "bytes"])
@@ -204,6 +207,12 @@ def test_headers_that_steer_servers_do_not_pass(front: Gateway, name: str, value
     answer = raw(front, request(name.encode() + b": " + value))
     assert answer.status == 200
     assert name.lower() not in dict(answer.json()["headers"])
+
+
+def test_a_trusted_proxy_passes_its_trace_on(tmp_path: Path) -> None:
+    with gateway_before(tmp_path, trusted_proxies=("127.0.0.0/8",)) as (front, _):
+        answer = httpx.get(f"{front.url}/", headers={"traceparent": "00-1", "X-Forwarded-For": CLIENT})
+    assert dict(answer.json()["headers"])["traceparent"] == "00-1"
 
 
 def test_bytes_beyond_ascii_pass_where_they_are_harmless(front: Gateway) -> None:

@@ -56,6 +56,10 @@ def test_valid_settings_pass(home: Path, service_dsn: str, bucket: str) -> None:
 @pytest.mark.parametrize(
     ("change", "names"),
     [
+        (
+            {"text_blocked_words": "/nonexistent/words.txt"},
+            ["SEMBLANCE_TEXT_BLOCKED_WORDS", "one word a line"],
+        ),
         ({"storage_url": "/tmp/pictures"}, ["SEMBLANCE_STORAGE_URL", "file:///folder"]),
         ({"storage_url": "s3:///prefix"}, ["SEMBLANCE_STORAGE_URL", "s3://bucket/prefix"]),
         ({"storage_url": "file:///proc/pictures"}, ["SEMBLANCE_STORAGE_URL", "/proc/pictures"]),

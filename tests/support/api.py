@@ -23,9 +23,11 @@ from pydantic import SecretStr
 
 from db.pool import Database
 from db.repositories import Repositories
-from deployments.clients import FaceClient, MatcherClient
+from deployments.clients import FaceClient, MatcherClient, WriterClient
 from deployments.faces.pipeline import LocalPipeline
 from deployments.packs.registry import load_scale
+from deployments.writing.opening import open_writer
+from deployments.writing.worker import TextWorker
 from matching.worker import MatchWorker
 from semblance.settings import Settings
 from semblance.storage.opening import open_storage
@@ -81,6 +83,16 @@ class LocalMatcher(MatcherClient):
 
     async def check(self) -> str:
         return "ok"
+
+    async def process(self, limit: int) -> list[JobOutcome]:
+        return await self._worker.process(limit)
+
+
+class LocalTexts(WriterClient):
+    """The writer's methods on a worker in this process, which works on demand."""
+
+    def __init__(self, worker: TextWorker) -> None:
+        self._worker = worker
 
     async def process(self, limit: int) -> list[JobOutcome]:
         return await self._worker.process(limit)
@@ -204,6 +216,7 @@ async def api(
             scale=scale,
             faces=faces,
             matcher=LocalMatcher(MatchWorker(database, storage, faces, pipeline.model, api_settings)),
+            writer=LocalTexts(TextWorker(database, *open_writer(api_settings), api_settings)),
             database=database,
             db=db,
             storage=storage,

@@ -18,7 +18,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from ops.stack.gateway import Gateway
-from ops.stack.gateway_config import GatewayConfig, GatewayLimits, Timeouts
+from ops.stack.gateway_config import GatewayConfig, GatewayLimits, Timeouts, TlsListener
 from ops.stack.gateway_targets import Serve
 from ops.stack.ports import free_ports
 from semblance.protocol import API_MARK
@@ -144,6 +144,7 @@ def gateway(
     trusted_proxies: tuple[str, ...] = (),
     hosts: tuple[str, ...] = (),
     origins: tuple[str, ...] = (),
+    tls: TlsListener | None = None,
 ) -> Iterator[Gateway]:
     """A running gateway; `serve` is where Serve's proxy would be."""
     config = GatewayConfig(
@@ -155,6 +156,7 @@ def gateway(
         trusted_proxies=trusted_proxies,
         hosts=hosts,
         origins=origins,
+        tls=tls,
     )
     running = Gateway(config, folder / "gateway", folder / "gateway.log", rest)
     running.start()

@@ -17,6 +17,7 @@ from ops.stack.ports import free_ports
 from tests.support.asking import PersistentClient, asking
 from tests.support.gallery import make_gallery
 from tests.support.gateway import LOOPBACK
+from tests.support.receivers import Receiver, receiver
 
 SEMBLANCE = Path(sys.executable).with_name("semblance")
 
@@ -30,6 +31,8 @@ class Service:
     status: dict[str, str] = field(default_factory=dict)
     asked: PersistentClient = field(default_factory=PersistentClient)
     """The answers to a client while it started."""
+    collector: Receiver | None = None
+    """Gets the traces of all requests and jobs."""
 
     @property
     def url(self) -> str:
@@ -37,7 +40,13 @@ class Service:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {**os.environ, "SEMBLANCE_HOME": str(self.home), "SEMBLANCE_PORT": str(self.port)}
+        environment = {**os.environ, "SEMBLANCE_HOME": str(self.home), "SEMBLANCE_PORT": str(self.port)}
+        if self.collector is not None:
+            environment |= {
+                "SEMBLANCE_OTLP_ENDPOINT": self.collector.url,
+                "SEMBLANCE_TRACE_SAMPLING": "1",
+            }
+        return environment
 
     def run(self, *arguments: str) -> str:
         """Run a `semblance` command against this stack; its output, or a failed test with it."""
@@ -98,15 +107,16 @@ def _uses_service(item: pytest.Item) -> bool:
 def service(alone: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """The running service, its gallery filled by the ingestion Ray job."""
     port = free_ports({"service": (LOOPBACK, 0)})["service"]
-    starting = Service(tmp_path_factory.mktemp("service"), port)
-    try:
-        with asking(starting.url) as asked:
-            starting.run("up", "--detach")
-        running = replace(starting, status=json.loads(starting.run("status", "--json")), asked=asked)
-        running.run("ingest", str(make_gallery(tmp_path_factory.mktemp("gallery"))))
-        yield running
-    finally:
-        starting.run("down")
+    with receiver() as collector:
+        starting = Service(tmp_path_factory.mktemp("service"), port, collector=collector)
+        try:
+            with asking(starting.url) as asked:
+                starting.run("up", "--detach")
+            running = replace(starting, status=json.loads(starting.run("status", "--json")), asked=asked)
+            running.run("ingest", str(make_gallery(tmp_path_factory.mktemp("gallery"))))
+            yield running
+        finally:
+            starting.run("down")
 
 
 @pytest.fixture

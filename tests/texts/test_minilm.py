@@ -7,7 +7,7 @@ import pytest
 
 from tools.minilm import LEAST_COSINE, WIDTH, EncoderGraph, Weights, least_cosine, reference
 
-WORDS, INNER, POSITIONS = 50, 1536, 16
+WORDS, INNER, POSITIONS = 50, 64, 16
 
 
 @pytest.fixture(scope="module")

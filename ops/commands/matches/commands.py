@@ -13,8 +13,13 @@ def worker(
     once: Annotated[
         bool, typer.Option("--once", help="End when no job is due, and print what was done.")
     ] = False,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Answer Prometheus on this port, for this machine alone."),
+    ] = None,
 ) -> None:
-    """Work on match jobs in this process, without Ray: find the matches of uploaded faces.
+    """Work on match jobs and texts in this process, without Ray: find the matches of uploaded faces, and
+    write suggested texts.
 
     The running service does this by itself. Any number of workers can share the queue, on any machines that
     reach SEMBLANCE_DATABASE_URL and the picture store. If one is killed, the others take its jobs.
@@ -26,7 +31,7 @@ def worker(
     """
     from ops.commands.matches.worker import run_worker
 
-    run_worker(get_settings(), once=once)
+    run_worker(get_settings(), once=once, metrics_port=metrics_port)
 
 
 def rescore(

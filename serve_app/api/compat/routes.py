@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import wraps
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request, Response
-from pydantic import ConfigDict
+from fastapi import APIRouter, Depends, Header, Request, Response
+from pydantic import AliasChoices, ConfigDict, Field
 
 from semblance.errors import UnauthorizedError
 from semblance.picture_tables import PictureTable
 from semblance.storage.pictures import Rendition
 from serve_app.api.dependencies import CurrentUser, Injected, InjectedLinks, require_cron
-from serve_app.api.routes import auth, jobs, matches, user_faces
+from serve_app.api.routes import auth, inference, jobs, matches, user_faces
 from serve_app.auth import bearer_token, same_secret
 from serve_app.links import Links
 from serve_app.schemas.base import Schema
+from serve_app.schemas.inference import NewInference, QueuedAnswer
 from serve_app.schemas.jobs import MAX_PROCESSED, ProcessedJob
 from serve_app.schemas.matches import MatchPerson, MatchSummary
+from serve_app.schemas.messages import visible_text
 from serve_app.schemas.profiles import ProfileAnswer, ProfileChange
 from serve_app.schemas.user_faces import FaceSummary
 
@@ -88,6 +90,11 @@ class OldJob(ProcessedJob):
 class OldJobs(Schema):
     processed: int
     results: list[OldJob]
+
+
+class GeneratedTexts(Schema):
+    success: bool
+    processed: int
 
 
 class Generated(Schema):
@@ -160,6 +167,34 @@ async def process_jobs(**asked: Any) -> OldJobs:
     )
 
 
+class OldInference(NewInference):
+    """The current request, also by the names of the old function, and with unknown fields."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    connection_id: UUID = Field(
+        validation_alias=AliasChoices("connection_id", "connectionId", "conversation_id")
+    )
+    content: Annotated[str, visible_text("The message to send.", "Hi!")] = Field(
+        validation_alias=AliasChoices("content", "message", "text")
+    )
+    idempotency_key: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$")] | None = (
+        None
+    )
+
+
+@router.post("/functions/v1/enqueue-inference", status_code=202, response_model=QueuedAnswer)
+async def enqueue_inference(
+    new: OldInference,
+    user: CurrentUser,
+    services: Injected,
+    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None,
+) -> QueuedAnswer:
+    """As POST /api/inference, by the name of the function that was planned for it."""
+    current = NewInference(connection_id=new.connection_id, content=new.content)
+    return await inference.enqueue_inference(current, user, services, idempotency_key or new.idempotency_key)
+
+
 async def require_scheduler(request: Request, services: Injected) -> None:
     """Accept what a scheduler of the old app may use: the cron secret, the service's API key, or the
     project's service role key. The anon key, which every browser has, is refused."""
@@ -188,3 +223,11 @@ async def generate_matches(services: Injected) -> Generated:
         processed=bool(outcomes),
         matchCount=sum(outcome.user_matches or 0 for outcome in outcomes),
     )
+
+
+@router.post("/functions/v1/embed-generator", dependencies=[Depends(require_scheduler)])
+async def generate_texts(services: Injected) -> GeneratedTexts:
+    """Works on the queue of texts and their vectors, as a webhook of the old app asked; the body is
+    ignored, because the queue has what there is to do. The writer does the same by itself."""
+    outcomes = await services.writer.process(MAX_PROCESSED)
+    return GeneratedTexts(success=True, processed=len(outcomes))

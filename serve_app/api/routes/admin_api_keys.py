@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from fastapi import APIRouter, status
+from fastapi import status
 
 from serve_app.api.dependencies import Injected, Operator
 from serve_app.api.responses import BODY, errors
+from serve_app.api.topics import Topic
 from serve_app.schemas.admin_api_keys import ApiKeysAnswer, ApiKeySummary, NewApiKey, NewApiKeyAnswer
 
-router = APIRouter(prefix="/admin/api-keys", tags=["admin"])
+router = Topic(prefix="/admin/api-keys", tags=["admin"])
 
 
 @router.get("", responses=errors(401, 403))

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import AwareDatetime
 
 from serve_app.api.cursors import Cursor, encode_cursor, place_by_time
 from serve_app.api.dependencies import Injected, Operator
 from serve_app.api.responses import errors
+from serve_app.api.topics import Topic
 from serve_app.schemas.console import AuditAnswer, AuditEntry
 from serve_app.schemas.patterns import STORABLE
 
-router = APIRouter(prefix="/admin/audit", tags=["admin"])
+router = Topic(prefix="/admin/audit", tags=["admin"])
 
 
 @router.get("", responses=errors(400, 401, 403))

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
-from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
 from db.gallery_export import GalleryExport
 from serve_app.api.dependencies import Injected, Operator
 from serve_app.api.responses import errors
+from serve_app.api.topics import Topic
 from serve_app.gallery_export import exported_files, zipped
 
-router = APIRouter(prefix="/admin/gallery", tags=["admin"])
+router = Topic(prefix="/admin/gallery", tags=["admin"])
 
 
 @router.get(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from serve_app.api.dependencies import Injected, Operator
 from serve_app.api.responses import errors
+from serve_app.api.topics import Topic
 from serve_app.schemas.admin_generations import GenerationDaySummary, GenerationsAnswer
 
-router = APIRouter(prefix="/admin/generations", tags=["admin"])
+router = Topic(prefix="/admin/generations", tags=["admin"])
 
 
 @router.get("", responses=errors(401, 403))

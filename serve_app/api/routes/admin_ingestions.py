@@ -6,7 +6,7 @@ import asyncio
 from typing import Annotated
 from uuid import UUID, uuid4
 
-from fastapi import APIRouter, Query, Response, status
+from fastapi import Query, Response, status
 
 from db.ingestions import STAGING, NewFile
 from semblance.errors import BadInputError, SemblanceError
@@ -15,6 +15,7 @@ from serve_app.api.cursors import Cursor, encode_cursor, place_by_time
 from serve_app.api.dependencies import Injected, Operator, SentFile
 from serve_app.api.responses import BODY, errors
 from serve_app.api.services import Services
+from serve_app.api.topics import Topic
 from serve_app.ingestions import allowed_source, read_refused, start
 from serve_app.schemas.admin_ingestions import (
     DecidedAnswer,
@@ -26,8 +27,9 @@ from serve_app.schemas.admin_ingestions import (
     RefusalAnswer,
     RefusalsAnswer,
 )
+from serve_app.schemas.patterns import STORABLE
 
-router = APIRouter(prefix="/admin/ingestions", tags=["admin"])
+router = Topic(prefix="/admin/ingestions", tags=["admin"])
 
 Limit = Annotated[int, Query(ge=1, le=200)]
 MOST_PARTS = 10_000
@@ -148,7 +150,9 @@ async def list_ingestion_refusals(
     ingestion_id: UUID,
     _: Operator,
     services: Injected,
-    outcome: Annotated[str | None, Query(max_length=40, description="Only of this outcome.")] = None,
+    outcome: Annotated[
+        str | None, Query(max_length=40, pattern=STORABLE, description="Only of this outcome.")
+    ] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> RefusalsAnswer:

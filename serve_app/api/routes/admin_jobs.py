@@ -6,12 +6,13 @@ from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, status
+from fastapi import Query, status
 
 from db.jobs import JobStatus
 from serve_app.api.cursors import Cursor, encode_cursor, place_by_time
 from serve_app.api.dependencies import Injected, InjectedLinks, Operator
 from serve_app.api.responses import BODY, errors
+from serve_app.api.topics import Topic
 from serve_app.ray_jobs import REPORT_LINES
 from serve_app.schemas.admin_jobs import (
     JobsToRetry,
@@ -30,7 +31,7 @@ from serve_app.schemas.ray_jobs import (
     StoppedRayJob,
 )
 
-router = APIRouter(prefix="/admin", tags=["admin"])
+router = Topic(prefix="/admin", tags=["admin"])
 
 Limit = Annotated[int, Query(ge=1, le=200)]
 
@@ -59,7 +60,7 @@ async def read_job_queue(_: Operator, services: Injected) -> QueueAnswer:
         paused=await services.db.job_queue.paused(),
         completed_last_hour=ended.completed,
         failed_last_hour=ended.failed,
-        statistics=JobStatistics.of(await services.db.jobs.stats()),
+        statistics=JobStatistics.of(await services.db.jobs.stats(), await services.db.inference_jobs.stats()),
     )
 
 

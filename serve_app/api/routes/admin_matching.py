@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, status
+from fastapi import status
 
 from serve_app.api.dependencies import Injected, Operator
 from serve_app.api.responses import errors
+from serve_app.api.topics import Topic
 from serve_app.schemas.rescoring import (
     LatestRescoring,
     RescoringAnswer,
@@ -13,7 +14,7 @@ from serve_app.schemas.rescoring import (
     ScoreHistogramAnswer,
 )
 
-router = APIRouter(prefix="/admin/matching", tags=["admin"])
+router = Topic(prefix="/admin/matching", tags=["admin"])
 
 
 @router.get("/scores", responses=errors(401, 403))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from db.people import PeopleFilter
 from semblance.types import Gender
 from serve_app.api.cursors import Cursor, encode_cursor, place_by_name
 from serve_app.api.dependencies import Injected, InjectedLinks, Operator
 from serve_app.api.responses import BODY, errors
+from serve_app.api.topics import Topic
 from serve_app.schemas.patterns import STORABLE
 from serve_app.schemas.people import (
     CategoriesAnswer,
@@ -27,7 +28,7 @@ from serve_app.schemas.people import (
     RestoredAnswer,
 )
 
-router = APIRouter(prefix="/admin/people", tags=["admin"])
+router = Topic(prefix="/admin/people", tags=["admin"])
 
 Text = Annotated[str | None, Query(max_length=200, pattern=STORABLE)]
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, status
+from fastapi import Query, status
 
 from serve_app.api.cursors import encode_cursor, place_by_name
 from serve_app.api.dependencies import Injected, Operator
 from serve_app.api.responses import BODY, errors
+from serve_app.api.topics import Topic
 from serve_app.schemas.admin_schools import (
     NewSchool,
     RematchedAnswer,
@@ -21,7 +22,7 @@ from serve_app.schemas.admin_schools import (
     UnknownSchoolSummary,
 )
 
-router = APIRouter(prefix="/admin/schools", tags=["admin"])
+router = Topic(prefix="/admin/schools", tags=["admin"])
 
 
 @router.get("", responses=errors(400, 401, 403))

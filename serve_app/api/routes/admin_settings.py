@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-
 from matching.rescore import Rescoring
 from matching.store import MatchRules
 from serve_app.api.dependencies import Injected, InjectedLinks, Operator
 from serve_app.api.responses import BODY, errors
+from serve_app.api.topics import Topic
 from serve_app.schemas.admin_settings import SettingsAnswer, SettingsChange
 from serve_app.schemas.settings_preview import SettingsPreviewAnswer, SettingsProposal
 
-router = APIRouter(prefix="/admin/settings", tags=["admin"])
+router = Topic(prefix="/admin/settings", tags=["admin"])
 
 
 @router.get("", responses=errors(401, 403))

@@ -10,7 +10,6 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 import ray
-from fastapi import APIRouter
 
 from db.migrate import MIGRATIONS
 from deployments.packs.registry import describe_pack
@@ -22,6 +21,7 @@ from semblance.recorder import local
 from semblance.settings import Settings
 from serve_app.api.dependencies import Injected, Operator
 from serve_app.api.responses import errors
+from serve_app.api.topics import Topic
 from serve_app.preflight import WHILE_RUNNING
 from serve_app.schemas.admin_system import (
     DatabaseAnswer,
@@ -39,10 +39,13 @@ from serve_app.schemas.admin_system import (
 from serve_app.serving import WITHOUT_RAY, DeploymentState, deployments
 from serve_app.traffic import traffic_of
 
-router = APIRouter(prefix="/admin/system", tags=["admin"])
+router = Topic(prefix="/admin/system", tags=["admin"])
 
-_SHOWN: Final = 20
-"""Most routes, tables and indexes of one answer."""
+_ROUTES: Final = 20
+"""Most routes of one answer."""
+
+_RELATIONS: Final = 12
+"""Most tables, and most indexes."""
 
 
 @router.get("", responses=errors(401, 403))
@@ -62,8 +65,8 @@ async def get_system(_: Operator, services: Injected) -> SystemAnswer:
     traffic = await asyncio.to_thread(traffic_of, text)
     facts, tables, indexes = await asyncio.gather(
         services.db.statistics.facts(),
-        services.db.statistics.largest_tables(_SHOWN),
-        services.db.statistics.largest_indexes(_SHOWN),
+        services.db.statistics.largest_tables(_RELATIONS),
+        services.db.statistics.largest_indexes(_RELATIONS),
     )
     pack, pictures = await asyncio.gather(
         asyncio.to_thread(_pack, services.settings), asyncio.to_thread(_pictures, services.settings)
@@ -74,7 +77,7 @@ async def get_system(_: Operator, services: Injected) -> SystemAnswer:
         problem=problem,
         routes=None
         if ray.is_initialized() and not exports
-        else [RouteAnswer.of(each) for each in traffic[:_SHOWN]],
+        else [RouteAnswer.of(each) for each in traffic[:_ROUTES]],
         pack=pack,
         database=DatabaseAnswer(
             postgres=facts.postgres,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Query, status
+from fastapi import Query, status
 
 from db.accounts import AccountFilter
 from db.profiles import Role
@@ -13,11 +13,12 @@ from serve_app.api.cursors import Cursor, encode_cursor, place_by_time
 from serve_app.api.dependencies import Injected, InjectedLinks, Operator
 from serve_app.api.responses import BODY, errors
 from serve_app.api.services import Services
+from serve_app.api.topics import Topic
 from serve_app.links import Links
 from serve_app.schemas.admin_users import RepeatedName, RoleChange, UserDetails, UsersAnswer, UserSummary
 from serve_app.schemas.patterns import STORABLE
 
-router = APIRouter(prefix="/admin/users", tags=["admin"])
+router = Topic(prefix="/admin/users", tags=["admin"])
 
 _PHOTOS: Final = 24
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, status
+from fastapi import status
 
 from db.profiles import Profile
 from semblance.errors import ForbiddenError
 from serve_app.api.dependencies import CurrentSession, CurrentUser, Injected, InjectedLinks
 from serve_app.api.responses import BODY, errors
 from serve_app.api.services import Services
+from serve_app.api.topics import Topic
 from serve_app.links import Links
 from serve_app.schemas.profiles import ProfileAnswer, ProfileChange
 
-router = APIRouter(prefix="/auth", tags=["account"])
+router = Topic(prefix="/auth", tags=["account"])
 
 
 @router.get("/me", responses=errors(401, 403, 409))

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query, status
+from fastapi import Header, Query, status
 
 from serve_app.api.cursors import Cursor, encode_cursor, place_by_time
 from serve_app.api.dependencies import CurrentUser, Injected, InjectedLinks
 from serve_app.api.responses import BODY, QUOTA_ERROR, errors
+from serve_app.api.topics import Topic
 from serve_app.schemas.babies import BabiesAnswer, BabyAnswer, LatestBabyAnswer, NewBabyRequest
 from serve_app.schemas.patterns import explained
 
-router = APIRouter(prefix="/baby", tags=["babies"])
+router = Topic(prefix="/baby", tags=["babies"])
 
 
 @router.post(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-
 from serve_app.api.dependencies import Injected
+from serve_app.api.topics import Topic
 from serve_app.schemas.profiles import ConfigAnswer
 
-router = APIRouter(prefix="/config", tags=["account"])
+router = Topic(prefix="/config", tags=["account"])
 
 
 @router.get("")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from serve_app.api.cursors import encode_cursor, place_by_time
 from serve_app.api.dependencies import CurrentUser, Injected, InjectedLinks
 from serve_app.api.responses import BODY, errors
+from serve_app.api.topics import Topic
 from serve_app.schemas.connections import (
     ConnectionChange,
     ConnectionCheck,
@@ -18,7 +19,7 @@ from serve_app.schemas.connections import (
     ConnectionSummary,
 )
 
-router = APIRouter(prefix="/connections", tags=["connections"])
+router = Topic(prefix="/connections", tags=["connections"])
 
 
 @router.get("", responses=errors(400))

@@ -10,6 +10,7 @@ from db.profiles import StatedGender
 from semblance.errors import NoFaceError
 from semblance.logging import request_id_var
 from semblance.metrics import SEARCH_SECONDS
+from semblance.tracing import span
 from serve_app.api.dependencies import CurrentSearcher, Injected, InjectedLinks, Photo
 from serve_app.api.photos import PHOTO_BODY
 from serve_app.api.responses import COMPUTE_ERRORS, errors
@@ -38,7 +39,7 @@ async def search_faces(
     detection, faces = await services.faces.analyze_photo(photo, 1)
     if not faces:
         raise NoFaceError
-    with SEARCH_SECONDS.timed(kind="users"):
+    with span("search users"), SEARCH_SECONDS.timed(kind="users"):
         hits = await services.db.face_searches.nearest(
             faces[0].embedding,
             pack_digest=services.model.digest,

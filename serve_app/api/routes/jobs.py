@@ -26,17 +26,19 @@ async def read_job(job_id: UUID, user: CurrentUser, services: Injected) -> JobAn
 
 @router.get("/admin/jobs/stats", responses=errors(401, 403))
 async def read_job_statistics(_: Operator, services: Injected) -> JobStatistics:
-    """The queue at a glance."""
-    return JobStatistics.of(await services.db.jobs.stats())
+    """The queues at a glance: of match jobs, and of texts."""
+    return JobStatistics.of(await services.db.jobs.stats(), await services.db.inference_jobs.stats())
 
 
 @router.get("/cron/process-jobs", dependencies=[Depends(require_cron)], responses=errors(401))
 async def process_jobs(
     services: Injected,
-    limit: Annotated[
-        int, Query(ge=1, le=MAX_PROCESSED, description="The maximum number of match jobs.")
-    ] = 100,
+    limit: Annotated[int, Query(ge=1, le=MAX_PROCESSED, description="The maximum number of jobs.")] = 100,
 ) -> ProcessedJobs:
-    """Process the match jobs that are due, for about twenty seconds at most. The matcher starts by itself as
-    soon as a job is queued; this is for schedulers that want to be sure."""
-    return ProcessedJobs.of(await services.matcher.process(limit))
+    """Process the match jobs that are due and then the jobs of texts, each for about twenty seconds at
+    most. Both start by themselves as soon as a job is queued; this is for schedulers that want to be
+    sure."""
+    outcomes = await services.matcher.process(limit)
+    if len(outcomes) < limit:
+        outcomes += await services.writer.process(limit - len(outcomes))
+    return ProcessedJobs.of(outcomes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from db.matches import Match, SavedCelebrityMatch
 from db.pages import ByScore, ByTime, CountedPage
@@ -15,6 +15,7 @@ from semblance.errors import ForbiddenError, UnauthorizedError
 from serve_app.api.cursors import encode_cursor, place_by_score, place_by_time
 from serve_app.api.dependencies import CurrentUser, Injected, InjectedLinks, OptionalUser
 from serve_app.api.responses import PUBLIC, errors
+from serve_app.api.topics import Topic
 from serve_app.links import Links
 from serve_app.schemas.matches import (
     CelebrityMatchesAnswer,
@@ -26,7 +27,7 @@ from serve_app.schemas.matches import (
     StatsAnswer,
 )
 
-router = APIRouter(prefix="/matches", tags=["matches"])
+router = Topic(prefix="/matches", tags=["matches"])
 
 Skip = Annotated[int, Query(ge=0, le=1_000_000, description="How many to skip.")]
 Next = Annotated[

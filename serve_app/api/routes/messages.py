@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
+from db.profiles import Profile
 from semblance.errors import ForbiddenError
 from semblance.storage.locations import original_of
 from semblance.storage.pictures import picture_of, shown_key
@@ -14,9 +15,10 @@ from serve_app.api.cursors import encode_cursor, place_by_time
 from serve_app.api.dependencies import CurrentUser, Injected, InjectedLinks
 from serve_app.api.responses import BODY, errors
 from serve_app.api.services import Services
+from serve_app.api.topics import Topic
 from serve_app.schemas.messages import MessageAnswer, MessagesAnswer, NewMessage, ReadAnswer
 
-router = APIRouter(prefix="/messages", tags=["messages"])
+router = Topic(prefix="/messages", tags=["messages"])
 
 PREVIEW = 100
 """Characters of a message that its notification shows."""
@@ -35,16 +37,22 @@ async def send_message(
     content = new.content
     if new.message_type == "image":
         content = await _own_picture(services, user.id, content)
-    shortened = new.content if len(new.content) <= PREVIEW else f"{new.content[: PREVIEW - 1]}…"
+    title, preview = notice(user, new.content)
     message = await services.db.messages.send(
         new.connection_id,
         sender_id=user.id,
         content=content,
         message_type=new.message_type,
-        title=f"New message from {user.name or 'your match'}",
-        preview="Sent you a picture" if new.message_type == "image" else shortened,
+        title=title,
+        preview="Sent you a picture" if new.message_type == "image" else preview,
     )
     return MessageAnswer.of(message, user.id, links)
+
+
+def notice(sender: Profile, content: str) -> tuple[str, str]:
+    """Title and text of the notification of a message."""
+    shortened = content if len(content) <= PREVIEW else f"{content[: PREVIEW - 1]}…"
+    return f"New message from {sender.name or 'your match'}", shortened
 
 
 async def _own_picture(services: Services, profile_id: UUID, content: str) -> str:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from serve_app.api.cursors import encode_cursor, place_by_time
 from serve_app.api.dependencies import CurrentUser, Injected
 from serve_app.api.responses import errors
+from serve_app.api.topics import Topic
 from serve_app.schemas.messages import ReadAnswer
 from serve_app.schemas.notifications import NotificationAnswer, NotificationsAnswer
 
-router = APIRouter(prefix="/notifications", tags=["notifications"])
+router = Topic(prefix="/notifications", tags=["notifications"])
 
 
 @router.get("", responses=errors(400, 401))

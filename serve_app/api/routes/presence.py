@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from fastapi import APIRouter
-
 from semblance.errors import BadInputError
 from serve_app.api.dependencies import CurrentUser, Injected
 from serve_app.api.responses import BODY, errors
+from serve_app.api.topics import Topic
 from serve_app.schemas.presence import PresenceAnswer, PresenceBody
 
-router = APIRouter(prefix="/presence", tags=["presence"])
+router = Topic(prefix="/presence", tags=["presence"])
 
 CLOCK_LEEWAY = timedelta(minutes=1)
 """How far a client's clock may be ahead; times within it count as now."""

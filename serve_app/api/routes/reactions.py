@@ -6,15 +6,16 @@ from contextlib import suppress
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, status
+from fastapi import Query, status
 
 from db.reactions import ReactionType
 from semblance.errors import ConflictError
 from serve_app.api.dependencies import CurrentUser, Injected
 from serve_app.api.responses import BODY, errors
+from serve_app.api.topics import Topic
 from serve_app.schemas.matches import NewReaction, ReactionAnswer, ReactionsAnswer
 
-router = APIRouter(prefix="/matches/{match_id}", tags=["matches"])
+router = Topic(prefix="/matches/{match_id}", tags=["matches"])
 
 
 @router.get("/react", responses=errors(404))

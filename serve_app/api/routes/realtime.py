@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from contextlib import aclosing, suppress
 from typing import Any
 
-from fastapi import APIRouter
 from fastapi.sse import format_sse_event
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive
@@ -21,12 +20,13 @@ from serve_app.api.errors import status_of
 from serve_app.api.realtime_clients import LONGEST_S, check_request, joined
 from serve_app.api.responses import PUBLIC, errors
 from serve_app.api.services import Services
+from serve_app.api.topics import Topic
 from serve_app.realtime.frames import Frame
 from serve_app.realtime.subscription import SLOW, WINDOW_BYTES, End, Subscription
 
 logger = logging.getLogger(__name__)
 
-router = APIRouter(prefix="/realtime", tags=["realtime"])
+router = Topic(prefix="/realtime", tags=["realtime"])
 
 SUBPROTOCOL = "bearer"
 """The subprotocol with which a browser, which can set no header, sends its token:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, status
+from fastapi import Depends, Query, Request, status
 
 from serve_app.api.cursors import Cursor, encode_cursor, place_by_time
 from serve_app.api.deadline import deadline_has_passed
 from serve_app.api.dependencies import CurrentUser, Injected, InjectedLinks, Photo, current_user
 from serve_app.api.photos import PHOTO_FORM
 from serve_app.api.responses import COMPUTE_ERRORS, QUOTA_ERROR, errors
+from serve_app.api.topics import Topic
 from serve_app.schemas.user_faces import FaceList, FaceSummary, UploadAnswer
 
-router = APIRouter(prefix="/faces", tags=["faces"])
+router = Topic(prefix="/faces", tags=["faces"])
 
 
 @router.post(

@@ -1,24 +1,18 @@
 import { useEffect, useRef, useSyncExternalStore } from 'react';
 
+import { Connection, type LiveEvent, type State } from '../client';
+
 import { queries } from './queries';
 
 /** What the channel `admin` tells; docs/realtime.md describes it. */
-const KINDS = ['ingestion', 'jobs', 'gallery', 'settings', 'audit'] as const;
+const KINDS = ['ingestion', 'jobs', 'gallery', 'settings', 'users', 'audit'] as const;
 export type Kind = (typeof KINDS)[number];
 export type LiveData = Record<string, unknown>;
 
-interface LiveEvent {
-  id?: number;
-  type: string;
-  data?: LiveData;
-}
-
-const LONGEST_PAUSE_MS = 30_000;
 /** Many events in a row make one reading. */
 const GATHER_MS = 300;
 
 type Listener = (data: LiveData) => void;
-type State = 'closed' | 'open' | 'lost';
 
 /** The one socket of the page: it comes back by itself, and nothing that was told meanwhile is lost. */
 class Live {
@@ -26,11 +20,8 @@ class Live {
   readonly listeners = new Map<Kind, Set<Listener>>(KINDS.map((kind) => [kind, new Set()]));
   readonly #watchers = new Set<() => void>();
   readonly #stale = new Set<Kind>();
-  #socket: WebSocket | undefined;
-  #timer: ReturnType<typeof setTimeout> | undefined;
   #gathering: ReturnType<typeof setTimeout> | undefined;
-  #pause = 500;
-  #last: number | undefined;
+  #connection: Connection | undefined;
 
   readonly watch = (watcher: () => void): (() => void) => {
     this.#watchers.add(watcher);
@@ -40,66 +31,44 @@ class Live {
   };
 
   open(): void {
-    const url = new URL('/api/realtime', globalThis.location.href);
-    url.protocol = url.protocol.replace('http', 'ws');
-    url.searchParams.set('channels', 'admin');
-    if (this.#last !== undefined) url.searchParams.set('last_event_id', String(this.#last));
-    const socket = new WebSocket(url);
-    this.#socket = socket;
-    socket.onmessage = ({ data }) => {
-      this.#receive(socket, JSON.parse(String(data)) as LiveEvent);
-    };
-    socket.onclose = ({ code }) => {
-      this.#become('lost');
-      // Not signed in: the next call says so. Refused: it would be again.
-      if ([4400, 4401, 4403, 4409].includes(code)) {
-        void queries.invalidateQueries({ queryKey: ['session'] });
-        return;
-      }
-      this.#timer = setTimeout(() => {
-        this.open();
-      }, this.#pause);
-      this.#pause = Math.min(2 * this.#pause, LONGEST_PAUSE_MS);
-    };
+    this.#connection ??= new Connection({
+      url: globalThis.location.origin,
+      channels: ['admin'],
+      onEvent: (event) => {
+        this.#receive(event);
+      },
+      onState: (state) => {
+        this.state = state;
+        for (const watcher of this.#watchers) watcher();
+      },
+      // Not signed in: the next call says so.
+      onRefused: () => void queries.invalidateQueries({ queryKey: ['session'] }),
+    });
+    this.#connection.open();
   }
 
   close(): void {
-    clearTimeout(this.#timer);
-    if (this.#socket) {
-      this.#socket.onclose = null;
-      this.#socket.onmessage = null;
-      this.#socket.close();
-    }
-    this.#become('closed');
+    this.#connection?.close();
   }
 
-  #receive(socket: WebSocket, event: LiveEvent): void {
-    if (event.id !== undefined) this.#last = event.id;
-    if (event.type === 'ping') socket.send('{"type":"pong"}');
-    else if (event.type === 'hello') {
-      this.#pause = 500;
-      this.#become('open');
-    } else if (event.type === 'reset') void queries.invalidateQueries();
-    else {
-      const kind = KINDS.find((known) => known === event.type);
-      if (kind === undefined) return;
-      for (const listener of this.listeners.get(kind) ?? []) listener(event.data ?? {});
-      this.#stale.add(kind);
-      this.#gathering ??= setTimeout(() => {
-        this.#readAgain();
-      }, GATHER_MS);
+  #receive(event: LiveEvent): void {
+    if (event.type === 'reset') {
+      void queries.invalidateQueries();
+      return;
     }
+    const kind = KINDS.find((known) => known === event.type);
+    if (kind === undefined) return;
+    for (const listener of this.listeners.get(kind) ?? []) listener(event.data ?? {});
+    this.#stale.add(kind);
+    this.#gathering ??= setTimeout(() => {
+      this.#readAgain();
+    }, GATHER_MS);
   }
 
   #readAgain(): void {
     this.#gathering = undefined;
     for (const kind of this.#stale) void queries.invalidateQueries({ queryKey: [kind] });
     this.#stale.clear();
-  }
-
-  #become(state: State): void {
-    this.state = state;
-    for (const watcher of this.#watchers) watcher();
   }
 }
 

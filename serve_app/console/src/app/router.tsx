@@ -4,7 +4,9 @@ import { galleryRoute, personRoute } from '../pages/gallery/route';
 import { addRoute, ingestionRoute } from '../pages/ingestions/route';
 import { jobsRoute } from '../pages/jobs/route';
 import { matchingRoute } from '../pages/matching/route';
+import { systemRoute } from '../pages/system/route';
 import { tryRoute } from '../pages/try/route';
+import { usersRoute } from '../pages/users/route';
 import { Failed } from './Failed';
 import { root } from './root';
 
@@ -18,6 +20,8 @@ export const router = createRouter({
     ingestionRoute,
     matchingRoute,
     jobsRoute,
+    usersRoute,
+    systemRoute,
   ]),
   basepath: '/console',
   defaultPreload: 'intent',

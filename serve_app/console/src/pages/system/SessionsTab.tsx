@@ -1,0 +1,113 @@
+import { Badge, Button, Group, Stack, Table, Text } from '@mantine/core';
+import { useState } from 'react';
+
+import { useSession } from '../../api/session';
+import { type ConsoleSession, useConsoleSessions, useEndSession } from '../../api/system';
+import { ConfirmDialog } from '../../parts/ConfirmDialog';
+import { ErrorState } from '../../parts/ErrorState';
+import { useTell } from '../../parts/useTell';
+import { Working } from '../../parts/Working';
+import { useTime, useWords } from '../../words/useWords';
+
+/** Who is signed in to the console. There is always one session: that of the reader. */
+export function SessionsTab() {
+  const words = useWords();
+  const tell = useTell();
+  const [ending, setEnding] = useState<ConsoleSession | null>(null);
+  const sessions = useConsoleSessions();
+  const end = useEndSession();
+  const found = sessions.data?.pages.flatMap((page) => page.sessions) ?? [];
+  return (
+    <Stack gap="md">
+      <Text size="sm" c="dimmed" maw={560}>
+        {words('system.sessions-what')}
+      </Text>
+      {sessions.isPending && <Working />}
+      {sessions.error && found.length === 0 && (
+        <ErrorState error={sessions.error} again={() => void sessions.refetch()} />
+      )}
+      {found.length > 0 && <SessionTable sessions={found} onEnd={setEnding} />}
+      {sessions.hasNextPage && (
+        <Group justify="center">
+          <Button variant="default" loading={sessions.isFetchingNextPage} onClick={() => void sessions.fetchNextPage()}>
+            {words('system.more')}
+          </Button>
+        </Group>
+      )}
+      <ConfirmDialog
+        opened={ending !== null}
+        title={words('system.end')}
+        confirm={words('system.end')}
+        busy={end.isPending}
+        onClose={() => {
+          setEnding(null);
+        }}
+        onConfirm={() => {
+          if (ending === null) return;
+          end.mutate(ending.id, {
+            onError: tell.failed,
+            onSettled: () => {
+              setEnding(null);
+            },
+          });
+        }}
+      >
+        {words('system.end-sure', { name: ending?.name ?? '' })}
+      </ConfirmDialog>
+    </Stack>
+  );
+}
+
+function SessionTable({ sessions, onEnd }: { sessions: ConsoleSession[]; onEnd: (session: ConsoleSession) => void }) {
+  const words = useWords();
+  const time = useTime();
+  const own = useSession().data?.id;
+  return (
+    <Table.ScrollContainer minWidth={620}>
+      <Table aria-label={words('system.sessions')} verticalSpacing="xs" highlightOnHover>
+        <Table.Thead>
+          <Table.Tr>
+            <Table.Th>{words('system.who')}</Table.Th>
+            <Table.Th>{words('system.began')}</Table.Th>
+            <Table.Th>{words('system.last-use')}</Table.Th>
+            <Table.Th>{words('system.until')}</Table.Th>
+            <Table.Th ta="right">{words('system.end')}</Table.Th>
+          </Table.Tr>
+        </Table.Thead>
+        <Table.Tbody>
+          {sessions.map((session) => (
+            <Table.Tr key={session.id}>
+              <Table.Td>
+                <Group gap="xs">
+                  <Text size="sm">
+                    {session.profile_id === null ? words('system.by-link') : session.name}
+                  </Text>
+                  {session.id === own && (
+                    <Badge variant="default" tt="none">
+                      {words('system.this-session')}
+                    </Badge>
+                  )}
+                </Group>
+              </Table.Td>
+              <Table.Td>{time(session.created_at)}</Table.Td>
+              <Table.Td>{time(session.last_used_at)}</Table.Td>
+              <Table.Td>{time(session.expires_at)}</Table.Td>
+              <Table.Td ta="right">
+                <Button
+                  size="xs"
+                  variant="default"
+                  aria-label={words('system.end-of', { time: time(session.created_at) })}
+                  onClick={() => {
+                    onEnd(session);
+                  }}
+                >
+                  {words('system.end')}
+                </Button>
+              </Table.Td>
+            </Table.Tr>
+          ))}
+        </Table.Tbody>
+      </Table>
+    </Table.ScrollContainer>
+  );
+}

@@ -1,0 +1,85 @@
+"""The console's page on the system: how it is, API keys, sessions, the audit log."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Page, expect
+
+from tests.support.browser import PHONE, Look, check_axe, expect_no_sideways_scroll
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(console_page: Page) -> Page:
+    await console_page.get_by_role("link", name="System").click()
+    return console_page
+
+
+async def test_the_overview_says_how_everything_is(
+    page: Page, look: Look, request: pytest.FixtureRequest
+) -> None:
+    await expect(
+        page.get_by_role("table", name="Tables by size").get_by_text("celebrities").first
+    ).to_be_visible()
+    checks = page.get_by_role("region", name="Checks")
+    await checks.get_by_role("button", name="Show everything").click()
+    await expect(checks.get_by_text("stores, reads and removes pictures")).to_be_visible()
+    deployments = page.get_by_role("region", name="Deployments")
+    if request.config.getoption("--without-ray"):
+        await expect(deployments).to_contain_text("without Ray")
+    else:
+        await expect(deployments.get_by_role("row").filter(has_text="Matcher")).to_be_visible()
+    await check_axe(page)
+    await look(page, "system")
+    await page.get_by_role("button", name="Model card").click()
+    card = page.get_by_role("dialog")
+    await expect(card).to_contain_text("SFace")
+    await look(page, "system-card")
+    await page.keyboard.press("Escape")
+    await expect(card).to_have_count(0)
+    await page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    await page.get_by_role("combobox", name="Language").select_option("de")
+    await expect(page.get_by_role("tab", name="Überblick")).to_be_visible()
+    await expect_no_sideways_scroll(page)
+    await look(page, "system-german")
+
+
+async def test_a_key_is_shown_once_and_every_change_is_in_the_log(page: Page, look: Look) -> None:
+    name = f"Booth {uuid.uuid4().hex[:6]}"
+    await page.get_by_role("tab", name="API keys").click()
+    await page.get_by_role("button", name="Make a key").click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_label("Name").fill(name)
+    await dialog.get_by_label("Metrics").check()
+    await look(page, "system-new-key")
+    await dialog.get_by_role("button", name="Make a key").click()
+    await expect(dialog.get_by_text("smk_")).to_be_visible()
+    await check_axe(page, "[role=dialog]")
+    await look(page, "system-key")
+    await dialog.get_by_role("button", name="I have kept it").click()
+    row = page.get_by_role("table", name="API keys").get_by_role("row").filter(has_text=name)
+    await expect(row).to_contain_text("Metrics")
+    await check_axe(page)
+    await look(page, "system-keys")
+    await row.get_by_role("button", name=f"Revoke {name}").click()
+    await dialog.get_by_role("button", name="Revoke").click()
+    await expect(row).to_contain_text("Revoked")
+
+    await page.get_by_role("tab", name="Console sessions").click()
+    await expect(
+        page.get_by_role("table", name="Console sessions").get_by_text("This session")
+    ).to_be_visible()
+    await look(page, "system-sessions")
+
+    await page.get_by_role("tab", name="Audit log").click()
+    log = page.get_by_role("table", name="Audit log")
+    await page.get_by_role("combobox", name="What").click()
+    await page.get_by_role("option", name="API keys").click()
+    made = log.get_by_role("row").filter(has_text=f"name: {name}").filter(has_text="api_key.create")
+    await expect(made).to_contain_text("The console, by link")
+    await check_axe(page)
+    await look(page, "system-audit")

@@ -1,0 +1,62 @@
+"""A suggested reply on the running service: the Writer takes the job by itself."""
+
+from __future__ import annotations
+
+import time
+from uuid import uuid4
+
+import httpx
+import psycopg
+import pytest
+
+from tests.support.service import Service
+
+PATIENCE_S = 30.0
+
+CONNECT = """
+    WITH face AS (
+        INSERT INTO faces (profile_id, image_path)
+        SELECT id, 'faces/none.jpg' FROM unnest(%s::uuid[]) AS id
+        RETURNING id, profile_id
+    ),
+    pair AS (
+        INSERT INTO matches (face_a_id, face_b_id, similarity_score)
+        SELECT least(a.id, b.id), greatest(a.id, b.id), .9
+        FROM face AS a JOIN face AS b ON a.profile_id < b.profile_id
+        RETURNING id
+    )
+    INSERT INTO mutual_connections (profile_a_id, profile_b_id, match_id)
+    SELECT (%s::uuid[])[1], (%s::uuid[])[2], id FROM pair
+    RETURNING id
+"""
+
+pytestmark = pytest.mark.ray
+
+
+def test_the_writer_suggests_a_reply(service: Service) -> None:
+    clients = []
+    for name in ("ada", "bob"):
+        token = service.run("token", "create", "--email", f"{name}@{uuid4().hex[:8]}.edu").strip()
+        clients.append(
+            httpx.Client(
+                base_url=service.status["url"], headers={"Authorization": f"Bearer {token}"}, timeout=30
+            )
+        )
+    ada, bob = clients
+    ids = [
+        client.patch("/api/auth/me", json={"text_generation": True}).raise_for_status().json()["id"]
+        for client in clients
+    ]
+    with psycopg.connect(service.status["database_url"], autocommit=True) as rows:
+        rows.execute("UPDATE system_settings SET value = 'true' WHERE key = 'text_generation'")
+        found = rows.execute(CONNECT, [ids, ids, ids]).fetchone()
+        assert found is not None
+    asked = ada.post("/api/inference", json={"connection_id": str(found[0]), "content": "Hello?"})
+    assert asked.status_code == 202, asked.text
+    deadline = time.monotonic() + PATIENCE_S
+    while not (drafts := bob.get("/api/inference/drafts").raise_for_status().json()["drafts"]):
+        assert time.monotonic() < deadline, "the Writer does not write"
+        time.sleep(0.1)
+    assert [(draft["id"], draft["model"]) for draft in drafts] == [(asked.json()["job_id"], "local")]
+    for client in clients:
+        client.close()
