@@ -5,7 +5,7 @@ import { Connection, type LiveEvent, type State } from '../client';
 import { queries } from './queries';
 
 /** What the channel `admin` tells; docs/realtime.md describes it. */
-const KINDS = ['ingestion', 'jobs', 'gallery', 'settings', 'audit'] as const;
+const KINDS = ['ingestion', 'jobs', 'gallery', 'settings', 'users', 'audit'] as const;
 export type Kind = (typeof KINDS)[number];
 export type LiveData = Record<string, unknown>;
 

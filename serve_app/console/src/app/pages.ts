@@ -2,7 +2,7 @@ import type { LinkProps } from '@tanstack/react-router';
 import type { ComponentType } from 'react';
 
 import type { WordId } from '../words/useWords';
-import { FaceIcon, GalleryIcon, JobsIcon, MatchingIcon, SystemIcon } from './icons';
+import { FaceIcon, GalleryIcon, JobsIcon, MatchingIcon, PeopleIcon, SystemIcon } from './icons';
 
 interface Page {
   path: LinkProps['to'] & string;
@@ -16,5 +16,6 @@ export const PAGES: Page[] = [
   { path: '/gallery', title: 'gallery.title' satisfies WordId, Icon: GalleryIcon },
   { path: '/matching', title: 'matching.title' satisfies WordId, Icon: MatchingIcon },
   { path: '/jobs', title: 'jobs.title' satisfies WordId, Icon: JobsIcon },
+  { path: '/users', title: 'users.title' satisfies WordId, Icon: PeopleIcon },
   { path: '/system', title: 'system.title' satisfies WordId, Icon: SystemIcon },
 ];

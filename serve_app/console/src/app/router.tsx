@@ -6,6 +6,7 @@ import { jobsRoute } from '../pages/jobs/route';
 import { matchingRoute } from '../pages/matching/route';
 import { systemRoute } from '../pages/system/route';
 import { tryRoute } from '../pages/try/route';
+import { usersRoute } from '../pages/users/route';
 import { Failed } from './Failed';
 import { root } from './root';
 
@@ -19,6 +20,7 @@ export const router = createRouter({
     ingestionRoute,
     matchingRoute,
     jobsRoute,
+    usersRoute,
     systemRoute,
   ]),
   basepath: '/console',

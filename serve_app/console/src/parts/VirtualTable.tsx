@@ -2,6 +2,8 @@ import { ScrollArea, Table } from '@mantine/core';
 import { useWindowVirtualizer } from '@tanstack/react-virtual';
 import { type ReactNode, useEffect, useRef, useState } from 'react';
 
+import classes from './VirtualTable.module.css';
+
 interface Column<T> {
   key: string;
   title: string;
@@ -17,7 +19,7 @@ interface Props<T> {
   itemKey: (item: T) => string;
   /** Height of a row before it is measured, in pixels. */
   rowHeight?: number;
-  /** Below this width, in pixels, the table scrolls sideways. */
+  /** Below this width, in pixels, the table scrolls sideways; on a phone, its rows are cards. */
   minWidth?: number;
   more?: (() => void) | undefined;
 }
@@ -52,17 +54,26 @@ export function VirtualTable<T>(props: Props<T>) {
     );
   return (
     <ScrollArea type="auto" scrollbars="x">
-      <Table aria-label={label} aria-rowcount={total ?? -1} miw={minWidth} highlightOnHover verticalSpacing="xs">
-        <Table.Thead>
-          <Table.Tr>
+      <Table
+        // The roles are said because a browser forgets those of elements that are not laid out as a table.
+        role="table"
+        aria-label={label}
+        aria-rowcount={total ?? -1}
+        className={classes.table}
+        __vars={{ '--least-width': `${String(minWidth)}px` }}
+        highlightOnHover
+        verticalSpacing="xs"
+      >
+        <Table.Thead role="rowgroup">
+          <Table.Tr role="row">
             {columns.map(({ key, title, align = 'left' }) => (
-              <Table.Th key={key} ta={align}>
+              <Table.Th key={key} role="columnheader" ta={align}>
                 {title}
               </Table.Th>
             ))}
           </Table.Tr>
         </Table.Thead>
-        <Table.Tbody ref={body}>
+        <Table.Tbody ref={body} role="rowgroup">
           {space((first?.start ?? top) - top)}
           {shown.map((row) => {
             const item = items[row.index];
@@ -70,12 +81,14 @@ export function VirtualTable<T>(props: Props<T>) {
             return (
               <Table.Tr
                 key={itemKey(item)}
+                role="row"
+                className={classes.row}
                 data-index={row.index}
                 ref={virtual.measureElement}
                 aria-rowindex={row.index + 2}
               >
-                {columns.map(({ key, cell, align = 'left' }) => (
-                  <Table.Td key={key} ta={align}>
+                {columns.map(({ key, title, cell, align = 'left' }) => (
+                  <Table.Td key={key} role="cell" className={classes.cell} data-title={title} ta={align}>
                     {cell(item)}
                   </Table.Td>
                 ))}

@@ -1,0 +1,33 @@
+import type { UserFilter } from '../../api/users';
+
+/** What an address holds: the filter, and the id of the user who is looked at. */
+export interface UsersSearch extends UserFilter {
+  user?: string | undefined;
+}
+
+const UUID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/;
+
+/** What makes no sense in an address is left out. */
+export function searchOf({ search, role, blocked, user }: Record<string, unknown>): UsersSearch {
+  return {
+    search: text(search),
+    role: role === 'admin' || role === 'user' ? role : undefined,
+    blocked: typeof blocked === 'boolean' ? blocked : undefined,
+    user: typeof user === 'string' && UUID.test(user) ? user : undefined,
+  };
+}
+
+function text(value: unknown): string | undefined {
+  const said = typeof value === 'number' ? String(value) : value;
+  return typeof said === 'string' && said.trim() !== '' && said.length <= 200 ? said : undefined;
+}
+
+/** Whether it narrows the list at all. */
+export function isNarrow({ search, role, blocked }: UserFilter): boolean {
+  return search !== undefined || role !== undefined || blocked !== undefined;
+}
+
+/** How much of a daily limit is used: "3 / 20", or "3" where there is no limit. */
+export function ofLimit(used: number, limit: number, number: (value: number) => string): string {
+  return limit < 0 ? number(used) : `${number(used)} / ${number(limit)}`;
+}
