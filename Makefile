@@ -31,19 +31,20 @@ help: ## list the targets
 demo: env ## from nothing to the lookalikes of a photo, over HTTP; Ctrl-C ends it
 	@$(BIN)/semblance demo $(if $(GALLERY),--gallery '$(GALLERY)') $(if $(PROBE),--probe '$(PROBE)') $(if $(filter-out 0,$(ONCE)),--once)
 
-ONE_BY_ONE := ray or browser
+FEW_AT_ONCE := ray or browser
 
 # Every process of a run would rewrite the assertions of all tests if none may keep them.
 check test: export PYTHONDONTWRITEBYTECODE =
 
-# One process more than cores, because some always wait. Each begins with a separate part, whose fixtures the others
+# Two processes more than cores, because many tests wait. Each begins with a separate part, whose fixtures the others
 # then need not make, too.
 check: env ## the tests that start no Ray and need no browser, on all cores
-	@$(BIN)/pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --maxprocesses 4 --dist worksteal -m 'not ($(ONE_BY_ONE))'
+	@$(BIN)/pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 2)) --maxprocesses 4 --dist worksteal -m 'not ($(FEW_AT_ONCE))'
 
-# A Ray takes the whole machine, so what starts one comes after the rest, one after the other.
+# A Ray takes much of a machine, so what starts one comes after the rest, in two processes: the tests that share a
+# running service, and all others.
 test: check ## all tests
-	@$(BIN)/pytest -m '$(ONE_BY_ONE)'
+	@$(BIN)/pytest -n 2 --dist loadgroup -m '$(FEW_AT_ONCE)'
 
 chaos: env ## kill everything a stack consists of, under load; MINUTES=10 for random kills
 	@$(BIN)/python -m benchmarks.chaos $(if $(EVENTS),--events '$(EVENTS)') $(if $(MINUTES),--random --minutes '$(MINUTES)')

@@ -23,7 +23,9 @@ PLUGINS = ("-p", "tests.support.selection")
 def two_of_three(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """A folder of three tests, two of which need missing photos."""
     monkeypatch.setenv("SEMBLANCE_TEST_FACES", str(pytester.path / "faces"))
-    pytester.makeini("[pytest]\nmarkers = photos\nasyncio_default_fixture_loop_scope = function\n")
+    # Loading the plugins of all packages takes longer than these tests.
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    pytester.makeini("[pytest]\nmarkers = photos\n")
     pytester.makepyfile(
         """
         import pytest

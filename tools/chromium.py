@@ -6,7 +6,7 @@ import os
 import shutil
 
 CHROMIUM = os.environ.get("SEMBLANCE_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-"""Its program; None where there is none."""
+"""Its program; None if it is not installed."""
 
 NO_CHROMIUM = "no Chromium: install one (Debian: apt install chromium) or name it in SEMBLANCE_CHROMIUM"
 

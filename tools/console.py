@@ -5,7 +5,7 @@ python -m tools.console schema    write the types of the HTTP API
 python -m tools.console check     types, style and tests of the sources
 
 Node is the system's where it is new enough, else the one of requirements/node.lock. Packages are installed in
-.venv/console and linked from the sources, so that whatever walks through the sources does not meet them.
+.venv/console and linked from the sources, so that tools that walk through the sources do not meet them.
 """
 
 from __future__ import annotations

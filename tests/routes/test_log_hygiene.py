@@ -102,12 +102,19 @@ def _bodies(operation: dict[str, Any], document: dict[str, Any]) -> list[object]
     return [*wrong, CONTENT]
 
 
-async def drive(api: Api, headers: list[dict[str, str]], query: str) -> set[int]:
-    """Call everything as every kind of client; returns the statuses."""
+async def drive(api: Api, headers: list[dict[str, str]], query: str, *, admitted: int) -> set[int]:
+    """Call everything as every kind of client; returns the statuses.
+
+    Args:
+        headers: The credentials of each client.
+        query: Sent with every call.
+        admitted: So many clients, from the first, send every body. The others, who are refused before a body
+            is read, send one.
+    """
     statuses = set()
     for operation in operations(api):
-        for credentials in headers:
-            for body in operation.bodies:
+        for number, credentials in enumerate(headers):
+            for body in operation.bodies[: None if number < admitted else 1]:
                 answer = await api.client.request(
                     operation.method, f"{operation.path}?{query}", json=body, headers=credentials
                 )
@@ -143,17 +150,21 @@ async def test_nothing_secret_or_personal_is_logged(api: Api, logs: Logs) -> Non
         secrets[f"the start of {user.email}"] = user.email.partition("@")[0]
 
     bearers = [API_KEY, CRON_SECRET, wrong_key, forged, "not-a-token-at-all", "eyJh.eyJz.c2ln"]
-    headers = [{}, *(user.headers for user in users)]
-    headers += [{"Authorization": f"Bearer {bearer}"} for bearer in bearers]
+    headers = [
+        *(user.headers for user in (ada, root)),
+        *({"Authorization": f"Bearer {bearer}"} for bearer in bearers),
+        *(user.headers for user in (newcomer, outsider, twin)),
+        {},
+    ]
     query = f"token={forged}&signature={wrong_key}&expires=9999999999&cursor={forged[:100]}&limit=3"
-    statuses = await drive(api, headers, query)
+    statuses = await drive(api, headers, query, admitted=4)
     assert {200, 401, 403, 404, 422} <= statuses, statuses
     assert (await api.client.get(signed)).status_code == 404
     await _use_an_embedding(api, secrets)
 
     # From here on everything that needs the database fails.
     await api.services.database.close()
-    assert 503 in await drive(api, [ada.headers, root.headers, {"Authorization": f"Bearer {API_KEY}"}], query)
+    assert 503 in await drive(api, headers[:3], query, admitted=3)
 
     assert any("database" in line for line in logs.lines), "the errors have been logged"
     assert all(json.loads(line)["message"] for line in logs.lines)

@@ -51,7 +51,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 @pytest.fixture(scope="session")
-def alone() -> None:
-    """For fixtures that start a Ray, which takes the whole machine."""
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        pytest.fail("This starts a Ray: mark the test with pytest.mark.ray, and run it without -n.")
+def alone(pytestconfig: pytest.Config) -> None:
+    """For fixtures that start a Ray, of which a machine bears few."""
+    if "PYTEST_XDIST_WORKER" in os.environ and not pytestconfig.getoption("loadgroup"):
+        pytest.fail(
+            "This starts a Ray: mark the test with pytest.mark.ray, and run it without -n, or with "
+            "-n 2 --dist loadgroup."
+        )

@@ -85,6 +85,12 @@ class Service:
         return httpx.Client(base_url=self.status["url"], headers=headers, timeout=60, limits=limits)
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Two processes can run at once what starts a Ray: one the tests of the service, one all others, which
+    share another Ray. Both wait most of the time."""
+    item.add_marker(pytest.mark.xdist_group("service" if _uses_service(item) else "others"))
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the tests of the service last: it would take part of the machine from tests that start a Ray."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
@@ -17,8 +17,9 @@ router = APIRouter(tags=["health"])
 @router.get(
     "/metrics",
     dependencies=[Depends(require_metrics_key)],
-    response_class=PlainTextResponse,
-    responses=errors(401, 403, 503),
+    # Not PlainTextResponse, whose type would be documented for the errors, too.
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **errors(401, 403, 503)},
 )
 async def read_metrics(services: Injected) -> PlainTextResponse:
     """The service's metrics in Prometheus' text format, of all its processes. For the service's own API key,

@@ -12,14 +12,10 @@ export type RayJobKind = RayJob['kind'];
 export type RayJobRequest =
   Schemas['IngestRequest'] | Schemas['RematchRequest'] | Schemas['ReembedRequest'] | Schemas['QdrantRequest'];
 
-/** Nobody works on a paused queue, so nobody tells of the jobs that come: they are looked for. */
-const PAUSED_MS = 5000;
-
 export function useQueue() {
   return useQuery({
     queryKey: ['jobs', 'queue'],
     queryFn: () => content(api.GET('/api/admin/jobs/queue')),
-    refetchInterval: ({ state }) => (state.data?.paused ? PAUSED_MS : false),
   });
 }
 
@@ -32,13 +28,12 @@ export function isOpen({ status }: RayJob): boolean {
 
 const FIRST: string | null = null;
 
-export function useMatchJobs(status: MatchJobStatus, paused: boolean) {
+export function useMatchJobs(status: MatchJobStatus) {
   return useInfiniteQuery({
     queryKey: ['jobs', 'match', status],
     queryFn: ({ pageParam: cursor }) => content(api.GET('/api/admin/jobs', { params: { query: { status, cursor } } })),
     initialPageParam: FIRST,
     getNextPageParam: ({ next_cursor: next }) => next,
-    refetchInterval: paused && status === 'pending' ? PAUSED_MS : false,
   });
 }
 

@@ -20,7 +20,7 @@ export function MatchJobsTab() {
   const queue = useQueue();
   const pause = usePause();
   const retry = useRetry();
-  const jobs = useMatchJobs(status, queue.data?.paused === true);
+  const jobs = useMatchJobs(status);
   const found = jobs.data?.pages.flatMap((page) => page.jobs) ?? [];
   const again = (ids: string[] | null) => {
     retry.mutate(ids, {
