@@ -147,6 +147,12 @@ SECTIONS: Final[dict[str, tuple[Panel, ...]]] = {
         Panel(
             "Age of the oldest", "s", (Query(f"max by (status) ({metrics.QUEUE_OLDEST.name})", "{{status}}"),)
         ),
+        Panel("Text jobs", "short", (Query(f"max by (status) ({metrics.TEXT_JOBS.name})", "{{status}}"),)),
+        Panel(
+            "Age of the oldest text job",
+            "s",
+            (Query(f"max by (status) ({metrics.TEXT_JOBS_OLDEST.name})", "{{status}}"),),
+        ),
         Panel("Gallery", "short", (Query(f"max by (pack) ({metrics.GALLERY_ROWS.name})", "{{pack}}"),)),
         Panel("Ingested pictures", "short", (Query(_events(metrics.INGESTED, "outcome"), "{{outcome}}"),)),
         Panel(
