@@ -119,7 +119,7 @@ CODE_BYTES = """() => performance.getEntriesByType('resource')
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """What somebody waits for. bound: what it should stay under; None: there is none."""
+    """What somebody waits for. bound: what it should stay under; None: no bound."""
 
     name: str
     value: float

@@ -22,7 +22,7 @@ from semblance.errors import BadInputError, ConflictError, NotFoundError
 
 @dataclass(frozen=True, slots=True)
 class AccountFilter:
-    """Which people. beginning: of the name, the e-mail address or the school, whatever its case."""
+    """Which people. beginning: of the name, the e-mail address or the school, in any letter case."""
 
     beginning: str = ""
     role: Role | None = None

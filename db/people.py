@@ -40,7 +40,7 @@ _NAMED: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class PeopleFilter:
-    """Which people: part of the name, whatever its case; their category; their gender, as stated, otherwise
+    """Which people: part of the name, in any letter case; their category; their gender, as stated, otherwise
     as seen in the best photo; the lowest quality of that photo, 0..1."""
 
     name: str = ""

@@ -87,7 +87,7 @@ def _words(text: str) -> str:
 
 
 def _entry(picture: GalleryPicture, path: str) -> dict[str, str]:
-    """Its entry of metadata.json. It was in the gallery, so it is taken again whatever its quality."""
+    """Its entry of metadata.json. It was in the gallery, so it is taken again with any quality."""
     fields = {
         "filename": path,
         "name": picture.name,

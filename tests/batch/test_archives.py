@@ -1,4 +1,5 @@
-"""ZIP archives from strangers: what they hold is taken out within limits, whatever they say of themselves."""
+"""ZIP archives from strangers: what they hold is taken out within limits, and nothing they say of
+themselves is believed."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class TextProvider:
         self.flagged: set[str] = set()
         """Parts of texts that the moderation flags."""
         self.judges = asyncio.Event()
-        """Unset: whoever asks the moderation waits."""
+        """While it is unset, calls of the moderation wait."""
         self.judges.set()
         self._asked = asyncio.Condition()
         self._serving: set[asyncio.Task[Any] | None] = set()

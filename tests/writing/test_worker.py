@@ -1,4 +1,5 @@
-"""The worker of texts: one effect of each job, whatever happens to its workers and the provider."""
+"""The worker of texts: each job has one effect, also if its workers die and the provider
+fails."""
 
 from __future__ import annotations
 

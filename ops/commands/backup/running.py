@@ -30,7 +30,9 @@ def run_backup(settings: Settings, folder: Path, recipients: list[str], keep: in
         soft_wrap=True,
     )
     if not sealer.seals:
-        console.print("It is not sealed: whoever reads the folder has the keys and photos. See --recipient.")
+        console.print(
+            "It is not sealed: anybody who reads the folder has the keys and photos. See --recipient."
+        )
     if keep is not None:
         for name in archive.prune(keep):
             console.print(f"Removed {name}.")
