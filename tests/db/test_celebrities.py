@@ -31,7 +31,7 @@ def celebrities(database: Database) -> Celebrities:
     return Celebrities(database)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def large_template(postgres: str) -> str:
     """Name of a database with all ROWS, to be copied."""
 
