@@ -50,8 +50,9 @@ async def source(dsn: str, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def target(empty_dsn: str, tmp_path: Path) -> Settings:
-    return Settings(home=tmp_path / "target", database_url=SecretStr(empty_dsn))
+def target(fresh_dsn: str, tmp_path: Path) -> Settings:
+    """An empty home and a database without rows."""
+    return Settings(home=tmp_path / "target", database_url=SecretStr(fresh_dsn))
 
 
 async def _put(storage: Storage, pictures: dict[str, bytes]) -> None:

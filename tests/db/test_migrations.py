@@ -75,7 +75,7 @@ def test_down_to_nothing_and_up_again(empty_dsn: str) -> None:
     assert snapshot(empty_dsn) == first
 
 
-@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004"])
+@pytest.mark.parametrize("revision", ["0001", "0004"])
 def test_each_revision_undoes_the_next(empty_dsn: str, revision: str) -> None:
     upgrade(empty_dsn, revision)
     before = snapshot(empty_dsn)

@@ -46,6 +46,10 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"{request.getfixturevalue('bucket')}/pictures"
 
 
+folder_alone = pytest.mark.parametrize("url", ["folder"], indirect=True)
+"""For tests that do not depend on the kind of store."""
+
+
 @pytest.fixture
 def settings(url: str, tmp_path: Path) -> Settings:
     return Settings(home=tmp_path / "home", storage_url=url)
@@ -137,6 +141,7 @@ async def test_everything_is_cleaned_once(database: Database, storage: Storage, 
     assert (report.orphans, report.dangling) == (0, 0)
 
 
+@folder_alone
 @pytest.mark.parametrize("step", ["put", "replaced", "delete"])
 async def test_killed_at_any_step_the_next_run_completes_it(
     database: Database, storage: Storage, run: Clean, monkeypatch: pytest.MonkeyPatch, step: str
@@ -192,6 +197,7 @@ async def test_a_failing_store_stops_it(
     await assert_all_clean(database, storage)
 
 
+@folder_alone
 async def test_a_picture_that_cannot_be_cleaned_is_named_and_kept(
     database: Database, storage: Storage, run: Clean, results: list[Cleaned]
 ) -> None:
@@ -206,6 +212,7 @@ async def test_a_picture_that_cannot_be_cleaned_is_named_and_kept(
     assert await run() == {"unreadable": 1, "missing": 1}
 
 
+@folder_alone
 async def test_landmarks_follow_a_picture_that_shrinks(
     database: Database, storage: Storage, run: Clean
 ) -> None:
@@ -220,6 +227,7 @@ async def test_landmarks_follow_a_picture_that_shrinks(
     assert np.abs(found - ((np.array(points) + 0.5) / 2 - 0.5)).max() < 0.02
 
 
+@folder_alone
 async def test_a_row_that_changes_meanwhile_is_left_alone(
     database: Database, dsn: str, storage: Storage, run: Clean, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,6 +255,7 @@ async def test_a_row_that_changes_meanwhile_is_left_alone(
     assert "faces/b/2.heic.full.jpg" in await named_keys(database)
 
 
+@folder_alone
 async def test_rows_that_share_a_picture_are_all_cleaned(
     database: Database, storage: Storage, run: Clean
 ) -> None:
@@ -274,7 +283,7 @@ def command(settings: Settings, dsn: str, *arguments: str) -> subprocess.Complet
     return semblance("storage", "clean", *arguments, environment=environment)
 
 
-@pytest.mark.parametrize("url", ["folder"], indirect=True)
+@folder_alone
 async def test_the_command(database: Database, storage: Storage, settings: Settings, dsn: str) -> None:
     await add_all(database, storage)
     done = command(settings, dsn, "--dry-run")
