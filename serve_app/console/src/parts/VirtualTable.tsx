@@ -53,7 +53,7 @@ export function VirtualTable<T>(props: Props<T>) {
       </tr>
     );
   return (
-    <ScrollArea type="auto" scrollbars="x">
+    <ScrollArea type="auto" scrollbars="x" viewportProps={{ tabIndex: 0 }}>
       <Table
         // The roles are said because a browser forgets those of elements that are not laid out as a table.
         role="table"
