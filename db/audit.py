@@ -13,6 +13,9 @@ from db.pool import Connection, Database
 from db.queries import sql
 from semblance.actor import actor_var
 
+MOST_NAMED = 100
+"""Most ids that a record names."""
+
 
 async def audit(
     connection: Connection,

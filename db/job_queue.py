@@ -8,14 +8,11 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from db.admin_events import tell_operators
-from db.audit import audit
+from db.audit import MOST_NAMED, audit
 from db.jobs import JobStatus, JobType
 from db.pages import ByTime, Page, cut_page
 from db.pool import Connection, Database
 from db.queries import sql
-
-NAMED = 100
-"""Most ids that an audit record names."""
 
 RETRIED_AT_ONCE = 1000
 """Jobs that one transaction returns to the queue."""
@@ -105,7 +102,7 @@ class JobQueue:
 async def _retry(connection: Connection, jobs: list[UUID] | None) -> int:
     rows = await connection.fetch(sql.retry_failed_match_jobs, jobs, RETRIED_AT_ONCE)
     if rows:
-        ids = [str(row["id"]) for row in rows[:NAMED]]
+        ids = [str(row["id"]) for row in rows[:MOST_NAMED]]
         target = ids[0] if len(rows) == 1 else "match_jobs"
         await audit(connection, "job.retry", target, after={"count": len(rows), "ids": ids})
         await tell_operators(connection, "jobs", {"retried": len(rows)})

@@ -15,7 +15,7 @@ from uuid import UUID
 import asyncpg
 
 from db.admin_events import tell_operators
-from db.audit import audit
+from db.audit import MOST_NAMED, audit
 from db.pages import ByName, CountedPage, cut_page
 from db.pool import Connection, Database
 from db.queries import sql
@@ -33,9 +33,6 @@ MOST_PHOTOS: Final = 1000
 
 MOST_CATEGORIES: Final = 1000
 """Categories that one answer lists, by name."""
-
-_NAMED: Final = 100
-"""Most ids that an audit record names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +175,7 @@ class People:
             photos = await _lock_photos(connection, list(others))
             await connection.execute(sql.show_person_in_photos, list(photos), person)
             await connection.execute(sql.delete_people, list(others))
-            names = {str(other): people[other]["name"] for other in list(others)[:_NAMED]}
+            names = {str(other): people[other]["name"] for other in list(others)[:MOST_NAMED]}
             await audit(
                 connection,
                 "person.merge",
@@ -284,8 +281,8 @@ async def _delete(
         action,
         str(row["id"]),
         before={
-            "people": [str(person) for person in people[:_NAMED]],
-            "photos": [str(photo) for photo in list(photos)[:_NAMED]],
+            "people": [str(person) for person in people[:MOST_NAMED]],
+            "photos": [str(photo) for photo in list(photos)[:MOST_NAMED]],
         },
         after={"people": len(people), "photos": len(photos)},
     )
