@@ -43,7 +43,7 @@ def ingestion_command(source: str, options: Sequence[str] = ()) -> str:
 
 def list_jobs(settings: Settings) -> None:
     """Print a table of all Ray jobs. Raises ConfigurationError if no stack runs."""
-    # The id is copied, so it is never cut. Without lines between columns, 80 characters leave room for a command.
+    # The id is copied, so it is never cut. Without lines between them, 80 characters leave room for commands.
     table = Table(Column("Job", no_wrap=True), "Status", "Submitted", "Command", box=None, pad_edge=False)
     colours = {"SUCCEEDED": "green", "FAILED": "red", "STOPPED": "yellow"}
     for job in Jobs(require_running(settings)).list():
