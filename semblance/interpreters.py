@@ -11,4 +11,3 @@ def python_command(module: str, arguments: Sequence[str]) -> str:
     """A shell command that runs a module with this interpreter, since `python` on the cluster may be another
     one. -P: the folder in which the job starts must not shadow packages."""
     return shlex.join([sys.executable, "-P", "-m", module, *arguments])
-
