@@ -27,8 +27,8 @@ RESTORED_SETTINGS: Final = "restored.env"
 _OLD_PLACES: Final = tuple(
     f"SEMBLANCE_{place}=".encode() for place in ("HOME", "DATABASE_URL", "OWNER_DATABASE_URL", "STORAGE_URL")
 )
-"""Begin the lines of settings that a restoration must not bring back: they would lead a service away from what
-was restored, to the places of the old one."""
+"""Begin the lines of settings that a restoration must not bring back: they would lead a service away from
+what was restored, to the places of the old one."""
 
 _MARK: Final = "restoring"
 """In the home while a restoration is not complete: the name of the backup."""
