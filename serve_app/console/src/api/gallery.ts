@@ -8,7 +8,7 @@ import {
 } from '@tanstack/react-query';
 import { useState } from 'react';
 
-import { api, content } from './client';
+import { api, content, form } from './client';
 import { useLiveEvent } from './live';
 import { type PeoplePage, without } from './people';
 import type { components } from './schema';
@@ -95,13 +95,7 @@ export function usePerson(id: string) {
 export function usePeopleLike() {
   return useMutation({
     mutationFn: async (photo: File) => {
-      const form = new FormData();
-      form.append('file', photo);
-      const asked = api.POST('/lookalikes', {
-        params: { query: { limit: 100 } },
-        body: {} as never,
-        bodySerializer: () => form,
-      });
+      const asked = api.POST('/lookalikes', { params: { query: { limit: 100 } }, ...form([['file', photo]]) });
       return (await content(asked)) as Schemas['LookalikesAnswer'];
     },
   });
