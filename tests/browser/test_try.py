@@ -134,7 +134,8 @@ async def test_a_format_that_browsers_do_not_draw_is_shown(console_page: Page, l
     assert await page.get_by_role("img", name="Your photo").evaluate(size) <= 1080
     await look(page, "try-heic")
     await page.get_by_role("tab", name="Compare two photos").click()
-    await drop(page, photo, OBAMA)
+    await drop(page, photo)
+    await drop(page, OBAMA)
     await expect(page.get_by_role("heading", name="The same person")).to_be_visible()
     drawn = page.get_by_role("img", name="First photo").locator("image")
     await expect(drawn).to_have_attribute("href", re.compile("^blob:"))
