@@ -35,7 +35,7 @@ from db.queries import sql
 from matching.eligibility import may_match
 from matching.gallery_arrays import Block, GalleryArrays
 from matching.gallery_file import UnusableFileError, mapped
-from matching.ranking import Ranking
+from matching.ranking import RankedPairs, Ranking
 from matching.scoring import MIN_QUALITY
 from matching.traits import Floats, Places, Traits
 from semblance.metrics import GALLERY_CURRENT, GALLERY_ROWS, SEARCH_SECONDS
@@ -135,16 +135,20 @@ class Gallery:
         """For each query all celebrities that may be among its best: that score at least `threshold`, at
         least what the person in place BEST does, and no less than another photo of the same person, with
         allowance for rounding."""
-        arrays = self._arrays
+        listed: list[list[UUID]] = [[] for _ in queries]
+        # Those who look for the same genders pass over the others.
+        for gender in {query.gender for query in queries}:
+            some = [number for number, query in enumerate(queries) if query.gender == gender]
+            found = self._near_best([queries[number] for number in some], weights, threshold)
+            for probe, place in zip(found.probe.tolist(), found.target.tolist(), strict=True):
+                listed[some[probe]].append(self._arrays.id_at(place))
+        return listed
+
+    def _near_best(self, queries: Sequence[GalleryQuery], weights: Weights, threshold: float) -> RankedPairs:
         ranking = Ranking(Traits.of([query.row for query in queries], np.float32), weights, threshold)
-        for number, block in enumerate(arrays.blocks):
-            eligible = _eligible(block, queries)
-            ranking.add(block.traits, number * len(block.fit), eligible, block.owners)
-        found = ranking.near_best(self._traits)
-        return [
-            [arrays.id_at(int(place)) for place in found.target[found.probe == number]]
-            for number in range(len(queries))
-        ]
+        for number, block in enumerate(self._arrays.blocks):
+            ranking.add(block.traits, number * len(block.fit), _eligible(block, queries), block.owners)
+        return ranking.near_best(self._traits)
 
     def _traits(self, places: Places) -> tuple[Traits, Floats]:
         """The celebrities at these places, and how far their embeddings may be from the true ones."""
