@@ -1,3 +1,7 @@
+-- name: carry_trace
+-- The jobs that this transaction queues belong to the trace $1.
+SELECT set_config('semblance.traceparent', $1, true);
+
 -- name: count_pending_match_jobs
 SELECT count(*)
 FROM match_jobs
@@ -53,7 +57,7 @@ SET status = 'processing',
 FROM due
 CROSS JOIN set_config('synchronous_commit', 'off', true)
 WHERE match_jobs.id = due.id
-RETURNING match_jobs.id, face_id, job_type, attempts, max_attempts, match_jobs.created_at;
+RETURNING match_jobs.id, face_id, job_type, attempts, max_attempts, match_jobs.created_at, traceparent;
 
 -- name: extend_match_jobs
 -- The heartbeat of the worker $1 for its jobs $2.
