@@ -106,7 +106,7 @@ class GalleryArrays:
         if columns is not None:
             self.blocks = [Block.of(columns, start) for start in range(0, len(saved), BLOCK)]
             self._free = list(range(len(self.blocks) * BLOCK - 1, len(saved) - 1, -1))
-        # Those of the file, by ascending ids, have the places that it says, unless they have been removed since.
+        # Those of the file, by ascending ids, are at the places it says, unless they have been removed since.
         self._saved = saved
         self._saved_places = saved_places
         self._removed: set[int] = set()

@@ -236,7 +236,7 @@ def test_a_copy_stream_may_be_split_anywhere() -> None:
 async def test_a_change_is_seen_whose_transaction_has_the_number_of_a_lost_one(
     database: Database, resident: Gallery
 ) -> None:
-    """A crash of the server loses what it had not yet written to disk, and counts these transactions again."""
+    """A crash of the server loses what was not on the disk yet, and counts these transactions again."""
     (kept,) = await add_celebrities(database, famous(1))
     await resident.refresh()
     assert resident._seen is not None
