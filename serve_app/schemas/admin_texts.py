@@ -25,7 +25,7 @@ class TextsAnswer(Schema):
         description="Who judges a text before it is shown: a list of words, or also the server."
     )
     blocked_words: int | None = Field(
-        ge=0, description="Words and phrases of the list; null if SEMBLANCE_TEXT_BLOCKED_WORDS cannot be read."
+        ge=0, description="Entries of the list; null if SEMBLANCE_TEXT_BLOCKED_WORDS cannot be read."
     )
     queue: QueueStatistics
 

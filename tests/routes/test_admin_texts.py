@@ -1,4 +1,4 @@
-"""Suggested texts as operators see them: who writes them, how the queue is doing, and nothing of the texts."""
+"""Suggested texts as operators see them: who writes, how the queue is doing, and nothing of the texts."""
 
 from __future__ import annotations
 

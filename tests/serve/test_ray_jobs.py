@@ -75,16 +75,14 @@ def test_an_ingestion_whose_job_is_killed_goes_on_by_itself(operator: httpx.Clie
     def driver() -> list[psutil.Process]:
         argument = f"ingestion:{ingestion}"
         # The shell in front of it ends with it.
-        return [
-            each for each in psutil.process_iter(["cmdline"]) if argument in (each.info["cmdline"] or ())
-        ]
+        return [each for each in psutil.process_iter(["cmdline"]) if argument in (each.info["cmdline"] or ())]
 
     def state() -> dict[str, Any]:
         found: dict[str, Any] = operator.get(f"{path}/{ingestion}").json()["ingestion"]
         return found
 
     first = state()["ray_job"]
-    wait_for(driver)
+    wait_for(lambda: bool(driver()))
     for process in driver():
         process.kill()
     wait_for(lambda: state()["state"] in {"done", "review"})

@@ -188,8 +188,8 @@ async def decide_ingestion_refusals(
     ingestion_id: UUID, body: IngestionDecision, _: Operator, services: Injected
 ) -> DecidedAnswer:
     """Decide on pictures that were not taken. All but discarding is done by a Ray job, which starts unless
-    one works on this ingestion. If it cannot start, the decisions stay, and one that starts later carries them
-    out."""
+    one works on this ingestion. If it cannot start, the decisions stay, and one that starts later carries
+    them out."""
     decided, to_start = await services.db.ingestions.decide(
         ingestion_id, body.decision, body.ids, body.outcome
     )
