@@ -155,7 +155,7 @@ async def measure(
         while await worker.process(100):
             pass
 
-    worker = MatchWorker(database, open_storage(settings), Unused(), pipeline.model, settings)
+    worker = MatchWorker(database, open_storage(settings), NoNets(), pipeline.model, settings)
     # The first search writes the gallery's file, which is not a job's work.
     await Faces(database).add(replace(rows[0], id=uuid4(), image_hash=uuid4().hex))
     await worker.process(1)
@@ -179,7 +179,7 @@ async def measure(
     )
 
 
-class Unused:
+class NoNets:
     """All faces here are analyzed already."""
 
     async def analyze_photo(
