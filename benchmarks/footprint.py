@@ -90,7 +90,7 @@ class Footprint:
 
 def main(  # noqa: PLR0917 - a command's options
     photos: Annotated[Path, typer.Option(help="Folder of photos, each with a face.")],
-    celebrities: Annotated[int, typer.Option(min=100, help="Size of the gallery.")] = 10_000,
+    celebrities: Annotated[int, typer.Option(min=100, help="Size of the gallery.")] = 5_000,
     users: Annotated[int, typer.Option(min=10, help="Users, with a face each.")] = 1_000,
     schools: Annotated[int, typer.Option(min=1, help="Schools that they are spread over.")] = 10,
     stack: Annotated[bool, typer.Option("--stack", help="Also start a stack and weigh it.")] = False,
@@ -129,7 +129,7 @@ async def measure(
     files = [file.read_bytes() for file in make_images(photos, settings.home, 24, seed=0)]
     faces = [found[0] for data in files if (found := pipeline.analyze_photo(data, 1)[1])]
     pictures = [pipeline.finder.render(data).files("face.jpg") for data in files]
-    database = await Database.connect(dsn, pool_size=4)
+    database = await Database.connect(dsn, pool_size=4, command_seconds=600)
     digest, random = pipeline.model.digest, np.random.default_rng(0)
     await Celebrities(database).copy_in(
         [
