@@ -149,9 +149,11 @@ async def fill(
                         highlight=False,
                         soft_wrap=True,
                     )
+                    shown = settings.without_secrets()
                     pool: WorkerPool[TableRow, ReembedResult] = WorkerPool(
                         ReembedWorker,
-                        (settings.without_secrets(), model.digest),
+                        (shown, model.digest),
+                        shown,
                         plan,
                         failed=lambda _, reason: ReembedResult("failed", reason),
                     )

@@ -9,18 +9,10 @@ JOIN faces_in_force AS serving ON serving.face_id = faces.id
 LEFT JOIN face_embeddings AS stored ON stored.face_id = faces.id AND stored.pack_digest = serving.pack_digest
 WHERE faces.id = $1;
 
--- name: lock_probe_face
--- One match job at a time writes the matches of a face. Other rows may still refer to the face.
-SELECT serving.pack_digest
-FROM faces
-JOIN faces_in_force AS serving ON serving.face_id = faces.id
-WHERE faces.id = $1
-FOR NO KEY UPDATE OF faces;
-
 -- name: match_users
 -- Stores the best matches of the face $1 with faces of other users: $2 least quality, $3 weights, $4 threshold,
--- $5 how many, $6 pack digest. A pair stored with the same factors and pack is not written, so that nobody is notified of it again. Pairs
--- are written in their order, so that match jobs with pairs in common cannot deadlock.
+-- $5 how many, $6 pack digest. A pair stored with the same factors and pack is not written, so that nobody is notified of
+-- it again. Pairs are written in their order, so that match jobs with pairs in common cannot deadlock.
 WITH probe AS MATERIALIZED (
     SELECT face_traits.*, profiles.school_key, profiles.gender
     FROM face_traits_by($6) AS face_traits

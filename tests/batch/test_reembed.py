@@ -31,9 +31,9 @@ from db.celebrities import Celebrities
 from db.pool import Database
 from db.spare_embeddings import SpareEmbeddings
 from deployments.faces.pipeline import LocalPipeline
-from deployments.packs.manifest import file_sha256
 from deployments.packs.pack import OPEN_FOLDER
 from semblance.errors import ConfigurationError, ConflictError, WorkersError
+from semblance.files import file_sha256
 from semblance.settings import Settings
 from semblance.storage.opening import open_storage
 from semblance.types import Embedding
