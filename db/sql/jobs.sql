@@ -66,8 +66,9 @@ SET lease_until = now() + $3::interval
 WHERE id = ANY($2::uuid[]) AND locked_by = $1 AND status = 'processing';
 
 -- name: hold_match_job
--- Whether the worker $2 still has the job $1 in its attempt $3, and the pack that serves its face. If so, locks both until the
--- end of the transaction: one match job at a time writes the matches of a face. Other rows may still refer to it.
+-- Whether the worker $2 still has the job $1 in its attempt $3, and the pack that serves its face. If so, locks both
+-- until the end of the transaction: one match job at a time writes the matches of a face. Other rows may still refer to
+-- it.
 SELECT serving.pack_digest
 FROM match_jobs
 JOIN faces ON faces.id = match_jobs.face_id
