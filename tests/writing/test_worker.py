@@ -17,6 +17,7 @@ import pytest
 from db.inference_jobs import Author, Budget, InferenceJobs, NewText, Use
 from db.pool import Database
 from db.text_subjects import TextSubject
+from deployments.text_queue import TextQueue
 from deployments.writing import worker as worker_module
 from deployments.writing.local import LocalWriter
 from deployments.writing.moderation import WordList
@@ -276,7 +277,7 @@ async def test_a_new_chat_gets_a_better_icebreaker(chatting: Chatting) -> None:
 
 
 async def test_a_worker_wakes_for_a_new_job(chatting: Chatting) -> None:
-    worker = local(chatting.database)
+    worker = TextQueue.open(chatting.database, Settings())
     task = asyncio.create_task(worker.run())
     await chatting.say()
     await wait_until(chatting.database, "SELECT status = 'completed' FROM inference_queue", 10)
