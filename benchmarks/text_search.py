@@ -60,7 +60,7 @@ SPREADS = {"50 schools": (0.02,) * 50, "a fifth at one": (0.2,) + (0.02,) * 40, 
 
 
 @dataclass(slots=True)
-class SearchResult:
+class SpreadResult:
     """One spread of the people over schools. at_school: people of the school that is searched. recall: of the
     index, of the best ten. Times in ms, of the two ways to search by meaning, by words, and of the search as
     the service does it."""
@@ -187,7 +187,7 @@ def spread_over_schools(dsn: str, shares: tuple[float, ...], people: int) -> Non
 
 async def measure(
     dsn: str, spread: str, queries: list[str], asked: NDArray[np.float32], people: int
-) -> SearchResult:
+) -> SpreadResult:
     """Every query in each of the ways, after a first round that warms the cache."""
     await asyncio.to_thread(spread_over_schools, dsn, SPREADS[spread], people)
     database = await Database.connect(application_dsn(dsn), pool_size=1)
@@ -233,7 +233,7 @@ async def measure(
                 taken.clear()
     await database.close()
     p50, p95 = ({kind: float(np.quantile(taken, q)) for kind, taken in times.items()} for q in (0.5, 0.95))
-    return SearchResult(
+    return SpreadResult(
         people=people,
         spread=spread,
         at_school=len(rows),

@@ -10,7 +10,7 @@ from typing import Self
 from db.bios import TextVector
 from db.inference_jobs import InferenceJobs
 from db.pool import Database
-from deployments.bios.embedders import Embedder, open_embedder
+from deployments.bios.embedders import TextEmbedder, open_embedder
 from deployments.bios.worker import BioWorker
 from deployments.writing.moderation import Moderator
 from deployments.writing.opening import open_writer
@@ -31,7 +31,7 @@ class TextQueue:
         database: Database,
         writer: TextWriter,
         moderator: Moderator,
-        embedder: Embedder,
+        embedder: TextEmbedder,
         settings: Settings,
     ) -> None:
         self._database = database

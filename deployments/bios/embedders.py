@@ -21,7 +21,7 @@ from semblance.errors import ConfigurationError, PackError, TextProviderBusyErro
 from semblance.settings import Settings
 
 
-class Embedder(Protocol):
+class TextEmbedder(Protocol):
     """Makes vectors of texts; safe for concurrent calls."""
 
     @property
@@ -103,7 +103,7 @@ class ServerEmbedder:
         await self._embedder.close()
 
 
-def open_embedder(settings: Settings) -> Embedder:
+def open_embedder(settings: Settings) -> TextEmbedder:
     """The text pack, or `text_embedding_model` of the server. Raises ConfigurationError for settings that do
     not fit together."""
     if settings.text_embedding_model is None:

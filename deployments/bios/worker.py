@@ -14,7 +14,7 @@ from uuid import UUID
 from db.bios import Bios, TextVector, store_or_queue_again
 from db.inference_jobs import ClaimedInference, InferenceQueue, Use
 from db.pool import Connection, Database
-from deployments.bios.embedders import Embedder
+from deployments.bios.embedders import TextEmbedder
 from semblance.errors import TextRefusedError
 from semblance.leased_queue import QueueWorker
 from semblance.settings import Settings
@@ -43,7 +43,7 @@ class BioWorker:
     A bio may be embedded more than once, if a worker is killed; its vector and the end of its job are one
     transaction."""
 
-    def __init__(self, database: Database, embedder: Embedder, settings: Settings) -> None:
+    def __init__(self, database: Database, embedder: TextEmbedder, settings: Settings) -> None:
         self.id = uuid.uuid4()
         self._bios = Bios(database)
         self._embedder = embedder

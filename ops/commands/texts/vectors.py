@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from db.bios import Bios, VectorsOfModel
-from deployments.bios.embedders import Embedder, open_embedder
+from deployments.bios.embedders import TextEmbedder, open_embedder
 from ops.commands.database import connected, open_database
 from ops.commands.output import console
 from semblance.errors import ConfigurationError
@@ -72,7 +72,7 @@ async def _models(dsn: str) -> tuple[int, list[VectorsOfModel]]:
         return await Bios(database).count(), await Bios(database).models()
 
 
-async def _embed(dsn: str, embedder: Embedder) -> int:
+async def _embed(dsn: str, embedder: TextEmbedder) -> int:
     done = 0
     try:
         async with connected(dsn) as database:
