@@ -7,13 +7,6 @@ FROM faces
 JOIN profiles ON profiles.id = faces.profile_id
 WHERE faces.id = $1;
 
--- name: lock_probe_face
--- One match job at a time writes the matches of a face. Other rows may still refer to the face.
-SELECT pack_digest
-FROM faces
-WHERE id = $1
-FOR NO KEY UPDATE;
-
 -- name: match_users
 -- Stores the best matches of the face $1 with faces of other users: $2 least quality, $3 weights, $4 threshold,
 -- $5 how many. A pair stored with the same factors and pack is not written, so that nobody is notified of it again. Pairs
