@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from itertools import takewhile
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
@@ -10,8 +11,11 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 import ray
 from ray.exceptions import ObjectLostError, OutOfMemoryError, RayActorError, RayError, RayTaskError
 
+from batch.actor import WorkerActor
 from batch.cluster import PoolPlan, last_line
 from semblance.errors import WorkersError
+from semblance.running import JOB_VARIABLE
+from semblance.settings import Settings
 
 ATTEMPTS = 3
 """How often Ray tries a batch again after its worker died: by a kill, with its node, or by a picture that
@@ -30,7 +34,7 @@ Result_co = TypeVar("Result_co", covariant=True)
 
 
 class BatchWorker(Protocol[Result_co]):
-    """What runs as an actor of the pool."""
+    """What runs in an actor of the pool."""
 
     @property
     def process(self) -> Callable[..., Sequence[Result_co]]:
@@ -47,8 +51,9 @@ class WorkerPool(Generic[Item, Result]):
 
     def __init__(
         self,
-        worker: Callable[..., BatchWorker[Result]],
+        worker: type[BatchWorker[Result]],
         arguments: Sequence[object],
+        settings: Settings,
         plan: PoolPlan,
         *,
         shared: Sequence[object] = (),
@@ -57,23 +62,27 @@ class WorkerPool(Generic[Item, Result]):
         """Start the actors.
 
         Args:
-            worker: The class of the actors.
+            worker: The class of the workers.
             arguments: For the constructor of each. They appear in Ray's dashboard and logs, so they must hold
                 no secrets.
+            settings: By which the actors log and trace, without secrets, for the same reason.
             plan: How many actors, and what each reserves.
             shared: What `process` gets with each batch. It is put into Ray's object store once, where
                 arrays are shared by all workers of a node. Arguments of the constructor could not be: Ray
                 does not keep those for workers that start again.
             failed: From an item that also failed alone, and the reason, to its result.
         """
-        actor = ray.remote(worker).options(
+        # By this name Ray's dashboard knows them.
+        named = type(worker.__name__, (WorkerActor,), {})
+        actor: Any = ray.remote(named).options(
             num_cpus=plan.num_cpus,
             num_gpus=plan.num_gpus,
             scheduling_strategy="SPREAD",
             max_restarts=-1,
             max_task_retries=ATTEMPTS,
         )
-        self._actors = [actor.remote(*arguments) for _ in range(plan.actors)]
+        job_id = os.environ.get(JOB_VARIABLE)
+        self._actors = [actor.remote(worker, arguments, settings, job_id) for _ in range(plan.actors)]
         self._shared = [ray.put(each) for each in shared]
         self._failed = failed
 

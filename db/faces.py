@@ -8,6 +8,7 @@ from uuid import UUID
 
 from db import quotas
 from db.analyzed import AnalyzedRow
+from db.jobs import carry_trace
 from db.pages import ByTime, CountedPage, cut_page
 from db.pool import Database
 from db.queries import sql
@@ -79,6 +80,7 @@ class Faces:
         other error the outcome is unknown, because the connection may break while the server commits.
         """
         async with self._database.transaction() as connection:
+            await carry_trace(connection)
             created_at = await connection.fetchval(
                 sql.insert_face, *(getattr(row, name) for name in _COLUMNS)
             )

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import asyncpg
 
-from db.admin_events import tell_operators
+from db.admin_events import tell_of_ended_jobs
 from db.jobs import (
     FAILURES_SHOWN,
     SPEED_WINDOW,
@@ -20,6 +20,7 @@ from db.jobs import (
     JobStatus,
     StatusCount,
     backoff,
+    carry_trace,
 )
 from db.messages import Message
 from db.pool import Database
@@ -41,7 +42,7 @@ Effect = Callable[[asyncpg.Connection], Awaitable[None]]
 @dataclass(frozen=True, slots=True)
 class ClaimedInference:
     """A job that `worker` may work on until its lease ends. attempt: counts from 1. recipient_id: for whom a
-    reply is suggested."""
+    reply is suggested. traceparent: of the request that queued it, if that was traced."""
 
     id: UUID
     kind: InferenceKind
@@ -52,6 +53,7 @@ class ClaimedInference:
     attempt: int
     max_attempts: int
     worker: UUID
+    traceparent: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,7 @@ class InferenceQueue:
                 row["attempts"],
                 row["max_attempts"],
                 worker,
+                row["traceparent"],
             )
             for row in rows
         ]
@@ -219,8 +222,7 @@ class InferenceQueue:
         return None if seconds is None else max(seconds, 0.0)
 
     async def tell_operators(self) -> None:
-        async with self._database.transaction() as connection:
-            await tell_operators(connection, "jobs")
+        await tell_of_ended_jobs(self._database)
 
     def _end(
         self,
@@ -266,6 +268,7 @@ class InferenceJobs:
                     "Texts are suggested only where an administrator and both users have switched it on."
                 )
             await _check(connection, new.sender_id, budget)
+            await carry_trace(connection)
             message = await connection.fetchrow(
                 sql.send_message,
                 new.connection_id,

@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-from db.admin_events import tell_operators
-from db.pool import Database
+from db.admin_events import tell_of_ended_jobs
+from db.pool import Connection, Database
 from db.queries import sql
+from semblance.tracing import traceparent
 
 JobStatus = Literal["pending", "processing", "completed", "failed"]
 JobType = Literal["user_match", "celebrity_match", "both"]
@@ -28,7 +29,8 @@ _PRUNED_AT_ONCE = 1000
 @dataclass(frozen=True, slots=True)
 class ClaimedJob:
     """A match job that `worker` may work on until its lease ends. attempt: counts from 1. created_at: when
-    its photo was uploaded, or its search was asked for."""
+    its photo was uploaded, or its search was asked for. traceparent: of the request that queued it, if that
+    was traced."""
 
     id: UUID
     face_id: UUID
@@ -37,6 +39,7 @@ class ClaimedJob:
     max_attempts: int
     worker: UUID
     created_at: datetime
+    traceparent: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +140,7 @@ class MatchJobs:
                 row["max_attempts"],
                 worker,
                 row["created_at"],
+                row["traceparent"],
             )
             for row in rows
         ]
@@ -165,8 +169,7 @@ class MatchJobs:
 
     async def tell_operators(self) -> None:
         """Tell operators that jobs have ended, so that they look at the queue again."""
-        async with self._database.transaction() as connection:
-            await tell_operators(connection, "jobs")
+        await tell_of_ended_jobs(self._database)
 
     async def seconds_to_next(self) -> float | None:
         """Seconds until the next job is due or the next lease ends, at least 0; None without any, and while
@@ -197,6 +200,13 @@ class MatchJobs:
         while count := int(await self._database.fetchval(sql.prune_match_jobs, before, _PRUNED_AT_ONCE)):
             removed += count
         return removed
+
+
+async def carry_trace(connection: Connection) -> None:
+    """The jobs that this transaction queues belong to the current trace, if it is recorded. Called by what
+    stores the rows whose triggers queue them. Raises an error of the driver."""
+    if (current := traceparent()) is not None:
+        await connection.execute(sql.carry_trace, current)
 
 
 def backoff(attempt: int) -> timedelta:

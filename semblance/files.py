@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -22,6 +23,12 @@ def create_file(path: Path, content: str | bytes) -> None:
     with _written_aside(path, content) as temporary, suppress(FileExistsError):
         path.hardlink_to(temporary)
     sync_folder(path.parent)
+
+
+def file_sha256(path: Path) -> str:
+    """Hex SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sync_folder(folder: Path) -> None:

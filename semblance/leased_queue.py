@@ -30,13 +30,17 @@ TELL_EVERY_S = 1.0
 
 
 class LeasedJob(Protocol):
-    """A job that its worker may work on until its lease ends. attempt: counts from 1."""
+    """A job that its worker may work on until its lease ends. attempt: counts from 1. traceparent: of the
+    trace that it belongs to, if there is one."""
 
     @property
     def id(self) -> UUID: ...
 
     @property
     def attempt(self) -> int: ...
+
+    @property
+    def traceparent(self) -> str | None: ...
 
 
 Job = TypeVar("Job", bound=LeasedJob)
@@ -186,7 +190,7 @@ class QueueWorker(Generic[Job]):
         """Attempt a claimed job, and record a failure in the queue."""
         token = job_id_var.set(str(job.id))
         try:
-            with begin(self._noun, job_id=str(job.id), attempt=job.attempt):
+            with begin(self._noun, parent=job.traceparent, job_id=str(job.id), attempt=job.attempt):
                 return await self._attempt(job)
         except SemblanceError as exc:
             if not exc.retryable:

@@ -19,6 +19,7 @@ from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from semblance import __version__
 from semblance.settings import Settings, get_settings
@@ -32,6 +33,9 @@ _EVERY_MS: Final = 1000
 """How long spans wait to be sent together; a process that is killed loses as much."""
 _TIMEOUT_S: Final = 5.0
 _CHECK: Final = "GET /health"
+
+_W3C: Final = TraceContextTextMapPropagator()
+_TRACEPARENT: Final = "traceparent"
 
 
 def span_processors() -> list[SpanProcessor]:
@@ -107,9 +111,10 @@ class _OtlpRecorder:
         self._tracer = tracer
 
     @contextmanager
-    def begin(self, name: str, attributes: dict[str, Attribute]) -> Iterator[None]:
+    def begin(self, name: str, attributes: dict[str, Attribute], parent: str | None) -> Iterator[None]:
+        above = None if parent is None else _W3C.extract({_TRACEPARENT: parent})
         with self._tracer.start_as_current_span(
-            name, attributes=attributes, record_exception=False, set_status_on_exception=False
+            name, above, attributes=attributes, record_exception=False, set_status_on_exception=False
         ) as current:
             try:
                 yield
@@ -121,7 +126,7 @@ class _OtlpRecorder:
 
     def part(self, name: str, attributes: dict[str, Attribute]) -> AbstractContextManager[None]:
         recorded = trace.get_current_span().is_recording()
-        return self.begin(name, attributes) if recorded else nullcontext()
+        return self.begin(name, attributes, None) if recorded else nullcontext()
 
     def describe(self, name: str, attributes: dict[str, Attribute]) -> None:
         current = trace.get_current_span()
@@ -131,3 +136,10 @@ class _OtlpRecorder:
     def trace_id(self) -> str | None:
         context = trace.get_current_span().get_span_context()
         return trace.format_trace_id(context.trace_id) if context.trace_flags.sampled else None
+
+    def traceparent(self) -> str | None:
+        if self.trace_id() is None:
+            return None
+        carrier: dict[str, str] = {}
+        _W3C.inject(carrier)
+        return carrier[_TRACEPARENT]

@@ -12,8 +12,11 @@ Attribute: TypeAlias = str | int | float | bool
 class SpanRecorder(Protocol):
     """Records spans. The current one belongs to the context (`contextvars`) in which it began."""
 
-    def begin(self, name: str, attributes: dict[str, Attribute]) -> AbstractContextManager[None]:
-        """A span below the current one, or the first of a new trace."""
+    def begin(
+        self, name: str, attributes: dict[str, Attribute], parent: str | None
+    ) -> AbstractContextManager[None]:
+        """A span below `parent` (see `traceparent`), else below the current one, or the first of a new
+        trace."""
 
     def part(self, name: str, attributes: dict[str, Attribute]) -> AbstractContextManager[None]:
         """A span below the current one, or nothing without one that is recorded."""
@@ -23,6 +26,9 @@ class SpanRecorder(Protocol):
 
     def trace_id(self) -> str | None:
         """The current trace, if it is recorded: 32 hexadecimal digits."""
+
+    def traceparent(self) -> str | None:
+        """The current span, if it is recorded, as W3C Trace Context writes it."""
 
 
 _NOTHING = nullcontext()
@@ -35,12 +41,13 @@ def trace_with(recorder: SpanRecorder | None) -> None:
     _recorder = recorder
 
 
-def begin(name: str, **attributes: Attribute) -> AbstractContextManager[None]:
-    """Trace a block, which may be the first thing that is known of what it does: a job.
+def begin(name: str, *, parent: str | None = None, **attributes: Attribute) -> AbstractContextManager[None]:
+    """Trace a block, which may be the first thing that is known of what it does: a job. parent: what
+    `traceparent` returned where the job was asked for.
 
     Names and attributes come from short lists or are ids of the service. They are never what users wrote.
     """
-    return _NOTHING if _recorder is None else _recorder.begin(name, attributes)
+    return _NOTHING if _recorder is None else _recorder.begin(name, attributes, parent)
 
 
 def span(name: str, **attributes: Attribute) -> AbstractContextManager[None]:
@@ -58,3 +65,8 @@ def describe(name: str, **attributes: Attribute) -> None:
 def trace_id() -> str | None:
     """The id of the current trace, if it is recorded."""
     return None if _recorder is None else _recorder.trace_id()
+
+
+def traceparent() -> str | None:
+    """The current span, if it is recorded, for `begin` in another process."""
+    return None if _recorder is None else _recorder.traceparent()

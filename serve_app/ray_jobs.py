@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -32,7 +31,7 @@ from db.pool import Connection, Database
 from db.ray_jobs import RayJobKind, RayJobRow, RayJobRows, RayJobStatus
 from semblance.actor import actor_var
 from semblance.errors import ConflictError, NotFoundError, NotReadyError, SemblanceError
-from semblance.interpreters import interpreter_environment, python_command
+from semblance.interpreters import python_command
 from semblance.redaction import redacted
 from semblance.running import JOB_VARIABLE
 from semblance.settings import Settings
@@ -227,7 +226,6 @@ def _gcs_address() -> str:
 
 def _submit(client: JobSubmissionClient, job_id: str, module: str, arguments: list[str]) -> None:
     environment: dict[str, Any] = {
-        **interpreter_environment(sys.executable),
         # An empty setting is one that is not set.
         "env_vars": {JOB_VARIABLE: job_id, _OWNERS: ""},
     }

@@ -27,8 +27,9 @@ from insightface.data import get_image
 from numpy.typing import NDArray
 from skimage import data
 
-from deployments.packs.manifest import file_sha256, read_manifest
+from deployments.packs.manifest import read_manifest
 from deployments.packs.pack import OPEN_FOLDER
+from semblance.files import file_sha256
 from tools import face_api, opencv_zoo
 from tools.graph_builder import quantise
 from tools.integers import with_integers

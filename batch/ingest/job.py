@@ -130,9 +130,11 @@ async def _ingest_listing(
             )
             writer = ResultWriter(entries, None if options.rules.dry_run else celebrities, report, follow)
             started = time.monotonic()
+            shown = settings.without_secrets()
             pool: WorkerPool[NumberedItem, IngestResult] = WorkerPool(
                 IngestWorker,
-                (settings.without_secrets(), options.rules),
+                (shown, options.rules),
+                shown,
                 plan,
                 shared=(known,),
                 failed=lambda numbered, reason: IngestResult(numbered[0], "failed", reason),

@@ -6,7 +6,6 @@ import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
@@ -24,7 +23,6 @@ from db.ingestions import STAGED
 from deployments.faces.decoder import DecoderProcess
 from deployments.faces.pipeline import LocalPipeline
 from semblance.errors import ImageTooLargeError, NotFoundError, SemblanceError, UnreadableImageError
-from semblance.otlp import tracing
 from semblance.settings import Settings
 from semblance.storage.opening import open_storage
 from semblance.storage.pictures import full_key, put_picture_sync
@@ -81,8 +79,6 @@ class IngestWorker:
 
     def __init__(self, settings: Settings, rules: IngestRules) -> None:
         cv2.setNumThreads(settings.threads)
-        self._open = ExitStack()
-        self._open.enter_context(tracing(settings))
         self._settings = settings
         self._rules = rules
         self._pipeline = LocalPipeline(settings, DecoderProcess(settings))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal, TypeAlias, get_args
@@ -25,7 +24,6 @@ from semblance.errors import (
     SemblanceError,
     UnreadableImageError,
 )
-from semblance.otlp import tracing
 from semblance.settings import Settings
 from semblance.storage.opening import open_storage
 from semblance.storage.pictures import read_picture_sync
@@ -78,8 +76,6 @@ class ReembedWorker:
         """settings: with the pack to embed by. Raises PackMismatchError if this node has another version of
         it."""
         cv2.setNumThreads(settings.threads)
-        self._open = ExitStack()
-        self._open.enter_context(tracing(settings))
         self._pipeline = LocalPipeline(settings, DecoderProcess(settings))
         if self._pipeline.model.digest != pack_digest:
             raise PackMismatchError(

@@ -47,7 +47,7 @@ SET status = 'processing',
     lease_until = now() + $3::interval
 FROM due
 WHERE inference_queue.id = due.id
-RETURNING inference_queue.id, kind, profile_id, message_id, recipient_id, input, attempts, max_attempts;
+RETURNING inference_queue.id, kind, profile_id, message_id, recipient_id, input, attempts, max_attempts, traceparent;
 
 -- name: extend_inference_jobs
 -- The heartbeat of the worker $1 for its jobs $2.

@@ -38,13 +38,13 @@ from deployments.packs.manifest import (
     Role,
     Roles,
     check_digest,
-    file_sha256,
     validated,
 )
 from deployments.packs.nets import AgeGenderNet, Candidates, DetectNet, LandmarkNet
 from deployments.packs.pack import LoadedPack
 from deployments.packs.sessions import open_session
 from semblance.errors import PackError
+from semblance.files import file_sha256
 from semblance.settings import Settings
 from semblance.types import Image, Pose
 

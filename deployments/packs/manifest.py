@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from deployments.replica_messages import MAX_CROP_SIDE
 from semblance.errors import PackError
+from semblance.files import file_sha256
 from semblance.settings import Settings
 from semblance.types import EMBEDDING_SIZE, EMOTIONS, Emotion
 
@@ -295,9 +296,3 @@ def check_digest(pack: str, path: Path, expected: str, actual: str) -> None:
             f"Model pack {pack}: {path} is damaged or was changed: its SHA-256 is {actual}, expected "
             f"{expected}. Restore the file or reinstall the pack."
         )
-
-
-def file_sha256(path: Path) -> str:
-    """Hex SHA-256 of a file's content."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

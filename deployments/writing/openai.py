@@ -45,6 +45,9 @@ _READ_ENOUGH: Final = 4 * MAX_TEXT
 _CHARACTERS_PER_TOKEN: Final = 4
 """About as many as tokenizers of English take; for servers that do not count."""
 
+_LARGEST: Final = 3.4e38
+"""What fits into single precision, in which vectors are stored."""
+
 _TEMPORARY: Final = frozenset({408, 409, 425, 429})
 
 
@@ -241,15 +244,24 @@ def _vectors(answer: dict[str, Any], count: int) -> list[list[float]]:
     found: dict[int, list[float]] = {}
     for place, entry in enumerate(data):
         vector = entry.get("embedding") if isinstance(entry, dict) else None
-        numbers = isinstance(vector, list) and all(
-            isinstance(value, int | float) and math.isfinite(value) for value in vector
-        )
-        if not vector or not numbers:
+        index = entry.get("index", place) if isinstance(entry, dict) else None
+        if not isinstance(index, int) or not isinstance(vector, list) or not vector:
             raise TextProviderBusyError(BUSY)
-        found[entry.get("index", place)] = [float(value) for value in vector]
+        found[index] = [_number(value) for value in vector]
     if sorted(found) != list(range(count)) or len({len(vector) for vector in found.values()}) > 1:
         raise TextProviderBusyError(BUSY)
     return [found[place] for place in range(count)]
+
+
+def _number(value: object) -> float:
+    try:
+        number = float(value) if isinstance(value, int | float) else math.nan
+    except OverflowError:
+        number = math.inf
+    # Also false for NaN.
+    if not abs(number) <= _LARGEST:
+        raise TextProviderBusyError(BUSY)
+    return number
 
 
 def _parsed(content: bytes) -> dict[str, Any]:

@@ -14,7 +14,6 @@ sealed by age (https://age-encryption.org), so that `age --decrypt` opens it wit
 from __future__ import annotations
 
 import gzip
-import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -224,9 +223,3 @@ class Archive:
             if file.name.removesuffix(DIGEST) not in named:
                 file.unlink()
         return removed
-
-
-def digest(file: Path) -> str:
-    """SHA-256 of a file, in hex."""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()

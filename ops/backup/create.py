@@ -22,14 +22,13 @@ from ops.backup.archive import (
     BackedUpTable,
     BackupManifest,
     Sealer,
-    digest,
 )
 from ops.backup.database import CopiedTable, snapshot
 from ops.backup.pictures import PicturePool, PooledPicture
 from ops.stack.home import StackHome
 from semblance import __version__
 from semblance.errors import ConfigurationError
-from semblance.files import write_file
+from semblance.files import file_sha256, write_file
 from semblance.settings import Settings
 from semblance.storage.opening import open_storage
 
@@ -79,7 +78,7 @@ def back_up(
             file = backup / "database" / f"{table.name}.gz"
             with sealer.packed(file, home.root) as target:
                 count = rows.copy(table, target)
-            tables[table.name] = BackedUpTable(columns=table.columns, rows=count, sha256=digest(file))
+            tables[table.name] = BackedUpTable(columns=table.columns, rows=count, sha256=file_sha256(file))
     copied += asyncio.run(pool.copy_all(sealer, pictures, lambda _: None))
     with sealer.packed(backup / PICTURES, home.root) as target:
         target.writelines(picture.line() for picture in pictures.values())
@@ -92,7 +91,7 @@ def back_up(
         tables=tables,
         sequences=sequences,
         pictures=len(pictures),
-        pictures_sha256=digest(backup / PICTURES),
+        pictures_sha256=file_sha256(backup / PICTURES),
         keys=_back_up_keys(home, backup, sealer),
     )
     with sealer.packed(backup / SETTINGS, home.root) as target:

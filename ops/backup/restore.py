@@ -11,18 +11,24 @@ from pathlib import Path
 from typing import Final
 
 from db.migrate import current, downgrade, upgrade
-from ops.backup.archive import PICTURES, SETTINGS, Archive, BackupManifest, Opener, digest
+from ops.backup.archive import PICTURES, SETTINGS, Archive, BackupManifest, Opener
 from ops.backup.create import BackupProgress, as_tables
 from ops.backup.database import is_empty, loading
 from ops.backup.pictures import PicturePool, PooledPicture
 from ops.stack.home import StackHome
 from semblance.errors import BadInputError, ConfigurationError
-from semblance.files import write_file
+from semblance.files import file_sha256, write_file
 from semblance.settings import Settings
 from semblance.storage.opening import open_storage
 
 RESTORED_SETTINGS: Final = "restored.env"
 """In the home: the settings that were in force when the backup was made."""
+
+_OLD_PLACES: Final = tuple(
+    f"SEMBLANCE_{place}=".encode() for place in ("HOME", "DATABASE_URL", "OWNER_DATABASE_URL", "STORAGE_URL")
+)
+"""Begin the lines of settings that a restoration must not bring back: they would lead a service away from
+what was restored, to the places of the old one."""
 
 _MARK: Final = "restoring"
 """In the home while a restoration is not complete: the name of the backup."""
@@ -89,13 +95,14 @@ def restore(
         data = opener.open((backup / "keys" / key).read_bytes(), sealed=manifest.sealed)
         write_file(home.keys / key, data)
     with opener.unpacked(backup / SETTINGS, home.root, sealed=manifest.sealed) as lines:
-        write_file(home.root / RESTORED_SETTINGS, lines.read())
+        kept = [line for line in lines if not line.startswith(_OLD_PLACES)]
+        write_file(home.root / RESTORED_SETTINGS, b"".join(kept))
     (home.root / _MARK).unlink()
     return manifest
 
 
 def _check(file: Path, sha256: str) -> None:
-    if not file.exists() or digest(file) != sha256:
+    if not file.exists() or file_sha256(file) != sha256:
         raise BadInputError(f"{file} is missing or damaged. Restore another backup.")
 
 

@@ -10,9 +10,7 @@ from typing import Self
 
 from rich.console import Console
 from rich.markup import escape
-from rich.panel import Panel
 from rich.status import Status
-from rich.table import Table
 
 from ops.stack.events import StackEvent
 from ops.stack.home import StackHome
@@ -81,22 +79,23 @@ def print_state(state: StackState, *, title: str) -> None:
     # Imported late: it loads a database driver, which --help does not need.
     from db.dsn import masked_dsn  # noqa: PLC0415
 
-    rows = Table.grid(padding=(0, 2))
-    rows.add_column(style="bold")
-    # Links and keys are copied from here, so they are folded at the edge, not between words.
-    rows.add_column(overflow="fold")
-    rows.add_row("API", state.url)
-    rows.add_row("Documentation", state.docs_url)
-    rows.add_row("Ray dashboard", state.dashboard_url)
     token = state.ray_token_file.read_text().strip() if console.is_terminal else f"in {state.ray_token_file}"
-    rows.add_row("Ray token", escape(f"{token} (the dashboard asks for it)"))
-    rows.add_row("Database", escape(masked_dsn(state.database_url)))
-    rows.add_row("API key", escape(state.api_key if console.is_terminal else f"in {_key_place(state)}"))
+    rows = {
+        "API": state.url,
+        "Documentation": state.docs_url,
+        "Ray dashboard": state.dashboard_url,
+        "Ray token": f"{token} (the dashboard asks for it)",
+        "Database": masked_dsn(state.database_url),
+        "API key": state.api_key if console.is_terminal else f"in {_key_place(state)}",
+    }
     if state.old_names:
         names = (f"{variable(field)} from {name}" for field, name in state.old_names.items())
-        rows.add_row("Old names", escape("\n".join(names)))
-    rows.add_row("Home", escape(str(state.home)))
-    console.print(Panel(rows, title=title, title_align="left", border_style="green"))
+        rows["Old names"] = ", ".join(names)
+    rows["Home"] = str(state.home)
+    console.rule(f"[bold green]{title}[/]", align="left", style="green")
+    for label, value in rows.items():
+        # Links and keys are copied from here: a line is broken by the terminal, if at all.
+        console.print(f"[bold]{label:14}[/] {escape(value)}", highlight=False, soft_wrap=True)
 
 
 def _key_place(state: StackState) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import gettempdir
@@ -152,6 +153,19 @@ class StackHome:
                     f"{link} is in the way: it should be your own link to {self.ray_sessions}. Remove it."
                 ) from exc
         return link
+
+    def link_environment(self) -> Path:
+        """Make a short name for the environment of this process, below `short_ray`, and return the folder of
+        its programs. Ray passes its interpreter to a shell unquoted: no worker would start from a path with a
+        space.
+
+        Raises ConfigurationError as `link_ray`.
+        """
+        programs = Path(sys.executable).parent
+        link = self.link_ray() / "environment"
+        link.unlink(missing_ok=True)
+        link.symlink_to(programs.parent)
+        return link / programs.name
 
     def unlink_ray(self) -> None:
         if self.short_ray.is_symlink() and self.short_ray.lstat().st_uid == os.getuid():

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import re
-import sys
 import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -20,7 +19,6 @@ from ops.stack.home import StackHome
 from ops.stack.ray_head import client_environment
 from ops.stack.state import StackState, read_state
 from semblance.errors import NotFoundError, RayJobLostError, RayRefusedError, RayUnreachableError
-from semblance.interpreters import interpreter_environment
 from semblance.running import JOB_VARIABLE
 
 if TYPE_CHECKING:
@@ -69,7 +67,7 @@ class Jobs:
     def submit(self, command: str) -> str:
         """Start a job and return its id."""
         job_id = str(uuid.uuid4())
-        environment = {**interpreter_environment(sys.executable), "env_vars": {JOB_VARIABLE: job_id}}
+        environment = {"env_vars": {JOB_VARIABLE: job_id}}
         with self._answering():
             return str(
                 self._client.submit_job(entrypoint=command, submission_id=job_id, runtime_env=environment)

@@ -206,8 +206,10 @@ class RayHead:
         # The remains of a head that died need no time to end in order.
         self._end(grace=0.0)
         _remove_old_sessions(self._home.ray_sessions)
+        programs = self._home.link_environment()
         command = [
-            str(Path(sys.executable).with_name("ray")),
+            str(programs / Path(sys.executable).name),
+            str(programs / "ray"),
             "start",
             "--head",
             "--block",

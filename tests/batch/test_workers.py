@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 import ray
@@ -18,6 +19,8 @@ import batch.workers
 from batch.cluster import PoolPlan, ray_session
 from batch.workers import AHEAD, WorkerPool
 from semblance.errors import ConfigurationError, WorkersError
+from semblance.running import JOB_VARIABLE
+from semblance.settings import Settings
 from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_address")]
@@ -38,6 +41,10 @@ class Echo:
                 os.kill(os.getpid(), signal.SIGKILL)
             if what == "fail":
                 raise ValueError("no good")
+            if what == "log":
+                with Path(where).open("wb") as file:
+                    os.dup2(file.fileno(), 2)
+                logging.getLogger("tests").warning("here")
             if what == "wait":
                 while not Path(where).exists():
                     time.sleep(0.01)
@@ -51,8 +58,10 @@ class HopelessEcho(Echo):
         raise ConfigurationError("no CUDA here")
 
 
-def pool_of(plan: PoolPlan, worker: Callable[..., Any] = Echo) -> WorkerPool[str, str]:
-    return WorkerPool(worker, (), plan, failed=lambda item, reason: f"{item}: {reason}")
+def pool_of(plan: PoolPlan, worker: type[Echo] = Echo) -> WorkerPool[str, str]:
+    return WorkerPool(
+        worker, (), Settings(log_format="json"), plan, failed=lambda item, reason: f"{item}: {reason}"
+    )
 
 
 Batches = Sequence[Sequence[str]]
@@ -150,3 +159,12 @@ def test_an_error_of_ray_becomes_a_sentence() -> None:
         ray_session("auto"),
     ):
         raise RayError("A traceback\nIt is gone.")
+
+
+async def test_workers_log_as_their_job_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(JOB_VARIABLE, "job-7")
+    log = tmp_path / "log"
+    one = PoolPlan(actors=1, num_cpus=0.0, num_gpus=0.0)
+    await results(pool_of(one), [[f"log:{log}"]], in_order=True)
+    line = json.loads(log.read_text())
+    assert (line["message"], line["level"], line["job_id"]) == ("here", "WARNING", "job-7")

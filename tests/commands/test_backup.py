@@ -21,6 +21,7 @@ from db.pool import Database
 from ops.backup.archive import MANIFEST, NAMES, Archive
 from ops.backup.database import Loader, snapshot
 from ops.backup.pictures import PicturePool
+from ops.backup.restore import RESTORED_SETTINGS
 from ops.commands.backup.running import run_backup, run_restore
 from ops.stack.home import StackHome
 from semblance.errors import BadInputError, ConfigurationError, SemblanceError, StorageError
@@ -127,9 +128,14 @@ def writing(dsn: str) -> Iterator[None]:
         writer.join()
 
 
-async def test_the_drill(source: Settings, target: Settings, tmp_path: Path) -> None:
+async def test_the_drill(
+    source: Settings, target: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Sealed, as it should be; the other tests do without."""
     folder, identity = tmp_path / "backups", tmp_path / "identity"
+    monkeypatch.setenv("SEMBLANCE_HOME", str(source.home))
+    monkeypatch.setenv("SEMBLANCE_DATABASE_URL", "postgresql://old/semblance")
+    monkeypatch.setenv("SEMBLANCE_LOG_LEVEL", "DEBUG")
     key = pyrage.x25519.Identity.generate()
     identity.write_text(f"# created: today\n{key}\n")
     await asyncio.to_thread(back_up, source, folder, recipients=[str(key.to_public())])
@@ -142,6 +148,9 @@ async def test_the_drill(source: Settings, target: Settings, tmp_path: Path) -> 
     assert rows(target) == before
     assert await pictures(target) == PICTURES
     assert keys(target) == keys(source)
+    restored = (target.home / RESTORED_SETTINGS).read_text().splitlines()
+    assert "SEMBLANCE_LOG_LEVEL=DEBUG" in restored
+    assert not [line for line in restored if line.startswith(("SEMBLANCE_HOME", "SEMBLANCE_DATABASE_URL"))]
     with pytest.raises(ConfigurationError, match="not empty"):
         await asyncio.to_thread(run_restore, target, folder, None, identity)
 

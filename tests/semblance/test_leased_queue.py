@@ -21,6 +21,7 @@ LEASE = timedelta(milliseconds=30)
 class Errand:
     id: UUID = field(default_factory=uuid4)
     attempt: int = 1
+    traceparent: str | None = None
 
 
 class QueueInMemory:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 import subprocess
 import sys
@@ -57,6 +58,22 @@ def test_the_short_link_leads_to_the_sessions(home: StackHome) -> None:
     assert home.link_ray().resolve() == home.ray_sessions
     home.unlink_ray()
     assert not home.short_ray.is_symlink()
+
+
+@pytest.mark.parametrize("folder", ["with space", "Ördner", "a'b", "$HOME"])
+def test_the_environment_has_a_name_that_no_shell_changes(
+    home: StackHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    (tmp_path / folder).symlink_to(Path(sys.executable).parent.parent)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / folder / "bin" / "python"))
+    try:
+        python = str(home.link_environment() / "python")
+        assert str(home.link_environment() / "python") == python == shlex.quote(python)
+        shown = "import sys, numpy; print(sys.prefix)"
+        done = subprocess.run([python, "-c", shown], capture_output=True, text=True, check=True)
+        assert Path(done.stdout.strip()).samefile(sys.prefix)
+    finally:
+        home.unlink_ray()
 
 
 @pytest.mark.parametrize("squatter", ["folder", "link"])

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,8 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 class Stack:
     """A separate home, and the commands of an installation on it."""
 
-    def __init__(self, folder: Path, programs: Path = PROGRAMS) -> None:
-        self._semblance = programs / "semblance"
+    def __init__(self, folder: Path, programs: Path) -> None:
+        self._programs = programs
         self._folder = folder.parent
         self.home = StackHome.of(Settings(home=folder))
         # The environment of the tests must not reach the stacks: another database, another Ray.
@@ -46,9 +47,21 @@ class Stack:
         self.environment = kept | {"SEMBLANCE_HOME": str(folder), "COLUMNS": "120"}
 
     def run(self, *arguments: str, expect: int = 0) -> str:
+        return self._output("semblance", arguments, self.environment, expect)
+
+    def ray(self, *arguments: str) -> str:
+        """Ray's own command, as a user calls it after `semblance env`."""
+        lines = self.run("env").splitlines()
+        names = dict(
+            line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export ")
+        )
+        ours = {name: shlex.split(value)[0] for name, value in names.items()}
+        return self._output("ray", arguments, self.environment | ours)
+
+    def _output(self, program: str, arguments: Sequence[str], env: dict[str, str], expect: int = 0) -> str:
         done = subprocess.run(
-            [self._semblance, *arguments],
-            env=self.environment,
+            [*self._command(program), *arguments],
+            env=env,
             cwd=self._folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -61,7 +74,7 @@ class Stack:
 
     def start(self, *arguments: str, stderr: int | None = None) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [self._semblance, *arguments],
+            [*self._command("semblance"), *arguments],
             env=self.environment,
             cwd=self._folder,
             stdout=subprocess.PIPE,
@@ -69,6 +82,10 @@ class Stack:
             text=True,
             bufsize=1,
         )
+
+    def _command(self, program: str) -> list[Path]:
+        # The first line of a program would name the interpreter by another path.
+        return [self._programs / "python", self._programs / program]
 
     def status(self) -> dict[str, Any]:
         state: dict[str, Any] = json.loads(self.run("status", "--json"))
@@ -96,7 +113,10 @@ class Stack:
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
-    stack = Stack(tmp_path / "one")
+    """Of an environment whose path a shell would split."""
+    environment = tmp_path / "an environment"
+    environment.symlink_to(PROGRAMS.parent)
+    stack = Stack(tmp_path / "one", environment / PROGRAMS.name)
     yield stack
     stack.run("down")
 
@@ -167,6 +187,7 @@ def test_two_stacks_live_side_by_side_and_one_outlives_the_other(
         assert "Already up" in stack.run("up", "--detach")
         assert stack.status()["pid"] == states[0]["pid"]
         stack.run("doctor")
+        assert "succeeded" in stack.ray("job", "submit", "--", "echo", "started by hand")
 
         _take_down_under_an_ingestion(stack, tmp_path / "photos")
         assert stack.is_gone()

@@ -180,10 +180,28 @@ async def test_vectors_come_in_order(client: OpenAIClient, text_provider: TextPr
     vectors, use = await embedder.embed(["one", "two"])
     assert vectors == [[0.0, 0.5, 1.0], [1.0, 0.5, 1.0]]
     assert use.tokens_in == 7
-    for body in (b'{"data": []}', b'{"data": [{"embedding": ["a"]}]}', b'{"data": [{"embedding": [NaN]}]}'):
-        text_provider.answers.append(ProviderAnswer(body=body))
-        with pytest.raises(TextProviderBusyError):
-            await embedder.embed(["one"])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "[]",
+        "[[1]]",
+        '[{"embedding": "vector"}]',
+        '[{"embedding": ["a"]}]',
+        '[{"embedding": [NaN]}]',
+        '[{"embedding": [1e39]}]',
+        pytest.param(f'[{{"embedding": [1{"0" * 400}]}}]', id="an integer beyond double precision"),
+        '[{"embedding": [1], "index": []}]',
+        '[{"embedding": [1], "index": 1}]',
+    ],
+)
+async def test_vectors_that_are_not_usable_are_asked_for_again(
+    client: OpenAIClient, text_provider: TextProvider, data: str
+) -> None:
+    text_provider.answers.append(ProviderAnswer(body=f'{{"data": {data}}}'.encode()))
+    with pytest.raises(TextProviderBusyError):
+        await OpenAIEmbedder(client, "e").embed(["one"])
 
 
 async def test_the_providers_moderation_comes_after_the_words(

@@ -43,14 +43,21 @@ def ingestion_command(source: str, options: Sequence[str] = ()) -> str:
 
 def list_jobs(settings: Settings) -> None:
     """Print a table of all Ray jobs. Raises ConfigurationError if no stack runs."""
-    # The id is copied, so it is never cut.
-    table = Table(Column("Job", no_wrap=True), "Status", "Submitted", "Command")
+    # The id is copied, so it is never cut. Without lines between them, 80 characters leave room for commands.
+    table = Table(Column("Job", no_wrap=True), "Status", "Submitted", "Command", box=None, pad_edge=False)
     colours = {"SUCCEEDED": "green", "FAILED": "red", "STOPPED": "yellow"}
     for job in Jobs(require_running(settings)).list():
-        submitted = f"{job.submitted.astimezone():%Y-%m-%d %H:%M:%S}" if job.submitted else ""
+        submitted = f"{job.submitted.astimezone():%Y-%m-%d %H:%M}" if job.submitted else ""
         colour = colours.get(job.status, "cyan")
-        table.add_row(job.job_id, f"[{colour}]{job.status}[/]", submitted, escape(job.command))
+        table.add_row(
+            job.job_id, f"[{colour}]{job.status}[/]", submitted, escape(_without_interpreter(job.command))
+        )
     console.print(table)
+
+
+def _without_interpreter(command: str) -> str:
+    """The module and its arguments, which is what distinguishes jobs."""
+    return re.sub(r"^.*? -m (?=batch\.)", "", command)
 
 
 def follow_job(settings: Settings, job_id: str) -> int:

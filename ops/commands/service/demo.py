@@ -53,7 +53,7 @@ def run_demo(settings: Settings, *, gallery: Path | None, probe: Path | None, on
             steps.step("Ingestion (Ray job)")
             log = _ingest(state, gallery)
             steps.end()
-            console.print(escape(log))
+            console.print(log, markup=False, highlight=False, soft_wrap=True)
             answered = [_show_lookalikes(state, each) for each in probes]
             if once and started is not None:
                 # The addresses and the key are useless once it ends.

@@ -1,0 +1,2 @@
+ALTER TABLE match_jobs DROP COLUMN traceparent;
+ALTER TABLE inference_queue DROP COLUMN traceparent;
