@@ -65,7 +65,7 @@ MATCH = "select id face_a_id face_b_id similarity_score created_at"
 TABLES = {
     "profiles": Line(
         "select; insert id profile_type email name gender school;"
-        " update name gender school default_face_id last_seen show_presence text_generation",
+        " update name gender school default_face_id last_seen show_presence text_generation bio",
         "select id name gender school default_face_id last_seen; update name gender school default_face_id",
     ),
     "faces": Line("select; insert; update; delete", "select id profile_id image_path created_at"),
@@ -106,6 +106,8 @@ TABLES = {
     "user_daily_quotas": Line("select; insert; update", "select"),
     "generation_logs": Line("select; insert; update"),
     "inference_queue": Line("select; insert; update; delete"),
+    "bio_words": Line("select"),
+    "bio_vectors": Line("select; insert; update; delete"),
     "schools": Line("select; insert; update; delete"),
     "school_keys": Line("select"),
     "api_keys": Line("select; insert name prefix hash scopes; update last_used_at revoked_at"),
@@ -134,11 +136,15 @@ TABLES = {
         "select",
         rows="none",
     ),
+    "pack_in_force": Line("select"),
+    "face_embeddings": Line("select"),
+    "celebrity_embeddings": Line("select"),
+    "faces_in_force": Line("select"),
     "face_traits": Line("select"),
     "celebrity_traits": Line("select"),
     "alembic_version": Line(""),
 }
-VIEWS = {"face_traits", "celebrity_traits"}
+VIEWS = {"face_traits", "celebrity_traits", "face_embeddings", "celebrity_embeddings", "faces_in_force"}
 
 # Functions that run as their owner and that end users may call.
 CALLABLE = {
@@ -162,12 +168,17 @@ CALLABLE = {
 
 # Queries that only the owner runs, by command.
 OWNERS_QUERIES = {
-    *("set_role", "switch_celebrities", "switch_faces"),
+    *("set_role", "put_in_force", "replace_own_celebrity_embeddings", "analyze_spare_embeddings"),
     *("replace_celebrity_picture", "replace_baby_picture"),
 }
 
 
-KEYS = {"user_daily_quotas": "profile_id", "system_settings": "key"}
+KEYS = {
+    "user_daily_quotas": "profile_id",
+    "system_settings": "key",
+    "bio_words": "profile_id",
+    "bio_vectors": "profile_id",
+}
 
 
 @dataclass(frozen=True)
