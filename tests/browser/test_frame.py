@@ -152,9 +152,9 @@ async def test_a_page_fits_enlarged_in_both_languages(console_page: Page, path: 
         for language in ("de", "en"):
             await page.locator("header select").select_option(language)
             await expect(page.get_by_role("heading", level=1)).to_have_count(1)
-            for tab in await page.get_by_role("tab").all() or [None]:
-                if tab is not None:
-                    await tab.click()
+            await expect_no_sideways_scroll(page)
+            for tab in await page.get_by_role("tab").all():
+                await tab.click()
                 await page.wait_for_load_state("networkidle")
                 await expect_no_sideways_scroll(page)
     await check_axe(page)
