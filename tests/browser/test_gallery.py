@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import BrowserContext, Locator, Page, expect
 
 from tests.support.browser import PHONE, Look, check_axe, expect_no_sideways_scroll
 from tests.support.photos import OBAMA_2
@@ -81,6 +81,26 @@ async def test_a_person_is_edited_merged_split_deleted_and_back(page: Page, look
     await page.get_by_role("button", name="Undo").click()
     await expect(page.get_by_text("1 photo is back.")).to_be_visible()
     await expect(fourth).to_be_visible()
+
+
+async def test_a_search_that_is_open_elsewhere_forgets_who_is_deleted(
+    page: Page, watched: BrowserContext
+) -> None:
+    other = await watched.new_page()
+    await other.goto(f"{page.url}?name=person")
+    fifth = people(page).filter(has_text="Person 5")
+    await expect(people(other).filter(has_text="Person 5")).to_have_count(1)
+    await page.bring_to_front()
+    await fifth.get_by_role("checkbox").press("Space")
+    await page.get_by_role("button", name="Delete", exact=True).click()
+    await expect(fifth).to_have_count(0)
+    await other.bring_to_front()  # one behind another draws once a second
+    await expect(people(other).filter(has_text="Person 5")).to_have_count(0)
+    await page.bring_to_front()
+    await page.get_by_role("button", name="Undo").click()
+    await expect(fifth).to_be_visible()
+    await other.bring_to_front()
+    await expect(people(other).filter(has_text="Person 5")).to_have_count(1)
 
 
 async def test_it_fits_a_phone_in_german(page: Page, look: Look) -> None:

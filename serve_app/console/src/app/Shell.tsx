@@ -28,6 +28,7 @@ export function Shell() {
   const live = useLive(Boolean(session.data));
   const { pathname } = useLocation();
   useFocusOnChange(pathname);
+  useFocusKept();
   const menu = useRef<HTMLButtonElement>(null);
   const leave = () => {
     if (!opened) return;
@@ -61,7 +62,9 @@ export function Shell() {
               />
             )}
             <img src="/console/icon.svg" alt="" width={28} height={28} />
-            <Text fw={600}>{PRODUCT}</Text>
+            <Text fw={600} visibleFrom="xs">
+              {PRODUCT}
+            </Text>
           </Group>
           <Group gap="xs" wrap="nowrap">
             <LanguageMenu />
@@ -110,4 +113,25 @@ function useFocusOnChange(pathname: string): void {
     shown.current = pathname;
     document.getElementById(MAIN)?.focus({ preventScroll: true });
   }, [pathname]);
+}
+
+/** What had the focus may be gone, as a row that was deleted: the keyboard goes on in the page, not before it. */
+function useFocusKept(): void {
+  useEffect(() => {
+    let last: Element | null = null;
+    const remember = ({ target }: FocusEvent) => {
+      last = target as Element;
+    };
+    const gone = new MutationObserver(() => {
+      if (last === null || last.isConnected || document.activeElement !== document.body) return;
+      last = null;
+      document.getElementById(MAIN)?.focus({ preventScroll: true });
+    });
+    document.addEventListener('focusin', remember);
+    gone.observe(document.body, { childList: true, subtree: true });
+    return () => {
+      document.removeEventListener('focusin', remember);
+      gone.disconnect();
+    };
+  }, []);
 }

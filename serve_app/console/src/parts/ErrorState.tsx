@@ -2,6 +2,7 @@ import { Alert, Button, Code, Text } from '@mantine/core';
 
 import { ApiError } from '../api/client';
 import { useWords } from '../words/useWords';
+import { Sentence } from './Sentence';
 
 interface Props {
   error: Error;
@@ -15,7 +16,7 @@ export function ErrorState({ error, again }: Props) {
   const told = error instanceof ApiError ? error : undefined;
   return (
     <Alert variant="default" title={words('error.title')} role="alert">
-      <Text size="sm">{told?.status === 0 ? words('error.unreachable') : error.message}</Text>
+      <Text size="sm">{told?.status === 0 ? words('error.unreachable') : <Sentence text={error.message} />}</Text>
       {told?.requestId !== undefined && (
         <Text size="xs" c="dimmed" mt={4}>
           {words('error.request')} <Code>{told.requestId}</Code>

@@ -19,6 +19,8 @@ export function SearchField({ label, value, onSearch }: Props) {
   return (
     <TextInput
       type="search"
+      flex="1 1 12rem"
+      maw={320}
       aria-label={label}
       placeholder={label}
       value={text}

@@ -1,15 +1,8 @@
-import { ScrollArea, Table } from '@mantine/core';
+import { Table } from '@mantine/core';
 import { useWindowVirtualizer } from '@tanstack/react-virtual';
-import { type ReactNode, useEffect, useRef, useState } from 'react';
+import { useEffect, useRef, useState } from 'react';
 
-import classes from './VirtualTable.module.css';
-
-interface Column<T> {
-  key: string;
-  title: string;
-  cell: (item: T) => ReactNode;
-  align?: 'left' | 'right';
-}
+import { type Column, TableFrame, TableRow } from './TableFrame';
 
 interface Props<T> {
   label: string;
@@ -19,7 +12,6 @@ interface Props<T> {
   itemKey: (item: T) => string;
   /** Height of a row before it is measured, in pixels. */
   rowHeight?: number;
-  /** Below this width, in pixels, the table scrolls sideways; on a phone, its rows are cards. */
   minWidth?: number;
   more?: (() => void) | undefined;
 }
@@ -53,51 +45,25 @@ export function VirtualTable<T>(props: Props<T>) {
       </tr>
     );
   return (
-    <ScrollArea type="auto" scrollbars="x" viewportProps={{ tabIndex: 0 }}>
-      <Table
-        // The roles are said because a browser forgets those of elements that are not laid out as a table.
-        role="table"
-        aria-label={label}
-        aria-rowcount={total ?? -1}
-        className={classes.table}
-        __vars={{ '--least-width': `${String(minWidth)}px` }}
-        highlightOnHover
-        verticalSpacing="xs"
-      >
-        <Table.Thead role="rowgroup">
-          <Table.Tr role="row">
-            {columns.map(({ key, title, align = 'left' }) => (
-              <Table.Th key={key} role="columnheader" ta={align}>
-                {title}
-              </Table.Th>
-            ))}
-          </Table.Tr>
-        </Table.Thead>
-        <Table.Tbody ref={body} role="rowgroup">
-          {space((first?.start ?? top) - top)}
-          {shown.map((row) => {
-            const item = items[row.index];
-            if (item === undefined) return null;
-            return (
-              <Table.Tr
-                key={itemKey(item)}
-                role="row"
-                className={classes.row}
-                data-index={row.index}
-                ref={virtual.measureElement}
-                aria-rowindex={row.index + 2}
-              >
-                {columns.map(({ key, title, cell, align = 'left' }) => (
-                  <Table.Td key={key} role="cell" className={classes.cell} data-title={title} ta={align}>
-                    {cell(item)}
-                  </Table.Td>
-                ))}
-              </Table.Tr>
-            );
-          })}
-          {space(virtual.getTotalSize() + top - (last?.end ?? top))}
-        </Table.Tbody>
-      </Table>
-    </ScrollArea>
+    <TableFrame label={label} columns={columns} rowCount={total === undefined ? -1 : total + 1} minWidth={minWidth}>
+      <Table.Tbody ref={body} role="rowgroup">
+        {space((first?.start ?? top) - top)}
+        {shown.map((row) => {
+          const item = items[row.index];
+          if (item === undefined) return null;
+          return (
+            <TableRow
+              key={itemKey(item)}
+              item={item}
+              columns={columns}
+              data-index={row.index}
+              ref={virtual.measureElement}
+              aria-rowindex={row.index + 2}
+            />
+          );
+        })}
+        {space(virtual.getTotalSize() + top - (last?.end ?? top))}
+      </Table.Tbody>
+    </TableFrame>
   );
 }

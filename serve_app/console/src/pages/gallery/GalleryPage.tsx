@@ -75,39 +75,39 @@ export function GalleryPage() {
       )}
       {list.error && people.length === 0 && <ErrorState error={list.error} again={() => void list.refetch()} />}
       {list.isPending && <Working />}
+      {list.data && (
+        <Group justify="space-between" mih={36}>
+          <Text size="sm" c="dimmed" role="status">
+            {total !== undefined && words('gallery.count', { count: total, shown: number(total) })}
+          </Text>
+          {people.length > 0 && <SelectionBar selection={selection} people={people} />}
+        </Group>
+      )}
       {list.data && people.length === 0 && (
         <EmptyState title={words(isNarrow(filter) ? 'gallery.none-found' : 'gallery.none')}>
           {words(isNarrow(filter) ? 'gallery.none-found-what' : 'gallery.none-what')}
         </EmptyState>
       )}
       {people.length > 0 && (
-        <>
-          <Group justify="space-between" mih={36}>
-            <Text size="sm" c="dimmed" role="status">
-              {total !== undefined && words('gallery.count', { count: total, shown: number(total) })}
-            </Text>
-            <SelectionBar selection={selection} people={people} />
-          </Group>
-          <VirtualGrid
-            label={words('gallery.title')}
-            items={people}
-            total={total}
-            cellWidth={CARD_PX}
-            captionHeight={CAPTION_PX}
-            itemKey={({ id }) => id}
-            more={list.hasNextPage && !list.isFetching ? () => void list.fetchNextPage() : undefined}
-          >
-            {(person) => (
-              <PersonCard
-                person={person}
-                selected={selection.has(person.id)}
-                onSelect={(range) => {
-                  selection.toggle(person.id, range);
-                }}
-              />
-            )}
-          </VirtualGrid>
-        </>
+        <VirtualGrid
+          label={words('gallery.title')}
+          items={people}
+          total={total}
+          cellWidth={CARD_PX}
+          captionHeight={CAPTION_PX}
+          itemKey={({ id }) => id}
+          more={list.hasNextPage && !list.isFetching ? () => void list.fetchNextPage() : undefined}
+        >
+          {(person) => (
+            <PersonCard
+              person={person}
+              selected={selection.has(person.id)}
+              onSelect={(range) => {
+                selection.toggle(person.id, range);
+              }}
+            />
+          )}
+        </VirtualGrid>
       )}
     </Stack>
   );

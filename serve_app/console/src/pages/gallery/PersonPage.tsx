@@ -60,13 +60,11 @@ function Details({ person }: { person: Person }) {
             color="red"
             loading={remove.isPending}
             onClick={() => {
-              remove.mutate([person.id], {
-                onSuccess: (deletion) => {
-                  tellDeleted(deletion);
-                  leave();
-                },
-                onError: tell.failed,
-              });
+              // Also when a live event has taken the person, and this component, off the page before the answer came.
+              void remove.mutateAsync([person.id]).then((deletion) => {
+                tellDeleted(deletion);
+                leave();
+              }, tell.failed);
             }}
           >
             {words('gallery.delete-person')}
@@ -92,14 +90,11 @@ function Details({ person }: { person: Person }) {
               color="red"
               loading={removePhotos.isPending}
               onClick={() => {
-                removePhotos.mutate(ids, {
-                  onSuccess: (deletion) => {
-                    clear();
-                    tellDeleted(deletion);
-                    if (deletion.people > 0) leave();
-                  },
-                  onError: tell.failed,
-                });
+                void removePhotos.mutateAsync(ids).then((deletion) => {
+                  clear();
+                  tellDeleted(deletion);
+                  if (deletion.people > 0) leave();
+                }, tell.failed);
               }}
             >
               {words('gallery.delete-photos')}

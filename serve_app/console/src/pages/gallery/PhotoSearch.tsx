@@ -25,7 +25,7 @@ export function PhotoSearch({ photo, search, onClose }: Props) {
           <Title order={2} size="h4" id="like-photo">
             {words('gallery.like', { photo: photo.name })}
           </Title>
-          <Button variant="default" size="xs" onClick={onClose}>
+          <Button variant="default" size="xs" flex="none" onClick={onClose}>
             {words('parts.close')}
           </Button>
         </Group>

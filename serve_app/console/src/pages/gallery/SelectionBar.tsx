@@ -45,13 +45,11 @@ export function SelectionBar({ selection, people }: { selection: Selection; peop
         disabled={ids.length > MOST}
         loading={remove.isPending}
         onClick={() => {
-          remove.mutate(ids, {
-            onSuccess: (deletion) => {
-              clear();
-              tellDeleted(deletion);
-            },
-            onError: tell.failed,
-          });
+          // Also when nobody is left, and this bar with them.
+          void remove.mutateAsync(ids).then((deletion) => {
+            clear();
+            tellDeleted(deletion);
+          }, tell.failed);
         }}
       >
         {words('gallery.delete')}

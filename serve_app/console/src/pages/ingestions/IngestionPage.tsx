@@ -99,10 +99,8 @@ function Head({ ingestion }: { ingestion: Ingestion }) {
         onClose={ask.close}
         onConfirm={() => {
           ask.close();
-          discard.mutate(id, {
-            onSuccess: () => void navigate({ to: '/gallery/add' }),
-            onError: tell.failed,
-          });
+          // Also when a live event has taken it off the page before the answer came.
+          void discard.mutateAsync(id).then(() => navigate({ to: '/gallery/add' }), tell.failed);
         }}
       >
         {words('ingestions.discard-rest-sure')}

@@ -1,7 +1,8 @@
-import { Button, Group, Stack, Table, Text } from '@mantine/core';
+import { Button, Group, Stack, Text } from '@mantine/core';
 
 import { useRayJobReport } from '../../api/jobs';
 import { ErrorState } from '../../parts/ErrorState';
+import { ShortTable } from '../../parts/ShortTable';
 import { Working } from '../../parts/Working';
 import { useWords } from '../../words/useWords';
 import { entry } from './report';
@@ -16,26 +17,16 @@ export function RayJobReportView({ id }: { id: string }) {
   if (entries.length === 0) return <Text size="sm">{words('jobs.report-empty')}</Text>;
   return (
     <Stack gap="sm">
-      <Table.ScrollContainer minWidth={420}>
-        <Table aria-label={words('jobs.report')} verticalSpacing="xs">
-          <Table.Thead>
-            <Table.Tr>
-              <Table.Th>{words('jobs.input')}</Table.Th>
-              <Table.Th>{words('jobs.outcome')}</Table.Th>
-              <Table.Th>{words('jobs.said')}</Table.Th>
-            </Table.Tr>
-          </Table.Thead>
-          <Table.Tbody>
-            {entries.map(({ input, outcome, reason }, place) => (
-              <Table.Tr key={place}>
-                <Table.Td>{input}</Table.Td>
-                <Table.Td>{outcome}</Table.Td>
-                <Table.Td>{reason}</Table.Td>
-              </Table.Tr>
-            ))}
-          </Table.Tbody>
-        </Table>
-      </Table.ScrollContainer>
+      <ShortTable
+        label={words('jobs.report')}
+        items={entries.map((each, place) => ({ ...each, place }))}
+        itemKey={({ place }) => String(place)}
+        columns={[
+          { key: 'input', title: words('jobs.input'), cell: ({ input }) => input },
+          { key: 'outcome', title: words('jobs.outcome'), cell: ({ outcome }) => outcome },
+          { key: 'said', title: words('jobs.said'), cell: ({ reason }) => reason },
+        ]}
+      />
       {report.hasNextPage && (
         <Group justify="center">
           <Button variant="default" loading={report.isFetchingNextPage} onClick={() => void report.fetchNextPage()}>

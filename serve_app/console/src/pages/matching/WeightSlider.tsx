@@ -26,6 +26,7 @@ export function WeightSlider({ factor, share, locked, movable, onMove, onSettle,
     <div className={classes.row} role="group" aria-label={name}>
       <Text size="sm">{name}</Text>
       <Slider
+        className={classes.slider}
         min={0}
         max={WHOLE}
         step={WHOLE / 100}

@@ -7,6 +7,7 @@ import { Working } from '../../parts/Working';
 import { useWords } from '../../words/useWords';
 import { Dot } from './Dot';
 import classes from './FindingsCard.module.css';
+import { Sentence } from '../../parts/Sentence';
 import { Section } from '../../parts/Section';
 
 /** What `semblance doctor` finds that also applies to a running service. */
@@ -61,10 +62,10 @@ function FindingList({ findings }: { findings: Finding[] }) {
               {level === 'ok' ? subject : `${subject}, ${words(`system.level.${level}`)}`}
             </Text>
             {': '}
-            {text}
+            <Sentence text={text} />
             {fix !== null && (
               <Text span c="dimmed" display="block" inherit>
-                {fix}
+                <Sentence text={fix} />
               </Text>
             )}
           </Text>

@@ -1,4 +1,4 @@
-import { Badge, Button, Code, Group, Stack, Table, Text } from '@mantine/core';
+import { Badge, Button, Code, Group, Stack, Text } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { useState } from 'react';
 
@@ -6,6 +6,7 @@ import { type ApiKey, useApiKeys, useRevokeKey } from '../../api/system';
 import { ConfirmDialog } from '../../parts/ConfirmDialog';
 import { EmptyState } from '../../parts/EmptyState';
 import { ErrorState } from '../../parts/ErrorState';
+import { ShortTable } from '../../parts/ShortTable';
 import { useTell } from '../../parts/useTell';
 import { Working } from '../../parts/Working';
 import { useTime, useWords } from '../../words/useWords';
@@ -60,58 +61,56 @@ function KeyTable({ keys, onRevoke }: { keys: ApiKey[]; onRevoke: (key: ApiKey) 
   const words = useWords();
   const time = useTime();
   return (
-    <Table.ScrollContainer minWidth={680}>
-      <Table aria-label={words('system.keys')} verticalSpacing="xs" highlightOnHover>
-        <Table.Thead>
-          <Table.Tr>
-            <Table.Th>{words('system.name')}</Table.Th>
-            <Table.Th>{words('system.begins')}</Table.Th>
-            <Table.Th>{words('system.scopes')}</Table.Th>
-            <Table.Th>{words('system.made')}</Table.Th>
-            <Table.Th>{words('system.last-use')}</Table.Th>
-            <Table.Th ta="right">{words('system.revoke')}</Table.Th>
-          </Table.Tr>
-        </Table.Thead>
-        <Table.Tbody>
-          {keys.map((key) => (
-            <Table.Tr key={key.id}>
-              <Table.Td>{key.name}</Table.Td>
-              <Table.Td>
-                <Code>{key.prefix}</Code>
-              </Table.Td>
-              <Table.Td>
-                <Group gap={6}>
-                  {key.scopes.map((scope) => (
-                    <Badge key={scope} variant="default" tt="none">
-                      {words(`system.scope.${scope}`)}
-                    </Badge>
-                  ))}
-                </Group>
-              </Table.Td>
-              <Table.Td>{time(key.created_at)}</Table.Td>
-              <Table.Td>{key.last_used_at === null ? words('system.never') : time(key.last_used_at)}</Table.Td>
-              <Table.Td ta="right">
-                {key.revoked_at === null ? (
-                  <Button
-                    size="xs"
-                    variant="default"
-                    aria-label={words('system.revoke-of', { name: key.name })}
-                    onClick={() => {
-                      onRevoke(key);
-                    }}
-                  >
-                    {words('system.revoke')}
-                  </Button>
-                ) : (
-                  <Text size="sm" c="dimmed">
-                    {words('system.revoked', { time: time(key.revoked_at) })}
-                  </Text>
-                )}
-              </Table.Td>
-            </Table.Tr>
-          ))}
-        </Table.Tbody>
-      </Table>
-    </Table.ScrollContainer>
+    <ShortTable
+      label={words('system.keys')}
+      items={keys}
+      itemKey={({ id }) => id}
+      minWidth={680}
+      columns={[
+        { key: 'name', title: words('system.name'), cell: ({ name }) => name },
+        { key: 'begins', title: words('system.begins'), cell: ({ prefix }) => <Code>{prefix}</Code> },
+        {
+          key: 'scopes',
+          title: words('system.scopes'),
+          cell: ({ scopes }) => (
+            <Group gap={6}>
+              {scopes.map((scope) => (
+                <Badge key={scope} variant="default" tt="none">
+                  {words(`system.scope.${scope}`)}
+                </Badge>
+              ))}
+            </Group>
+          ),
+        },
+        { key: 'made', title: words('system.made'), cell: ({ created_at: at }) => time(at) },
+        {
+          key: 'last-use',
+          title: words('system.last-use'),
+          cell: ({ last_used_at: at }) => (at === null ? words('system.never') : time(at)),
+        },
+        {
+          key: 'revoke',
+          title: words('system.revoke'),
+          align: 'right',
+          cell: (key) =>
+            key.revoked_at === null ? (
+              <Button
+                size="xs"
+                variant="default"
+                aria-label={words('system.revoke-of', { name: key.name })}
+                onClick={() => {
+                  onRevoke(key);
+                }}
+              >
+                {words('system.revoke')}
+              </Button>
+            ) : (
+              <Text size="sm" c="dimmed">
+                {words('system.revoked', { time: time(key.revoked_at) })}
+              </Text>
+            ),
+        },
+      ]}
+    />
   );
 }

@@ -21,7 +21,7 @@ export function OverviewTab() {
       {error && !data && <ErrorState error={error} again={() => void refetch()} />}
       {data && (
         <>
-          <SimpleGrid cols={{ base: 1, lg: 2 }} spacing="md">
+          <SimpleGrid cols={{ base: 1, xl: 2 }} spacing="md">
             <DeploymentsCard deployments={data.deployments} problem={data.problem} />
             <TrafficCard routes={data.routes} />
           </SimpleGrid>

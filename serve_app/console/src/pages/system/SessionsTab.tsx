@@ -1,10 +1,11 @@
-import { Badge, Button, Group, Stack, Table, Text } from '@mantine/core';
+import { Badge, Button, Group, Stack, Text } from '@mantine/core';
 import { useState } from 'react';
 
 import { useSession } from '../../api/session';
 import { type ConsoleSession, useConsoleSessions, useEndSession } from '../../api/system';
 import { ConfirmDialog } from '../../parts/ConfirmDialog';
 import { ErrorState } from '../../parts/ErrorState';
+import { ShortTable } from '../../parts/ShortTable';
 import { useTell } from '../../parts/useTell';
 import { Working } from '../../parts/Working';
 import { useTime, useWords } from '../../words/useWords';
@@ -63,51 +64,47 @@ function SessionTable({ sessions, onEnd }: { sessions: ConsoleSession[]; onEnd: 
   const time = useTime();
   const own = useSession().data?.id;
   return (
-    <Table.ScrollContainer minWidth={620}>
-      <Table aria-label={words('system.sessions')} verticalSpacing="xs" highlightOnHover>
-        <Table.Thead>
-          <Table.Tr>
-            <Table.Th>{words('system.who')}</Table.Th>
-            <Table.Th>{words('system.began')}</Table.Th>
-            <Table.Th>{words('system.last-use')}</Table.Th>
-            <Table.Th>{words('system.until')}</Table.Th>
-            <Table.Th ta="right">{words('system.end')}</Table.Th>
-          </Table.Tr>
-        </Table.Thead>
-        <Table.Tbody>
-          {sessions.map((session) => (
-            <Table.Tr key={session.id}>
-              <Table.Td>
-                <Group gap="xs">
-                  <Text size="sm">
-                    {session.profile_id === null ? words('system.by-link') : session.name}
-                  </Text>
-                  {session.id === own && (
-                    <Badge variant="default" tt="none">
-                      {words('system.this-session')}
-                    </Badge>
-                  )}
-                </Group>
-              </Table.Td>
-              <Table.Td>{time(session.created_at)}</Table.Td>
-              <Table.Td>{time(session.last_used_at)}</Table.Td>
-              <Table.Td>{time(session.expires_at)}</Table.Td>
-              <Table.Td ta="right">
-                <Button
-                  size="xs"
-                  variant="default"
-                  aria-label={words('system.end-of', { time: time(session.created_at) })}
-                  onClick={() => {
-                    onEnd(session);
-                  }}
-                >
-                  {words('system.end')}
-                </Button>
-              </Table.Td>
-            </Table.Tr>
-          ))}
-        </Table.Tbody>
-      </Table>
-    </Table.ScrollContainer>
+    <ShortTable
+      label={words('system.sessions')}
+      items={sessions}
+      itemKey={({ id }) => id}
+      minWidth={620}
+      columns={[
+        {
+          key: 'who',
+          title: words('system.who'),
+          cell: ({ id, name, profile_id: profile }) => (
+            <Group gap="xs">
+              <Text size="sm">{profile === null ? words('system.by-link') : name}</Text>
+              {id === own && (
+                <Badge variant="default" tt="none">
+                  {words('system.this-session')}
+                </Badge>
+              )}
+            </Group>
+          ),
+        },
+        { key: 'began', title: words('system.began'), cell: ({ created_at: at }) => time(at) },
+        { key: 'last-use', title: words('system.last-use'), cell: ({ last_used_at: at }) => time(at) },
+        { key: 'until', title: words('system.until'), cell: ({ expires_at: at }) => time(at) },
+        {
+          key: 'end',
+          title: words('system.end'),
+          align: 'right',
+          cell: (session) => (
+            <Button
+              size="xs"
+              variant="default"
+              aria-label={words('system.end-of', { time: time(session.created_at) })}
+              onClick={() => {
+                onEnd(session);
+              }}
+            >
+              {words('system.end')}
+            </Button>
+          ),
+        },
+      ]}
+    />
   );
 }

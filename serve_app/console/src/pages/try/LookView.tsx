@@ -44,7 +44,7 @@ export function LookView({ photo }: { photo: Photo }) {
       )}
       {chosen && !look.problem && chosen.matches.length === 0 && <Text>{words('try.no-lookalikes')}</Text>}
       {chosen && chosen.matches.length > 0 && (
-        <LookalikeStrip matches={chosen.matches} chosen={celebrity?.celebrity_id} onChoose={setCelebrity} />
+        <LookalikeStrip key={place} matches={chosen.matches} chosen={celebrity?.celebrity_id} onChoose={setCelebrity} />
       )}
       {look?.weights && chosen && celebrity && (
         <WhyMatch photo={photo} size={look.size} face={chosen.face} celebrity={celebrity} weights={look.weights} />

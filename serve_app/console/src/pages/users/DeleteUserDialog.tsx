@@ -36,7 +36,8 @@ function DeleteForm({ user, onClose, onDeleted }: Omit<Props, 'opened'>) {
     <form
       onSubmit={(event) => {
         event.preventDefault();
-        remove.mutate(typed, { onSuccess: onDeleted });
+        // Also when a live event has taken the user off the page before the answer came. The form tells of an error.
+        void remove.mutateAsync(typed).then(onDeleted, () => undefined);
       }}
     >
       <Stack>
