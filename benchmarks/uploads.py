@@ -138,8 +138,7 @@ async def _fill(database: Database, world: World) -> tuple[list[UUID], list[UUID
     async with database.transaction() as connection:
         await connection.execute("SET LOCAL session_replication_role = replica")
         await connection.executemany(
-            "INSERT INTO profiles (id, profile_type, gender, school, school_key)"
-            " VALUES ($1, 'user', $2, $3, $3)",
+            "INSERT INTO profiles (id, profile_type, gender, school) VALUES ($1, 'user', $2, $3)",
             [
                 (key, ("male", "female")[place % 2], f"school {place // world.school}")
                 for place, key in enumerate(profiles)
