@@ -10,6 +10,7 @@ from uuid import UUID
 
 from db.pool import Database
 from db.queries import sql
+from db.retention import remove_in_steps
 
 EventType: TypeAlias = Literal[
     "matches",
@@ -72,4 +73,4 @@ class Events:
 
     async def prune(self, older_than: timedelta) -> None:
         """Remove older events, except the newest one, which records the last id in use."""
-        await self._database.execute(sql.prune_events, older_than)
+        await remove_in_steps(self._database, sql.prune_events, older_than)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from uuid import UUID
 
 from db.nearest import VectorSearch
@@ -93,7 +92,3 @@ class FaceSearches:
             async with self._database.transaction(readonly=True) as connection:
                 await FACES.check_pack(connection, pack_digest)
         return [FaceHit(**row) for row in rows]
-
-    async def prune(self, keep: timedelta) -> None:
-        """Remove records older than `keep`; the database keeps those of the last 30 days in any case."""
-        await self._database.execute(sql.prune_face_searches, keep)

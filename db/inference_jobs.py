@@ -25,6 +25,7 @@ from db.jobs import (
 from db.messages import Message
 from db.pool import Database
 from db.queries import sql
+from db.retention import remove_in_steps
 from semblance.errors import (
     ForbiddenError,
     IdempotencyKeyReusedError,
@@ -33,8 +34,6 @@ from semblance.errors import (
 )
 
 InferenceKind = Literal["reply", "icebreaker", "embed"]
-
-_PRUNED_AT_ONCE = 1000
 
 Effect = Callable[[asyncpg.Connection], Awaitable[None]]
 
@@ -359,10 +358,7 @@ class InferenceJobs:
     async def prune(self, keep: timedelta) -> int:
         """Remove jobs that ended longer than `keep` ago, with the drafts that were not sent; returns how
         many."""
-        before, removed = datetime.now(UTC) - keep, 0
-        while count := int(await self._database.fetchval(sql.prune_inference_jobs, before, _PRUNED_AT_ONCE)):
-            removed += count
-        return removed
+        return await remove_in_steps(self._database, sql.prune_inference_jobs, datetime.now(UTC) - keep)
 
 
 async def replace_icebreaker(connection: asyncpg.Connection, message_id: UUID, content: str) -> None:

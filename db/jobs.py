@@ -12,6 +12,7 @@ from uuid import UUID
 from db.admin_events import tell_of_ended_jobs
 from db.pool import Connection, Database
 from db.queries import sql
+from db.retention import remove_in_steps
 from semblance.tracing import traceparent
 
 JobStatus = Literal["pending", "processing", "completed", "failed"]
@@ -23,7 +24,6 @@ LONGEST_DELAY = timedelta(minutes=5)
 
 FAILURES_SHOWN = 20
 SPEED_WINDOW = timedelta(days=1)
-_PRUNED_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,10 +196,7 @@ class MatchJobs:
 
     async def prune(self, keep: timedelta) -> int:
         """Remove jobs that ended longer than `keep` ago; returns how many."""
-        before, removed = datetime.now(UTC) - keep, 0
-        while count := int(await self._database.fetchval(sql.prune_match_jobs, before, _PRUNED_AT_ONCE)):
-            removed += count
-        return removed
+        return await remove_in_steps(self._database, sql.prune_match_jobs, datetime.now(UTC) - keep)
 
 
 async def carry_trace(connection: Connection) -> None:

@@ -32,6 +32,7 @@ from db.copy_arrays import GENDERS, TRAITS, Rows, read_rows, row_type
 from db.migrate import MIGRATIONS
 from db.pool import Database
 from db.queries import sql
+from db.retention import remove_in_steps
 from matching.eligibility import may_match
 from matching.gallery_arrays import Block, GalleryArrays
 from matching.gallery_file import UnusableFileError, mapped
@@ -271,9 +272,8 @@ class CelebritySearch:
 
     async def prune_log(self) -> None:
         """Remove entries of the log of changes that are older than LOG_HOURS. Raises DatabaseError."""
-        await self._database.execute(
-            sql.prune_celebrity_changes, datetime.now(UTC) - timedelta(hours=LOG_HOURS)
-        )
+        before = datetime.now(UTC) - timedelta(hours=LOG_HOURS)
+        await remove_in_steps(self._database, sql.prune_celebrity_changes, before)
 
     async def _search(self, terms: _Terms) -> None:
         """One pass for the requests that wait with these terms. After an error each of them tries again."""

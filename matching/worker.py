@@ -12,11 +12,11 @@ from uuid import UUID
 
 from db.analyzed import AnalyzedRow
 from db.celebrities import Celebrities
-from db.face_searches import FaceSearches
 from db.jobs import ClaimedJob, MatchJobs
 from db.object_deletions import ObjectDeletions
 from db.people import People
 from db.pool import Database
+from db.retention import Kept, remove_old
 from matching.gallery import CelebritySearch, GalleryQuery
 from matching.rescorer import Rescorer
 from matching.store import Matching, MatchResult, ProbeFace
@@ -87,8 +87,11 @@ class MatchWorker:
             self._jobs, self._attempt, worker=self.id, noun="match job", together=TOGETHER, lease=lease
         )
         self._keep = timedelta(days=settings.match_jobs_kept_days)
-        self._face_searches = FaceSearches(database)
-        self._keep_searches = timedelta(days=settings.face_searches_kept_days)
+        self._kept = Kept(
+            notifications=timedelta(days=settings.notifications_kept_days),
+            generation_logs=timedelta(days=settings.generation_logs_kept_days),
+            face_searches=timedelta(days=settings.face_searches_kept_days),
+        )
         self._rescorer = Rescorer(database, self.id, lease)
         self._rescoring_woken = asyncio.Event()
 
@@ -138,8 +141,8 @@ class MatchWorker:
             await asyncio.sleep(FOLLOW_EVERY_S)
 
     async def _tidy(self) -> None:
-        """Remove old match jobs and records of searches, now and every hour. Several workers may do it at the
-        same time."""
+        """Remove old match jobs and what else is kept for some time, now and every hour. Several workers may
+        do it at the same time."""
         while True:
             try:
                 if other := await self._celebrities.other_pack(self._model.digest):
@@ -151,10 +154,10 @@ class MatchWorker:
                     )
                 removed = await self._jobs.prune(self._keep)
                 await self._search.prune_log()
-                await self._face_searches.prune(self._keep_searches)
-                logger.info("removed %d old match jobs", removed)
+                others = await remove_old(self._database, self._kept)
+                logger.info("removed %d old match jobs and %d other old rows", removed, others)
             except DatabaseError as exc:
-                logger.warning("cannot remove old match jobs now: %s", exc.message)
+                logger.warning("cannot remove old rows now: %s", exc.message)
             await asyncio.sleep(TIDY_EVERY_S)
 
     async def _rescore(self) -> None:

@@ -281,6 +281,12 @@ class Settings(BaseSettings):
         description="How long a match job stays with a worker that is not heard of; then another takes it.",
     )
     match_jobs_kept_days: float = Field(30.0, gt=0, description="How long finished match jobs are kept.")
+    notifications_kept_days: float = Field(
+        365.0, ge=1, description="How long users' notifications are kept, read or not."
+    )
+    generation_logs_kept_days: float = Field(
+        365.0, ge=90, description="How long the records of calls of picture and text providers are kept."
+    )
 
     baby_provider: Literal["auto", "fal", "local"] = Field(
         "auto",

@@ -19,7 +19,19 @@ LIMIT $5;
 SELECT coalesce(min(id), 0) AS oldest, coalesce(max(id), 0) AS newest FROM events;
 
 -- name: prune_events
--- The newest event always stays, because it says how far the ids have come.
-DELETE FROM events
-WHERE created_at < now() - $1::interval
-    AND id < (SELECT max(id) FROM events);
+-- Of the $2 oldest events those older than $1: ids and times ascend together. The newest event always stays, because it
+-- says how far the ids have come.
+WITH old AS (
+    SELECT id, created_at
+    FROM events
+    WHERE id < (SELECT max(id) FROM events)
+    ORDER BY id
+    LIMIT $2
+),
+gone AS (
+    DELETE FROM events
+    USING old
+    WHERE events.id = old.id AND old.created_at < now() - $1::interval
+    RETURNING 1
+)
+SELECT count(*) FROM gone;

@@ -96,4 +96,18 @@ INSERT INTO face_searches (
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
 
 -- name: prune_face_searches
-DELETE FROM face_searches WHERE created_at < now() - $1::interval;
+-- Older than $1, about $2 at a time. By time, because the application may read nothing else of them.
+WITH old AS (
+    SELECT max(created_at) AS latest
+    FROM (
+        SELECT created_at
+        FROM face_searches
+        WHERE created_at < now() - $1::interval
+        ORDER BY created_at
+        LIMIT $2
+    ) AS oldest
+),
+gone AS (
+    DELETE FROM face_searches WHERE created_at <= (SELECT latest FROM old) RETURNING 1
+)
+SELECT count(*) FROM gone;

@@ -46,7 +46,16 @@ FROM celebrity_traits_by($1)
 WHERE $2::uuid[] IS NULL OR id = ANY($2::uuid[])
 
 -- name: prune_celebrity_changes
--- Changes older than $1, of transactions that every snapshot sees: a transaction that is open for longer must not
--- lose its changes before a gallery has read them.
-DELETE FROM celebrity_changes
-WHERE created_at < $1 AND transaction < pg_snapshot_xmin(pg_current_snapshot());
+-- Changes older than $1, at most $2 at a time, of transactions that every snapshot sees: a transaction that is open for
+-- longer must not lose its changes before a gallery has read them.
+WITH old AS (
+    SELECT id
+    FROM celebrity_changes
+    WHERE created_at < $1 AND transaction < pg_snapshot_xmin(pg_current_snapshot())
+    ORDER BY created_at
+    LIMIT $2
+),
+gone AS (
+    DELETE FROM celebrity_changes USING old WHERE celebrity_changes.id = old.id RETURNING 1
+)
+SELECT count(*) FROM gone;

@@ -45,3 +45,18 @@ FROM generation_logs
 WHERE created_at >= (date_trunc('day', now() AT TIME ZONE 'UTC') - make_interval(days => $1 - 1)) AT TIME ZONE 'UTC'
 GROUP BY 1, 2, 3, 4
 ORDER BY 1 DESC, 2, 3, 4;
+
+-- name: prune_generation_logs
+-- Calls that began longer than $1 ago and have ended, at most $2 at a time.
+WITH old AS (
+    SELECT id
+    FROM generation_logs
+    WHERE created_at < now() - $1::interval AND status <> 'processing'
+    ORDER BY created_at
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+),
+gone AS (
+    DELETE FROM generation_logs USING old WHERE generation_logs.id = old.id RETURNING 1
+)
+SELECT count(*) FROM gone;

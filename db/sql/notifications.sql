@@ -50,3 +50,18 @@ WITH mine AS (
     SELECT id FROM notifications WHERE user_id = $1 ORDER BY id FOR UPDATE
 )
 DELETE FROM notifications WHERE id IN (SELECT id FROM mine);
+
+-- name: prune_notifications
+-- Older than $1, at most $2 at a time.
+WITH old AS (
+    SELECT id
+    FROM notifications
+    WHERE created_at < now() - $1::interval
+    ORDER BY created_at
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+),
+gone AS (
+    DELETE FROM notifications USING old WHERE notifications.id = old.id RETURNING 1
+)
+SELECT count(*) FROM gone;

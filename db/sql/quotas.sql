@@ -40,3 +40,21 @@ SELECT
     resets_at,
     ceil(extract(epoch FROM resets_at - now()))::integer AS retry_after
 FROM today;
+
+-- name: prune_quotas
+-- Of days longer ago than $1, at most $2 at a time.
+WITH old AS (
+    SELECT profile_id, day, kind
+    FROM user_daily_quotas
+    WHERE day < (now() AT TIME ZONE 'UTC' - $1::interval)::date
+    ORDER BY day
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+),
+gone AS (
+    DELETE FROM user_daily_quotas AS used
+    USING old
+    WHERE (used.profile_id, used.day, used.kind) = (old.profile_id, old.day, old.kind)
+    RETURNING 1
+)
+SELECT count(*) FROM gone;

@@ -1,6 +1,8 @@
 """Plans of the statements behind the lists of matches and connections, on tables large enough to matter.
 
-Each is planned twice: for the given values, and for any values, as a prepared statement ends up.
+Each is planned twice: for the given values, and for any values, as a prepared statement ends up. And again
+with the statistics of ten million matches on the same pages, where the planner takes a scan for cheaper than
+it is.
 """
 
 from __future__ import annotations
@@ -80,15 +82,23 @@ class Filled:
     newest: list[UUID]
 
 
-@pytest.fixture(scope="module")
-def filled_dsn(postgres: str) -> Iterator[str]:
-    """DSN of a full database, made once: the tests only read."""
+@pytest.fixture(scope="module", params=[1, 333], ids=["thirty-thousand", "ten-million"])
+def filled_dsn(postgres: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """DSN of a full database, made once: the tests only read. By the planner's statistics it has `param`
+    times as many rows."""
     with psycopg.connect(on_database(postgres, "postgres"), autocommit=True) as server:
         server.execute(f"CREATE DATABASE explain_feed TEMPLATE {DATABASE}")
         dsn = on_database(postgres, "explain_feed")
         with psycopg.connect(dsn) as connection:
             connection.execute(FILL)
+            for table in ANALYZED:
+                connection.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
             connection.execute(f"ANALYZE {', '.join(ANALYZED)}")
+            connection.execute(
+                "UPDATE pg_class SET reltuples = reltuples * %s"
+                " WHERE relnamespace = 'public'::regnamespace AND reltuples > 0",
+                [request.param],
+            )
         yield dsn
         server.execute("DROP DATABASE explain_feed WITH (FORCE)")
 

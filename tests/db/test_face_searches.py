@@ -19,6 +19,7 @@ from db.face_searches import FACES, FaceHit, FaceSearches, Searcher
 from db.pool import Database
 from db.profiles import StatedGender
 from db.queries import queries
+from db.retention import remove_in_steps
 from matching.worker import MatchWorker
 from semblance.errors import PackMismatchError
 from semblance.settings import Settings
@@ -153,7 +154,7 @@ async def test_records_are_kept_as_long_as_the_settings_say(
             await asyncio.sleep(0.01)
         running.cancel()
         # No setting makes the application remove newer records.
-        await FaceSearches(application).prune(timedelta())
+        await remove_in_steps(application, queries["prune_face_searches"], timedelta())
     finally:
         await application.close()
     ages = await database.fetch("SELECT extract(day FROM now() - created_at)::int AS days FROM face_searches")
