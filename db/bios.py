@@ -22,12 +22,14 @@ DIMENSIONS: Final = 384
 MOST_FOUND: Final = 50
 """People whom a search returns."""
 
-EXACT_MOST: Final = 10_000
-"""People with a bio up to whom a school is compared whole; beyond, the index is faster
-(benchmarks/text_search.py)."""
+EXACT_MOST: Final = 5_000
+"""People with a bio up to whom a school is compared whole. Beyond, the index is faster: of 100,000 people,
+2,000 at one school take the two ways the same time, 20,000 take it a quarter, and 100,000 a twenty-fifth
+(benchmarks/text_search.py). Below, it would meet too few of them where there are many others."""
 
 EF_SEARCH: Final = 200
-"""Candidates of a search of the index (benchmarks/text_search.py)."""
+"""Candidates of a search of the index; they have found all of the best ten of 100,000
+(benchmarks/text_search.py)."""
 
 CANDIDATES: Final = 100
 """The best of each of the two rankings that are fused."""

@@ -12,6 +12,7 @@ import pytest
 from semblance.settings import Settings
 from tests.support.api import API_KEY, CRON_SECRET, Api, User
 from tests.support.realtime import serving
+from tests.support.rows_bios import switch_search_on
 from tests.support.rows_chat import connect, want_texts
 
 CRON = {"Authorization": f"Bearer {CRON_SECRET}"}
@@ -204,3 +205,17 @@ async def test_the_draft_is_told_to_its_reader_only(chat: TextChat) -> None:
         assert "Ada" in draft["content"]
         assert await to_ada.quiet(0.1) and await to_bob.quiet(0.1)
         assert all(draft["content"] not in str(event) for event in told)
+
+
+async def test_the_old_generator_of_vectors_drains_the_queue_whatever_it_is_sent(chat: TextChat) -> None:
+    owner = chat.api.owner
+    await switch_search_on(owner)
+    said = await chat.api.client.patch("/api/auth/me", json={"bio": "I dance."}, headers=chat.ada.headers)
+    assert said.status_code == 200
+    sent = await chat.api.client.post(
+        "/functions/v1/embed-generator",
+        json={"type": "INSERT", "record": {"id": "x", "content": "; DROP TABLE profiles"}, "more": [1]},
+        headers={"Authorization": f"Bearer {API_KEY}"},
+    )
+    assert sent.json() == {"success": True, "processed": 1}
+    assert await owner.fetchval("SELECT profile_id FROM bio_vectors") == chat.ada.id
