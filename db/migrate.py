@@ -54,9 +54,10 @@ _LOCK = 0x53454D42
 _LOCK_SECONDS = 600.0
 _LOCK_POLL_SECONDS = 0.2
 
-_TABLE_LOCK_WAIT = "900ms"
-"""How long a migration waits for the lock of a table, and others behind it. Less than deadlock_timeout, 1 s
-by default: of two that wait for each other it is the migration that gives way."""
+_TABLE_LOCK_WAIT = "400ms"
+"""How long a migration waits for the lock of a table, and others behind it. Two such waits are shorter than
+deadlock_timeout, 1 s by default. A statement may wait behind the migration's first lock while that waits, and
+then hold what the migration needs next: it is the migration that gives way, not the statement."""
 _TABLE_LOCK_PAUSE_SECONDS = 0.5
 
 

@@ -21,6 +21,7 @@ from deployments.analyzer import Analyzer
 from deployments.clients import FaceClient, MatcherClient, WriterClient
 from deployments.detector import Detector
 from deployments.embedder import Embedder
+from deployments.faces.decoder import LazyDecoder
 from deployments.matcher import Matcher
 from deployments.message_limit import check_message_limit
 from deployments.packs.registry import load_pack, load_scale
@@ -93,7 +94,7 @@ class API:
             storage=storage,
             tokens=TokenVerifier(settings),
             hub=self._hub,
-            babies=open_baby_maker(settings, storage, self._faces, db),
+            babies=open_baby_maker(settings, storage, self._faces, db, LazyDecoder(settings)),
             face_uploads=FaceUploads(settings, self._model, self._faces, storage, db),
             ray_jobs=RayJobs(settings, database),
         )

@@ -84,7 +84,7 @@ def look(dsn: str, phase: Phase, pack_digest: str | None = None) -> AdoptionRepo
     """
     _check_phase(dsn, phase)
     with _connected(dsn) as connection:
-        return _report(connection, phase, pack_digest)
+        return _report(connection, phase, pack_digest, _target(connection))
 
 
 def carry_out(dsn: str, phase: Phase, pack_digest: str | None = None, on_step: OnStep | None = None) -> None:
@@ -98,10 +98,12 @@ def carry_out(dsn: str, phase: Phase, pack_digest: str | None = None, on_step: O
     with locked(dsn):
         _check_phase(dsn, phase)
         with _connected(dsn) as connection:
+            target = _target(connection)
             if phase == "finish":
                 # Corrections of rows come first, so that the rest is counted right.
-                _take(connection, _rows_only(_report(connection, phase, pack_digest).plan), on_step)
-            report = _report(connection, phase, pack_digest)
+                corrections = _rows_only(_report(connection, phase, pack_digest, target).plan)
+                _take(connection, corrections, on_step)
+            report = _report(connection, phase, pack_digest, target)
             if report.plan.obstacles:
                 raise ConfigurationError(
                     "\n".join(f"{each.problem} {each.fix}" for each in report.plan.obstacles)
@@ -158,8 +160,10 @@ def _connected(dsn: str) -> Iterator[psycopg.Connection]:
         yield connection
 
 
-def _report(connection: psycopg.Connection, phase: Phase, pack_digest: str | None) -> AdoptionReport:
-    state, digest = _read(connection, pack_digest)
+def _report(
+    connection: psycopg.Connection, phase: Phase, pack_digest: str | None, target: Target
+) -> AdoptionReport:
+    state, digest = _read(connection, pack_digest, target)
     if phase == "expand":
         plan = expand(state)
     else:
@@ -174,8 +178,7 @@ def _report(connection: psycopg.Connection, phase: Phase, pack_digest: str | Non
     )
 
 
-def _read(connection: psycopg.Connection, pack_digest: str | None) -> tuple[State, str]:
-    target = _patiently(lambda: _target(connection), "the look at the schema")
+def _read(connection: psycopg.Connection, pack_digest: str | None, target: Target) -> tuple[State, str]:
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         catalog = read_catalog(connection)
@@ -215,9 +218,12 @@ def _read(connection: psycopg.Connection, pack_digest: str | None) -> tuple[Stat
 
 
 def _target(connection: psycopg.Connection) -> Target:
-    with connection.transaction():
-        connection.execute(f"SET LOCAL lock_timeout = '{LOCK_WAIT}'")
-        return read_target(connection)
+    def read() -> Target:
+        with connection.transaction():
+            connection.execute(f"SET LOCAL lock_timeout = '{LOCK_WAIT}'")
+            return read_target(connection)
+
+    return _patiently(read, "the look at the schema")
 
 
 def _digest(given: str | None, installed: str) -> str:

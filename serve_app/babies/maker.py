@@ -14,7 +14,7 @@ from uuid import UUID
 from db.babies import Baby, Claim, NewBaby, ParentFace
 from db.repositories import Repositories
 from deployments.clients import FaceClient
-from deployments.faces.decoder import Decoder, LazyDecoder
+from deployments.faces.decoder import Decoder
 from deployments.vision.stored_picture import render
 from semblance.errors import (
     BabyProviderError,
@@ -152,11 +152,13 @@ class BabyMaker:
 
 
 def open_baby_maker(
-    settings: Settings, storage: Storage, faces: FaceClient, repositories: Repositories
+    settings: Settings, storage: Storage, faces: FaceClient, repositories: Repositories, decoder: Decoder
 ) -> BabyMaker:
-    """The maker with the provider of the settings. Raises ConfigurationError for fal without a key."""
-    # One for everything. Parents' photos may be stored as strangers sent them.
-    decoder = LazyDecoder(settings)
+    """The maker with the provider of the settings. Raises ConfigurationError for fal without a key.
+
+    decoder: opens the provider's pictures and the parents' photos, which may be stored as strangers sent
+    them.
+    """
     fal = settings.baby_provider == "fal" or (
         settings.baby_provider == "auto" and settings.fal_api_key is not None
     )

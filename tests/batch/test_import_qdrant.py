@@ -1,4 +1,5 @@
-"""Embeddings from a real Qdrant, in its local mode."""
+"""Embeddings from a real Qdrant, in its local mode. Its client takes a second to import:
+only what runs imports it."""
 
 from __future__ import annotations
 
@@ -7,23 +8,24 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import numpy as np
 import psycopg
 import pytest
 from numpy.typing import NDArray
-from qdrant_client import QdrantClient, models
 from rich.console import Console
 
-from batch.import_qdrant.collection import QdrantCollection
 from batch.import_qdrant.job import QdrantImportSummary, import_collection
 from batch.import_qdrant.points import PayloadFields
 from db.pool import Database
 from semblance.errors import ConfigurationError, QdrantError
 from semblance.types import ModelInfo
 from tests.support.commands import job
+
+if TYPE_CHECKING:
+    from qdrant_client.models import PointStruct
 
 MODEL = ModelInfo("old", "0" * 64)
 QUIET = Console(quiet=True)
@@ -46,7 +48,9 @@ def add_faces(dsn: str, faces: list[UUID]) -> None:
             )
 
 
-def make_collection(folder: Path, points: list[models.PointStruct], size: int = 512) -> None:
+def make_collection(folder: Path, points: list[PointStruct], size: int = 512) -> None:
+    from qdrant_client import QdrantClient, models
+
     client = QdrantClient(path=str(folder))
     # Dot, which keeps vectors as they are given; Cosine would normalise them.
     vectors = models.VectorParams(size=size, distance=models.Distance.DOT)
@@ -55,15 +59,22 @@ def make_collection(folder: Path, points: list[models.PointStruct], size: int = 
     client.close()
 
 
-def point(number: int, face: UUID | str | None, vector: NDArray[np.float32]) -> models.PointStruct:
-    payload = {} if face is None else {"face_id": str(face)}
-    return models.PointStruct(id=number, vector=vector.tolist(), payload=payload)
+def point_of(identity: int | str, vector: NDArray[np.float32], payload: dict[str, Any]) -> PointStruct:
+    from qdrant_client.models import PointStruct
+
+    return PointStruct(id=identity, vector=vector.tolist(), payload=payload)
+
+
+def point(number: int, face: UUID | str | None, vector: NDArray[np.float32]) -> PointStruct:
+    return point_of(number, vector, {} if face is None else {"face_id": str(face)})
 
 
 async def run(
     folder: Path, database: Database, report: Path, name: str = "faces", **options: Any
 ) -> QdrantImportSummary:
     """An import of the collection in `folder`."""
+    from batch.import_qdrant.collection import QdrantCollection
+
     with QdrantCollection(str(folder), name) as collection:
         return await import_collection(
             collection,
@@ -167,7 +178,7 @@ def test_the_command_ends_with_the_verification(dsn: str, tmp_path: Path) -> Non
 
 
 async def imported(
-    folder: Path, database: Database, points: list[models.PointStruct] | None = None, **options: Any
+    folder: Path, database: Database, points: list[PointStruct] | None = None, **options: Any
 ) -> QdrantImportSummary:
     """One run over the collection in the folder, which is made of the points if any are given."""
     if points is not None:
@@ -177,10 +188,10 @@ async def imported(
 
 def described(
     identity: int | str, seed: int, profile: UUID | str | None, path: object, **payload: object
-) -> models.PointStruct:
+) -> PointStruct:
     payload |= {"profile_id": None if profile is None else str(profile), "image_path": path}
     said = {name: value for name, value in payload.items() if value is not None}
-    return models.PointStruct(id=identity, vector=unit(seed).tolist(), payload=said)
+    return point_of(identity, unit(seed), said)
 
 
 async def add_profile(database: Database) -> UUID:
@@ -259,7 +270,7 @@ async def test_incomplete_payloads_are_counted_with_examples_and_create_no_profi
 async def test_payload_fields_may_have_other_names(database: Database, tmp_path: Path) -> None:
     ada, face = await add_profile(database), uuid4()
     payload = {"id": str(face), "user": str(ada), "file": "a/1.jpg", "md5": "c" * 32, "at": "2025-01-01"}
-    point = models.PointStruct(id=1, vector=unit(1).tolist(), payload=payload)
+    point = point_of(1, unit(1), payload)
     fields = PayloadFields("id", "user", "file", "md5", "at")
     result = await imported(tmp_path, database, [point], create=True, fields=fields)
     assert result.created == 1
@@ -281,9 +292,9 @@ async def test_the_old_tables_column_names_the_owner_of_a_point(
         connection.execute(f"ALTER TABLE faces ADD COLUMN qdrant_point_id {kind}")
         connection.execute("UPDATE faces SET qdrant_point_id = %s WHERE id = %s", [str(point), linked])
     points = [
-        models.PointStruct(id=str(point), vector=unit(1).tolist(), payload={"face_id": str(uuid4())}),
-        models.PointStruct(id=str(uuid4()), vector=unit(2).tolist(), payload={"face_id": str(named)}),
-        models.PointStruct(id=str(other), vector=unit(3).tolist(), payload={}),
+        point_of(str(point), unit(1), {"face_id": str(uuid4())}),
+        point_of(str(uuid4()), unit(2), {"face_id": str(named)}),
+        point_of(str(other), unit(3), {}),
     ]
     result = await imported(tmp_path, database, points)
     assert (result.filled, dict(result.refused)) == (3, {})

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import fields, replace
+from functools import cache
 
 import numpy as np
 import psycopg
@@ -22,7 +23,13 @@ from tests.support.rows import DIGEST, OTHER_DIGEST, celebrity, embeddings, gall
 LARGE = 4000
 """Rows enough that reading them all costs more than the index."""
 
-ROWS = gallery(LARGE)
+
+@cache
+def rows() -> list[CelebrityRow]:
+    """They take a second to make."""
+    return gallery(LARGE)
+
+
 PROBES = embeddings(20, seed=5)
 
 
@@ -33,14 +40,14 @@ def celebrities(database: Database) -> Celebrities:
 
 @pytest.fixture(scope="session")
 def large_template(postgres: str) -> str:
-    """Name of a database with all ROWS, to be copied."""
+    """Name of a database with all `rows`, to be copied."""
 
     async def fill(dsn: str) -> None:
         database = await Database.connect(dsn, pool_size=1)
         # Building the index after the rows takes a fraction of the time.
         index = await database.fetchval("SELECT pg_get_indexdef('idx_celebrities_embedding'::regclass)")
         await database.execute("DROP INDEX idx_celebrities_embedding")
-        await Celebrities(database).copy_in(ROWS)
+        await Celebrities(database).copy_in(rows())
         await database.execute(index)
         await database.execute("VACUUM ANALYZE celebrities")
         await database.close()
@@ -53,7 +60,7 @@ def large_template(postgres: str) -> str:
 
 @pytest.fixture
 async def large(large_template: str, make_database: Callable[[str], str]) -> AsyncIterator[Database]:
-    """A database whose gallery holds ROWS."""
+    """A database whose gallery holds `rows`."""
     database = await Database.connect(make_database(large_template), pool_size=2)
     yield database
     await database.close()
@@ -151,7 +158,7 @@ async def test_the_index_finds_what_numpy_finds(large: Database) -> None:
     for probe in PROBES:
         hits = await celebrities.nearest(probe, pack_digest=DIGEST, limit=10)
         assert [hit.similarity for hit in hits] == sorted((hit.similarity for hit in hits), reverse=True)
-        found += len(set(names(hits)) & set(best(probe, ROWS, 10)))
+        found += len(set(names(hits)) & set(best(probe, rows(), 10)))
     assert found / (10 * len(PROBES)) >= 0.98
 
 
@@ -175,7 +182,7 @@ async def test_filters_never_shorten_the_result(
     exact_share: float,
 ) -> None:
     monkeypatch.setattr("db.nearest._EXACT_SHARE", exact_share)
-    wanted = [row for row in ROWS if all(getattr(row, name) == value for name, value in filters.items())]
+    wanted = [row for row in rows() if all(getattr(row, name) == value for name, value in filters.items())]
     assert len(wanted) == passing
     hits = await Celebrities(large).nearest(PROBES[1], pack_digest=DIGEST, limit=10, **filters)  # type: ignore[arg-type]
     assert len(hits) == min(10, passing)

@@ -27,7 +27,7 @@ from semblance.storage.opening import open_storage
 from semblance.types import ModelInfo
 from tests.support.no_models import NoModels
 from tests.support.rows import DIGEST, OTHER_DIGEST, embeddings
-from tests.support.rows_many import FACES_EACH, SCHOOLS, VECTORS
+from tests.support.rows_many import FACES_EACH, SCHOOLS, vectors
 from tests.support.rows_matching import ALIKE, add_person
 
 ADMIN = Searcher(profile_id=uuid4())
@@ -67,13 +67,13 @@ async def test_the_most_similar_that_pass_are_found_and_recorded(
     gender: StatedGender | None,
 ) -> None:
     monkeypatch.setattr("db.nearest._EXACT_SHARE", exact_share)
-    users = np.arange(len(VECTORS)) // FACES_EACH
-    passing = np.full(len(VECTORS), True)
+    users = np.arange(len(vectors())) // FACES_EACH
+    passing = np.full(len(vectors()), True)
     if school is not None:
         passing &= users % SCHOOLS == int(school.removeprefix("school "))
     if gender is not None:
         passing &= users % 2 == (gender == "female")
-    similarities = np.where(passing, np.stack(VECTORS) @ PROBE, -np.inf)
+    similarities = np.where(passing, np.stack(vectors()) @ PROBE, -np.inf)
     expected = [f"faces/{n}.jpg" for n in np.argsort(-similarities)[:10] if passing[n]]
     hits = await search(many_faces, school=school, gender=gender)
     assert len(hits) == len(expected)
@@ -83,7 +83,7 @@ async def test_the_most_similar_that_pass_are_found_and_recorded(
         assert hit.name == f"User {number // FACES_EACH}"
         assert hit.school == f"school {number // FACES_EACH % SCHOOLS}"
         assert gender in {None, hit.gender}
-        assert hit.similarity == pytest.approx(float(VECTORS[number] @ PROBE), abs=1e-6)
+        assert hit.similarity == pytest.approx(float(vectors()[number] @ PROBE), abs=1e-6)
     [record] = await many_faces.fetch("SELECT * FROM face_searches")
     assert record["profile_id"] == ADMIN.profile_id
     assert (record["school"], record["gender"]) == (school, gender)

@@ -27,7 +27,7 @@ from semblance.types import Embedding, ModelInfo
 from tests.support.no_models import NoModels
 from tests.support.postgres import on_database
 from tests.support.rows import DIGEST, OTHER_DIGEST, embeddings
-from tests.support.rows_many import FACES_EACH, VECTORS
+from tests.support.rows_many import FACES_EACH, vectors
 from tests.support.rows_matching import ALIKE, add_celebrities, add_person, add_user, famous
 from tests.support.supabase import SUPABASE, run
 
@@ -91,18 +91,18 @@ async def test_signatures_are_the_documented_ones(database: Database, function: 
 
 async def test_the_most_similar_faces_come_first(many_faces: Database) -> None:
     found = await call(many_faces, "find_similar_faces", query_embedding=PROBE, match_threshold=-1.0)
-    exact = np.argsort(-(np.stack(VECTORS) @ PROBE))[:20]
+    exact = np.argsort(-(np.stack(vectors()) @ PROBE))[:20]
     assert len({row["image_path"] for row in found} & {f"faces/{n}.jpg" for n in exact}) >= 19
     assert similarities(found) == sorted(similarities(found), reverse=True)
     for row in found:
         number = int(row["image_path"].removeprefix("faces/").removesuffix(".jpg"))
-        assert row["similarity"] == pytest.approx(float(VECTORS[number] @ PROBE), abs=1e-6)
+        assert row["similarity"] == pytest.approx(float(vectors()[number] @ PROBE), abs=1e-6)
         assert (row["profile_name"], row["profile_type"]) == (f"User {number // FACES_EACH}", "user")
 
 
 async def test_a_search_is_bounded_as_its_caller_says(many_faces: Database) -> None:
     [best, *_] = found = await call(
-        many_faces, "find_similar_faces", query_embedding=VECTORS[0], match_threshold=-1.0, match_count=50
+        many_faces, "find_similar_faces", query_embedding=vectors()[0], match_threshold=-1.0, match_count=50
     )
     assert len(found) == 50
     assert best["image_path"] == "faces/0.jpg"
@@ -110,14 +110,14 @@ async def test_a_search_is_bounded_as_its_caller_says(many_faces: Database) -> N
     above = await call(
         many_faces,
         "find_similar_faces",
-        query_embedding=VECTORS[0],
+        query_embedding=vectors()[0],
         match_threshold=least - 1e-9,
         match_count=50,
     )
     assert above == found[:10]
     others = await call(
         many_faces, "find_similar_faces",
-        query_embedding=VECTORS[0], match_threshold=-1.0, exclude_profile_id=best["profile_id"],
+        query_embedding=vectors()[0], match_threshold=-1.0, exclude_profile_id=best["profile_id"],
     )  # fmt: skip
     assert len(others) == 20
     assert best["profile_id"] not in {row["profile_id"] for row in others}
@@ -233,7 +233,9 @@ async def test_the_advanced_similarity_is_the_score_of_a_match(database: Databas
     settings = Settings(home=tmp_path, database_url=SecretStr("postgresql://unused"))
     worker = MatchWorker(database, open_storage(settings), NoModels(), ModelInfo("test", DIGEST), settings)
     one = await add_person(database, face={"age": 33, "expression": "sad", "symmetry_score": 0.4})
-    other = await add_person(database, gender="male", face={"embedding": VECTORS[0], "geometry_ratios": None})
+    other = await add_person(
+        database, gender="male", face={"embedding": vectors()[0], "geometry_ratios": None}
+    )
     await SystemSettingsTable(database).change({"match_threshold": 0.0}, by=await add_user(database))
     others = ("geometry", "age", "symmetry", "skin_tone", "expression")
     for weight in (0.5, 0.9):

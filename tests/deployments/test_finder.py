@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pillow_heif
 import pytest
-from insightface.data import get_image
 from PIL import Image as PillowImage
 
 from deployments.faces.decoder import DecoderProcess
@@ -19,6 +18,7 @@ from deployments.packs.nets import Candidates, DetectNet
 from deployments.packs.registry import load_pack
 from semblance.settings import Settings
 from semblance.types import DetectedFace, Detection, Image
+from tests.support.photos import GROUP, HANKS
 
 SETTINGS = Settings()
 
@@ -51,7 +51,8 @@ def finder() -> FaceFinder:
 @pytest.fixture(scope="module")
 def group() -> PillowImage.Image:
     """Six people, 1280 x 886."""
-    return PillowImage.fromarray(np.ascontiguousarray(get_image("t1")[:, :, ::-1]))
+    with PillowImage.open(GROUP) as photo:
+        return photo.convert("RGB")
 
 
 def encoded(picture: PillowImage.Image, file_format: str, **options: Any) -> bytes:
@@ -131,9 +132,10 @@ def test_crops_of_a_large_picture_are_as_sharp_as_its_pixels(
 @pytest.mark.parametrize("angle", [90, -90, 180])
 def test_a_turned_photo_without_exif_is_cut_upright(finder: FaceFinder, angle: int) -> None:
     """This holds even if the crops come from a finer part of the picture than the view that showed it."""
-    pixels = get_image("Tom_Hanks_54745")[:, :, ::-1]
+    with PillowImage.open(HANKS) as photo:
+        head = photo.convert("RGB").resize((600, 600))
     scene = PillowImage.new("RGB", (2_200, 2_200), (90, 100, 110))
-    scene.paste(PillowImage.fromarray(np.ascontiguousarray(pixels)).resize((600, 600)), (800, 800))
+    scene.paste(head, (800, 800))
     (upright,) = finder.detect(encoded(scene, "PNG", compress_level=1)).faces
     turned = scene.rotate(angle)
     (again,) = finder.detect(encoded(turned, "PNG", compress_level=1)).faces

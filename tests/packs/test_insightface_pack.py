@@ -9,10 +9,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from insightface.app.common import Face
-from insightface.model_zoo import ArcFaceONNX, Attribute, Landmark
-from insightface.model_zoo.model_zoo import ModelRouter
-from insightface.utils import face_align
 from numpy.typing import NDArray
 
 from deployments.packs.insightface_pack import InsightFacePack, derive_manifest
@@ -58,6 +54,8 @@ def test_routing_and_manifest_of_a_plain_folder(folder: Path) -> None:
         "landmarks": "1k3d68.onnx",
         "age_gender": "genderage.onnx",
     }
+    from insightface.model_zoo.model_zoo import ModelRouter
+
     for role in roles.values():
         router = ModelRouter(str(folder / role.file)).get_model(providers=["CPUExecutionProvider"])
         assert role.normalisation == Normalisation(mean=router.input_mean, std=router.input_std)
@@ -126,6 +124,9 @@ def test_scrfd_finds_the_planted_face(folder: Path, agreed: Settings, side: str 
 
 def test_embeddings_equal_insightface(pack: ModelPack, folder: Path) -> None:
     """Same alignment, same normalisation, same vectors; and batch equals single."""
+    from insightface.app.common import Face
+    from insightface.model_zoo import ArcFaceONNX
+
     photo = noise(300, 400, 3)
     keypoints = np.array([[150, 120], [230, 125], [192, 170], [160, 215], [222, 212]], np.float32)
     reference = ArcFaceONNX(str(folder / "w_arc.onnx"))
@@ -142,6 +143,9 @@ def test_embeddings_equal_insightface(pack: ModelPack, folder: Path) -> None:
 
 
 def test_landmarks_and_pose_equal_insightface(pack: ModelPack, folder: Path) -> None:
+    from insightface.app.common import Face
+    from insightface.model_zoo import Landmark
+
     photo = noise(480, 640, 3)
     boxes = np.array([[100, 80, 220, 240], [400, 150, 620, 420], [-30, 300, 90, 470]], np.float32)
     reference = Landmark(str(folder / "1k3d68.onnx"))
@@ -194,6 +198,10 @@ def test_pose_signs(
 
 
 def test_age_and_gender_equal_insightface(pack: ModelPack, folder: Path) -> None:
+    from insightface.app.common import Face
+    from insightface.model_zoo import Attribute
+    from insightface.utils import face_align
+
     assert pack.attribute_crop is not None
     assert (pack.attribute_crop.size, pack.attribute_crop.scale) == (96, 1.5)
     photo, reference = noise(300, 300, 3), Attribute(str(folder / "genderage.onnx"))
@@ -228,6 +236,8 @@ def package(folder: Path, **recognition: Any) -> Path:
 
 
 def test_insightface_package_manifest(tmp_path: Path, agreed: Settings) -> None:
+    from insightface.model_zoo import ArcFaceONNX
+
     folder = package(tmp_path / "packs" / "mini", preprocessing="embedded")
     chosen = agreed.model_copy(update={"pack": "mini"})
     pack = describe_pack(chosen)

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from db.babies import Claim
 from db.generation_logs import GENERATION_LIFETIME
+from deployments.faces.decoder import LazyDecoder
 from semblance.errors import StorageError
 from semblance.settings import Settings
 from semblance.storage.opening import open_storage
@@ -503,7 +504,9 @@ async def test_the_provider_is_the_one_of_the_settings(api: Api) -> None:
 
     def chosen(**changes: object) -> str:
         settings = api.services.settings.model_copy(update=changes)
-        maker = open_baby_maker(settings, open_storage(settings), services.faces, services.db)
+        maker = open_baby_maker(
+            settings, open_storage(settings), services.faces, services.db, LazyDecoder(settings)
+        )
         return maker._provider.name
 
     key = SecretStr(KEY)

@@ -6,13 +6,11 @@ import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import cv2
 import httpx
 import psycopg
 import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
-from skimage.data import astronaut
 
 from db.dsn import parse_dsn
 from semblance import errors
@@ -31,6 +29,7 @@ from serve_app.api.errors import install_error_handlers, status_of
 from serve_app.api.middleware import UnexpectedErrorMiddleware
 from serve_app.api.readiness import StoreProbe
 from tests.support.api import API_KEY, CRON_SECRET, JWT_SECRET, Api, User
+from tests.support.laden import encoded, portrait
 
 SECRET = "at /srv/pictures/faces and postgresql://app:hunter2@10.1.2.3/semblance"
 
@@ -41,8 +40,7 @@ CLASSES = [
 
 @pytest.fixture(scope="module")
 def photo() -> bytes:
-    encoded = cv2.imencode(".jpg", cv2.cvtColor(astronaut(), cv2.COLOR_RGB2BGR))[1]  # type: ignore[no-untyped-call]
-    return encoded.tobytes()
+    return encoded(portrait())
 
 
 @pytest.fixture

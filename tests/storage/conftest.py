@@ -8,12 +8,14 @@ from ops.storage.clean import Cleaned
 from semblance.settings import Settings
 from semblance.storage.opening import open_storage
 from semblance.storage.store import Storage
+from tests.support.decoders import shared_decoder
 
 
 @pytest.fixture(autouse=True)
 def one_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One decoding process is enough here. The command uses all cores."""
+    """One decoding process is enough here. The command uses all cores, and starts its own processes."""
     monkeypatch.setattr("ops.storage.clean._AT_ONCE", 1)
+    monkeypatch.setattr("ops.storage.clean.DecoderProcess", shared_decoder)
 
 
 @pytest.fixture

@@ -41,6 +41,7 @@ from serve_app.face_uploads import FaceUploads
 from serve_app.limits import ReplicaLimits
 from serve_app.ray_jobs import RayJobs
 from serve_app.realtime.hub import Hub
+from tests.support.decoders import shared_decoder
 from tests.support.reused_database import ReusedDatabase
 
 API_KEY = "smb_test-key"
@@ -225,7 +226,7 @@ async def api(
             storage=storage,
             tokens=TokenVerifier(api_settings),
             hub=Hub(api_settings, database, db, storage, scale),
-            babies=open_baby_maker(api_settings, storage, faces, db),
+            babies=open_baby_maker(api_settings, storage, faces, db, shared_decoder(api_settings)),
             face_uploads=FaceUploads(api_settings, pipeline.model, faces, storage, db),
             ray_jobs=RayJobs(api_settings, database),
         )

@@ -8,12 +8,10 @@ from typing import Final
 
 import cv2
 import numpy as np
-from insightface.data import get_image
 from numpy.typing import NDArray
 from PIL import Image
 
-GROUP: Final = "t1"
-"""Six people in a row, 1280 x 886 pixels."""
+from tests.support import photos
 
 _HEADS: Final = ((23, 233), (236, 114), (436, 244), (708, 321), (863, 37), (1087, 238))
 _SIDE: Final = 176
@@ -23,7 +21,8 @@ _SIDE: Final = 176
 @lru_cache
 def group() -> NDArray[np.uint8]:
     """The group photo, RGB."""
-    return np.ascontiguousarray(get_image(GROUP)[:, :, ::-1])
+    with Image.open(photos.GROUP) as photo:
+        return np.array(photo.convert("RGB"))
 
 
 @lru_cache(maxsize=2)

@@ -7,9 +7,9 @@ import struct
 from collections.abc import Iterator
 
 import numpy as np
-from insightface.data import get_image
 from PIL import Image, PngImagePlugin
-from skimage import data
+
+from tests.support.photos import ASTRONAUT, GROUP
 
 SECRET = b"52 Festive Road"
 """A text in each part of a laden file other than its pixels."""
@@ -20,13 +20,14 @@ LADEN = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "AVIF", "HEIF")
 
 def portrait(side: int = 512) -> Image.Image:
     """A face that every pack finds, side x side."""
-    photo = data.astronaut()  # type: ignore[no-untyped-call]
-    return Image.fromarray(photo[:256, 96:352]).resize((side, side))
+    with Image.open(ASTRONAUT) as photo:
+        return photo.crop((96, 0, 352, 256)).resize((side, side))
 
 
 def group() -> Image.Image:
     """Six faces, 1280 x 886."""
-    return Image.fromarray(get_image("t1", to_rgb=True))
+    with Image.open(GROUP) as photo:
+        return photo.convert("RGB")
 
 
 def encoded(image: Image.Image, file_format: str = "JPEG", **options: object) -> bytes:

@@ -126,18 +126,20 @@ class ReusedDatabase:
                 """
             ).fetchall()
         )
-        self._empty = SQL("; ").join(
-            [SQL("DELETE FROM {}").format(table) for table, rows in copies if not rows]
-            + [
-                SQL("SELECT setval({}, {}, {})").format(sequence, last or start, last is not None)
-                for sequence, start, last in self._connection.execute(
-                    """
-                    SELECT format('%I.%I', schemaname, sequencename), start_value, last_value
-                    FROM pg_sequences
-                    """
-                )
-            ]
-        )
+        empty = [SQL("DELETE FROM {}").format(table) for table, rows in copies if not rows] + [
+            SQL("SELECT setval({}, {}, {})").format(sequence, last or start, last is not None)
+            for sequence, start, last in self._connection.execute(
+                """
+                SELECT format('%I.%I', schemaname, sequencename), start_value, last_value
+                FROM pg_sequences
+                """
+            )
+        ]
+        # Prepared, because parsing and planning them takes longer than running them.
+        names = [Identifier(f"empty_{number}") for number in range(len(empty))]
+        for name, statement in zip(names, empty, strict=True):
+            self._connection.execute(SQL("PREPARE {} AS {}").format(name, statement))
+        self._empty = SQL("; ").join(SQL("EXECUTE {}").format(name) for name in names).as_bytes(None)
         self._schema = self._read_schema()
 
     async def pool(self, dsn: str, size: int) -> Database:

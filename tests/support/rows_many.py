@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from functools import cache
 from uuid import uuid4
 
 import psycopg
@@ -11,13 +12,17 @@ import pytest
 
 from db.logins import DATABASE
 from db.pool import Database
+from semblance.types import Embedding
 from tests.support.postgres import on_database
 from tests.support.rows import DIGEST, embeddings
 
 USERS, FACES_EACH, SCHOOLS = 1300, 4, 50
 
-VECTORS = embeddings(USERS * FACES_EACH, seed=7)
-"""Face n is of user n // FACES_EACH, who is a man if that is even, at the school of that modulo SCHOOLS."""
+
+@cache
+def vectors() -> list[Embedding]:
+    """Face n is of user n // FACES_EACH, a man if that is even, at the school of that modulo SCHOOLS."""
+    return embeddings(USERS * FACES_EACH, seed=7)
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +53,7 @@ def many_faces_template(postgres: str) -> str:
                 columns=("profile_id", "image_path", "embedding", "pack_digest", "quality_score"),
                 records=[
                     (users[n // FACES_EACH], f"faces/{n}.jpg", vector, DIGEST, 0.9)
-                    for n, vector in enumerate(VECTORS)
+                    for n, vector in enumerate(vectors())
                 ],
             )
         await database.execute(

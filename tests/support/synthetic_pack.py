@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from insightface.data import get_object
 from numpy.typing import ArrayLike, NDArray
 from onnx import helper, numpy_helper
 
@@ -102,6 +101,8 @@ def linear_net(
 
 def mean_shape() -> NDArray[np.float64]:
     """insightface's mean face, [68, 3], about -.63...63: x right, y down, z towards the camera."""
+    from insightface.data import get_object
+
     shape: NDArray[np.float64] = get_object("meanshape_68.pkl")
     return shape
 

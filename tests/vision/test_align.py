@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from skimage.transform import SimilarityTransform
 
 from deployments.vision.align import (
     five_points,
@@ -58,6 +57,8 @@ def test_similarity_is_recovered(degrees: float, scale: float, dx: float, dy: fl
 @given(st.integers(0, 10_000))
 def test_similarity_agrees_with_umeyama_of_scikit_image(seed: int) -> None:
     """On noisy points, mirrored ones included, for which an unconstrained fit would reflect."""
+    from skimage.transform import SimilarityTransform  # which takes a second
+
     rng = np.random.default_rng(seed)
     source = ARCFACE * rng.choice([1.0, -1.0], size=2) + rng.normal(0, 10, (5, 2))
     target = ARCFACE.astype(np.float64)

@@ -3,7 +3,6 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from skimage.color import rgb2lab
 
 from deployments.vision.skin import skin_tone
 from semblance.types import Image
@@ -27,6 +26,8 @@ def parts(colours: dict[str, tuple[int, int, int]]) -> Image:
     "skin", [(255, 224, 196), (198, 134, 66), (141, 85, 36), (60, 35, 25), (128, 128, 128)]
 )
 def test_flat_skin_is_found_exactly_in_real_cielab(skin: tuple[int, int, int]) -> None:
+    from skimage.color import rgb2lab  # which takes a second
+
     picture = parts({"skin": skin, "features": (20, 10, 200), "rest": (10, 220, 10)})
     found = skin_tone(picture[None], LANDMARKS[None])[0]
     expected = rgb2lab(np.array(skin, np.float64) / 255)
