@@ -119,8 +119,13 @@ class People:
         name = await self._database.fetchval(sql.folded, which.name)
         filters = (name, which.category, which.gender, which.least_quality)
         rows = await self._database.fetch(sql.page_of_people, *filters, *(after or (None, None)), limit)
-        total = -1 if after else await self._database.fetchval(sql.count_people, *filters)
         shown, following = cut_page(rows, limit, "folded_name")
+        if after:
+            total = -1
+        elif following is None:
+            total = len(shown)
+        else:
+            total = await self._database.fetchval(sql.count_people, *filters)
         return CountedPage([_listed(row) for row in shown], following, total)
 
     async def categories(self) -> dict[str, int]:
