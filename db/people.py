@@ -72,7 +72,8 @@ class ListedPerson:
 
 @dataclass(frozen=True, slots=True)
 class PersonPhoto:
-    """A photo of a person, which is a celebrity. quality: 0..1."""
+    """A photo of a person, which is a celebrity. quality: 0..1. pack_digests: of the packs that have embedded
+    it."""
 
     id: UUID
     image_path: str
@@ -80,7 +81,7 @@ class PersonPhoto:
     age: int | None
     seen_gender: Gender | None
     expression: str | None
-    pack_digest: str | None
+    pack_digests: list[str]
     created_at: datetime
 
 

@@ -103,7 +103,7 @@ class Matching:
                 raise DatabaseError("The face has been embedded by another model pack since the job began.")
             messages: list[str] = []
             users = celebrities = None
-            terms = (probe.id, MIN_QUALITY, rules.weights.as_dict(), rules.threshold, BEST)
+            terms = (probe.id, MIN_QUALITY, rules.weights.as_dict(), rules.threshold, BEST, probe.pack_digest)
             if job.job_type != "celebrity_match":
                 missing = [name for name in ("school", "gender") if getattr(probe, name) is None]
                 if missing:

@@ -42,8 +42,8 @@ SELECT
     gender_number(gender) AS gender,
     md5(coalesce(category, ''))::uuid AS category,
     person
-FROM celebrity_traits
-WHERE pack_digest = $1 AND ($2::uuid[] IS NULL OR id = ANY($2::uuid[]))
+FROM celebrity_traits_by($1)
+WHERE $2::uuid[] IS NULL OR id = ANY($2::uuid[])
 
 -- name: prune_celebrity_changes
 -- Changes older than $1, of transactions that every snapshot sees: a transaction that is open for longer must not

@@ -66,11 +66,13 @@ SET lease_until = now() + $3::interval
 WHERE id = ANY($2::uuid[]) AND locked_by = $1 AND status = 'processing';
 
 -- name: hold_match_job
--- Whether the worker $2 still has the job $1 in its attempt $3, and the pack of its face. If so, locks both until the
--- end of the transaction: one match job at a time writes the matches of a face. Other rows may still refer to it.
-SELECT pack_digest
+-- Whether the worker $2 still has the job $1 in its attempt $3, and the pack that serves its face. If so, locks both
+-- until the end of the transaction: one match job at a time writes the matches of a face. Other rows may still refer to
+-- it.
+SELECT serving.pack_digest
 FROM match_jobs
-JOIN faces ON faces.id = face_id
+JOIN faces ON faces.id = match_jobs.face_id
+JOIN faces_in_force AS serving ON serving.face_id = faces.id
 WHERE match_jobs.id = $1 AND locked_by = $2 AND attempts = $3 AND status = 'processing'
 FOR UPDATE OF match_jobs
 FOR NO KEY UPDATE OF faces;
