@@ -5,6 +5,8 @@
     detector as published (float, whole canvas).
 (c) as (b), with Semblance's faster detector: what is left is the difference of the architectures.
 
+Two tables say where the CPU time of a photo goes: in one process by step, and in the stack by process.
+
     python -m benchmarks.photo_path --photos FOLDER
 """
 
@@ -17,7 +19,7 @@ import sys
 import tempfile
 import time
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -29,7 +31,10 @@ from rich.table import Table
 
 from benchmarks.bare import run_bare
 from benchmarks.load import LoadResult, run_load
+from benchmarks.photo_steps import PhotoSteps, measure_steps
+from ops.stack.home import StackHome
 from ops.stack.ports import free_ports
+from ops.stack.processes import members
 
 PATH = "/analyze-face-advanced"
 CONNECTIONS = (1, 8, 16)
@@ -41,12 +46,30 @@ PARTS = {
     "embedder replica": "ServeReplica:semblance:Embedder",
     "analyzer replica": "ServeReplica:semblance:Analyzer",
     "API replica": "ServeReplica:semblance:API",
+    "matcher and writer": "ServeReplica:semblance:",
     "Serve's proxy": "ray::ProxyActor",
-    "Serve controller": "ray::ServeController",
+    "Serve's controller": "ray::ServeController",
     "PostgreSQL": "postgres",
-    "Ray's daemons": "ray",
+    "Ray's GCS": "gcs_server",
+    "Ray's raylet": "raylet/raylet",
+    "Ray's agents and dashboard": "dashboard",
+    "Ray's log monitor": "log_monitor",
+    "supervisor and the rest": "",
 }
 """Where CPU time goes: the first pattern found in a process's command line names its part."""
+
+IDLE_SECONDS = 5.0
+"""How long the stack is watched without requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class StackTimes:
+    """The runs by number of connections; the CPU milliseconds of a photo in each part of the stack at the
+    most connections, and the percentage of a core that each part takes without requests."""
+
+    runs: list[LoadResult]
+    cpu_ms: dict[str, float]
+    idle: dict[str, float]
 
 
 def main(
@@ -60,17 +83,19 @@ def main(
     cores = len(os.sched_getaffinity(0))
     console.print(f"{len(pictures)} photos, {cores} cores, load {os.getloadavg()[0]:.2f} at start")
 
+    steps = measure_steps(pictures, requests)
     bare = [run_bare(pictures, requests, cores, max_faces=1)]
     flask = measure_flask(pictures, requests)
     faster = measure_flask(pictures, requests, "--shared-detector")
-    ours, spent = measure_semblance(pictures, requests)
+    stack = measure_semblance(pictures, requests)
+    ours = stack.runs
     bare.append(run_bare(pictures, requests, cores, max_faces=1))
     limit = sum(bare) / len(bare)
 
     table = Table(title=f"POST {PATH}")
     for heading in ("", "connections", "photos/s", "of bare", "p50 ms", "p99 ms", "failed"):
         table.add_column(heading, justify="right" if heading else "left")
-    table.add_row("bare (a)", "-", f"{limit:.1f}", "1.00", "", "", "")
+    table.add_row("bare (a)", "-", f"{limit:.1f}", "1.00", f"{steps.p50_ms:.0f}", "", "")
     for name, results in (("flask (b)", flask), ("flask, our detector (c)", faster), ("semblance", ours)):
         for run in results:
             table.add_row(
@@ -83,10 +108,12 @@ def main(
                 str(sum(run.failures.values())),
             )
     console.print(table)
-    console.print(cpu_table(spent, cores / limit))
+    console.print(steps_table(steps))
+    console.print(stack_table(stack, cores / limit))
     console.print(f"bare before and after: {bare[0]:.1f} and {bare[1]:.1f} photos/s")
     ratios = {
         "semblance_to_bare_at_16": ours[-1].per_second / limit,
+        "p50_at_1_to_bare": ours[0].p50_ms / steps.p50_ms,
         "semblance_to_flask_at_1": ours[0].per_second / flask[0].per_second,
         "semblance_to_flask_at_16": ours[-1].per_second / flask[-1].per_second,
         "semblance_to_flask_with_our_detector_at_1": ours[0].per_second / faster[0].per_second,
@@ -100,7 +127,10 @@ def main(
             "flask": [asdict(run) for run in flask],
             "flask_shared_detector": [asdict(run) for run in faster],
             "semblance": [asdict(run) for run in ours],
-            "semblance_cpu_ms_per_photo_at_16": spent,
+            "bare_p50_ms": steps.p50_ms,
+            "bare_cpu_ms_by_step": steps.cpu_ms,
+            "semblance_cpu_ms_by_part_at_16": stack.cpu_ms,
+            "semblance_idle_percent_by_part": stack.idle,
         }
         print(json.dumps({"benchmark": "photo_path", "results": measured, "ratios": ratios}))
 
@@ -118,48 +148,73 @@ def measure_flask(pictures: list[bytes], requests: int, *options: str) -> list[L
         server.wait()
 
 
-def measure_semblance(pictures: list[bytes], requests: int) -> tuple[list[LoadResult], dict[str, float]]:
-    """Start a separate stack in a temporary home, measure it, stop it. Also returns the CPU milliseconds
-    a photo costs in each part of it at the most connections."""
-    with tempfile.TemporaryDirectory(prefix="semblance-benchmark-") as home:
+def measure_semblance(pictures: list[bytes], requests: int) -> StackTimes:
+    """Start a separate stack in a temporary home, measure it, stop it."""
+    with tempfile.TemporaryDirectory(prefix="semblance-benchmark-") as folder:
         command = str(Path(sys.executable).with_name("semblance"))
-        env = {**os.environ, "SEMBLANCE_HOME": home}
+        env = {**os.environ, "SEMBLANCE_HOME": folder}
         subprocess.run([command, "up", "--detach"], env=env, check=True, stdout=sys.stderr)
         try:
             status = subprocess.run([command, "status", "--json"], env=env, check=True, capture_output=True)
-            stack = json.loads(status.stdout)
+            stack, home = json.loads(status.stdout), StackHome(Path(folder).resolve())
             url, key = stack["url"] + PATH, stack["api_key"]
-            results = measure(url, pictures, requests, key)
-            before = cpu_seconds()
+            runs = measure(url, pictures, requests, key)
+            before = cpu_seconds(home)
             run_load(url, pictures, connections=CONNECTIONS[-1], requests=requests, api_key=key)
-            after = cpu_seconds()
-            return results, {part: 1000 * (after[part] - before[part]) / requests for part in PARTS}
+            after = cpu_seconds(home)
+            time.sleep(IDLE_SECONDS)
+            later = cpu_seconds(home)
+            return StackTimes(
+                runs,
+                {part: 1000 * (after[part] - before[part]) / requests for part in PARTS},
+                {part: 100 * (later[part] - after[part]) / IDLE_SECONDS for part in PARTS},
+            )
         finally:
             subprocess.run([command, "down"], env=env, check=True, stdout=sys.stderr)
 
 
-def cpu_seconds() -> dict[str, float]:
-    """CPU time that the processes of each part have used so far."""
+def cpu_seconds(home: StackHome) -> dict[str, float]:
+    """CPU time that the processes of each part of a stack have used so far."""
     used = dict.fromkeys(PARTS, 0.0)
-    for process in psutil.process_iter():
+    for process in members(home.stack_id) | database_processes(home):
         with suppress(psutil.Error):
             line = " ".join(process.cmdline())
-            part = next((part for part, pattern in PARTS.items() if pattern in line), None)
-            if part is not None:
-                times = process.cpu_times()
-                used[part] += times.user + times.system
+            times = process.cpu_times()
+            part = next(part for part, pattern in PARTS.items() if pattern in line)
+            used[part] += times.user + times.system
     return used
 
 
-def cpu_table(spent: dict[str, float], bare_seconds: float) -> Table:
-    """Where a photo's CPU time goes, next to the bare limit's."""
+def database_processes(home: StackHome) -> set[psutil.Process]:
+    """The processes of the stack's PostgreSQL."""
+    with suppress(OSError, psutil.Error):
+        pid = (home.postgres / "data" / "postmaster.pid").read_text().split()[0]
+        postmaster = psutil.Process(int(pid))
+        return {postmaster, *postmaster.children(recursive=True)}
+    return set()
+
+
+def steps_table(steps: PhotoSteps) -> Table:
+    """Where a photo's CPU time goes in one process."""
+    table = Table(title="CPU time of a photo in one process")
+    table.add_column("step")
+    table.add_column("ms", justify="right")
+    for step, milliseconds in steps.cpu_ms.items():
+        table.add_row(step, f"{milliseconds:.1f}")
+    table.add_row("all", f"{sum(steps.cpu_ms.values()):.1f}", style="bold")
+    return table
+
+
+def stack_table(stack: StackTimes, bare_seconds: float) -> Table:
+    """Where it goes in the stack, next to the bare limit's."""
     table = Table(title=f"CPU time of a photo at {CONNECTIONS[-1]} connections")
     table.add_column("part")
     table.add_column("ms", justify="right")
-    for part, milliseconds in spent.items():
-        table.add_row(part, f"{milliseconds:.1f}")
-    table.add_row("all", f"{sum(spent.values()):.1f}", style="bold")
-    table.add_row("bare (a)", f"{1000 * bare_seconds:.1f}")
+    table.add_column("idle, % of a core", justify="right")
+    for part, milliseconds in stack.cpu_ms.items():
+        table.add_row(part, f"{milliseconds:.1f}", f"{stack.idle[part]:.1f}")
+    table.add_row("all", f"{sum(stack.cpu_ms.values()):.1f}", f"{sum(stack.idle.values()):.1f}", style="bold")
+    table.add_row("bare (a)", f"{1000 * bare_seconds:.1f}", "")
     return table
 
 

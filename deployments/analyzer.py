@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
 import cv2
-from ray import serve
 
+from deployments.batches import Batches
 from deployments.faces.analysis import FaceAnalyzer
 from deployments.message_limit import check_message_limit
 from deployments.packs.registry import load_pack
@@ -32,16 +31,19 @@ class Analyzer:
         pack = load_pack(settings)
         self._model = pack.info
         self._analyzer = FaceAnalyzer(pack)
+        self._batches = Batches(self._analyze, "analyze")
 
     async def model(self) -> ModelInfo:
         """The pack that this replica runs."""
         return self._model
 
-    @serve.batch(max_batch_size=16, batch_wait_timeout_s=0.002)
-    async def analyze(self, photos: list[Sequence[DetectedFace]]) -> list[list[FaceAttributes]]:
-        """Analyze the faces of each photo. The values do not depend on the batch."""
+    async def analyze(self, faces: Sequence[DetectedFace]) -> list[FaceAttributes]:
+        """Analyze the faces of a photo. The values do not depend on the batch."""
+        return await self._batches.result(faces)
+
+    def _analyze(self, photos: Sequence[Sequence[DetectedFace]]) -> list[list[FaceAttributes]]:
         faces = [face for photo in photos for face in photo]
-        attributes = await asyncio.to_thread(self._analyzer.analyze, faces)
+        attributes = self._analyzer.analyze(faces)
         logger.debug("%d faces of %d photos analyzed", len(faces), len(photos))
         ends = [0, *accumulate(len(photo) for photo in photos)]
         return [attributes[start:end] for start, end in pairwise(ends)]

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from semblance.error_reports import report_errors
 from semblance.errors import SemblanceError
 from semblance.logging import SAFE_REQUEST_ID, configure_logging, request_id_var
 from semblance.settings import Settings, get_settings
+
+_batch_ids: ContextVar[str | None] = ContextVar("batch_ids", default=None)
+
+
+@contextmanager
+def in_batch(request_ids: Iterable[str]) -> Iterator[None]:
+    """What runs inside is for the requests with these ids, which log lines then have."""
+    token = _batch_ids.set(",".join(dict.fromkeys(request_ids)))
+    try:
+        yield
+    finally:
+        _batch_ids.reset(token)
 
 
 def configure_replica_logging(settings: Settings) -> None:
@@ -40,18 +53,14 @@ def starting() -> Iterator[None]:
 def serve_request_id() -> str:
     """The id of the current request, which Serve passes from the proxy through every handle.
 
-    For a batch, the ids of all its requests, separated by commas. "-" outside of a request, and for an id
-    that could forge log lines.
+    For a batch, the ids of all its requests, separated by commas (`in_batch`). "-" outside of a request, and
+    for an id that could forge log lines.
     """
     # Imported here because Ray reads its settings on import, and commands set them after using the
     # deployments' classes. Serve has no public access to the id; its own log lines read it here.
-    from ray.serve.context import (  # noqa: PLC0415
-        _get_serve_batch_request_context,
-        _get_serve_request_context,
-    )
+    from ray.serve.context import _get_serve_request_context  # noqa: PLC0415
 
-    batch = _get_serve_batch_request_context()  # type: ignore[no-untyped-call]
-    contexts = batch or [_get_serve_request_context()]
-    given = (context.request_id for context in contexts)
-    ids = dict.fromkeys(name for name in given if SAFE_REQUEST_ID.fullmatch(name))
-    return ",".join(ids) or request_id_var.get()
+    if ids := _batch_ids.get():
+        return ids
+    given = _get_serve_request_context().request_id
+    return given if SAFE_REQUEST_ID.fullmatch(given) else request_id_var.get()

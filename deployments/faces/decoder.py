@@ -16,13 +16,14 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from io import BufferedReader, BufferedWriter
+from io import FileIO
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Protocol, TypeVar, cast
 
 import numpy as np
 
+from deployments.faces.decoder_pipes import PIPE_BYTES, TimedPipes, new_shared_file, shared_pixels
 from deployments.vision.decode import ImageHeader, OpenPhoto, Photo, read_header
 from deployments.vision.pixels import Span
 from semblance.errors import (
@@ -42,9 +43,8 @@ ATTEMPTS: Final = 2
 START_S: Final = 60.0
 """Seconds within which a new process must be ready. On an idle machine it takes half a second."""
 
-PIPE_BYTES: Final = 1024 * 1024
-"""The most that Linux gives an ordinary user. A reduced photo has up to 3 MB; with the usual 64 KiB the two
-processes would take fifty turns."""
+TELL_S: Final = 10.0
+"""Seconds within which a process must take a message that it does not answer."""
 
 _LONGEST_ANSWER: Final = 4096
 """Bytes of an answer's first line."""
@@ -56,11 +56,11 @@ _INHERITED: Final = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SEMBLANCE_STA
 
 _MALLOC: Final = MappingProxyType(
     {
-        # Return every large block to the system when it is freed. By default the threshold rises with each
-        # freed block, and so does the memory that is kept; the trim threshold keeps enough to avoid page
-        # faults.
-        "MALLOC_MMAP_THRESHOLD_": str(1024 * 1024),
-        "MALLOC_TRIM_THRESHOLD_": str(16 * 1024 * 1024),
+        # Return every large block to the system when it is freed: by default the threshold rises with each
+        # freed block, and so does the memory that is kept. What a photo of a few megapixels takes is kept, or
+        # a tenth of the time of decoding one would go into page faults.
+        "MALLOC_MMAP_THRESHOLD_": str(8 * 1024 * 1024),
+        "MALLOC_TRIM_THRESHOLD_": str(32 * 1024 * 1024),
         "MALLOC_ARENA_MAX": "2",
     }
 )
@@ -220,27 +220,32 @@ class _EndedError(Exception):
 
 
 class _Process:
-    """One run of `decoder_main`. Each message is a line of JSON followed by the bytes it announces."""
+    """One run of `decoder_main`. Each message is a line of JSON followed by the bytes it announces; pixels
+    that fit are in the shared buffer instead."""
 
     def __init__(self, settings: Settings) -> None:
-        limits = {
+        shared = new_shared_file()
+        options = {
             "max_bytes": settings.max_image_bytes,
             "max_pixels": settings.max_image_pixels,
             "memory": settings.image_memory_bytes,
             "seconds": settings.image_deadline_s,
+            "shared": shared,
         }
         root = str(Path(__file__).resolve().parents[2])
         environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
         self._most_pixels = settings.max_image_pixels
         self._popen = subprocess.Popen(
-            [sys.executable, "-P", "-m", _PROGRAM, json.dumps(limits)],
+            [sys.executable, "-P", "-m", _PROGRAM, json.dumps(options)],
             env={**environment, **_MALLOC, "PYTHONPATH": root},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            bufsize=0,
             pipesize=PIPE_BYTES,
+            pass_fds=() if shared is None else (shared,),
         )
-        self._questions = cast(BufferedWriter, self._popen.stdin)
-        self._answers = cast(BufferedReader, self._popen.stdout)
+        self._shared = shared_pixels(shared)
+        self._pipes = TimedPipes(cast(FileIO, self._popen.stdout), cast(FileIO, self._popen.stdin))
         self._ready = False
         self.kill = weakref.finalize(self, _kill, self._popen)
 
@@ -257,7 +262,8 @@ class _Process:
         if self._ready:
             return
         try:
-            self._within(START_S, self._answer)
+            with self._or_end():
+                self._answer(time.monotonic() + START_S)
         except _EndedError as exc:
             raise NotReadyError("The process that decodes photos does not start; its log says why.") from exc
         self._ready = True
@@ -270,49 +276,44 @@ class _Process:
         Raises _EndedError when the process ends or `seconds` have passed, and the error that the process
         reports for the photo.
         """
-
-        def exchange() -> tuple[dict[str, Any], Image]:
-            self.tell(question, data)
-            return self._answer()
-
-        answer, pixels = self._within(seconds, exchange)
+        deadline = time.monotonic() + seconds
+        with self._or_end():
+            self._tell(question, data, deadline)
+            answer, pixels = self._answer(deadline)
         if "refused" in answer:
             raise _refusal(str(answer["refused"]), str(answer["message"]))
         return answer, pixels
 
     def tell(self, question: Mapping[str, object], data: bytes = b"") -> None:
-        """Ask without waiting. Raises _EndedError."""
-        try:
-            self._questions.write(json.dumps({**question, "bytes": len(data)}).encode() + b"\n")
-            self._questions.write(data)
-            self._questions.flush()
-        except (OSError, ValueError) as exc:  # a closed pipe, at either end
-            raise _EndedError from exc
+        """Ask without waiting for an answer. Raises _EndedError."""
+        with self._or_end():
+            self._tell(question, data, time.monotonic() + TELL_S)
 
-    def _within(self, seconds: float, work: Callable[[], _Result]) -> _Result:
-        """Do `work`, and kill the process after `seconds`, which ends reading and writing."""
-        watch = threading.Timer(max(0.0, seconds), self._popen.kill)
-        watch.start()
-        try:
-            return work()
-        except _EndedError:
-            self.kill()
-            raise
-        finally:
-            watch.cancel()
+    def _tell(self, question: Mapping[str, object], data: bytes, deadline: float) -> None:
+        self._pipes.write((json.dumps({**question, "bytes": len(data)}).encode() + b"\n", data), deadline)
 
-    def _answer(self) -> tuple[dict[str, Any], Image]:
-        try:
-            answer: dict[str, Any] = json.loads(self._answers.readline(_LONGEST_ANSWER))
-            height, width = map(int, answer.pop("size", (0, 0)))
-            # No answer has more pixels than a photo may have.
-            pixels = np.empty((height, width, 3), np.uint8) if height * width <= self._most_pixels else None
-            complete = pixels is not None and self._answers.readinto(pixels.reshape(-1).data) == pixels.size
-        except (OSError, ValueError, TypeError, AttributeError) as exc:
-            raise _EndedError from exc
-        if pixels is None or not complete:
-            raise _EndedError
+    def _answer(self, deadline: float) -> tuple[dict[str, Any], Image]:
+        answer: dict[str, Any] = json.loads(self._pipes.read_line(_LONGEST_ANSWER, deadline))
+        height, width = map(int, answer.pop("size", (0, 0)))
+        # No answer has more pixels than a photo may have.
+        if not 0 <= height * width <= self._most_pixels:
+            raise ValueError
+        pixels = np.empty((height, width, 3), np.uint8)
+        if answer.pop("is_shared", False):
+            # Copied, since the next answer is written there too. A different length raises ValueError.
+            pixels.reshape(-1)[:] = self._shared[: pixels.size]
+        else:
+            self._pipes.read_into(pixels.reshape(-1).data, deadline)
         return answer, pixels
+
+    @contextmanager
+    def _or_end(self) -> Iterator[None]:
+        """Kill the process, and raise _EndedError, if it has ended, is too slow, or answers nonsense."""
+        try:
+            yield
+        except (OSError, EOFError, ValueError, TypeError, AttributeError) as exc:
+            self.kill()
+            raise _EndedError from exc
 
 
 def _refusal(code: str, message: str) -> SemblanceError:

@@ -1,8 +1,9 @@
 """The program of DecoderProcess: decodes the photos that arrive on standard input, until that ends.
 
-It answers each question with a line of JSON and, if that has a size, pixels. The questions are `open`, which
-comes with the bytes of a file and is answered by its header, and `whole`, `part` and `displayed`, the methods
-of Photo. `close` releases the file and has no answer.
+It answers each question with a line of JSON and, if that has a size, pixels: in the shared buffer, or after
+the line if they do not fit. The questions are `open`, which comes with the bytes of a file and is answered by
+its header, and `whole`, `part` and `displayed`, the methods of Photo. `close` releases the file and has no
+answer.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ import sys
 from typing import IO, Any, Final
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
+from deployments.faces.decoder_pipes import shared_pixels
 from deployments.vision.decode import OpenPhoto, read_header
 from semblance.errors import ImageTooCostlyError, SemblanceError, UnreadableImageError
 from semblance.types import Image
@@ -59,6 +63,7 @@ class _Worker:
 def main() -> None:
     """Answer the questions on standard input. What libraries print goes to standard error."""
     limits = json.loads(sys.argv[1])
+    shared = shared_pixels(limits.pop("shared"))
     questions, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, and its end this one.
@@ -66,7 +71,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (limits["memory"], limits["memory"]))
     cv2.setNumThreads(1)
     worker = _Worker(limits)
-    _send(answers, {}, None)
+    _send(answers, {}, None, shared)
     while line := questions.readline():
         question = json.loads(line)
         signal.setitimer(signal.ITIMER_REAL, limits["seconds"] + _GRACE_S)
@@ -78,14 +83,20 @@ def main() -> None:
             message = "The photo takes more memory to decode than is allowed. Send it scaled down."
             answer, pixels = {"refused": ImageTooCostlyError.code, "message": message}, None
         if question["do"] != "close":
-            _send(answers, answer, pixels)
+            _send(answers, answer, pixels, shared)
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _send(answers: IO[bytes], answer: dict[str, Any], pixels: Image | None) -> None:
-    size = {} if pixels is None else {"size": pixels.shape[:2]}
-    answers.write(json.dumps({**answer, **size}).encode() + b"\n")
+def _send(
+    answers: IO[bytes], answer: dict[str, Any], pixels: Image | None, shared: NDArray[np.uint8]
+) -> None:
+    is_shared = pixels is not None and pixels.size <= shared.size
     if pixels is not None:
+        answer = {**answer, "size": pixels.shape[:2], "is_shared": is_shared}
+    if pixels is not None and is_shared:
+        shared[: pixels.size] = pixels.reshape(-1)
+    answers.write(json.dumps(answer).encode() + b"\n")
+    if pixels is not None and not is_shared:
         answers.write(pixels.reshape(-1).data)
     answers.flush()
 

@@ -48,7 +48,7 @@ _LISTED_AT_ONCE = 1000
 """As many as a bucket lists in one answer."""
 
 _KEPT_LINKS = 65_536
-"""Presigned URLs of a bucket that a process remembers, at some 600 bytes each."""
+"""URLs that a process remembers, at some 600 bytes each. A page of the feed has 120, which many users get."""
 
 _TEMPORARY = "X-Amz-Security-Token="
 """Part of URLs signed with credentials that expire before the URL does."""
@@ -88,7 +88,7 @@ class Storage:
         self._store = store
         self._signing_key = signing_key
         self._folder = folder
-        self._kept_link = lru_cache(maxsize=_KEPT_LINKS)(self._presigned)
+        self._kept_link = lru_cache(maxsize=_KEPT_LINKS)(self._link)
 
     async def put(self, key: str, data: bytes, content_type: str) -> None:
         """Store `data` under `key`, replacing what was there. A bucket serves the content type; a local store
@@ -188,29 +188,25 @@ class Storage:
         `/objects/<key>?expires=…&signature=…` of the API, expires in Unix seconds and signature the hex
         HMAC-SHA256 of both.
 
-        It stays the same for half of `lifetime`, so that caches find it again. Only this process remembers a
-        bucket's, and not if its credentials are temporary, because the URL expires with them.
+        It stays the same for half of `lifetime`, so that caches find it again. A bucket's differs between
+        processes, and stays the same only if the bucket's credentials are not temporary: otherwise the URL
+        expires with them. Raises BadInputError for an invalid key.
         """
-        _checked(key)
-        now, half = int(time.time()), max(1, int(lifetime.total_seconds() / 2))
-        # The URLs of different pictures change at different times, or all caches would miss at once.
-        turn, spent = divmod(now + zlib.crc32(key.encode()) % half, half)
-        if isinstance(self._store, S3Store) and not key.startswith(f"{COPIES}/"):
-            url = self._kept_link(key, lifetime, turn)
-            return self._presigned(key, lifetime, turn) if _TEMPORARY in url else url
-        until = now - spent + int(lifetime.total_seconds())
-        return f"/objects/{key}?expires={until}&signature={self._signature(key, until)}"
+        half = _half(lifetime)
+        turn = (int(time.time()) + _offset(key, half)) // half
+        url = self._kept_link(key, lifetime, turn)
+        return self._link(key, lifetime, turn) if _TEMPORARY in url else url
 
     def bucket_url(self, key: str, lifetime: timedelta) -> str:
         """The bucket's own presigned URL, also for a copy, which must exist."""
-        return self._presigned(_checked(key), lifetime, 0)
+        return self._presigned(_checked(key), lifetime)
 
     @property
     def bucket_origin(self) -> str | None:
         """The origin of a bucket's own URLs; None for a local store."""
         if not isinstance(self._store, S3Store):
             return None
-        parts = urlsplit(self._presigned("x", timedelta(minutes=1), 0))
+        parts = urlsplit(self._presigned("x", timedelta(minutes=1)))
         return f"{parts.scheme}://{parts.netloc}"
 
     def key_of(self, url: str) -> str | None:
@@ -237,7 +233,15 @@ class Storage:
         genuine = hmac.compare_digest(expected.encode(), signature.encode(errors="replace"))
         return genuine and time.time() <= expires
 
-    def _presigned(self, key: str, lifetime: timedelta, _turn: int) -> str:
+    def _link(self, key: str, lifetime: timedelta, turn: int) -> str:
+        """The URL that is valid from the given turn of `key` on."""
+        if isinstance(self._store, S3Store) and not key.startswith(f"{COPIES}/"):
+            return self._presigned(_checked(key), lifetime)
+        half = _half(lifetime)
+        until = turn * half - _offset(_checked(key), half) + int(lifetime.total_seconds())
+        return f"/objects/{key}?expires={until}&signature={self._signature(key, until)}"
+
+    def _presigned(self, key: str, lifetime: timedelta) -> str:
         with failures(key):
             return obstore.sign(cast(S3Store, self._store), "GET", key, lifetime)
 
@@ -256,6 +260,17 @@ class Storage:
 
 def _stored(meta: Mapping[str, Any]) -> StoredObject:
     return StoredObject(meta["path"], meta["size"], meta["last_modified"])
+
+
+def _half(lifetime: timedelta) -> int:
+    """Seconds for which a URL stays the same."""
+    return max(1, int(lifetime.total_seconds() / 2))
+
+
+def _offset(key: str, half: int) -> int:
+    """Seconds by which the URLs of this picture change before those of others, or all caches would miss at
+    once."""
+    return zlib.crc32(key.encode(errors="replace")) % half
 
 
 def _is_key(name: str) -> bool:

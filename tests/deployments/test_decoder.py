@@ -20,6 +20,7 @@ import pytest
 from PIL import Image as PillowImage
 
 from deployments.faces.decoder import DecoderProcess, DirectDecoder
+from deployments.faces.decoder_pipes import SHARED_BYTES
 from semblance.errors import ImageTooCostlyError, ImageTooLargeError, UnreadableImageError
 from semblance.settings import Settings
 from tests.support.waiting import wait_for
@@ -79,6 +80,15 @@ def test_it_gives_the_same_pixels_as_this_process(decoder: DecoderProcess, file_
         )
         assert begin == expected_begin
         np.testing.assert_array_equal(image, expected)
+
+
+def test_pixels_larger_than_the_shared_buffer_arrive_too(decoder: DecoderProcess) -> None:
+    data = encoded(photo(2000, 1500), "BMP")
+    with decoder.open(data) as there, DirectDecoder(SETTINGS).open(data) as here:
+        image, _ = there.whole(5000)
+        assert image.size > SHARED_BYTES
+        np.testing.assert_array_equal(image, here.whole(5000)[0])
+    assert is_answered(decoder)
 
 
 def test_a_faulty_picture_is_refused_with_the_reason(decoder: DecoderProcess) -> None:

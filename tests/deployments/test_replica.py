@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from ray.serve import context
 
-from deployments.replica import serve_request_id, starting
+from deployments.replica import in_batch, serve_request_id, starting
 from ops.stack.serve_deploy import _reason
 from semblance.errors import ConfigurationError
 from semblance.logging import request_id_var
@@ -17,7 +17,6 @@ from semblance.logging import request_id_var
 def _no_request() -> Iterator[None]:
     yield
     context._unset_request_context()  # type: ignore[no-untyped-call]
-    context._set_batch_request_context([])
 
 
 def test_outside_a_request_there_is_no_id() -> None:
@@ -35,9 +34,10 @@ def test_an_id_that_could_forge_a_line_is_left_out() -> None:
 
 
 def test_a_batch_has_the_ids_of_its_requests() -> None:
-    requests = [context._RequestContext(request_id=name) for name in ("abc-1", "abc-2", "abc-1", "")]
-    context._set_batch_request_context(requests)
-    assert serve_request_id() == "abc-1,abc-2"
+    context._set_request_context(request_id="abc-1")
+    with in_batch(["abc-1", "abc-2", "abc-1"]):
+        assert serve_request_id() == "abc-1,abc-2"
+    assert serve_request_id() == "abc-1"
 
 
 def test_without_serve_the_api_sets_the_id() -> None:
