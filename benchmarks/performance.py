@@ -35,7 +35,7 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class ComparedFigure:
     """One line of the table.
 
     what: with sizes. unit: of `ours`, `peer` and `limit`. peer, peer_is: what it is compared with; None where
@@ -75,7 +75,7 @@ class Benchmark:
 
     name: str
     module: str
-    figures: Callable[[Mapping[str, Any]], Iterable[Figure]]
+    figures: Callable[[Mapping[str, Any]], Iterable[ComparedFigure]]
     options: tuple[str, ...] = ()
     quick: tuple[str, ...] = ()
     photos: bool = False
@@ -89,117 +89,121 @@ AT_ONCE_MS = 150.0
 """The goal of eight at once among a million."""
 
 
-def _celebrity_match(dimensions: int) -> Callable[[Mapping[str, Any]], Iterable[Figure]]:
-    def figures(found: Mapping[str, Any]) -> Iterable[Figure]:
+def _celebrity_match(dimensions: int) -> Callable[[Mapping[str, Any]], Iterable[ComparedFigure]]:
+    def figures(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
         for result in found["results"]:
             size = result["celebrities"]
             what = f"{size:,} celebrities of {dimensions} dimensions"
             old = (result["old_ms"], "the old app's function")
             limit = JOB_MS.get((size, dimensions))
-            yield Figure(f"a match job, {what}", "ms", result["ours_ms"], "less", limit, *old)
+            yield ComparedFigure(f"a match job, {what}", "ms", result["ours_ms"], "less", limit, *old)
             bare = (result["numpy_ms"], "the factors in NumPy")
-            yield Figure(f"its search alone, {what}", "ms", result["search_ms"], "less", None, *bare)
+            yield ComparedFigure(f"its search alone, {what}", "ms", result["search_ms"], "less", None, *bare)
             old = (result["old_p95_at_once_ms"], "the old app's function")
             most = AT_ONCE_MS if size == 1_000_000 else None
             ours = result["ours_p95_at_once_ms"]
-            yield Figure(f"eight match jobs at once, p95, {what}", "ms", ours, "less", most, *old)
+            yield ComparedFigure(f"eight match jobs at once, p95, {what}", "ms", ours, "less", most, *old)
 
     return figures
 
 
-def _rematch(found: Mapping[str, Any]) -> Iterable[Figure]:
+def _rematch(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
     results = found["results"]
     size = f"{results['faces']:,} faces with {results['celebrities']:,} celebrities"
     rates = {way: rate / 1e6 for way, rate in results["pairs_per_second"].items()}
     bare = "the cosines alone, float32"
-    yield Figure(
+    yield ComparedFigure(
         f"a rematch, {size}", "M pairs/s", rates["ours"], "more", rates["bare products"],
         rates["bare products"], bare,
     )  # fmt: skip
-    yield Figure(
+    yield ComparedFigure(
         f"the same when nothing has changed, {size}", "M pairs/s", rates["ours, nothing changed"], "more",
         1.5 * rates["bare products"], rates["bare products"], bare,
     )  # fmt: skip
     old = (1000 * rates["old"], rates["old"], "the old app's function")
-    yield Figure(f"a rematch, {size}", "M pairs/s", rates["ours"], "more", *old)
+    yield ComparedFigure(f"a rematch, {size}", "M pairs/s", rates["ours"], "more", *old)
 
 
-def _vector_search(found: Mapping[str, Any]) -> Iterable[Figure]:
+def _vector_search(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
     for result in found["results"]:
         what = f"`/lookalikes` of {result['rows']:,} rows, {result['keeps']:.2%} of them kept by a category"
         exact = (result["exact_p50_ms"], "all rows in SQL")
-        yield Figure(what, "ms", result["p50_ms"], "less", None, *exact)
-        yield Figure(f"{what}: recall of the best ten", "", result["recall"], "more", 0.98)
+        yield ComparedFigure(what, "ms", result["p50_ms"], "less", None, *exact)
+        yield ComparedFigure(f"{what}: recall of the best ten", "", result["recall"], "more", 0.98)
         resident = (result["resident_p50_ms"], "eight bits in memory, exact")
-        yield Figure(what, "ms", result["p50_ms"], "less", None, *resident)
+        yield ComparedFigure(what, "ms", result["p50_ms"], "less", None, *resident)
 
 
-def _reads(found: Mapping[str, Any]) -> Iterable[Figure]:
+def _reads(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
     way = "through the whole stack" if found["stack"] else "one process"
     for result in found["results"]:
         bare = result["bare"]["p95"]
         what = f"`{result['read']}`, p95, {way}"
         limit = 3 * bare if found["stack"] else None
-        yield Figure(what, "ms", result["api"]["p95"], "less", limit, bare, "its statements alone")
+        yield ComparedFigure(what, "ms", result["api"]["p95"], "less", limit, bare, "its statements alone")
 
 
-def _realtime(found: Mapping[str, Any]) -> Iterable[Figure]:
+def _realtime(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
     result = found["result"]
     what = f"from commit to {result['sockets']} sockets, p99"
-    yield Figure(what, "ms", result["p99"], "less", 1000.0)
+    yield ComparedFigure(what, "ms", result["p99"], "less", 1000.0)
     wanted = result["sockets"] * result["events"]
-    yield Figure("events of these that came", "", result["delivered"], "more", float(wanted))
+    yield ComparedFigure("events of these that came", "", result["delivered"], "more", float(wanted))
 
 
-def _storage_plain(found: Mapping[str, Any]) -> Iterable[Figure]:
+def _storage_plain(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
     first, *_, ours = found["results"]
     for query, milliseconds in ours["milliseconds"].items():
         default = (first["milliseconds"][query], "PostgreSQL's default storage")
-        yield Figure(f"reading a gallery: {query}", "ms", milliseconds, "less", None, *default)
+        yield ComparedFigure(f"reading a gallery: {query}", "ms", milliseconds, "less", None, *default)
 
 
-def _decode_cost(found: Mapping[str, Any]) -> Iterable[Figure]:
+def _decode_cost(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
     worst = max(
         (cost for cost in found["results"] if cost["picture"] != "hostile"), key=lambda cost: cost["ratio"]
     )
     jpeg = (worst["cpu_ms"] / worst["ratio"], "a JPEG of the same picture")
     what = f"the dearest picture without a face, {worst['picture']} {worst['kind']}"
-    yield Figure(what, "ms of CPU", worst["cpu_ms"], "less", None, *jpeg)
+    yield ComparedFigure(what, "ms of CPU", worst["cpu_ms"], "less", None, *jpeg)
 
 
-def _photo_path(found: Mapping[str, Any]) -> Iterable[Figure]:
+def _photo_path(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
     results = found["results"]
     bare = sum(results["bare"]) / len(results["bare"])
     ours, flask = results["semblance"], results["flask"]
     unit = "photos/s"
     one, most = ours[0]["per_second"], ours[-1]["per_second"]
     bare_is, flask_is = "bare processes", "the planned Flask service"
-    yield Figure("photos over HTTP, 16 connections", unit, most, "more", 0.8 * bare, bare, bare_is)
+    yield ComparedFigure("photos over HTTP, 16 connections", unit, most, "more", 0.8 * bare, bare, bare_is)
     for rate, other, connections in (
         (one, flask[0]["per_second"], "one connection"),
         (most, flask[-1]["per_second"], "16 connections"),
     ):
-        yield Figure(f"photos over HTTP, {connections}", unit, rate, "more", 3 * other, other, flask_is)
+        yield ComparedFigure(
+            f"photos over HTTP, {connections}", unit, rate, "more", 3 * other, other, flask_is
+        )
 
 
-def _ingest(found: Mapping[str, Any]) -> Iterable[Figure]:
+def _ingest(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
     results = found["results"]
     bare = sum(results["bare"]) / len(results["bare"])
     what = f"ingestion of {results['images']:,} pictures"
-    yield Figure(what, "pictures/s", results["images_per_second"], "more", None, bare, "bare processes")
+    yield ComparedFigure(
+        what, "pictures/s", results["images_per_second"], "more", None, bare, "bare processes"
+    )
 
 
-def _upload_to_match(found: Mapping[str, Any]) -> Iterable[Figure]:
+def _upload_to_match(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
     results = found["results"]
     what = f"from the answer to the matches on the socket, p95, {results['celebrities']:,} celebrities"
-    yield Figure(what, "ms", results["visible"]["p95"], "less", 2000.0)
+    yield ComparedFigure(what, "ms", results["visible"]["p95"], "less", 2000.0)
 
 
-def _console_gallery(found: Mapping[str, Any]) -> Iterable[Figure]:
+def _console_gallery(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
     for figure in found["figures"]:
         if figure["bound"] is not None:
             what = f"the console's gallery of {found['people']:,} people: {figure['name']}"
-            yield Figure(what, figure["unit"], figure["value"], "less", figure["bound"])
+            yield ComparedFigure(what, figure["unit"], figure["value"], "less", figure["bound"])
 
 
 BENCHMARKS = (
@@ -336,14 +340,14 @@ def page(kept: Mapping[str, Any]) -> str:
             continue
         where = f"{measured['machine']}, load {measured['load']:g}, {measured['on']}"
         runs.append(f"{len(runs) + 1}. `{measured['command']}` on {where}")
-        lines += [_line(Figure(**figure), len(runs)) for figure in measured["figures"]]
+        lines += [_line(ComparedFigure(**figure), len(runs)) for figure in measured["figures"]]
     parts = [HEAD, "\n".join(lines), "The runs:", "\n".join(runs)]
     if missing:
         parts.append(f"Not measured yet: {', '.join(missing)}.")
     return "\n\n".join(parts) + "\n"
 
 
-def _line(figure: Figure, run: int) -> str:
+def _line(figure: ComparedFigure, run: int) -> str:
     """A figure as a line of the table."""
     sign = "≤" if figure.better == "less" else "≥"
     values = [

@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.main import get_command
 
-from benchmarks.performance import BENCHMARKS, KEPT, PAGE, Benchmark, Figure, page
+from benchmarks.performance import BENCHMARKS, KEPT, PAGE, Benchmark, ComparedFigure, page
 
 
 def test_the_page_says_what_was_measured() -> None:
@@ -17,11 +17,14 @@ def test_the_page_says_what_was_measured() -> None:
 
 
 def test_a_ratio_says_how_many_times_as_good_ours_is() -> None:
-    quick = Figure("a", "ms", 2.0, "less", 3.0, 8.0, "b")
-    slow = Figure("a", "photos/s", 2.0, "more", 3.0, 8.0, "b")
+    quick = ComparedFigure("a", "ms", 2.0, "less", 3.0, 8.0, "b")
+    slow = ComparedFigure("a", "photos/s", 2.0, "more", 3.0, 8.0, "b")
     assert (quick.ratio, quick.is_kept) == (4, True)
     assert (slow.ratio, slow.is_kept) == (0.25, False)
-    assert (Figure("a", "", 1, "more").ratio, Figure("a", "", 1, "more").is_kept) == (None, None)
+    assert (ComparedFigure("a", "", 1, "more").ratio, ComparedFigure("a", "", 1, "more").is_kept) == (
+        None,
+        None,
+    )
 
 
 @pytest.mark.parametrize("benchmark", BENCHMARKS, ids=lambda benchmark: benchmark.name)
