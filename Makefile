@@ -18,7 +18,7 @@ STAMP := $(VENV)/.installed-$(FLAVOUR)
 PHOTOS := $(VENV)/.photos
 PACKAGES := semblance db matching deployments batch serve_app ops benchmarks tools tests
 
-.PHONY: help demo chaos check test lint format env console release screenshots lock clean clean-env
+.PHONY: help demo bench chaos check test lint format env console release screenshots lock clean clean-env
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -48,6 +48,9 @@ test: check ## all tests
 
 chaos: env ## kill everything a stack consists of, under load; MINUTES=10 for random kills
 	@$(BIN)/python -m benchmarks.chaos $(if $(EVENTS),--events '$(EVENTS)') $(if $(MINUTES),--random --minutes '$(MINUTES)')
+
+bench: env ## run the benchmarks and write docs/performance.md; QUICK=1, ONLY=name, FACES=folder
+	@$(BIN)/python -m benchmarks.performance $(if $(filter-out 0,$(QUICK)),--quick) $(if $(ONLY),--only '$(ONLY)') $(if $(FACES),--photos '$(FACES)')
 
 lint: env ## style, types and import contracts
 	$(BIN)/ruff check $(PACKAGES)

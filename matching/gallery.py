@@ -130,6 +130,11 @@ class Gallery:
             source = source or await self._source()
             await asyncio.to_thread(self._save, self._path, source)
 
+    @property
+    def arrays(self) -> GalleryArrays:
+        """The celebrities, as they were at the last refresh."""
+        return self._arrays
+
     def shortlists(
         self, queries: Sequence[GalleryQuery], weights: Weights, threshold: float
     ) -> list[list[UUID]]:

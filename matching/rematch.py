@@ -6,7 +6,6 @@ that was killed continues where it stopped, and its result is that of an uninter
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, astuple, dataclass, replace
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -15,11 +14,11 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from db.copy_arrays import TRAITS, Rows, read_rows, row_type, write_rows
+from db.copy_arrays import TRAITS, read_rows, row_type, write_rows
 from db.pool import Database
 from db.queries import sql
 from matching.rows import sortable, traits_of
-from matching.scoring import MIN_QUALITY
+from matching.scoring import BEST, MIN_QUALITY
 from matching.store import Matching, MatchRules
 from matching.traits import Floats, Places, Traits
 from semblance.weights import FACTORS
@@ -58,9 +57,7 @@ _OF_KIND: dict[Kind, _Statements] = {
     ),
 }
 
-_ID = row_type(("id", "V16"))
 _FACE = row_type(*TRAITS, ("school", ">i4"), ("is_probe", "?"))
-_CELEBRITY = row_type(*TRAITS, ("category", "V16"), ("person", "V16"))
 
 Ids: TypeAlias = NDArray[np.void]
 """UUIDs as their 16 bytes."""
@@ -158,6 +155,15 @@ class ShardMatches:
     compared: int
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ShardCandidates:
+    """P pairs that may be matches: the best of each face become matches. face, target, compared: as above."""
+
+    face: Ids
+    target: Ids
+    compared: int
+
+
 class Rematch:
     """Reads and writes of a rematch. Every method raises DatabaseError if the database fails."""
 
@@ -204,17 +210,6 @@ class Rematch:
         """The number of faces without an embedding, which cannot be matched."""
         return int(await self._database.fetchval(sql.undescribed_faces))
 
-    async def read_gallery(
-        self, pack_digest: str, begin: Callable[[Ids], None], take: Callable[[Rows], None]
-    ) -> None:
-        """Pass the ids of a pack's gallery to `begin`, ascending, then its rows to `take`, in pieces."""
-        pieces = [np.empty(0, _ID)]
-        async with self._database.transaction(readonly=True) as connection:
-            await read_rows(connection, sql.gallery_ids, pack_digest, row=_ID, take=pieces.append)
-            ids = np.concatenate(pieces)["id"].copy()
-            begin(ids[by_id(ids)])
-            await read_rows(connection, sql.read_gallery, pack_digest, None, row=_CELEBRITY, take=take)
-
     async def faces(self, shard: Shard, scope: Scope) -> ShardFaces:
         """The faces of a shard, as they are stored now."""
         terms: tuple[object, ...]
@@ -239,7 +234,9 @@ class Rematch:
             fit=rows["quality"] >= MIN_QUALITY,
         )
 
-    async def write(self, run: Run, shard: Shard, faces: ShardFaces, found: ShardMatches) -> RematchCounts:
+    async def write(
+        self, run: Run, shard: Shard, faces: ShardFaces, found: ShardMatches | ShardCandidates
+    ) -> RematchCounts:
         """Make what was found the matches of a shard, and record that the shard is done. A dry run only
         counts.
 
@@ -255,12 +252,16 @@ class Rematch:
         async with self._database.transaction() as connection:
             await connection.execute(sql.stage_found)
             await connection.execute(sql.stage_difference)
-            columns = zip(FACTORS, found.factors, strict=True)
-            await write_rows(
-                connection,
-                "staged_found",
-                [("face_id", found.face), ("target_id", found.target), ("score", found.score), *columns],
-            )
+            pairs = [("face_id", found.face), ("target_id", found.target)]
+            if isinstance(found, ShardCandidates):
+                await connection.execute(sql.stage_candidates)
+                await write_rows(connection, "staged_candidates", pairs)
+                await connection.execute(sql.analyze_candidates)
+                terms = (MIN_QUALITY, weights, run.rules.threshold, BEST)
+                await connection.execute(sql.score_candidates, shard.pack_digest, *terms)
+            else:
+                columns = zip(FACTORS, found.factors, strict=True)
+                await write_rows(connection, "staged_found", [*pairs, ("score", found.score), *columns])
             await connection.execute(sql.analyze_found)
             if run.id is not None:
                 locked = await connection.fetch(sql.lock_faces, ids, shard.pack_digest)
@@ -320,11 +321,6 @@ class Rematch:
 def by_id(ids: Ids) -> Places:
     """The places of the ids in ascending order, as PostgreSQL orders them."""
     return np.argsort(sortable(ids))
-
-
-def places_in(ids: Ids, some: Ids) -> Places:
-    """The places of some ids in `ids`, which is ascending and has them all."""
-    return np.searchsorted(sortable(ids), sortable(some))
 
 
 def _options(scope: Scope, rules: MatchRules) -> dict[str, Any]:

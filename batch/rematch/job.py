@@ -1,8 +1,9 @@
 """Matches all faces again, on a whole cluster, with the results that a match job for each face would have.
 
-One process reads faces and gallery and writes what has changed; Ray tasks score. A task compares some faces
-with one segment of the gallery, so its memory is bounded, and the best of all segments are merged. The first
-segments are searched while the others are still being read.
+One process reads faces and writes what has changed; Ray tasks search. It takes the gallery from the file that
+the match workers of its machine share, and puts it into Ray's object store, where a node has it once. A task
+searches all of it for some faces, a segment after the other, so its memory is bounded. The database scores
+what it finds.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import ray
-from numpy.typing import NDArray
 from ray.exceptions import RayError
 from rich.console import Console
 from rich.table import Table
@@ -25,10 +26,12 @@ from rich.table import Table
 from batch.cluster import LOCAL, plan_cluster_pool, ray_session
 from batch.progress import JobProgress
 from batch.rematch.turns import Turns
-from db.copy_arrays import Rows
 from db.pool import Database
 from matching.eligibility import may_match
-from matching.ranking import RankedPairs, best_in_groups, best_matches, merged
+from matching.gallery import Gallery
+from matching.gallery_arrays import GalleryArrays
+from matching.quantized import QuantizedTraits
+from matching.ranking import Owners, RankedPairs, Ranking, best_in_groups, merged
 from matching.rematch import (
     Ids,
     Kind,
@@ -37,25 +40,20 @@ from matching.rematch import (
     Run,
     Scope,
     Shard,
+    ShardCandidates,
     ShardFaces,
     ShardMatches,
-    by_id,
-    places_in,
 )
-from matching.rows import PersonNumbers, traits_of
-from matching.scoring import MIN_QUALITY
-from matching.traits import Places, Traits
+from matching.traits import Floats, Places, Traits
 from semblance.errors import WorkersError
 from semblance.settings import Settings
+from semblance.weights import Weights
 
 SHARD_SIZE = 1000
 """ShardFaces of one shard: with 20 matches each, 20,000 rows of one transaction."""
 
-TASK_FACES = 1000
-SEGMENT = 32_768
-"""Faces and celebrities that one task scores: 33 million pairs in about half a second. With two genders in
-the gallery the first task can begin after 65,536 celebrities. A task holds 80 MB of traits and the best;
-scoring itself takes smaller blocks (see `matching.ranking`)."""
+TASK_FACES = 256
+"""Faces of one task, which it compares with all celebrities: a second for a million."""
 
 ATTEMPTS = 3
 """How often a task is tried again after its worker or node has died."""
@@ -125,84 +123,74 @@ async def rematch(
     )
     try:
         with ray_session(address):
-            return await _RematchRun(Rematch(database), console).run(scope, dry_run=dry_run)
+            job = _RematchRun(database, settings.home / "gallery", console)
+            return await job.run(scope, dry_run=dry_run)
     finally:
         await database.close()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Segment:
-    """Celebrities of one gender in Ray's object store, with their places in the gallery and the numbers of
-    their people."""
+    """Celebrities of one gender in Ray's object store. first: how many are in the segments before."""
 
     gender: int
+    first: int
     size: int
-    traits: ray.ObjectRef[Traits]
-    places: ray.ObjectRef[Places]
-    person: ray.ObjectRef[NDArray[np.int64]]
+    celebrities: ray.ObjectRef[tuple[QuantizedTraits, Owners]]
 
 
 class _SegmentedGallery:
-    """The celebrities of one pack whose quality permits a match, as they are read. ids: of all, ascending: of
-    equal scores the smaller place wins, as the smaller id does in SQL."""
+    """The celebrities of one pack whose quality permits a match. ids: of all, segment after segment."""
 
-    def __init__(self) -> None:
-        self.ids: Ids = np.empty(0, "V16")
-        self._segments: list[_Segment] = []
-        self._waiting: dict[int, list[Rows]] = defaultdict(list)
-        self._changed = asyncio.Event()
-        self._complete = False
-        self._people = PersonNumbers()
+    def __init__(self, arrays: GalleryArrays) -> None:
+        self.segments: list[_Segment] = []
+        ids, first = [np.empty(0, "V16")], 0
+        for block in arrays.blocks:
+            for gender in np.unique(block.gender[block.fit]):
+                places = np.flatnonzero(block.fit & (block.gender == gender))
+                celebrities = (block.traits.take(places), Owners.of(block.person[places]))
+                self.segments.append(_Segment(int(gender), first, len(places), ray.put(celebrities)))
+                ids.append(block.ids[places])
+                first += len(places)
+        self.ids: Ids = np.concatenate(ids)
 
-    def begin(self, ids: Ids) -> None:
-        """Take the ids of all celebrities."""
-        self.ids = ids
 
-    def add(self, rows: Rows) -> None:
-        """Take the rows of some."""
-        fit = rows["quality"] >= MIN_QUALITY
-        for gender in np.unique(rows["gender"][fit]):
-            waiting = self._waiting[int(gender)]
-            waiting.append(rows[fit & (rows["gender"] == gender)])
-            if sum(map(len, waiting)) >= SEGMENT:
-                self._put(int(gender))
+def _near_best(
+    probes: Traits, segments: Sequence[_Segment], weights: Weights, threshold: float
+) -> tuple[Places, Places]:
+    """The pairs that may be among the best of all segments: places among the probes, and of celebrities."""
+    ranking = Ranking(probes, weights, threshold)
+    for segment in segments:
+        traits, owners = ray.get(segment.celebrities)
+        ranking.add(traits, segment.first, owners=owners)
 
-    def complete(self) -> None:
-        """Note that these were all."""
-        for gender in list(self._waiting):
-            self._put(gender)
-        self._complete = True
-        self._changed.set()
+    def celebrities_at(places: Places) -> tuple[Traits, Floats]:
+        found = QuantizedTraits.empty(len(places))
+        for segment in segments:
+            here = np.flatnonzero((places >= segment.first) & (places < segment.first + segment.size))
+            if len(here):
+                traits, _ = ray.get(segment.celebrities)
+                found.put(here, traits.take(places[here] - segment.first))
+        return found.traits(), found.codes.error
 
-    async def segments(self) -> AsyncIterator[_Segment]:
-        """All segments, each as soon as it is complete."""
-        number = 0
-        while True:
-            while number < len(self._segments):
-                yield self._segments[number]
-                number += 1
-            if self._complete:
-                return
-            await self._changed.wait()
-
-    def _put(self, gender: int) -> None:
-        rows = np.concatenate(self._waiting.pop(gender))
-        rows = rows[by_id(rows["id"])]
-        traits, places = traits_of(rows), places_in(self.ids, rows["id"])
-        person = self._people.of(rows["person"])
-        self._segments.append(_Segment(gender, len(rows), ray.put(traits), ray.put(places), ray.put(person)))
-        self._changed.set()
-        self._changed = asyncio.Event()
+    found = ranking.near_best(celebrities_at)
+    return found.probe, found.target
 
 
 class _RematchRun:
     """One rematch."""
 
-    def __init__(self, tables: Rematch, console: Console) -> None:
-        self._tables = tables
+    def __init__(self, database: Database, folder: Path, console: Console) -> None:
+        """
+        Args:
+            folder: Where galleries are kept in files.
+        """
+        self._database = database
+        self._tables = Rematch(database)
+        self._folder = folder
         self._console = console
         self._stages: defaultdict[str, float] = defaultdict(float)
-        self._galleries: dict[str, _SegmentedGallery] = {}
+        self._galleries: dict[str, asyncio.Future[_SegmentedGallery]] = {}
         plan = plan_cluster_pool(None, "cpu")
         self._connections = asyncio.Semaphore(CONNECTIONS)
         self._turns = Turns(plan.actors)
@@ -210,7 +198,7 @@ class _RematchRun:
         # Ray has NumPy compute on one core in a task that reserves no more.
         options = {"num_cpus": plan.num_cpus, "max_retries": ATTEMPTS}
         # The names are what the dashboard counts the progress of.
-        self._celebrities = ray.remote(best_matches).options(name="rematch celebrities", **options)
+        self._celebrities = ray.remote(_near_best).options(name="rematch celebrities", **options)
         self._users = ray.remote(best_in_groups).options(name="rematch users", **options)
 
     async def run(self, scope: Scope, *, dry_run: bool) -> RematchSummary:
@@ -246,9 +234,10 @@ class _RematchRun:
                     progress.advance(shard.faces, changes.added + changes.changed + changes.removed)
 
             packs = {shard.pack_digest for shard in run.left if shard.kind == "celebrities"}
-            self._galleries = {pack_digest: _SegmentedGallery() for pack_digest in packs}
-            reading = [self._read_gallery(*entry) for entry in self._galleries.items()]
-            # One more than tasks at a time: while it reads or writes, all cores still score.
+            loop = asyncio.get_running_loop()
+            self._galleries = {pack_digest: loop.create_future() for pack_digest in packs}
+            reading = [self._read_gallery(pack_digest) for pack_digest in packs]
+            # One more than tasks at a time: while it reads or writes, all cores still search.
             await _all([*reading, *(work() for _ in range(self._workers + 1))])
         await self._tables.complete(run)
         summary.seconds = time.monotonic() - started
@@ -263,52 +252,52 @@ class _RematchRun:
         async with self._connection("write"):
             return await self._tables.write(run, shard, faces, found)
 
-    async def _pairs_with_celebrities(self, run: Run, shard: Shard, faces: ShardFaces) -> ShardMatches:
-        gallery = self._galleries[shard.pack_digest]
-        groups = []
+    async def _pairs_with_celebrities(self, run: Run, shard: Shard, faces: ShardFaces) -> ShardCandidates:
+        gallery = await self._galleries[shard.pack_digest]
+        groups, searches, compared = [], [], 0
         for gender in np.unique(faces.gender):
+            segments = [segment for segment in gallery.segments if may_match(int(gender), segment.gender)]
             probes = np.flatnonzero(faces.gender == gender)
             for start in range(0, len(probes), TASK_FACES):
                 some = probes[start : start + TASK_FACES]
-                groups.append((int(gender), some, ray.put(faces.traits.take(some))))
-        searches, compared = [], 0
-        async for segment in gallery.segments():
-            for stated, some, traits in groups:
-                if may_match(stated, segment.gender):
-                    arguments = (traits, segment.traits, segment.places)
-                    score = self._score(
-                        run, shard, some, self._celebrities, *arguments, person=segment.person
-                    )
-                    searches.append(asyncio.create_task(score))
-                    compared += len(some) * segment.size
-        return _pairs(faces.ids, gallery.ids, await asyncio.gather(*searches), compared)
+                groups.append(some)
+                terms = (faces.traits.take(some), segments)
+                searches.append(self._search(run, shard, self._celebrities, *terms))
+            compared += len(probes) * sum(segment.size for segment in segments)
+        found = await asyncio.gather(*searches)
+        probe, target = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+        for some, (near, celebrities) in zip(groups, found, strict=True):
+            probe.append(some[near])
+            target.append(celebrities)
+        return ShardCandidates(
+            faces.ids[np.concatenate(probe)], gallery.ids[np.concatenate(target)], compared
+        )
 
     async def _pairs_of_users(self, run: Run, shard: Shard, faces: ShardFaces) -> ShardMatches:
         groups = list(_groups(faces))
         compared = sum(len(probes) * len(targets) for probes, targets in groups)
         traits = ray.put(faces.traits)
-        everybody = np.arange(len(faces.ids))
-        searches = [
-            self._score(run, shard, everybody, self._users, traits, some)
-            for some in _by_faces(groups, TASK_FACES)
-        ]
-        return _pairs(faces.ids, faces.ids, await asyncio.gather(*searches), compared)
+        parts: list[RankedPairs] = await asyncio.gather(
+            *(self._search(run, shard, self._users, traits, some) for some in _by_faces(groups, TASK_FACES))
+        )
+        found = merged(parts)
+        return ShardMatches(
+            faces.ids[found.probe], faces.ids[found.target], found.score, found.factors, compared
+        )
 
-    async def _score(
-        self, run: Run, shard: Shard, probes: Places, search: Any, *arguments: object, **owners: object
-    ) -> RankedPairs:
-        """What a task finds, by places among the shard's faces; probes: those of the task's."""
+    async def _search(self, run: Run, shard: Shard, search: Any, *arguments: object) -> Any:
+        """What a task finds."""
         # Shards end one after the other, as they were planned: what is done is safe.
         async with self._turns.take(shard.number):
-            with self._timed("score"):
-                terms = (run.rules.weights, run.rules.threshold)
-                found: RankedPairs = await search.remote(*arguments, *terms, **owners)
-        return replace(found, probe=probes[found.probe])
+            with self._timed("search"):
+                return await search.remote(*arguments, run.rules.weights, run.rules.threshold)
 
-    async def _read_gallery(self, pack_digest: str, gallery: _SegmentedGallery) -> None:
+    async def _read_gallery(self, pack_digest: str) -> None:
         async with self._connection("read gallery"):
-            await self._tables.read_gallery(pack_digest, gallery.begin, gallery.add)
-            gallery.complete()
+            gallery = Gallery(self._database, pack_digest, self._folder)
+            await gallery.refresh()
+            segmented = await asyncio.to_thread(_SegmentedGallery, gallery.arrays)
+            self._galleries[pack_digest].set_result(segmented)
 
     @asynccontextmanager
     async def _connection(self, stage: str) -> AsyncIterator[None]:
@@ -346,12 +335,6 @@ def _by_faces(groups: Sequence[tuple[Places, Places]], faces: int) -> Iterator[l
             some = []
     if some:
         yield some
-
-
-def _pairs(faces: Ids, targets: Ids, parts: Sequence[RankedPairs], compared: int) -> ShardMatches:
-    """What all tasks of a shard found, by ids."""
-    found = merged(parts)
-    return ShardMatches(faces[found.probe], targets[found.target], found.score, found.factors, compared)
 
 
 async def _all(works: Iterable[Coroutine[Any, Any, None]]) -> None:

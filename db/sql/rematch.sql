@@ -125,10 +125,6 @@ WHERE face_traits.id BETWEEN $2 AND $3
     AND ($4::text IS NULL OR school_key = $4)
     AND ($5::timestamptz IS NULL OR greatest(faces.created_at, faces.analyzed_at) >= $5)
 
--- name: gallery_ids
--- For COPY in binary.
-SELECT celebrity_id FROM celebrity_embeddings WHERE pack_digest = $1
-
 -- name: stage_found
 CREATE TEMPORARY TABLE staged_found (
     face_id uuid NOT NULL,
@@ -141,6 +137,64 @@ CREATE TEMPORARY TABLE staged_found (
     skin_tone float8 NOT NULL,
     expression float8 NOT NULL
 ) ON COMMIT DROP;
+
+-- name: stage_candidates
+CREATE TEMPORARY TABLE staged_candidates (
+    face_id uuid NOT NULL,
+    target_id uuid NOT NULL
+) ON COMMIT DROP;
+
+-- name: analyze_candidates
+ANALYZE staged_candidates;
+
+-- name: score_candidates
+-- The best of the candidates of each face, as match_celebrities finds those of one. $1: pack digest, $2: least quality,
+-- $3: weights, $4: threshold, $5: how many. What is missing is completed once a face and once a celebrity.
+WITH probe AS MATERIALIZED (
+    SELECT *
+    FROM face_traits_by($1)
+    WHERE id IN (SELECT face_id FROM staged_candidates)
+),
+target AS MATERIALIZED (
+    SELECT *
+    FROM celebrity_traits_by($1)
+    WHERE quality >= $2 AND id IN (SELECT target_id FROM staged_candidates)
+),
+factor AS MATERIALIZED (
+    SELECT
+        probe.id AS face_id,
+        target.id AS target_id,
+        target.person,
+        embedding_factor(probe.embedding, target.embedding) AS embedding,
+        geometry_factor(probe.geometry, target.geometry) AS geometry,
+        age_factor(probe.age, target.age) AS age,
+        symmetry_factor(probe.symmetry, target.symmetry) AS symmetry,
+        skin_tone_factor(probe.skin_tone, target.skin_tone) AS skin_tone,
+        expression_factor(probe.expression, target.expression) AS expression
+    FROM staged_candidates AS candidate
+    JOIN probe ON probe.id = face_id
+    JOIN target ON target.id = target_id
+),
+scored AS MATERIALIZED (
+    SELECT
+        factor.*,
+        match_score(embedding, geometry, age, symmetry, skin_tone, expression, $3::jsonb) AS score
+    FROM factor
+),
+photo AS (
+    SELECT DISTINCT ON (face_id, person) *
+    FROM scored
+    WHERE score >= $4
+    ORDER BY face_id, person, score DESC, target_id
+),
+ranked AS (
+    SELECT *, row_number() OVER (PARTITION BY face_id ORDER BY score DESC, target_id) AS rank
+    FROM photo
+)
+INSERT INTO staged_found
+SELECT face_id, target_id, score, embedding, geometry, age, symmetry, skin_tone, expression
+FROM ranked
+WHERE rank <= $5;
 
 -- name: analyze_found
 ANALYZE staged_found;

@@ -28,6 +28,8 @@ from batch.rematch.job import RematchSummary, rematch
 from db import copy_arrays
 from db.pool import Database
 from db.system_settings import SystemSettingsTable
+from matching import gallery_arrays
+from matching.gallery_arrays import GalleryArrays
 from matching.rematch import Rematch, RematchCounts, Scope, ShardMatches
 from matching.worker import MatchWorker
 from semblance.settings import Settings
@@ -47,9 +49,10 @@ pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_address")]
 
 
 @pytest.fixture(autouse=True)
-def small_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_tasks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SEMBLANCE_HOME", str(tmp_path))
     monkeypatch.setattr(batch.rematch.job, "TASK_FACES", 3)
-    monkeypatch.setattr(batch.rematch.job, "SEGMENT", 40)
+    monkeypatch.setattr(gallery_arrays, "BLOCK", 40)
     monkeypatch.setattr(copy_arrays, "ROWS", 16)
 
 
@@ -252,7 +255,7 @@ async def test_since_removes_no_pair_that_was_not_searched(dsn: str, database: D
     assert (await run(dsn)).changes.removed == 1
 
 
-async def test_changes_since_the_reading_are_respected(dsn: str, database: Database) -> None:
+async def test_changes_since_the_reading_are_respected(dsn: str, database: Database, tmp_path: Path) -> None:
     """A profile moves, and a celebrity comes and is found by a job, while a shard is being scored."""
     ada = await add_person(database)
     bob = await add_person(database, gender="male")
@@ -260,12 +263,12 @@ async def test_changes_since_the_reading_are_respected(dsn: str, database: Datab
     begun = await tables_of.begin(EVERYTHING, dry_run=False)
     users, celebrities = begun.left
     faces = await tables_of.faces(users, EVERYTHING)
-    job = batch.rematch.job._RematchRun(tables_of, Console(file=io.StringIO()))
+    job = batch.rematch.job._RematchRun(database, tmp_path, Console(file=io.StringIO()))
     found = await job._pairs_of_users(begun, users, faces)
     assert {UUID(bytes=bytes(key)) for key in found.face} == {ada, bob}
     alone = await tables_of.faces(celebrities, EVERYTHING)
-    job._galleries = {DIGEST: batch.rematch.job._SegmentedGallery()}
-    job._galleries[DIGEST].complete()
+    job._galleries = {DIGEST: asyncio.get_running_loop().create_future()}
+    job._galleries[DIGEST].set_result(batch.rematch.job._SegmentedGallery(GalleryArrays()))
     nobody = await job._pairs_with_celebrities(begun, celebrities, alone)
     await database.execute("UPDATE profiles SET school = 'yale' WHERE gender = 'male'")
     [star] = await add_celebrities(database, famous(1))

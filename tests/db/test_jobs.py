@@ -229,3 +229,24 @@ async def test_the_queue_does_not_read_finished_jobs(database: Database, query: 
     rows = await database.fetch(f"EXPLAIN {queries[query]}", *arguments[query])
     plan = "\n".join(row[0] for row in rows)
     assert "Seq Scan on match_jobs" not in plan, plan
+
+
+async def test_a_claim_and_an_end_do_not_wait_for_the_disk_and_later_statements_do(
+    database: Database,
+) -> None:
+    (job,) = await add_jobs(database, 1)
+    for query, arguments in (
+        ("claim_match_jobs", (uuid4(), 8, MINUTE)),
+        ("complete_match_job", (job, 1, 1, None)),
+        ("tell_of_ended_jobs", ()),
+    ):
+        async with database.transaction() as connection:
+            await connection.execute("SET LOCAL synchronous_commit = on")
+            await connection.fetch(queries[query], *arguments)
+            assert await connection.fetchval("SHOW synchronous_commit") == "off", query
+    assert (await state(database, job))[0] == "completed"
+    async with database.transaction() as connection:
+        before = await connection.fetchval("SHOW synchronous_commit")
+        assert before == await connection.fetchval(
+            "SELECT reset_val FROM pg_settings WHERE name = 'synchronous_commit'"
+        )
