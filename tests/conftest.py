@@ -31,6 +31,7 @@ pytest_plugins = [
     "tests.support.postgres",
     "tests.support.old_app",
     "tests.support.rows_many",
+    "tests.support.rewriting",
     "tests.support.selection",
     "tests.support.service",
     "tests.support.text_provider",
