@@ -146,16 +146,18 @@ async def test_the_focus_stays_on_the_page_when_what_had_it_is_gone(console_page
 async def test_a_page_fits_enlarged_in_both_languages(console_page: Page, path: str) -> None:
     """Every tab of it, without scrolling sideways and without a grave accessibility problem."""
     page = console_page
+    loading = page.locator("main .mantine-Loader-root")
     await page.goto(page.url.partition("/console/")[0] + "/console/" + path)
     for size in (ENLARGED, SMALLEST):
         await page.set_viewport_size(size)  # type: ignore[arg-type]
         for language in ("de", "en"):
             await page.locator("header select").select_option(language)
             await expect(page.get_by_role("heading", level=1)).to_have_count(1)
+            await expect(loading).to_have_count(0)
             await expect_no_sideways_scroll(page)
             for tab in await page.get_by_role("tab").all():
                 await tab.click()
-                await page.wait_for_load_state("networkidle")
+                await expect(loading).to_have_count(0)
                 await expect_no_sideways_scroll(page)
     await check_axe(page)
 
