@@ -158,7 +158,7 @@ async def test_a_page_takes_one_statement(api: Api, ada: User) -> None:
             logged.enter_context(connection.query_logger(note))
         await get(api, ada)
         await get(api, ada)
-    # The realtime hub reads events when it likes, and the driver a new connection's types. Behind a pooler
+    # The realtime hub reads the events when it likes, the driver a new connection's types. Behind a pooler
     # each statement is in a transaction.
     aside = ("FROM events", "typeinfo_tree", "BEGIN;", "COMMIT;")
     asked = [text for text in statements if not any(mark in text for mark in aside)]
