@@ -82,6 +82,7 @@ class JoinedCalls(Generic[_Item, _Result]):
     async def _answer(self, batch: Sequence[_Waiting[_Item, _Result]]) -> None:
         try:
             results = await self._send([each.item for each in batch])
+            answered = list(zip(batch, results, strict=True))
         except asyncio.CancelledError:
             for each in batch:
                 each.answer.cancel()
@@ -91,6 +92,6 @@ class JoinedCalls(Generic[_Item, _Result]):
                 if not each.answer.done():
                     each.answer.set_exception(exc)
             return
-        for each, result in zip(batch, results, strict=True):
+        for each, result in answered:
             if not each.answer.done():
                 each.answer.set_result(result)

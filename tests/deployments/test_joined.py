@@ -75,6 +75,15 @@ async def test_a_failure_is_that_of_all_items_of_the_call_only() -> None:
     assert [type(result) for result in results] == [ZeroDivisionError] * 3 + [int]
 
 
+async def test_an_answer_of_another_length_is_a_failure() -> None:
+    async def short(items: Sequence[int]) -> Sequence[int]:
+        return items[1:]
+
+    calls = JoinedCalls(short, lambda _: True, calls=1)
+    results = await asyncio.gather(*map(calls.result, (1, 2)), return_exceptions=True)
+    assert [type(result) for result in results] == [ValueError] * 2
+
+
 async def test_a_call_goes_on_without_those_who_gave_up() -> None:
     send = Doubling()
     calls = joined(send)
