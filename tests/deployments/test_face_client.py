@@ -21,7 +21,7 @@ from semblance.settings import get_settings
 from tests.support.photos import BIDEN, GROUP, GROUP_FACES, MASKS, NO_FACE, OBAMA, OBAMA_2
 
 
-class Counted:
+class CountedHandle:
     """A handle that notes how many items each call has."""
 
     def __init__(self, handle: Any) -> None:
@@ -39,19 +39,19 @@ class Counted:
 
 
 @pytest.fixture(scope="module")
-def handles() -> list[Counted]:
+def handles() -> list[CountedHandle]:
     """Of detector, embedder and analyzer."""
     deployments = {
         name: serve.deployment(max_ongoing_requests=100)(cls).bind()
         for name, cls in {"Detector": Detector, "Embedder": Embedder, "Analyzer": Analyzer}.items()
     }
     return [
-        Counted(serve.run(deployment, name=name, _local_testing_mode=True))
+        CountedHandle(serve.run(deployment, name=name, _local_testing_mode=True))
         for name, deployment in deployments.items()
     ]
 
 
-async def test_photos_at_once_share_calls_and_get_the_same_as_alone(handles: list[Counted]) -> None:
+async def test_photos_at_once_share_calls_and_get_the_same_as_alone(handles: list[CountedHandle]) -> None:
     client = FaceClient(*cast(list[Any], handles))
     photos = [path.read_bytes() for path in (OBAMA, OBAMA_2, BIDEN, GROUP, MASKS[0])] * 5
     photos.insert(20, b"no photo")
@@ -77,7 +77,7 @@ async def test_photos_at_once_share_calls_and_get_the_same_as_alone(handles: lis
         assert len(nets.calls) < sum(nets.calls)
 
 
-async def test_a_photo_with_all_its_faces_goes_alone(handles: list[Counted]) -> None:
+async def test_a_photo_with_all_its_faces_goes_alone(handles: list[CountedHandle]) -> None:
     client = FaceClient(*cast(list[Any], handles))
     handles[0].calls.clear()
     group, none = await asyncio.gather(
