@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from db.pool import Connection
+from db.pool import Connection, Database
 from db.queries import sql
 
 AdminEventKind = Literal["ingestion", "jobs", "gallery", "settings", "users", "audit"]
@@ -20,3 +20,8 @@ async def tell_operators(
     data: a few values for JSON, without secrets; clients get them beside `kind`.
     """
     await connection.execute(sql.tell_operators, kind, dict(data or {}))
+
+
+async def tell_of_ended_jobs(database: Database) -> None:
+    """Tell operators that jobs have ended, so that they look at the queues again. Raises DatabaseError."""
+    await database.execute(sql.tell_of_ended_jobs)

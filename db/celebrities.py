@@ -123,9 +123,10 @@ class Celebrities:
                 await GALLERY.check_pack(connection, pack_digest)
         return [_hit(row) for row in rows]
 
-    async def compared(self, ids: Sequence[UUID]) -> dict[UUID, ComparedCelebrity]:
-        """What a face is compared with in these celebrities; those that no longer exist are left out."""
-        rows = await self._database.fetch(sql.compared_celebrities, ids)
+    async def compared(self, ids: Sequence[UUID], pack_digest: str) -> dict[UUID, ComparedCelebrity]:
+        """What a face is compared with in these celebrities, with the embedding of a pack; those that no
+        longer exist, or have none, are left out."""
+        rows = await self._database.fetch(sql.compared_celebrities, ids, pack_digest)
         return {row["id"]: _compared(row) for row in rows}
 
     async def known_hashes(self, pack_digest: str) -> set[str]:
@@ -192,6 +193,5 @@ def _compared(row: asyncpg.Record) -> ComparedCelebrity:
     traits = dict(row)
     del traits["id"]
     landmarks = traits.pop("landmarks_68")
-    if traits["embedding"] is not None:
-        traits["embedding"] = traits["embedding"].to_numpy()
+    traits["embedding"] = traits["embedding"].to_numpy()
     return ComparedCelebrity(traits, None if landmarks is None else np.array(landmarks, np.float32))

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import asyncpg
 
-from db.admin_events import tell_operators
+from db.admin_events import tell_of_ended_jobs
 from db.jobs import (
     FAILURES_SHOWN,
     SPEED_WINDOW,
@@ -222,8 +222,7 @@ class InferenceQueue:
         return None if seconds is None else max(seconds, 0.0)
 
     async def tell_operators(self) -> None:
-        async with self._database.transaction() as connection:
-            await tell_operators(connection, "jobs")
+        await tell_of_ended_jobs(self._database)
 
     def _end(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID
 
@@ -27,6 +27,13 @@ MOST_FILES: Final = 20_000
 
 MOST_RECEIVING: Final = 20
 """Ingestions whose files arrive, at the same time."""
+
+MOST_CONTINUED: Final = 5
+"""How often a day the service continues an ingestion by itself. One that kills each of its jobs is left to
+operators then."""
+
+CONTINUED_AFTER: Final = timedelta(seconds=10)
+"""How long after its first job died; each time it dies again, four times as long: at last 43 minutes."""
 
 IngestionState: TypeAlias = Literal["receiving", "running", "failed", "review", "done"]
 Decision: TypeAlias = Literal["largest", "anyway", "again", "discard"]
@@ -218,6 +225,12 @@ class Ingestions:
         if await connection.fetchval(sql.claim_ingestion, ingestion_id, job_id) is None:
             raise ConflictError("A Ray job works on this ingestion already.")
         await _tell(connection, ingestion_id)
+
+    async def to_continue(self) -> list[UUID]:
+        """The ingestions that should go on now by themselves: their job died, or none could start for the
+        decisions on them."""
+        rows = await self._database.fetch(sql.ingestions_to_continue, MOST_CONTINUED, CONTINUED_AFTER)
+        return [row["id"] for row in rows]
 
     async def refusals(
         self, ingestion_id: UUID, outcome: str | None, limit: int, after: ByTime | None = None

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-from db.admin_events import tell_operators
+from db.admin_events import tell_of_ended_jobs
 from db.pool import Connection, Database
 from db.queries import sql
 from semblance.tracing import traceparent
@@ -169,8 +169,7 @@ class MatchJobs:
 
     async def tell_operators(self) -> None:
         """Tell operators that jobs have ended, so that they look at the queue again."""
-        async with self._database.transaction() as connection:
-            await tell_operators(connection, "jobs")
+        await tell_of_ended_jobs(self._database)
 
     async def seconds_to_next(self) -> float | None:
         """Seconds until the next job is due or the next lease ends, at least 0; None without any, and while

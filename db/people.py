@@ -72,7 +72,8 @@ class ListedPerson:
 
 @dataclass(frozen=True, slots=True)
 class PersonPhoto:
-    """A photo of a person, which is a celebrity. quality: 0..1."""
+    """A photo of a person, which is a celebrity. quality: 0..1. pack_digests: of the packs that have embedded
+    it."""
 
     id: UUID
     image_path: str
@@ -80,7 +81,7 @@ class PersonPhoto:
     age: int | None
     seen_gender: Gender | None
     expression: str | None
-    pack_digest: str | None
+    pack_digests: list[str]
     created_at: datetime
 
 
@@ -119,8 +120,13 @@ class People:
         name = await self._database.fetchval(sql.folded, which.name)
         filters = (name, which.category, which.gender, which.least_quality)
         rows = await self._database.fetch(sql.page_of_people, *filters, *(after or (None, None)), limit)
-        total = -1 if after else await self._database.fetchval(sql.count_people, *filters)
         shown, following = cut_page(rows, limit, "folded_name")
+        if after:
+            total = -1
+        elif following is None:
+            total = len(shown)
+        else:
+            total = await self._database.fetchval(sql.count_people, *filters)
         return CountedPage([_listed(row) for row in shown], following, total)
 
     async def categories(self) -> dict[str, int]:

@@ -948,13 +948,18 @@ CREATE TABLE events (
 );
 CREATE SEQUENCE events_id_seq OWNED BY events.id;
 
+-- Ids are not below the microseconds since 1970. Some commits do not wait for the disk, and a crash of the server can
+-- lose events that were told already: their ids are then not given to others, which a reader would take for read.
 CREATE FUNCTION publish_event() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
     AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock(8319385479046456435);
     UPDATE public.events
-    SET id = nextval('public.events_id_seq'), created_at = clock_timestamp()
+    SET id = setval('public.events_id_seq', greatest(
+            nextval('public.events_id_seq'), (extract(epoch FROM clock_timestamp()) * 1e6)::bigint
+        )),
+        created_at = clock_timestamp()
     WHERE number = NEW.number;
     PERFORM pg_notify('events', '');
     RETURN NULL;
@@ -1530,9 +1535,9 @@ CREATE POLICY rematch_runs_service ON rematch_runs TO semblance_service USING (t
 CREATE POLICY rematch_shards_service ON rematch_shards TO semblance_service USING (true) WITH CHECK (true);
 
 -- Spare embeddings -----------------------------------------------------------------------------------
--- Embeddings of another model pack than the one that serves: filled in while that pack serves, then swapped with its
--- embeddings in one transaction, which keeps those for the way back. Of any number of packs, until they are dropped.
--- Stored PLAIN, three to a page, as in the tables they belong to.
+-- Embeddings by other model packs than the one in the row itself: filled in while another pack is in force, and kept
+-- for the way back. Of any number of packs, until they are dropped. Stored PLAIN, three to a page, as in the tables they
+-- belong to.
 CREATE TABLE spare_face_embeddings (
     face_id uuid NOT NULL REFERENCES faces (id) ON DELETE CASCADE,
     pack_digest text NOT NULL,
@@ -1547,7 +1552,7 @@ CREATE TABLE spare_celebrity_embeddings (
     PRIMARY KEY (celebrity_id, pack_digest)
 ) WITH (toast_tuple_target = 2712);
 
--- The application fills and removes them. Only the owner changes which pack serves.
+-- The application fills and removes them.
 ALTER TABLE spare_face_embeddings ENABLE ROW LEVEL SECURITY;
 ALTER TABLE spare_celebrity_embeddings ENABLE ROW LEVEL SECURITY;
 REVOKE ALL ON spare_face_embeddings, spare_celebrity_embeddings FROM authenticated, anon;
@@ -1556,6 +1561,100 @@ CREATE POLICY spare_face_embeddings_service ON spare_face_embeddings TO semblanc
     USING (true) WITH CHECK (true);
 CREATE POLICY spare_celebrity_embeddings_service ON spare_celebrity_embeddings TO semblance_service
     USING (true) WITH CHECK (true);
+
+-- The pack in force -----------------------------------------------------------------------------------
+-- A change of packs without moving a row: a row in the table of faces or celebrities may have an embedding by one pack,
+-- and spare ones by others. Every search finds those of its own pack wherever they are, and one row says by which pack
+-- stored faces are matched.
+CREATE TABLE pack_in_force (
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    pack_digest text NOT NULL,
+    since timestamptz NOT NULL DEFAULT now()
+);
+
+-- Every embedding of every pack; null where a row has none yet. Without conditions, so that the planner looks into each
+-- table by its key.
+CREATE VIEW face_embeddings WITH (security_invoker = true) AS
+    SELECT id AS face_id, pack_digest, embedding FROM faces
+    UNION ALL
+    SELECT face_id, pack_digest, embedding FROM spare_face_embeddings;
+
+CREATE VIEW celebrity_embeddings WITH (security_invoker = true) AS
+    SELECT id AS celebrity_id, pack_digest, embedding FROM celebrities
+    UNION ALL
+    SELECT celebrity_id, pack_digest, embedding FROM spare_celebrity_embeddings;
+
+-- The pack by which each face is matched: the one in force where the face has an embedding of it, else the face's own.
+CREATE VIEW faces_in_force WITH (security_invoker = true) AS
+    SELECT faces.id AS face_id, coalesce(spare.pack_digest, faces.pack_digest) AS pack_digest
+    FROM faces
+    LEFT JOIN spare_face_embeddings AS spare
+        ON spare.face_id = faces.id AND spare.pack_digest = (SELECT pack_digest FROM pack_in_force);
+
+-- What is compared in the faces that have an embedding of a pack, with that embedding. Inlined into the calling query.
+CREATE FUNCTION face_traits_by(pack text) RETURNS TABLE (
+    id uuid, profile_id uuid, pack_digest text, embedding vector, quality float8, geometry float8[], age integer,
+    symmetry float8, skin_tone float8[], expression smallint
+)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+        SELECT
+            own.id, own.profile_id, pack,
+            CASE WHEN own.pack_digest = pack THEN own.embedding ELSE spare.embedding END,
+            quality, geometry, age, symmetry, skin_tone, expression
+        FROM face_traits AS own
+        LEFT JOIN spare_face_embeddings AS spare ON spare.face_id = own.id AND spare.pack_digest = pack
+        WHERE own.pack_digest = pack OR spare.face_id IS NOT NULL;
+    END;
+
+CREATE FUNCTION celebrity_traits_by(pack text) RETURNS TABLE (
+    id uuid, gender text, category text, pack_digest text, embedding vector, quality float8, geometry float8[],
+    age integer, symmetry float8, skin_tone float8[], expression smallint, person uuid
+)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+        SELECT
+            own.id, gender, category, pack,
+            CASE WHEN own.pack_digest = pack THEN own.embedding ELSE spare.embedding END,
+            quality, geometry, age, symmetry, skin_tone, expression, person
+        FROM celebrity_traits AS own
+        LEFT JOIN spare_celebrity_embeddings AS spare ON spare.celebrity_id = own.id AND spare.pack_digest = pack
+        WHERE own.pack_digest = pack OR spare.celebrity_id IS NOT NULL;
+    END;
+
+-- For searches by a pack that has few spare embeddings or none, and for removing those of a pack. The vector index of a
+-- pack's spare embeddings is built before the pack comes into force.
+CREATE INDEX idx_spare_face_embeddings_pack_digest ON spare_face_embeddings (pack_digest, face_id);
+CREATE INDEX idx_spare_celebrity_embeddings_pack_digest ON spare_celebrity_embeddings (pack_digest, celebrity_id);
+
+-- Galleries in memory follow spare embeddings, too.
+CREATE FUNCTION note_spare_celebrity_changes() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    AS $$
+BEGIN
+    INSERT INTO public.celebrity_changes (celebrity_id) SELECT celebrity_id FROM changed;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER spare_celebrity_embeddings_note_insert AFTER INSERT ON spare_celebrity_embeddings
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION note_spare_celebrity_changes();
+CREATE TRIGGER spare_celebrity_embeddings_note_update AFTER UPDATE ON spare_celebrity_embeddings
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION note_spare_celebrity_changes();
+CREATE TRIGGER spare_celebrity_embeddings_note_delete AFTER DELETE ON spare_celebrity_embeddings
+    REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION note_spare_celebrity_changes();
+
+-- Only the owner changes which pack is in force.
+ALTER TABLE pack_in_force ENABLE ROW LEVEL SECURITY;
+REVOKE ALL ON pack_in_force, face_embeddings, celebrity_embeddings, faces_in_force FROM authenticated, anon;
+REVOKE EXECUTE ON FUNCTION face_traits_by(text), celebrity_traits_by(text), note_spare_celebrity_changes()
+    FROM PUBLIC, authenticated, anon;
+GRANT SELECT ON pack_in_force, face_embeddings, celebrity_embeddings, faces_in_force TO semblance_service;
+GRANT EXECUTE ON FUNCTION face_traits_by(text), celebrity_traits_by(text) TO semblance_service;
+CREATE POLICY pack_in_force_service ON pack_in_force FOR SELECT TO semblance_service USING (true);
 
 -- Deleted pictures ------------------------------------------------------------------------------------
 -- Pictures whose row was deleted, and that must still be removed from the storage. Written by the transaction that
@@ -1893,27 +1992,28 @@ CREATE FUNCTION least_quality() RETURNS float8
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN 0.6;
 
--- The model pack of most embeddings. A client's embedding does not say which pack it is from, so this one is assumed.
+-- The pack in force, or else that of most embeddings. A client's embedding does not say which pack it is from, so this
+-- one is assumed.
 CREATE FUNCTION pack_of_faces() RETURNS text
     LANGUAGE sql STABLE
-    RETURN CASE
+    RETURN coalesce((SELECT pack_digest FROM pack_in_force), CASE
         WHEN (SELECT min(pack_digest) = max(pack_digest) FROM faces) THEN (SELECT min(pack_digest) FROM faces)
         ELSE (
             SELECT pack_digest FROM faces WHERE pack_digest IS NOT NULL
             GROUP BY pack_digest ORDER BY count(*) DESC, pack_digest LIMIT 1
         )
-    END;
+    END);
 
 CREATE FUNCTION pack_of_celebrities() RETURNS text
     LANGUAGE sql STABLE
-    RETURN CASE
+    RETURN coalesce((SELECT pack_digest FROM pack_in_force), CASE
         WHEN (SELECT min(pack_digest) = max(pack_digest) FROM celebrities)
             THEN (SELECT min(pack_digest) FROM celebrities)
         ELSE (
             SELECT pack_digest FROM celebrities WHERE pack_digest IS NOT NULL
             GROUP BY pack_digest ORDER BY count(*) DESC, pack_digest LIMIT 1
         )
-    END;
+    END);
 
 -- What find_similar_faces finds for an end user: their own faces, the only ones they may read. Runs as its owner,
 -- because end users may not read embeddings.
@@ -1926,11 +2026,12 @@ CREATE FUNCTION find_own_similar_faces(
     BEGIN ATOMIC
         SELECT own.id, own.profile_id, 1 - own.distance, faces.image_path, profiles.name, profiles.profile_type
         FROM (
-            SELECT id, face_traits.profile_id, embedding_distance(embedding, query_embedding) AS distance
-            FROM face_traits
-            WHERE face_traits.profile_id = auth.uid()
-                AND (exclude_profile_id IS NULL OR face_traits.profile_id <> exclude_profile_id)
-                AND pack_digest = (SELECT pack_of_faces())
+            SELECT traits.id, traits.profile_id, embedding_distance(stored.embedding, query_embedding) AS distance
+            FROM face_traits AS traits
+            JOIN face_embeddings AS stored
+                ON stored.face_id = traits.id AND stored.pack_digest = (SELECT pack_of_faces())
+            WHERE traits.profile_id = auth.uid()
+                AND (exclude_profile_id IS NULL OR traits.profile_id <> exclude_profile_id)
                 AND quality >= least_quality()
         ) AS own
         JOIN faces ON faces.id = own.id
@@ -1967,18 +2068,32 @@ BEGIN
     RETURN QUERY
         SELECT near.id, near.profile_id, 1 - near.distance, faces.image_path, profiles.name, profiles.profile_type
         FROM (
-            SELECT id, profile_id, public.embedding_distance(embedding, query_embedding) AS distance
-            FROM public.face_traits
-            WHERE pack_digest = pack
-                AND quality >= public.least_quality()
-                AND (exclude_profile_id IS NULL OR profile_id <> exclude_profile_id)
-            ORDER BY public.embedding_distance(embedding, query_embedding)
-            LIMIT least(match_count, 1000)
+            (
+                SELECT id, profile_id, public.embedding_distance(embedding, query_embedding) AS distance
+                FROM public.face_traits
+                WHERE pack_digest = pack
+                    AND quality >= public.least_quality()
+                    AND (exclude_profile_id IS NULL OR profile_id <> exclude_profile_id)
+                ORDER BY public.embedding_distance(embedding, query_embedding)
+                LIMIT least(match_count, 1000)
+            )
+            UNION ALL
+            (
+                SELECT id, profile_id, public.embedding_distance(spare.embedding, query_embedding)
+                FROM public.spare_face_embeddings AS spare
+                JOIN public.face_traits ON id = spare.face_id
+                WHERE spare.pack_digest = pack
+                    AND quality >= public.least_quality()
+                    AND (exclude_profile_id IS NULL OR profile_id <> exclude_profile_id)
+                ORDER BY public.embedding_distance(spare.embedding, query_embedding)
+                LIMIT least(match_count, 1000)
+            )
         ) AS near
         JOIN public.faces ON faces.id = near.id
         JOIN public.profiles ON profiles.id = near.profile_id
         WHERE 1 - nullif(near.distance, 'NaN') >= match_threshold
-        ORDER BY near.distance, near.id;
+        ORDER BY near.distance, near.id
+        LIMIT least(match_count, 1000);
 END
 $$;
 
@@ -1994,15 +2109,16 @@ CREATE OR REPLACE FUNCTION find_similar_faces_filtered(
     BEGIN ATOMIC
         WITH target AS MATERIALIZED (
             SELECT
-                face_traits.id, face_traits.profile_id, profiles.name, profiles.profile_type,
-                embedding_distance(embedding, query_embedding) AS distance
+                traits.id, traits.profile_id, profiles.name, profiles.profile_type,
+                embedding_distance(stored.embedding, query_embedding) AS distance
             FROM profiles
-            JOIN face_traits ON face_traits.profile_id = profiles.id
+            JOIN face_traits AS traits ON traits.profile_id = profiles.id
+            JOIN face_embeddings AS stored
+                ON stored.face_id = traits.id AND stored.pack_digest = (SELECT pack_of_faces())
             WHERE profiles.profile_type = 'user'
                 AND school_key = school_key_of(user_school)
                 AND gender <> user_gender
                 AND (exclude_profile_id IS NULL OR profiles.id <> exclude_profile_id)
-                AND pack_digest = (SELECT pack_of_faces())
                 AND quality >= least_quality()
         )
         SELECT
@@ -2035,11 +2151,22 @@ BEGIN
             FROM (
                 SELECT DISTINCT ON (person) id, distance
                 FROM (
-                    SELECT id, person, public.embedding_distance(embedding, query_embedding) AS distance
-                    FROM public.celebrity_traits
-                    WHERE pack_digest = pack AND quality >= public.least_quality()
-                    ORDER BY public.embedding_distance(embedding, query_embedding)
-                    LIMIT photos
+                    (
+                        SELECT id, person, public.embedding_distance(embedding, query_embedding) AS distance
+                        FROM public.celebrity_traits
+                        WHERE pack_digest = pack AND quality >= public.least_quality()
+                        ORDER BY public.embedding_distance(embedding, query_embedding)
+                        LIMIT photos
+                    )
+                    UNION ALL
+                    (
+                        SELECT id, person, public.embedding_distance(spare.embedding, query_embedding)
+                        FROM public.spare_celebrity_embeddings AS spare
+                        JOIN public.celebrity_traits ON id = spare.celebrity_id
+                        WHERE spare.pack_digest = pack AND quality >= public.least_quality()
+                        ORDER BY public.embedding_distance(spare.embedding, query_embedding)
+                        LIMIT photos
+                    )
                 ) AS nearest
                 ORDER BY person, distance, id
             ) AS best
@@ -2051,9 +2178,9 @@ BEGIN
     RETURN QUERY
         SELECT near.id, celebrities.name, 1 - near.distance, celebrities.image_path
         FROM (
-            SELECT id, public.embedding_distance(embedding, query_embedding) AS distance
-            FROM public.celebrities
-            WHERE id = ANY (found)
+            SELECT celebrity_id AS id, public.embedding_distance(embedding, query_embedding) AS distance
+            FROM public.celebrity_embeddings
+            WHERE celebrity_id = ANY (found) AND pack_digest = pack
         ) AS near
         JOIN public.celebrities ON celebrities.id = near.id
         WHERE near.distance <> 'NaN'
@@ -2081,9 +2208,10 @@ CREATE OR REPLACE FUNCTION calculate_advanced_similarity(face_a_id uuid, face_b_
                 symmetry_factor(a.symmetry, b.symmetry) AS symmetry,
                 skin_tone_factor(a.skin_tone, b.skin_tone) AS skin_tone,
                 expression_factor(a.expression, b.expression) AS expression
-            FROM face_traits AS a
-            JOIN face_traits AS b USING (pack_digest)
-            WHERE a.id = face_a_id AND b.id = face_b_id
+            FROM faces_in_force AS serving
+            JOIN LATERAL face_traits_by(serving.pack_digest) AS a ON a.id = serving.face_id
+            JOIN LATERAL face_traits_by(serving.pack_digest) AS b ON b.id = face_b_id
+            WHERE serving.face_id = face_a_id
         ) AS factor
         CROSS JOIN system_settings
         WHERE key = 'matching_weights';

@@ -1,16 +1,18 @@
-"""Embeddings of a second model pack, stored next to those that serve, and the switch between the two.
+"""Embeddings by further model packs, next to those in the rows of faces and celebrities; the pack in force.
 
-They are in separate tables, not in further columns of the tables that serve. So the serving tables keep three
-rows per page and their vector index while spare embeddings are added, searches cost no more, and dropping
-spare embeddings only deletes rows. A switch swaps the two, so the old embeddings become the spare ones and a
-second switch undoes the first. It touches every row and the vector index. A pointer to "the pack that serves"
-would avoid that, but then every search would have to choose between two tables, for an operation that is
-needed once a year.
+A row's own embedding is by the pack that analyzed it. Spare ones are in separate tables, so the serving
+tables keep three rows per page and their vector index while spare embeddings are added. Every search finds
+the embeddings of its pack in both places, and never those of another. So a change of packs moves nothing: the
+vector index of the spare embeddings is built beside, and then one row says that the new pack is in force,
+by which stored faces are matched from then on. The embeddings of a pack that is dropped are removed in short
+steps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 from uuid import UUID
@@ -34,11 +36,20 @@ _MERGE = {
     "faces": sql.merge_spare_face_embeddings,
     "celebrities": sql.merge_spare_celebrity_embeddings,
 }
-_SWITCH = {"faces": sql.switch_faces, "celebrities": sql.switch_celebrities}
+_REPLACE = {
+    "faces": sql.replace_own_face_embeddings,
+    "celebrities": sql.replace_own_celebrity_embeddings,
+}
+_REMOVE = {
+    "faces": sql.remove_spare_face_embeddings,
+    "celebrities": sql.remove_spare_celebrity_embeddings,
+}
 
-SWITCH_ROWS = 500
-"""Rows of one statement of a switch. It takes a second, or several on a busy machine, most of it for the
-vector index; servers may end a statement after a minute."""
+STEP_SECONDS = 0.25
+"""How long a step of a removal is to take: a match job of a face in it waits as long."""
+
+MOST_ROWS = 1000
+"""Rows of a step at most."""
 
 _MERGE_ATTEMPTS = 5
 
@@ -57,24 +68,26 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class PackCoverage:
-    """The rows of one table by their embedding of a pack: it serves, is spare, or is missing. undescribed: no
-    embedding of any pack; match workers will add one of their pack."""
+    """The rows of one table by whether they have an embedding of a pack. undescribed: no embedding of any
+    pack; match workers will add one of their pack."""
 
     undescribed: int
-    serving: int
-    spare: int
+    embedded: int
     missing: int
 
 
 class SpareEmbeddings:
-    """The spare tables. Every method raises DatabaseError if the database does not answer."""
+    """The spare tables, and the pack in force. Every method raises DatabaseError if the database does not
+    answer."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def packs_in_use(self) -> list[str]:
-        """Digests of the packs whose embeddings serve, the most frequent first."""
-        return [row["pack_digest"] for row in await self._database.fetch(sql.packs_in_use)]
+    async def in_force(self) -> str | None:
+        """Digest of the pack in force; before the first switch, of the pack with the most embeddings. None
+        without any."""
+        digest: str | None = await self._database.fetchval(sql.pack_in_force)
+        return digest
 
     async def coverage(self, pack_digest: str) -> dict[Table, PackCoverage]:
         """How many rows have an embedding of the pack, by table."""
@@ -106,8 +119,8 @@ class SpareEmbeddings:
                     return
 
     async def sample(self, old: str, new: str, limit: int) -> Rows | None:
-        """Up to `limit` faces that the pack `old` serves and that have a spare embedding of `new`; None
-        without any. Rows: TRAITS, then `spare`."""
+        """Up to `limit` faces that have an embedding of both packs; None without any. Rows: TRAITS of `old`,
+        then `spare`, the embedding of `new`."""
         found: list[Rows] = []
         async with self._database.transaction(readonly=True) as connection:
             await read_rows(
@@ -130,74 +143,116 @@ class SpareEmbeddings:
             )
 
     async def check_owner(self) -> None:
-        """Raise ConfigurationError unless this login may switch."""
+        """Raise ConfigurationError unless this login may switch and drop."""
         if not await self._database.fetchval(sql.may_switch):
             raise ConfigurationError(
-                "A switch changes the gallery, which the application may only read: set "
+                "Only the owner of the database changes which pack is in force: set "
                 "SEMBLANCE_OWNER_DATABASE_URL to the login that migrates the database."
             )
 
-    async def switch(
-        self, pack_digest: str, allowed_missing: int, on_progress: Callable[[int], None]
-    ) -> dict[Table, int]:
-        """Swap what serves with the spare embeddings of a pack, in one transaction; returns how many rows
-        were switched, by table.
+    async def build_indexes(self, pack_digest: str) -> None:
+        """Build the vector indexes of a pack's spare embeddings, unless they are there. Nobody waits for it.
+        If it is interrupted, the next call begins again. Raises ConflictError while another process does it.
+        """
+        async with self._alone():
+            for index in await self._database.fetch(sql.spare_vector_indexes, pack_digest):
+                if index["valid"] is False:
+                    await self._database.execute(index["remove"])
+                if not index["valid"]:
+                    await self._database.execute(index["make"])
+            # Otherwise the planner would assume that few rows have the new digest.
+            await self._database.execute(sql.analyze_spare_embeddings)
 
-        Readers see all of it or nothing. Writers are not blocked: rows that are added meanwhile keep the pack
-        that made them. Each row is locked from its turn to the end, so the celebrities, which nothing else
-        changes, come before the faces, which match jobs wait for.
+    async def switch(self, pack_digest: str, allowed_missing: int) -> dict[Table, int]:
+        """Put a pack in force; returns how many rows have an embedding of it, by table. It changes one row,
+        so nothing waits for it, and a statement sees the pack before or this one.
 
         Args:
-            allowed_missing: how many rows without an embedding of the pack may stay unchanged.
-            on_progress: called with the number of rows done since the last call.
+            allowed_missing: how many rows may have no embedding of the pack. They stay with their own pack.
 
-        Raises ConflictError if more are missing, or if there is nothing to switch to.
+        Raises ConflictError if more have none, if no row has one, or if the pack is in force already.
         """
         async with self._database.transaction() as connection:
-            await connection.execute(sql.lock_switch)
+            if not await connection.fetchval(sql.hold_switch):
+                raise ConflictError(_BUSY)
+            if await connection.fetchval(sql.pack_in_force) == pack_digest:
+                raise ConflictError(f"The pack {pack_digest[:12]} is in force already.")
             coverage = await _coverage(connection, pack_digest)
             missing = sum(part.missing for part in coverage.values())
             if missing > allowed_missing:
                 raise ConflictError(
                     f"{missing:,} faces and celebrities have no embedding of this pack; nothing was switched."
                 )
-            if not any(part.spare for part in coverage.values()):
-                raise ConflictError("No spare embedding of this pack is left to switch to.")
-            switched: dict[Table, int] = {}
-            for table in reversed(TABLES):
-                switched[table] = await _switch(connection, table, pack_digest, on_progress)
-            # Otherwise the planner would assume that no row has the new digest.
-            await connection.execute(sql.analyze_celebrities)
-            await audit(connection, "pack.switch", pack_digest, after=switched)
-        return switched
+            embedded = {table: coverage[table].embedded for table in TABLES}
+            if not any(embedded.values()):
+                raise ConflictError(f"There is no embedding of the pack {pack_digest[:12]} to switch to.")
+            await connection.execute(sql.put_in_force, pack_digest)
+            await audit(connection, "pack.switch", pack_digest, after=embedded)
+        return embedded
 
-    async def drop(self, pack_digest: str) -> dict[Table, int]:
-        """Remove the spare embeddings of a pack; returns how many, by table."""
-        async with self._database.transaction() as connection:
-            row = await connection.fetchrow(sql.drop_spare_embeddings, pack_digest)
-            dropped: dict[Table, int] = {table: row[table] for table in TABLES}
-            if any(dropped.values()):
-                await audit(connection, "pack.drop_spare", pack_digest, after=dropped)
+    async def drop(self, pack_digest: str, on_progress: Callable[[int], None]) -> dict[Table, int]:
+        """Remove the embeddings of a pack that is not in force; returns of how many rows, by table. Where
+        such an embedding is the row's own, the one of the pack in force takes its place; a row without one
+        keeps its own.
+
+        It takes short steps, each a transaction; a call after an interruption does what is left.
+
+        Args:
+            on_progress: called with the number of rows done since the last call.
+
+        Raises ConflictError if the pack is in force.
+        """
+        async with self._alone():
+            in_force = await self.in_force()
+            if in_force == pack_digest:
+                raise ConflictError(
+                    f"The pack {pack_digest[:12]} is in force. Switch to another one before you drop it."
+                )
+            before = await self.coverage(pack_digest)
+            if not any(part.embedded for part in before.values()):
+                return dict.fromkeys(TABLES, 0)
+            async with self._database.transaction() as connection:
+                counts = {table: before[table].embedded for table in TABLES}
+                await audit(connection, "pack.drop", pack_digest, after=counts)
+            dropped: dict[Table, int] = {}
+            for table in TABLES:
+                dropped[table] = await self._in_steps(_REPLACE[table], (pack_digest, in_force), on_progress)
+                dropped[table] += await self._in_steps(_REMOVE[table], (pack_digest,), on_progress)
+            for index in await self._database.fetch(sql.spare_vector_indexes, pack_digest):
+                if index["valid"] is not None:
+                    await self._database.execute(index["remove"])
         return dropped
+
+    async def _in_steps(
+        self, query: str, packs: tuple[str | None, ...], on_progress: Callable[[int], None]
+    ) -> int:
+        """Run a query for a few rows at a time until none is left; returns how many rows it changed."""
+        changed, last, size = 0, None, MOST_ROWS // 20
+        while True:
+            began = time.monotonic()
+            row = await self._database.fetchrow(query, *packs, last, size)
+            if row is None or row["last"] is None:
+                return changed
+            last = row["last"]
+            changed += row["changed"]
+            on_progress(row["changed"])
+            seconds = max(time.monotonic() - began, 1e-3)
+            size = min(max(int(size * min(STEP_SECONDS / seconds, 2)), 1), MOST_ROWS)
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        """Hold the lock of switches on a connection of its own. The transaction has no snapshot, so that it
+        keeps no index from being built and no table from being vacuumed."""
+        async with self._database.transaction() as connection:
+            if not await connection.fetchval(sql.hold_switch):
+                raise ConflictError(_BUSY)
+            await connection.execute(sql.release_snapshot)
+            yield
+
+
+_BUSY = "Another process is changing packs in this database. Run the command again when it is done."
 
 
 async def _coverage(connection: asyncpg.Connection, pack_digest: str) -> dict[Table, PackCoverage]:
-    rows = await connection.fetch(sql.count_spare_embeddings, pack_digest)
-    return {
-        row["table"]: PackCoverage(row["undescribed"], row["serving"], row["spare"], row["missing"])
-        for row in rows
-    }
-
-
-async def _switch(
-    connection: asyncpg.Connection, table: Table, pack_digest: str, on_progress: Callable[[int], None]
-) -> int:
-    switched, last = 0, None
-    while True:
-        row = await connection.fetchrow(_SWITCH[table], pack_digest, last, SWITCH_ROWS)
-        if row["last"] is None:
-            return switched
-        last = row["last"]
-        if row["switched"]:
-            switched += row["switched"]
-            on_progress(row["switched"])
+    rows = await connection.fetch(sql.count_embeddings_by_pack, pack_digest)
+    return {row["table"]: PackCoverage(row["undescribed"], row["embedded"], row["missing"]) for row in rows}

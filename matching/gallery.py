@@ -18,7 +18,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from math import inf
 from pathlib import Path
@@ -35,7 +35,7 @@ from db.queries import sql
 from matching.eligibility import may_match
 from matching.gallery_arrays import Block, GalleryArrays
 from matching.gallery_file import UnusableFileError, mapped
-from matching.ranking import Ranking
+from matching.ranking import RankedPairs, Ranking
 from matching.scoring import MIN_QUALITY
 from matching.traits import Floats, Places, Traits
 from semblance.metrics import GALLERY_CURRENT, GALLERY_ROWS, SEARCH_SECONDS
@@ -72,6 +72,14 @@ class GalleryQuery:
     category: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _LogPosition:
+    """Up to where the log of changes has been read. snapshot: PostgreSQL's. last: the last entry it sees."""
+
+    snapshot: str
+    last: int
+
+
 class Gallery:
     """The celebrities of one model pack. Only one task may use it at a time.
 
@@ -84,7 +92,7 @@ class Gallery:
         self._pack_digest = pack_digest
         self._path = None if folder is None else folder / f"{pack_digest}.gallery"
         self._arrays = GalleryArrays()
-        self._snapshot: str | None = None
+        self._seen: _LogPosition | None = None
         self._looked_at = 0.0
         # When the file was up to date, and how many celebrities have changed since.
         self._saved_at = -inf
@@ -100,24 +108,23 @@ class Gallery:
         Raises DatabaseError. The next call then does what this one could not.
         """
         source = None
-        if self._snapshot is None and self._path is not None:
+        if self._seen is None and self._path is not None:
             source = await self._source()
             await asyncio.to_thread(self._open, self._path, source)
         now = time.time()
-        if self._snapshot is None or now - self._looked_at > LOG_HOURS * 3600 / 2:
+        if self._seen is None or now - self._looked_at > LOG_HOURS * 3600 / 2:
             # A change committed between this statement and the read is applied twice, which does no harm.
-            snapshot = await self._database.fetchval(sql.gallery_snapshot)
-            self._arrays, self._snapshot, self._saved_at = GalleryArrays(), None, -inf
+            row = await self._database.fetchrow(sql.gallery_snapshot)
+            self._arrays, self._seen, self._saved_at = GalleryArrays(), None, -inf
             await self._read(None)
         else:
-            row = await self._database.fetchrow(sql.gallery_changes, self._snapshot)
-            if row is None:
-                return
-            snapshot = row["snapshot"]
-            if row["changed"]:
+            row = await self._database.fetchrow(sql.gallery_changes, self._seen.snapshot, self._seen.last)
+            if row is not None and row["changed"]:
                 await self._read(row["changed"])
                 self._changed += len(row["changed"])
-        self._snapshot, self._looked_at = snapshot, now
+        if row is None:
+            raise AssertionError("A query without FROM has one row.")
+        self._seen, self._looked_at = _LogPosition(row["snapshot"], row["last"]), now
         if self._path is not None and self._is_due(now):
             source = source or await self._source()
             await asyncio.to_thread(self._save, self._path, source)
@@ -128,16 +135,20 @@ class Gallery:
         """For each query all celebrities that may be among its best: that score at least `threshold`, at
         least what the person in place BEST does, and no less than another photo of the same person, with
         allowance for rounding."""
-        arrays = self._arrays
+        listed: list[list[UUID]] = [[] for _ in queries]
+        # Those who look for the same genders pass over the others.
+        for gender in {query.gender for query in queries}:
+            some = [number for number, query in enumerate(queries) if query.gender == gender]
+            found = self._near_best([queries[number] for number in some], weights, threshold)
+            for probe, place in zip(found.probe.tolist(), found.target.tolist(), strict=True):
+                listed[some[probe]].append(self._arrays.id_at(place))
+        return listed
+
+    def _near_best(self, queries: Sequence[GalleryQuery], weights: Weights, threshold: float) -> RankedPairs:
         ranking = Ranking(Traits.of([query.row for query in queries], np.float32), weights, threshold)
-        for number, block in enumerate(arrays.blocks):
-            eligible = _eligible(block, queries)
-            ranking.add(block.traits, number * len(block.fit), eligible, block.owners)
-        found = ranking.near_best(self._traits)
-        return [
-            [arrays.id_at(int(place)) for place in found.target[found.probe == number]]
-            for number in range(len(queries))
-        ]
+        for number, block in enumerate(self._arrays.blocks):
+            ranking.add(block.traits, number * len(block.fit), _eligible(block, queries), block.owners)
+        return ranking.near_best(self._traits)
 
     def _traits(self, places: Places) -> tuple[Traits, Floats]:
         """The celebrities at these places, and how far their embeddings may be from the true ones."""
@@ -179,7 +190,7 @@ class Gallery:
         same = about["source"] == {name: source[name] for name in source if name != "transaction"}
         if same and past and 0 <= age < LOG_HOURS * 3600 / 2:
             self._arrays = GalleryArrays(columns)
-            self._snapshot, self._looked_at = about["snapshot"], about["looked_at"]
+            self._seen, self._looked_at = _LogPosition(**about["seen"]), about["looked_at"]
             self._saved_at, self._changed = self._looked_at, 0
 
     def _is_due(self, now: float) -> bool:
@@ -188,7 +199,9 @@ class Gallery:
     def _save(self, path: Path, source: Mapping[str, Any]) -> None:
         """Write the file, and go on with it in place of the arrays in memory."""
         self._saved_at, self._changed = self._looked_at, 0
-        about = {"source": dict(source), "snapshot": self._snapshot, "looked_at": self._looked_at}
+        if self._seen is None:
+            raise AssertionError("Nothing has been read that could be written.")
+        about = {"source": dict(source), "seen": asdict(self._seen), "looked_at": self._looked_at}
         try:
             self._arrays.save(path, about)
             _remove_old_files(path.parent)

@@ -99,14 +99,16 @@ class GalleryArrays:
 
     def __init__(self, columns: gallery_file.Arrays | None = None) -> None:
         saved = np.empty(0, "V16") if columns is None else columns["saved_ids"]
+        saved_places = np.empty(0, np.int32) if columns is None else columns["saved_places"]
         self.blocks: list[Block] = []
         self._free: list[int] = []
         self._people = PersonNumbers(None if columns is None else columns["people"])
         if columns is not None:
             self.blocks = [Block.of(columns, start) for start in range(0, len(saved), BLOCK)]
             self._free = list(range(len(self.blocks) * BLOCK - 1, len(saved) - 1, -1))
-        # Those of the file are at the places where their ids are in it, unless they have been removed since.
+        # Those of the file, by ascending ids, are at the places it says, unless they have been removed since.
         self._saved = saved
+        self._saved_places = saved_places
         self._removed: set[int] = set()
         self._later: dict[bytes, int] = {}
 
@@ -115,7 +117,7 @@ class GalleryArrays:
 
     def write(self, rows: Rows) -> None:
         """Add celebrities, or replace those that have the same ids."""
-        places = find(self._saved, rows["id"])
+        places = self._find_saved(rows["id"])
         for number, saved in enumerate(places.tolist()):
             if saved < 0 or saved in self._removed:
                 places[number] = self._place(bytes(rows["id"][number]))
@@ -126,7 +128,7 @@ class GalleryArrays:
     def remove(self, ids: list[UUID]) -> None:
         """Remove those of these that are there."""
         keys = np.array([key.bytes for key in ids], "V16")
-        for key, saved in zip(keys, find(self._saved, keys).tolist(), strict=True):
+        for key, saved in zip(keys, self._find_saved(keys).tolist(), strict=True):
             place = self._later.pop(bytes(key), None)
             if place is None and saved >= 0 and saved not in self._removed:
                 place = saved
@@ -147,13 +149,19 @@ class GalleryArrays:
         return found
 
     def save(self, path: Path, about: dict[str, Any]) -> None:
-        """Write all to a file, in the order of their ids. Raises OSError."""
+        """Write all to a file. Raises OSError.
+
+        Those of one gender are together, so that a search for some genders passes over the others; those of
+        insufficient quality come last.
+        """
         there = np.ones(len(self._saved), bool)
         there[list(self._removed)] = False
         places = np.concatenate([np.flatnonzero(there), np.array(list(self._later.values()), np.int64)])
         ids = self._column("ids", places)
-        order = np.argsort(sortable(ids))
+        fit, gender = self._column("fit", places), self._column("gender", places)
+        order = np.lexsort((sortable(ids), gender, ~fit))
         ids, places = ids[order], places[order]
+        by_id = np.argsort(sortable(ids))
         numbers, person = np.unique(self._column("person", places), return_inverse=True)
         people = self._people.keys()[numbers]
         order = np.argsort(sortable(people))
@@ -169,7 +177,9 @@ class GalleryArrays:
             "people": ("V16", (len(people),)),
         }
         with gallery_file.written(path, about, layout) as columns:
-            columns["ids"][:] = columns["saved_ids"][:] = ids
+            columns["ids"][:] = ids
+            columns["saved_ids"][:] = ids[by_id]
+            columns["saved_places"][:] = by_id
             columns["person"][:] = rank[person]
             columns["people"][:] = people[order]
             for name in ("fit", "gender", "category"):
@@ -190,6 +200,13 @@ class GalleryArrays:
             found[chosen] = getattr(self.blocks[number], name)[places[chosen] % BLOCK]
         return found
 
+    def _find_saved(self, keys: NDArray[np.void]) -> NDArray[np.int64]:
+        """The places that the file gives to these ids; -1 for those that are not in it."""
+        found = find(self._saved, keys)
+        known = found >= 0
+        found[known] = self._saved_places[found[known]]
+        return found
+
     def _place(self, key: bytes) -> int:
         place = self._later.get(key)
         if place is None:
@@ -203,6 +220,7 @@ class GalleryArrays:
 
 _COLUMNS = {
     "saved_ids": "V16",
+    "saved_places": "i4",
     "ids": "V16",
     "fit": "?",
     "gender": "i1",
@@ -214,7 +232,8 @@ _COLUMNS = {
     "symmetry": "f4",
     "expression": "i1",
 }
-"""The columns of a file with one value a celebrity. `saved_ids` stays as it is, for finding ids."""
+"""The columns of a file with one value a celebrity. `saved_ids` and `saved_places` stay as they are, for
+finding ids."""
 
 _OTHER_SHAPES = ("values", "people")
 """Those whose last dimension is not the celebrities."""

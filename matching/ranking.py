@@ -130,9 +130,13 @@ class Ranking:
         """
         person = np.arange(first, first + len(targets)) if owners is None else owners.person
         crowd = BEST if owners is None else owners.crowd
-        end = 0
-        while end < len(targets):
-            start, end = end, end + (self._block if self._begun else min(self._block, FIRST_TARGETS))
+        end, last = 0, len(targets)
+        if eligible is not None:
+            wanted = np.flatnonzero(eligible.any(axis=0))
+            end, last = (int(wanted[0]), int(wanted[-1]) + 1) if len(wanted) else (0, 0)
+        while end < last:
+            most = self._block if self._begun else min(self._block, FIRST_TARGETS)
+            start, end = end, min(end + most, last)
             part, self._begun = slice(start, end), True
             block = _Pass(
                 side=TargetSide(targets.take(part), self._side),

@@ -96,16 +96,14 @@ class Matching:
             shortlist: Celebrities that may be among the best.
         """
         async with self._database.transaction() as connection:
-            if not await connection.fetchval(sql.hold_match_job, job.id, job.worker, job.attempt):
+            held = await connection.fetchrow(sql.hold_match_job, job.id, job.worker, job.attempt)
+            if held is None:
                 return None
-            if await connection.fetchval(sql.lock_probe_face, probe.id) not in {
-                None,
-                probe.pack_digest,
-            }:
+            if held["pack_digest"] not in {None, probe.pack_digest}:
                 raise DatabaseError("The face has been embedded by another model pack since the job began.")
             messages: list[str] = []
             users = celebrities = None
-            terms = (probe.id, MIN_QUALITY, rules.weights.as_dict(), rules.threshold, BEST)
+            terms = (probe.id, MIN_QUALITY, rules.weights.as_dict(), rules.threshold, BEST, probe.pack_digest)
             if job.job_type != "celebrity_match":
                 missing = [name for name in ("school", "gender") if getattr(probe, name) is None]
                 if missing:

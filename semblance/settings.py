@@ -224,8 +224,8 @@ class Settings(BaseSettings):
     )
     ingest_roots: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Where operators may ingest from by the console: folders on the server and s3:// "
-        "prefixes, with all below them; several separated by commas. Empty: only what they upload.",
+        description="What jobs that operators start over HTTP may read: folders on the server and s3:// "
+        "prefixes, with all below them; several separated by commas. Empty: only what operators upload.",
     )
     max_inflight: int = Field(
         64, ge=1, description="Face requests one API replica works on; more are refused with 503."

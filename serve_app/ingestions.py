@@ -4,12 +4,13 @@ not taken."""
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -17,10 +18,16 @@ from obstore.exceptions import BaseError
 
 from db.ingestions import STAGED, Ingestions
 from db.pool import Connection
-from semblance.errors import ForbiddenError, NotFoundError, SemblanceError
+from semblance.errors import ConflictError, ForbiddenError, NotFoundError, SemblanceError
 from semblance.storage.opening import open_bucket
 from semblance.storage.store import Storage
 from serve_app.ray_jobs import RayJobs
+from serve_app.schemas.ray_jobs import IngestRequest, QdrantRequest, RayJobRequest
+
+logger = logging.getLogger(__name__)
+
+LOOKED_FOR_EVERY_S: Final = 10.0
+"""How often ingestions are looked for whose job died."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +53,65 @@ async def start(ingestions: Ingestions, ray_jobs: RayJobs, ingestion_id: UUID) -
     await ray_jobs.submit(IngestionJob(ingestion_id), claim)
 
 
+async def continue_dead(ingestions: Ingestions, ray_jobs: RayJobs) -> None:
+    """Continue ingestions whose job died, and those with decisions for which none could start.
+
+    Every replica of the API does this; the claim lets one of them start the job. Raises nothing: what cannot
+    be continued now is tried again.
+    """
+    try:
+        await ray_jobs.refresh()
+        due = await ingestions.to_continue()
+    except SemblanceError as exc:
+        logger.warning("cannot look for ingestions whose job died: %s", exc.message)
+        return
+    for ingestion_id in due:
+        try:
+            await start(ingestions, ray_jobs, ingestion_id)
+        except ConflictError:
+            # Another replica or an operator was quicker, or too many jobs are open.
+            continue
+        except SemblanceError as exc:
+            logger.warning("ingestion %s is continued later: %s", ingestion_id, exc.message)
+            continue
+        logger.warning("ingestion %s goes on: its job had died", ingestion_id)
+
+
+async def keep_continuing(
+    ingestions: Ingestions, ray_jobs: RayJobs, every: float = LOOKED_FOR_EVERY_S
+) -> None:
+    """Do `continue_dead` until cancelled."""
+    while True:
+        await continue_dead(ingestions, ray_jobs)
+        await asyncio.sleep(every)
+
+
 def allowed_source(source: str, roots: Sequence[str]) -> str:
     """The source, through all links. Raises ForbiddenError unless it is at or below one of the roots."""
     if not roots:
         raise ForbiddenError(
-            "Folders of the server are not open to ingestions. SEMBLANCE_INGEST_ROOTS names those that are."
+            "Folders of the server and buckets are closed to jobs that are started over HTTP. "
+            "SEMBLANCE_INGEST_ROOTS names those that are open; `semblance ingest` reads any."
         )
     found = _resolved(source)
     if not _is_below(found, roots):
-        raise ForbiddenError(f"Ingestions may read from {', '.join(roots)} and below.")
+        raise ForbiddenError(
+            f"Jobs that are started over HTTP may read from {', '.join(roots)} and below "
+            "(SEMBLANCE_INGEST_ROOTS)."
+        )
     return found
+
+
+def allowed_job(job: RayJobRequest, roots: Sequence[str]) -> RayJobRequest:
+    """The job, with the place that it reads from through all links. Raises ForbiddenError as
+    `allowed_source` does."""
+    match job:
+        case IngestRequest():
+            return job.model_copy(update={"source": allowed_source(job.source, roots)})
+        case QdrantRequest() if job.url.startswith("/"):
+            return job.model_copy(update={"url": allowed_source(job.url, roots)})
+        case _:
+            return job
 
 
 async def read_refused(location: str, storage: Storage, roots: Sequence[str], limit: int) -> bytes:

@@ -46,7 +46,7 @@ async def find_lookalikes(
     have. Raises as `Celebrities.nearest`."""
     with span("search lookalikes"), SEARCH_SECONDS.timed(kind="lookalikes"):
         hits = await celebrities.nearest(face.embedding, **asdict(terms))
-    known = await celebrities.compared([hit.celebrity_id for hit in hits])
+    known = await celebrities.compared([hit.celebrity_id for hit in hits], terms.pack_digest)
     # One may have been deleted in between.
     hits = [hit for hit in hits if hit.celebrity_id in known]
     if not hits:

@@ -23,6 +23,9 @@ from onnx import helper, numpy_helper
 HIGHEST = 63
 """Largest weight, in steps."""
 
+FEWEST_INPUTS = 64
+"""Input channels from which on a pointwise convolution gains more by integers than the conversions cost."""
+
 LEVELS = 255
 """Steps of an activation's range."""
 
@@ -37,7 +40,7 @@ def with_integers(model: onnx.ModelProto, images: NDArray[np.uint8]) -> onnx.Mod
     pointwise = [
         node
         for node in model.graph.node
-        if node.op_type == "Conv" and constants[node.input[1]].shape[2:] == (1, 1)
+        if node.op_type == "Conv" and _is_worth_it(constants[node.input[1]].shape)
     ]
     dense = [node for node in model.graph.node if node.op_type == "Gemm"]
     seen = {name for node in pointwise for name in (node.input[0], node.output[0])}
@@ -61,6 +64,11 @@ def with_integers(model: onnx.ModelProto, images: NDArray[np.uint8]) -> onnx.Mod
     graph.initializer.extend(kept)
     onnx.checker.check_model(result)
     return result
+
+
+def _is_worth_it(shape: tuple[int, ...]) -> bool:
+    """Whether a convolution is pointwise, with inputs enough; those of a depthwise one count as 1."""
+    return shape[1] >= FEWEST_INPUTS and shape[2:] == (1, 1)
 
 
 def _ranges(

@@ -9,7 +9,7 @@ results are those of the files up to rounding.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,13 +33,17 @@ CANVAS = 640
 STRIDES = (8, 16, 32)
 """Pixels per cell of YuNet's three feature maps."""
 
+HEADS = ("cls", "obj", "bbox", "kps")
+CERTAIN, CENTRE, SIZE, POINTS = slice(0, 2), slice(2, 4), slice(4, 6), slice(6, 16)
+"""What YuNet computes for each cell, and where it is once the heads are joined: class and objectness of one
+number each, a box of four and keypoints of ten."""
+
 
 def sface(model: onnx.ModelProto) -> onnx.ModelProto:
-    """SFace with its batch normalisations in the weights, and each PRelu as Max(x, slope x).
+    """SFace with its batch normalisations in the weights, and each PRelu as max(x, slope x); see `_maximum`.
 
-    onnxruntime spends over half of the published net's time in PRelu. The maximum equals it for slopes up to
-    1. A channel with a larger one is negated in the convolution before it, which makes it a maximum again,
-    and the layer after it restores the sign.
+    The maximum equals a PRelu for slopes up to 1. A channel with a larger one is negated in the convolution
+    before it, which makes it a maximum again, and the layer after it restores the sign.
 
     Raises ValueError if the model is another net.
     """
@@ -69,7 +73,7 @@ def sface(model: onnx.ModelProto) -> onnx.ModelProto:
             pads=_attribute(conv, "pads", (0, 0, 0, 0)),
             depthwise=depthwise,
         )
-        x = graph.node("Max", x, graph.node("Mul", x, graph.constant(slope[:, None, None])))
+        x = _maximum(graph, x, slope)
     weights, bias = _vector(*nodes[-4:], constants=constants, sign=sign)
     x = graph.node("Gemm", graph.node("Flatten", x, axis=1), graph.constant(weights), graph.constant(bias))
     return graph.build(
@@ -78,6 +82,17 @@ def sface(model: onnx.ModelProto) -> onnx.ModelProto:
         [Output(x, "embedding", ("N", len(bias)))],
         "SFace 2021dec (Apache-2.0). RGB 0..255, aligned to ArcFace's five points; not normalised",
     )
+
+
+def _maximum(graph: GraphBuilder, x: str, slope: Floats) -> str:
+    """max(x, slope x) of each channel, as slope x + relu((1 - slope) x).
+
+    onnxruntime spends over half of the published net's time in PRelu, and leaves the blocked layout of its
+    convolutions for it, as for Max. A convolution of one pixel scales within that layout, and applies Relu
+    and the sum on the way.
+    """
+    scaled, rest = (graph.conv(x, each[None, None, :, None], depthwise=True) for each in (slope, 1 - slope))
+    return graph.add(scaled, graph.relu(rest))
 
 
 def _vector(
@@ -109,30 +124,37 @@ def _affine(norm: onnx.NodeProto, constants: Constants) -> tuple[Floats, Floats]
 def yunet(model: onnx.ModelProto) -> onnx.ModelProto:
     """YuNet for any height and width that are multiples of 32, its boxes and keypoints decoded.
 
+    The four heads of a feature map are computed as one, whose 16 channels fill a block of onnxruntime's
+    layout.
+
     Raises ValueError if the model is another net.
     """
     constants, nodes = _unpacked(model)
-    heads = [f"{head}_{stride}" for head in ("cls", "obj", "bbox", "kps") for stride in STRIDES]
-    if [output.name for output in model.graph.output] != heads:
+    expected = [f"{head}_{stride}" for head in HEADS for stride in STRIDES]
+    if [output.name for output in model.graph.output] != expected:
         raise ValueError("The outputs are not those of YuNet 2023mar.")
-    graph = GraphBuilder()
     # The published net reads BGR.
-    names = {"": "", "input": graph.node("Gather", "input", graph.constant([2, 1, 0], np.int64), axis=1)}
+    kernel = nodes[0].input[1]
+    constants[kernel] = constants[kernel][:, ::-1]
+    graph, names = GraphBuilder(), {"": "", "input": "input"}
     for node in nodes:
         for name in node.input:
             if name not in names:
-                names[name] = graph.constant(_any_batch(node, constants[name]), constants[name].dtype.type)
+                names[name] = graph.constant(constants[name], constants[name].dtype.type)
         attributes = {item.name: helper.get_attribute_value(item) for item in node.attribute}
         names[node.output[0]] = graph.node(node.op_type, *(names[name] for name in node.input), **attributes)
     shape = graph.node("Shape", "input")
     sides = [graph.node("Gather", shape, graph.constant(axis, np.int64), axis=0) for axis in (2, 3)]
-    levels = [
-        _decoded(graph, [names[f"{head}_{stride}"] for head in ("cls", "obj", "bbox", "kps")], sides, stride)
-        for stride in STRIDES
-    ]
-    boxes, scores, points = (graph.node("Concat", *parts, axis=1) for parts in zip(*levels, strict=True))
-    scores = graph.node("Squeeze", scores, graph.constant([2], np.int64))
-    points = graph.node("Reshape", points, graph.constant([0, 0, 5, 2], np.int64))
+    makers = {node.output[0]: node for node in nodes}
+    heads, corners = [], []
+    for stride in STRIDES:
+        layers = [_last_layers(makers, f"{head}_{stride}") for head in HEADS]
+        (feature,) = {pointwise.input[0] for pointwise, _ in layers}
+        heads.append(_joined(graph, names[feature], layers, constants, stride))
+        corners.append(_corners(graph, sides, stride))
+    boxes, scores, points = _decoded(
+        graph, graph.node("Concat", *heads, axis=1), graph.node("Concat", *corners, axis=0)
+    )
     return graph.build(
         "yunet",
         ("H", "W"),
@@ -146,45 +168,65 @@ def yunet(model: onnx.ModelProto) -> onnx.ModelProto:
     )
 
 
-def _any_batch(node: onnx.NodeProto, constant: NDArray[Any]) -> NDArray[Any]:
-    """Replace a reshape to a batch of one by a reshape to any batch."""
-    return np.array([0, *constant[1:]]) if node.op_type == "Reshape" else constant
+def _last_layers(makers: Mapping[str, onnx.NodeProto], output: str) -> tuple[onnx.NodeProto, onnx.NodeProto]:
+    """The pointwise and the depthwise convolution of the head that ends in `output`."""
+    node = makers[output]
+    while node.op_type != "Conv":
+        node = makers[node.input[0]]
+    return makers[node.input[0]], node
 
 
-def _decoded(graph: GraphBuilder, heads: Sequence[str], sides: Sequence[str], stride: int) -> list[str]:
-    """Boxes, scores and keypoints of one feature map, as libfacedetection decodes them: offsets from a cell's
-    corner and sizes' logarithms, in cells; the score is the geometric mean of class and objectness."""
-    classes, objects, offsets, points = heads
-    height, width = (graph.node("Div", side, graph.constant(stride, np.int64)) for side in sides)
-    begin, step = graph.constant(0, np.int64), graph.constant(1, np.int64)
-    cells = graph.node("Range", begin, graph.node("Mul", height, width), step)
-    corner = graph.node(
-        "Concat",
-        *(
-            graph.node(
-                "Unsqueeze",
-                graph.node("Cast", graph.node(kind, cells, width), to=onnx.TensorProto.FLOAT),
-                graph.constant([1], np.int64),
-            )
-            for kind in ("Mod", "Div")
-        ),
-        axis=1,
+def _joined(
+    graph: GraphBuilder,
+    feature: str,
+    layers: Sequence[tuple[onnx.NodeProto, onnx.NodeProto]],
+    constants: Constants,
+    stride: int,
+) -> str:
+    """The heads of one feature map next to each other, [N, cells, 16]: class and objectness; offsets of the
+    centre and logarithms of half the sizes; offsets of the keypoints. The published ones count in cells; here
+    offsets and sizes are shares of the canvas."""
+    (pointwise, bias), (depthwise, shift) = (
+        [np.concatenate([constants[node.input[index]] for node in nodes]) for index in (1, 2)]
+        for nodes in zip(*layers, strict=True)
     )
+    share = stride / CANVAS
+    factor = np.full(len(shift), share)
+    factor[CERTAIN], factor[SIZE] = 1, 1
+    shift = shift * factor
+    shift[SIZE] += math.log(share / 2)
+    x = graph.conv(feature, pointwise.transpose(2, 3, 1, 0), bias)
+    kernel = (depthwise * factor[:, None, None, None]).transpose(2, 3, 0, 1)
+    x = graph.conv(x, kernel, shift, pads=(1, 1, 1, 1), depthwise=True)
+    x = graph.node("Transpose", x, perm=[0, 2, 3, 1])
+    return graph.node("Reshape", x, graph.constant([0, -1, len(bias)], np.int64))
 
-    def columns(start: int) -> str:
-        bounds = [graph.constant([value], np.int64) for value in (start, start + 2, 2)]
-        return graph.node("Slice", offsets, *bounds)
 
-    centre = graph.add(columns(0), corner)
-    half = graph.node("Mul", graph.node("Exp", columns(2)), graph.constant(0.5))
+def _corners(graph: GraphBuilder, sides: Sequence[str], stride: int) -> str:
+    """The left top corner of each cell of a feature map, x and y as shares of the canvas: [cells, 2]."""
+    height, width = (graph.node("Div", side, graph.constant(stride, np.int64)) for side in sides)
+    begin, step, last = (graph.constant(value, np.int64) for value in (0, 1, [1]))
+    cells = graph.node("Range", begin, graph.node("Mul", height, width), step)
+    parts = [graph.node("Unsqueeze", graph.node(kind, cells, width), last) for kind in ("Mod", "Div")]
+    corners = graph.node("Cast", graph.node("Concat", *parts, axis=1), to=onnx.TensorProto.FLOAT)
+    return graph.node("Mul", corners, graph.constant(stride / CANVAS))
+
+
+def _decoded(graph: GraphBuilder, heads: str, corners: str) -> tuple[str, str, str]:
+    """Boxes, scores and keypoints of all cells, as libfacedetection decodes them: offsets from a cell's
+    corner; the score is the geometric mean of class and objectness."""
+
+    def columns(part: slice) -> str:
+        bounds = [graph.constant([value], np.int64) for value in (part.start, part.stop, 2)]
+        return graph.node("Slice", heads, *bounds)
+
+    centre, half = graph.add(columns(CENTRE), corners), graph.node("Exp", columns(SIZE))
     boxes = graph.node("Concat", graph.node("Sub", centre, half), graph.add(centre, half), axis=2)
-    corners = graph.node("Concat", *[corner] * 5, axis=1)
-    share = graph.constant(stride / CANVAS)
-    return [
-        graph.node("Mul", boxes, share),
-        graph.node("Sqrt", graph.node("Mul", classes, objects)),
-        graph.node("Mul", graph.add(points, corners), share),
-    ]
+    certain = graph.node("Sigmoid", columns(CERTAIN))
+    score = graph.node("ReduceProd", certain, axes=[2], keepdims=0)
+    points = graph.add(columns(POINTS), graph.node("Concat", *[corners] * 5, axis=1))
+    points = graph.node("Reshape", points, graph.constant([0, 0, 5, 2], np.int64))
+    return boxes, graph.node("Sqrt", score), points
 
 
 def _unpacked(model: onnx.ModelProto) -> tuple[Constants, list[onnx.NodeProto]]:

@@ -39,19 +39,19 @@ def main(
     ],
     to_switch: Annotated[
         bool,
-        typer.Option("--switch", help="Embed what is left, then let this pack's embeddings serve."),
+        typer.Option("--switch", help="Embed what is left, then put this pack in force."),
     ] = False,
     allow_missing: Annotated[
         int,
         typer.Option(
             min=0,
-            help="Switch although this many rows have no embedding by this pack. They keep the old "
-            "one, which is compared with nothing.",
+            help="Switch although this many rows have no embedding by this pack, so that its searches do not "
+            "find them.",
         ),
     ] = 0,
     to_drop: Annotated[
         bool,
-        typer.Option("--drop", help="Remove this pack's spare embeddings."),
+        typer.Option("--drop", help="Remove this pack's embeddings; another one must be in force."),
     ] = False,
     sample: Annotated[
         int, typer.Option(min=0, help="Faces whose best celebrities are compared; 0 for none.")
@@ -77,16 +77,16 @@ def main(
     """Change the model pack: embed all faces and celebrities again while the old pack serves, then switch.
 
     Embeds the stored pictures of all rows that have no embedding by PACK, stores these embeddings next to
-    those that serve, and reports how much of the best 20 would change. What serves is not touched before
-    --switch. The same command completes an interrupted run. The exit status is 1 if rows are left without an
-    embedding.
+    those that serve, and reports how much of the best 20 would change. --switch puts the pack in force.
+    Searches go on throughout. The same command completes an interrupted run. The exit status is 1 if rows are
+    left without an embedding.
 
     \b
-    From open to buffalo_l; the switch needs the database's owner (SEMBLANCE_OWNER_DATABASE_URL):
+    From open to buffalo_l; --switch and --drop need the database's owner (SEMBLANCE_OWNER_DATABASE_URL):
       python -m batch.reembed --pack buffalo_l
       python -m batch.reembed --pack buffalo_l --switch
       SEMBLANCE_PACK=buffalo_l semblance up       # restart with the new pack, then:
-      python -m batch.reembed --pack buffalo_l --switch   # what came in between
+      python -m batch.reembed --pack buffalo_l    # what came in between
       python -m batch.rematch
     Back again, or for good:
       python -m batch.reembed --pack open --switch
@@ -140,9 +140,9 @@ async def _change(
         console.print(table)
     if summary.missing:
         console.print(f"report: {summary.report}", highlight=False, soft_wrap=True)
-    if not (summary.missing or summary.spare):
-        made = f"{model.pack} {model.digest[:12]} made all {summary.serving:,} embeddings"
-        why = made if summary.serving else "no face and no celebrity has an embedding"
+    if not summary.missing and (summary.in_force or not summary.embedded):
+        made = f"{model.pack} {model.digest[:12]} is in force and has embedded all {summary.embedded:,} rows"
+        why = made if summary.embedded else "no face and no celebrity has an embedding"
         console.print(f"Nothing is left to do: {why}.", highlight=False, soft_wrap=True)
         return True
     overlap = await compare(settings, model, sample)
@@ -156,14 +156,13 @@ async def _change(
             f"switched. {summary.report} says why. Run the command again, or leave them behind with "
             f"--allow-missing {summary.missing}."
         )
-    if not summary.spare:
-        console.print(f"Nothing was switched: no row has a spare embedding by {model.pack}.", highlight=False)
+    if summary.in_force:
+        console.print(f"Nothing was switched: {model.pack} is in force already.", highlight=False)
         return True
     await _switch(settings, model, console, allow_missing=allow_missing)
     console.print(
-        f"Next: unless the service already runs with SEMBLANCE_PACK={pack}, restart it with that. Until then "
-        "its searches find no celebrities.\nThen run this command again for what came in meanwhile, and "
-        "python -m batch.rematch.",
+        f"Next: unless the service already runs with SEMBLANCE_PACK={pack}, restart it with that. Then run "
+        "this command without --switch for what came in meanwhile, and python -m batch.rematch.",
         highlight=False,
         soft_wrap=True,
     )
@@ -180,18 +179,18 @@ async def _switch_back(settings: Settings, digest: str, console: Console, *, all
 async def _switch(settings: Settings, model: ModelInfo, console: Console, *, allow_missing: int) -> None:
     switched = await switch(settings, model, console, allow_missing=allow_missing)
     console.print(
-        f"{switched['faces']:,} faces and {switched['celebrities']:,} celebrities are served by {model.pack} "
-        f"{model.digest[:12]} now.",
+        f"{model.pack} {model.digest[:12]} is in force now, for {switched['faces']:,} faces and "
+        f"{switched['celebrities']:,} celebrities.",
         highlight=False,
         soft_wrap=True,
     )
 
 
 async def _drop(settings: Settings, pack: str, console: Console) -> bool:
-    dropped = await drop(settings, find_digest(pack, settings))
+    await check_owner(settings)
+    dropped = await drop(settings, find_digest(pack, settings), console)
     console.print(
-        f"Removed the spare embeddings of {dropped['faces']:,} faces and {dropped['celebrities']:,} "
-        "celebrities."
+        f"Removed the embeddings of {dropped['faces']:,} faces and {dropped['celebrities']:,} celebrities."
     )
     return True
 

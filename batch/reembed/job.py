@@ -1,9 +1,9 @@
 """A change of the model pack: a second embedding of every face and celebrity, and the switch to it.
 
 The second embeddings are made from the stored pictures while the pack in use goes on serving. They lie in
-separate tables (see `db.spare_embeddings`), which no search reads. A switch then swaps the two embeddings of
-all rows in one transaction. What served is spare afterwards, so the way back is the same command with the old
-pack's name. It also embeds the faces that came in between, which an undo would leave behind.
+separate tables (see `db.spare_embeddings`). A switch builds their vector index and then puts the pack in
+force, which changes one row. All embeddings stay, so the way back is the same command with the old pack's
+name. It also embeds the faces that came in between, which an undo would leave behind.
 
 One process reads rows and writes embeddings; a pool of Ray actors reads pictures and runs the nets. A row is
 pending until it has an embedding of the pack, and each batch is written in one transaction. So a run that was
@@ -58,8 +58,9 @@ PAGE = 4096
 SAMPLE = 500
 """Faces compared before and after: enough to know a mean share within about two per cent."""
 
-COMMAND_SECONDS = 3600.0
-"""Time limit of one database command: for the overlap a million celebrities are read, 5 GB."""
+COMMAND_SECONDS = 86400.0
+"""Time limit of one database command. For the overlap a million celebrities are read, 5 GB; the vector index
+of ten million embeddings takes hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +77,12 @@ class ReembedOptions:
 @dataclass(frozen=True, slots=True)
 class ReembedSummary:
     """What a run did, and the state of the database after it. counts: the rows it tried, by outcome.
-    coverage: of the whole database, by table."""
+    coverage: of the whole database, by table. in_force: whether the pack is in force."""
 
     model: ModelInfo
     counts: dict[ReembedOutcome, int]
     coverage: dict[Table, PackCoverage]
+    in_force: bool
     seconds: float
     report: Path
 
@@ -90,14 +92,9 @@ class ReembedSummary:
         return sum(part.missing for part in self.coverage.values())
 
     @property
-    def spare(self) -> int:
-        """Rows that a switch would let the pack serve."""
-        return sum(part.spare for part in self.coverage.values())
-
-    @property
-    def serving(self) -> int:
-        """Rows that the pack serves already."""
-        return sum(part.serving for part in self.coverage.values())
+    def embedded(self) -> int:
+        """Rows that have one."""
+        return sum(part.embedded for part in self.coverage.values())
 
     def tables(self) -> Iterable[TerminalTable]:
         """For a terminal."""
@@ -114,8 +111,7 @@ class ReembedSummary:
             yield outcomes
         table = TerminalTable(f"of pack {self.model.pack}", *TABLES)
         for label, name in (
-            ("spare, ready for the switch", "spare"),
-            ("already serving", "serving"),
+            ("embedded", "embedded"),
             ("missing", "missing"),
             ("not embedded by any pack yet", "undescribed"),
         ):
@@ -169,7 +165,9 @@ async def fill(
                         embedded = sum(result.embedding is not None for result in results)
                         progress.advance(len(results), len(results) - embedded)
             coverage = await spare.coverage(model.digest)
-            return ReembedSummary(model, dict(counts), coverage, time.monotonic() - started, report.path)
+            in_force = await spare.in_force() in {None, model.digest}
+            seconds = time.monotonic() - started
+            return ReembedSummary(model, dict(counts), coverage, in_force, seconds, report.path)
 
 
 async def _pending(spare: SpareEmbeddings, pack_digest: str, size: int) -> AsyncIterator[list[TableRow]]:
@@ -215,11 +213,11 @@ async def compare(settings: Settings, model: ModelInfo, sample: int) -> Overlap 
     face, or no celebrity, has both embeddings. Raises DatabaseError."""
     async with _connected(settings) as database:
         spare = SpareEmbeddings(database)
-        others = [digest for digest in await spare.packs_in_use() if digest != model.digest]
-        if not others or not sample:
+        old = await spare.in_force()
+        if old is None or old == model.digest or not sample:
             return None
         rules = await Matching(database).rules()
-        return await measure_overlap(spare, rules, old=others[0], new=model.digest, sample=sample)
+        return await measure_overlap(spare, rules, old=old, new=model.digest, sample=sample)
 
 
 async def check_owner(settings: Settings) -> None:
@@ -231,27 +229,29 @@ async def check_owner(settings: Settings) -> None:
 async def switch(
     settings: Settings, model: ModelInfo, console: Console, *, allow_missing: int = 0
 ) -> dict[Table, int]:
-    """Let the pack serve, in one transaction; returns how many rows were switched, by table.
+    """Build the vector indexes that searches by the pack need, and put it in force; returns how many rows
+    have an embedding of it, by table.
 
-    Raises ConflictError if more than `allow_missing` rows have no embedding of the pack, or none has a spare
-    one; ConfigurationError, DatabaseError.
+    Raises ConflictError if more than `allow_missing` rows have none, or all; ConfigurationError,
+    DatabaseError.
     """
     async with _connected(settings, as_owner=True) as database:
         spare = SpareEmbeddings(database)
-        coverage = await spare.coverage(model.digest)
-        total = sum(part.spare for part in coverage.values())
-        with JobProgress(console, "switch", total, aside="steps") as progress:
-            return await spare.switch(model.digest, allow_missing, lambda done: progress.advance(done, 1))
+        with console.status("building vector indexes; searches go on"):
+            await spare.build_indexes(model.digest)
+        return await spare.switch(model.digest, allow_missing)
 
 
-async def drop(settings: Settings, pack_digest: str) -> dict[Table, int]:
-    """Remove the spare embeddings of a pack; returns how many, by table. Raises DatabaseError, and
-    ConflictError if it has none."""
-    async with _connected(settings) as database:
-        dropped = await SpareEmbeddings(database).drop(pack_digest)
-    if not any(dropped.values()):
-        raise ConflictError(f"There are no spare embeddings of the pack {pack_digest[:12]}.")
-    return dropped
+async def drop(settings: Settings, pack_digest: str, console: Console) -> dict[Table, int]:
+    """Remove the embeddings of a pack that is not in force; returns of how many rows, by table. Raises
+    DatabaseError, ConfigurationError, and ConflictError if the pack is in force or has none."""
+    async with _connected(settings, as_owner=True) as database:
+        spare = SpareEmbeddings(database)
+        total = sum(part.embedded for part in (await spare.coverage(pack_digest)).values())
+        if not total:
+            raise ConflictError(f"There are no embeddings of the pack {pack_digest[:12]}.")
+        with JobProgress(console, "drop", total, aside="steps") as progress:
+            return await spare.drop(pack_digest, lambda done: progress.advance(done, 1))
 
 
 @asynccontextmanager
@@ -261,7 +261,7 @@ async def _connected(settings: Settings, *, as_owner: bool = False) -> AsyncIter
         # For the embedded server the owner's login follows from the application's.
         given = settings.owner_database_url
         dsn = owner_dsn(dsn) if given is None else given.get_secret_value()
-    database = await Database.connect(dsn, pool_size=1, command_seconds=COMMAND_SECONDS)
+    database = await Database.connect(dsn, pool_size=2, command_seconds=COMMAND_SECONDS)
     try:
         yield database
     finally:

@@ -12,20 +12,40 @@ SELECT
 FROM celebrities
 WHERE pack_digest = $1
     AND ($2::text IS NULL OR category = $2)
+    AND ($3::text IS NULL OR known_gender(gender, seen_gender) = $3)
+UNION ALL
+SELECT
+FROM spare_celebrity_embeddings AS spare
+JOIN celebrities ON celebrities.id = celebrity_id
+WHERE spare.pack_digest = $1
+    AND ($2::text IS NULL OR category = $2)
     AND ($3::text IS NULL OR known_gender(gender, seen_gender) = $3);
 
 -- name: nearest_celebrities
--- By the HNSW index, each person by the nearest photo. $1: embedding, $2: pack digest, $3: category, $4: gender,
--- $5: limit. People who are not among the photos of the inner search are further away than all who are; if it shows
+-- By the HNSW indexes of both tables that may have the pack's embeddings, each person by the nearest photo.
+-- $1: embedding, $2: pack digest, $3: category, $4: gender, $5: limit. People who are not among the photos of the inner search are further away than all who are; if it shows
 -- too few people, the caller compares all photos. With a filter, more photos would need a second round of the index.
 WITH near AS MATERIALIZED (
-    SELECT id, coalesce(person_id, id) AS person, embedding <=> $1 AS distance
-    FROM celebrities
-    WHERE pack_digest = $2
-        AND ($3::text IS NULL OR category = $3)
-        AND ($4::text IS NULL OR known_gender(gender, seen_gender) = $4)
-    ORDER BY embedding <=> $1
-    LIMIT least(current_setting('hnsw.ef_search')::integer, 4 * $5 + 60)
+    (
+        SELECT id, coalesce(person_id, id) AS person, embedding <=> $1 AS distance
+        FROM celebrities
+        WHERE pack_digest = $2
+            AND ($3::text IS NULL OR category = $3)
+            AND ($4::text IS NULL OR known_gender(gender, seen_gender) = $4)
+        ORDER BY embedding <=> $1
+        LIMIT least(current_setting('hnsw.ef_search')::integer, 4 * $5 + 60)
+    )
+    UNION ALL
+    (
+        SELECT id, coalesce(person_id, id), spare.embedding <=> $1
+        FROM spare_celebrity_embeddings AS spare
+        JOIN celebrities ON celebrities.id = celebrity_id
+        WHERE spare.pack_digest = $2
+            AND ($3::text IS NULL OR category = $3)
+            AND ($4::text IS NULL OR known_gender(gender, seen_gender) = $4)
+        ORDER BY spare.embedding <=> $1
+        LIMIT least(current_setting('hnsw.ef_search')::integer, 4 * $5 + 60)
+    )
 ),
 photo AS (
     SELECT DISTINCT ON (person) id, person, distance
@@ -53,6 +73,13 @@ WITH candidates AS MATERIALIZED (
     WHERE pack_digest = $2
         AND ($3::text IS NULL OR category = $3)
         AND ($4::text IS NULL OR known_gender(gender, seen_gender) = $4)
+    UNION ALL
+    SELECT id, coalesce(person_id, id), spare.embedding <=> $1
+    FROM spare_celebrity_embeddings AS spare
+    JOIN celebrities ON celebrities.id = celebrity_id
+    WHERE spare.pack_digest = $2
+        AND ($3::text IS NULL OR category = $3)
+        AND ($4::text IS NULL OR known_gender(gender, seen_gender) = $4)
 ),
 photo AS (
     SELECT DISTINCT ON (person) id, person, distance
@@ -73,27 +100,31 @@ JOIN celebrities USING (id)
 ORDER BY distance, id;
 
 -- name: compared_celebrities
--- What a face is compared with in the celebrities $1, and where their faces are in their pictures.
-SELECT id, embedding, geometry_ratios, age, symmetry_score, skin_tone_lab, expression, landmarks_68
+-- What a face is compared with in the celebrities $1, and where their faces are in their pictures. $2: pack digest.
+SELECT id, stored.embedding, geometry_ratios, age, symmetry_score, skin_tone_lab, expression, landmarks_68
 FROM celebrities
+JOIN celebrity_embeddings AS stored ON stored.celebrity_id = id AND stored.pack_digest = $2
 WHERE id = ANY($1::uuid[]);
 
 -- name: celebrity_pack_digests
 -- Whether the gallery has embeddings of the pack $1, and one digest of another pack.
 SELECT
-    EXISTS (SELECT FROM celebrities WHERE pack_digest = $1) AS present,
+    EXISTS (SELECT FROM celebrity_embeddings WHERE pack_digest = $1) AS present,
     (SELECT pack_digest FROM celebrities WHERE pack_digest <> $1 LIMIT 1) AS other;
 
 -- name: known_celebrity_hashes
 -- Without celebrities of no gender at all, whose pictures are analyzed again.
 SELECT image_hash
 FROM celebrities
-WHERE pack_digest = $1 AND image_hash IS NOT NULL AND known_gender(gender, seen_gender) IS NOT NULL;
+JOIN celebrity_embeddings AS stored ON stored.celebrity_id = id
+WHERE stored.pack_digest = $1 AND image_hash IS NOT NULL AND known_gender(gender, seen_gender) IS NOT NULL;
 
 -- name: count_celebrities
 SELECT count(*)
 FROM celebrities
-WHERE ($1::text IS NULL OR pack_digest = $1);
+WHERE $1::text IS NULL
+    OR pack_digest = $1
+    OR id IN (SELECT celebrity_id FROM spare_celebrity_embeddings AS spare WHERE spare.pack_digest = $1);
 
 -- name: stage_celebrities
 CREATE TEMPORARY TABLE staged_celebrities (LIKE celebrities INCLUDING DEFAULTS INCLUDING STORAGE)
@@ -105,7 +136,9 @@ ON COMMIT DROP;
 WITH target AS (
     SELECT celebrities.id, staged.seen_gender
     FROM staged_celebrities AS staged
-    JOIN celebrities USING (image_hash, pack_digest)
+    JOIN celebrities USING (image_hash)
+    JOIN celebrity_embeddings AS stored
+        ON stored.celebrity_id = celebrities.id AND stored.pack_digest = staged.pack_digest
     WHERE known_gender(celebrities.gender, celebrities.seen_gender) IS NULL
     ORDER BY image_hash
     FOR NO KEY UPDATE OF celebrities
@@ -151,8 +184,10 @@ SELECT count(*) FROM inserted;
 -- name: compare_staged_celebrities
 -- After the merge: how many staged pictures are stored with another pack, and how many are not stored.
 SELECT
-    count(*) FILTER (WHERE stored.pack_digest IS DISTINCT FROM staged.pack_digest AND stored.id IS NOT NULL)
-        AS other_pack,
+    count(*) FILTER (WHERE stored.id IS NOT NULL AND NOT EXISTS (
+        SELECT FROM celebrity_embeddings AS embedded
+        WHERE embedded.celebrity_id = stored.id AND embedded.pack_digest = staged.pack_digest
+    )) AS other_pack,
     count(*) FILTER (WHERE stored.id IS NULL) AS lost
 FROM staged_celebrities AS staged
 LEFT JOIN celebrities AS stored USING (image_hash);

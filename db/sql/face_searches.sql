@@ -6,19 +6,50 @@ FROM faces
 JOIN profiles ON profiles.id = profile_id
 WHERE pack_digest = $1 AND profile_type = 'user'
     AND ($2::text IS NULL OR school_key = school_key_of($2))
+    AND ($3::text IS NULL OR profiles.gender = $3)
+UNION ALL
+SELECT
+FROM spare_face_embeddings AS spare
+JOIN faces ON faces.id = face_id
+JOIN profiles ON profiles.id = profile_id
+WHERE spare.pack_digest = $1 AND profile_type = 'user'
+    AND ($2::text IS NULL OR school_key = school_key_of($2))
     AND ($3::text IS NULL OR profiles.gender = $3);
 
 -- name: nearest_faces
--- By the HNSW index. $1: embedding, $2: pack digest, $3: school, $4: gender, $5: limit.
-SELECT
-    faces.id AS face_id, profile_id, name, school, profiles.gender, image_path,
-    1 - (embedding <=> $1) AS similarity
-FROM faces
-JOIN profiles ON profiles.id = profile_id
-WHERE pack_digest = $2 AND profile_type = 'user'
-    AND ($3::text IS NULL OR school_key = school_key_of($3))
-    AND ($4::text IS NULL OR profiles.gender = $4)
-ORDER BY embedding <=> $1
+-- By the HNSW indexes of both tables that may have the pack's embeddings. $1: embedding, $2: pack digest, $3: school,
+-- $4: gender, $5: limit.
+WITH near AS MATERIALIZED (
+    (
+        SELECT
+            faces.id AS face_id, profile_id, name, school, profiles.gender, image_path,
+            1 - (embedding <=> $1) AS similarity
+        FROM faces
+        JOIN profiles ON profiles.id = profile_id
+        WHERE pack_digest = $2 AND profile_type = 'user'
+            AND ($3::text IS NULL OR school_key = school_key_of($3))
+            AND ($4::text IS NULL OR profiles.gender = $4)
+        ORDER BY embedding <=> $1
+        LIMIT $5
+    )
+    UNION ALL
+    (
+        SELECT
+            face_id, profile_id, name, school, profiles.gender, image_path,
+            1 - (spare.embedding <=> $1)
+        FROM spare_face_embeddings AS spare
+        JOIN faces ON faces.id = face_id
+        JOIN profiles ON profiles.id = profile_id
+        WHERE spare.pack_digest = $2 AND profile_type = 'user'
+            AND ($3::text IS NULL OR school_key = school_key_of($3))
+            AND ($4::text IS NULL OR profiles.gender = $4)
+        ORDER BY spare.embedding <=> $1
+        LIMIT $5
+    )
+)
+SELECT *
+FROM near
+ORDER BY similarity DESC, face_id
 LIMIT $5;
 
 -- name: nearest_faces_exact
@@ -28,6 +59,14 @@ WITH candidates AS MATERIALIZED (
     FROM faces
     JOIN profiles ON profiles.id = profile_id
     WHERE pack_digest = $2 AND profile_type = 'user'
+        AND ($3::text IS NULL OR school_key = school_key_of($3))
+        AND ($4::text IS NULL OR profiles.gender = $4)
+    UNION ALL
+    SELECT face_id, spare.embedding <=> $1
+    FROM spare_face_embeddings AS spare
+    JOIN faces ON faces.id = face_id
+    JOIN profiles ON profiles.id = profile_id
+    WHERE spare.pack_digest = $2 AND profile_type = 'user'
         AND ($3::text IS NULL OR school_key = school_key_of($3))
         AND ($4::text IS NULL OR profiles.gender = $4)
 ),
@@ -47,7 +86,7 @@ ORDER BY distance, faces.id;
 -- name: face_pack_digests
 -- Whether there are embeddings of the pack $1, and one digest of another pack.
 SELECT
-    EXISTS (SELECT FROM faces WHERE pack_digest = $1) AS present,
+    EXISTS (SELECT FROM face_embeddings WHERE pack_digest = $1) AS present,
     (SELECT pack_digest FROM faces WHERE pack_digest <> $1 LIMIT 1) AS other;
 
 -- name: record_face_search

@@ -1,5 +1,6 @@
 -- name: gallery_snapshot
-SELECT pg_current_snapshot()::text;
+-- Up to where the log of changes has been read: a snapshot, and the last entry it sees.
+SELECT pg_current_snapshot()::text AS snapshot, coalesce((SELECT max(id) FROM celebrity_changes), 0) AS last;
 
 -- name: gallery_source
 -- Which table this is, of which database of which server and in which of its histories, and how many transactions
@@ -12,13 +13,17 @@ SELECT
     pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS transaction;
 
 -- name: gallery_changes
--- What was committed since the snapshot $1, and the snapshot of now.
+-- What was committed since the snapshot $1, whose last entry was $2, and up to where the log has been read now. The
+-- snapshot tells of entries that were not committed then. Entries have ascending ids, which tell of those whose
+-- transactions have the numbers of others that the snapshot saw and a crash of the server lost.
 SELECT
     pg_current_snapshot()::text AS snapshot,
+    coalesce((SELECT max(id) FROM celebrity_changes), $2) AS last,
     ARRAY(
         SELECT DISTINCT celebrity_id
         FROM celebrity_changes
-        WHERE transaction >= pg_snapshot_xmin($1::text::pg_snapshot)
+        WHERE id > $2
+            OR transaction >= pg_snapshot_xmin($1::text::pg_snapshot)
             AND NOT pg_visible_in_snapshot(transaction, $1::text::pg_snapshot)
     ) AS changed;
 
@@ -37,8 +42,8 @@ SELECT
     gender_number(gender) AS gender,
     md5(coalesce(category, ''))::uuid AS category,
     person
-FROM celebrity_traits
-WHERE pack_digest = $1 AND ($2::uuid[] IS NULL OR id = ANY($2::uuid[]))
+FROM celebrity_traits_by($1)
+WHERE $2::uuid[] IS NULL OR id = ANY($2::uuid[])
 
 -- name: prune_celebrity_changes
 -- Changes older than $1, of transactions that every snapshot sees: a transaction that is open for longer must not

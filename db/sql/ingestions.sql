@@ -107,6 +107,34 @@ WHERE id = $1
     )
 RETURNING id;
 
+-- name: ingestions_to_continue
+-- Those whose job failed, and those with decisions that no job carries out; one that an operator stopped waits. Each is
+-- tried $1 times a day, first $2 after the job ended, and four times as long after each job that ended the same way.
+SELECT ingestions.id
+FROM ingestions
+JOIN ray_jobs AS last ON last.id = ingestions.ray_job
+CROSS JOIN LATERAL (
+    SELECT count(*) AS number
+    FROM ray_jobs
+    WHERE started_by = 'service'
+        AND arguments[cardinality(arguments)] = 'ingestion:' || ingestions.id
+        AND created_at > now() - interval '1 day'
+) AS tried
+WHERE (
+        (ingestions.ended_at IS NULL AND last.status = 'failed')
+        OR (
+            ingestions.ended_at IS NOT NULL
+            AND last.ended_at IS NOT NULL
+            AND EXISTS (
+                SELECT FROM ingestion_refusals
+                WHERE ingestion_id = ingestions.id AND settled_at IS NULL AND decision IS NOT NULL
+            )
+        )
+    )
+    AND tried.number < $1
+    AND last.ended_at + $2::interval * 4 ^ tried.number <= now()
+ORDER BY last.ended_at;
+
 -- name: begin_ingestion
 -- By its job.
 UPDATE ingestions

@@ -36,7 +36,8 @@ WHERE match_jobs.id = expired.id;
 
 -- name: claim_match_jobs
 -- $1: worker, $2: how many, $3: length of the lease. Oldest first, without jobs that another worker is
--- claiming; none while the queue is paused.
+-- claiming; none while the queue is paused. The commit does not wait for the disk: after a crash of the server that
+-- loses it, the jobs still wait.
 WITH due AS (
     SELECT id
     FROM match_jobs
@@ -54,6 +55,7 @@ SET status = 'processing',
     locked_by = $1,
     lease_until = now() + $3::interval
 FROM due
+CROSS JOIN set_config('synchronous_commit', 'off', true)
 WHERE match_jobs.id = due.id
 RETURNING match_jobs.id, face_id, job_type, attempts, max_attempts, match_jobs.created_at, traceparent;
 
@@ -64,13 +66,20 @@ SET lease_until = now() + $3::interval
 WHERE id = ANY($2::uuid[]) AND locked_by = $1 AND status = 'processing';
 
 -- name: hold_match_job
--- Whether the worker $2 still has the job $1 in its attempt $3; if so, locks it until the end of the transaction.
-SELECT true
+-- Whether the worker $2 still has the job $1 in its attempt $3, and the pack that serves its face. If so, locks both
+-- until the end of the transaction: one match job at a time writes the matches of a face. Other rows may still refer to
+-- it.
+SELECT serving.pack_digest
 FROM match_jobs
-WHERE id = $1 AND locked_by = $2 AND attempts = $3 AND status = 'processing'
-FOR UPDATE;
+JOIN faces ON faces.id = match_jobs.face_id
+JOIN faces_in_force AS serving ON serving.face_id = faces.id
+WHERE match_jobs.id = $1 AND locked_by = $2 AND attempts = $3 AND status = 'processing'
+FOR UPDATE OF match_jobs
+FOR NO KEY UPDATE OF faces;
 
 -- name: complete_match_job
+-- The commit does not wait for the disk: after a crash of the server that loses it, the job is done again. What others
+-- then store about these matches waits, and takes this along, because the log is written in order.
 UPDATE match_jobs
 SET status = 'completed',
     completed_at = now(),
@@ -79,6 +88,7 @@ SET status = 'completed',
     error_message = $4,
     locked_by = NULL,
     lease_until = NULL
+FROM set_config('synchronous_commit', 'off', true)
 WHERE id = $1;
 
 -- name: retry_match_job

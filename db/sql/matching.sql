@@ -1,26 +1,21 @@
 -- name: probe_face
--- The face $1 and its user.
+-- The face $1 and its user, with the embedding that serves.
 SELECT
-    image_path, school, profiles.gender, pack_digest, embedding, geometry_ratios, age, symmetry_score,
+    image_path, school, profiles.gender, serving.pack_digest, stored.embedding, geometry_ratios, age, symmetry_score,
     skin_tone_lab, expression
 FROM faces
 JOIN profiles ON profiles.id = faces.profile_id
+JOIN faces_in_force AS serving ON serving.face_id = faces.id
+LEFT JOIN face_embeddings AS stored ON stored.face_id = faces.id AND stored.pack_digest = serving.pack_digest
 WHERE faces.id = $1;
-
--- name: lock_probe_face
--- One match job at a time writes the matches of a face. Other rows may still refer to the face.
-SELECT pack_digest
-FROM faces
-WHERE id = $1
-FOR NO KEY UPDATE;
 
 -- name: match_users
 -- Stores the best matches of the face $1 with faces of other users: $2 least quality, $3 weights, $4 threshold,
--- $5 how many. A pair stored with the same factors and pack is not written, so that nobody is notified of it again. Pairs
--- are written in their order, so that match jobs with pairs in common cannot deadlock.
+-- $5 how many, $6 pack digest. A pair stored with the same factors and pack is not written, so that nobody is notified of
+-- it again. Pairs are written in their order, so that match jobs with pairs in common cannot deadlock.
 WITH probe AS MATERIALIZED (
     SELECT face_traits.*, profiles.school_key, profiles.gender
-    FROM face_traits
+    FROM face_traits_by($6) AS face_traits
     JOIN profiles ON profiles.id = profile_id
     WHERE face_traits.id = $1 AND profile_type = 'user'
 ),
@@ -28,11 +23,10 @@ target AS MATERIALIZED (
     SELECT face_traits.*
     FROM probe
     JOIN profiles ON profiles.school_key = probe.school_key
-    JOIN face_traits ON face_traits.profile_id = profiles.id
+    JOIN face_traits_by($6) AS face_traits ON face_traits.profile_id = profiles.id
     WHERE profiles.profile_type = 'user'
         AND profiles.gender <> probe.gender
         AND profiles.id <> probe.profile_id
-        AND face_traits.pack_digest = probe.pack_digest
         AND face_traits.quality >= $2
 ),
 factor AS MATERIALIZED (
@@ -67,7 +61,7 @@ stored AS (
     )
     SELECT
         least(id, $1), greatest(id, $1), score, embedding, geometry, age, symmetry, skin_tone, expression,
-        $3::jsonb, (SELECT pack_digest FROM probe)
+        $3::jsonb, $6
     FROM best
     ORDER BY least(id, $1), greatest(id, $1)
     ON CONFLICT (face_a_id, face_b_id) DO UPDATE SET
@@ -91,19 +85,20 @@ stored AS (
 SELECT count(*) FROM best;
 
 -- name: match_celebrities
--- Makes the best of the celebrities $6 the matches of the face $1: $2 least quality, $3 weights, $4 threshold,
--- $5 how many. A person is matched once, by the best photo. Stored matches that are not among them are removed; those that have not changed are not written.
+-- Makes the best of the celebrities $7 the matches of the face $1: $2 least quality, $3 weights, $4 threshold,
+-- $5 how many, $6 pack digest. A person is matched once, by the best photo. Stored matches that are not among them are
+-- removed; those that have not changed are not written.
 WITH probe AS MATERIALIZED (
     SELECT face_traits.*, profiles.gender
-    FROM face_traits
+    FROM face_traits_by($6) AS face_traits
     JOIN profiles ON profiles.id = profile_id
     WHERE face_traits.id = $1
 ),
 target AS MATERIALIZED (
     SELECT celebrity_traits.*
     FROM probe
-    JOIN celebrity_traits ON celebrity_traits.pack_digest = probe.pack_digest
-    WHERE celebrity_traits.id = ANY($6::uuid[])
+    CROSS JOIN celebrity_traits_by($6) AS celebrity_traits
+    WHERE celebrity_traits.id = ANY($7::uuid[])
         AND may_match_celebrity(probe.gender, celebrity_traits.gender)
         AND celebrity_traits.quality >= $2
 ),
@@ -148,8 +143,7 @@ stored AS (
         factor_symmetry, factor_skin_tone, factor_expression, weights, pack_digest
     )
     SELECT
-        $1, id, score, embedding, geometry, age, symmetry, skin_tone, expression, $3::jsonb,
-        (SELECT pack_digest FROM probe)
+        $1, id, score, embedding, geometry, age, symmetry, skin_tone, expression, $3::jsonb, $6
     FROM best
     ORDER BY id
     ON CONFLICT (face_id, celebrity_id) DO UPDATE SET

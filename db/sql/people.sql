@@ -55,7 +55,14 @@ WHERE id = $1;
 
 -- name: photos_of_person
 -- The best first. $2: limit.
-SELECT id, image_path, quality_score AS quality, age, seen_gender, expression, pack_digest, created_at
+SELECT
+    id, image_path, quality_score AS quality, age, seen_gender, expression,
+    ARRAY(
+        SELECT stored.pack_digest
+        FROM celebrity_embeddings AS stored
+        WHERE celebrity_id = celebrities.id AND stored.pack_digest IS NOT NULL
+    ) AS pack_digests,
+    created_at
 FROM celebrities
 WHERE person_id = $1
 ORDER BY quality_score DESC NULLS LAST, id

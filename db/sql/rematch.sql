@@ -46,15 +46,16 @@ SELECT school_key_of($1);
 -- name: schools_to_rematch
 -- Schools with faces that can be matched, and how many of them. $1: only this school; $2: only schools with a
 -- face that was stored or analyzed since. Schools are named by what profiles are compared by.
-SELECT pack_digest, school_key, count(*) AS faces
+SELECT serving.pack_digest, school_key, count(*) AS faces
 FROM faces
+JOIN faces_in_force AS serving ON serving.face_id = faces.id
 JOIN profiles ON profiles.id = profile_id
 WHERE profile_type = 'user' AND school_key IS NOT NULL AND profiles.gender IS NOT NULL
-    AND pack_digest IS NOT NULL
+    AND serving.pack_digest IS NOT NULL
     AND ($1::text IS NULL OR school_key = $1)
-GROUP BY pack_digest, school_key
+GROUP BY serving.pack_digest, school_key
 HAVING $2::timestamptz IS NULL OR max(greatest(faces.created_at, analyzed_at)) >= $2
-ORDER BY pack_digest, school_key;
+ORDER BY serving.pack_digest, school_key;
 
 -- name: faces_to_rematch
 -- Faces in runs of $3 by id: the first and last one of each, and how many. $1, $2: as above, of the faces.
@@ -65,12 +66,13 @@ SELECT
     count(*) AS faces
 FROM (
     SELECT
-        pack_digest,
+        serving.pack_digest,
         faces.id,
-        (row_number() OVER (PARTITION BY pack_digest ORDER BY faces.id) - 1) / $3::integer AS place
+        (row_number() OVER (PARTITION BY serving.pack_digest ORDER BY faces.id) - 1) / $3::integer AS place
     FROM faces
+    JOIN faces_in_force AS serving ON serving.face_id = faces.id
     JOIN profiles ON profiles.id = profile_id
-    WHERE pack_digest IS NOT NULL
+    WHERE serving.pack_digest IS NOT NULL
         AND ($1::text IS NULL OR school_key = $1)
         AND ($2::timestamptz IS NULL OR greatest(faces.created_at, analyzed_at) >= $2)
 ) AS placed
@@ -95,9 +97,10 @@ SELECT
     array_position($2::text[], school_key) AS school,
     ($3::timestamptz IS NULL OR greatest(faces.created_at, faces.analyzed_at) >= $3) AS is_probe
 FROM profiles
-JOIN face_traits ON face_traits.profile_id = profiles.id
+JOIN face_traits_by($1) AS face_traits ON face_traits.profile_id = profiles.id
+JOIN faces_in_force AS serving ON serving.face_id = face_traits.id AND serving.pack_digest = $1
 JOIN faces ON faces.id = face_traits.id
-WHERE face_traits.pack_digest = $1 AND profile_type = 'user' AND school_key = ANY($2::text[])
+WHERE profile_type = 'user' AND school_key = ANY($2::text[])
     AND profiles.gender IS NOT NULL
 
 -- name: read_faces_between
@@ -114,16 +117,17 @@ SELECT
     gender_number(profiles.gender) AS gender,
     0 AS school,
     true AS is_probe
-FROM face_traits
+FROM face_traits_by($1) AS face_traits
+JOIN faces_in_force AS serving ON serving.face_id = face_traits.id AND serving.pack_digest = $1
 JOIN faces ON faces.id = face_traits.id
 JOIN profiles ON profiles.id = face_traits.profile_id
-WHERE face_traits.pack_digest = $1 AND face_traits.id BETWEEN $2 AND $3
+WHERE face_traits.id BETWEEN $2 AND $3
     AND ($4::text IS NULL OR school_key = $4)
     AND ($5::timestamptz IS NULL OR greatest(faces.created_at, faces.analyzed_at) >= $5)
 
 -- name: gallery_ids
 -- For COPY in binary.
-SELECT id FROM celebrities WHERE pack_digest = $1
+SELECT celebrity_id FROM celebrity_embeddings WHERE pack_digest = $1
 
 -- name: stage_found
 CREATE TEMPORARY TABLE staged_found (
@@ -142,9 +146,14 @@ CREATE TEMPORARY TABLE staged_found (
 ANALYZE staged_found;
 
 -- name: lock_faces
--- As a match job does with its one face, so that a face's matches have one writer at a time. Faces that are no
--- longer of the pack $2 have other matches than were found.
-SELECT id FROM faces WHERE id = ANY($1::uuid[]) AND pack_digest = $2 ORDER BY id FOR NO KEY UPDATE;
+-- As a match job does with its one face, so that a face's matches have one writer at a time. Faces that another pack
+-- than $2 serves by now have other matches than were found.
+SELECT faces.id
+FROM faces
+JOIN faces_in_force AS serving ON serving.face_id = faces.id AND serving.pack_digest = $2
+WHERE faces.id = ANY($1::uuid[])
+ORDER BY faces.id
+FOR NO KEY UPDATE OF faces;
 
 -- name: stage_difference
 -- What is to be written: found and not stored (no id), stored and changed, stored and not found (no score).
@@ -175,8 +184,10 @@ WITH pair AS (
 valid AS (
     SELECT pair.*
     FROM pair
-    JOIN faces AS a ON a.id = face_a_id AND a.pack_digest = $3
-    JOIN faces AS b ON b.id = face_b_id AND b.pack_digest = $3
+    JOIN faces AS a ON a.id = face_a_id
+    JOIN faces_in_force AS serving_a ON serving_a.face_id = face_a_id AND serving_a.pack_digest = $3
+    JOIN faces AS b ON b.id = face_b_id
+    JOIN faces_in_force AS serving_b ON serving_b.face_id = face_b_id AND serving_b.pack_digest = $3
     JOIN profiles AS one ON one.id = a.profile_id
     JOIN profiles AS other ON other.id = b.profile_id AND other.school_key = one.school_key
     WHERE other.gender <> one.gender AND one.profile_type = 'user' AND other.profile_type = 'user'
@@ -258,9 +269,11 @@ FROM staged_difference AS difference;
 WITH valid AS (
     SELECT found.*
     FROM staged_found AS found
-    JOIN faces ON faces.id = face_id AND faces.pack_digest = $3
+    JOIN faces ON faces.id = found.face_id
+    JOIN faces_in_force AS serving ON serving.face_id = found.face_id AND serving.pack_digest = $3
     JOIN profiles ON profiles.id = profile_id
-    JOIN celebrities ON celebrities.id = target_id AND celebrities.pack_digest = $3
+    JOIN celebrities ON celebrities.id = target_id
+    JOIN celebrity_embeddings AS target ON target.celebrity_id = target_id AND target.pack_digest = $3
     WHERE may_match_celebrity(profiles.gender, known_gender(celebrities.gender, celebrities.seen_gender))
 )
 INSERT INTO staged_difference

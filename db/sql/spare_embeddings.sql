@@ -1,18 +1,20 @@
--- name: packs_in_use
--- Digests of the packs whose embeddings serve, the most frequent first.
-SELECT pack_digest
-FROM (SELECT pack_digest FROM faces UNION ALL SELECT pack_digest FROM celebrities) AS described
-WHERE pack_digest IS NOT NULL
-GROUP BY pack_digest
-ORDER BY count(*) DESC, pack_digest;
+-- name: pack_in_force
+-- The pack by which stored faces are matched; before the first switch, the one of most embeddings. Null without any.
+SELECT coalesce((SELECT pack_digest FROM pack_in_force), (
+    SELECT pack_digest
+    FROM (SELECT pack_digest FROM faces UNION ALL SELECT pack_digest FROM celebrities) AS described
+    WHERE pack_digest IS NOT NULL
+    GROUP BY pack_digest
+    ORDER BY count(*) DESC, pack_digest
+    LIMIT 1
+));
 
--- name: count_spare_embeddings
+-- name: count_embeddings_by_pack
 -- What there is of the pack $1 in both tables. Faces that are not analyzed yet belong to no pack.
 SELECT
     'faces' AS "table",
     count(*) FILTER (WHERE faces.pack_digest IS NULL) AS undescribed,
-    count(*) FILTER (WHERE faces.pack_digest = $1) AS serving,
-    count(*) FILTER (WHERE faces.pack_digest <> $1 AND spare.pack_digest IS NOT NULL) AS spare,
+    count(*) FILTER (WHERE faces.pack_digest = $1 OR spare.pack_digest IS NOT NULL) AS embedded,
     count(*) FILTER (WHERE faces.pack_digest <> $1 AND spare.pack_digest IS NULL) AS missing
 FROM faces
 LEFT JOIN spare_face_embeddings AS spare ON spare.face_id = faces.id AND spare.pack_digest = $1
@@ -20,8 +22,7 @@ UNION ALL
 SELECT
     'celebrities',
     count(*) FILTER (WHERE celebrities.pack_digest IS NULL),
-    count(*) FILTER (WHERE celebrities.pack_digest = $1),
-    count(*) FILTER (WHERE celebrities.pack_digest <> $1 AND spare.pack_digest IS NOT NULL),
+    count(*) FILTER (WHERE celebrities.pack_digest = $1 OR spare.pack_digest IS NOT NULL),
     count(*) FILTER (WHERE celebrities.pack_digest <> $1 AND spare.pack_digest IS NULL)
 FROM celebrities
 LEFT JOIN spare_celebrity_embeddings AS spare
@@ -74,31 +75,30 @@ ORDER BY celebrities.id
 ON CONFLICT DO NOTHING;
 
 -- name: sample_faces_of_two_packs
--- For COPY in binary: up to $3 faces that have an embedding of the pack $1, which serves, and a spare one of the
--- pack $2; the same ones each time, chosen by something that has nothing to do with faces.
+-- For COPY in binary: up to $3 faces that have an embedding of both the pack $1 and the pack $2; the same ones each
+-- time, chosen by something that has nothing to do with faces.
 SELECT
-    face_traits.id,
-    face_traits.embedding,
-    geometry,
-    age,
-    symmetry,
-    skin_tone,
-    expression,
-    quality,
+    old.id,
+    old.embedding,
+    old.geometry,
+    old.age,
+    old.symmetry,
+    old.skin_tone,
+    old.expression,
+    old.quality,
     gender_number(gender) AS gender,
-    spare.embedding
-FROM face_traits
-JOIN profiles ON profiles.id = profile_id
-JOIN spare_face_embeddings AS spare ON spare.face_id = face_traits.id AND spare.pack_digest = $2
-WHERE face_traits.pack_digest = $1
-ORDER BY md5(face_traits.id::text)
+    new.embedding
+FROM face_traits_by($1) AS old
+JOIN profiles ON profiles.id = old.profile_id
+JOIN face_embeddings AS new ON new.face_id = old.id AND new.pack_digest = $2
+ORDER BY md5(old.id::text)
 LIMIT $3
 
 -- name: gallery_of_two_packs
 -- For COPY in binary: celebrities that can be matched, with both embeddings.
 SELECT
-    celebrity_traits.id,
-    celebrity_traits.embedding,
+    old.id,
+    old.embedding,
     geometry,
     age,
     symmetry,
@@ -106,105 +106,152 @@ SELECT
     expression,
     quality,
     gender_number(gender) AS gender,
-    spare.embedding
-FROM celebrity_traits
-JOIN spare_celebrity_embeddings AS spare
-    ON spare.celebrity_id = celebrity_traits.id AND spare.pack_digest = $2
-WHERE celebrity_traits.pack_digest = $1 AND quality >= $3
+    new.embedding
+FROM celebrity_traits_by($1) AS old
+JOIN celebrity_embeddings AS new ON new.celebrity_id = old.id AND new.pack_digest = $2
+WHERE quality >= $3
 
 -- name: may_switch
 SELECT bool_and(has_table_privilege(name, 'UPDATE')) AND bool_and(has_table_privilege(name, 'DELETE'))
-FROM unnest(ARRAY['faces', 'celebrities', 'spare_face_embeddings', 'spare_celebrity_embeddings']) AS name;
+FROM unnest(ARRAY[
+    'faces', 'celebrities', 'spare_face_embeddings', 'spare_celebrity_embeddings', 'pack_in_force'
+]) AS name;
 
--- name: lock_switch
--- One switch at a time, until the end of the transaction.
-SELECT pg_advisory_xact_lock(6010264533127421187);
+-- name: hold_switch
+-- One switch or removal at a time: false while another transaction has it.
+SELECT pg_try_advisory_xact_lock(6010264533127421187);
 
--- name: switch_faces
--- Gives the next $3 faces after the id $2 that have a spare embedding of the pack $1 that one, and keeps the
--- one they had as a spare. Returns the last id looked at, null at the end, and how many were switched.
+-- name: release_snapshot
+-- Run by itself, without parameters: ends the statement before it, whose snapshot CREATE INDEX CONCURRENTLY would wait
+-- for until the end of the transaction.
+SELECT;
+
+-- name: spare_vector_indexes
+-- The vector index of the spare embeddings of the pack $1, for each table: whether it is whole, null if it is not there,
+-- and the statements that make and remove it. Interrupted, CREATE INDEX CONCURRENTLY leaves one that is not whole.
+SELECT
+    indisvalid AS valid,
+    format(
+        'CREATE INDEX CONCURRENTLY %I ON %I USING hnsw (embedding vector_cosine_ops)'
+        ' WITH (m = 16, ef_construction = 64) WHERE pack_digest = %L',
+        name, relation, $1::text
+    ) AS make,
+    format('DROP INDEX CONCURRENTLY %I', name) AS remove
+FROM (
+    SELECT relation, format('%s_%s', relation, left($1::text, 12)) AS name
+    FROM unnest(ARRAY['spare_celebrity_embeddings', 'spare_face_embeddings']) AS relation
+) AS wanted
+LEFT JOIN pg_index ON indexrelid = to_regclass(quote_ident(name))
+ORDER BY relation;
+
+-- name: analyze_spare_embeddings
+ANALYZE spare_face_embeddings, spare_celebrity_embeddings;
+
+-- name: put_in_force
+INSERT INTO pack_in_force (pack_digest)
+VALUES ($1)
+ON CONFLICT (singleton) DO UPDATE SET pack_digest = excluded.pack_digest, since = now();
+
+-- name: replace_own_face_embeddings
+-- Of the next $4 faces after the id $3 whose own embedding is of the pack $1: those with a spare embedding of the pack
+-- $2 get that as their own. Nothing that a search by the pack $2 finds changes. Returns the last id, null at the end,
+-- and how many were replaced.
 WITH batch AS MATERIALIZED (
-    SELECT face_id AS id, embedding
+    SELECT id
+    FROM faces
+    WHERE pack_digest = $1 AND ($3::uuid IS NULL OR id > $3)
+    ORDER BY id
+    LIMIT $4
+),
+target AS MATERIALIZED (
+    SELECT faces.id
+    FROM faces
+    WHERE id IN (SELECT id FROM batch) AND pack_digest = $1
+    ORDER BY id
+    FOR NO KEY UPDATE
+),
+taken AS (
+    DELETE FROM spare_face_embeddings AS spare
+    USING target
+    WHERE spare.face_id = target.id AND spare.pack_digest = $2
+    RETURNING face_id, embedding
+),
+replaced AS (
+    UPDATE faces
+    SET embedding = taken.embedding, pack_digest = $2
+    FROM taken
+    WHERE faces.id = face_id
+    RETURNING 1
+)
+SELECT
+    (SELECT id FROM batch ORDER BY id DESC LIMIT 1) AS last,
+    (SELECT count(*) FROM replaced) AS changed;
+
+-- name: replace_own_celebrity_embeddings
+-- The same for celebrities.
+WITH batch AS MATERIALIZED (
+    SELECT id
+    FROM celebrities
+    WHERE pack_digest = $1 AND ($3::uuid IS NULL OR id > $3)
+    ORDER BY id
+    LIMIT $4
+),
+target AS MATERIALIZED (
+    SELECT celebrities.id
+    FROM celebrities
+    WHERE id IN (SELECT id FROM batch) AND pack_digest = $1
+    ORDER BY id
+    FOR NO KEY UPDATE
+),
+taken AS (
+    DELETE FROM spare_celebrity_embeddings AS spare
+    USING target
+    WHERE spare.celebrity_id = target.id AND spare.pack_digest = $2
+    RETURNING celebrity_id, embedding
+),
+replaced AS (
+    UPDATE celebrities
+    SET embedding = taken.embedding, pack_digest = $2
+    FROM taken
+    WHERE celebrities.id = celebrity_id
+    RETURNING 1
+)
+SELECT
+    (SELECT id FROM batch ORDER BY id DESC LIMIT 1) AS last,
+    (SELECT count(*) FROM replaced) AS changed;
+
+-- name: remove_spare_face_embeddings
+-- Those of the pack $1 of the next $3 faces after the id $2. Returns as above.
+WITH batch AS MATERIALIZED (
+    SELECT face_id AS id
     FROM spare_face_embeddings
     WHERE pack_digest = $1 AND ($2::uuid IS NULL OR face_id > $2)
     ORDER BY face_id
     LIMIT $3
 ),
-target AS MATERIALIZED (
-    SELECT faces.id, faces.pack_digest, faces.embedding, batch.embedding AS spare
-    FROM batch
-    JOIN faces ON faces.id = batch.id
-    WHERE faces.pack_digest <> $1
-    ORDER BY faces.id
-    FOR NO KEY UPDATE OF faces
-),
-taken AS (
-    DELETE FROM spare_face_embeddings AS spare
-    USING target
-    WHERE spare.face_id = target.id AND spare.pack_digest = $1
-),
-kept AS (
-    INSERT INTO spare_face_embeddings (face_id, pack_digest, embedding)
-    SELECT id, pack_digest, embedding
-    FROM target
-    ON CONFLICT (face_id, pack_digest) DO UPDATE SET embedding = excluded.embedding
-),
-switched AS (
-    UPDATE faces
-    SET embedding = target.spare, pack_digest = $1
-    FROM target
-    WHERE faces.id = target.id
+removed AS (
+    DELETE FROM spare_face_embeddings
+    WHERE face_id IN (SELECT id FROM batch) AND pack_digest = $1
     RETURNING 1
 )
 SELECT
     (SELECT id FROM batch ORDER BY id DESC LIMIT 1) AS last,
-    (SELECT count(*) FROM switched) AS switched;
+    (SELECT count(*) FROM removed) AS changed;
 
--- name: switch_celebrities
+-- name: remove_spare_celebrity_embeddings
 -- The same for celebrities.
 WITH batch AS MATERIALIZED (
-    SELECT celebrity_id AS id, embedding
+    SELECT celebrity_id AS id
     FROM spare_celebrity_embeddings
     WHERE pack_digest = $1 AND ($2::uuid IS NULL OR celebrity_id > $2)
     ORDER BY celebrity_id
     LIMIT $3
 ),
-target AS MATERIALIZED (
-    SELECT celebrities.id, celebrities.pack_digest, celebrities.embedding, batch.embedding AS spare
-    FROM batch
-    JOIN celebrities ON celebrities.id = batch.id
-    WHERE celebrities.pack_digest <> $1
-    ORDER BY celebrities.id
-    FOR NO KEY UPDATE OF celebrities
-),
-taken AS (
-    DELETE FROM spare_celebrity_embeddings AS spare
-    USING target
-    WHERE spare.celebrity_id = target.id AND spare.pack_digest = $1
-),
-kept AS (
-    INSERT INTO spare_celebrity_embeddings (celebrity_id, pack_digest, embedding)
-    SELECT id, pack_digest, embedding
-    FROM target
-    ON CONFLICT (celebrity_id, pack_digest) DO UPDATE SET embedding = excluded.embedding
-),
-switched AS (
-    UPDATE celebrities
-    SET embedding = target.spare, pack_digest = $1
-    FROM target
-    WHERE celebrities.id = target.id
+removed AS (
+    DELETE FROM spare_celebrity_embeddings
+    WHERE celebrity_id IN (SELECT id FROM batch) AND pack_digest = $1
     RETURNING 1
 )
 SELECT
     (SELECT id FROM batch ORDER BY id DESC LIMIT 1) AS last,
-    (SELECT count(*) FROM switched) AS switched;
-
--- name: drop_spare_embeddings
--- Removes those of the pack $1; returns how many of faces and of celebrities.
-WITH of_faces AS (
-    DELETE FROM spare_face_embeddings WHERE pack_digest = $1 RETURNING 1
-),
-of_celebrities AS (
-    DELETE FROM spare_celebrity_embeddings WHERE pack_digest = $1 RETURNING 1
-)
-SELECT (SELECT count(*) FROM of_faces) AS faces, (SELECT count(*) FROM of_celebrities) AS celebrities;
+    (SELECT count(*) FROM removed) AS changed;

@@ -14,6 +14,8 @@ APP_PASSWORD=$(secret)
 GRAFANA_PASSWORD=$(secret)
 # Where the service listens on this machine.
 SEMBLANCE_LISTEN=127.0.0.1:8000
+# Where \`docker compose run --rm backup\` writes. The folder belongs to uid 10001.
+BACKUPS=./backups
 # For the profile \`storage\`; without it pictures are kept in the volume \`home\`.
 AWS_ACCESS_KEY_ID=semblance
 AWS_SECRET_ACCESS_KEY=$(secret)

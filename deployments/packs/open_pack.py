@@ -20,6 +20,7 @@ from deployments.packs.manifest import (
 )
 from deployments.packs.nets import Candidates
 from deployments.packs.sessions import CPU, available_providers, multiplies_bytes
+from deployments.vision.align import reducible_side, resize_square
 from deployments.vision.nms import nms
 from semblance.errors import PackError
 from semblance.settings import Settings
@@ -95,23 +96,19 @@ def _fit(image: Image, side: int, trim: Trim | None) -> tuple[Image, NDArray[np.
     height, width = image.shape[:2]
     scale = min(1.0, side / max(height, width))
     fitted_width, fitted_height = max(1, round(width * scale)), max(1, round(height * scale))
-    canvas = np.zeros((_extent(fitted_height, side, trim), _extent(fitted_width, side, trim), 3), np.uint8)
     # Shrinking by less than two, a bilinear kernel skips no pixel, and takes a quarter of the time.
     kernel = cv2.INTER_LINEAR if scale > 0.5 else cv2.INTER_AREA
-    canvas[:fitted_height, :fitted_width] = cv2.resize(
-        image, (fitted_width, fitted_height), interpolation=kernel
-    )
-    return canvas, np.array([side * width / fitted_width, side * height / fitted_height], np.float32)
+    canvas = image if scale == 1 else cv2.resize(image, (fitted_width, fitted_height), interpolation=kernel)
+    below, beside = (_extent(each, side, trim) - each for each in (fitted_height, fitted_width))
+    if below or beside:
+        canvas = cv2.copyMakeBorder(canvas, 0, below, 0, beside, cv2.BORDER_CONSTANT)
+    factors = np.array([side * width / fitted_width, side * height / fitted_height], np.float32)
+    return canvas.astype(np.uint8, copy=False), factors
 
 
 def _extent(length: int, side: int, trim: Trim | None) -> int:
     """How much of the canvas's side the net must see for a photo that takes `length` of it."""
     return side if trim is None else min(side, -(-(length + trim.margin) // trim.step) * trim.step)
-
-
-def _interpolation(scale: float) -> int:
-    """Averaging when shrinking, so that fine detail does not alias; bilinear when enlarging."""
-    return cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
 
 
 class BoxLandmarks:
@@ -145,12 +142,11 @@ def _padded_square(
     y1, y2 = _span(float(box[1]), float(box[3]), height)
     if max(x2 - x1, y2 - y1) < size:
         return _enlarged_square(image, np.clip(box, 0, [width, height, width, height]), size)
-    side = max(x2 - x1, y2 - y1)
+    side = reducible_side(max(x2 - x1, y2 - y1), size)
     left, top = (side - (x2 - x1)) // 2, (side - (y2 - y1)) // 2
     square = np.zeros((side, side, 3), np.uint8)
     square[top : top + y2 - y1, left : left + x2 - x1] = image[y1:y2, x1:x2]
-    crop = cv2.resize(square, (size, size), interpolation=_interpolation(size / side))
-    return crop.astype(np.uint8, copy=False), side, (x1 - left, y1 - top)
+    return resize_square(square, size), side, (x1 - left, y1 - top)
 
 
 def _enlarged_square(

@@ -129,10 +129,7 @@ def square_crop(image: Image, box: Box, size: int) -> tuple[Image, NDArray[np.fl
     [size, size, 3] and the float32 [2, 3] matrix from image to crop. Area interpolation when it shrinks,
     bilinear when it grows.
     """
-    side = max(1, round(max(box.width, box.height)))
-    # OpenCV averages whole blocks several times faster than blocks of a fractional size.
-    factor = max(1, side // size)
-    side = -(-side // factor) * factor
+    side = reducible_side(max(1, round(max(box.width, box.height))), size)
     left = round((box.x1 + box.x2 - side) / 2)
     top = round((box.y1 + box.y2 - side) / 2)
     scale = size / side
@@ -148,9 +145,26 @@ def square_crop(image: Image, box: Box, size: int) -> tuple[Image, NDArray[np.fl
     if square.shape[:2] != (side, side):
         square = np.zeros((side, side, 3), np.uint8)
         square[y1 - top : y2 - top, x1 - left : x2 - left] = image[y1:y2, x1:x2]
-    if factor > 1:
-        square = _resize(square, side // factor, side // factor, cv2.INTER_AREA)
-    return _resize(square, size, size, cv2.INTER_AREA if side > size else cv2.INTER_LINEAR), matrix
+    return resize_square(square, size), matrix
+
+
+def reducible_side(side: int, size: int) -> int:
+    """A side in pixels, rounded up to a multiple of how often `size` fits into it.
+
+    A square of such a side can be brought close to `size` by averaging whole blocks, which OpenCV does
+    several times faster than blocks of a fractional size.
+    """
+    factor = max(1, side // size)
+    return -(-side // factor) * factor
+
+
+def resize_square(square: Image, size: int) -> Image:
+    """Bring a square whose side is a `reducible_side` to size x size pixels: by averaging where it shrinks,
+    bilinear where it grows."""
+    side = len(square)
+    if (reduced := side // max(1, side // size)) < side:
+        square = _resize(square, reduced, reduced, cv2.INTER_AREA)
+    return _resize(square, size, size, cv2.INTER_AREA if side > size else cv2.INTER_LINEAR)
 
 
 def _whole_blocks(start: int, stop: int, length: int, block: int) -> tuple[int, int]:

@@ -12,10 +12,16 @@ from semblance.settings import Settings
 def open_writer(settings: Settings) -> tuple[TextWriter, Moderator]:
     """Templates without `text_url`, else the server's model. Raises ConfigurationError for settings that do
     not fit together."""
-    extra = [] if settings.text_blocked_words is None else read_words(settings.text_blocked_words)
-    words = WordList([*BLOCKED, *extra])
+    words = WordList(blocked_words(settings))
     if settings.text_url is None:
         return LocalWriter(), words
     client = OpenAIClient(settings)
     moderator = ModerationEndpoint(client, words) if settings.text_moderation == "provider" else words
     return OpenAIWriter(client, settings.text_model), moderator
+
+
+def blocked_words(settings: Settings) -> list[str]:
+    """The words and phrases that no text may contain. Raises ConfigurationError if the operator's list cannot
+    be read."""
+    extra = [] if settings.text_blocked_words is None else read_words(settings.text_blocked_words)
+    return [*BLOCKED, *extra]

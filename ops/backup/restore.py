@@ -24,9 +24,11 @@ from semblance.storage.opening import open_storage
 RESTORED_SETTINGS: Final = "restored.env"
 """In the home: the settings that were in force when the backup was made."""
 
-_OLD_HOME: Final = b"SEMBLANCE_HOME="
-"""Begins the line of the one setting that a restoration must not bring back: it would lead away from the
-restored home."""
+_OLD_PLACES: Final = tuple(
+    f"SEMBLANCE_{place}=".encode() for place in ("HOME", "DATABASE_URL", "OWNER_DATABASE_URL", "STORAGE_URL")
+)
+"""Begin the lines of settings that a restoration must not bring back: they would lead a service away from
+what was restored, to the places of the old one."""
 
 _MARK: Final = "restoring"
 """In the home while a restoration is not complete: the name of the backup."""
@@ -93,7 +95,7 @@ def restore(
         data = opener.open((backup / "keys" / key).read_bytes(), sealed=manifest.sealed)
         write_file(home.keys / key, data)
     with opener.unpacked(backup / SETTINGS, home.root, sealed=manifest.sealed) as lines:
-        kept = [line for line in lines if not line.startswith(_OLD_HOME)]
+        kept = [line for line in lines if not line.startswith(_OLD_PLACES)]
         write_file(home.root / RESTORED_SETTINGS, b"".join(kept))
     (home.root / _MARK).unlink()
     return manifest

@@ -46,6 +46,7 @@ from serve_app.api.routes import (
     admin_schools,
     admin_settings,
     admin_system,
+    admin_texts,
     admin_users,
     auth,
     babies,
@@ -71,6 +72,7 @@ from serve_app.api.routes import (
 )
 from serve_app.api.services import Services
 from serve_app.api.topics import Topic
+from serve_app.ingestions import keep_continuing
 from serve_app.limits import ReplicaLimits
 
 DESCRIPTION = f"""\
@@ -97,9 +99,13 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
         app.state.copies = Copies(services.storage, services.faces)
         try:
             await services.hub.start()
-            sampling = asyncio.create_task(keep_sampling(services))
+            keeping = [
+                asyncio.create_task(keep_sampling(services)),
+                asyncio.create_task(keep_continuing(services.db.ingestions, services.ray_jobs)),
+            ]
             yield
-            sampling.cancel()
+            for task in keeping:
+                task.cancel()
             await services.hub.close()
         finally:
             await services.babies.close()
@@ -136,6 +142,7 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
         admin_settings,
         admin_schools,
         admin_generations,
+        admin_texts,
         admin_api_keys,
         admin_audit,
         admin_system,

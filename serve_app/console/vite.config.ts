@@ -35,7 +35,7 @@ export default defineConfig({
   // `npx vite` for the pages alone, on a service that runs already.
   server: {
     proxy: Object.fromEntries(
-      ['/api', '/analyze-faces', '/lookalikes', '/compare-photos', '/objects', '/openapi.json'].map((path) => [
+      ['/api', '/analyze-faces', '/lookalikes', '/compare-photos', '/render-photo', '/objects', '/openapi.json'].map((path) => [
         path,
         { target: process.env.SEMBLANCE_URL ?? 'http://127.0.0.1:8000', ws: true, xfwd: false },
       ]),

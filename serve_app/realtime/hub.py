@@ -153,7 +153,7 @@ class Hub:
             # With the client's own id: one that loses the connection now resumes at the same place.
             yield [Frame.of(last, "hello", hello)]
             oldest, newest = await self._db.events.kept()
-            if oldest - 1 <= last <= newest:
+            if oldest <= last <= newest:
                 async for missed in self._missed(client, after=last, up_to=client.joined_at):
                     yield missed
             elif last <= newest:

@@ -7,9 +7,9 @@ from typing import Self
 from pydantic import Field
 
 from deployments.packs.calibration import Decision
-from semblance.types import DetectedFace
+from semblance.types import Detection
 from serve_app.schemas.base import Schema, Score
-from serve_app.schemas.compute import AlignmentPoints, Model, alignment_points
+from serve_app.schemas.compute import AlignmentPoints, ImageSize, Model, alignment_points
 from serve_app.schemas.rarity import Rarity
 
 
@@ -23,15 +23,19 @@ class ComparedFace(Schema):
         description="Both eyes, the tip of the nose and both corners of the mouth, from left to right, in "
         "pixels of the upright photo: what lays the face over the other."
     )
+    image: ImageSize
 
     @classmethod
-    def of(cls, face: DetectedFace, found: int) -> Self:
+    def of(cls, detection: Detection) -> Self:
+        """The largest face; there is one."""
+        face = detection.faces[0]
         box = face.bbox
         return cls(
             bbox=(round(box.x1, 2), round(box.y1, 2), round(box.x2, 2), round(box.y2, 2)),
             confidence=round(face.confidence, 4),
-            faces_found=found,
+            faces_found=detection.found,
             alignment_points=alignment_points(face.landmarks),
+            image=ImageSize(width=detection.width, height=detection.height),
         )
 
 

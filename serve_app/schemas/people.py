@@ -83,7 +83,7 @@ class PersonPhotoAnswer(Schema):
             age=photo.age,
             gender=photo.seen_gender,
             expression=photo.expression,
-            searchable=photo.pack_digest == pack_digest,
+            searchable=pack_digest in photo.pack_digests,
             added_at=photo.created_at,
             image_url=links.picture(photo.image_path, "celebrities"),
             thumbnail_url=links.thumbnail(photo.image_path, "celebrities"),

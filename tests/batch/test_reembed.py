@@ -32,7 +32,7 @@ from db.pool import Database
 from db.spare_embeddings import SpareEmbeddings
 from deployments.faces.pipeline import LocalPipeline
 from deployments.packs.pack import OPEN_FOLDER
-from semblance.errors import ConfigurationError, ConflictError, PackMismatchError, WorkersError
+from semblance.errors import ConfigurationError, ConflictError, WorkersError
 from semblance.files import file_sha256
 from semblance.settings import Settings
 from semblance.storage.opening import open_storage
@@ -252,12 +252,10 @@ async def test_from_one_pack_to_the_other_and_back(
     late = await world.upload(0)
     before = served(owner(settings))
     probe = other.analyze_photo(world.pictures[late], 1)[1][0].embedding
-    with pytest.raises(PackMismatchError):
-        await Celebrities(database).nearest(probe, pack_digest=other.model.digest)
     left_behind = len(world.broken)
     with pytest.raises(ConflictError, match=f"{left_behind + 1} faces and celebrities have no embedding"):
         await switch(settings, other.model, QUIET, allow_missing=left_behind)
-    assert served(owner(settings)) == before
+    assert await SpareEmbeddings(database).in_force() != other.model.digest
 
     # The switch embeds what arrived in between. What could not be embedded still cannot.
     process = command(
@@ -268,22 +266,24 @@ async def test_from_one_pack_to_the_other_and_back(
     output, errors = await asyncio.to_thread(process.communicate, timeout=200)
     assert process.returncode == 0, errors
     assert "best 20 in common" in output
-    assert f"2 faces and {CELEBRITIES} celebrities are served by other" in output
+    assert f"is in force now, for 2 faces and {CELEBRITIES} celebrities." in output
     assert "SEMBLANCE_PACK=other" in output
-    after = served(owner(settings))
-    switched = {key: row[1] for key, row in after.items() if row[0] == other.model.digest}
+    assert await SpareEmbeddings(database).in_force() == other.model.digest
+    assert served(owner(settings)) == before
+    switched = spare(owner(settings))
     assert switched.items() >= found.items() and switched.keys() - found.keys() == {late}
-    assert {key for key, row in after.items() if row == before[key]} == world.broken.keys()
-    assert spare(owner(settings)) == {key: before[key][1] for key in switched}
     hits = await Celebrities(database).nearest(probe, pack_digest=other.model.digest, limit=3)
     assert world.pictures.keys() > {hit.celebrity_id for hit in hits}
     assert all(hit.similarity > 0.9 for hit in hits)
 
-    _, model = choose_pack(settings, "open")
-    assert await switch(settings, model, QUIET) == {"faces": 2, "celebrities": CELEBRITIES}
+    settings_of_open, model = choose_pack(settings, "open")
+    with pytest.raises(ConflictError, match="in force"):
+        await drop(settings, other.model.digest, QUIET)
+    counts = {"faces": 2 + len(world.broken) - 1, "celebrities": CELEBRITIES + 1}
+    assert await switch(settings_of_open, model, QUIET) == counts
     assert served(owner(settings)) == before
-    assert spare(owner(settings)) == switched
-    assert await drop(settings, other.model.digest) == {"faces": 2, "celebrities": CELEBRITIES}
+    assert await drop(settings, other.model.digest, QUIET) == {"faces": 2, "celebrities": CELEBRITIES}
+    assert served(owner(settings)) == before and not spare(owner(settings))
 
 
 async def _interrupt(world: PictureWorld, settings: Settings, address: str) -> None:
@@ -325,9 +325,9 @@ def _check_embeddings(world: PictureWorld, found: dict[UUID, str], other: LocalP
 
 async def test_refusals(settings: Settings, database: Database, pipeline: LocalPipeline) -> None:
     _, model = choose_pack(settings, "other")
-    with pytest.raises(ConflictError, match="no spare embeddings of the pack aaaaaaaaaaaa"):
-        await drop(settings, "a" * 64)
-    with pytest.raises(ConflictError, match="No spare embedding"):
+    with pytest.raises(ConflictError, match="no embeddings of the pack aaaaaaaaaaaa"):
+        await drop(settings, "a" * 64, QUIET)
+    with pytest.raises(ConflictError, match="no embedding of the pack"):
         await switch(settings, model, QUIET)
     await check_owner(settings)
     unnamed = settings.model_copy(update={"owner_database_url": None})
@@ -339,13 +339,13 @@ async def test_a_change_that_is_done_succeeds_again(
     settings: Settings, database: Database, pipeline: LocalPipeline
 ) -> None:
     empty = await fill(ReembedOptions(), *choose_pack(settings, "open"), QUIET)
-    assert (empty.serving, empty.spare, empty.missing) == (0, 0, 0)
+    assert (empty.embedded, empty.missing) == (0, 0)
     await add_face(database, await add_user(database), pack_digest=pipeline.model.digest)
     for arguments in ((), ("--switch",)):
         done = job("batch.reembed", "--pack", "open", *arguments, environment=environment(settings))
         assert done.returncode == 0, done.stderr
         assert "Nothing is left to do: open" in done.stdout
-        assert "made all 1 embeddings." in done.stdout
+        assert "is in force and has embedded all 1 rows." in done.stdout
 
 
 @pytest.mark.ray
@@ -423,5 +423,5 @@ async def test_the_way_back_to_a_pack_that_is_not_installed(
     process = command(settings, "--pack", old, "--switch", address="local")
     output, errors = await asyncio.to_thread(process.communicate, timeout=60)
     assert process.returncode == 0, errors
-    assert "1 faces and 0 celebrities are served by the pack 000000000000 now." in output
-    assert served(owner(settings))[face][0] == old
+    assert "the pack 000000000000 is in force now, for 1 faces and 0 celebrities." in output
+    assert await spare_embeddings.in_force() == old

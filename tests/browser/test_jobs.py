@@ -91,6 +91,23 @@ async def test_ray_jobs_are_started_and_watched(
     await expect(dialog.get_by_role("alert").or_(dialog.get_by_role("table"))).to_be_visible()
 
 
+async def test_texts_are_switched_on_and_counted(page: Page, look: Look) -> None:
+    await page.get_by_role("tab", name="Suggested texts").click()
+    await expect(page.get_by_text("Texts are made from templates on this server")).to_be_visible()
+    switch = page.get_by_role("switch", name="Suggest texts")
+    await expect(switch).not_to_be_checked()
+    await switch.press("Space")
+    await expect(switch).to_be_checked()
+    await expect(page.get_by_role("region", name="Texts of the last 30 days")).to_be_visible()
+    await check_axe(page)
+    await look(page, "jobs-texts")
+    await page.reload()
+    await page.get_by_role("tab", name="Suggested texts").click()
+    await expect(switch).to_be_checked()
+    await switch.press("Space")
+    await expect(switch).not_to_be_checked()
+
+
 async def test_it_fits_a_phone_in_german(page: Page, look: Look) -> None:
     """German words are longer."""
     await page.set_viewport_size(PHONE)  # type: ignore[arg-type]

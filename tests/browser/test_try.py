@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+import io
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from PIL import Image
 from playwright.async_api import BrowserContext, Page, expect
 
 from tests.support.browser import PHONE, ConsoleSite, Look, check_axe, expect_no_sideways_scroll
@@ -117,6 +120,26 @@ async def test_a_pasted_photo_is_taken(console_page: Page) -> None:
         [base64.b64encode(OBAMA.read_bytes()).decode()],
     )
     await expect(page.get_by_role("button", name="Face 1")).to_be_visible()
+
+
+async def test_a_format_that_browsers_do_not_draw_is_shown(console_page: Page, look: Look) -> None:
+    page = console_page
+    with Image.open(OBAMA_2) as opened:
+        heic = io.BytesIO()
+        opened.convert("RGB").save(heic, "HEIF")
+    photo: dict[str, object] = {"name": "phone.heic", "mimeType": "image/heic", "buffer": heic.getvalue()}
+    await drop(page, photo)
+    await expect(page.get_by_role("button", name="Face 1")).to_be_visible()
+    size = "image => image.decode().then(() => Math.max(image.naturalWidth, image.naturalHeight))"
+    assert await page.get_by_role("img", name="Your photo").evaluate(size) <= 1080
+    await look(page, "try-heic")
+    await page.get_by_role("tab", name="Compare two photos").click()
+    await drop(page, photo)
+    await drop(page, OBAMA)
+    await expect(page.get_by_role("heading", name="The same person")).to_be_visible()
+    drawn = page.get_by_role("img", name="First photo").locator("image")
+    await expect(drawn).to_have_attribute("href", re.compile("^blob:"))
+    await look(page, "try-heic-compare")
 
 
 async def test_the_camera_takes_a_photo(console_page: Page, look: Look) -> None:

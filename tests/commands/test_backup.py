@@ -134,6 +134,7 @@ async def test_the_drill(
     """Sealed, as it should be; the other tests do without."""
     folder, identity = tmp_path / "backups", tmp_path / "identity"
     monkeypatch.setenv("SEMBLANCE_HOME", str(source.home))
+    monkeypatch.setenv("SEMBLANCE_DATABASE_URL", "postgresql://old/semblance")
     monkeypatch.setenv("SEMBLANCE_LOG_LEVEL", "DEBUG")
     key = pyrage.x25519.Identity.generate()
     identity.write_text(f"# created: today\n{key}\n")
@@ -149,7 +150,7 @@ async def test_the_drill(
     assert keys(target) == keys(source)
     restored = (target.home / RESTORED_SETTINGS).read_text().splitlines()
     assert "SEMBLANCE_LOG_LEVEL=DEBUG" in restored
-    assert not [line for line in restored if line.startswith("SEMBLANCE_HOME")]
+    assert not [line for line in restored if line.startswith(("SEMBLANCE_HOME", "SEMBLANCE_DATABASE_URL"))]
     with pytest.raises(ConfigurationError, match="not empty"):
         await asyncio.to_thread(run_restore, target, folder, None, identity)
 

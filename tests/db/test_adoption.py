@@ -374,7 +374,7 @@ async def test_embeddings_get_a_pack_from_which_they_can_be_embedded_again(adopt
     database = await Database.connect(adopted_small_dsn, pool_size=1)
     try:
         spare = SpareEmbeddings(database)
-        assert await spare.packs_in_use() == [DIGEST]
+        assert await spare.in_force() == DIGEST
         coverage = await spare.coverage(OTHER_DIGEST)
         assert coverage["faces"].missing > 0
         pending = await spare.pending("celebrities", OTHER_DIGEST, None, 1000)

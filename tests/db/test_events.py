@@ -57,6 +57,21 @@ async def test_ids_follow_the_order_of_the_commits(
     assert second.created_at > first.created_at
 
 
+async def test_ids_ascend_after_a_crash_that_lost_some(
+    database: Database, dsn: str, db: Repositories, ada: UUID
+) -> None:
+    """What was told and then lost has taken the sequence along: it says again what it said before."""
+    for _ in range(2):
+        await notify(database, ada)
+    *_, told = await all_events(db)
+    with psycopg.connect(dsn) as owner:
+        owner.execute("SELECT setval('events_id_seq', 1)")
+        owner.execute("DELETE FROM events")
+    await notify(database, ada)
+    (later,) = await all_events(db)
+    assert later.id > told.id
+
+
 async def test_a_reader_misses_nothing_of_many_writers(
     database: Database, db: Repositories, ada: UUID
 ) -> None:

@@ -227,6 +227,27 @@ async def test_connections_are_found_by_user(filled: Filled, mode: str) -> None:
     assert "idx_messages_page" in indexes(found)
 
 
+@pytest.mark.parametrize(
+    "which", [("", None, None), ("person 1999", None, None), ("", "admin", None), ("", None, True)]
+)
+async def test_operators_find_users_without_reading_all(
+    filled: Filled, which: tuple[str, str | None, bool | None]
+) -> None:
+    """In a function, whose plans are not shown: what it read is counted instead."""
+    async with filled.database.transaction() as connection:
+        found = await connection.fetch(queries["find_accounts"], None, *which, None, None, 51)
+        reads = await connection.fetch(
+            """
+            SELECT relname, seq_scan, idx_tup_fetch
+            FROM pg_stat_xact_user_tables
+            WHERE relname IN ('profiles', 'faces', 'matches')
+            """
+        )
+    assert {row["relname"]: row["seq_scan"] for row in reads} == {"profiles": 0, "faces": 0, "matches": 0}
+    (profiles,) = (row["idx_tup_fetch"] for row in reads if row["relname"] == "profiles")
+    assert profiles == len(found) <= 51
+
+
 @BOTH
 async def test_the_counts_read_no_matches(filled: Filled, mode: str) -> None:
     found = await plan(filled, mode, "match_stats", filled.user)

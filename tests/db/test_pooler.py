@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
-import shutil
-import subprocess
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, aclosing
-from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
-import psycopg
 import pytest
 
 from db.celebrities import Celebrities
 from db.pool import Database
-from ops.stack.ports import free_ports
 from semblance.errors import QueryError
-from tests.support.gateway import LOOPBACK
+from tests.support.pooler import PGBOUNCER, SERVER_CONNECTIONS, through, transaction_pooler
 from tests.support.rows import DIGEST, gallery
 
-PGBOUNCER = shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin:/usr/bin:/opt/homebrew/bin") or ""
-SERVER_CONNECTIONS = 2
 REPLICAS = 3
 PER_REPLICA = 4
 
@@ -31,39 +21,11 @@ pytestmark = pytest.mark.skipif(not PGBOUNCER, reason="needs PgBouncer (Debian: 
 
 
 @pytest.fixture
-def pooler(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def pooler(dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """DSN of the test's database behind a pooler."""
-    port = free_ports({"PgBouncer": (LOOPBACK, 0)})["PgBouncer"]
-    monkeypatch.setattr("db.pool.TRANSACTION_POOLER_PORTS", frozenset({port}))
-    parsed = urlsplit(dsn)
-    (folder,) = parse_qs(parsed.query)["host"]
-    config = tmp_path / "pgbouncer.ini"
-    config.write_text(
-        "[databases]\n"
-        f"* = host={folder} user={parsed.username} pool_size={SERVER_CONNECTIONS}\n"
-        "[pgbouncer]\n"
-        f"listen_addr = {LOOPBACK}\nlisten_port = {port}\nunix_socket_dir =\n"
-        "pool_mode = transaction\nauth_type = any\nmax_client_conn = 100\nserver_login_retry = 1\n"
-        "query_wait_timeout = 30\n"
-    )
-    # It refuses to run as root, and then the server is another user's, too.
-    user = ["-u", Path(folder).owner()] if getpass.getuser() == "root" else []
-    process = subprocess.Popen([PGBOUNCER, "-q", *user, config], cwd="/", stderr=subprocess.PIPE)
-    try:
-        behind = f"postgresql://{parsed.username}@{LOOPBACK}:{port}{parsed.path}"
-        for _ in range(100):
-            try:
-                psycopg.connect(behind).close()
-                break
-            except psycopg.OperationalError:
-                assert process.poll() is None, process.stderr and process.stderr.read()
-                time.sleep(0.05)
-        yield behind
-    finally:
-        process.terminate()
-        process.wait()
-        if process.stderr:
-            process.stderr.close()
+    with transaction_pooler(dsn) as port:
+        monkeypatch.setattr("db.pool.TRANSACTION_POOLER_PORTS", frozenset({port}))
+        yield through(dsn, port)
 
 
 @pytest.fixture

@@ -134,11 +134,15 @@ TABLES = {
         "select",
         rows="none",
     ),
+    "pack_in_force": Line("select"),
+    "face_embeddings": Line("select"),
+    "celebrity_embeddings": Line("select"),
+    "faces_in_force": Line("select"),
     "face_traits": Line("select"),
     "celebrity_traits": Line("select"),
     "alembic_version": Line(""),
 }
-VIEWS = {"face_traits", "celebrity_traits"}
+VIEWS = {"face_traits", "celebrity_traits", "face_embeddings", "celebrity_embeddings", "faces_in_force"}
 
 # Functions that run as their owner and that end users may call.
 CALLABLE = {
@@ -162,7 +166,7 @@ CALLABLE = {
 
 # Queries that only the owner runs, by command.
 OWNERS_QUERIES = {
-    *("set_role", "switch_celebrities", "switch_faces"),
+    *("set_role", "put_in_force", "replace_own_celebrity_embeddings", "analyze_spare_embeddings"),
     *("replace_celebrity_picture", "replace_baby_picture"),
 }
 

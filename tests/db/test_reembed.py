@@ -1,4 +1,4 @@
-"""The embeddings of a second pack: first beside the others, then in their place, never mixed."""
+"""The embeddings of a second pack: beside the others, then in force, then alone; never mixed."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from db import spare_embeddings
 from db.celebrities import Celebrities
 from db.jobs import MatchJobs
 from db.pool import Database
+from db.queries import queries
 from db.spare_embeddings import SpareEmbeddings, Table
 from matching.gallery import CelebritySearch, GalleryQuery
+from matching.rematch import Rematch, Scope
 from matching.scoring import BEST, MIN_QUALITY
 from matching.store import Matching, MatchRules
 from semblance.errors import ConfigurationError, ConflictError, DatabaseError, PackMismatchError
@@ -61,8 +63,9 @@ async def service(service_dsn: str) -> AsyncIterator[Database]:
 
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that a switch has many."""
-    monkeypatch.setattr(spare_embeddings, "SWITCH_ROWS", 7)
+    """So that a removal has many."""
+    monkeypatch.setattr(spare_embeddings, "MOST_ROWS", 40)
+    monkeypatch.setattr(spare_embeddings, "STEP_SECONDS", 0.001)
 
 
 class TwoPacksWorld:
@@ -102,7 +105,12 @@ async def filled(spare: SpareEmbeddings, world: TwoPacksWorld) -> None:
 
 
 async def switch(spare: SpareEmbeddings, digest: str = OTHER_DIGEST, missing: int = 0) -> dict[Table, int]:
-    return await spare.switch(digest, missing, lambda _: None)
+    await spare.build_indexes(digest)
+    return await spare.switch(digest, missing)
+
+
+async def drop(spare: SpareEmbeddings, digest: str) -> dict[Table, int]:
+    return await spare.drop(digest, lambda _: None)
 
 
 def everything(dsn: str) -> list[tuple[Any, ...]]:
@@ -136,76 +144,123 @@ async def test_what_is_left_to_do_is_what_has_no_embedding_of_the_pack(
     assert left == sorted(world.faces[4:]) and undescribed not in left
     coverage = await spare.coverage(OTHER_DIGEST)
     faces = coverage["faces"]
-    assert (faces.undescribed, faces.serving, faces.spare, faces.missing) == (1, 0, 4, FACES - 4)
+    assert (faces.undescribed, faces.embedded, faces.missing) == (1, 4, FACES - 4)
     assert coverage["celebrities"].missing == CELEBRITIES
     kept = await database.fetchval("SELECT embedding FROM spare_face_embeddings WHERE face_id = $1", done[0])
     np.testing.assert_array_equal(kept.to_numpy(), world.new[done[0]])
-    assert await spare.packs_in_use() == [DIGEST]
+    assert await spare.in_force() == DIGEST
 
 
-async def test_a_switch_and_the_way_back_change_no_bit(
+async def test_a_switch_and_the_way_back_move_nothing(
     spare: SpareEmbeddings, database: Database, world: TwoPacksWorld, dsn: str
 ) -> None:
     await filled(spare, world)
     before = everything(dsn)
     switched = {"faces": FACES, "celebrities": CELEBRITIES}
     assert await switch(spare) == switched
+    assert await spare.in_force() == OTHER_DIGEST
     [record] = await database.fetch("SELECT action, target, after FROM audit_log")
     assert tuple(record) == ("pack.switch", OTHER_DIGEST, switched)
-    after = everything(dsn)
-    assert {(key, digest.removeprefix("spare "), vector) for key, digest, vector in before} == {
-        (key, digest.removeprefix("spare "), vector) for key, digest, vector in after
-    }
-    served = {(UUID(key), digest) for key, digest, _ in after if not digest.startswith("spare")}
-    assert served == {(key, OTHER_DIGEST) for key in world.new}
-    assert await switch(spare, DIGEST) == {"faces": FACES, "celebrities": CELEBRITIES}
+    assert await switch(spare, DIGEST) == switched
+    assert await spare.in_force() == DIGEST
     assert everything(dsn) == before
 
 
 async def test_rows_without_the_pack_are_left_behind_only_when_told_and_follow_later(
-    spare: SpareEmbeddings, world: TwoPacksWorld, dsn: str, database: Database
+    spare: SpareEmbeddings, service: Database, world: TwoPacksWorld, database: Database
 ) -> None:
     await filled(spare, world)
-    before = everything(dsn)
-    late = await add_person(database, face={"embedding": world.old[world.faces[0]]})
+    vector = world.old[world.faces[0]]
+    late = await add_person(database, face={"embedding": vector})
     with pytest.raises(ConflictError, match="1 faces and celebrities"):
         await switch(spare)
-    assert [row for row in everything(dsn) if row[0] != str(late)] == before
+    assert await spare.in_force() == DIGEST
     await switch(spare, missing=1)
-    kept = await database.fetchrow("SELECT pack_digest, embedding FROM faces WHERE id = $1", late)
-    assert kept is not None and kept["pack_digest"] == DIGEST
-    np.testing.assert_array_equal(kept["embedding"].to_numpy(), world.old[world.faces[0]])
+    probe = await Matching(service).probe(late)
+    assert probe is not None and probe.pack_digest == DIGEST
+    np.testing.assert_array_equal(probe.traits["embedding"], vector)
     await spare.add("faces", {late: world.new[world.faces[0]]}, OTHER_DIGEST)
-    assert await switch(spare) == {"faces": 1, "celebrities": 0}
-    assert await spare.packs_in_use() == [OTHER_DIGEST]
+    probe = await Matching(service).probe(late)
+    assert probe is not None and probe.pack_digest == OTHER_DIGEST
+    np.testing.assert_array_equal(probe.traits["embedding"], world.new[world.faces[0]])
 
 
-async def test_uploads_during_a_switch_are_neither_blocked_nor_lost(
-    spare: SpareEmbeddings, world: TwoPacksWorld, database: Database
+async def test_a_switch_waits_for_nobody_and_nobody_for_it(
+    spare: SpareEmbeddings, world: TwoPacksWorld, database: Database, dsn: str
 ) -> None:
     await filled(spare, world)
-    # All of the pool's connections are open, so that an upload waits for nothing but the switch.
-    await asyncio.gather(*(database.execute("SELECT pg_sleep(0.1)") for _ in range(4)))
-    added: list[asyncio.Task[UUID]] = []
-
-    def upload(_: int) -> None:
-        added.append(asyncio.create_task(add_person(database, face={"embedding": world.old[world.faces[0]]})))
-
-    await spare.switch(OTHER_DIGEST, 0, upload)
-    # Stored already, though the switch held every other row until just now.
-    assert any(task.done() for task in added)
-    late = {await task for task in added}
-    coverage = await spare.coverage(OTHER_DIGEST)
-    assert coverage["faces"].serving == FACES and coverage["faces"].missing == len(late) > 2
-    assert set(await pending(spare, "faces", 100)) == late
+    await spare.build_indexes(OTHER_DIGEST)
+    async with await psycopg.AsyncConnection.connect(dsn) as other:
+        await other.execute("UPDATE faces SET age = 30")
+        await other.execute("UPDATE celebrities SET age = 30")
+        await asyncio.wait_for(spare.switch(OTHER_DIGEST, 0), 30)
+        await other.execute("UPDATE spare_face_embeddings SET pack_digest = pack_digest")
+        await other.commit()
+    async with database.transaction() as switching:
+        await switching.execute(queries["put_in_force"], DIGEST)
+        late = await asyncio.wait_for(add_person(database, face={"embedding": world.old[world.faces[0]]}), 30)
+        hits = await Celebrities(database).nearest(world.new[world.faces[0]], pack_digest=OTHER_DIGEST)
+        assert len(hits) == 10
+    assert late in set(await pending(spare, "faces", 100))
 
 
 async def test_two_switches_at_once_are_one(spare: SpareEmbeddings, world: TwoPacksWorld) -> None:
     await filled(spare, world)
-    results = await asyncio.gather(switch(spare), switch(spare), return_exceptions=True)
-    refused = [result for result in results if isinstance(result, ConflictError)]
-    assert len(refused) == 1 and "No spare embedding" in refused[0].message
-    assert (await spare.coverage(OTHER_DIGEST))["faces"].serving == FACES
+    await spare.build_indexes(OTHER_DIGEST)
+    results = await asyncio.gather(*(spare.switch(OTHER_DIGEST, 0) for _ in range(2)), return_exceptions=True)
+    [refused] = [result for result in results if isinstance(result, ConflictError)]
+    assert "in force already" in refused.message or "Another process" in refused.message
+    assert await spare.in_force() == OTHER_DIGEST
+
+
+async def test_an_interrupted_index_is_built_again(
+    spare: SpareEmbeddings, world: TwoPacksWorld, database: Database, dsn: str
+) -> None:
+    await filled(spare, world)
+    valid = (
+        "SELECT indisvalid FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid"
+        f" WHERE relname LIKE 'spare_%_embeddings_{OTHER_DIGEST[:12]}' ORDER BY relname"
+    )
+    async with await psycopg.AsyncConnection.connect(dsn) as other:
+        # The build waits for those who may still write without the index.
+        await other.execute("DELETE FROM spare_celebrity_embeddings WHERE false")
+        building = asyncio.create_task(spare.build_indexes(OTHER_DIGEST))
+        while not await _waiting(dsn):
+            assert not building.done()
+            await asyncio.sleep(0.02)
+        with pytest.raises(ConflictError, match="Another process"):
+            await spare.build_indexes(OTHER_DIGEST)
+        await other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND query LIKE 'CREATE INDEX CONCURRENTLY%'"
+        )
+    with pytest.raises(DatabaseError):
+        await building
+    assert [row["indisvalid"] for row in await database.fetch(valid)] == [False]
+    await spare.build_indexes(OTHER_DIGEST)
+    assert [row["indisvalid"] for row in await database.fetch(valid)] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("query", "table"),
+    [
+        ("nearest_celebrities", "spare_celebrity_embeddings"),
+        ("nearest_faces", "spare_face_embeddings"),
+    ],
+)
+async def test_a_search_reads_the_vector_index_of_its_pack(
+    spare: SpareEmbeddings, world: TwoPacksWorld, database: Database, query: str, table: str
+) -> None:
+    await filled(spare, world)
+    await spare.build_indexes(OTHER_DIGEST)
+    async with database.transaction() as connection:
+        await connection.fetchrow(queries["tune_nearest"], "400")
+        await connection.execute("SET LOCAL enable_sort = off")
+        plan = await connection.fetchval(
+            f"EXPLAIN (FORMAT JSON) {queries[query]}",
+            world.new[world.faces[0]], OTHER_DIGEST, None, None, 10,
+        )  # fmt: skip
+    assert f'"Index Name": "{table}_{OTHER_DIGEST[:12]}"' in plan
 
 
 def alike(vectors: Mapping[UUID, Embedding], ids: list[UUID], probe: Embedding) -> list[UUID]:
@@ -223,55 +278,125 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def test_no_search_ever_mixes_packs(
-    spare: SpareEmbeddings, service: Database, world: TwoPacksWorld, dsn: str
+    spare: SpareEmbeddings, service: Database, world: TwoPacksWorld
 ) -> None:
-    """While it fills, switches and goes back, every way to search gives one pack's answer or none."""
+    """While it switches, goes back and removes a pack, every search has the whole answer of its pack."""
     celebrities, search = Celebrities(service), CelebritySearch(service)
     face = world.faces[0]
     packs = {DIGEST: world.old, OTHER_DIGEST: world.new}
-    seen: dict[str, set[str]] = {"nearest": set(), "shortlist": set(), "rows": set()}
+    searched = {DIGEST}
+    turns = dict.fromkeys(("nearest", "shortlist"), 0)
     ended = asyncio.Event()
 
     async def nearest() -> None:
-        for digest, pack in packs.items():
-            try:
-                hits = await celebrities.nearest(pack[face], pack_digest=digest)
-            except PackMismatchError:
-                continue
-            assert [hit.celebrity_id for hit in hits] == alike(pack, world.celebrities, pack[face])[:10]
-            seen["nearest"].add(digest)
+        for digest in set(searched):
+            pack = packs[digest]
+            hits = await celebrities.nearest(pack[face], pack_digest=digest)
+            assert digest not in searched or (
+                [hit.celebrity_id for hit in hits] == alike(pack, world.celebrities, pack[face])[:10]
+            )
 
     async def shortlist() -> None:
-        for digest, pack in packs.items():
+        for digest in set(searched):
+            pack = packs[digest]
             probe = GalleryQuery({"embedding": pack[face]}, None)
             found = await search.shortlist(probe, digest, BY_EMBEDDING.weights, BY_EMBEDDING.threshold)
-            if found:
-                assert set(found) >= set(alike(pack, world.fit, pack[face])[:BEST])
-                seen["shortlist"].add(digest)
+            assert digest not in searched or set(found) >= set(alike(pack, world.fit, pack[face])[:BEST])
 
-    async def rows() -> None:
-        for table in ("celebrities", "faces"):
-            digests = await service.fetch(f"SELECT DISTINCT pack_digest FROM {table}")
-            assert len(digests) == 1
-            seen["rows"].add(digests[0]["pack_digest"])
-
-    async def again(action: Callable[[], Awaitable[None]]) -> None:
+    async def again(name: str, action: Callable[[], Awaitable[None]]) -> None:
         while not ended.is_set():
             await action()
-        await action()
+            turns[name] += 1
+
+    async def everything_was_searched() -> None:
+        before = dict(turns)
+        await until(lambda: all(turns[name] > before[name] + 1 for name in turns))
 
     async with asyncio.TaskGroup() as searches:
-        for action in (nearest, shortlist, rows):
-            searches.create_task(again(action))
+        searches.create_task(again("nearest", nearest))
+        searches.create_task(again("shortlist", shortlist))
+        with pytest.raises(PackMismatchError):
+            await celebrities.nearest(world.new[face], pack_digest=OTHER_DIGEST)
         await filled(spare, world)
-        await until(lambda: all(DIGEST in digests for digests in seen.values()))
-        assert not any(OTHER_DIGEST in digests for digests in seen.values())
+        searched.add(OTHER_DIGEST)
+        await everything_was_searched()
         for digest in (OTHER_DIGEST, DIGEST, OTHER_DIGEST):
             await switch(spare, digest)
-            for digests in seen.values():
-                digests.clear()
-            await until(lambda: all(digest in digests for digests in seen.values()))  # noqa: B023
+            await everything_was_searched()
+        searched.remove(DIGEST)
+        await spare.drop(DIGEST, lambda _: None)
+        await everything_was_searched()
         ended.set()
+    with pytest.raises(PackMismatchError):
+        await celebrities.nearest(world.old[face], pack_digest=DIGEST)
+
+
+async def test_clients_that_name_no_pack_get_the_one_in_force(
+    spare: SpareEmbeddings, database: Database, world: TwoPacksWorld
+) -> None:
+    face = world.faces[0]
+    await filled(spare, world)
+    for digest, pack in ((OTHER_DIGEST, world.new), (DIGEST, world.old)):
+        await switch(spare, digest)
+        rows = await database.fetch("SELECT face_id FROM find_celebrity_matches($1, 10)", pack[face])
+        assert [row["face_id"] for row in rows] == alike(pack, world.fit, pack[face])[:10]
+        [best, *_] = await database.fetch("SELECT * FROM find_similar_faces($1, -1, 5)", pack[face])
+        assert (best["face_id"], best["similarity"]) == (face, pytest.approx(1, abs=1e-6))
+        similarity = await database.fetchval(
+            "SELECT factor_embedding FROM calculate_advanced_similarity($1, $2)", face, world.faces[1]
+        )
+        assert similarity == pytest.approx(max(0.0, float(pack[face] @ pack[world.faces[1]])), abs=1e-6)
+
+
+async def test_a_face_of_the_pack_before_is_matched_within_that_pack(
+    spare: SpareEmbeddings, service: Database, database: Database, world: TwoPacksWorld
+) -> None:
+    """Uploaded between the switch and the restart of the service."""
+    await filled(spare, world)
+    await switch(spare)
+    await database.execute("DELETE FROM match_jobs")
+    vector = world.old[world.faces[0]]
+    late = await add_person(database, gender="male", face={"embedding": vector})
+    matching, search = Matching(service), CelebritySearch(service)
+    [job] = await MatchJobs(service).claim(uuid4(), 1, timedelta(minutes=1))
+    probe = await matching.probe(job.face_id)
+    assert job.face_id == late and probe is not None and probe.pack_digest == DIGEST
+    rules = MatchRules(Weights(), 0.1)
+    shortlist = await search.shortlist(
+        GalleryQuery(probe.traits, probe.gender), DIGEST, rules.weights, rules.threshold
+    )
+    result = await matching.complete(job, probe, rules, shortlist)
+    assert result is not None and result.celebrity_matches and result.user_matches and result.message is None
+    for row in await database.fetch("SELECT * FROM celebrity_matches WHERE face_id = $1", late):
+        assert row["pack_digest"] == DIGEST
+        cosine = max(0.0, float(world.old[row["celebrity_id"]] @ vector))
+        assert row["factor_embedding"] == pytest.approx(cosine, abs=1e-6)
+
+
+async def test_a_rematch_is_by_the_pack_in_force(
+    spare: SpareEmbeddings, service: Database, database: Database, world: TwoPacksWorld
+) -> None:
+    await filled(spare, world)
+    late = await add_person(database, face={"embedding": world.old[world.faces[0]]})
+    await switch(spare, missing=1)
+    rematch = Rematch(service)
+    run = await rematch.begin(Scope(("users", "celebrities"), None, None, 1000), dry_run=True)
+    assert {(shard.kind, shard.pack_digest): shard.faces for shard in run.left} == {
+        ("users", OTHER_DIGEST): FACES,
+        ("celebrities", OTHER_DIGEST): FACES,
+        ("users", DIGEST): 1,
+        ("celebrities", DIGEST): 1,
+    }
+    for shard in run.left:
+        faces = await rematch.faces(shard, run.scope)
+        found = {
+            UUID(bytes=bytes(key)): vector
+            for key, vector in zip(faces.ids, faces.traits.embedding, strict=True)
+        }
+        assert found.keys() == ({late} if shard.pack_digest == DIGEST else set(world.faces))
+        for key, vector in found.items():
+            expected = world.old[world.faces[0]] if key == late else world.new[key]
+            np.testing.assert_allclose(vector, expected, atol=1e-6)
 
 
 async def test_match_jobs_beside_a_switch_end_and_compare_within_one_pack(
@@ -319,6 +444,8 @@ async def test_match_jobs_beside_a_switch_end_and_compare_within_one_pack(
             await everybody_has_had_a_turn()
             await switch(spare, digest)
         await everybody_has_had_a_turn()
+        await drop(spare, DIGEST)
+        await everybody_has_had_a_turn()
         ended.set()
     for result in results:
         # No face was left without celebrities because the gallery was of another pack.
@@ -347,7 +474,7 @@ async def test_a_row_deleted_while_it_is_filled_costs_the_others_nothing(
         await other.commit()
     await adding
     coverage = await spare.coverage(OTHER_DIGEST)
-    assert (coverage["faces"].spare, coverage["faces"].missing) == (FACES - 1, 0)
+    assert (coverage["faces"].embedded, coverage["faces"].missing) == (FACES - 1, 0)
 
 
 async def _waiting(dsn: str) -> bool:
@@ -359,16 +486,48 @@ async def _waiting(dsn: str) -> bool:
         return (await cursor.fetchone()) != (0,)
 
 
-async def test_dropping_and_deleting(service: Database, database: Database, world: TwoPacksWorld) -> None:
-    spare = SpareEmbeddings(service)
+async def test_dropping_what_is_not_in_force(
+    spare: SpareEmbeddings, database: Database, world: TwoPacksWorld
+) -> None:
     await filled(spare, world)
     await database.execute("DELETE FROM faces WHERE id = $1", world.faces[0])
-    assert await spare.drop(DIGEST) == {"faces": 0, "celebrities": 0}
+    with pytest.raises(ConflictError, match="in force"):
+        await drop(spare, DIGEST)
+    assert await drop(spare, "c" * 64) == {"faces": 0, "celebrities": 0}
     dropped = {"faces": FACES - 1, "celebrities": CELEBRITIES}
-    assert await spare.drop(OTHER_DIGEST) == dropped
+    assert await drop(spare, OTHER_DIGEST) == dropped
     records = await database.fetch("SELECT action, target, after FROM audit_log")
-    assert [tuple(record) for record in records] == [("pack.drop_spare", OTHER_DIGEST, dropped)]
+    assert [tuple(record) for record in records] == [("pack.drop", OTHER_DIGEST, dropped)]
     assert (await spare.coverage(OTHER_DIGEST))["faces"].missing == FACES - 1
+
+
+async def test_an_interrupted_removal_is_completed_by_the_next(
+    spare: SpareEmbeddings, database: Database, world: TwoPacksWorld, dsn: str
+) -> None:
+    """What is left are the new embeddings, to the last bit, in the rows themselves."""
+    await filled(spare, world)
+    late = await add_person(database, face={"embedding": world.old[world.faces[0]]})
+    await switch(spare, missing=1)
+    await switch(spare, DIGEST)
+    await switch(spare, missing=1)
+    expected = [(key, digest, vector) for key, digest, vector in everything(dsn) if "spare" in digest]
+
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            await spare.drop(DIGEST, interrupt)
+        assert (await spare.coverage(OTHER_DIGEST))["faces"].missing == 1
+    dropped = await drop(spare, DIGEST)
+    assert 0 < dropped["faces"] < FACES and dropped["celebrities"] == CELEBRITIES
+    left = [row for row in everything(dsn) if row[0] != str(late)]
+    assert left == [(key, digest.removeprefix("spare "), vector) for key, digest, vector in expected]
+    # Nothing could take the place of this one.
+    assert await database.fetchval("SELECT pack_digest FROM faces WHERE id = $1", late) == DIGEST
+    assert not await database.fetch(
+        "SELECT FROM pg_indexes WHERE indexname LIKE '%_embeddings_' || $1", DIGEST[:12]
+    )
 
 
 async def test_only_the_owner_switches(

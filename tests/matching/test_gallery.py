@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -230,3 +231,21 @@ def test_a_copy_stream_may_be_split_anywhere() -> None:
         parts = [part for at in range(0, len(data), step) for part in reader.feed(data[at : at + step])]
         parts += reader.end()
         assert np.concatenate(parts)["age"].tolist() == list(range(200))
+
+
+async def test_a_change_is_seen_whose_transaction_has_the_number_of_a_lost_one(
+    database: Database, resident: Gallery
+) -> None:
+    """A crash of the server loses what was not on the disk yet, and counts these transactions again."""
+    (kept,) = await add_celebrities(database, famous(1))
+    await resident.refresh()
+    assert resident._seen is not None
+    xmax = int(resident._seen.snapshot.split(":")[1]) + 1000
+    resident._seen = replace(resident._seen, snapshot=f"{xmax}:{xmax}:")
+    (added,) = await add_celebrities(database, famous(2))
+    await resident.refresh()
+    assert len(resident) == 2
+    await database.execute("DELETE FROM celebrities WHERE id = $1", kept)
+    await resident.refresh()
+    (listed,) = resident.shortlists([GalleryQuery(PROBE, None)], Weights(), 0.0)
+    assert listed == [added]

@@ -110,7 +110,7 @@ async def test_a_file_that_cannot_be_used_is_replaced(
         b"{}\n",
         whole[:middle],
         whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :],
-        whole.replace(b'"format": 1', b'"format": 0'),
+        whole.replace(b'"format": 2', b'"format": 0'),
     ]
     for content in damaged:
         path.write_bytes(content)

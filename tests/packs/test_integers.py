@@ -13,14 +13,16 @@ from tools.integers import HIGHEST, with_integers
 
 
 def net() -> onnx.ModelProto:
-    """A convolution, a pointwise and a depthwise one, another pointwise one, and a dense layer, on 8 px."""
+    """A convolution, two pointwise ones, a depthwise one, another pointwise one, and a dense layer, on 8 px.
+    The first pointwise one has too few inputs for integers."""
     rng = np.random.default_rng(4)
     graph = GraphBuilder()
     x = graph.node("Mul", "input", graph.constant(1 / 255))
     x = graph.conv(x, rng.normal(0, 0.4, (3, 3, 3, 16)), rng.normal(0, 0.2, 16), pads=(1, 1, 1, 1))
-    x = graph.conv(graph.relu(x), rng.normal(0, 0.3, (1, 1, 16, 32)), rng.normal(0, 0.2, 32))
-    x = graph.conv(x, rng.normal(0, 0.3, (3, 3, 32, 1)), pads=(1, 1, 1, 1), depthwise=True)
-    x = graph.conv(graph.relu(x), rng.normal(0, 0.2, (1, 1, 32, 8)), rng.normal(0, 0.2, 8))
+    x = graph.conv(graph.relu(x), rng.normal(0, 0.3, (1, 1, 16, 64)), rng.normal(0, 0.2, 64))
+    x = graph.conv(graph.relu(x), rng.normal(0, 0.2, (1, 1, 64, 64)), rng.normal(0, 0.2, 64))
+    x = graph.conv(x, rng.normal(0, 0.3, (3, 3, 64, 1)), pads=(1, 1, 1, 1), depthwise=True)
+    x = graph.conv(graph.relu(x), rng.normal(0, 0.2, (1, 1, 64, 8)), rng.normal(0, 0.2, 8))
     weights, bias = graph.constant(rng.normal(0, 0.1, (512, 4))), graph.constant(rng.normal(0, 0.2, 4))
     x = graph.node("Gemm", graph.node("Flatten", x, axis=1), weights, bias)
     return graph.build("net", (8, 8), [Output(x, "out", ("N", 4))], "")
@@ -37,7 +39,7 @@ def test_integers_give_nearly_what_floats_give_and_the_same_file_again() -> None
     model = net()
     integer = with_integers(model, images)
     kinds = [node.op_type for node in integer.graph.node]
-    assert (kinds.count("QLinearConv"), kinds.count("Conv")) == (2, 2)
+    assert (kinds.count("QLinearConv"), kinds.count("Conv")) == (2, 3)
     assert (kinds.count("MatMulInteger"), kinds.count("Gemm")) == (1, 0)
     expected, found = run(model, images), run(integer, images)
     assert np.abs(found - expected).max() < 0.05 * np.ptp(expected)

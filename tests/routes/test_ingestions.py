@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from db.ingestions import MOST_RECEIVING, NewRefusal
+from db.ingestions import CONTINUED_AFTER, MOST_CONTINUED, MOST_RECEIVING, NewRefusal
 from ops.storage.sweep import sweep
 from semblance.errors import ForbiddenError, NotFoundError
 from semblance.settings import Settings
 from semblance.storage.opening import open_storage
-from serve_app.ingestions import allowed_source, read_refused
+from serve_app.ingestions import IngestionJob, allowed_source, continue_dead, read_refused
 from tests.support.api import Api
 from tests.support.console import ConsoleUser, sign_in
 from tests.support.photos import BIDEN
@@ -132,6 +132,29 @@ async def test_only_folders_that_the_settings_name_are_read(api: Api, tmp_path: 
     assert (await user.call("POST", PATH, json={"source": "pictures"})).status_code == 422
 
 
+@pytest.mark.parametrize(
+    ("job", "status"),
+    [
+        ({"kind": "ingest", "source": "/etc"}, 403),
+        ({"kind": "ingest", "source": "s3://bucket/faces"}, 403),
+        ({"kind": "import_qdrant", "url": "/etc"}, 403),
+        ({"kind": "ingest", "source": "{root}/inside/.."}, 503),
+        ({"kind": "import_qdrant", "url": "{root}"}, 503),
+        ({"kind": "import_qdrant", "url": "http://qdrant:6333"}, 503),
+    ],
+)
+async def test_ray_jobs_read_the_same_folders(
+    api: Api, tmp_path: Path, job: dict[str, str], status: int
+) -> None:
+    """What is allowed is only refused because there is no Ray."""
+    user = await sign_in(api)
+    body = {name: value.format(root=tmp_path / "pictures") for name, value in job.items()}
+    answer = await user.call("POST", "/api/admin/ray-jobs", json=body)
+    assert answer.status_code == status, answer.text
+    if status == 403:
+        assert f"{tmp_path / 'pictures'} and below (SEMBLANCE_INGEST_ROOTS)" in answer.json()["error"]
+
+
 def test_a_source_is_allowed_where_its_links_end(tmp_path: Path) -> None:
     root, outside = tmp_path / "pictures", tmp_path / "pictures-of-others"
     (root / "inside").mkdir(parents=True)
@@ -207,6 +230,54 @@ async def test_refused_pictures_are_shown_and_decided(api: Api) -> None:
     assert discarded.json()["ingestion"]["refused"] == 1
     log = (await user.call("GET", "/api/admin/audit?action=ingestion.decide")).json()["entries"]
     assert [entry["after"]["decision"] for entry in log] == ["discard", "largest"]
+
+
+async def test_what_died_is_continued_at_growing_pauses_and_not_for_ever(api: Api) -> None:
+    user = await sign_in(api)
+    ingestion = uuid.UUID(await create(user))
+    ingestions, rows = api.services.db.ingestions, api.services.db.ray_jobs
+
+    async def job(status: str, ago: timedelta, by: str = "service") -> None:
+        """The next job on it, which ended so."""
+        job_id = uuid.uuid4()
+        async with api.services.database.transaction() as connection:
+            arguments = ["--report=x", *IngestionJob(ingestion).arguments()]
+            await rows.add(connection, job_id, "ingest", arguments, started_by=by)
+            await ingestions.claim(connection, ingestion, job_id)
+        await api.owner.execute(
+            "UPDATE ray_jobs SET status = $2, ended_at = now() - $3::interval WHERE id = $1",
+            *(job_id, status, ago),
+        )
+
+    assert await ingestions.to_continue() == []  # its files arrive
+    await job("running", timedelta(0), "admin:a")
+    await api.owner.execute("UPDATE ray_jobs SET ended_at = NULL")
+    assert await ingestions.to_continue() == []
+    await api.owner.execute("UPDATE ray_jobs SET status = 'stopped', ended_at = now() - interval '1 hour'")
+    assert await ingestions.to_continue() == []
+    await job("failed", CONTINUED_AFTER / 2, "admin:a")
+    assert await ingestions.to_continue() == []
+    pause = CONTINUED_AFTER
+    for _ in range(MOST_CONTINUED):
+        await api.owner.execute("UPDATE ray_jobs SET ended_at = now() - $1::interval", 0.9 * pause)
+        assert await ingestions.to_continue() == []
+        await api.owner.execute("UPDATE ray_jobs SET ended_at = now() - $1::interval", 1.1 * pause)
+        assert await ingestions.to_continue() == [ingestion]
+        await job("failed", timedelta(0))
+        pause *= 4
+    await api.owner.execute("UPDATE ray_jobs SET ended_at = now() - interval '10 hours'")
+    assert await ingestions.to_continue() == []
+    # A day later there is a new chance, also for decisions that no job could carry out.
+    await api.owner.execute("UPDATE ray_jobs SET created_at = created_at - interval '25 hours'")
+    assert await ingestions.to_continue() == [ingestion]
+    await ingestions.finish(ingestion)
+    assert await ingestions.to_continue() == []
+    await refused(api, str(ingestion), "several_faces", "staging/a/1")
+    await ingestions.decide(ingestion, "largest", None, "several_faces")
+    assert await ingestions.to_continue() == [ingestion]
+    # Without Ray it waits, and says so.
+    await continue_dead(ingestions, api.services.ray_jobs)
+    assert await ingestions.to_continue() == [ingestion]
 
 
 async def test_only_operators_ingest(api: Api) -> None:

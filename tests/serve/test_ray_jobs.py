@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
-from tests.support.service import Service
+from tests.support.photos import BIDEN
+from tests.support.service import INGEST_ROOT, Service
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.ray
@@ -45,7 +47,7 @@ def seen(operator: httpx.Client, job_id: str) -> dict[str, Any]:
 def test_jobs_are_started_watched_and_stopped(service: Service, operator: httpx.Client) -> None:
     rematch = start(operator, {"kind": "rematch", "dry_run": True})
     refused = start(operator, {"kind": "reembed", "pack": "nowhere"})
-    stopped = start(operator, {"kind": "ingest", "source": "/usr", "dry_run": True})
+    stopped = start(operator, {"kind": "ingest", "source": INGEST_ROOT, "dry_run": True})
     answer = operator.post(f"{PATH}/{stopped}/stop")
     assert answer.status_code == 200, answer.text
     wait_for(lambda: all(seen(operator, job)["status"] in ENDED for job in (rematch, refused, stopped)))
@@ -60,3 +62,33 @@ def test_jobs_are_started_watched_and_stopped(service: Service, operator: httpx.
     by_command = operator.get(PATH).json()["jobs"][-1]
     assert (by_command["kind"], by_command["status"]) == ("ingest", "succeeded")
     assert by_command["done"] == by_command["total"] > 0
+
+
+def test_an_ingestion_whose_job_is_killed_goes_on_by_itself(operator: httpx.Client) -> None:
+    """By the API, which finds that the job died."""
+    path = "/api/admin/ingestions"
+    ingestion = operator.post(path, json={"category": "politicians"}).json()["id"]
+    sent = operator.put(f"{path}/{ingestion}/files/0", content=BIDEN.read_bytes(), params={"name": "joe.jpg"})
+    assert sent.status_code == 204, sent.text
+    assert operator.post(f"{path}/{ingestion}/start").status_code == 200
+
+    def driver() -> list[psutil.Process]:
+        argument = f"ingestion:{ingestion}"
+        # The shell in front of it ends with it.
+        return [each for each in psutil.process_iter(["cmdline"]) if argument in (each.info["cmdline"] or ())]
+
+    def state() -> dict[str, Any]:
+        found: dict[str, Any] = operator.get(f"{path}/{ingestion}").json()["ingestion"]
+        return found
+
+    first = state()["ray_job"]
+    wait_for(lambda: bool(driver()))
+    for process in driver():
+        process.kill()
+    wait_for(lambda: state()["state"] in {"done", "review"})
+    ended = state()
+    assert ended["ray_job"] != first
+    assert (ended["done"], ended["total"], ended["taken"] + ended["present"]) == (1, 1, 1)
+    jobs = {job["id"]: job for job in operator.get(PATH).json()["jobs"]}
+    assert jobs[first]["status"] == "failed"
+    assert jobs[ended["ray_job"]]["started_by"] == "service"

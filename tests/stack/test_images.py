@@ -47,9 +47,19 @@ def test_no_container_may_gain_rights() -> None:
     assert SERVICES["app"]["ports"] == ["${SEMBLANCE_LISTEN:-127.0.0.1:8000}:8000"]
 
 
+def test_clients_reach_the_gateway_and_nothing_behind_it() -> None:
+    """`semblance up` listens there with the gateway; Ray, Serve and the replicas stay on the loopback."""
+    assert "SEMBLANCE_HOST=0.0.0.0 SEMBLANCE_PORT=8000" in DOCKERFILE
+    assert DOCKERFILE.count('CMD ["up"]') == DOCKERFILE.count("EXPOSE 8000") == 2
+    assert "command" not in SERVICES["app"]
+    assert [port.rpartition(":")[2] for port in SERVICES["app"]["ports"]] == ["8000"]
+    for name in ("db", "s3"):
+        assert not SERVICES[name].keys() & {"ports", "network_mode"}, name
+
+
 def test_the_service_does_not_get_the_owners_password() -> None:
     owner = [name for name, service in SERVICES.items() if "OWNER_PASSWORD" in str(service)]
-    assert owner == ["db", "migrate"]
+    assert owner == ["db", "migrate", "backup"]
 
 
 def test_settings_of_the_containers_exist() -> None:

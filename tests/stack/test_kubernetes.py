@@ -104,6 +104,26 @@ def test_no_pod_may_gain_rights() -> None:
             assert container["resources"]["limits"]["memory"]
 
 
+def test_clients_reach_the_gateway_and_nothing_behind_it() -> None:
+    (service,) = [each for each in MANIFESTS if each["kind"] == "Service" and "redis" not in str(each)]
+    (gateway,) = [each for each in MANIFESTS if each["kind"] == "Deployment" and "gateway" in str(each)]
+    assert service["spec"]["selector"] == gateway["spec"]["selector"]["matchLabels"]
+    assert gateway["spec"]["template"]["spec"]["containers"][0]["args"][0] == "gateway"
+    assert "type" not in service["spec"], "reached from outside of the cluster without the Ingress"
+    for pod in pods():
+        assert not pod["spec"].get("hostNetwork")
+        assert not [
+            port for each in pod["spec"]["containers"] for port in each.get("ports", ()) if "hostPort" in port
+        ]
+    open_to_all = [
+        each["metadata"]["name"]
+        for each in MANIFESTS
+        if each["kind"] == "NetworkPolicy"
+        and any("from" not in rule for rule in each["spec"].get("ingress", ()))
+    ]
+    assert open_to_all == ["semblance-gateway"]
+
+
 def test_only_the_migration_gets_the_owners_login() -> None:
     assert not [each for each in MANIFESTS if each["kind"] == "Secret"]
     assert [each["kind"] for each in MANIFESTS if "semblance-owner" in str(each)] == ["Job"]

@@ -17,6 +17,7 @@ from db.logins import DATABASE, application_dsn
 from db.migrate import upgrade
 from db.pool import Database
 from ops.stack.embedded import EmbeddedPostgres
+from tests.support.pooler import PGBOUNCER, SERVER_CONNECTIONS, through, transaction_pooler
 from tests.support.reused_database import ReusedDatabase
 
 _numbers = itertools.count()
@@ -37,6 +38,20 @@ def on_database(dsn: str, name: str) -> str:
     """The DSN of another database on the embedded server of `dsn`."""
     user, _, rest = dsn.partition("@/")
     return f"{user}@/{name}?{rest.partition('?')[2]}"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Where the service finds its database."""
+    parser.addoption(
+        "--behind-pooler",
+        action="store_true",
+        help="Connect the service through a PgBouncer in transaction mode, with few connections.",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("behind_pooler") and not PGBOUNCER:
+        raise pytest.UsageError("--behind-pooler needs PgBouncer (Debian: apt install pgbouncer).")
 
 
 @pytest.fixture(scope="session")
@@ -103,15 +118,16 @@ def empty_dsn(make_database: Callable[[str], str]) -> str:
 class _Reused:
     """The database reused by tests, as long as it can be restored."""
 
-    def __init__(self, postgres: str) -> None:
+    def __init__(self, postgres: str, pooled: int) -> None:
         self._postgres = postgres
+        self._pooled = pooled
         self._stack = ExitStack()
         self._current: ReusedDatabase | None = None
 
     def lend(self) -> ReusedDatabase:
         if self._current is None:
             make = self._stack.enter_context(_copies(self._postgres))
-            self._current = ReusedDatabase(make(DATABASE))
+            self._current = ReusedDatabase(make(DATABASE), self._pooled)
             self._stack.callback(self._current.close)
         return self._current
 
@@ -125,9 +141,9 @@ class _Reused:
 
 
 @pytest.fixture(scope="session")
-async def _reused(postgres: str) -> AsyncIterator[_Reused]:
+async def _reused(postgres: str, pooler_port: int | None) -> AsyncIterator[_Reused]:
     # Asynchronous, because its connections need their event loop to close.
-    reused = _Reused(postgres)
+    reused = _Reused(postgres, 0 if pooler_port is None else 2 * SERVER_CONNECTIONS)
     yield reused
     reused.close()
 
@@ -156,13 +172,26 @@ def copy_database(reused_database: ReusedDatabase, make_database: Callable[[str]
     return copy
 
 
+@pytest.fixture(scope="session")
+def pooler_port(pytestconfig: pytest.Config, postgres: str) -> Iterator[int | None]:
+    """The port of a PgBouncer that the service connects to, if the tests are to run behind one."""
+    if not pytestconfig.getoption("behind_pooler"):
+        yield None
+        return
+    with transaction_pooler(postgres) as port, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("db.pool.TRANSACTION_POOLER_PORTS", frozenset({port}))
+        yield port
+
+
 @pytest.fixture
-def service_dsn(dsn: str) -> str:
+def service_dsn(dsn: str, pooler_port: int | None) -> str:
     """DSN of the same database for the application's login."""
-    return application_dsn(dsn)
+    direct = application_dsn(dsn)
+    return direct if pooler_port is None else through(direct, pooler_port)
 
 
 @pytest.fixture
-async def database(reused_database: ReusedDatabase) -> Database:
+async def database(reused_database: ReusedDatabase, pooler_port: int | None) -> Database:
     """A pool on it."""
-    return await reused_database.pool(reused_database.dsn, 4)
+    direct = reused_database.dsn
+    return await reused_database.pool(direct if pooler_port is None else through(direct, pooler_port), 4)

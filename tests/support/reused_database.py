@@ -97,9 +97,10 @@ class _KeptPool(Database):
 class ReusedDatabase:
     """A migrated database, unused at first and again after each `restore`."""
 
-    def __init__(self, dsn: str) -> None:
-        """dsn: of its owner, a superuser."""
+    def __init__(self, dsn: str, pooled: int = 0) -> None:
+        """dsn: of its owner, a superuser. pooled: sessions that a pooler in front of it may keep."""
         self.dsn = dsn
+        self._pooled = pooled
         self.name = str(conninfo_to_dict(dsn)["dbname"])
         self._pools: dict[tuple[str, int], _KeptPool] = {}
         self._connection = psycopg.connect(dsn, autocommit=True)
@@ -181,7 +182,7 @@ class ReusedDatabase:
 
     def _is_used(self) -> bool:
         """Whether there are sessions beside the kept ones, or locks that outlive a transaction."""
-        kept = sum(pool.size for pool in self._pools.values())
+        kept = self._pooled + sum(pool.size for pool in self._pools.values())
         deadline = time.monotonic() + _LEAVING_SECONDS
         while True:
             row = self._connection.execute(_OTHERS).fetchone()

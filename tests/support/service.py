@@ -20,6 +20,8 @@ from tests.support.gateway import LOOPBACK
 from tests.support.receivers import Receiver, receiver
 
 SEMBLANCE = Path(sys.executable).with_name("semblance")
+INGEST_ROOT = "/usr"
+"""From here operators may ingest; it takes long to list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,12 @@ class Service:
 
     @property
     def environment(self) -> dict[str, str]:
-        environment = {**os.environ, "SEMBLANCE_HOME": str(self.home), "SEMBLANCE_PORT": str(self.port)}
+        environment = {
+            **os.environ,
+            "SEMBLANCE_HOME": str(self.home),
+            "SEMBLANCE_PORT": str(self.port),
+            "SEMBLANCE_INGEST_ROOTS": INGEST_ROOT,
+        }
         if self.collector is not None:
             environment |= {
                 "SEMBLANCE_OTLP_ENDPOINT": self.collector.url,

@@ -13,6 +13,8 @@ from skimage.transform import SimilarityTransform
 from deployments.vision.align import (
     five_points,
     landmark_box,
+    reducible_side,
+    resize_square,
     similarity_transform,
     square_crop,
     transform_points,
@@ -174,3 +176,13 @@ def test_landmark_box_grows_by_a_tenth_on_each_side() -> None:
     assert box.height == pytest.approx(1.2 * tight.height)
     assert box.x1 == pytest.approx(tight.x1 - 0.1 * tight.width)
     assert box.y2 == pytest.approx(tight.y2 + 0.1 * tight.height)
+
+
+@pytest.mark.parametrize("side", [40, 111, 112, 113, 223, 224, 230, 613])
+def test_a_square_reduced_in_steps_looks_like_one_reduced_at_once(side: int) -> None:
+    whole = reducible_side(side, 112)
+    assert side <= whole < side + max(1, side // 112)
+    picture = smooth_picture(whole, whole)
+    kernel = cv2.INTER_AREA if whole > 112 else cv2.INTER_LINEAR
+    at_once = cv2.resize(picture, (112, 112), interpolation=kernel)
+    assert np.abs(resize_square(picture, 112).astype(int) - at_once).max() <= 2

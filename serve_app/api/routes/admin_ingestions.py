@@ -131,7 +131,8 @@ async def upload_ingestion_file(  # noqa: PLR0917 - FastAPI names them
 @router.post("/{ingestion_id}/start", responses=errors(401, 403, 404, 409))
 async def start_ingestion(ingestion_id: UUID, _: Operator, services: Injected) -> IngestionAnswer:
     """Start an ingestion whose files are uploaded, or continue one that failed or has decisions to carry
-    out. 409 while a job works on it or an archive is not complete, 503 if Ray does not answer."""
+    out. One whose job died goes on by itself, up to five times a day. 409 while a job works on it or an
+    archive is not complete, 503 if Ray does not answer."""
     await start(services.db.ingestions, services.ray_jobs, ingestion_id)
     return await _answer(services, ingestion_id)
 
@@ -187,7 +188,8 @@ async def decide_ingestion_refusals(
     ingestion_id: UUID, body: IngestionDecision, _: Operator, services: Injected
 ) -> DecidedAnswer:
     """Decide on pictures that were not taken. All but discarding is done by a Ray job, which starts unless
-    one works on this ingestion. If it cannot start, the decisions stay: start the ingestion later."""
+    one works on this ingestion. If it cannot start, the decisions stay, and one that starts later carries
+    them out."""
     decided, to_start = await services.db.ingestions.decide(
         ingestion_id, body.decision, body.ids, body.outcome
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
@@ -13,6 +14,7 @@ from serve_app.api.cursors import Cursor, encode_cursor, place_by_time
 from serve_app.api.dependencies import Injected, InjectedLinks, Operator
 from serve_app.api.responses import BODY, errors
 from serve_app.api.topics import Topic
+from serve_app.ingestions import allowed_job
 from serve_app.ray_jobs import REPORT_LINES
 from serve_app.schemas.admin_jobs import (
     JobsToRetry,
@@ -104,9 +106,10 @@ async def list_ray_jobs(
 
 @router.post("/ray-jobs", status_code=status.HTTP_201_CREATED, responses=errors(401, 403, 409, *BODY))
 async def start_ray_job(body: AnyRayJob, _: Operator, services: Injected) -> RayJobAnswer:
-    """Start a Ray job, with the rights of the application. 409 while eight have not ended, 503 if Ray does
-    not answer."""
-    return RayJobAnswer.of(await services.ray_jobs.get(await services.ray_jobs.submit(body)))
+    """Start a Ray job, with the rights of the application. 403 for a folder or bucket that
+    SEMBLANCE_INGEST_ROOTS does not open, 409 while eight have not ended, 503 if Ray does not answer."""
+    job = await asyncio.to_thread(allowed_job, body, services.settings.ingest_roots)
+    return RayJobAnswer.of(await services.ray_jobs.get(await services.ray_jobs.submit(job)))
 
 
 @router.get("/ray-jobs/{job_id}", responses=errors(401, 403, 404))

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Annotated, TypeAlias
 
 import numpy as np
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
 from semblance.errors import BadInputError, NoFaceError, SemblanceError
 from serve_app.api.dependencies import Injected, Photo, PhotoBatch, Photos
@@ -102,7 +102,7 @@ async def compare_photos(
     a, b = await services.faces.embed([detection.faces[0].crops.aligned for detection in found])
     similarity = float(np.clip(a @ b, -1, 1))
     probability = services.scale.probability(similarity)
-    face_a, face_b = (ComparedFace.of(each.faces[0], each.found) for each in found)
+    face_a, face_b = map(ComparedFace.of, found)
     return ComparisonAnswer(
         similarity=round(similarity, 4),
         rarity=Rarity.of(services.scale, similarity, services.model.digest),
@@ -113,6 +113,19 @@ async def compare_photos(
         face_b=face_b,
         model=Model.of(services.model),
     )
+
+
+@router.post(
+    "/render-photo",
+    response_class=Response,
+    responses={**COMPUTE_ERRORS, 200: {"content": {"image/jpeg": {}}}},
+    openapi_extra=PHOTO_BODY,
+)
+async def render_photo(photo: Photo, services: Injected) -> Response:
+    """The photo as a JPEG that every browser shows: upright, with a long side of at most 1080 pixels, and
+    nothing of the file but its pixels. For formats that a browser does not draw, such as HEIC."""
+    picture = await services.faces.render(photo)
+    return Response(picture.feed, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
 
 
 @router.post("/analyze-face-advanced", responses=COMPUTE_ERRORS, openapi_extra=PHOTO_BODY)

@@ -24,6 +24,13 @@ export async function content<T>(call: Promise<Answer<T>>): Promise<T> {
   throw errorOf(response, error);
 }
 
+/** A body that openapi-typescript cannot describe: files in a form. */
+export function form(files: [string, File][]) {
+  const body = new FormData();
+  for (const [name, file] of files) body.append(name, file);
+  return { body: {} as never, bodySerializer: () => body };
+}
+
 /** Whether an error says that the session is over. */
 export function isSignedOut(error: unknown): boolean {
   return error instanceof ApiError && error.status === 401;

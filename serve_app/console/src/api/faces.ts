@@ -1,6 +1,7 @@
 import { useQuery } from '@tanstack/react-query';
 
-import { api, ApiError, content } from './client';
+import { api, ApiError, content, form } from './client';
+import { queries } from './queries';
 import type { components } from './schema';
 
 type Schemas = components['schemas'];
@@ -28,7 +29,40 @@ export function photoOf(file: File): Photo {
 }
 
 export function forget(photo: Photo): void {
+  const key = shownKey(photo);
+  const shown: string | undefined = queries.getQueryData(key);
+  queries.removeQueries({ queryKey: key });
   URL.revokeObjectURL(photo.url);
+  if (shown !== undefined) URL.revokeObjectURL(shown);
+}
+
+function shownKey({ id }: Photo) {
+  return ['shown', id] as const;
+}
+
+/** The photo's own address where the browser draws the file, else that of a picture the service renders of it. */
+async function drawable({ file, url }: Photo): Promise<string> {
+  const image = new Image();
+  image.src = url;
+  try {
+    await image.decode();
+    return url;
+  } catch {
+    const asked = api.POST('/render-photo', { ...form([['file', file]]), parseAs: 'blob' });
+    return URL.createObjectURL(await content<unknown>(asked) as Blob);
+  }
+}
+
+/** The address of a picture that the browser draws; undefined until that is known, null where there is none. */
+export function useShown(photo: Photo): string | null | undefined {
+  const { data, error } = useQuery({
+    queryKey: shownKey(photo),
+    queryFn: () => drawable(photo),
+    staleTime: Infinity,
+    gcTime: Infinity,
+    retry: false,
+  });
+  return error ? null : data;
 }
 
 /** Boxes and points are in pixels of the upright photo. */
@@ -53,13 +87,6 @@ export interface Look {
 
 const LOOKALIKES = '/lookalikes?faces=all';
 const ANALYSIS = '/analyze-faces';
-
-/** A body that openapi-typescript cannot describe: files in a form. */
-function form(files: [string, File][]) {
-  const body = new FormData();
-  for (const [name, file] of files) body.append(name, file);
-  return { body: {} as never, bodySerializer: () => body };
-}
 
 async function look({ file }: Photo): Promise<Look> {
   try {

@@ -8,7 +8,7 @@ import {
 } from '@tanstack/react-query';
 import { useState } from 'react';
 
-import { api, content } from './client';
+import { api, content, form } from './client';
 import { useLiveEvent } from './live';
 import { type PeoplePage, without } from './people';
 import type { components } from './schema';
@@ -30,7 +30,9 @@ export interface PeopleFilter {
 
 /** Not a topic of live events: a list of many pages is not read again for each change. */
 const LIST = 'people';
-const PAGE = 200;
+/** More than a window shows; the first page is what somebody waits for. */
+const FIRST_PAGE = 80;
+const PAGE = 400;
 const FEW_PAGES = 3;
 const FIRST: string | null = null;
 
@@ -40,8 +42,10 @@ export function usePeople(filter: PeopleFilter) {
   const narrow = { name, category, gender, least_quality };
   return useInfiniteQuery({
     queryKey: [LIST, filter],
-    queryFn: ({ pageParam: cursor }) =>
-      content(api.GET('/api/admin/people', { params: { query: { ...narrow, limit: PAGE, cursor } } })),
+    queryFn: ({ pageParam: cursor, signal }) => {
+      const limit = cursor === FIRST ? FIRST_PAGE : PAGE;
+      return content(api.GET('/api/admin/people', { params: { query: { ...narrow, limit, cursor } }, signal }));
+    },
     initialPageParam: FIRST,
     getNextPageParam: ({ next_cursor: next }) => next,
     placeholderData: keepPreviousData,
@@ -91,13 +95,7 @@ export function usePerson(id: string) {
 export function usePeopleLike() {
   return useMutation({
     mutationFn: async (photo: File) => {
-      const form = new FormData();
-      form.append('file', photo);
-      const asked = api.POST('/lookalikes', {
-        params: { query: { limit: 100 } },
-        body: {} as never,
-        bodySerializer: () => form,
-      });
+      const asked = api.POST('/lookalikes', { params: { query: { limit: 100 } }, ...form([['file', photo]]) });
       return (await content(asked)) as Schemas['LookalikesAnswer'];
     },
   });

@@ -7,6 +7,7 @@ type Schemas = components['schemas'];
 export type MatchJob = Schemas['QueuedJobAnswer'];
 export type MatchJobStatus = MatchJob['status'];
 export type Queue = Schemas['QueueAnswer'];
+export type QueueStatistics = Schemas['QueueStatistics'];
 export type RayJob = Schemas['RayJobAnswer'];
 export type RayJobKind = RayJob['kind'];
 export type RayJobRequest =

@@ -3,7 +3,8 @@ import { useState } from 'react';
 import classes from './Picture.module.css';
 
 interface Props {
-  src: string;
+  /** undefined, null: the space stays empty. */
+  src: string | null | undefined;
   /** What is on it; empty where the name stands beside it. */
   alt: string;
   /** Width over height; the space is taken before the picture arrives. */
@@ -15,11 +16,13 @@ export function Picture({ src, alt, ratio = 1 }: Props) {
   const [failed, setFailed] = useState<string>();
   return (
     <div className={classes.frame} style={{ aspectRatio: ratio }}>
-      {failed !== src && (
+      {src && failed !== src && (
         <img
           src={src}
           alt={alt}
           loading="lazy"
+          // Answers to searches go first: a browser has six connections.
+          fetchPriority="low"
           decoding="async"
           className={classes.picture}
           onError={() => {

@@ -40,7 +40,7 @@ export function VirtualGrid<T>(props: Props<T>) {
   const virtual = useWindowVirtualizer({
     count: width > 0 ? rows : 0,
     estimateSize: () => cell + captionHeight + GAP,
-    overscan: 4,
+    overscan: 2,
     scrollMargin: top,
   });
   useEffect(() => {

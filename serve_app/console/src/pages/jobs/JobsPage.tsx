@@ -4,8 +4,9 @@ import { PageTitle } from '../../parts/PageTitle';
 import { useWords } from '../../words/useWords';
 import { MatchJobsTab } from './MatchJobsTab';
 import { RayJobsTab } from './RayJobsTab';
+import { TextsTab } from './TextsTab';
 
-/** What the service does in the background: match jobs of photos, and Ray jobs that somebody starts. */
+/** What the service does in the background: match jobs, Ray jobs that somebody starts, and suggested texts. */
 export function JobsPage() {
   const words = useWords();
   return (
@@ -15,12 +16,16 @@ export function JobsPage() {
         <Tabs.List mb="md">
           <Tabs.Tab value="match">{words('jobs.tab-match')}</Tabs.Tab>
           <Tabs.Tab value="ray">{words('jobs.tab-ray')}</Tabs.Tab>
+          <Tabs.Tab value="texts">{words('jobs.tab-texts')}</Tabs.Tab>
         </Tabs.List>
         <Tabs.Panel value="match">
           <MatchJobsTab />
         </Tabs.Panel>
         <Tabs.Panel value="ray">
           <RayJobsTab />
+        </Tabs.Panel>
+        <Tabs.Panel value="texts">
+          <TextsTab />
         </Tabs.Panel>
       </Tabs>
     </Stack>

@@ -4,8 +4,8 @@ import { useState } from 'react';
 import type { System } from '../../api/system';
 import { useNumber, useWords } from '../../words/useWords';
 import { Facts } from './Facts';
-import { Figures } from './Figures';
-import { Section } from './Section';
+import { NumberTable } from '../../parts/NumberTable';
+import { Section } from '../../parts/Section';
 import { useBytes } from './useBytes';
 
 type Part = 'tables' | 'indexes';
@@ -42,7 +42,7 @@ export function DatabaseCard({ database }: { database: System['database'] }) {
         ]}
       />
       {part === 'tables' ? (
-        <Figures
+        <NumberTable
           label={words('system.tables')}
           columns={[
             words('system.table'),
@@ -56,7 +56,7 @@ export function DatabaseCard({ database }: { database: System['database'] }) {
           }))}
         />
       ) : (
-        <Figures
+        <NumberTable
           label={words('system.indexes')}
           columns={[words('system.index'), words('system.bytes'), words('system.scans')]}
           rows={database.indexes.map((index) => ({

@@ -3,8 +3,8 @@ import { Group, Text } from '@mantine/core';
 import type { Deployment } from '../../api/system';
 import { useNumber, useWords } from '../../words/useWords';
 import { Dot } from './Dot';
-import { Figures } from './Figures';
-import { Section } from './Section';
+import { NumberTable } from '../../parts/NumberTable';
+import { Section } from '../../parts/Section';
 
 interface Props {
   deployments: Deployment[];
@@ -20,7 +20,7 @@ export function DeploymentsCard({ deployments, problem }: Props) {
     <Section title={words('system.deployments')}>
       {problem !== null && <Text size="sm">{problem}</Text>}
       {deployments.length > 0 && (
-        <Figures
+        <NumberTable
           label={words('system.deployments')}
           columns={[
             words('system.deployment'),

@@ -7,7 +7,7 @@ import { Working } from '../../parts/Working';
 import { useWords } from '../../words/useWords';
 import { Dot } from './Dot';
 import classes from './FindingsCard.module.css';
-import { Section } from './Section';
+import { Section } from '../../parts/Section';
 
 /** What `semblance doctor` finds that also applies to a running service. */
 export function FindingsCard() {

@@ -4,7 +4,7 @@ import { useDisclosure } from '@mantine/hooks';
 import type { System } from '../../api/system';
 import { useWords } from '../../words/useWords';
 import { Facts } from './Facts';
-import { Section } from './Section';
+import { Section } from '../../parts/Section';
 
 /** The model pack, with its card. */
 export function PackCard({ pack }: { pack: System['pack'] }) {

@@ -2,7 +2,7 @@ import type { System } from '../../api/system';
 import { Bars } from '../../parts/Bars';
 import { useWords } from '../../words/useWords';
 import { Facts } from './Facts';
-import { Section } from './Section';
+import { Section } from '../../parts/Section';
 import { useBytes } from './useBytes';
 
 /** Where pictures are kept, and how full it is. */

@@ -2,8 +2,8 @@ import { Text } from '@mantine/core';
 
 import type { RouteTraffic } from '../../api/system';
 import { useNumber, useWords } from '../../words/useWords';
-import { Figures } from './Figures';
-import { Section } from './Section';
+import { NumberTable } from '../../parts/NumberTable';
+import { Section } from '../../parts/Section';
 import { useDuration } from './useDuration';
 
 /** Requests and how long they took, by route; null: they are not known now. */
@@ -18,7 +18,7 @@ export function TrafficCard({ routes }: { routes: RouteTraffic[] | null }) {
       {routes?.length === 0 && <Text size="sm">{words('system.traffic-none')}</Text>}
       {routes !== null && routes.length > 0 && (
         <>
-          <Figures
+          <NumberTable
             label={words('system.traffic')}
             columns={[
               words('system.route'),

@@ -1,7 +1,7 @@
 import type { System } from '../../api/system';
 import { useWords } from '../../words/useWords';
 import { Facts } from './Facts';
-import { Section } from './Section';
+import { Section } from '../../parts/Section';
 
 /** What runs. */
 export function VersionsCard({ versions, database }: Pick<System, 'versions' | 'database'>) {

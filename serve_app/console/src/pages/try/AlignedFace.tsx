@@ -5,7 +5,8 @@ import { alignment, type Point, VIEW } from './alignment';
 import classes from './AlignedFace.module.css';
 
 interface Props {
-  src: string;
+  /** undefined, null: there is no picture yet, or none at all. */
+  src: string | null | undefined;
   /** Whose face it is; stands under it. */
   name: string;
   /** The five points, in pixels of the picture; null: the picture is shown as it is. */
@@ -20,7 +21,7 @@ export function AlignedFace({ src, name, points, size }: Props) {
   return (
     <figure className={classes.figure}>
       {matrix === undefined ? (
-        <img src={src} alt={name} className={classes.face} />
+        <img src={src ?? undefined} alt={name} className={classes.face} />
       ) : (
         <svg
           role="img"
@@ -29,7 +30,7 @@ export function AlignedFace({ src, name, points, size }: Props) {
           className={classes.face}
         >
           <image
-            href={src}
+            href={src ?? undefined}
             transform={`matrix(${matrix.join(' ')})`}
             preserveAspectRatio="none"
             {...(size ? { width: size.width, height: size.height } : {})}

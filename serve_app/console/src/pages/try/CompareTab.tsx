@@ -3,11 +3,11 @@ import { useState } from 'react';
 
 import { forget, type Photo, photoOf, useComparison } from '../../api/faces';
 import { ErrorState } from '../../parts/ErrorState';
-import { Picture } from '../../parts/Picture';
 import { Working } from '../../parts/Working';
 import { useWords } from '../../words/useWords';
 import classes from './CompareTab.module.css';
 import { PhotoDrop } from './PhotoDrop';
+import { PhotoPicture } from './PhotoPicture';
 import { RequestDrawer } from './RequestDrawer';
 import { usePaste } from './usePaste';
 import { Verdict } from './Verdict';
@@ -98,7 +98,7 @@ function Slot({ label, photo, onPhotos }: SlotProps) {
   return (
     <Group wrap="nowrap" gap="sm">
       <div className={classes.thumbnail}>
-        <Picture src={photo.url} alt="" />
+        <PhotoPicture photo={photo} />
       </div>
       <Stack gap={4} miw={0}>
         <Text size="sm" fw={500}>

@@ -1,7 +1,7 @@
 import { Group, Switch, Text } from '@mantine/core';
 import { useState } from 'react';
 
-import type { Look, Photo } from '../../api/faces';
+import { type Look, type Photo, useShown } from '../../api/faces';
 import { useWords } from '../../words/useWords';
 import classes from './MarkedPhoto.module.css';
 
@@ -17,7 +17,7 @@ interface Props {
 export function MarkedPhoto({ photo, look, chosen, onChoose }: Props) {
   const words = useWords();
   const [landmarks, setLandmarks] = useState(false);
-  const [failed, setFailed] = useState<number>();
+  const shown = useShown(photo);
   const size = look?.size ?? null;
   return (
     <div>
@@ -25,19 +25,12 @@ export function MarkedPhoto({ photo, look, chosen, onChoose }: Props) {
         className={classes.frame}
         {...(size && { style: { aspectRatio: size.width / size.height, maxWidth: `calc(70vh * ${size.width / size.height})` } })}
       >
-        {failed === photo.id ? (
-          <Text className={classes.unseen} size="sm" c="dimmed">
-            {words('try.cannot-show')}
-          </Text>
+        {shown ? (
+          <img src={shown} alt={words('try.your-photo')} className={size ? classes.fitted : classes.photo} />
         ) : (
-          <img
-            src={photo.url}
-            alt={words('try.your-photo')}
-            className={size ? classes.fitted : classes.photo}
-            onError={() => {
-              setFailed(photo.id);
-            }}
-          />
+          <Text className={classes.unseen} size="sm" c="dimmed">
+            {shown === null && words('try.cannot-show')}
+          </Text>
         )}
         {look && size && (
           <>

@@ -2,9 +2,9 @@ import { Text, UnstyledButton } from '@mantine/core';
 
 import { type Photo, type PhotoResult, useOverview } from '../../api/faces';
 import { ErrorState } from '../../parts/ErrorState';
-import { Picture } from '../../parts/Picture';
 import { useWords } from '../../words/useWords';
 import classes from './LookalikeStrip.module.css';
+import { PhotoPicture } from './PhotoPicture';
 
 interface Props {
   photos: Photo[];
@@ -33,7 +33,7 @@ export function PhotoStrip({ photos, chosen, onChoose }: Props) {
                 onChoose(photo);
               }}
             >
-              <Picture src={photo.url} alt="" />
+              <PhotoPicture photo={photo} />
               <Text component="span" display="block" size="sm" fw={500} mt={6} truncate>
                 {photo.file.name}
               </Text>

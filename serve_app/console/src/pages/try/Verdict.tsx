@@ -1,6 +1,6 @@
 import { Card, Group, SimpleGrid, Stack, Text, ThemeIcon, Title } from '@mantine/core';
 
-import type { Comparison, Photo } from '../../api/faces';
+import { type Comparison, type Photo, useShown } from '../../api/faces';
 import { useNumber, usePercent, useWords } from '../../words/useWords';
 import { AlignedFace } from './AlignedFace';
 import { useRarity } from './useRarity';
@@ -12,14 +12,25 @@ export function Verdict({ found, a, b }: { found: Comparison; a: Photo; b: Photo
   const percent = usePercent();
   const number = useNumber();
   const rarity = useRarity();
+  const [shownA, shownB] = [useShown(a), useShown(b)];
   const { similarity, probability, decision, face_a: faceA, face_b: faceB } = found;
   const { same_person: same, threshold, false_match_rate: rate } = decision;
   return (
     <Card withBorder>
       <SimpleGrid cols={{ base: 1, md: 2 }} spacing="lg">
         <Group grow preventGrowOverflow={false} gap="xs" align="flex-start" wrap="nowrap">
-          <AlignedFace src={a.url} name={words('compare.first')} points={faceA.alignment_points} />
-          <AlignedFace src={b.url} name={words('compare.second')} points={faceB.alignment_points} />
+          <AlignedFace
+            src={shownA}
+            name={words('compare.first')}
+            points={faceA.alignment_points}
+            size={faceA.image}
+          />
+          <AlignedFace
+            src={shownB}
+            name={words('compare.second')}
+            points={faceB.alignment_points}
+            size={faceB.image}
+          />
         </Group>
         <Stack gap="sm" justify="center">
           <Group gap="xs" wrap="nowrap">

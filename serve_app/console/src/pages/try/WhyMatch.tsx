@@ -1,6 +1,6 @@
 import { Card, Group, SimpleGrid, Stack, Text, Title } from '@mantine/core';
 
-import type { Celebrity, Face, Factor, Photo, Size, Weights } from '../../api/faces';
+import { type Celebrity, type Face, type Factor, type Photo, type Size, useShown, type Weights } from '../../api/faces';
 import { Bars } from '../../parts/Bars';
 import { usePercent, useWords } from '../../words/useWords';
 import { AlignedFace } from './AlignedFace';
@@ -25,6 +25,7 @@ interface Props {
 export function WhyMatch({ photo, size, face, celebrity, weights }: Props) {
   const words = useWords();
   const percent = usePercent();
+  const shown = useShown(photo);
   return (
     <Card withBorder component="section" aria-labelledby="why" ref={reveal}>
       <Title order={2} size="h4" mb="sm" id="why">
@@ -32,7 +33,7 @@ export function WhyMatch({ photo, size, face, celebrity, weights }: Props) {
       </Title>
       <SimpleGrid cols={{ base: 1, md: 2 }} spacing="lg">
         <Group grow preventGrowOverflow={false} gap="xs" align="flex-start" wrap="nowrap">
-          <AlignedFace src={photo.url} name={words('try.your-photo')} points={fivePoints(face.landmarks_68)} size={size} />
+          <AlignedFace src={shown} name={words('try.your-photo')} points={fivePoints(face.landmarks_68)} size={size} />
           <AlignedFace src={celebrity.image_url} name={celebrity.name} points={celebrity.alignment_points} />
         </Group>
         <Stack gap="sm" justify="center">

@@ -9,7 +9,7 @@ interface Props {
 }
 
 /** A short table of numbers. */
-export function Figures({ label, columns, rows }: Props) {
+export function NumberTable({ label, columns, rows }: Props) {
   const align = (place: number) => (place === 0 ? 'left' : 'right');
   return (
     <Table.ScrollContainer minWidth={420}>
