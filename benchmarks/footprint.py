@@ -1,5 +1,6 @@
 """What users and their photos take: disk for each row and picture, memory for each celebrity, and the time of
-the processor that a stored face and its match job take in the service and in the database.
+the processor that a stored face, its match job and a page of the feed take, in the service and in the
+database.
 
 Photos are analyzed by the nets and stored as uploads are; their embeddings are varied, so that a few photos
 make many faces. The times are those of the processor, not of a clock, so that other work on the machine
@@ -32,7 +33,8 @@ from rich.table import Table
 
 from benchmarks.database import scratch_database
 from benchmarks.photos import make_images
-from benchmarks.stack import running_stack
+from benchmarks.reads import Read, asked_of_api, feed, running_process
+from benchmarks.stack import access_token, running_stack
 from db.celebrities import Celebrities, CelebrityRow
 from db.faces import FaceRow, Faces
 from db.pool import Database
@@ -51,6 +53,8 @@ TABLES = {
     "match_jobs": "match job",
 }
 """Tables that grow with users and photos, and what a row of them is."""
+
+READS = 500
 
 SAME_PERSON = 0.35
 """How far embeddings of a photo's faces are apart: cosines of .9 within a photo."""
@@ -72,9 +76,9 @@ class RowSize:
 @dataclass(frozen=True, slots=True)
 class Footprint:
     """tables: by name. picture_bytes: of the three files of a photo. gallery_bytes: of a celebrity in memory.
-    face_…, job_…: milliseconds of a processor for storing a face, and for its match job, in the service and
-    in the database. matches, celebrity_matches: of a face. stack_mb: of a whole stack at rest; None if it was
-    not measured."""
+    face_…, job_…, read_…: milliseconds of a processor for storing a face, for its match job, and for a page
+    of the feed, in the service without Ray and in the database. matches, celebrity_matches: of a face.
+    stack_mb: of a whole stack at rest; None if it was not measured."""
 
     tables: dict[str, RowSize]
     picture_bytes: float
@@ -83,6 +87,8 @@ class Footprint:
     face_database_ms: float
     job_service_ms: float
     job_database_ms: float
+    read_service_ms: float
+    read_database_ms: float
     matches: float
     celebrity_matches: float
     stack_mb: float | None
@@ -159,9 +165,22 @@ async def measure(
     # The first search writes the gallery's file, which is not a job's work.
     await Faces(database).add(replace(rows[0], id=uuid4(), image_hash=uuid4().hex))
     await worker.process(1)
-    face_service_ms, face_database_ms = await spent(database, store, users)
+    this = psutil.Process()
+    face_service_ms, face_database_ms = await spent(database, this, store, users)
     await database.execute("ANALYZE")
-    job_service_ms, job_database_ms = await spent(database, match, users)
+    job_service_ms, job_database_ms = await spent(database, this, match, users)
+    with running_process(dsn) as url:
+        (api,) = (each for each in this.children() if "uvicorn" in each.cmdline())
+        token = access_token(ids[0], "person0@school0.edu")
+        page = Read("feed", "/api/matches/top", token, lambda each: feed(each, ids[0]))
+        ask = await asked_of_api(url, page)()
+
+        async def read() -> None:
+            for _ in range(READS):
+                await ask()
+
+        await ask()
+        read_service_ms, read_database_ms = await spent(database, api, read, READS)
     sizes = {name: await row_size(database, name) for name in TABLES}
     await database.close()
     gallery = sum(file.stat().st_size for file in (settings.home / "gallery").rglob("*") if file.is_file())
@@ -173,6 +192,8 @@ async def measure(
         face_database_ms=face_database_ms,
         job_service_ms=job_service_ms,
         job_database_ms=job_database_ms,
+        read_service_ms=read_service_ms,
+        read_database_ms=read_database_ms,
         matches=sizes["matches"].rows / users,
         celebrity_matches=sizes["celebrity_matches"].rows / users,
         stack_mb=None,
@@ -221,12 +242,21 @@ async def add_profiles(database: Database, users: int, schools: int) -> list[UUI
     return ids
 
 
-async def spent(database: Database, work: Callable[[], Awaitable[None]], times: int) -> tuple[float, float]:
-    """Milliseconds of a processor that a unit of `work` takes, of `times`: here, and in the database."""
-    before, here = await server_seconds(database), time.process_time()
+async def spent(
+    database: Database, process: psutil.Process, work: Callable[[], Awaitable[None]], times: int
+) -> tuple[float, float]:
+    """Milliseconds of a processor that a unit of `work` takes, of `times`: in a process, and in the
+    database."""
+    server, service = await server_seconds(database), seconds(process)
     await work()
-    here, there = time.process_time() - here, await server_seconds(database) - before
-    return 1000 * here / times, 1000 * there / times
+    service, server = seconds(process) - service, await server_seconds(database) - server
+    return 1000 * service / times, 1000 * server / times
+
+
+def seconds(process: psutil.Process) -> float:
+    """The time of the processor that a process has used so far."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 async def server_seconds(database: Database) -> float:
@@ -234,8 +264,7 @@ async def server_seconds(database: Database) -> float:
     used = 0.0
     for row in await database.fetch("SELECT pid FROM pg_stat_activity WHERE pid IS NOT NULL"):
         with suppress(psutil.Error):
-            times = psutil.Process(row["pid"]).cpu_times()
-            used += times.user + times.system
+            used += seconds(psutil.Process(row["pid"]))
     return used
 
 

@@ -186,6 +186,12 @@ class InferenceQueue:
         await self._database.execute(sql.retry_inference_job, job.id, job.worker, job.attempt, message, delay)
         return True
 
+    async def spend(self, job: ClaimedInference, tokens_in: int, tokens_out: int) -> None:
+        """Count what an attempt has used that is about to fail."""
+        if tokens_in or tokens_out:
+            held = (job.id, job.worker, job.attempt)
+            await self._database.execute(sql.spend_inference_tokens, *held, tokens_in, tokens_out)
+
     async def fail(self, job: ClaimedInference, message: str) -> None:
         """Fail and log a job that no further attempt can complete."""
         await self._database.fetchval(sql.end_inference_job, *self._end(job, "failed", None, message, None))

@@ -9,6 +9,7 @@ from db.accounts import Accounts
 from db.api_keys import ApiKeys
 from db.audit import AuditLog
 from db.babies import Babies
+from db.bios import Bios
 from db.celebrities import Celebrities
 from db.connections import Connections
 from db.console_sessions import ConsoleSessions
@@ -46,6 +47,7 @@ class Repositories:
     api_keys: ApiKeys
     audit_log: AuditLog
     babies: Babies
+    bios: Bios
     celebrities: Celebrities
     connections: Connections
     console_sessions: ConsoleSessions
@@ -80,6 +82,7 @@ class Repositories:
             api_keys=ApiKeys(database),
             audit_log=AuditLog(database),
             babies=Babies(database),
+            bios=Bios(database),
             celebrities=Celebrities(database),
             connections=Connections(database),
             console_sessions=ConsoleSessions(database),

@@ -23,7 +23,8 @@ class SystemSettings:
     match_threshold: lowest score of a match that is kept, 0..1.
     allow_non_edu_emails: whether addresses that belong to no school may sign up. daily_photo_upload_limit,
     daily_baby_generation_limit: how many a user may make a day (UTC); -1 is unlimited, 0 allows none.
-    text_generation: whether texts are suggested to users who have switched it on.
+    text_generation: whether texts are suggested to users who have switched it on. profile_search: whether
+    people find others of their school by what these say about themselves.
     updated_at, updated_by: of the latest change; updated_by is None for a change by hand.
     """
 
@@ -33,6 +34,7 @@ class SystemSettings:
     daily_photo_upload_limit: int = 20
     daily_baby_generation_limit: int = 10
     text_generation: bool = False
+    profile_search: bool = False
     updated_at: datetime | None = None
     updated_by: UUID | None = None
 
@@ -43,6 +45,7 @@ _DEFAULTS = {
     "daily_photo_upload_limit": SystemSettings().daily_photo_upload_limit,
     "daily_baby_generation_limit": SystemSettings().daily_baby_generation_limit,
     "text_generation": SystemSettings().text_generation,
+    "profile_search": SystemSettings().profile_search,
 }
 """The settings that are stored as plain values."""
 

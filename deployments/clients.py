@@ -19,6 +19,7 @@ from ray.serve.exceptions import (
 )
 from ray.serve.handle import DeploymentHandle
 
+from db.bios import TextVector
 from deployments.joined import JoinedCalls
 from deployments.photos import PhotoToSearch
 from semblance.errors import NotReadyError, OverloadedError, SemblanceError
@@ -172,6 +173,11 @@ class WriterClient:
 
     def __init__(self, writer: DeploymentHandle[Any]) -> None:
         self._writer = writer
+
+    async def vector(self, text: str) -> TextVector:
+        """What a text means. Also raises TextProviderBusyError, TextRefusedError."""
+        found: TextVector = await _call(lambda: self._writer.vector.remote(text))
+        return found
 
     async def process(self, limit: int) -> list[JobOutcome]:
         """Work on up to `limit` jobs of texts. Safe to repeat: no job has more than one effect."""

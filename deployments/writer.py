@@ -7,11 +7,13 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 
+from db.bios import TextVector
 from db.pool import Database
+from deployments.bios.embedders import open_embedder
 from deployments.replica import configure_replica_logging, starting
 from deployments.scaling import WAITING_JOBS
+from deployments.text_queue import TextQueue
 from deployments.writing.opening import open_writer
-from deployments.writing.worker import TextWorker
 from semblance.errors import NotReadyError, SemblanceError
 from semblance.settings import get_settings
 from semblance.types import JobOutcome
@@ -28,13 +30,17 @@ class Writer:
         """Called by Serve on the replica's event loop."""
         self._settings = get_settings()
         configure_replica_logging(self._settings)
-        self._opened = open_writer(self._settings)
-        self._worker: TextWorker | None = None
+        self._opened = (*open_writer(self._settings), open_embedder(self._settings))
+        self._worker: TextQueue | None = None
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def process(self, limit: int) -> list[JobOutcome]:
         """Work on up to `limit` jobs, for about BUDGET_S seconds at most."""
         return await self._ready().process(limit, seconds=BUDGET_S)
+
+    async def vector(self, text: str) -> TextVector:
+        """What a text means, by the model in use."""
+        return await self._ready().vector(text)
 
     async def check_health(self) -> None:
         """Called by Serve periodically. Serve replaces a replica whose check raises."""
@@ -58,7 +64,7 @@ class Writer:
         with suppress(asyncio.CancelledError):
             await self._task
 
-    def _ready(self) -> TextWorker:
+    def _ready(self) -> TextQueue:
         if self._worker is None or self._task.done():
             raise NotReadyError("The writer of texts is starting.")
         return self._worker
@@ -68,7 +74,7 @@ class Writer:
         database = await Database.connect(
             settings.required_database_url.get_secret_value(), pool_size=settings.database_pool_size
         )
-        worker = TextWorker(database, *self._opened, settings)
+        worker = TextQueue(database, *self._opened, settings)
         self._worker = worker
         try:
             await worker.run()

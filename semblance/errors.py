@@ -396,18 +396,22 @@ class BabyProviderError(SemblanceError):
 
 
 class TextProviderBusyError(TryLaterError):
-    """The provider of texts cannot be reached, is busy, or its answer broke off."""
+    """The provider of texts cannot be reached, is busy, or its answer broke off. tokens: in and out that it
+    has used, as far as that is known."""
 
     code = "text_provider"
+    tokens: tuple[int, int] = (0, 0)
 
     def __init__(self, message: str, retry_after: int = 0) -> None:
         super().__init__(message, retry_after)
 
 
 class TextRefusedError(RequestError):
-    """A text cannot be written, or may not be shown; no further attempt would change that."""
+    """A text cannot be written, or may not be shown; no further attempt would change that. tokens: in and out
+    that it has used, as far as that is known."""
 
     code = "text_refused"
+    tokens: tuple[int, int] = (0, 0)
 
 
 # What an operator runs

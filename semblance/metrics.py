@@ -46,7 +46,8 @@ FACES: Final = CounterMetric(
 )
 SEARCH_SECONDS: Final = HistogramMetric(
     name="semblance_search_seconds",
-    help="Searches: `lookalikes` of a photo, `users` by a photo, `gallery` for a match job.",
+    help="Searches: `lookalikes` of a photo, `users` by a photo, `gallery` for a match job,"
+    " `profiles` by their bios.",
     labels=("kind",),
     buckets=_ANSWERS,
 )

@@ -63,16 +63,31 @@ def usable_name(text: str) -> str:
     characters that no name has: line breaks and other controls, direction overrides, private-use characters,
     and joiners that join nothing.
     """
-    name = _DROPPED.sub("", unicodedata.normalize("NFC", text))
-    name = _SPACES.sub(" ", name.strip(" \t\n\v\f\r")).strip(" ")
-    if _REFUSED.search(_JOINING.sub("", name)):
+    name = tidy_line(text)
+    if has_refused(name):
         raise ValueError("A name has no line breaks, control characters or other invisible characters.")
-    if not any(map(_is_visible, name)):
+    if not is_visible(name):
         raise ValueError("A name needs something to see.")
     if len(name) > MAX_LENGTH:
         raise ValueError(f"A name has at most {MAX_LENGTH} characters.")
     return name
 
 
-def _is_visible(character: str) -> bool:
+def tidy_line(text: str) -> str:
+    """The text composed (NFC), without characters that copies bring along, one space between words."""
+    line = _DROPPED.sub("", unicodedata.normalize("NFC", text))
+    return _SPACES.sub(" ", line.strip(" \t\n\v\f\r")).strip(" ")
+
+
+def has_refused(line: str) -> bool:
+    """Whether a tidy line contains characters that nobody writes: controls, direction overrides, ..."""
+    return _REFUSED.search(_JOINING.sub("", line)) is not None
+
+
+def is_visible(line: str) -> bool:
+    """Whether there is something to see."""
+    return any(map(_shows, line))
+
+
+def _shows(character: str) -> bool:
     return unicodedata.category(character)[0] not in "ZM" and not _REFUSED.match(character)

@@ -328,6 +328,17 @@ class Settings(BaseSettings):
         None,
         description="File of words and phrases that no text may contain, one a line, besides those known.",
     )
+    text_pack: Path | None = Field(
+        None,
+        description="Folder of the text pack by which people are found (docs/text.md). Unset: the one that "
+        "ships.",
+    )
+    text_embedding_model: str | None = Field(
+        None,
+        min_length=1,
+        examples=["text-embedding-3-small"],
+        description="Model of `text_url`'s /embeddings by which people are found. Unset: the text pack.",
+    )
     text_jobs_kept_days: float = Field(
         30.0, gt=0, description="How long finished jobs of texts are kept, and drafts that nobody sends."
     )

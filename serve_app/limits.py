@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -138,14 +139,43 @@ class Tries:
             self._failed[address] += 1
 
 
+class Rate:
+    """How often a client may do something in a minute."""
+
+    def __init__(self, per_minute: int, *, what: str) -> None:
+        """what: the things, as the subject of the sentence of a refusal."""
+        self._most = per_minute
+        self._what = what
+        self._since = time.monotonic()
+        self._done: Counter[Client] = Counter()
+
+    def count(self, client: Client) -> None:
+        """Raises BusyClientError, with the seconds until it may again, if the client has done it too
+        often."""
+        left = 60 - (time.monotonic() - self._since)
+        if left <= 0:
+            self._since = time.monotonic()
+            self._done.clear()
+        elif self._done[client] >= self._most:
+            raise BusyClientError(
+                f"{self._what} of yours in one minute; try again a little later.", math.ceil(left)
+            )
+        if len(self._done) < _REMEMBERED or client in self._done:
+            self._done[client] += 1
+
+
 _REMEMBERED = 10_000
-"""Addresses whose failures are counted at the same time; the memory stays bounded."""
+"""Addresses or clients that are counted at the same time; the memory stays bounded."""
+
+SEARCHES_PER_MINUTE = 30
+"""Of people by one user: more than anybody types, and too few to copy a school's bios soon."""
 
 
 class ReplicaLimits:
-    """The limits of one replica. slots: requests whose photos are being analyzed."""
+    """The limits of one replica. slots: requests whose photos are being analyzed. searches: of people."""
 
     def __init__(self, settings: Settings) -> None:
         self.slots = FairShare(settings.max_inflight, settings.client_share, what="Too many pictures")
         self.uploads = Uploads(settings)
+        self.searches = Rate(SEARCHES_PER_MINUTE, what="Too many searches")
         self.console_tries = Tries()

@@ -20,12 +20,18 @@ returned AS (
     WHERE inference_queue.id = expired.id
     RETURNING inference_queue.*
 )
-INSERT INTO generation_logs (kind, inference_job_id, profile_id, provider, model, status, attempts, error_message)
-SELECT kind, id, profile_id, $2, $3, status, attempts, error_message
+INSERT INTO generation_logs (
+    kind, inference_job_id, profile_id, provider, model, status, attempts, error_message, tokens_in, tokens_out
+)
+SELECT kind, id, profile_id, $2, $3, status, attempts, error_message, nullif(tokens_in, 0), nullif(tokens_out, 0)
 FROM returned
 WHERE status = 'failed'
 ON CONFLICT (inference_job_id) DO UPDATE
-SET status = excluded.status, attempts = excluded.attempts, error_message = excluded.error_message;
+SET status = excluded.status,
+    attempts = excluded.attempts,
+    error_message = excluded.error_message,
+    tokens_in = excluded.tokens_in,
+    tokens_out = excluded.tokens_out;
 
 -- name: claim_inference_jobs
 -- $1: worker, $2: how many, $3: length of the lease, $4: kinds. Oldest first, without jobs that another worker is
@@ -58,7 +64,7 @@ WHERE id = ANY($2::uuid[]) AND locked_by = $1 AND status = 'processing';
 -- name: end_inference_job
 -- Ends and logs a job; nothing, and false, if its worker does not hold it any more. A job has one row in the log.
 -- $1: job, $2: worker, $3: attempt, $4: status, $5: result, $6: message, $7: provider, $8: model, $9: tokens in,
--- $10: tokens out, $11: seconds of the provider.
+-- $10: tokens out, $11: seconds of the provider. The log also counts the tokens of attempts that failed.
 WITH ended AS (
     UPDATE inference_queue
     SET status = $4,
@@ -68,7 +74,8 @@ WITH ended AS (
         locked_by = NULL,
         lease_until = NULL
     WHERE id = $1 AND locked_by = $2 AND attempts = $3 AND status = 'processing'
-    RETURNING id, kind, profile_id, status, attempts, error_message, started_at, completed_at
+    RETURNING
+        id, kind, profile_id, status, attempts, error_message, started_at, completed_at, tokens_in, tokens_out
 ),
 logged AS (
     INSERT INTO generation_logs (
@@ -76,7 +83,8 @@ logged AS (
         provider_seconds, duration_ms
     )
     SELECT
-        kind, id, profile_id, $7, $8, status, attempts, error_message, $9, $10, $11,
+        kind, id, profile_id, $7, $8, status, attempts, error_message,
+        coalesce($9 + tokens_in, nullif(tokens_in, 0)), coalesce($10 + tokens_out, nullif(tokens_out, 0)), $11,
         round(extract(epoch FROM completed_at - started_at) * 1000)::integer
     FROM ended
     ON CONFLICT (inference_job_id) DO UPDATE
@@ -100,6 +108,12 @@ SET status = 'pending',
     run_after = now() + $5::interval,
     locked_by = NULL,
     lease_until = NULL
+WHERE id = $1 AND locked_by = $2 AND attempts = $3 AND status = 'processing';
+
+-- name: spend_inference_tokens
+-- What the attempt $3 has used before it failed, by the worker $2 at the job $1. $4: tokens in, $5: tokens out.
+UPDATE inference_queue
+SET tokens_in = tokens_in + $4, tokens_out = tokens_out + $5
 WHERE id = $1 AND locked_by = $2 AND attempts = $3 AND status = 'processing';
 
 -- name: release_inference_jobs

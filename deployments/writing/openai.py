@@ -119,22 +119,28 @@ class OpenAIWriter:
         started = time.monotonic()
         text = ""
         tokens: tuple[int, int] | None = None
-        async with self._client.posted("chat/completions", body) as response:
-            async for piece in _pieces(response):
-                tokens = _tokens(piece) or tokens
-                more, ended = _said(piece)
-                text += more
-                if more:
-                    await on_text(text)
-                if len(text) > _READ_ENOUGH or (ended and not _streams(response)):
-                    break
-        seconds = time.monotonic() - started
+        begun = False
+        try:
+            async with self._client.posted("chat/completions", body) as response:
+                begun = True
+                async for piece in _pieces(response):
+                    tokens = _tokens(piece) or tokens
+                    more, ended = _said(piece)
+                    text += more
+                    if more:
+                        await on_text(text)
+                    if len(text) > _READ_ENOUGH or (ended and not _streams(response)):
+                        break
+        except (TextProviderBusyError, TextRefusedError) as exc:
+            if begun:
+                exc.tokens = tokens or _estimates(messages, text)
+            raise
+        tokens = tokens or _estimates(messages, text)
         if not text.strip():
-            raise TextRefusedError(NOTHING)
-        sent = sum(len(message["content"]) for message in messages)
-        tokens = tokens or (_estimate(sent), _estimate(len(text)))
-        use = Use(*tokens, seconds)
-        return WrittenText(text, use)
+            nothing = TextRefusedError(NOTHING)
+            nothing.tokens = tokens
+            raise nothing
+        return WrittenText(text, Use(*tokens, time.monotonic() - started))
 
     async def close(self) -> None:
         await self._client.close()
@@ -147,15 +153,19 @@ class OpenAIEmbedder:
         self.author = Author("openai", model)
         self._client = client
 
-    async def embed(self, texts: Sequence[str]) -> tuple[list[list[float]], Use]:
-        """A vector for each text, in order, all of one length, and what it took.
+    async def embed(
+        self, texts: Sequence[str], dimensions: int | None = None
+    ) -> tuple[list[list[float]], Use]:
+        """A vector for each text, in order, all of one length, and what it took. dimensions: of shortened
+        vectors, from a model that can give them.
 
         Raises TextProviderBusyError, also for an answer that does not fit, TextRefusedError.
         """
         started = time.monotonic()
-        answer = await self._client.answer(
-            "embeddings", {"model": self.author.model, "input": list(texts), "encoding_format": "float"}
-        )
+        body: dict[str, Any] = {"model": self.author.model, "input": list(texts), "encoding_format": "float"}
+        if dimensions is not None:
+            body["dimensions"] = dimensions
+        answer = await self._client.answer("embeddings", body)
         vectors = _vectors(answer, len(texts))
         tokens = _tokens(answer)
         counted = tokens[0] if tokens else _estimate(sum(map(len, texts)))
@@ -294,6 +304,11 @@ def _retry_after(response: httpx.Response) -> int:
         return 0
     left = (until if until.tzinfo else until.replace(tzinfo=UTC)) - datetime.now(UTC)
     return min(max(0, math.ceil(left.total_seconds())), _LONGEST_WAIT_S)
+
+
+def _estimates(messages: Sequence[dict[str, str]], text: str) -> tuple[int, int]:
+    """About how many tokens a prompt and its answer have."""
+    return _estimate(sum(len(message["content"]) for message in messages)), _estimate(len(text))
 
 
 def _estimate(characters: int) -> int:

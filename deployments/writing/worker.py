@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 import uuid
-from contextlib import aclosing
 from datetime import timedelta
 from typing import Final
 
@@ -17,7 +16,7 @@ from deployments.writing.moderation import Moderator
 from deployments.writing.openai import NOTHING
 from deployments.writing.shown import shown, shown_so_far
 from deployments.writing.writer import OnText, TextWriter
-from semblance.errors import DatabaseError, SemblanceError, TextRefusedError
+from semblance.errors import DatabaseError, SemblanceError, TextProviderBusyError, TextRefusedError
 from semblance.leased_queue import QueueWorker
 from semblance.settings import Settings
 from semblance.types import JobOutcome
@@ -64,11 +63,14 @@ class TextWorker:
         self._keep = timedelta(days=settings.text_jobs_kept_days)
 
     async def run(self) -> None:
-        """Work until cancelled: at once on a notification, and when a job or a lease is due."""
+        """Work until cancelled: when woken, and when a job or a lease is due."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._listen())
             tasks.create_task(self._tidy())
             await self._worker.run()
+
+    def wake(self) -> None:
+        """Look at the queue now: a job may be due."""
+        self._worker.wake()
 
     async def process(self, limit: int | None = None, *, seconds: float | None = None) -> list[JobOutcome]:
         """Do jobs until none is due, `limit` are done or `seconds` have passed.
@@ -77,10 +79,6 @@ class TextWorker:
         """
         return await self._worker.process(limit, seconds=seconds)
 
-    async def waiting(self) -> int:
-        """The number of due jobs that no worker has claimed. Raises DatabaseError."""
-        return await self._jobs.pending()
-
     async def release(self) -> None:
         """Return claimed jobs to the queue and close the writer, once `run` and `process` have ended. Raises
         DatabaseError."""
@@ -88,11 +86,6 @@ class TextWorker:
             await self._worker.release()
         finally:
             await self._writer.close()
-
-    async def _listen(self) -> None:
-        async with aclosing(self._database.notifications("inference_queue")) as notifications:
-            async for _ in notifications:
-                self._worker.wake()
 
     async def _tidy(self) -> None:
         while True:
@@ -107,15 +100,29 @@ class TextWorker:
         subject = await subject_of(self._database, job)
         if subject is None:
             raise TextRefusedError(NOT_WANTED)
-        written = await self._writer.write(subject, self._teller(job))
-        text = shown(written.text)
+        try:
+            written = await self._writer.write(subject, self._teller(job))
+        except (TextProviderBusyError, TextRefusedError) as exc:
+            await self._queue.spend(job, *exc.tokens)
+            raise
+        try:
+            text = await self._checked(written.text)
+        except (TextProviderBusyError, TextRefusedError):
+            await self._queue.spend(job, written.use.tokens_in or 0, written.use.tokens_out or 0)
+            raise
+        result = {"text": text, "model": self._writer.author.model}
+        done = await self._queue.complete(job, written.use, result=result, effect=_effect(job, text))
+        return JobOutcome(job.id, "completed" if done else "lost")
+
+    async def _checked(self, written: str) -> str:
+        """What is shown of a text. Raises TextRefusedError if nothing may be, TextProviderBusyError if it
+        cannot be judged now."""
+        text = shown(written)
         if not text:
             raise TextRefusedError(NOTHING)
         if not await self._moderator.allows(text):
             raise TextRefusedError(NOT_SHOWN)
-        result = {"text": text, "model": self._writer.author.model}
-        done = await self._queue.complete(job, written.use, result=result, effect=_effect(job, text))
-        return JobOutcome(job.id, "completed" if done else "lost")
+        return text
 
     def _teller(self, job: ClaimedInference) -> OnText:
         """Tells the reader of a reply how it begins, now and then, as far as it may be shown. What fails

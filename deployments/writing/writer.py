@@ -31,7 +31,8 @@ class TextWriter(Protocol):
     async def write(self, subject: TextSubject, on_text: OnText) -> WrittenText:
         """A text about this subject.
 
-        Raises TextProviderBusyError if a later attempt may succeed, TextRefusedError if none will.
+        Raises TextProviderBusyError if a later attempt may succeed, TextRefusedError if none will; both with
+        the tokens that were used.
         """
 
     async def close(self) -> None:

@@ -18,6 +18,7 @@ from ops.commands.schema.commands import migrate
 from ops.commands.schools.commands import schools
 from ops.commands.service.commands import demo, doctor, down, env, gateway, smoke, status, up
 from ops.commands.storage.commands import storage
+from ops.commands.texts.commands import texts
 from semblance import __version__
 from semblance.actor import actor_var, command_actor
 from semblance.errors import SemblanceError
@@ -62,6 +63,7 @@ for name, group in {
     "gallery": gallery,
     "admins": admins,
     "schools": schools,
+    "texts": texts,
 }.items():
     app.add_typer(group, name=name)
 

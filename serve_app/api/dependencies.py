@@ -246,6 +246,11 @@ async def take_slot(connection: HTTPConnection) -> AsyncIterator[None]:
         yield
 
 
+async def count_search(connection: HTTPConnection) -> None:
+    """Count a search of people; raises as `Rate.count`."""
+    _limits_of(connection).searches.count(_client_of(connection))
+
+
 async def read_photo(
     received: Annotated[ReceivedPhoto, Depends(receive_photo)],
     services: Injected,

@@ -68,6 +68,11 @@ class SettingsChange(Schema):
     text_generation: Annotated[bool, Field(strict=True)] | None = Field(
         None, description="Whether texts are suggested to users who have switched it on.", examples=[False]
     )
+    profile_search: Annotated[bool, Field(strict=True)] | None = Field(
+        None,
+        description="Whether people find others of their school by what these say about themselves.",
+        examples=[False],
+    )
 
     def changes(self) -> dict[str, object]:
         """The settings to change, as `SystemSettingsTable.change` takes them."""
@@ -86,6 +91,7 @@ class SettingsAnswer(Schema):
     daily_photo_upload_limit: int
     daily_baby_generation_limit: int
     text_generation: bool
+    profile_search: bool
     updated_at: datetime | None = Field(description="Time of the latest change.")
     updated_by: UUID | None = Field(
         description="The admin who made the latest change; null if it was made in the database."

@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from db.messages import Message, MessageType
 from serve_app.links import Links
 from serve_app.schemas.base import Schema
-from serve_app.schemas.patterns import explained
+from serve_app.schemas.patterns import VISIBLE
 
 MAX_CONTENT = 4000
 """Maximum length of a message in characters."""
@@ -23,10 +23,7 @@ def visible_text(description: str, example: str) -> FieldInfo:
     field: FieldInfo = Field(
         min_length=1,
         max_length=MAX_CONTENT,
-        # PostgreSQL does not store NUL.
-        pattern=explained(
-            r"^[^\x00]*[^\s\x00][^\x00]*$", "should contain something visible, and no zero bytes"
-        ),
+        pattern=VISIBLE,
         description=description,
         examples=[example],
     )

@@ -21,3 +21,8 @@ def sentence_of(pattern: str) -> str:
 
 STORABLE: Final = explained(r"^[^\x00]*$", "should contain no zero bytes")
 """Text that PostgreSQL can store."""
+
+VISIBLE: Final = explained(
+    r"^[^\x00]*[^\s\x00][^\x00]*$", "should contain something visible, and no zero bytes"
+)
+"""Such text that is not blank."""

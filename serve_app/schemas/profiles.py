@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from db.profiles import Profile, StatedGender
+from semblance import bios
 from semblance.names import MAX_LENGTH, usable_name
 from serve_app.schemas.base import Schema
 
@@ -24,6 +25,19 @@ Label = Annotated[
     str, AfterValidator(_label), Field(json_schema_extra={"minLength": 1, "maxLength": MAX_LENGTH})
 ]
 """The name of a person or a school, as `usable_name` returns it."""
+
+
+def _bio(text: str) -> str:
+    try:
+        return bios.usable_bio(text)
+    except ValueError as exc:
+        raise PydanticCustomError("bio", "{sentence}", {"sentence": str(exc)}) from exc
+
+
+Bio = Annotated[
+    str, AfterValidator(_bio), Field(json_schema_extra={"minLength": 1, "maxLength": bios.MAX_LENGTH})
+]
+"""What somebody says about themselves, as `usable_bio` returns it."""
 
 
 class ProfileAnswer(Schema):
@@ -42,6 +56,9 @@ class ProfileAnswer(Schema):
     text_generation: bool = Field(
         description="Whether the user wants texts to be suggested, made of their profile and messages."
     )
+    bio: str | None = Field(
+        description="What the user says about themselves.", examples=["I play the violin and study biology."]
+    )
 
     @classmethod
     def of(cls, profile: Profile, image: str | None) -> ProfileAnswer:
@@ -55,6 +72,7 @@ class ProfileAnswer(Schema):
             image=image,
             show_presence=profile.show_presence,
             text_generation=profile.text_generation,
+            bio=profile.bio,
         )
 
 
@@ -73,6 +91,12 @@ class ProfileChange(Schema):
         None,
         description="True: texts may be made of the user's profile and messages, and suggested to them and "
         "to connected users who want it, too. Null: false again.",
+    )
+    bio: Bio | None = Field(
+        None,
+        description="What the user says about themselves. Where an administrator allows it, people of the "
+        "user's school find them by it, and see it.",
+        examples=["I play the violin and study biology."],
     )
 
 

@@ -65,7 +65,7 @@ MATCH = "select id face_a_id face_b_id similarity_score created_at"
 TABLES = {
     "profiles": Line(
         "select; insert id profile_type email name gender school;"
-        " update name gender school default_face_id last_seen show_presence text_generation",
+        " update name gender school default_face_id last_seen show_presence text_generation bio",
         "select id name gender school default_face_id last_seen; update name gender school default_face_id",
     ),
     "faces": Line("select; insert; update; delete", "select id profile_id image_path created_at"),
@@ -106,6 +106,8 @@ TABLES = {
     "user_daily_quotas": Line("select; insert; update", "select"),
     "generation_logs": Line("select; insert; update"),
     "inference_queue": Line("select; insert; update; delete"),
+    "bio_words": Line("select"),
+    "bio_vectors": Line("select; insert; update; delete"),
     "schools": Line("select; insert; update; delete"),
     "school_keys": Line("select"),
     "api_keys": Line("select; insert name prefix hash scopes; update last_used_at revoked_at"),
@@ -171,7 +173,12 @@ OWNERS_QUERIES = {
 }
 
 
-KEYS = {"user_daily_quotas": "profile_id", "system_settings": "key"}
+KEYS = {
+    "user_daily_quotas": "profile_id",
+    "system_settings": "key",
+    "bio_words": "profile_id",
+    "bio_vectors": "profile_id",
+}
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ DEFAULTS = {
     "daily_photo_upload_limit": 20,
     "daily_baby_generation_limit": 10,
     "text_generation": False,
+    "profile_search": False,
 }
 
 

@@ -18,7 +18,8 @@ from tests.support.api import JWT_SECRET, Api, User, make_token
 from tests.support.identity_provider import serving
 
 FIELDS = {"id", "name", "email", "gender", "school", "default_face_id", "image", "show_presence"} | {
-    "text_generation"
+    "text_generation",
+    "bio",
 }
 
 
@@ -73,6 +74,7 @@ async def test_the_first_token_makes_the_profile(api: Api) -> None:
         "image": None,
         "show_presence": True,
         "text_generation": False,
+        "bio": None,
     }
     # The role comes from the database, not from the token.
     role = await api.services.database.fetchval("SELECT role FROM profiles WHERE id = $1", user.id)

@@ -282,6 +282,7 @@ async def test_a_replica_that_is_behind_sends_nothing_twice(
         await frames.aclose()
 
 
+@pytest.mark.usefixtures("can_listen")
 async def test_a_lost_listening_connection_loses_no_event(
     api: Api, server: Server, ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:

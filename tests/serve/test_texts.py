@@ -1,4 +1,4 @@
-"""A suggested reply on the running service: the Writer takes the job by itself."""
+"""A suggested reply and a bio on the running service: the Writer takes the jobs by itself."""
 
 from __future__ import annotations
 
@@ -60,3 +60,28 @@ def test_the_writer_suggests_a_reply(service: Service) -> None:
     assert [(draft["id"], draft["model"]) for draft in drafts] == [(asked.json()["job_id"], "local")]
     for client in clients:
         client.close()
+
+
+def test_people_are_found_by_what_they_mean(service: Service) -> None:
+    school = f"{uuid4().hex[:8]}.edu"
+    clients = []
+    for name in ("ada", "vera"):
+        token = service.run("token", "create", "--email", f"{name}@{school}").strip()
+        clients.append(
+            httpx.Client(
+                base_url=service.status["url"], headers={"Authorization": f"Bearer {token}"}, timeout=30
+            )
+        )
+    ada, vera = clients
+    with psycopg.connect(service.status["database_url"], autocommit=True) as rows:
+        rows.execute("UPDATE system_settings SET value = 'true' WHERE key = 'profile_search'")
+    me = vera.patch("/api/auth/me", json={"bio": "I play the violin."}).raise_for_status().json()
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        answer = ada.get("/api/search/profiles", params={"q": "musician"}).raise_for_status().json()
+        if answer["people"]:
+            break
+        assert time.monotonic() < deadline, "the Writer makes no vectors"
+        time.sleep(1.5)  # Less would be more searches than one may make.
+    assert answer["by_meaning"] is True
+    assert [person["id"] for person in answer["people"]] == [me["id"]]

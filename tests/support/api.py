@@ -21,13 +21,13 @@ from fastapi import FastAPI
 from numpy.typing import NDArray
 from pydantic import SecretStr
 
+from db.bios import TextVector
 from db.pool import Database
 from db.repositories import Repositories
 from deployments.clients import FaceClient, MatcherClient, WriterClient
 from deployments.faces.pipeline import LocalPipeline
 from deployments.packs.registry import load_scale
-from deployments.writing.opening import open_writer
-from deployments.writing.worker import TextWorker
+from deployments.text_queue import TextQueue
 from matching.worker import MatchWorker
 from semblance.settings import Settings
 from semblance.storage.opening import open_storage
@@ -91,8 +91,11 @@ class LocalMatcher(MatcherClient):
 class LocalTexts(WriterClient):
     """The writer's methods on a worker in this process, which works on demand."""
 
-    def __init__(self, worker: TextWorker) -> None:
+    def __init__(self, worker: TextQueue) -> None:
         self._worker = worker
+
+    async def vector(self, text: str) -> TextVector:
+        return await self._worker.vector(text)
 
     async def process(self, limit: int) -> list[JobOutcome]:
         return await self._worker.process(limit)
@@ -216,7 +219,7 @@ async def api(
             scale=scale,
             faces=faces,
             matcher=LocalMatcher(MatchWorker(database, storage, faces, pipeline.model, api_settings)),
-            writer=LocalTexts(TextWorker(database, *open_writer(api_settings), api_settings)),
+            writer=LocalTexts(TextQueue.open(database, api_settings)),
             database=database,
             db=db,
             storage=storage,

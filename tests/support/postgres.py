@@ -184,6 +184,13 @@ def pooler_port(pytestconfig: pytest.Config, postgres: str) -> Iterator[int | No
 
 
 @pytest.fixture
+def can_listen(pooler_port: int | None) -> None:
+    """For tests of what only a session of the service itself can do."""
+    if pooler_port is not None:
+        pytest.skip("behind a pooler the service does not listen, but asks")
+
+
+@pytest.fixture
 def service_dsn(dsn: str, pooler_port: int | None) -> str:
     """DSN of the same database for the application's login."""
     direct = application_dsn(dsn)

@@ -10,13 +10,14 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
-from db.inference_jobs import Author, Budget, InferenceJobs, NewText, Use
+from db.inference_jobs import Author, Budget, InferenceJobs, InferenceQueue, NewText, Use
 from db.pool import Database
 from db.text_subjects import TextSubject
+from deployments.text_queue import TextQueue
 from deployments.writing import worker as worker_module
 from deployments.writing.local import LocalWriter
 from deployments.writing.moderation import WordList
@@ -249,6 +250,51 @@ async def test_a_refusal_fails_at_once_with_its_sentence(
     await worker.release()
 
 
+async def test_tokens_of_attempts_that_failed_are_counted(
+    chatting: Chatting, text_provider: TextProvider
+) -> None:
+    """One stream breaks off, which nobody counts; the next is whole, and the last may not be shown."""
+    worker = await with_provider(chatting.database, text_provider)
+    text_provider.answers += [
+        ProviderAnswer(pieces=["Hello ", "Ada"], breaks=True),
+        ProviderAnswer(),
+        ProviderAnswer(pieces=["You bitch!"]),
+    ]
+    await chatting.say()
+    assert [outcome.status for outcome in await worker.process()] == ["pending"]
+    spent = await chatting.database.fetchrow("SELECT tokens_in, tokens_out FROM inference_queue")
+    assert spent is not None
+    assert spent["tokens_in"] > 50
+    assert spent["tokens_out"] == 3
+    await chatting.database.execute("UPDATE inference_queue SET run_after = now()")
+    await worker.process()
+    await chatting.say()
+    await worker.process()
+    logs = await chatting.database.fetch(
+        "SELECT status, tokens_in, tokens_out FROM generation_logs ORDER BY created_at"
+    )
+    assert [tuple(row) for row in logs] == [
+        ("completed", 90 + spent["tokens_in"], 12 + 3),
+        ("failed", 90, 12),
+    ]
+    await worker.release()
+
+
+async def test_what_was_used_counts_also_if_the_last_worker_is_killed(chatting: Chatting) -> None:
+    await chatting.say()
+    queue = InferenceQueue(chatting.database, ["reply"], Author("local", "local"))
+    [job] = await queue.claim(uuid4(), 1, timedelta(minutes=1))
+    await queue.spend(job, 7, 3)
+    await chatting.database.execute("UPDATE inference_queue SET attempts = max_attempts")
+    await chatting.expire()
+    assert await queue.claim(uuid4(), 1, timedelta(minutes=1)) == []
+    log = await chatting.database.fetchrow("SELECT status, tokens_in, tokens_out FROM generation_logs")
+    assert log is not None and tuple(log) == ("failed", 7, 3)
+    # Whoever no longer holds a job counts nothing.
+    await queue.spend(job, 100, 100)
+    assert await chatting.database.fetchval("SELECT tokens_in FROM inference_queue") == 7
+
+
 async def test_a_text_that_is_no_longer_wanted_is_not_written(chatting: Chatting) -> None:
     for change in (
         "UPDATE profiles SET text_generation = false",
@@ -276,7 +322,7 @@ async def test_a_new_chat_gets_a_better_icebreaker(chatting: Chatting) -> None:
 
 
 async def test_a_worker_wakes_for_a_new_job(chatting: Chatting) -> None:
-    worker = local(chatting.database)
+    worker = TextQueue.open(chatting.database, Settings())
     task = asyncio.create_task(worker.run())
     await chatting.say()
     await wait_until(chatting.database, "SELECT status = 'completed' FROM inference_queue", 10)

@@ -12,8 +12,7 @@ from db.pool import Database
 from deployments.faces.decoder import DecoderProcess
 from deployments.faces.pipeline import LocalPipeline
 from deployments.packs.registry import load_pack
-from deployments.writing.opening import open_writer
-from deployments.writing.worker import TextWorker
+from deployments.text_queue import TextQueue
 from matching.worker import MatchWorker
 from ops.commands.database import open_database
 from ops.commands.output import console
@@ -61,7 +60,7 @@ async def _run(settings: Settings, dsn: str, *, once: bool) -> list[JobOutcome]:
     try:
         model = load_pack(settings).info
         worker = MatchWorker(database, open_storage(settings), _LazyFaces(settings), model, settings)
-        texts = TextWorker(database, *open_writer(settings), settings)
+        texts = TextQueue.open(database, settings)
         if once:
             return [*await worker.process(), *await texts.process()]
         task = asyncio.create_task(_both(worker, texts))
@@ -80,7 +79,7 @@ async def _run(settings: Settings, dsn: str, *, once: bool) -> list[JobOutcome]:
         await database.close()
 
 
-async def _both(worker: MatchWorker, texts: TextWorker) -> None:
+async def _both(worker: MatchWorker, texts: TextQueue) -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(worker.run())
         tasks.create_task(texts.run())

@@ -10,7 +10,9 @@ from batch.ingest import options as ingest_options
 from ops.commands.arguments import given_options
 from ops.commands.environment import get_settings
 
-jobs = typer.Typer(no_args_is_help=True, help="Ray jobs of the running stack, such as ingestions.")
+jobs = typer.Typer(
+    no_args_is_help=True, help="Ray jobs of the running stack, such as ingestions, and the queues."
+)
 
 
 def ingest(
@@ -57,6 +59,15 @@ def jobs_list() -> None:
     from ops.commands.ray_jobs.jobs import list_jobs
 
     list_jobs(get_settings())
+
+
+@jobs.command("queues")
+def jobs_queues() -> None:
+    """Show how many match jobs and jobs of texts wait, are in work, are done and have failed, how long they
+    take, and why they failed."""
+    from ops.commands.ray_jobs.queues import show_queues
+
+    show_queues(get_settings())
 
 
 @jobs.command("follow")

@@ -1,0 +1,1 @@
+"""Commands for what bios mean as vectors: list the models, embed by another one, retire the old one."""

@@ -1,0 +1,38 @@
+"""People whom a user finds by what they say about themselves."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from pydantic import Field
+
+from db.bios import MOST_FOUND, PersonFound
+from serve_app.links import Links
+from serve_app.schemas.base import Schema, ThumbnailUrl
+
+
+class FoundPerson(Schema):
+    id: UUID = Field(description="The profile's id.")
+    name: str | None = Field(examples=["Ada"])
+    bio: str = Field(examples=["I play the violin and study biology."])
+    image: str | None = Field(description="Picture of the default face. Signed URL that expires.")
+    thumbnail_url: ThumbnailUrl | None
+
+    @classmethod
+    def of(cls, person: PersonFound, links: Links) -> FoundPerson:
+        key = person.image_path
+        return cls(
+            id=person.id,
+            name=person.name,
+            bio=person.bio,
+            image=links.picture(key, "faces"),
+            thumbnail_url=None if key is None else links.thumbnail(key, "faces"),
+        )
+
+
+class ProfileSearchAnswer(Schema):
+    people: list[FoundPerson] = Field(description="Best first.", max_length=MOST_FOUND)
+    by_meaning: bool = Field(
+        description="False: what was asked could not be understood now, and people were found by its words "
+        "only."
+    )

@@ -1,0 +1,1 @@
+"""How large a service must be: a calculator for operators, and docs/sizing.md."""
