@@ -8,11 +8,11 @@ from itertools import accumulate, pairwise
 
 import cv2
 
-from deployments.batches import Batches
 from deployments.faces.analysis import FaceAnalyzer
 from deployments.message_limit import check_message_limit
 from deployments.packs.registry import load_pack
 from deployments.replica import configure_replica_logging, starting
+from deployments.worker_thread import WorkerThread
 from semblance.settings import get_settings
 from semblance.types import DetectedFace, FaceAttributes, ModelInfo
 
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 class Analyzer:
-    """Photos that arrive while a batch runs form the next one."""
+    """Works on one call at a time on its own thread. A call may have the faces of several photos."""
 
     @starting()
     def __init__(self) -> None:
@@ -31,15 +31,15 @@ class Analyzer:
         pack = load_pack(settings)
         self._model = pack.info
         self._analyzer = FaceAnalyzer(pack)
-        self._batches = Batches(self._analyze, "analyze")
+        self._thread = WorkerThread("analyze")
 
     async def model(self) -> ModelInfo:
         """The pack that this replica runs."""
         return self._model
 
-    async def analyze(self, faces: Sequence[DetectedFace]) -> list[FaceAttributes]:
-        """Analyze the faces of a photo. The values do not depend on the batch."""
-        return await self._batches.result(faces)
+    async def analyze(self, photos: Sequence[Sequence[DetectedFace]]) -> list[list[FaceAttributes]]:
+        """Analyze the faces of each photo. The values do not depend on the batch."""
+        return await self._thread.run(self._analyze, photos)
 
     def _analyze(self, photos: Sequence[Sequence[DetectedFace]]) -> list[list[FaceAttributes]]:
         faces = [face for photo in photos for face in photo]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, Final
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 from ray.exceptions import RayActorError, RayTaskError
+from ray.serve.context import _set_request_context
 from ray.serve.exceptions import (
     BackPressureError,
     DeploymentUnavailableError,
@@ -18,7 +20,10 @@ from ray.serve.exceptions import (
 from ray.serve.handle import DeploymentHandle
 
 from db.bios import TextVector
+from deployments.joined import JoinedCalls
+from deployments.photos import PhotoToSearch
 from semblance.errors import NotReadyError, OverloadedError, SemblanceError
+from semblance.logging import request_id_var
 from semblance.storage.pictures import StoredPicture
 from semblance.types import (
     AnalyzedFace,
@@ -34,6 +39,22 @@ logger = logging.getLogger(__name__)
 
 ATTEMPTS = 3
 """Attempts at a call whose replica dies. Every call here is safe to repeat."""
+
+DETECTOR_CALLS: Final = 4
+"""Most calls of the detector at once from one process. Four replicas search more photos than one of the API
+passes on."""
+
+NET_CALLS: Final = 2
+"""The same of embedder and analyzer: one is worked on, one waits for it."""
+
+JOINED_PHOTOS: Final = 4
+"""Most photos that the detector searches in one call: all of them wait for the last."""
+
+JOINED_BYTES: Final = 4 * 1024 * 1024
+"""Most bytes of those photos together."""
+
+JOINED_FACES: Final = 16
+"""Most faces for which one call asks: the detector to find, the embedder and the analyzer to work on."""
 
 
 class FaceClient:
@@ -52,6 +73,9 @@ class FaceClient:
         self._detector = detector
         self._embedder = embedder
         self._analyzer = analyzer
+        self._detect = JoinedCalls(self._search_photos, _fit_detector, calls=DETECTOR_CALLS)
+        self._embed = JoinedCalls(self._embed_faces, _fit_net, calls=NET_CALLS)
+        self._analyze = JoinedCalls(self._analyze_faces, _fit_net, calls=NET_CALLS)
 
     def checks(self, expected: ModelInfo) -> dict[str, Awaitable[str]]:
         """One awaitable per deployment: "ok" once it answers with the expected pack."""
@@ -70,9 +94,7 @@ class FaceClient:
 
     async def detect(self, data: bytes, max_faces: int | None = None) -> Detection:
         """Find the faces of an encoded photo, largest first."""
-        result: Detection | SemblanceError = await _call(
-            lambda: self._detector.detect.remote(data, max_faces)
-        )
+        result = await self._detect.result(PhotoToSearch(data, max_faces, request_id_var.get()))
         if isinstance(result, SemblanceError):
             raise result
         return result
@@ -86,13 +108,11 @@ class FaceClient:
 
     async def embed(self, crops: Sequence[Image]) -> NDArray[np.float32]:
         """Embed aligned crops: unit vectors, float32 [N, 512]."""
-        result: NDArray[np.float32] = await _call(lambda: self._embedder.embed.remote(crops))
-        return result
+        return await self._embed.result(crops)
 
     async def analyze(self, faces: Sequence[DetectedFace]) -> list[FaceAttributes]:
         """Analyze faces: their attributes, in order."""
-        result: list[FaceAttributes] = await _call(lambda: self._analyzer.analyze.remote(faces))
-        return result
+        return await self._analyze.result(faces)
 
     async def analyze_photo(
         self, data: bytes, max_faces: int | None = None
@@ -107,6 +127,28 @@ class FaceClient:
         )
         faces = zip(detection.faces, vectors, attributes, strict=True)
         return detection, [AnalyzedFace(*parts) for parts in faces]
+
+    async def _search_photos(self, photos: Sequence[PhotoToSearch]) -> list[Detection | SemblanceError]:
+        found: list[Detection | SemblanceError] = await _joined(lambda: self._detector.detect.remote(photos))
+        return found
+
+    async def _embed_faces(self, photos: Sequence[Sequence[Image]]) -> list[NDArray[np.float32]]:
+        vectors: list[NDArray[np.float32]] = await _joined(lambda: self._embedder.embed.remote(photos))
+        return vectors
+
+    async def _analyze_faces(self, photos: Sequence[Sequence[DetectedFace]]) -> list[list[FaceAttributes]]:
+        attributes: list[list[FaceAttributes]] = await _joined(lambda: self._analyzer.analyze.remote(photos))
+        return attributes
+
+
+def _fit_detector(photos: Sequence[PhotoToSearch]) -> bool:
+    most_faces = [photo.max_faces or JOINED_FACES for photo in photos]
+    size = sum(len(photo.data) for photo in photos)
+    return len(photos) <= JOINED_PHOTOS and size <= JOINED_BYTES and sum(most_faces) <= JOINED_FACES
+
+
+def _fit_net(photos: Sequence[Sequence[object]]) -> bool:
+    return sum(len(faces) for faces in photos) <= JOINED_FACES
 
 
 class MatcherClient:
@@ -141,6 +183,13 @@ class WriterClient:
         """Work on up to `limit` jobs of texts. Safe to repeat: no job has more than one effect."""
         result: list[JobOutcome] = await _call(lambda: self._writer.process.remote(limit))
         return result
+
+
+async def _joined(send: Callable[[], Awaitable[Any]]) -> Any:
+    """As `_call`, for several requests at once, in a task of its own. Serve cancels the calls of a request
+    whose client leaves, which it knows by an id; so this one has another."""
+    _set_request_context(_internal_request_id=uuid4().hex)
+    return await _call(send)
 
 
 async def _call(send: Callable[[], Awaitable[Any]]) -> Any:

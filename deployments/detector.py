@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
-from functools import partial
-from typing import ParamSpec, TypeVar
+from collections.abc import Sequence
 
 import cv2
 
@@ -16,7 +11,9 @@ from deployments.faces.decoder import DecoderProcess
 from deployments.faces.finder import FaceFinder
 from deployments.message_limit import check_message_limit
 from deployments.packs.registry import load_pack
-from deployments.replica import configure_replica_logging, starting
+from deployments.photos import PhotoToSearch
+from deployments.replica import configure_replica_logging, for_request, starting
+from deployments.worker_thread import WorkerThread
 from semblance.errors import ImageTooLargeError, UnreadableImageError
 from semblance.metrics import FACES, PHOTOS
 from semblance.settings import get_settings
@@ -25,13 +22,9 @@ from semblance.types import Detection, ModelInfo
 
 logger = logging.getLogger(__name__)
 
-_Arguments = ParamSpec("_Arguments")
-_Result = TypeVar("_Result")
-
 
 class Detector:
-    """Works on one photo at a time on its own thread, so that the replica's event loop keeps answering health
-    checks and queue probes. Photos are decoded in a separate process."""
+    """Works on one photo at a time on its own thread. Photos are decoded in a separate process."""
 
     @starting()
     def __init__(self) -> None:
@@ -42,38 +35,35 @@ class Detector:
         pack = load_pack(settings)
         self._model = pack.info
         self._finder = FaceFinder(pack, settings, DecoderProcess(settings))
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="detect")
+        self._thread = WorkerThread("detect")
 
     async def model(self) -> ModelInfo:
         """The pack that this replica runs."""
         return self._model
 
     async def detect(
-        self, data: bytes, max_faces: int | None = None
-    ) -> Detection | UnreadableImageError | ImageTooLargeError:
-        """As `FaceFinder.detect`, but returns the error of a bad photo: Serve counts a raised error as a
-        failure of the deployment and logs it with a traceback."""
-        try:
-            detection = await self._on_thread(self._finder.detect, data, max_faces)
-        except (UnreadableImageError, ImageTooLargeError) as exc:
-            PHOTOS.count(outcome=exc.code)
-            return exc
-        PHOTOS.count(outcome="faces" if detection.found else "no_face")
-        if detection.found:
-            FACES.count(detection.found)
-        logger.debug("%d faces in a photo of %d bytes", len(detection.faces), len(data))
-        return detection
+        self, photos: Sequence[PhotoToSearch]
+    ) -> list[Detection | UnreadableImageError | ImageTooLargeError]:
+        """As `FaceFinder.detect` for each photo, but with the error of a bad one in its place: Serve counts a
+        raised error as a failure of the deployment and logs it with a traceback."""
+        return await self._thread.run(lambda: [self._search(photo) for photo in photos])
+
+    def _search(self, photo: PhotoToSearch) -> Detection | UnreadableImageError | ImageTooLargeError:
+        with for_request(photo.request_id):
+            try:
+                detection = self._finder.detect(photo.data, photo.max_faces)
+            except (UnreadableImageError, ImageTooLargeError) as exc:
+                PHOTOS.count(outcome=exc.code)
+                return exc
+            PHOTOS.count(outcome="faces" if detection.found else "no_face")
+            if detection.found:
+                FACES.count(detection.found)
+            logger.debug("%d faces in a photo of %d bytes", len(detection.faces), len(photo.data))
+            return detection
 
     async def render(self, data: bytes) -> StoredPicture | UnreadableImageError | ImageTooLargeError:
         """As `FaceFinder.render`; errors as in `detect`."""
         try:
-            return await self._on_thread(self._finder.render, data)
+            return await self._thread.run(self._finder.render, data)
         except (UnreadableImageError, ImageTooLargeError) as exc:
             return exc
-
-    async def _on_thread(
-        self, work: Callable[_Arguments, _Result], *args: _Arguments.args, **kwargs: _Arguments.kwargs
-    ) -> _Result:
-        """As `asyncio.to_thread`: in the request's context, so that logs and traces know it there."""
-        in_context = partial(copy_context().run, work, *args, **kwargs)
-        return await asyncio.get_running_loop().run_in_executor(self._worker, in_context)

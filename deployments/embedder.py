@@ -9,11 +9,11 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.batches import Batches
 from deployments.faces.embedding import FaceEmbedder
 from deployments.message_limit import check_message_limit
 from deployments.packs.registry import load_pack
 from deployments.replica import configure_replica_logging, starting
+from deployments.worker_thread import WorkerThread
 from semblance.settings import get_settings
 from semblance.types import Image, ModelInfo
 
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 class Embedder:
-    """Photos that arrive while a batch runs form the next one."""
+    """Works on one call at a time on its own thread. A call may have the faces of several photos."""
 
     @starting()
     def __init__(self) -> None:
@@ -31,15 +31,15 @@ class Embedder:
         pack = load_pack(settings)
         self._model = pack.info
         self._embedder = FaceEmbedder(pack)
-        self._batches = Batches(self._embed, "embed")
+        self._thread = WorkerThread("embed")
 
     async def model(self) -> ModelInfo:
         """The pack that this replica runs."""
         return self._model
 
-    async def embed(self, crops: Sequence[Image]) -> NDArray[np.float32]:
-        """Embed the crops of a photo: float32 [faces, 512]. The values do not depend on the batch."""
-        return await self._batches.result(crops)
+    async def embed(self, photos: Sequence[Sequence[Image]]) -> list[NDArray[np.float32]]:
+        """Embed the crops of each photo: float32 [faces, 512]. The values do not depend on the batch."""
+        return await self._thread.run(self._embed, photos)
 
     def _embed(self, photos: Sequence[Sequence[Image]]) -> list[NDArray[np.float32]]:
         crops = [crop for photo in photos for crop in photo]

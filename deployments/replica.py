@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -12,17 +12,17 @@ from semblance.errors import SemblanceError
 from semblance.logging import SAFE_REQUEST_ID, configure_logging, request_id_var
 from semblance.settings import Settings, get_settings
 
-_batch_ids: ContextVar[str | None] = ContextVar("batch_ids", default=None)
+_request_id: ContextVar[str | None] = ContextVar("request_id_of_item", default=None)
 
 
 @contextmanager
-def in_batch(request_ids: Iterable[str]) -> Iterator[None]:
-    """What runs inside is for the requests with these ids, which log lines then have."""
-    token = _batch_ids.set(",".join(dict.fromkeys(request_ids)))
+def for_request(request_id: str) -> Iterator[None]:
+    """What runs inside is for the request with this id, of several in the same call."""
+    token = _request_id.set(request_id)
     try:
         yield
     finally:
-        _batch_ids.reset(token)
+        _request_id.reset(token)
 
 
 def configure_replica_logging(settings: Settings) -> None:
@@ -53,14 +53,12 @@ def starting() -> Iterator[None]:
 def serve_request_id() -> str:
     """The id of the current request, which Serve passes from the proxy through every handle.
 
-    For a batch, the ids of all its requests, separated by commas (`in_batch`). "-" outside of a request, and
-    for an id that could forge log lines.
+    Of several requests in one call it is the first one's, except in `for_request`. "-" outside of a request,
+    and for an id that could forge log lines.
     """
     # Imported here because Ray reads its settings on import, and commands set them after using the
     # deployments' classes. Serve has no public access to the id; its own log lines read it here.
     from ray.serve.context import _get_serve_request_context  # noqa: PLC0415
 
-    if ids := _batch_ids.get():
-        return ids
-    given = _get_serve_request_context().request_id
+    given = _request_id.get() or _get_serve_request_context().request_id
     return given if SAFE_REQUEST_ID.fullmatch(given) else request_id_var.get()

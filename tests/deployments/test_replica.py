@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from ray.serve import context
 
-from deployments.replica import in_batch, serve_request_id, starting
+from deployments.replica import for_request, serve_request_id, starting
 from ops.stack.serve_deploy import _reason
 from semblance.errors import ConfigurationError
 from semblance.logging import request_id_var
@@ -33,10 +33,12 @@ def test_an_id_that_could_forge_a_line_is_left_out() -> None:
     assert serve_request_id() == "-"
 
 
-def test_a_batch_has_the_ids_of_its_requests() -> None:
+def test_each_of_several_requests_in_a_call_has_its_id() -> None:
     context._set_request_context(request_id="abc-1")
-    with in_batch(["abc-1", "abc-2", "abc-1"]):
-        assert serve_request_id() == "abc-1,abc-2"
+    with for_request("abc-2"):
+        assert serve_request_id() == "abc-2"
+    with for_request("1] all is well [2"):
+        assert serve_request_id() == "-"
     assert serve_request_id() == "abc-1"
 
 

@@ -1,0 +1,15 @@
+"""What the API sends to the detector."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoToSearch:
+    """An encoded photo whose faces are wanted, at most `max_faces` of them, None for as many as the settings
+    allow. request_id: of the HTTP request that it is for, "-" for none."""
+
+    data: bytes
+    max_faces: int | None
+    request_id: str

@@ -1,0 +1,88 @@
+"""Photos through the client and the deployments, which Serve runs in this process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from ray import serve
+
+from deployments.analyzer import Analyzer
+from deployments.clients import JOINED_PHOTOS, FaceClient
+from deployments.detector import Detector
+from deployments.embedder import Embedder
+from deployments.faces.pipeline import LocalPipeline
+from semblance.errors import UnreadableImageError
+from semblance.settings import get_settings
+from tests.support.photos import BIDEN, GROUP, GROUP_FACES, MASKS, NO_FACE, OBAMA, OBAMA_2
+
+
+class CountedHandle:
+    """A handle that notes how many items each call has."""
+
+    def __init__(self, handle: Any) -> None:
+        self._handle = handle
+        self.calls: list[int] = []
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._handle, name)
+
+        def remote(items: Sequence[object]) -> Any:
+            self.calls.append(len(items))
+            return method.remote(items)
+
+        return SimpleNamespace(remote=remote)
+
+
+@pytest.fixture(scope="module")
+def handles() -> list[CountedHandle]:
+    """Of detector, embedder and analyzer."""
+    deployments = {
+        name: serve.deployment(max_ongoing_requests=100)(cls).bind()
+        for name, cls in {"Detector": Detector, "Embedder": Embedder, "Analyzer": Analyzer}.items()
+    }
+    return [
+        CountedHandle(serve.run(deployment, name=name, _local_testing_mode=True))
+        for name, deployment in deployments.items()
+    ]
+
+
+async def test_photos_at_once_share_calls_and_get_the_same_as_alone(handles: list[CountedHandle]) -> None:
+    client = FaceClient(*cast(list[Any], handles))
+    photos = [path.read_bytes() for path in (OBAMA, OBAMA_2, BIDEN, GROUP, MASKS[0])] * 5
+    photos.insert(20, b"no photo")
+    results = await asyncio.gather(
+        *(client.analyze_photo(each, 1) for each in photos), return_exceptions=True
+    )
+    assert isinstance(results.pop(20), UnreadableImageError)
+    pipeline = LocalPipeline(get_settings())
+    alone = [pipeline.analyze_photo(each, 1) for each in photos[:5]]
+    for result, (expected, expected_faces) in zip(results, alone * 5, strict=True):
+        assert not isinstance(result, BaseException)
+        detection, faces = result
+        assert detection.found == expected.found
+        assert [face.detected.bbox for face in faces] == [face.detected.bbox for face in expected_faces]
+        for face, other in zip(faces, expected_faces, strict=True):
+            np.testing.assert_allclose(face.embedding, other.embedding, atol=1e-4)
+            assert face.attributes.age == pytest.approx(other.attributes.age, abs=0.1)
+            assert face.attributes.gender == other.attributes.gender
+    detector, *others = handles
+    assert sum(detector.calls) == len(photos)
+    assert max(detector.calls) == JOINED_PHOTOS
+    for nets in others:
+        assert len(nets.calls) < sum(nets.calls)
+
+
+async def test_a_photo_with_all_its_faces_goes_alone(handles: list[CountedHandle]) -> None:
+    client = FaceClient(*cast(list[Any], handles))
+    handles[0].calls.clear()
+    group, none = await asyncio.gather(
+        client.analyze_photo(GROUP.read_bytes()), client.analyze_photo(NO_FACE.read_bytes())
+    )
+    assert len(group[1]) == len(GROUP_FACES)
+    assert none[1] == []
+    assert handles[0].calls == [1, 1]
