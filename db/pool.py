@@ -242,6 +242,9 @@ def _wrapped(*, writes: bool = True) -> Iterator[None]:
         raise DatabaseFullError(f"The database's disk is full: {exc}") from exc
     except _UNAVAILABLE as exc:
         raise DatabaseError(f"The database cannot be reached: {str(exc) or type(exc).__name__}") from exc
+    except asyncpg.TransactionRollbackError as exc:
+        # A deadlock, which ends one of those that wait for each other.
+        raise DatabaseError(f"The database gave up a transaction for the sake of others: {exc}") from exc
     except asyncpg.UndefinedTableError as exc:
         raise ConfigurationError(f"The schema is not up to date ({exc}): run `semblance migrate`.") from exc
     except asyncpg.DataError as exc:

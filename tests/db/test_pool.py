@@ -103,6 +103,12 @@ async def test_a_value_of_a_wrong_type_is_an_internal_error_and_is_not_shown(
     assert "secret" not in "".join(traceback.format_exception(caught.value, limit=0))
 
 
+async def test_a_deadlock_is_passing(database: Database) -> None:
+    statement = "DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'deadlock_detected'; END $$"
+    with pytest.raises(DatabaseError, match="for the sake of others"):
+        await database.execute(statement)
+
+
 async def test_no_server_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(DatabaseError) as caught:
         await Database.connect(f"postgresql://postgres:hunter2@/semblance?host={tmp_path}")
