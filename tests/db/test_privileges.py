@@ -687,7 +687,7 @@ def test_the_application_may_run_every_query(service: psycopg.Connection, name: 
         service.add_notice_handler(note)
         service.execute(text)
         service.remove_notice_handler(note)
-        assert warnings == []
+        assert bool(warnings) == (name in OWNERS_QUERIES)
         return
     if name in OWNERS_QUERIES:
         with pytest.raises(InsufficientPrivilege):
