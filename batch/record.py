@@ -60,7 +60,7 @@ def recorded(settings: Settings) -> Iterator[None]:
 
 
 class _Recorder(threading.Thread):
-    """A thread with a connection of its own, because a job keeps its event loop busy."""
+    """A thread with a separate connection, because a job keeps its event loop busy."""
 
     def __init__(self, job_id: UUID, dsn: str) -> None:
         super().__init__(name="record of the job", daemon=True)

@@ -157,7 +157,7 @@ def main(
 
 
 def fill(dsn: str, home: Path, people: int) -> None:
-    """A person each with a picture of their own in the store."""
+    """People, each with a picture in the store."""
     random = np.random.default_rng(1)
     with Image.open(package_photo(*ASTRONAUT)) as opened:
         photo = opened.convert("RGB")

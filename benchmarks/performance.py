@@ -1,6 +1,6 @@
 """Runs the benchmarks and writes docs/performance.md: what is measured, compared with what, and the limit.
 
-Each benchmark is a process of its own and compares with its peer in the same run, so that other work on the
+Each benchmark is a separate process and compares with its peer in the same run, so that other work on the
 machine falls on both. What was measured is kept in docs/performance.json, so that some can be run again.
 
     python -m benchmarks.performance --photos FOLDER             # all; hours

@@ -3217,7 +3217,7 @@ ALTER TABLE user_daily_quotas SET (fillfactor = 70);
 GRANT DELETE ON generation_logs, user_daily_quotas TO semblance_service;
 CREATE INDEX idx_user_daily_quotas_day ON user_daily_quotas (day);
 
--- What people say about themselves, and the search for people of one's school by it. The search is off until an admin
+-- What people say about themselves, and the search for people of the same school by it. The search is off until an admin
 -- switches it on (system_settings.profile_search), and finds only those who have written a bio.
 ALTER TABLE profiles
     ADD COLUMN bio text,
@@ -3225,7 +3225,7 @@ ALTER TABLE profiles
 -- Who can be found at a school.
 CREATE INDEX idx_profiles_bio ON profiles (school_key) WHERE bio IS NOT NULL;
 
--- The words of each bio. A table of its own: profiles are also written when somebody comes online, and each time all
+-- The words of each bio. A separate table: profiles are also written when somebody comes online, and each time all
 -- words would be indexed again.
 CREATE TABLE bio_words (
     profile_id uuid PRIMARY KEY REFERENCES profiles (id) ON DELETE CASCADE,
@@ -3246,7 +3246,7 @@ CREATE TABLE bio_vectors (
 CREATE INDEX idx_bio_vectors_embedding ON bio_vectors
     USING hnsw (embedding vector_cosine_ops) WITH (m = 16, ef_construction = 64);
 
--- A bio that changes loses its vectors at once, of whatever model, so that nobody is found by what they no longer say. A
+-- A bio that changes loses its vectors of all models at once, so that nobody is found by what they no longer say. A
 -- job makes the new one. A job that waits will read the new bio; one that is in work ends without effect.
 CREATE FUNCTION index_bio() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''

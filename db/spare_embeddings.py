@@ -241,7 +241,7 @@ class SpareEmbeddings:
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:
-        """Hold the lock of switches on a connection of its own. The transaction has no snapshot, so that it
+        """Hold the lock of switches on a separate connection. The transaction has no snapshot, so that it
         keeps no index from being built and no table from being vacuumed."""
         async with self._database.transaction() as connection:
             if not await connection.fetchval(sql.hold_switch):

@@ -186,7 +186,7 @@ class WriterClient:
 
 
 async def _joined(send: Callable[[], Awaitable[Any]]) -> Any:
-    """As `_call`, for several requests at once, in a task of its own. Serve cancels the calls of a request
+    """As `_call`, for several requests at once, in a separate task. Serve cancels the calls of a request
     whose client leaves, which it knows by an id; so this one has another."""
     _set_request_context(_internal_request_id=uuid4().hex)
     return await _call(send)

@@ -39,7 +39,7 @@ _TRACEPARENT: Final = "traceparent"
 
 
 def span_processors() -> list[SpanProcessor]:
-    """Called by Serve, before it makes its tracer, in every process of its own that is to trace. Also starts
+    """Called by Serve, before it makes its tracer, in each of its processes that is to trace. Also starts
     the spans of this project there. Without an endpoint in the settings nothing is sent."""
     settings = get_settings()
     if settings.otlp_endpoint is None:

@@ -53,7 +53,7 @@ class TimedPipes:
                     _wait(self._writable, deadline)
 
     def read_line(self, longest: int, deadline: float) -> bytes:
-        """The bytes before the next line feed, or the first `longest` ones if there is none among them."""
+        """The bytes before the next line feed, or the first `longest` ones without one."""
         while b"\n" not in self._ahead and len(self._ahead) < longest:
             _wait(self._readable, deadline)
             read = self._answers.read(longest - len(self._ahead))
