@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack
 from uuid import uuid4
 
 import httpx
@@ -33,16 +35,24 @@ CONNECT = """
 pytestmark = pytest.mark.ray
 
 
-def test_the_writer_suggests_a_reply(service: Service) -> None:
-    clients = []
-    for name in ("ada", "bob"):
-        token = service.run("token", "create", "--email", f"{name}@{uuid4().hex[:8]}.edu").strip()
-        clients.append(
-            httpx.Client(
-                base_url=service.status["url"], headers={"Authorization": f"Bearer {token}"}, timeout=30
+@pytest.fixture
+def clients(service: Service) -> Iterator[list[httpx.Client]]:
+    """Of two users of one school."""
+    school = f"{uuid4().hex[:8]}.edu"
+    with ExitStack() as opened:
+        yield [
+            opened.enter_context(
+                httpx.Client(
+                    base_url=service.status["url"], headers={"Authorization": f"Bearer {token}"}, timeout=30
+                )
             )
-        )
-    ada, bob = clients
+            for name in ("ada", "vera")
+            if (token := service.run("token", "create", "--email", f"{name}@{school}").strip())
+        ]
+
+
+def test_the_writer_suggests_a_reply(service: Service, clients: list[httpx.Client]) -> None:
+    ada, vera = clients
     ids = [
         client.patch("/api/auth/me", json={"text_generation": True}).raise_for_status().json()["id"]
         for client in clients
@@ -54,24 +64,13 @@ def test_the_writer_suggests_a_reply(service: Service) -> None:
     asked = ada.post("/api/inference", json={"connection_id": str(found[0]), "content": "Hello?"})
     assert asked.status_code == 202, asked.text
     deadline = time.monotonic() + PATIENCE_S
-    while not (drafts := bob.get("/api/inference/drafts").raise_for_status().json()["drafts"]):
+    while not (drafts := vera.get("/api/inference/drafts").raise_for_status().json()["drafts"]):
         assert time.monotonic() < deadline, "the Writer does not write"
         time.sleep(0.1)
     assert [(draft["id"], draft["model"]) for draft in drafts] == [(asked.json()["job_id"], "local")]
-    for client in clients:
-        client.close()
 
 
-def test_people_are_found_by_what_they_mean(service: Service) -> None:
-    school = f"{uuid4().hex[:8]}.edu"
-    clients = []
-    for name in ("ada", "vera"):
-        token = service.run("token", "create", "--email", f"{name}@{school}").strip()
-        clients.append(
-            httpx.Client(
-                base_url=service.status["url"], headers={"Authorization": f"Bearer {token}"}, timeout=30
-            )
-        )
+def test_people_are_found_by_what_they_mean(service: Service, clients: list[httpx.Client]) -> None:
     ada, vera = clients
     with psycopg.connect(service.status["database_url"], autocommit=True) as rows:
         rows.execute("UPDATE system_settings SET value = 'true' WHERE key = 'profile_search'")

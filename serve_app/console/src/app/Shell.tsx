@@ -115,21 +115,29 @@ function useFocusOnChange(pathname: string): void {
   }, [pathname]);
 }
 
+/** Longer than a dialog that closes needs to give the focus back. */
+const FOCUS_RETURNS_MS = 100;
+
 /** What had the focus may be gone, as a row that was deleted: the keyboard goes on in the page, not before it. */
 function useFocusKept(): void {
   useEffect(() => {
     let last: Element | null = null;
+    let timer: ReturnType<typeof setTimeout> | undefined;
     const remember = ({ target }: FocusEvent) => {
       last = target as Element;
     };
     const gone = new MutationObserver(() => {
       if (last === null || last.isConnected || document.activeElement !== document.body) return;
       last = null;
-      document.getElementById(MAIN)?.focus({ preventScroll: true });
+      clearTimeout(timer);
+      timer = setTimeout(() => {
+        if (document.activeElement === document.body) document.getElementById(MAIN)?.focus({ preventScroll: true });
+      }, FOCUS_RETURNS_MS);
     });
     document.addEventListener('focusin', remember);
     gone.observe(document.body, { childList: true, subtree: true });
     return () => {
+      clearTimeout(timer);
       document.removeEventListener('focusin', remember);
       gone.disconnect();
     };
