@@ -101,6 +101,7 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
         try:
             await services.hub.start()
             keeping = [
+                asyncio.create_task(services.search.follow(services.model.digest)),
                 asyncio.create_task(keep_sampling(services)),
                 asyncio.create_task(keep_continuing(services.db.ingestions, services.ray_jobs)),
             ]
