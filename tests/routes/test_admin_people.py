@@ -68,7 +68,7 @@ async def content(api: Api) -> dict[str, list[Any]]:
 
 
 async def found(api: Api, row: CelebrityRow) -> set[str]:
-    hits = await Celebrities(api.services.database).nearest(row.embedding, pack_digest=DIGEST, limit=100)
+    hits = await api.services.search.nearest(row.embedding, pack_digest=DIGEST, limit=100)
     return {hit.name for hit in hits}
 
 
