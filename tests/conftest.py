@@ -37,6 +37,7 @@ pytest_plugins = [
     "tests.support.rewriting",
     "tests.support.selection",
     "tests.support.service",
+    "tests.support.targets",
     "tests.support.text_provider",
     "tests.support.wheel",
     "tests.support.browser",  # after those that it imports, so that their assertions are rewritten
