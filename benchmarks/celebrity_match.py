@@ -38,7 +38,8 @@ from rich.table import Table
 from benchmarks.database import scratch_database
 from benchmarks.population import COLUMNS, DIGEST, people
 from db.pool import Database
-from matching.gallery import CelebritySearch, GalleryQuery
+from matching.celebrity_search import CelebritySearch
+from matching.gallery import GalleryQuery
 from matching.scoring import AGE_TABLE, BEST, OTHER_EXPRESSION_FACTOR, SKIN_TONE_SCALE, score
 from matching.store import Matching
 from matching.traits import Floats, Traits

@@ -31,9 +31,9 @@ from rich.table import Table
 
 from benchmarks.database import scratch_database
 from benchmarks.synthetic import embeddings
-from db.celebrities import Celebrities
 from db.pool import Database
 from db.spare_embeddings import SpareEmbeddings
+from matching.celebrity_search import CelebritySearch
 from semblance.errors import PackMismatchError
 
 OLD, NEW = "a" * 64, "b" * 64
@@ -226,7 +226,7 @@ async def _load(database: Database, probes: NDArray[np.float32], ids: list[objec
     async def search() -> None:
         probe = probes[random.integers(len(probes))]
         with suppress(PackMismatchError):
-            await Celebrities(database).nearest(probe, pack_digest=OLD, limit=10)
+            await CelebritySearch(database).nearest(probe, pack_digest=OLD, limit=10)
 
     async def write() -> None:
         await database.execute(

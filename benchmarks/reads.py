@@ -43,6 +43,7 @@ from db.pool import Database
 from db.profiles import Profiles
 from db.repositories import Repositories
 from deployments.packs.calibration import SimilarityScale
+from matching.celebrity_search import CelebritySearch
 from semblance.settings import get_settings
 from semblance.storage.opening import open_storage
 from semblance.types import ModelInfo
@@ -214,6 +215,7 @@ def make_app() -> FastAPI:
             writer=none,
             database=database,
             db=db,
+            search=CelebritySearch(database),
             storage=storage,
             tokens=TokenVerifier(settings),
             hub=Hub(settings, database, db, storage, scale),

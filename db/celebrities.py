@@ -11,21 +11,11 @@ import asyncpg
 import numpy as np
 
 from db.analyzed import AnalyzedRow
-from db.nearest import VectorSearch
+from db.nearest import pack_mismatch
 from db.pool import Database
 from db.queries import sql
 from semblance.errors import QueryError
 from semblance.types import Embedding, Gender, Landmarks
-
-GALLERY = VectorSearch(
-    candidates=sql.celebrity_candidates,
-    by_index=sql.nearest_celebrities,
-    exact=sql.nearest_celebrities_exact,
-    pack_digests=sql.celebrity_pack_digests,
-    what="The gallery",
-    remedy="Embed it with this pack (`python -m batch.reembed`), or serve the other one.",
-)
-"""Filters: category and gender."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,10 +38,14 @@ class CelebrityRow(AnalyzedRow):
     person_id: UUID | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class CelebrityHit:
-    """A person found for a face, by the photo most like it, which is the celebrity. gender: as stated, else
-    as seen. similarity: the cosine of the two embeddings, -1..1."""
+    """A person found for a face, by the photo most like it, which is the celebrity.
+
+    gender: as stated, else as seen. similarity: the cosine of the two embeddings, -1..1. traits: the columns
+    that the factors compare. landmarks: float32 [68, 2], in pixels of the stored picture; None if they are
+    not known.
+    """
 
     celebrity_id: UUID
     person_id: UUID
@@ -60,16 +54,6 @@ class CelebrityHit:
     gender: Gender | None
     image_path: str
     similarity: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ComparedCelebrity:
-    """A celebrity whose face is compared with another.
-
-    traits: the columns that the factors compare. landmarks: float32 [68, 2], in pixels of the stored picture;
-    None if they are not known.
-    """
-
     traits: Mapping[str, Any]
     landmarks: Landmarks | None
 
@@ -97,37 +81,22 @@ class Celebrities:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def nearest(
+    async def nearest_of(
         self,
+        ids: Sequence[UUID],
         embedding: Embedding,
         *,
         pack_digest: str,
-        limit: int = 10,
-        category: str | None = None,
-        gender: Gender | None = None,
+        limit: int,
+        category: str | None,
+        gender: Gender | None,
     ) -> list[CelebrityHit]:
-        """The `limit` people most like a face, each by the photo most like it, best first; fewer only if
-        fewer have a photo that passes the filters.
-
-        Args:
-            embedding: float32 [512], finite, not zero.
-            pack_digest: of the pack the embedding comes from; celebrities of other packs are left out.
-            limit: 1..1000.
-
-        Raises BadInputError for an embedding or limit out of bounds, PackMismatchError if the gallery
-        has embeddings, but none of this pack.
-        """
-        async with self._database.transaction(readonly=True) as connection:
-            rows = await GALLERY.nearest(connection, embedding, pack_digest, (category, gender), limit)
-            if not rows:
-                await GALLERY.check_pack(connection, pack_digest)
+        """Of these celebrities the `limit` people most like a face, each by the photo most like it, best
+        first; those that do not pass the filters or have no embedding of the pack are left out."""
+        rows = await self._database.fetch(
+            sql.nearest_of_celebrities, embedding, pack_digest, category, gender, limit, ids
+        )
         return [_hit(row) for row in rows]
-
-    async def compared(self, ids: Sequence[UUID], pack_digest: str) -> dict[UUID, ComparedCelebrity]:
-        """What a face is compared with in these celebrities, with the embedding of a pack; those that no
-        longer exist, or have none, are left out."""
-        rows = await self._database.fetch(sql.compared_celebrities, ids, pack_digest)
-        return {row["id"]: _compared(row) for row in rows}
 
     async def known_hashes(self, pack_digest: str) -> set[str]:
         """Hashes of the pictures whose celebrities have an embedding of this pack and a known gender."""
@@ -169,8 +138,18 @@ class Celebrities:
     async def other_pack(self, pack_digest: str) -> str | None:
         """Digest of the pack that the gallery was embedded by, if it has no embedding of this one. Raises
         DatabaseError."""
-        row = await self._database.fetchrow(GALLERY.pack_digests, pack_digest)
+        row = await self._database.fetchrow(sql.celebrity_pack_digests, pack_digest)
         return None if row is None or row["present"] else row["other"]
+
+    async def check_pack(self, pack_digest: str) -> None:
+        """Raise PackMismatchError if the gallery has embeddings, but none of this pack."""
+        if other := await self.other_pack(pack_digest):
+            raise pack_mismatch(
+                "The gallery",
+                other,
+                pack_digest,
+                "Embed it with this pack (`python -m batch.reembed`), or serve the other one.",
+            )
 
 
 def _record(row: CelebrityRow) -> tuple[Any, ...]:
@@ -178,6 +157,7 @@ def _record(row: CelebrityRow) -> tuple[Any, ...]:
 
 
 def _hit(row: asyncpg.Record) -> CelebrityHit:
+    landmarks = row["landmarks_68"]
     return CelebrityHit(
         celebrity_id=row["id"],
         person_id=row["person_id"],
@@ -186,12 +166,9 @@ def _hit(row: asyncpg.Record) -> CelebrityHit:
         gender=row["gender"],
         image_path=row["image_path"],
         similarity=row["similarity"],
+        traits={**{name: row[name] for name in _TRAITS}, "embedding": row["embedding"].to_numpy()},
+        landmarks=None if landmarks is None else np.array(landmarks, np.float32),
     )
 
 
-def _compared(row: asyncpg.Record) -> ComparedCelebrity:
-    traits = dict(row)
-    del traits["id"]
-    landmarks = traits.pop("landmarks_68")
-    traits["embedding"] = traits["embedding"].to_numpy()
-    return ComparedCelebrity(traits, None if landmarks is None else np.array(landmarks, np.float32))
+_TRAITS = ("geometry_ratios", "age", "symmetry_score", "skin_tone_lab", "expression")

@@ -57,7 +57,7 @@ class VectorSearch:
         Changes settings for the rest of the transaction. Raises BadInputError for an embedding or
         limit out of bounds.
         """
-        _check_probe(embedding, limit)
+        check_search(embedding, limit)
         filtered = any(value is not None for value in filters)
         await connection.fetchrow(sql.tune_nearest, str(_ef_search(limit, filtered=filtered)))
         exact = filtered and await self.leaves_few(connection, pack_digest, *filters)
@@ -84,10 +84,7 @@ class VectorSearch:
         """Raise PackMismatchError if the table has embeddings, but none of this pack."""
         row = await connection.fetchrow(self.pack_digests, pack_digest)
         if not row["present"] and row["other"] is not None:
-            raise PackMismatchError(
-                f"{self.what} was embedded by the model pack {pack_title(row['other'])}, the face by "
-                f"{pack_title(pack_digest)}: they cannot be compared. {self.remedy}"
-            )
+            raise pack_mismatch(self.what, row["other"], pack_digest, self.remedy)
 
     async def _estimate(self, connection: asyncpg.Connection, *arguments: str | None) -> float:
         plan = json.loads(await connection.fetchval(f"EXPLAIN (FORMAT JSON) {self.candidates}", *arguments))
@@ -101,7 +98,21 @@ def _ef_search(limit: int, *, filtered: bool) -> int:
     return MAX_LIMIT if filtered else min(max(600, 4 * limit), MAX_LIMIT)
 
 
-def _check_probe(embedding: Embedding, limit: int) -> None:
+def pack_mismatch(what: str, other: str, pack_digest: str, remedy: str) -> PackMismatchError:
+    """The error of a search with an embedding of the pack `pack_digest` among those of another pack.
+
+    Args:
+        what: The rows searched, as the subject of a sentence.
+        remedy: What to do.
+    """
+    return PackMismatchError(
+        f"{what} was embedded by the model pack {pack_title(other)}, the face by "
+        f"{pack_title(pack_digest)}: they cannot be compared. {remedy}"
+    )
+
+
+def check_search(embedding: Embedding, limit: int) -> None:
+    """Raise BadInputError for an embedding or a limit out of bounds: 1..MAX_LIMIT."""
     if embedding.shape != (EMBEDDING_SIZE,) or not np.isfinite(embedding).all() or not embedding.any():
         raise BadInputError(f"An embedding is {EMBEDDING_SIZE} finite numbers that are not all zero.")
     if not 1 <= limit <= MAX_LIMIT:

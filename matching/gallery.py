@@ -19,10 +19,9 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
 from math import inf
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -32,19 +31,15 @@ from db.copy_arrays import GENDERS, TRAITS, Rows, read_rows, row_type
 from db.migrate import MIGRATIONS
 from db.pool import Database
 from db.queries import sql
-from db.retention import remove_in_steps
 from matching.eligibility import may_match
 from matching.gallery_arrays import Block, GalleryArrays
 from matching.gallery_file import UnusableFileError, mapped
+from matching.nearest import near_people
 from matching.ranking import RankedPairs, Ranking
 from matching.scoring import MIN_QUALITY
 from matching.traits import Floats, Places, Traits
-from semblance.metrics import GALLERY_CURRENT, GALLERY_ROWS, SEARCH_SECONDS
-from semblance.tracing import span
+from semblance.types import Embedding, Gender
 from semblance.weights import Weights
-
-MAX_TOGETHER = 16
-"""Most queries that share one pass over the gallery."""
 
 LOG_HOURS = 24
 """How long the log of changes is kept. A gallery that has not been refreshed for half as long is read again
@@ -108,11 +103,11 @@ class Gallery:
 
         Raises DatabaseError. The next call then does what this one could not.
         """
-        source = None
-        if self._seen is None and self._path is not None:
+        source, now = None, time.time()
+        if self._path is not None and (self._seen is None or self._is_due(now)):
+            # Another process may have written the file since.
             source = await self._source()
             await asyncio.to_thread(self._open, self._path, source)
-        now = time.time()
         if self._seen is None or now - self._looked_at > LOG_HOURS * 3600 / 2:
             # A change committed between this statement and the read is applied twice, which does no harm.
             row = await self._database.fetchrow(sql.gallery_snapshot)
@@ -150,6 +145,17 @@ class Gallery:
                 listed[some[probe]].append(self._arrays.id_at(place))
         return listed
 
+    def near_people(
+        self, embedding: Embedding, limit: int, category: str | None, gender: Gender | None
+    ) -> tuple[list[UUID], int]:
+        """Photos of whom may be among the `limit` people most like a face by the embedding alone, of any
+        quality, and of how many people they are. If these are fewer than `limit`, nobody else passes the
+        filters; None passes all."""
+        places, people = near_people(
+            embedding, self._arrays.blocks, lambda block: _passing(block, category, gender), limit
+        )
+        return [self._arrays.id_at(place) for place in places.tolist()], people
+
     def _near_best(self, queries: Sequence[GalleryQuery], weights: Weights, threshold: float) -> RankedPairs:
         ranking = Ranking(Traits.of([query.row for query in queries], np.float32), weights, threshold)
         for number, block in enumerate(self._arrays.blocks):
@@ -182,13 +188,15 @@ class Gallery:
         return {**dict(row), **rules, "pack_digest": self._pack_digest}
 
     def _open(self, path: Path, source: Mapping[str, Any]) -> None:
-        """Begin with the file, if it can be used."""
+        """Go on with the file, if it can be used and is newer than what is there."""
         try:
             about, columns = mapped(path)
         except FileNotFoundError:
             return
         except (OSError, UnusableFileError) as exc:
             logger.warning("reading the gallery from the database: %s", exc)
+            return
+        if about["looked_at"] <= self._saved_at:
             return
         age = time.time() - about["looked_at"]
         # A database that was set back to an earlier state counts its transactions again.
@@ -231,80 +239,17 @@ def _eligible(block: Block, queries: Sequence[GalleryQuery]) -> NDArray[np.bool_
     mask: NDArray[np.bool_] = block.fit & may_match(stated[:, None], block.gender)
     for number, query in enumerate(queries):
         if query.category is not None:
-            digest = hashlib.md5(query.category.encode(), usedforsecurity=False).digest()
-            mask[number] &= block.category == np.void(digest)
+            mask[number] &= _of_category(block, query.category)
     return mask
 
 
-class CelebritySearch:
-    """Short lists for faces of any pack. Galleries are read on first use and kept up to date.
-
-    Queries that arrive during a pass over a gallery share the next pass. It costs little more than a pass for
-    one query, because most of the time goes into reading memory.
-
-    Args:
-        folder: Where galleries are kept in files; None: nowhere.
-    """
-
-    def __init__(self, database: Database, folder: Path | None = None) -> None:
-        self._database = database
-        self._folder = folder
-        self._lock = asyncio.Lock()
-        self._galleries: dict[str, Gallery] = {}
-        self._waiting: list[_Request] = []
-
-    async def shortlist(
-        self, query: GalleryQuery, pack_digest: str, weights: Weights, threshold: float
-    ) -> list[UUID]:
-        """As `Gallery.shortlists`, of what is committed when the pass begins. Raises DatabaseError."""
-        request = _Request(query, (pack_digest, weights, threshold))
-        self._waiting.append(request)
-        try:
-            with span("search gallery"), SEARCH_SECONDS.timed(kind="gallery"):
-                async with self._lock:
-                    if request.answer is None:
-                        await self._search(request.terms)
-        finally:
-            if request in self._waiting:
-                self._waiting.remove(request)
-        return request.answer or []
-
-    async def prepare(self, pack_digest: str) -> int:
-        """Bring this pack's gallery up to date now, so that the next search need not wait. Returns its size.
-        Raises DatabaseError."""
-        async with self._lock:
-            return len(await self._refreshed(pack_digest))
-
-    async def prune_log(self) -> None:
-        """Remove entries of the log of changes that are older than LOG_HOURS. Raises DatabaseError."""
-        before = datetime.now(UTC) - timedelta(hours=LOG_HOURS)
-        await remove_in_steps(self._database, sql.prune_celebrity_changes, before)
-
-    async def _search(self, terms: _Terms) -> None:
-        """One pass for the requests that wait with these terms. After an error each of them tries again."""
-        pack_digest, weights, threshold = terms
-        gallery = await self._refreshed(pack_digest)
-        requests = [request for request in self._waiting if request.terms == terms][:MAX_TOGETHER]
-        queries = [request.query for request in requests]
-        found = await asyncio.to_thread(gallery.shortlists, queries, weights, threshold)
-        for request, ids in zip(requests, found, strict=True):
-            request.answer = ids
-
-    async def _refreshed(self, pack_digest: str) -> Gallery:
-        """The pack's gallery, up to date. The last two are kept: both are in use while packs change."""
-        gallery = self._galleries.pop(pack_digest, None) or Gallery(self._database, pack_digest, self._folder)
-        self._galleries = {**dict([*self._galleries.items()][-1:]), pack_digest: gallery}
-        await gallery.refresh()
-        GALLERY_ROWS.put(len(gallery), pack=pack_digest[:12])
-        GALLERY_CURRENT.put(time.time(), pack=pack_digest[:12])
-        return gallery
+def _passing(block: Block, category: str | None, gender: Gender | None) -> NDArray[np.bool_]:
+    """Which places of a block may hold celebrities of this category and gender, as stated, else as seen."""
+    mask = np.ones(len(block.fit), bool) if gender is None else block.gender == GENDERS[gender]
+    return mask if category is None else mask & _of_category(block, category)
 
 
-_Terms: TypeAlias = tuple[str, Weights, float]
-
-
-@dataclass(slots=True, eq=False)
-class _Request:
-    query: GalleryQuery
-    terms: _Terms
-    answer: list[UUID] | None = None
+def _of_category(block: Block, category: str) -> NDArray[np.bool_]:
+    digest = hashlib.md5(category.encode(), usedforsecurity=False).digest()
+    found: NDArray[np.bool_] = block.category == np.void(digest)
+    return found

@@ -17,7 +17,8 @@ from db.object_deletions import ObjectDeletions
 from db.people import People
 from db.pool import Database
 from db.retention import Kept, remove_old
-from matching.gallery import CelebritySearch, GalleryQuery
+from matching.celebrity_search import CelebritySearch
+from matching.gallery import GalleryQuery
 from matching.rescorer import Rescorer
 from matching.store import Matching, MatchResult, ProbeFace
 from semblance.earlier_packs import pack_title
@@ -35,9 +36,6 @@ TOGETHER = 8
 """Match jobs that a worker does at once; their searches share a pass over the gallery."""
 
 TIDY_EVERY_S = 3600.0
-
-FOLLOW_EVERY_S = 10.0
-"""How often the gallery in memory is brought up to date if no job needs it."""
 
 REMOVE_EVERY_S = 10.0
 """How often photos are removed whose rows were deleted elsewhere, or that could not be removed before."""
@@ -99,7 +97,7 @@ class MatchWorker:
         """Work until cancelled: at once on a notification, and when a job or a lease is due."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._listen())
-            tasks.create_task(self._follow_gallery())
+            tasks.create_task(self._search.follow(self._model.digest))
             tasks.create_task(self._tidy())
             tasks.create_task(self._remove_photos())
             tasks.create_task(self._rescore())
@@ -126,19 +124,6 @@ class MatchWorker:
             async for _ in notifications:
                 self._worker.wake()
                 self._rescoring_woken.set()
-
-    async def _follow_gallery(self) -> None:
-        """Read the gallery before a job needs it, and keep it up to date."""
-        known = -1
-        while True:
-            try:
-                rows = await self._search.prepare(self._model.digest)
-                if known < 0:
-                    logger.info("photos in the gallery: %d", rows)
-                known = rows
-            except DatabaseError as exc:
-                logger.warning("cannot read the gallery now: %s", exc.message)
-            await asyncio.sleep(FOLLOW_EVERY_S)
 
     async def _tidy(self) -> None:
         """Remove old match jobs and what else is kept for some time, now and every hour. Several workers may

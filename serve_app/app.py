@@ -28,6 +28,7 @@ from deployments.packs.registry import load_pack, load_scale
 from deployments.replica import starting
 from deployments.scaling import OPEN_SOCKETS
 from deployments.writer import Writer
+from matching.celebrity_search import CelebritySearch
 from semblance.errors import SemblanceError
 from semblance.findings import require
 from semblance.logging import configure_logging
@@ -91,6 +92,7 @@ class API:
             writer=self._writer,
             database=database,
             db=db,
+            search=CelebritySearch(database, settings.home / "gallery"),
             storage=storage,
             tokens=TokenVerifier(settings),
             hub=self._hub,

@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from db.analyzed import AnalyzedRow
-from db.celebrities import Celebrities, CelebrityHit
+from db.celebrities import CelebrityHit
+from matching.celebrity_search import CelebritySearch
 from matching.scoring import factors, score
 from matching.traits import COLUMNS, Traits
 from semblance.metrics import SEARCH_SECONDS
 from semblance.tracing import span
-from semblance.types import AnalyzedFace, Gender, Landmarks
+from semblance.types import AnalyzedFace, Gender
 from semblance.weights import FACTORS, Weights
 
 
@@ -30,32 +31,26 @@ class LookalikeTerms:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lookalike:
-    """A celebrity found for a face. score: of a match, 0..1. factors: each 0..1, by name. landmarks: float32
-    [68, 2], in pixels of the stored picture; None if they are not known."""
+    """A celebrity found for a face. score: of a match, 0..1. factors: each 0..1, by name."""
 
     hit: CelebrityHit
     score: float
     factors: dict[str, float]
-    landmarks: Landmarks | None
 
 
 async def find_lookalikes(
-    celebrities: Celebrities, face: AnalyzedFace, terms: LookalikeTerms, weights: Weights
+    search: CelebritySearch, face: AnalyzedFace, terms: LookalikeTerms, weights: Weights
 ) -> list[Lookalike]:
     """The celebrities most similar to a face, best first by similarity, with the score that a match would
-    have. Raises as `Celebrities.nearest`."""
+    have. Raises as `CelebritySearch.nearest`."""
     with span("search lookalikes"), SEARCH_SECONDS.timed(kind="lookalikes"):
-        hits = await celebrities.nearest(face.embedding, **asdict(terms))
-    known = await celebrities.compared([hit.celebrity_id for hit in hits], terms.pack_digest)
-    # One may have been deleted in between.
-    hits = [hit for hit in hits if hit.celebrity_id in known]
+        hits = await search.nearest(face.embedding, **asdict(terms))
     if not hits:
         return []
-    found = [known[hit.celebrity_id] for hit in hits]
     probe = AnalyzedRow.of(face, terms.pack_digest)
     compared: NDArray[np.float64] = factors(
         Traits.of([{name: getattr(probe, name) for name in COLUMNS}]),
-        Traits.of([each.traits for each in found]),
+        Traits.of([hit.traits for hit in hits]),
     )
     scores = score(compared, weights)
     return [
@@ -63,7 +58,6 @@ async def find_lookalikes(
             hit=hit,
             score=float(scores[place]),
             factors=dict(zip(FACTORS, map(float, compared[:, place]), strict=True)),
-            landmarks=found[place].landmarks,
         )
         for place, hit in enumerate(hits)
     ]

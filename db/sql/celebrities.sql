@@ -6,105 +6,33 @@ SELECT
     set_config('hnsw.iterative_scan', 'strict_order', true),
     set_config('plan_cache_mode', 'force_custom_plan', true);
 
--- name: celebrity_candidates
--- The celebrities that pass the filters; its plan estimates how many. $1: pack digest, $2: category, $3: gender.
-SELECT
-FROM celebrities
-WHERE pack_digest = $1
-    AND ($2::text IS NULL OR category = $2)
-    AND ($3::text IS NULL OR known_gender(gender, seen_gender) = $3)
-UNION ALL
-SELECT
-FROM spare_celebrity_embeddings AS spare
-JOIN celebrities ON celebrities.id = celebrity_id
-WHERE spare.pack_digest = $1
-    AND ($2::text IS NULL OR category = $2)
-    AND ($3::text IS NULL OR known_gender(gender, seen_gender) = $3);
-
--- name: nearest_celebrities
--- By the HNSW indexes of both tables that may have the pack's embeddings, each person by the nearest photo.
--- $1: embedding, $2: pack digest, $3: category, $4: gender, $5: limit. People who are not among the photos of the inner search are further away than all who are; if it shows
--- too few people, the caller compares all photos. With a filter, more photos would need a second round of the index.
-WITH near AS MATERIALIZED (
-    (
-        SELECT id, coalesce(person_id, id) AS person, embedding <=> $1 AS distance
-        FROM celebrities
-        WHERE pack_digest = $2
-            AND ($3::text IS NULL OR category = $3)
-            AND ($4::text IS NULL OR known_gender(gender, seen_gender) = $4)
-        ORDER BY embedding <=> $1
-        LIMIT least(current_setting('hnsw.ef_search')::integer, 4 * $5 + 60)
-    )
-    UNION ALL
-    (
-        SELECT id, coalesce(person_id, id), spare.embedding <=> $1
-        FROM spare_celebrity_embeddings AS spare
-        JOIN celebrities ON celebrities.id = celebrity_id
-        WHERE spare.pack_digest = $2
-            AND ($3::text IS NULL OR category = $3)
-            AND ($4::text IS NULL OR known_gender(gender, seen_gender) = $4)
-        ORDER BY spare.embedding <=> $1
-        LIMIT least(current_setting('hnsw.ef_search')::integer, 4 * $5 + 60)
-    )
-),
-photo AS (
-    SELECT DISTINCT ON (person) id, person, distance
-    FROM near
-    ORDER BY person, distance, id
-),
-best AS (
-    SELECT *
-    FROM photo
-    ORDER BY distance, id
-    LIMIT $5
-)
-SELECT
-    id, person AS person_id, name, category, known_gender(gender, seen_gender) AS gender, image_path,
-    1 - distance AS similarity
-FROM best
-JOIN celebrities USING (id)
-ORDER BY distance, id;
-
--- name: nearest_celebrities_exact
--- The same by comparing every candidate; MATERIALIZED prevents the use of the vector index.
-WITH candidates AS MATERIALIZED (
-    SELECT id, coalesce(person_id, id) AS person, embedding <=> $1 AS distance
+-- name: nearest_of_celebrities
+-- Of the celebrities $6 the people nearest to a face, each by the nearest photo, with what the factors compare.
+-- $1: embedding, $2: pack digest, $3: category, $4: gender, $5: limit.
+WITH photo AS (
+    SELECT DISTINCT ON (coalesce(person_id, id)) id, stored.embedding, stored.embedding <=> $1 AS distance
     FROM celebrities
-    WHERE pack_digest = $2
+    JOIN celebrity_embeddings AS stored ON stored.celebrity_id = id AND stored.pack_digest = $2
+    WHERE id = ANY($6::uuid[])
         AND ($3::text IS NULL OR category = $3)
         AND ($4::text IS NULL OR known_gender(gender, seen_gender) = $4)
-    UNION ALL
-    SELECT id, coalesce(person_id, id), spare.embedding <=> $1
-    FROM spare_celebrity_embeddings AS spare
-    JOIN celebrities ON celebrities.id = celebrity_id
-    WHERE spare.pack_digest = $2
-        AND ($3::text IS NULL OR category = $3)
-        AND ($4::text IS NULL OR known_gender(gender, seen_gender) = $4)
-),
-photo AS (
-    SELECT DISTINCT ON (person) id, person, distance
-    FROM candidates
-    ORDER BY person, distance, id
+    ORDER BY coalesce(person_id, id), distance, id
 ),
 best AS (
     SELECT *
     FROM photo
+    -- An embedding of zeros is like nobody.
+    WHERE distance <> 'NaN'
     ORDER BY distance, id
     LIMIT $5
 )
 SELECT
-    id, person AS person_id, name, category, known_gender(gender, seen_gender) AS gender, image_path,
-    1 - distance AS similarity
+    id, coalesce(person_id, id) AS person_id, name, category, known_gender(gender, seen_gender) AS gender, image_path,
+    1 - distance AS similarity, best.embedding, geometry_ratios, age, symmetry_score, skin_tone_lab, expression,
+    landmarks_68
 FROM best
 JOIN celebrities USING (id)
 ORDER BY distance, id;
-
--- name: compared_celebrities
--- What a face is compared with in the celebrities $1, and where their faces are in their pictures. $2: pack digest.
-SELECT id, stored.embedding, geometry_ratios, age, symmetry_score, skin_tone_lab, expression, landmarks_68
-FROM celebrities
-JOIN celebrity_embeddings AS stored ON stored.celebrity_id = id AND stored.pack_digest = $2
-WHERE id = ANY($1::uuid[]);
 
 -- name: celebrity_pack_digests
 -- Whether the gallery has embeddings of the pack $1, and one digest of another pack.

@@ -8,6 +8,7 @@ from db.pool import Database
 from db.repositories import Repositories
 from deployments.clients import FaceClient, MatcherClient, WriterClient
 from deployments.packs.calibration import SimilarityScale
+from matching.celebrity_search import CelebritySearch
 from semblance.settings import Settings
 from semblance.storage.store import Storage
 from semblance.types import ModelInfo
@@ -30,6 +31,7 @@ class Services:
     writer: WriterClient
     database: Database
     db: Repositories
+    search: CelebritySearch
     storage: Storage
     tokens: TokenVerifier
     hub: Hub

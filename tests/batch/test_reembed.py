@@ -27,11 +27,11 @@ import batch.reembed.job
 import batch.workers
 from batch.reembed.job import ReembedOptions, ReembedSummary, check_owner, choose_pack, drop, fill, switch
 from batch.reembed.worker import ReembedResult, ReembedWorker, TableRow, is_same
-from db.celebrities import Celebrities
 from db.pool import Database
 from db.spare_embeddings import SpareEmbeddings
 from deployments.faces.pipeline import LocalPipeline
 from deployments.packs.pack import OPEN_FOLDER
+from matching.celebrity_search import CelebritySearch
 from semblance.errors import ConfigurationError, ConflictError, WorkersError
 from semblance.files import file_sha256
 from semblance.settings import Settings
@@ -272,7 +272,7 @@ async def test_from_one_pack_to_the_other_and_back(
     assert served(owner(settings)) == before
     switched = spare(owner(settings))
     assert switched.items() >= found.items() and switched.keys() - found.keys() == {late}
-    hits = await Celebrities(database).nearest(probe, pack_digest=other.model.digest, limit=3)
+    hits = await CelebritySearch(database).nearest(probe, pack_digest=other.model.digest, limit=3)
     assert world.pictures.keys() > {hit.celebrity_id for hit in hits}
     assert all(hit.similarity > 0.9 for hit in hits)
 

@@ -12,6 +12,7 @@ import pytest
 from db.celebrities import Celebrities, CelebrityRow
 from db.matches import Matches
 from db.pool import Database
+from matching.celebrity_search import CelebritySearch
 from semblance.types import Embedding
 from tests.support.rows import DIGEST, celebrity, embeddings
 
@@ -91,8 +92,9 @@ async def test_a_search_finds_each_person_once_by_the_best_photo(
     random = np.random.default_rng(people)
     rows = photos([f"Person {number}" for number in random.integers(0, people, 700)], seed=people)
     await celebrities.copy_in(rows)
+    search = CelebritySearch(database)
     for probe, limit in product(embeddings(3, seed=99), [1, 10, 100]):
-        hits = await celebrities.nearest(probe, pack_digest=DIGEST, limit=limit)
+        hits = await search.nearest(probe, pack_digest=DIGEST, limit=limit)
         assert [hit.name for hit in hits] == nearest_by_hand(probe, rows, limit)
         assert len({hit.person_id for hit in hits}) == len(hits)
         found = await database.fetch(

@@ -13,6 +13,7 @@ import pytest
 from db.celebrities import Celebrities
 from db.migrate import upgrade
 from db.pool import Database
+from matching.celebrity_search import CelebritySearch
 from semblance.errors import ConfigurationError, DatabaseError, QueryError
 from tests.support.postgres import on_database
 from tests.support.rows import DIGEST, gallery
@@ -58,7 +59,7 @@ async def test_pgvector_may_live_in_a_schema_that_is_not_searched(empty_dsn: str
     database = await Database.connect(empty_dsn, pool_size=2)
     rows = gallery(20)
     assert (await Celebrities(database).copy_in(rows)).inserted == 20
-    hits = await Celebrities(database).nearest(rows[4].embedding, pack_digest=DIGEST, limit=3)
+    hits = await CelebritySearch(database).nearest(rows[4].embedding, pack_digest=DIGEST, limit=3)
     assert hits[0].celebrity_id == rows[4].id
     await database.close()
 
@@ -70,7 +71,7 @@ async def test_behind_a_transaction_mode_pooler_no_statement_outlives_its_transa
     monkeypatch.setattr("db.pool.TRANSACTION_POOLER_PORTS", frozenset({5432}))
     database = await Database.connect(dsn, pool_size=1)
     await Celebrities(database).copy_in(gallery(20))
-    assert len(await Celebrities(database).nearest(gallery(1)[0].embedding, pack_digest=DIGEST)) == 10
+    assert len(await CelebritySearch(database).nearest(gallery(1)[0].embedding, pack_digest=DIGEST)) == 10
     # In a statement on its own, both are the same instant.
     assert await database.fetchval("SELECT transaction_timestamp() < statement_timestamp()")
     assert await database.fetch("SELECT name FROM pg_prepared_statements WHERE name <> ''") == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, aclosing
+from typing import Any
 
 import pytest
 
@@ -45,9 +46,11 @@ async def test_replicas_share_fewer_connections_than_they_want(replicas: list[Da
     wanted = [replica.fetchval(query) for replica in replicas for _ in range(PER_REPLICA)]
     assert len(set(await asyncio.gather(*wanted))) <= SERVER_CONNECTIONS
     # The same statement with parameters, on whichever server connection comes next.
+    ids = [row.id for row in rows]
+    terms: dict[str, Any] = {"pack_digest": DIGEST, "limit": 2, "category": None, "gender": None}
     found = await asyncio.gather(
         *(
-            Celebrities(replica).nearest(rows[3].embedding, pack_digest=DIGEST, limit=2)
+            Celebrities(replica).nearest_of(ids, rows[3].embedding, **terms)
             for replica in replicas
             for _ in range(2 * PER_REPLICA)
         )

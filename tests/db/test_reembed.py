@@ -14,12 +14,12 @@ import pytest
 
 from batch.reembed.overlap import measure_overlap
 from db import spare_embeddings
-from db.celebrities import Celebrities
 from db.jobs import MatchJobs
 from db.pool import Database
 from db.queries import queries
 from db.spare_embeddings import SpareEmbeddings, Table
-from matching.gallery import CelebritySearch, GalleryQuery
+from matching.celebrity_search import CelebritySearch
+from matching.gallery import GalleryQuery
 from matching.rematch import Rematch, Scope
 from matching.scoring import BEST, MIN_QUALITY
 from matching.store import Matching, MatchRules
@@ -199,7 +199,7 @@ async def test_a_switch_waits_for_nobody_and_nobody_for_it(
     async with database.transaction() as switching:
         await switching.execute(queries["put_in_force"], DIGEST)
         late = await asyncio.wait_for(add_person(database, face={"embedding": world.old[world.faces[0]]}), 30)
-        hits = await Celebrities(database).nearest(world.new[world.faces[0]], pack_digest=OTHER_DIGEST)
+        hits = await CelebritySearch(database).nearest(world.new[world.faces[0]], pack_digest=OTHER_DIGEST)
         assert len(hits) == 10
     assert late in set(await pending(spare, "faces", 100))
 
@@ -241,15 +241,8 @@ async def test_an_interrupted_index_is_built_again(
     assert [row["indisvalid"] for row in await database.fetch(valid)] == [True, True]
 
 
-@pytest.mark.parametrize(
-    ("query", "table"),
-    [
-        ("nearest_celebrities", "spare_celebrity_embeddings"),
-        ("nearest_faces", "spare_face_embeddings"),
-    ],
-)
 async def test_a_search_reads_the_vector_index_of_its_pack(
-    spare: SpareEmbeddings, world: TwoPacksWorld, database: Database, query: str, table: str
+    spare: SpareEmbeddings, world: TwoPacksWorld, database: Database
 ) -> None:
     await filled(spare, world)
     await spare.build_indexes(OTHER_DIGEST)
@@ -257,10 +250,10 @@ async def test_a_search_reads_the_vector_index_of_its_pack(
         await connection.fetchrow(queries["tune_nearest"], "400")
         await connection.execute("SET LOCAL enable_sort = off")
         plan = await connection.fetchval(
-            f"EXPLAIN (FORMAT JSON) {queries[query]}",
+            "EXPLAIN (FORMAT JSON) " + queries["nearest_faces"],
             world.new[world.faces[0]], OTHER_DIGEST, None, None, 10,
         )  # fmt: skip
-    assert f'"Index Name": "{table}_{OTHER_DIGEST[:12]}"' in plan
+    assert f'"Index Name": "spare_face_embeddings_{OTHER_DIGEST[:12]}"' in plan
 
 
 def alike(vectors: Mapping[UUID, Embedding], ids: list[UUID], probe: Embedding) -> list[UUID]:
@@ -281,7 +274,7 @@ async def test_no_search_ever_mixes_packs(
     spare: SpareEmbeddings, service: Database, world: TwoPacksWorld
 ) -> None:
     """While it switches, goes back and removes a pack, every search has the whole answer of its pack."""
-    celebrities, search = Celebrities(service), CelebritySearch(service)
+    search = CelebritySearch(service)
     face = world.faces[0]
     packs = {DIGEST: world.old, OTHER_DIGEST: world.new}
     searched = {DIGEST}
@@ -291,7 +284,7 @@ async def test_no_search_ever_mixes_packs(
     async def nearest() -> None:
         for digest in set(searched):
             pack = packs[digest]
-            hits = await celebrities.nearest(pack[face], pack_digest=digest)
+            hits = await search.nearest(pack[face], pack_digest=digest)
             assert digest not in searched or (
                 [hit.celebrity_id for hit in hits] == alike(pack, world.celebrities, pack[face])[:10]
             )
@@ -316,7 +309,7 @@ async def test_no_search_ever_mixes_packs(
         searches.create_task(again("nearest", nearest))
         searches.create_task(again("shortlist", shortlist))
         with pytest.raises(PackMismatchError):
-            await celebrities.nearest(world.new[face], pack_digest=OTHER_DIGEST)
+            await search.nearest(world.new[face], pack_digest=OTHER_DIGEST)
         await filled(spare, world)
         searched.add(OTHER_DIGEST)
         await everything_was_searched()
@@ -328,7 +321,7 @@ async def test_no_search_ever_mixes_packs(
         await everything_was_searched()
         ended.set()
     with pytest.raises(PackMismatchError):
-        await celebrities.nearest(world.old[face], pack_digest=DIGEST)
+        await search.nearest(world.old[face], pack_digest=DIGEST)
 
 
 async def test_clients_that_name_no_pack_get_the_one_in_force(

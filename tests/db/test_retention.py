@@ -15,7 +15,7 @@ from db.pool import Database
 from db.queries import queries
 from db.quotas import take
 from db.retention import Kept, remove_old
-from matching.gallery import CelebritySearch
+from matching.celebrity_search import CelebritySearch
 
 KEPT = Kept(timedelta(days=50), timedelta(days=60), timedelta(days=70))
 

@@ -16,7 +16,8 @@ from db.celebrities import CelebrityRow
 from db.copy_arrays import CopyReader
 from db.pool import Database
 from matching import gallery, gallery_arrays
-from matching.gallery import CelebritySearch, Gallery, GalleryQuery
+from matching.celebrity_search import CelebritySearch
+from matching.gallery import Gallery, GalleryQuery
 from matching.scoring import BEST, MIN_QUALITY
 from matching.traits import Traits
 from semblance.weights import Weights

@@ -97,6 +97,25 @@ async def test_a_restart_begins_with_the_file_and_follows_what_has_changed(
     assert best(third) == best(second) == best(fresh)
 
 
+async def test_of_many_processes_one_writes_the_file_and_the_others_take_it(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await add_celebrities(database, *varied(100))
+    first, second = await ready(database, tmp_path), await ready(database, tmp_path)
+    (added,) = await add_celebrities(database, famous(1000))
+    monkeypatch.setattr(gallery, "SAVE_HOURS", -1)
+    await first.refresh()
+    path = tmp_path / f"{DIGEST}.gallery"
+    content = path.read_bytes()
+    monkeypatch.setattr(gallery, "SAVE_HOURS", 6)
+    monkeypatch.setattr(second, "_saved_at", second._saved_at - 7 * 3600)
+    await add_celebrities(database, famous(1001))
+    await second.refresh()
+    assert path.read_bytes() == content
+    assert (second.complete, len(second)) == (0, 102)
+    assert happy(second) == happy(await ready(database, None)) >= {added}
+
+
 async def test_a_file_that_cannot_be_used_is_replaced(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

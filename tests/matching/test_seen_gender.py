@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,18 +11,18 @@ from uuid import UUID
 import pytest
 from pydantic import SecretStr
 
-from db.celebrities import GALLERY, Celebrities, CopyResult
+from db.celebrities import Celebrities, CopyResult
 from db.matches import Matches
 from db.pool import Database
-from db.queries import queries
-from matching.gallery import CelebritySearch, GalleryQuery
+from matching.celebrity_search import CelebritySearch
+from matching.gallery import GalleryQuery
 from matching.worker import MatchWorker
 from semblance.settings import Settings
 from semblance.storage.opening import open_storage
 from semblance.types import Gender, ModelInfo
 from semblance.weights import Weights
 from tests.support.no_models import NoModels
-from tests.support.rows import DIGEST, celebrity, embeddings, gallery
+from tests.support.rows import DIGEST, celebrity, embeddings
 from tests.support.rows_matching import ALIKE, add_celebrities, add_person, famous
 
 GENDERS: tuple[Gender | None, ...] = ("male", "female", None)
@@ -84,39 +83,14 @@ def traits() -> dict[str, Any]:
     return {name: getattr(row, name) for name in names}
 
 
-@pytest.mark.parametrize("exact_share", [0, 2], ids=["index", "exact"])
 @pytest.mark.parametrize("wanted", ["male", "female"])
-async def test_a_search_filters_by_it_and_returns_it(
-    database: Database, monkeypatch: pytest.MonkeyPatch, exact_share: float, wanted: Gender
-) -> None:
-    monkeypatch.setattr("db.nearest._EXACT_SHARE", exact_share)
+async def test_a_search_filters_by_it_and_returns_it(database: Database, wanted: Gender) -> None:
     counts = await add_pairs(database)
-    hits = await Celebrities(database).nearest(ALIKE, pack_digest=DIGEST, gender=wanted)
+    hits = await CelebritySearch(database).nearest(ALIKE, pack_digest=DIGEST, gender=wanted)
     assert {hit.celebrity_id for hit in hits} == {key for key, gender in counts.items() if gender == wanted}
     assert {hit.gender for hit in hits} == {wanted}
-    everyone = await Celebrities(database).nearest(ALIKE, pack_digest=DIGEST)
+    everyone = await CelebritySearch(database).nearest(ALIKE, pack_digest=DIGEST)
     assert {hit.celebrity_id: hit.gender for hit in everyone} == counts
-
-
-async def test_the_planner_knows_how_many_have_it(database: Database) -> None:
-    """The statistics of its index say so. Otherwise each filter by gender would compare the whole gallery."""
-    rows = [
-        replace(row, gender=None, seen_gender="female" if number % 50 == 0 else "male")
-        for number, row in enumerate(gallery(600))
-    ]
-    celebrities = Celebrities(database)
-    await celebrities.copy_in(rows)
-    await celebrities.analyze()
-    async with database.transaction() as connection:
-        assert not await GALLERY.leaves_few(connection, DIGEST, None, "male")
-        assert await GALLERY.leaves_few(connection, DIGEST, None, "female")
-        await connection.execute("SET LOCAL enable_seqscan = off")
-        plan = json.loads(
-            await connection.fetchval(
-                "EXPLAIN (FORMAT JSON) " + queries["celebrity_candidates"], DIGEST, None, "female"
-            )
-        )
-    assert "idx_celebrities_gender" in json.dumps(plan)
 
 
 async def test_copying_again_completes_those_without_any_gender(database: Database) -> None:

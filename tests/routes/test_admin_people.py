@@ -68,7 +68,7 @@ async def content(api: Api) -> dict[str, list[Any]]:
 
 
 async def found(api: Api, row: CelebrityRow) -> set[str]:
-    hits = await Celebrities(api.services.database).nearest(row.embedding, pack_digest=DIGEST, limit=100)
+    hits = await api.services.search.nearest(row.embedding, pack_digest=DIGEST, limit=100)
     return {hit.name for hit in hits}
 
 
@@ -86,6 +86,17 @@ async def test_people_are_listed_by_name_page_by_page(api: Api, admin: User) -> 
     last = await call(api, admin, "GET", f"?limit=3&cursor={first['next_cursor']}")
     assert [person["name"] for person in last["people"]] == ["Zoë Kravitz"]
     assert (last["next_cursor"], last["total"]) == (None, None)
+
+
+@pytest.mark.usefixtures("rows")
+async def test_any_part_of_the_list_can_be_read(api: Api, admin: User) -> None:
+    everybody = await names(api, admin)
+    for skip in range(6):
+        part = await call(api, admin, "GET", f"?limit=2&skip={skip}&category=authors")
+        assert [person["name"] for person in part["people"]] == everybody[:3][skip : skip + 2]
+        assert (part["total"] is None) == (skip > 0)
+    await call(api, admin, "GET", "?skip=-1", status=422)
+    await call(api, admin, "GET", f"?skip={2**63}", status=422)
 
 
 @pytest.mark.usefixtures("rows")

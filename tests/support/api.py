@@ -21,13 +21,14 @@ from fastapi import FastAPI
 from numpy.typing import NDArray
 from pydantic import SecretStr
 
-from db.bios import TextVector
 from db.pool import Database
 from db.repositories import Repositories
+from db.text_embeddings import TextVector
 from deployments.clients import FaceClient, MatcherClient, WriterClient
 from deployments.faces.pipeline import LocalPipeline
 from deployments.packs.registry import load_scale
 from deployments.text_queue import TextQueue
+from matching.celebrity_search import CelebritySearch
 from matching.worker import MatchWorker
 from semblance.settings import Settings
 from semblance.storage.opening import open_storage
@@ -223,6 +224,7 @@ async def api(
             writer=LocalTexts(TextQueue.open(database, api_settings)),
             database=database,
             db=db,
+            search=CelebritySearch(database),
             storage=storage,
             tokens=TokenVerifier(api_settings),
             hub=Hub(api_settings, database, db, storage, scale),

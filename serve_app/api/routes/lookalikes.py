@@ -62,7 +62,7 @@ async def lookalikes(
             face=FaceAnswer.of(face, detection, services.model),
             matches=[
                 _match(each, links, services.scale)
-                for each in await find_lookalikes(services.db.celebrities, face, terms, weights)
+                for each in await find_lookalikes(services.search, face, terms, weights)
             ],
         )
         for face in analyzed
@@ -90,7 +90,7 @@ def _match(found: Lookalike, links: Links, scale: SimilarityScale) -> CelebrityM
         rarity=Rarity.of(scale, hit.similarity, scale.digest),
         similarity_score=round(found.score, 4),
         factors=FactorScores(**{name: round(value, 4) for name, value in found.factors.items()}),
-        alignment_points=None if found.landmarks is None else alignment_points(found.landmarks),
+        alignment_points=None if hit.landmarks is None else alignment_points(hit.landmarks),
         image_url=links.picture(hit.image_path, "celebrities"),
         feed_url=links.feed(hit.image_path, "celebrities"),
         thumbnail_url=links.thumbnail(hit.image_path, "celebrities"),
