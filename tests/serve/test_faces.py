@@ -262,6 +262,8 @@ def test_every_promised_format_is_read(http: httpx.Client, suffix: str) -> None:
         (b"not a picture", {"Authorization": "Bearer wrong"}, 401, "unauthorized"),
         (b"not a picture", {"Authorization": ""}, 401, "unauthorized"),
     ],
+    # Of the bytes themselves, an id would have 200 MB.
+    ids=["text", "png", "gif", "nothing", "too-long", "far-too-long", "wrong-key", "no-key"],
 )
 def test_bad_pictures_get_clear_errors(
     http: httpx.Client, body: bytes, headers: dict[str, str], status: int, code: str
