@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
 
-import cv2
-
 from deployments.faces.pipeline import LocalPipeline
+from deployments.faces.process import prepare_process
 from semblance.settings import Settings
 
 WARM_UP = 4
@@ -45,8 +44,9 @@ def run_bare(photos: Sequence[bytes], count: int, processes: int, max_faces: int
 
 
 def _work(photos: Sequence[bytes], queue: Queue[int | None], start: Barrier, max_faces: int | None) -> None:
-    cv2.setNumThreads(1)
-    pipeline = LocalPipeline(Settings(threads=1))
+    settings = Settings(threads=1)
+    prepare_process(settings)
+    pipeline = LocalPipeline(settings)
     for photo in photos[:WARM_UP]:
         pipeline.analyze_photo(photo, max_faces)
     start.wait()

@@ -21,7 +21,6 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import cv2
 import numpy as np
 import typer
 from numpy.typing import NDArray
@@ -30,6 +29,7 @@ from rich.table import Table
 
 from deployments.faces.finder import FaceFinder
 from deployments.faces.pipeline import LocalPipeline
+from deployments.faces.process import prepare_process
 from deployments.packs.manifest import read_manifest
 from deployments.packs.open_pack import PortraitAgeGender, PortraitExpression, SsdDetector, VectorNet
 from deployments.packs.pack import OPEN_FOLDER, LoadedPack
@@ -89,8 +89,8 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object.")] = False,
 ) -> None:
     """Print the table of nets."""
-    cv2.setNumThreads(1)
     settings = Settings(threads=1, execution_provider="cpu")
+    prepare_process(settings)
     rows = [
         *embedders(photos, embed or [], settings),
         *detectors(photos, canvas or [512, 1024], settings),

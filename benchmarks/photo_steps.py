@@ -13,13 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, ParamSpec, TypeVar
 
-import cv2
 import numpy as np
 
 from deployments.faces.analysis import FaceAnalyzer
 from deployments.faces.decoder import Decoder, DirectDecoder
 from deployments.faces.embedding import FaceEmbedder
 from deployments.faces.finder import FaceFinder
+from deployments.faces.process import prepare_process
 from deployments.packs.nets import DetectNet, LandmarkNet, ModelPack
 from deployments.packs.registry import load_pack
 from deployments.vision.decode import Photo
@@ -41,8 +41,8 @@ class PhotoSteps:
 
 def measure_steps(photos: Sequence[bytes], count: int) -> PhotoSteps:
     """Analyze the largest face of `count` photos, taken from `photos` in turn, on one thread."""
-    cv2.setNumThreads(1)
     settings, watch = Settings(threads=1), _Watch()
+    prepare_process(settings)
     pack = load_pack(settings)
     finder = FaceFinder(_TimedPack(pack, watch), settings, _TimedDecoder(DirectDecoder(settings), watch))
     embedder, analyzer = FaceEmbedder(pack), FaceAnalyzer(pack)

@@ -6,15 +6,17 @@ model does. Bare means as many calls at once as a worker makes, with the same cl
 them.
 
     python -m benchmarks.text_queue
-    python -m benchmarks.text_queue --jobs 2000 --seconds 0.2
+    python -m benchmarks.text_queue --jobs 2000 --seconds 0.2 --json
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
 from typing import Annotated
 from uuid import UUID
 
@@ -64,32 +66,63 @@ ADD_PAIR = """
 INSERT = "INSERT INTO messages (connection_id, sender_id, content) VALUES ($1, $2, 'Hello?')"
 
 
+@dataclass(frozen=True, slots=True)
+class QueueResult:
+    """provider_s: how long the provider took for a text. insert: of a bare INSERT of the message. bare: texts
+    without a queue."""
+
+    jobs: int
+    provider_s: float
+    enqueue_p50_ms: float
+    insert_p50_ms: float
+    enqueue_p95_ms: float
+    insert_p95_ms: float
+    texts_per_s: float
+    bare_per_s: float
+
+    @property
+    def share(self) -> float:
+        """Of the bare provider's texts."""
+        return self.texts_per_s / self.bare_per_s
+
+
 def main(
     jobs: Annotated[int, typer.Option(help="Texts to write.")] = 1000,
     seconds: Annotated[float, typer.Option(help="How long the provider takes for one.")] = 0.5,
+    as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object.")] = False,
 ) -> None:
     """Print both comparisons; end with 1 if the queue is slower than it may be."""
+    console = Console(stderr=as_json)
+    console.print(f"{len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.2f} at start")
     with scratch_database() as dsn:
-        share = asyncio.run(_measure(dsn, jobs, seconds))
-    raise typer.Exit(share < LEAST_SHARE)
+        found = asyncio.run(_measure(dsn, jobs, seconds))
+    table = Table("", "queue", "bare")
+    enqueue = (
+        ("p50", found.enqueue_p50_ms, found.insert_p50_ms),
+        ("p95", found.enqueue_p95_ms, found.insert_p95_ms),
+    )
+    for name, ours, bare in enqueue:
+        table.add_row(f"enqueue {name}, ms", f"{ours:.1f}", f"{bare:.1f}")
+    table.add_row("texts a second", f"{found.texts_per_s:.1f}", f"{found.bare_per_s:.1f}")
+    table.add_row("share", f"{found.share:.2f}", f"at least {LEAST_SHARE}")
+    console.print(table)
+    if as_json:
+        ratios = {"queue/bare": found.share, "enqueue/insert p95": found.enqueue_p95_ms / found.insert_p95_ms}
+        print(json.dumps({"benchmark": "text_queue", "results": [asdict(found)], "ratios": ratios}))
+    raise typer.Exit(found.share < LEAST_SHARE)
 
 
-async def _measure(dsn: str, jobs: int, seconds: float) -> float:
+async def _measure(dsn: str, jobs: int, seconds: float) -> QueueResult:
     server = await asyncio.start_server(lambda r, w: _answer(r, w, seconds), "127.0.0.1", 0)
     settings = Settings(text_url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", text_model="m")
     database = await Database.connect(dsn)
     await database.execute("UPDATE system_settings SET value = 'true' WHERE key = 'text_generation'")
     chat = await database.fetchrow(ADD_PAIR)
     assert chat is not None
-    table = Table("", "queue", "bare")
-
     enqueue = InferenceJobs(database)
     new = NewText(chat["id"], chat["profile_a_id"], "Hello?", "New message", "Hello?")
     queued = await _timed(_ASKED, lambda: enqueue.send(new, _BUDGET))
     inserted = await _timed(_ASKED, lambda: database.execute(INSERT, chat["id"], chat["profile_a_id"]))
-    for name, percent in (("enqueue p50, ms", 50), ("enqueue p95, ms", 95)):
-        table.add_row(name, *(f"{np.percentile(times, percent):.1f}" for times in (queued, inserted)))
-
     await _more(database, chat["id"], chat["profile_a_id"], chat["profile_b_id"], jobs - _ASKED)
     worker = TextWorker(database, *open_writer(settings), settings)
     count = int(await database.fetchval("SELECT count(*) FROM inference_queue"))
@@ -99,12 +132,10 @@ async def _measure(dsn: str, jobs: int, seconds: float) -> float:
     assert {outcome.status for outcome in outcomes} == {"completed"}
     await worker.release()
     bare = await _bare(settings, count)
-    table.add_row("texts a second", f"{rate:.1f}", f"{bare:.1f}")
-    table.add_row("share", f"{rate / bare:.2f}", f"at least {LEAST_SHARE}")
-    Console().print(table)
     await database.close()
     server.close()
-    return rate / bare
+    p50, p95 = ([float(np.percentile(times, q)) for times in (queued, inserted)] for q in (50, 95))
+    return QueueResult(count, seconds, p50[0], p50[1], p95[0], p95[1], rate, bare)
 
 
 async def _more(database: Database, chat: UUID, sender: UUID, reader: UUID, count: int) -> None:

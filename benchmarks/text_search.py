@@ -3,7 +3,8 @@ the whole search with its words, where people are spread over many schools or al
 
 The texts are made of phrases, and are real to the search by words. Vectors of 100,000 bios would take the
 text pack half an hour, so it encodes the phrases, and a bio's vector is a mixture of those of its phrases.
-Queries are encoded as they are. The search is the service's own, `Bios.find`, with the application's rights.
+Queries are encoded as they are. The search is the service's own, `TextSearch.people`, with the
+application's rights.
 
     python -m benchmarks.text_search
     python -m benchmarks.text_search --people 20000 --json
@@ -15,10 +16,13 @@ import asyncio
 import json
 import os
 import time
+from collections import defaultdict
 from collections.abc import Awaitable
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from itertools import pairwise
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, TypeVar
 from uuid import UUID
 
 import numpy as np
@@ -30,13 +34,18 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.database import scratch_database
-from db import bios
-from db.bios import Bios, TextVector
+from db import text_search
 from db.logins import application_dsn
 from db.pool import Database
 from db.queries import sql
-from deployments.texts.encoder import MINILM, TextEncoder
+from db.text_embeddings import TextVector
+from db.text_indexes import ensure_index
+from db.text_search import TextSearch
+from deployments.texts.encoder import TextEncoder
+from deployments.texts.manifest import MINILM
 from semblance.settings import Settings
+
+Result = TypeVar("Result")
 
 BEST = 10
 MODEL = "a" * 64
@@ -59,24 +68,69 @@ SPREADS = {"50 schools": (0.02,) * 50, "a fifth at one": (0.2,) + (0.02,) * 40, 
 """Shares of the people that each school has; searched is the first."""
 
 
-@dataclass(slots=True)
+PARTS = {
+    "encode": "the vector of the query",
+    "words": "by words",
+    "index": "by meaning, with the index",
+    "exact": "by meaning, everybody compared",
+    "search": "the vector, and the search as the service does it",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PartTimes:
+    """Milliseconds of a part of a search. cpu_ms: mean of what the server's process and this one worked; what
+    is more than that is waiting, for other work on the machine too."""
+
+    p50_ms: float
+    p95_ms: float
+    cpu_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class SpreadResult:
     """One spread of the people over schools. at_school: people of the school that is searched. recall: of the
-    index, of the best ten. Times in ms, of the two ways to search by meaning, by words, and of the search as
-    the service does it."""
+    index, of the best ten. fewest: people whom it found. parts: by the names of PARTS."""
 
     people: int
     spread: str
     at_school: int
     recall: float
     fewest: int
-    index_p50_ms: float
-    index_p95_ms: float
-    exact_p50_ms: float
-    exact_p95_ms: float
-    words_p95_ms: float
-    whole_p50_ms: float
-    whole_p95_ms: float
+    parts: dict[str, PartTimes]
+
+
+class Stopwatch:
+    """Times calls of parts, and the CPU that they take."""
+
+    def __init__(self, server_pid: int) -> None:
+        self._server = Path(f"/proc/{server_pid}/schedstat")
+        self._taken: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
+
+    async def time(self, part: str, call: Awaitable[Result]) -> Result:
+        """Await a call, and note what it took."""
+        began, worked = time.perf_counter(), self._worked_ms()
+        found = await call
+        self._taken[part].append((1000 * (time.perf_counter() - began), self._worked_ms() - worked))
+        return found
+
+    def times(self) -> dict[str, PartTimes]:
+        """Of all calls of each part."""
+        return {
+            part: PartTimes(
+                float(np.quantile([wall for wall, _ in taken], 0.5)),
+                float(np.quantile([wall for wall, _ in taken], 0.95)),
+                float(np.mean([worked for _, worked in taken])),
+            )
+            for part, taken in self._taken.items()
+        }
+
+    def forget(self) -> None:
+        """Begin again."""
+        self._taken.clear()
+
+    def _worked_ms(self) -> float:
+        return int(self._server.read_text().split()[0]) / 1e6 + 1000 * time.process_time()
 
 
 def main(
@@ -89,44 +143,29 @@ def main(
     encoder = TextEncoder(MINILM, Settings())
     texts, vectors = make_bios(encoder, people)
     queries = [query.format(subject) for query in QUERIES for subject in SUBJECTS]
-    began = time.perf_counter()
-    asked = np.concatenate([encoder.encode([query]) for query in queries])
-    encode_ms = 1000 * (time.perf_counter() - began) / len(queries)
     with scratch_database() as dsn:
         with console.status(f"filling {people:,} people"):
             fill(dsn, texts, vectors)
-        results = [asyncio.run(measure(dsn, spread, queries, asked, people)) for spread in SPREADS]
-    table = Table("spread", "at school", title=f"{people:,} people; a query is encoded in {encode_ms:.1f} ms")
-    headings = (
-        f"recall@{BEST}",
-        "fewest",
-        "index p50",
-        "p95",
-        "exact p50",
-        "p95",
-        "words p95",
-        "all p50",
-        "p95",
-    )
-    for heading in headings:
-        table.add_column(heading, justify="right")
+        results = [asyncio.run(measure(dsn, spread, encoder, queries, people)) for spread in SPREADS]
     for found in results:
-        times = [found.index_p50_ms, found.index_p95_ms, found.exact_p50_ms, found.exact_p95_ms]
-        times += [found.words_p95_ms, found.whole_p50_ms, found.whole_p95_ms]
-        table.add_row(
-            found.spread, f"{found.at_school:,}", f"{found.recall:.3f}", str(found.fewest),
-            *(f"{value:.1f}" for value in times),
-        )  # fmt: skip
-    console.print(table)
+        title = f"{found.at_school:,} of {people:,} people at the school ({found.spread})"
+        table = Table("", title=f"{title}: recall@{BEST} {found.recall:.3f}, {found.fewest} found")
+        for heading in ("p50, ms", "p95, ms", "CPU, ms"):
+            table.add_column(heading, justify="right")
+        for part, what in PARTS.items():
+            taken = found.parts[part]
+            table.add_row(what, f"{taken.p50_ms:.1f}", f"{taken.p95_ms:.1f}", f"{taken.cpu_ms:.1f}")
+        console.print(table)
+    console.print(f"load {os.getloadavg()[0]:.2f} at the end")
     if as_json:
         ratios = {
-            f"exact/index at {found.spread}": found.exact_p50_ms / found.index_p50_ms for found in results
+            f"exact/index at {found.spread}": found.parts["exact"].cpu_ms / found.parts["index"].cpu_ms
+            for found in results
         }
         print(
             json.dumps(
                 {
                     "benchmark": "text_search",
-                    "encode_ms": encode_ms,
                     "results": [asdict(found) for found in results],
                     "ratios": ratios,
                 }
@@ -151,22 +190,16 @@ def fill(dsn: str, texts: list[str], vectors: NDArray[np.float32]) -> None:
     """People without a school, with bios, words and vectors."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         register_vector(connection)
-        connection.execute("SET maintenance_work_mem = '1GB'")
-        connection.execute("DROP INDEX idx_bio_vectors_embedding")
         ids = [UUID(int=number + 1) for number in range(len(texts))]
         with connection.cursor().copy("COPY profiles (id, profile_type, name, bio) FROM STDIN") as copy:
             for number, (person, text) in enumerate(zip(ids, texts, strict=True)):
                 copy.write_row((person, "user", f"Person {number}", text))
-        columns = "profile_id, model, embedding"
-        with connection.cursor().copy(f"COPY bio_vectors ({columns}) FROM STDIN (FORMAT binary)") as copy:
-            copy.set_types(["uuid", "text", "vector"])
-            for person, vector in zip(ids, vectors, strict=True):
-                copy.write_row((person, MODEL, vector))
-        # As the schema has it; built at once it takes a tenth of the time.
-        connection.execute(
-            "CREATE INDEX idx_bio_vectors_embedding ON bio_vectors"
-            " USING hnsw (embedding vector_cosine_ops) WITH (m = 16, ef_construction = 64)"
-        )
+        columns = "source, source_id, chunk, model, content_hash, embedding"
+        with connection.cursor().copy(f"COPY text_embeddings ({columns}) FROM STDIN (FORMAT binary)") as copy:
+            copy.set_types(["text", "uuid", "int2", "text", "bytea", "vector"])
+            for person, text, vector in zip(ids, texts, vectors, strict=True):
+                copy.write_row(("bio", person, 0, MODEL, sha256(text.encode()).digest(), vector))
+    ensure_index(dsn, MODEL)
 
 
 def spread_over_schools(dsn: str, shares: tuple[float, ...], people: int) -> None:
@@ -182,11 +215,11 @@ def spread_over_schools(dsn: str, shares: tuple[float, ...], people: int) -> Non
             )
         connection.execute("VACUUM (FULL, ANALYZE) profiles")
         connection.execute("VACUUM ANALYZE bio_words")
-        connection.execute("VACUUM ANALYZE bio_vectors")
+        connection.execute("VACUUM ANALYZE text_embeddings")
 
 
 async def measure(
-    dsn: str, spread: str, queries: list[str], asked: NDArray[np.float32], people: int
+    dsn: str, spread: str, encoder: TextEncoder, queries: list[str], people: int
 ) -> SpreadResult:
     """Every query in each of the ways, after a first round that warms the cache."""
     await asyncio.to_thread(spread_over_schools, dsn, SPREADS[spread], people)
@@ -194,59 +227,38 @@ async def measure(
     school = "school 0"
     rows = await database.fetch("SELECT id FROM profiles WHERE school_key = $1", school)
     me = rows[0]["id"]
+    watch = Stopwatch(await database.fetchval("SELECT pg_backend_pid()"))
 
-    async def near(query: str, vector: NDArray[np.float32]) -> list[UUID]:
+    async def encode(query: str) -> NDArray[np.float32]:
+        vectors = await asyncio.to_thread(encoder.encode, [query])
+        return np.asarray(vectors[0])
+
+    async def part(query: str, *arguments: object) -> list[UUID]:
         async with database.transaction(readonly=True) as connection:
-            await connection.fetchrow(sql.tune_bio_search, str(bios.EF_SEARCH))
-            found = await connection.fetch(query, vector, MODEL, school, [me], bios.CANDIDATES)
-            return [row["profile_id"] for row in found]
+            await connection.fetchrow(sql.tune_text_search, str(text_search.EF_SEARCH))
+            return [row["id"] for row in await connection.fetch(query, *arguments)]
 
-    async def words(query: str) -> None:
-        async with database.transaction(readonly=True) as connection:
-            await connection.fetchrow(sql.tune_bio_search, str(bios.EF_SEARCH))
-            await connection.fetch(sql.bios_by_words, query, school, [me], bios.RANKED, bios.CANDIDATES)
+    async def search(query: str) -> None:
+        vector = TextVector(await encode(query), MODEL)
+        await TextSearch(database).people(query, vector, by=me, limit=20)
 
-    times: dict[str, list[float]] = {"index": [], "exact": [], "words": [], "whole": []}
-
-    async def timed(kind: str, call: Awaitable[list[UUID] | None]) -> list[UUID]:
-        began = time.perf_counter()
-        found = await call
-        times[kind].append(1000 * (time.perf_counter() - began))
-        return found or []
-
-    async def whole(query: str, vector: NDArray[np.float32]) -> None:
-        await Bios(database).find(query, TextVector(vector, MODEL), by=me, limit=20)
-
-    hits, full, fewest = 0, 0, bios.CANDIDATES
-    for again in (False, True):
-        for query, vector in list(zip(queries, asked, strict=True))[: None if again else 20]:
-            found = await timed("index", near(sql.bios_by_meaning, vector))
-            best = await timed("exact", near(sql.bios_by_meaning_exact, vector))
-            await timed("words", words(query))
-            await timed("whole", whole(query, vector))
+    hits, full, fewest = 0, 0, text_search.CANDIDATES
+    for asked in (queries[::6], queries):
+        watch.forget()
+        hits, full, fewest = 0, 0, text_search.CANDIDATES
+        for query in asked:
+            vector = await watch.time("encode", encode(query))
+            near = vector, MODEL, school, [me], text_search.CANDIDATES
+            found = await watch.time("index", part(sql.bios_by_meaning, *near))
+            best = await watch.time("exact", part(sql.bios_by_meaning_exact, *near))
+            most = text_search.RANKED, text_search.CANDIDATES
+            await watch.time("words", part(sql.bios_by_words, query, school, [me], *most))
+            await watch.time("search", search(query))
             hits += len(set(found[:BEST]) & set(best[:BEST]))
             full += len(best[:BEST])
             fewest = min(fewest, len(found))
-        if not again:
-            hits, full, fewest = 0, 0, bios.CANDIDATES
-            for taken in times.values():
-                taken.clear()
     await database.close()
-    p50, p95 = ({kind: float(np.quantile(taken, q)) for kind, taken in times.items()} for q in (0.5, 0.95))
-    return SpreadResult(
-        people=people,
-        spread=spread,
-        at_school=len(rows),
-        recall=hits / full,
-        fewest=fewest,
-        index_p50_ms=p50["index"],
-        index_p95_ms=p95["index"],
-        exact_p50_ms=p50["exact"],
-        exact_p95_ms=p95["exact"],
-        words_p95_ms=p95["words"],
-        whole_p50_ms=p50["whole"],
-        whole_p95_ms=p95["whole"],
-    )
+    return SpreadResult(people, spread, len(rows), hits / full, fewest, watch.times())
 
 
 if __name__ == "__main__":

@@ -316,7 +316,7 @@ def connect(dsn: str, *, autocommit: bool = False) -> Iterator[psycopg.Connectio
             yield connection
     except psycopg.errors.InsufficientPrivilege as exc:
         raise ConfigurationError(
-            f"The database user may not migrate ({exc.diag.message_primary}). Set "
+            f"The database user may not change the schema ({exc.diag.message_primary}). Set "
             "SEMBLANCE_OWNER_DATABASE_URL to its owner; CREATE EXTENSION vector may need a superuser once."
         ) from exc
     except psycopg.Error as exc:

@@ -114,19 +114,30 @@ class People:
         self._database = database
 
     async def page(
-        self, which: PeopleFilter, *, limit: int, after: ByName | None = None
+        self, which: PeopleFilter, *, limit: int, after: ByName | None = None, skip: int = 0
     ) -> CountedPage[ListedPerson, ByName]:
-        """People who have a photo, by name. total is only counted for the first page, and -1 on others."""
-        name = await self._database.fetchval(sql.folded, which.name)
-        filters = (name, which.category, which.gender, which.least_quality)
-        rows = await self._database.fetch(sql.page_of_people, *filters, *(after or (None, None)), limit)
-        shown, following = cut_page(rows, limit, "folded_name")
-        if after:
-            total = -1
-        elif following is None:
-            total = len(shown)
-        else:
-            total = await self._database.fetchval(sql.count_people, *filters)
+        """People who have a photo, by name.
+
+        Args:
+            which: whom to list.
+            limit: of the page.
+            after: the `next` of the previous page.
+            skip: how many of those who follow are left out before the page begins.
+
+        The total is only counted for the first page, and -1 on others.
+        """
+        async with self._database.transaction(readonly=True) as connection:
+            await connection.execute(sql.tune_people)
+            name = await connection.fetchval(sql.folded, which.name)
+            filters = (name, which.category, which.gender, which.least_quality)
+            rows = await connection.fetch(sql.page_of_people, *filters, *(after or (None, None)), limit, skip)
+            shown, following = cut_page(rows, limit, "folded_name")
+            if after or skip:
+                total = -1
+            elif following is None:
+                total = len(shown)
+            else:
+                total = await connection.fetchval(sql.count_people, *filters)
         return CountedPage([_listed(row) for row in shown], following, total)
 
     async def categories(self) -> dict[str, int]:

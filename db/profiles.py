@@ -28,7 +28,8 @@ Role = Literal["user", "admin"]
 @dataclass(frozen=True, slots=True)
 class Profile:
     """A user as stored. id: that of the identity provider. last_seen: also None while `show_presence` is off,
-    because it is then not recorded. text_generation: whether they want texts to be suggested. bio: what they
+    because it is then not recorded. text_generation: whether they want texts to be suggested.
+    message_search: whether they want messages of their chats to be found by what these mean. bio: what they
     say about themselves, which others of their school find them by."""
 
     id: UUID
@@ -41,6 +42,7 @@ class Profile:
     last_seen: datetime | None
     show_presence: bool
     text_generation: bool
+    message_search: bool
     bio: str | None
     created_at: datetime
 
@@ -97,8 +99,8 @@ class Profiles:
 
     async def update(self, profile_id: UUID, changes: Mapping[str, str | bool | None]) -> Profile | None:
         """Set the given ones of `name`, `gender`, `school`, `default_face_id`, `show_presence`,
-        `text_generation` and `bio`; None clears a value. Returns the changed profile. Without a school, a
-        profile has the school of its e-mail address, if any.
+        `text_generation`, `message_search` and `bio`; None clears a value. Returns the changed profile.
+        Without a school, a profile has the school of its e-mail address, if any.
 
         Returns None, and changes nothing, if the default face is not the user's own or the profile is gone.
         """

@@ -9,7 +9,6 @@ from db.accounts import Accounts
 from db.api_keys import ApiKeys
 from db.audit import AuditLog
 from db.babies import Babies
-from db.bios import Bios
 from db.celebrities import Celebrities
 from db.connections import Connections
 from db.console_sessions import ConsoleSessions
@@ -37,6 +36,7 @@ from db.schools import Schools
 from db.sessions import Sessions
 from db.statistics import DatabaseStatistics
 from db.system_settings import SystemSettingsTable
+from db.text_search import TextSearch
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,6 @@ class Repositories:
     api_keys: ApiKeys
     audit_log: AuditLog
     babies: Babies
-    bios: Bios
     celebrities: Celebrities
     connections: Connections
     console_sessions: ConsoleSessions
@@ -74,6 +73,7 @@ class Repositories:
     sessions: Sessions
     statistics: DatabaseStatistics
     system_settings: SystemSettingsTable
+    text_search: TextSearch
 
     @classmethod
     def of(cls, database: Database) -> Self:
@@ -82,7 +82,6 @@ class Repositories:
             api_keys=ApiKeys(database),
             audit_log=AuditLog(database),
             babies=Babies(database),
-            bios=Bios(database),
             celebrities=Celebrities(database),
             connections=Connections(database),
             console_sessions=ConsoleSessions(database),
@@ -109,4 +108,5 @@ class Repositories:
             sessions=Sessions(database),
             statistics=DatabaseStatistics(database),
             system_settings=SystemSettingsTable(database),
+            text_search=TextSearch(database),
         )

@@ -24,7 +24,8 @@ class SystemSettings:
     allow_non_edu_emails: whether addresses that belong to no school may sign up. daily_photo_upload_limit,
     daily_baby_generation_limit: how many a user may make a day (UTC); -1 is unlimited, 0 allows none.
     text_generation: whether texts are suggested to users who have switched it on. profile_search: whether
-    people find others of their school by what these say about themselves.
+    people find others of their school by what these say about themselves. message_search: whether users who
+    want it find messages of their chats by what these mean.
     updated_at, updated_by: of the latest change; updated_by is None for a change by hand.
     """
 
@@ -35,6 +36,7 @@ class SystemSettings:
     daily_baby_generation_limit: int = 10
     text_generation: bool = False
     profile_search: bool = False
+    message_search: bool = False
     updated_at: datetime | None = None
     updated_by: UUID | None = None
 
@@ -46,6 +48,7 @@ _DEFAULTS = {
     "daily_baby_generation_limit": SystemSettings().daily_baby_generation_limit,
     "text_generation": SystemSettings().text_generation,
     "profile_search": SystemSettings().profile_search,
+    "message_search": SystemSettings().message_search,
 }
 """The settings that are stored as plain values."""
 

@@ -19,7 +19,7 @@ from ray.serve.exceptions import (
 )
 from ray.serve.handle import DeploymentHandle
 
-from db.bios import TextVector
+from db.text_embeddings import TextVector
 from deployments.joined import JoinedCalls
 from deployments.photos import PhotoToSearch
 from semblance.errors import NotReadyError, OverloadedError, SemblanceError

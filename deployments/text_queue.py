@@ -1,4 +1,4 @@
-"""The queue of texts as a whole: what is written, and what is said of people as vectors."""
+"""The queue of texts as a whole: what is written, and what texts mean as vectors."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import logging
 from contextlib import AsyncExitStack, aclosing
 from typing import Self
 
-from db.bios import TextVector
 from db.inference_jobs import InferenceJobs
 from db.pool import Database
-from deployments.bios.embedders import TextEmbedder, open_embedder
-from deployments.bios.worker import BioWorker
+from db.text_embeddings import TextVector
+from deployments.text_vectors.embedders import TextEmbedder, open_embedder
+from deployments.text_vectors.worker import TextVectorWorker
 from deployments.writing.moderation import Moderator
 from deployments.writing.opening import open_writer
 from deployments.writing.worker import TextWorker
@@ -37,7 +37,7 @@ class TextQueue:
         self._database = database
         self._embedder = embedder
         self._texts = TextWorker(database, writer, moderator, settings)
-        self._bios = BioWorker(database, embedder, settings)
+        self._vectors = TextVectorWorker(database, embedder, settings)
 
     @classmethod
     def open(cls, database: Database, settings: Settings) -> Self:
@@ -49,7 +49,7 @@ class TextQueue:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._listen())
             tasks.create_task(self._texts.run())
-            tasks.create_task(self._bios.run())
+            tasks.create_task(self._vectors.run())
 
     async def process(self, limit: int | None = None, *, seconds: float | None = None) -> list[JobOutcome]:
         """Do jobs until none is due, `limit` are done or `seconds` have passed for each kind; texts first,
@@ -60,8 +60,8 @@ class TextQueue:
         outcomes = await self._texts.process(limit, seconds=seconds)
         if limit is None or len(outcomes) < limit:
             left = None if limit is None else limit - len(outcomes)
-            await self._bios.queue_missing()
-            outcomes += await self._bios.process(left, seconds=seconds)
+            await self._vectors.queue_missing()
+            outcomes += await self._vectors.process(left, seconds=seconds)
         return outcomes
 
     async def vector(self, text: str) -> TextVector:
@@ -79,14 +79,14 @@ class TextQueue:
         async with AsyncExitStack() as ending:
             ending.push_async_callback(self._embedder.close)
             ending.push_async_callback(self._texts.release)
-            await self._bios.release()
+            await self._vectors.release()
 
     async def _listen(self) -> None:
         async with aclosing(self._database.notifications("inference_queue")) as notifications:
             async for _ in notifications:
                 self._texts.wake()
-                self._bios.wake()
+                self._vectors.wake()
                 try:
-                    await self._bios.queue_missing()
+                    await self._vectors.queue_missing()
                 except DatabaseError as exc:
-                    logger.warning("cannot look for bios without a vector now: %s", exc.message)
+                    logger.warning("cannot look for texts without vectors now: %s", exc.message)

@@ -7,12 +7,12 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 
-from db.bios import TextVector
 from db.pool import Database
-from deployments.bios.embedders import open_embedder
+from db.text_embeddings import TextVector
 from deployments.replica import configure_replica_logging, starting
 from deployments.scaling import WAITING_JOBS
 from deployments.text_queue import TextQueue
+from deployments.text_vectors.embedders import open_embedder
 from deployments.writing.opening import open_writer
 from semblance.errors import NotReadyError, SemblanceError
 from semblance.settings import get_settings

@@ -47,7 +47,7 @@ FACES: Final = CounterMetric(
 SEARCH_SECONDS: Final = HistogramMetric(
     name="semblance_search_seconds",
     help="Searches: `lookalikes` of a photo, `users` by a photo, `gallery` for a match job,"
-    " `profiles` by their bios.",
+    " `profiles` by their bios, `messages` of a user's chats.",
     labels=("kind",),
     buckets=_ANSWERS,
 )

@@ -27,8 +27,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from deployments.packs.manifest import read_document
-from deployments.texts.encoder import MINILM
-from deployments.texts.manifest import TextManifest
+from deployments.texts.manifest import MINILM, TextManifest
 from deployments.texts.word_pieces import WordPieces
 from semblance.files import file_sha256
 from tools.graph_builder import GraphBuilder, quantised

@@ -1,32 +1,48 @@
+-- name: tune_people
+-- For this transaction: a page is planned for its filters and for how many it skips.
+SELECT set_config('plan_cache_mode', 'force_custom_plan', true);
+
 -- name: page_of_people
 -- By name, each with the best photo. $1: part of the name, folded, or ''; $2: category, $3: gender, $4: least quality
--- of the best photo; $5, $6: place; $7: limit.
+-- of the best photo; $5, $6: place; $7: limit; $8: how many to skip, for which indexes
+-- are enough.
 SELECT
-    people.id, people.name, people.category, people.gender, best.seen_gender, people.folded_name, best.image_path,
+    page.id, page.name, page.category, page.gender, best.seen_gender, page.folded_name, best.image_path,
     best.quality_score AS quality,
-    (SELECT count(*) FROM celebrities WHERE person_id = people.id) AS photos
-FROM people
+    (SELECT count(*) FROM celebrities WHERE person_id = page.id) AS photos
+FROM (
+    SELECT people.id, people.name, people.category, people.gender, people.folded_name, best.id AS best_id
+    FROM people
+    CROSS JOIN LATERAL (
+        SELECT id, quality_score
+        FROM celebrities
+        WHERE person_id = people.id
+        ORDER BY quality_score DESC NULLS LAST, id
+        LIMIT 1
+    ) AS best
+    WHERE ($5::text IS NULL OR (people.folded_name, people.id) > ($5, $6::uuid))
+        AND ($1::text = '' OR position($1 IN people.folded_name) > 0)
+        AND ($2::text IS NULL OR people.category = $2)
+        AND (
+            $3::text IS NULL
+            OR known_gender(people.gender, (SELECT seen_gender FROM celebrities WHERE id = best.id)) = $3
+        )
+        AND ($4::float8 IS NULL OR best.quality_score >= $4)
+    ORDER BY people.folded_name, people.id
+    LIMIT $7 + 1 OFFSET $8
+) AS page
 CROSS JOIN LATERAL (
-    SELECT image_path, quality_score, seen_gender
-    FROM celebrities
-    WHERE person_id = people.id
-    ORDER BY quality_score DESC NULLS LAST, id
-    LIMIT 1
+    -- The limit keeps it a look-up for each row of the page, however long the planner thinks the page is.
+    SELECT image_path, quality_score, seen_gender FROM celebrities WHERE id = page.best_id LIMIT 1
 ) AS best
-WHERE ($5::text IS NULL OR (people.folded_name, people.id) > ($5, $6::uuid))
-    AND ($1::text = '' OR position($1 IN people.folded_name) > 0)
-    AND ($2::text IS NULL OR people.category = $2)
-    AND ($3::text IS NULL OR known_gender(people.gender, best.seen_gender) = $3)
-    AND ($4::float8 IS NULL OR best.quality_score >= $4)
-ORDER BY people.folded_name, people.id
-LIMIT $7 + 1;
+ORDER BY page.folded_name, page.id;
 
 -- name: count_people
 -- With the filters of `page_of_people`.
 SELECT count(*)
 FROM people
 CROSS JOIN LATERAL (
-    SELECT quality_score, seen_gender
+    SELECT id, quality_score
     FROM celebrities
     WHERE person_id = people.id
     ORDER BY quality_score DESC NULLS LAST, id
@@ -34,7 +50,10 @@ CROSS JOIN LATERAL (
 ) AS best
 WHERE ($1::text = '' OR position($1 IN people.folded_name) > 0)
     AND ($2::text IS NULL OR people.category = $2)
-    AND ($3::text IS NULL OR known_gender(people.gender, best.seen_gender) = $3)
+    AND (
+        $3::text IS NULL
+        OR known_gender(people.gender, (SELECT seen_gender FROM celebrities WHERE id = best.id)) = $3
+    )
     AND ($4::float8 IS NULL OR best.quality_score >= $4);
 
 -- name: folded

@@ -1,6 +1,7 @@
 -- name: get_profile
 SELECT
-    id, email, name, gender, school, role, default_face_id, last_seen, show_presence, text_generation, bio, created_at
+    id, email, name, gender, school, role, default_face_id, last_seen, show_presence, text_generation, message_search, bio,
+    created_at
 FROM profiles
 WHERE id = $1 AND profile_type = 'user';
 
@@ -10,8 +11,8 @@ WHERE id = $1 AND profile_type = 'user';
 SELECT
     EXISTS (SELECT FROM revoked_sessions WHERE key = $2) AS is_revoked,
     profile.blocked_at IS NOT NULL OR (profile.id IS NULL AND is_blocked($1)) AS is_blocked,
-    profile.id, email, name, gender, school, role, default_face_id, last_seen, show_presence, text_generation, bio,
-    created_at
+    profile.id, email, name, gender, school, role, default_face_id, last_seen, show_presence, text_generation,
+    message_search, bio, created_at
 FROM (VALUES ($1::uuid)) AS wanted (id)
 LEFT JOIN profiles AS profile ON profile.id = wanted.id AND profile_type = 'user';
 
@@ -21,7 +22,8 @@ INSERT INTO profiles (id, profile_type, email, name, gender, school)
 VALUES ($1, 'user', $2, $3, $4, $5)
 ON CONFLICT DO NOTHING
 RETURNING
-    id, email, name, gender, school, role, default_face_id, last_seen, show_presence, text_generation, bio, created_at;
+    id, email, name, gender, school, role, default_face_id, last_seen, show_presence, text_generation, message_search, bio,
+    created_at;
 
 -- name: update_profile
 -- $2: new values by column; other columns stay. No school means that of the address. The face is locked, so that it
@@ -46,12 +48,17 @@ SET
         WHEN $2 ? 'text_generation' THEN coalesce(($2 ->> 'text_generation')::boolean, false)
         ELSE text_generation
     END,
+    message_search = CASE
+        WHEN $2 ? 'message_search' THEN coalesce(($2 ->> 'message_search')::boolean, false)
+        ELSE message_search
+    END,
     bio = CASE WHEN $2 ? 'bio' THEN $2 ->> 'bio' ELSE bio END
 WHERE id = $1
     AND profile_type = 'user'
     AND ($2 ->> 'default_face_id' IS NULL OR EXISTS (SELECT FROM face))
 RETURNING
-    id, email, name, gender, school, role, default_face_id, last_seen, show_presence, text_generation, bio, created_at;
+    id, email, name, gender, school, role, default_face_id, last_seen, show_presence, text_generation, message_search, bio,
+    created_at;
 
 -- name: school_of_address
 SELECT school_of_address($1);
@@ -77,7 +84,8 @@ RETURNING profiles.id, found.role AS role_before;
 
 -- name: list_admins
 SELECT
-    id, email, name, gender, school, role, default_face_id, last_seen, show_presence, text_generation, bio, created_at
+    id, email, name, gender, school, role, default_face_id, last_seen, show_presence, text_generation, message_search, bio,
+    created_at
 FROM profiles
 WHERE role = 'admin'
 ORDER BY email;

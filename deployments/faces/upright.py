@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from deployments.faces.views import SeenFace, View, around, between, moved, seen_faces
+from deployments.faces.views import SeenFace, View, around, between, moved, quarter_turned, seen_faces
 from deployments.packs.nets import Candidates, DetectNet
 
 ANGLES: Final = tuple(range(0, 360, 45))
@@ -87,12 +87,26 @@ def _best(face: SeenFace, looks: Sequence[SeenFace | None]) -> SeenFace | None:
 
 def _look(net: DetectNet, turns: Sequence[tuple[SeenFace, int]]) -> list[SeenFace | None]:
     """Each face seen closely, turned by these degrees; None if no face is found in the middle of the look."""
-    looks = [around(face.view, face.candidate.boxes[0], LOOK_SPAN, angle, LOOK_SIDE) for face, angle in turns]
+    looks = _looks(turns)
     found = net.detect([look.image for look in looks])
     return [
         next((face for face in seen_faces(look, candidates) if _is_centred(face)), None)
         for look, candidates in zip(looks, found, strict=True)
     ]
+
+
+def _looks(turns: Sequence[tuple[SeenFace, int]]) -> list[View]:
+    """The views of these looks. Only those within the first quarter are cut out; the others are those again,
+    turned by whole quarters."""
+    cut: dict[tuple[int, int], View] = {}
+    views = []
+    for face, angle in turns:
+        quarters, rest = divmod(angle, 90)
+        key = id(face), rest
+        if key not in cut:
+            cut[key] = around(face.view, face.candidate.boxes[0], LOOK_SPAN, rest, LOOK_SIDE)
+        views.append(quarter_turned(cut[key], quarters))
+    return views
 
 
 def _is_centred(face: SeenFace) -> bool:

@@ -71,6 +71,14 @@ def around(view: View, box: NDArray[np.float32], span: float, angle: int, size: 
     return View(warp(view.image, matrix, size), total, view.padding, then(view.matrix, matrix))
 
 
+def quarter_turned(view: View, quarters: int) -> View:
+    """A square view turned counter-clockwise by so many quarters, which moves its pixels and mixes none."""
+    middle = (len(view.image) - 1) / 2
+    matrix = np.asarray(cv2.getRotationMatrix2D((middle, middle), 90 * quarters, 1.0), np.float64)
+    image = np.ascontiguousarray(np.rot90(view.image, quarters))
+    return View(image, (view.angle + 90 * quarters) % 360, view.padding, then(view.matrix, matrix))
+
+
 def reduction(scale: float, begin: tuple[int, int] = (0, 0)) -> Matrix:
     """The matrix from full-size pixels to blocks of 1 / scale x 1 / scale pixels, the first of which begins
     at `begin`. The centres of pixels and of blocks are whole numbers."""

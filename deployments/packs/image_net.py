@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +14,7 @@ from deployments.packs.manifest import Role
 from deployments.packs.sessions import check_batch, open_session
 from semblance.errors import PackError
 from semblance.settings import Settings
+from semblance.types import Image
 
 MAX_BATCH = 32
 """Most images in one run: the nets gain nothing beyond it, and memory grows with it."""
@@ -63,15 +66,19 @@ class ImageNet:
             images = np.random.default_rng(0).integers(0, 256, (check, *expected[1:], 3), np.uint8)
             check_batch(self._run, images, path)
 
-    def run(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+    def run(self, images: Sequence[Image] | NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """uint8 RGB [N, S, S, 3], N >= 1, to the role's outputs, each with N rows."""
         parts = [
             self._run(images[start : start + self._largest]) for start in range(0, len(images), self._largest)
         ]
         return parts[0] if len(parts) == 1 else [np.concatenate(rows) for rows in zip(*parts, strict=True)]
 
-    def _run(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        planes: NDArray[Any] = np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=self._dtype)
+    def _run(self, images: Sequence[Image] | NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        planes: NDArray[Any] = np.empty((len(images), 3, *images[0].shape[:2]), self._dtype)
+        for image, target in zip(images, planes, strict=True):
+            # Taken apart as bytes first, since NumPy converts neighbouring bytes twice as fast.
+            for colour, plane in zip(cv2.split(image), target, strict=True):
+                plane[...] = colour
         if self._normalisation != "in_graph":
             planes = (planes - np.float32(self._normalisation.mean)) / np.float32(self._normalisation.std)
         return self._session.run(self._outputs, {self._input: planes})

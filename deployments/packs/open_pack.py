@@ -54,7 +54,7 @@ class SsdDetector:
             by_shape.setdefault(canvas.shape, []).append(index)
         found: dict[int, Candidates] = {}
         for members in by_shape.values():
-            boxes, scores, *keypoints = self._run(np.stack([fitted[index][0] for index in members]))
+            boxes, scores, *keypoints = self._run([fitted[index][0] for index in members])
             for row, index in enumerate(members):
                 likely = self._likely(boxes[row], scores[row], self._role.score_threshold)
                 pixels = fitted[index][1]
@@ -65,7 +65,7 @@ class SsdDetector:
                 )
         return [found[index] for index in range(len(images))]
 
-    def _run(self, canvases: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+    def _run(self, canvases: Sequence[Image]) -> list[NDArray[np.float32]]:
         """The outputs for canvases of one shape: the screen's, or the net's if the screen is unsure."""
         if self._screen is None or self._role.screen is None:
             return self._net.run(canvases)
@@ -78,7 +78,8 @@ class SsdDetector:
             if (scores[row, self._likely(boxes[row], scores[row], low)] < high).any()
         ]
         if unsure:
-            for output, certain in zip(outputs, self._net.run(canvases[unsure]), strict=True):
+            certainly = self._net.run([canvases[row] for row in unsure])
+            for output, certain in zip(outputs, certainly, strict=True):
                 output[unsure] = certain
         return outputs
 
@@ -123,7 +124,7 @@ class BoxLandmarks:
         if not len(candidates.boxes):
             return np.empty((0, 68, 2), np.float32), None
         cut = [_padded_square(image, box, self._size) for box in candidates.boxes]
-        (relative,) = self._net.run(np.stack([crop for crop, _, _ in cut]))
+        (relative,) = self._net.run([crop for crop, _, _ in cut])
         sides = np.array([side for _, side, _ in cut], np.float32)
         origins = np.array([origin for _, _, origin in cut], np.float32)
         return relative * sides[:, None, None] + origins[:, None, :], None

@@ -16,9 +16,6 @@ from semblance.errors import PackError
 from semblance.settings import Settings
 from semblance.types import ModelInfo
 
-MINILM = Path(__file__).parent / "minilm"
-"""The text pack that ships."""
-
 MAX_BATCH_TOKENS = 4096
 """Most tokens of one run, those that fill up shorter texts included. Attention takes memory by the square of
 the length: 16 texts of 256 tokens need 50 MB a layer."""

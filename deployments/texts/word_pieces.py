@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from semblance.errors import PackError
 
@@ -32,6 +33,14 @@ IDEOGRAPHS = (
 Unicode's, as in `tokenizers`."""
 
 
+class _Word(NamedTuple):
+    """begin, end: its place in the text. text: as the vocabulary writes it."""
+
+    begin: int
+    end: int
+    text: str
+
+
 class WordPieces:
     """Splits texts into the tokens of a vocabulary."""
 
@@ -46,8 +55,12 @@ class WordPieces:
     def ids(self, text: str, most: int) -> list[int]:
         """The ids of a text's tokens between FIRST and LAST, at most `most` with these. A word whose pieces
         are not all in the vocabulary is UNKNOWN."""
-        tokens = (token for word in _words(text) for token in self._pieces(word))
+        tokens = (token for word in _words(text) for token in self._pieces(word.text))
         return [self._ids[FIRST], *islice(tokens, most - 2), self._ids[LAST]]
+
+    def words(self, text: str) -> Iterator[tuple[int, int, int]]:
+        """Where each word of a text begins and ends, in characters, and how many tokens it is."""
+        return ((word.begin, word.end, len(self._pieces(word.text))) for word in _words(text))
 
     def _pieces(self, word: str) -> list[int]:
         """The longest piece of the vocabulary that the word begins with, then of the rest, and so on."""
@@ -66,21 +79,24 @@ class WordPieces:
         return pieces if len(word) <= LONGEST_WORD else [self._ids[UNKNOWN]]
 
 
-def _words(text: str) -> Iterator[str]:
+def _words(text: str) -> Iterator[_Word]:
     """Lower-case words without accents; a punctuation mark or a Chinese character is a word of its own."""
     word: list[str] = []
-    for raw in text:
+    begin = 0
+    for place, raw in enumerate(text):
         for character in _plain(raw):
             alone = _stands_alone(character)
             if word and (alone or character.isspace()):
-                yield "".join(word)
+                yield _Word(begin, place, "".join(word))
                 word.clear()
             if alone:
-                yield character
+                yield _Word(place, place + 1, character)
             elif not character.isspace():
+                if not word:
+                    begin = place
                 word.append(character)
     if word:
-        yield "".join(word)
+        yield _Word(begin, len(text), "".join(word))
 
 
 def _plain(character: str) -> str:

@@ -15,9 +15,6 @@ from numpy.typing import NDArray
 from deployments.vision.landmarks import eye_centres
 from semblance.types import Box, Image
 
-_ANTIALIAS_BELOW = 0.5
-"""Bilinear interpolation reads 2x2 source pixels: a warp that shrinks by more than 2 skips some."""
-
 _MARGIN = 2
 """Source pixels kept around a crop's outline, so that interpolation at its edge sees its neighbours."""
 
@@ -68,38 +65,30 @@ def warp(image: Image, matrix: NDArray[np.floating], size: int) -> Image:
     """Cut the square that `matrix` maps to [0, size) squared; what lies outside the image is black.
 
     image: uint8 [H, W, 3]. matrix: [2, 3], image to crop. Returns uint8 [size, size, 3]. Only the pixels
-    under the crop are touched. Where it shrinks by more than 2 they are first averaged down by a whole
-    factor (area interpolation), else bilinear sampling would alias.
+    under the crop are touched. Where it shrinks by more than 2 they are first averaged in blocks: bilinear
+    sampling reads 2x2 pixels and would skip some.
     """
-    to_crop = np.vstack([matrix.astype(np.float64), (0.0, 0.0, 1.0)])
-    corners = np.array([(-0.5, -0.5), (size - 0.5, -0.5), (-0.5, size - 0.5), (size - 0.5, size - 0.5)])
-    outline = transform_points(corners, np.linalg.inv(to_crop)[:2])
+    to_crop = np.asarray(matrix, np.float64)
+    back = np.asarray(cv2.invertAffineTransform(to_crop), np.float64)
+    centre = back @ ((size - 1) / 2, (size - 1) / 2, 1.0)
+    reach = np.abs(back[:, :2]).sum(axis=1) * (size / 2)
     height, width = image.shape[:2]
-    x1, y1 = (max(0, math.floor(v) - _MARGIN) for v in outline.min(axis=0))
-    x2, y2 = (math.ceil(v) + _MARGIN + 1 for v in outline.max(axis=0))
+    x1, y1 = (max(0, math.floor(v) - _MARGIN) for v in (centre - reach).tolist())
+    x2, y2 = (math.ceil(v) + _MARGIN + 1 for v in (centre + reach).tolist())
     if x1 >= width or y1 >= height or x2 <= 0 or y2 <= 0:
         return np.zeros((size, size, 3), np.uint8)
-    scale = warp_scale(matrix)
-    factor = math.floor(1.0 / scale) if scale < _ANTIALIAS_BELOW else 1
-    x1, x2 = _whole_blocks(x1, x2, width, factor)
-    y1, y2 = _whole_blocks(y1, y2, height, factor)
+    block = max(1, math.floor(1.0 / warp_scale(to_crop)))
+    x1, x2 = _whole_blocks(x1, x2, width, block)
+    y1, y2 = _whole_blocks(y1, y2, height, block)
     region = image[y1:y2, x1:x2]
-    small_width = max(1, round(region.shape[1] / factor))
-    small_height = max(1, round(region.shape[0] / factor))
-    block_x, block_y = region.shape[1] / small_width, region.shape[0] / small_height
-    if factor > 1:
-        region = _resize(region, small_width, small_height, cv2.INTER_AREA)
-    # A pixel of the shrunken region stands at the centre of the block it averages.
-    region_to_image = np.array(
-        [
-            (block_x, 0.0, x1 + (block_x - 1.0) / 2.0),
-            (0.0, block_y, y1 + (block_y - 1.0) / 2.0),
-            (0.0, 0.0, 1.0),
-        ]
-    )
+    reduced = _averaged(region, block)
+    blocks = np.divide(region.shape[1::-1], reduced.shape[1::-1])
+    # A pixel of the reduced region stands at the centre of the block it averages.
+    offset = (x1, y1) + (blocks - 1.0) / 2.0
+    linear = to_crop[:, :2]
     warped = cv2.warpAffine(
-        region,
-        (to_crop @ region_to_image)[:2],
+        reduced,
+        np.column_stack([linear * blocks, linear @ offset + to_crop[:, 2]]),
         (size, size),
         flags=cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_CONSTANT,
@@ -154,17 +143,27 @@ def reducible_side(side: int, size: int) -> int:
     A square of such a side can be brought close to `size` by averaging whole blocks, which OpenCV does
     several times faster than blocks of a fractional size.
     """
-    factor = max(1, side // size)
-    return -(-side // factor) * factor
+    block = max(1, side // size)
+    return -(-side // block) * block
 
 
 def resize_square(square: Image, size: int) -> Image:
     """Bring a square whose side is a `reducible_side` to size x size pixels: by averaging where it shrinks,
     bilinear where it grows."""
-    side = len(square)
-    if (reduced := side // max(1, side // size)) < side:
-        square = _resize(square, reduced, reduced, cv2.INTER_AREA)
-    return _resize(square, size, size, cv2.INTER_AREA if side > size else cv2.INTER_LINEAR)
+    kernel = cv2.INTER_AREA if len(square) > size else cv2.INTER_LINEAR
+    return _resize(_averaged(square, max(1, len(square) // size)), size, size, kernel)
+
+
+def _averaged(image: Image, block: int) -> Image:
+    """The image with blocks of block x block pixels averaged. If they do not fill it, they become a little
+    larger or smaller."""
+    while block > 1:
+        # OpenCV averages 2 x 2 pixels several times faster than more.
+        step = 2 if block % 2 == 0 else block
+        width, height = (max(1, round(side / step)) for side in image.shape[1::-1])
+        image = _resize(image, width, height, cv2.INTER_AREA)
+        block //= step
+    return image
 
 
 def _whole_blocks(start: int, stop: int, length: int, block: int) -> tuple[int, int]:

@@ -38,7 +38,8 @@ def skin_tone(portraits: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> l
 
 
 def _tone(portrait: Image, landmarks: NDArray[np.float32]) -> SkinTone:
-    pixels = _visible(portrait[_skin_mask(landmarks, portrait.shape[0]) > 0])
+    inside = np.flatnonzero(_skin_mask(landmarks, portrait.shape[0]))
+    pixels = _visible(portrait.reshape(-1, 3).take(inside, axis=0))
     if len(pixels) < _ENOUGH:
         quarter = portrait.shape[0] // 4
         pixels = _visible(portrait[quarter:-quarter, quarter:-quarter].reshape(-1, 3))
@@ -84,4 +85,4 @@ def _skin_mask(landmarks: NDArray[np.float32], size: int) -> NDArray[np.uint8]:
 def _visible(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Without pure black, which is padding: a lit scene has noise."""
     lit = pixels[:, 0] | pixels[:, 1] | pixels[:, 2]
-    return pixels[np.flatnonzero(lit)]
+    return pixels.take(np.flatnonzero(lit), axis=0)

@@ -21,7 +21,9 @@ from types import FrameType
 from typing import NoReturn
 
 from db.migrate import check_server, upgrade
+from db.text_indexes import ensure_index
 from deployments.replica_messages import message_environment
+from deployments.texts.manifest import text_model
 from ops.stack.events import DETACH, StackEvent, emit
 from ops.stack.gateway import Gateway, most_connections
 from ops.stack.gateway_config import SLOTS, GatewayConfig
@@ -147,6 +149,7 @@ class Supervisor:
         emit(StackEvent(kind="step", text="Database schema"))
         check_server(owner_url)
         upgrade(owner_url)
+        ensure_index(owner_url, text_model(settings))
         emit(StackEvent(kind="step", text="Ray"))
         ray.start()
         emit(StackEvent(kind="step", text="Models and API"))

@@ -66,9 +66,9 @@ from serve_app.api.routes import (
     notifications,
     objects,
     presence,
-    profile_search,
     reactions,
     realtime,
+    text_search,
     user_faces,
 )
 from serve_app.api.services import Services
@@ -151,7 +151,7 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
         console_sessions,
     ):
         app_api.include_router(topic.router)
-    for topic in (babies, config, inference, presence, profile_search, jobs):
+    for topic in (babies, config, inference, presence, text_search, jobs):
         app_api.include_router(topic.router)
     for topic in (admin_jobs, admin_matching, admin_people, admin_users, admin_gallery, admin_ingestions):
         app_api.include_router(topic.router)

@@ -73,6 +73,12 @@ class SettingsChange(Schema):
         description="Whether people find others of their school by what these say about themselves.",
         examples=[False],
     )
+    message_search: Annotated[bool, Field(strict=True)] | None = Field(
+        None,
+        description="Whether users who have switched it on find messages of their chats by what these mean. "
+        "False removes all vectors of messages.",
+        examples=[False],
+    )
 
     def changes(self) -> dict[str, object]:
         """The settings to change, as `SystemSettingsTable.change` takes them."""
@@ -92,6 +98,7 @@ class SettingsAnswer(Schema):
     daily_baby_generation_limit: int
     text_generation: bool
     profile_search: bool
+    message_search: bool
     updated_at: datetime | None = Field(description="Time of the latest change.")
     updated_by: UUID | None = Field(
         description="The admin who made the latest change; null if it was made in the database."

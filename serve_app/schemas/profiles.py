@@ -56,6 +56,9 @@ class ProfileAnswer(Schema):
     text_generation: bool = Field(
         description="Whether the user wants texts to be suggested, made of their profile and messages."
     )
+    message_search: bool = Field(
+        description="Whether the user wants messages of their chats to be found by what these mean."
+    )
     bio: str | None = Field(
         description="What the user says about themselves.", examples=["I play the violin and study biology."]
     )
@@ -72,6 +75,7 @@ class ProfileAnswer(Schema):
             image=image,
             show_presence=profile.show_presence,
             text_generation=profile.text_generation,
+            message_search=profile.message_search,
             bio=profile.bio,
         )
 
@@ -91,6 +95,11 @@ class ProfileChange(Schema):
         None,
         description="True: texts may be made of the user's profile and messages, and suggested to them and "
         "to connected users who want it, too. Null: false again.",
+    )
+    message_search: Annotated[bool, Field(strict=True)] | None = Field(
+        None,
+        description="True: the messages of chats whose other user wants it, too, are found by what they "
+        "mean. For that, vectors are made of them. False deletes the vectors at once. Null: false again.",
     )
     bio: Bio | None = Field(
         None,

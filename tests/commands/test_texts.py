@@ -11,10 +11,14 @@ import pytest
 
 from db.pool import Database
 from deployments.text_queue import TextQueue
-from deployments.texts.encoder import MINILM
+from deployments.texts.manifest import MINILM
 from semblance.settings import Settings
 from tests.support.commands import semblance
-from tests.support.rows_bios import add_bio, switch_search_on
+from tests.support.rows_texts import add_bio, switch_search_on
+
+INDEXES = """
+    SELECT count(*) FROM pg_indexes WHERE tablename = 'text_embeddings' AND indexdef LIKE '%USING hnsw%'
+"""
 
 
 @pytest.fixture
@@ -31,34 +35,48 @@ def other_pack(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def environment(service_dsn: str, tmp_path: Path) -> dict[str, str]:
-    return {"SEMBLANCE_HOME": str(tmp_path / "home"), "SEMBLANCE_DATABASE_URL": service_dsn, "COLUMNS": "200"}
+def environment(service_dsn: str, dsn: str, tmp_path: Path) -> dict[str, str]:
+    return {
+        "SEMBLANCE_HOME": str(tmp_path / "home"),
+        "SEMBLANCE_DATABASE_URL": service_dsn,
+        "SEMBLANCE_OWNER_DATABASE_URL": dsn,
+        "COLUMNS": "200",
+    }
 
 
 async def test_a_model_is_changed_while_searches_go_on(
     database: Database, environment: dict[str, str], other_pack: Path
 ) -> None:
     refused = semblance("texts", "embed", environment=environment)
-    assert (refused.returncode, "The search for people is off" in refused.stderr) == (1, True)
+    assert (refused.returncode, "The searches by meaning are off" in refused.stderr) == (1, True)
     await switch_search_on(database)
     for bio in ("I dance.", "I sing."):
         await add_bio(database, bio)
     await TextQueue.open(database, Settings()).process()
 
+    without_owner = {name: value for name, value in environment.items() if "OWNER" not in name}
+    forbidden = semblance("texts", "embed", environment=without_owner)
+    assert (forbidden.returncode, "Set SEMBLANCE_OWNER_DATABASE_URL" in forbidden.stderr) == (1, True)
+
     new = environment | {"SEMBLANCE_TEXT_PACK": str(other_pack)}
     early = semblance("texts", "retire", "--yes", environment=new)
-    assert (early.returncode, "covers 0 of 2 bios" in early.stdout) == (1, True)
-    assert "Embedded 2 bios by other." in semblance("texts", "embed", environment=new).stdout
-    assert "Embedded 0 bios" in semblance("texts", "embed", environment=new).stdout
+    assert (early.returncode, "covers 0 of 2 texts" in early.stdout) == (1, True)
+    assert "Embedded 2 texts by other." in semblance("texts", "embed", environment=new).stdout
+    assert "Embedded 0 texts" in semblance("texts", "embed", environment=new).stdout
     listed = semblance("texts", "list", environment=new).stdout
     assert listed.count("2 of 2") == 2
+    assert await database.fetchval(INDEXES) == 1
     assert listed.count("in the settings") == 1
-    assert await database.fetchval("SELECT count(*) FROM bio_vectors") == 4
+    assert await database.fetchval("SELECT count(*) FROM text_embeddings") == 4
 
+    # As that of another model that is given up.
+    assert semblance("migrate", environment=environment).returncode == 0
+    assert await database.fetchval(INDEXES) == 2
     assert "Removed 2 vectors." in semblance("texts", "retire", "--yes", environment=new).stdout
+    assert await database.fetchval(INDEXES) == 1
     again = semblance("texts", "retire", "--yes", environment=new)
     assert (again.returncode, "no vectors of other models" in again.stdout) == (0, True)
-    assert await database.fetchval("SELECT count(*) FROM bio_vectors") == 2
+    assert await database.fetchval("SELECT count(*) FROM text_embeddings") == 2
 
 
 async def test_both_queues_are_shown(database: Database, environment: dict[str, str]) -> None:

@@ -85,6 +85,37 @@ def test_each_revision_undoes_the_next(empty_dsn: str, revision: str) -> None:
     assert current(empty_dsn) == revision
 
 
+def test_vectors_of_bios_are_kept_in_both_directions(empty_dsn: str) -> None:
+    upgrade(empty_dsn, "0040")
+    run(
+        empty_dsn,
+        f"""
+        INSERT INTO profiles (id, profile_type, bio) VALUES ('{ACCOUNT}', 'user', 'I dance.');
+        INSERT INTO bio_vectors (profile_id, model, embedding)
+        SELECT '{ACCOUNT}', model, array_fill(1, ARRAY[384])::vector FROM unnest(ARRAY['a', 'b']) AS model;
+        UPDATE system_settings SET value = 'true' WHERE key = 'profile_search';
+        """,
+    )
+    with psycopg.connect(empty_dsn, autocommit=True) as connection:
+        old = connection.execute("SELECT * FROM bio_vectors ORDER BY model").fetchall()
+        assert len(old) == 2
+        upgrade(empty_dsn)
+        kept = connection.execute(
+            """
+            SELECT source_id, made.model, embedding, created_at
+            FROM text_embeddings AS made JOIN embeddable_texts USING (source, source_id)
+            WHERE content_hash = sha256(convert_to(content, 'UTF8')) AND chunk = 0
+            ORDER BY model
+            """
+        ).fetchall()
+        assert kept == old
+        # The old version's search and its trigger work again.
+        downgrade(empty_dsn, "0040")
+        assert connection.execute("SELECT * FROM bio_vectors ORDER BY model").fetchall() == old
+        connection.execute("UPDATE profiles SET bio = 'I sing.'")
+        assert connection.execute("SELECT count(*) FROM bio_vectors").fetchone() == (0,)
+
+
 def test_upgrading_again_changes_nothing_an_admin_has_set(dsn: str) -> None:
     run(dsn, "UPDATE system_settings SET value = '0.7' WHERE key = 'match_threshold'")
     before = snapshot(dsn)
@@ -190,7 +221,7 @@ def test_a_newer_schema_is_not_touched(dsn: str) -> None:
 def test_a_user_without_rights_gets_an_error_that_says_so(empty_dsn: str) -> None:
     run(empty_dsn, "DROP ROLE IF EXISTS weak; CREATE ROLE weak LOGIN")
     try:
-        with pytest.raises(ConfigurationError, match="may not migrate"):
+        with pytest.raises(ConfigurationError, match="may not change the schema"):
             upgrade(empty_dsn.replace("postgres@", "weak@"))
     finally:
         run(empty_dsn, "DROP ROLE weak")

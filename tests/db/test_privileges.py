@@ -65,7 +65,8 @@ MATCH = "select id face_a_id face_b_id similarity_score created_at"
 TABLES = {
     "profiles": Line(
         "select; insert id profile_type email name gender school;"
-        " update name gender school default_face_id last_seen show_presence text_generation bio",
+        " update name gender school default_face_id last_seen show_presence text_generation message_search"
+        " bio",
         "select id name gender school default_face_id last_seen; update name gender school default_face_id",
     ),
     "faces": Line("select; insert; update; delete", "select id profile_id image_path created_at"),
@@ -107,7 +108,7 @@ TABLES = {
     "generation_logs": Line("select; insert; update; delete"),
     "inference_queue": Line("select; insert; update; delete"),
     "bio_words": Line("select"),
-    "bio_vectors": Line("select; insert; update; delete"),
+    "text_embeddings": Line("select; insert; delete"),
     "schools": Line("select; insert; update; delete"),
     "school_keys": Line("select"),
     "api_keys": Line("select; insert name prefix hash scopes; update last_used_at revoked_at"),
@@ -136,6 +137,8 @@ TABLES = {
         "select",
         rows="none",
     ),
+    "searchable_chats": Line("select"),
+    "embeddable_texts": Line("select"),
     "pack_in_force": Line("select"),
     "face_embeddings": Line("select"),
     "celebrity_embeddings": Line("select"),
@@ -144,7 +147,10 @@ TABLES = {
     "celebrity_traits": Line("select"),
     "alembic_version": Line(""),
 }
-VIEWS = {"face_traits", "celebrity_traits", "face_embeddings", "celebrity_embeddings", "faces_in_force"}
+VIEWS = {
+    *("face_traits", "celebrity_traits", "face_embeddings", "celebrity_embeddings", "faces_in_force"),
+    *("searchable_chats", "embeddable_texts"),
+}
 
 # Functions that run as their owner and that end users may call.
 CALLABLE = {
@@ -177,7 +183,8 @@ KEYS = {
     "user_daily_quotas": "profile_id",
     "system_settings": "key",
     "bio_words": "profile_id",
-    "bio_vectors": "profile_id",
+    "text_embeddings": "source_id",
+    "embeddable_texts": "source_id",
 }
 
 

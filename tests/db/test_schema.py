@@ -58,7 +58,7 @@ def test_documented_indexes_exist(connection: psycopg.Connection) -> None:
 def test_all_vector_indexes_are_hnsw_with_the_documented_parameters(connection: psycopg.Connection) -> None:
     rows = connection.execute("SELECT indexdef FROM pg_indexes WHERE indexdef LIKE '%vector_cosine_ops%'")
     definitions = [row[0] for row in rows]
-    assert len(definitions) == 3
+    assert len(definitions) == 2
     for definition in definitions:
         assert "USING hnsw" in definition
         assert "m='16', ef_construction='64'" in definition
@@ -69,7 +69,10 @@ def test_embeddings_are_stored_in_the_row(connection: psycopg.Connection) -> Non
         "SELECT relname, attstorage FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid"
         " WHERE attname = 'embedding' AND relkind = 'r' ORDER BY 1"
     )
-    tables = ("bio_vectors", "celebrities", "faces", "spare_celebrity_embeddings", "spare_face_embeddings")
+    tables = (
+        *("celebrities", "faces", "spare_celebrity_embeddings", "spare_face_embeddings"),
+        "text_embeddings",
+    )
     assert rows.fetchall() == [(table, "p") for table in tables]
 
 
@@ -116,6 +119,7 @@ def test_settings_have_the_documented_defaults(connection: psycopg.Connection) -
         "daily_baby_generation_limit": 10,
         "text_generation": False,
         "profile_search": False,
+        "message_search": False,
     }
 
 

@@ -10,7 +10,7 @@ from PIL import Image as PillowImage
 
 from deployments.faces.pipeline import LocalPipeline
 from deployments.faces.upright import ANGLES, stand_upright
-from deployments.faces.views import View, reduction
+from deployments.faces.views import View, around, quarter_turned, reduction
 from deployments.packs.nets import Candidates, DetectNet
 from deployments.packs.registry import load_pack
 from semblance.settings import Settings
@@ -39,6 +39,18 @@ def photo(path: object, side: int = 700) -> PillowImage.Image:
 
 def described(pipeline: LocalPipeline, image: PillowImage.Image) -> list[AnalyzedFace]:
     return pipeline.analyze_photo(encoded(image, "BMP"))[1]
+
+
+@pytest.mark.parametrize("quarters", range(4))
+@pytest.mark.parametrize("angle", [0, 45])
+def test_a_view_turned_by_quarters_is_the_one_cut_at_that_angle(quarters: int, angle: int) -> None:
+    image = np.asarray(photo(OBAMA), np.uint8)
+    view, box = View(image, 0, 0.0, reduction(0.5)), np.array([200, 100, 260, 190], np.float32)
+    turned = quarter_turned(around(view, box, 2.0, angle, 97), quarters)
+    cut = around(view, box, 2.0, angle + 90 * quarters, 97)
+    assert turned.angle == cut.angle
+    np.testing.assert_allclose(turned.matrix, cut.matrix, atol=1e-9)
+    assert np.abs(turned.image.astype(int) - cut.image).max() <= 1
 
 
 @pytest.mark.parametrize("path", [OBAMA, OBAMA_3, BIDEN, ASTRONAUT], ids=lambda path: path.stem)

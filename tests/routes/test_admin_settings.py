@@ -26,6 +26,7 @@ DEFAULTS = {
     "daily_baby_generation_limit": 10,
     "text_generation": False,
     "profile_search": False,
+    "message_search": False,
 }
 
 

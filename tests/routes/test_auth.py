@@ -19,6 +19,7 @@ from tests.support.identity_provider import serving
 
 FIELDS = {"id", "name", "email", "gender", "school", "default_face_id", "image", "show_presence"} | {
     "text_generation",
+    "message_search",
     "bio",
 }
 
@@ -74,6 +75,7 @@ async def test_the_first_token_makes_the_profile(api: Api) -> None:
         "image": None,
         "show_presence": True,
         "text_generation": False,
+        "message_search": False,
         "bio": None,
     }
     # The role comes from the database, not from the token.

@@ -12,8 +12,8 @@ import pytest
 from semblance.settings import Settings
 from tests.support.api import API_KEY, CRON_SECRET, Api, User
 from tests.support.realtime import serving
-from tests.support.rows_bios import switch_search_on
 from tests.support.rows_chat import connect, want_texts
+from tests.support.rows_texts import switch_search_on
 
 CRON = {"Authorization": f"Bearer {CRON_SECRET}"}
 
@@ -218,4 +218,4 @@ async def test_the_old_generator_of_vectors_drains_the_queue_whatever_it_is_sent
         headers={"Authorization": f"Bearer {API_KEY}"},
     )
     assert sent.json() == {"success": True, "processed": 1}
-    assert await owner.fetchval("SELECT profile_id FROM bio_vectors") == chat.ada.id
+    assert await owner.fetchval("SELECT profile_id FROM text_embeddings") == chat.ada.id

@@ -108,7 +108,7 @@ async def test_a_new_bio_replaces_the_old_one_at_once(api: Api, seeker: User) ->
     await say(api, people["Vera"], "I bake bread.")
     # By words until the vector is made.
     assert (await found(api, seeker, "bread"))[0] == "Vera"
-    assert await api.owner.fetchval("SELECT count(*) FROM bio_vectors") == len(BIOS) - 1
+    assert await api.owner.fetchval("SELECT count(*) FROM text_embeddings") == len(BIOS) - 1
     assert (await found(api, seeker, "violin"))[0] != "Vera"
     await settle(api)
     assert (await found(api, seeker, "pastry"))[0] == "Vera"

@@ -21,9 +21,9 @@ from fastapi import FastAPI
 from numpy.typing import NDArray
 from pydantic import SecretStr
 
-from db.bios import TextVector
 from db.pool import Database
 from db.repositories import Repositories
+from db.text_embeddings import TextVector
 from deployments.clients import FaceClient, MatcherClient, WriterClient
 from deployments.faces.pipeline import LocalPipeline
 from deployments.packs.registry import load_scale

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.packs.manifest import MANIFEST_FILE, read_document
-from deployments.texts.encoder import MAX_BATCH_TOKENS, MINILM, TextEncoder, batches
-from deployments.texts.manifest import TextManifest
+from deployments.texts.encoder import MAX_BATCH_TOKENS, TextEncoder, batches
+from deployments.texts.manifest import MINILM, TextManifest
 from semblance.errors import PackError
 from semblance.settings import Settings
 from tools.sentences import SENTENCES

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.texts.encoder import MINILM
+from deployments.texts.manifest import MINILM
 from deployments.texts.word_pieces import WordPieces
 from semblance.errors import PackError
 

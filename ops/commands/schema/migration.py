@@ -5,6 +5,8 @@ from __future__ import annotations
 import typer
 
 from db.migrate import MIGRATIONS, check_server, current, downgrade, upgrade
+from db.text_indexes import ensure_index
+from deployments.texts.manifest import text_model
 from ops.commands.database import open_database
 from ops.commands.output import console
 from semblance.errors import BadInputError
@@ -12,10 +14,12 @@ from semblance.settings import Settings
 
 
 def migrate_database(settings: Settings) -> None:
-    """Upgrade the database in use. Raises DatabaseError, ConfigurationError."""
+    """Upgrade the database in use, and make the vector index of the text model in use. Raises DatabaseError,
+    ConfigurationError, PackError."""
     with open_database(settings, as_owner=True) as dsn:
         check_server(dsn)
         upgrade(dsn)
+        ensure_index(dsn, text_model(settings))
         console.print(f"The schema is at revision {current(dsn)}.")
 
 

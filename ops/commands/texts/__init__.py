@@ -1,1 +1,1 @@
-"""Commands for what bios mean as vectors: list the models, embed by another one, retire the old one."""
+"""Commands for what texts mean as vectors: list the models, embed by another one, retire the old one."""

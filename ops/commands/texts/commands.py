@@ -8,12 +8,12 @@ import typer
 
 from ops.commands.environment import get_settings
 
-texts = typer.Typer(no_args_is_help=True, help="Vectors of what people say about themselves.")
+texts = typer.Typer(no_args_is_help=True, help="Vectors of bios and messages.")
 
 
 @texts.command("list")
 def texts_list() -> None:
-    """List the models by which bios were embedded, and how many bios each of them covers."""
+    """List the models by which texts were embedded, and how many texts each of them covers."""
     from ops.commands.texts.vectors import list_models
 
     list_models(get_settings())
@@ -21,8 +21,8 @@ def texts_list() -> None:
 
 @texts.command("embed")
 def texts_embed() -> None:
-    """Embed all bios by the model of SEMBLANCE_TEXT_PACK or SEMBLANCE_TEXT_EMBEDDING_MODEL, beside the
-    vectors of the model in use.
+    """Embed all texts by the model of SEMBLANCE_TEXT_PACK or SEMBLANCE_TEXT_EMBEDDING_MODEL, beside the
+    vectors of the model in use, and make the model's vector index. Needs the owner's login.
 
     Run it with the new setting before the service has it: searches go on with the old model, and with the new
     one as soon as the service is restarted with it. It can be interrupted and repeated. To go back, set the
@@ -32,16 +32,17 @@ def texts_embed() -> None:
 
       SEMBLANCE_TEXT_PACK=/packs/multilingual semblance texts embed
     """
-    from ops.commands.texts.vectors import embed_bios
+    from ops.commands.texts.vectors import embed_texts
 
-    embed_bios(get_settings())
+    embed_texts(get_settings())
 
 
 @texts.command("retire")
 def texts_retire(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Remove the vectors of all models but the one in the settings. Then there is no quick way back."""
+    """Remove the vectors and indexes of all models but the one in the settings. Then there is no quick way
+    back. Needs the owner's login."""
     from ops.commands.texts.vectors import retire_models
 
     if not retire_models(get_settings(), sure=yes):

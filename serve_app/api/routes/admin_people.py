@@ -30,6 +30,9 @@ from serve_app.schemas.people import (
 
 router = Topic(prefix="/admin/people", tags=["admin"])
 
+MOST_SKIPPED = 10_000_000
+"""More than a gallery has, and a number that PostgreSQL takes."""
+
 Text = Annotated[str | None, Query(max_length=200, pattern=STORABLE)]
 
 
@@ -49,11 +52,19 @@ async def list_people(
     ] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
     cursor: Cursor = None,
+    skip: Annotated[
+        int,
+        Query(
+            ge=0,
+            le=MOST_SKIPPED,
+            description="How many people to leave out first, for a list with a scroll bar. To read "
+            "everybody, use the cursor: it misses nobody when others are added or deleted meanwhile.",
+        ),
+    ] = 0,
 ) -> PeopleAnswer:
     """People of the gallery by name, each with the best photo."""
-    page = await services.db.people.page(
-        PeopleFilter(name, category, gender, least_quality), limit=limit, after=place_by_name(cursor)
-    )
+    which = PeopleFilter(name, category, gender, least_quality)
+    page = await services.db.people.page(which, limit=limit, after=place_by_name(cursor), skip=skip)
     return PeopleAnswer(
         people=[ListedPersonAnswer.of(person, links) for person in page.items],
         next_cursor=encode_cursor(page.next),

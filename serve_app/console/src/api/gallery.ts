@@ -1,17 +1,20 @@
+import { useThrottledCallback } from '@mantine/hooks';
 import {
-  type InfiniteData,
   keepPreviousData,
-  useInfiniteQuery,
+  noop,
+  queryOptions,
   useMutation,
+  useQueries,
   useQuery,
   useQueryClient,
 } from '@tanstack/react-query';
-import { useState } from 'react';
+import { useCallback, useState } from 'react';
 
 import { api, content, form } from './client';
 import { useLiveEvent } from './live';
-import { type PeoplePage, without } from './people';
+import { queries } from './queries';
 import type { components } from './schema';
+import { whenSignedIn } from './session';
 
 type Schemas = components['schemas'];
 export type ListedPerson = Schemas['ListedPersonAnswer'];
@@ -28,41 +31,102 @@ export interface PeopleFilter {
   least_quality?: number | undefined;
 }
 
-/** Not a topic of live events: a list of many pages is not read again for each change. */
+/** Not a topic of live events: a long list is not read again for each change. */
 const LIST = 'people';
-/** More than a window shows; the first page is what somebody waits for. */
-const FIRST_PAGE = 80;
-const PAGE = 400;
-const FEW_PAGES = 3;
-const FIRST: string | null = null;
+/** More than a window shows of most. */
+const PAGE = 100;
+/** So many people before and after those in the window are read as well. */
+const AROUND = 50;
+/** A list that is dragged through asks once in this time. */
+const ASK_MS = 100;
+/** Pages that were scrolled past are kept this long. */
+const KEEP_MS = 60_000;
+/** Most people that are read to be chosen together: one request changes no more. */
+export const MOST_CHOSEN = 1000;
 
-/** The people of the gallery, by name, page by page. */
-export function usePeople(filter: PeopleFilter) {
+function peoplePage(filter: PeopleFilter, page: number) {
   const { name = '', category = null, gender = null, least_quality = null } = filter;
-  const narrow = { name, category, gender, least_quality };
-  return useInfiniteQuery({
-    queryKey: [LIST, filter],
-    queryFn: ({ pageParam: cursor, signal }) => {
-      const limit = cursor === FIRST ? FIRST_PAGE : PAGE;
-      return content(api.GET('/api/admin/people', { params: { query: { ...narrow, limit, cursor } }, signal }));
-    },
-    initialPageParam: FIRST,
-    getNextPageParam: ({ next_cursor: next }) => next,
-    placeholderData: keepPreviousData,
+  const query = { name, category, gender, least_quality, limit: PAGE, skip: page * PAGE };
+  return queryOptions({
+    queryKey: [LIST, filter, page],
+    queryFn: ({ signal }) => content(api.GET('/api/admin/people', { params: { query }, signal })),
+    gcTime: KEEP_MS,
   });
 }
 
-/** Whether the list is older than the gallery, and how to read it again. A short list is read again by itself. */
-export function useNewer(pages: number): { changed: boolean; show: () => void } {
+/** Reads what the gallery shows first, while the code of its page is on its way. */
+export function readPeopleAhead(filter: PeopleFilter): void {
+  whenSignedIn(() => {
+    // A failure is known to the page by the same queries.
+    queries.query(peoplePage(filter, 0)).catch(noop);
+    queries.query(CATEGORIES).catch(noop);
+  });
+}
+
+/** The people of the gallery, by name: all of them have a place, and those near the window are read. */
+export function usePeople(filter: PeopleFilter) {
+  const client = useQueryClient();
+  const [shown, setShown] = useState<readonly number[]>([]);
+  const show = useThrottledCallback((first: number, last: number) => {
+    const pages = pagesAround(first, last);
+    setShown((before) => (before.join() === pages.join() ? before : pages));
+  }, ASK_MS);
+  // The first page also says how many there are.
+  const first = useQuery({ ...peoplePage(filter, 0), placeholderData: keepPreviousData });
+  const later = shown.filter((page) => page > 0);
+  const pages = useQueries({ queries: later.map((page) => peoplePage(filter, page)) });
+  const known = new Map(later.map((page, place) => [page, pages[place]?.data?.people]));
+  return {
+    total: first.data?.total ?? 0,
+    error: first.error,
+    isPending: first.isPending,
+    again: () => void first.refetch(),
+    at: (place: number): ListedPerson | undefined => {
+      const page = Math.floor(place / PAGE);
+      return (page === 0 ? first.data?.people : known.get(page))?.[place % PAGE];
+    },
+    /** Says which places are in the window. */
+    show,
+    /** The people from one place up to another, which is not included. */
+    read: useCallback(
+      async (start: number, end: number): Promise<ListedPerson[]> => {
+        const begin = Math.floor(start / PAGE);
+        const count = Math.ceil(Math.min(end, start + MOST_CHOSEN) / PAGE) - begin;
+        const read = Array.from({ length: count }, (_, each) => client.query(peoplePage(filter, begin + each)));
+        const people = (await Promise.all(read)).flatMap((page) => page.people);
+        return people.slice(start - begin * PAGE, end - begin * PAGE).slice(0, MOST_CHOSEN);
+      },
+      [client, filter],
+    ),
+  };
+}
+
+/** The pages with the places from `first` to `last`, and with those around them. */
+export function pagesAround(first: number, last: number): number[] {
+  const begin = Math.floor(Math.max(0, first - AROUND) / PAGE);
+  const end = Math.floor((last + AROUND) / PAGE);
+  return Array.from({ length: end - begin + 1 }, (_, each) => begin + each);
+}
+
+/** A list that is no longer than this is read again whenever the gallery changes. */
+const SHORT = 1000;
+/** The event of a change made here comes within this time of its answer. */
+const OWN_MS = 2000;
+let changedHere = 0;
+
+/** Whether the list is older than the gallery, and how to read it again. */
+export function useNewer(total: number): { changed: boolean; show: () => void } {
   const client = useQueryClient();
   const [changed, setChanged] = useState(false);
   const show = () => {
     setChanged(false);
-    void client.resetQueries({ queryKey: [LIST] });
+    void client.invalidateQueries({ queryKey: [LIST] });
   };
   useLiveEvent('gallery', () => {
-    if (pages > FEW_PAGES) setChanged(true);
-    else void client.invalidateQueries({ queryKey: [LIST] });
+    const own = client.isMutating({ mutationKey: CHANGE }) > 0 || Date.now() - changedHere < OWN_MS;
+    if (total <= SHORT || own) show();
+    // Rows that move under the pointer would be chosen by mistake.
+    else setChanged(true);
   });
   return { changed, show };
 }
@@ -77,11 +141,13 @@ export function usePeopleCalled(name: string) {
   });
 }
 
+const CATEGORIES = queryOptions({
+  queryKey: ['gallery', 'categories'],
+  queryFn: () => content(api.GET('/api/admin/people/categories')),
+});
+
 export function useCategories() {
-  return useQuery({
-    queryKey: ['gallery', 'categories'],
-    queryFn: () => content(api.GET('/api/admin/people/categories')),
-  });
+  return useQuery(CATEGORIES);
 }
 
 export function usePerson(id: string) {
@@ -101,12 +167,19 @@ export function usePeopleLike() {
   });
 }
 
-/** A change of the gallery, after which everything about it is read again; the list as live events say. */
+const CHANGE = ['gallery'];
+
+/** A change of the gallery, after which everything about it is read again. */
 function useChange<Input, Result>(change: (input: Input) => Promise<Result>) {
   const client = useQueryClient();
   return useMutation({
+    mutationKey: CHANGE,
     mutationFn: change,
-    onSuccess: () => client.invalidateQueries({ queryKey: ['gallery'] }),
+    onSuccess: () => {
+      changedHere = Date.now();
+      void client.invalidateQueries({ queryKey: [LIST] });
+      return client.invalidateQueries({ queryKey: ['gallery'] });
+    },
   });
 }
 
@@ -147,27 +220,12 @@ export function useDeletePhotos(id: string) {
   );
 }
 
-/** Deletes people; they leave the list at once. */
 export function useDeletePeople() {
-  const client = useQueryClient();
-  return useMutation({
-    mutationFn: (ids: string[]) => content(api.POST('/api/admin/people/delete', { body: { ids } })),
-    onSuccess: (_, ids) => {
-      const gone = new Set(ids);
-      client.setQueriesData<InfiniteData<PeoplePage>>({ queryKey: [LIST] }, (list) => list && without(list, gone));
-      return client.invalidateQueries({ queryKey: ['gallery'] });
-    },
-  });
+  return useChange((ids: string[]) => content(api.POST('/api/admin/people/delete', { body: { ids } })));
 }
 
 export function useUndo() {
-  const client = useQueryClient();
-  return useMutation({
-    mutationFn: (id: string) =>
-      content(api.POST('/api/admin/people/deletions/{deletion_id}/undo', { params: { path: { deletion_id: id } } })),
-    onSuccess: () => {
-      void client.invalidateQueries({ queryKey: [LIST] });
-      return client.invalidateQueries({ queryKey: ['gallery'] });
-    },
-  });
+  return useChange((id: string) =>
+    content(api.POST('/api/admin/people/deletions/{deletion_id}/undo', { params: { path: { deletion_id: id } } })),
+  );
 }

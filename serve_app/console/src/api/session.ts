@@ -1,4 +1,4 @@
-import { useMutation, useQuery } from '@tanstack/react-query';
+import { noop, queryOptions, useMutation, useQuery } from '@tanstack/react-query';
 
 import { api, ApiError, content, isSignedOut } from './client';
 import { queries, SESSION_KEY } from './queries';
@@ -45,15 +45,27 @@ function signIn(credential: Credential): Promise<Session> {
   );
 }
 
+const SESSION = queryOptions({
+  queryKey: SESSION_KEY,
+  queryFn: current,
+  staleTime: 60_000,
+  retry: (count, error) => count < 2 && error instanceof ApiError && error.status >= 500,
+});
+
 /** Who is signed in; null: nobody. It is an error where the link's code does not work (any more). */
 export function useSession() {
-  return useQuery({
-    queryKey: SESSION_KEY,
-    queryFn: current,
-    staleTime: 60_000,
-    refetchOnWindowFocus: 'always',
-    retry: (count, error) => count < 2 && error instanceof ApiError && error.status >= 500,
-  });
+  return useQuery({ ...SESSION, refetchOnWindowFocus: 'always' });
+}
+
+/** Asks who is signed in before anything is drawn, and then does what makes sense only for them. */
+export function whenSignedIn(then: () => void = noop): void {
+  queries
+    .query({ ...SESSION, staleTime: 'static' })
+    .then((session) => {
+      if (session !== null) then();
+    })
+    // The pages know of a failure by the same query.
+    .catch(noop);
 }
 
 /** Sign in with an access token of an admin. */

@@ -6,26 +6,26 @@ import classes from './VirtualGrid.module.css';
 
 interface Props<T> {
   label: string;
-  items: T[];
-  /** How many there are on the server, where that is known. */
+  /** How many cells there are. */
+  count: number;
+  /** How many there are on the server, if not as many. */
   total?: number | undefined;
   /** At least this wide, in pixels; cells share the width that is left. */
   cellWidth: number;
   /** Height of what stands under the square picture, in pixels. */
   captionHeight: number;
-  itemKey: (item: T) => string;
-  children: (item: T) => ReactNode;
-  /** Fetches the next page; called when the end comes near. */
-  more?: (() => void) | undefined;
+  /** What stands in a cell, from 0; undefined where it is not read yet. */
+  at: (place: number) => T | undefined;
+  children: (item: T, place: number) => ReactNode;
+  /** Told which cells are drawn: the first and the last. */
+  onShown?: ((first: number, last: number) => void) | undefined;
 }
 
 const GAP = 12;
-/** The next page is fetched when so many rows are left: some windows, for those who scroll fast. */
-const AHEAD = 20;
 
 /** Cells of equal size that scroll with the page; only those near the window exist. */
 export function VirtualGrid<T>(props: Props<T>) {
-  const { label, items, total, cellWidth, captionHeight, itemKey, children, more } = props;
+  const { label, count, total = count, cellWidth, captionHeight, at, children, onShown } = props;
   const { ref: measured, width } = useElementSize();
   const list = useRef<HTMLDivElement>(null);
   const both = useMergedRef(measured, list);
@@ -36,7 +36,7 @@ export function VirtualGrid<T>(props: Props<T>) {
 
   const columns = Math.max(1, Math.floor((width + GAP) / (cellWidth + GAP)));
   const cell = (width - GAP * (columns - 1)) / columns;
-  const rows = Math.ceil(items.length / columns);
+  const rows = Math.ceil(count / columns);
   const virtual = useWindowVirtualizer({
     count: width > 0 ? rows : 0,
     estimateSize: () => cell + captionHeight + GAP,
@@ -48,31 +48,35 @@ export function VirtualGrid<T>(props: Props<T>) {
   }, [virtual, cell, captionHeight]);
 
   const shown = virtual.getVirtualItems();
-  const last = shown.at(-1)?.index ?? -1;
+  const first = (shown[0]?.index ?? 0) * columns;
+  const end = Math.min(count, ((shown.at(-1)?.index ?? -1) + 1) * columns);
   useEffect(() => {
-    if (rows > 0 && last >= rows - AHEAD) more?.();
-  }, [last, rows, more]);
+    if (end > first) onShown?.(first, end - 1);
+  }, [first, end, onShown]);
 
   return (
     <div ref={both} role="list" aria-label={label} className={classes.grid} style={{ height: virtual.getTotalSize() }}>
-      {shown.map((row) =>
-        items.slice(row.index * columns, (row.index + 1) * columns).map((item, column) => (
+      {Array.from({ length: Math.max(0, end - first) }, (_, each) => {
+        const place = first + each;
+        const row = Math.floor(place / columns);
+        const item = at(place);
+        return (
           <div
-            key={itemKey(item)}
+            key={place}
             role="listitem"
-            aria-posinset={row.index * columns + column + 1}
-            aria-setsize={total ?? -1}
+            aria-posinset={place + 1}
+            aria-setsize={total}
             className={classes.cell}
             style={{
               width: cell,
               height: cell + captionHeight,
-              transform: `translate(${column * (cell + GAP)}px, ${row.start - top}px)`,
+              transform: `translate(${(place % columns) * (cell + GAP)}px, ${row * (cell + captionHeight + GAP)}px)`,
             }}
           >
-            {children(item)}
+            {item === undefined ? <div className={classes.unread} /> : children(item, place)}
           </div>
-        )),
-      )}
+        );
+      })}
     </div>
   );
 }

@@ -1,4 +1,5 @@
 import { useLingui } from '@lingui/react';
+import { useCallback } from 'react';
 
 import type { Language } from './index';
 
@@ -7,10 +8,10 @@ export type WordId = string;
 
 type Values = Record<string, string | number>;
 
-/** The sentence of an id in the language of the page, from the words.en.po and words.de.po beside the page. */
+/** The sentence of an id in the language of the page when it is called, from the words.en.po and words.de.po beside the page. */
 export function useWords(): (id: string, values?: Values) => string {
   const { i18n } = useLingui();
-  return (id, values) => i18n._(id, values);
+  return useCallback((id, values) => i18n._(id, values), [i18n]);
 }
 
 export function useLanguage(): Language {

@@ -1,11 +1,12 @@
 import { Alert, Button, Group, Stack, Text } from '@mantine/core';
 import { getRouteApi, Link } from '@tanstack/react-router';
-import { useState } from 'react';
+import { useCallback, useState } from 'react';
 
 import { useNewer, usePeople, usePeopleLike } from '../../api/gallery';
 import { EmptyState } from '../../parts/EmptyState';
 import { ErrorState } from '../../parts/ErrorState';
 import { PageTitle } from '../../parts/PageTitle';
+import { useTell } from '../../parts/useTell';
 import { VirtualGrid } from '../../parts/VirtualGrid';
 import { Working } from '../../parts/Working';
 import { useNumber, useWords } from '../../words/useWords';
@@ -26,12 +27,18 @@ export function GalleryPage() {
   const navigate = route.useNavigate();
   const like = usePeopleLike();
   const [photo, setPhoto] = useState<File>();
-  const list = usePeople(filter);
-  const pages = list.data?.pages ?? [];
-  const people = pages.flatMap((page) => page.people);
-  const total = pages[0]?.total ?? undefined;
-  const newer = useNewer(pages.length);
-  const selection = useSelection(people);
+  const people = usePeople(filter);
+  const { total } = people;
+  const newer = useNewer(total);
+  const selection = useSelection(people.read);
+  const { toggle } = selection;
+  const tell = useTell();
+  const select = useCallback(
+    (...chosen: Parameters<typeof toggle>) => {
+      toggle(...chosen).catch(tell.failed);
+    },
+    [toggle, tell],
+  );
   return (
     <Stack gap="md">
       <Group justify="space-between" align="flex-start">
@@ -73,38 +80,37 @@ export function GalleryPage() {
           </Group>
         </Alert>
       )}
-      {list.error && people.length === 0 && <ErrorState error={list.error} again={() => void list.refetch()} />}
-      {list.isPending && <Working />}
-      {list.data && (
+      {people.error && total === 0 && <ErrorState error={people.error} again={people.again} />}
+      {people.isPending && <Working />}
+      {!people.isPending && !people.error && (
         <Group justify="space-between" mih={36}>
           <Text size="sm" c="dimmed" role="status">
-            {total !== undefined && words('gallery.count', { count: total, shown: number(total) })}
+            {words('gallery.count', { count: total, shown: number(total) })}
           </Text>
-          {people.length > 0 && <SelectionBar selection={selection} people={people} />}
+          {total > 0 && <SelectionBar selection={selection} total={total} />}
         </Group>
       )}
-      {list.data && people.length === 0 && (
+      {!people.isPending && !people.error && total === 0 && (
         <EmptyState title={words(isNarrow(filter) ? 'gallery.none-found' : 'gallery.none')}>
           {words(isNarrow(filter) ? 'gallery.none-found-what' : 'gallery.none-what')}
         </EmptyState>
       )}
-      {people.length > 0 && (
+      {total > 0 && (
         <VirtualGrid
           label={words('gallery.title')}
-          items={people}
-          total={total}
+          count={total}
           cellWidth={CARD_PX}
           captionHeight={CAPTION_PX}
-          itemKey={({ id }) => id}
-          more={list.hasNextPage && !list.isFetching ? () => void list.fetchNextPage() : undefined}
+          at={people.at}
+          onShown={people.show}
         >
-          {(person) => (
+          {(person, place) => (
             <PersonCard
+              key={person.id}
               person={person}
+              place={place}
               selected={selection.has(person.id)}
-              onSelect={(range) => {
-                selection.toggle(person.id, range);
-              }}
+              onSelect={select}
             />
           )}
         </VirtualGrid>

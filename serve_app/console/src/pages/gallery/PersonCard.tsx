@@ -1,5 +1,5 @@
-import { Checkbox, Text } from '@mantine/core';
 import { Link } from '@tanstack/react-router';
+import { memo } from 'react';
 
 import type { ListedPerson } from '../../api/gallery';
 import { Picture } from '../../parts/Picture';
@@ -12,12 +12,17 @@ export const CAPTION_PX = 52;
 
 interface Props {
   person: ListedPerson;
+  /** In the list, from 0. */
+  place: number;
   selected: boolean;
-  onSelect: (range: boolean) => void;
+  onSelect: (place: number, person: ListedPerson, range: boolean) => void;
 }
 
-/** A person of the grid: leads to their photos, and can be chosen. */
-export function PersonCard({ person, selected, onSelect }: Props) {
+/**
+ * A person of the grid: leads to their photos, and can be chosen. Of plain elements, as dozens of them
+ * come into the window at once; drawn again only where it changes.
+ */
+export const PersonCard = memo(function PersonCard({ person, place, selected, onSelect }: Props) {
   const words = useWords();
   const { id, name, category, photos, thumbnail_url: picture } = person;
   const about = [category, photos > 1 && words('gallery.photos', { count: photos })].filter(Boolean).join(' · ');
@@ -25,21 +30,19 @@ export function PersonCard({ person, selected, onSelect }: Props) {
     <div className={classes.card} data-selected={selected || undefined}>
       <Link to="/gallery/$personId" params={{ personId: id }} className={classes.link}>
         <Picture src={picture} alt="" />
-        <Text component="span" display="block" fw={500} size="sm" mt={6} truncate>
-          {name}
-        </Text>
-        <Text component="span" display="block" size="xs" c="dimmed" truncate>
-          {about}
-        </Text>
+        <span className={classes.name}>{name}</span>
+        <span className={classes.about}>{about}</span>
       </Link>
-      <Checkbox
-        className={classes.check}
-        aria-label={words('gallery.select', { name })}
-        checked={selected}
-        onChange={(event) => {
-          onSelect((event.nativeEvent as MouseEvent).shiftKey);
-        }}
-      />
+      <label className={classes.check}>
+        <input
+          type="checkbox"
+          aria-label={words('gallery.select', { name })}
+          checked={selected}
+          onChange={(event) => {
+            onSelect(place, person, (event.nativeEvent as MouseEvent).shiftKey);
+          }}
+        />
+      </label>
     </div>
   );
-}
+});

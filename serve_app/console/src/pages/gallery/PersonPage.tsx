@@ -1,6 +1,7 @@
 import { Anchor, Button, Group, Stack, Text } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { getRouteApi, Link } from '@tanstack/react-router';
+import { useCallback } from 'react';
 
 import { type Person, useDeletePeople, useDeletePhotos, usePerson } from '../../api/gallery';
 import { ErrorState } from '../../parts/ErrorState';
@@ -45,8 +46,11 @@ function Details({ person }: { person: Person }) {
   const removePhotos = useDeletePhotos(person.id);
   const [merging, merge] = useDisclosure();
   const [splitting, split] = useDisclosure();
-  const selection = useSelection(person.photos);
-  const { ids, clear } = selection;
+  const { photos } = person;
+  const read = useCallback((start: number, end: number) => Promise.resolve(photos.slice(start, end)), [photos]);
+  const { chosen, has, toggle, clear } = useSelection(read);
+  // Those that are gone, as by somebody else, are chosen no longer.
+  const ids = chosen.map(({ id }) => id).filter((id) => photos.some((photo) => photo.id === id));
   const leave = () => void navigate({ to: '/gallery' });
   return (
     <>
@@ -104,20 +108,19 @@ function Details({ person }: { person: Person }) {
       </Group>
       <VirtualGrid
         label={words('gallery.photos-of', { name: person.name })}
-        items={person.photos}
+        count={photos.length}
         total={person.total}
         cellWidth={CARD_PX}
         captionHeight={CAPTION_PX}
-        itemKey={({ id }) => id}
+        at={(place) => photos[place]}
       >
-        {(photo) => (
+        {(photo, place) => (
           <PhotoCard
+            key={photo.id}
             photo={photo}
-            place={person.photos.indexOf(photo) + 1}
-            selected={selection.has(photo.id)}
-            onSelect={(range) => {
-              selection.toggle(photo.id, range);
-            }}
+            place={place + 1}
+            selected={has(photo.id)}
+            onSelect={(range) => void toggle(place, photo, range)}
           />
         )}
       </VirtualGrid>

@@ -1,5 +1,3 @@
-import { Checkbox, Text } from '@mantine/core';
-
 import type { PersonPhoto } from '../../api/gallery';
 import { Picture } from '../../parts/Picture';
 import { usePercent, useWords } from '../../words/useWords';
@@ -22,21 +20,21 @@ export function PhotoCard({ photo, place, selected, onSelect }: Props) {
     <div className={classes.card} data-selected={selected || undefined}>
       <a href={full} target="_blank" rel="noreferrer" className={classes.link}>
         <Picture src={picture} alt={words('gallery.photo', { place })} />
-        <Text component="span" display="block" size="sm" mt={6} truncate>
+        <span className={classes.name}>
           {quality === null ? '' : words('gallery.quality-is', { quality: percent(quality) })}
-        </Text>
-        <Text component="span" display="block" size="xs" c="dimmed" truncate>
-          {searchable ? '' : words('gallery.other-pack')}
-        </Text>
+        </span>
+        <span className={classes.about}>{searchable ? '' : words('gallery.other-pack')}</span>
       </a>
-      <Checkbox
-        className={classes.check}
-        aria-label={words('gallery.select-photo', { place })}
-        checked={selected}
-        onChange={(event) => {
-          onSelect((event.nativeEvent as MouseEvent).shiftKey);
-        }}
-      />
+      <label className={classes.check}>
+        <input
+          type="checkbox"
+          aria-label={words('gallery.select-photo', { place })}
+          checked={selected}
+          onChange={(event) => {
+            onSelect((event.nativeEvent as MouseEvent).shiftKey);
+          }}
+        />
+      </label>
     </div>
   );
 }

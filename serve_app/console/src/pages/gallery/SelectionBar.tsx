@@ -1,32 +1,38 @@
 import { Button, Group, Text } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 
-import { type ListedPerson, useDeletePeople, useMerge } from '../../api/gallery';
+import { type ListedPerson, MOST_CHOSEN, useDeletePeople, useMerge } from '../../api/gallery';
 import { ConfirmDialog } from '../../parts/ConfirmDialog';
 import { useTell } from '../../parts/useTell';
-import { useWords } from '../../words/useWords';
+import { useNumber, useWords } from '../../words/useWords';
 import { useTellDeleted } from './useTellDeleted';
 import type { Selection } from './useSelection';
 
-/** The most that one request changes. */
-const MOST = 1000;
-
-/** What can be done with the people who are chosen. */
-export function SelectionBar({ selection, people }: { selection: Selection; people: ListedPerson[] }) {
+/** What can be done with the people who are chosen. total: of the list. */
+export function SelectionBar({ selection, total }: { selection: Selection<ListedPerson>; total: number }) {
   const words = useWords();
+  const number = useNumber();
   const tell = useTell();
   const tellDeleted = useTellDeleted();
   const remove = useDeletePeople();
   const merge = useMerge();
   const [asking, { open, close }] = useDisclosure();
-  const { ids, all, clear } = selection;
-  const chosen = people.filter(({ id }) => ids.includes(id));
+  const { chosen, all, clear } = selection;
+  const ids = chosen.map(({ id }) => id);
   // The one with the most photos keeps the name.
   const into = [...chosen].sort((a, b) => b.photos - a.photos)[0];
-  if (ids.length === 0 || into === undefined) {
+  if (into === undefined) {
     return (
-      <Button variant="default" size="xs" onClick={all}>
-        {words('gallery.select-all')}
+      <Button
+        variant="default"
+        size="xs"
+        onClick={() => {
+          all(Math.min(total, MOST_CHOSEN)).catch(tell.failed);
+        }}
+      >
+        {total <= MOST_CHOSEN
+          ? words('gallery.select-all')
+          : words('gallery.select-first', { count: number(MOST_CHOSEN) })}
       </Button>
     );
   }
@@ -36,13 +42,13 @@ export function SelectionBar({ selection, people }: { selection: Selection; peop
       <Button variant="default" size="xs" onClick={clear}>
         {words('gallery.select-none')}
       </Button>
-      <Button variant="default" size="xs" disabled={ids.length < 2 || ids.length > MOST} onClick={open}>
+      <Button variant="default" size="xs" disabled={ids.length < 2 || ids.length > MOST_CHOSEN} onClick={open}>
         {words('gallery.merge')}
       </Button>
       <Button
         color="red"
         size="xs"
-        disabled={ids.length > MOST}
+        disabled={ids.length > MOST_CHOSEN}
         loading={remove.isPending}
         onClick={() => {
           // Also when nobody is left, and this bar with them.

@@ -1,6 +1,7 @@
+// @vitest-environment jsdom
 import { describe, expect, test } from 'vitest';
 
-import { without } from '../../api/people';
+import { pagesAround } from '../../api/gallery';
 import { filterOf, isNarrow } from './filter';
 
 describe('the filter of an address', () => {
@@ -21,10 +22,8 @@ describe('the filter of an address', () => {
   });
 });
 
-test('people who are deleted leave every page of the list, and its total', () => {
-  const person = (id: string) => ({ id }) as never;
-  const page = (ids: string[], total: number | null) => ({ people: ids.map(person), next_cursor: null, total });
-  const list = { pages: [page(['a', 'b'], 5), page(['c', 'd'], null)], pageParams: [null, 'x'] };
-  const left = without(list, new Set(['b', 'c', 'z']));
-  expect(left.pages).toEqual([page(['a'], 3), page(['d'], null)]);
+test('the pages of what is shown come with those around it', () => {
+  expect(pagesAround(0, 40)).toEqual([0]);
+  expect(pagesAround(40, 80)).toEqual([0, 1]);
+  expect(pagesAround(99_960, 99_999)).toEqual([999, 1000]);
 });

@@ -1,6 +1,6 @@
 import { createRoute, lazyRouteComponent } from '@tanstack/react-router';
 
-import type { PeopleFilter } from '../../api/gallery';
+import { type PeopleFilter, readPeopleAhead } from '../../api/gallery';
 import { root } from '../../app/root';
 import { filterOf } from './filter';
 
@@ -8,6 +8,10 @@ export const galleryRoute = createRoute({
   getParentRoute: () => root,
   path: '/gallery',
   validateSearch: (search: Record<string, unknown>): PeopleFilter => filterOf(search),
+  loaderDeps: ({ search }) => search,
+  loader: ({ deps }) => {
+    readPeopleAhead(deps);
+  },
   component: lazyRouteComponent(() => import('./GalleryPage'), 'GalleryPage'),
 });
 

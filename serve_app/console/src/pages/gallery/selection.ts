@@ -1,18 +1,19 @@
-/** The ids from one item to another, both included, in either order; only the second if the first is gone. */
-export function between(items: readonly { id: string }[], from: string | undefined, to: string): string[] {
-  const start = items.findIndex(({ id }) => id === from);
-  const end = items.findIndex(({ id }) => id === to);
-  if (start < 0) return [to];
-  return items.slice(Math.min(start, end), Math.max(start, end) + 1).map(({ id }) => id);
+/** Where the range from one place to another begins and ends, in either order; without a start, only the second. */
+export function span(from: number | undefined, to: number): [start: number, end: number] {
+  return [Math.min(from ?? to, to), Math.max(from ?? to, to) + 1];
 }
 
-/** The chosen ids once an item was clicked, which decides whether `those` are chosen or left. */
-export function toggled(chosen: readonly string[], clicked: string, those: readonly string[]): Set<string> {
-  const left = new Set(chosen);
+/** The chosen items once one was clicked, which decides whether `those` are chosen or left. */
+export function toggled<T extends { id: string }>(
+  chosen: ReadonlyMap<string, T>,
+  clicked: string,
+  those: readonly T[],
+): Map<string, T> {
+  const left = new Map(chosen);
   const add = !left.has(clicked);
-  for (const id of those) {
-    if (add) left.add(id);
-    else left.delete(id);
+  for (const item of those) {
+    if (add) left.set(item.id, item);
+    else left.delete(item.id);
   }
   return left;
 }

@@ -1,34 +1,47 @@
-import { useState } from 'react';
+import { useCallback, useRef, useState } from 'react';
 
-import { between, toggled } from './selection';
+import { span, toggled } from './selection';
 
 /** The chosen ones of a list. */
-export interface Selection {
-  ids: string[];
+export interface Selection<T> {
+  chosen: T[];
   has: (id: string) => boolean;
-  /** Chooses or leaves an item; range: as all from the last one that was chosen up to it. */
-  toggle: (id: string, range: boolean) => void;
-  all: () => void;
+  /** Chooses or leaves the item of a place; range: as all from the last place that was clicked up to it. */
+  toggle: (place: number, item: T, range: boolean) => Promise<void>;
+  /** Chooses the first so many. */
+  all: (count: number) => Promise<void>;
   clear: () => void;
 }
 
-/** What is chosen of items that come and go: those that are gone are chosen no longer. */
-export function useSelection(items: readonly { id: string }[]): Selection {
-  const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
-  const [last, setLast] = useState<string>();
-  const ids = chosen.size === 0 ? [] : items.filter(({ id }) => chosen.has(id)).map(({ id }) => id);
-  return {
-    ids,
-    has: (id) => chosen.has(id),
-    toggle: (id, range) => {
-      setChosen(toggled(ids, id, range ? between(items, last, id) : [id]));
-      setLast(id);
+/**
+ * What is chosen of a list.
+ *
+ * @param read - the items from one place up to another, which is not included; a new function for another list.
+ */
+export function useSelection<T extends { id: string }>(
+  read: (start: number, end: number) => Promise<T[]>,
+): Selection<T> {
+  const [chosen, setChosen] = useState<ReadonlyMap<string, T>>(new Map());
+  const last = useRef<{ place: number; list: typeof read }>(undefined);
+  const toggle = useCallback(
+    async (place: number, item: T, range: boolean) => {
+      const from = last.current?.list === read ? last.current.place : undefined;
+      last.current = { place, list: read };
+      const those = range ? await read(...span(from, place)) : [item];
+      setChosen((before) => toggled(before, item.id, those));
     },
-    all: () => {
-      setChosen(new Set(items.map(({ id }) => id)));
+    [read],
+  );
+  return {
+    chosen: [...chosen.values()],
+    has: (id) => chosen.has(id),
+    toggle,
+    all: async (count) => {
+      const items = await read(0, count);
+      setChosen(new Map(items.map((item) => [item.id, item])));
     },
     clear: () => {
-      setChosen(new Set());
+      setChosen(new Map());
     },
   };
 }

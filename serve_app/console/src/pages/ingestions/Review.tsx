@@ -17,6 +17,9 @@ interface Props {
   reasons: Record<string, number>;
 }
 
+/** The next page is fetched when so few pictures are left: some windows, for those who scroll fast. */
+const AHEAD = 100;
+
 const DECISIONS: Partial<Record<string, Decision[]>> = {
   several_faces: ['largest', 'discard'],
   low_quality: ['anyway', 'discard'],
@@ -83,15 +86,18 @@ export function Review({ ingestion, reasons }: Props) {
       {list.error && refusals.length === 0 && <ErrorState error={list.error} again={() => void list.refetch()} />}
       <VirtualGrid
         label={words('ingestions.not-taken')}
-        items={refusals}
+        count={refusals.length}
         total={count}
         cellWidth={CARD_PX}
         captionHeight={CAPTION_PX}
-        itemKey={({ id }) => id}
-        more={list.hasNextPage && !list.isFetching ? () => void list.fetchNextPage() : undefined}
+        at={(place) => refusals[place]}
+        onShown={(_, last) => {
+          if (last >= refusals.length - AHEAD && list.hasNextPage && !list.isFetching) void list.fetchNextPage();
+        }}
       >
         {(refusal) => (
           <RefusalCard
+            key={refusal.id}
             ingestion={ingestion.id}
             refusal={refusal}
             busy={decide.isPending}

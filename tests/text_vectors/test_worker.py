@@ -1,52 +1,27 @@
-"""The worker of bios: a vector for each, once, whatever happens meanwhile."""
+"""The worker of text vectors: each text has its vectors, once, whatever happens meanwhile."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 from uuid import UUID
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from db.bios import DIMENSIONS, Bios
-from db.inference_jobs import Author, Use
 from db.pool import Database
-from deployments.bios.worker import TOGETHER, BioWorker
+from db.text_embeddings import DIMENSIONS, TextEmbeddings
 from deployments.text_queue import TextQueue
+from deployments.text_vectors.embedders import TOGETHER
+from deployments.text_vectors.worker import TextVectorWorker
 from semblance.errors import TextProviderBusyError, TextRefusedError
 from semblance.settings import Settings
-from tests.support.rows_bios import add_bio, change_bio, switch_search_on
+from tests.support.embedders import Letters
+from tests.support.rows_texts import add_bio, change_bio, switch_search_on, want_messages_found
 from tests.support.waiting import wait_until
-
-Meanwhile = Callable[[Sequence[str]], Awaitable[None]]
-
-
-class Letters:
-    """Vectors that count letters; notes what it is asked for."""
-
-    author = Author("local", "letters")
-
-    def __init__(self, model: str = "letters", meanwhile: Meanwhile | None = None) -> None:
-        self.model = model
-        self.calls: list[list[str]] = []
-        self._meanwhile = meanwhile
-
-    async def embed(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], Use]:
-        self.calls.append(list(texts))
-        if self._meanwhile is not None:
-            await self._meanwhile(texts)
-        counts = np.zeros((len(texts), DIMENSIONS), np.float32)
-        for row, text in enumerate(texts):
-            for letter in text:
-                counts[row, ord(letter) % DIMENSIONS] += 1
-        return counts / np.linalg.norm(counts, axis=1, keepdims=True), Use(10 * len(texts), 0, 0.5)
-
-    async def close(self) -> None: ...
 
 
 @pytest.fixture
@@ -55,12 +30,12 @@ async def searched(database: Database) -> Database:
     return database
 
 
-def worker(database: Database, embedder: Letters) -> BioWorker:
-    return BioWorker(database, embedder, Settings())
+def worker(database: Database, embedder: Letters) -> TextVectorWorker:
+    return TextVectorWorker(database, embedder, Settings())
 
 
 async def embedded(database: Database) -> list[tuple[UUID, str]]:
-    rows = await database.fetch("SELECT profile_id, model FROM bio_vectors ORDER BY 1, 2")
+    rows = await database.fetch("SELECT source_id, model FROM text_embeddings WHERE chunk = 0 ORDER BY 1, 2")
     return [tuple(row) for row in rows]
 
 
@@ -207,7 +182,7 @@ async def test_another_model_embeds_beside_the_old_one_and_switching_back_needs_
     old = Letters("old")
     await worker(searched, old).queue_missing()
     assert old.calls == []
-    assert await Bios(searched).retire("new") == 1
+    assert await TextEmbeddings(searched).retire("new") == 1
     assert await embedded(searched) == [(person, "new")]
 
 
@@ -216,7 +191,7 @@ async def test_two_workers_queue_what_is_missing_once(database: Database, dsn: s
     assert await jobs(database) == []
     await switch_search_on(database)
     other = await Database.connect(dsn, pool_size=1)
-    await asyncio.gather(Bios(database).queue_missing("m"), Bios(other).queue_missing("m"))
+    await asyncio.gather(*(TextEmbeddings(each).queue_missing("bio", "m") for each in (database, other)))
     assert len(await jobs(database)) == len(people)
     await other.close()
 
@@ -256,12 +231,14 @@ async def lock(dsn: str) -> AsyncIterator[Database]:
 
 @pytest.mark.parametrize(
     "held_up",
-    ["LOCK TABLE bio_vectors IN EXCLUSIVE MODE", "SELECT FROM profiles FOR UPDATE"],
+    ["LOCK TABLE text_embeddings IN EXCLUSIVE MODE", "SELECT FROM profiles FOR UPDATE"],
     ids=["before the vector", "before the log row"],
 )
 async def test_a_worker_that_is_killed_leaves_one_vector_and_one_log_row(
     searched: Database, service_dsn: str, lock: Database, held_up: str
 ) -> None:
+    # Else the worker begins with the vectors of messages that are not wanted.
+    await want_messages_found(searched)
     person = await add_bio(searched, "I dance.")
     environment = os.environ | {"SEMBLANCE_DATABASE_URL": service_dsn}
     async with lock.transaction() as held, asyncio.timeout(60):
@@ -287,7 +264,7 @@ async def test_the_queue_wakes_for_a_new_bio_and_for_the_switch(database: Databa
     await switch_search_on(database)
     # A job of any kind wakes it, and so does nothing at all, every 10 seconds.
     await add_bio(database, "I sing.")
-    await wait_until(database, "SELECT count(*) = 2 FROM bio_vectors", 30)
+    await wait_until(database, "SELECT count(*) = 2 FROM text_embeddings", 30)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -303,6 +280,6 @@ async def test_a_server_can_make_the_vectors(searched: Database, text_provider: 
     assert vector.model == "e"
     assert vector.values.shape == (DIMENSIONS,)
     assert np.linalg.norm(vector.values) == pytest.approx(1)
-    assert await searched.fetchval("SELECT model FROM bio_vectors") == "e"
+    assert await searched.fetchval("SELECT model FROM text_embeddings") == "e"
     assert await searched.fetchval("SELECT tokens_in FROM generation_logs") == 7
     await queue.release()

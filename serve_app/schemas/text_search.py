@@ -1,4 +1,4 @@
-"""People whom a user finds by what they say about themselves."""
+"""People and messages that a user finds by words and meaning."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from uuid import UUID
 
 from pydantic import Field
 
-from db.bios import MOST_FOUND, PersonFound
+from db.text_search import MOST_FOUND, PersonFound
 from serve_app.links import Links
 from serve_app.schemas.base import Schema, ThumbnailUrl
+from serve_app.schemas.messages import MessageAnswer
 
 
 class FoundPerson(Schema):
@@ -35,4 +36,12 @@ class ProfileSearchAnswer(Schema):
     by_meaning: bool = Field(
         description="False: what was asked could not be understood now, and people were found by its words "
         "only."
+    )
+
+
+class MessageSearchAnswer(Schema):
+    messages: list[MessageAnswer] = Field(description="Best first.", max_length=MOST_FOUND)
+    by_meaning: bool = Field(
+        description="False: messages were found by the words of `q` only, because the user or an "
+        "administrator has not switched meaning on, or because `q` could not be understood now."
     )

@@ -1,4 +1,4 @@
-"""Who makes vectors of bios and queries: the text pack, or a server of OpenAI's protocol."""
+"""Who makes vectors of texts and queries: the text pack, or a server of OpenAI's protocol."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ import asyncio
 import threading
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from db.bios import DIMENSIONS
 from db.inference_jobs import Author, Use
-from deployments.packs.manifest import read_document
-from deployments.texts.encoder import MINILM, TextEncoder
-from deployments.texts.manifest import TextManifest
+from db.text_embeddings import DIMENSIONS, EmbeddedText, SourceText
+from deployments.texts.chunks import TextCutter
+from deployments.texts.encoder import TextEncoder
+from deployments.texts.manifest import MINILM, text_pack
 from deployments.writing.openai import BUSY, UNUSABLE, OpenAIClient, OpenAIEmbedder
 from semblance.errors import ConfigurationError, PackError, TextProviderBusyError, TextRefusedError
 from semblance.settings import Settings
+
+TOGETHER: Final = 32
+"""Chunks of one call of a model."""
 
 
 class TextEmbedder(Protocol):
@@ -31,6 +34,9 @@ class TextEmbedder(Protocol):
     @property
     def author(self) -> Author:
         """Who is logged."""
+
+    def cut(self, text: str) -> list[str]:
+        """The chunks of a text that the model reads whole, at least one."""
 
     async def embed(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], Use]:
         """A vector of unit length for each text, float32 [len(texts), DIMENSIONS], and what it took.
@@ -47,10 +53,9 @@ class PackEmbedder:
 
     def __init__(self, settings: Settings) -> None:
         """Raises PackError for a manifest that is missing or invalid, or vectors that are too long."""
-        self._folder = settings.text_pack or MINILM
+        self._folder, manifest = text_pack(settings)
         self._settings = settings
         self._loading = threading.Lock()
-        manifest = read_document(self._folder, TextManifest)
         if manifest.dimensions > DIMENSIONS:
             raise PackError(
                 f"The text pack {manifest.name} gives vectors of {manifest.dimensions} numbers; the database "
@@ -58,6 +63,9 @@ class PackEmbedder:
             )
         self.model = manifest.digest
         self.author = Author("local", manifest.name)
+
+    def cut(self, text: str) -> list[str]:
+        return self._cutter.cut(text)
 
     async def embed(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], Use]:
         vectors = await asyncio.to_thread(self._encode, texts)
@@ -72,19 +80,27 @@ class PackEmbedder:
         return encoder.encode(texts)
 
     @cached_property
+    def _cutter(self) -> TextCutter:
+        return TextCutter.of_pack(self._folder)
+
+    @cached_property
     def _encoder(self) -> TextEncoder:
         return TextEncoder(self._folder, self._settings)
 
 
 class ServerEmbedder:
     """A model behind OpenAI's protocol. If its vectors are too long, it is asked for shorter ones, which
-    OpenAI's models since 2024 can give."""
+    OpenAI's models since 2024 can give. Its tokens are unknown here: texts are cut by those of the text pack
+    that ships, whose limit is below that of other models."""
 
     def __init__(self, embedder: OpenAIEmbedder) -> None:
         self._embedder = embedder
         self._shortened: int | None = None
         self.author = embedder.author
         self.model = embedder.author.model
+
+    def cut(self, text: str) -> list[str]:
+        return self._cutter.cut(text)
 
     async def embed(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], Use]:
         vectors, use = await self._embedder.embed(texts, self._shortened)
@@ -102,6 +118,10 @@ class ServerEmbedder:
     async def close(self) -> None:
         await self._embedder.close()
 
+    @cached_property
+    def _cutter(self) -> TextCutter:
+        return TextCutter.of_pack(MINILM)
+
 
 def open_embedder(settings: Settings) -> TextEmbedder:
     """The text pack, or `text_embedding_model` of the server. Raises ConfigurationError for settings that do
@@ -111,6 +131,20 @@ def open_embedder(settings: Settings) -> TextEmbedder:
     if settings.text_url is None:
         raise ConfigurationError("SEMBLANCE_TEXT_EMBEDDING_MODEL needs the server of SEMBLANCE_TEXT_URL.")
     return ServerEmbedder(OpenAIEmbedder(OpenAIClient(settings), settings.text_embedding_model))
+
+
+async def embed_texts(embedder: TextEmbedder, texts: Sequence[SourceText]) -> tuple[list[EmbeddedText], Use]:
+    """The vectors of the chunks of these texts, and what they took. Raises as `TextEmbedder.embed`."""
+    chunks = await asyncio.to_thread(lambda: [embedder.cut(text.content) for text in texts])
+    together = [chunk for each in chunks for chunk in each]
+    vectors: list[NDArray[np.float32]] = []
+    tokens, seconds = 0, 0.0
+    for first in range(0, len(together), TOGETHER):
+        made, use = await embedder.embed(together[first : first + TOGETHER])
+        vectors.append(made)
+        tokens, seconds = tokens + (use.tokens_in or 0), seconds + use.seconds
+    parts = np.split(np.concatenate(vectors), np.cumsum([len(each) for each in chunks])[:-1])
+    return list(map(EmbeddedText, texts, parts)), Use(tokens, 0, seconds)
 
 
 def padded(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

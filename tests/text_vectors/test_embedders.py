@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from db.bios import DIMENSIONS
-from deployments.bios.embedders import PackEmbedder, open_embedder
-from deployments.texts.encoder import MINILM
+from db.text_embeddings import DIMENSIONS
+from deployments.text_vectors.embedders import PackEmbedder, open_embedder
+from deployments.texts.manifest import MINILM
 from semblance.errors import ConfigurationError, PackError, TextRefusedError
 from semblance.settings import Settings
 from tests.support.text_provider import ProviderAnswer, TextProvider

@@ -1,1 +1,0 @@
-"""What bios and queries mean as vectors: who makes them, and the worker of their jobs."""
