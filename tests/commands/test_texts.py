@@ -79,6 +79,12 @@ async def test_a_model_is_changed_while_searches_go_on(
     assert await database.fetchval("SELECT count(*) FROM text_embeddings") == 2
 
 
+async def test_a_database_is_migrated_where_the_pack_is_not(environment: dict[str, str]) -> None:
+    migrated = semblance("migrate", environment=environment | {"SEMBLANCE_TEXT_PACK": "/nowhere"})
+    assert migrated.returncode == 0, migrated.stderr
+    assert "The vector index of texts was not made: " in migrated.stdout
+
+
 async def test_both_queues_are_shown(database: Database, environment: dict[str, str]) -> None:
     await switch_search_on(database)
     await add_bio(database, "I dance.")
