@@ -196,8 +196,8 @@ class RayHead:
         self._environment = dict(environment)
         self._log = home.ray_log
         self._dashboard = f"http://{LOOPBACK}:{ports.dashboard}"
-        # A client takes 24 ms of CPU to make, for certificates that this one needs not. It keeps no connections, of
-        # which every question must find out whether a new one is accepted.
+        # Made once: it reads all certificates, which takes 24 ms of CPU. It keeps no connections, because a
+        # check must find out whether new ones are accepted.
         self._client = httpx.Client(
             trust_env=False,
             headers={"Authorization": f"Bearer {home.ray_token()}"},
