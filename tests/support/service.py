@@ -96,9 +96,8 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     """Two processes can run at once what starts a Ray, as it waits most of the time. Tests that share a
     service or a Ray run in one process, largest group first; each of the others in the next one that is
     free."""
-    names = _fixtures(item)
-    shared = next((name for name in ("service", "ray_address") if name in names), None)
-    item.add_marker(pytest.mark.xdist_group(shared or getattr(item, "originalname", item.name)))
+    shared = [name for name in ("service", "ray_address") if name in _fixtures(item)]
+    item.add_marker(pytest.mark.xdist_group([*shared, getattr(item, "originalname", item.name)][0]))
 
 
 @pytest.hookimpl(trylast=True)
