@@ -6,6 +6,7 @@ python -m tools.openapi > openapi.json
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import Any
 
 import typer
@@ -15,8 +16,9 @@ from serve_app.api.factory import create_app
 from serve_app.api.services import Services
 
 
+@cache
 def document() -> dict[str, Any]:
-    """The document that a service with default settings answers under `/openapi.json`."""
+    """The document that a service with default settings answers under `/openapi.json`. Not to be changed."""
     return create_app(Settings(), _no_services).openapi()
 
 

@@ -196,7 +196,14 @@ class RayHead:
         self._environment = dict(environment)
         self._log = home.ray_log
         self._dashboard = f"http://{LOOPBACK}:{ports.dashboard}"
-        self._headers = {"Authorization": f"Bearer {home.ray_token()}"}
+        # Kept, since a new client reads the system's certificates, which takes 20 ms of CPU. Its connections
+        # are not: each check must reach a process that listens.
+        self._client = httpx.Client(
+            trust_env=False,
+            headers={"Authorization": f"Bearer {home.ray_token()}"},
+            timeout=_ANSWER_SECONDS,
+            limits=httpx.Limits(max_keepalive_connections=0),
+        )
         self._lock = ProcessLock(home.ray_lock_file)
         self._process: subprocess.Popen[bytes] | None = None
         self._is_starting = False
@@ -258,13 +265,12 @@ class RayHead:
         for name, port in (("GCS server", self._ports.gcs), ("raylet", self._ports.raylet)):
             if not _is_serving(port):
                 return f"Its {name} does not answer."
-        with httpx.Client(trust_env=False, headers=self._headers, timeout=_ANSWER_SECONDS) as client:
-            for name, url in {"dashboard": f"{self._dashboard}/api/version", **self._agents()}.items():
-                try:
-                    # Any answer is enough: agents answer 404.
-                    client.get(url)
-                except httpx.TransportError:
-                    return f"Its {name} does not answer."
+        for name, url in {"dashboard": f"{self._dashboard}/api/version", **self._agents()}.items():
+            try:
+                # Any answer is enough: agents answer 404.
+                self._client.get(url)
+            except httpx.TransportError:
+                return f"Its {name} does not answer."
         return None
 
     def stop(self) -> None:

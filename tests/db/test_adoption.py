@@ -291,7 +291,7 @@ def small_name(postgres: str, old_app_template: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def small_dsn(small_name: str, make_database: Callable[[str], str]) -> str:
+def small_dsn(small_name: str, make_database: Callable[[str], str], known_targets: None) -> str:
     return make_database(small_name)
 
 
@@ -488,6 +488,7 @@ def test_an_early_database_of_a_plain_server(
         ),
     ],
 )
+@pytest.mark.usefixtures("known_targets")
 def test_obstacles_are_named_before_anything_is_changed(empty_dsn: str, sql: str, problem: str) -> None:
     run(empty_dsn, early("CREATE EXTENSION vector;") + sql)
     (obstacle,) = look(empty_dsn, "expand").plan.obstacles
@@ -498,6 +499,7 @@ def test_obstacles_are_named_before_anything_is_changed(empty_dsn: str, sql: str
     assert described(catalog(empty_dsn)) == before
 
 
+@pytest.mark.usefixtures("known_targets")
 def test_vectors_of_another_size_are_kept_aside(empty_dsn: str) -> None:
     run(empty_dsn, early("CREATE EXTENSION vector;") + "ALTER TABLE faces ADD COLUMN embedding vector")
     run(empty_dsn, "UPDATE faces SET embedding = '[1, 2]' WHERE image_hash = 'c'")
@@ -576,7 +578,7 @@ def adopted_name(postgres: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def adopted(adopted_name: str, make_database: Callable[[str], str]) -> str:
+def adopted(adopted_name: str, make_database: Callable[[str], str], known_targets: None) -> str:
     return make_database(adopted_name)
 
 

@@ -16,6 +16,8 @@ from tests.support.old_app import KilledError, early
 from tests.support.postgres import on_database
 from tests.support.supabase import run
 
+pytestmark = pytest.mark.usefixtures("known_targets")
+
 OLD = early("CREATE EXTENSION vector;")
 
 

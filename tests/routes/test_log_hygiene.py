@@ -102,23 +102,24 @@ def _bodies(operation: dict[str, Any], document: dict[str, Any]) -> list[object]
     return [*wrong, CONTENT]
 
 
-async def drive(api: Api, headers: list[dict[str, str]], query: str, *, admitted: int) -> set[int]:
+async def drive(api: Api, headers: list[dict[str, str]], query: str) -> set[int]:
     """Call everything as every kind of client; returns the statuses.
 
     Args:
         headers: The credentials of each client.
         query: Sent with every call.
-        admitted: So many clients, from the first, send every body. The others, who are refused before a body
-            is read, send one.
     """
     statuses = set()
     for operation in operations(api):
-        for number, credentials in enumerate(headers):
-            for body in operation.bodies[: None if number < admitted else 1]:
+        for credentials in headers:
+            for body in operation.bodies:
                 answer = await api.client.request(
                     operation.method, f"{operation.path}?{query}", json=body, headers=credentials
                 )
                 statuses.add(answer.status_code)
+                if answer.status_code in {401, 403}:
+                    # Whatever body comes with these credentials, nothing looks at it.
+                    break
     return statuses
 
 
@@ -157,14 +158,14 @@ async def test_nothing_secret_or_personal_is_logged(api: Api, logs: Logs) -> Non
         {},
     ]
     query = f"token={forged}&signature={wrong_key}&expires=9999999999&cursor={forged[:100]}&limit=3"
-    statuses = await drive(api, headers, query, admitted=3)
+    statuses = await drive(api, headers, query)
     assert {200, 401, 403, 404, 422} <= statuses, statuses
     assert (await api.client.get(signed)).status_code == 404
     await _use_an_embedding(api, secrets)
 
     # From here on everything that needs the database fails.
     await api.services.database.close()
-    assert 503 in await drive(api, headers[:3], query, admitted=3)
+    assert 503 in await drive(api, headers[:3], query)
 
     assert any("database" in line for line in logs.lines), "the errors have been logged"
     assert all(json.loads(line)["message"] for line in logs.lines)

@@ -63,11 +63,17 @@ def test_the_writer_suggests_a_reply(service: Service, clients: list[httpx.Clien
         assert found is not None
     asked = ada.post("/api/inference", json={"connection_id": str(found[0]), "content": "Hello?"})
     assert asked.status_code == 202, asked.text
+    job = asked.json()["job_id"]
+    assert (
+        ada.get(f"/api/inference/{job}").raise_for_status().json()["message_id"] == asked.json()["message_id"]
+    )
     deadline = time.monotonic() + PATIENCE_S
     while not (drafts := vera.get("/api/inference/drafts").raise_for_status().json()["drafts"]):
         assert time.monotonic() < deadline, "the Writer does not write"
         time.sleep(0.1)
-    assert [(draft["id"], draft["model"]) for draft in drafts] == [(asked.json()["job_id"], "local")]
+    assert [(draft["id"], draft["model"]) for draft in drafts] == [(job, "local")]
+    [message] = ada.get(f"/api/messages/{found[0]}").raise_for_status().json()["messages"]
+    assert (message["id"], message["ai_status"]) == (asked.json()["message_id"], "completed")
 
 
 def test_people_are_found_by_what_they_mean(service: Service, clients: list[httpx.Client]) -> None:

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import typer
+from rich.markup import escape
 
 from db.migrate import MIGRATIONS, check_server, current, downgrade, upgrade
 from db.text_indexes import ensure_index
 from deployments.texts.manifest import text_model
 from ops.commands.database import open_database
 from ops.commands.output import console
-from semblance.errors import BadInputError
+from semblance.errors import BadInputError, PackError
 from semblance.settings import Settings
 
 
 def migrate_database(settings: Settings) -> None:
     """Upgrade the database in use, and make the vector index of the text model in use. Raises DatabaseError,
-    ConfigurationError, PackError."""
+    ConfigurationError."""
     with open_database(settings, as_owner=True) as dsn:
         check_server(dsn)
         upgrade(dsn)
-        ensure_index(dsn, text_model(settings))
         console.print(f"The schema is at revision {current(dsn)}.")
+        try:
+            ensure_index(dsn, text_model(settings))
+        except PackError as exc:
+            # The pack may be on other machines only. Without the index, searches are right and slower.
+            console.print(f"The vector index of texts was not made: {escape(exc.message)}")
 
 
 def go_back(settings: Settings, revision: str, *, yes: bool) -> bool:
