@@ -111,7 +111,9 @@ class Accounts:
         _check_other(profile_id, by)
         async with self._database.transaction() as connection:
             if await _changed(connection, sql.change_block, profile_id, blocked):
-                await _note(connection, "user.block" if blocked else "user.unblock", profile_id)
+                action = "user.block" if blocked else "user.unblock"
+                values = {"before": {"blocked": not blocked}, "after": {"blocked": blocked}}
+                await _note(connection, action, profile_id, **values)
 
     async def delete(self, profile_id: UUID, name: str, *, by: UUID | None) -> None:
         """Delete a user with all that belongs to them; match workers remove the pictures, which are no longer

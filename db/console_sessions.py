@@ -110,9 +110,10 @@ class ConsoleSessions:
     async def revoke(self, session_id: UUID) -> None:
         """End a session and its realtime connections. Raises NotFoundError if it is not valid."""
         async with self._database.transaction() as connection:
-            if not await connection.fetchval(sql.revoke_console_session, session_id):
+            row = await connection.fetchrow(sql.revoke_console_session, session_id)
+            if row is None:
                 raise NotFoundError("This session does not exist or has ended.")
-            await audit(connection, "console_session.revoke", str(session_id))
+            await audit(connection, "console_session.revoke", str(session_id), before=_recorded(row))
 
     async def revoke_all(self) -> int:
         """End all sessions and withdraw all codes; returns how many sessions there were."""
@@ -132,10 +133,16 @@ async def _made(connection: asyncpg.Connection, token: str, row: asyncpg.Record)
     session = ConsoleSession(**row)
     before = actor_var.set(session_actor(session))
     try:
-        await audit(connection, "console_session.create", str(session.id))
+        await audit(connection, "console_session.create", str(session.id), after=_recorded(row))
     finally:
         actor_var.reset(before)
     return NewConsoleSession(token, session)
+
+
+def _recorded(row: asyncpg.Record) -> dict[str, str]:
+    """What the audit log says of a session: whose it is, unless a link of a command began it, and its end."""
+    profile = {} if row["profile_id"] is None else {"profile_id": str(row["profile_id"])}
+    return {**profile, "expires_at": row["expires_at"].isoformat()}
 
 
 def session_actor(session: ConsoleSession) -> str:

@@ -224,6 +224,9 @@ class Ingestions:
         await _lock(connection, ingestion_id)
         if await connection.fetchval(sql.claim_ingestion, ingestion_id, job_id) is None:
             raise ConflictError("A Ray job works on this ingestion already.")
+        row = await connection.fetchrow(sql.list_ingestions, ingestion_id, None, None, 1)
+        after = {"source": row["source"], "files": row["files"], "size": row["size"]}
+        await audit(connection, "ingestion.start", str(ingestion_id), after=after)
         await _tell(connection, ingestion_id)
 
     async def to_continue(self) -> list[UUID]:
@@ -285,7 +288,8 @@ class Ingestions:
             await connection.execute(sql.release_ingestion_files, ingestion_id)
             if locked["receiving"]:
                 await connection.execute(sql.remove_ingestion, ingestion_id)
-            await audit(connection, "ingestion.discard", str(ingestion_id))
+            before = {name: row[name] for name in ("state", "files", "refused")}
+            await audit(connection, "ingestion.discard", str(ingestion_id), before=before)
             await _tell(connection, ingestion_id)
 
     # By the job

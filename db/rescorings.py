@@ -69,7 +69,7 @@ class Rescorings:
             row = await connection.fetchrow(sql.start_rescoring, actor_var.get())
             if row is None:
                 return False
-            await audit(connection, "rescoring.start", str(row["id"]))
+            await audit(connection, "rescoring.start", str(row["id"]), after=row["rules"])
             await tell_operators(connection, "jobs", {"rescoring": str(row["id"])})
         return True
 

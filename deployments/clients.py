@@ -9,6 +9,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 import numpy as np
+import ray
 from numpy.typing import NDArray
 from ray.exceptions import RayActorError, RayTaskError
 from ray.serve.context import _set_request_context
@@ -40,9 +41,12 @@ logger = logging.getLogger(__name__)
 ATTEMPTS = 3
 """Attempts at a call whose replica dies. Every call here is safe to repeat."""
 
+LEAST_DETECTOR_CALLS: Final = 2
+"""Calls of the detector at once from one process on a single core: one is worked on, one waits for it."""
+
 DETECTOR_CALLS: Final = 4
-"""Most calls of the detector at once from one process. Four replicas search more photos than one of the API
-passes on."""
+"""Most of them, however many cores there are: four replicas search more photos than one of the API passes
+on."""
 
 NET_CALLS: Final = 2
 """The same of embedder and analyzer: one is worked on, one waits for it."""
@@ -73,7 +77,7 @@ class FaceClient:
         self._detector = detector
         self._embedder = embedder
         self._analyzer = analyzer
-        self._detect = JoinedCalls(self._search_photos, _fit_detector, calls=DETECTOR_CALLS)
+        self._detect = JoinedCalls(self._search_photos, _fit_detector, calls=detector_calls(_cores()))
         self._embed = JoinedCalls(self._embed_faces, _fit_net, calls=NET_CALLS)
         self._analyze = JoinedCalls(self._analyze_faces, _fit_net, calls=NET_CALLS)
 
@@ -139,6 +143,20 @@ class FaceClient:
     async def _analyze_faces(self, photos: Sequence[Sequence[DetectedFace]]) -> list[list[FaceAttributes]]:
         attributes: list[list[FaceAttributes]] = await _joined(lambda: self._analyzer.analyze.remote(photos))
         return attributes
+
+
+def _cores() -> float:
+    """Of the whole cluster; 0 without a Ray."""
+    if not ray.is_initialized():
+        return 0.0
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return resources.get("CPU", 0.0)
+
+
+def detector_calls(cores: float) -> int:
+    """How many calls of the detector one process has in progress at once in a cluster with so many cores. A
+    call that would wait for a core is better joined with the next one."""
+    return max(LEAST_DETECTOR_CALLS, min(int(cores), DETECTOR_CALLS))
 
 
 def _fit_detector(photos: Sequence[PhotoToSearch]) -> bool:

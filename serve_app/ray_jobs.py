@@ -146,12 +146,13 @@ class RayJobs:
 
     async def stop(self, job_id: UUID) -> bool:
         """Ask a job to end. Returns False if it had ended. Raises NotFoundError."""
-        await self.get(job_id)
+        job = await self.get(job_id)
         client = await asyncio.to_thread(_client)
         stopped = await asyncio.to_thread(_stop, client, str(job_id))
         if stopped:
             async with self._database.transaction() as connection:
-                await audit(connection, "ray_job.stop", str(job_id))
+                before = {"kind": job.kind, "status": job.status}
+                await audit(connection, "ray_job.stop", str(job_id), before=before)
                 await tell_operators(connection, "jobs", {"ray_job": str(job_id)})
         return stopped
 

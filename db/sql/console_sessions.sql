@@ -57,7 +57,7 @@ LIMIT $3;
 UPDATE console_sessions
 SET revoked_at = now()
 WHERE id = $1 AND revoked_at IS NULL AND expires_at > now()
-RETURNING true;
+RETURNING id, profile_id, created_at, last_used_at, expires_at;
 
 -- name: revoke_console_sessions
 UPDATE console_sessions

@@ -3,7 +3,11 @@
 INSERT INTO rescorings (started_by)
 VALUES ($1)
 ON CONFLICT DO NOTHING
-RETURNING id, pg_notify('match_jobs', '');
+RETURNING
+    id,
+    pg_notify('match_jobs', ''),
+    (SELECT jsonb_object_agg(key, value) FROM system_settings WHERE key IN ('matching_weights', 'match_threshold'))
+        AS rules;
 
 -- name: latest_rescoring
 SELECT id, started_by, status, total, done, rescored, removed, error_message, created_at, completed_at

@@ -42,6 +42,15 @@ SERVE_FLAGS = {
 """Switches of Ray Serve, which must be the same in every process of the cluster. `ray_cluster.yaml` has the
 same, and `semblance env` prints them."""
 
+QUIETER = {
+    # Statistics of Ray's event loops, which only its debug files show. Every worker has a timer of 10 ms, and
+    # each of its runs would be noted.
+    "RAY_event_stats": "0",
+    # The dashboard's agent asks the system about every process. Ray's own metrics are as old as that, too.
+    "REPORTER_UPDATE_INTERVAL_MS": "10000",
+}
+"""Switches of Ray that lower what its processes take of a core while there is nothing to do."""
+
 FREE_PORTS = (
     "--dashboard-agent-listen-port=0",
     "--dashboard-agent-grpc-port=0",
@@ -156,6 +165,7 @@ def head_environment(
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
+        **QUIETER,
         "RAY_START_HOOK": f"{__name__}.{prepare_head.__name__}",
         "PYTHONUNBUFFERED": "1",
         STACK_MARK: ray_mark(home),
@@ -196,7 +206,14 @@ class RayHead:
         self._environment = dict(environment)
         self._log = home.ray_log
         self._dashboard = f"http://{LOOPBACK}:{ports.dashboard}"
-        self._headers = {"Authorization": f"Bearer {home.ray_token()}"}
+        # Kept, since a new client reads the system's certificates, which takes 20 ms of CPU. Its connections
+        # are not: each check must reach a process that listens.
+        self._client = httpx.Client(
+            trust_env=False,
+            headers={"Authorization": f"Bearer {home.ray_token()}"},
+            timeout=_ANSWER_SECONDS,
+            limits=httpx.Limits(max_keepalive_connections=0),
+        )
         self._lock = ProcessLock(home.ray_lock_file)
         self._process: subprocess.Popen[bytes] | None = None
         self._is_starting = False
@@ -258,13 +275,12 @@ class RayHead:
         for name, port in (("GCS server", self._ports.gcs), ("raylet", self._ports.raylet)):
             if not _is_serving(port):
                 return f"Its {name} does not answer."
-        with httpx.Client(trust_env=False, headers=self._headers, timeout=_ANSWER_SECONDS) as client:
-            for name, url in {"dashboard": f"{self._dashboard}/api/version", **self._agents()}.items():
-                try:
-                    # Any answer is enough: agents answer 404.
-                    client.get(url)
-                except httpx.TransportError:
-                    return f"Its {name} does not answer."
+        for name, url in {"dashboard": f"{self._dashboard}/api/version", **self._agents()}.items():
+            try:
+                # Any answer is enough: agents answer 404.
+                self._client.get(url)
+            except httpx.TransportError:
+                return f"Its {name} does not answer."
         return None
 
     def stop(self) -> None:

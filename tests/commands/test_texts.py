@@ -77,6 +77,14 @@ async def test_a_model_is_changed_while_searches_go_on(
     again = semblance("texts", "retire", "--yes", environment=new)
     assert (again.returncode, "no vectors of other models" in again.stdout) == (0, True)
     assert await database.fetchval("SELECT count(*) FROM text_embeddings") == 2
+    records = await database.fetch(
+        "SELECT action, after FROM audit_log WHERE actor LIKE 'command:%' AND action LIKE 'text%' ORDER BY at"
+    )
+    assert [(record["action"], record["after"]) for record in records] == [
+        ("text_vectors.embed", {"texts": 2}),
+        ("text_vectors.embed", {"texts": 0}),
+        ("text_vectors.retire", {"removed": 2}),
+    ]
 
 
 async def test_a_database_is_migrated_where_the_pack_is_not(environment: dict[str, str]) -> None:

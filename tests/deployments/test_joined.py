@@ -8,7 +8,14 @@ from contextvars import ContextVar
 
 import pytest
 
-from deployments.clients import JOINED_BYTES, JOINED_FACES, JOINED_PHOTOS, _fit_detector, _fit_net
+from deployments.clients import (
+    JOINED_BYTES,
+    JOINED_FACES,
+    JOINED_PHOTOS,
+    _fit_detector,
+    _fit_net,
+    detector_calls,
+)
 from deployments.joined import JoinedCalls
 from deployments.photos import PhotoToSearch
 
@@ -140,3 +147,8 @@ def test_photos_share_a_call_if_they_are_few_small_and_asked_for_few_faces(
 def test_faces_share_a_call_up_to_a_batch() -> None:
     assert _fit_net([range(JOINED_FACES - 1), range(1)])
     assert not _fit_net([range(JOINED_FACES), range(1)])
+
+
+@pytest.mark.parametrize(("cores", "calls"), [(0, 2), (1, 2), (2.0, 2), (3.5, 3), (4, 4), (64, 4)])
+def test_the_detector_is_called_as_often_at_once_as_there_are_cores(cores: float, calls: int) -> None:
+    assert detector_calls(cores) == calls

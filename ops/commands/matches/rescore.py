@@ -32,7 +32,8 @@ async def _rescore(dsn: str, *, dry_run: bool) -> None:
         console.print(_text(rules), soft_wrap=True)
         if not dry_run:
             async with database.transaction() as connection:
-                await audit(connection, "rescoring.start", "matches")
+                after = {"matching_weights": rules.weights.as_dict(), "match_threshold": rules.threshold}
+                await audit(connection, "rescoring.start", "matches", after=after)
         aside = "to be removed" if dry_run else "removed"
         with JobProgress(console, "matches", await rescoring.count(), aside=aside) as progress:
             report = await rescoring.rescore(rules, dry_run=dry_run, on_progress=progress.advance)

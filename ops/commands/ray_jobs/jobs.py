@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sys
 from collections.abc import Sequence
@@ -10,6 +11,8 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Column, Table
 
+from db.audit import audit
+from ops.commands.database import connected, open_database
 from ops.commands.output import console, errors, fail
 from ops.stack.front import require_running
 from ops.stack.jobs import Jobs
@@ -68,7 +71,15 @@ def follow_job(settings: Settings, job_id: str) -> int:
 def stop_job(settings: Settings, job_id: str) -> None:
     """Ask a job to end. Raises NotFoundError."""
     stopped = Jobs(require_running(settings)).stop(job_id)
+    if stopped:
+        with open_database(settings) as dsn:
+            asyncio.run(_record_stop(dsn, job_id))
     console.print("Asked to stop." if stopped else "The job had already ended.")
+
+
+async def _record_stop(dsn: str, job_id: str) -> None:
+    async with connected(dsn) as database, database.transaction() as connection:
+        await audit(connection, "ray_job.stop", job_id, after={"status": "stopped"})
 
 
 def _follow(jobs: Jobs, job_id: str) -> int:

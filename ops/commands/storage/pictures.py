@@ -6,9 +6,10 @@ import asyncio
 import itertools
 import time
 from collections import Counter
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from rich.filesize import decimal
 from rich.markup import escape
@@ -146,7 +147,7 @@ async def _copy(settings: Settings, dsn: str, report: JobReport, *, dry_run: boo
     return copied
 
 
-async def _audit(database: Database, action: str, counts: Counter[CleanOutcome]) -> None:
+async def _audit(database: Database, action: str, counts: Mapping[Any, int]) -> None:
     async with database.transaction() as connection:
         await audit(connection, action, "pictures", after=counts)
 
@@ -172,7 +173,7 @@ async def _sweep(
     storage = open_storage(settings)
     async with connected(dsn) as database:
         with console.status("Listing the pictures") as status:
-            return await sweep(
+            report = await sweep(
                 database,
                 storage,
                 grace=grace,
@@ -181,6 +182,9 @@ async def _sweep(
                 on_progress=_Progress(status),
                 on_dangling=_print_dangling,
             )
+        if report.orphans and not dry_run:
+            await _audit(database, "pictures.sweep", {"removed": report.orphans, "size": report.orphans_size})
+    return report
 
 
 def _print_dangling(row: PictureRow) -> None:

@@ -8,6 +8,8 @@ import typer
 from rich.markup import escape
 from rich.table import Column, Table
 
+from db.audit import audit
+from db.pool import Database
 from db.text_embeddings import TextCounts, TextEmbeddings, VectorsOfModel
 from db.text_indexes import drop_other_indexes, ensure_index
 from deployments.text_vectors import embedders
@@ -99,11 +101,19 @@ async def _embed(dsn: str, embedder: TextEmbedder) -> int:
                         made, _ = await embedders.embed_texts(embedder, missing[first : first + TOGETHER])
                         done += await embeddings.store(made, embedder.model)
                         status.update(f"Embedding: {done:,} texts")
+            await _audit(database, "text_vectors.embed", embedder.model, texts=done)
     finally:
         await embedder.close()
     return done
 
 
+async def _audit(database: Database, action: str, model: str, **after: int) -> None:
+    async with database.transaction() as connection:
+        await audit(connection, action, model, after=after)
+
+
 async def _retire(dsn: str, model: str) -> int:
     async with connected(dsn) as database:
-        return await TextEmbeddings(database).retire(model)
+        removed = await TextEmbeddings(database).retire(model)
+        await _audit(database, "text_vectors.retire", model, removed=removed)
+    return removed
