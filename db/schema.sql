@@ -3302,19 +3302,21 @@ CREATE FUNCTION forget_text(kind text, whose uuid, now_says text) RETURNS void
 
 -- Queues a text that may have vectors, unless a job waits for it already, which will read what it says then.
 CREATE FUNCTION queue_text(kind text, whose uuid) RETURNS void
-    LANGUAGE sql SET search_path = ''
+    LANGUAGE plpgsql SET search_path = ''
     AS $$
-        INSERT INTO public.inference_queue (kind, profile_id, message_id)
-        SELECT 'embed', profile_id, message_id
-        FROM public.embeddable_texts AS found
-        WHERE source = $1 AND source_id = whose
-            AND NOT EXISTS (
-                SELECT
-                FROM public.inference_queue AS job
-                WHERE job.profile_id = found.profile_id AND job.message_id IS NOT DISTINCT FROM found.message_id
-                    AND job.kind = 'embed' AND job.status = 'pending'
-            )
-    $$;
+BEGIN
+    INSERT INTO public.inference_queue (kind, profile_id, message_id)
+    SELECT 'embed', profile_id, message_id
+    FROM public.embeddable_texts AS found
+    WHERE found.source = queue_text.kind AND found.source_id = whose
+        AND NOT EXISTS (
+            SELECT
+            FROM public.inference_queue AS job
+            WHERE job.profile_id = found.profile_id AND job.message_id IS NOT DISTINCT FROM found.message_id
+                AND job.kind = 'embed' AND job.status = 'pending'
+        );
+END
+$$;
 
 -- A bio that changes loses its vectors of all models at once, so that nobody is found by what they no longer say. A
 -- job makes the new ones. A job that waits will read the new bio; one that is in work ends without effect.
@@ -3356,7 +3358,9 @@ CREATE FUNCTION index_message() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
     AS $$
 BEGIN
-    PERFORM public.forget_text('message', NEW.id, NEW.content);
+    IF TG_OP = 'UPDATE' THEN
+        PERFORM public.forget_text('message', NEW.id, NEW.content);
+    END IF;
     PERFORM public.queue_text('message', NEW.id);
     RETURN NULL;
 END
