@@ -41,10 +41,10 @@ check test: export PYTHONDONTWRITEBYTECODE =
 check: env ## the tests that start no Ray and need no browser, on all cores
 	@$(BIN)/pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 2)) --maxprocesses 4 --dist worksteal -m 'not ($(FEW_AT_ONCE))'
 
-# A Ray takes much of a machine, so what starts one comes after the rest, in two processes: the tests that share a
-# running service, and all others.
+# A Ray takes much of a machine, so what starts one comes after the rest, in two processes. Only the files that have
+# such tests are read.
 test: check ## all tests
-	@$(BIN)/pytest -n 2 --dist loadgroup -m '$(FEW_AT_ONCE)'
+	@$(BIN)/pytest -n 2 --dist loadgroup -m '$(FEW_AT_ONCE)' $$(grep -rlE 'mark\.(ray|browser)\b' tests --include 'test_*.py' | sort)
 
 chaos: env ## kill everything a stack consists of, under load; MINUTES=10 for random kills
 	@$(BIN)/python -m benchmarks.chaos $(if $(EVENTS),--events '$(EVENTS)') $(if $(MINUTES),--random --minutes '$(MINUTES)')

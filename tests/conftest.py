@@ -3,6 +3,9 @@
 import gc
 import os
 import signal
+import tempfile
+import zlib
+from pathlib import Path
 
 from hypothesis import settings
 
@@ -19,6 +22,12 @@ for names in OLD_NAMES.values():
 # What a shell runs in the background ignores SIGINT, and so would all that tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# When pytest starts, it closes the folder of all its runs to other users. Under root, PostgreSQL is another
+# user and would lose its data, so the runs of another checkout have another folder.
+_temporary = Path(tempfile.gettempdir(), f"smb-tests-{zlib.crc32(f'{os.getuid()} {__file__}'.encode()):08x}")
+_temporary.mkdir(exist_ok=True)
+os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_temporary))
 
 # The time of an example depends on the machine and its load.
 settings.register_profile("untimed", deadline=None)

@@ -76,11 +76,15 @@ TURN_MARGIN = 0.1
 
 @dataclass(frozen=True, slots=True)
 class _Located:
-    """A face with its landmarks, float32 [68, 2], in pixels of the view."""
+    """A face with its landmarks, float32 [68, 2], in pixels of the view.
+
+    alignment: float64 [2, 3], from pixels of the view to those of the embedding net's crop.
+    """
 
     seen: SeenFace
     landmarks: NDArray[np.float32]
     pose: Pose | None
+    alignment: NDArray[np.float64]
 
 
 class FaceFinder:
@@ -178,13 +182,14 @@ class FaceFinder:
 
     def _locate(self, face: SeenFace) -> _Located:
         landmarks, poses = self._landmarks.locate(face.view.image, face.candidate)
-        return _Located(face, landmarks[0], None if poses is None else poses[0])
+        pose = None if poses is None else poses[0]
+        return _Located(face, landmarks[0], pose, self._alignment(face, landmarks[0]))
 
     def _sharper(self, photo: Photo, face: _Located) -> _Located:
         """A face of a reduced photo, located again in a finer part of it if the embedder's crop would be
         larger than the face in the reduced one."""
         view, candidate = face.seen.view, face.seen.candidate
-        reduced, enlarged = warp_scale(view.matrix), warp_scale(self._alignment(face))
+        reduced, enlarged = warp_scale(view.matrix), warp_scale(face.alignment)
         if enlarged <= 1 or reduced >= 1:
             return face
         divisor = 2 ** max(0, math.floor(math.log2(1 / (reduced * enlarged))))
@@ -198,11 +203,11 @@ class FaceFinder:
         candidate = moved(candidate, between(view, finer))
         return self._locate(replace(face.seen, view=finer, candidate=candidate))
 
-    def _alignment(self, face: _Located) -> NDArray[np.float64]:
-        alignment, keypoints = self._pack.alignment, face.seen.candidate.keypoints
+    def _alignment(self, face: SeenFace, landmarks: NDArray[np.float32]) -> NDArray[np.float64]:
+        alignment, keypoints = self._pack.alignment, face.candidate.keypoints
         if alignment.points == "keypoints" and keypoints is not None:
             return similarity_transform(keypoints[0], alignment.target)
-        return similarity_transform(five_points(face.landmarks), alignment.target)
+        return similarity_transform(five_points(landmarks), alignment.target)
 
     def _face(self, face: _Located) -> DetectedFace:
         view, candidate = face.seen.view, face.seen.candidate
@@ -220,7 +225,7 @@ class FaceFinder:
         portrait, matrix = square_crop(image, landmark_box(face.landmarks), PORTRAIT_SIZE)
         own = self._pack.attribute_crop
         return FaceCrops(
-            aligned=warp(image, self._alignment(face), self._pack.alignment.size),
+            aligned=warp(image, face.alignment, self._pack.alignment.size),
             portrait=portrait,
             portrait_landmarks=transform_points(face.landmarks, matrix),
             attribute=None if own is None else _attribute(image, face.seen.candidate.boxes[0], own),

@@ -57,6 +57,8 @@ def stand_upright(
     areas = (candidates.boxes[:, 2:] - candidates.boxes[:, :2]).prod(axis=1)
     by_size = np.argsort(-areas, kind="stable")
     doubtful = [int(index) for index in by_size if candidates.scores[index] < upright_score][:most]
+    if not doubtful:
+        return faces
     close = [_close(faces[index]) for index in doubtful]
     standing: list[SeenFace | None] = [*faces]
     looks = _look(net, [(face, 0) for face in close])

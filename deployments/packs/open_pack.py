@@ -177,7 +177,8 @@ def _span(low: float, high: float, limit: int) -> tuple[int, int]:
 
 
 class VectorNet:
-    """Embeddings: L2 normalisation, minus the pack's centre, L2 normalisation, zeros up to 512.
+    """Embeddings: L2 normalisation, if the pack has a centre minus that and L2 normalisation again, zeros up
+    to 512.
 
     A CPU runs one face at a time: in a batch of eight SFace takes half as long again per face, because the
     activations no longer fit the caches.
@@ -187,7 +188,7 @@ class VectorNet:
         on_cpu = available_providers(settings)[0] == CPU
         self._net = ImageNet(folder, role, settings, largest=1 if on_cpu else MAX_BATCH)
         self._dimensions = role.dimensions
-        self._centre = np.zeros(role.dimensions, np.float32)
+        self._centre: NDArray[np.float32] | None = None
         if role.centre is not None:
             centre = np.load(folder / role.centre, allow_pickle=False)
             if centre.shape != (role.dimensions,):
@@ -201,7 +202,10 @@ class VectorNet:
         vectors = np.zeros((len(crops), EMBEDDING_SIZE), np.float32)
         if len(crops):
             (raw,) = self._net.run(crops)
-            vectors[:, : self._dimensions] = unit(unit(raw) - self._centre)
+            directions = unit(raw)
+            if self._centre is not None:
+                directions = unit(directions - self._centre)
+            vectors[:, : self._dimensions] = directions
         return vectors
 
 

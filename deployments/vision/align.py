@@ -7,15 +7,18 @@ A matrix is float 2x3 and maps image pixels to crop pixels, both with the centre
 from __future__ import annotations
 
 import math
+from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.vision.landmarks import eye_centres
+from deployments.vision.landmarks import LEFT_EYE, RIGHT_EYE, complex_points, means_of
 from semblance.types import Box, Image
 
-_MARGIN = 2
+_FIVE_POINTS: Final = means_of(LEFT_EYE, RIGHT_EYE, slice(30, 31), slice(48, 49), slice(54, 55))
+
+_MARGIN: Final = 2
 """Source pixels kept around a crop's outline, so that interpolation at its edge sees its neighbours."""
 
 
@@ -25,9 +28,7 @@ def five_points(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
     landmarks: float32 [..., 68, 2]. Returns float32 [..., 5, 2] in the same pixels; left and right as
     seen in the image.
     """
-    left, right = eye_centres(landmarks)
-    points = (left, right, landmarks[..., 30, :], landmarks[..., 48, :], landmarks[..., 54, :])
-    return np.stack(points, axis=-2).astype(np.float32)
+    return np.asarray(_FIVE_POINTS @ landmarks, np.float32)
 
 
 def similarity_transform(source: NDArray[np.floating], target: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -39,13 +40,14 @@ def similarity_transform(source: NDArray[np.floating], target: NDArray[np.floati
 
     Raises ValueError if the source points coincide.
     """
-    a = source[:, 0].astype(np.complex128) + 1j * source[:, 1]
-    b = target[:, 0].astype(np.complex128) + 1j * target[:, 1]
+    a, b = complex_points(source), complex_points(target)
     a_mean, b_mean = a.mean(), b.mean()
-    spread = float(np.sum(np.abs(a - a_mean) ** 2))
+    a = a - a_mean
+    spread = float(np.vdot(a, a).real)
     if not spread > 1e-12:
         raise ValueError("The alignment points coincide or are not finite; they define no transform.")
-    turn = np.sum(np.conj(a - a_mean) * (b - b_mean)) / spread
+    # The mean of b falls out: the deviations of a sum to 0.
+    turn = complex(np.vdot(a, b)) / spread
     shift = b_mean - turn * a_mean
     return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
 

@@ -7,13 +7,16 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.vision.landmarks import eye_centres
+from deployments.vision.landmarks import complex_points, eye_centres
 from semblance.types import Geometry
 
 _FACE_PER_BROW_TO_CHIN: Final = 1.5
 """No landmark marks the hairline. By the neoclassical canon of thirds, hairline to brow, brow to nose base
 and nose base to chin are equal (Farkas et al., Plastic and Reconstructive Surgery 75:328, 1985), so that the
 whole face is one and a half times the part that the landmarks span."""
+
+_LEAST: Final = 1e-9
+"""Pixels up to which a distance counts as 0."""
 
 _WINGS_PER_BASE: Final = 1.5
 """Points 31 and 35 mark where the nostrils meet the lip; the wings reach further. They lie .165 face widths
@@ -35,13 +38,13 @@ def face_geometry(landmarks: NDArray[np.float32]) -> list[Geometry]:
     They do not change with position, size, roll or mirroring; yaw shortens widths and pitch the height.
     A degenerate face, whose eyes or jaw ends coincide, has ratios of 0.
     """
-    left, right = eye_centres(landmarks)
+    left, right = (complex_points(centre) for centre in eye_centres(landmarks))
     along = right - left
-    eyes = np.linalg.norm(along, axis=1)
-    unit = _ratio(along, eyes[:, None])
-    x = np.einsum("npc,nc->np", landmarks.astype(np.float64), unit)
-    # The perpendicular that points down the face, y being down in the image.
-    y = np.einsum("npc,nc->np", landmarks.astype(np.float64), np.stack([-unit[:, 1], unit[:, 0]], axis=1))
+    eyes = np.abs(along)
+    unit = np.divide(along, eyes, out=np.zeros_like(along), where=eyes > _LEAST)
+    # Turned so that x runs along the eyes; y is down the face, as in the image.
+    turned = complex_points(landmarks) * np.conj(unit)[:, None]
+    x, y = turned.real, turned.imag
     width = np.abs(x[:, 16] - x[:, 0])
     height = _FACE_PER_BROW_TO_CHIN * np.abs(y[:, 8] - (y[:, 21] + y[:, 22]) / 2)
     ratios = np.stack(
@@ -57,5 +60,4 @@ def face_geometry(landmarks: NDArray[np.float32]) -> list[Geometry]:
 
 
 def _ratio(top: NDArray[np.float64], bottom: NDArray[np.float64]) -> NDArray[np.float64]:
-    bottom = np.broadcast_to(bottom, top.shape)
-    return np.divide(top, bottom, out=np.zeros_like(top), where=bottom > 1e-9)
+    return np.divide(top, bottom, out=np.zeros_like(top), where=bottom > _LEAST)

@@ -52,8 +52,23 @@ MIRROR: Final = _mirror()
 """int [68]: the index of each point's mirror image; points on the midline are their own."""
 
 
+def means_of(*groups: slice) -> NDArray[np.float64]:
+    """float64 [groups, 68]: its product with landmarks [..., 68, 2] is the mean of each group of points."""
+    weights = np.zeros((len(groups), len(MIRROR)))
+    for row, group in zip(weights, groups, strict=True):
+        row[group] = 1.0
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float64)
+
+
+_EYES: Final = means_of(LEFT_EYE, RIGHT_EYE)
+
+
 def eye_centres(landmarks: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Means of the left and the right eye's six points. landmarks: [..., 68, 2]. Each float64 [..., 2]."""
-    left = landmarks[..., LEFT_EYE, :].mean(axis=-2, dtype=np.float64)
-    right = landmarks[..., RIGHT_EYE, :].mean(axis=-2, dtype=np.float64)
-    return left, right
+    centres = _EYES @ landmarks
+    return centres[..., 0, :], centres[..., 1, :]
+
+
+def complex_points(points: NDArray[np.floating]) -> NDArray[np.complex128]:
+    """[..., 2] as complex128 [...], x + iy: a product turns and scales in the plane."""
+    return np.ascontiguousarray(points, np.float64).view(np.complex128)[..., 0]

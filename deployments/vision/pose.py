@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -68,11 +70,12 @@ def estimate_pose(landmarks: NDArray[np.float32]) -> list[Pose]:
     points -= points.mean(axis=1, keepdims=True)
     affine = np.swapaxes(_FIT @ points, 1, 2)
     left, _, right = np.linalg.svd(affine, full_matrices=False)
-    rows = left @ right
-    x, y = rows[:, 0], rows[:, 1]
-    z = np.cross(x, y)
-    yaw = np.arctan2(-z[:, 0], np.hypot(x[:, 0], y[:, 0]))
-    pitch = np.arctan2(z[:, 1], z[:, 2])
-    roll = np.arctan2(y[:, 0], x[:, 0])
-    angles = np.degrees(np.stack([yaw, pitch, roll], axis=1))
-    return [Pose(yaw=float(a), pitch=float(b), roll=float(c)) for a, b, c in angles]
+    return [_pose(x, y) for x, y in (left @ right).tolist()]
+
+
+def _pose(x: Sequence[float], y: Sequence[float]) -> Pose:
+    """The angles of the rotation with these first two rows."""
+    z = x[1] * y[2] - x[2] * y[1], x[2] * y[0] - x[0] * y[2], x[0] * y[1] - x[1] * y[0]
+    yaw = math.atan2(-z[0], math.hypot(x[0], y[0]))
+    pitch, roll = math.atan2(z[1], z[2]), math.atan2(y[0], x[0])
+    return Pose(yaw=math.degrees(yaw), pitch=math.degrees(pitch), roll=math.degrees(roll))

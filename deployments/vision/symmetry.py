@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.vision.landmarks import MIRROR, eye_centres
+from deployments.vision.landmarks import MIRROR, complex_points, eye_centres
 
 _DECAY: Final = 2.0
 """Chosen on portraits. Level faces have residuals of .015 to .06 and score .97 to .89. The median portrait,
@@ -27,8 +27,8 @@ def symmetry_score(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
     It measures the face as seen: a turned head is seen foreshortened on one side. A yaw of 15 degrees costs
     about .2, a profile leaves .2 of 1. Faces whose points all coincide score 0.
     """
-    z = landmarks[..., 0].astype(np.complex128) + 1j * landmarks[..., 1]
-    z -= z.mean(axis=1, keepdims=True)
+    z = complex_points(landmarks)
+    z = z - z.mean(axis=1, keepdims=True)
     partners = z[:, MIRROR]
     axis = np.exp(1j * np.angle(np.sum(z * partners, axis=1, keepdims=True)))
     residual = np.abs(z - axis * np.conj(partners)).mean(axis=1)

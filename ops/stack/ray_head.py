@@ -42,6 +42,15 @@ SERVE_FLAGS = {
 """Switches of Ray Serve, which must be the same in every process of the cluster. `ray_cluster.yaml` has the
 same, and `semblance env` prints them."""
 
+QUIETER = {
+    # Statistics of Ray's event loops, which only its debug files show. Every worker has a timer of 10 ms, and
+    # each of its runs would be noted.
+    "RAY_event_stats": "0",
+    # The dashboard's agent asks the system about every process. Ray's own metrics are as old as that, too.
+    "REPORTER_UPDATE_INTERVAL_MS": "10000",
+}
+"""Switches of Ray that lower what its processes take of a core while there is nothing to do."""
+
 FREE_PORTS = (
     "--dashboard-agent-listen-port=0",
     "--dashboard-agent-grpc-port=0",
@@ -156,6 +165,7 @@ def head_environment(
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
+        **QUIETER,
         "RAY_START_HOOK": f"{__name__}.{prepare_head.__name__}",
         "PYTHONUNBUFFERED": "1",
         STACK_MARK: ray_mark(home),

@@ -179,7 +179,7 @@ class Supervisor:
         """Keep every part up, and publish problems."""
         for part in self._parts:
             needs = self._keepers[-1] if isinstance(part, ServeApp) else None
-            ask = _ASK_SELDOM if isinstance(part, RayHead | ForeignPostgres) else ASK_SECONDS
+            ask = _ASK_SELDOM if isinstance(part, RayHead | ServeApp | ForeignPostgres) else ASK_SECONDS
             self._keepers.append(Keeper(part, lambda: self._changes.put(None), needs=needs, ask=ask))
         for keeper in self._keepers:
             keeper.start()

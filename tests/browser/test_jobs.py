@@ -95,6 +95,7 @@ async def test_texts_are_switched_on_and_counted(page: Page, look: Look) -> None
     await page.get_by_role("tab", name="Suggested texts").click()
     await expect(page.get_by_text("Texts are made from templates on this server")).to_be_visible()
     switch = page.get_by_role("switch", name="Suggest texts")
+    await expect(switch).to_be_enabled()
     await expect(switch).not_to_be_checked()
     await switch.press("Space")
     await expect(switch).to_be_checked()
@@ -104,6 +105,7 @@ async def test_texts_are_switched_on_and_counted(page: Page, look: Look) -> None
     await page.reload()
     await page.get_by_role("tab", name="Suggested texts").click()
     await expect(switch).to_be_checked()
+    await expect(switch).to_be_enabled()
     await switch.press("Space")
     await expect(switch).not_to_be_checked()
 

@@ -36,6 +36,17 @@ pytestmark = pytest.mark.ray
 
 
 @pytest.fixture
+def rows(service: Service) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
+    """The database of the service, with suggested texts and the search switched on. Other tests expect them
+    off."""
+    switch = "UPDATE system_settings SET value = %s WHERE key IN ('text_generation', 'profile_search')"
+    with psycopg.connect(service.status["database_url"], autocommit=True) as connection:
+        connection.execute(switch, ["true"])
+        yield connection
+        connection.execute(switch, ["false"])
+
+
+@pytest.fixture
 def clients(service: Service) -> Iterator[list[httpx.Client]]:
     """Of two users of one school."""
     school = f"{uuid4().hex[:8]}.edu"
@@ -51,16 +62,16 @@ def clients(service: Service) -> Iterator[list[httpx.Client]]:
         ]
 
 
-def test_the_writer_suggests_a_reply(service: Service, clients: list[httpx.Client]) -> None:
+def test_the_writer_suggests_a_reply(
+    rows: psycopg.Connection[tuple[object, ...]], clients: list[httpx.Client]
+) -> None:
     ada, vera = clients
     ids = [
         client.patch("/api/auth/me", json={"text_generation": True}).raise_for_status().json()["id"]
         for client in clients
     ]
-    with psycopg.connect(service.status["database_url"], autocommit=True) as rows:
-        rows.execute("UPDATE system_settings SET value = 'true' WHERE key = 'text_generation'")
-        found = rows.execute(CONNECT, [ids, ids, ids]).fetchone()
-        assert found is not None
+    found = rows.execute(CONNECT, [ids, ids, ids]).fetchone()
+    assert found is not None
     asked = ada.post("/api/inference", json={"connection_id": str(found[0]), "content": "Hello?"})
     assert asked.status_code == 202, asked.text
     job = asked.json()["job_id"]
@@ -76,10 +87,9 @@ def test_the_writer_suggests_a_reply(service: Service, clients: list[httpx.Clien
     assert (message["id"], message["ai_status"]) == (asked.json()["message_id"], "completed")
 
 
-def test_people_are_found_by_what_they_mean(service: Service, clients: list[httpx.Client]) -> None:
+@pytest.mark.usefixtures("rows")
+def test_people_are_found_by_what_they_mean(clients: list[httpx.Client]) -> None:
     ada, vera = clients
-    with psycopg.connect(service.status["database_url"], autocommit=True) as rows:
-        rows.execute("UPDATE system_settings SET value = 'true' WHERE key = 'profile_search'")
     me = vera.patch("/api/auth/me", json={"bio": "I play the violin."}).raise_for_status().json()
     deadline = time.monotonic() + PATIENCE_S
     while True:

@@ -21,6 +21,7 @@ from db.celebrities import Celebrities, CelebrityRow
 from db.pool import Database
 from deployments.faces.pipeline import LocalPipeline
 from matching.worker import MatchWorker
+from ops.commands.access.console import console_link
 from semblance.storage.pictures import full_key, put_picture
 from tests.support.api import Api, LocalFaces
 from tests.support.gallery import make_gallery
@@ -99,6 +100,26 @@ class ConsoleSite:
             answers = [await client.patch("/api/auth/me", json=profile)]
             answers.append(await client.post("/api/faces", files=files))
         assert [answer.status_code for answer in answers] == [200, 202], [answer.text for answer in answers]
+
+    @asynccontextmanager
+    async def more_people(self, count: int) -> AsyncIterator[None]:
+        """While the context is open the gallery has more people, Row 0000 and so on, whose pictures are
+        lost."""
+        database = await Database.connect(self.dsn, pool_size=1)
+        try:
+            await database.execute(
+                """
+                INSERT INTO celebrities (name, category, image_path)
+                SELECT 'Row ' || lpad(number::text, 4, '0'), 'rows', 'celebrities/none/' || number || '.jpg'
+                FROM generate_series(0, $1 - 1) AS number
+                """,
+                count,
+            )
+            yield
+        finally:
+            await database.execute("DELETE FROM celebrities WHERE category = 'rows'")
+            await database.execute("DELETE FROM people WHERE category = 'rows'")
+            await database.close()
 
     async def fail_waiting_jobs(self, message: str) -> None:
         """Match jobs that wait fail, as if a worker had tried them."""
@@ -204,9 +225,9 @@ async def watched(context: BrowserContext, site: ConsoleSite) -> AsyncIterator[B
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def console_page(watched: BrowserContext, site: ConsoleSite) -> Page:
-    """The console's first page, signed in by a link."""
+    """The console's first page, signed in by a link, which this process makes faster than the command."""
     page = await watched.new_page()
-    await page.goto(await site.link())
+    await page.goto(await asyncio.to_thread(console_link, site.url, site.dsn))
     await page.get_by_role("button", name="Session").wait_for()
     return page
 

@@ -93,21 +93,23 @@ class Service:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Two processes can run at once what starts a Ray: one the tests of the service, one all others, which
-    share another Ray. Both wait most of the time."""
-    item.add_marker(pytest.mark.xdist_group("service" if _uses_service(item) else "others"))
+    """Two processes can run at once what starts a Ray, as it waits most of the time. Tests that share a
+    service or a Ray run in one process, largest group first; each of the others in the next one that is
+    free."""
+    shared = [name for name in ("service", "ray_address") if name in _fixtures(item)]
+    item.add_marker(pytest.mark.xdist_group([*shared, getattr(item, "originalname", item.name)][0]))
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the tests of the service last: it would take part of the machine from tests that start a Ray."""
-    items.sort(key=_uses_service)
+    items.sort(key=lambda item: "service" in _fixtures(item))
 
 
-def _uses_service(item: pytest.Item) -> bool:
-    names = getattr(item, "fixturenames", ())
+def _fixtures(item: pytest.Item) -> set[str]:
+    names = set(getattr(item, "fixturenames", ()))
     # A site of the console is of the service, which its fixture finds out too late.
-    return "service" in names or "site" in names
+    return names | {"service"} if "site" in names else names
 
 
 @pytest.fixture(scope="session")
