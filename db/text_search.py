@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -84,7 +85,9 @@ class TextSearch:
             if own is None:
                 return []
             school, left_out = own["school_key"], [by, *own["blocked"]]
-            words = await connection.fetch(sql.bios_by_words, asked, school, left_out, RANKED, CANDIDATES)
+            words = await connection.fetch(
+                sql.bios_by_words, _words(asked), school, left_out, RANKED, CANDIDATES
+            )
             meaning = []
             if vector is not None:
                 nearest = sql.bios_by_meaning_exact if own["people"] <= EXACT_MOST else sql.bios_by_meaning
@@ -105,7 +108,7 @@ class TextSearch:
         """
         async with self._database.transaction(readonly=True) as connection:
             await _tune(connection)
-            words = await connection.fetch(sql.messages_by_words, asked, by, RANKED, CANDIDATES)
+            words = await connection.fetch(sql.messages_by_words, _words(asked), by, RANKED, CANDIDATES)
             meaning = []
             if vector is not None:
                 meaning = await connection.fetch(
@@ -124,6 +127,12 @@ def fuse(rankings: Sequence[Sequence[UUID]]) -> list[UUID]:
         for rank, found in enumerate(ranking, 1):
             scores[found] += 1 / (_FUSION + rank)
     return sorted(scores, key=lambda found: -scores[found])
+
+
+def _words(asked: str) -> str:
+    """What was asked, without the minus signs that are before no word: PostgreSQL takes each for a negation,
+    and refuses more than 32 of them."""
+    return re.sub(r'-(?![\w"])', " ", asked)
 
 
 async def _tune(connection: Connection) -> None:

@@ -138,7 +138,17 @@ async def test_words_are_enough_while_no_vector_can_be_made(
 
 
 @pytest.mark.parametrize(
-    "q", ["' OR 1=1; --", '"unbalanced', "((( & | ! <-> :*", "-", "the of and", "%_\\", "-cinema"]
+    "q",
+    [
+        "' OR 1=1; --",
+        '"unbalanced',
+        "((( & | ! <-> :*",
+        "-" * 200,
+        "-(" * 100,
+        "the of and",
+        "%_\\",
+        "-cinema",
+    ],
 )
 async def test_whatever_is_asked_is_data(api: Api, pair: SearchingPair, q: str) -> None:
     assert set(await found(api, pair.ada, q)) <= set(SAID)

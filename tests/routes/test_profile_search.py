@@ -150,6 +150,8 @@ async def test_words_are_enough_while_no_vector_can_be_made(
     [
         "' OR 1=1; DROP TABLE profiles; --",
         '"unbalanced',
+        "-" * 200,
+        "- " * 100,
         "((( & | ! <-> :*",
         "-",
         "the of and",
