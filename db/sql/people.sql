@@ -4,57 +4,79 @@ SELECT set_config('plan_cache_mode', 'force_custom_plan', true);
 
 -- name: page_of_people
 -- By name, each with the best photo. $1: part of the name, folded, or ''; $2: category, $3: gender, $4: least quality
--- of the best photo; $5, $6: place; $7: limit; $8: how many to skip, for which indexes
--- are enough.
+-- of the best photo; $5, $6: place; $7: limit; $8: how many to skip. To skip many, the few who
+-- have no photo are found together, which takes a fifth of the time of looking for a photo of each.
 SELECT
-    page.id, page.name, page.category, page.gender, best.seen_gender, page.folded_name, best.image_path,
+    page.id, shown.name, shown.category, shown.gender, best.seen_gender, page.folded_name, best.image_path,
     best.quality_score AS quality,
     (SELECT count(*) FROM celebrities WHERE person_id = page.id) AS photos
 FROM (
-    SELECT people.id, people.name, people.category, people.gender, people.folded_name, best.id AS best_id
+    SELECT id, folded_name
     FROM people
-    CROSS JOIN LATERAL (
-        SELECT id, quality_score
-        FROM celebrities
-        WHERE person_id = people.id
-        ORDER BY quality_score DESC NULLS LAST, id
-        LIMIT 1
-    ) AS best
-    WHERE ($5::text IS NULL OR (people.folded_name, people.id) > ($5, $6::uuid))
+    WHERE
+        CASE
+            WHEN $8 = 0 THEN (SELECT true FROM celebrities WHERE person_id = people.id LIMIT 1)
+            ELSE id <> ALL (ARRAY(
+                SELECT id FROM people AS bare WHERE NOT EXISTS (SELECT FROM celebrities WHERE person_id = bare.id)
+            ))
+        END
         AND ($1::text = '' OR position($1 IN people.folded_name) > 0)
         AND ($2::text IS NULL OR people.category = $2)
         AND (
             $3::text IS NULL
-            OR known_gender(people.gender, (SELECT seen_gender FROM celebrities WHERE id = best.id)) = $3
+            OR known_gender(people.gender, (
+                SELECT seen_gender
+                FROM celebrities
+                WHERE person_id = people.id
+                ORDER BY quality_score DESC NULLS LAST, id
+                LIMIT 1
+            )) = $3
         )
-        AND ($4::float8 IS NULL OR best.quality_score >= $4)
-    ORDER BY people.folded_name, people.id
+        AND (
+            $4::float8 IS NULL
+            OR (SELECT max(quality_score) FROM celebrities WHERE person_id = people.id) >= $4
+        )
+        AND ($5::text IS NULL OR (people.folded_name, people.id) > ($5, $6::uuid))
+    ORDER BY folded_name, id
     LIMIT $7 + 1 OFFSET $8
 ) AS page
+CROSS JOIN LATERAL (SELECT name, category, gender FROM people WHERE id = page.id LIMIT 1) AS shown
 CROSS JOIN LATERAL (
-    -- The limit keeps it a look-up for each row of the page, however long the planner thinks the page is.
-    SELECT image_path, quality_score, seen_gender FROM celebrities WHERE id = page.best_id LIMIT 1
+    SELECT image_path, quality_score, seen_gender
+    FROM celebrities
+    WHERE person_id = page.id
+    ORDER BY quality_score DESC NULLS LAST, id
+    LIMIT 1
 ) AS best
 ORDER BY page.folded_name, page.id;
 
 -- name: count_people
--- With the filters of `page_of_people`.
+-- With the filters of `page_of_people`. Those who have no photo are found together as well, unless the name leaves few.
 SELECT count(*)
 FROM people
-CROSS JOIN LATERAL (
-    SELECT id, quality_score
-    FROM celebrities
-    WHERE person_id = people.id
-    ORDER BY quality_score DESC NULLS LAST, id
-    LIMIT 1
-) AS best
-WHERE ($1::text = '' OR position($1 IN people.folded_name) > 0)
+WHERE
+    CASE
+        WHEN $1 <> '' THEN (SELECT true FROM celebrities WHERE person_id = people.id LIMIT 1)
+        ELSE id <> ALL (ARRAY(
+            SELECT id FROM people AS bare WHERE NOT EXISTS (SELECT FROM celebrities WHERE person_id = bare.id)
+        ))
+    END
+    AND ($1::text = '' OR position($1 IN people.folded_name) > 0)
     AND ($2::text IS NULL OR people.category = $2)
     AND (
         $3::text IS NULL
-        OR known_gender(people.gender, (SELECT seen_gender FROM celebrities WHERE id = best.id)) = $3
+        OR known_gender(people.gender, (
+            SELECT seen_gender
+            FROM celebrities
+            WHERE person_id = people.id
+            ORDER BY quality_score DESC NULLS LAST, id
+            LIMIT 1
+        )) = $3
     )
-    AND ($4::float8 IS NULL OR best.quality_score >= $4);
+    AND (
+        $4::float8 IS NULL
+        OR (SELECT max(quality_score) FROM celebrities WHERE person_id = people.id) >= $4
+    );
 
 -- name: folded
 SELECT fold_school($1::text);

@@ -6,7 +6,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import BrowserContext, Locator, Page, expect
 
-from tests.support.browser import PHONE, Look, check_axe, expect_no_sideways_scroll
+from tests.support.browser import PHONE, ConsoleSite, Look, check_axe, expect_no_sideways_scroll
 from tests.support.photos import OBAMA_2
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -101,6 +101,26 @@ async def test_a_search_that_is_open_elsewhere_forgets_who_is_deleted(
     await expect(fifth).to_be_visible()
     await other.bring_to_front()
     await expect(people(other).filter(has_text="Person 5")).to_have_count(1)
+
+
+async def test_a_long_list_is_shown_and_chosen_from_at_any_place(page: Page, site: ConsoleSite) -> None:
+    async with site.more_people(1200):
+        await page.reload()
+        first = people(page).filter(has_text="Barack Obama")
+        await expect(first).to_be_visible()
+        await page.keyboard.press("End")
+        last = people(page).filter(has_text="Row 1199")
+        await expect(last).to_be_in_viewport()
+        assert await last.get_attribute("aria-posinset") == await last.get_attribute("aria-setsize")
+        await people(page).filter(has_text="Row 1190").get_by_role("checkbox").click()
+        await last.get_by_role("checkbox").click(modifiers=["Shift"])
+        await expect(page.get_by_text("10 selected")).to_be_attached()
+        await page.keyboard.press("Home")
+        await expect(first).to_be_in_viewport()
+        # As many as one change takes, of which most were never read before.
+        await page.get_by_role("button", name="Clear selection").click()
+        await page.get_by_role("button", name="Select the first 1,000").click()
+        await expect(page.get_by_text("1000 selected")).to_be_visible()
 
 
 async def test_it_fits_a_phone_in_german(page: Page, look: Look) -> None:

@@ -309,6 +309,17 @@ def world(request: pytest.FixtureRequest, postgres: str) -> Iterator[TwoPairsWor
         server.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
 
 
+@contextmanager
+def about(what: str) -> Iterator[None]:
+    """Let a failure name what it is about. A test for each table and query would take longer to begin and to
+    end than to run."""
+    try:
+        yield
+    except BaseException as exc:
+        exc.add_note(f"This is about {what}.")
+        raise
+
+
 def names(world: TwoPairsWorld, query: str) -> set[str]:
     return {name for (name,) in world.connection.execute(query).fetchall()}
 
@@ -337,11 +348,7 @@ def test_every_view_reads_with_the_rights_of_its_reader(world: TwoPairsWorld) ->
     assert names(world, invokers) == VIEWS
 
 
-@pytest.mark.parametrize("role", ["semblance_service", "authenticated", "anon"])
-@pytest.mark.parametrize("table", TABLES)
-def test_privileges_are_exactly_these(world: TwoPairsWorld, table: str, role: str) -> None:
-    line = TABLES[table]
-    expected = {"semblance_service": line.service, "authenticated": line.user, "anon": line.anon}[role]
+def held(world: TwoPairsWorld, table: str, role: str) -> Rights:
     actual: Rights = {}
     for verb in VERBS:
         if verb == "MAINTAIN" and world.connection.info.server_version < 170000:
@@ -361,7 +368,14 @@ def test_privileges_are_exactly_these(world: TwoPairsWorld, table: str, role: st
             ).fetchall()
             if columns:
                 actual[verb] = frozenset(name for (name,) in columns)
-    assert actual == rights(expected)
+    return actual
+
+
+@pytest.mark.parametrize("role", ["semblance_service", "authenticated", "anon"])
+def test_privileges_are_exactly_these(world: TwoPairsWorld, role: str) -> None:
+    for table, line in TABLES.items():
+        expected = {"semblance_service": line.service, "authenticated": line.user, "anon": line.anon}[role]
+        assert held(world, table, role) == rights(expected), table
 
 
 @pytest.mark.parametrize("role", ["semblance_service", "authenticated", "anon"])
@@ -399,19 +413,18 @@ def test_no_function_depends_on_the_search_path_of_its_caller(world: TwoPairsWor
 
 
 @pytest.mark.parametrize("role", ["authenticated", "anon"])
-@pytest.mark.parametrize("table", TABLES)
-def test_an_end_user_reads(world: TwoPairsWorld, table: str, role: str) -> None:
-    line = TABLES[table]
-    allowed = rights(line.user if role == "authenticated" else line.anon).get("SELECT")
-    with world.acting(role) as connection:
-        if allowed is None:
-            with pytest.raises(InsufficientPrivilege):
-                connection.execute(SQL("SELECT FROM {}").format(Identifier(table)))
-        else:
-            assert keys(connection, table) == world.mine(table)
-            assert world.mine(table) or line.rows == "none"
-    if line.rows != "all" and allowed is not None:
-        assert world.all(table) > world.mine(table)
+def test_an_end_user_reads(world: TwoPairsWorld, role: str) -> None:
+    for table, line in TABLES.items():
+        allowed = rights(line.user if role == "authenticated" else line.anon).get("SELECT")
+        with about(table), world.acting(role) as connection:
+            if allowed is None:
+                with pytest.raises(InsufficientPrivilege):
+                    connection.execute(SQL("SELECT FROM {}").format(Identifier(table)))
+            else:
+                assert keys(connection, table) == world.mine(table)
+                assert world.mine(table) or line.rows == "none"
+        if line.rows != "all" and allowed is not None:
+            assert world.all(table) > world.mine(table), table
 
 
 def columns_of(world: TwoPairsWorld, table: str) -> set[str]:
@@ -424,48 +437,57 @@ def columns_of(world: TwoPairsWorld, table: str) -> set[str]:
     )
 
 
-@pytest.mark.parametrize("role", ["authenticated", "anon"])
-@pytest.mark.parametrize("table", sorted(TABLES.keys() - VIEWS))
-def test_an_end_user_changes_no_other_column(world: TwoPairsWorld, table: str, role: str) -> None:
-    allowed = columns(TABLES[table].user, "UPDATE") if role == "authenticated" else set()
-    for column in columns_of(world, table) - allowed:
-        with world.acting(role) as connection, pytest.raises(InsufficientPrivilege):
-            connection.execute(
-                SQL("UPDATE {} SET {} = DEFAULT").format(Identifier(table), Identifier(column))
-            )
+def other_columns(world: TwoPairsWorld, role: str, verb: str) -> Iterator[tuple[str, str]]:
+    """Table and column of all that an end user may not name with this verb."""
+    for table in sorted(TABLES.keys() - VIEWS):
+        allowed = columns(TABLES[table].user, verb) if role == "authenticated" else set()
+        yield from ((table, column) for column in columns_of(world, table) - allowed)
 
 
 @pytest.mark.parametrize("role", ["authenticated", "anon"])
-@pytest.mark.parametrize("table", sorted(TABLES.keys() - VIEWS))
-def test_an_end_user_inserts_no_other_column(world: TwoPairsWorld, table: str, role: str) -> None:
-    allowed = columns(TABLES[table].user, "INSERT") if role == "authenticated" else set()
-    for column in columns_of(world, table) - allowed:
-        with world.acting(role) as connection, pytest.raises(InsufficientPrivilege):
-            connection.execute(
-                SQL("INSERT INTO {} ({}) VALUES (DEFAULT)").format(Identifier(table), Identifier(column))
-            )
+def test_an_end_user_changes_no_other_column(world: TwoPairsWorld, role: str) -> None:
+    for table, column in other_columns(world, role, "UPDATE"):
+        statement = SQL("UPDATE {} SET {} = DEFAULT").format(Identifier(table), Identifier(column))
+        with (
+            about(f"{table}.{column}"),
+            world.acting(role) as connection,
+            pytest.raises(InsufficientPrivilege),
+        ):
+            connection.execute(statement)
 
 
 @pytest.mark.parametrize("role", ["authenticated", "anon"])
-@pytest.mark.parametrize("table", sorted(TABLES.keys() - VIEWS))
-def test_an_end_user_deletes(world: TwoPairsWorld, table: str, role: str) -> None:
-    with world.acting(role) as connection:
-        statement = SQL("DELETE FROM {}").format(Identifier(table))
-        if role == "anon" or "DELETE" not in rights(TABLES[table].user):
-            with pytest.raises(InsufficientPrivilege):
-                connection.execute(statement)
-        else:
-            mine = world.mine(table) if TABLES[table].rows == "own" else set()
-            assert connection.execute(statement).rowcount == len(mine)
-            connection.execute("RESET ROLE")
-            assert keys(connection, table) == world.all(table) - mine
+def test_an_end_user_inserts_no_other_column(world: TwoPairsWorld, role: str) -> None:
+    for table, column in other_columns(world, role, "INSERT"):
+        statement = SQL("INSERT INTO {} ({}) VALUES (DEFAULT)").format(Identifier(table), Identifier(column))
+        with (
+            about(f"{table}.{column}"),
+            world.acting(role) as connection,
+            pytest.raises(InsufficientPrivilege),
+        ):
+            connection.execute(statement)
 
 
 @pytest.mark.parametrize("role", ["authenticated", "anon"])
-@pytest.mark.parametrize("table", sorted(TABLES.keys() - VIEWS))
-def test_an_end_user_never_truncates(world: TwoPairsWorld, table: str, role: str) -> None:
-    with world.acting(role) as connection, pytest.raises(InsufficientPrivilege):
-        connection.execute(SQL("TRUNCATE {} CASCADE").format(Identifier(table)))
+def test_an_end_user_deletes(world: TwoPairsWorld, role: str) -> None:
+    for table in sorted(TABLES.keys() - VIEWS):
+        with about(table), world.acting(role) as connection:
+            statement = SQL("DELETE FROM {}").format(Identifier(table))
+            if role == "anon" or "DELETE" not in rights(TABLES[table].user):
+                with pytest.raises(InsufficientPrivilege):
+                    connection.execute(statement)
+            else:
+                mine = world.mine(table) if TABLES[table].rows == "own" else set()
+                assert connection.execute(statement).rowcount == len(mine)
+                connection.execute("RESET ROLE")
+                assert keys(connection, table) == world.all(table) - mine
+
+
+@pytest.mark.parametrize("role", ["authenticated", "anon"])
+def test_an_end_user_never_truncates(world: TwoPairsWorld, role: str) -> None:
+    for table in sorted(TABLES.keys() - VIEWS):
+        with about(table), world.acting(role) as connection, pytest.raises(InsufficientPrivilege):
+            connection.execute(SQL("TRUNCATE {} CASCADE").format(Identifier(table)))
 
 
 def changed(
@@ -676,9 +698,14 @@ QUERIES = load_queries(Path(db.__path__[0], "sql"))
 STAGES = {query for query in QUERIES.values() if "CREATE TEMPORARY TABLE" in query}
 
 
-@pytest.mark.parametrize("name", QUERIES)
-def test_the_application_may_run_every_query(service: psycopg.Connection, name: str) -> None:
+def test_the_application_may_run_every_query(application: psycopg.Connection) -> None:
     """Planned and not run: privileges are checked before the first row."""
+    for name in QUERIES:
+        with about(f"the query {name}"), application.transaction(force_rollback=True):
+            _plan(application, name)
+
+
+def _plan(service: psycopg.Connection, name: str) -> None:
     text = QUERIES[name]
     if "staged_" in text:
         for stage in STAGES:

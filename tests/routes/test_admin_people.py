@@ -95,6 +95,11 @@ async def test_any_part_of_the_list_can_be_read(api: Api, admin: User) -> None:
         part = await call(api, admin, "GET", f"?limit=2&skip={skip}&category=authors")
         assert [person["name"] for person in part["people"]] == everybody[:3][skip : skip + 2]
         assert (part["total"] is None) == (skip > 0)
+    # Nobody sees who has no photo, and nobody's place counts them.
+    await api.owner.execute("INSERT INTO people (name) VALUES ('Bare')")
+    assert (await call(api, admin, "GET", "?limit=1"))["total"] == len(everybody)
+    assert await names(api, admin, "?skip=1") == everybody[1:]
+    assert await names(api, admin, "?name=bare") == []
     await call(api, admin, "GET", "?skip=-1", status=422)
     await call(api, admin, "GET", f"?skip={2**63}", status=422)
 

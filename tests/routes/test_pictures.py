@@ -147,8 +147,9 @@ async def test_head_answers_as_get_does(api: Api, face: dict[str, str]) -> None:
             get = await api.client.get(url, headers=headers)
             head = await api.client.head(url, headers=headers)
             assert (head.status_code, head.content) == (get.status_code, b""), path
-            lengths = [answer.headers.get("content-length") for answer in (head, get)]
-            assert lengths[0] == lengths[1] or get.status_code >= 400, path
+            if get.status_code < 400 and path != "/api/admin/system":
+                # The exception describes the machine, which changes from one moment to the next.
+                assert head.headers.get("content-length") == get.headers.get("content-length"), path
             assert head.headers["content-type"] == get.headers["content-type"]
     assert (await api.client.head("/api/auth/logout")).status_code == 405
 

@@ -101,6 +101,26 @@ class ConsoleSite:
             answers.append(await client.post("/api/faces", files=files))
         assert [answer.status_code for answer in answers] == [200, 202], [answer.text for answer in answers]
 
+    @asynccontextmanager
+    async def more_people(self, count: int) -> AsyncIterator[None]:
+        """While the context is open the gallery has more people, Row 0000 and so on, whose pictures are
+        lost."""
+        database = await Database.connect(self.dsn, pool_size=1)
+        try:
+            await database.execute(
+                """
+                INSERT INTO celebrities (name, category, image_path)
+                SELECT 'Row ' || lpad(number::text, 4, '0'), 'rows', 'celebrities/none/' || number || '.jpg'
+                FROM generate_series(0, $1 - 1) AS number
+                """,
+                count,
+            )
+            yield
+        finally:
+            await database.execute("DELETE FROM celebrities WHERE category = 'rows'")
+            await database.execute("DELETE FROM people WHERE category = 'rows'")
+            await database.close()
+
     async def fail_waiting_jobs(self, message: str) -> None:
         """Match jobs that wait fail, as if a worker had tried them."""
         database = await Database.connect(self.dsn, pool_size=1)

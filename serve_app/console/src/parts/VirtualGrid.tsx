@@ -22,6 +22,9 @@ interface Props<T> {
 }
 
 const GAP = 12;
+/** Rows that are drawn before and after the window: as far as a fast hand scrolls before the next frame. A page that
+ * has just come draws no more than it shows. */
+const OVERSCAN = 5;
 
 /** Cells of equal size that scroll with the page; only those near the window exist. */
 export function VirtualGrid<T>(props: Props<T>) {
@@ -37,11 +40,15 @@ export function VirtualGrid<T>(props: Props<T>) {
   const columns = Math.max(1, Math.floor((width + GAP) / (cellWidth + GAP)));
   const cell = (width - GAP * (columns - 1)) / columns;
   const rows = Math.ceil(count / columns);
+  const [scrolled, setScrolled] = useState(false);
   const virtual = useWindowVirtualizer({
     count: width > 0 ? rows : 0,
     estimateSize: () => cell + captionHeight + GAP,
-    overscan: 2,
+    overscan: scrolled ? OVERSCAN : 1,
     scrollMargin: top,
+    onChange: ({ isScrolling }) => {
+      if (isScrolling) setScrolled(true);
+    },
   });
   useEffect(() => {
     virtual.measure();
