@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
 
+import cv2
+
+from deployments.faces.memory import limit_kept_memory
 from deployments.faces.pipeline import LocalPipeline
-from deployments.faces.process import prepare_process
 from semblance.settings import Settings
 
 WARM_UP = 4
@@ -45,7 +47,9 @@ def run_bare(photos: Sequence[bytes], count: int, processes: int, max_faces: int
 
 def _work(photos: Sequence[bytes], queue: Queue[int | None], start: Barrier, max_faces: int | None) -> None:
     settings = Settings(threads=1)
-    prepare_process(settings)
+    # Photos are decoded in this process, so it keeps memory as the one that decodes them for a service.
+    limit_kept_memory()
+    cv2.setNumThreads(1)
     pipeline = LocalPipeline(settings)
     for photo in photos[:WARM_UP]:
         pipeline.analyze_photo(photo, max_faces)

@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+import cv2
 import numpy as np
 import typer
 from numpy.typing import NDArray
@@ -28,8 +29,8 @@ from rich.console import Console
 from rich.table import Table
 
 from deployments.faces.finder import FaceFinder
+from deployments.faces.memory import limit_kept_memory
 from deployments.faces.pipeline import LocalPipeline
-from deployments.faces.process import prepare_process
 from deployments.packs.manifest import read_manifest
 from deployments.packs.open_pack import PortraitAgeGender, PortraitExpression, SsdDetector, VectorNet
 from deployments.packs.pack import OPEN_FOLDER, LoadedPack
@@ -90,7 +91,9 @@ def main(
 ) -> None:
     """Print the table of nets."""
     settings = Settings(threads=1, execution_provider="cpu")
-    prepare_process(settings)
+    # As the process that decodes photos for a service.
+    limit_kept_memory()
+    cv2.setNumThreads(1)
     rows = [
         *embedders(photos, embed or [], settings),
         *detectors(photos, canvas or [512, 1024], settings),

@@ -13,13 +13,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, ParamSpec, TypeVar
 
+import cv2
 import numpy as np
 
 from deployments.faces.analysis import FaceAnalyzer
 from deployments.faces.decoder import Decoder, DirectDecoder
 from deployments.faces.embedding import FaceEmbedder
 from deployments.faces.finder import FaceFinder
-from deployments.faces.process import prepare_process
+from deployments.faces.memory import limit_kept_memory
 from deployments.packs.nets import DetectNet, LandmarkNet, ModelPack
 from deployments.packs.registry import load_pack
 from deployments.vision.decode import Photo
@@ -42,7 +43,9 @@ class PhotoSteps:
 def measure_steps(photos: Sequence[bytes], count: int) -> PhotoSteps:
     """Analyze the largest face of `count` photos, taken from `photos` in turn, on one thread."""
     settings, watch = Settings(threads=1), _Watch()
-    prepare_process(settings)
+    # Photos are decoded in this process, so it keeps memory as the one that decodes them for a service.
+    limit_kept_memory()
+    cv2.setNumThreads(1)
     pack = load_pack(settings)
     finder = FaceFinder(_TimedPack(pack, watch), settings, _TimedDecoder(DirectDecoder(settings), watch))
     embedder, analyzer = FaceEmbedder(pack), FaceAnalyzer(pack)

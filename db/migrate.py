@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
-from psycopg.sql import SQL
+from psycopg.sql import SQL, Identifier
 
 from db.dsn import parse_dsn
 from semblance.actor import actor_var
@@ -244,6 +244,7 @@ def _apply(connection: psycopg.Connection, path: Path, revision: str | None) -> 
     """
     sql = path.read_text(encoding="utf-8")
     if "INDEX CONCURRENTLY" in sql:
+        _drop_unfinished(connection, sql)
         connection.execute(sql)
         with connection.transaction():
             _note(connection, revision)
@@ -266,6 +267,15 @@ def _apply(connection: psycopg.Connection, path: Path, revision: str | None) -> 
             time.sleep(_TABLE_LOCK_PAUSE_SECONDS)
         else:
             return
+
+
+def _drop_unfinished(connection: psycopg.Connection, sql: str) -> None:
+    """Drop the indexes that a killed migration left invalid, which IF NOT EXISTS would take for built."""
+    for index in re.findall(r"INDEX CONCURRENTLY IF NOT EXISTS (public\.)?(\w+)", sql):
+        query = "SELECT FROM pg_index WHERE indexrelid = to_regclass(%s) AND NOT indisvalid"
+        name = f"public.{index[1]}"
+        if connection.execute(query, [name]).fetchone() is not None:
+            connection.execute(SQL("DROP INDEX CONCURRENTLY {}").format(Identifier("public", index[1])))
 
 
 def _note(connection: psycopg.Connection, revision: str | None) -> None:

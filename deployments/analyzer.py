@@ -6,8 +6,9 @@ import logging
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
+import cv2
+
 from deployments.faces.analysis import FaceAnalyzer
-from deployments.faces.process import prepare_process
 from deployments.message_limit import check_message_limit
 from deployments.packs.registry import load_pack
 from deployments.replica import configure_replica_logging, starting
@@ -26,7 +27,7 @@ class Analyzer:
         settings = get_settings()
         configure_replica_logging(settings)
         check_message_limit(settings)
-        prepare_process(settings)
+        cv2.setNumThreads(settings.threads)
         pack = load_pack(settings)
         self._model = pack.info
         self._analyzer = FaceAnalyzer(pack)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+import cv2
+
 from deployments.faces.decoder import DecoderProcess
 from deployments.faces.finder import FaceFinder
-from deployments.faces.process import prepare_process
 from deployments.message_limit import check_message_limit
 from deployments.packs.registry import load_pack
 from deployments.photos import PhotoToSearch
@@ -30,7 +31,7 @@ class Detector:
         settings = get_settings()
         configure_replica_logging(settings)
         check_message_limit(settings)
-        prepare_process(settings)
+        cv2.setNumThreads(settings.threads)
         pack = load_pack(settings)
         self._model = pack.info
         self._finder = FaceFinder(pack, settings, DecoderProcess(settings))

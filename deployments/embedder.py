@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deployments.faces.embedding import FaceEmbedder
-from deployments.faces.process import prepare_process
 from deployments.message_limit import check_message_limit
 from deployments.packs.registry import load_pack
 from deployments.replica import configure_replica_logging, starting
@@ -29,7 +28,6 @@ class Embedder:
         settings = get_settings()
         configure_replica_logging(settings)
         check_message_limit(settings)
-        prepare_process(settings)
         pack = load_pack(settings)
         self._model = pack.info
         self._embedder = FaceEmbedder(pack)

@@ -19,6 +19,7 @@ from db.retention import remove_in_steps
 from matching.gallery import LOG_HOURS, Gallery, GalleryQuery
 from semblance.errors import DatabaseError
 from semblance.metrics import GALLERY_CURRENT, GALLERY_ROWS, SEARCH_SECONDS
+from semblance.threads import in_thread_to_the_end
 from semblance.tracing import span
 from semblance.types import Embedding, Gender
 from semblance.weights import Weights
@@ -91,7 +92,7 @@ class CelebritySearch:
         while True:
             async with self._lock:
                 gallery = await self._refreshed(pack_digest)
-                listed, people = await asyncio.to_thread(
+                listed, people = await in_thread_to_the_end(
                     gallery.near_people, embedding, wanted, category, gender
                 )
             hits = await self._celebrities.nearest_of(
@@ -135,7 +136,7 @@ class CelebritySearch:
         gallery = await self._refreshed(pack_digest)
         requests = [request for request in self._waiting if request.terms == terms][:MAX_TOGETHER]
         queries = [request.query for request in requests]
-        found = await asyncio.to_thread(gallery.shortlists, queries, weights, threshold)
+        found = await in_thread_to_the_end(gallery.shortlists, queries, weights, threshold)
         for request, ids in zip(requests, found, strict=True):
             request.answer = ids
 

@@ -13,7 +13,6 @@ dimensions, once a machine.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import logging
 import time
@@ -38,6 +37,7 @@ from matching.nearest import near_people
 from matching.ranking import RankedPairs, Ranking
 from matching.scoring import MIN_QUALITY
 from matching.traits import Floats, Places, Traits
+from semblance.threads import in_thread_to_the_end
 from semblance.types import Embedding, Gender
 from semblance.weights import Weights
 
@@ -70,10 +70,12 @@ class GalleryQuery:
 
 @dataclass(frozen=True, slots=True)
 class _LogPosition:
-    """Up to where the log of changes has been read. snapshot: PostgreSQL's. last: the last entry it sees."""
+    """Up to where the log of changes has been read. snapshot: PostgreSQL's. last: the last entry it sees.
+    history: of the server, which is another one once it was restored or replaced."""
 
     snapshot: str
     last: int
+    history: str
 
 
 class Gallery:
@@ -107,23 +109,27 @@ class Gallery:
         if self._path is not None and (self._seen is None or self._is_due(now)):
             # Another process may have written the file since.
             source = await self._source()
-            await asyncio.to_thread(self._open, self._path, source)
-        if self._seen is None or now - self._looked_at > LOG_HOURS * 3600 / 2:
+            await in_thread_to_the_end(self._open, self._path, source)
+        row = None
+        if self._seen is not None and now - self._looked_at <= LOG_HOURS * 3600 / 2:
+            row = await self._database.fetchrow(sql.gallery_changes, self._seen.snapshot, self._seen.last)
+            if row is not None and (row["set_back"] or row["history"] != self._seen.history):
+                logger.warning("reading the gallery again: the database has been restored")
+                row = None
+        if row is None:
             # A change committed between this statement and the read is applied twice, which does no harm.
             row = await self._database.fetchrow(sql.gallery_snapshot)
             self._arrays, self._seen, self._saved_at = GalleryArrays(), None, -inf
             await self._read(None)
-        else:
-            row = await self._database.fetchrow(sql.gallery_changes, self._seen.snapshot, self._seen.last)
-            if row is not None and row["changed"]:
-                await self._read(row["changed"])
-                self._changed += len(row["changed"])
+        elif row["changed"]:
+            await self._read(row["changed"])
+            self._changed += len(row["changed"])
         if row is None:
             raise AssertionError("A query without FROM has one row.")
-        self._seen, self._looked_at = _LogPosition(row["snapshot"], row["last"]), now
+        self._seen, self._looked_at = _LogPosition(row["snapshot"], row["last"], row["history"]), now
         if self._path is not None and self._is_due(now):
             source = source or await self._source()
-            await asyncio.to_thread(self._save, self._path, source)
+            await in_thread_to_the_end(self._save, self._path, source)
 
     @property
     def arrays(self) -> GalleryArrays:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import mmap
 import os
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-FORMAT = 2
+FORMAT = 3
 _ALIGNED = 64
 _DIGEST = 32
 
@@ -48,7 +49,7 @@ def written(path: Path, about: Mapping[str, object], layout: Layout) -> Iterator
     temporary = Path(name)
     try:
         with os.fdopen(fd, "r+b") as file:
-            file.truncate(size + _DIGEST)
+            _reserve(file.fileno(), size + _DIGEST)
             content = mmap.mmap(file.fileno(), size + _DIGEST)
         content[: len(head)] = head
         yield _arrays(content, layout, len(head))
@@ -71,6 +72,15 @@ def mapped(path: Path) -> tuple[dict[str, Any], Arrays]:
     if not usable or _digest(content) != content[-_DIGEST:]:
         raise UnusableFileError(f"{path} is damaged or of another format.")
     return found["about"], _arrays(content, found["layout"], len(head))
+
+
+def _reserve(fd: int, size: int) -> None:
+    """Give a file its size. Raises OSError if the disk has not so much: in a file with holes, the first write
+    to a mapped page without room would end the process."""
+    if sys.platform == "darwin":
+        os.ftruncate(fd, size)
+    else:
+        os.posix_fallocate(fd, 0, size)
 
 
 def _digest(content: mmap.mmap) -> bytes:

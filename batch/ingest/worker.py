@@ -11,6 +11,8 @@ from functools import partial
 from typing import TypeAlias
 from uuid import UUID, uuid5
 
+import cv2
+
 from batch.ingest.fetch import fetch
 from batch.ingest.known import KnownHashes
 from batch.ingest.outcomes import IngestOutcome, IngestResult
@@ -20,7 +22,6 @@ from db.celebrities import CelebrityRow
 from db.ingestions import STAGED
 from deployments.faces.decoder import DecoderProcess
 from deployments.faces.pipeline import LocalPipeline
-from deployments.faces.process import prepare_process
 from semblance.errors import ImageTooLargeError, NotFoundError, SemblanceError, UnreadableImageError
 from semblance.settings import Settings
 from semblance.storage.opening import open_storage
@@ -77,7 +78,7 @@ class IngestWorker:
     """
 
     def __init__(self, settings: Settings, rules: IngestRules) -> None:
-        prepare_process(settings)
+        cv2.setNumThreads(settings.threads)
         self._settings = settings
         self._rules = rules
         self._pipeline = LocalPipeline(settings, DecoderProcess(settings))

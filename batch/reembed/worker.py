@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal, TypeAlias, get_args
 
+import cv2
 import numpy as np
 
 from batch.read_ahead import IO_THREADS, read_chunks
 from db.spare_embeddings import Pending, Table
 from deployments.faces.decoder import DecoderProcess
 from deployments.faces.pipeline import LocalPipeline
-from deployments.faces.process import prepare_process
 from semblance.errors import (
     BadInputError,
     ImageTooLargeError,
@@ -75,7 +75,7 @@ class ReembedWorker:
     def __init__(self, settings: Settings, pack_digest: str) -> None:
         """settings: with the pack to embed by. Raises PackMismatchError if this node has another version of
         it."""
-        prepare_process(settings)
+        cv2.setNumThreads(settings.threads)
         self._pipeline = LocalPipeline(settings, DecoderProcess(settings))
         if self._pipeline.model.digest != pack_digest:
             raise PackMismatchError(

@@ -1,6 +1,16 @@
 -- name: gallery_snapshot
--- Up to where the log of changes has been read: a snapshot, and the last entry it sees.
-SELECT pg_current_snapshot()::text AS snapshot, coalesce((SELECT max(id) FROM celebrity_changes), 0) AS last;
+-- Up to where the log of changes has been read: a snapshot, and the last entry it sees; and in which history of which
+-- table.
+SELECT
+    pg_current_snapshot()::text AS snapshot,
+    coalesce((SELECT max(id) FROM celebrity_changes), 0) AS last,
+    concat_ws(
+        '/',
+        (SELECT system_identifier FROM pg_control_system()),
+        (SELECT timeline_id FROM pg_control_checkpoint()),
+        (SELECT oid FROM pg_database WHERE datname = current_database()),
+        'celebrities'::regclass::oid
+    ) AS history;
 
 -- name: gallery_source
 -- Which table this is, of which database of which server and in which of its histories, and how many transactions
@@ -15,7 +25,8 @@ SELECT
 -- name: gallery_changes
 -- What was committed since the snapshot $1, whose last entry was $2, and up to where the log has been read now. The
 -- snapshot tells of entries that were not committed then. Entries have ascending ids, which tell of those whose
--- transactions have the numbers of others that the snapshot saw and a crash of the server lost.
+-- transactions have the numbers of others that the snapshot saw and a crash of the server lost. set_back: the database
+-- has been restored to a state before the snapshot.
 SELECT
     pg_current_snapshot()::text AS snapshot,
     coalesce((SELECT max(id) FROM celebrity_changes), $2) AS last,
@@ -25,7 +36,15 @@ SELECT
         WHERE id > $2
             OR transaction >= pg_snapshot_xmin($1::text::pg_snapshot)
             AND NOT pg_visible_in_snapshot(transaction, $1::text::pg_snapshot)
-    ) AS changed;
+    ) AS changed,
+    concat_ws(
+        '/',
+        (SELECT system_identifier FROM pg_control_system()),
+        (SELECT timeline_id FROM pg_control_checkpoint()),
+        (SELECT oid FROM pg_database WHERE datname = current_database()),
+        'celebrities'::regclass::oid
+    ) AS history,
+    pg_snapshot_xmax(pg_current_snapshot()) < pg_snapshot_xmax($1::text::pg_snapshot) AS set_back;
 
 -- name: read_gallery
 -- For COPY in binary: every column has a fixed length, so that a row has. $1: pack digest, $2: ids, or null for

@@ -54,17 +54,6 @@ _PROGRAM: Final = "deployments.faces.decoder_main"
 _INHERITED: Final = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SEMBLANCE_STACK")
 """Environment variables the process gets. `semblance down` finds the processes of a stack by the last one."""
 
-_MALLOC: Final = MappingProxyType(
-    {
-        # Return every large block to the system when it is freed: by default the threshold rises with each
-        # freed block, and so does the memory that is kept. What a photo of a few megapixels takes is kept, or
-        # a tenth of the time of decoding one would go into page faults.
-        "MALLOC_MMAP_THRESHOLD_": str(8 * 1024 * 1024),
-        "MALLOC_TRIM_THRESHOLD_": str(32 * 1024 * 1024),
-        "MALLOC_ARENA_MAX": "2",
-    }
-)
-
 _REFUSALS: Final = MappingProxyType(
     {kind.code: kind for kind in (ImageTooLargeError, UnreadableImageError, ImageTooCostlyError)}
 )
@@ -237,7 +226,7 @@ class _Process:
         self._most_pixels = settings.max_image_pixels
         self._popen = subprocess.Popen(
             [sys.executable, "-P", "-m", _PROGRAM, json.dumps(options)],
-            env={**environment, **_MALLOC, "PYTHONPATH": root},
+            env={**environment, "PYTHONPATH": root},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,

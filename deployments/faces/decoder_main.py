@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deployments.faces.decoder_pipes import shared_pixels
+from deployments.faces.memory import limit_kept_memory
 from deployments.vision.decode import OpenPhoto, read_header
 from semblance.errors import ImageTooCostlyError, SemblanceError, UnreadableImageError
 from semblance.types import Image
@@ -69,6 +70,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, and its end this one.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_DATA, (limits["memory"], limits["memory"]))
+    limit_kept_memory()
     cv2.setNumThreads(1)
     worker = _Worker(limits)
     _send(answers, {}, None, shared)

@@ -101,6 +101,10 @@ class TextVectorWorker:
         else:
             embedded, use = found
 
+            if embedded.text.source == "message":
+                # They may have been switched on and off between two looks.
+                self._may_have_messages = True
+
             async def store(connection: Connection) -> None:
                 await store_or_queue_again(connection, embedded, self._embedder.model)
 

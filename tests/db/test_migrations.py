@@ -170,6 +170,25 @@ def test_an_index_is_built_concurrently_in_a_separate_migration(empty_dsn: str, 
     assert valid == (True,)
 
 
+def test_an_index_whose_migration_was_killed_is_built_again(empty_dsn: str, tmp_path: Path) -> None:
+    files = {
+        "0001_table.up.sql": "CREATE TABLE public.t AS SELECT 1 AS n UNION ALL SELECT 1;",
+        "0002_index.up.sql": "CREATE INDEX CONCURRENTLY IF NOT EXISTS t_n ON public.t (n);",
+    }
+    for name, sql in files.items():
+        (tmp_path / name).write_text(sql, encoding="utf-8")
+    upgrade(empty_dsn, "0001", migrations=load_migrations(tmp_path))
+    with psycopg.connect(empty_dsn, autocommit=True) as connection:
+        # Ends between the two transactions of the command, as one that is killed.
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            connection.execute("CREATE UNIQUE INDEX CONCURRENTLY t_n ON public.t (n)")
+        upgrade(empty_dsn, migrations=load_migrations(tmp_path))
+        index = connection.execute(
+            "SELECT indisvalid, indisunique FROM pg_index WHERE indexrelid = 't_n'::regclass"
+        ).fetchone()
+    assert index == (True, False)
+
+
 def test_a_migration_that_fails_leaves_nothing(empty_dsn: str, tmp_path: Path) -> None:
     (tmp_path / "0001_good.up.sql").write_text("CREATE TABLE good ();", encoding="utf-8")
     (tmp_path / "0002_bad.up.sql").write_text("CREATE TABLE bad (); SELECT 1 / 0;", encoding="utf-8")

@@ -6,7 +6,9 @@ import asyncio
 import json
 import logging
 import os
+import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -129,7 +131,7 @@ async def test_a_file_that_cannot_be_used_is_replaced(
         b"{}\n",
         whole[:middle],
         whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :],
-        whole.replace(b'"format": 2', b'"format": 0'),
+        whole.replace(b'"format": 3', b'"format": 0'),
     ]
     for content in damaged:
         path.write_bytes(content)
@@ -195,6 +197,52 @@ def test_a_failed_write_leaves_the_file(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(UnusableFileError, match="damaged"):
         mapped(path)
+
+
+def test_a_file_has_its_room_before_it_is_written(tmp_path: Path) -> None:
+    """A write to a mapped page that the disk has no room for would end the process."""
+    with written(tmp_path / "x", {}, {"a": ("i4", (10**5,))}):
+        (file,) = tmp_path.iterdir()
+        assert file.stat().st_blocks * 512 >= file.stat().st_size > 4 * 10**5
+
+
+@pytest.mark.parametrize("changed", [{"history": "another"}, {"snapshot": "9000000000:9000000000:"}])
+async def test_a_database_that_was_restored_meanwhile_is_read_again(
+    database: Database, tmp_path: Path, changed: dict[str, Any]
+) -> None:
+    await add_celebrities(database, *varied(70))
+    found = await ready(database, tmp_path)
+    await add_celebrities(database, famous(1000))
+    await database.execute("DELETE FROM celebrity_changes")
+    assert found._seen is not None
+    found._seen = replace(found._seen, **changed)
+    await found.refresh()
+    await found.refresh()
+    assert (found.complete, len(found)) == (2, 71)
+    assert (await ready(database, tmp_path)).complete == 0
+
+
+async def test_who_is_cancelled_waits_for_the_thread_that_uses_the_gallery(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the next search would change arrays that are being written to the file."""
+    await add_celebrities(database, *varied(70))
+    begun, go_on, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def save(*_: object) -> None:
+        begun.set()
+        go_on.wait(30)
+        ended.set()
+
+    monkeypatch.setattr(Gallery, "_save", save)
+    refreshing = asyncio.create_task(Gallery(database, DIGEST, tmp_path).refresh())
+    await asyncio.to_thread(begun.wait, 30)
+    refreshing.cancel()
+    assert await asyncio.wait([refreshing], timeout=0.05) == (set(), {refreshing})
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await refreshing
+    assert ended.is_set()
 
 
 def test_files_that_nobody_uses_are_removed(tmp_path: Path) -> None:

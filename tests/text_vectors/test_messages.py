@@ -199,6 +199,20 @@ async def test_an_admin_switches_it_off_for_everybody(chat: SearchedChat) -> Non
     assert said in await chat.embedded()
 
 
+async def test_what_was_switched_on_between_two_looks_is_forgotten_too(chat: SearchedChat) -> None:
+    switch = "UPDATE system_settings SET value = '{}' WHERE key = 'message_search'"
+    await chat.database.execute(switch.format("false"))
+    worker = TextVectorWorker(chat.database, Letters(), Settings())
+    await worker.queue_missing()
+    await chat.database.execute(switch.format("true"))
+    said = await chat.say("Hi")
+    await worker.process()
+    assert await chat.embedded() == {said}
+    await chat.database.execute(switch.format("false"))
+    await worker.queue_missing()
+    assert await chat.embedded() == set()
+
+
 async def test_a_text_that_changed_unseen_is_embedded_again_and_one_that_did_not_costs_nothing(
     chat: SearchedChat,
 ) -> None:

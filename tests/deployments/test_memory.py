@@ -1,4 +1,4 @@
-"""A process that analyzes photos keeps the memory that they take."""
+"""A process that decodes photos keeps the memory that they take."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ import sys
 PROGRAM = """
 import resource
 
-from deployments.faces.process import prepare_process
-from semblance.settings import Settings
+from deployments.faces.memory import limit_kept_memory
 
 
 def page_faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    blocks = [bytearray(12 << 20) for _ in range(3)]
+    blocks = [bytearray(7 << 20) for _ in range(4)]
     del blocks
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 
 print(min(page_faults() for _ in range(4)))
-prepare_process(Settings(threads=1))
+limit_kept_memory()
 print(min(page_faults() for _ in range(4)))
 """
 
