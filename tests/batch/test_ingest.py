@@ -45,10 +45,9 @@ def settings(tmp_path: Path, dsn: str) -> Settings:
 async def run(
     source: object, settings: Settings, **options: Any
 ) -> tuple[IngestSummary, list[dict[str, str]]]:
-    """An ingestion and the lines of its report."""
-    summary = await ingest(
-        IngestOptions(str(source), **{"rules": RULES, **options}), settings, Console(file=io.StringIO())
-    )
+    """An ingestion and the lines of its report. By one worker, each of which takes seconds to start."""
+    changed = {"rules": RULES, "actors": 1, **options}
+    summary = await ingest(IngestOptions(str(source), **changed), settings, Console(file=io.StringIO()))
     return summary, [json.loads(line) for line in summary.report.read_text().splitlines()]
 
 
@@ -106,7 +105,7 @@ async def test_every_input_has_one_outcome(tmp_path: Path, settings: Settings, d
     storage = open_storage(settings)
     assert await storage.keys("celebrities") == []
 
-    summary, lines = await run(source, settings, batch_size=3)
+    summary, lines = await run(source, settings, batch_size=3, actors=2)
     assert [line["input"] for line in lines] == list(OUTCOMES)
     assert {line["input"]: line["outcome"] for line in lines} == OUTCOMES
     assert summary.images == len(OUTCOMES)

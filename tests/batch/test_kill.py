@@ -118,7 +118,7 @@ async def test_kills_change_no_row(
     undisturbed = Settings.model_validate(
         {"home": tmp_path / "other", "database_url": make_database("semblance")}
     )
-    options = IngestOptions(str(source), RULES, batch_size=BATCH)
+    options = IngestOptions(str(source), RULES, batch_size=BATCH, actors=1)
     summary = await ingest(options, undisturbed, Console(file=io.StringIO()))
     expected = rows(undisturbed.required_database_url.get_secret_value())
     assert rows(dsn) == expected

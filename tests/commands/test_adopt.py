@@ -17,7 +17,7 @@ from tests.support.supabase import run
 
 
 @pytest.fixture
-def settings(empty_dsn: str) -> Settings:
+def settings(empty_dsn: str, known_targets: None) -> Settings:
     """With an old app's database."""
     run(empty_dsn, early("CREATE EXTENSION vector;"))
     return Settings(database_url=SecretStr(empty_dsn))

@@ -56,10 +56,10 @@ async def test_a_lost_connection_wakes_and_is_replaced(
         await anext(wake_ups)
 
 
-async def test_without_a_server_to_listen_to_it_polls(
-    database: Database, dsn: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_without_a_server_to_listen_to_it_polls(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("db.listen.POLL_SECONDS", 0.01)
+    # Not the fixture, which may still have a connection that has listened.
+    database = await Database.connect(dsn, pool_size=1)
     server = on_database(dsn, "postgres")
     name = await database.fetchval("SELECT current_database()")
     run(server, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
@@ -70,6 +70,7 @@ async def test_without_a_server_to_listen_to_it_polls(
         await anext(wake_ups)
         run(dsn, "NOTIFY bell")
         await anext(wake_ups)
+    await database.close()
 
 
 async def test_behind_a_transaction_mode_pooler_the_clock_wakes(

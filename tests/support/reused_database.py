@@ -6,7 +6,10 @@ Its rows are deleted after a test. If a test made other changes, the next one ge
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
+from functools import cached_property
+from typing import Any
 
 import asyncpg
 import psycopg
@@ -73,6 +76,34 @@ class _Lent:
         self._is_closed = True
 
 
+class _LentConnection:
+    """A connection outside of a pool. When a test closes it, another test may have it."""
+
+    def __init__(self, connection: asyncpg.Connection, free: list[asyncpg.Connection]) -> None:
+        self._connection = connection
+        self._free = free
+        self._told: list[Callable[..., object]] = []
+        self._is_closed = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def add_termination_listener(self, callback: Callable[..., object]) -> None:
+        self._told.append(callback)
+        self._connection.add_termination_listener(callback)
+
+    def is_closed(self) -> bool:
+        return self._is_closed or bool(self._connection.is_closed())
+
+    async def close(self, **options: float) -> None:
+        self._is_closed = True
+        for callback in self._told:
+            self._connection.remove_termination_listener(callback)
+        if not self._connection.is_closed():
+            await self._connection.reset(**options)
+            self._free.append(self._connection)
+
+
 class _KeptPool(Database):
     """A pool reused by tests."""
 
@@ -80,18 +111,31 @@ class _KeptPool(Database):
         """The pool, for one test."""
         return Database(
             _Lent(self._pool),
-            self._connect,
+            self._lend_connection,
             transaction_pooler=self._transaction_pooler,
         )
 
+    async def _lend_connection(self) -> asyncpg.Connection:
+        while self._free:
+            connection = self._free.pop()
+            if not connection.is_closed():
+                return _LentConnection(connection, self._free)
+        return _LentConnection(await self._connect(), self._free)
+
+    @cached_property
+    def _free(self) -> list[asyncpg.Connection]:
+        return []
+
     @property
     def size(self) -> int:
-        """The number of its connections."""
-        return int(self._pool.get_size())
+        """The number of its connections that no test uses."""
+        return int(self._pool.get_size()) + len(self._free)
 
     def terminate(self) -> None:
         """End it at once."""
         self._pool.terminate()
+        for connection in self._free:
+            connection.terminate()
 
 
 class ReusedDatabase:

@@ -5,9 +5,10 @@ import { Picture } from '../../parts/Picture';
 import { useWords } from '../../words/useWords';
 import classes from './RefusalCard.module.css';
 
-export const CARD_PX = 240;
-/** Room for the label, the reason, what the analyzer says, and the buttons. */
-export const CAPTION_PX = 172;
+/** Room for the buttons beside each other, also in German. */
+export const CARD_PX = 280;
+/** Room for the label, the reason, what the analyzer says, and two lines of buttons. */
+export const CAPTION_PX = 200;
 
 interface Props {
   ingestion: string;
@@ -43,7 +44,7 @@ export function RefusalCard({ ingestion, refusal, busy, onDecide }: Props) {
       <Text size="xs" c="dimmed" lineClamp={2} title={reason}>
         {reason}
       </Text>
-      <Group gap={6} mt="auto" wrap="nowrap">
+      <Group gap={6} mt="auto">
         {decision === null ? (
           decisions.map((each) => (
             <Button
