@@ -48,7 +48,7 @@ SELECT
 
 -- name: read_gallery
 -- For COPY in binary: every column has a fixed length, so that a row has. $1: pack digest, $2: ids, or null for
--- all. The category is an MD5, which only has to tell categories apart.
+-- all. The category is an MD5, which only has to tell categories apart; zeros are no category.
 SELECT
     id,
     embedding,
@@ -59,7 +59,7 @@ SELECT
     expression,
     quality,
     gender_number(gender) AS gender,
-    md5(coalesce(category, ''))::uuid AS category,
+    coalesce(md5(category)::uuid, '00000000-0000-0000-0000-000000000000') AS category,
     person
 FROM celebrity_traits_by($1)
 WHERE $2::uuid[] IS NULL OR id = ANY($2::uuid[])

@@ -245,6 +245,14 @@ async def test_who_is_cancelled_waits_for_the_thread_that_uses_the_gallery(
     assert ended.is_set()
 
 
+async def test_who_has_no_category_is_in_none_also_if_it_has_no_name(database: Database) -> None:
+    """Else a search for it would take everybody, whom the database then leaves out one by one."""
+    rows = [replace(row, category=category) for row, category in zip(varied(2), (None, ""), strict=True)]
+    _, unnamed = await add_celebrities(database, *rows)
+    found = await ready(database, None)
+    assert found.near_people(famous(1).embedding, 10, "", None) == ([unnamed], 1)
+
+
 def test_files_that_nobody_uses_are_removed(tmp_path: Path) -> None:
     then = time.time() - 2 * gallery.LOG_HOURS * 3600
     for name in ("earlier.gallery", ".earlier.gallery.x1", "notes.txt"):
