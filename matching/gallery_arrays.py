@@ -28,8 +28,9 @@ _PIECE = 8192
 class Block:
     """BLOCK places for celebrities.
 
-    fit: whether a place holds one of sufficient quality for a match. category: MD5 of its name, zeros for none. person: the
-    number of the celebrity's person; an empty place has a negative number that no other of the block has.
+    fit: whether a place holds one of sufficient quality for a match. category: MD5 of its name; zeros for
+    none. person: the number of the celebrity's person; an empty place has a negative number that no other of
+    the block has.
     """
 
     def __init__(self) -> None:
