@@ -3396,10 +3396,11 @@ BEGIN
     SELECT 'embed', profile_id, message_id
     FROM public.embeddable_texts AS found
     WHERE connection_id = ANY (searchable)
-        AND NOT EXISTS (
-            SELECT
+        -- Read once: looked up for each message, the jobs just queued would be read again and again.
+        AND found.message_id NOT IN (
+            SELECT job.message_id
             FROM public.inference_queue AS job
-            WHERE job.message_id = found.message_id AND job.kind = 'embed' AND job.status = 'pending'
+            WHERE job.message_id IS NOT NULL AND job.kind = 'embed' AND job.status = 'pending'
         );
 END
 $$;
