@@ -236,7 +236,6 @@ async def test_many_first_requests_fetch_once(provider: IdentityProvider) -> Non
 @pytest.mark.parametrize(
     ("status", "body"),
     [(500, None), (200, b"<html>"), (200, b'{"keys": []}'), (200, b"[]"), (200, b"x" * 300_000), (302, None)],
-    ids=str,
 )
 async def test_an_outage_keeps_the_keys(
     provider: IdentityProvider, caplog: pytest.LogCaptureFixture, status: int, body: bytes | None

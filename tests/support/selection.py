@@ -12,6 +12,16 @@ from tests.support import wide_photos
 _LEFT_OUT = pytest.StashKey[int]()
 
 
+LONGEST_NAME = 100
+"""Characters of a parameter that names a test."""
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Long texts do not name tests: some hold the time, as tokens do, and processes that share a run must
+    collect the same names."""
+    return argname if isinstance(val, (str, bytes)) and len(val) > LONGEST_NAME else None
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Applied after `-m` and `-k`, so a run that does not select these tests does not mention them."""
