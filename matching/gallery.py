@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from db.copy_arrays import GENDERS, TRAITS, Rows, read_rows, row_type
 from db.migrate import MIGRATIONS
-from db.pool import Database
+from db.pool import Database, Record
 from db.queries import sql
 from matching.eligibility import may_match
 from matching.gallery_arrays import Block, GalleryArrays
@@ -105,31 +105,27 @@ class Gallery:
 
         Raises DatabaseError. The next call then does what this one could not.
         """
-        source, now = None, time.time()
+        now = time.time()
         if self._path is not None and (self._seen is None or self._is_due(now)):
             # Another process may have written the file since.
-            source = await self._source()
-            await in_thread_to_the_end(self._open, self._path, source)
-        row = None
-        if self._seen is not None and now - self._looked_at <= LOG_HOURS * 3600 / 2:
-            row = await self._database.fetchrow(sql.gallery_changes, self._seen.snapshot, self._seen.last)
-            if row is not None and (row["set_back"] or row["history"] != self._seen.history):
-                logger.warning("reading the gallery again: the database has been restored")
-                row = None
-        if row is None:
-            # A change committed between this statement and the read is applied twice, which does no harm.
-            row = await self._database.fetchrow(sql.gallery_snapshot)
-            self._arrays, self._seen, self._saved_at = GalleryArrays(), None, -inf
+            await in_thread_to_the_end(self._open, self._path)
+        if now - self._looked_at > LOG_HOURS * 3600 / 2:
+            self._seen = None
+        row = await self._look()
+        if self._seen is not None and (row["set_back"] or row["history"] != self._seen.history):
+            logger.warning("reading the gallery again: the database has been restored or is another one")
+            self._seen = None
+            row = await self._look()
+        if self._seen is None:
+            # A change committed between that statement and the read is applied twice, which does no harm.
+            self._arrays, self._saved_at = GalleryArrays(), -inf
             await self._read(None)
         elif row["changed"]:
             await self._read(row["changed"])
             self._changed += len(row["changed"])
-        if row is None:
-            raise AssertionError("A query without FROM has one row.")
         self._seen, self._looked_at = _LogPosition(row["snapshot"], row["last"], row["history"]), now
         if self._path is not None and self._is_due(now):
-            source = source or await self._source()
-            await in_thread_to_the_end(self._save, self._path, source)
+            await in_thread_to_the_end(self._save, self._path)
 
     @property
     def arrays(self) -> GalleryArrays:
@@ -185,15 +181,25 @@ class Gallery:
             present = {bytes(key) for rows in found for key in rows["id"]}
             self._arrays.remove([key for key in ids if key.bytes not in present])
 
-    async def _source(self) -> dict[str, Any]:
-        """What a file must have been made from to be of use: this database, as this version reads it."""
-        row = await self._database.fetchrow(sql.gallery_source)
+    async def _look(self) -> Record:
+        """What has changed since the last look, if there was one, and up to where the log has been read."""
+        seen = (None, None) if self._seen is None else (self._seen.snapshot, self._seen.last)
+        row = await self._database.fetchrow(sql.gallery_changes, *seen)
         if row is None:
             raise AssertionError("A query without FROM has one row.")
-        rules = {"migrations": len(MIGRATIONS), "min_quality": MIN_QUALITY, "genders": len(GENDERS)}
-        return {**dict(row), **rules, "pack_digest": self._pack_digest}
+        return row
 
-    def _open(self, path: Path, source: Mapping[str, Any]) -> None:
+    def _source(self) -> dict[str, Any]:
+        """What a file must have been made from to be of use: this pack, as this version reads it. Of which
+        database it is, the next look tells."""
+        return {
+            "migrations": len(MIGRATIONS),
+            "min_quality": MIN_QUALITY,
+            "genders": len(GENDERS),
+            "pack_digest": self._pack_digest,
+        }
+
+    def _open(self, path: Path) -> None:
         """Go on with the file, if it can be used and is newer than what is there."""
         try:
             about, columns = mapped(path)
@@ -204,24 +210,22 @@ class Gallery:
             return
         if about["looked_at"] <= self._saved_at:
             return
-        age = time.time() - about["looked_at"]
-        # A database that was set back to an earlier state counts its transactions again.
-        past = about["source"].pop("transaction") <= source["transaction"]
-        same = about["source"] == {name: source[name] for name in source if name != "transaction"}
-        if same and past and 0 <= age < LOG_HOURS * 3600 / 2:
+        seen, age = _LogPosition(**about["seen"]), time.time() - about["looked_at"]
+        elsewhere = self._seen is not None and seen.history != self._seen.history
+        if about["source"] == self._source() and not elsewhere and 0 <= age < LOG_HOURS * 3600 / 2:
             self._arrays = GalleryArrays(columns)
-            self._seen, self._looked_at = _LogPosition(**about["seen"]), about["looked_at"]
+            self._seen, self._looked_at = seen, about["looked_at"]
             self._saved_at, self._changed = self._looked_at, 0
 
     def _is_due(self, now: float) -> bool:
         return now - self._saved_at > SAVE_HOURS * 3600 or self._changed > max(SAVE_CHANGES, len(self) // 10)
 
-    def _save(self, path: Path, source: Mapping[str, Any]) -> None:
+    def _save(self, path: Path) -> None:
         """Write the file, and go on with it in place of the arrays in memory."""
         self._saved_at, self._changed = self._looked_at, 0
         if self._seen is None:
             raise AssertionError("Nothing has been read that could be written.")
-        about = {"source": dict(source), "seen": asdict(self._seen), "looked_at": self._looked_at}
+        about = {"source": self._source(), "seen": asdict(self._seen), "looked_at": self._looked_at}
         try:
             self._arrays.save(path, about)
             _remove_old_files(path.parent)

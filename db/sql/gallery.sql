@@ -1,35 +1,12 @@
--- name: gallery_snapshot
--- Up to where the log of changes has been read: a snapshot, and the last entry it sees; and in which history of which
--- table.
-SELECT
-    pg_current_snapshot()::text AS snapshot,
-    coalesce((SELECT max(id) FROM celebrity_changes), 0) AS last,
-    concat_ws(
-        '/',
-        (SELECT system_identifier FROM pg_control_system()),
-        (SELECT timeline_id FROM pg_control_checkpoint()),
-        (SELECT oid FROM pg_database WHERE datname = current_database()),
-        'celebrities'::regclass::oid
-    ) AS history;
-
--- name: gallery_source
--- Which table this is, of which database of which server and in which of its histories, and how many transactions
--- it has had.
-SELECT
-    (SELECT system_identifier::text FROM pg_control_system()) AS server,
-    (SELECT timeline_id FROM pg_control_checkpoint()) AS timeline,
-    (SELECT oid::bigint FROM pg_database WHERE datname = current_database()) AS database,
-    'celebrities'::regclass::oid::bigint AS relation,
-    pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS transaction;
-
 -- name: gallery_changes
--- What was committed since the snapshot $1, whose last entry was $2, and up to where the log has been read now. The
--- snapshot tells of entries that were not committed then. Entries have ascending ids, which tell of those whose
--- transactions have the numbers of others that the snapshot saw and a crash of the server lost. set_back: the database
--- has been restored to a state before the snapshot.
+-- What was committed since the snapshot $1, whose last entry was $2, and up to where the log has been read now; only the
+-- latter if both are null. The snapshot tells of entries that were not committed then. Entries have ascending ids, which
+-- tell of those whose transactions have the numbers of others that the snapshot saw and a crash of the server lost.
+-- history: of which table, of which database of which server and in which of its histories. set_back: the database has
+-- been restored to a state before the snapshot.
 SELECT
     pg_current_snapshot()::text AS snapshot,
-    coalesce((SELECT max(id) FROM celebrity_changes), $2) AS last,
+    coalesce((SELECT max(id) FROM celebrity_changes), $2, 0) AS last,
     ARRAY(
         SELECT DISTINCT celebrity_id
         FROM celebrity_changes

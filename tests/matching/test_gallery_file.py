@@ -144,9 +144,15 @@ async def test_a_file_that_cannot_be_used_is_replaced(
 
     about, columns = mapped(path)
     layout = json.loads(whole.partition(b"\n")[0])["layout"]
-    elsewhere = {**about, "source": {**about["source"], "server": "another"}}
-    set_back = {**about, "source": {**about["source"], "transaction": about["source"]["transaction"] + 10**6}}
-    for other in (elsewhere, set_back, {**about, "looked_at": time.time() - gallery.LOG_HOURS * 3600}):
+    elsewhere = {**about, "seen": {**about["seen"], "history": "another"}}
+    set_back = {**about, "seen": {**about["seen"], "snapshot": "9000000000:9000000000:"}}
+    other_rules = {**about, "source": {**about["source"], "migrations": 0}}
+    for other in (
+        elsewhere,
+        set_back,
+        other_rules,
+        {**about, "looked_at": time.time() - gallery.LOG_HOURS * 3600},
+    ):
         with written(path, other, layout) as copies:
             for name, column in columns.items():
                 copies[name][:] = column
