@@ -239,7 +239,7 @@ async def measure(
 
     async def part(query: str, *arguments: object) -> list[UUID]:
         async with database.transaction(readonly=True) as connection:
-            await connection.fetchrow(sql.tune_text_search, str(text_search.EF_SEARCH))
+            await connection.fetchrow(sql.tune_nearest, str(text_search.EF_SEARCH))
             return [row["id"] for row in await connection.fetch(query, *arguments)]
 
     async def search(query: str) -> None:

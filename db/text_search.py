@@ -136,4 +136,4 @@ def _words(asked: str) -> str:
 
 
 async def _tune(connection: Connection) -> None:
-    await connection.fetchrow(sql.tune_text_search, str(EF_SEARCH))
+    await connection.fetchrow(sql.tune_nearest, str(EF_SEARCH))

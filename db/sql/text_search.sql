@@ -6,14 +6,6 @@ SELECT EXISTS (SELECT FROM system_settings WHERE key = 'profile_search' AND valu
 SELECT EXISTS (SELECT FROM system_settings WHERE key = 'message_search' AND value = 'true')
     AND EXISTS (SELECT FROM profiles WHERE id = $1 AND message_search);
 
--- name: tune_text_search
--- Settings of a search, for this transaction. $1: ef_search, as text. A search of the index that meets people of other
--- schools goes on until it has enough, and each search is planned for its school.
-SELECT
-    set_config('hnsw.ef_search', $1, true),
-    set_config('hnsw.iterative_scan', 'strict_order', true),
-    set_config('plan_cache_mode', 'force_custom_plan', true);
-
 -- name: school_of_searcher
 -- The school of the user $1, those with whom their connection is blocked, and how many of the school have a bio, counted
 -- up to $2. No row without a school.

@@ -73,7 +73,7 @@ async def crowd(database: Database, dsn: str) -> AsyncIterator[Database]:
 
 async def plan(database: Database, query: str, *arguments: object) -> str:
     async with database.transaction(readonly=True) as connection:
-        await connection.fetchrow(sql.tune_text_search, str(text_search.EF_SEARCH))
+        await connection.fetchrow(sql.tune_nearest, str(text_search.EF_SEARCH))
         rows = await connection.fetch(f"EXPLAIN {query}", *arguments)
     return "\n".join(row[0] for row in rows)
 
