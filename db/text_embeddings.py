@@ -15,6 +15,7 @@ from pgvector import Vector
 
 from db.pool import Connection, Database, Record
 from db.queries import sql
+from db.retention import remove_in_steps
 
 DIMENSIONS: Final = 384
 """Numbers of a stored vector; those of the text pack that ships."""
@@ -116,17 +117,11 @@ class TextEmbeddings:
 
     async def retire(self, model: str) -> int:
         """Remove the vectors of all models but this one; returns how many."""
-        removed = 0
-        while count := int(await self._database.fetchval(sql.retire_text_embeddings, model, _AT_ONCE)):
-            removed += count
-        return removed
+        return await remove_in_steps(self._database, sql.retire_text_embeddings, model)
 
     async def forget_messages(self) -> int:
         """Remove the vectors of messages, unless an admin has switched them on; returns how many."""
-        removed = 0
-        while count := int(await self._database.fetchval(sql.forget_messages, _AT_ONCE)):
-            removed += count
-        return removed
+        return await remove_in_steps(self._database, sql.forget_messages)
 
 
 async def store_or_queue_again(connection: Connection, made: EmbeddedText, model: str) -> None:

@@ -46,7 +46,6 @@ class TextVectorWorker:
         self._asked: list[UUID] = []
         self._batch: asyncio.Task[dict[UUID, tuple[EmbeddedText, Use] | TextRefusedError]] | None = None
         self._looked_at: dict[TextSource, float] = {}
-        self._may_have_messages = True
 
     async def run(self) -> None:
         """Work until cancelled: when woken, and when a job or a lease is due."""
@@ -61,9 +60,8 @@ class TextVectorWorker:
         switches a source on, and then every hour. Removes the vectors of messages when they are switched off.
         Raises DatabaseError."""
         on = await self._embeddings.sources()
-        if "message" not in on and self._may_have_messages:
+        if "message" not in on:
             await self._embeddings.forget_messages()
-        self._may_have_messages = "message" in on
         self._looked_at = {source: at for source, at in self._looked_at.items() if source in on}
         for source in on:
             if (
@@ -100,10 +98,6 @@ class TextVectorWorker:
             raise found
         else:
             embedded, use = found
-
-            if embedded.text.source == "message":
-                # They may have been switched on and off between two looks.
-                self._may_have_messages = True
 
             async def store(connection: Connection) -> None:
                 await store_or_queue_again(connection, embedded, self._embedder.model)
