@@ -20,7 +20,7 @@ from semblance.storage.pictures import other_key, remove_picture
 from semblance.storage.store import Storage
 
 _BATCH = 100
-"""Pictures claimed together; a working bucket removes them before they are due again."""
+"""Pictures claimed together; the storage removes them before their claim ends."""
 
 _AT_ONCE = 16
 """Requests to the storage at the same time."""
@@ -67,12 +67,14 @@ class ObjectDeletions:
 
         gone = await asyncio.gather(*itertools.starmap(removed, found.items()))
         done = [key for key, is_gone in zip(found, gone, strict=True) if is_gone]
-        if done:
-            try:
-                await self._database.execute(sql.finish_deletions, done)
-            except DatabaseError as exc:
-                logger.warning("pictures are removed a second time: %s", exc.message)
-        return len(done)
+        failed = found.keys() - set(done)
+        try:
+            if failed:
+                await self._database.execute(sql.postpone_deletions, sorted(failed))
+            return len(await self._database.fetch(sql.finish_deletions, done)) if done else 0
+        except DatabaseError as exc:
+            logger.warning("pictures are removed a second time: %s", exc.message)
+            return 0
 
     async def _recorded(self, storage: Storage, keys: Sequence[str]) -> dict[str, PictureTable | None]:
         """The keys that are recorded as deleted, each with the table whose row named it. A copy and its

@@ -15,9 +15,9 @@ DELETE FROM object_deletions
 WHERE is_named_picture(key);
 
 -- name: claim_deletions
--- $1: limit. A claim lasts until the next attempt is due: at first 2 seconds, at last 17 minutes.
+-- $1: limit. A slow storage needs seconds for a hundred pictures. Those of a worker that dies are due after the minute.
 UPDATE object_deletions
-SET attempts = attempts + 1, due_at = now() + interval '1 second' * 2 ^ least(attempts + 1, 10)
+SET attempts = attempts + 1, due_at = now() + interval '1 minute'
 WHERE key IN (
     SELECT key
     FROM object_deletions
@@ -27,6 +27,12 @@ WHERE key IN (
     FOR UPDATE SKIP LOCKED
 )
 RETURNING key;
+
+-- name: postpone_deletions
+-- After failed attempts. $1: keys. At first for 2 seconds, at last for 17 minutes.
+UPDATE object_deletions
+SET attempts = greatest(attempts, 1), due_at = now() + interval '1 second' * 2 ^ least(greatest(attempts, 1), 10)
+WHERE key = ANY($1);
 
 -- name: recorded_deletions
 -- The given keys that are recorded as deleted.
@@ -49,5 +55,7 @@ ORDER BY key
 LIMIT $3;
 
 -- name: finish_deletions
+-- Returns those that nobody else has finished meanwhile.
 DELETE FROM object_deletions
-WHERE key = ANY($1);
+WHERE key = ANY($1)
+RETURNING key;

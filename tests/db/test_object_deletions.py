@@ -130,6 +130,35 @@ async def test_a_store_that_fails_is_retried_at_growing_intervals(
     assert not await storage.exists("faces/a.jpg")
 
 
+async def test_pictures_in_hand_are_no_other_workers(
+    database: Database, storage: Storage, deletions: ObjectDeletions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A storage that takes longer than the first retry waits is not asked twice."""
+    await database.execute("INSERT INTO object_deletions (key) VALUES ('faces/a.jpg')")
+    obey = Storage.delete
+    asked = []
+
+    async def slowly(self: Storage, key: str) -> None:
+        asked.append(key)
+        await database.execute("UPDATE object_deletions SET due_at = due_at - interval '50 seconds'")
+        assert await deletions.drain(storage) == 0
+        await obey(self, key)
+
+    monkeypatch.setattr(Storage, "delete", slowly)
+    assert await deletions.drain(storage) == 1
+    assert len(asked) == len(set(asked)) > 0
+
+
+async def test_a_picture_that_two_workers_removed_counts_once(
+    database: Database, storage: Storage, deletions: ObjectDeletions
+) -> None:
+    await database.execute("INSERT INTO object_deletions (key) VALUES ('faces/a.jpg')")
+    assert sorted(await asyncio.gather(*(deletions.finish(storage, ["faces/a.jpg"]) for _ in range(2)))) == [
+        0,
+        1,
+    ]
+
+
 async def test_a_deletion_by_a_worker_that_dies_is_completed_by_the_next(
     database: Database, storage: Storage, deletions: ObjectDeletions, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,4 @@
-"""The celebrities most like a face: as if all were compared, whoever is added or deleted meanwhile."""
+"""The celebrities most like a face: as if all were compared, with additions and deletions meanwhile."""
 
 from __future__ import annotations
 
