@@ -211,7 +211,7 @@ async def time_reads(dsn: str, faces: int, users: int, count: int) -> dict[str, 
     }
     by_face: dict[str, Callable[[UUID], Awaitable[object]]] = {
         "of a face": lambda face: matches.of_face(face, viewer_id=user_ids[0], limit=20),
-        "celebrities of a face": lambda face: matches.celebrities(face, limit=20),
+        "with celebrities, of a face": lambda face: matches.celebrities(face, limit=20),
     }
     try:
         return {
