@@ -53,7 +53,7 @@ FILL = """
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
+class PartitionCost:
     """Of one request, in milliseconds; or of removing a month: its time, and the write-ahead log in bytes."""
 
     what: str
@@ -119,7 +119,7 @@ def fill(dsn: str, rows: int) -> None:
         connection.execute("CHECKPOINT")
 
 
-async def measure(dsn: str, users: int, count: int) -> list[Cost]:
+async def measure(dsn: str, users: int, count: int) -> list[PartitionCost]:
     """The median of each request on both tables, in turns; the first half only warms up."""
     database = await Database.connect(dsn, pool_size=1)
     try:
@@ -159,7 +159,9 @@ async def measure(dsn: str, users: int, count: int) -> list[Cost]:
         await database.close()
 
 
-async def _compare(database: Database, what: str, query: str, arguments: list[tuple[object, ...]]) -> Cost:
+async def _compare(
+    database: Database, what: str, query: str, arguments: list[tuple[object, ...]]
+) -> PartitionCost:
     times: dict[str, list[float]] = {PLAIN: [], PARTITIONED: []}
     for each in arguments:
         for table, taken in times.items():
@@ -167,10 +169,10 @@ async def _compare(database: Database, what: str, query: str, arguments: list[tu
             await database.execute(query.replace(PLAIN, table), *each)
             taken.append((time.perf_counter() - started) * 1000)
     plain, partitioned = (float(np.median(taken[len(taken) // 2 :])) for taken in times.values())
-    return Cost(what, plain, partitioned)
+    return PartitionCost(what, plain, partitioned)
 
 
-def remove(dsn: str) -> list[Cost]:
+def remove(dsn: str) -> list[PartitionCost]:
     """The oldest month, with the vacuum that follows."""
     day = timedelta(days=30 * (MONTHS - 1))
     with psycopg.connect(dsn, autocommit=True) as connection:
@@ -194,8 +196,8 @@ def remove(dsn: str) -> list[Cost]:
             seconds.append(time.perf_counter() - started)
             logged.append((_written(connection) - before) / 2**20)
     return [
-        Cost("a month removed", seconds[0], seconds[1], "s"),
-        Cost("its write-ahead log", logged[0], logged[1], "MiB"),
+        PartitionCost("a month removed", seconds[0], seconds[1], "s"),
+        PartitionCost("its write-ahead log", logged[0], logged[1], "MiB"),
     ]
 
 
