@@ -208,6 +208,38 @@ def _console_gallery(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
             yield ComparedFigure(what, figure["unit"], figure["value"], "less", figure["bound"])
 
 
+def _large_tables(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
+    small, large = found["results"]
+    for read, times in large["reads"].items():
+        what = f"matches {read}, p95, {large['rows']:,} rows"
+        peer = (small["reads"][read]["p95"], f"{small['rows']:,} rows")
+        yield ComparedFigure(what, "ms", times["p95"], "less", None, *peer)
+
+
+def _partitions(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
+    for cost in found["costs"]:
+        what = f"{found['rows']:,} notifications: {cost['what']}"
+        peer = (cost["partitioned"], "partitions by month")
+        yield ComparedFigure(what, cost["unit"], cost["plain"], "less", None, *peer)
+
+
+def _text_search(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
+    for result in found["results"]:
+        what = f"a search of bios, {result['at_school']:,} of {result['people']:,} people at the school"
+        search, exact = result["parts"]["search"]["p95_ms"], result["parts"]["exact"]["p95_ms"]
+        yield ComparedFigure(f"{what}, p95", "ms", search, "less", 50.0, exact, "everybody compared")
+        yield ComparedFigure(f"{what}: recall of the best ten", "", result["recall"], "more", 0.98)
+
+
+def _text_queue(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
+    (result,) = found["results"]
+    bare = result["bare_per_s"]
+    ours = result["texts_per_s"]
+    yield ComparedFigure("texts by the queue", "texts/s", ours, "more", 0.8 * bare, bare, "without a queue")
+    stored = (result["insert_p95_ms"], "the message stored")
+    yield ComparedFigure("a text queued, p95", "ms", result["enqueue_p95_ms"], "less", None, *stored)
+
+
 BENCHMARKS = (
     *(
         Benchmark(
@@ -235,6 +267,10 @@ BENCHMARKS = (
     Benchmark("realtime", "realtime", _realtime, quick=("--sockets", "50", "--events", "10")),
     Benchmark("storage_plain", "storage_plain", _storage_plain, quick=("--rows", "5000", "--runs", "3")),
     Benchmark("decode_cost", "decode_cost", _decode_cost, quick=("--repeat", "1")),
+    Benchmark("large_tables", "large_tables", _large_tables, quick=("--rows", "200000", "--reads", "100")),
+    Benchmark("partitions", "partitions", _partitions, quick=("--rows", "100000", "--requests", "100")),
+    Benchmark("text_search", "text_search", _text_search, quick=("--people", "5000")),
+    Benchmark("text_queue", "text_queue", _text_queue),
     Benchmark("console_gallery", "console_gallery", _console_gallery, quick=("--people", "500")),
     Benchmark("photo_path", "photo_path", _photo_path, photos=True),
     Benchmark("ingest", "ingest", _ingest, photos=True),

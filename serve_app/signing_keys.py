@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import time
+from collections.abc import Callable
 from typing import Final
 
 import httpx
@@ -31,14 +32,22 @@ _MAX_BYTES = 256 * 1024
 class SigningKeys:
     """The keys behind one JWKS URL. Created and used on one event loop; needs no closing."""
 
-    def __init__(self, url: str, *, lifetime: float = LIFETIME_S, cooldown: float = COOLDOWN_S) -> None:
-        """lifetime, cooldown: in seconds, as LIFETIME_S and COOLDOWN_S."""
+    def __init__(
+        self,
+        url: str,
+        *,
+        lifetime: float = LIFETIME_S,
+        cooldown: float = COOLDOWN_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """lifetime, cooldown: in seconds of the clock, as LIFETIME_S and COOLDOWN_S."""
         self._url = url
+        self._clock = clock
         self._lifetime = lifetime
         self._cooldown = cooldown
         self._keys: dict[str, jwt.PyJWK] = {}
         self._fetched: float | None = None
-        self._next_try = 0.0
+        self._next_try = float("-inf")
         self._fetching: asyncio.Task[None] | None = None
         # Without connections that stay open there is nothing to close. A new client loads the certificates of
         # the authorities, which takes too long to be done on the event loop for every fetch.
@@ -66,14 +75,14 @@ class SigningKeys:
         return self._keys.get(kid)
 
     def _age(self) -> float:
-        return float("inf") if self._fetched is None else time.monotonic() - self._fetched
+        return float("inf") if self._fetched is None else self._clock() - self._fetched
 
     def _fetch_soon(self) -> asyncio.Task[None] | None:
         """The running fetch or a new one; None if the last is too recent."""
         if self._fetching is None or self._fetching.done():
-            if time.monotonic() < self._next_try:
+            if self._clock() < self._next_try:
                 return None
-            self._next_try = time.monotonic() + self._cooldown
+            self._next_try = self._clock() + self._cooldown
             self._fetching = asyncio.create_task(self._fetch())
         return self._fetching
 
@@ -86,7 +95,7 @@ class SigningKeys:
             logger.warning("The identity provider's keys cannot be fetched: %s", reason)
             return
         self._keys = keys
-        self._fetched = time.monotonic()
+        self._fetched = self._clock()
 
     async def _download(self) -> bytes:
         """The content behind the URL. Raises httpx.HTTPError, and ValueError if it is implausibly long."""

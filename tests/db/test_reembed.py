@@ -28,6 +28,7 @@ from semblance.types import Embedding
 from semblance.weights import Weights
 from tests.support.rows import DIGEST, OTHER_DIGEST, embeddings
 from tests.support.rows_matching import add_celebrities, add_face, add_person, add_user, varied
+from tests.support.waiting import until
 
 CELEBRITIES = 60
 FACES = 12
@@ -260,14 +261,6 @@ def alike(vectors: Mapping[UUID, Embedding], ids: list[UUID], probe: Embedding) 
     """The ids of vectors that point the same way at all, the most alike first."""
     cosines = {key: float(vectors[key] @ probe) for key in ids}
     return sorted((key for key in ids if cosines[key] > 1e-3), key=lambda key: -cosines[key])
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    for _ in range(6000):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    pytest.fail("what the test waits for did not happen")
 
 
 async def test_no_search_ever_mixes_packs(

@@ -20,11 +20,22 @@ from semblance.errors import IdentityProviderError, UnauthorizedError
 from semblance.schools import school_of
 from semblance.settings import Settings
 from serve_app.auth import TokenVerifier
-from serve_app.signing_keys import SigningKeys
+from serve_app.signing_keys import COOLDOWN_S, LIFETIME_S, SigningKeys
 from tests.support.identity_provider import IdentityProvider, serving
+from tests.support.waiting import until
 
 SECRET = "a-secret-of-the-project" * 3
 SUBJECT = uuid.UUID("11111111-2222-4333-8444-555555555555")
+
+
+class Clock:
+    """A clock that goes on when it is told to, in seconds."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 @pytest.fixture
@@ -198,38 +209,41 @@ async def test_without_an_address_of_keys_none_is_looked_for(provider: IdentityP
 
 
 async def test_a_rotated_key_is_found_and_a_withdrawn_one_forgotten(provider: IdentityProvider) -> None:
-    keys = SigningKeys(provider.url, lifetime=0.2, cooldown=0.05)
-    verifier = TokenVerifier(_settings(provider), keys)
+    clock = Clock()
+    verifier = TokenVerifier(_settings(provider), SigningKeys(provider.url, clock=clock))
     assert not await _refused(verifier, provider.token("first"))
     provider.add_key("second")
-    await asyncio.sleep(0.06)
+    clock.now += COOLDOWN_S + 1
     assert not await _refused(verifier, provider.token("second"))
     assert provider.requests == 2
     provider.withdraw("first")
     assert not await _refused(verifier, provider.token("first"))
-    await asyncio.sleep(0.45)  # past two lifetimes the request waits for the new keys
+    clock.now += 2 * LIFETIME_S + 1  # The request waits for the new keys.
     assert await _refused(verifier, provider.token("first"))
     assert not await _refused(verifier, provider.token("second"))
 
 
 async def test_unknown_key_ids_cannot_hammer_the_provider(provider: IdentityProvider) -> None:
-    verifier = TokenVerifier(_settings(provider), SigningKeys(provider.url, cooldown=0.3))
+    clock = Clock()
+    verifier = TokenVerifier(_settings(provider), SigningKeys(provider.url, clock=clock))
     good = provider.token("first")
     forged = [provider.token("first", header={"kid": f"made-up-{number}"}) for number in range(50)]
     assert not await _refused(verifier, good)
     assert all(await asyncio.gather(*(_refused(verifier, token) for token in forged)))
     assert provider.requests == 1
-    await asyncio.sleep(0.35)
+    clock.now += COOLDOWN_S + 1
     assert all(await asyncio.gather(*(_refused(verifier, token) for token in forged)))
     assert provider.requests == 2
     assert not await _refused(verifier, good)
 
 
 async def test_many_first_requests_fetch_once(provider: IdentityProvider) -> None:
-    provider.delay = 0.1
+    provider.answers.clear()
     verifier = TokenVerifier(_settings(provider))
-    tokens = [provider.token("first") for _ in range(20)]
-    assert not any(await asyncio.gather(*(_refused(verifier, token) for token in tokens)))
+    asking = [asyncio.create_task(_refused(verifier, provider.token("first"))) for _ in range(20)]
+    await until(lambda: provider.requests > 0)
+    provider.answers.set()
+    assert not any(await asyncio.gather(*asking))
     assert provider.requests == 1
 
 
@@ -240,65 +254,50 @@ async def test_many_first_requests_fetch_once(provider: IdentityProvider) -> Non
 async def test_an_outage_keeps_the_keys(
     provider: IdentityProvider, caplog: pytest.LogCaptureFixture, status: int, body: bytes | None
 ) -> None:
-    keys = SigningKeys(provider.url, lifetime=0.02, cooldown=0.01)
-    verifier = TokenVerifier(_settings(provider), keys)
+    clock = Clock()
+    verifier = TokenVerifier(_settings(provider), SigningKeys(provider.url, clock=clock))
     token = provider.token("first")
     assert not await _refused(verifier, token)
     provider.status, provider.body = status, body
     with caplog.at_level(logging.WARNING):
-        for _ in range(3):
-            await asyncio.sleep(0.05)
+        for number in range(2, 5):
+            clock.now += 2 * LIFETIME_S + 1
             assert not await _refused(verifier, token)
-    assert provider.requests >= 3
+            assert provider.requests == number
     assert "keys cannot be fetched" in caplog.text
     assert token not in caplog.text
 
 
 async def test_an_unreachable_provider_is_not_an_error_of_the_token(provider: IdentityProvider) -> None:
     provider.status = 503
-    keys = SigningKeys(provider.url, cooldown=0.05)
-    verifier = TokenVerifier(_settings(provider), keys)
+    clock = Clock()
+    verifier = TokenVerifier(_settings(provider), SigningKeys(provider.url, clock=clock))
     token = provider.token("first")
     with pytest.raises(IdentityProviderError):
         await verifier.verify(token)
     provider.status = 200
-    await asyncio.sleep(0.06)
+    clock.now += COOLDOWN_S + 1
     assert not await _refused(verifier, token)
 
 
 async def test_nobody_waits_for_a_slow_provider_with_a_known_key(provider: IdentityProvider) -> None:
-    keys = SigningKeys(provider.url, lifetime=0.1, cooldown=0.05)
-    verifier = TokenVerifier(_settings(provider), keys)
+    clock = Clock()
+    verifier = TokenVerifier(_settings(provider), SigningKeys(provider.url, clock=clock))
     token = provider.token("first")
     assert not await _refused(verifier, token)
-    provider.delay = 0.5
-    await asyncio.sleep(0.12)
-    began = time.monotonic()
+    provider.answers.clear()
+    clock.now += LIFETIME_S + 1
     assert not await _refused(verifier, token)
-    assert time.monotonic() - began < 0.3
-    await asyncio.sleep(0.6)  # let the fetch end with the loop still there
+    await until(lambda: provider.requests == 2)
 
 
 async def test_the_loop_goes_on_while_keys_are_fetched(provider: IdentityProvider) -> None:
-    provider.delay = 0.4
+    """It is the loop that lets the provider answer."""
+    provider.answers.clear()
     verifying = asyncio.create_task(TokenVerifier(_settings(provider)).verify(provider.token("first")))
-    longest, last = 0.0, time.monotonic()
-    while not verifying.done():
-        await asyncio.sleep(0.005)
-        longest, last = max(longest, time.monotonic() - last), time.monotonic()
+    await until(lambda: provider.requests == 1)
+    provider.answers.set()
     await verifying
-    assert longest < 0.25
-
-
-async def test_a_client_that_leaves_does_not_end_the_fetch(provider: IdentityProvider) -> None:
-    provider.delay = 0.2
-    verifier = TokenVerifier(_settings(provider))
-    leaving = asyncio.create_task(verifier.verify(provider.token("first")))
-    staying = asyncio.create_task(verifier.verify(provider.token("first")))
-    await asyncio.sleep(0.05)
-    leaving.cancel()
-    assert (await staying).email == "ada@mit.edu"
-    assert provider.requests == 1
 
 
 @pytest.mark.parametrize(

@@ -21,12 +21,13 @@ Algorithm = Literal["RS256", "ES256"]
 
 @dataclass
 class IdentityProvider:
-    """Answers GET / with the public keys. Set `status`, `body` or `delay` (seconds) to misbehave."""
+    """Answers GET / with the public keys. Set `status` or `body` to misbehave, clear `answers` to say nothing
+    until it is set."""
 
     url: str = ""
     status: int = 200
     body: bytes | None = None
-    delay: float = 0.0
+    answers: threading.Event = field(default_factory=threading.Event)
     requests: int = 0
     entries: list[dict[str, Any]] = field(default_factory=list)
     private: dict[str, tuple[Algorithm, Any]] = field(default_factory=dict)
@@ -64,11 +65,12 @@ class IdentityProvider:
 def serving() -> Iterator[IdentityProvider]:
     """A provider on a free port of this machine."""
     provider = IdentityProvider()
+    provider.answers.set()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             provider.requests += 1
-            time.sleep(provider.delay)
+            provider.answers.wait()
             body = json.dumps({"keys": provider.entries}).encode() if provider.body is None else provider.body
             self.send_response(provider.status)
             self.send_header("Content-Length", str(len(body)))
@@ -85,5 +87,6 @@ def serving() -> Iterator[IdentityProvider]:
         try:
             yield provider
         finally:
+            provider.answers.set()
             server.shutdown()
             thread.join()
