@@ -11,11 +11,10 @@ from dataclasses import asdict
 from typing import Any, Final
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, checker, helper
 
-from deployments.packs.sessions import CPU, CUDA, available_providers
+from deployments.packs.sessions import CUDA, available_providers, open_graph, put_on_device
 from matching.estimates import LikelyPairs, ProbeTerms, TargetTerms
 from semblance.settings import Settings
 
@@ -44,20 +43,12 @@ _INPUTS: Final[dict[str, tuple[int, list[str | int]]]] = {
 
 
 class GraphScreen:
-    """A Screen on the device of the settings. Raises ConfigurationError if this machine lacks it."""
+    """A PairScreen on the device of the settings. Raises ConfigurationError if this machine lacks it."""
 
     most = MOST_TARGETS
 
     def __init__(self, settings: Settings) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = settings.threads
-        options.log_severity_level = 3
-        # TF32 keeps ten bits of a factor; the differences of squares need all of float32.
-        own = {CUDA: {"use_tf32": "0"}, CPU: {}}
-        providers = [(name, own[name]) for name in available_providers(settings)]
-        self._session: Any = onnxruntime.InferenceSession(
-            likely_pairs_graph(), sess_options=options, providers=providers
-        )
+        self._session = open_graph(likely_pairs_graph(), settings)
         self._device = "cuda" if self._session.get_providers()[0] == CUDA else "cpu"
 
     @property
@@ -65,10 +56,9 @@ class GraphScreen:
         return self._device == "cuda"
 
     def load(self, targets: TargetTerms) -> Callable[[ProbeTerms, NDArray[np.float32]], LikelyPairs]:
-        """See matching.estimates.Screen."""
+        """See matching.estimates.PairScreen."""
         held = {
-            f"target_{name}": onnxruntime.OrtValue.ortvalue_from_numpy(values, self._device, 0)
-            for name, values in asdict(targets).items()
+            f"target_{name}": put_on_device(values, self._device) for name, values in asdict(targets).items()
         }
 
         def pairs(probes: ProbeTerms, least: NDArray[np.float32]) -> LikelyPairs:
@@ -88,7 +78,7 @@ class GraphScreen:
 
 
 def open_gpu_screen(settings: Settings) -> GraphScreen | None:
-    """A Screen on this machine's GPU; None where there is none or the settings ask for the CPU, on which
+    """A PairScreen on this machine's GPU; None where there is none or the settings ask for the CPU, on which
     NumPy and numkong are faster than this graph. Raises ConfigurationError if the settings ask for a GPU that
     is not there."""
     if CUDA not in available_providers(settings):

@@ -71,7 +71,7 @@ LikelyPairs: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.
 """Places of probes and targets, and their estimates, [M]."""
 
 
-class Screen(Protocol):
+class PairScreen(Protocol):
     """A device that finds the likely pairs of many probes faster than this processor."""
 
     @property
@@ -114,7 +114,7 @@ class ProbeSide:
         return bound
 
     def terms(self, rows: slice, dimensions: int) -> ProbeTerms:
-        """What a Screen needs of these probes. dimensions: D of the targets' codes."""
+        """What a PairScreen needs of these probes. dimensions: D of the targets' codes."""
         codes = np.zeros((rows.stop - rows.start, dimensions), np.int8)
         shared = min(dimensions, self._codes.dimensions)
         codes[:, :shared] = self._codes.values[rows, :shared]
@@ -217,7 +217,7 @@ class TargetSide:
 
 
 def target_terms(targets: QuantizedTraits, weights: Weights) -> TargetTerms:
-    """What a Screen needs of these targets."""
+    """What a PairScreen needs of these targets."""
     faces = targets.others
     return TargetTerms(
         codes=np.ascontiguousarray(targets.codes.values.T),

@@ -19,7 +19,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from matching.estimates import ProbeSide, Screen, TargetSide, target_terms
+from matching.estimates import ProbeSide, PairScreen, TargetSide, target_terms
 from matching.quantized import Codes, QuantizedTraits
 from matching.scoring import BEST, factors, score
 from matching.traits import Floats, Places, Traits
@@ -102,7 +102,7 @@ class Ranking:
     """
 
     def __init__(
-        self, probes: Traits, weights: Weights, threshold: float, *, screen: Screen | None = None
+        self, probes: Traits, weights: Weights, threshold: float, *, screen: PairScreen | None = None
     ) -> None:
         """screen: A device for targets that all probes may be matched with, after those of the first pass."""
         self._screen = screen
@@ -221,7 +221,7 @@ class Ranking:
         )
 
     def _on_screen(
-        self, screen: Screen, targets: QuantizedTraits, first: int, person: NDArray[np.int64]
+        self, screen: PairScreen, targets: QuantizedTraits, first: int, person: NDArray[np.int64]
     ) -> Callable[[slice], _Candidates]:
         """The same by a device."""
         pairs = screen.load(target_terms(targets, self._weights))
