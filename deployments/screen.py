@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +49,7 @@ class GraphScreen:
 
     def __init__(self, settings: Settings) -> None:
         self._session = open_graph(likely_pairs_graph(), settings)
-        self._device = "cuda" if self._session.get_providers()[0] == CUDA else "cpu"
+        self._device: Literal["cuda", "cpu"] = "cuda" if self._session.get_providers()[0] == CUDA else "cpu"
 
     @property
     def is_on_gpu(self) -> bool:

@@ -19,7 +19,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from matching.estimates import ProbeSide, PairScreen, TargetSide, target_terms
+from matching.estimates import PairScreen, ProbeSide, TargetSide, target_terms
 from matching.quantized import Codes, QuantizedTraits
 from matching.scoring import BEST, factors, score
 from matching.traits import Floats, Places, Traits

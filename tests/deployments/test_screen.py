@@ -11,6 +11,7 @@ from hypothesis import settings
 from numpy.typing import NDArray
 
 from deployments import screen as screens
+from deployments.packs import sessions
 from deployments.packs.sessions import CPU, CUDA, has_cuda
 from deployments.screen import GraphScreen, open_gpu_screen
 from matching import ranking
@@ -130,9 +131,8 @@ def test_float32_is_not_cut_short_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> N
         def get_providers(self) -> list[str]:
             return [CUDA]
 
-    monkeypatch.setattr(
-        screens, "available_providers", lambda _: ["CUDAExecutionProvider", "CPUExecutionProvider"]
-    )
+    for module in (screens, sessions):
+        monkeypatch.setattr(module, "available_providers", lambda _: [CUDA, CPU])
     monkeypatch.setattr("onnxruntime.InferenceSession", Session)
     opened = open_gpu_screen(Settings())
     assert opened is not None
