@@ -25,7 +25,7 @@ from deployments.faces.decoder import LazyDecoder
 from deployments.matcher import Matcher
 from deployments.message_limit import check_message_limit
 from deployments.packs.registry import load_pack, load_scale
-from deployments.replica import starting
+from deployments.replica import keep_for_good, starting
 from deployments.scaling import OPEN_SOCKETS
 from deployments.writer import Writer
 from matching.celebrity_search import CelebritySearch
@@ -83,6 +83,8 @@ class API:
         )
         db, storage = Repositories.of(database), open_storage(settings)
         self._hub = Hub(settings, database, db, storage, self._scale)
+        # The routes, too, which were made after the constructor.
+        keep_for_good()
         return Services(
             settings=settings,
             model=self._model,

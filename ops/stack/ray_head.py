@@ -33,8 +33,8 @@ SERVE_FLAGS = {
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",
     # gRPC between replicas and fewer threads: about 1.5 times the requests per second.
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-    # The controller checks its replicas twice a second, not ten times, which would cost 5 % of a core.
-    "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
+    # The controller checks its replicas once a second, not ten times, which would cost 5 % of a core.
+    "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "1",
     "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "1000",
     # With RAY_SERVE_THROUGHPUT_OPTIMIZED a replica would buffer 1,000 log records, errors included.
     "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",
@@ -48,6 +48,14 @@ QUIETER = {
     "RAY_event_stats": "0",
     # The dashboard's agent asks the system about every process. Ray's own metrics are as old as that, too.
     "REPORTER_UPDATE_INTERVAL_MS": "10000",
+    # The dashboard asks the system about itself and its modules, for Ray's own metrics of them.
+    "METRICS_RECORD_INTERVAL_S": "60",
+    # The agent looks for files of events, which only Ray's dashboard shows.
+    "SCAN_EVENT_DIR_INTERVAL_SECONDS": "30",
+    # The log monitor lists the folder of logs once a second, not ten times: that is a limit which Ray has for
+    # folders of many files.
+    "RAY_LOG_MONITOR_MANY_FILES_THRESHOLD": "0",
+    "LOG_NAME_UPDATE_INTERVAL_S": "1",
 }
 """Switches of Ray that lower what its processes take of a core while there is nothing to do."""
 
