@@ -143,9 +143,10 @@ async def test_a_filter_looks_at_the_best_photos_together(database: Database) ->
         end = next(place for place, line in enumerate(lines) if place > chosen and "people_1" in line)
         return "\n".join([*lines[chosen:end], *(row["QUERY PLAN"] for row in count)])
 
-    for filters in (("female", None), (None, 0.5), ("female", 0.5)):
+    narrow: list[tuple[str | None, float | None]] = [("female", None), (None, 0.5), ("female", 0.5)]
+    for gender, least_quality in narrow:
         for skip in (0, 500):
-            found = await plan(*filters, skip)
+            found = await plan(gender, least_quality, skip)
             assert found.count("Unique") == 2 and "SubPlan" not in found, found
     found = await plan(None, None, 0)
     assert "Unique" not in found, found
