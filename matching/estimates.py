@@ -7,7 +7,10 @@ exact scores are in `matching.scoring`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +31,56 @@ _AGE_FACTORS = AGE_TABLE[np.abs(_AGES[:, None] - _AGES)]
 
 _EXPRESSION_FACTORS = np.where(np.eye(len(EMOTIONS), dtype=bool), 1, OTHER_EXPRESSION_FACTOR)
 """By the expressions of both faces."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ProbeTerms:
+    """What P probes bring into the estimates, all float32 but the codes.
+
+    codes: int8 [P, D]. scale: [P, 1], with the weight. symmetry: [P, 1]. table: the factors of age and
+    expression by those of the target, [P, kinds]. geometry: [P, 6] and skin_tone: [P, 5], whose products with
+    those of targets are squared distances. far: the most that these two distances may subtract, [2].
+    """
+
+    codes: NDArray[np.int8]
+    scale: NDArray[np.float32]
+    symmetry: NDArray[np.float32]
+    table: NDArray[np.float32]
+    geometry: NDArray[np.float32]
+    skin_tone: NDArray[np.float32]
+    far: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TargetTerms:
+    """What N targets bring into the estimates, all float32 but the codes and kinds.
+
+    codes: int8 [D, N]. scale: [N]. kind: place in the table of a probe, int64 [N]. constant: what does not
+    depend on the probe, [N]. geometry: [6, N]. skin_tone: [5, N].
+    """
+
+    codes: NDArray[np.int8]
+    scale: NDArray[np.float32]
+    kind: NDArray[np.int64]
+    constant: NDArray[np.float32]
+    geometry: NDArray[np.float32]
+    skin_tone: NDArray[np.float32]
+
+
+LikelyPairs: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
+"""Places of probes and targets, and their estimates, [M]."""
+
+
+class PairScreen(Protocol):
+    """A device that finds the likely pairs of many probes faster than this processor."""
+
+    @property
+    def most(self) -> int:
+        """Most targets at once."""
+
+    def load(self, targets: TargetTerms) -> Callable[[ProbeTerms, NDArray[np.float32]], LikelyPairs]:
+        """Put targets on the device. Returns a function of probes and of the least estimates that count for
+        each, float32 [P, 1], which returns the pairs that reach them."""
 
 
 class ProbeSide:
@@ -52,13 +105,28 @@ class ProbeSide:
         # Used again for each block: memory that is new to the process costs as much as the sums in it.
         self._buffers = np.empty((2, 0), np.float32)
 
-    def margin(self, rows: slice, targets: TargetSide) -> NDArray[np.float32]:
+    def margin(self, rows: slice, targets: Codes) -> NDArray[np.float32]:
         """Bound on the error of the estimates of these probes with any of the targets, float32 [P]."""
-        error = self._codes.error[rows]
-        bound: NDArray[np.float32] = (
-            self.weights.embedding * ((1 + error) * targets.error + error) + MARGIN
-        ).astype(np.float32)
+        error, most = self._codes.error[rows], float(targets.error.max(initial=0))
+        bound: NDArray[np.float32] = (self.weights.embedding * ((1 + error) * most + error) + MARGIN).astype(
+            np.float32
+        )
         return bound
+
+    def terms(self, rows: slice, dimensions: int) -> ProbeTerms:
+        """What a PairScreen needs of these probes. dimensions: D of the targets' codes."""
+        codes = np.zeros((rows.stop - rows.start, dimensions), np.int8)
+        shared = min(dimensions, self._codes.dimensions)
+        codes[:, :shared] = self._codes.values[rows, :shared]
+        return ProbeTerms(
+            codes=codes,
+            scale=self._scale[rows].astype(np.float32),
+            symmetry=self._symmetry[rows],
+            table=self.table[self._kind[rows]],
+            geometry=self._geometry[rows],
+            skin_tone=self._skin_tone[rows],
+            far=np.array([self.weights.geometry, self.weights.skin_tone], np.float32),
+        )
 
     def without_distances(self, rows: slice, targets: TargetSide) -> NDArray[np.float32]:
         """Scores of these probes with all targets as if geometry and skin tone were the same, float32 [P, N].
@@ -119,12 +187,8 @@ class TargetSide:
         self.faces = faces = targets.others
         self.products = products(targets.codes)
         self.scale = targets.codes.scale
-        self.error = float(targets.codes.error.max(initial=0))
-        # What does not depend on the probe is added once: half of the symmetry, and the ones from which the
-        # two distances are subtracted.
-        constant = weights.symmetry / 2 * faces.symmetry + (weights.geometry + weights.skin_tone)
         self.table = np.take(probes.table, _kinds(faces), axis=1, mode="clip")
-        self.table += constant.astype(np.float32, copy=False)
+        self.table += _constant(faces, weights)
 
     def __len__(self) -> int:
         return len(self.scale)
@@ -150,6 +214,26 @@ class TargetSide:
     @cached_property
     def far_skin_tone(self) -> NDArray[np.float32]:
         return np.full(len(self), self._weights.skin_tone, np.float32)
+
+
+def target_terms(targets: QuantizedTraits, weights: Weights) -> TargetTerms:
+    """What a PairScreen needs of these targets."""
+    faces = targets.others
+    return TargetTerms(
+        codes=np.ascontiguousarray(targets.codes.values.T),
+        scale=targets.codes.scale,
+        kind=_kinds(faces).astype(np.int64),
+        constant=_constant(faces, weights),
+        geometry=_right(faces.geometry),
+        skin_tone=_right(faces.skin_tone),
+    )
+
+
+def _constant(faces: Traits, weights: Weights) -> NDArray[np.float32]:
+    """What does not depend on the probe: half of the symmetry, and the ones from which the two distances are
+    subtracted."""
+    constant = weights.symmetry / 2 * faces.symmetry + (weights.geometry + weights.skin_tone)
+    return constant.astype(np.float32, copy=False)
 
 
 def _kinds(faces: Traits) -> NDArray[np.int16]:

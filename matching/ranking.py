@@ -13,13 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from matching.estimates import ProbeSide, TargetSide
-from matching.quantized import QuantizedTraits
+from matching.estimates import PairScreen, ProbeSide, TargetSide, target_terms
+from matching.quantized import Codes, QuantizedTraits
 from matching.scoring import BEST, factors, score
 from matching.traits import Floats, Places, Traits
 from semblance.weights import FACTORS, Weights
@@ -100,7 +101,11 @@ class Ranking:
     them.
     """
 
-    def __init__(self, probes: Traits, weights: Weights, threshold: float) -> None:
+    def __init__(
+        self, probes: Traits, weights: Weights, threshold: float, *, screen: PairScreen | None = None
+    ) -> None:
+        """screen: A device for targets that all probes may be matched with, after those of the first pass."""
+        self._screen = screen
         self._probes = probes
         self._weights = weights
         self._threshold = threshold
@@ -135,18 +140,30 @@ class Ranking:
             wanted = np.flatnonzero(eligible.any(axis=0))
             end, last = (int(wanted[0]), int(wanted[-1]) + 1) if len(wanted) else (0, 0)
         while end < last:
-            most = self._block if self._begun else min(self._block, FIRST_TARGETS)
+            screen = self._screen if self._begun and eligible is None else None
+            if screen is not None:
+                most = screen.most
+            else:
+                most = self._block if self._begun else min(self._block, FIRST_TARGETS)
             start, end = end, min(end + most, last)
             part, self._begun = slice(start, end), True
-            block = _Pass(
-                side=TargetSide(targets.take(part), self._side),
-                first=first + start,
-                eligible=None if eligible is None else eligible[:, part],
-                person=person[part],
-                crowd=crowd,
-            )
+            some = targets.take(part)
+            if screen is not None:
+                likely = self._on_screen(screen, some, first + start, person[part])
+            else:
+                likely = partial(
+                    self._likely,
+                    block=_Pass(
+                        side=TargetSide(some, self._side),
+                        codes=some.codes,
+                        first=first + start,
+                        eligible=None if eligible is None else eligible[:, part],
+                        person=person[part],
+                        crowd=crowd,
+                    ),
+                )
             for number, rows in enumerate(self._rows):
-                new = self._likely(rows, block)
+                new = likely(rows)
                 if len(new.probe):
                     kept = _Candidates.joined([self._kept[number], new])
                     if len(kept.probe) > self._most[number]:
@@ -181,7 +198,7 @@ class Ranking:
     def _likely(self, rows: slice, block: _Pass) -> _Candidates:
         """The pairs of a block that may be among the best of all blocks up to it."""
         estimates = self._side.without_distances(rows, block.side)
-        margin = self._side.margin(rows, block.side)
+        margin = self._side.margin(rows, block.codes)
         # Distances only make estimates lower.
         likely = estimates >= (self._floor[rows] - margin)[:, None]
         if block.eligible is not None:
@@ -202,6 +219,20 @@ class Ranking:
         return _Candidates(
             probe + rows.start, target + block.first, block.person[target], estimate, margin[probe]
         )
+
+    def _on_screen(
+        self, screen: PairScreen, targets: QuantizedTraits, first: int, person: NDArray[np.int64]
+    ) -> Callable[[slice], _Candidates]:
+        """The same by a device."""
+        pairs = screen.load(target_terms(targets, self._weights))
+
+        def likely(rows: slice) -> _Candidates:
+            margin = self._side.margin(rows, targets.codes)
+            terms = self._side.terms(rows, targets.codes.dimensions)
+            probe, target, estimate = pairs(terms, (self._floor[rows] - margin)[:, None])
+            return _Candidates(probe + rows.start, target + first, person[target], estimate, margin[probe])
+
+        return likely
 
     def _raise_floor(
         self, rows: slice, estimates: NDArray[np.float32], margin: NDArray[np.float32], crowd: int
@@ -334,6 +365,7 @@ class _Pass:
     and `Owners`."""
 
     side: TargetSide
+    codes: Codes
     first: int
     eligible: NDArray[np.bool_] | None
     person: NDArray[np.int64]

@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from batch.cluster import LOCAL, plan_cluster_pool, ray_session
 from batch.progress import JobProgress
 from batch.rematch.turns import Turns
 from db.pool import Database
+from deployments.screen import GraphScreen, open_gpu_screen
 from matching.eligibility import may_match
 from matching.gallery import Gallery
 from matching.gallery_arrays import GalleryArrays
@@ -123,7 +124,7 @@ async def rematch(
     )
     try:
         with ray_session(address):
-            job = _RematchRun(database, settings.home / "gallery", console)
+            job = _RematchRun(database, settings, console)
             return await job.run(scope, dry_run=dry_run)
     finally:
         await database.close()
@@ -155,11 +156,24 @@ class _SegmentedGallery:
         self.ids: Ids = np.concatenate(ids)
 
 
+@cache
+def _gpu_screen() -> GraphScreen | None:
+    """Of this worker's process, which does many tasks."""
+    return open_gpu_screen(Settings(execution_provider="auto"))
+
+
 def _near_best(
-    probes: Traits, segments: Sequence[_Segment], weights: Weights, threshold: float
+    on_gpu: bool,
+    probes: Traits,
+    segments: Sequence[_Segment],
+    weights: Weights,
+    threshold: float,
 ) -> tuple[Places, Places]:
-    """The pairs that may be among the best of all segments: places among the probes, and of celebrities."""
-    ranking = Ranking(probes, weights, threshold)
+    """The pairs that may be among the best of all segments: places among the probes, and of celebrities.
+
+    on_gpu: Whether the task has a share of a GPU.
+    """
+    ranking = Ranking(probes, weights, threshold, screen=_gpu_screen() if on_gpu else None)
     for segment in segments:
         traits, owners = ray.get(segment.celebrities)
         ranking.add(traits, segment.first, owners=owners)
@@ -180,25 +194,25 @@ def _near_best(
 class _RematchRun:
     """One rematch."""
 
-    def __init__(self, database: Database, folder: Path, console: Console) -> None:
-        """
-        Args:
-            folder: Where galleries are kept in files.
-        """
+    def __init__(self, database: Database, settings: Settings, console: Console) -> None:
         self._database = database
         self._tables = Rematch(database)
-        self._folder = folder
+        self._folder = settings.home / "gallery"
         self._console = console
         self._stages: defaultdict[str, float] = defaultdict(float)
         self._galleries: dict[str, asyncio.Future[_SegmentedGallery]] = {}
-        plan = plan_cluster_pool(None, "cpu")
+        # Where no GPU is free, the processors do it all.
+        plan = plan_cluster_pool(None, "cpu" if settings.execution_provider == "cpu" else "auto")
+        self._on_gpu = plan.num_gpus > 0
         self._connections = asyncio.Semaphore(CONNECTIONS)
         self._turns = Turns(plan.actors)
         self._workers = plan.actors
         # Ray has NumPy compute on one core in a task that reserves no more.
         options = {"num_cpus": plan.num_cpus, "max_retries": ATTEMPTS}
         # The names are what the dashboard counts the progress of.
-        self._celebrities = ray.remote(_near_best).options(name="rematch celebrities", **options)
+        self._celebrities = ray.remote(_near_best).options(
+            name="rematch celebrities", num_gpus=plan.num_gpus, **options
+        )
         self._users = ray.remote(best_in_groups).options(name="rematch users", **options)
 
     async def run(self, scope: Scope, *, dry_run: bool) -> RematchSummary:
@@ -261,7 +275,7 @@ class _RematchRun:
             for start in range(0, len(probes), TASK_FACES):
                 some = probes[start : start + TASK_FACES]
                 groups.append(some)
-                terms = (faces.traits.take(some), segments)
+                terms = (self._on_gpu, faces.traits.take(some), segments)
                 searches.append(self._search(run, shard, self._celebrities, *terms))
             compared += len(probes) * sum(segment.size for segment in segments)
         found = await asyncio.gather(*searches)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 import onnxruntime
@@ -67,6 +67,25 @@ def open_session(path: Path, settings: Settings) -> Session:
             "the CUDA and cuDNN libraries, or set SEMBLANCE_EXECUTION_PROVIDER=cpu."
         )
     return cast(Session, session)
+
+
+def open_graph(graph: bytes, settings: Settings) -> Any:
+    """Load a graph of sums whose last digits count, on the provider of the settings.
+
+    Raises ConfigurationError if the provider is not available. Returns an onnxruntime.InferenceSession.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = settings.threads
+    options.log_severity_level = 3
+    # TF32 would keep ten bits of a factor.
+    own = {CUDA: {"use_tf32": "0"}, CPU: {}}
+    providers = [(name, own[name]) for name in available_providers(settings)]
+    return onnxruntime.InferenceSession(graph, sess_options=options, providers=providers)
+
+
+def put_on_device(values: NDArray[Any], device: Literal["cuda", "cpu"]) -> Any:
+    """An onnxruntime.OrtValue, which stays on the device."""
+    return onnxruntime.OrtValue.ortvalue_from_numpy(values, device, 0)
 
 
 def available_providers(settings: Settings) -> list[str]:

@@ -17,7 +17,8 @@ from semblance.errors import PackError
 FIRST, LAST, UNKNOWN = "[CLS]", "[SEP]", "[UNK]"
 
 LONGEST_WORD = 100
-"""Characters; a longer word is unknown."""
+"""Characters; a longer word is unknown. Looking for its pieces would take time that grows with its square:
+three seconds for a message without a space."""
 
 IDEOGRAPHS = (
     (0x4E00, 0x9FFF),
@@ -64,6 +65,8 @@ class WordPieces:
 
     def _pieces(self, word: str) -> list[int]:
         """The longest piece of the vocabulary that the word begins with, then of the rest, and so on."""
+        if len(word) > LONGEST_WORD:
+            return [self._ids[UNKNOWN]]
         pieces: list[int] = []
         start = 0
         while start < len(word):
@@ -76,7 +79,7 @@ class WordPieces:
                     break
             else:
                 return [self._ids[UNKNOWN]]
-        return pieces if len(word) <= LONGEST_WORD else [self._ids[UNKNOWN]]
+        return pieces
 
 
 def _words(text: str) -> Iterator[_Word]:

@@ -263,7 +263,7 @@ async def test_changes_since_the_reading_are_respected(dsn: str, database: Datab
     begun = await tables_of.begin(EVERYTHING, dry_run=False)
     users, celebrities = begun.left
     faces = await tables_of.faces(users, EVERYTHING)
-    job = batch.rematch.job._RematchRun(database, tmp_path, Console(file=io.StringIO()))
+    job = batch.rematch.job._RematchRun(database, Settings(home=tmp_path), Console(file=io.StringIO()))
     found = await job._pairs_of_users(begun, users, faces)
     assert {UUID(bytes=bytes(key)) for key in found.face} == {ada, bob}
     alone = await tables_of.faces(celebrities, EVERYTHING)

@@ -149,14 +149,14 @@ def test_the_margin_is_several_times_the_error(seed: int) -> None:
     probes = traits(50, seed)
     # Two photos of one face are where the squared distances cancel.
     targets = Traits.joined([traits(1000, seed + 100), probes])
-    exact = all_factors(probes, targets)
+    exact, stored = all_factors(probes, targets), QuantizedTraits.of(targets)
     for weights in (Weights(), *ONE_FACTOR):
         side = ProbeSide(probes, weights)
-        block = TargetSide(QuantizedTraits.of(targets), side)
+        block = TargetSide(stored, side)
         estimates = side.without_distances(slice(None), block)
         side.subtract_distances(slice(None), block, estimates)
         error = np.abs(estimates - score(exact, weights))
-        assert (error.max(axis=1) < side.margin(slice(None), block) - MARGIN / 2).all()
+        assert (error.max(axis=1) < side.margin(slice(None), stored.codes) - MARGIN / 2).all()
 
 
 def test_a_face_alone_is_compared_with_all() -> None:

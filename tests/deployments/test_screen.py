@@ -1,0 +1,140 @@
+"""The first pass as a graph keeps the pairs that the processor keeps. It runs on CUDA where that is there,
+elsewhere on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from numpy.typing import NDArray
+
+from deployments import screen as screens
+from deployments.packs import sessions
+from deployments.packs.sessions import CPU, CUDA, has_cuda
+from deployments.screen import GraphScreen, open_gpu_screen
+from matching import ranking
+from matching.estimates import MARGIN, ProbeSide, TargetSide, target_terms
+from matching.quantized import QuantizedTraits
+from matching.ranking import Owners, Ranking
+from matching.scoring import BEST
+from matching.traits import Traits
+from semblance.errors import ConfigurationError
+from semblance.settings import Settings
+from semblance.weights import Weights
+from tests.support.all_pairs import all_scores
+from tests.support.hard_faces import TARGETS, best_by_hand, faces, hard_cases
+
+EVERYTHING = slice(0, TARGETS)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_blocks() -> Iterator[None]:
+    """The processor has the first few targets, and the device the others, a few at a time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranking, "PROBE_BLOCK", 8)
+        patch.setattr(ranking, "FIRST_TARGETS", 20)
+        patch.setattr(GraphScreen, "most", 45)
+        yield
+
+
+@pytest.fixture(scope="module")
+def screen() -> GraphScreen:
+    return GraphScreen(Settings())
+
+
+@hard_cases
+@settings(max_examples=60, deadline=None)
+def test_the_best_are_those_of_scoring_every_pair(
+    screen: GraphScreen,
+    *,
+    kind: str,
+    other: str,
+    alike: bool,
+    probes: int,
+    terms: Weights,
+    threshold: float,
+    people: int,
+    seed: int,
+) -> None:
+    random = np.random.default_rng(seed)
+    targets = faces(kind, TARGETS, random, alike=alike)
+    wanted = Traits.joined([
+        targets.take(slice(0, probes // 2)),
+        faces(other, probes - probes // 2, random, alike=alike),
+    ])  # fmt: skip
+    person = random.integers(0, people, TARGETS) if people < TARGETS else np.arange(TARGETS)
+    stored = QuantizedTraits.of(targets)
+    engine = Ranking(wanted, terms, threshold, screen=screen)
+    for part in (slice(0, 70), slice(70, TARGETS)):
+        engine.add(stored.take(part), part.start, owners=Owners.of(person[part]))
+    near = engine.near_best(lambda places: (targets.take(places), 0.0))
+    for probe, row in enumerate(all_scores(wanted, targets, terms)):
+        mine = near.target[near.probe == probe]
+        best = best_by_hand(row, person, threshold)
+        assert set(best) <= set(mine.tolist())
+        least = min(row[best], default=1.0) if len(best) == BEST else threshold
+        assert (row[mine] >= least - 2 * ranking.ROUNDING).all()
+
+
+@pytest.mark.parametrize("terms", [Weights(), *(Weights(*row) for row in np.eye(6).tolist())])
+def test_estimates_are_those_of_the_processor(screen: GraphScreen, terms: Weights) -> None:
+    """To the last digits of float32, a small part of the margin."""
+    random = np.random.default_rng(1)
+    wanted, targets = (faces("mixed dimensions", count, random, alike=False) for count in (7, TARGETS))
+    side, stored = ProbeSide(wanted, terms), QuantizedTraits.of(targets)
+    rows = slice(0, len(wanted))
+    block = TargetSide(stored, side)
+    expected = side.without_distances(rows, block).copy()
+    side.subtract_distances(rows, block, expected)
+    found = on_device(screen, side, stored, terms, np.full((7, 1), -np.inf, np.float32))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=MARGIN / 20)
+    # Of each probe, the pairs that reach its least.
+    least = np.quantile(expected, np.linspace(0, 1, 7), axis=1).diagonal()[:, None].astype(np.float32)
+    some = on_device(screen, side, stored, terms, least)
+    sure = np.abs(expected - least) > MARGIN / 20
+    assert (np.isnan(some) == (expected < least))[sure].all()
+
+
+def on_device(
+    screen: GraphScreen, side: ProbeSide, stored: QuantizedTraits, terms: Weights, least: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """The estimates of the pairs that came back; nan for the others."""
+    pairs = screen.load(target_terms(stored, terms))
+    rows = slice(0, len(least))
+    probe, target, estimate = pairs(side.terms(rows, stored.codes.dimensions), least)
+    found = np.full((len(least), len(stored)), np.nan, np.float32)
+    found[probe, target] = estimate
+    return found
+
+
+def test_a_screen_is_opened_only_on_a_gpu() -> None:
+    assert open_gpu_screen(Settings(execution_provider="cpu")) is None
+    if has_cuda():
+        opened = open_gpu_screen(Settings())
+        assert opened is None or opened.is_on_gpu
+    else:
+        assert open_gpu_screen(Settings()) is None
+        with pytest.raises(ConfigurationError, match="has no CUDA"):
+            open_gpu_screen(Settings(execution_provider="cuda"))
+
+
+def test_float32_is_not_cut_short_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CUDA would take ten bits of the factors for the differences of squares."""
+    asked: list[object] = []
+
+    class Session:
+        def __init__(self, _: bytes, *, providers: object, **__: object) -> None:
+            asked.append(providers)
+
+        def get_providers(self) -> list[str]:
+            return [CUDA]
+
+    for module in (screens, sessions):
+        monkeypatch.setattr(module, "available_providers", lambda _: [CUDA, CPU])
+    monkeypatch.setattr("onnxruntime.InferenceSession", Session)
+    opened = open_gpu_screen(Settings())
+    assert opened is not None
+    assert opened.is_on_gpu
+    assert asked == [[(CUDA, {"use_tf32": "0"}), (CPU, {})]]
