@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import BrowserContext, Locator, Page, expect
+from playwright.async_api import BrowserContext, Locator, Page, Route, expect
 
 from tests.support.browser import PHONE, ConsoleSite, Look, check_axe, expect_no_sideways_scroll
 from tests.support.photos import OBAMA_2
@@ -121,6 +121,21 @@ async def test_a_long_list_is_shown_and_chosen_from_at_any_place(page: Page, sit
         await page.get_by_role("button", name="Clear selection").click()
         await page.get_by_role("button", name="Select the first 1,000").click()
         await expect(page.get_by_text("1000 selected")).to_be_visible()
+
+
+async def test_pictures_that_have_left_the_page_are_not_loaded(page: Page) -> None:
+    """A browser would load all that a hand has scrolled past before those in the window."""
+
+    async def hold(route: Route) -> None:
+        """No answer."""
+
+    await page.route("**/objects/**", hold)
+    async with page.expect_request("**/objects/**") as asked:
+        await page.reload()
+    picture = await asked.value
+    async with page.expect_event("requestfailed", lambda request: request == picture) as stopped:
+        await page.get_by_role("link", name="Matching").click()
+    assert (await stopped.value).failure == "net::ERR_ABORTED"
 
 
 async def test_it_fits_a_phone_in_german(page: Page, look: Look) -> None:
