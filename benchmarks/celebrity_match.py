@@ -38,7 +38,7 @@ from rich.table import Table
 
 from benchmarks.database import scratch_database
 from benchmarks.population import COLUMNS, DIGEST, people
-from benchmarks.steps import Steps
+from benchmarks.steps import StepTimes
 from db.pool import Database
 from matching.celebrity_search import CelebritySearch
 from matching.gallery import GalleryQuery
@@ -304,7 +304,7 @@ async def measure(dsn: str, size: int, dimensions: int, settings: Settings) -> G
     await by_job(faces[0])
     ours_ms = await typical(by_job, faces[1:])
     await queue(database, faces)
-    steps = Steps()
+    steps = StepTimes()
     with steps.recorded():
         again_ms = await typical(by_job, faces)
     await queue(database, faces * 5)

@@ -12,7 +12,7 @@ import numpy as np
 from semblance.tracing import Attribute, trace_with
 
 
-class Steps:
+class StepTimes:
     """Records how long each span takes. For what is done one after the other; a step includes those that it
     contains."""
 
