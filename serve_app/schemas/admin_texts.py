@@ -27,6 +27,11 @@ class TextsAnswer(Schema):
     blocked_words: int | None = Field(
         ge=0, description="Entries of the list; null if SEMBLANCE_TEXT_BLOCKED_WORDS cannot be read."
     )
+    embedding_model: str | None = Field(
+        description="The server's model that makes vectors of bios, messages and searches; null: the "
+        "text pack of the service itself.",
+        examples=["text-embedding-3-small"],
+    )
     queue: QueueStatistics
 
     @classmethod
@@ -38,5 +43,6 @@ class TextsAnswer(Schema):
             daily_tokens=None if url is None else settings.text_daily_tokens,
             moderation="words" if url is None else settings.text_moderation,
             blocked_words=blocked,
+            embedding_model=None if url is None else settings.text_embedding_model,
             queue=QueueStatistics.of_queue(queue),
         )

@@ -40,6 +40,7 @@ async def test_templates_need_no_budget(api: Api) -> None:
         "daily_tokens": None,
         "moderation": "words",
         "blocked_words": len(BLOCKED) + 2,
+        "embedding_model": None,
     }
 
 
@@ -51,6 +52,7 @@ async def test_templates_need_no_budget(api: Api) -> None:
             "text_model": "llama",
             "text_daily_tokens": 9,
             "text_moderation": "provider",
+            "text_embedding_model": "vectors",
         }
     ],
     indirect=True,

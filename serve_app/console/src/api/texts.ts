@@ -23,11 +23,14 @@ export function useTextCalls(days: number) {
   });
 }
 
-/** Switches suggested texts on or off, for everybody. */
-export function useSwitchTexts() {
+/** What is done with texts where an admin has switched it on. */
+export type TextSwitch = 'text_generation' | 'profile_search' | 'message_search';
+
+/** Switches something on or off, for everybody. */
+export function useSwitchTexts(setting: TextSwitch) {
   const client = useQueryClient();
   return useMutation({
-    mutationFn: (on: boolean) => content(api.PATCH('/api/admin/settings', { body: { text_generation: on } })),
+    mutationFn: (on: boolean) => content(api.PATCH('/api/admin/settings', { body: { [setting]: on } })),
     onSuccess: (settings) => {
       client.setQueryData(['settings'], settings);
     },

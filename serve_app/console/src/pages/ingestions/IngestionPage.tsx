@@ -7,6 +7,7 @@ import { ConfirmDialog } from '../../parts/ConfirmDialog';
 import { EmptyState } from '../../parts/EmptyState';
 import { ErrorState } from '../../parts/ErrorState';
 import { PageTitle } from '../../parts/PageTitle';
+import { useActor } from '../../parts/useActor';
 import { useTell } from '../../parts/useTell';
 import { Working } from '../../parts/Working';
 import { useNumber, useTime, useWords } from '../../words/useWords';
@@ -49,6 +50,7 @@ export function IngestionPage() {
 function Head({ ingestion }: { ingestion: Ingestion }) {
   const { id, source, state, message, created_at: at, started_by: by } = ingestion;
   const words = useWords();
+  const named = useActor();
   const time = useTime();
   const tell = useTell();
   const navigate = route.useNavigate();
@@ -61,7 +63,7 @@ function Head({ ingestion }: { ingestion: Ingestion }) {
       <Group justify="space-between" align="flex-start">
         <PageTitle
           title={source ?? words('ingestions.uploaded')}
-          purpose={words('ingestions.started', { time: time(at), by })}
+          purpose={words('ingestions.started', { time: time(at), by: named(by) })}
         />
         <Group gap="xs">
           {(state === 'receiving' || state === 'failed' || continues) && (

@@ -2,6 +2,7 @@ import { Anchor, Text } from '@mantine/core';
 import { Link } from '@tanstack/react-router';
 
 import type { Ingestion } from '../../api/ingestions';
+import { useActor } from '../../parts/useActor';
 import { VirtualTable } from '../../parts/VirtualTable';
 import { useNumber, useTime, useWords } from '../../words/useWords';
 import { IngestionStatus } from './IngestionStatus';
@@ -16,6 +17,7 @@ export function IngestionTable({ ingestions, more }: Props) {
   const words = useWords();
   const number = useNumber();
   const time = useTime();
+  const named = useActor();
   return (
     <VirtualTable
       label={words('ingestions.before')}
@@ -63,7 +65,7 @@ export function IngestionTable({ ingestions, more }: Props) {
           title: words('ingestions.by'),
           cell: ({ started_by: by }) => (
             <Text size="sm" truncate maw={160} title={by}>
-              {by}
+              {named(by)}
             </Text>
           ),
         },

@@ -3,6 +3,7 @@ import { useDisclosure } from '@mantine/hooks';
 
 import { isOpen, type RayJob, useStopRayJob } from '../../api/jobs';
 import { ConfirmDialog } from '../../parts/ConfirmDialog';
+import { useActor } from '../../parts/useActor';
 import { useTell } from '../../parts/useTell';
 import { useTime, useWords } from '../../words/useWords';
 import { RayJobLogView } from './RayJobLogView';
@@ -37,6 +38,7 @@ function Details({ job }: { job: RayJob }) {
   const words = useWords();
   const time = useTime();
   const tell = useTell();
+  const named = useActor();
   const stop = useStopRayJob();
   const [asking, { open, close }] = useDisclosure();
   const running = isOpen(job);
@@ -48,7 +50,7 @@ function Details({ job }: { job: RayJob }) {
           <RayJobStatus job={job} />
           <RayJobProgress job={job} />
           <Text size="sm" c="dimmed">
-            {words('jobs.started', { time: time(job.created_at), by: job.started_by })}
+            {words('jobs.started', { time: time(job.created_at), by: named(job.started_by) })}
           </Text>
           {job.ended_at !== null && (
             <Text size="sm" c="dimmed">

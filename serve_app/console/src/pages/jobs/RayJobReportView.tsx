@@ -5,7 +5,7 @@ import { ErrorState } from '../../parts/ErrorState';
 import { ShortTable } from '../../parts/ShortTable';
 import { Working } from '../../parts/Working';
 import { useWords } from '../../words/useWords';
-import { entry } from './report';
+import { entry, RESULTS } from './report';
 
 /** What became of each input of a job, as far as its report has come. */
 export function RayJobReportView({ id }: { id: string }) {
@@ -23,7 +23,11 @@ export function RayJobReportView({ id }: { id: string }) {
         itemKey={({ place }) => String(place)}
         columns={[
           { key: 'input', title: words('jobs.input'), cell: ({ input }) => input },
-          { key: 'outcome', title: words('jobs.outcome'), cell: ({ outcome }) => outcome },
+          {
+            key: 'outcome',
+            title: words('jobs.outcome'),
+            cell: ({ outcome }) => (RESULTS.includes(outcome) ? words(`jobs.result.${outcome}`) : outcome),
+          },
           { key: 'said', title: words('jobs.said'), cell: ({ reason }) => reason },
         ]}
       />

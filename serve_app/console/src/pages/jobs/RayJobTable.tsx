@@ -1,6 +1,7 @@
 import { Anchor, Text } from '@mantine/core';
 
 import type { RayJob } from '../../api/jobs';
+import { useActor } from '../../parts/useActor';
 import { VirtualTable } from '../../parts/VirtualTable';
 import { useTime, useWords } from '../../words/useWords';
 import { RayJobProgress } from './RayJobProgress';
@@ -18,6 +19,7 @@ export function RayJobTable({ jobs, onOpen, more }: Props) {
   const words = useWords();
   const time = useTime();
   const age = useAge();
+  const named = useActor();
   return (
     <VirtualTable
       label={words('jobs.list.ray')}
@@ -56,7 +58,7 @@ export function RayJobTable({ jobs, onOpen, more }: Props) {
           title: words('jobs.started-by'),
           cell: ({ started_by: by }) => (
             <Text size="sm" truncate maw={160} title={by}>
-              {by}
+              {named(by)}
             </Text>
           ),
         },

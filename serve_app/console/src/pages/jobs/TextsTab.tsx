@@ -1,7 +1,7 @@
 import { Stack, Switch, Text } from '@mantine/core';
 
 import { useSettings } from '../../api/matching';
-import { type Texts, useSwitchTexts, useTextCalls, useTexts } from '../../api/texts';
+import { type Texts, type TextSwitch, useSwitchTexts, useTextCalls, useTexts } from '../../api/texts';
 import { ErrorState } from '../../parts/ErrorState';
 import { NumberTable } from '../../parts/NumberTable';
 import { Section } from '../../parts/Section';
@@ -16,30 +16,32 @@ const DAYS = 30;
 
 /** Suggested texts: whether there are any, who writes them, how their queue is doing and what they use. */
 export function TextsTab() {
+  const words = useWords();
   const texts = useTexts();
   if (texts.isPending) return <Working />;
   if (texts.error) return <ErrorState error={texts.error} again={() => void texts.refetch()} />;
   return (
     <Stack gap="md">
-      <TextSwitch />
+      <Switched setting="text_generation" label={words('texts.on')} what={words('texts.on-what')} />
       <Author texts={texts.data} />
       <QueueOfTexts texts={texts.data} />
       <TextCalls />
+      <SearchInTexts texts={texts.data} />
       <TextFailures texts={texts.data} />
     </Stack>
   );
 }
 
-function TextSwitch() {
-  const words = useWords();
+/** Switches something on or off for everybody. what: what that means. */
+function Switched({ setting, label, what }: { setting: TextSwitch; label: string; what: string }) {
   const tell = useTell();
   const settings = useSettings();
-  const change = useSwitchTexts();
+  const change = useSwitchTexts(setting);
   return (
     <Switch
-      label={words('texts.on')}
-      description={words('texts.on-what')}
-      checked={settings.data?.text_generation ?? false}
+      label={label}
+      description={what}
+      checked={settings.data?.[setting] ?? false}
       disabled={settings.data === undefined || change.isPending}
       onChange={(event) => {
         change.mutate(event.currentTarget.checked, { onError: tell.failed });
@@ -57,6 +59,21 @@ function Author({ texts: { model, server, daily_tokens: most, moderation } }: { 
       {most !== null && words('texts.budget', { most: number(most) })}{' '}
       {words(moderation === 'provider' ? 'texts.judged-by-provider' : 'texts.judged-by-words')}
     </Text>
+  );
+}
+
+function SearchInTexts({ texts: { embedding_model: model, server } }: { texts: Texts }) {
+  const words = useWords();
+  return (
+    <Section title={words('texts.search')}>
+      <Switched setting="profile_search" label={words('texts.profiles')} what={words('texts.profiles-what')} />
+      <Switched setting="message_search" label={words('texts.messages')} what={words('texts.messages-what')} />
+      <Text size="sm">
+        {model === null || server === null
+          ? words('texts.vectors-here')
+          : words('texts.vectors-by', { model, server })}
+      </Text>
+    </Section>
   );
 }
 

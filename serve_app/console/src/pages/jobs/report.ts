@@ -1,5 +1,22 @@
 type Line = Record<string, unknown>;
 
+/** Outcomes of ingestions and re-embeddings that have words. A report of another version may name others. */
+export const RESULTS = [
+  'ingested',
+  'already_present',
+  'duplicate',
+  'no_face',
+  'several_faces',
+  'low_quality',
+  'unreadable',
+  'too_large',
+  'missing',
+  'invalid_metadata',
+  'failed',
+  'embedded',
+  'another_face',
+];
+
 export interface Entry {
   input: string;
   outcome: string;

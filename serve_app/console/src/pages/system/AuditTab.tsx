@@ -5,6 +5,7 @@ import { useAudit } from '../../api/system';
 import { EmptyState } from '../../parts/EmptyState';
 import { ErrorState } from '../../parts/ErrorState';
 import { FilterBar } from '../../parts/FilterBar';
+import { ACTORS, useActor } from '../../parts/useActor';
 import { VirtualTable } from '../../parts/VirtualTable';
 import { Working } from '../../parts/Working';
 import { useTime, useWords } from '../../words/useWords';
@@ -26,12 +27,12 @@ const NOUNS = [
   'api_key',
   'console_session',
 ];
-const ACTORS = ['admin', 'console', 'command', 'service'];
 
 /** The audit log: who changed what, and when. */
 export function AuditTab() {
   const words = useWords();
   const time = useTime();
+  const named = useActor();
   const [noun, setNoun] = useState<string | null>(null);
   const [actor, setActor] = useState<string | null>(null);
   const log = useAudit(noun, actor);
@@ -53,7 +54,7 @@ export function AuditTab() {
           placeholder={words('system.all')}
           clearable
           clearButtonProps={{ 'aria-label': words('system.all') }}
-          data={ACTORS.map((value) => ({ value, label: words(`system.actor.${value}`) }))}
+          data={ACTORS.map((value) => ({ value, label: words(`parts.actor.${value}`) }))}
           value={actor}
           onChange={setActor}
         />
@@ -71,7 +72,15 @@ export function AuditTab() {
           more={log.hasNextPage && !log.isFetching ? () => void log.fetchNextPage() : undefined}
           columns={[
             { key: 'at', title: words('system.when'), cell: ({ at }) => <Text size="sm">{time(at)}</Text> },
-            { key: 'actor', title: words('system.who'), cell: (entry) => <Actor name={entry.actor} /> },
+            {
+              key: 'actor',
+              title: words('system.who'),
+              cell: ({ actor: who }) => (
+                <Text size="sm" title={who}>
+                  {named(who)}
+                </Text>
+              ),
+            },
             { key: 'action', title: words('system.action'), cell: ({ action }) => <Code>{action}</Code> },
             {
               key: 'target',
@@ -96,17 +105,5 @@ export function AuditTab() {
         />
       )}
     </Stack>
-  );
-}
-
-/** Of whom only an id is known, by the kind. */
-function Actor({ name }: { name: string }) {
-  const words = useWords();
-  const [kind = '', rest = ''] = name.split(':', 2);
-  return (
-    <Text size="sm" title={name}>
-      {ACTORS.includes(kind) ? words(`system.actor.${kind}`) : kind}
-      {kind === 'command' && ` (${rest})`}
-    </Text>
   );
 }
