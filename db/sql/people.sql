@@ -101,6 +101,11 @@ LIMIT $2;
 -- name: count_photos_of_person
 SELECT count(*) FROM celebrities WHERE person_id = $1;
 
+-- name: known_people
+SELECT id
+FROM people
+WHERE id = ANY($1::uuid[]);
+
 -- name: lock_people
 -- In the order of the ids, so that two operators wait for each other instead of deadlocking.
 SELECT id, name, bio, category, gender

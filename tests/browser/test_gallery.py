@@ -103,6 +103,24 @@ async def test_a_search_that_is_open_elsewhere_forgets_who_is_deleted(
     await expect(people(other).filter(has_text="Person 5")).to_have_count(1)
 
 
+async def test_who_is_deleted_elsewhere_is_selected_no_longer(page: Page, watched: BrowserContext) -> None:
+    other = await watched.new_page()
+    await other.goto(page.url)
+    for number in (3, 4, 5):
+        await people(other).filter(has_text=f"Person {number}").get_by_role("checkbox").press("Space")
+    await expect(other.get_by_text("3 selected")).to_be_visible()
+    await page.bring_to_front()
+    await people(page).filter(has_text="Person 5").get_by_role("checkbox").press("Space")
+    await page.get_by_role("button", name="Delete", exact=True).click()
+    await expect(page.get_by_text("1 photo was deleted.")).to_be_visible()
+    await other.bring_to_front()  # one behind another draws once a second
+    await expect(other.get_by_text("1 selected person is no longer in the gallery.")).to_be_visible()
+    await expect(other.get_by_text("2 selected")).to_be_visible()
+    await page.bring_to_front()
+    await page.get_by_role("button", name="Undo").click()
+    await expect(people(page).filter(has_text="Person 5")).to_be_visible()
+
+
 async def test_a_long_list_is_shown_and_chosen_from_at_any_place(page: Page, site: ConsoleSite) -> None:
     async with site.more_people(1200):
         await page.reload()
