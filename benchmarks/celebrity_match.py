@@ -9,7 +9,8 @@ Five ways over the same synthetic gallery, whose embeddings cluster like identit
     NumPy         the factors over resident arrays and the best of them, no filter and no database
 
 Every result of ours is compared with `sql`: the same celebrities in the same order, each person once by the
-best photo. The old app and NumPy count photos.
+best photo. The old app and NumPy count photos. A second round of jobs, which find the rows as they are, shows
+what each step of a job takes.
 
 One thread, as Ray gives the replicas of the service:
 
@@ -37,6 +38,7 @@ from rich.table import Table
 
 from benchmarks.database import scratch_database
 from benchmarks.population import COLUMNS, DIGEST, people
+from benchmarks.steps import StepTimes
 from db.pool import Database
 from matching.celebrity_search import CelebritySearch
 from matching.gallery import GalleryQuery
@@ -159,12 +161,16 @@ SET_BASED = """
 
 @dataclass(slots=True)
 class GalleryResult:
-    """One gallery: milliseconds by way, one at a time (p50) and AT_ONCE at once (p95)."""
+    """One gallery: milliseconds by way, one at a time (p50) and AT_ONCE at once (p95).
+
+    steps_ms: of `again_ms`, a job that finds its rows written.
+    """
 
     celebrities: int
     old_ms: float
     sql_ms: float
     ours_ms: float
+    again_ms: float
     search_ms: float
     numpy_ms: float
     old_p95_at_once_ms: float
@@ -174,6 +180,7 @@ class GalleryResult:
     load_seconds: float
     restart_seconds: float
     bytes_each: float
+    steps_ms: dict[str, float]
 
 
 class _NoModels:
@@ -222,15 +229,18 @@ WAYS = {
     "old": ("old_ms", "old_p95_at_once_ms"),
     "sql": ("sql_ms", None),
     "ours": ("ours_ms", "ours_p95_at_once_ms"),
+    "ours, nothing changed": ("again_ms", None),
     "ours, search": ("search_ms", "search_p95_at_once_ms"),
     "NumPy": ("numpy_ms", None),
 }
 """Fields of a GalleryResult, by way."""
 
 
-def tables(results: Sequence[GalleryResult]) -> tuple[Table, Table]:
-    """The times, and what is to be known about the gallery in memory."""
+def tables(results: Sequence[GalleryResult]) -> tuple[Table, Table, Table]:
+    """The times, those of a job's steps, and what is to be known about the gallery in memory."""
     times = Table("celebrities", "way", title=f"One face's best {BEST}, milliseconds")
+    steps = Table("celebrities", "step", title="Steps of a job, milliseconds, those within others included")
+    steps.add_column("p50", justify="right")
     galleries = Table("celebrities", title="Ours")
     for heading in ("alone, p50", f"{AT_ONCE} at once, p95"):
         times.add_column(heading, justify="right")
@@ -241,10 +251,13 @@ def tables(results: Sequence[GalleryResult]) -> tuple[Table, Table]:
         for way, fields in WAYS.items():
             times.add_row(size, way, *(f"{getattr(result, name):,.1f}" if name else "" for name in fields))
         times.add_section()
+        for name, milliseconds in result.steps_ms.items():
+            steps.add_row(size, name, f"{milliseconds:.2f}")
+        steps.add_section()
         same = "yes" if result.identical else "NO"
         seconds = (f"{result.load_seconds:.1f}", f"{result.restart_seconds:.2f}")
         galleries.add_row(size, same, *seconds, f"{result.bytes_each:.0f}")
-    return times, galleries
+    return times, steps, galleries
 
 
 async def measure(dsn: str, size: int, dimensions: int, settings: Settings) -> GalleryResult:
@@ -290,6 +303,10 @@ async def measure(dsn: str, size: int, dimensions: int, settings: Settings) -> G
     await queue(database, faces)
     await by_job(faces[0])
     ours_ms = await typical(by_job, faces[1:])
+    await queue(database, faces)
+    steps = StepTimes()
+    with steps.recorded():
+        again_ms = await typical(by_job, faces)
     await queue(database, faces * 5)
     ours_at_once = await crowded(by_job, faces * 5)
 
@@ -308,6 +325,7 @@ async def measure(dsn: str, size: int, dimensions: int, settings: Settings) -> G
         old_ms=old_ms,
         sql_ms=sql_ms,
         ours_ms=ours_ms,
+        again_ms=again_ms,
         search_ms=search_ms,
         numpy_ms=numpy_ms,
         old_p95_at_once_ms=old_at_once,
@@ -317,6 +335,7 @@ async def measure(dsn: str, size: int, dimensions: int, settings: Settings) -> G
         load_seconds=load_seconds,
         restart_seconds=restart_seconds,
         bytes_each=sum(path.stat().st_size for path in folder.iterdir()) / size,
+        steps_ms=steps.milliseconds(),
     )
 
 

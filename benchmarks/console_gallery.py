@@ -39,6 +39,7 @@ from db.console_sessions import ConsoleSessions
 from db.pool import Database
 from ops.commands.photos import ASTRONAUT, package_photo
 from semblance.storage.pictures import full_key, keys_of
+from serve_app.api.pages import BUNDLE
 from tools.chromium import CHROMIUM, NO_CHROMIUM, QUIET
 
 FIRST = ("Ada", "Ben", "Cleo", "Dan", "Eva", "Finn", "Gia", "Hal", "Ida", "Jon", "Kim", "Leo", "Mia", "Ned")
@@ -162,6 +163,8 @@ def main(
     console = Console(stderr=as_json)
     if CHROMIUM is None:
         raise SystemExit(NO_CHROMIUM)
+    if not (BUNDLE / "index.html").exists():
+        raise SystemExit("The console is not built. Run `make console`.")
     load = os.getloadavg()[0]
     with scratch_database() as dsn, tempfile.TemporaryDirectory(prefix="semblance-benchmark-") as home:
         began = time.perf_counter()

@@ -7,7 +7,6 @@ make many faces. The times are those of the processor, not of a clock, so that o
 matters little.
 
     python -m benchmarks.footprint --photos FOLDER
-    python -m benchmarks.footprint --photos FOLDER --stack     # also the memory of a whole stack
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ import json
 import os
 import statistics
 import tempfile
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -34,7 +32,7 @@ from rich.table import Table
 from benchmarks.database import scratch_database
 from benchmarks.photos import make_images
 from benchmarks.reads import Read, asked_of_api, feed, running_process
-from benchmarks.stack import access_token, running_stack
+from benchmarks.stack import access_token
 from db.celebrities import Celebrities, CelebrityRow
 from db.faces import FaceRow, Faces
 from db.pool import Database
@@ -77,8 +75,7 @@ class RowSize:
 class Footprint:
     """tables: by name. picture_bytes: of the three files of a photo. gallery_bytes: of a celebrity in memory.
     face_…, job_…, read_…: milliseconds of a processor for storing a face, for its match job, and for a page
-    of the feed, in the service without Ray and in the database. matches, celebrity_matches: of a face.
-    stack_mb: of a whole stack at rest; None if it was not measured."""
+    of the feed, in the service without Ray and in the database. matches, celebrity_matches: of a face."""
 
     tables: dict[str, RowSize]
     picture_bytes: float
@@ -91,15 +88,13 @@ class Footprint:
     read_database_ms: float
     matches: float
     celebrity_matches: float
-    stack_mb: float | None
 
 
-def main(  # noqa: PLR0917 - a command's options
+def main(
     photos: Annotated[Path, typer.Option(help="Folder of photos, each with a face.")],
     celebrities: Annotated[int, typer.Option(min=100, help="Size of the gallery.")] = 5_000,
     users: Annotated[int, typer.Option(min=10, help="Users, with a face each.")] = 1_000,
     schools: Annotated[int, typer.Option(min=1, help="Schools that they are spread over.")] = 10,
-    stack: Annotated[bool, typer.Option("--stack", help="Also start a stack and weigh it.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object.")] = False,
 ) -> None:
     """Store faces and celebrities, match them, and weigh what there is then."""
@@ -110,10 +105,6 @@ def main(  # noqa: PLR0917 - a command's options
         result = asyncio.run(
             measure(dsn, settings, photos, celebrities=celebrities, users=users, schools=schools)
         )
-        if stack:
-            with running_stack(dsn):
-                time.sleep(20)  # The work of starting is over then.
-                result = replace(result, stack_mb=stack_bytes() / 1e6)
     table = Table("table", title="Bytes of a row")
     for heading in ("rows", "row", "indexes"):
         table.add_column(heading, justify="right")
@@ -121,7 +112,7 @@ def main(  # noqa: PLR0917 - a command's options
         table.add_row(name, f"{size.rows:,}", f"{size.row_bytes:,.0f}", f"{size.index_bytes:,.0f}")
     console.print(table)
     for name, value in asdict(result).items():
-        if name != "tables" and value is not None:
+        if name != "tables":
             console.print(f"{name}: {value:,.1f}")
     if as_json:
         print(json.dumps({"benchmark": "footprint", "results": asdict(result)}))
@@ -196,7 +187,6 @@ async def measure(
         read_database_ms=read_database_ms,
         matches=sizes["matches"].rows / users,
         celebrity_matches=sizes["celebrity_matches"].rows / users,
-        stack_mb=None,
     )
 
 
@@ -273,16 +263,6 @@ async def row_size(database: Database, table: str) -> RowSize:
     rows = int(await database.fetchval(f"SELECT count(*) FROM {table}"))  # noqa: S608 - of TABLES
     content, indexes = (await database.fetch(_SIZES, table))[0]
     return RowSize(rows, content / max(rows, 1), indexes / max(rows, 1))
-
-
-def stack_bytes() -> int:
-    """The memory of all processes below the stack's supervisor, shared pages counted once."""
-    total = 0
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            if "semblance-benchmark-" in process.environ().get("SEMBLANCE_HOME", ""):
-                total += process.memory_full_info().pss
-    return total
 
 
 if __name__ == "__main__":

@@ -97,9 +97,7 @@ class Waits:
 def main(
     rows: Annotated[list[int] | None, typer.Option(help="Celebrities; may be repeated.")] = None,
     before: Annotated[bool, typer.Option(help="Measure the way before, too.")] = True,
-    index: Annotated[
-        bool, typer.Option(help="With vector indexes. Without, searches compare every row.")
-    ] = True,
+    index: Annotated[bool, typer.Option(help="With vector indexes.")] = True,
     at_rest: Annotated[float, typer.Option(help="Seconds of load without a switch.")] = 5.0,
     as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object.")] = False,
 ) -> None:
@@ -177,12 +175,14 @@ async def measure(dsn: str, rows: int, way: str, at_rest: float, *, index: bool)
     """The load by itself, then beside a switch."""
     database = await Database.connect(dsn, pool_size=4, command_seconds=7200)
     spare = SpareEmbeddings(database)
+    search = CelebritySearch(database)
+    await search.prepare(OLD)
     probes = embeddings(rows, 0)[:200]
     ids = [row["id"] for row in await database.fetch("SELECT id FROM celebrities ORDER BY id LIMIT 2000")]
     try:
-        async with _load(database, probes, ids) as resting:
+        async with _load(database, search, probes, ids) as resting:
             await asyncio.sleep(at_rest)
-        async with _load(database, probes, ids) as loaded:
+        async with _load(database, search, probes, ids) as loaded:
             began = time.perf_counter()
             if way == "before":
                 await _swap(database)
@@ -218,7 +218,9 @@ async def _swap(database: Database) -> None:
 
 
 @asynccontextmanager
-async def _load(database: Database, probes: NDArray[np.float32], ids: list[object]) -> AsyncIterator[Waits]:
+async def _load(
+    database: Database, celebrities: CelebritySearch, probes: NDArray[np.float32], ids: list[object]
+) -> AsyncIterator[Waits]:
     """A client that searches and one that writes, until the end of the context."""
     waits, ended = Waits(), asyncio.Event()
     random = np.random.default_rng(0)
@@ -226,7 +228,7 @@ async def _load(database: Database, probes: NDArray[np.float32], ids: list[objec
     async def search() -> None:
         probe = probes[random.integers(len(probes))]
         with suppress(PackMismatchError):
-            await CelebritySearch(database).nearest(probe, pack_digest=OLD, limit=10)
+            await celebrities.nearest(probe, pack_digest=OLD, limit=10)
 
     async def write() -> None:
         await database.execute(

@@ -184,6 +184,11 @@ def _photo_path(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
         yield ComparedFigure(
             f"photos over HTTP, {connections}", unit, rate, "more", 3 * other, other, flask_is
         )
+    alone = results["bare_p50_ms"]
+    yield ComparedFigure(
+        "a photo over HTTP, p50, one connection", "ms", ours[0]["p50_ms"], "less", 1.4 * alone, alone,
+        "the same work in one process",
+    )  # fmt: skip
 
 
 def _ingest(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:

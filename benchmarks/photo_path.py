@@ -5,7 +5,8 @@
     detector as published (float, whole canvas).
 (c) as (b), with Semblance's faster detector: what is left is the difference of the architectures.
 
-Two tables say where the CPU time of a photo goes: in one process by step, and in the stack by process.
+Two tables say where the CPU time of a photo goes: in one process by step, and in the stack by process. The
+second also says what memory each part takes.
 
     python -m benchmarks.photo_path --photos FOLDER
 """
@@ -18,6 +19,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -52,7 +55,8 @@ PARTS = {
     "PostgreSQL": "postgres",
     "Ray's GCS": "gcs_server",
     "Ray's raylet": "raylet/raylet",
-    "Ray's agents and dashboard": "dashboard",
+    "Ray's agents": "Agent",
+    "Ray's dashboard": "dashboard",
     "Ray's log monitor": "log_monitor",
     "supervisor and the rest": "",
 }
@@ -65,11 +69,15 @@ IDLE_SECONDS = 5.0
 @dataclass(frozen=True, slots=True)
 class StackTimes:
     """The runs by number of connections; the CPU milliseconds of a photo in each part of the stack at the
-    most connections, and the percentage of a core that each part takes without requests."""
+    most connections, and the percentage of a core that each part takes without requests. rest_mb, busy_mb:
+    MB of memory, before the first request and at most under load; shared pages are divided among those that
+    share them."""
 
     runs: list[LoadResult]
     cpu_ms: dict[str, float]
     idle: dict[str, float]
+    rest_mb: dict[str, float]
+    busy_mb: dict[str, float]
 
 
 def main(
@@ -131,6 +139,8 @@ def main(
             "bare_cpu_ms_by_step": steps.cpu_ms,
             "semblance_cpu_ms_by_part_at_16": stack.cpu_ms,
             "semblance_idle_percent_by_part": stack.idle,
+            "semblance_mb_at_rest_by_part": stack.rest_mb,
+            "semblance_mb_under_load_by_part": stack.busy_mb,
         }
         print(json.dumps({"benchmark": "photo_path", "results": measured, "ratios": ratios}))
 
@@ -158,9 +168,11 @@ def measure_semblance(pictures: list[bytes], requests: int) -> StackTimes:
             status = subprocess.run([command, "status", "--json"], env=env, check=True, capture_output=True)
             stack, home = json.loads(status.stdout), StackHome(Path(folder).resolve())
             url, key = stack["url"] + PATH, stack["api_key"]
+            time.sleep(IDLE_SECONDS)
+            rest_mb = megabytes(home)
             runs = measure(url, pictures, requests, key)
             before = cpu_seconds(home)
-            run_load(url, pictures, connections=CONNECTIONS[-1], requests=requests, api_key=key)
+            load(url, pictures, requests, key)
             after = cpu_seconds(home)
             time.sleep(IDLE_SECONDS)
             later = cpu_seconds(home)
@@ -168,21 +180,52 @@ def measure_semblance(pictures: list[bytes], requests: int) -> StackTimes:
                 runs,
                 {part: 1000 * (after[part] - before[part]) / requests for part in PARTS},
                 {part: 100 * (later[part] - after[part]) / IDLE_SECONDS for part in PARTS},
+                rest_mb,
+                busy_megabytes(home, lambda: load(url, pictures, requests, key)),
             )
         finally:
             subprocess.run([command, "down"], env=env, check=True, stdout=sys.stderr)
 
 
+def load(url: str, pictures: list[bytes], requests: int, api_key: str) -> None:
+    """Keep a stack busy by the most connections."""
+    run_load(url, pictures, connections=CONNECTIONS[-1], requests=requests, api_key=api_key)
+
+
 def cpu_seconds(home: StackHome) -> dict[str, float]:
     """CPU time that the processes of each part of a stack have used so far."""
-    used = dict.fromkeys(PARTS, 0.0)
+
+    def used(process: psutil.Process) -> float:
+        times = process.cpu_times()
+        return float(times.user + times.system)
+
+    return by_part(home, used)
+
+
+def megabytes(home: StackHome) -> dict[str, float]:
+    """Memory of the processes of each part of a stack."""
+    return by_part(home, lambda process: process.memory_full_info().pss / 1e6)
+
+
+def busy_megabytes(home: StackHome, work: Callable[[], None]) -> dict[str, float]:
+    """As `megabytes`, at the moment of `work` at which all of them take most."""
+    with ThreadPoolExecutor(1) as executor:
+        working = executor.submit(work)
+        most = megabytes(home)
+        while not working.done():
+            most = max(most, megabytes(home), key=lambda parts: sum(parts.values()))
+        working.result()
+    return most
+
+
+def by_part(home: StackHome, measured: Callable[[psutil.Process], float]) -> dict[str, float]:
+    """What is measured of the processes of each part of a stack, added up."""
+    found = dict.fromkeys(PARTS, 0.0)
     for process in members(home.stack_id) | database_processes(home):
         with suppress(psutil.Error):
             line = " ".join(process.cmdline())
-            times = process.cpu_times()
-            part = next(part for part, pattern in PARTS.items() if pattern in line)
-            used[part] += times.user + times.system
-    return used
+            found[next(part for part, pattern in PARTS.items() if pattern in line)] += measured(process)
+    return found
 
 
 def database_processes(home: StackHome) -> set[psutil.Process]:
@@ -210,10 +253,12 @@ def stack_table(stack: StackTimes, bare_seconds: float) -> Table:
     table = Table(title=f"CPU time of a photo at {CONNECTIONS[-1]} connections")
     table.add_column("part")
     table.add_column("ms", justify="right")
-    table.add_column("idle, % of a core", justify="right")
-    for part, milliseconds in stack.cpu_ms.items():
-        table.add_row(part, f"{milliseconds:.1f}", f"{stack.idle[part]:.1f}")
-    table.add_row("all", f"{sum(stack.cpu_ms.values()):.1f}", f"{sum(stack.idle.values()):.1f}", style="bold")
+    for heading in ("idle, % of a core", "MB at rest", "MB under load"):
+        table.add_column(heading, justify="right")
+    columns = (stack.cpu_ms, stack.idle, stack.rest_mb, stack.busy_mb)
+    for part in PARTS:
+        table.add_row(part, *(f"{column[part]:.1f}" for column in columns))
+    table.add_row("all", *(f"{sum(column.values()):.1f}" for column in columns), style="bold")
     table.add_row("bare (a)", f"{1000 * bare_seconds:.1f}", "")
     return table
 

@@ -157,6 +157,10 @@ class People:
             row["id"], _details(row), row["created_at"], [PersonPhoto(**photo) for photo in photos], total
         )
 
+    async def known(self, people: Collection[UUID]) -> list[UUID]:
+        """Those of these people who are in the gallery, in no order."""
+        return [row["id"] for row in await self._database.fetch(sql.known_people, list(people))]
+
     async def edit(self, person: UUID, details: PersonDetails) -> None:
         """Change what is said of a person, in every photo.
 

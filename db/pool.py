@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import Any, Self, TypeAlias
 
@@ -39,6 +40,7 @@ READ_ONLY = (
 
 _COMMAND_SECONDS = 60.0
 _ACQUIRE_SECONDS = 10.0
+_CLOSE_SECONDS = 10.0
 
 _POSTGRESQL = {"db.system.name": "postgresql"}
 """The attribute by which tools for traces know a database."""
@@ -111,6 +113,12 @@ class Database:
             )
         return cls(pool, partial(asyncpg.connect, **options), transaction_pooler=transaction_pooler)
 
+    @property
+    def is_pooled(self) -> bool:
+        """Whether the server is behind a transaction-mode pooler, so that every statement runs in a
+        transaction."""
+        return self._transaction_pooler
+
     @asynccontextmanager
     async def transaction(self, *, readonly: bool = False) -> AsyncIterator[asyncpg.Connection]:
         """A connection inside a transaction, committed at the end, rolled back by an exception.
@@ -167,9 +175,10 @@ class Database:
             raise DatabaseReadOnlyError(READ_ONLY)
 
     async def close(self) -> None:
-        """Wait for running statements, then close all connections."""
-        with _wrapped():
-            await self._pool.close()
+        """Wait for running statements, then close all connections. What still runs after ten seconds is
+        ended: a statement whose server is gone may never be over."""
+        with _wrapped(), suppress(TimeoutError):
+            await asyncio.wait_for(self._pool.close(), _CLOSE_SECONDS)
 
     @asynccontextmanager
     async def _connection(self, query: str) -> AsyncIterator[asyncpg.Connection]:

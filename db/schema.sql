@@ -485,7 +485,8 @@ CREATE INDEX idx_celebrities_expression ON celebrities (expression);
 CREATE INDEX idx_celebrities_attributes ON celebrities (age, gender, quality_score, expression);
 
 CREATE INDEX idx_people_key ON people (person_key(name, category), created_at, id);
-CREATE INDEX idx_celebrities_person_id ON celebrities (person_id, quality_score DESC NULLS LAST, id);
+CREATE INDEX idx_celebrities_best_photo ON celebrities (person_id, quality_score DESC NULLS LAST, id)
+    INCLUDE (seen_gender);
 
 CREATE INDEX idx_celebrity_matches_face_id ON celebrity_matches (face_id);
 CREATE INDEX idx_celebrity_matches_celebrity_id ON celebrity_matches (celebrity_id);

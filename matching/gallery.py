@@ -52,7 +52,8 @@ tenth of all."""
 
 logger = logging.getLogger(__name__)
 
-_ROW = row_type(*TRAITS, ("category", "V16"), ("person", "V16"))
+ROW = row_type(*TRAITS, ("category", "V16"), ("person", "V16"))
+"""A celebrity, as the database sends it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,17 +136,8 @@ class Gallery:
     def shortlists(
         self, queries: Sequence[GalleryQuery], weights: Weights, threshold: float
     ) -> list[list[UUID]]:
-        """For each query all celebrities that may be among its best: that score at least `threshold`, at
-        least what the person in place BEST does, and no less than another photo of the same person, with
-        allowance for rounding."""
-        listed: list[list[UUID]] = [[] for _ in queries]
-        # Those who look for the same genders pass over the others.
-        for gender in {query.gender for query in queries}:
-            some = [number for number, query in enumerate(queries) if query.gender == gender]
-            found = self._near_best([queries[number] for number in some], weights, threshold)
-            for probe, place in zip(found.probe.tolist(), found.target.tolist(), strict=True):
-                listed[some[probe]].append(self._arrays.id_at(place))
-        return listed
+        """As the function of this name, of the celebrities as they were at the last refresh."""
+        return shortlists(self._arrays, queries, weights, threshold)
 
     def near_people(
         self, embedding: Embedding, limit: int, category: str | None, gender: Gender | None
@@ -158,23 +150,12 @@ class Gallery:
         )
         return [self._arrays.id_at(place) for place in places.tolist()], people
 
-    def _near_best(self, queries: Sequence[GalleryQuery], weights: Weights, threshold: float) -> RankedPairs:
-        ranking = Ranking(Traits.of([query.row for query in queries], np.float32), weights, threshold)
-        for number, block in enumerate(self._arrays.blocks):
-            ranking.add(block.traits, number * len(block.fit), _eligible(block, queries), block.owners)
-        return ranking.near_best(self._traits)
-
-    def _traits(self, places: Places) -> tuple[Traits, Floats]:
-        """The celebrities at these places, and how far their embeddings may be from the true ones."""
-        found = self._arrays.take(places)
-        return found.traits(), found.codes.error
-
     async def _read(self, ids: list[UUID] | None) -> None:
         """Read these celebrities, or all if `ids` is None. Those of `ids` that are not found are removed."""
         found: list[Rows] = []
         take = self._arrays.write if ids is None else found.append
         async with self._database.transaction(readonly=True) as connection:
-            await read_rows(connection, sql.read_gallery, self._pack_digest, ids, row=_ROW, take=take)
+            await read_rows(connection, sql.read_gallery, self._pack_digest, ids, row=ROW, take=take)
         for rows in found:
             self._arrays.write(rows)
         if ids is not None:
@@ -234,6 +215,36 @@ class Gallery:
             logger.warning("cannot keep the gallery in a file: %s", exc)
         else:
             self._arrays = GalleryArrays(columns)
+
+
+def shortlists(
+    arrays: GalleryArrays, queries: Sequence[GalleryQuery], weights: Weights, threshold: float
+) -> list[list[UUID]]:
+    """For each query all celebrities that may be among its best: that score at least `threshold`, at least
+    what the person in place BEST does, and no less than another photo of the same person, with allowance for
+    rounding."""
+    listed: list[list[UUID]] = [[] for _ in queries]
+    # Those who look for the same genders pass over the others.
+    for gender in {query.gender for query in queries}:
+        some = [number for number, query in enumerate(queries) if query.gender == gender]
+        found = _near_best(arrays, [queries[number] for number in some], weights, threshold)
+        for probe, place in zip(found.probe.tolist(), found.target.tolist(), strict=True):
+            listed[some[probe]].append(arrays.id_at(place))
+    return listed
+
+
+def _near_best(
+    arrays: GalleryArrays, queries: Sequence[GalleryQuery], weights: Weights, threshold: float
+) -> RankedPairs:
+    ranking = Ranking(Traits.of([query.row for query in queries], np.float32), weights, threshold)
+    for number, block in enumerate(arrays.blocks):
+        ranking.add(block.traits, number * len(block.fit), _eligible(block, queries), block.owners)
+
+    def celebrities_at(places: Places) -> tuple[Traits, Floats]:
+        found = arrays.take(places)
+        return found.traits(), found.codes.error
+
+    return ranking.near_best(celebrities_at)
 
 
 def _remove_old_files(folder: Path) -> None:

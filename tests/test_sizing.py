@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from semblance.settings import Settings
 from tools import CHECKOUT
 from tools.sizing.__main__ import TARGET
-from tools.sizing.constants import load_constants
+from tools.sizing.constants import load_constants, with_prices
 from tools.sizing.model import Demand, Need, need, plans
 from tools.sizing.page import LARGEST_CORES, PHOTOS_A_USER, largest_users, of_users, render
 
@@ -118,10 +118,20 @@ def test_the_limits_of_the_page_are_where_they_are_reached() -> None:
     )
 
 
+def test_a_lower_price_makes_a_machine_the_cheapest() -> None:
+    wanted = need(Demand(users=1_000, photos_a_day=100, celebrities=10_000), KNOWN)
+    cheap = with_prices(KNOWN, ["r7i.24xlarge=0.001"])
+    assert min(plans(wanted, cheap), key=lambda plan: plan.usd).machine.name == "r7i.24xlarge"
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
         (["--users", "50000", "--photos-a-day", "8000"], 0, "cores: service, database"),
+        (["--users", "1000", "--price", "m7i.large=0.01"], 0, "and your prices"),
+        (["--price", "m7i.huge=0.01"], 2, "names none of the machines"),
+        (["--price", "m7i.large"], 2, "does not end with a price"),
+        (["--price", "m7i.large=nan"], 2, "does not end with a price"),
         (["--users", "0"], 2, "--users"),
         (["--connected", "1.5"], 2, "--connected"),
         (["--users", "100000000", "--photos-a-day", "10000000"], 0, "One database is not enough"),

@@ -131,6 +131,10 @@ class PeopleIds(Schema):
     ids: Ids
 
 
+class KnownPeopleAnswer(Schema):
+    ids: list[UUID]
+
+
 class PhotoIds(Schema):
     photo_ids: Ids
 

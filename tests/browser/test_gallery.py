@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import BrowserContext, Locator, Page, expect
+from playwright.async_api import BrowserContext, Locator, Page, Route, expect
 
 from tests.support.browser import PHONE, ConsoleSite, Look, check_axe, expect_no_sideways_scroll
 from tests.support.photos import OBAMA_2
@@ -103,6 +103,24 @@ async def test_a_search_that_is_open_elsewhere_forgets_who_is_deleted(
     await expect(people(other).filter(has_text="Person 5")).to_have_count(1)
 
 
+async def test_who_is_deleted_elsewhere_is_selected_no_longer(page: Page, watched: BrowserContext) -> None:
+    other = await watched.new_page()
+    await other.goto(page.url)
+    for number in (3, 4, 5):
+        await people(other).filter(has_text=f"Person {number}").get_by_role("checkbox").press("Space")
+    await expect(other.get_by_text("3 selected")).to_be_visible()
+    await page.bring_to_front()
+    await people(page).filter(has_text="Person 5").get_by_role("checkbox").press("Space")
+    await page.get_by_role("button", name="Delete", exact=True).click()
+    await expect(page.get_by_text("1 photo was deleted.")).to_be_visible()
+    await other.bring_to_front()  # one behind another draws once a second
+    await expect(other.get_by_text("1 selected person is no longer in the gallery.")).to_be_visible()
+    await expect(other.get_by_text("2 selected")).to_be_visible()
+    await page.bring_to_front()
+    await page.get_by_role("button", name="Undo").click()
+    await expect(people(page).filter(has_text="Person 5")).to_be_visible()
+
+
 async def test_a_long_list_is_shown_and_chosen_from_at_any_place(page: Page, site: ConsoleSite) -> None:
     async with site.more_people(1200):
         await page.reload()
@@ -121,6 +139,21 @@ async def test_a_long_list_is_shown_and_chosen_from_at_any_place(page: Page, sit
         await page.get_by_role("button", name="Clear selection").click()
         await page.get_by_role("button", name="Select the first 1,000").click()
         await expect(page.get_by_text("1000 selected")).to_be_visible()
+
+
+async def test_pictures_that_have_left_the_page_are_not_loaded(page: Page) -> None:
+    """A browser would load all that a hand has scrolled past before those in the window."""
+
+    async def hold(route: Route) -> None:
+        """No answer."""
+
+    await page.route("**/objects/**", hold)
+    async with page.expect_request("**/objects/**") as asked:
+        await page.reload()
+    picture = await asked.value
+    async with page.expect_event("requestfailed", lambda request: request == picture) as stopped:
+        await page.get_by_role("link", name="Matching").click()
+    assert (await stopped.value).failure == "net::ERR_ABORTED"
 
 
 async def test_it_fits_a_phone_in_german(page: Page, look: Look) -> None:

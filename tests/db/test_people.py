@@ -12,6 +12,7 @@ import pytest
 from db.celebrities import Celebrities, CelebrityRow
 from db.matches import Matches
 from db.pool import Database
+from db.queries import sql
 from matching.celebrity_search import CelebritySearch
 from semblance.types import Embedding
 from tests.support.rows import DIGEST, celebrity, embeddings
@@ -120,3 +121,32 @@ async def test_a_face_is_shown_each_person_once(database: Database, celebrities:
     page = await Matches(database).celebrities(face, limit=10)
     assert page.total == 2
     assert [match.celebrity_id for match in page.items] == [other.id, grace.id]
+
+
+async def test_a_filter_looks_at_the_best_photos_together(database: Database) -> None:
+    """And without one, nobody joins them."""
+    await database.execute(
+        """
+        INSERT INTO celebrities (name, image_path, quality_score, seen_gender)
+        SELECT 'Person ' || number % 1000, 'celebrities/x.jpg', random(), 'female'
+        FROM generate_series(1, 3000) AS number
+        """
+    )
+    await database.execute("ANALYZE people, celebrities")
+
+    async def plan(gender: str | None, least_quality: float | None, skip: int) -> str:
+        filters = ("", None, gender, least_quality)
+        page = await database.fetch(f"EXPLAIN {sql.page_of_people}", *filters, None, None, 100, skip)
+        count = await database.fetch(f"EXPLAIN {sql.count_people}", *filters)
+        lines = [row["QUERY PLAN"] for row in page]
+        chosen = next(place for place, line in enumerate(lines) if "Limit" in line)
+        end = next(place for place, line in enumerate(lines) if place > chosen and "people_1" in line)
+        return "\n".join([*lines[chosen:end], *(row["QUERY PLAN"] for row in count)])
+
+    narrow: list[tuple[str | None, float | None]] = [("female", None), (None, 0.5), ("female", 0.5)]
+    for gender, least_quality in narrow:
+        for skip in (0, 500):
+            found = await plan(gender, least_quality, skip)
+            assert found.count("Unique") == 2 and "SubPlan" not in found, found
+    found = await plan(None, None, 0)
+    assert "Unique" not in found, found

@@ -153,6 +153,14 @@ async def test_an_exhausted_pool_is_unavailable(dsn: str, monkeypatch: pytest.Mo
     await database.close()
 
 
+async def test_closing_ends_what_does_not_end(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("db.pool._CLOSE_SECONDS", 0.1)
+    database = await Database.connect(dsn, pool_size=1)
+    with pytest.raises(DatabaseError, match="closed"):
+        async with database.transaction():
+            await database.close()
+
+
 async def test_a_closed_pool_is_unavailable(make_database: Callable[[str], str]) -> None:
     database = await Database.connect(make_database("semblance"))
     await database.close()

@@ -224,11 +224,11 @@ async def test_a_cancelled_search_does_not_affect_others(database: Database) -> 
 
 
 def test_a_copy_stream_may_be_split_anywhere() -> None:
-    rows = np.zeros(200, gallery._ROW)
+    rows = np.zeros(200, gallery.ROW)
     rows["age"] = np.arange(200)
     data = b"h" * 19 + rows.tobytes() + b"\xff\xff"
     for step in (1000, 4999, len(data)):
-        reader = CopyReader(gallery._ROW)
+        reader = CopyReader(gallery.ROW)
         parts = [part for at in range(0, len(data), step) for part in reader.feed(data[at : at + step])]
         parts += reader.end()
         assert np.concatenate(parts)["age"].tolist() == list(range(200))

@@ -174,7 +174,7 @@ def _full(**_: object) -> tuple[int, str]:
 
 def test_what_a_celebrity_takes(tmp_path: Path) -> None:
     for dimensions, most in ((128, 350), (512, 750)):
-        rows = np.zeros(2000, gallery._ROW)
+        rows = np.zeros(2000, gallery.ROW)
         rows["id"] = rows["person"] = [np.void(uuid4().bytes) for _ in rows]
         rows["embedding"]["values"][:, :dimensions] = 1
         arrays = GalleryArrays()

@@ -145,6 +145,7 @@ async def test_merged_people_are_one_and_can_be_split_again(
     merged = await call(api, admin, "POST", f"/{ada}/merge", {"ids": [grace, alan]})
     assert (merged["name"], merged["total"]) == ("Ada Lovelace", 6)
     assert await names(api, admin) == ["Ada Lovelace", "Zoë Kravitz"]
+    assert await call(api, admin, "POST", "/known", {"ids": [grace, ada, alan]}) == {"ids": [ada]}
     assert await found(api, rows[0]) == {"Ada Lovelace", "Zoë Kravitz"}
 
     photos = [str(row.id) for row in rows if row.name == "alan turing"]
@@ -262,4 +263,5 @@ async def test_only_operators_see_and_change_people(api: Api) -> None:
     for method, path in (("GET", ""), ("GET", "/categories"), ("GET", f"/{uuid.uuid4()}")):
         assert (await api.client.request(method, PATH + path)).status_code == 401
         await call(api, user, method, path, status=403)
-    await call(api, user, "POST", "/delete", {"ids": [str(uuid.uuid4())]}, status=403)
+    for path in ("/known", "/delete"):
+        await call(api, user, "POST", path, {"ids": [str(uuid.uuid4())]}, status=403)

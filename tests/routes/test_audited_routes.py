@@ -22,6 +22,7 @@ from tests.support.rows import celebrity, embeddings
 from tests.support.rows_scored import add_faces
 
 CHANGE_NOTHING = {
+    "POST /api/admin/people/known": "says who of some people is in the gallery",
     "POST /api/admin/settings/preview": "says what rules would change",
     "PUT /api/admin/ingestions/{ingestion_id}/files/{number}": "nobody sees the files before the start, "
     "which is recorded with how many there are",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +28,8 @@ SERVER_CONNECTIONS: Final = 2
 
 @contextmanager
 def transaction_pooler(dsn: str) -> Iterator[int]:
-    """Runs a pooler in front of the embedded server of `dsn`; yields its port."""
+    """Runs a pooler in front of the embedded server of `dsn`; yields its port. It is started again whenever
+    it ends, as 1.18, which Debian 12 has, does now and then after a cancelled query."""
     port = free_ports({"PgBouncer": (LOOPBACK, 0)})["PgBouncer"]
     (data,) = (Path(folder) for folder in parse_qs(urlsplit(dsn).query)["host"])
     # The server's user reads them, too: it refuses to run as root.
@@ -42,22 +44,39 @@ def transaction_pooler(dsn: str) -> Iterator[int]:
         "max_client_conn = 500\nserver_login_retry = 1\nquery_wait_timeout = 30\n"
     )
     user = ["-u", data.owner()] if getpass.getuser() == "root" else []
-    process = subprocess.Popen([PGBOUNCER, "-q", *user, config], cwd="/", stderr=subprocess.PIPE)
+    command = [PGBOUNCER, "-q", *user, str(config)]
+    process = _started(command, port)
+    is_over = threading.Event()
+
+    def keep() -> None:
+        nonlocal process
+        while process.wait() is not None and not is_over.is_set():
+            process = _started(command, port)
+
+    keeper = threading.Thread(target=keep)
+    keeper.start()
     try:
-        # Not the database itself: a template must have no sessions.
-        for _ in range(100):
-            try:
-                psycopg.connect(f"postgresql://{USER}@{LOOPBACK}:{port}/postgres").close()
-                break
-            except psycopg.OperationalError:
-                assert process.poll() is None, process.stderr and process.stderr.read()
-                time.sleep(0.05)
         yield port
     finally:
-        process.terminate()
-        process.wait()
-        if process.stderr:
-            process.stderr.close()
+        is_over.set()
+        # Again, if it has just been started again.
+        while keeper.is_alive():
+            process.terminate()
+            keeper.join(0.2)
+
+
+def _started(command: list[str], port: int) -> subprocess.Popen[bytes]:
+    """A pooler that answers."""
+    process = subprocess.Popen(command, cwd="/")
+    # Not the database itself: a template must have no sessions.
+    for _ in range(100):
+        try:
+            psycopg.connect(f"postgresql://{USER}@{LOOPBACK}:{port}/postgres").close()
+            break
+        except psycopg.OperationalError:
+            assert process.poll() is None, f"{PGBOUNCER} does not start; what it says is above."
+            time.sleep(0.05)
+    return process
 
 
 def through(dsn: str, port: int) -> str:

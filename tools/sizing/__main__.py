@@ -1,8 +1,9 @@
 """What machines a number of users takes.
 
 python -m tools.sizing --users 50000 --photos-a-day 8000 --celebrities 100000
-python -m tools.sizing --page            write docs/sizing.md
-python -m tools.sizing --page --check    exit 1 where it differs from the numbers
+python -m tools.sizing --price m7i.large=0.06    with your price of a machine, USD an hour
+python -m tools.sizing --page                    write docs/sizing.md
+python -m tools.sizing --page --check            exit 1 where it differs from the numbers
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from rich.table import Table
 
 from tools import CHECKOUT
 from tools.pages import Check, write_page
-from tools.sizing.constants import load_constants
+from tools.sizing.constants import load_constants, with_prices
 from tools.sizing.model import Demand, need, plans
 from tools.sizing.page import in_words, render, rows
 
@@ -39,6 +40,10 @@ def main(  # noqa: PLR0917 - a command's options
     reads_a_photo: Annotated[float, _option("reads_a_photo")] = _DEFAULT.reads_a_photo,
     connected: Annotated[float, _option("connected")] = _DEFAULT.connected,
     watchers: Annotated[int, _option("watchers")] = _DEFAULT.watchers,
+    price: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=USD: your price of a machine, an hour. Repeatable; others keep the list's."),
+    ] = None,
     page: Annotated[bool, typer.Option("--page", help="Write docs/sizing.md instead.")] = False,
     check: Check = False,
 ) -> None:
@@ -47,6 +52,10 @@ def main(  # noqa: PLR0917 - a command's options
     if page:
         write_page(TARGET, render(known), check=check)
         return
+    try:
+        known = with_prices(known, price or [])
+    except ValueError as exc:
+        raise typer.BadParameter(str(exc), param_hint="--price") from exc
     try:
         demand = Demand(
             users=users,
@@ -70,7 +79,8 @@ def main(  # noqa: PLR0917 - a command's options
     for heading, (value,) in rows([wanted]):
         needs.add_row(heading, value)
     console.print(needs)
-    offers = Table("machines", "USD a month", title=f"{known.prices.of}, {known.prices.day}")
+    of = f"{known.prices.of}, {known.prices.day}"
+    offers = Table("machines", "USD a month", title=f"{of}, and your prices" if price else of)
     for plan in sorted(plans(wanted, known), key=lambda plan: plan.usd):
         offers.add_row(in_words(plan), f"{plan.usd:,.0f}")
     console.print(offers if offers.row_count else "One database is not enough: see docs/sizing.md.")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 FILE: Final = Path(__file__).with_name("constants.yaml")
 
@@ -42,7 +43,7 @@ class Machine(_Entry):
     name: str
     cores: int = Field(ge=1)
     memory_gib: float = Field(gt=0)
-    usd_an_hour: float = Field(gt=0)
+    usd_an_hour: float = Field(gt=0, allow_inf_nan=False)
 
 
 class Prices(_Entry):
@@ -72,6 +73,21 @@ class Constants(_Entry):
         """The value of a measured or assumed number."""
         known = self.measured.get(name) or self.assumed[name]
         return known.value
+
+
+def with_prices(known: Constants, prices: Sequence[str]) -> Constants:
+    """The same numbers with other prices of machines. prices: NAME=USD, an hour. Raises ValueError."""
+    machines = {machine.name: machine for machine in known.prices.machines}
+    for given in prices:
+        name, _, usd = given.partition("=")
+        if name not in machines:
+            raise ValueError(f"{given!r} names none of the machines: {', '.join(machines)}.")
+        try:
+            machines[name] = Machine.model_validate({**machines[name].model_dump(), "usd_an_hour": usd})
+        except ValidationError:
+            raise ValueError(f"{given!r} does not end with a price, such as {name}=0.06.") from None
+    listed = known.prices.model_copy(update={"machines": tuple(machines.values())})
+    return known.model_copy(update={"prices": listed})
 
 
 def load_constants() -> Constants:

@@ -18,6 +18,7 @@ from serve_app.schemas.people import (
     CategoriesAnswer,
     CategoryCount,
     GalleryDeletionAnswer,
+    KnownPeopleAnswer,
     ListedPersonAnswer,
     NewPersonOfPhotos,
     PeopleAnswer,
@@ -79,6 +80,12 @@ async def list_categories(_: Operator, services: Injected) -> CategoriesAnswer:
     return CategoriesAnswer(
         categories=[CategoryCount(category=name, people=people) for name, people in found.items()]
     )
+
+
+@router.post("/known", responses=errors(401, 403, *BODY))
+async def find_known_people(body: PeopleIds, _: Operator, services: Injected) -> KnownPeopleAnswer:
+    """Which of these people are in the gallery. The others have been deleted, or merged with somebody."""
+    return KnownPeopleAnswer(ids=await services.db.people.known(body.ids))
 
 
 @router.post("/delete", responses=errors(401, 403, 404, *BODY))

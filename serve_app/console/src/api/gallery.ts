@@ -131,6 +131,35 @@ export function useNewer(total: number): { changed: boolean; show: () => void } 
   return { changed, show };
 }
 
+/**
+ * Tells of the chosen people who leave the gallery by somebody else's hand: deleted, or merged with another.
+ *
+ * @returns a function that looks again, for what an event may not have told.
+ */
+export function useVanished(ids: readonly string[], onVanished: (ids: string[]) => void): () => void {
+  const client = useQueryClient();
+  const look = () => {
+    // A failure changes nothing: the next event, or the next change of these people, looks again.
+    readVanished(ids).then((vanished) => {
+      if (vanished.length > 0) onVanished(vanished);
+    }, noop);
+  };
+  useLiveEvent('gallery', () => {
+    // A change made here ends with what was chosen for it.
+    if (client.isMutating({ mutationKey: CHANGE }) === 0) look();
+  });
+  return look;
+}
+
+async function readVanished(ids: readonly string[]): Promise<string[]> {
+  const parts = Array.from({ length: Math.ceil(ids.length / MOST_CHOSEN) }, (_, part) =>
+    ids.slice(part * MOST_CHOSEN, (part + 1) * MOST_CHOSEN),
+  );
+  const answers = parts.map((part) => content(api.POST('/api/admin/people/known', { body: { ids: part } })));
+  const known = new Set((await Promise.all(answers)).flatMap((answer) => answer.ids));
+  return ids.filter((id) => !known.has(id));
+}
+
 /** A few people whose name has this part, to choose one of them. */
 export function usePeopleCalled(name: string) {
   return useQuery({

@@ -2,7 +2,7 @@ import { Alert, Button, Group, Stack, Text } from '@mantine/core';
 import { getRouteApi, Link } from '@tanstack/react-router';
 import { useCallback, useState } from 'react';
 
-import { useNewer, usePeople, usePeopleLike } from '../../api/gallery';
+import { useNewer, usePeople, usePeopleLike, useVanished } from '../../api/gallery';
 import { EmptyState } from '../../parts/EmptyState';
 import { ErrorState } from '../../parts/ErrorState';
 import { PageTitle } from '../../parts/PageTitle';
@@ -39,6 +39,11 @@ export function GalleryPage() {
     },
     [toggle, tell],
   );
+  const ids = selection.chosen.map(({ id }) => id);
+  const lookAgain = useVanished(ids, (vanished) => {
+    selection.drop(vanished);
+    tell.done(words('gallery.vanished', { count: vanished.length }));
+  });
   return (
     <Stack gap="md">
       <Group justify="space-between" align="flex-start">
@@ -87,7 +92,7 @@ export function GalleryPage() {
           <Text size="sm" c="dimmed" role="status">
             {words('gallery.count', { count: total, shown: number(total) })}
           </Text>
-          {total > 0 && <SelectionBar selection={selection} total={total} />}
+          {total > 0 && <SelectionBar selection={selection} total={total} onFailed={lookAgain} />}
         </Group>
       )}
       {!people.isPending && !people.error && total === 0 && (

@@ -8,8 +8,16 @@ import { useNumber, useWords } from '../../words/useWords';
 import { useTellDeleted } from './useTellDeleted';
 import type { Selection } from './useSelection';
 
-/** What can be done with the people who are chosen. total: of the list. */
-export function SelectionBar({ selection, total }: { selection: Selection<ListedPerson>; total: number }) {
+interface Props {
+  selection: Selection<ListedPerson>;
+  /** Of the list. */
+  total: number;
+  /** Called when a change of the chosen people has failed. */
+  onFailed: () => void;
+}
+
+/** What can be done with the people who are chosen. */
+export function SelectionBar({ selection, total, onFailed }: Props) {
   const words = useWords();
   const number = useNumber();
   const tell = useTell();
@@ -19,6 +27,10 @@ export function SelectionBar({ selection, total }: { selection: Selection<Listed
   const [asking, { open, close }] = useDisclosure();
   const { chosen, all, clear } = selection;
   const ids = chosen.map(({ id }) => id);
+  const failed = (error: Error) => {
+    tell.failed(error);
+    onFailed();
+  };
   // The one with the most photos keeps the name.
   const into = [...chosen].sort((a, b) => b.photos - a.photos)[0];
   if (into === undefined) {
@@ -55,7 +67,7 @@ export function SelectionBar({ selection, total }: { selection: Selection<Listed
           void remove.mutateAsync(ids).then((deletion) => {
             clear();
             tellDeleted(deletion);
-          }, tell.failed);
+          }, failed);
         }}
       >
         {words('gallery.delete')}
@@ -75,7 +87,7 @@ export function SelectionBar({ selection, total }: { selection: Selection<Listed
                 clear();
                 tell.done(words('gallery.merged', { name }));
               },
-              onError: tell.failed,
+              onError: failed,
             },
           );
         }}

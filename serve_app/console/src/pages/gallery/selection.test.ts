@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { span, toggled } from './selection';
+import { span, toggled, without } from './selection';
 
 const of = (...ids: string[]) => ids.map((id) => ({ id }));
 const chosen = (...ids: string[]) => new Map(ids.map((id) => [id, { id }]));
@@ -15,4 +15,8 @@ test('a range goes either way, and is one item where it has no start', () => {
   expect(span(0, 2)).toEqual([0, 3]);
   expect(span(3, 1)).toEqual([1, 4]);
   expect(span(undefined, 1)).toEqual([1, 2]);
+});
+
+test('who has vanished is chosen no longer', () => {
+  expect([...without(chosen('a', 'b', 'c'), ['b', 'd']).keys()]).toEqual(['a', 'c']);
 });

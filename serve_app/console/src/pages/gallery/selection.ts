@@ -17,3 +17,8 @@ export function toggled<T extends { id: string }>(
   }
   return left;
 }
+
+/** The chosen items but those with these ids. */
+export function without<T>(chosen: ReadonlyMap<string, T>, ids: readonly string[]): Map<string, T> {
+  return new Map([...chosen].filter(([id]) => !ids.includes(id)));
+}

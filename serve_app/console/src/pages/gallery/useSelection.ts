@@ -1,6 +1,6 @@
 import { useCallback, useRef, useState } from 'react';
 
-import { span, toggled } from './selection';
+import { span, toggled, without } from './selection';
 
 /** The chosen ones of a list. */
 export interface Selection<T> {
@@ -10,6 +10,8 @@ export interface Selection<T> {
   toggle: (place: number, item: T, range: boolean) => Promise<void>;
   /** Chooses the first so many. */
   all: (count: number) => Promise<void>;
+  /** Leaves those with these ids. */
+  drop: (ids: readonly string[]) => void;
   clear: () => void;
 }
 
@@ -39,6 +41,9 @@ export function useSelection<T extends { id: string }>(
     all: async (count) => {
       const items = await read(0, count);
       setChosen(new Map(items.map((item) => [item.id, item])));
+    },
+    drop: (ids) => {
+      setChosen((before) => without(before, ids));
     },
     clear: () => {
       setChosen(new Map());
