@@ -37,8 +37,7 @@ FEW_AT_ONCE := ray or browser
 check test: export PYTHONDONTWRITEBYTECODE =
 
 # A process more than cores, because many tests wait; another costs more, for its imports and its server, than it gains.
-# Each begins with a separate part, whose fixtures the others
-# then need not make, too.
+# Each begins with a separate part, whose fixtures the others then need not make, too.
 check: env ## the tests that start no Ray and need no browser, on all cores
 	@$(BIN)/pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --maxprocesses 4 --dist worksteal -m 'not ($(FEW_AT_ONCE))'
 
