@@ -36,10 +36,10 @@ FEW_AT_ONCE := ray or browser
 # Every process of a run would rewrite the assertions of all tests if none may keep them.
 check test: export PYTHONDONTWRITEBYTECODE =
 
-# Two processes more than cores, because many tests wait. Each begins with a separate part, whose fixtures the others
-# then need not make, too.
+# A process more than cores, because many tests wait; another costs more, for its imports and its server, than it gains.
+# Each begins with a separate part, whose fixtures the others then need not make, too.
 check: env ## the tests that start no Ray and need no browser, on all cores
-	@$(BIN)/pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 2)) --maxprocesses 4 --dist worksteal -m 'not ($(FEW_AT_ONCE))'
+	@$(BIN)/pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --maxprocesses 4 --dist worksteal -m 'not ($(FEW_AT_ONCE))'
 
 # A Ray takes much of a machine, so what starts one comes after the rest, in two processes. Only the files that have
 # such tests are read.

@@ -113,6 +113,12 @@ class Database:
             )
         return cls(pool, partial(asyncpg.connect, **options), transaction_pooler=transaction_pooler)
 
+    @property
+    def is_pooled(self) -> bool:
+        """Whether the server is behind a transaction-mode pooler, so that every statement runs in a
+        transaction."""
+        return self._transaction_pooler
+
     @asynccontextmanager
     async def transaction(self, *, readonly: bool = False) -> AsyncIterator[asyncpg.Connection]:
         """A connection inside a transaction, committed at the end, rolled back by an exception.

@@ -143,7 +143,12 @@ class SpareEmbeddings:
             )
 
     async def check_owner(self) -> None:
-        """Raise ConfigurationError unless this login may switch and drop."""
+        """Raise ConfigurationError unless this login may switch and drop, and reaches the server itself."""
+        if self._database.is_pooled:
+            raise ConfigurationError(
+                "Indexes are built outside of transactions, which a pooler in transaction mode does not "
+                "allow: let SEMBLANCE_OWNER_DATABASE_URL name the server itself, as for migrations."
+            )
         if not await self._database.fetchval(sql.may_switch):
             raise ConfigurationError(
                 "Only the owner of the database changes which pack is in force: set "

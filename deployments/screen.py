@@ -78,7 +78,7 @@ class GraphScreen:
 
 
 def open_gpu_screen(settings: Settings) -> GraphScreen | None:
-    """A PairScreen on this machine's GPU; None where there is none or the settings ask for the CPU, on which
+    """A PairScreen on this machine's GPU; None without a GPU or if the settings ask for the CPU, on which
     NumPy and numkong are faster than this graph. Raises ConfigurationError if the settings ask for a GPU that
     is not there."""
     if CUDA not in available_providers(settings):

@@ -11,7 +11,8 @@ import pytest
 
 from db.celebrities import Celebrities
 from db.pool import Database
-from semblance.errors import QueryError
+from db.spare_embeddings import SpareEmbeddings
+from semblance.errors import ConfigurationError, QueryError
 from tests.support.pooler import PGBOUNCER, SERVER_CONNECTIONS, through, transaction_pooler
 from tests.support.rows import DIGEST, gallery
 
@@ -37,6 +38,11 @@ async def replicas(pooler: str) -> AsyncIterator[list[Database]]:
             opened.append(await Database.connect(pooler, pool_size=PER_REPLICA))
             stack.push_async_callback(opened[-1].close)
         yield opened
+
+
+async def test_packs_are_not_switched_through_a_pooler(replicas: list[Database]) -> None:
+    with pytest.raises(ConfigurationError, match="name the server itself"):
+        await SpareEmbeddings(replicas[0]).check_owner()
 
 
 async def test_replicas_share_fewer_connections_than_they_want(replicas: list[Database]) -> None:
