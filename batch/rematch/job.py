@@ -205,6 +205,8 @@ class _RematchRun:
         # Where no GPU is free, the processors do it all.
         plan = plan_cluster_pool(None, "cpu" if settings.execution_provider == "cpu" else "auto")
         self._on_gpu = plan.num_gpus > 0
+        if settings.execution_provider == "cuda" and not self._on_gpu:
+            console.print("No GPU of this Ray cluster is free: the processors search.")
         self._connections = asyncio.Semaphore(CONNECTIONS)
         self._turns = Turns(plan.actors)
         self._workers = plan.actors
