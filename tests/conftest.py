@@ -7,6 +7,7 @@ import tempfile
 import zlib
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 from semblance.old_names import OLD_NAMES
@@ -33,7 +34,9 @@ os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_temporary))
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
-pytest_plugins = [
+pytest_plugins = ["tests.support.options", "tests.support.rewriting", "tests.support.selection"]
+
+_FIXTURES = (
     "tests.support.api",
     "tests.support.bucket",
     "tests.support.certificates",
@@ -43,14 +46,20 @@ pytest_plugins = [
     "tests.support.postgres",
     "tests.support.old_app",
     "tests.support.rows_many",
-    "tests.support.rewriting",
-    "tests.support.selection",
     "tests.support.service",
     "tests.support.targets",
     "tests.support.text_provider",
     "tests.support.wheel",
     "tests.support.browser",  # after those that it imports, so that their assertions are rewritten
-]
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Load the fixtures, except in a process that has others run the tests: they wait until it has started,
+    and importing all of the product takes seconds."""
+    if not config.getoption("numprocesses", None):
+        for name in _FIXTURES:
+            config.pluginmanager.import_plugin(name)
 
 
 def pytest_collection_finish() -> None:

@@ -39,12 +39,6 @@ FLAGS = (
 PHONE, DESK = {"width": 375, "height": 812}, {"width": 1280, "height": 800}
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Options for developers of pages."""
-    parser.addoption("--without-ray", action="store_true", help="Look at the console of an API without Ray.")
-    parser.addoption("--look", type=Path, metavar="FOLDER", help="Write what pages look like into a folder.")
-
-
 @pytest.fixture(scope="session")
 def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
     """Debian's Chromium, which talks to nobody."""

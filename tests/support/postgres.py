@@ -40,15 +40,6 @@ def on_database(dsn: str, name: str) -> str:
     return f"{user}@/{name}?{rest.partition('?')[2]}"
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Where the service finds its database."""
-    parser.addoption(
-        "--behind-pooler",
-        action="store_true",
-        help="Connect the service through a PgBouncer in transaction mode, with few connections.",
-    )
-
-
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("behind_pooler") and not PGBOUNCER:
         raise pytest.UsageError("--behind-pooler needs PgBouncer (Debian: apt install pgbouncer).")
