@@ -241,10 +241,27 @@ def _decode_jsonb(data: bytes) -> Any:
 
 
 @contextmanager
+def _staying_cancelled() -> Iterator[None]:
+    """Let a task that is cancelled in a transaction end as cancelled, even if the rollback fails: by the
+    request that cancels the statement, for one, which may arrive only then."""
+    try:
+        yield
+    except Exception as exc:
+        cause: BaseException | None = exc
+        task = asyncio.current_task()
+        while cause is not None and task is not None and task.cancelling():
+            if isinstance(cause, asyncio.CancelledError):
+                raise cause from exc
+            cause = cause.__context__
+        raise
+
+
+@contextmanager
 def _wrapped(*, writes: bool = True) -> Iterator[None]:
     """Turn the driver's errors into the project's. writes: whether the transaction may write."""
     try:
-        yield
+        with _staying_cancelled():
+            yield
     except asyncpg.ClientConfigurationError as exc:
         raise ConfigurationError(f"{DATABASE_SETTING} cannot be used: {exc}") from exc
     except asyncpg.DiskFullError as exc:

@@ -33,6 +33,29 @@ async def test_a_transaction_is_committed_or_rolled_back(database: Database) -> 
     assert await database.fetchval("SELECT value FROM system_settings WHERE key = 'match_threshold'") == 0.6
 
 
+async def test_a_cancelled_task_ends_as_cancelled_even_if_its_rollback_fails(
+    database: Database, dsn: str
+) -> None:
+    """A loop that goes on after errors of the database would otherwise go on for ever."""
+    begun = asyncio.Event()
+
+    async def work() -> None:
+        async with database.transaction() as connection:
+            own = connection.get_server_pid()
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                with psycopg.connect(dsn, autocommit=True) as other:
+                    other.execute("SELECT pg_terminate_backend(%s, 10000)", [own])
+
+    task = asyncio.create_task(work())
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
 async def test_a_readonly_transaction_refuses_to_write(database: Database) -> None:
     with pytest.raises(QueryError, match="read-only"):
         async with database.transaction(readonly=True) as connection:
