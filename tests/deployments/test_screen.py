@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from numpy.typing import NDArray
 
 from deployments import screen as screens
@@ -19,12 +19,11 @@ from matching.estimates import MARGIN, ProbeSide, TargetSide, target_terms
 from matching.quantized import QuantizedTraits
 from matching.ranking import Owners, Ranking
 from matching.scoring import BEST
-from matching.traits import Traits
 from semblance.errors import ConfigurationError
 from semblance.settings import Settings
 from semblance.weights import Weights
-from tests.support.all_pairs import all_scores
-from tests.support.hard_faces import TARGETS, best_by_hand, faces, hard_cases
+from tests.support.all_pairs import all_scores, best_by_hand
+from tests.support.hard_faces import TARGETS, HardCase, faces, hard_cases
 
 EVERYTHING = slice(0, TARGETS)
 
@@ -44,27 +43,14 @@ def screen() -> GraphScreen:
     return GraphScreen(Settings())
 
 
-@hard_cases
+@given(case=hard_cases())
 @settings(max_examples=60, deadline=None)
 def test_the_best_are_those_of_scoring_every_pair(
     screen: GraphScreen,
-    *,
-    kind: str,
-    other: str,
-    alike: bool,
-    probes: int,
-    terms: Weights,
-    threshold: float,
-    people: int,
-    seed: int,
+    case: HardCase,
 ) -> None:
-    random = np.random.default_rng(seed)
-    targets = faces(kind, TARGETS, random, alike=alike)
-    wanted = Traits.joined([
-        targets.take(slice(0, probes // 2)),
-        faces(other, probes - probes // 2, random, alike=alike),
-    ])  # fmt: skip
-    person = random.integers(0, people, TARGETS) if people < TARGETS else np.arange(TARGETS)
+    wanted, targets, person = case.probes, case.targets, case.person
+    terms, threshold = case.weights, case.threshold
     stored = QuantizedTraits.of(targets)
     engine = Ranking(wanted, terms, threshold, screen=screen)
     for part in (slice(0, 70), slice(70, TARGETS)):

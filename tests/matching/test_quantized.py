@@ -14,10 +14,8 @@ from matching import ranking
 from matching.quantized import FEW, Codes, QuantizedTraits, products
 from matching.ranking import ROUNDING, Owners, Ranking, best_matches
 from matching.scoring import BEST
-from matching.traits import Traits
-from semblance.weights import Weights
-from tests.support.all_pairs import all_scores
-from tests.support.hard_faces import KINDS, TARGETS, best_by_hand, faces, hard_cases, vectors
+from tests.support.all_pairs import all_scores, best_by_hand
+from tests.support.hard_faces import KINDS, TARGETS, HardCase, hard_cases, vectors
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -31,26 +29,13 @@ def small_blocks() -> Iterator[None]:
         yield
 
 
-@hard_cases
+@given(case=hard_cases())
 @settings(max_examples=60, deadline=None)
 def test_the_best_are_those_of_scoring_every_pair(
-    *,
-    kind: str,
-    other: str,
-    alike: bool,
-    probes: int,
-    terms: Weights,
-    threshold: float,
-    people: int,
-    seed: int,
+    case: HardCase,
 ) -> None:
-    random = np.random.default_rng(seed)
-    targets = faces(kind, TARGETS, random, alike=alike)
-    wanted = Traits.joined([
-        targets.take(slice(0, probes // 2)),
-        faces(other, probes - probes // 2, random, alike=alike),
-    ])  # fmt: skip
-    person = random.integers(0, people, TARGETS) if people < TARGETS else np.arange(TARGETS)
+    wanted, targets, person = case.probes, case.targets, case.person
+    terms, threshold = case.weights, case.threshold
     exact = all_scores(wanted, targets, terms)
 
     found = best_matches(wanted, targets, np.arange(TARGETS), terms, threshold, person=person)
@@ -59,7 +44,7 @@ def test_the_best_are_those_of_scoring_every_pair(
 
     # The gallery has the codes alone, and some targets are not eligible.
     stored = QuantizedTraits.of(targets)
-    allowed = random.random((probes, TARGETS)) < random.random((probes, 1))
+    allowed = case.random.random((len(wanted), TARGETS)) < case.random.random((len(wanted), 1))
     engine = Ranking(wanted, terms, threshold)
     for first in range(0, TARGETS, 70):
         part = slice(first, first + 70)

@@ -10,9 +10,9 @@ from matching import ranking
 from matching.quantized import QuantizedTraits
 from matching.ranking import ROUNDING, Owners, Ranking, best_matches, merged
 from matching.scoring import BEST
-from matching.traits import Floats, Traits, unit
+from matching.traits import Traits, unit
 from semblance.weights import Weights
-from tests.support.all_pairs import all_scores
+from tests.support.all_pairs import all_scores, best_by_hand
 
 TARGETS = 500
 
@@ -45,15 +45,6 @@ def people_of(kind: str) -> NDArray[np.int64]:
 
 
 KINDS = ["singles", "pairs", "crowds", "few", "one has most", "skewed"]
-
-
-def best_by_hand(scores: Floats, person: NDArray[np.int64], threshold: float) -> list[int]:
-    """Places of the best photos of the best people of one probe; ties go to the smaller place."""
-    chosen: dict[int, int] = {}
-    for place in np.lexsort((np.arange(len(scores)), -np.round(scores, 9))).tolist():
-        if scores[place] >= threshold:
-            chosen.setdefault(int(person[place]), place)
-    return list(chosen.values())[:BEST]
 
 
 @pytest.fixture(autouse=True)

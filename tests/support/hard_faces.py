@@ -1,14 +1,15 @@
-"""Faces that are hard to rank from eight bits a dimension, and the best found by scoring every pair."""
+"""Faces that are hard to rank from eight bits a dimension."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
-from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from matching.scoring import BEST
-from matching.traits import Floats, Traits, unit
+from matching.quantized import FEW
+from matching.traits import Traits, unit
 from semblance.weights import Weights
 
 TARGETS = 120
@@ -75,22 +76,32 @@ weights = st.one_of(
         lambda seed: Weights(*np.random.default_rng(seed).dirichlet(np.full(6, 0.4)).tolist())
     ),
 )
-hard_cases = given(
-    kind=st.sampled_from(KINDS),
-    other=st.sampled_from(KINDS),
-    alike=st.booleans(),
-    probes=st.sampled_from([1, 2, 17]),
-    terms=weights,
-    threshold=st.sampled_from([0.0, 0.3, 0.5, 0.8, 1.0]),
-    people=st.sampled_from([3, 25, TARGETS]),
-    seed=st.integers(0, 2**32 - 1),
-)
 
 
-def best_by_hand(scores: Floats, person: NDArray[np.int64], threshold: float) -> list[int]:
-    """Places of the best photos of the best people of one probe; ties go to the smaller place."""
-    chosen: dict[int, int] = {}
-    for place in np.lexsort((np.arange(len(scores)), -np.round(scores, 9))).tolist():
-        if scores[place] >= threshold:
-            chosen.setdefault(int(person[place]), place)
-    return list(chosen.values())[:BEST]
+@dataclass(frozen=True, slots=True)
+class HardCase:
+    """What to rank, and by which rules. random: for more of the same case."""
+
+    probes: Traits
+    targets: Traits
+    person: NDArray[np.int64]
+    weights: Weights
+    threshold: float
+    random: np.random.Generator
+
+
+@st.composite
+def hard_cases(draw: st.DrawFn) -> HardCase:
+    """Some of the probes are among the targets."""
+    kind, other = draw(st.sampled_from(KINDS)), draw(st.sampled_from(KINDS))
+    alike, count = draw(st.booleans()), draw(st.sampled_from([1, 2, FEW + 1]))
+    people = draw(st.sampled_from([3, 25, TARGETS]))
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    targets = faces(kind, TARGETS, random, alike=alike)
+    probes = Traits.joined([
+        targets.take(slice(0, count // 2)),
+        faces(other, count - count // 2, random, alike=alike),
+    ])  # fmt: skip
+    person = random.integers(0, people, TARGETS) if people < TARGETS else np.arange(TARGETS)
+    threshold = draw(st.sampled_from([0.0, 0.3, 0.5, 0.8, 1.0]))
+    return HardCase(probes, targets, person, draw(weights), threshold, random)
