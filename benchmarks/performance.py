@@ -412,7 +412,7 @@ def page(kept: Mapping[str, Any]) -> str:
         lines += [_line(ComparedFigure(**figure), len(runs)) for figure in measured["figures"]]
     parts = [HEAD, "\n".join(lines), "The runs:", "\n".join(runs)]
     if missing:
-        parts.append(f"Not measured yet: {', '.join(missing)}.")
+        parts.append(f"Not in this table yet: {', '.join(missing)}.")
     return "\n\n".join(parts) + "\n"
 
 
