@@ -61,6 +61,8 @@ url=http://127.0.0.1:$port
 say 'Up'
 time docker compose up --detach --wait
 in_app semblance status
+in_app semblance doctor
+in_app semblance console
 curl --fail --silent "$url/ready"
 
 say 'What the containers may do'
@@ -115,6 +117,11 @@ docker compose run --rm backup backup /backups --keep 14 --recipient "$recipient
 say 'Down, and up again'
 time docker compose --profile monitoring down --timeout 90
 docker compose up --detach --wait
+faces | grep -qF "$face" || fail 'the photo is lost'
+
+say 'Another image'
+printf 'FROM %s\nLABEL another=yes\n' "${SEMBLANCE_IMAGE:-semblance:cpu}" | docker build --quiet -t semblance:another -
+SEMBLANCE_IMAGE=semblance:another docker compose up --detach --wait
 faces | grep -qF "$face" || fail 'the photo is lost'
 
 say 'Restored into new volumes'
