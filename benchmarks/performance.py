@@ -230,6 +230,24 @@ def _partitions(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
         yield ComparedFigure(what, cost["unit"], cost["plain"], "less", None, *peer)
 
 
+def _pack_switch(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
+    at_rest = "the same without a switch"
+    for result in found["results"]:
+        what = f"a switch of packs, {result['rows']:,} rows"
+        rest = (result["longest_write_at_rest"], at_rest)
+        yield ComparedFigure(f"{what}: longest write", "s", result["longest_write"], "less", 1.0, *rest)
+        rest = (result["p95_at_rest"], at_rest)
+        yield ComparedFigure(f"{what}: searches meanwhile, p95", "ms", result["p95"], "less", None, *rest)
+
+
+def _uploads(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
+    for result in found["results"]:
+        what = f"the database alone: matched of {result['offered']:.0f} uploads a second"
+        limit = 200.0 if result["offered"] == 200 else None
+        offered = (result["offered"], "offered")
+        yield ComparedFigure(what, "/s", result["matched"], "more", limit, *offered)
+
+
 def _text_search(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
     for result in found["results"]:
         what = f"a search of bios, {result['at_school']:,} of {result['people']:,} people at the school"
@@ -277,6 +295,14 @@ BENCHMARKS = (
     Benchmark("decode_cost", "decode_cost", _decode_cost, quick=("--repeat", "1")),
     Benchmark("large_tables", "large_tables", _large_tables, quick=("--rows", "200000", "--reads", "100")),
     Benchmark("partitions", "partitions", _partitions, quick=("--rows", "100000", "--requests", "100")),
+    Benchmark(
+        "pack_switch",
+        "pack_switch",
+        _pack_switch,
+        ("--rows", "1000000", "--no-before", "--no-index"),
+        ("--rows", "10000", "--no-before"),
+    ),
+    Benchmark("uploads", "uploads", _uploads, quick=("--rate", "50", "--seconds", "5")),
     Benchmark("text_search", "text_search", _text_search, quick=("--people", "5000")),
     Benchmark("text_queue", "text_queue", _text_queue),
     Benchmark("console_gallery", "console_gallery", _console_gallery, quick=("--people", "500")),
@@ -396,7 +422,7 @@ def page(kept: Mapping[str, Any]) -> str:
         lines += [_line(ComparedFigure(**figure), len(runs)) for figure in measured["figures"]]
     parts = [HEAD, "\n".join(lines), "The runs:", "\n".join(runs)]
     if missing:
-        parts.append(f"Not measured yet: {', '.join(missing)}.")
+        parts.append(f"Not in this table yet: {', '.join(missing)}.")
     return "\n\n".join(parts) + "\n"
 
 

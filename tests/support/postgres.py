@@ -193,6 +193,13 @@ def service_dsn(dsn: str, pooler_port: int | None) -> str:
 
 @pytest.fixture
 async def database(reused_database: ReusedDatabase, pooler_port: int | None) -> Database:
-    """A pool on it."""
+    """A pool on it, with the owner's rights."""
     direct = reused_database.dsn
     return await reused_database.pool(direct if pooler_port is None else through(direct, pooler_port), 4)
+
+
+@pytest.fixture
+async def direct_database(reused_database: ReusedDatabase) -> Database:
+    """A pool that always reaches the server itself, for what a pooler does not allow: to listen, and to build
+    indexes."""
+    return await reused_database.pool(reused_database.dsn, 4)
