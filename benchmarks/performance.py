@@ -70,7 +70,8 @@ class Benchmark:
     """A module of this package that ends with one JSON object.
 
     name: of it in the table's source. options, quick: of the command, in full and for `--quick`. figures: of
-    what the module prints. photos: whether it needs a folder of photos.
+    what the module prints. photos: whether it needs a folder of photos. keeps: whether it can keep what it
+    fills in a folder.
     """
 
     name: str
@@ -79,10 +80,11 @@ class Benchmark:
     options: tuple[str, ...] = ()
     quick: tuple[str, ...] = ()
     photos: bool = False
+    keeps: bool = False
     environment: Mapping[str, str] | None = None
 
 
-JOB_MS = {(100_000, 512): 6.0, (1_000_000, 128): 25.0, (1_000_000, 512): 50.0}
+JOB_MS = {(100_000, 128): 6.0, (100_000, 512): 6.0, (1_000_000, 128): 25.0, (1_000_000, 512): 50.0}
 """The goals of a whole match job, by celebrities and dimensions."""
 
 AT_ONCE_MS = 150.0
@@ -228,6 +230,24 @@ def _partitions(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
         yield ComparedFigure(what, cost["unit"], cost["plain"], "less", None, *peer)
 
 
+def _pack_switch(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
+    at_rest = "the same without a switch"
+    for result in found["results"]:
+        what = f"a switch of packs, {result['rows']:,} rows"
+        rest = (result["longest_write_at_rest"], at_rest)
+        yield ComparedFigure(f"{what}: longest write", "s", result["longest_write"], "less", 1.0, *rest)
+        rest = (result["p95_at_rest"], at_rest)
+        yield ComparedFigure(f"{what}: searches meanwhile, p95", "ms", result["p95"], "less", None, *rest)
+
+
+def _uploads(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
+    for result in found["results"]:
+        what = f"the database alone: matched of {result['offered']:.0f} uploads a second"
+        limit = 200.0 if result["offered"] == 200 else None
+        offered = (result["offered"], "offered")
+        yield ComparedFigure(what, "/s", result["matched"], "more", limit, *offered)
+
+
 def _text_search(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
     for result in found["results"]:
         what = f"a search of bios, {result['at_school']:,} of {result['people']:,} people at the school"
@@ -253,6 +273,7 @@ BENCHMARKS = (
             _celebrity_match(dimensions),
             ("--dimensions", str(dimensions), "--size", "100000", "--size", "1000000"),
             ("--dimensions", str(dimensions), "--size", "10000"),
+            keeps=True,
             environment=ONE_THREAD,
         )
         for dimensions in (128, 512)
@@ -274,6 +295,14 @@ BENCHMARKS = (
     Benchmark("decode_cost", "decode_cost", _decode_cost, quick=("--repeat", "1")),
     Benchmark("large_tables", "large_tables", _large_tables, quick=("--rows", "200000", "--reads", "100")),
     Benchmark("partitions", "partitions", _partitions, quick=("--rows", "100000", "--requests", "100")),
+    Benchmark(
+        "pack_switch",
+        "pack_switch",
+        _pack_switch,
+        ("--rows", "1000000", "--no-before", "--no-index"),
+        ("--rows", "10000", "--no-before"),
+    ),
+    Benchmark("uploads", "uploads", _uploads, quick=("--rate", "50", "--seconds", "5")),
     Benchmark("text_search", "text_search", _text_search, quick=("--people", "5000")),
     Benchmark("text_queue", "text_queue", _text_queue),
     Benchmark("console_gallery", "console_gallery", _console_gallery, quick=("--people", "500")),
@@ -286,6 +315,9 @@ BENCHMARKS = (
 def main(
     photos: Annotated[
         Path | None, typer.Option(help="Folder of photos, for the benchmarks that need some.", exists=True)
+    ] = None,
+    keep: Annotated[
+        Path | None, typer.Option(help="Folder for filled databases, which the next run uses again.")
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Small sizes.")] = False,
     only: Annotated[
@@ -304,7 +336,7 @@ def main(
             console.print(f"{benchmark.name} needs --photos", style="yellow")
             continue
         console.rule(benchmark.name)
-        measured = run(benchmark, photos, quick=quick)
+        measured = run(benchmark, photos, keep, quick=quick)
         if measured is None:
             failed.append(benchmark.name)
             continue
@@ -317,11 +349,15 @@ def main(
     raise typer.Exit(bool(failed))
 
 
-def run(benchmark: Benchmark, photos: Path | None, *, quick: bool) -> dict[str, Any] | None:
+def run(
+    benchmark: Benchmark, photos: Path | None, keep: Path | None, *, quick: bool
+) -> dict[str, Any] | None:
     """What one benchmark measured, for KEPT; None if it failed, which it says on stderr."""
     options = [*(benchmark.quick if quick else benchmark.options), "--json"]
     if benchmark.photos:
         options += ["--photos", str(photos)]
+    if benchmark.keeps and keep is not None:
+        options += ["--keep", str(keep)]
     load = os.getloadavg()[0]
     ended = subprocess.run(
         [sys.executable, "-m", f"benchmarks.{benchmark.module}", *options],
@@ -334,7 +370,7 @@ def run(benchmark: Benchmark, photos: Path | None, *, quick: bool) -> dict[str, 
     if ended.returncode or not lines:
         return None
     figures = [asdict(figure) for figure in benchmark.figures(json.loads(lines[-1]))]
-    # The folder of photos is left out: it is a path of this machine.
+    # Folders are left out: they are paths of this machine.
     command = " ".join([*(f"{name}={value}" for name, value in (benchmark.environment or {}).items()),
         "python -m", f"benchmarks.{benchmark.module}",
         *(benchmark.quick if quick else benchmark.options)])  # fmt: skip
@@ -386,7 +422,7 @@ def page(kept: Mapping[str, Any]) -> str:
         lines += [_line(ComparedFigure(**figure), len(runs)) for figure in measured["figures"]]
     parts = [HEAD, "\n".join(lines), "The runs:", "\n".join(runs)]
     if missing:
-        parts.append(f"Not measured yet: {', '.join(missing)}.")
+        parts.append(f"Not in this table yet: {', '.join(missing)}.")
     return "\n\n".join(parts) + "\n"
 
 

@@ -107,6 +107,32 @@ def upgrade(dsn: str, revision: str | None = None, *, migrations: tuple[Migratio
             _audit(connection, before, _revision(connection))
 
 
+def may_migrate(dsn: str) -> bool:
+    """Whether the login may change the schema, as the application's may not. Raises DatabaseError."""
+    with connect(dsn) as connection:
+        row = connection.execute("SELECT has_schema_privilege('public', 'CREATE')").fetchone()
+    return row == (True,)
+
+
+def require_newest(dsn: str) -> None:
+    """Check, by the application's login, that the owner has migrated up to the newest revision.
+
+    Raises ConfigurationError if the schema is at another one, DatabaseError.
+    """
+    with connect(dsn) as connection:
+        # The table of revisions is the owner's; schemas older than this function are too old.
+        row = connection.execute("SELECT to_regprocedure('public.schema_revision()') IS NOT NULL").fetchone()
+        if row == (True,):
+            row = connection.execute("SELECT public.schema_revision()").fetchone()
+    revision = row[0] if row and isinstance(row[0], str) else None
+    if _steps_to(revision, MIGRATIONS) < len(MIGRATIONS):
+        raise ConfigurationError(
+            f"The schema is {f'at revision {revision}' if revision else 'missing or old'}; this version of "
+            f"Semblance needs {head()}. Run `semblance migrate` as the database's owner, or set "
+            "SEMBLANCE_OWNER_DATABASE_URL."
+        )
+
+
 def downgrade(dsn: str, revision: str | None) -> None:
     """Migrate down to `revision`, None for an empty schema; the data of what goes is lost.
 

@@ -73,12 +73,12 @@ def render_ray_service() -> str:
                 },
                 "headGroupSpec": {
                     "rayStartParams": {"num-cpus": "0", "disable-usage-stats": "true"},
-                    "template": _template("head", "semblance:cpu", _resources("2", "8Gi")),
+                    "template": _template("head", "semblance-cpu", _resources("2", "8Gi")),
                 },
                 "workerGroupSpecs": [
-                    _group("cpu", "semblance:cpu", _resources("4", "12Gi"), least=2, most=8),
+                    _group("cpu", "semblance-cpu", _resources("4", "12Gi"), least=2, most=8),
                     # Started only by replicas or jobs that ask for num_gpus.
-                    _group("gpu", "semblance:gpu", _resources("4", "16Gi", gpus=1), least=0, most=2),
+                    _group("gpu", "semblance-gpu", _resources("4", "16Gi", gpus=1), least=0, most=2),
                 ],
             },
         },

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from db.migrate import check_server, upgrade
+from db.migrate import check_server, may_migrate, require_newest, upgrade
 from db.text_indexes import ensure_index
 from deployments.replica_messages import message_environment
 from deployments.texts.manifest import text_model
@@ -147,9 +147,7 @@ class Supervisor:
         # Ray takes seconds to start; other problems are found in that time.
         ray.launch()
         emit(StackEvent(kind="step", text="Database schema"))
-        check_server(owner_url)
-        upgrade(owner_url)
-        ensure_index(owner_url, text_model(settings))
+        prepare_schema(owner_url, settings)
         emit(StackEvent(kind="step", text="Ray"))
         ray.start()
         emit(StackEvent(kind="step", text="Models and API"))
@@ -324,6 +322,19 @@ class Supervisor:
 
     def _log_of_failure(self) -> Path:
         return self._home.ray_log if self._ray and self._ray.has_ended else self._home.supervisor_log
+
+
+def prepare_schema(dsn: str, settings: Settings) -> None:
+    """Migrate, or by the application's login check that the owner has.
+
+    Raises ConfigurationError, DatabaseError.
+    """
+    check_server(dsn)
+    if may_migrate(dsn):
+        upgrade(dsn)
+        ensure_index(dsn, text_model(settings))
+    else:
+        require_newest(dsn)
 
 
 def _application_dsn(settings: Settings) -> str:

@@ -10,6 +10,12 @@ from db.pool import Database
 from tests.support.postgres import on_database
 
 
+@pytest.fixture
+def database(direct_database: Database) -> Database:
+    """A pool that listens."""
+    return direct_database
+
+
 def run(dsn: str, *statements: str) -> None:
     with psycopg.connect(dsn, autocommit=True) as connection:
         for statement in statements:

@@ -21,6 +21,8 @@ from db.migrate import (
     downgrade,
     load_migrations,
     locked,
+    may_migrate,
+    require_newest,
     upgrade,
 )
 from ops.stack.embedded import EmbeddedPostgres
@@ -244,6 +246,22 @@ def test_a_user_without_rights_gets_an_error_that_says_so(empty_dsn: str) -> Non
             upgrade(empty_dsn.replace("postgres@", "weak@"))
     finally:
         run(empty_dsn, "DROP ROLE weak")
+
+
+def test_the_applications_login_learns_whether_the_owner_has_migrated(empty_dsn: str) -> None:
+    service = application_dsn(empty_dsn)
+    with pytest.raises(ConfigurationError, match=rf"missing or old.* {HEAD}\. Run `semblance migrate`"):
+        require_newest(service)
+    before = MIGRATIONS[-2].revision
+    upgrade(empty_dsn, before)
+    assert may_migrate(empty_dsn) and not may_migrate(service)
+    with pytest.raises(ConfigurationError, match=f"revision {before}.* {HEAD}"):
+        require_newest(service)
+    upgrade(empty_dsn)
+    require_newest(service)
+    run(empty_dsn, "UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(ConfigurationError, match="another version of Semblance"):
+        require_newest(service)
 
 
 def test_roles_go_with_the_last_database_unless_somebody_logs_in_through_them() -> None:

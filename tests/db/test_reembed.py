@@ -15,6 +15,7 @@ import pytest
 from batch.reembed.overlap import measure_overlap
 from db import spare_embeddings
 from db.jobs import MatchJobs
+from db.logins import application_dsn
 from db.pool import Database
 from db.queries import queries
 from db.spare_embeddings import SpareEmbeddings, Table
@@ -26,6 +27,7 @@ from matching.store import Matching, MatchRules
 from semblance.errors import ConfigurationError, ConflictError, DatabaseError, PackMismatchError
 from semblance.types import Embedding
 from semblance.weights import Weights
+from tests.support.reused_database import ReusedDatabase
 from tests.support.rows import DIGEST, OTHER_DIGEST, embeddings
 from tests.support.rows_matching import add_celebrities, add_face, add_person, add_user, varied
 from tests.support.waiting import until
@@ -49,9 +51,9 @@ BY_EMBEDDING = MatchRules(Weights(1, 0, 0, 0, 0, 0), 1e-6)
 
 
 @pytest.fixture
-def spare(database: Database) -> SpareEmbeddings:
-    """With the owner's rights."""
-    return SpareEmbeddings(database)
+def spare(direct_database: Database) -> SpareEmbeddings:
+    """With the owner's rights, on the server itself."""
+    return SpareEmbeddings(direct_database)
 
 
 @pytest.fixture
@@ -517,10 +519,11 @@ async def test_an_interrupted_removal_is_completed_by_the_next(
 
 
 async def test_only_the_owner_switches(
-    spare: SpareEmbeddings, service: Database, world: TwoPacksWorld
+    spare: SpareEmbeddings, reused_database: ReusedDatabase, world: TwoPacksWorld
 ) -> None:
     await spare.check_owner()
-    with pytest.raises(ConfigurationError, match="SEMBLANCE_OWNER_DATABASE_URL"):
+    service = await reused_database.pool(application_dsn(reused_database.dsn), 1)
+    with pytest.raises(ConfigurationError, match="Only the owner"):
         await SpareEmbeddings(service).check_owner()
 
 

@@ -7,6 +7,8 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from ipaddress import ip_address
+from os.path import relpath
+from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
@@ -21,6 +23,7 @@ from tools.kubernetes import RAY_SERVICE, RULES, render_ray_service, render_rule
 
 FOLDER = CHECKOUT / "deploy" / "k8s"
 KUBECTL = shutil.which("kubectl")
+needs_kubectl = pytest.mark.skipif(KUBECTL is None, reason="needs kubectl")
 OTHERS = ("Kustomization", "RayService", "PodMonitor", "PrometheusRule")
 """Kinds that Kubernetes itself does not have."""
 
@@ -142,16 +145,35 @@ def test_policies_and_budgets_find_pods() -> None:
         assert any(wanted <= each.items() for each in labels), selector
 
 
-@pytest.mark.skipif(KUBECTL is None, reason="needs kubectl")
-def test_kustomize_composes_everything() -> None:
-    def composed(name: str) -> list[Manifest]:
-        done = subprocess.run(
-            [str(KUBECTL), "kustomize", FOLDER / name], capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        return list(yaml.safe_load_all(done.stdout))
+def composed(folder: Path) -> list[Manifest]:
+    done = subprocess.run([str(KUBECTL), "kustomize", folder], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return list(yaml.safe_load_all(done.stdout))
 
-    everything = {name: composed(name) for name in ("base", "fault-tolerant", "migrate", "monitoring")}
+
+@needs_kubectl
+def test_an_overlay_names_the_image_of_every_group(tmp_path: Path) -> None:
+    """The one that docs/deployment.md writes."""
+    page = (CHECKOUT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    written = page.partition("kustomization.yaml <<END\n")[2].partition("END\n")[0]
+    images: dict[str, list[str]] = {}
+    for part in ("base", "migrate"):
+        folder = tmp_path / part
+        folder.mkdir()
+        text = written.replace("../../deploy", relpath(CHECKOUT / "deploy", folder)).replace("$part", part)
+        (folder / "kustomization.yaml").write_text(text, encoding="utf-8")
+        for document in composed(folder):
+            found = re.findall(r"'image': '([^']*)'", str(document))
+            images |= {document["kind"]: found} if found else {}
+    cpu, gpu = (f"registry.example/semblance:1-{target}" for target in ("cpu", "gpu"))
+    assert images == {"Deployment": [cpu], "RayService": [cpu, cpu, gpu], "Job": [cpu]}
+
+
+@needs_kubectl
+def test_kustomize_composes_everything() -> None:
+    everything = {
+        name: composed(FOLDER / name) for name in ("base", "fault-tolerant", "migrate", "monitoring")
+    }
     assert all(
         each["metadata"].get("namespace") == "semblance"
         for documents in everything.values()

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from semblance.metrics import METRICS
 from semblance.recorder import HistogramMetric
@@ -69,6 +72,26 @@ def test_no_panel_lies_on_another() -> None:
         assert taken.isdisjoint(cells), panel["title"]
         assert max(column for column, _ in cells) < 24
         taken |= cells
+
+
+def test_grafana_knows_every_field_of_the_dashboard() -> None:
+    """Its own models, which leave out what they do not know, write all of it again."""
+    written = json.loads(render())
+    register_default_plugins()
+    known = _leaves(json.loads(JSONEncoder().encode(Dashboard.from_json(written))))
+    assert [leaf for leaf in _leaves(written) if leaf not in known] == []
+
+
+def _leaves(value: object, path: str = "") -> list[tuple[str, object]]:
+    """Every value that is neither a list nor an object, with its path."""
+    match value:
+        case dict():
+            parts = list(value.items())
+        case list():
+            parts = list(enumerate(value))
+        case _:
+            return [(path, value)]
+    return [leaf for key, part in parts for leaf in _leaves(part, f"{path}.{key}")]
 
 
 @needs_prometheus

@@ -12,7 +12,7 @@ import pytest
 
 from ops.stack.home import StackHome, StackLock
 from ops.stack.state import StackState
-from ops.stack.supervisor import StopRequested, Supervisor
+from ops.stack.supervisor import StopRequested, Supervisor, prepare_schema
 from semblance.settings import Settings
 
 
@@ -103,3 +103,8 @@ def test_a_disk_that_refuses_writes_ends_nothing(home: StackHome, monkeypatch: p
     monkeypatch.setattr(Watched, "_guard", lambda _: None)
     assert watched.run() == 0
     assert watched.done == ["repair", "start", "stop"]
+
+
+def test_the_applications_login_is_enough_where_the_owner_has_migrated(service_dsn: str) -> None:
+    """As in compose.yaml and on Cloud Run, where only a separate step has the owner's."""
+    prepare_schema(service_dsn, Settings())
