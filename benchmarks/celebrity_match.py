@@ -16,6 +16,9 @@ One thread, as Ray gives the replicas of the service:
 
     OMP_NUM_THREADS=1 python -m benchmarks.celebrity_match
     OMP_NUM_THREADS=1 python -m benchmarks.celebrity_match --million --dimensions 128
+
+A million celebrities take longer to fill than to measure. `--keep FOLDER` keeps the databases, and `--fill`
+stops once they are filled.
 """
 
 from __future__ import annotations
@@ -25,7 +28,8 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -36,12 +40,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.database import scratch_database
+from benchmarks.database import kept_database, scratch_database
 from benchmarks.population import COLUMNS, DIGEST, people
 from benchmarks.steps import StepTimes
+from db.copy_arrays import read_rows
 from db.pool import Database
+from db.queries import sql
 from matching.celebrity_search import CelebritySearch
-from matching.gallery import GalleryQuery
+from matching.gallery import ROW, GalleryQuery
+from matching.rows import traits_of
 from matching.scoring import AGE_TABLE, BEST, OTHER_EXPRESSION_FACTOR, SKIN_TONE_SCALE, score
 from matching.store import Matching
 from matching.traits import Floats, Traits
@@ -192,10 +199,12 @@ class _NoModels:
         raise NotImplementedError
 
 
-def main(
+def main(  # noqa: PLR0917 - options of a command
     million: Annotated[bool, typer.Option("--million", help="Also 1,000,000 celebrities.")] = False,
     sizes: Annotated[list[int] | None, typer.Option("--size", help="These sizes instead.")] = None,
     dimensions: Annotated[int, typer.Option(help="Of embeddings; the open pack has 128.")] = 512,
+    keep: Annotated[Path | None, typer.Option(help="Keep the filled databases here, and use them.")] = None,
+    only_fill: Annotated[bool, typer.Option("--fill", help="Fill the databases and stop.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object.")] = False,
 ) -> None:
     """Fill galleries of growing size and time all ways on each."""
@@ -204,9 +213,10 @@ def main(
     wanted = sizes or [10_000, 100_000, *([1_000_000] if million else [])]
     results = []
     for size in wanted:
-        with scratch_database() as dsn, tempfile.TemporaryDirectory() as home:
-            console.print(f"filling {size:,} …")
-            results.append(asyncio.run(measure(dsn, size, dimensions, Settings(home=Path(home)))))
+        kept = None if keep is None else keep / f"{size}x{dimensions}"
+        with filled(kept, size, dimensions) as dsn, tempfile.TemporaryDirectory() as home:
+            if not only_fill:
+                results.append(asyncio.run(measure(dsn, size, Settings(home=Path(home)))))
 
     for table in tables(results):
         console.print(table)
@@ -260,26 +270,34 @@ def tables(results: Sequence[GalleryResult]) -> tuple[Table, Table, Table]:
     return times, steps, galleries
 
 
-async def measure(dsn: str, size: int, dimensions: int, settings: Settings) -> GalleryResult:
-    """Fill the gallery, then time each way."""
+@contextmanager
+def filled(folder: Path | None, size: int, dimensions: int) -> Iterator[str]:
+    """The DSN of a database with a gallery and PROBES faces. folder: where it is kept; None: nowhere."""
+    with scratch_database() if folder is None else kept_database(folder) as dsn:
+        asyncio.run(fill(dsn, size, dimensions))
+        yield dsn
+
+
+async def measure(dsn: str, size: int, settings: Settings) -> GalleryResult:
+    """Time each way."""
     database = await Database.connect(dsn, pool_size=AT_ONCE + 2)
-    faces, gallery = await fill(database, size, dimensions)
-    await database.execute(OLD_FUNCTION)
+    faces = [row["id"] for row in await database.fetch("SELECT id FROM faces ORDER BY image_path")]
     weights = Weights()
     terms = (weights.as_dict(), 0.5)
     worker = MatchWorker(
         database, open_storage(settings), _NoModels(), ModelInfo("synthetic", DIGEST), settings
     )
-    few = 3 if size > CHUNK else 10
+    # The slow ways take seconds with 100,000 celebrities, and ten times as long with a million.
+    few, crowd, compared = (1, AT_ONCE, 5) if size > 10 * CHUNK else (3, 2 * AT_ONCE, PROBES)
 
     async def by_query(query: str, face: UUID) -> list[UUID]:
         return [row["id"] for row in await database.fetch(query, face, *terms)]
 
     old_ms = await typical(lambda face: by_query(OLD, face), faces[:few])
     sql_ms = await typical(lambda face: by_query(SET_BASED, face), faces[:few])
-    old_at_once = await crowded(lambda face: by_query(OLD, face), faces[: 2 * AT_ONCE])
+    old_at_once = await crowded(lambda face: by_query(OLD, face), faces[:crowd])
 
-    folder = settings.home / "galleries"
+    folder = settings.home / "gallery"
     search, matching = CelebritySearch(database, folder), Matching(database)
     probes = [probe for face in faces if (probe := await matching.probe(face)) is not None]
     wanted = [GalleryQuery(probe.traits, probe.gender) for probe in probes]
@@ -311,14 +329,14 @@ async def measure(dsn: str, size: int, dimensions: int, settings: Settings) -> G
     ours_at_once = await crowded(by_job, faces * 5)
 
     identical = True
-    for face in faces:
+    for face in faces[:compared]:
         rows = await database.fetch(
             "SELECT celebrity_id FROM celebrity_matches WHERE face_id = $1"
             " ORDER BY similarity_score DESC, celebrity_id",
             face,
         )
         identical &= [row["celebrity_id"] for row in rows] == await by_query(SET_BASED, face)
-    numpy_ms = bare(gallery, [probe.traits for probe in probes], weights)
+    numpy_ms = bare(await gallery(database), [probe.traits for probe in probes], weights)
     await database.close()
     return GalleryResult(
         celebrities=size,
@@ -339,36 +357,52 @@ async def measure(dsn: str, size: int, dimensions: int, settings: Settings) -> G
     )
 
 
-async def fill(database: Database, size: int, dimensions: int) -> tuple[list[UUID], Traits]:
-    """Insert the gallery and PROBES women, each at her own school and like somebody in the gallery; returns
-    the ids of their faces, and the gallery's traits."""
+async def fill(dsn: str, size: int, dimensions: int) -> None:
+    """Insert the gallery and PROBES women, each at her own school and like somebody in the gallery, unless
+    they are there. Matches of an earlier run are removed."""
+    database = await Database.connect(dsn)
+    if await database.fetchval("SELECT count(*) FROM faces"):
+        await database.execute("TRUNCATE celebrity_matches")
+        await database.close()
+        return
     index = await database.fetchval("SELECT pg_get_indexdef('idx_celebrities_embedding'::regclass)")
     await database.execute("DROP INDEX idx_celebrities_embedding")
+    await database.execute(OLD_FUNCTION)
     random = np.random.default_rng(0)
-    parts = []
     for start in range(0, size, CHUNK):
         rows = people(random, min(CHUNK, size - start), start, dimensions)
-        parts.append(Traits.of(rows, np.float32))
         records = [tuple(row[name] for name in COLUMNS) for row in rows]
         async with database.transaction() as connection:
             await connection.copy_records_to_table("celebrities", records=records, columns=COLUMNS)
     if size <= CHUNK:
         # Nothing here uses it, and for 100,000 rows it takes a minute.
         await database.execute(index)
-    faces = []
+    await database.execute("VACUUM ANALYZE")
     columns = ("profile_id", *(name for name in COLUMNS if name not in {"name", "category"}))
-    for row in people(np.random.default_rng(0), PROBES, 0, dimensions):
-        user = uuid4()
-        async with database.transaction() as connection:
+    async with database.transaction() as connection:
+        for row in people(np.random.default_rng(0), PROBES, 0, dimensions):
+            user = uuid4()
             await connection.execute(
                 "INSERT INTO profiles (id, profile_type, gender, school) VALUES ($1, 'user', 'female', $2)",
                 *(user, str(user)),
             )
             record = tuple(user if name == "profile_id" else row[name] for name in columns)
             await connection.copy_records_to_table("faces", records=[record], columns=columns)
-        faces.append(row["id"])
-    await database.execute("VACUUM ANALYZE")
-    return faces, Traits.joined(parts)
+    await database.execute("VACUUM ANALYZE faces, profiles")
+    await database.close()
+
+
+async def gallery(database: Database) -> Traits:
+    """The celebrities' traits in float32."""
+    parts: list[Traits] = []
+    async with database.transaction(readonly=True) as connection:
+        await read_rows(
+            connection,
+            *(sql.read_gallery, DIGEST, None),
+            row=ROW,
+            take=lambda rows: parts.append(traits_of(rows)),
+        )
+    return Traits.joined(parts)
 
 
 async def queue(database: Database, faces: list[UUID]) -> None:

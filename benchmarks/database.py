@@ -1,4 +1,4 @@
-"""A database for one benchmark: the embedded server in a folder that goes away, migrated and empty."""
+"""A database for one benchmark: the embedded server in a folder, migrated."""
 
 from __future__ import annotations
 
@@ -14,11 +14,17 @@ from ops.stack.embedded import EmbeddedPostgres
 @contextmanager
 def scratch_database() -> Iterator[str]:
     """The DSN of a server that lives as long as the context."""
-    with tempfile.TemporaryDirectory(prefix="semblance-benchmark-") as folder:
-        server = EmbeddedPostgres(Path(folder) / "postgres")
-        try:
-            dsn = server.start()
-            upgrade(dsn)
-            yield dsn
-        finally:
-            server.stop()
+    with tempfile.TemporaryDirectory(prefix="semblance-benchmark-") as folder, kept_database(folder) as dsn:
+        yield dsn
+
+
+@contextmanager
+def kept_database(folder: str | Path) -> Iterator[str]:
+    """The DSN of a server that runs as long as the context; its folder stays, for the next run."""
+    server = EmbeddedPostgres(Path(folder) / "postgres")
+    try:
+        dsn = server.start()
+        upgrade(dsn)
+        yield dsn
+    finally:
+        server.stop()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from db.admin_events import tell_of_ended_jobs
@@ -28,9 +28,12 @@ SPEED_WINDOW = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class ClaimedJob:
-    """A match job that `worker` may work on until its lease ends. attempt: counts from 1. created_at: when
-    its photo was uploaded, or its search was asked for. traceparent: of the request that queued it, if that
-    was traced."""
+    """A match job that `worker` may work on until its lease ends.
+
+    attempt: counts from 1. created_at: when its photo was uploaded, or its search was asked for. traceparent:
+    of the request that queued it, if that was traced. face: the columns of the query `probe_face`, of its
+    face. settings: the values of all system settings that are stored. Both are as they were at the claim.
+    """
 
     id: UUID
     face_id: UUID
@@ -40,6 +43,8 @@ class ClaimedJob:
     worker: UUID
     created_at: datetime
     traceparent: str | None
+    face: Mapping[str, Any] = field(repr=False, compare=False)
+    settings: Mapping[str, Any] = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +131,9 @@ class MatchJobs:
         return [Backlog(**row) for row in await self._database.fetch(sql.match_job_backlog)]
 
     async def claim(self, worker: UUID, limit: int, lease: timedelta) -> list[ClaimedJob]:
-        """Claim up to `limit` due jobs for this worker until the lease ends, oldest first; none while the
-        queue is paused. First, jobs whose
-        lease has ended return to the queue, or fail if they have no attempt left."""
-        await self._database.execute(sql.return_expired_match_jobs)
+        """Claim up to `limit` jobs for this worker until the lease ends: those whose lease has ended, then
+        those that are due, oldest first; none while the queue is paused. Jobs whose lease has ended fail if
+        they have no attempt left."""
         rows = await self._database.fetch(sql.claim_match_jobs, worker, limit, lease)
         return [
             ClaimedJob(
@@ -141,6 +145,8 @@ class MatchJobs:
                 worker,
                 row["created_at"],
                 row["traceparent"],
+                face=row,
+                settings=row["settings"] or {},
             )
             for row in rows
         ]

@@ -48,7 +48,10 @@ class Person:
     @classmethod
     def of(cls, row: asyncpg.Record, side: Literal["a", "b"]) -> Self:
         """The person from a row whose columns are prefixed with the side."""
-        return cls(**{field.name: row[f"{side}_{field.name}"] for field in fields(cls)})
+        return cls(*map(row.__getitem__, _COLUMNS_OF[side]))
+
+
+_COLUMNS_OF = {side: tuple(f"{side}_{field.name}" for field in fields(Person)) for side in ("a", "b")}
 
 
 @dataclass(frozen=True, slots=True)

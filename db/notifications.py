@@ -74,7 +74,7 @@ class Notifications:
             sql.list_notifications, user_id, unread_only, *(after or (None, None)), limit + 1, offset
         )
         shown, more = cut_page(rows, limit, "created_at")
-        notifications = [Notification(**{column: row[column] for column in _COLUMNS}) for row in shown]
+        notifications = [Notification(*map(row.__getitem__, _COLUMNS)) for row in shown]
         return NotificationPage(notifications, more, rows[0]["total"], rows[0]["unread_count"])
 
     async def read(self, notification_id: UUID, *, user_id: UUID) -> Notification:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import Any, Self, TypeAlias
 
@@ -130,12 +130,13 @@ class Database:
         those it expects.
         """
         isolation = "repeatable_read" if readonly else None
-        with _wrapped(writes=not readonly):
-            async with (
-                self._acquired("transaction") as connection,
-                connection.transaction(isolation=isolation, readonly=readonly),
-            ):
-                yield connection
+        with _wrapped(writes=not readonly), span("transaction", **_POSTGRESQL):
+            connection = await self._acquire()
+            try:
+                async with connection.transaction(isolation=isolation, readonly=readonly):
+                    yield connection
+            finally:
+                await self._pool.release(connection)
 
     async def fetch(self, query: str, *args: object) -> list[asyncpg.Record]:
         """All rows of one statement. Raises DatabaseError, as the following do."""
@@ -188,18 +189,17 @@ class Database:
             async with self.transaction() as connection:
                 yield connection
             return
-        with _wrapped():
-            async with self._acquired(name_of(query) or "query") as connection:
+        with _wrapped(), span(name_of(query) or "query", **_POSTGRESQL):
+            connection = await self._acquire()
+            try:
                 yield connection
+            finally:
+                await self._pool.release(connection)
 
-    @asynccontextmanager
-    async def _acquired(self, name: str) -> AsyncIterator[asyncpg.Connection]:
-        """A connection of the pool; the wait for it is measured. name: of the span that lasts as long."""
-        async with AsyncExitStack() as stack:
-            stack.enter_context(span(name, **_POSTGRESQL))
-            with POOL_WAIT_SECONDS.timed():
-                connection = await stack.enter_async_context(self._pool.acquire(timeout=_ACQUIRE_SECONDS))
-            yield connection
+    async def _acquire(self) -> asyncpg.Connection:
+        """A connection of the pool; the wait for it is measured."""
+        with POOL_WAIT_SECONDS.timed():
+            return await self._pool.acquire(timeout=_ACQUIRE_SECONDS)
 
 
 async def _find_vector(options: dict[str, Any]) -> tuple[str, bool]:

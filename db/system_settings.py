@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from db.admin_events import tell_operators
@@ -40,6 +40,17 @@ class SystemSettings:
     updated_at: datetime | None = None
     updated_by: UUID | None = None
 
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> Self:
+        """The settings whose stored values these are, of whenever they were changed."""
+        # Converted to the default's type: the table also takes 20.0 for 20, and 1 for 1.0.
+        values: dict[str, Any] = {
+            key: type(default)(stored[key]) for key, default in _DEFAULTS.items() if key in stored
+        }
+        if "matching_weights" in stored:
+            values["matching_weights"] = Weights(**stored["matching_weights"])
+        return cls(**values)
+
 
 _DEFAULTS = {
     "match_threshold": SystemSettings().match_threshold,
@@ -61,17 +72,12 @@ class SystemSettingsTable:
 
     async def get(self) -> SystemSettings:
         """The current settings."""
-        rows = {row["key"]: row for row in await self._database.fetch(sql.get_system_settings)}
-        # Converted to the default's type: the table also takes 20.0 for 20, and 1 for 1.0.
-        values: dict[str, Any] = {
-            key: type(default)(rows[key]["value"]) for key, default in _DEFAULTS.items() if key in rows
-        }
-        if "matching_weights" in rows:
-            values["matching_weights"] = Weights(**rows["matching_weights"]["value"])
-        if rows:
-            latest = max(rows.values(), key=lambda row: row["updated_at"])
-            values["updated_at"], values["updated_by"] = latest["updated_at"], latest["updated_by"]
-        return SystemSettings(**values)
+        rows = await self._database.fetch(sql.get_system_settings)
+        settings = SystemSettings.of({row["key"]: row["value"] for row in rows})
+        if not rows:
+            return settings
+        latest = max(rows, key=lambda row: row["updated_at"])
+        return replace(settings, updated_at=latest["updated_at"], updated_by=latest["updated_by"])
 
     async def change(self, changes: Mapping[str, object], *, by: UUID | None) -> None:
         """Change some settings by name, all or none; weights as Weights. by: the admin; None if no profile is

@@ -1,11 +1,13 @@
 """Autoscaling policies where Serve's own, by requests alone, would be wrong: for the API, whose open sockets
-weigh less than requests, and for the Matcher and the Writer, whose work comes from the database.
+weigh less than requests and whose reads keep its event loop busy while few of them are in progress, and for
+the Matcher and the Writer, whose work comes from the database.
 
 Each returns a number of replicas, to which Serve applies its bounds and delays.
 """
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
@@ -16,6 +18,12 @@ OPEN_SOCKETS = "open_sockets"
 
 SOCKETS_PER_REPLICA = 500
 """Sockets that one replica serves well within the promised time (benchmarks/realtime.py)."""
+
+BUSY = "busy"
+"""Metric with which API replicas report the share of the time in which their event loop worked, 0..1."""
+
+BUSY_PER_REPLICA = 0.4
+"""Share at which an answer waits for others for two thirds of its own time (M/M/1: busy / (1 - busy))."""
 
 WAITING_JOBS = "waiting_jobs"
 """Metric with which each replica of the Matcher, or of the Writer, reports the length of their queue."""
@@ -29,17 +37,34 @@ TEXTS_PER_REPLICA = 200
 with `deployments.writing.worker.TOGETHER` of them at once."""
 
 
+class BusyShare:
+    """How much of the time the thread works that makes this and calls it."""
+
+    def __init__(self) -> None:
+        self._measured, self._worked = time.perf_counter(), time.thread_time()
+
+    def since_last(self) -> float:
+        """The share of the time since the last call in which the thread used a core, 0..1."""
+        now, worked = time.perf_counter(), time.thread_time()
+        share = (worked - self._worked) / max(now - self._measured, 1e-6)
+        self._measured, self._worked = now, worked
+        return min(1.0, max(0.0, share))
+
+
 def api_replicas(context: AutoscalingContext) -> tuple[float, dict[str, Any]]:
-    """Serve's rule, requests over `target_ongoing_requests`, with sockets counted separately.
+    """Serve's rule, requests over `target_ongoing_requests`, with sockets counted separately, or as many
+    replicas as the work of their event loops needs if that is more.
 
     Serve counts a realtime connection as a request for as long as it is open. By its own rule, 500 listeners
-    would need as many replicas as 500 photos in work.
+    would need as many replicas as 500 photos in work. And a dozen clients that only read use up a core.
     """
     if context.current_num_replicas == 0:
         return context.target_num_replicas, {}
     sockets = sum(_reported(context, OPEN_SOCKETS))
     requests = max(0.0, context.total_num_requests - sockets)
-    return requests / _target(context) + sockets / SOCKETS_PER_REPLICA, {}
+    busy = sum(_reported(context, BUSY))
+    by_requests = requests / _target(context) + sockets / SOCKETS_PER_REPLICA
+    return max(by_requests, busy / BUSY_PER_REPLICA), {}
 
 
 def matcher_replicas(context: AutoscalingContext) -> tuple[float, dict[str, Any]]:

@@ -7,6 +7,7 @@ import logging
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 from uuid import UUID
@@ -19,7 +20,6 @@ from db.retention import remove_in_steps
 from matching.gallery import LOG_HOURS, Gallery, GalleryQuery
 from semblance.errors import DatabaseError
 from semblance.metrics import GALLERY_CURRENT, GALLERY_ROWS, SEARCH_SECONDS
-from semblance.threads import in_thread_to_the_end
 from semblance.tracing import span
 from semblance.types import Embedding, Gender
 from semblance.weights import Weights
@@ -91,10 +91,10 @@ class CelebritySearch:
         wanted = limit
         while True:
             async with self._lock:
-                gallery = await self._refreshed(pack_digest)
-                listed, people = await in_thread_to_the_end(
-                    gallery.near_people, embedding, wanted, category, gender
-                )
+                gallery = self._gallery(pack_digest)
+                near = partial(gallery.near_people, embedding, wanted, category, gender)
+                listed, people = await gallery.current(near)
+                _note(gallery, pack_digest)
             hits = await self._celebrities.nearest_of(
                 listed, embedding, pack_digest=pack_digest, limit=limit, category=category, gender=gender
             )
@@ -123,7 +123,10 @@ class CelebritySearch:
         """Bring this pack's gallery up to date now, so that the next search need not wait. Returns its size.
         Raises DatabaseError."""
         async with self._lock:
-            return len(await self._refreshed(pack_digest))
+            gallery = self._gallery(pack_digest)
+            await gallery.refresh()
+            _note(gallery, pack_digest)
+            return len(gallery)
 
     async def prune_log(self) -> None:
         """Remove entries of the log of changes that are older than LOG_HOURS. Raises DatabaseError."""
@@ -133,21 +136,25 @@ class CelebritySearch:
     async def _search(self, terms: _Terms) -> None:
         """One pass for the requests that wait with these terms. After an error each of them tries again."""
         pack_digest, weights, threshold = terms
-        gallery = await self._refreshed(pack_digest)
+        gallery = self._gallery(pack_digest)
         requests = [request for request in self._waiting if request.terms == terms][:MAX_TOGETHER]
         queries = [request.query for request in requests]
-        found = await in_thread_to_the_end(gallery.shortlists, queries, weights, threshold)
+        found = await gallery.current(partial(gallery.shortlists, queries, weights, threshold))
+        _note(gallery, pack_digest)
         for request, ids in zip(requests, found, strict=True):
             request.answer = ids
 
-    async def _refreshed(self, pack_digest: str) -> Gallery:
-        """The pack's gallery, up to date. The last two are kept: both are in use while packs change."""
+    def _gallery(self, pack_digest: str) -> Gallery:
+        """The pack's gallery. The last two are kept: both are in use while packs change."""
         gallery = self._galleries.pop(pack_digest, None) or Gallery(self._database, pack_digest, self._folder)
         self._galleries = {**dict([*self._galleries.items()][-1:]), pack_digest: gallery}
-        await gallery.refresh()
-        GALLERY_ROWS.put(len(gallery), pack=pack_digest[:12])
-        GALLERY_CURRENT.put(time.time(), pack=pack_digest[:12])
         return gallery
+
+
+def _note(gallery: Gallery, pack_digest: str) -> None:
+    """Record that a gallery is up to date."""
+    GALLERY_ROWS.put(len(gallery), pack=pack_digest[:12])
+    GALLERY_CURRENT.put(time.time(), pack=pack_digest[:12])
 
 
 _Terms: TypeAlias = tuple[str, Weights, float]

@@ -138,8 +138,11 @@ class ProbeSide:
         np.multiply(targets.products(codes), targets.scale, out=total, dtype=np.float32, casting="unsafe")
         np.multiply(total, self._scale[rows], out=total)
         np.maximum(total, targets.zero, out=total)
-        # All places are within the table; `clip` spares looking for others, and a buffer.
-        np.take(targets.table, self._kind[rows], axis=0, out=part, mode="clip")
+        if len(targets.table) == 1:
+            part = targets.table
+        else:
+            # All places are within the table; `clip` spares looking for others, and a buffer.
+            np.take(targets.table, self._kind[rows], axis=0, out=part, mode="clip")
         np.add(total, part, out=total)
         np.add(total, self._symmetry[rows], out=total)
         return total
@@ -165,7 +168,8 @@ class ProbeSide:
             (self.weights.geometry, 1, self._probes.geometry, targets.faces.geometry),
             (self.weights.skin_tone, SKIN_TONE_SCALE, self._probes.skin_tone, targets.faces.skin_tone),
         ):
-            gap = (probes[:, probe] - others[:, target]).astype(np.float32, copy=False)
+            mine = probes if probes.shape[1] == 1 else probes[:, probe]
+            gap = (mine - others[:, target]).astype(np.float32, copy=False)
             length = np.sqrt(np.einsum("dn,dn->n", gap, gap))
             total += np.float32(weight) * np.minimum(length / np.float32(scale), np.float32(1))
         return total

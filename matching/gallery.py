@@ -13,14 +13,15 @@ dimensions, once a machine.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import numpy as np
@@ -30,7 +31,6 @@ from db.copy_arrays import GENDERS, TRAITS, Rows, read_rows, row_type
 from db.migrate import MIGRATIONS
 from db.pool import Database, Record
 from db.queries import sql
-from matching.eligibility import may_match
 from matching.gallery_arrays import Block, GalleryArrays
 from matching.gallery_file import UnusableFileError, mapped
 from matching.nearest import near_people
@@ -49,6 +49,8 @@ SAVE_HOURS = 6
 SAVE_CHANGES = 1000
 """The file is written again when it is so old, or when more celebrities have changed since than this and a
 tenth of all."""
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +95,8 @@ class Gallery:
         self._arrays = GalleryArrays()
         self._seen: LogPosition | None = None
         self._looked_at = 0.0
+        # Whether the last look found changes.
+        self._moving = True
         # When the file was up to date, and how many celebrities have changed since.
         self._saved_at = -inf
         self._changed = 0
@@ -110,13 +114,37 @@ class Gallery:
         if self._path is not None and (self._seen is None or self._is_due(now)):
             # Another process may have written the file since.
             await in_thread_to_the_end(self._open, self._path)
-        if now - self._looked_at > LOG_HOURS * 3600 / 2:
+        if now - self._looked_at > _longest_gap():
             self._seen = None
-        row = await self._look()
+        await self._follow(await self._look(), now)
+
+    async def current(self, search: Callable[[], T]) -> T:
+        """What a search of the celebrities finds in a thread, as they are at a refresh after this call.
+
+        While the gallery rests, the search does not wait for the refresh. If that finds changes after all, it
+        is repeated. Raises DatabaseError.
+        """
+        now = time.time()
+        due = self._path is not None and self._is_due(now)
+        if self._moving or self._seen is None or due or now - self._looked_at > _longest_gap():
+            await self.refresh()
+            return await in_thread_to_the_end(search)
+        looking = asyncio.create_task(self._look())
+        try:
+            found = await in_thread_to_the_end(search)
+            row = await looking
+        finally:
+            looking.cancel()
+        await self._follow(row, now)
+        return await in_thread_to_the_end(search) if self._moving else found
+
+    async def _follow(self, row: Record, now: float) -> None:
+        """Apply what a look at `now` found."""
         if self._seen is not None and (row["set_back"] or row["history"] != self._seen.history):
             logger.warning("reading the gallery again: the database has been restored or is another one")
             self._seen = None
             row = await self._look()
+        self._moving = self._seen is None or bool(row["changed"])
         if self._seen is None:
             # A change committed between that statement and the read is applied twice, which does no harm.
             self._arrays, self._saved_at = GalleryArrays(), -inf
@@ -200,7 +228,7 @@ class Gallery:
             return
         seen, age = LogPosition(**about["seen"]), time.time() - about["looked_at"]
         elsewhere = self._seen is not None and seen.history != self._seen.history
-        if about["source"] == self._source() and not elsewhere and 0 <= age < LOG_HOURS * 3600 / 2:
+        if about["source"] == self._source() and not elsewhere and 0 <= age < _longest_gap():
             self._arrays = GalleryArrays(columns)
             self._seen, self._looked_at = seen, about["looked_at"]
             self._saved_at, self._changed = self._looked_at, 0
@@ -222,6 +250,11 @@ class Gallery:
             logger.warning("cannot keep the gallery in a file: %s", exc)
         else:
             self._arrays = GalleryArrays(columns)
+
+
+def _longest_gap() -> float:
+    """Seconds between two looks after which the log may lack changes."""
+    return LOG_HOURS * 3600 / 2
 
 
 def shortlists(
@@ -263,12 +296,11 @@ def _remove_old_files(folder: Path) -> None:
 
 def _eligible(block: Block, queries: Sequence[GalleryQuery]) -> NDArray[np.bool_]:
     """Which celebrities of a block each query may find, [queries, BLOCK]."""
-    stated = np.array([GENDERS[query.gender] for query in queries], np.int8)
-    mask: NDArray[np.bool_] = block.fit & may_match(stated[:, None], block.gender)
-    for number, query in enumerate(queries):
-        if query.category is not None:
-            mask[number] &= _of_category(block, query.category)
-    return mask
+    masks = []
+    for query in queries:
+        mask = block.matching(GENDERS[query.gender])
+        masks.append(mask if query.category is None else mask & _of_category(block, query.category))
+    return masks[0][None] if len(masks) == 1 else np.stack(masks)
 
 
 def _passing(block: Block, category: str | None, gender: Gender | None) -> NDArray[np.bool_]:

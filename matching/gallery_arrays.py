@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from db.copy_arrays import Rows
 from matching import gallery_file
+from matching.eligibility import may_match
 from matching.quantized import Codes, QuantizedTraits
 from matching.ranking import Owners
 from matching.rows import PersonNumbers, find, sortable, traits_of
@@ -41,6 +42,7 @@ class Block:
         self.category = np.zeros(BLOCK, "V16")
         self.person = -1 - np.arange(BLOCK)
         self._owners: Owners | None = None
+        self._matching: dict[int, NDArray[np.bool_]] = {}
 
     @classmethod
     def of(cls, columns: gallery_file.Arrays, start: int) -> Block:
@@ -74,6 +76,14 @@ class Block:
             self._owners = Owners.of(self.person)
         return self._owners
 
+    def matching(self, stated: int) -> NDArray[np.bool_]:
+        """Which places hold a celebrity whom a user who states this gender may match. stated: as in
+        GENDERS."""
+        mask = self._matching.get(stated)
+        if mask is None:
+            mask = self._matching[stated] = self.fit & may_match(stated, self.gender)
+        return mask
+
     def write(self, places: Places, rows: Rows, person: NDArray[np.int64]) -> None:
         """Put celebrities at these places."""
         self.traits.put(places, QuantizedTraits.of(traits_of(rows)))
@@ -82,13 +92,17 @@ class Block:
         self.gender[places] = rows["gender"]
         self.category[places] = rows["category"]
         self.person[places] = person
-        self._owners = None
+        self._changed()
 
     def remove(self, place: int) -> None:
         """Make a place empty."""
         self.fit[place] = False
         self.person[place] = -1 - place
+        self._changed()
+
+    def _changed(self) -> None:
         self._owners = None
+        self._matching.clear()
 
 
 class GalleryArrays:
@@ -115,6 +129,11 @@ class GalleryArrays:
 
     def __len__(self) -> int:
         return len(self._saved) - len(self._removed) + len(self._later)
+
+    @property
+    def dimensions(self) -> int:
+        """Dimensions of all embeddings; those after them are zero."""
+        return max((block.traits.codes.dimensions for block in self.blocks), default=0)
 
     def write(self, rows: Rows) -> None:
         """Add celebrities, or replace those that have the same ids."""
@@ -144,7 +163,7 @@ class GalleryArrays:
 
     def take(self, places: Places) -> QuantizedTraits:
         """The celebrities at these places."""
-        found = QuantizedTraits.empty(len(places))
+        found = QuantizedTraits.empty(len(places), self.dimensions)
         for number, chosen in by_block(places):
             found.put(chosen, self.blocks[number].traits.take(places[chosen] % BLOCK))
         return found
@@ -169,7 +188,7 @@ class GalleryArrays:
         rank = np.empty_like(order)
         rank[order] = np.arange(len(order))
         size = len(places)
-        dimensions = max((block.traits.codes.dimensions for block in self.blocks), default=0)
+        dimensions = self.dimensions
         layout: gallery_file.Layout = {
             **{name: (kind, (size,)) for name, kind in _COLUMNS.items()},
             "values": ("i1", (size, dimensions)),

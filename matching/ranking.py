@@ -45,6 +45,10 @@ process: without it, a search of 100,000 takes a third less of the processor."""
 FIRST_TARGETS = 2048
 """Targets of the first pass. All pairs of it are looked at, and its best rule out most of the others."""
 
+SAMPLE = 256
+"""Of the targets of a single probe that may be among the best, so many are tried first if there are many.
+What these reach rules out most of the others before their distances are computed."""
+
 EXACT_PAIRS = 512
 """Candidates that are scored exactly at once: 2 MB of embeddings."""
 
@@ -141,14 +145,14 @@ class Ranking:
         crowd = BEST if owners is None else owners.crowd
         end, last = 0, len(targets)
         if eligible is not None:
-            wanted = np.flatnonzero(eligible.any(axis=0))
-            end, last = (int(wanted[0]), int(wanted[-1]) + 1) if len(wanted) else (0, 0)
+            end, last = _bounds(eligible[0] if len(eligible) == 1 else np.logical_or.reduce(eligible))
         while end < last:
             screen = self._screen if self._begun and eligible is None else None
             if screen is not None:
                 most = screen.most
             else:
-                most = self._block if self._begun else min(self._block, FIRST_TARGETS)
+                begun = self._begun or len(self._probes) == 1
+                most = self._block if begun else min(self._block, FIRST_TARGETS)
             start, end = end, min(end + most, last)
             part, self._begun = slice(start, end), True
             some = targets.take(part)
@@ -203,10 +207,10 @@ class Ranking:
         """The pairs of a block that may be among the best of all blocks up to it."""
         estimates = self._side.without_distances(rows, block.side)
         margin = self._side.margin(rows, block.codes)
-        # Distances only make estimates lower.
-        likely = estimates >= (self._floor[rows] - margin)[:, None]
-        if block.eligible is not None:
-            likely &= block.eligible[rows]
+        likely = self._reaching(rows, block, estimates, margin)
+        if len(likely) == 1 and np.count_nonzero(likely) > FIRST_TARGETS:
+            self._try_some(rows, block, estimates, margin, likely)
+            likely = self._reaching(rows, block, estimates, margin)
         rare = np.count_nonzero(likely) * (RARE if len(likely) > 1 else RARE_OF_ONE) < likely.size
         if not rare:
             self._side.subtract_distances(rows, block.side, estimates)
@@ -222,6 +226,39 @@ class Ranking:
             probe, target, estimate = probe[near], target[near], estimate[near]
         return _Candidates(
             probe + rows.start, target + block.first, block.person[target], estimate, margin[probe]
+        )
+
+    def _reaching(
+        self, rows: slice, block: _Pass, estimates: NDArray[np.float32], margin: NDArray[np.float32]
+    ) -> NDArray[np.bool_]:
+        """Which pairs may be among the best by estimates without distances, which only make these lower."""
+        likely: NDArray[np.bool_] = estimates >= (self._floor[rows] - margin)[:, None]
+        if block.eligible is not None:
+            likely &= block.eligible[rows]
+        return likely
+
+    def _try_some(
+        self,
+        rows: slice,
+        block: _Pass,
+        estimates: NDArray[np.float32],
+        margin: NDArray[np.float32],
+        likely: NDArray[np.bool_],
+    ) -> None:
+        """Raise the floor of a single probe to what some SAMPLE of the likely targets surely reach: those
+        with the highest estimates without distances."""
+        target = np.flatnonzero(likely)
+        estimate = estimates[0, target]
+        some = estimate[:: len(estimate) // FIRST_TARGETS]
+        place = len(some) - 1 - SAMPLE * len(some) // len(estimate)
+        # Not many more if they tie.
+        best = np.flatnonzero(estimate >= np.partition(some, place)[place])[: 2 * SAMPLE]
+        target, probe = target[best], np.zeros(len(best), np.int64)
+        estimate = estimate[best] - self._side.distances(probe + rows.start, block.side, target)
+        self._pruned(
+            _Candidates(
+                probe + rows.start, target + block.first, block.person[target], estimate, margin[probe]
+            )
         )
 
     def _on_screen(
@@ -328,6 +365,14 @@ def _in_order(found: RankedPairs) -> RankedPairs:
     return found.take(order[rank < BEST])
 
 
+def _bounds(wanted: NDArray[np.bool_]) -> tuple[int, int]:
+    """The place of the first that is wanted, and the place after the last."""
+    first = int(wanted.argmax()) if len(wanted) else 0
+    if not len(wanted) or not wanted[first]:
+        return 0, 0
+    return first, len(wanted) - int(wanted[::-1].argmax())
+
+
 def _firsts(probe: NDArray[np.int64], person: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which pairs are the first of their probe and person, among pairs that are sorted by both."""
     first = np.ones(len(probe), bool)
@@ -350,16 +395,18 @@ def _standing(
     least = person.min()
     pair = probe * (person.max() - least + 1) + (person - least)
     order = np.argsort(pair)
-    starts = np.flatnonzero(np.diff(pair[order], prepend=-1))
+    first = np.ones(len(pair), bool)
+    np.not_equal(pair[order[1:]], pair[order[:-1]], out=first[1:])
+    starts = np.flatnonzero(first)
     best = np.maximum.reduceat(scores[order], starts)
     own = np.empty_like(scores)
-    own[order] = np.repeat(best, np.diff(starts, append=len(order)))
+    own[order] = best[np.cumsum(first) - 1]
     once = probe[order[starts]]
     # Scores are between -1 and 2, so they sort within their probe, the best first.
     ranked = np.sort(4.0 * once - best)
-    found, begins, counts = np.unique(once, return_index=True, return_counts=True)
-    full = counts >= BEST
-    last[found[full]] = 4.0 * found[full] - ranked[begins[full] + BEST - 1]
+    people = np.bincount(once, minlength=probes)
+    full = np.flatnonzero(people >= BEST)
+    last[full] = 4.0 * full - ranked[(np.cumsum(people) - people)[full] + BEST - 1]
     return last, own
 
 

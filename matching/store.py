@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from db.analyzed import AnalyzedRow
 from db.jobs import ClaimedJob
-from db.pool import Connection, Database
+from db.pool import Database
 from db.profiles import StatedGender
 from db.queries import sql
-from db.system_settings import SystemSettingsTable
+from db.system_settings import SystemSettings, SystemSettingsTable
 from matching.scoring import BEST, MIN_QUALITY
 from matching.traits import COLUMNS
 from semblance.earlier_packs import pack_title
@@ -27,6 +27,11 @@ class MatchRules:
 
     weights: Weights
     threshold: float
+
+    @classmethod
+    def of(cls, settings: SystemSettings) -> Self:
+        """The rules that these settings make."""
+        return cls(settings.matching_weights, settings.match_threshold)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +48,14 @@ class ProbeFace:
     traits: Mapping[str, Any]
     school: str | None
     gender: StatedGender | None
+
+    @classmethod
+    def of(cls, face_id: UUID, row: Mapping[str, Any]) -> Self:
+        """The face, from the columns of the query `probe_face`."""
+        vector = row["embedding"]
+        traits = {name: row[name] for name in COLUMNS}
+        traits["embedding"] = None if vector is None else vector.to_numpy()
+        return cls(face_id, row["image_path"], row["pack_digest"], traits, row["school"], row["gender"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +79,12 @@ class Matching:
 
     async def rules(self) -> MatchRules:
         """The current rules."""
-        settings = await self._settings.get()
-        return MatchRules(settings.matching_weights, settings.match_threshold)
+        return MatchRules.of(await self._settings.get())
 
     async def probe(self, face_id: UUID) -> ProbeFace | None:
         """The face; None if it was deleted."""
         row = await self._database.fetchrow(sql.probe_face, face_id)
-        if row is None:
-            return None
-        vector = row["embedding"]
-        traits = {name: row[name] for name in COLUMNS}
-        traits["embedding"] = None if vector is None else vector.to_numpy()
-        return ProbeFace(face_id, row["image_path"], row["pack_digest"], traits, row["school"], row["gender"])
+        return None if row is None else ProbeFace.of(face_id, row)
 
     async def complete_face(self, face_id: UUID, row: AnalyzedRow, gender: Gender) -> None:
         """Add what was found in its photo to a face that was stored without."""
@@ -95,36 +102,31 @@ class Matching:
         Args:
             shortlist: Celebrities that may be among the best.
         """
-        async with self._database.transaction() as connection:
-            held = await connection.fetchrow(sql.hold_match_job, job.id, job.worker, job.attempt)
-            if held is None:
-                return None
-            if held["pack_digest"] not in {None, probe.pack_digest}:
-                raise DatabaseError("The face has been embedded by another model pack since the job began.")
-            messages: list[str] = []
-            users = celebrities = None
-            terms = (probe.id, MIN_QUALITY, rules.weights.as_dict(), rules.threshold, BEST, probe.pack_digest)
-            if job.job_type != "celebrity_match":
-                missing = [name for name in ("school", "gender") if getattr(probe, name) is None]
-                if missing:
-                    messages.append(
-                        f"Not matched with other users: the profile has no {' and no '.join(missing)}."
-                    )
-                else:
-                    users = await connection.fetchval(sql.match_users, *terms)
-            if job.job_type != "user_match":
-                celebrities = await connection.fetchval(sql.match_celebrities, *terms, list(shortlist))
-                if not celebrities and (other := await _other_pack(connection, probe.pack_digest)):
-                    messages.append(
-                        "Not matched with celebrities: their gallery was embedded by another model pack, "
-                        f"{pack_title(other)}."
-                    )
-            result = MatchResult(users, celebrities, " ".join(messages) or None)
-            await connection.execute(sql.complete_match_job, job.id, users, celebrities, result.message)
-        return result
+        messages: list[str] = []
+        users, celebrities = job.job_type != "celebrity_match", job.job_type != "user_match"
+        missing = [name for name in ("school", "gender") if getattr(probe, name) is None]
+        if users and missing:
+            users = False
+            messages.append(f"Not matched with other users: the profile has no {' and no '.join(missing)}.")
+        if celebrities and not shortlist and (other := await self._other_pack(probe.pack_digest)):
+            messages.append(
+                "Not matched with celebrities: their gallery was embedded by another model pack, "
+                f"{pack_title(other)}."
+            )
+        message = " ".join(messages) or None
+        row = await self._database.fetchrow(
+            sql.complete_match_job,
+            *(job.id, job.worker, job.attempt, probe.pack_digest),
+            *(MIN_QUALITY, rules.weights.as_dict(), rules.threshold, BEST),
+            *(users, list(shortlist) if celebrities else None, message),
+        )
+        if row is None:
+            return None
+        if row["serving_pack"] not in {None, probe.pack_digest}:
+            raise DatabaseError("The face has been embedded by another model pack since the job began.")
+        return MatchResult(row["users"], row["celebrities"], message)
 
-
-async def _other_pack(connection: Connection, pack_digest: str | None) -> str | None:
-    """The gallery's pack where it has no embedding of this one."""
-    row = await connection.fetchrow(sql.celebrity_pack_digests, pack_digest)
-    return None if row["present"] else row["other"]
+    async def _other_pack(self, pack_digest: str | None) -> str | None:
+        """The gallery's pack where it has no embedding of this one."""
+        row = await self._database.fetchrow(sql.celebrity_pack_digests, pack_digest)
+        return None if row is None or row["present"] else row["other"]

@@ -17,10 +17,11 @@ from db.object_deletions import ObjectDeletions
 from db.people import People
 from db.pool import Database
 from db.retention import Kept, remove_old
+from db.system_settings import SystemSettings
 from matching.celebrity_search import CelebritySearch
 from matching.gallery import GalleryQuery
 from matching.rescorer import Rescorer
-from matching.store import Matching, MatchResult, ProbeFace
+from matching.store import Matching, MatchResult, MatchRules, ProbeFace
 from semblance.earlier_packs import pack_title
 from semblance.errors import BadInputError, DatabaseError, NoFaceError, NotFoundError
 from semblance.leased_queue import QueueWorker
@@ -176,13 +177,11 @@ class MatchWorker:
 
     async def _match(self, job: ClaimedJob) -> MatchResult | None:
         """Returns None if another worker has the job now, or its face was deleted and the job with it."""
-        probe = await self._matching.probe(job.face_id)
-        if probe is not None and probe.pack_digest is None:
-            await self._complete_face(probe)
-            probe = await self._matching.probe(job.face_id)
+        claimed = ProbeFace.of(job.face_id, job.face)
+        probe = claimed if claimed.pack_digest is not None else await self._completed(claimed)
         if probe is None or probe.pack_digest is None:
             return None
-        rules = await self._matching.rules()
+        rules = MatchRules.of(SystemSettings.of(job.settings))
         shortlist: list[UUID] = []
         if job.job_type != "user_match":
             shortlist = await self._search.shortlist(
@@ -190,8 +189,9 @@ class MatchWorker:
             )
         return await self._matching.complete(job, probe, rules, shortlist)
 
-    async def _complete_face(self, probe: ProbeFace) -> None:
-        """Analyze the photo of a face that another client stored as a photo alone."""
+    async def _completed(self, probe: ProbeFace) -> ProbeFace | None:
+        """A face that another client stored as a photo alone, after its photo is analyzed; None if it was
+        deleted."""
         try:
             photo = await read_picture(self._storage, "faces", probe.image_path)
         except (NotFoundError, BadInputError) as exc:
@@ -201,3 +201,4 @@ class MatchWorker:
             raise NoFaceError
         row = AnalyzedRow.of(faces[0], self._model.digest)
         await self._matching.complete_face(probe.id, row, faces[0].attributes.gender)
+        return await self._matching.probe(probe.id)

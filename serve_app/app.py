@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import Any, cast
 
 import ray
-from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict
 from ray import serve
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from db.pool import Database
 from db.repositories import Repositories
@@ -26,7 +26,7 @@ from deployments.matcher import Matcher
 from deployments.message_limit import check_message_limit
 from deployments.packs.registry import load_pack, load_scale
 from deployments.replica import keep_for_good, starting
-from deployments.scaling import OPEN_SOCKETS
+from deployments.scaling import BUSY, OPEN_SOCKETS, BusyShare
 from deployments.writer import Writer
 from matching.celebrity_search import CelebritySearch
 from semblance.errors import SemblanceError
@@ -72,9 +72,16 @@ class API:
         self._matcher = MatcherClient(matcher)
         self._writer = WriterClient(writer)
         self._hub: Hub | None = None
+        self._busy: BusyShare | None = None
 
-    def __serve_build_asgi_app__(self) -> FastAPI:
-        return create_app(self._settings, self._open_services)
+    def __serve_build_asgi_app__(self) -> ASGIApp:
+        app = create_app(self._settings, self._open_services)
+
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            await app(scope, receive, send)
+
+        # Not the application itself: Serve would try its routes for each request, to label its own metrics.
+        return answer
 
     async def _open_services(self) -> Services:
         settings = self._settings
@@ -85,6 +92,7 @@ class API:
         self._hub = Hub(settings, database, db, storage, self._scale)
         # The routes, too, which were made after the constructor.
         keep_for_good()
+        self._busy = BusyShare()
         return Services(
             settings=settings,
             model=self._model,
@@ -104,8 +112,11 @@ class API:
         )
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
-        """Statistics of this replica, by which `deployments.scaling` decides."""
-        return {OPEN_SOCKETS: float(self._hub.clients) if self._hub else 0.0}
+        """Statistics of this replica, by which `deployments.scaling` decides. Called on the event loop."""
+        return {
+            OPEN_SOCKETS: float(self._hub.clients) if self._hub else 0.0,
+            BUSY: self._busy.since_last() if self._busy else 0.0,
+        }
 
 
 def build_app(args: AppArgs) -> serve.Application:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import time
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast, get_args
+from typing import Any, Final, cast, get_args
 from uuid import UUID
 
 import jwt
@@ -22,6 +23,9 @@ from serve_app.signing_keys import ALGORITHMS, SigningKeys
 
 LEEWAY_S = 10
 """How far the provider's clock may differ from ours."""
+
+CHECKED: Final = 10_000
+"""Most tokens that are remembered as checked. Each takes about a kilobyte."""
 
 _LAST_SECOND = 253_402_300_799
 """Unix time of the end of the year 9999, the latest time that Python knows."""
@@ -55,13 +59,17 @@ class UserSession:
 
     key: 32 bytes, the same for all tokens that name the session; it cannot be used to sign in.
     ends_at: Unix time until which `TokenVerifier` accepts this token.
-    outlived_at: Unix time until which it accepts any token of the session issued so far; the client may have
-        refreshed this one.
+    lifetime: seconds from issue to expiry, of this token and so of all tokens of its provider.
     """
 
     key: bytes
     ends_at: float
-    outlived_at: float
+    lifetime: float
+
+    def outlived_at(self) -> float:
+        """Unix time until which `TokenVerifier` accepts any token of the session issued until now; the client
+        may have refreshed this one."""
+        return max(self.ends_at, min(time.time() + self.lifetime, _LAST_SECOND) + LEEWAY_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +87,29 @@ class Claims:
     session: UserSession
 
 
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """A valid token: what its header says, and the key by which its signature was checked."""
+
+    header: Mapping[str, Any]
+    key: str | jwt.PyJWK
+    claims: Claims
+
+
 class TokenVerifier:
     """Checks access tokens: signature, `exp`, `nbf`, `iat`, `aud`, `iss`, and that `sub` is a UUID.
 
     HS256 is checked only against the secret, RS256 and ES256 only against the provider's keys, each key with
     the one algorithm it is made for, so no public key is ever used as a secret. Everything else, above all
     `none`, is refused. If `session_check_seconds` is set, Supabase must know the session, too.
+
+    A client sends the same token with every request of an hour. It is checked in full once, and then until it
+    expires only for whether its key is still in use.
     """
 
     def __init__(self, settings: Settings, keys: SigningKeys | None = None) -> None:
         """keys: by default those behind `jwt_jwks_url`."""
+        self._checked: OrderedDict[bytes, _Checked] = OrderedDict()
         self._settings = settings
         url = settings.jwt_jwks_url
         self._keys = keys if keys is not None or url is None else SigningKeys(url)
@@ -107,23 +128,45 @@ class TokenVerifier:
         return claims
 
     async def _read(self, token: str) -> Claims:
+        digest = hashlib.sha256(token.encode(errors="surrogatepass")).digest()
         try:
-            key, algorithm = await self._key(jwt.get_unverified_header(token))
-            claims = jwt.decode(
-                token,
-                key,
-                algorithms=[algorithm],
-                audience=self._settings.jwt_audience,
-                issuer=self._settings.jwt_issuer,
-                leeway=LEEWAY_S,
-                options={"require": ["exp", "aud", "sub"], "enforce_minimum_key_length": True},
-            )
-            return _claims(claims, token)
+            checked = await self._known(digest) or await self._check(token)
         except jwt.ExpiredSignatureError as exc:
             raise UnauthorizedError("This access token has expired; sign in again.") from exc
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as exc:
             # The library also lets through Python's errors for times like 1e400 or [1].
             raise UnauthorizedError("This access token is not valid.") from exc
+        self._remember(digest, checked)
+        return checked.claims
+
+    async def _check(self, token: str) -> _Checked:
+        header = jwt.get_unverified_header(token)
+        key, algorithm = await self._key(header)
+        claims = jwt.decode(
+            token,
+            key,
+            algorithms=[algorithm],
+            audience=self._settings.jwt_audience,
+            issuer=self._settings.jwt_issuer,
+            leeway=LEEWAY_S,
+            options={"require": ["exp", "aud", "sub"], "enforce_minimum_key_length": True},
+        )
+        return _Checked({"alg": algorithm, "kid": header.get("kid")}, key, _claims(claims, token))
+
+    async def _known(self, digest: bytes) -> _Checked | None:
+        """The token with this hash if it was checked before with the key that is in use, and has not
+        expired."""
+        checked = self._checked.get(digest)
+        # The library takes no account of fractions of a second.
+        if checked is None or time.time() >= int(checked.claims.session.ends_at):
+            return None
+        return checked if (await self._key(checked.header))[0] is checked.key else None
+
+    def _remember(self, digest: bytes, checked: _Checked) -> None:
+        self._checked[digest] = checked
+        self._checked.move_to_end(digest)
+        if len(self._checked) > CHECKED:
+            self._checked.popitem(last=False)
 
     async def _key(self, header: Mapping[str, Any]) -> tuple[str | jwt.PyJWK, str]:
         """The key for a token with this header, and its algorithm."""
@@ -142,9 +185,6 @@ def _claims(claims: Mapping[str, Any], token: str) -> Claims:
     if float(claims["exp"]) > _LAST_SECOND:
         raise ValueError("the token expires after the year 9999")
     expires = float(claims["exp"])
-    # All tokens of a provider have the same lifetime.
-    lifetime = max(0.0, expires - float(claims.get("iat", expires)))
-    outlived = min(max(expires, time.time() + lifetime), _LAST_SECOND)
     subject = UUID(claims["sub"])
     if str(subject) != claims["sub"].lower():
         raise ValueError("the subject is a UUID in an unusual form")
@@ -160,7 +200,7 @@ def _claims(claims: Mapping[str, Any], token: str) -> Claims:
         session=UserSession(
             key=_session_key(subject, claims, token),
             ends_at=expires + LEEWAY_S,
-            outlived_at=outlived + LEEWAY_S,
+            lifetime=max(0.0, expires - float(claims.get("iat", expires))),
         ),
     )
 

@@ -14,50 +14,73 @@ FROM match_jobs
 WHERE status = 'pending'
     AND NOT EXISTS (SELECT FROM system_settings WHERE key = 'match_jobs_paused' AND value = 'true');
 
--- name: return_expired_match_jobs
--- Jobs whose lease has ended: they return to the queue, or fail.
-WITH expired AS (
+-- name: claim_match_jobs
+-- $1: worker, $2: how many, $3: length of the lease. Jobs whose lease has ended come first, then the oldest that are due,
+-- without jobs that another worker is claiming; none while the queue is paused. Jobs whose lease has ended and that have
+-- no attempt left fail. Each job comes with its face as probe_face reads it, and all settings. The commit does not wait
+-- for the disk: after a crash of the server that loses it, the jobs still wait.
+WITH failed AS (
+    UPDATE match_jobs
+    SET status = 'failed',
+        error_message = 'Matching was begun and not finished, several times.',
+        completed_at = now(),
+        run_after = now(),
+        locked_by = NULL,
+        lease_until = NULL
+    WHERE id = ANY (ARRAY(
+        SELECT id
+        FROM match_jobs
+        WHERE status = 'processing' AND (lease_until < now() OR lease_until IS NULL) AND attempts >= max_attempts
+        ORDER BY id
+        FOR UPDATE SKIP LOCKED
+    ))
+),
+abandoned AS (
     SELECT id
     FROM match_jobs
-    WHERE status = 'processing' AND (lease_until < now() OR lease_until IS NULL)
-    ORDER BY id
+    WHERE status = 'processing' AND (lease_until < now() OR lease_until IS NULL) AND attempts < max_attempts
+        AND NOT EXISTS (SELECT FROM system_settings WHERE key = 'match_jobs_paused' AND value = 'true')
+    ORDER BY run_after, created_at
+    LIMIT $2
     FOR UPDATE SKIP LOCKED
-)
-UPDATE match_jobs
-SET status = CASE WHEN attempts < max_attempts THEN 'pending' ELSE 'failed' END,
-    error_message = CASE WHEN attempts < max_attempts THEN error_message
-        ELSE 'Matching was begun and not finished, several times.' END,
-    completed_at = CASE WHEN attempts < max_attempts THEN NULL ELSE now() END,
-    run_after = now(),
-    locked_by = NULL,
-    lease_until = NULL
-FROM expired
-WHERE match_jobs.id = expired.id;
-
--- name: claim_match_jobs
--- $1: worker, $2: how many, $3: length of the lease. Oldest first, without jobs that another worker is
--- claiming; none while the queue is paused. The commit does not wait for the disk: after a crash of the server that
--- loses it, the jobs still wait.
-WITH due AS (
+),
+due AS (
     SELECT id
     FROM match_jobs
     WHERE status = 'pending' AND run_after <= now()
         AND NOT EXISTS (SELECT FROM system_settings WHERE key = 'match_jobs_paused' AND value = 'true')
     ORDER BY run_after, created_at
-    LIMIT $2
+    LIMIT $2 - (SELECT count(*) FROM abandoned)
     FOR UPDATE SKIP LOCKED
+),
+claimed AS (
+    UPDATE match_jobs
+    SET status = 'processing',
+        attempts = attempts + 1,
+        started_at = now(),
+        completed_at = NULL,
+        locked_by = $1,
+        lease_until = now() + $3::interval
+    FROM set_config('synchronous_commit', 'off', true)
+    WHERE id = ANY (ARRAY(SELECT id FROM abandoned UNION ALL SELECT id FROM due))
+    RETURNING match_jobs.*
 )
-UPDATE match_jobs
-SET status = 'processing',
-    attempts = attempts + 1,
-    started_at = now(),
-    completed_at = NULL,
-    locked_by = $1,
-    lease_until = now() + $3::interval
-FROM due
-CROSS JOIN set_config('synchronous_commit', 'off', true)
-WHERE match_jobs.id = due.id
-RETURNING match_jobs.id, face_id, job_type, attempts, max_attempts, match_jobs.created_at, traceparent;
+SELECT
+    claimed.id, face_id, job_type, attempts, max_attempts, claimed.created_at, traceparent, probe.*,
+    (SELECT jsonb_object_agg(key, value) FROM system_settings) AS settings
+FROM claimed
+-- One by one, however many the planner expects.
+CROSS JOIN LATERAL (
+    SELECT
+        image_path, school, profiles.gender, serving.pack_digest, stored.embedding, geometry_ratios, age, symmetry_score,
+        skin_tone_lab, expression
+    FROM faces
+    JOIN profiles ON profiles.id = faces.profile_id
+    JOIN faces_in_force AS serving ON serving.face_id = faces.id
+    LEFT JOIN face_embeddings AS stored ON stored.face_id = faces.id AND stored.pack_digest = serving.pack_digest
+    WHERE faces.id = claimed.face_id
+    LIMIT 1
+) AS probe;
 
 -- name: extend_match_jobs
 -- The heartbeat of the worker $1 for its jobs $2.
@@ -65,31 +88,8 @@ UPDATE match_jobs
 SET lease_until = now() + $3::interval
 WHERE id = ANY($2::uuid[]) AND locked_by = $1 AND status = 'processing';
 
--- name: hold_match_job
--- Whether the worker $2 still has the job $1 in its attempt $3, and the pack that serves its face. If so, locks both
--- until the end of the transaction: one match job at a time writes the matches of a face. Other rows may still refer to
--- it.
-SELECT serving.pack_digest
-FROM match_jobs
-JOIN faces ON faces.id = match_jobs.face_id
-JOIN faces_in_force AS serving ON serving.face_id = faces.id
-WHERE match_jobs.id = $1 AND locked_by = $2 AND attempts = $3 AND status = 'processing'
-FOR UPDATE OF match_jobs
-FOR NO KEY UPDATE OF faces;
-
 -- name: complete_match_job
--- The commit does not wait for the disk: after a crash of the server that loses it, the job is done again. What others
--- then store about these matches waits, and takes this along, because the log is written in order.
-UPDATE match_jobs
-SET status = 'completed',
-    completed_at = now(),
-    user_matches = $2,
-    celebrity_matches = $3,
-    error_message = $4,
-    locked_by = NULL,
-    lease_until = NULL
-FROM set_config('synchronous_commit', 'off', true)
-WHERE id = $1;
+SELECT * FROM complete_match_job($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
 
 -- name: retry_match_job
 -- $1: job, $2: worker, $3: attempt, $4: message, $5: delay until the next attempt.

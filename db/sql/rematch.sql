@@ -148,7 +148,7 @@ CREATE TEMPORARY TABLE staged_candidates (
 ANALYZE staged_candidates;
 
 -- name: score_candidates
--- The best of the candidates of each face, as match_celebrities finds those of one. $1: pack digest, $2: least quality,
+-- The best of the candidates of each face, as best_celebrities finds those of one. $1: pack digest, $2: least quality,
 -- $3: weights, $4: threshold, $5: how many. What is missing is completed once a face and once a celebrity.
 WITH probe AS MATERIALIZED (
     SELECT *

@@ -10,7 +10,7 @@ SELECT
 
 -- name: preview_matches
 -- What becomes of the lists of faces when the rules $1 (weights) and $2 (threshold) give way to $3 and $4. A
--- list has a face's best $5 matches that reach the threshold, in the order in which match_users finds them.
+-- list has a face's best $5 matches that reach the threshold, in the order in which best_users finds them.
 -- A match is on two lists: it is there as long as it is on one, and moves where its place changes on either.
 -- With the counts, up to $6 examples of each change, the greatest first; nulls if nothing changes.
 WITH scored AS MATERIALIZED (

@@ -264,6 +264,10 @@ backend api
     http-check send meth GET uri /health ver HTTP/1.1 hdr Host gateway
     http-check expect hdr name {API_MARK}
     default-server {health} observe layer4 error-limit 2 on-error fastinter
+    # The API limits the time of a read itself, and a read may go on when its client has left. Serve would
+    # have two more tasks for each request, to watch both.
+    http-request set-header X-Request-Timeout-Seconds 0 if METH_GET !{{ hdr(upgrade) -m found }}
+    http-request set-header X-Request-Disconnect-Disabled ?1 if METH_GET !{{ hdr(upgrade) -m found }}
     server-template replica 1-{SLOTS} 127.0.0.1:1 check disabled
     server serve {_server(self.serve)} check backup
 

@@ -72,7 +72,6 @@ from serve_app.api.routes import (
     user_faces,
 )
 from serve_app.api.services import Services
-from serve_app.api.topics import Topic
 from serve_app.ingestions import keep_continuing
 from serve_app.limits import ReplicaLimits
 
@@ -136,28 +135,18 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
     face_compute.include_router(compute.router)
     face_compute.include_router(lookalikes.router)
     # Any request may be a user's first, which can be refused.
-    app_api = Topic(prefix="/api", responses=errors(401, 403, 409))
-    # A request tries the routes in this order, so the most frequent come first.
-    for topic in (matches, notifications, messages, connections, reactions, auth):
-        app_api.include_router(topic.router)
+    refusals = errors(401, 403, 409)
+    # A request tries the routers in this order, so the most frequent come first. None is within another:
+    # FastAPI looks for the route twice at each level, and each time for changes in all routers below.
     for topic in (
-        admin_settings,
-        admin_schools,
-        admin_generations,
-        admin_texts,
-        admin_api_keys,
-        admin_audit,
-        admin_system,
-        console_sessions,
+        *(matches, notifications, messages, connections, reactions, auth),
+        *(admin_settings, admin_schools, admin_generations, admin_texts, admin_api_keys, admin_audit),
+        *(admin_system, console_sessions),
+        *(babies, config, inference, presence, text_search, jobs),
+        *(admin_jobs, admin_matching, admin_people, admin_users, admin_gallery, admin_ingestions),
+        *(realtime, user_faces),
     ):
-        app_api.include_router(topic.router)
-    for topic in (babies, config, inference, presence, text_search, jobs):
-        app_api.include_router(topic.router)
-    for topic in (admin_jobs, admin_matching, admin_people, admin_users, admin_gallery, admin_ingestions):
-        app_api.include_router(topic.router)
-    for topic in (realtime, user_faces):
-        app_api.include_router(topic.router)
-    app.include_router(app_api)
+        app.include_router(topic.router, prefix="/api", responses=refusals)
     app.include_router(health.router)
     app.include_router(metrics.router)
     app.include_router(face_compute)

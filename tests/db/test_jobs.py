@@ -13,6 +13,9 @@ import pytest
 from db.jobs import FIRST_DELAY, LONGEST_DELAY, ClaimedJob, MatchJobs, backoff
 from db.pool import Database
 from db.queries import queries
+from matching.scoring import BEST, MIN_QUALITY
+from semblance.weights import Weights
+from tests.support.rows import DIGEST
 from tests.support.rows_matching import add_face, add_user
 
 MINUTE = timedelta(minutes=1)
@@ -211,7 +214,7 @@ async def test_finished_jobs_are_kept_for_a_while(database: Database, jobs: Matc
     assert await jobs.prune(timedelta(days=30)) == 0
 
 
-@pytest.mark.parametrize("query", ["claim_match_jobs", "return_expired_match_jobs", "prune_match_jobs"])
+@pytest.mark.parametrize("query", ["claim_match_jobs", "prune_match_jobs"])
 async def test_the_queue_does_not_read_finished_jobs(database: Database, query: str) -> None:
     await add_jobs(database, 1)
     await database.execute(
@@ -223,7 +226,6 @@ async def test_the_queue_does_not_read_finished_jobs(database: Database, query: 
     await database.execute("ANALYZE match_jobs")
     arguments: dict[str, list[object]] = {
         "claim_match_jobs": [uuid4(), 8, MINUTE],
-        "return_expired_match_jobs": [],
         "prune_match_jobs": [datetime(2020, 1, 1, tzinfo=UTC), 100],
     }
     rows = await database.fetch(f"EXPLAIN {queries[query]}", *arguments[query])
@@ -235,9 +237,10 @@ async def test_a_claim_and_an_end_do_not_wait_for_the_disk_and_later_statements_
     database: Database,
 ) -> None:
     (job,) = await add_jobs(database, 1)
+    worker, weights = uuid4(), Weights().as_dict()
     for query, arguments in (
-        ("claim_match_jobs", (uuid4(), 8, MINUTE)),
-        ("complete_match_job", (job, 1, 1, None)),
+        ("claim_match_jobs", (worker, 8, MINUTE)),
+        ("complete_match_job", (job, worker, 1, DIGEST, MIN_QUALITY, weights, 0.5, BEST, True, [], None)),
         ("tell_of_ended_jobs", ()),
     ):
         async with database.transaction() as connection:

@@ -277,7 +277,8 @@ async def test_matching_finds_a_school_by_its_index(database: Database, schools:
     face = await database.fetchval("SELECT id FROM faces WHERE profile_id = md5('user7')::uuid")
     weights = (await Matching(database).rules()).weights.as_dict()
     text = await database.fetchval(
-        f"EXPLAIN (FORMAT JSON) {queries['match_users']}", face, MIN_QUALITY, weights, 0.5, BEST, DIGEST
+        "EXPLAIN (FORMAT JSON) SELECT * FROM best_users($1, $2, $3, $4, $5, $6)",
+        *(face, DIGEST, MIN_QUALITY, weights, 0.5, BEST),
     )
     assert "idx_profiles_school_key_gender" in text
     assert '"Seq Scan"' not in text

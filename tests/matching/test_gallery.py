@@ -123,9 +123,14 @@ async def test_equal_scores_are_all_listed(database: Database, resident: Gallery
 
 
 async def test_every_change_is_followed(database: Database, resident: Gallery) -> None:
-    async def listed() -> set[UUID]:
-        await resident.refresh()
+    def search() -> set[UUID]:
         return set(resident.shortlists([GalleryQuery(PROBE, "female")], Weights(), 0.5)[0])
+
+    async def listed() -> set[UUID]:
+        found = await resident.current(search)
+        # It rests now, so that this search and the next one do not wait for the look at the log.
+        assert await resident.current(search) == found
+        return found
 
     assert await listed() == set()
     first, second = await add_celebrities(database, famous(1), famous(2))

@@ -25,6 +25,8 @@ def small_blocks() -> Iterator[None]:
         patch.setattr(ranking, "PROBE_BLOCK", 8)
         patch.setattr(ranking, "PAIRS", 256)
         patch.setattr(ranking, "TARGET_BLOCK", 50)
+        patch.setattr(ranking, "FIRST_TARGETS", 20)
+        patch.setattr(ranking, "SAMPLE", 10)
         patch.setattr(ranking, "EXACT_PAIRS", 40)
         yield
 
@@ -77,16 +79,19 @@ def test_errors_are_bounded(kind: str, other: str, seed: int) -> None:
 
 
 @pytest.mark.parametrize("probes", [1, 2, FEW, FEW + 1])
-@pytest.mark.parametrize("dimensions", [64, 512])
-def test_products_are_exact_on_every_processor(probes: int, dimensions: int) -> None:
+@pytest.mark.parametrize(
+    ("dimensions", "width"), [(64, 64), (64, 512), (128, 128), (192, 192), (256, 256), (512, 512)]
+)
+@pytest.mark.parametrize("count", [1, 3, 301])
+def test_products_are_exact_on_every_processor(probes: int, dimensions: int, width: int, count: int) -> None:
     """Each of the processor's extensions is turned off in turn, down to plain C."""
     random = np.random.default_rng(probes)
-    values = random.integers(-127, 128, (300, 512), dtype=np.int8)
+    values = random.integers(-127, 128, (301, width), dtype=np.int8)
     values[:40] = 127 * random.choice([-1, 1], (40, 1))
-    ones = np.ones(300, np.float32)
-    targets = Codes(values, ones, ones)
+    ones = np.ones(301, np.float32)
+    targets = Codes(values[-count:], ones[:count], ones[:count])
     chosen = Codes(values[30 : 30 + probes, :dimensions], ones[:probes], ones[:probes])
-    exact = chosen.values.astype(int) @ values[:, :dimensions].astype(int).T
+    exact = chosen.values.astype(int) @ targets.values[:, :dimensions].astype(int).T
     extensions = [
         name for name, present in numkong.get_capabilities().items() if present and name != "serial"
     ]

@@ -52,6 +52,8 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """A few faces then fill many blocks, the last one partly."""
     monkeypatch.setattr(ranking, "PROBE_BLOCK", 8)
     monkeypatch.setattr(ranking, "PAIRS", 512)
+    monkeypatch.setattr(ranking, "FIRST_TARGETS", 100)
+    monkeypatch.setattr(ranking, "SAMPLE", 40)
     monkeypatch.setattr(ranking, "EXACT_PAIRS", 50)
 
 

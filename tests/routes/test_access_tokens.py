@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import hmac
 import json
 import logging
@@ -19,7 +20,7 @@ from pydantic import SecretStr, ValidationError
 from semblance.errors import IdentityProviderError, UnauthorizedError
 from semblance.schools import school_of
 from semblance.settings import Settings
-from serve_app.auth import TokenVerifier
+from serve_app.auth import LEEWAY_S, TokenVerifier
 from serve_app.signing_keys import COOLDOWN_S, LIFETIME_S, SigningKeys
 from tests.support.identity_provider import IdentityProvider, serving
 from tests.support.waiting import until
@@ -149,6 +150,30 @@ async def test_clocks_may_differ_a_little() -> None:
 )
 async def test_a_wrong_signature_is_refused(token: str) -> None:
     assert await _refused(TokenVerifier(_settings()), token)
+
+
+async def test_a_token_that_was_taken_is_refused_once_it_has_expired(monkeypatch: pytest.MonkeyPatch) -> None:
+    verifier, now = TokenVerifier(_settings()), time.time()
+    token = _signed(exp=int(now) + 60, iat=int(now) - 30)
+    claims = await verifier.verify(token)
+    assert await verifier.verify(token) is claims
+    # Tokens of the session that the client has refreshed meanwhile live as long as this one.
+    assert claims.session.outlived_at() == pytest.approx(now + 90 + LEEWAY_S, abs=5)
+    monkeypatch.setattr(time, "time", lambda: now + 50)
+    assert claims.session.outlived_at() == pytest.approx(now + 140 + LEEWAY_S, abs=5)
+    monkeypatch.setattr(time, "time", lambda: int(now) + 60 + LEEWAY_S - 1.0)
+    assert not await _refused(verifier, token)
+    monkeypatch.setattr(time, "time", lambda: int(now) + 60 + LEEWAY_S + 0.0)
+    assert await verifier._known(hashlib.sha256(token.encode()).digest()) is None
+
+
+async def test_tokens_without_number_take_no_memory_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serve_app.auth.CHECKED", 3)
+    verifier = TokenVerifier(_settings())
+    tokens = [_signed(jti=str(number)) for number in range(5)]
+    for token in (*tokens, tokens[0]):
+        assert not await _refused(verifier, token)
+    assert len(verifier._checked) == 3
 
 
 @pytest.mark.parametrize("secret", ["", "short", "x" * 31])

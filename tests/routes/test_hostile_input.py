@@ -244,7 +244,7 @@ async def test_absurd_claims_of_a_genuine_token_are_401_or_harmless() -> None:
             except UnauthorizedError:
                 continue
             assert claim != "exp", value
-            assert math.isfinite(claims.session.ends_at + claims.session.outlived_at)
+            assert math.isfinite(claims.session.ends_at + claims.session.outlived_at())
 
 
 async def test_a_token_that_never_ends_opens_no_stream(api: Api) -> None:

@@ -72,6 +72,9 @@ class _Lent:
         acquired: AbstractAsyncContextManager[asyncpg.Connection] = self._pool.acquire(timeout=timeout)
         return acquired
 
+    async def release(self, connection: asyncpg.Connection) -> None:
+        await self._pool.release(connection)
+
     async def close(self) -> None:
         self._is_closed = True
 

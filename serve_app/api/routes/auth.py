@@ -38,7 +38,7 @@ async def update_me(
 async def logout(user: CurrentUser, session: CurrentSession, services: Injected) -> None:
     """End the session: from now on its tokens are refused, and its realtime connections end. The client ends
     the session at the identity provider itself."""
-    await services.db.sessions.revoke(session.key, user.id, session.outlived_at)
+    await services.db.sessions.revoke(session.key, user.id, session.outlived_at())
 
 
 async def _answer(profile: Profile, services: Services, links: Links) -> ProfileAnswer:
