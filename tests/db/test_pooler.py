@@ -23,11 +23,10 @@ pytestmark = pytest.mark.skipif(not PGBOUNCER, reason="needs PgBouncer (Debian: 
 
 
 @pytest.fixture
-def pooler(dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def pooler(dsn: str) -> Iterator[str]:
     """DSN of the test's database behind a pooler."""
-    with transaction_pooler(dsn) as port:
-        monkeypatch.setattr("db.pool.TRANSACTION_POOLER_PORTS", frozenset({port}))
-        yield through(dsn, port)
+    with transaction_pooler(dsn) as host:
+        yield through(dsn, host)
 
 
 @pytest.fixture

@@ -108,25 +108,17 @@ def test_a_faulty_picture_is_refused_with_the_reason(decoder: DecoderProcess) ->
     assert is_answered(decoder)
 
 
-def test_an_endless_picture_is_given_up_at_the_deadline() -> None:
-    hasty = DecoderProcess(Settings(image_deadline_s=2.5))
-    pid = hasty.pid
-    too_long = pytest.raises(ImageTooCostlyError, match=r"longer than 2\.5 seconds.*scaled down\.")
-    with too_long, hasty.open(endless()) as picture:
-        picture.whole(500)
-    assert not psutil.pid_exists(pid)
-    assert is_answered(hasty)
-    hasty.close()
-
-
-def test_pictures_behind_a_bad_one_are_answered() -> None:
+def test_an_endless_picture_is_given_up_at_the_deadline_and_those_behind_it_are_answered() -> None:
     decoder = DecoderProcess(Settings(image_deadline_s=2.5))
+    pid = decoder.pid
     answers: list[bool] = []
-    with pytest.raises(ImageTooCostlyError), decoder.open(endless()) as picture:
+    too_long = pytest.raises(ImageTooCostlyError, match=r"longer than 2\.5 seconds.*scaled down\.")
+    with too_long, decoder.open(endless()) as picture:
         waiting = [threading.Thread(target=lambda: answers.append(is_answered(decoder))) for _ in range(3)]
         for thread in waiting:
             thread.start()
         picture.whole(500)
+    assert not psutil.pid_exists(pid)
     for thread in waiting:
         thread.join()
     assert answers == [True] * 3

@@ -135,9 +135,9 @@ class _Reused:
 
 
 @pytest.fixture(scope="session")
-async def _reused(postgres: str, pooler_port: int | None) -> AsyncIterator[_Reused]:
+async def _reused(postgres: str, pooler_host: str | None) -> AsyncIterator[_Reused]:
     # Asynchronous, because its connections need their event loop to close.
-    reused = _Reused(postgres, 0 if pooler_port is None else 2 * SERVER_CONNECTIONS)
+    reused = _Reused(postgres, 0 if pooler_host is None else 2 * SERVER_CONNECTIONS)
     yield reused
     reused.close()
 
@@ -167,35 +167,34 @@ def copy_database(reused_database: ReusedDatabase, make_database: Callable[[str]
 
 
 @pytest.fixture(scope="session")
-def pooler_port(pytestconfig: pytest.Config, postgres: str) -> Iterator[int | None]:
-    """The port of a PgBouncer that the service connects to, if the tests are to run behind one."""
+def pooler_host(pytestconfig: pytest.Config, postgres: str) -> Iterator[str | None]:
+    """The address of a PgBouncer that the service connects to, if the tests are to run behind one."""
     if not pytestconfig.getoption("behind_pooler"):
         yield None
         return
-    with transaction_pooler(postgres) as port, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("db.pool.TRANSACTION_POOLER_PORTS", frozenset({port}))
-        yield port
+    with transaction_pooler(postgres) as host:
+        yield host
 
 
 @pytest.fixture
-def can_listen(pooler_port: int | None) -> None:
+def can_listen(pooler_host: str | None) -> None:
     """For tests of what only a session of the service itself can do."""
-    if pooler_port is not None:
+    if pooler_host is not None:
         pytest.skip("behind a pooler the service does not listen, but asks")
 
 
 @pytest.fixture
-def service_dsn(dsn: str, pooler_port: int | None) -> str:
+def service_dsn(dsn: str, pooler_host: str | None) -> str:
     """DSN of the same database for the application's login."""
     direct = application_dsn(dsn)
-    return direct if pooler_port is None else through(direct, pooler_port)
+    return direct if pooler_host is None else through(direct, pooler_host)
 
 
 @pytest.fixture
-async def database(reused_database: ReusedDatabase, pooler_port: int | None) -> Database:
+async def database(reused_database: ReusedDatabase, pooler_host: str | None) -> Database:
     """A pool on it, with the owner's rights."""
     direct = reused_database.dsn
-    return await reused_database.pool(direct if pooler_port is None else through(direct, pooler_port), 4)
+    return await reused_database.pool(direct if pooler_host is None else through(direct, pooler_host), 4)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from uuid import UUID, uuid4
 
 import httpx
@@ -12,12 +13,17 @@ from tests.support.api import Api, User
 from tests.support.photos import OBAMA_2, encoded
 
 
-def photo(number: int = 0, *, file_format: str = "JPEG") -> bytes:
-    """One small portrait; a different file for each number."""
+@cache
+def _portrait() -> Image.Image:
     with Image.open(OBAMA_2) as image:
         image.thumbnail((320, 320))
-        # Files differ only by their comment: the picture is the same.
-        return encoded(image.convert("RGB"), file_format, comment=f"number {number}".encode())
+        return image.convert("RGB")
+
+
+def photo(number: int = 0, *, file_format: str = "JPEG") -> bytes:
+    """One small portrait; a different file for each number."""
+    # Files differ only by their comment: the picture is the same.
+    return encoded(_portrait(), file_format, comment=f"number {number}".encode())
 
 
 async def upload(api: Api, user: User, data: bytes) -> httpx.Response:
