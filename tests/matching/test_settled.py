@@ -19,8 +19,8 @@ from tests.support.rows_matching import add_celebrities, add_person, add_user, f
 CELEBRITIES = Scope(("celebrities",), None, None, 9)
 
 
-class Matching:
-    """Two faces, which find all celebrities."""
+class TwoFaces:
+    """Faces that find all celebrities, and what a rematch does with them."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -64,20 +64,20 @@ class Matching:
 
 
 @pytest.fixture
-async def matching(database: Database) -> Matching:
-    found = Matching(database)
+async def two(database: Database) -> TwoFaces:
+    found = TwoFaces(database)
     await found.populate()
     return found
 
 
-async def test_faces_are_settled_once_they_have_been_matched(matching: Matching) -> None:
-    assert await matching.settled() == set()
-    await matching.rematch()
-    assert await matching.settled() == {matching.ada, matching.eve}
-    generation = await matching.database.fetchval("SELECT generation FROM match_generations")
-    await matching.rematch()
-    assert await matching.settled() == {matching.ada, matching.eve}
-    assert await matching.database.fetchval("SELECT generation FROM match_generations") == generation
+async def test_faces_are_settled_once_they_have_been_matched(two: TwoFaces) -> None:
+    assert await two.settled() == set()
+    await two.rematch()
+    assert await two.settled() == {two.ada, two.eve}
+    generation = await two.database.fetchval("SELECT generation FROM match_generations")
+    await two.rematch()
+    assert await two.settled() == {two.ada, two.eve}
+    assert await two.database.fetchval("SELECT generation FROM match_generations") == generation
 
 
 @pytest.mark.parametrize(
@@ -93,12 +93,12 @@ async def test_faces_are_settled_once_they_have_been_matched(matching: Matching)
         "UPDATE celebrity_matches SET similarity_score = 0.9 WHERE face_id = $1",
     ],
 )
-async def test_a_face_with_another_content_or_other_matches_is_not(matching: Matching, change: str) -> None:
-    await matching.rematch()
-    await matching.database.execute(change, matching.ada)
-    assert await matching.settled() == {matching.eve}
-    await matching.rematch()
-    assert await matching.settled() == {matching.ada, matching.eve}
+async def test_a_face_with_another_content_or_other_matches_is_not(two: TwoFaces, change: str) -> None:
+    await two.rematch()
+    await two.database.execute(change, two.ada)
+    assert await two.settled() == {two.eve}
+    await two.rematch()
+    assert await two.settled() == {two.ada, two.eve}
 
 
 @pytest.mark.parametrize(
@@ -110,52 +110,52 @@ async def test_a_face_with_another_content_or_other_matches_is_not(matching: Mat
         "UPDATE match_generations SET history = 'another server'",
     ],
 )
-async def test_with_another_gallery_no_face_is_settled(matching: Matching, change: str) -> None:
-    await matching.rematch()
-    await matching.database.execute(change)
-    assert await matching.settled() == set()
-    await matching.rematch()
-    assert await matching.settled() == {matching.ada, matching.eve}
+async def test_with_another_gallery_no_face_is_settled(two: TwoFaces, change: str) -> None:
+    await two.rematch()
+    await two.database.execute(change)
+    assert await two.settled() == set()
+    await two.rematch()
+    assert await two.settled() == {two.ada, two.eve}
 
 
-async def test_with_a_new_celebrity_no_face_is_settled(matching: Matching) -> None:
-    await matching.rematch()
-    await add_celebrities(matching.database, famous(3))
-    assert await matching.settled() == set()
+async def test_with_a_new_celebrity_no_face_is_settled(two: TwoFaces) -> None:
+    await two.rematch()
+    await add_celebrities(two.database, famous(3))
+    assert await two.settled() == set()
 
 
 @pytest.mark.parametrize(
     ("setting", "value"),
     [("matching_weights", Weights(0.3, 0.1, 0.15, 0.15, 0.15, 0.15)), ("match_threshold", 0.61)],
 )
-async def test_with_other_rules_no_face_is_settled(matching: Matching, setting: str, value: object) -> None:
-    await matching.rematch()
-    admin = await add_user(matching.database)
-    await SystemSettingsTable(matching.database).change({setting: value}, by=admin)
-    assert await matching.settled() == set()
+async def test_with_other_rules_no_face_is_settled(two: TwoFaces, setting: str, value: object) -> None:
+    await two.rematch()
+    admin = await add_user(two.database)
+    await SystemSettingsTable(two.database).change({setting: value}, by=admin)
+    assert await two.settled() == set()
 
 
-async def test_a_gallery_that_was_read_before_the_last_change_is_another(matching: Matching) -> None:
+async def test_a_gallery_that_was_read_before_the_last_change_is_another(two: TwoFaces) -> None:
     """Of two runs at once, the one that read the gallery first must not take the other one's number."""
-    old = Gallery(matching.database, DIGEST)
+    old = Gallery(two.database, DIGEST)
     await old.refresh()
-    await add_celebrities(matching.database, famous(3))
-    run, shard, faces = await matching.read()
-    theirs = await matching.generation(run)
-    ours = await matching.settled_faces.generation(DIGEST, run.rules, old.position, dry_run=False)
+    await add_celebrities(two.database, famous(3))
+    run, shard, faces = await two.read()
+    theirs = await two.generation(run)
+    ours = await two.settled_faces.generation(DIGEST, run.rules, old.position, dry_run=False)
     assert theirs != ours
-    await matching.write(run, shard, faces, ours)
-    assert await matching.settled() == set()
+    await two.write(run, shard, faces, ours)
+    assert await two.settled() == set()
 
 
-async def test_a_face_whose_matches_were_not_written_as_found_is_not_settled(matching: Matching) -> None:
+async def test_a_face_whose_matches_were_not_written_as_found_is_not_settled(two: TwoFaces) -> None:
     """A celebrity changes after the search: a match with it that was not found stays until the next run."""
-    run, shard, faces = await matching.read()
-    await matching.write(run, shard, faces, None)
-    run, shard, faces = await matching.read()
-    generation = await matching.generation(run)
-    await matching.database.execute("UPDATE celebrities SET name = name || '!'")
+    run, shard, faces = await two.read()
+    await two.write(run, shard, faces, None)
+    run, shard, faces = await two.read()
+    generation = await two.generation(run)
+    await two.database.execute("UPDATE celebrities SET name = name || '!'")
     nothing = ShardCandidates(faces.ids[:0], faces.ids[:0], 1)
-    await matching.tables.write(run, shard, faces, nothing, generation)
-    assert await matching.database.fetchval("SELECT count(*) FROM celebrity_matches") == 4
-    assert not (await matching.settled_faces.among(faces, generation or 0)).any()
+    await two.tables.write(run, shard, faces, nothing, generation)
+    assert await two.database.fetchval("SELECT count(*) FROM celebrity_matches") == 4
+    assert not (await two.settled_faces.among(faces, generation or 0)).any()
