@@ -80,8 +80,9 @@ class API:
         async def answer(scope: Scope, receive: Receive, send: Send) -> None:
             await app(scope, receive, send)
 
-        # Not the application itself: Serve would try its routes for each request, to label its own metrics.
-        return answer
+        # From the application itself Serve would try the routes for each request. Its spans need the route;
+        # beside its metrics there are ours, which have it.
+        return answer if self._settings.otlp_endpoint is None else app
 
     async def _open_services(self) -> Services:
         settings = self._settings

@@ -40,3 +40,6 @@ def test_a_request_is_one_trace_in_all_deployments(service: Service, http: httpx
     wait_for(lambda: wanted <= {span.name for span in parts(service, request_id)}, 20)
     (trace,) = {span.trace_id.hex() for span in parts(service, request_id)}
     assert trace != FORGED, "a client chose the trace"
+    [answered] = [span for span in parts(service, request_id) if span.name == "POST /analyze-faces"]
+    routes = {each.value.string_value for each in answered.attributes if each.key == "http.route"}
+    assert routes == {"/analyze-faces"}

@@ -37,12 +37,7 @@ async def list_notifications(
     page = await services.db.notifications.page(
         user.id, unread_only=unread_only, limit=limit, offset=offset, after=place_by_time(cursor)
     )
-    return NotificationsAnswer(
-        notifications=[NotificationAnswer.of(notification) for notification in page.items],
-        total=page.total,
-        unread_count=page.unread_count,
-        next_cursor=encode_cursor(page.next),
-    )
+    return NotificationsAnswer.of(page, encode_cursor(page.next))
 
 
 @router.post("/read-all", responses=errors(401))
