@@ -4,6 +4,10 @@ A gallery is filled with people, each with a picture of their own address and on
 Chromium opens the page, searches, scrolls as a wheel does and as a hand in a hurry does, and jumps to the
 middle and to the end.
 
+It scrolls twice. First the page scrolls itself, which says how long its frames take and which cells stay
+empty. Then the browser scrolls, without asking the page, as with a wheel or a finger, and what it showed is
+looked at: a frame has a hole where a column shows neither a picture nor a placeholder for one.
+
     python -m benchmarks.console_gallery --people 100000
 
 The bounds are those of an answer that feels immediate: what is shown within a second keeps the train of
@@ -13,6 +17,7 @@ thought, and a tenth of it feels like the user's own doing (Nielsen, "Response T
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
 import json
 import os
@@ -29,7 +34,7 @@ import numpy as np
 import psycopg
 import typer
 from PIL import Image, ImageEnhance
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 from rich.console import Console
 from rich.table import Table
 
@@ -57,6 +62,17 @@ SPEEDS = {"by wheel": 2_000, "in a hurry": 20_000}
 SCROLLED_S = 5
 """How long each takes, in seconds."""
 
+WINDOW: ViewportSize = {"width": 1440, "height": 900}
+
+HEADER_PX = 60
+"""What covers the top of the window."""
+
+HOLE_PX = 130
+"""Bare page above one another that nothing explains: a caption and two gaps are 76 pixels."""
+
+BARE = 247
+"""The page is white, a placeholder at most 239; between them is what the compression of frames adds."""
+
 FIRST_PICTURES = """() => new Promise(resolve => {
     const look = () => {
         const pictures = [...document.querySelectorAll('[role=listitem] img')].slice(0, 6);
@@ -83,7 +99,7 @@ SEARCH = """([text, expected]) => new Promise(resolve => {
 # Every frame moves as far as its time says, so that slow frames make the way no shorter. A cell is late where
 # it is in the window for a second and nobody stands in it.
 SCROLL = """([speed, seconds]) => new Promise(resolve => {
-    const found = {frames: [], longTasks: 0, late: 0, empty: 0};
+    const found = {frames: [], longTasks: 0, late: 0};
     const observer = new PerformanceObserver(list => { found.longTasks += list.getEntries().length; });
     observer.observe({type: 'longtask'});
     const since = new Map();
@@ -93,16 +109,11 @@ SCROLL = """([speed, seconds]) => new Promise(resolve => {
         found.frames.push(now - before);
         scrollBy(0, speed * (now - before) / 1000);
         before = now;
-        const grid = document.querySelector('[role=list]').getBoundingClientRect();
-        const cells = [...document.querySelectorAll('[role=listitem]')]
-            .map(cell => [cell, cell.getBoundingClientRect()])
-            .filter(([_, box]) => box.bottom > 0 && box.top < innerHeight);
-        const top = Math.max(grid.top, 0);
-        const bottom = Math.min(grid.bottom, innerHeight);
-        const covered = Math.max(0, ...cells.map(([_, box]) => box.bottom)) >= bottom - 12
-            && Math.min(innerHeight, ...cells.map(([_, box]) => box.top)) <= top + 12;
-        if (!covered) found.empty += 1;
-        for (const [cell] of cells) {
+        const cells = [...document.querySelectorAll('[role=listitem]')].filter(cell => {
+            const box = cell.getBoundingClientRect();
+            return box.bottom > 0 && box.top < innerHeight;
+        });
+        for (const cell of cells) {
             const place = cell.getAttribute('aria-posinset');
             if (cell.querySelector('a')) { since.delete(place); continue; }
             if (!since.has(place)) since.set(place, now);
@@ -114,6 +125,17 @@ SCROLL = """([speed, seconds]) => new Promise(resolve => {
     };
     requestAnimationFrame(now => { before = now; requestAnimationFrame(step); });
 })"""
+
+# Where the pictures of a row have their middle, in pixels from the left.
+COLUMNS = """() => [...new Set([...document.querySelectorAll('[role=listitem] img')].map(picture => {
+    const box = picture.getBoundingClientRect();
+    return Math.round(box.left + box.width / 2);
+}))]"""
+
+# The last row may be shorter, and what is beside it is bare.
+TO_THE_LAST_ROWS = "() => document.body.scrollHeight - scrollY - 2 * innerHeight"
+
+BELOW_THE_HEADING = "() => scrollTo(0, document.querySelector('[role=list]').offsetTop)"
 
 TO_THE_MIDDLE = "() => { scrollTo(0, document.body.scrollHeight / 2); return performance.now(); }"
 
@@ -231,7 +253,7 @@ def measure(link: str, people: int, rounds: int) -> list[Figure]:
     gallery = link.partition("#")[0] + "gallery"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*QUIET])
-        context = browser.new_context(viewport={"width": 1440, "height": 900}, locale="en-GB")
+        context = browser.new_context(viewport=WINDOW, locale="en-GB", color_scheme="light")
         page = context.new_page()
         page.goto(link)
         page.get_by_role("button", name="Session").wait_for()
@@ -248,6 +270,7 @@ def measure(link: str, people: int, rounds: int) -> list[Figure]:
         page.goto(gallery)
         page.evaluate(FIRST_PICTURES)
         scrolled = [page.evaluate(SCROLL, [speed, SCROLLED_S]) for speed in SPEEDS.values()]
+        shown = [_scroll_as_a_wheel(browser, page, speed) for speed in SPEEDS.values()]
         began = page.evaluate(TO_THE_MIDDLE)
         middle = page.evaluate(SETTLED, [began, people // 2])
         began = page.evaluate("performance.now()")
@@ -263,16 +286,60 @@ def measure(link: str, people: int, rounds: int) -> list[Figure]:
         Figure("jumped to the middle, with pictures", middle, "ms", 1000),
         Figure("jumped to the end, with pictures", end, "ms", 1000),
     ]
-    for speed, found in zip(SPEEDS, scrolled, strict=True):
+    for speed, found, seen in zip(SPEEDS, scrolled, shown, strict=True):
         frames = found["frames"]
         figures += [
             Figure(f"{speed}: a frame, p50", float(np.percentile(frames, 50)), "ms", None),
             Figure(f"{speed}: a frame, p95", float(np.percentile(frames, 95)), "ms", None),
             Figure(f"{speed}: tasks over 50 ms a second", found["longTasks"] / SCROLLED_S, "", None),
-            Figure(f"{speed}: frames with a gap", found["empty"], "", 1),
             Figure(f"{speed}: cells empty for a second", found["late"], "", 1),
+            Figure(f"{speed}: frames looked at", seen.frames, "", None),
+            Figure(f"{speed}: frames with a hole", seen.with_a_hole, "", 1),
         ]
     return figures
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Frames that the browser showed."""
+
+    frames: int
+    with_a_hole: int
+
+
+def _scroll_as_a_wheel(browser: Browser, page: Page, speed: int) -> Shown:
+    """Scroll from below the heading on, at so many pixels a second."""
+    page.evaluate(BELOW_THE_HEADING)
+    page.wait_for_timeout(1000)
+    columns = page.evaluate(COLUMNS)
+    wheel = {
+        "x": WINDOW["width"] // 2,
+        "y": WINDOW["height"] // 2,
+        "yDistance": -min(speed * SCROLLED_S, page.evaluate(TO_THE_LAST_ROWS)),
+        "speed": speed,
+        "gestureSourceType": "mouse",
+        "preventFling": True,
+    }
+    browser.start_tracing(page=page, screenshots=True, categories=["disabled-by-default-devtools.screenshot"])
+    page.context.new_cdp_session(page).send("Input.synthesizeScrollGesture", wheel)
+    trace = json.loads(browser.stop_tracing())
+    frames = [
+        base64.b64decode(event["args"]["snapshot"])
+        for event in trace["traceEvents"]
+        if event["name"] == "Screenshot"
+    ]
+    return Shown(len(frames), sum(_has_hole(frame, columns) for frame in frames))
+
+
+def _has_hole(frame: bytes, columns: list[int]) -> bool:
+    """Whether a column of a frame, which is a smaller picture of the window, is bare for HOLE_PX."""
+    with Image.open(io.BytesIO(frame)) as opened:
+        darkest = np.asarray(opened.convert("RGB")).min(axis=2)
+    scale = darkest.shape[1] / WINDOW["width"]
+    bare = darkest[int(HEADER_PX * scale) :, [int(column * scale) for column in columns]] >= BARE
+    height = int(HOLE_PX * scale)
+    windows = np.lib.stride_tricks.sliding_window_view(bare, height, axis=0)
+    return bool(windows.all(axis=-1).any())
 
 
 def _search(page: Page, number: int) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import pytest_asyncio
 from playwright.async_api import BrowserContext, Locator, Page, Route, expect
@@ -139,6 +141,93 @@ async def test_a_long_list_is_shown_and_chosen_from_at_any_place(page: Page, sit
         await page.get_by_role("button", name="Clear selection").click()
         await page.get_by_role("button", name="Select the first 1,000").click()
         await expect(page.get_by_text("1000 selected")).to_be_visible()
+
+
+async def test_a_long_list_is_found_below_whatever_comes_above_it(page: Page, site: ConsoleSite) -> None:
+    """Such as a hundred people like the face in a photo, on a phone."""
+    async with site.more_people(1200):
+        await page.reload()
+        await expect(people(page).first).to_be_visible()
+        await page.evaluate("document.querySelector('h1').style.marginBottom = '5000px'")
+        await page.evaluate(
+            """() => {
+                const boxes = [...document.querySelectorAll('[role=listitem]')].map(each =>
+                    each.getBoundingClientRect());
+                const row = boxes.filter(({top}) => top === boxes[0].top).length;
+                scrollTo(0, scrollY + boxes[0].top + 600 / row * (boxes[row].top - boxes[0].top));
+            }"""
+        )
+        await expect(page.locator("[aria-posinset='601']")).to_be_in_viewport()
+
+
+async def test_a_part_of_a_long_list_that_cannot_be_read_says_so(page: Page, site: ConsoleSite) -> None:
+    refusal = {"error": "Try again in a minute.", "code": "rate_limited"}
+
+    async def refuse(route: Route) -> None:
+        await route.fulfill(status=429, json=refusal)
+
+    async with site.more_people(1200):
+        end = re.compile(r"/api/admin/people\?.*skip=1[12]00")
+        await page.route(end, refuse)
+        await page.reload()
+        await expect(people(page).first).to_be_visible()
+        await page.keyboard.press("End")
+        await expect(page.get_by_role("alert")).to_contain_text("Try again in a minute.")
+        await page.unroute(end)
+        await page.get_by_role("alert").get_by_role("button", name="Try again").click()
+        await expect(people(page).filter(has_text="Row 1199")).to_be_in_viewport()
+        await expect(page.get_by_role("alert")).to_have_count(0)
+
+
+async def test_back_leads_through_filters(page: Page) -> None:
+    search = page.get_by_role("search", name="Find people")
+    name, gender = search.get_by_label("Search by name"), search.get_by_label("Gender")
+    await name.press_sequentially("person")
+    await expect(page).to_have_url(re.compile("name=person$"))
+    await gender.select_option("female")
+    await expect(page).to_have_url(re.compile("gender=female"))
+    await page.go_back()
+    await expect(gender).to_have_value("")
+    await expect(name).to_have_value("person")
+    await page.go_back()
+    await expect(name).to_have_value("")
+    await expect(people(page).filter(has_text="Barack Obama")).to_be_visible()
+    await page.go_forward()
+    await expect(name).to_have_value("person")
+    await expect(people(page).filter(has_text="Barack Obama")).to_have_count(0)
+
+
+async def test_a_deletion_is_undone_after_a_reload_and_after_a_failure(page: Page) -> None:
+    third = people(page).filter(has_text="Person 3")
+    undo = page.get_by_role("button", name="Undo")
+    await third.get_by_role("checkbox").press("Space")
+    await page.get_by_role("button", name="Delete", exact=True).press("Enter")
+    await expect(third).to_have_count(0)
+    await expect(page.get_by_role("main")).to_be_focused()
+    await page.keyboard.press("Tab")
+    await expect(undo).to_be_focused()
+    await page.reload()
+    await page.route("**/undo", lambda route: route.abort())
+    await undo.click()
+    await expect(page.get_by_text("does not answer")).to_be_visible()
+    await page.unroute("**/undo")
+    await undo.click()
+    await expect(page.get_by_text("1 photo is back.")).to_be_visible()
+    await expect(third).to_be_visible()
+    await page.reload()
+    await expect(third).to_be_visible()
+    await expect(undo).to_have_count(0)
+
+
+async def test_a_change_without_a_network_is_not_made_later(page: Page, watched: BrowserContext) -> None:
+    third = people(page).filter(has_text="Person 3")
+    await third.get_by_role("checkbox").press("Space")
+    await watched.set_offline(True)
+    await page.get_by_role("button", name="Delete", exact=True).click()
+    await expect(page.get_by_text("does not answer")).to_be_visible()
+    await watched.set_offline(False)
+    await page.reload()
+    await expect(third).to_be_visible()
 
 
 async def test_pictures_that_have_left_the_page_are_not_loaded(page: Page) -> None:

@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from tests.support.browser import PHONE, Look, check_axe, expect_no_sideways_scroll
 
@@ -46,6 +46,44 @@ async def test_the_overview_says_how_everything_is(
     await expect(page.get_by_role("tab", name="Überblick")).to_be_visible()
     await expect_no_sideways_scroll(page)
     await look(page, "system-german")
+
+
+async def test_the_address_holds_the_tab_and_the_filter(page: Page) -> None:
+    audit = page.get_by_role("tab", name="Audit log")
+    await audit.click()
+    await page.get_by_role("combobox", name="What").click()
+    await page.get_by_role("option", name="API keys").click()
+    await page.reload()
+    await expect(audit).to_have_attribute("aria-selected", "true")
+    await expect(page.get_by_role("combobox", name="What")).to_have_value("API keys")
+    await page.go_back()
+    await expect(page.get_by_role("combobox", name="What")).to_have_value("")
+    await page.go_back()
+    await expect(page.get_by_role("tab", name="Overview")).to_have_attribute("aria-selected", "true")
+
+
+async def test_a_list_that_breaks_off_says_so_and_asks_no_more(page: Page) -> None:
+    asked = 0
+
+    async def break_off(route: Route) -> None:
+        """The first page has another, which the service refuses."""
+        nonlocal asked
+        if "cursor=" in route.request.url:
+            asked += 1
+            await route.fulfill(status=429, json={"error": "Wait a minute.", "code": "rate_limited"})
+            return
+        answer = await route.fetch()
+        await route.fulfill(response=answer, json={**await answer.json(), "next_cursor": "next"})
+
+    await page.route("**/api/admin/audit*", break_off)
+    await page.get_by_role("tab", name="Audit log").click()
+    await expect(page.get_by_role("alert")).to_contain_text("Wait a minute.")
+    await expect(page.get_by_role("table", name="Audit log").get_by_role("row").nth(1)).to_be_visible()
+    assert asked == 1  # although the list is drawn again, and asks when it is
+    async with page.expect_response("**/api/admin/audit*cursor=next*"):
+        await page.get_by_role("alert").get_by_role("button", name="Try again").click()
+    await expect(page.get_by_role("alert")).to_contain_text("Wait a minute.")
+    assert asked == 2
 
 
 async def test_a_key_is_shown_once_and_every_change_is_in_the_log(page: Page, look: Look) -> None:

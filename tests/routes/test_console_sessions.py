@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import secrets
 import uuid
 from typing import Any
@@ -232,6 +233,22 @@ async def test_a_change_from_another_origin_is_refused(api: Api, origin: str | N
         answer = await user.call(method, path, origin=origin, json=body)
         assert answer.status_code == 403, path
     assert (await user.call("GET", "/api/admin/settings")).json()["match_threshold"] == 0.5
+
+
+async def test_no_route_of_operators_takes_a_change_from_another_origin(api: Api) -> None:
+    user = await sign_in(api)
+    before = await api.owner.fetch("SELECT id FROM audit_log")
+    changes = [
+        (method.upper(), re.sub(r"\{\w+\}", str(uuid.uuid4()), path))
+        for path, methods in api.app.openapi()["paths"].items()
+        for method in methods
+        if method != "get" and path.startswith(("/api/admin/", "/api/console/"))
+    ]
+    assert len(changes) > 30
+    for method, path in changes:
+        answer = await user.call(method, path, origin="https://evil.example", json={})
+        assert answer.status_code == 403, f"{method} {path}: {answer.text}"
+    assert await api.owner.fetch("SELECT id FROM audit_log") == before
 
 
 @pytest.mark.parametrize("origin", ["http://api", "https://api", "http://API".lower()])

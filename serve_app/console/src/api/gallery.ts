@@ -78,9 +78,12 @@ export function usePeople(filter: PeopleFilter) {
   const known = new Map(later.map((page, place) => [page, pages[place]?.data?.people]));
   return {
     total: first.data?.total ?? 0,
-    error: first.error,
+    error: first.error ?? pages.find(({ error }) => error !== null)?.error ?? null,
     isPending: first.isPending,
-    again: () => void first.refetch(),
+    /** Reads again what could not be read. */
+    again: () => {
+      for (const query of [first, ...pages]) if (query.error) void query.refetch();
+    },
     at: (place: number): ListedPerson | undefined => {
       const page = Math.floor(place / PAGE);
       return (page === 0 ? first.data?.people : known.get(page))?.[place % PAGE];

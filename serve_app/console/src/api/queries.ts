@@ -18,7 +18,11 @@ export const queries = new QueryClient({
   }),
   mutationCache: new MutationCache({ onError: noteSignedOut }),
   defaultOptions: {
+    // Also where the browser says that there is no network: the service may be on this machine, and a change that waited
+    // for the network would be made when nobody expects it any more.
+    mutations: { networkMode: 'always' },
     queries: {
+      networkMode: 'always',
       staleTime: 30_000,
       // What the service refuses it refuses again.
       retry: (count, error) => count < 2 && !(error instanceof ApiError && error.status > 0 && error.status < 500),

@@ -1,8 +1,8 @@
 import { Anchor, Button, Stack, Text } from '@mantine/core';
 import { type ErrorComponentProps, Link } from '@tanstack/react-router';
 
-import { EmptyState } from '../parts/EmptyState';
 import { ErrorState } from '../parts/ErrorState';
+import { PageTitle } from '../parts/PageTitle';
 import { useWords } from '../words/useWords';
 
 /** In place of a page that broke. */
@@ -21,10 +21,11 @@ export function Failed({ error, reset }: ErrorComponentProps) {
 export function NotFound() {
   const words = useWords();
   return (
-    <EmptyState title={words('shell.not-found')}>
+    <Stack>
+      <PageTitle title={words('shell.not-found')} />
       <Anchor component={Link} to="/">
         {words('shell.to-start')}
       </Anchor>
-    </EmptyState>
+    </Stack>
   );
 }

@@ -1,5 +1,6 @@
 import { AppShell, Burger, Group, NavLink, Text } from '@mantine/core';
 import { useDisclosure, useHotkeys } from '@mantine/hooks';
+import { Notifications } from '@mantine/notifications';
 import { Link, Outlet, useLocation } from '@tanstack/react-router';
 import { useEffect, useRef, useState } from 'react';
 
@@ -90,6 +91,8 @@ export function Shell() {
         </AppShell.Navbar>
       )}
       <AppShell.Main id={MAIN} tabIndex={-1} className={classes.main}>
+        {/* First of the page, so that Tab leads from it to what a notice offers for a minute. */}
+        <Notifications position="bottom-right" withinPortal={false} />
         {live === 'lost' && session.data && <ConnectionLost />}
         {session.isPending ? <Working /> : known ? <Outlet /> : <SignInPage error={session.error} />}
         <SignedOut opened={known && session.data === null} />

@@ -1,7 +1,7 @@
 import { Button, Group, Modal, Stack, Text } from '@mantine/core';
 import { useState } from 'react';
 
-import { queries, SESSION_KEY } from '../api/queries';
+import { queries } from '../api/queries';
 import { useWords } from '../words/useWords';
 import { SignIn } from './SignIn';
 
@@ -26,7 +26,8 @@ export function SignedOut({ opened }: { opened: boolean }) {
             loading={asked}
             onClick={() => {
               setAsked(true);
-              void queries.refetchQueries({ queryKey: SESSION_KEY }).finally(() => {
+              // What was refused meanwhile is asked for again.
+              void queries.invalidateQueries().finally(() => {
                 setAsked(false);
               });
             }}

@@ -1,7 +1,8 @@
 import { useElementSize, useMergedRef } from '@mantine/hooks';
-import { useWindowVirtualizer } from '@tanstack/react-virtual';
-import { type ReactNode, useEffect, useRef, useState } from 'react';
+import { type Range, useWindowVirtualizer } from '@tanstack/react-virtual';
+import { type ReactNode, useCallback, useEffect, useRef, useState } from 'react';
 
+import { useTop } from './useTop';
 import classes from './VirtualGrid.module.css';
 
 interface Props<T> {
@@ -22,9 +23,13 @@ interface Props<T> {
 }
 
 const GAP = 12;
-/** Rows that are drawn before and after the window: as far as a fast hand scrolls before the next frame. A page that
- * has just come draws no more than it shows. */
-const OVERSCAN = 5;
+/** Rows that are drawn beyond the window: as far as a fast hand scrolls before the next frame, and a few for when it
+ * turns round. A page that has just come draws hardly more than it shows. */
+const AHEAD = 8;
+const BEHIND = 2;
+const AT_REST = 1;
+
+type Travel = 'forward' | 'backward' | null;
 
 /** Cells of equal size that scroll with the page; only those near the window exist. */
 export function VirtualGrid<T>(props: Props<T>) {
@@ -32,27 +37,26 @@ export function VirtualGrid<T>(props: Props<T>) {
   const { ref: measured, width } = useElementSize();
   const list = useRef<HTMLDivElement>(null);
   const both = useMergedRef(measured, list);
-  const [top, setTop] = useState(0);
-  useEffect(() => {
-    setTop(list.current?.offsetTop ?? 0);
-  }, [width]);
+  const top = useTop(list);
 
   const columns = Math.max(1, Math.floor((width + GAP) / (cellWidth + GAP)));
   const cell = (width - GAP * (columns - 1)) / columns;
   const rows = Math.ceil(count / columns);
-  const [scrolled, setScrolled] = useState(false);
+  // Nothing has a height before the width is known: what is drawn for one would move.
+  const rowHeight = width > 0 ? cell + captionHeight + GAP : 0;
+  const [travel, setTravel] = useState<Travel>(null);
   const virtual = useWindowVirtualizer({
     count: width > 0 ? rows : 0,
-    estimateSize: () => cell + captionHeight + GAP,
-    overscan: scrolled ? OVERSCAN : 1,
+    estimateSize: () => rowHeight,
+    rangeExtractor: useCallback((range: Range) => rowsAround(range, travel), [travel]),
     scrollMargin: top,
-    onChange: ({ isScrolling }) => {
-      if (isScrolling) setScrolled(true);
+    onChange: ({ scrollDirection }) => {
+      if (scrollDirection) setTravel(scrollDirection);
     },
   });
   useEffect(() => {
     virtual.measure();
-  }, [virtual, cell, captionHeight]);
+  }, [virtual, rowHeight]);
 
   const shown = virtual.getVirtualItems();
   const first = (shown[0]?.index ?? 0) * columns;
@@ -61,8 +65,15 @@ export function VirtualGrid<T>(props: Props<T>) {
     if (end > first) onShown?.(first, end - 1);
   }, [first, end, onShown]);
 
+  const lengths = {
+    '--cell': `${String(cell)}px`,
+    '--gap': `${String(GAP)}px`,
+    '--row': `${String(rowHeight)}px`,
+    '--last-row': `${String((count - (rows - 1) * columns) * (cell + GAP))}px`,
+    height: virtual.getTotalSize(),
+  };
   return (
-    <div ref={both} role="list" aria-label={label} className={classes.grid} style={{ height: virtual.getTotalSize() }}>
+    <div ref={both} role="list" aria-label={label} className={classes.grid} style={lengths}>
       {Array.from({ length: Math.max(0, end - first) }, (_, each) => {
         const place = first + each;
         const row = Math.floor(place / columns);
@@ -75,9 +86,7 @@ export function VirtualGrid<T>(props: Props<T>) {
             aria-setsize={total}
             className={classes.cell}
             style={{
-              width: cell,
-              height: cell + captionHeight,
-              transform: `translate(${(place % columns) * (cell + GAP)}px, ${row * (cell + captionHeight + GAP)}px)`,
+              transform: `translate(${String((place % columns) * (cell + GAP))}px, ${String(row * rowHeight)}px)`,
             }}
           >
             {item === undefined ? <div className={classes.unread} /> : children(item, place)}
@@ -86,4 +95,12 @@ export function VirtualGrid<T>(props: Props<T>) {
       })}
     </div>
   );
+}
+
+/** The rows in the window and those that are drawn before and after it. */
+function rowsAround({ startIndex, endIndex, count }: Range, travel: Travel): number[] {
+  const beyond = travel === null ? AT_REST : BEHIND;
+  const first = Math.max(0, startIndex - (travel === 'backward' ? AHEAD : beyond));
+  const last = Math.min(count - 1, endIndex + (travel === 'forward' ? AHEAD : beyond));
+  return Array.from({ length: Math.max(0, last - first + 1) }, (_, each) => first + each);
 }

@@ -1,8 +1,9 @@
 import { Table } from '@mantine/core';
 import { useWindowVirtualizer } from '@tanstack/react-virtual';
-import { useEffect, useRef, useState } from 'react';
+import { useEffect, useRef } from 'react';
 
 import { type Column, TableFrame, TableRow } from './TableFrame';
+import { useTop } from './useTop';
 
 interface Props<T> {
   label: string;
@@ -20,10 +21,7 @@ interface Props<T> {
 export function VirtualTable<T>(props: Props<T>) {
   const { label, columns, items, total, itemKey, rowHeight = 42, minWidth = 600, more } = props;
   const body = useRef<HTMLTableSectionElement>(null);
-  const [top, setTop] = useState(0);
-  useEffect(() => {
-    setTop((body.current?.getBoundingClientRect().top ?? 0) + globalThis.scrollY);
-  }, []);
+  const top = useTop(body);
   const virtual = useWindowVirtualizer({
     count: items.length,
     estimateSize: () => rowHeight,

@@ -1,8 +1,9 @@
-import { Alert, Button, Group, Stack, Text } from '@mantine/core';
+import { Affix, Alert, Button, Group, Stack, Text } from '@mantine/core';
 import { getRouteApi, Link } from '@tanstack/react-router';
 import { useCallback, useState } from 'react';
 
 import { useNewer, usePeople, usePeopleLike, useVanished } from '../../api/gallery';
+import { isTyping } from '../../parts/address';
 import { EmptyState } from '../../parts/EmptyState';
 import { ErrorState } from '../../parts/ErrorState';
 import { PageTitle } from '../../parts/PageTitle';
@@ -16,6 +17,7 @@ import { CAPTION_PX, CARD_PX, PersonCard } from './PersonCard';
 import { PhotoSearch } from './PhotoSearch';
 import { SelectionBar } from './SelectionBar';
 import { useSelection } from './useSelection';
+import { useTellDeleted } from './useTellDeleted';
 
 const route = getRouteApi('/gallery');
 
@@ -33,6 +35,7 @@ export function GalleryPage() {
   const selection = useSelection(people.read);
   const { toggle } = selection;
   const tell = useTell();
+  const tellDeleted = useTellDeleted();
   const select = useCallback(
     (...chosen: Parameters<typeof toggle>) => {
       toggle(...chosen).catch(tell.failed);
@@ -59,7 +62,7 @@ export function GalleryPage() {
       </Group>
       <GalleryFilters
         filter={filter}
-        onChange={(changed) => void navigate({ search: changed, replace: true })}
+        onChange={(changed) => void navigate({ search: changed, replace: isTyping(filter.name, changed.name) })}
         onPhoto={(file) => {
           setPhoto(file);
           like.mutate(file);
@@ -87,12 +90,12 @@ export function GalleryPage() {
       )}
       {people.error && total === 0 && <ErrorState error={people.error} again={people.again} />}
       {people.isPending && <Working />}
-      {!people.isPending && !people.error && (
+      {!people.isPending && (total > 0 || !people.error) && (
         <Group justify="space-between" mih={36}>
           <Text size="sm" c="dimmed" role="status">
             {words('gallery.count', { count: total, shown: number(total) })}
           </Text>
-          {total > 0 && <SelectionBar selection={selection} total={total} onFailed={lookAgain} />}
+          {total > 0 && <SelectionBar selection={selection} total={total} onDeleted={tellDeleted} onFailed={lookAgain} />}
         </Group>
       )}
       {!people.isPending && !people.error && total === 0 && (
@@ -119,6 +122,11 @@ export function GalleryPage() {
             />
           )}
         </VirtualGrid>
+      )}
+      {people.error && total > 0 && (
+        <Affix position={{ bottom: 16, left: 16 }}>
+          <ErrorState error={people.error} again={people.again} />
+        </Affix>
       )}
     </Stack>
   );

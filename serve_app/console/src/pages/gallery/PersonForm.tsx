@@ -15,9 +15,11 @@ export function PersonForm({ person }: { person: Person }) {
   const categories = useCategories();
   const save = useEditPerson(person.id);
   const { name, category, gender, bio } = person;
-  const [draft, setDraft] = useState<PersonBody>({ name, category, gender, bio });
+  // What is not changed here follows what others change meanwhile.
+  const [typed, setTyped] = useState<Partial<PersonBody>>({});
+  const draft: PersonBody = { name, category, gender, bio, ...typed };
   const change = (some: Partial<PersonBody>) => {
-    setDraft({ ...draft, ...some });
+    setTyped({ ...typed, ...some });
   };
   const changed =
     draft.name !== name || draft.category !== category || draft.gender !== gender || draft.bio !== bio;
@@ -29,8 +31,8 @@ export function PersonForm({ person }: { person: Person }) {
       onSubmit={(event) => {
         event.preventDefault();
         save.mutate(draft, {
-          onSuccess: (saved) => {
-            setDraft({ name: saved.name, category: saved.category, gender: saved.gender, bio: saved.bio });
+          onSuccess: () => {
+            setTyped({});
             tell.done(words('gallery.saved'));
           },
         });

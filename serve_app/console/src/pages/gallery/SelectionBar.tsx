@@ -1,27 +1,26 @@
 import { Button, Group, Text } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 
-import { type ListedPerson, MOST_CHOSEN, useDeletePeople, useMerge } from '../../api/gallery';
+import { type Deletion, type ListedPerson, MOST_CHOSEN, useDeletePeople, useMerge } from '../../api/gallery';
 import { ConfirmDialog } from '../../parts/ConfirmDialog';
 import { useTell } from '../../parts/useTell';
 import { useNumber, useWords } from '../../words/useWords';
-import { useTellDeleted } from './useTellDeleted';
 import type { Selection } from './useSelection';
 
 interface Props {
   selection: Selection<ListedPerson>;
   /** Of the list. */
   total: number;
+  onDeleted: (deletion: Deletion) => void;
   /** Called when a change of the chosen people has failed. */
   onFailed: () => void;
 }
 
 /** What can be done with the people who are chosen. */
-export function SelectionBar({ selection, total, onFailed }: Props) {
+export function SelectionBar({ selection, total, onDeleted, onFailed }: Props) {
   const words = useWords();
   const number = useNumber();
   const tell = useTell();
-  const tellDeleted = useTellDeleted();
   const remove = useDeletePeople();
   const merge = useMerge();
   const [asking, { open, close }] = useDisclosure();
@@ -66,7 +65,7 @@ export function SelectionBar({ selection, total, onFailed }: Props) {
           // Also when nobody is left, and this bar with them.
           void remove.mutateAsync(ids).then((deletion) => {
             clear();
-            tellDeleted(deletion);
+            onDeleted(deletion);
           }, failed);
         }}
       >

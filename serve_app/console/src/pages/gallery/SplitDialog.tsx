@@ -15,10 +15,8 @@ interface Props {
 }
 
 /** Makes the chosen photos another person. */
-export function SplitDialog({ person, photos, opened, onClose, onDone }: Props) {
+export function SplitDialog({ opened, onClose, ...form }: Props) {
   const words = useWords();
-  const split = useSplit(person.id);
-  const [name, setName] = useState(person.name);
   return (
     <Modal
       opened={opened}
@@ -26,43 +24,52 @@ export function SplitDialog({ person, photos, opened, onClose, onDone }: Props) 
       title={words('gallery.split')}
       closeButtonProps={{ 'aria-label': words('parts.close') }}
     >
-      <form
-        onSubmit={(event) => {
-          event.preventDefault();
-          split.mutate(
-            { photos, name },
-            {
-              onSuccess: ({ id }) => {
-                onClose();
-                onDone(id);
-              },
-            },
-          );
-        }}
-      >
-        <Stack>
-          <Text>{words('gallery.split-what', { count: photos.length })}</Text>
-          <TextInput
-            label={words('gallery.name')}
-            value={name}
-            required
-            maxLength={100}
-            data-autofocus
-            onChange={(event) => {
-              setName(event.currentTarget.value);
-            }}
-          />
-          {split.error && <ErrorState error={split.error} />}
-          <Group justify="flex-end">
-            <Button variant="default" onClick={onClose}>
-              {words('parts.cancel')}
-            </Button>
-            <Button type="submit" loading={split.isPending}>
-              {words('gallery.split')}
-            </Button>
-          </Group>
-        </Stack>
-      </form>
+      <SplitForm onClose={onClose} {...form} />
     </Modal>
+  );
+}
+
+function SplitForm({ person, photos, onClose, onDone }: Omit<Props, 'opened'>) {
+  const words = useWords();
+  const split = useSplit(person.id);
+  const [name, setName] = useState(person.name);
+  return (
+    <form
+      onSubmit={(event) => {
+        event.preventDefault();
+        split.mutate(
+          { photos, name },
+          {
+            onSuccess: ({ id }) => {
+              onClose();
+              onDone(id);
+            },
+          },
+        );
+      }}
+    >
+      <Stack>
+        <Text>{words('gallery.split-what', { count: photos.length })}</Text>
+        <TextInput
+          label={words('gallery.name')}
+          value={name}
+          required
+          maxLength={100}
+          data-autofocus
+          onChange={(event) => {
+            setName(event.currentTarget.value);
+          }}
+        />
+        {split.error && <ErrorState error={split.error} />}
+        <Group justify="flex-end">
+          <Button variant="default" onClick={onClose}>
+            {words('parts.cancel')}
+          </Button>
+          <Button type="submit" loading={split.isPending}>
+            {words('gallery.split')}
+          </Button>
+        </Group>
+      </Stack>
+    </form>
   );
 }

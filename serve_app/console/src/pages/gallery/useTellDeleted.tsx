@@ -1,38 +1,64 @@
 import { Button, Group, Text } from '@mantine/core';
 import { notifications } from '@mantine/notifications';
+import { useCallback, useEffect } from 'react';
 
+import { ApiError } from '../../api/client';
 import { type Deletion, useUndo } from '../../api/gallery';
 import { useTell } from '../../parts/useTell';
 import { useWords } from '../../words/useWords';
+import { forgetDeletion, keepDeletion, keptDeletions } from './deletions';
 
-/** Says what was deleted, and takes it back while that is possible. */
+/** Says what was deleted, and takes it back while that is possible, also after the page was loaded again. */
 export function useTellDeleted(): (deletion: Deletion) => void {
   const words = useWords();
   const tell = useTell();
-  const undo = useUndo();
-  return ({ deletion_id: id, photos, undo_until: until }) => {
-    notifications.show({
-      id,
-      autoClose: Math.max(1000, new Date(until).getTime() - Date.now()),
-      closeButtonProps: { 'aria-label': words('parts.close') },
-      message: (
-        <Group justify="space-between" wrap="nowrap">
-          <Text size="sm">{words('gallery.deleted', { count: photos })}</Text>
-          <Button
-            size="xs"
-            variant="default"
-            onClick={() => {
-              notifications.hide(id);
+  const { mutateAsync: undo } = useUndo();
+  const show = useCallback(
+    function show(deletion: Deletion) {
+      const { deletion_id: id, photos, undo_until: until } = deletion;
+      const takeBack = async () => {
+        notifications.hide(id);
+        try {
+          const restored = await undo(id);
+          tell.done(words('gallery.restored', { count: restored.photos }));
+        } catch (error) {
+          tell.failed(error as Error);
+          // What failed, as without a network, may succeed while there is time.
+          if (error instanceof ApiError && error.status === 404) return;
+          keepDeletion(deletion);
+          if (Date.parse(until) > Date.now()) show(deletion);
+        }
+      };
+      // A notice that is shown already stays as it is.
+      notifications.show({
+        id,
+        autoClose: Math.max(1000, Date.parse(until) - Date.now()),
+        onClose: () => {
+          forgetDeletion(id);
+        },
+        closeButtonProps: { 'aria-label': words('parts.close') },
+        message: (
+          <Group justify="space-between" wrap="nowrap">
+            <Text size="sm">{words('gallery.deleted', { count: photos })}</Text>
+            <Button
+              size="xs"
+              variant="default"
               // What asked for the deletion may be gone from the page by now.
-              undo.mutateAsync(id).then((restored) => {
-                tell.done(words('gallery.restored', { count: restored.photos }));
-              }, tell.failed);
-            }}
-          >
-            {words('gallery.undo')}
-          </Button>
-        </Group>
-      ),
-    });
+              onClick={() => void takeBack()}
+            >
+              {words('gallery.undo')}
+            </Button>
+          </Group>
+        ),
+      });
+    },
+    [words, tell, undo],
+  );
+  useEffect(() => {
+    for (const deletion of keptDeletions()) show(deletion);
+  }, [show]);
+  return (deletion) => {
+    keepDeletion(deletion);
+    show(deletion);
   };
 }

@@ -2,12 +2,15 @@ import { Anchor, Stack, Tabs, Title } from '@mantine/core';
 import { getRouteApi, Link } from '@tanstack/react-router';
 
 import { useIngestions } from '../../api/ingestions';
+import { oneOf } from '../../parts/address';
 import { EmptyState } from '../../parts/EmptyState';
 import { ErrorState } from '../../parts/ErrorState';
+import { ListBreak, moreOf } from '../../parts/LongList';
 import { PageTitle } from '../../parts/PageTitle';
 import { Working } from '../../parts/Working';
 import { useWords } from '../../words/useWords';
 import { IngestionTable } from './IngestionTable';
+import { TABS } from './search';
 import { ServerForm } from './ServerForm';
 import { UploadForm } from './UploadForm';
 
@@ -16,6 +19,7 @@ const route = getRouteApi('/gallery/add');
 /** Pictures become celebrities: uploaded, or from the server; below, what was added before. */
 export function AddPage() {
   const words = useWords();
+  const { tab = TABS[0] } = route.useSearch();
   const navigate = route.useNavigate();
   const list = useIngestions();
   const first = list.data?.pages[0];
@@ -31,7 +35,11 @@ export function AddPage() {
       {list.isPending && <Working />}
       {first && (
         <>
-          <Tabs defaultValue="upload" maw={760}>
+          <Tabs
+            value={tab}
+            onChange={(chosen) => void navigate({ search: { tab: oneOf(TABS, chosen) }, resetScroll: false })}
+            maw={760}
+          >
             <Tabs.List mb="md">
               <Tabs.Tab value="upload">{words('ingestions.tab-upload')}</Tabs.Tab>
               <Tabs.Tab value="server">{words('ingestions.tab-server')}</Tabs.Tab>
@@ -51,9 +59,10 @@ export function AddPage() {
           ) : (
             <IngestionTable
               ingestions={found}
-              more={list.hasNextPage && !list.isFetching ? () => void list.fetchNextPage() : undefined}
+              more={moreOf(list)}
             />
           )}
+          <ListBreak list={list} />
         </>
       )}
     </Stack>

@@ -5,6 +5,7 @@ import { type Decision, type Ingestion, useDecide, useRefusals } from '../../api
 import { ConfirmDialog } from '../../parts/ConfirmDialog';
 import { ErrorState } from '../../parts/ErrorState';
 import { FilterBar } from '../../parts/FilterBar';
+import { ListBreak, moreOf } from '../../parts/LongList';
 import { useTell } from '../../parts/useTell';
 import { VirtualGrid } from '../../parts/VirtualGrid';
 import { Working } from '../../parts/Working';
@@ -92,7 +93,7 @@ export function Review({ ingestion, reasons }: Props) {
         captionHeight={CAPTION_PX}
         at={(place) => refusals[place]}
         onShown={(_, last) => {
-          if (last >= refusals.length - AHEAD && list.hasNextPage && !list.isFetching) void list.fetchNextPage();
+          if (last >= refusals.length - AHEAD) moreOf(list)?.();
         }}
       >
         {(refusal) => (
@@ -107,6 +108,7 @@ export function Review({ ingestion, reasons }: Props) {
           />
         )}
       </VirtualGrid>
+      <ListBreak list={list} />
       <ConfirmDialog
         opened={asking}
         title={words('ingestions.all.discard', { count })}

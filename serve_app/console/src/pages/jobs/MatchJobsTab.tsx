@@ -1,22 +1,25 @@
 import { Alert, Button, Group, SegmentedControl, Stack } from '@mantine/core';
-import { useState } from 'react';
+import { getRouteApi } from '@tanstack/react-router';
 
-import { type MatchJobStatus, useMatchJobs, usePause, useQueue, useRetry } from '../../api/jobs';
+import { useMatchJobs, usePause, useQueue, useRetry } from '../../api/jobs';
 import { EmptyState } from '../../parts/EmptyState';
 import { ErrorState } from '../../parts/ErrorState';
+import { ListBreak, moreOf } from '../../parts/LongList';
 import { useTell } from '../../parts/useTell';
 import { Working } from '../../parts/Working';
 import { useWords } from '../../words/useWords';
 import { MatchJobTable } from './MatchJobTable';
 import { QueueFigures } from './QueueFigures';
+import { STATUSES } from './search';
 
-const STATUSES: MatchJobStatus[] = ['failed', 'pending', 'processing', 'completed'];
+const route = getRouteApi('/jobs');
 
 /** The queue of match jobs: how it is doing, and its jobs by status. */
 export function MatchJobsTab() {
   const words = useWords();
   const tell = useTell();
-  const [status, setStatus] = useState<MatchJobStatus>('failed');
+  const { status = 'failed' } = route.useSearch();
+  const navigate = route.useNavigate();
   const queue = useQueue();
   const pause = usePause();
   const retry = useRetry();
@@ -43,7 +46,7 @@ export function MatchJobsTab() {
         <SegmentedControl
           aria-label={words('jobs.status')}
           value={status}
-          onChange={setStatus}
+          onChange={(chosen) => void navigate({ search: { status: chosen } })}
           data={STATUSES.map((value) => ({ value, label: words(`jobs.status.${value}`) }))}
         />
         <Group gap="xs">
@@ -81,9 +84,10 @@ export function MatchJobsTab() {
           onRetry={(id) => {
             again([id]);
           }}
-          more={jobs.hasNextPage && !jobs.isFetching ? () => void jobs.fetchNextPage() : undefined}
+          more={moreOf(jobs)}
         />
       )}
+      <ListBreak list={jobs} />
     </Stack>
   );
 }

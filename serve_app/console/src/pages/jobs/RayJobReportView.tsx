@@ -2,6 +2,7 @@ import { Button, Group, Stack, Text } from '@mantine/core';
 
 import { useRayJobReport } from '../../api/jobs';
 import { ErrorState } from '../../parts/ErrorState';
+import { ListBreak } from '../../parts/LongList';
 import { ShortTable } from '../../parts/ShortTable';
 import { Working } from '../../parts/Working';
 import { useWords } from '../../words/useWords';
@@ -12,7 +13,7 @@ export function RayJobReportView({ id }: { id: string }) {
   const words = useWords();
   const report = useRayJobReport(id);
   if (report.isPending) return <Working />;
-  if (report.error) return <ErrorState error={report.error} again={() => void report.refetch()} />;
+  if (report.isLoadingError) return <ErrorState error={report.error} again={() => void report.refetch()} />;
   const entries = report.data.pages.flatMap(({ lines }) => lines).map(entry);
   if (entries.length === 0) return <Text size="sm">{words('jobs.report-empty')}</Text>;
   return (
@@ -31,7 +32,8 @@ export function RayJobReportView({ id }: { id: string }) {
           { key: 'said', title: words('jobs.said'), cell: ({ reason }) => reason },
         ]}
       />
-      {report.hasNextPage && (
+      <ListBreak list={report} />
+      {report.hasNextPage && !report.isFetchNextPageError && (
         <Group justify="center">
           <Button variant="default" loading={report.isFetchingNextPage} onClick={() => void report.fetchNextPage()}>
             {words('jobs.report-more')}

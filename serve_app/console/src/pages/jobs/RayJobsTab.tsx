@@ -5,6 +5,7 @@ import { useState } from 'react';
 import { useRayJobs } from '../../api/jobs';
 import { EmptyState } from '../../parts/EmptyState';
 import { ErrorState } from '../../parts/ErrorState';
+import { ListBreak, moreOf } from '../../parts/LongList';
 import { Working } from '../../parts/Working';
 import { useWords } from '../../words/useWords';
 import { RayJobDrawer } from './RayJobDrawer';
@@ -48,9 +49,10 @@ export function RayJobsTab() {
         <RayJobTable
           jobs={found}
           onOpen={setChosen}
-          more={jobs.hasNextPage && !jobs.isFetching ? () => void jobs.fetchNextPage() : undefined}
+          more={moreOf(jobs)}
         />
       )}
+      <ListBreak list={jobs} />
       <StartJobDialog opened={starting} onClose={start.close} />
       <RayJobDrawer
         job={found.find(({ id }) => id === chosen)}

@@ -1,41 +1,30 @@
 import { Code, Select, Stack, Text } from '@mantine/core';
-import { useState } from 'react';
+import { getRouteApi } from '@tanstack/react-router';
 
 import { useAudit } from '../../api/system';
+import { oneOf } from '../../parts/address';
 import { EmptyState } from '../../parts/EmptyState';
 import { ErrorState } from '../../parts/ErrorState';
 import { FilterBar } from '../../parts/FilterBar';
+import { ListBreak, moreOf } from '../../parts/LongList';
 import { ACTORS, useActor } from '../../parts/useActor';
 import { VirtualTable } from '../../parts/VirtualTable';
 import { Working } from '../../parts/Working';
 import { useTime, useWords } from '../../words/useWords';
 import { changes } from './changes';
+import { NOUNS, type SystemSearch } from './search';
 
-const NOUNS = [
-  'settings',
-  'rescoring',
-  'user',
-  'profile',
-  'person',
-  'gallery',
-  'ingestion',
-  'job',
-  'job_queue',
-  'ray_job',
-  'pack',
-  'school',
-  'api_key',
-  'console_session',
-];
+const route = getRouteApi('/system');
 
 /** The audit log: who changed what, and when. */
 export function AuditTab() {
   const words = useWords();
   const time = useTime();
   const named = useActor();
-  const [noun, setNoun] = useState<string | null>(null);
-  const [actor, setActor] = useState<string | null>(null);
-  const log = useAudit(noun, actor);
+  const { what, who } = route.useSearch();
+  const navigate = route.useNavigate();
+  const narrow = (changed: SystemSearch) => void navigate({ search: { tab: 'audit', what, who, ...changed } });
+  const log = useAudit(what ?? null, who ?? null);
   const found = log.data?.pages.flatMap((page) => page.entries) ?? [];
   return (
     <Stack gap="md">
@@ -46,8 +35,10 @@ export function AuditTab() {
           clearable
           clearButtonProps={{ 'aria-label': words('system.all') }}
           data={NOUNS.map((value) => ({ value, label: words(`system.noun.${value}`) }))}
-          value={noun}
-          onChange={setNoun}
+          value={what ?? null}
+          onChange={(chosen) => {
+            narrow({ what: oneOf(NOUNS, chosen) });
+          }}
         />
         <Select
           label={words('system.who')}
@@ -55,8 +46,10 @@ export function AuditTab() {
           clearable
           clearButtonProps={{ 'aria-label': words('system.all') }}
           data={ACTORS.map((value) => ({ value, label: words(`parts.actor.${value}`) }))}
-          value={actor}
-          onChange={setActor}
+          value={who ?? null}
+          onChange={(chosen) => {
+            narrow({ who: oneOf(ACTORS, chosen) });
+          }}
         />
       </FilterBar>
       {log.isPending && <Working />}
@@ -69,15 +62,15 @@ export function AuditTab() {
           itemKey={({ id }) => id}
           rowHeight={44}
           minWidth={820}
-          more={log.hasNextPage && !log.isFetching ? () => void log.fetchNextPage() : undefined}
+          more={moreOf(log)}
           columns={[
             { key: 'at', title: words('system.when'), cell: ({ at }) => <Text size="sm">{time(at)}</Text> },
             {
               key: 'actor',
               title: words('system.who'),
-              cell: ({ actor: who }) => (
-                <Text size="sm" title={who}>
-                  {named(who)}
+              cell: ({ actor }) => (
+                <Text size="sm" title={actor}>
+                  {named(actor)}
                 </Text>
               ),
             },
@@ -104,6 +97,7 @@ export function AuditTab() {
           ]}
         />
       )}
+      <ListBreak list={log} />
     </Stack>
   );
 }

@@ -20,6 +20,8 @@ export function NewKeyDialog({ opened, onClose }: Props) {
     <Modal
       opened={opened}
       onClose={onClose}
+      // The key is shown once: a click beside the dialog would lose it.
+      closeOnClickOutside={false}
       title={words('system.new-key')}
       closeButtonProps={{ 'aria-label': words('parts.close') }}
     >

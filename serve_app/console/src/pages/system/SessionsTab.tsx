@@ -5,6 +5,7 @@ import { useSession } from '../../api/session';
 import { type ConsoleSession, useConsoleSessions, useEndSession } from '../../api/system';
 import { ConfirmDialog } from '../../parts/ConfirmDialog';
 import { ErrorState } from '../../parts/ErrorState';
+import { ListBreak } from '../../parts/LongList';
 import { ShortTable } from '../../parts/ShortTable';
 import { useTell } from '../../parts/useTell';
 import { Working } from '../../parts/Working';
@@ -28,7 +29,8 @@ export function SessionsTab() {
         <ErrorState error={sessions.error} again={() => void sessions.refetch()} />
       )}
       {found.length > 0 && <SessionTable sessions={found} onEnd={setEnding} />}
-      {sessions.hasNextPage && (
+      <ListBreak list={sessions} />
+      {sessions.hasNextPage && !sessions.isFetchNextPageError && (
         <Group justify="center">
           <Button variant="default" loading={sessions.isFetchingNextPage} onClick={() => void sessions.fetchNextPage()}>
             {words('system.more')}

@@ -1,5 +1,4 @@
 import { Button, FileButton, Group, SimpleGrid, Stack, Text } from '@mantine/core';
-import { useState } from 'react';
 
 import { forget, type Photo, photoOf, useComparison } from '../../api/faces';
 import { ErrorState } from '../../parts/ErrorState';
@@ -12,12 +11,16 @@ import { RequestDrawer } from './RequestDrawer';
 import { usePaste } from './usePaste';
 import { Verdict } from './Verdict';
 
-type Pair = [Photo | undefined, Photo | undefined];
+export type Pair = [Photo | undefined, Photo | undefined];
+
+interface Props {
+  pair: Pair;
+  onChange: (pair: Pair) => void;
+}
 
 /** Two photos: whether they show the same person, and how sure that is. */
-export function CompareTab() {
+export function CompareTab({ pair, onChange }: Props) {
   const words = useWords();
-  const [pair, setPair] = useState<Pair>([undefined, undefined]);
   const [a, b] = pair;
   const { data, error, isFetching, refetch } = useComparison(a, b);
 
@@ -30,7 +33,7 @@ export function CompareTab() {
       if (before) forget(before);
       next[at] = photoOf(file);
     }
-    setPair(next);
+    onChange(next);
   };
   usePaste((files) => {
     take(a === undefined ? 0 : 1, files);
@@ -72,7 +75,7 @@ export function CompareTab() {
             onClick={() => {
               forget(a);
               forget(b);
-              setPair([undefined, undefined]);
+              onChange([undefined, undefined]);
             }}
           >
             {words('compare.again')}

@@ -1,4 +1,5 @@
 import type { UserFilter } from '../../api/users';
+import { oneOf, textOf } from '../../parts/address';
 
 /** What an address holds: the filter, and the id of the user who is looked at. */
 export interface UsersSearch extends UserFilter {
@@ -10,16 +11,11 @@ const UUID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/;
 /** What makes no sense in an address is left out. */
 export function searchOf({ search, role, blocked, user }: Record<string, unknown>): UsersSearch {
   return {
-    search: text(search),
-    role: role === 'admin' || role === 'user' ? role : undefined,
+    search: textOf(search),
+    role: oneOf(['admin', 'user'], role),
     blocked: typeof blocked === 'boolean' ? blocked : undefined,
     user: typeof user === 'string' && UUID.test(user) ? user : undefined,
   };
-}
-
-function text(value: unknown): string | undefined {
-  const said = typeof value === 'number' ? String(value) : value;
-  return typeof said === 'string' && said.trim() !== '' && said.length <= 200 ? said : undefined;
 }
 
 /** Whether it narrows the list at all. */
