@@ -63,7 +63,7 @@ PROBES = 40
 AT_ONCE = 8
 
 OLD_FUNCTION = """
-CREATE FUNCTION calculate_advanced_similarity(
+CREATE OR REPLACE FUNCTION calculate_advanced_similarity(
     query_embedding vector, target_embedding vector, query_geometry jsonb, target_geometry jsonb,
     query_age integer, target_age integer, query_symmetry float8, target_symmetry float8,
     query_skin float8[], target_skin float8[], query_expression text, target_expression text, weights jsonb
@@ -359,14 +359,15 @@ async def measure(dsn: str, size: int, settings: Settings) -> GalleryResult:
 
 async def fill(dsn: str, size: int, dimensions: int) -> None:
     """Insert the gallery and PROBES women, each at her own school and like somebody in the gallery, unless
-    they are there. Matches of an earlier run are removed."""
+    they are there. Matches of an earlier run are removed, and what a fill that was interrupted left."""
     database = await Database.connect(dsn)
     if await database.fetchval("SELECT count(*) FROM faces"):
         await database.execute("TRUNCATE celebrity_matches")
         await database.close()
         return
-    index = await database.fetchval("SELECT pg_get_indexdef('idx_celebrities_embedding'::regclass)")
-    await database.execute("DROP INDEX idx_celebrities_embedding")
+    await database.execute("TRUNCATE celebrities CASCADE")
+    index = await database.fetchval("SELECT pg_get_indexdef(to_regclass('idx_celebrities_embedding'))")
+    await database.execute("DROP INDEX IF EXISTS idx_celebrities_embedding")
     await database.execute(OLD_FUNCTION)
     random = np.random.default_rng(0)
     for start in range(0, size, CHUNK):
@@ -374,7 +375,7 @@ async def fill(dsn: str, size: int, dimensions: int) -> None:
         records = [tuple(row[name] for name in COLUMNS) for row in rows]
         async with database.transaction() as connection:
             await connection.copy_records_to_table("celebrities", records=records, columns=COLUMNS)
-    if size <= CHUNK:
+    if size <= CHUNK and index is not None:
         # Nothing here uses it, and for 100,000 rows it takes a minute.
         await database.execute(index)
     await database.execute("VACUUM ANALYZE")

@@ -122,6 +122,10 @@ def _rematch(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
         f"the same when nothing has changed, {size}", "M pairs/s", rates["ours, nothing changed"], "more",
         1.5 * rates["bare products"], rates["bare products"], bare,
     )  # fmt: skip
+    same = rates["ours, nothing changed, compared all the same"]
+    yield ComparedFigure(
+        f"the same with `--settled`, {size}", "M pairs/s", same, "more", None, rates["bare products"], bare,
+    )  # fmt: skip
     old = (1000 * rates["old"], rates["old"], "the old app's function")
     yield ComparedFigure(f"a rematch, {size}", "M pairs/s", rates["ours"], "more", *old)
 

@@ -72,7 +72,7 @@ class GalleryQuery:
 
 
 @dataclass(frozen=True, slots=True)
-class _LogPosition:
+class LogPosition:
     """Up to where the log of changes has been read. snapshot: PostgreSQL's. last: the last entry it sees.
     history: of the server, which is another one once it was restored or replaced."""
 
@@ -93,7 +93,7 @@ class Gallery:
         self._pack_digest = pack_digest
         self._path = None if folder is None else folder / f"{pack_digest}.gallery"
         self._arrays = GalleryArrays()
-        self._seen: _LogPosition | None = None
+        self._seen: LogPosition | None = None
         self._looked_at = 0.0
         # Whether the last look found changes.
         self._moving = True
@@ -152,9 +152,16 @@ class Gallery:
         elif row["changed"]:
             await self._read(row["changed"])
             self._changed += len(row["changed"])
-        self._seen, self._looked_at = _LogPosition(row["snapshot"], row["last"], row["history"]), now
+        self._seen, self._looked_at = LogPosition(row["snapshot"], row["last"], row["history"]), now
         if self._path is not None and self._is_due(now):
             await in_thread_to_the_end(self._save, self._path)
+
+    @property
+    def position(self) -> LogPosition:
+        """Up to where the log of changes had been read at the last refresh."""
+        if self._seen is None:
+            raise AssertionError("The gallery has not been read.")
+        return self._seen
 
     @property
     def arrays(self) -> GalleryArrays:
@@ -219,7 +226,7 @@ class Gallery:
             return
         if about["looked_at"] <= self._saved_at:
             return
-        seen, age = _LogPosition(**about["seen"]), time.time() - about["looked_at"]
+        seen, age = LogPosition(**about["seen"]), time.time() - about["looked_at"]
         elsewhere = self._seen is not None and seen.history != self._seen.history
         if about["source"] == self._source() and not elsewhere and 0 <= age < _longest_gap():
             self._arrays = GalleryArrays(columns)

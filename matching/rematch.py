@@ -6,6 +6,7 @@ that was killed continues where it stopped, and its result is that of an uninter
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict, astuple, dataclass, replace
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -68,13 +69,14 @@ class Scope:
     """Which faces to match, with whom, and how many faces a shard has.
 
     since: only faces stored or analyzed since then. school: only faces of users of this school, given by any
-    of its names.
+    of its names. settled: search also for faces whose matches are known to be up to date.
     """
 
     kinds: tuple[Kind, ...]
     since: datetime | None
     school: str | None
     shard_size: int
+    settled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,8 @@ class ShardFaces:
     """N faces in the order of their ids.
 
     gender: as GENDERS numbers them. school: the number of the school in the shard. is_probe: whether to look
-    for matches of the face. fit: whether its quality is high enough for others to match it.
+    for matches of the face. fit: whether its quality is high enough for others to match it. content: SHA-256
+    of all that was read of a face.
     """
 
     ids: Ids
@@ -141,6 +144,19 @@ class ShardFaces:
     school: NDArray[np.int32]
     is_probe: NDArray[np.bool_]
     fit: NDArray[np.bool_]
+    content: list[bytes]
+
+    def take(self, places: Places) -> ShardFaces:
+        """The faces at these places."""
+        return ShardFaces(
+            self.ids[places],
+            self.traits.take(places),
+            self.gender[places],
+            self.school[places],
+            self.is_probe[places],
+            self.fit[places],
+            [self.content[place] for place in places.tolist()],
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -232,10 +248,16 @@ class Rematch:
             school=rows["school"].astype(np.int32),
             is_probe=rows["is_probe"].copy(),
             fit=rows["quality"] >= MIN_QUALITY,
+            content=[hashlib.sha256(row).digest() for row in rows.view(("V", rows.itemsize))],
         )
 
     async def write(
-        self, run: Run, shard: Shard, faces: ShardFaces, found: ShardMatches | ShardCandidates
+        self,
+        run: Run,
+        shard: Shard,
+        faces: ShardFaces,
+        found: ShardMatches | ShardCandidates,
+        generation: int | None = None,
     ) -> RematchCounts:
         """Make what was found the matches of a shard, and record that the shard is done. A dry run only
         counts.
@@ -244,8 +266,13 @@ class Rematch:
         two users that was not found is removed unless it is in use.
 
         Args:
-            faces: All faces of the shard.
+            faces: All faces of the shard, but for those that are settled.
+            generation: What celebrities were searched by; None: nobody has to know.
         """
+        if not len(faces.ids):
+            if run.id is not None:
+                await self._database.execute(sql.complete_rematch_shard, run.id, shard.number, *NOTHING)
+            return NOTHING
         statements = _OF_KIND[shard.kind]
         weights = run.rules.weights.as_dict()
         ids = [UUID(bytes=bytes(key)) for key in faces.ids]
@@ -279,6 +306,11 @@ class Rematch:
             changed = await connection.fetchval(statements.change, weights, shard.pack_digest)
             removed = await connection.fetchval(statements.remove)
             added = await connection.fetchval(statements.add, weights, shard.pack_digest)
+            if shard.kind == "celebrities" and generation is not None:
+                content = dict(zip(map(bytes, faces.ids), faces.content, strict=True))
+                await connection.execute(
+                    sql.settle_faces, ids, [content[key.bytes] for key in ids], generation
+                )
             changes = RematchCounts(found.compared, added, changed, removed)
             await connection.execute(sql.complete_rematch_shard, run.id, shard.number, *changes)
             return changes

@@ -33,6 +33,9 @@ def main(
     celebrities: Annotated[
         bool, typer.Option("--celebrities", help="Only matches with celebrities.")
     ] = False,
+    settled: Annotated[
+        bool, typer.Option("--settled", help="Also faces whose celebrities are known to be up to date.")
+    ] = False,
     shard_size: Annotated[
         int,
         typer.Option(min=1, help="Faces that are written in one transaction, and done again after a kill."),
@@ -48,9 +51,10 @@ def main(
     """Match all faces again, with each other and with the gallery, by the current rules.
 
     Run it after a change of the weights, of the gallery or of the model pack. The service goes on answering.
-    Matches that have not changed are left alone, and no user is notified of them again. Matches that are no
-    longer found are removed, except for pairs that a user likes or that have led to a baby picture or a
-    connection. The same command completes an interrupted run within a day.
+    Matches that have not changed are left alone, and no user is notified of them again. A face that has its
+    celebrities from an earlier run is passed over if neither it nor the rules nor the gallery has changed.
+    Matches that are no longer found are removed, except for pairs that a user likes or that have led to a
+    baby picture or a connection. The same command completes an interrupted run within a day.
 
     \b
     On a running cluster, with the interpreter's absolute path:
@@ -67,7 +71,7 @@ def main(
     kinds: tuple[Kind, ...] = ("users", "celebrities")
     if users != celebrities:
         kinds = ("users",) if users else ("celebrities",)
-    scope = Scope(kinds, since, school, shard_size)
+    scope = Scope(kinds, since, school, shard_size, settled)
     with job_command() as settings:
         summary = asyncio.run(rematch(scope, settings, console, dry_run=dry_run, address=address))
         console.print(summary.table())

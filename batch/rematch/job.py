@@ -14,7 +14,6 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -25,14 +24,13 @@ from rich.table import Table
 
 from batch.cluster import LOCAL, plan_cluster_pool, ray_session
 from batch.progress import JobProgress
+from batch.rematch.search import Segment, near_best
 from batch.rematch.turns import Turns
 from db.pool import Database
-from deployments.screen import GraphScreen, open_gpu_screen
 from matching.eligibility import may_match
 from matching.gallery import Gallery
 from matching.gallery_arrays import GalleryArrays
-from matching.quantized import QuantizedTraits
-from matching.ranking import Owners, RankedPairs, Ranking, best_in_groups, merged
+from matching.ranking import Owners, RankedPairs, best_in_groups, merged
 from matching.rematch import (
     Ids,
     Kind,
@@ -45,10 +43,10 @@ from matching.rematch import (
     ShardFaces,
     ShardMatches,
 )
-from matching.traits import Floats, Places, Traits
+from matching.settled import SettledFaces
+from matching.traits import Places
 from semblance.errors import WorkersError
 from semblance.settings import Settings
-from semblance.weights import Weights
 
 SHARD_SIZE = 250
 """Faces of one shard: with 20 matches each, 5,000 rows of one transaction. While larger ones are written,
@@ -72,9 +70,10 @@ class RematchSummary:
     """What a rematch did.
 
     changes: with those of the interrupted run that it completed. faces: how many were matched with each kind.
-    shards, resumed: how many there are, and how many of them an interrupted run had done. undescribed: faces
-    without an embedding. seconds: from first to last. scored: pairs. stages: seconds spent in each; they
-    overlap, so their sum exceeds `seconds`.
+    shards, resumed: how many there are, and how many of them an interrupted run had done. settled: faces that
+    no celebrities were searched for, as nothing has changed. undescribed: faces without an embedding.
+    seconds: from first to last. scored: pairs. stages: seconds spent in each; they overlap, so their sum
+    exceeds `seconds`.
     """
 
     changes: RematchCounts
@@ -82,6 +81,7 @@ class RematchSummary:
     faces: Mapping[Kind, int] = field(default_factory=dict)
     shards: int = 0
     resumed: int = 0
+    settled: int = 0
     undescribed: int = 0
     seconds: float = 0.0
     scored: int = 0
@@ -93,6 +93,8 @@ class RematchSummary:
         table.columns[1].justify = "right"
         for kind, faces in self.faces.items():
             table.add_row(f"faces matched with {kind}", f"{faces:,}")
+        if self.settled:
+            table.add_row("of which settled before", f"{self.settled:,}")
         table.add_row("shards", f"{self.shards:,}")
         if self.resumed:
             table.add_row("of which done before", f"{self.resumed:,}")
@@ -131,65 +133,37 @@ async def rematch(
         await database.close()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Segment:
-    """Celebrities of one gender in Ray's object store. first: how many are in the segments before."""
-
-    gender: int
-    first: int
-    size: int
-    celebrities: ray.ObjectRef[tuple[QuantizedTraits, Owners]]
-
-
 class _SegmentedGallery:
     """The celebrities of one pack whose quality permits a match. ids: of all, segment after segment."""
 
     def __init__(self, arrays: GalleryArrays) -> None:
-        self.segments: list[_Segment] = []
+        self.segments: list[Segment] = []
         ids, first = [np.empty(0, "V16")], 0
         for block in arrays.blocks:
             for gender in np.unique(block.gender[block.fit]):
                 places = np.flatnonzero(block.fit & (block.gender == gender))
                 celebrities = (block.traits.take(places), Owners.of(block.person[places]))
-                self.segments.append(_Segment(int(gender), first, len(places), ray.put(celebrities)))
+                self.segments.append(Segment(int(gender), first, len(places), ray.put(celebrities)))
                 ids.append(block.ids[places])
                 first += len(places)
         self.ids: Ids = np.concatenate(ids)
 
 
-@cache
-def _gpu_screen() -> GraphScreen | None:
-    """Of this worker's process, which does many tasks."""
-    return open_gpu_screen(Settings(execution_provider="auto"))
+class _PackGallery:
+    """The celebrities of one pack, which are put into Ray's object store once a search needs them.
 
-
-def _near_best(
-    on_gpu: bool,
-    probes: Traits,
-    segments: Sequence[_Segment],
-    weights: Weights,
-    threshold: float,
-) -> tuple[Places, Places]:
-    """The pairs that may be among the best of all segments: places among the probes, and of celebrities.
-
-    on_gpu: Whether the task has a share of a GPU.
+    generation: the number of what a search depends on, of `SettledFaces`.
     """
-    ranking = Ranking(probes, weights, threshold, screen=_gpu_screen() if on_gpu else None)
-    for segment in segments:
-        traits, owners = ray.get(segment.celebrities)
-        ranking.add(traits, segment.first, owners=owners)
 
-    def celebrities_at(places: Places) -> tuple[Traits, Floats]:
-        found = QuantizedTraits.empty(len(places))
-        for segment in segments:
-            here = np.flatnonzero((places >= segment.first) & (places < segment.first + segment.size))
-            if len(here):
-                traits, _ = ray.get(segment.celebrities)
-                found.put(here, traits.take(places[here] - segment.first))
-        return found.traits(), found.codes.error
+    def __init__(self, arrays: GalleryArrays, generation: int | None) -> None:
+        self.generation = generation
+        self._arrays = arrays
+        self._segmented: asyncio.Task[_SegmentedGallery] | None = None
 
-    found = ranking.near_best(celebrities_at)
-    return found.probe, found.target
+    async def segmented(self) -> _SegmentedGallery:
+        if self._segmented is None:
+            self._segmented = asyncio.create_task(asyncio.to_thread(_SegmentedGallery, self._arrays))
+        return await self._segmented
 
 
 class _RematchRun:
@@ -198,10 +172,11 @@ class _RematchRun:
     def __init__(self, database: Database, settings: Settings, console: Console) -> None:
         self._database = database
         self._tables = Rematch(database)
+        self._settled = SettledFaces(database)
         self._folder = settings.home / "gallery"
         self._console = console
         self._stages: defaultdict[str, float] = defaultdict(float)
-        self._galleries: dict[str, asyncio.Future[_SegmentedGallery]] = {}
+        self._galleries: dict[str, asyncio.Future[_PackGallery]] = {}
         # Where no GPU is free, the processors do it all.
         plan = plan_cluster_pool(None, "cpu" if settings.execution_provider == "cpu" else "auto")
         self._on_gpu = plan.num_gpus > 0
@@ -213,7 +188,7 @@ class _RematchRun:
         # Ray has NumPy compute on one core in a task that reserves no more.
         options = {"num_cpus": plan.num_cpus, "max_retries": ATTEMPTS}
         # The names are what the dashboard counts the progress of.
-        self._celebrities = ray.remote(_near_best).options(
+        self._celebrities = ray.remote(near_best).options(
             name="rematch celebrities", num_gpus=plan.num_gpus, **options
         )
         self._users = ray.remote(best_in_groups).options(name="rematch users", **options)
@@ -245,7 +220,8 @@ class _RematchRun:
 
             async def work() -> None:
                 for shard in left:
-                    changes = await self._shard(run, shard)
+                    changes, settled = await self._shard(run, shard)
+                    summary.settled += settled
                     summary.changes = summary.changes.plus(changes)
                     summary.scored += changes.pairs
                     progress.advance(shard.faces, changes.added + changes.changed + changes.removed)
@@ -253,7 +229,7 @@ class _RematchRun:
             packs = {shard.pack_digest for shard in run.left if shard.kind == "celebrities"}
             loop = asyncio.get_running_loop()
             self._galleries = {pack_digest: loop.create_future() for pack_digest in packs}
-            reading = [self._read_gallery(pack_digest) for pack_digest in packs]
+            reading = [self._read_gallery(run, pack_digest) for pack_digest in packs]
             # One more than tasks at a time: while it reads or writes, all cores still search.
             await _all([*reading, *(work() for _ in range(self._workers + 1))])
         await self._tables.complete(run)
@@ -261,16 +237,33 @@ class _RematchRun:
         summary.stages = self._stages
         return summary
 
-    async def _shard(self, run: Run, shard: Shard) -> RematchCounts:
+    async def _shard(self, run: Run, shard: Shard) -> tuple[RematchCounts, int]:
+        """What changed, and how many faces were settled before."""
         async with self._connection("read faces"):
             faces = await self._tables.faces(shard, run.scope)
-        search = self._pairs_with_celebrities if shard.kind == "celebrities" else self._pairs_of_users
-        found = await search(run, shard, faces)
+        read = len(faces.ids)
+        found: ShardMatches | ShardCandidates
+        if shard.kind == "users":
+            generation = None
+            found = await self._pairs_of_users(run, shard, faces)
+        else:
+            gallery = await self._galleries[shard.pack_digest]
+            generation = gallery.generation
+            if generation is not None and not run.scope.settled:
+                async with self._connection("look for what is settled"):
+                    settled = await self._settled.among(faces, generation)
+                faces = faces.take(np.flatnonzero(~settled))
+            found = await self._pairs_with_celebrities(run, shard, faces, gallery)
         async with self._connection("write"):
-            return await self._tables.write(run, shard, faces, found)
+            changes = await self._tables.write(run, shard, faces, found, generation)
+        return changes, read - len(faces.ids)
 
-    async def _pairs_with_celebrities(self, run: Run, shard: Shard, faces: ShardFaces) -> ShardCandidates:
-        gallery = await self._galleries[shard.pack_digest]
+    async def _pairs_with_celebrities(
+        self, run: Run, shard: Shard, faces: ShardFaces, of_pack: _PackGallery
+    ) -> ShardCandidates:
+        if not len(faces.ids):
+            return ShardCandidates(faces.ids, faces.ids, 0)
+        gallery = await of_pack.segmented()
         groups, searches, compared = [], [], 0
         for gender in np.unique(faces.gender):
             segments = [segment for segment in gallery.segments if may_match(int(gender), segment.gender)]
@@ -309,12 +302,14 @@ class _RematchRun:
             with self._timed("search"):
                 return await search.remote(*arguments, run.rules.weights, run.rules.threshold)
 
-    async def _read_gallery(self, pack_digest: str) -> None:
+    async def _read_gallery(self, run: Run, pack_digest: str) -> None:
         async with self._connection("read gallery"):
             gallery = Gallery(self._database, pack_digest, self._folder)
             await gallery.refresh()
-            segmented = await asyncio.to_thread(_SegmentedGallery, gallery.arrays)
-            self._galleries[pack_digest].set_result(segmented)
+            generation = await self._settled.generation(
+                pack_digest, run.rules, gallery.position, dry_run=run.id is None
+            )
+            self._galleries[pack_digest].set_result(_PackGallery(gallery.arrays, generation))
 
     @asynccontextmanager
     async def _connection(self, stage: str) -> AsyncIterator[None]:

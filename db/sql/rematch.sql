@@ -319,16 +319,31 @@ FROM staged_difference AS difference;
 
 -- name: compare_celebrity_matches
 -- $1: weights; $2: faces whose stored matches are stale if they were not found; $3: pack digest; $4: matches with
--- celebrities that were added or changed since then stay, because the search may not have seen those.
-WITH valid AS (
+-- celebrities that were added or changed since then stay, because the search may not have seen those. Each face and each
+-- celebrity is looked up once.
+WITH face AS MATERIALIZED (
+    SELECT faces.id, profiles.gender
+    FROM faces
+    JOIN faces_in_force AS serving ON serving.face_id = faces.id AND serving.pack_digest = $3
+    JOIN profiles ON profiles.id = profile_id
+    WHERE faces.id IN (SELECT face_id FROM staged_found)
+),
+valid AS MATERIALIZED (
     SELECT found.*
     FROM staged_found AS found
-    JOIN faces ON faces.id = found.face_id
-    JOIN faces_in_force AS serving ON serving.face_id = found.face_id AND serving.pack_digest = $3
-    JOIN profiles ON profiles.id = profile_id
+    JOIN face ON face.id = found.face_id
     JOIN celebrities ON celebrities.id = target_id
-    JOIN celebrity_embeddings AS target ON target.celebrity_id = target_id AND target.pack_digest = $3
-    WHERE may_match_celebrity(profiles.gender, known_gender(celebrities.gender, celebrities.seen_gender))
+    WHERE may_match_celebrity(face.gender, known_gender(celebrities.gender, celebrities.seen_gender))
+        AND (celebrities.pack_digest = $3 OR EXISTS (
+            SELECT FROM spare_celebrity_embeddings AS spare
+            WHERE spare.celebrity_id = celebrities.id AND spare.pack_digest = $3
+        ))
+),
+unfound AS MATERIALIZED (
+    SELECT stored.id, stored.face_id, celebrity_id
+    FROM celebrity_matches AS stored
+    LEFT JOIN valid ON valid.face_id = stored.face_id AND target_id = celebrity_id
+    WHERE stored.face_id = ANY($2::uuid[]) AND valid.face_id IS NULL
 )
 INSERT INTO staged_difference
 SELECT stored.id, valid.face_id, valid.target_id, score, embedding, geometry, age, symmetry, skin_tone, expression
@@ -340,12 +355,10 @@ WHERE stored.pack_digest IS DISTINCT FROM $3 OR match_differs(
     $1::jsonb, embedding, geometry, age, symmetry, skin_tone, expression
 )
 UNION ALL
-SELECT stored.id, stored.face_id, celebrity_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL
-FROM celebrity_matches AS stored
+SELECT unfound.id, face_id, celebrity_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+FROM unfound
 JOIN celebrities ON celebrities.id = celebrity_id
-LEFT JOIN valid ON valid.face_id = stored.face_id AND target_id = celebrity_id
-WHERE stored.face_id = ANY($2::uuid[]) AND valid.face_id IS NULL
-    AND celebrities.created_at < $4 AND celebrities.updated_at < $4;
+WHERE celebrities.created_at < $4 AND celebrities.updated_at < $4;
 
 -- name: lock_different_celebrity_matches
 SELECT
@@ -397,6 +410,62 @@ SELECT
     count(*) FILTER (WHERE score IS NOT NULL AND id IS NOT NULL) AS changed,
     count(*) FILTER (WHERE score IS NULL) AS removed
 FROM staged_difference AS difference;
+
+-- name: match_generation
+-- The generation of a pack, if these were its rules, and the look at the gallery is not older than $3 hours.
+SELECT generation, snapshot, last_change, history
+FROM match_generations
+WHERE pack_digest = $1 AND rules = $2::jsonb AND looked_at > now() - make_interval(hours => $3);
+
+-- name: extend_match_generation
+-- Nothing has changed up to this look.
+UPDATE match_generations
+SET snapshot = $3, last_change = $4, history = $5, looked_at = now()
+WHERE pack_digest = $1 AND generation = $2;
+
+-- name: begin_match_generation
+INSERT INTO match_generations (pack_digest, rules, snapshot, last_change, history)
+VALUES ($1, $2::jsonb, $3, $4, $5)
+ON CONFLICT (pack_digest) DO UPDATE
+SET generation = DEFAULT, rules = excluded.rules, snapshot = excluded.snapshot, last_change = excluded.last_change,
+    history = excluded.history, looked_at = excluded.looked_at
+RETURNING generation;
+
+-- name: settled_among
+-- Which of the faces $1 of contents $2 have the matches that a search of generation $3 would find.
+SELECT settled.face_id
+FROM unnest($1::uuid[], $2::bytea[]) AS face (id, content)
+JOIN settled_faces AS settled
+    ON settled.face_id = face.id AND settled.content = face.content AND settled.generation = $3
+CROSS JOIN LATERAL (
+    SELECT coalesce(bit_xor(hash_record_extended(stored, 0)), 0) AS matches
+    FROM celebrity_matches AS stored
+    WHERE stored.face_id = face.id
+) AS now
+WHERE now.matches = settled.matches;
+
+-- name: settle_faces
+-- After the matches have been written: those of the faces $1 that are stored as they were found. Not all are: a match
+-- with a celebrity that changed meanwhile was neither written nor removed.
+WITH stored AS MATERIALIZED (
+    SELECT face_id, celebrity_id, hash_record_extended(stored, 0) AS hash
+    FROM celebrity_matches AS stored
+    WHERE face_id = ANY($1::uuid[])
+),
+other AS (
+    SELECT coalesce(found.face_id, stored.face_id) AS face_id
+    FROM staged_found AS found
+    FULL JOIN stored ON stored.face_id = found.face_id AND celebrity_id = target_id
+    WHERE stored.face_id IS NULL OR found.face_id IS NULL
+)
+INSERT INTO settled_faces (face_id, generation, content, matches)
+SELECT face.id, $3, face.content, coalesce(now.matches, 0)
+FROM unnest($1::uuid[], $2::bytea[]) AS face (id, content)
+LEFT JOIN (SELECT face_id, bit_xor(hash) AS matches FROM stored GROUP BY face_id) AS now ON now.face_id = face.id
+WHERE face.id NOT IN (SELECT face_id FROM other)
+ORDER BY face.id
+ON CONFLICT (face_id) DO UPDATE
+SET generation = excluded.generation, content = excluded.content, matches = excluded.matches;
 
 -- name: clock
 SELECT now();

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -160,10 +161,14 @@ async def test_the_tables_equal_those_of_match_jobs(
     assert summary.changes[1:] == (sum(map(len, stored.values())), 0, 0)
     assert (summary.undescribed, summary.resumed) == (1, 0)
 
-    # A second run writes nothing.
+    # A second run searches no celebrities and writes nothing; nor does one that searches them all the same.
     before = tables(dsn, "xmin::text, ctid::text")
     again = await run(service_dsn)
-    assert again.changes == RematchCounts(pairs=summary.changes.pairs)
+    assert again.settled == again.faces["celebrities"] == FACES
+    assert 0 < again.changes.pairs < summary.changes.pairs
+    everything = await run(service_dsn, replace(EVERYTHING, settled=True))
+    assert (everything.settled, everything.changes.pairs) == (0, summary.changes.pairs)
+    assert again.changes[1:] == everything.changes[1:] == (0, 0, 0)
     assert tables(dsn, "xmin::text, ctid::text") == before
 
 
@@ -267,9 +272,9 @@ async def test_changes_since_the_reading_are_respected(dsn: str, database: Datab
     found = await job._pairs_of_users(begun, users, faces)
     assert {UUID(bytes=bytes(key)) for key in found.face} == {ada, bob}
     alone = await tables_of.faces(celebrities, EVERYTHING)
-    job._galleries = {DIGEST: asyncio.get_running_loop().create_future()}
-    job._galleries[DIGEST].set_result(batch.rematch.job._SegmentedGallery(GalleryArrays()))
-    nobody = await job._pairs_with_celebrities(begun, celebrities, alone)
+    nobody = await job._pairs_with_celebrities(
+        begun, celebrities, alone, batch.rematch.job._PackGallery(GalleryArrays(), None)
+    )
     await database.execute("UPDATE profiles SET school = 'yale' WHERE gender = 'male'")
     [star] = await add_celebrities(database, famous(1))
     await database.execute(

@@ -128,6 +128,8 @@ TABLES = {
     "realtime_sessions": Line("select; insert; update; delete"),
     "rematch_runs": Line("select; insert; update; delete"),
     "rematch_shards": Line("select; insert; update; delete"),
+    "match_generations": Line("select; insert; update"),
+    "settled_faces": Line("select; insert; update"),
     "spare_face_embeddings": Line("select; insert; delete"),
     "spare_celebrity_embeddings": Line("select; insert; delete"),
     "object_deletions": Line("select; insert; update; delete"),

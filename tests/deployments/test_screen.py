@@ -34,6 +34,7 @@ def small_blocks() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ranking, "PROBE_BLOCK", 8)
         patch.setattr(ranking, "FIRST_TARGETS", 20)
+        patch.setattr(ranking, "SAMPLE", 10)
         patch.setattr(GraphScreen, "most", 45)
         yield
 

@@ -12,7 +12,9 @@ import pytest
 from pydantic import SecretStr
 
 from db.pool import Database
-from matching.scoring import BEST
+from db.queries import queries
+from matching.scoring import BEST, MIN_QUALITY
+from matching.store import Matching, MatchRules, ProbeFace
 from matching.worker import MatchWorker
 from semblance.settings import Settings
 from semblance.storage.opening import open_storage
@@ -318,6 +320,36 @@ async def test_concurrent_jobs_over_the_same_pairs_store_each_pair_once(
     assert await database.fetchval("SELECT count(*) FROM matches") == 64
     for woman in women:
         assert await partners(database, woman) == set(men)
+
+
+async def test_a_job_sees_what_the_one_before_it_of_its_face_has_written(
+    database: Database, worker: MatchWorker, dsn: str
+) -> None:
+    first, second = await add_celebrities(database, famous(1), famous(2))
+    face = await add_person(database)
+    await database.execute(
+        "INSERT INTO match_jobs (face_id, user_id) SELECT face_id, user_id FROM match_jobs"
+    )
+    before, after = await worker._jobs.claim(worker.id, 2, timedelta(minutes=1))
+    matching, probe, rules = Matching(database), ProbeFace.of(face, after.face), MatchRules(Weights(), 0.5)
+    other = await Database.connect(dsn, pool_size=1)
+    async with other.transaction() as connection:
+        terms = (DIGEST, MIN_QUALITY, rules.weights.as_dict(), rules.threshold, BEST)
+        await connection.execute(
+            queries["complete_match_job"], before.id, worker.id, 1, *terms, False, [first], None
+        )
+        waiting = asyncio.create_task(matching.complete(after, probe, rules, [second]))
+        blocked = (
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        while not await connection.fetchval(blocked):
+            await connection.execute("SELECT pg_stat_clear_snapshot()")
+            await asyncio.sleep(0.01)
+    await other.close()
+    result = await waiting
+    assert result is not None and result.celebrity_matches == 1
+    assert await stars(database, face) == [second]
 
 
 async def test_deleting_a_face_during_its_job_is_not_an_error(

@@ -1,0 +1,2 @@
+DROP TABLE settled_faces;
+DROP TABLE match_generations;
