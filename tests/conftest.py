@@ -21,7 +21,9 @@ for names in OLD_NAMES.values():
         os.environ.pop(name, None)
 
 # All that tests call is on this machine. Reading what else a machine trusts takes a client 20 ms.
-os.environ.pop("SSL_CERT_DIR", None)
+# What installs packages gets it back; the processes that run tests inherit it.
+for name in ("SSL_CERT_DIR", "SSL_CERT_FILE"):
+    os.environ.setdefault(f"MACHINES_{name}", os.environ.pop(name, ""))
 os.environ["SSL_CERT_FILE"] = str(Path(__file__).with_name("support") / "authority.pem")
 
 # What a shell runs in the background ignores SIGINT, and so would all that tests start and interrupt.

@@ -29,13 +29,23 @@ def installed(alone: None, wheel: Path, tmp_path: Path) -> Path:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True, timeout=60)
     uv = Path(sys.prefix) / ".uv" / "bin" / "uv"
     lock = CHECKOUT / "requirements" / "cpu.lock"
-    # From the cache filled by `make env`.
+    # From the cache filled by `make env`, once the registry has said that it is still current.
     for install in (["sync", "--require-hashes", str(lock)], ["install", "--no-deps", str(wheel)]):
         subprocess.run(
             [uv, "pip", *install],
-            env={**os.environ, "VIRTUAL_ENV": str(environment)},
+            env={**_with_the_machines_certificates(), "VIRTUAL_ENV": str(environment)},
             check=True,
             capture_output=True,
             timeout=200,
         )
     return environment / "bin"
+
+
+def _with_the_machines_certificates() -> dict[str, str]:
+    """The environment in which tests were started, as for what they trust."""
+    environment = {**os.environ}
+    for name in ("SSL_CERT_DIR", "SSL_CERT_FILE"):
+        environment.pop(name, None)
+        if kept := environment[f"MACHINES_{name}"]:
+            environment[name] = kept
+    return environment
