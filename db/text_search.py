@@ -1,4 +1,4 @@
-"""The searches for people by their bios and for messages of one's own chats: by meaning and by words."""
+"""The searches for people by their bios and for messages in a user's chats: by meaning and by words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages of one's own chats, found by what they mean and by their words."""
+"""Messages in a user's chats, found by what they mean and by their words."""
 
 from __future__ import annotations
 

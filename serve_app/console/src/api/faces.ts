@@ -53,7 +53,7 @@ async function drawable({ file, url }: Photo): Promise<string> {
   }
 }
 
-/** The address of a picture that the browser draws; undefined until that is known, null where there is none. */
+/** The address of a picture that the browser draws; undefined until that is known, null for a photo it cannot draw. */
 export function useShown(photo: Photo): string | null | undefined {
   const { data, error } = useQuery({
     queryKey: shownKey(photo),

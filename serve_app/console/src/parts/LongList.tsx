@@ -8,8 +8,8 @@ type List = Pick<
 >;
 
 /**
- * Reads the next page of a list; undefined where there is none or one is on its way. A page that could not be read is
- * read again when somebody asks: a list asks whenever it is drawn, and would ask without end.
+ * Reads the next page of a list; undefined at the end of the list and while one is on its way. A page that could not be
+ * read is read again when somebody asks: a list asks whenever it is drawn, and would ask without end.
  */
 export function moreOf(list: List): (() => void) | undefined {
   if (!list.hasNextPage || list.isFetching || list.isFetchNextPageError) return undefined;
