@@ -34,8 +34,8 @@ def _interrupted(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-# What a shell runs in the background ignores SIGINT, and so would all that tests start and interrupt. Python's
-# own handler would be replaced by asyncio for each fixture and each test, which takes .2 ms.
+# What a shell runs in the background ignores SIGINT, and so would all that tests start and interrupt.
+# Python's own handler would be replaced by asyncio for each fixture and each test, which takes .2 ms.
 signal.signal(signal.SIGINT, _interrupted)
 
 # With each request, httpx asks a module that comes with Trio. To look for one that is not there takes .1 ms.
