@@ -52,7 +52,7 @@ def _work(photos: Sequence[bytes], queue: Queue[int | None], start: Barrier, max
     cv2.setNumThreads(1)
     pipeline = LocalPipeline(settings)
     for photo in photos[:WARM_UP]:
-        pipeline.analyze_photo(photo, max_faces)
+        pipeline.analyze_photo(photo, max_faces, counted=False)
     start.wait()
     while (index := queue.get()) is not None:
-        pipeline.analyze_photo(photos[index], max_faces)
+        pipeline.analyze_photo(photos[index], max_faces, counted=False)
