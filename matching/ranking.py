@@ -155,7 +155,7 @@ class Ranking:
                 most = self._block if begun else min(self._block, FIRST_TARGETS)
             start, end = end, min(end + most, last)
             part, self._begun = slice(start, end), True
-            some = targets.take(part)
+            some = targets if end - start == len(targets) else targets.take(part)
             if screen is not None:
                 likely = self._on_screen(screen, some, first + start, person[part])
             else:
@@ -366,11 +366,9 @@ def _in_order(found: RankedPairs) -> RankedPairs:
 
 
 def _bounds(wanted: NDArray[np.bool_]) -> tuple[int, int]:
-    """The place of the first that is wanted, and the place after the last."""
-    first = int(wanted.argmax()) if len(wanted) else 0
-    if not len(wanted) or not wanted[first]:
-        return 0, 0
-    return first, len(wanted) - int(wanted[::-1].argmax())
+    """The place of the first that is wanted, and the place after the last; 0 for both if none is."""
+    flags = wanted.tobytes()
+    return max(flags.find(1), 0), flags.rfind(1) + 1
 
 
 def _firsts(probe: NDArray[np.int64], person: NDArray[np.int64]) -> NDArray[np.bool_]:

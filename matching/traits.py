@@ -62,10 +62,10 @@ class Traits:
         """Room for `size` faces, all zeros, float32."""
         return cls(
             embedding=np.zeros((size, dimensions), np.float32),
-            geometry=np.zeros((len(RATIOS), size), np.float32),
+            geometry=np.zeros((size, len(RATIOS)), np.float32).T,
             age=np.zeros(size, np.int16),
             symmetry=np.zeros(size, np.float32),
-            skin_tone=np.zeros((3, size), np.float32),
+            skin_tone=np.zeros((size, 3), np.float32).T,
             expression=np.zeros(size, np.int8),
         )
 
