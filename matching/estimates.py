@@ -168,10 +168,9 @@ class ProbeSide:
             (self.weights.geometry, 1, self._probes.geometry, targets.faces.geometry),
             (self.weights.skin_tone, SKIN_TONE_SCALE, self._probes.skin_tone, targets.faces.skin_tone),
         ):
-            mine = probes if probes.shape[1] == 1 else probes[:, probe]
-            # The values of a face of the gallery are side by side, in one line of the processor's cache.
-            found = others.T.take(target, axis=0).T
-            gap = np.subtract(mine, found, order="C").astype(np.float32, copy=False)
+            # Rows of what is transposed, as they are in memory: `take` of columns would copy all first.
+            mine = probes if probes.shape[1] == 1 else probes.T.take(probe, axis=0).T
+            gap = np.subtract(mine, others.T.take(target, axis=0).T, order="C").astype(np.float32, copy=False)
             length = np.sqrt(np.einsum("dn,dn->n", gap, gap))
             total += np.float32(weight) * np.minimum(length / np.float32(scale), np.float32(1))
         return total
