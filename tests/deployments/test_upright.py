@@ -170,3 +170,20 @@ def test_a_certainly_upright_face_is_not_checked_again() -> None:
     (face,) = stand_upright(counting, View(image, 0, 0.0, reduction(1.0)), candidates, 0.91, 5)  # type: ignore[arg-type]
     assert counting.shown == []
     np.testing.assert_array_equal(face.candidate.boxes, candidates.boxes)
+
+
+@pytest.mark.parametrize(("largest", "looked_at"), [(1, 1), (2, 2), (3, 2), (None, 2)])
+def test_doubtful_faces_that_are_smaller_than_those_wanted_are_not_looked_at(
+    largest: int | None, looked_at: int
+) -> None:
+    """From the largest to the smallest: doubtful, certain, doubtful, certain. No look confirms any."""
+    counting = BlindDetector()
+    image = np.zeros((600, 600, 3), np.uint8)
+    candidates = claimed(image, *((0, 0, side, side) for side in (400, 300, 200, 100)))
+    candidates.scores[[1, 3]] = 0.93
+    view = View(image, 0, 0.0, reduction(1.0))
+    standing = stand_upright(counting, view, candidates, 0.91, 10, largest=largest)  # type: ignore[arg-type]
+    assert len(counting.shown) == looked_at * len(ANGLES)
+    np.testing.assert_array_equal(
+        np.concatenate([face.candidate.boxes for face in standing]), candidates.boxes[[1, 3]]
+    )

@@ -65,8 +65,8 @@ class LocalFaces(FaceClient):
 
         return {"models": ok()}
 
-    async def detect(self, data: bytes, max_faces: int | None = None) -> Detection:
-        return await asyncio.to_thread(self._pipeline.finder.detect, data, max_faces)
+    async def detect(self, data: bytes, max_faces: int | None = None, *, counted: bool = True) -> Detection:
+        return await asyncio.to_thread(self._pipeline.finder.detect, data, max_faces, counted=counted)
 
     async def render(self, data: bytes) -> StoredPicture:
         return await asyncio.to_thread(self._pipeline.finder.render, data)
@@ -75,9 +75,9 @@ class LocalFaces(FaceClient):
         return await asyncio.to_thread(self._pipeline.embed, crops)
 
     async def analyze_photo(
-        self, data: bytes, max_faces: int | None = None
+        self, data: bytes, max_faces: int | None = None, *, counted: bool = True
     ) -> tuple[Detection, list[AnalyzedFace]]:
-        return await asyncio.to_thread(self._pipeline.analyze_photo, data, max_faces)
+        return await asyncio.to_thread(self._pipeline.analyze_photo, data, max_faces, counted=counted)
 
 
 class LocalMatcher(MatcherClient):
