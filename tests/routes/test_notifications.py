@@ -153,7 +153,8 @@ async def test_a_page_takes_one_statement(api: Api, ada: User) -> None:
     def note(logged: asyncpg.connection.LoggedQuery) -> None:
         statements.append(logged.query)
 
-    connections = [holder._con for holder in api.services.database._pool._kept._pool._holders if holder._con]
+    pool: Any = api.services.database._pool
+    connections = [holder._con for holder in pool._kept._pool._holders if holder._con]
     with ExitStack() as logged:
         for connection in connections:
             logged.enter_context(connection.query_logger(note))
