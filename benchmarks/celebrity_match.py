@@ -12,7 +12,7 @@ Every result of ours is compared with `sql`: the same celebrities in the same or
 best photo. The old app and NumPy count photos. A second round of jobs, which find the rows as they are, shows
 what each step of a job takes.
 
-One thread, as Ray gives the replicas of the service:
+One thread and uvloop, as Ray gives the replicas of the service:
 
     OMP_NUM_THREADS=1 python -m benchmarks.celebrity_match
     OMP_NUM_THREADS=1 python -m benchmarks.celebrity_match --million --dimensions 128
@@ -37,6 +37,7 @@ from uuid import UUID, uuid4
 
 import numpy as np
 import typer
+import uvloop
 from rich.console import Console
 from rich.table import Table
 
@@ -216,7 +217,7 @@ def main(  # noqa: PLR0917 - options of a command
         kept = None if keep is None else keep / f"{size}x{dimensions}"
         with filled(kept, size, dimensions) as dsn, tempfile.TemporaryDirectory() as home:
             if not only_fill:
-                results.append(asyncio.run(measure(dsn, size, Settings(home=Path(home)))))
+                results.append(uvloop.run(measure(dsn, size, Settings(home=Path(home)))))
 
     for table in tables(results):
         console.print(table)

@@ -18,6 +18,9 @@ from semblance.types import EMBEDDING_SIZE
 ROWS = 8192
 """Most rows of one piece; about 20 MB of traits."""
 
+READ_SECONDS = 3600.0
+"""How long one read may take, in place of what the pool gives a command. Ten million rows take minutes."""
+
 GENDERS = {None: 0, "male": 1, "female": 2, "other": 3}
 """Genders as `gender_number` in the database numbers them."""
 
@@ -62,14 +65,15 @@ async def read_rows(
     row: np.dtype[Any],
     take: Callable[[Rows], None],
 ) -> None:
-    """Run a query and pass its rows to `take`, at most ROWS at a time."""
+    """Run a query and pass its rows to `take`, at most ROWS at a time. It may take as long as READ_SECONDS: a
+    large gallery takes longer than a command may."""
     reader = CopyReader(row)
 
     async def feed(data: bytes) -> None:
         for rows in reader.feed(data):
             take(rows)
 
-    await connection.copy_from_query(query, *args, output=feed, format="binary")
+    await connection.copy_from_query(query, *args, output=feed, format="binary", timeout=READ_SECONDS)
     for rows in reader.end():
         take(rows)
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, Self, TypeAlias
 
 import asyncpg
 from pgvector.asyncpg import register_vector
 
+from db.connection_pool import ConnectionPool
 from db.dsn import DATABASE_SETTING, parse_dsn
 from db.listen import poll, wake_ups
 from db.queries import name_of
@@ -69,7 +71,7 @@ class Database:
 
     def __init__(
         self,
-        pool: asyncpg.Pool,
+        pool: ConnectionPool,
         connect: Callable[[], Awaitable[asyncpg.Connection]],
         *,
         transaction_pooler: bool,
@@ -100,7 +102,7 @@ class Database:
         options: dict[str, Any] = {**parsed.for_asyncpg(), "command_timeout": command_seconds}
         if transaction_pooler:
             options["statement_cache_size"] = 0
-        with _wrapped():
+        with _Wrapped():
             schema, visible = await _find_vector(options)
             if not visible:
                 options["server_settings"]["search_path"] = f'"$user", public, "{schema}"'
@@ -111,7 +113,9 @@ class Database:
                 reset=_leave,
                 **options,
             )
-        return cls(pool, partial(asyncpg.connect, **options), transaction_pooler=transaction_pooler)
+        return cls(
+            ConnectionPool(pool), partial(asyncpg.connect, **options), transaction_pooler=transaction_pooler
+        )
 
     @property
     def is_pooled(self) -> bool:
@@ -130,34 +134,32 @@ class Database:
         those it expects.
         """
         isolation = "repeatable_read" if readonly else None
-        with _wrapped(writes=not readonly), span("transaction", **_POSTGRESQL):
+        with _Wrapped(writes=not readonly), span("transaction", **_POSTGRESQL):
             connection = await self._acquire()
+            in_order = False
             try:
                 async with connection.transaction(isolation=isolation, readonly=readonly):
                     yield connection
+                in_order = True
             finally:
-                await self._pool.release(connection)
+                await self._pool.release(connection, in_order=in_order)
 
     async def fetch(self, query: str, *args: object) -> list[asyncpg.Record]:
         """All rows of one statement. Raises DatabaseError, as the following do."""
-        async with self._connection(query) as connection:
-            rows: list[asyncpg.Record] = await connection.fetch(query, *args)
-            return rows
+        rows: list[asyncpg.Record] = await self._run("fetch", query, args)
+        return rows
 
     async def fetchrow(self, query: str, *args: object) -> asyncpg.Record | None:
         """The first row of one statement, if any."""
-        async with self._connection(query) as connection:
-            return await connection.fetchrow(query, *args)
+        return await self._run("fetchrow", query, args)
 
     async def fetchval(self, query: str, *args: object) -> Any:
         """The first value of the first row, if any."""
-        async with self._connection(query) as connection:
-            return await connection.fetchval(query, *args)
+        return await self._run("fetchval", query, args)
 
     async def execute(self, query: str, *args: object) -> None:
         """Run one statement and discard its result."""
-        async with self._connection(query) as connection:
-            await connection.execute(query, *args)
+        await self._run("execute", query, args)
 
     def notifications(self, channel: str) -> AsyncGenerator[None]:
         """Wake-ups of `NOTIFY channel`, without end and without errors: one as soon as it listens, one after
@@ -178,28 +180,35 @@ class Database:
     async def close(self) -> None:
         """Wait for running statements, then close all connections. What still runs after ten seconds is
         ended: a statement whose server is gone may never be over."""
-        with _wrapped(), suppress(TimeoutError):
+        with _Wrapped(), suppress(TimeoutError):
             await asyncio.wait_for(self._pool.close(), _CLOSE_SECONDS)
 
-    @asynccontextmanager
-    async def _connection(self, query: str) -> AsyncIterator[asyncpg.Connection]:
-        """A connection for one statement. The driver parses and runs it in two steps, which a
-        transaction-mode pooler keeps on one server only inside a transaction."""
+    async def _run(self, method: str, query: str, args: tuple[object, ...]) -> Any:
+        """What a method of the driver's connections returns for one statement.
+
+        The driver parses and runs it in two steps, which a transaction-mode pooler keeps on one server only
+        inside a transaction.
+        """
         if self._transaction_pooler:
             async with self.transaction() as connection:
-                yield connection
-            return
-        with _wrapped(), span(name_of(query) or "query", **_POSTGRESQL):
+                return await getattr(connection, method)(query, *args)
+        with _Wrapped(), span(name_of(query) or "query", **_POSTGRESQL):
             connection = await self._acquire()
+            in_order = False
             try:
-                yield connection
+                result = await getattr(connection, method)(query, *args)
+                in_order = True
             finally:
-                await self._pool.release(connection)
+                await self._pool.release(connection, in_order=in_order)
+            return result
 
     async def _acquire(self) -> asyncpg.Connection:
         """A connection of the pool; the wait for it is measured."""
-        with POOL_WAIT_SECONDS.timed():
-            return await self._pool.acquire(timeout=_ACQUIRE_SECONDS)
+        began = time.perf_counter()
+        try:
+            return await self._pool.acquire(seconds=_ACQUIRE_SECONDS)
+        finally:
+            POOL_WAIT_SECONDS.observe(time.perf_counter() - began)
 
 
 async def _find_vector(options: dict[str, Any]) -> tuple[str, bool]:
@@ -240,47 +249,58 @@ def _decode_jsonb(data: bytes) -> Any:
     return json.loads(data[1:])
 
 
-@contextmanager
-def _staying_cancelled() -> Iterator[None]:
+class _Wrapped:
+    """Turns the driver's errors into the project's. A class, since every statement is in one, and a generator
+    takes longer."""
+
+    def __init__(self, *, writes: bool = True) -> None:
+        """writes: whether the transaction may write."""
+        self._writes = writes
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, exc: BaseException | None, traceback: object) -> None:
+        if isinstance(exc, Exception):
+            _stay_cancelled(exc)
+            _raise_wrapped(exc, writes=self._writes)
+
+
+def _stay_cancelled(exc: Exception) -> None:
     """Let a task that is cancelled in a transaction end as cancelled, even if the rollback fails: by the
     request that cancels the statement, for one, which may arrive only then."""
-    try:
-        yield
-    except Exception as exc:
-        cause: BaseException | None = exc
-        task = asyncio.current_task()
-        while cause is not None and task is not None and task.cancelling():
-            if isinstance(cause, asyncio.CancelledError):
-                raise cause from exc
-            cause = cause.__context__
-        raise
+    cause: BaseException | None = exc
+    task = asyncio.current_task()
+    while cause is not None and task is not None and task.cancelling():
+        if isinstance(cause, asyncio.CancelledError):
+            raise cause from exc
+        cause = cause.__context__
 
 
-@contextmanager
-def _wrapped(*, writes: bool = True) -> Iterator[None]:
-    """Turn the driver's errors into the project's. writes: whether the transaction may write."""
-    try:
-        with _staying_cancelled():
-            yield
-    except asyncpg.ClientConfigurationError as exc:
-        raise ConfigurationError(f"{DATABASE_SETTING} cannot be used: {exc}") from exc
-    except asyncpg.DiskFullError as exc:
-        raise DatabaseFullError(f"The database's disk is full: {exc}") from exc
-    except _UNAVAILABLE as exc:
-        raise DatabaseError(f"The database cannot be reached: {str(exc) or type(exc).__name__}") from exc
-    except asyncpg.TransactionRollbackError as exc:
-        # A deadlock, which ends one of those that wait for each other.
-        raise DatabaseError(f"The database gave up a transaction for the sake of others: {exc}") from exc
-    except asyncpg.UndefinedTableError as exc:
-        raise ConfigurationError(f"The schema is not up to date ({exc}): run `semblance migrate`.") from exc
-    except asyncpg.DataError as exc:
-        # Its message quotes the value.
-        raise QueryError(f"The database refused a value: {type(exc).__name__}.") from None
-    except asyncpg.PostgresError as exc:
-        if writes and isinstance(exc, asyncpg.ReadOnlySQLTransactionError):
+def _raise_wrapped(exc: Exception, *, writes: bool) -> None:
+    """Raise the project's error for one of the driver; return for any other."""
+    match exc:
+        case asyncpg.ClientConfigurationError():
+            raise ConfigurationError(f"{DATABASE_SETTING} cannot be used: {exc}") from exc
+        case asyncpg.DiskFullError():
+            raise DatabaseFullError(f"The database's disk is full: {exc}") from exc
+        case _ if isinstance(exc, _UNAVAILABLE):
+            raise DatabaseError(f"The database cannot be reached: {str(exc) or type(exc).__name__}") from exc
+        case asyncpg.TransactionRollbackError():
+            # A deadlock, which ends one of those that wait for each other.
+            raise DatabaseError(f"The database gave up a transaction for the sake of others: {exc}") from exc
+        case asyncpg.UndefinedTableError():
+            raise ConfigurationError(
+                f"The schema is not up to date ({exc}): run `semblance migrate`."
+            ) from exc
+        case asyncpg.DataError():
+            # Its message quotes the value.
+            raise QueryError(f"The database refused a value: {type(exc).__name__}.") from None
+        case asyncpg.ReadOnlySQLTransactionError() if writes:
             raise DatabaseReadOnlyError(READ_ONLY) from exc
-        # The detail quotes the row, with its e-mail address or embedding, and would end up in a log.
-        exc.detail = None
-        raise QueryError(f"The database refused a statement: {exc}") from exc
-    except (asyncpg.InterfaceError, asyncpg.InternalClientError) as exc:
-        raise DatabaseError(f"The connection to the database cannot be used: {exc}") from exc
+        case asyncpg.PostgresError():
+            # The detail quotes the row, with its e-mail address or embedding, and would end up in a log.
+            exc.detail = None
+            raise QueryError(f"The database refused a statement: {exc}") from exc
+        case asyncpg.InterfaceError() | asyncpg.InternalClientError():
+            raise DatabaseError(f"The connection to the database cannot be used: {exc}") from exc

@@ -107,7 +107,7 @@ class ProbeSide:
 
     def margin(self, rows: slice, targets: Codes) -> NDArray[np.float32]:
         """Bound on the error of the estimates of these probes with any of the targets, float32 [P]."""
-        error, most = self._codes.error[rows], float(targets.error.max(initial=0))
+        error, most = self._codes.error[rows], targets.largest_error
         bound: NDArray[np.float32] = (self.weights.embedding * ((1 + error) * most + error) + MARGIN).astype(
             np.float32
         )
@@ -168,8 +168,9 @@ class ProbeSide:
             (self.weights.geometry, 1, self._probes.geometry, targets.faces.geometry),
             (self.weights.skin_tone, SKIN_TONE_SCALE, self._probes.skin_tone, targets.faces.skin_tone),
         ):
-            mine = probes if probes.shape[1] == 1 else probes[:, probe]
-            gap = (mine - others[:, target]).astype(np.float32, copy=False)
+            # Rows of what is transposed, as they are in memory: `take` of columns would copy all first.
+            mine = probes if probes.shape[1] == 1 else probes.T.take(probe, axis=0).T
+            gap = np.subtract(mine, others.T.take(target, axis=0).T, order="C").astype(np.float32, copy=False)
             length = np.sqrt(np.einsum("dn,dn->n", gap, gap))
             total += np.float32(weight) * np.minimum(length / np.float32(scale), np.float32(1))
         return total
@@ -242,8 +243,7 @@ def _constant(faces: Traits, weights: Weights) -> NDArray[np.float32]:
 
 def _kinds(faces: Traits) -> NDArray[np.int16]:
     """Age and expression of each face as one number."""
-    ages: NDArray[np.int16] = np.minimum(faces.age, np.int16(MAX_AGE))
-    return ages * np.int16(len(EMOTIONS)) + faces.expression
+    return faces.age * np.int16(len(EMOTIONS)) + faces.expression
 
 
 def _left(values: Floats, weight: float) -> NDArray[np.float32]:

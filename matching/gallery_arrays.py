@@ -49,12 +49,14 @@ class Block:
         """The places from `start` on of arrays that `GalleryArrays.save` wrote: these arrays themselves, or
         copies if they do not fill the block."""
         part = slice(start, start + BLOCK)
-        found = {name: column[..., part] for name, column in columns.items() if name not in _OTHER_SHAPES}
+        found = {name: column[part] for name, column in columns.items() if name not in _OTHER_SHAPES}
         traits = QuantizedTraits(
             Codes(columns["values"][part], found["scale"], found["error"]),
             Traits(
                 embedding=np.empty((len(found["age"]), 0), np.float32),
-                **{name: found[name] for name in ("geometry", "age", "symmetry", "skin_tone", "expression")},
+                geometry=columns["geometry"][part].T,
+                skin_tone=columns["skin_tone"][part].T,
+                **{name: found[name] for name in ("age", "symmetry", "expression")},
             ),
         )
         block = cls()
@@ -192,8 +194,8 @@ class GalleryArrays:
         layout: gallery_file.Layout = {
             **{name: (kind, (size,)) for name, kind in _COLUMNS.items()},
             "values": ("i1", (size, dimensions)),
-            "geometry": ("f4", (len(RATIOS), size)),
-            "skin_tone": ("f4", (3, size)),
+            "geometry": ("f4", (size, len(RATIOS))),
+            "skin_tone": ("f4", (size, 3)),
             "people": ("V16", (len(people),)),
         }
         with gallery_file.written(path, about, layout) as columns:
@@ -212,7 +214,7 @@ class GalleryArrays:
                 for name in ("age", "symmetry", "expression"):
                     columns[name][part] = getattr(faces.others, name)
                 for name in ("geometry", "skin_tone"):
-                    columns[name][:, part] = getattr(faces.others, name)
+                    columns[name][part] = getattr(faces.others, name).T
 
     def _column(self, name: str, places: Places) -> NDArray[Any]:
         found = np.empty(len(places), _COLUMNS[name])
@@ -255,8 +257,8 @@ _COLUMNS = {
 """The columns of a file with one value a celebrity. `saved_ids` and `saved_places` stay as they are, for
 finding ids."""
 
-_OTHER_SHAPES = ("values", "people")
-"""Those whose last dimension is not the celebrities."""
+_OTHER_SHAPES = ("values", "geometry", "skin_tone", "people")
+"""Those with another number of values."""
 
 
 def by_block(places: Places) -> Iterator[tuple[int, Places]]:

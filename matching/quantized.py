@@ -9,7 +9,7 @@ multiplied: a pack of 128 dimensions fills 128 of the 512.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numkong
@@ -51,6 +51,7 @@ class Codes:
     values: NDArray[np.int8]
     scale: NDArray[np.float32]
     error: NDArray[np.float32]
+    _largest_error: float | None = field(default=None, init=False, repr=False)
 
     @classmethod
     def empty(cls, size: int, dimensions: int = 0) -> Codes:
@@ -85,6 +86,13 @@ class Codes:
         """D."""
         return int(self.values.shape[1])
 
+    @property
+    def largest_error(self) -> float:
+        """The largest of `error`; 0 without embeddings."""
+        if self._largest_error is None:
+            self._largest_error = float(self.error.max(initial=0))
+        return self._largest_error
+
     def take(self, index: slice | Places) -> Codes:
         """The codes at these places; for a slice without copying."""
         return Codes(self.values[index], self.scale[index], self.error[index])
@@ -98,6 +106,7 @@ class Codes:
         self.values[places, other.dimensions :] = 0
         self.scale[places] = other.scale
         self.error[places] = other.error
+        self._largest_error = None
 
     def embeddings(self) -> NDArray[np.float32]:
         """What the codes stand for, float32 [N, 512]."""

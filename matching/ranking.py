@@ -122,7 +122,7 @@ class Ranking:
         self._floor = np.full(len(probes), threshold - ROUNDING, np.float32)
         starts = range(0, len(probes), PROBE_BLOCK)
         self._rows = [slice(start, min(start + PROBE_BLOCK, len(probes))) for start in starts]
-        self._kept = [_Candidates.joined([]) for _ in self._rows]
+        self._kept: list[list[_Candidates]] = [[] for _ in self._rows]
         self._most = [CROWD * BEST * (rows.stop - rows.start) for rows in self._rows]
         self._begun = False
         self._block = min(TARGET_BLOCK, PAIRS // max(1, min(len(probes), PROBE_BLOCK)))
@@ -155,7 +155,7 @@ class Ranking:
                 most = self._block if begun else min(self._block, FIRST_TARGETS)
             start, end = end, min(end + most, last)
             part, self._begun = slice(start, end), True
-            some = targets.take(part)
+            some = targets if end - start == len(targets) else targets.take(part)
             if screen is not None:
                 likely = self._on_screen(screen, some, first + start, person[part])
             else:
@@ -171,13 +171,12 @@ class Ranking:
                     ),
                 )
             for number, rows in enumerate(self._rows):
-                new = likely(rows)
+                kept, new = self._kept[number], likely(rows)
                 if len(new.probe):
-                    kept = _Candidates.joined([self._kept[number], new])
-                    if len(kept.probe) > self._most[number]:
-                        kept = self._pruned(kept)
-                        self._most[number] = max(self._most[number], CROWD * len(kept.probe))
-                    self._kept[number] = kept
+                    kept.append(new)
+                if sum(len(part.probe) for part in kept) > self._most[number]:
+                    kept[:] = [self._pruned(_Candidates.joined(kept))]
+                    self._most[number] = max(self._most[number], CROWD * len(kept[0].probe))
 
     def near_best(self, targets_at: Callable[[Places], tuple[Traits, Floats | float]]) -> RankedPairs:
         """All pairs that may be among the best and may reach the threshold, unordered.
@@ -189,7 +188,7 @@ class Ranking:
             targets_at: Returns the targets at the given places, and how far their embeddings may be from the
                 true ones.
         """
-        likely = self._pruned(_Candidates.joined(self._kept))
+        likely = self._pruned(_Candidates.joined([part for kept in self._kept for part in kept]))
         found = np.empty((len(FACTORS), len(likely.probe)))
         slack = np.empty(len(likely.probe))
         for start in range(0, len(likely.probe), EXACT_PAIRS):
@@ -218,12 +217,14 @@ class Ranking:
                 np.copyto(estimates, -np.inf, where=~block.eligible[rows])
             self._raise_floor(rows, estimates, margin, block.crowd)
             likely = estimates >= (self._floor[rows] - margin)[:, None]
-        probe, target = np.divmod(np.flatnonzero(likely), likely.shape[1])
-        estimate = estimates[probe, target]
+        places = np.flatnonzero(likely)
+        probe = places // likely.shape[1]
+        target = places - probe * likely.shape[1]
+        estimate = estimates.take(places)
         if rare:
             estimate -= self._side.distances(probe + rows.start, block.side, target)
-            near = np.flatnonzero(estimate >= (self._floor[rows] - margin)[probe])
-            probe, target, estimate = probe[near], target[near], estimate[near]
+            near = np.flatnonzero(estimate >= (self._floor[rows] - margin).take(probe))
+            probe, target, estimate = probe.take(near), target.take(near), estimate.take(near)
         return _Candidates(
             probe + rows.start, target + block.first, block.person[target], estimate, margin[probe]
         )
@@ -366,11 +367,9 @@ def _in_order(found: RankedPairs) -> RankedPairs:
 
 
 def _bounds(wanted: NDArray[np.bool_]) -> tuple[int, int]:
-    """The place of the first that is wanted, and the place after the last."""
-    first = int(wanted.argmax()) if len(wanted) else 0
-    if not len(wanted) or not wanted[first]:
-        return 0, 0
-    return first, len(wanted) - int(wanted[::-1].argmax())
+    """The place of the first that is wanted, and the place after the last; 0 for both if none is."""
+    flags = wanted.tobytes()
+    return max(flags.find(1), 0), flags.rfind(1) + 1
 
 
 def _firsts(probe: NDArray[np.int64], person: NDArray[np.int64]) -> NDArray[np.bool_]:

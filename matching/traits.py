@@ -45,6 +45,9 @@ class Traits:
     embedding: [N, 512], unit length, or zeros where it is missing. geometry: [4, N], in the order of RATIOS.
     age: integer years [N], 0..150. symmetry: [N], 0..1. skin_tone: CIELAB, [3, N]. expression: int8 [N],
     place in EMOTIONS.
+
+    The ratios of a face are side by side in memory, and so is its skin tone: a few faces out of many take one
+    line of the processor's cache each.
     """
 
     embedding: Floats
@@ -62,10 +65,10 @@ class Traits:
         """Room for `size` faces, all zeros, float32."""
         return cls(
             embedding=np.zeros((size, dimensions), np.float32),
-            geometry=np.zeros((len(RATIOS), size), np.float32),
+            geometry=np.zeros((size, len(RATIOS)), np.float32).T,
             age=np.zeros(size, np.int16),
             symmetry=np.zeros(size, np.float32),
-            skin_tone=np.zeros((3, size), np.float32),
+            skin_tone=np.zeros((size, 3), np.float32).T,
             expression=np.zeros(size, np.int8),
         )
 
@@ -101,10 +104,10 @@ class Traits:
         """The faces at these places; for a slice without copying."""
         return Traits(
             embedding=self.embedding[index],
-            geometry=self.geometry[:, index],
+            geometry=self.geometry.T[index].T,
             age=self.age[index],
             symmetry=self.symmetry[index],
-            skin_tone=self.skin_tone[:, index],
+            skin_tone=self.skin_tone.T[index].T,
             expression=self.expression[index],
         )
 

@@ -31,6 +31,9 @@ is three times as fast; 25 MiB may take most of an hour."""
 
 _KEY: Final = "semblance.body"
 
+_BODY_FOLLOWS: Final = frozenset({b"content-length", b"transfer-encoding"})
+"""A request with neither of these headers has no body (RFC 9112, section 6.3)."""
+
 
 @dataclass(slots=True)
 class BodyRules:
@@ -64,6 +67,9 @@ class BodyMiddleware:
             await self._app(scope, receive, send)
             return
         rules = scope[_KEY] = BodyRules()
+        if not any(name in _BODY_FOLLOWS for name, _ in scope["headers"]):
+            await self._app(scope, receive, send)
+            return
         body = _Body(rules, Headers(scope=scope), receive, self._grace, self._rate)
         replaced = False
 

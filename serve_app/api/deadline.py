@@ -55,7 +55,8 @@ class DeadlineMiddleware:
                     return message
 
                 async def begun(message: Message) -> None:
-                    deadline.reschedule(None)
+                    if deadline.when() is not None:
+                        deadline.reschedule(None)
                     await send(message)
 
                 await self._app(scope, patient, begun)

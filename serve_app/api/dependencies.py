@@ -12,6 +12,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Header, Query, Request, Security
 from fastapi.security import APIKeyCookie, HTTPBearer
+from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
 from db.console_sessions import ConsoleSession
@@ -43,14 +44,15 @@ console_cookie = APIKeyCookie(
 
 async def get_services(connection: HTTPConnection) -> Services:
     """The replica's services, for routes of HTTP and WebSocket alike."""
-    return cast(Services, connection.app.state.services)
+    return _services_of(connection)
 
 
 Injected = Annotated[Services, Depends(get_services)]
 
 
-async def get_links(connection: HTTPConnection, services: Injected) -> Links:
+async def get_links(connection: HTTPConnection) -> Links:
     """Links under `public_url`, or under the address that the client called."""
+    services = _services_of(connection)
     settings = services.settings
     return Links(settings, services.storage, settings.public_url or str(connection.base_url))
 
@@ -70,33 +72,47 @@ InjectedCopies = Annotated[Copies, Depends(get_copies)]
 InjectedStoreProbe = Annotated[StoreProbe, Depends(get_store_probe)]
 
 
-async def current_user(
-    request: Request, services: Injected, _: Annotated[object, Security(user_bearer)]
-) -> Profile:
-    """The profile of the token's user; raises as `authenticate`."""
-    signed_in = await authenticate(services, bearer_token(request.headers.get("authorization")))
-    request.state.session = signed_in.session
-    _identify(request, Client("user", str(signed_in.user.id)))
-    return signed_in.user
+class _UserScheme(SecurityBase):
+    """Users' access tokens in the OpenAPI document. FastAPI calls a scheme as it calls any dependency. So
+    this one checks the token itself: every dependency below another one takes a part of the time of a read.
+    """
+
+    scheme_name = user_bearer.scheme_name
+    model = user_bearer.model
+
+    async def authenticated(self, request: Request) -> Profile:
+        """The profile of the token's user; raises as `authenticate`."""
+        token = bearer_token(request.headers.get("authorization"))
+        signed_in = await authenticate(_services_of(request), token)
+        request.state.session = signed_in.session
+        _identify(request, Client("user", str(signed_in.user.id)))
+        return signed_in.user
 
 
-async def optional_user(
-    request: Request, services: Injected, _: Annotated[object, Security(user_bearer)]
-) -> Profile | None:
-    """As `current_user`, but None for a request without credentials. Invalid ones are still refused."""
-    if "authorization" not in request.headers:
-        return None
-    return await current_user(request, services, _)
+class _RequiredUser(_UserScheme):
+    async def __call__(self, request: Request) -> Profile:
+        return await self.authenticated(request)
 
 
-async def current_session(request: Request, _: Annotated[Profile, Depends(current_user)]) -> UserSession:
+class _OptionalUser(_UserScheme):
+    """None for a request without credentials. Invalid ones are still refused."""
+
+    async def __call__(self, request: Request) -> Profile | None:
+        return await self.authenticated(request) if "authorization" in request.headers else None
+
+
+current_user = _RequiredUser()
+optional_user = _OptionalUser()
+
+
+async def current_session(request: Request, _: Annotated[Profile, Security(current_user)]) -> UserSession:
     """The session of the token's user."""
     return cast(UserSession, request.state.session)
 
 
-CurrentUser = Annotated[Profile, Depends(current_user)]
+CurrentUser = Annotated[Profile, Security(current_user)]
 CurrentSession = Annotated[UserSession, Depends(current_session)]
-OptionalUser = Annotated[Profile | None, Depends(optional_user)]
+OptionalUser = Annotated[Profile | None, Security(optional_user)]
 
 
 async def current_operator(
@@ -353,6 +369,10 @@ EventStreamClient = Annotated[Subscription, Depends(open_stream)]
 def _uses_console(request: Request) -> bool:
     """Whether the request has a session of the console and nothing that the client itself sent instead."""
     return "authorization" not in request.headers and session_cookie(request) is not None
+
+
+def _services_of(connection: HTTPConnection) -> Services:
+    return cast(Services, connection.app.state.services)
 
 
 def _identify(connection: HTTPConnection, client: Client) -> None:

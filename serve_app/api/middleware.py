@@ -9,7 +9,6 @@ import uuid
 from http import HTTPStatus
 
 from fastapi.exceptions import ValidationException
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from semblance.errors import BadInputError
@@ -36,18 +35,23 @@ class RequestIdMiddleware:
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("x-request-id", "")
+        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"").decode(
+            "latin-1"
+        )
         token = request_id_var.set(given if SAFE_REQUEST_ID.fullmatch(given) else str(uuid.uuid4()))
 
         async def marked(message: Message) -> None:
             if message["type"] in {"http.response.start", "websocket.http.response.start"}:
-                MutableHeaders(scope=message)[API_MARK] = "1"
+                message["headers"] = [*message["headers"], _MARK]
             await send(message)
 
         try:
             await self._app(scope, receive, marked)
         finally:
             request_id_var.reset(token)
+
+
+_MARK = (API_MARK.lower().encode(), b"1")
 
 
 class MetricsMiddleware:
@@ -131,7 +135,7 @@ class HostMiddleware:
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
-        hosts = Headers(scope=scope).getlist("host")
+        hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
         if len(hosts) <= 1 and all(map(_AUTHORITY.fullmatch, hosts)):
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
@@ -151,12 +155,15 @@ class AnswerHeadersMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers.setdefault("Cache-Control", "no-store")
-                headers.setdefault("X-Content-Type-Options", "nosniff")
+                named = {name for name, _ in message["headers"]}
+                missing = [header for header in _ANSWER_HEADERS if header[0] not in named]
+                message["headers"] = [*message["headers"], *missing]
             await send(message)
 
         await self._app(scope, receive, with_headers)
+
+
+_ANSWER_HEADERS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 
 
 class UnexpectedErrorMiddleware:

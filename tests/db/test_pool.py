@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import asyncpg
@@ -173,6 +174,76 @@ async def test_an_exhausted_pool_is_unavailable(dsn: str, monkeypatch: pytest.Mo
         with pytest.raises(DatabaseError, match="cannot be reached"):
             await database.ping()
     await database.ping()
+    await database.close()
+
+
+async def test_a_connection_serves_one_task_after_another(dsn: str) -> None:
+    database = await Database.connect(dsn, pool_size=1)
+    many = await asyncio.gather(*(database.fetchval("SELECT pg_backend_pid()") for _ in range(20)))
+    async with database.transaction() as connection:
+        assert {*many} == {connection.get_server_pid()}
+    await database.close()
+
+
+async def test_a_task_that_waits_for_the_pool_is_served_before_later_ones(dsn: str) -> None:
+    database = await Database.connect(dsn, pool_size=1)
+    order: list[str] = []
+
+    async def ask(name: str) -> None:
+        await database.fetchval("SELECT 1")
+        order.append(name)
+
+    async with database.transaction():
+        waiting = asyncio.create_task(ask("first"))
+        await asyncio.sleep(0)
+    await asyncio.gather(waiting, ask("second"))
+    assert order == ["first", "second"]
+    await database.close()
+
+
+async def test_a_cancelled_statement_leaves_a_connection_that_works(dsn: str) -> None:
+    database = await Database.connect(dsn, pool_size=1)
+    await database.ping()
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.02):
+                await database.fetchval("SELECT pg_sleep(30)")
+        await database.ping()
+    await database.close()
+
+
+async def test_connections_at_hand_that_the_server_ended_are_replaced(dsn: str) -> None:
+    database = await Database.connect(dsn, pool_size=3)
+    ended: list[asyncio.Event] = []
+    async with AsyncExitStack() as at_once:
+        for _ in range(3):
+            connection = await at_once.enter_async_context(database.transaction())
+            ended.append(asyncio.Event())
+            connection.add_termination_listener(lambda _, event=ended[-1]: event.set())
+    with psycopg.connect(dsn, autocommit=True) as other:
+        other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    await asyncio.gather(*(event.wait() for event in ended))
+    await asyncio.gather(*(database.ping() for _ in range(6)))
+    await database.close()
+
+
+async def test_connections_return_to_the_driver_after_a_while(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which ends those that are not needed."""
+    database = await Database.connect(dsn, pool_size=3)
+    idle = database._pool._pool.get_idle_size
+    async with AsyncExitStack() as at_once:
+        for _ in range(3):
+            await at_once.enter_async_context(database.transaction())
+    assert idle() == 0
+    monkeypatch.setattr("db.connection_pool._AT_HAND_S", 0.0)
+    for number in (2, 3):
+        await database.ping()
+        assert idle() == number
     await database.close()
 
 

@@ -25,8 +25,8 @@ pytestmark = pytest.mark.skipif(not PGBOUNCER, reason="needs PgBouncer (Debian: 
 @pytest.fixture
 def pooler(dsn: str) -> Iterator[str]:
     """DSN of the test's database behind a pooler."""
-    with transaction_pooler(dsn) as host:
-        yield through(dsn, host)
+    with transaction_pooler(dsn) as started:
+        yield through(dsn, started.host)
 
 
 @pytest.fixture

@@ -13,13 +13,14 @@ import pytest
 
 from db import copy_arrays
 from db.celebrities import CelebrityRow
-from db.copy_arrays import CopyReader
+from db.copy_arrays import CopyReader, read_rows, row_type
 from db.pool import Database
 from matching import gallery, gallery_arrays
 from matching.celebrity_search import CelebritySearch
 from matching.gallery import Gallery, GalleryQuery
 from matching.scoring import BEST, MIN_QUALITY
 from matching.traits import Traits
+from semblance.errors import DatabaseError
 from semblance.weights import Weights
 from tests.support.all_pairs import all_scores
 from tests.support.rows import DIGEST, OTHER_DIGEST
@@ -237,6 +238,21 @@ def test_a_copy_stream_may_be_split_anywhere() -> None:
         parts = [part for at in range(0, len(data), step) for part in reader.feed(data[at : at + step])]
         parts += reader.end()
         assert np.concatenate(parts)["age"].tolist() == list(range(200))
+
+
+async def test_a_read_has_its_own_time_and_not_that_of_a_command(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gallery of millions takes longer than the pool gives a command."""
+    monkeypatch.setattr(copy_arrays, "READ_SECONDS", 0.01)
+    with pytest.raises(DatabaseError):
+        async with database.transaction(readonly=True) as connection:
+            await read_rows(
+                connection,
+                "SELECT 1::smallint FROM pg_sleep(20)",
+                row=row_type(("one", ">i2")),
+                take=lambda _: None,
+            )
 
 
 async def test_a_change_is_seen_whose_transaction_has_the_number_of_a_lost_one(

@@ -21,7 +21,7 @@ from db.pool import Database
 from matching import gallery, gallery_arrays
 from matching.gallery import Gallery, GalleryQuery
 from matching.gallery_arrays import GalleryArrays
-from matching.gallery_file import UnusableFileError, mapped, written
+from matching.gallery_file import FORMAT, UnusableFileError, mapped, written
 from semblance.weights import Weights
 from tests.support.rows import DIGEST
 from tests.support.rows_matching import add_celebrities, famous, varied
@@ -131,7 +131,7 @@ async def test_a_file_that_cannot_be_used_is_replaced(
         b"{}\n",
         whole[:middle],
         whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :],
-        whole.replace(b'"format": 3', b'"format": 0'),
+        whole.replace(b'"format": %d' % FORMAT, b'"format": 0'),
     ]
     for content in damaged:
         path.write_bytes(content)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from contextlib import ExitStack
 from typing import Any
 from uuid import UUID, uuid4
@@ -152,12 +153,15 @@ async def test_a_page_takes_one_statement(api: Api, ada: User) -> None:
     def note(logged: asyncpg.connection.LoggedQuery) -> None:
         statements.append(logged.query)
 
-    connections = [holder._con for holder in api.services.database._pool._pool._holders if holder._con]
+    pool: Any = api.services.database._pool
+    connections = [holder._con for holder in pool._kept._pool._holders if holder._con]
     with ExitStack() as logged:
         for connection in connections:
             logged.enter_context(connection.query_logger(note))
         await get(api, ada)
         await get(api, ada)
+    # The driver tells of a statement in the next round of the event loop.
+    await asyncio.sleep(0)
     # The realtime hub reads the events when it likes, the driver a new connection's types. Behind a pooler
     # each statement is in a transaction.
     aside = ("FROM events", "typeinfo_tree", "BEGIN;", "COMMIT;")

@@ -10,13 +10,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 import psycopg
+from psycopg.rows import dict_row
 
 from db.logins import APPLICATION_USER, USER
 
@@ -32,57 +33,94 @@ SERVER_CONNECTIONS: Final = 2
 """That one login may have to one database, fewer than any replica wants."""
 
 
+class Pooler:
+    """A pooler that runs.
+
+    1.18, which Debian 12 has, ends now and then when a client leaves while its statement is cancelled (fixed
+    later: pgbouncer/pgbouncer issues 801 and 822). It is then started again, as a service manager does.
+    """
+
+    def __init__(self, command: list[str], host: str) -> None:
+        """command: starts it. host: its address."""
+        self.host = host
+        self._command = command
+        self._process = self._started()
+        self._is_over = threading.Event()
+        self._keeper = threading.Thread(target=self._keep)
+        self._keeper.start()
+
+    def settle(self) -> None:
+        """Return once it works on no cancelled statement, which could end it: what one test leaves behind is
+        not to fail the next one."""
+        deadline = time.monotonic() + 10
+        while not self._is_settled():
+            assert time.monotonic() < deadline, "The pooler does not come to rest."
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        """End it for good."""
+        self._is_over.set()
+        # Again, if it has just been started again.
+        while self._keeper.is_alive():
+            self._process.terminate()
+            self._keeper.join(0.2)
+
+    def _keep(self) -> None:
+        while self._process.wait() is not None and not self._is_over.is_set():
+            self._process = self._started()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(self._command, cwd="/")
+        for _ in range(100):
+            try:
+                self._pools()
+                break
+            except psycopg.OperationalError:
+                assert process.poll() is None, f"{PGBOUNCER} does not start; what it says is above."
+                time.sleep(0.05)
+        return process
+
+    def _is_settled(self) -> bool:
+        try:
+            pools = self._pools()
+        except psycopg.OperationalError:
+            return False
+        return not any(pool[column] for pool in pools for column in pool if "cancel" in column)
+
+    def _pools(self) -> list[dict[str, Any]]:
+        """What the pooler says about its pools, also of cancelled statements. It asks no database: a template
+        must have no sessions."""
+        console = f"postgresql://{USER}@{self.host}:{PORT}/pgbouncer"
+        with (
+            closing(psycopg.connect(console, autocommit=True)) as connection,
+            # The console knows only the simple protocol.
+            psycopg.ClientCursor(connection, row_factory=dict_row) as cursor,
+        ):
+            return cursor.execute("SHOW POOLS").fetchall()
+
+
 @contextmanager
-def transaction_pooler(dsn: str) -> Iterator[str]:
-    """Runs a pooler in front of the embedded server of `dsn`; yields its address. It is started again
-    whenever it ends, as 1.18, which Debian 12 has, does now and then after a cancelled query."""
+def transaction_pooler(dsn: str) -> Iterator[Pooler]:
+    """Runs a pooler in front of the embedded server of `dsn`."""
     host = str(ip_address("127.0.0.2") + secrets.randbelow(2**24 - 4))
     (data,) = (Path(folder) for folder in parse_qs(urlsplit(dsn).query)["host"])
-    # The server's user reads them, too: it refuses to run as root.
-    logins, config = data / "pooler_logins", data / "pooler.ini"
+    # The server's user reads them, too: it refuses to run as root. Another pooler of the server has others.
+    logins, config = data / f"pooler_logins_{host}", data / f"pooler_{host}.ini"
     logins.write_text(f'"{USER}" ""\n"{APPLICATION_USER}" ""\n')
     config.write_text(
         "[databases]\n"
         f"* = host={data} pool_size={SERVER_CONNECTIONS}\n"
         "[pgbouncer]\n"
         f"listen_addr = {host}\nlisten_port = {PORT}\nunix_socket_dir =\n"
-        f"pool_mode = transaction\nauth_type = trust\nauth_file = {logins}\n"
+        f"pool_mode = transaction\nauth_type = trust\nauth_file = {logins}\nadmin_users = {USER}\n"
         "max_client_conn = 500\nserver_login_retry = 1\nquery_wait_timeout = 30\n"
     )
     user = ["-u", data.owner()] if getpass.getuser() == "root" else []
-    command = [PGBOUNCER, "-q", *user, str(config)]
-    process = _started(command, host)
-    is_over = threading.Event()
-
-    def keep() -> None:
-        nonlocal process
-        while process.wait() is not None and not is_over.is_set():
-            process = _started(command, host)
-
-    keeper = threading.Thread(target=keep)
-    keeper.start()
+    pooler = Pooler([PGBOUNCER, "-q", *user, str(config)], host)
     try:
-        yield host
+        yield pooler
     finally:
-        is_over.set()
-        # Again, if it has just been started again.
-        while keeper.is_alive():
-            process.terminate()
-            keeper.join(0.2)
-
-
-def _started(command: list[str], host: str) -> subprocess.Popen[bytes]:
-    """A pooler that answers."""
-    process = subprocess.Popen(command, cwd="/")
-    # Not the database itself: a template must have no sessions.
-    for _ in range(100):
-        try:
-            psycopg.connect(f"postgresql://{USER}@{host}:{PORT}/postgres").close()
-            break
-        except psycopg.OperationalError:
-            assert process.poll() is None, f"{PGBOUNCER} does not start; what it says is above."
-            time.sleep(0.05)
-    return process
+        pooler.stop()
 
 
 def through(dsn: str, host: str) -> str:

@@ -17,7 +17,7 @@ from db.logins import DATABASE, application_dsn
 from db.migrate import upgrade
 from db.pool import Database
 from ops.stack.embedded import EmbeddedPostgres
-from tests.support.pooler import PGBOUNCER, SERVER_CONNECTIONS, through, transaction_pooler
+from tests.support.pooler import PGBOUNCER, SERVER_CONNECTIONS, Pooler, through, transaction_pooler
 from tests.support.reused_database import ReusedDatabase
 
 _numbers = itertools.count()
@@ -135,9 +135,9 @@ class _Reused:
 
 
 @pytest.fixture(scope="session")
-async def _reused(postgres: str, pooler_host: str | None) -> AsyncIterator[_Reused]:
+async def _reused(postgres: str, _pooler: Pooler | None) -> AsyncIterator[_Reused]:
     # Asynchronous, because its connections need their event loop to close.
-    reused = _Reused(postgres, 0 if pooler_host is None else 2 * SERVER_CONNECTIONS)
+    reused = _Reused(postgres, 0 if _pooler is None else 2 * SERVER_CONNECTIONS)
     yield reused
     reused.close()
 
@@ -167,13 +167,22 @@ def copy_database(reused_database: ReusedDatabase, make_database: Callable[[str]
 
 
 @pytest.fixture(scope="session")
-def pooler_host(pytestconfig: pytest.Config, postgres: str) -> Iterator[str | None]:
-    """The address of a PgBouncer that the service connects to, if the tests are to run behind one."""
+def _pooler(pytestconfig: pytest.Config, postgres: str) -> Iterator[Pooler | None]:
+    """A PgBouncer that the service connects to, if the tests are to run behind one."""
     if not pytestconfig.getoption("behind_pooler"):
         yield None
         return
-    with transaction_pooler(postgres) as host:
-        yield host
+    with transaction_pooler(postgres) as started:
+        yield started
+
+
+@pytest.fixture
+def pooler_host(_pooler: Pooler | None) -> str | None:
+    """Its address; None without it."""
+    if _pooler is None:
+        return None
+    _pooler.settle()
+    return _pooler.host
 
 
 @pytest.fixture

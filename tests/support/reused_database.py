@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import suppress
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.sql import SQL, Composed, Identifier, Literal
 
+from db.connection_pool import ConnectionPool
 from db.pool import Database
 
 _LARGEST_TABLE = 64 * 8192
@@ -62,20 +63,19 @@ SELECT
 
 
 class _Lent:
-    """An asyncpg pool for as long as a test does not close it."""
+    """Connections for as long as a test does not close them."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
-        self._pool = pool
+    def __init__(self, kept: ConnectionPool) -> None:
+        self._kept = kept
         self._is_closed = False
 
-    def acquire(self, *, timeout: float) -> AbstractAsyncContextManager[asyncpg.Connection]:
+    async def acquire(self, *, seconds: float) -> asyncpg.Connection:
         if self._is_closed:
             raise asyncpg.InterfaceError("pool is closed")
-        acquired: AbstractAsyncContextManager[asyncpg.Connection] = self._pool.acquire(timeout=timeout)
-        return acquired
+        return await self._kept.acquire(seconds=seconds)
 
-    async def release(self, connection: asyncpg.Connection) -> None:
-        await self._pool.release(connection)
+    async def release(self, connection: asyncpg.Connection, *, in_order: bool) -> None:
+        await self._kept.release(connection, in_order=in_order)
 
     async def close(self) -> None:
         self._is_closed = True
@@ -115,7 +115,7 @@ class _KeptPool(Database):
     def lend(self) -> Database:
         """The pool, for one test."""
         return Database(
-            _Lent(self._pool),
+            cast(ConnectionPool, _Lent(self._pool)),
             self._lend_connection,
             transaction_pooler=self._transaction_pooler,
         )
@@ -134,7 +134,7 @@ class _KeptPool(Database):
     @property
     def size(self) -> int:
         """The number of its connections that no test uses."""
-        return int(self._pool.get_size()) + len(self._free)
+        return self._pool.size + len(self._free)
 
     def terminate(self) -> None:
         """End it at once."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Query, Request, status
+from fastapi import Query, Request, Security, status
 
 from serve_app.api.cursors import Cursor, encode_cursor, place_by_time
 from serve_app.api.deadline import deadline_has_passed
@@ -24,7 +24,7 @@ router = Topic(prefix="/faces", tags=["faces"])
     responses={**COMPUTE_ERRORS, **QUOTA_ERROR},
     openapi_extra=PHOTO_FORM,
     # Before the photo is received, which is not done for an unknown client.
-    dependencies=[Depends(current_user)],
+    dependencies=[Security(current_user)],
 )
 async def upload_face(
     request: Request, user: CurrentUser, photo: Photo, services: Injected, links: InjectedLinks
