@@ -52,7 +52,8 @@ NET_CALLS: Final = 2
 """The same of embedder and analyzer: one is worked on, one waits for it."""
 
 JOINED_PHOTOS: Final = 4
-"""Most photos that the detector searches in one call: all of them wait for the last."""
+"""Most photos that the detector searches in one call: all of them wait for the last, and more leave cores
+idle. With 16 connections on two cores, 4 gave 46 photos/s, 6 gave 43 and 8 gave 42."""
 
 JOINED_BYTES: Final = 4 * 1024 * 1024
 """Most bytes of those photos together."""
