@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import astuple
 
 import pytest
+import typer
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from semblance.settings import Settings
 from tools import CHECKOUT
-from tools.sizing.__main__ import TARGET
+from tools.sizing.__main__ import TARGET, main
 from tools.sizing.constants import load_constants, with_prices
 from tools.sizing.model import Demand, Need, need, plans
 from tools.sizing.page import LARGEST_CORES, PHOTOS_A_USER, largest_users, of_users, render
@@ -138,9 +138,8 @@ def test_a_lower_price_makes_a_machine_the_cheapest() -> None:
     ],
 )
 def test_the_command(arguments: list[str], status: int, said: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tools.sizing", *arguments],
-        capture_output=True, text=True, check=False, cwd=CHECKOUT, timeout=60,
-    )  # fmt: skip
-    assert done.returncode == status, done.stderr
-    assert said in done.stdout + done.stderr
+    command = typer.Typer()
+    command.command()(main)
+    done = CliRunner().invoke(command, arguments)
+    assert done.exit_code == status, done.output
+    assert said in done.output

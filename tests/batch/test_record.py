@@ -20,6 +20,7 @@ from semblance.errors import ConflictError
 from semblance.running import JOB_VARIABLE
 from semblance.settings import Settings
 from tests.support.api import Api
+from tests.support.commands import job
 
 
 async def test_progress_and_the_reason_of_a_failure(
@@ -98,19 +99,15 @@ async def test_a_job_without_ray_is_not_recorded(api: Api, api_settings: Setting
 
 async def test_a_command_records_why_it_failed(api: Api, api_settings: Settings) -> None:
     job_id = str(uuid.uuid4())
-    command = [sys.executable, "-P", "-m", "batch.reembed", "--pack=nowhere"]
     environment = {
         **os.environ,
         JOB_VARIABLE: job_id,
         "SEMBLANCE_HOME": str(api_settings.home),
         "SEMBLANCE_DATABASE_URL": api_settings.required_database_url.get_secret_value(),
     }
-    process = await asyncio.create_subprocess_exec(
-        *command, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
-    told, _ = await process.communicate()
+    done = await asyncio.to_thread(job, "batch.reembed", "--pack=nowhere", environment=environment)
     row = await api.services.db.ray_jobs.get(uuid.UUID(job_id))
-    assert row is not None, told.decode()
-    assert (process.returncode, row.kind, row.arguments) == (1, "reembed", ["--pack=nowhere"])
+    assert row is not None, done.stderr
+    assert (done.returncode, row.kind, row.arguments) == (1, "reembed", ["--pack=nowhere"])
     assert row.message is not None
-    assert row.message in " ".join(told.decode().split())
+    assert row.message in " ".join(done.stderr.split())

@@ -420,8 +420,8 @@ async def test_the_way_back_to_a_pack_that_is_not_installed(
     assert row is not None
     await spare_embeddings.add("faces", {face: row["embedding"].to_numpy()}, new)
     await switch(settings, pipeline.model, QUIET)
-    process = command(settings, "--pack", old, "--switch", address="local")
-    output, errors = await asyncio.to_thread(process.communicate, timeout=60)
-    assert process.returncode == 0, errors
-    assert "the pack 000000000000 is in force now, for 1 faces and 0 celebrities." in output
+    arguments = ("--pack", old, "--switch")
+    done = await asyncio.to_thread(job, "batch.reembed", *arguments, environment=environment(settings))
+    assert done.returncode == 0, done.stderr
+    assert "the pack 000000000000 is in force now, for 1 faces and 0 celebrities." in done.stdout
     assert await spare_embeddings.in_force() == old

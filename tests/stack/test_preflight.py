@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,8 +20,7 @@ from semblance.findings import require
 from semblance.settings import Settings, get_settings
 from serve_app.app import check_settings
 from serve_app.preflight import BEFORE_DEPLOYMENT, BEFORE_SERVING, BEFORE_START
-
-SEMBLANCE = Path(sys.executable).with_name("semblance")
+from tests.support.commands import semblance
 
 
 @pytest.fixture
@@ -177,26 +174,12 @@ def test_up_reports_all_problems_and_starts_nothing(tmp_path: Path, taken: int) 
         "SEMBLANCE_PORT": str(taken),
         "SEMBLANCE_DATABASE_URL": "postgresql://u:hunt@er2@h/db",
     }
-    done = subprocess.run(
-        [SEMBLANCE, "up", "--detach"],
-        env={**kept, **wrong, "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = semblance("up", "--detach", environment={**kept, **wrong, "COLUMNS": "200"})
     assert done.returncode == 1
     assert all(name in done.stderr for name in wrong if name != "SEMBLANCE_HOME"), done.stderr
     assert "Traceback" not in (home / "logs" / "supervisor.log").read_text()
     assert "er2" not in done.stderr
     assert not list((home / "ray" / "sessions").iterdir())
     assert not (home / "postgres").exists()
-    status = subprocess.run(
-        [SEMBLANCE, "status", "--json"],
-        env={**kept, "SEMBLANCE_HOME": str(home)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    status = semblance("status", "--json", environment={**kept, "SEMBLANCE_HOME": str(home)})
     assert json.loads(status.stdout)["ready"] is False
