@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
@@ -12,18 +11,18 @@ from db.connections import Connections, lock_match, open_when_mutual
 from db.pool import Database
 from db.reactions import Reactions
 from semblance.errors import ConflictError, NotFoundError
+from tests.support.reused_database import ReusedDatabase
 from tests.support.rows_feed import FeedPair, add_baby, add_face, add_match, add_pair
 
 ROUNDS = 40
 
 
 @pytest.fixture
-async def database(dsn: str) -> AsyncIterator[Database]:
-    connected = await Database.connect(dsn, pool_size=8)
+async def database(reused_database: ReusedDatabase) -> Database:
+    connected = await reused_database.pool(reused_database.dsn, 8)
     # All connections open before the race, or the first would win it.
     await asyncio.gather(*(connected.execute("SELECT pg_sleep(0.05)") for _ in range(8)))
-    yield connected
-    await connected.close()
+    return connected
 
 
 async def make_baby(database: Database, match_id: UUID, profile_id: UUID) -> UUID | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -57,11 +57,9 @@ def spare(direct_database: Database) -> SpareEmbeddings:
 
 
 @pytest.fixture
-async def service(service_dsn: str) -> AsyncIterator[Database]:
+async def service(reused_database: ReusedDatabase, service_dsn: str) -> Database:
     """A pool of the application's login."""
-    connected = await Database.connect(service_dsn, pool_size=4)
-    yield connected
-    await connected.close()
+    return await reused_database.pool(service_dsn, 4)
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -16,6 +15,7 @@ from db.queries import queries
 from db.quotas import take
 from db.retention import Kept, remove_old
 from matching.celebrity_search import CelebritySearch
+from tests.support.reused_database import ReusedDatabase
 
 KEPT = Kept(timedelta(days=50), timedelta(days=60), timedelta(days=70))
 
@@ -33,11 +33,9 @@ async def user(database: Database) -> UUID:
 
 
 @pytest.fixture
-async def service(service_dsn: str) -> AsyncIterator[Database]:
+async def service(reused_database: ReusedDatabase, service_dsn: str) -> Database:
     """A pool of the application's login."""
-    connected = await Database.connect(service_dsn, pool_size=2)
-    yield connected
-    await connected.close()
+    return await reused_database.pool(service_dsn, 2)
 
 
 async def test_what_is_too_old_is_removed_and_nothing_else(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from functools import cache
 from uuid import uuid4
 
@@ -26,60 +25,67 @@ def vectors() -> list[Embedding]:
 
 
 @pytest.fixture(scope="session")
-def many_faces_template(postgres: str) -> str:
-    """Name of a database with some thousand faces and celebrities, to be copied."""
-
-    async def fill(dsn: str) -> None:
-        database = await Database.connect(dsn, pool_size=1)
-        indexes = ("faces_embedding_hnsw_idx", "idx_celebrities_embedding")
-        definitions = [
-            await database.fetchval(f"SELECT pg_get_indexdef('{index}'::regclass)") for index in indexes
-        ]
-        # Built after the rows, they take a fraction of the time.
-        for index in indexes:
-            await database.execute(f"DROP INDEX {index}")
-        users = [uuid4() for _ in range(USERS)]
-        async with database.transaction() as connection:
-            await connection.copy_records_to_table(
-                "profiles",
-                columns=("id", "profile_type", "name", "gender", "school"),
-                records=[
-                    (user, "user", f"User {n}", ("male", "female")[n % 2], f"school {n % SCHOOLS}")
-                    for n, user in enumerate(users)
-                ],
-            )
-            await connection.copy_records_to_table(
-                "faces",
-                columns=("profile_id", "image_path", "embedding", "pack_digest", "quality_score"),
-                records=[
-                    (users[n // FACES_EACH], f"faces/{n}.jpg", vector, DIGEST, 0.9)
-                    for n, vector in enumerate(vectors())
-                ],
-            )
-        await database.execute(
-            """
-            INSERT INTO celebrities (name, image_path, embedding, pack_digest, quality_score)
-            SELECT 'Celebrity ' || id, image_path, embedding, pack_digest, quality_score FROM faces
-            """
-        )
-        # No test looks at how good that of the celebrities is, only whether it is used.
-        definitions[1] = definitions[1].partition(" WITH ")[0] + " WITH (m = 8, ef_construction = 16)"
-        for definition in definitions:
-            await database.execute(definition)
-        await database.execute("VACUUM ANALYZE")
-        await database.close()
-
+async def _many_faces(postgres: str) -> AsyncIterator[Database]:
     with psycopg.connect(on_database(postgres, "postgres"), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE many_faces TEMPLATE {DATABASE}")
-    asyncio.run(fill(on_database(postgres, "many_faces")))
-    return "many_faces"
+    database = await Database.connect(on_database(postgres, "many_faces"), pool_size=1)
+    indexes = ("faces_embedding_hnsw_idx", "idx_celebrities_embedding")
+    definitions = [
+        await database.fetchval(f"SELECT pg_get_indexdef('{index}'::regclass)") for index in indexes
+    ]
+    # Built after the rows, they take a fraction of the time.
+    for index in indexes:
+        await database.execute(f"DROP INDEX {index}")
+    users = [uuid4() for _ in range(USERS)]
+    async with database.transaction() as connection:
+        await connection.copy_records_to_table(
+            "profiles",
+            columns=("id", "profile_type", "name", "gender", "school"),
+            records=[
+                (user, "user", f"User {n}", ("male", "female")[n % 2], f"school {n % SCHOOLS}")
+                for n, user in enumerate(users)
+            ],
+        )
+        await connection.copy_records_to_table(
+            "faces",
+            columns=("profile_id", "image_path", "embedding", "pack_digest", "quality_score"),
+            records=[
+                (users[n // FACES_EACH], f"faces/{n}.jpg", vector, DIGEST, 0.9)
+                for n, vector in enumerate(vectors())
+            ],
+        )
+    await database.execute(
+        """
+        INSERT INTO celebrities (name, image_path, embedding, pack_digest, quality_score)
+        SELECT 'Celebrity ' || id, image_path, embedding, pack_digest, quality_score FROM faces
+        """
+    )
+    # No test looks at how good that of the celebrities is, only whether it is used.
+    definitions[1] = definitions[1].partition(" WITH ")[0] + " WITH (m = 8, ef_construction = 16)"
+    for definition in definitions:
+        await database.execute(definition)
+    await database.execute("VACUUM ANALYZE")
+    yield database
+    await database.close()
+
+
+async def _rows_written(database: Database) -> int:
+    """By its only session, in all tables but the one that searches write, those of the schema included."""
+    await database.execute("SELECT pg_stat_force_next_flush()")
+    written: int = await database.fetchval(
+        """
+        SELECT sum(n_tup_ins + n_tup_upd + n_tup_del)::bigint FROM pg_stat_all_tables
+        WHERE relid <> 'face_searches'::regclass
+        """
+    )
+    return written
 
 
 @pytest.fixture
-async def many_faces(
-    many_faces_template: str, make_database: Callable[[str], str]
-) -> AsyncIterator[Database]:
-    """A database with some thousand faces and celebrities."""
-    database = await Database.connect(make_database(many_faces_template), pool_size=1)
-    yield database
-    await database.close()
+async def many_faces(_many_faces: Database) -> AsyncIterator[Database]:
+    """A database with some thousand faces and celebrities, on one connection. Copying it takes longer than
+    most tests, so all share it: they may search, and write nothing else."""
+    before = await _rows_written(_many_faces)
+    yield _many_faces
+    await _many_faces.execute("DELETE FROM face_searches")
+    assert await _rows_written(_many_faces) == before, "This test writes to a database that others use."
