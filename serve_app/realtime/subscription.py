@@ -31,6 +31,7 @@ SLOW = End(1013, "You read too slowly. Reconnect with the last event id.")
 EXPIRED = End(4401, "The access token has expired. Reconnect with a new one and the last event id.")
 SIGNED_OUT = End(4401, "This session was ended. Sign in again.")
 TOO_LONG = End(1000, "Connections have a time limit. Reconnect with the last event id.")
+TOO_LARGE = End(1009, "Your message is too long. Clients send nothing but ping and pong.")
 RESTART = End(1012, "The server restarts. Reconnect with the last event id.")
 
 

@@ -464,11 +464,21 @@ async def test_connections_of_a_profile_are_limited(
 async def test_a_client_may_ask_whether_the_server_lives(server: Server) -> None:
     async with server.listen() as socket:
         await socket.hello()
-        for nonsense in ("", "null", "[1]", '{"type": 7}', "[" * 100_000):
+        for nonsense in ("", "null", "[1]", '{"type": 7}', "[" * 1024):
             await socket.say(nonsense)
         await socket.connection.send(b"\x00\xff")
         await socket.say('{"type": "ping"}')
         assert await socket.next() == {"type": "pong"}
+
+
+@pytest.mark.parametrize("message", ["[" * 1025, b"\0" * 1025], ids=["text", "bytes"])
+async def test_a_client_with_much_to_say_is_dropped(server: Server, message: str | bytes) -> None:
+    async with server.listen() as socket:
+        await socket.hello()
+        await socket.connection.send(message)
+        with pytest.raises(ConnectionClosed):
+            await socket.quiet(5)
+        assert socket.connection.close_code == 1009
 
 
 async def test_silence_is_broken_by_pings_that_move_the_last_event_id(

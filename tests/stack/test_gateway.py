@@ -446,6 +446,8 @@ def test_events_stream_while_the_client_is_silent(front: Gateway) -> None:
 
 def test_a_websocket_goes_through_and_outlives_the_silence_of_others(front: Gateway) -> None:
     with connect_socket(f"ws{front.url.removeprefix('http')}/socket") as connection:
+        # A compressed message of the greatest length has a few kilobytes.
+        assert not connection.protocol.extensions
         connection.send("one")
         assert connection.recv(timeout=5) == "one"
         time.sleep(QUICK.body * 2)

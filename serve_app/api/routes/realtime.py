@@ -22,7 +22,7 @@ from serve_app.api.responses import PUBLIC, errors
 from serve_app.api.services import Services
 from serve_app.api.topics import Topic
 from serve_app.realtime.frames import Frame
-from serve_app.realtime.subscription import SLOW, WINDOW_BYTES, End, Subscription
+from serve_app.realtime.subscription import SLOW, TOO_LARGE, WINDOW_BYTES, End, Subscription
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +40,9 @@ _GRACE_S = 1.0
 
 _REFUSED = 4000
 """Close codes of refusals are this plus the HTTP status; 4000 to 4999 are for applications."""
+
+_LONGEST_MESSAGE = 1024
+"""Characters, or bytes, of a client's message. A ping has fifteen."""
 
 _REASON_BYTES = 123
 """Longest sentence in a close frame (RFC 6455, section 5.5)."""
@@ -128,7 +131,9 @@ async def _serve(services: Services, socket: WebSocket, client: Subscription) ->
     """Send and listen until one side ends the connection; None if the client did."""
     window = _Window()
     with suppress(WebSocketDisconnect, RuntimeError):
-        await _first(_send(services, socket, client, window), _receive(socket, window), _ended(client))
+        await _first(
+            _send(services, socket, client, window), _receive(socket, client, window), _ended(client)
+        )
     return client.end
 
 
@@ -147,13 +152,17 @@ async def _send(services: Services, socket: WebSocket, client: Subscription, win
                     return
 
 
-async def _receive(socket: WebSocket, window: _Window) -> None:
+async def _receive(socket: WebSocket, client: Subscription, window: _Window) -> None:
     while True:
         message = await socket.receive()
         if message["type"] == "websocket.disconnect":
             return
+        text = message.get("text")
+        if len(text or message.get("bytes") or "") > _LONGEST_MESSAGE:
+            client.stop(TOO_LARGE)
+            return
         window.heard()
-        if _kind(message.get("text")) == "ping":
+        if _kind(text) == "ping":
             await socket.send_text('{"type":"pong"}')
 
 
