@@ -14,6 +14,7 @@ from uuid import UUID, uuid5
 from batch.ingest.entries import BadEntry, Entry, Item
 from batch.ingest.outcomes import IngestOutcome, IngestResult, IngestSummary
 from batch.ingest.sources import Listing, list_source
+from batch.ingest.spelling import storable
 from batch.ingest.uploads import unpack, uploaded_listing
 from batch.ingest.writer import Follower
 from db.ingestions import Decision, Ingestions, IngestionWork, NewRefusal
@@ -110,8 +111,9 @@ class _RoundLog:
             if result.outcome == "ingested" or result.outcome in _PRESENT:
                 settled.append(identity)
                 continue
-            item = None if isinstance(entry, BadEntry) else _jsonable(entry)
-            refused[identity] = NewRefusal(identity, entry.label, item, result.outcome, result.reason)
+            refused[identity] = NewRefusal(
+                identity, storable(entry.label), _jsonable(entry), result.outcome, storable(result.reason)
+            )
         await self._ingestions.record(
             self._ingestion_id,
             done=done,
@@ -124,11 +126,19 @@ class _RoundLog:
 
     def _id(self, entry: Entry) -> UUID:
         name = f"{entry.row} {entry.label}" if isinstance(entry, BadEntry) else entry.location
-        return uuid5(self._ingestion_id, name)
+        return uuid5(self._ingestion_id, storable(name))
 
 
-def _jsonable(item: Item) -> dict[str, Any]:
-    return {**asdict(item), "person": None if item.person is None else str(item.person)}
+def _jsonable(entry: Entry) -> dict[str, Any] | None:
+    """An item as a row can hold it; None if there is nothing to try again, or it could not be found by what
+    the row would hold."""
+    if isinstance(entry, BadEntry) or entry.location != storable(entry.location):
+        return None
+    return {
+        **asdict(entry),
+        "label": storable(entry.label),
+        "person": None if entry.person is None else str(entry.person),
+    }
 
 
 def _together(summaries: Sequence[IngestSummary]) -> IngestSummary:

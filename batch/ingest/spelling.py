@@ -18,6 +18,12 @@ def composed(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
+def storable(text: str) -> str:
+    """The text as PostgreSQL can store it: NUL and what is no character, such as a byte of a file name that
+    is not UTF-8, as an escape."""
+    return text.replace("\0", "\\0").encode(errors="backslashreplace").decode()
+
+
 def name_key(name: str) -> str:
     """Equal for names that differ only in their normal form or case (Unicode's canonical caseless match,
     D145)."""

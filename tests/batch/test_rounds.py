@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import zipfile
 from pathlib import Path
 from uuid import UUID
@@ -151,6 +152,36 @@ async def test_an_archive_becomes_celebrities_and_decisions(
     assert await storage.keys("staging") == []
     outcomes = [json.loads(line)["outcome"] for line in (tmp_path / "report.jsonl").read_text().splitlines()]
     assert outcomes[-2:] == ["ingested", "ingested"]
+
+
+async def test_names_that_no_database_can_store_stop_no_ingestion(
+    tmp_path: Path, database: Database, settings: Settings, storage: Storage
+) -> None:
+    folder = tmp_path / "photos" / "a"
+    folder.mkdir(parents=True)
+    (folder / os.fsdecode(b"caf\xe9.jpg")).touch()
+    (folder / os.fsdecode(b"na\xefve.jpg")).touch()
+    names = ("na\udcefve.jpg", "\ud800", "\0")
+    stated = [{"filename": name, "category": "a", "name": "Ada"} for name in names]
+    (folder.parent / "metadata.json").write_text(json.dumps(stated))
+
+    async def run(listing: Listing, follow: Follower) -> IngestSummary:
+        await follow(
+            [
+                (entry, IngestResult(index, getattr(entry, "outcome", "no_face"), f"of {entry.label}"))
+                for index, entry in enumerate(listing.entries)
+            ]
+        )
+        return IngestSummary({}, 1.0, tmp_path)
+
+    ingestions = Ingestions(database)
+    ingestion_id = await ingestions.create(str(folder.parent), None)
+    await work_off(ingestion_id, ingestions, storage, settings, run)
+    refusals = {each.label: each for each in (await ingestions.refusals(ingestion_id, None, 10)).items}
+    assert refusals.keys() == {"a/caf\\udce9.jpg", "a/na\\udcefve.jpg", "a/\\ud800", "a/\\0"}
+    assert refusals["a/na\\udcefve.jpg"].reason == "of a/na\\udcefve.jpg"
+    # It would not be found again.
+    assert {tuple(each.decisions) for each in refusals.values()} == {("discard",)}
 
 
 async def test_a_decision_during_the_work_is_carried_out_by_the_same_job(
