@@ -23,8 +23,8 @@ from serve_app.api.errors import install_error_handlers
 from serve_app.api.gauges import keep_sampling
 from serve_app.api.head import HeadMiddleware
 from serve_app.api.middleware import (
+    AddressMiddleware,
     AnswerHeadersMiddleware,
-    HostMiddleware,
     MetricsMiddleware,
     RequestIdMiddleware,
     RoutedMiddleware,
@@ -165,7 +165,7 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
     app.add_middleware(HeadMiddleware)
     app.add_middleware(BodyMiddleware)
     app.add_middleware(DeadlineMiddleware)
-    app.add_middleware(HostMiddleware)
+    app.add_middleware(AddressMiddleware)
     # After this one, so that every error has the request id and the headers for browsers.
     app.add_middleware(UnexpectedErrorMiddleware)
     if settings.cors_origins:

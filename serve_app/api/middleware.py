@@ -121,11 +121,14 @@ def _route(scope: Scope) -> str:
 _AUTHORITY = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
 
 
-class HostMiddleware:
-    """Refuses a `Host` that is not a name or address with an optional port.
+class AddressMiddleware:
+    """Refuses a `Host` that is not a name or address with an optional port, and a client that is named twice.
 
-    Links in answers begin with it if no public address is set, since a local machine is reached by many
+    Links in answers begin with the host if no public address is set, since a local machine is reached by many
     names. AnswerHeadersMiddleware keeps such an answer out of shared caches.
+
+    The gateway names the client once. The HTTP server appends the trailers of a chunked body to the headers,
+    and believes what comes last.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -135,14 +138,27 @@ class HostMiddleware:
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
-        hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
-        if len(hosts) <= 1 and all(map(_AUTHORITY.fullmatch, hosts)):
+        problem = _problem(scope)
+        if problem is None:
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
-            response = answer_to(BadInputError("The Host header is not a host name or address."))
-            await response(scope, receive, send)
+            await answer_to(BadInputError(problem))(scope, receive, send)
         else:
             await send({"type": "websocket.close", "code": 1008})
+
+
+def _problem(scope: Scope) -> str | None:
+    given: dict[bytes, list[str]] = {b"host": [], b"x-forwarded-for": [], b"x-forwarded-proto": []}
+    for name, value in scope["headers"]:
+        if name in given:
+            given[name].append(value.decode("latin-1"))
+    hosts = given.pop(b"host")
+    if len(hosts) > 1 or not all(map(_AUTHORITY.fullmatch, hosts)):
+        return "The Host header is not a host name or address."
+    for name, values in given.items():
+        if len(values) > 1:
+            return f"The request has {name.decode().title()} twice; send it at most once, and not behind the body."
+    return None
 
 
 class AnswerHeadersMiddleware:

@@ -68,6 +68,20 @@ async def test_realtime_events_come_through(api: Api, tmp_path: Path) -> None:
                     break
 
 
+@pytest.mark.parametrize("name", [b"X-Forwarded-For", b"X-Forwarded-Proto", b"Host"])
+async def test_trailers_do_not_say_who_the_client_is(api: Api, tmp_path: Path, name: bytes) -> None:
+    """The server below the API takes those of a small body for headers, and the last address for the
+    client's, by which failed attempts to sign in are counted."""
+    lines = b"POST /api/console/session HTTP/1.1", b"Host: a", b"Content-Type: application/json"
+    trailed = b"\r\n".join(
+        (*lines, b"Transfer-Encoding: chunked", b"", b"e", b'{"code":"none"}'[:14], b"1", b"}", b"0",
+         name + b": 203.0.113.9", b"", b"")
+    )  # fmt: skip
+    async with gateway_before(api, tmp_path) as front:
+        answer = await asyncio.to_thread(raw, front, trailed)
+    assert (answer.status, answer.json()["code"]) == (400, "bad_input")
+
+
 HEADERS = (
     b"Accept", b"Authorization", b"Content-Type", b"Cookie", b"Idempotency-Key", b"If-None-Match",
     b"Last-Event-ID", b"Origin", b"Range", b"Referer", b"Sec-WebSocket-Protocol", b"Traceparent",

@@ -153,7 +153,7 @@ async def test_a_missing_picture_is_reported(storage: Storage, path: str) -> Non
 
 
 async def test_a_file_over_the_limit_is_refused_before_it_is_read(storage: Storage) -> None:
-    with pytest.raises(ImageTooLargeError, match="2000 bytes"):
+    with pytest.raises(ImageTooLargeError, match="larger than 1,000 bytes"):
         await read_picture(storage, "faces", "large.jpg")
     with pytest.raises(ImageTooLargeError):
         read_picture_sync(storage, "faces", "large.jpg")
