@@ -14,7 +14,7 @@ from deployments.packs.registry import load_pack
 from deployments.photos import PhotoToSearch
 from deployments.replica import configure_replica_logging, for_request, starting
 from deployments.worker_thread import WorkerThread
-from semblance.errors import ImageTooLargeError, UnreadableImageError
+from semblance.errors import SemblanceError
 from semblance.metrics import FACES, PHOTOS
 from semblance.settings import get_settings
 from semblance.storage.pictures import StoredPicture
@@ -41,18 +41,16 @@ class Detector:
         """The pack that this replica runs."""
         return self._model
 
-    async def detect(
-        self, photos: Sequence[PhotoToSearch]
-    ) -> list[Detection | UnreadableImageError | ImageTooLargeError]:
+    async def detect(self, photos: Sequence[PhotoToSearch]) -> list[Detection | SemblanceError]:
         """As `FaceFinder.detect` for each photo, but with the error of a bad one in its place: Serve counts a
         raised error as a failure of the deployment and logs it with a traceback."""
         return await self._thread.run(lambda: [self._search(photo) for photo in photos])
 
-    def _search(self, photo: PhotoToSearch) -> Detection | UnreadableImageError | ImageTooLargeError:
+    def _search(self, photo: PhotoToSearch) -> Detection | SemblanceError:
         with for_request(photo.request_id):
             try:
                 detection = self._finder.detect(photo.data, photo.max_faces, counted=photo.counted)
-            except (UnreadableImageError, ImageTooLargeError) as exc:
+            except SemblanceError as exc:
                 PHOTOS.count(outcome=exc.code)
                 return exc
             PHOTOS.count(outcome="faces" if detection.found else "no_face")
@@ -61,9 +59,9 @@ class Detector:
             logger.debug("%d faces in a photo of %d bytes", len(detection.faces), len(photo.data))
             return detection
 
-    async def render(self, data: bytes) -> StoredPicture | UnreadableImageError | ImageTooLargeError:
+    async def render(self, data: bytes) -> StoredPicture | SemblanceError:
         """As `FaceFinder.render`; errors as in `detect`."""
         try:
             return await self._thread.run(self._finder.render, data)
-        except (UnreadableImageError, ImageTooLargeError) as exc:
+        except SemblanceError as exc:
             return exc

@@ -204,8 +204,8 @@ class Settings(BaseSettings):
     image_deadline_s: float = Field(
         10.0,
         gt=0,
-        description="Seconds after which a picture that is still being decoded is refused. The largest and "
-        "slowest that are accepted take two on an idle core.",
+        description="Seconds after which a picture that is still being decoded is refused, with 503 if the "
+        "machine had no time for it. The largest and slowest that are accepted take two on an idle core.",
     )
     image_memory_bytes: int = Field(
         1024 * 1024 * 1024,

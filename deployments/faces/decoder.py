@@ -22,6 +22,7 @@ from types import MappingProxyType
 from typing import Any, Final, Protocol, TypeVar, cast
 
 import numpy as np
+import psutil
 
 from deployments.faces.decoder_pipes import PIPE_BYTES, TimedPipes, new_shared_file, shared_pixels
 from deployments.vision.decode import ImageHeader, OpenPhoto, Photo, read_header
@@ -30,6 +31,7 @@ from semblance.errors import (
     ImageTooCostlyError,
     ImageTooLargeError,
     NotReadyError,
+    OverloadedError,
     SemblanceError,
     UnreadableImageError,
 )
@@ -42,6 +44,10 @@ ATTEMPTS: Final = 2
 
 START_S: Final = 60.0
 """Seconds within which a new process must be ready. On an idle machine it takes half a second."""
+
+BUSY: Final = 0.5
+"""Share of the deadline that a photo must have used of a core to be at fault. With less, the machine has too
+little time for all that runs on it, and any photo may meet the deadline."""
 
 TELL_S: Final = 10.0
 """Seconds within which a process must take a message that it does not answer."""
@@ -103,7 +109,8 @@ class DecoderProcess:
     @contextmanager
     def open(self, data: bytes) -> Iterator[Photo]:
         """See Decoder. Also raises ImageTooCostlyError if a photo takes more time or memory than the settings
-        allow or crashes the process, and NotReadyError if no process starts."""
+        allow or crashes the process, OverloadedError if it is the machine that has no time, and NotReadyError
+        if no process starts."""
         with self._lock:
             try:
                 yield _RemotePhoto(self, data, self._settings.image_deadline_s)
@@ -147,6 +154,7 @@ class _RemotePhoto:
         self._decoder = decoder
         self._data = data
         self._seconds = self._left = seconds
+        self._cpu_at_open = self._cpu_s = 0.0
         self._holder: _Process | None = None
         self._header = self._tried(self._open)
 
@@ -167,6 +175,7 @@ class _RemotePhoto:
         return self._ask({"do": "displayed", "long_side": long_side})[1]
 
     def _open(self, process: _Process) -> ImageHeader:
+        self._cpu_at_open = process.cpu_s()
         answer, _ = self._timed(process, {"do": "open"}, self._data)
         self._holder = process
         return ImageHeader(**answer)
@@ -184,7 +193,10 @@ class _RemotePhoto:
             process = self._decoder.running()
             with suppress(_EndedError):
                 return work(process)
+            self._cpu_s += process.cpu_s() - self._cpu_at_open
             if self._left <= 0:
+                if self._cpu_s < BUSY * self._seconds:
+                    raise OverloadedError("The machine is too busy to decode the photo; try again soon.", 5)
                 raise ImageTooCostlyError(
                     f"The photo took longer than {self._seconds:g} seconds to decode. Export it again as a "
                     "JPEG, or send it scaled down."
@@ -236,11 +248,20 @@ class _Process:
         self._shared = shared_pixels(shared)
         self._pipes = TimedPipes(cast(FileIO, self._popen.stdout), cast(FileIO, self._popen.stdin))
         self._ready = False
+        self._cpu_s = 0.0
+        self._info = psutil.Process(self._popen.pid)
         self.kill = weakref.finalize(self, _kill, self._popen)
 
     @property
     def pid(self) -> int:
         return self._popen.pid
+
+    def cpu_s(self) -> float:
+        """Seconds of CPU that the process has used so far, or had when it was last asked before its end."""
+        with suppress(psutil.Error):
+            times = self._info.cpu_times()
+            self._cpu_s = times.user + times.system
+        return self._cpu_s
 
     @property
     def has_ended(self) -> bool:
@@ -301,6 +322,7 @@ class _Process:
         try:
             yield
         except (OSError, EOFError, ValueError, TypeError, AttributeError) as exc:
+            self.cpu_s()
             self.kill()
             raise _EndedError from exc
 

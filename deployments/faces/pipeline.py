@@ -12,7 +12,13 @@ from deployments.faces.decoder import Decoder
 from deployments.faces.embedding import FaceEmbedder
 from deployments.faces.finder import FaceFinder
 from deployments.packs.registry import load_pack
-from semblance.errors import ImageTooLargeError, NoFaceError, SemblanceError, UnreadableImageError
+from semblance.errors import (
+    ImageTooLargeError,
+    NoFaceError,
+    OverloadedError,
+    SemblanceError,
+    UnreadableImageError,
+)
 from semblance.settings import Settings
 from semblance.types import AnalyzedFace, Detection, Embedding, Image, ModelInfo
 
@@ -68,7 +74,7 @@ class LocalPipeline:
             try:
                 faces = self.finder.detect(data, 1, counted=False).faces
                 found.append(faces[0].crops.aligned if faces else NoFaceError())
-            except (ImageTooLargeError, UnreadableImageError) as exc:
+            except (ImageTooLargeError, OverloadedError, UnreadableImageError) as exc:
                 found.append(exc)
         vectors = iter(self.embed([crop for crop in found if not isinstance(crop, SemblanceError)]))
         return [each if isinstance(each, SemblanceError) else next(vectors) for each in found]

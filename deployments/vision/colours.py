@@ -35,9 +35,7 @@ def in_srgb(data: bytes, decoded: Callable[[], Image], long_side: int) -> Image:
 
     Raises UnreadableImageError.
     """
-    with parsing(DAMAGED), open_file(data) as image:
-        mode, icc = image.mode, image.info.get("icc_profile")
-    profile = _profile(icc)
+    mode, profile = _colours(data)
     if profile is not None and mode == profile[1] == "CMYK":
         # `decode` converts these without their profile, which then no longer describes the pixels.
         try:
@@ -49,6 +47,13 @@ def in_srgb(data: bytes, decoded: Callable[[], Image], long_side: int) -> Image:
     if profile is None or profile[1] == "CMYK":
         return pixels
     return _to_srgb(PillowImage.fromarray(pixels).convert(profile[1]), profile[0])
+
+
+def _colours(data: bytes) -> tuple[str, tuple[ImageCms.ImageCmsProfile, str] | None]:
+    """The mode and the usable profile of a file. Its parser, which may reserve memory for the whole photo
+    twice, ends with this call."""
+    with parsing(DAMAGED), open_file(data) as image:
+        return image.mode, _profile(image.info.get("icc_profile"))
 
 
 def _profile(icc: object) -> tuple[ImageCms.ImageCmsProfile, str] | None:

@@ -17,9 +17,10 @@ import psutil
 import pytest
 from PIL import Image as PillowImage
 
+from deployments.faces import decoder as decoder_module
 from deployments.faces.decoder import DecoderProcess, DirectDecoder
 from deployments.faces.decoder_pipes import SHARED_BYTES
-from semblance.errors import ImageTooCostlyError, ImageTooLargeError, UnreadableImageError
+from semblance.errors import ImageTooCostlyError, ImageTooLargeError, OverloadedError, UnreadableImageError
 from semblance.settings import Settings
 from tests.support.photos import encoded
 from tests.support.waiting import wait_for
@@ -101,7 +102,11 @@ def test_a_faulty_picture_is_refused_with_the_reason(decoder: DecoderProcess) ->
     assert is_answered(decoder)
 
 
-def test_an_endless_picture_is_given_up_at_the_deadline_and_those_behind_it_are_answered() -> None:
+def test_an_endless_picture_is_given_up_at_the_deadline_and_those_behind_it_are_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # A busy machine is not the picture's excuse here.
+    monkeypatch.setattr(decoder_module, "BUSY", 0.0)
     decoder = DecoderProcess(Settings(image_deadline_s=2.5))
     pid = decoder.pid
     answers: list[bool] = []
@@ -115,6 +120,16 @@ def test_an_endless_picture_is_given_up_at_the_deadline_and_those_behind_it_are_
     for thread in waiting:
         thread.join()
     assert answers == [True] * 3
+    decoder.close()
+
+
+def test_a_machine_without_time_is_not_the_fault_of_the_picture() -> None:
+    decoder = DecoderProcess(Settings(image_deadline_s=0.2))
+    decoder.running()
+    os.kill(decoder.pid, signal.SIGSTOP)
+    busy = pytest.raises(OverloadedError, match="too busy")
+    with busy, decoder.open(encoded(photo(), "JPEG")):
+        pass
     decoder.close()
 
 
@@ -152,14 +167,15 @@ def test_a_picture_that_crashes_the_decoder_is_refused() -> None:
 
 
 def test_memory_is_bounded_and_returned() -> None:
-    """50 megapixels at full size need at most 400 MB, all of which is returned afterwards."""
-    decoder = DecoderProcess(SETTINGS)
+    """50 megapixels at full size need at most 400 MB, all of which is returned afterwards. A parser may
+    reserve as much again."""
+    decoder = DecoderProcess(Settings(image_memory_bytes=800 * 2**20))
     assert is_answered(decoder)
     idle = resident(decoder.pid)
     for file_format, options in (("PNG", {}), ("WEBP", {"lossless": True, "quality": 0})):
         data = encoded(PillowImage.new("RGB", (7071, 7071), (90, 80, 70)), file_format, **options)
         with decoder.open(data) as picture:
-            assert picture.whole(512)[0].shape == (884, 884, 3)
+            assert picture.displayed(512).shape == (512, 512, 3)
         assert is_answered(decoder)
         assert resident(decoder.pid) - idle < 40e6
     status = Path(f"/proc/{decoder.pid}/status").read_text()
