@@ -157,7 +157,8 @@ def _problem(scope: Scope) -> str | None:
         return "The Host header is not a host name or address."
     for name, values in given.items():
         if len(values) > 1:
-            return f"The request has {name.decode().title()} twice; send it at most once, and not behind the body."
+            header = name.decode().title()
+            return f"The request has {header} twice; send it at most once, and not behind the body."
     return None
 
 
