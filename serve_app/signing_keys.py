@@ -13,6 +13,7 @@ import httpx
 import jwt
 
 from semblance.errors import IdentityProviderError
+from semblance.sizes import byte_size
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ class SigningKeys:
             async for chunk in answer.aiter_bytes():
                 content += chunk
                 if len(content) > _MAX_BYTES:
-                    raise ValueError(f"the answer is longer than {_MAX_BYTES} bytes")
+                    raise ValueError(f"the answer is larger than {byte_size(_MAX_BYTES)}")
         return content
 
 

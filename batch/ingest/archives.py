@@ -18,6 +18,7 @@ from batch.ingest.exclusions import Exclusions
 from batch.ingest.folders import METADATA_BYTES, METADATA_FILE
 from semblance.errors import SourceError
 from semblance.paths import relative_path
+from semblance.sizes import byte_size
 
 DIRECTORY_BYTES: Final = 16 * 1024 * 1024
 """Largest list of members, which is read at once; each takes a kilobyte of memory at most."""
@@ -87,7 +88,7 @@ def members(file: BinaryIO, name: str, limits: ArchiveLimits) -> Iterator[Member
         total += limits.file_bytes if member.data is None else len(member.data)
         if total > most:
             raise SourceError(
-                f"{name} unpacks to more than {most:,} bytes, which is too much for its size or for one "
+                f"{name} unpacks to more than {byte_size(most)}, which is too much for its size or for one "
                 "upload (SEMBLANCE_MAX_INGESTION_BYTES). Make several of it."
             )
         yield member
@@ -117,7 +118,7 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, place: int, path: str
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as exc:
         return Member(place, path, None, "unreadable", f"it is damaged: {exc}")
     if len(data) > limit:
-        return Member(place, path, None, "too_large", f"it has more than {limit:,} bytes")
+        return Member(place, path, None, "too_large", f"it is larger than {byte_size(limit)}")
     return Member(place, path, data)
 
 

@@ -14,6 +14,7 @@ from batch.ingest.files import open_regular
 from batch.ingest.spelling import find_other_spelling
 from batch.ingest.web import read_web
 from semblance.errors import ImageTooLargeError, NotFoundError, UnreadableImageError
+from semblance.sizes import byte_size
 from semblance.storage.opening import open_bucket
 
 
@@ -52,7 +53,7 @@ def _from_disk(path: Path, max_bytes: int) -> bytes:
         # One byte more than allowed shows that the file is too large.
         data = file.read(max_bytes + 1)
     if len(data) > max_bytes:
-        raise _too_large(len(data), max_bytes)
+        raise _too_large(max_bytes)
     return data
 
 
@@ -61,7 +62,7 @@ def _from_bucket(url: str, max_bytes: int) -> bytes:
     key = url.removeprefix(f"s3://{parts.netloc}/")
     result = _bucket(f"s3://{parts.netloc}").get(key)
     if result.meta["size"] > max_bytes:
-        raise _too_large(result.meta["size"], max_bytes)
+        raise _too_large(max_bytes)
     return bytes(result.bytes())
 
 
@@ -70,5 +71,5 @@ def _bucket(url: str) -> S3Store:
     return open_bucket(url)
 
 
-def _too_large(size: int, max_bytes: int) -> ImageTooLargeError:
-    return ImageTooLargeError(f"{size} bytes or more; at most {max_bytes} are accepted")
+def _too_large(max_bytes: int) -> ImageTooLargeError:
+    return ImageTooLargeError(f"it is larger than {byte_size(max_bytes)}")

@@ -13,6 +13,7 @@ import httpx
 
 from semblance.addresses import IPAddress, is_public
 from semblance.errors import ImageTooLargeError, NotFoundError, UnreadableImageError
+from semblance.sizes import byte_size
 
 DEADLINE_S = 60.0
 """Time limit for one picture, redirects included: 25 MB at 3.5 Mbit/s. A server that sends a byte now and
@@ -122,7 +123,7 @@ async def _content(response: httpx.Response, max_bytes: int) -> bytes:
     async for chunk in response.aiter_raw():
         data += chunk
         if len(data) > max_bytes:
-            raise ImageTooLargeError(f"{len(data)} bytes or more; at most {max_bytes} are accepted")
+            raise ImageTooLargeError(f"it is larger than {byte_size(max_bytes)}")
     return bytes(data)
 
 

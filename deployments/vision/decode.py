@@ -29,6 +29,7 @@ from deployments.vision.colours import in_srgb
 from deployments.vision.parsing import ACCEPTED, NOT_A_PICTURE, open_file, parsing
 from deployments.vision.pixels import JpegPixels, Pixels, Span, decode_pixels
 from semblance.errors import ImageTooLargeError, UnreadableImageError
+from semblance.sizes import byte_size
 from semblance.types import Image
 
 MOST_OBLONG: Final = 20
@@ -76,7 +77,7 @@ def read_header(data: bytes, *, max_bytes: int, max_pixels: int) -> ImageHeader:
         raise UnreadableImageError(f"The file is empty. Send a {ACCEPTED} file.")
     if len(data) > max_bytes:
         raise ImageTooLargeError(
-            f"The file has {len(data) / 2**20:.1f} MB; at most {max_bytes / 2**20:.1f} MB are accepted. "
+            f"The file is larger than {byte_size(max_bytes)}. "
             "Send a smaller or more strongly compressed photo."
         )
     with parsing(NOT_A_PICTURE), open_file(data) as image:

@@ -18,6 +18,7 @@ from semblance.errors import ConfigurationError
 from semblance.logging import SAFE_REQUEST_ID
 from semblance.protocol import API_MARK, BODY_OVERHEAD
 from semblance.settings import Settings
+from semblance.sizes import byte_size
 
 Address = tuple[str, int]
 
@@ -359,7 +360,7 @@ backend serve
                 f"if {{ req.fhdr(host) -m found }} !{{ req.fhdr(host) -m reg {_quoted(_HOST)} }}",
             ),
             (
-                413, "image_too_large", f"The request is larger than {size} bytes.",
+                413, "image_too_large", f"The request is larger than {byte_size(size)}.",
                 f"if {{ req.body_size gt {size} }}",
             ),
         ]  # fmt: skip

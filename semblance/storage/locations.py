@@ -20,6 +20,7 @@ from obstore.store import LocalStore, S3Store
 
 from semblance.errors import ImageTooLargeError, NotFoundError
 from semblance.picture_tables import PictureTable
+from semblance.sizes import byte_size
 from semblance.storage.failures import failures, looking_up
 
 COPIES: Final = "old"
@@ -123,7 +124,7 @@ class Location:
 
     def _check(self, size: int) -> None:
         if size > self._max_bytes:
-            raise ImageTooLargeError(f"The picture has {size} bytes; at most {self._max_bytes} are accepted.")
+            raise ImageTooLargeError(f"The picture is larger than {byte_size(self._max_bytes)}.")
 
 
 @contextmanager

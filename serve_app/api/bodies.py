@@ -16,6 +16,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from semblance.errors import BodyTooLargeError, EncodedBodyError, SemblanceError, SlowBodyError
+from semblance.sizes import byte_size
 from serve_app.api.errors import answer_to
 
 JSON_BYTES: Final = 1024 * 1024
@@ -145,4 +146,4 @@ class _Body:
 
     def _check_size(self, size: int) -> None:
         if size > self._rules.limit:
-            raise BodyTooLargeError(f"The request is larger than {self._rules.limit} bytes.")
+            raise BodyTooLargeError(f"The request is larger than {byte_size(self._rules.limit)}.")

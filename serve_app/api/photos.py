@@ -21,6 +21,7 @@ from starlette.requests import ClientDisconnect
 from deployments.vision.parsing import ACCEPTED
 from semblance.errors import BadInputError, ImageTooLargeError, OverloadedError, UnreadableImageError
 from semblance.protocol import BODY_OVERHEAD
+from semblance.sizes import byte_size
 from serve_app.api.bodies import body_rules
 from serve_app.limits import Upload
 
@@ -230,7 +231,7 @@ def check_size(data: bytes, limit: int) -> None:
     if not data:
         raise BadInputError("The photo is empty.")
     if len(data) > limit:
-        raise ImageTooLargeError(f"The photo has {len(data)} bytes; at most {limit} are accepted.")
+        raise ImageTooLargeError(f"The photo is larger than {byte_size(limit)}.")
 
 
 @asynccontextmanager

@@ -34,6 +34,7 @@ from semblance.errors import (
     UnreadableImageError,
 )
 from semblance.settings import Settings
+from semblance.sizes import byte_size
 from semblance.storage.store import Storage
 from serve_app.babies.provider import GONE, NO_PICTURE, GeneratedPicture, read_photo
 
@@ -280,7 +281,7 @@ async def _read(response: httpx.Response, what: str, limit: int) -> bytes:
     async for chunk in response.aiter_raw():
         content += chunk
         if len(content) > limit:
-            raise _FalError(f"{what} is larger than {limit} bytes")
+            raise _FalError(f"{what} is larger than {byte_size(limit)}")
     return bytes(content)
 
 

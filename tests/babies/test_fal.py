@@ -191,7 +191,7 @@ async def test_the_deadline_ends_everything(storage: Storage, settings: Settings
         (b'{"images": []}', "fal's answer names no picture"),
         (b'{"images": {"url": "x"}}', "fal's answer names no picture"),
         (b'{"images": [{"url": 7}]}', "fal's answer names no picture"),
-        (b" " * 2_000_000, "fal's answer is larger than 1048576 bytes"),
+        (b" " * 2_000_000, "fal's answer is larger than 1 MiB"),
         (
             b'{"images": [{"url": "https://x/"}], "has_nsfw_concepts": [true]}',
             "fal's safety checker withheld the picture",
@@ -215,7 +215,7 @@ async def test_an_unusable_answer_is_reported(
         (Reply(body=b""), "the download is not a readable picture"),
         (Reply(headers={"Content-Type": "text/html"}), "the picture has another content type"),
         (Reply(headers={"Content-Type": "image/svg+xml"}), "the picture has another content type"),
-        (Reply(body=bytes(300_001)), "the picture is larger than 300000 bytes"),
+        (Reply(body=bytes(300_001)), "the picture is larger than 300,000 bytes"),
         (Reply(404), "the picture's host answered 404"),
         (Reply(302, b"", {"Location": "http://169.254.169.254/"}), "the picture's host answered 302"),
     ],

@@ -73,7 +73,7 @@ def test_a_single_top_folder_with_metadata_is_left_out() -> None:
 
 def test_a_member_that_is_too_large_is_reported() -> None:
     found = listed(archive({"a.jpg": b"a" * 1001, "b.jpg": b"b" * 1000}))
-    assert found == {"a.jpg": "it has more than 1,000 bytes", "b.jpg": b"b" * 1000}
+    assert found == {"a.jpg": "it is larger than 1,000 bytes", "b.jpg": b"b" * 1000}
 
 
 def test_sizes_that_an_archive_states_are_not_believed() -> None:

@@ -17,6 +17,7 @@ from deployments.faces.pipeline import LocalPipeline
 from ops.commands.output import errors
 from semblance.errors import ImageTooLargeError, NoFaceError, SemblanceError
 from semblance.settings import Settings
+from semblance.sizes import byte_size
 from semblance.types import Embedding
 
 CHUNK = 8
@@ -84,7 +85,7 @@ def read_photo(file: Path, limit: int) -> bytes:
     with open_regular(file) as stream:
         content = stream.read(limit + 1)
     if len(content) > limit:
-        raise ImageTooLargeError(f"{file} has more than {limit} bytes.")
+        raise ImageTooLargeError(f"{file} is larger than {byte_size(limit)}.")
     return content
 
 
