@@ -1,21 +1,25 @@
 """The bare limit: photos a second of the nets and the decoding alone, without Ray, HTTP or a database.
 
-As many processes as cores, each with one thread and sessions that do not spin, all photos in memory.
+As many processes as cores, each with one thread, sessions that do not spin and memory as the service's
+processes have it, all photos in memory.
 What a service or a job loses against it is the price of everything around the nets.
 """
 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import time
 from collections.abc import Sequence
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
+from unittest.mock import patch
 
 import cv2
 
 from deployments.faces.memory import limit_kept_memory
 from deployments.faces.pipeline import LocalPipeline
+from ops.stack.ray_head import COMPUTING
 from semblance.settings import Settings
 
 WARM_UP = 4
@@ -33,8 +37,9 @@ def run_bare(photos: Sequence[bytes], count: int, processes: int, max_faces: int
     workers = [
         context.Process(target=_work, args=(photos, queue, start, max_faces)) for _ in range(processes)
     ]
-    for worker in workers:
-        worker.start()
+    with patch.dict(os.environ, COMPUTING):
+        for worker in workers:
+            worker.start()
     start.wait()
     began = time.perf_counter()
     for worker in workers:
@@ -52,7 +57,7 @@ def _work(photos: Sequence[bytes], queue: Queue[int | None], start: Barrier, max
     cv2.setNumThreads(1)
     pipeline = LocalPipeline(settings)
     for photo in photos[:WARM_UP]:
-        pipeline.analyze_photo(photo, max_faces)
+        pipeline.analyze_photo(photo, max_faces, counted=False)
     start.wait()
     while (index := queue.get()) is not None:
-        pipeline.analyze_photo(photos[index], max_faces)
+        pipeline.analyze_photo(photos[index], max_faces, counted=False)

@@ -96,9 +96,9 @@ class FaceClient:
             "analyzer": check(self._analyzer),
         }
 
-    async def detect(self, data: bytes, max_faces: int | None = None) -> Detection:
-        """Find the faces of an encoded photo, largest first."""
-        result = await self._detect.result(PhotoToSearch(data, max_faces, request_id_var.get()))
+    async def detect(self, data: bytes, max_faces: int | None = None, *, counted: bool = True) -> Detection:
+        """Find the faces of an encoded photo, largest first. counted: as in `FaceFinder.detect`."""
+        result = await self._detect.result(PhotoToSearch(data, max_faces, counted, request_id_var.get()))
         if isinstance(result, SemblanceError):
             raise result
         return result
@@ -119,10 +119,10 @@ class FaceClient:
         return await self._analyze.result(faces)
 
     async def analyze_photo(
-        self, data: bytes, max_faces: int | None = None
+        self, data: bytes, max_faces: int | None = None, *, counted: bool = True
     ) -> tuple[Detection, list[AnalyzedFace]]:
-        """All faces of an encoded photo in full: embedder and analyzer work at the same time."""
-        detection = await self.detect(data, max_faces)
+        """As `detect`, the faces in full: embedder and analyzer work at the same time."""
+        detection = await self.detect(data, max_faces, counted=counted)
         if not detection.faces:
             return detection, []
         vectors, attributes = await asyncio.gather(

@@ -51,7 +51,7 @@ class Detector:
     def _search(self, photo: PhotoToSearch) -> Detection | UnreadableImageError | ImageTooLargeError:
         with for_request(photo.request_id):
             try:
-                detection = self._finder.detect(photo.data, photo.max_faces)
+                detection = self._finder.detect(photo.data, photo.max_faces, counted=photo.counted)
             except (UnreadableImageError, ImageTooLargeError) as exc:
                 PHOTOS.count(outcome=exc.code)
                 return exc

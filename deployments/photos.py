@@ -8,8 +8,10 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class PhotoToSearch:
     """An encoded photo whose faces are wanted, at most `max_faces` of them, None for as many as the settings
-    allow. request_id: of the HTTP request that it is for, "-" for none."""
+    allow. counted: as in `FaceFinder.detect`. request_id: of the HTTP request that it is for, "-" for none.
+    """
 
     data: bytes
     max_faces: int | None
+    counted: bool
     request_id: str

@@ -218,12 +218,14 @@ class Ranking:
                 np.copyto(estimates, -np.inf, where=~block.eligible[rows])
             self._raise_floor(rows, estimates, margin, block.crowd)
             likely = estimates >= (self._floor[rows] - margin)[:, None]
-        probe, target = np.divmod(np.flatnonzero(likely), likely.shape[1])
-        estimate = estimates[probe, target]
+        places = np.flatnonzero(likely)
+        probe = places // likely.shape[1]
+        target = places - probe * likely.shape[1]
+        estimate = estimates.take(places)
         if rare:
             estimate -= self._side.distances(probe + rows.start, block.side, target)
-            near = np.flatnonzero(estimate >= (self._floor[rows] - margin)[probe])
-            probe, target, estimate = probe[near], target[near], estimate[near]
+            near = np.flatnonzero(estimate >= (self._floor[rows] - margin).take(probe))
+            probe, target, estimate = probe.take(near), target.take(near), estimate.take(near)
         return _Candidates(
             probe + rows.start, target + block.first, block.person[target], estimate, margin[probe]
         )

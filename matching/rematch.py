@@ -277,41 +277,44 @@ class Rematch:
         weights = run.rules.weights.as_dict()
         ids = [UUID(bytes=bytes(key)) for key in faces.ids]
         async with self._database.transaction() as connection:
+            if run.id is not None:
+                locked = await connection.fetch(sql.lock_faces, ids, shard.pack_digest)
+                ids = [row["id"] for row in locked]
             await connection.execute(sql.stage_found)
             await connection.execute(sql.stage_difference)
             pairs = [("face_id", found.face), ("target_id", found.target)]
             if isinstance(found, ShardCandidates):
                 await connection.execute(sql.stage_candidates)
                 await write_rows(connection, "staged_candidates", pairs)
-                await connection.execute(sql.analyze_candidates)
-                terms = (MIN_QUALITY, weights, run.rules.threshold, BEST)
+                terms = (MIN_QUALITY, weights, run.rules.threshold, BEST, ids)
                 await connection.execute(sql.score_candidates, shard.pack_digest, *terms)
             else:
                 columns = zip(FACTORS, found.factors, strict=True)
                 await write_rows(connection, "staged_found", [*pairs, ("score", found.score), *columns])
-            await connection.execute(sql.analyze_found)
-            if run.id is not None:
-                locked = await connection.fetch(sql.lock_faces, ids, shard.pack_digest)
-                ids = [row["id"] for row in locked]
+                await connection.execute(sql.analyze_found)
             if shard.kind == "celebrities":
                 await connection.execute(statements.compare, weights, ids, shard.pack_digest, run.began)
             else:
                 # If only some faces of a school were searched, no stored match is known to be stale.
                 stale = ids if run.scope.since is None else []
                 await connection.execute(statements.compare, weights, stale, shard.pack_digest)
+            counted = await connection.fetchrow(statements.count)
+            changes = RematchCounts(found.compared, *counted.values())
             if run.id is None:
-                counted = await connection.fetchrow(statements.count)
-                return RematchCounts(found.compared, *counted.values())
-            await connection.execute(statements.lock)
-            changed = await connection.fetchval(statements.change, weights, shard.pack_digest)
-            removed = await connection.fetchval(statements.remove)
-            added = await connection.fetchval(statements.add, weights, shard.pack_digest)
+                return changes
+            if changes.changed or changes.removed:
+                await connection.execute(statements.lock)
+                changed = await connection.fetchval(statements.change, weights, shard.pack_digest)
+                removed = await connection.fetchval(statements.remove)
+                changes = changes._replace(changed=changed, removed=removed)
+            if changes.added:
+                added = await connection.fetchval(statements.add, weights, shard.pack_digest)
+                changes = changes._replace(added=added)
             if shard.kind == "celebrities" and generation is not None:
                 content = dict(zip(map(bytes, faces.ids), faces.content, strict=True))
                 await connection.execute(
                     sql.settle_faces, ids, [content[key.bytes] for key in ids], generation
                 )
-            changes = RematchCounts(found.compared, added, changed, removed)
             await connection.execute(sql.complete_rematch_shard, run.id, shard.number, *changes)
             return changes
 

@@ -104,7 +104,8 @@ class DetectedFace:
 class Detection:
     """Faces of one photo, largest first, and the upright image's size in pixels.
 
-    found: how many faces the photo has, even if the caller asked for the largest only.
+    found: how many faces the photo has, even if the caller asked for the largest only. At least so many if it
+    did not ask for their number.
     """
 
     width: int

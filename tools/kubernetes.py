@@ -13,7 +13,7 @@ from typing import Any, Final
 import typer
 import yaml
 
-from ops.stack.ray_head import SERVE_FLAGS
+from ops.stack.ray_head import COMPUTING, SERVE_FLAGS
 from tools import CHECKOUT
 from tools.pages import Check, write_page
 
@@ -201,7 +201,8 @@ def _environment() -> dict[str, str]:
         # Replicas take the client's address from the gateway, which alone reaches their ports.
         "FORWARDED_ALLOW_IPS": "*",
         "SEMBLANCE_LOG_FORMAT": "json",
-    } | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        **COMPUTING,
+    }
 
 
 def _resources(cpu: str, memory: str, gpus: int = 0) -> dict[str, Any]:

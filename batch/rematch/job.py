@@ -44,9 +44,10 @@ from matching.rematch import (
     ShardMatches,
 )
 from matching.settled import SettledFaces
-from matching.traits import Places
+from matching.traits import Places, Traits
 from semblance.errors import WorkersError
 from semblance.settings import Settings
+from semblance.weights import Weights
 
 SHARD_SIZE = 250
 """Faces of one shard: with 20 matches each, 5,000 rows of one transaction. While larger ones are written,
@@ -147,7 +148,10 @@ class _SegmentedGallery:
         for block in arrays.blocks:
             for gender in np.unique(block.gender[block.fit]):
                 places = np.flatnonzero(block.fit & (block.gender == gender))
-                celebrities = (block.traits.take(places), Owners.of(block.person[places]))
+                together = slice(int(places[0]), int(places[-1]) + 1)
+                # Those that were read from a file are side by side, and need no copy.
+                some = together if len(places) == together.stop - together.start else places
+                celebrities = (block.traits.take(some), Owners.of(block.person[places]))
                 self.segments.append(Segment(int(gender), first, len(places), ray.put(celebrities)))
                 ids.append(block.ids[places])
                 first += len(places)
@@ -194,13 +198,15 @@ class _RematchRun:
         # Ray has NumPy compute on one core in a task that reserves no more.
         options = {"num_cpus": plan.num_cpus, "max_retries": ATTEMPTS}
         # The names are what the dashboard counts the progress of.
-        self._celebrities = ray.remote(near_best).options(
-            name="rematch celebrities", num_gpus=plan.num_gpus, **options
-        )
+        search = ray.remote(near_best)
+        self._celebrities = search.options(name="rematch celebrities", num_gpus=plan.num_gpus, **options)
+        self._start = search.options(name="rematch start", num_gpus=plan.num_gpus, **options)
         self._users = ray.remote(best_in_groups).options(name="rematch users", **options)
 
     async def run(self, scope: Scope, *, dry_run: bool) -> RematchSummary:
         started = time.monotonic()
+        if "celebrities" in scope.kinds:
+            self._wake_workers()
         with self._timed("plan"):
             run = await self._tables.begin(scope, dry_run=dry_run)
             undescribed = await self._tables.undescribed()
@@ -242,6 +248,12 @@ class _RematchRun:
         summary.seconds = time.monotonic() - started
         summary.stages = self._stages
         return summary
+
+    def _wake_workers(self) -> None:
+        """Search celebrities for nobody: while this process reads the gallery, workers start and import what
+        a search needs."""
+        for _ in range(self._workers):
+            self._start.remote(self._on_gpu, Traits.empty(0), [], Weights(), 0.0)
 
     async def _shard(self, run: Run, shard: Shard) -> tuple[RematchCounts, int]:
         """What changed, and how many faces were settled before."""

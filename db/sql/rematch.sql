@@ -33,8 +33,11 @@ VALUES ($1, $2, $3, $4, $5, $6, $7);
 UPDATE rematch_runs SET completed_at = now() WHERE id = $1;
 
 -- name: complete_rematch_shard
+-- The commit does not wait for the disk: after a crash of the server that loses it, the shard is done again. The end of
+-- the run waits for all.
 UPDATE rematch_shards
 SET pairs = $3, added = $4, changed = $5, removed = $6, completed_at = now()
+FROM set_config('synchronous_commit', 'off', true)
 WHERE run_id = $1 AND number = $2;
 
 -- name: prune_rematches
@@ -144,21 +147,16 @@ CREATE TEMPORARY TABLE staged_candidates (
     target_id uuid NOT NULL
 ) ON COMMIT DROP;
 
--- name: analyze_candidates
-ANALYZE staged_candidates;
-
 -- name: score_candidates
 -- The best of the candidates of each face, as best_celebrities finds those of one. $1: pack digest, $2: least quality,
--- $3: weights, $4: threshold, $5: how many. What is missing is completed once a face and once a celebrity.
+-- $3: weights, $4: threshold, $5: how many, $6: the faces. Whom a face may be matched with is checked again, because
+-- the face's user and the celebrity may have changed since they were read. Celebrities are completed in passing: to
+-- keep them would copy their embeddings, and few are candidates of several faces.
 WITH probe AS MATERIALIZED (
-    SELECT *
-    FROM face_traits_by($1)
-    WHERE id IN (SELECT face_id FROM staged_candidates)
-),
-target AS MATERIALIZED (
-    SELECT *
-    FROM celebrity_traits_by($1)
-    WHERE quality >= $2 AND id IN (SELECT target_id FROM staged_candidates)
+    SELECT traits.*, profiles.gender
+    FROM face_traits_by($1) AS traits
+    JOIN profiles ON profiles.id = profile_id
+    WHERE traits.id = ANY($6::uuid[])
 ),
 factor AS MATERIALIZED (
     SELECT
@@ -173,7 +171,12 @@ factor AS MATERIALIZED (
         expression_factor(probe.expression, target.expression) AS expression
     FROM staged_candidates AS candidate
     JOIN probe ON probe.id = face_id
-    JOIN target ON target.id = target_id
+    JOIN LATERAL (
+        SELECT *
+        FROM celebrity_traits_by($1)
+        WHERE id = candidate.target_id AND quality >= $2
+        OFFSET 0
+    ) AS target ON may_match_celebrity(probe.gender, target.gender)
 ),
 scored AS MATERIALIZED (
     SELECT
@@ -318,47 +321,28 @@ SELECT
 FROM staged_difference AS difference;
 
 -- name: compare_celebrity_matches
--- $1: weights; $2: faces whose stored matches are stale if they were not found; $3: pack digest; $4: matches with
--- celebrities that were added or changed since then stay, because the search may not have seen those. Each face and each
--- celebrity is looked up once.
-WITH face AS MATERIALIZED (
-    SELECT faces.id, profiles.gender
-    FROM faces
-    JOIN faces_in_force AS serving ON serving.face_id = faces.id AND serving.pack_digest = $3
-    JOIN profiles ON profiles.id = profile_id
-    WHERE faces.id IN (SELECT face_id FROM staged_found)
-),
-valid AS MATERIALIZED (
-    SELECT found.*
-    FROM staged_found AS found
-    JOIN face ON face.id = found.face_id
-    JOIN celebrities ON celebrities.id = target_id
-    WHERE may_match_celebrity(face.gender, known_gender(celebrities.gender, celebrities.seen_gender))
-        AND (celebrities.pack_digest = $3 OR EXISTS (
-            SELECT FROM spare_celebrity_embeddings AS spare
-            WHERE spare.celebrity_id = celebrities.id AND spare.pack_digest = $3
-        ))
-),
-unfound AS MATERIALIZED (
-    SELECT stored.id, stored.face_id, celebrity_id
-    FROM celebrity_matches AS stored
-    LEFT JOIN valid ON valid.face_id = stored.face_id AND target_id = celebrity_id
-    WHERE stored.face_id = ANY($2::uuid[]) AND valid.face_id IS NULL
+-- $1: weights; $2: the faces; $3: pack digest; $4: stored matches with celebrities that were added or changed since then
+-- stay if they were not found, because the search may not have seen those.
+WITH stored AS MATERIALIZED (
+    SELECT *
+    FROM celebrity_matches
+    WHERE face_id = ANY($2::uuid[])
 )
 INSERT INTO staged_difference
-SELECT stored.id, valid.face_id, valid.target_id, score, embedding, geometry, age, symmetry, skin_tone, expression
-FROM valid
-LEFT JOIN celebrity_matches AS stored ON stored.face_id = valid.face_id AND celebrity_id = target_id
-WHERE stored.pack_digest IS DISTINCT FROM $3 OR match_differs(
-    stored.weights, factor_embedding, factor_geometry, factor_age, factor_symmetry, factor_skin_tone,
-    factor_expression,
-    $1::jsonb, embedding, geometry, age, symmetry, skin_tone, expression
-)
-UNION ALL
-SELECT unfound.id, face_id, celebrity_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL
-FROM unfound
-JOIN celebrities ON celebrities.id = celebrity_id
-WHERE celebrities.created_at < $4 AND celebrities.updated_at < $4;
+SELECT
+    stored.id, coalesce(found.face_id, stored.face_id), coalesce(target_id, celebrity_id), score, embedding, geometry,
+    age, symmetry, skin_tone, expression
+FROM staged_found AS found
+FULL JOIN stored ON stored.face_id = found.face_id AND celebrity_id = target_id
+WHERE CASE
+    WHEN found.face_id IS NULL THEN EXISTS (
+        SELECT FROM celebrities WHERE celebrities.id = celebrity_id AND created_at < $4 AND updated_at < $4
+    )
+    ELSE pack_digest IS DISTINCT FROM $3 OR match_differs(
+        weights, factor_embedding, factor_geometry, factor_age, factor_symmetry, factor_skin_tone, factor_expression,
+        $1::jsonb, embedding, geometry, age, symmetry, skin_tone, expression
+    )
+END;
 
 -- name: lock_different_celebrity_matches
 SELECT

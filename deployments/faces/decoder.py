@@ -51,7 +51,7 @@ _LONGEST_ANSWER: Final = 4096
 
 _PROGRAM: Final = "deployments.faces.decoder_main"
 
-_INHERITED: Final = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SEMBLANCE_STACK")
+_INHERITED: Final = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "GLIBC_TUNABLES", "SEMBLANCE_STACK")
 """Environment variables the process gets. `semblance down` finds the processes of a stack by the last one."""
 
 _REFUSALS: Final = MappingProxyType(

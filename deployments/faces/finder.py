@@ -98,8 +98,11 @@ class FaceFinder:
         self.net: DetectNet = pack.detector()
         self._landmarks: LandmarkNet = pack.landmarks()
 
-    def detect(self, data: bytes, max_faces: int | None = None) -> Detection:
+    def detect(self, data: bytes, max_faces: int | None = None, *, counted: bool = True) -> Detection:
         """All faces of an encoded photo, largest first, at most `max_faces`.
+
+        counted: whether the number of all faces is wanted, too. Without it, doubtful faces that are smaller
+        than `max_faces` certain ones are not looked at again.
 
         Faces are searched for in the photo reduced to about the detector's canvas. If a face's crops would be
         blurred at that size, its surroundings are also read at a finer one.
@@ -111,7 +114,7 @@ class FaceFinder:
         with span("detect"), self._decoder.open(data) as photo:
             header = photo.header
             image, scale = photo.whole(self.net.input_size)
-            seen = self._find(photo, View(image, 0, 0.0, reduction(scale)))
+            seen = self._find(photo, View(image, 0, 0.0, reduction(scale)), None if counted else limit)
             # The smallest first: it asks for the finest decoding, which then serves the others.
             faces = [
                 self._face(self._sharper(photo, self._locate(face)))
@@ -119,13 +122,14 @@ class FaceFinder:
             ]
         return Detection(header.width, header.height, tuple(reversed(faces)), len(seen))
 
-    def _find(self, photo: Photo, straight: View) -> list[SeenFace]:
-        """The faces of the photo, each with a view in which it is upright."""
+    def _find(self, photo: Photo, straight: View, largest: int | None) -> list[SeenFace]:
+        """The faces of the photo, each with a view in which it is upright; some of those that are not among
+        the `largest` may be missing."""
         candidates = self.net.detect([straight.image])[0]
         small = self._pack.small_face * max(straight.image.shape[:2])
         if _narrowest(candidates) < small and _long_side(photo) > self.net.input_size:
             candidates = _merge(candidates, self._search_tiles(photo, straight))
-        seen = self._upright(straight, candidates)
+        seen = self._upright(straight, candidates, largest)
         if max((confidence(face.candidate) for face in seen), default=0.0) < LOOK_AGAIN:
             view, found = self._look_again(straight, candidates)
             if view is not straight:
@@ -149,9 +153,9 @@ class FaceFinder:
         ]
         return self._upright(view, take(found, np.array(new, np.intp)))
 
-    def _upright(self, view: View, candidates: Candidates) -> list[SeenFace]:
+    def _upright(self, view: View, candidates: Candidates, largest: int | None = None) -> list[SeenFace]:
         most, upright_score = self._settings.max_faces, self._pack.upright_score
-        return stand_upright(self.net, view, candidates, upright_score, most)
+        return stand_upright(self.net, view, candidates, upright_score, most, largest=largest)
 
     def _look_again(self, straight: View, candidates: Candidates) -> tuple[View, Candidates]:
         """The best of the photo's turned and padded views, or the unturned photo."""

@@ -29,13 +29,13 @@ class LocalPipeline:
         self._analyzer = FaceAnalyzer(pack)
 
     def analyze_photo(
-        self, data: bytes, max_faces: int | None = None
+        self, data: bytes, max_faces: int | None = None, *, counted: bool = True
     ) -> tuple[Detection, list[AnalyzedFace]]:
-        """All faces of one encoded photo in full, largest first.
+        """The faces of one encoded photo in full, as `FaceFinder.detect` finds them.
 
         Raises ImageTooLargeError, UnreadableImageError.
         """
-        detection = self.finder.detect(data, max_faces)
+        detection = self.finder.detect(data, max_faces, counted=counted)
         return detection, self._analyze(detection)
 
     def analyze_photos(
@@ -66,7 +66,7 @@ class LocalPipeline:
         found: list[Image | SemblanceError] = []
         for data in photos:
             try:
-                faces = self.finder.detect(data, 1).faces
+                faces = self.finder.detect(data, 1, counted=False).faces
                 found.append(faces[0].crops.aligned if faces else NoFaceError())
             except (ImageTooLargeError, UnreadableImageError) as exc:
                 found.append(exc)

@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from deployments.faces.views import SeenFace, View, around, between, moved, quarter_turned, seen_faces
+from deployments.faces.views import SeenFace, View, around, between, moved, quarter_turned, seen_faces, take
 from deployments.packs.nets import Candidates, DetectNet
 
 ANGLES: Final = tuple(range(0, 360, 45))
@@ -43,18 +43,28 @@ face's attributes, is half as wide, so it lies inside the part even if that is t
 
 
 def stand_upright(
-    net: DetectNet, view: View, candidates: Candidates, upright_score: float | None, most: int
+    net: DetectNet,
+    view: View,
+    candidates: Candidates,
+    upright_score: float | None,
+    most: int,
+    *,
+    largest: int | None = None,
 ) -> list[SeenFace]:
     """Each face in a view in which it is upright, with its score there, in the order given.
 
     Candidates that reach `upright_score` stay as they are, and all do where it is None. The others, at most
     the `most` largest, are looked at again: first as they are, then turned. A face that no look confirms is
-    left out.
+    left out. So are the others that are smaller than `largest` of those that stay; None looks at them, too.
     """
-    faces = seen_faces(view, candidates)
     if upright_score is None:
-        return faces
+        return seen_faces(view, candidates)
     areas = (candidates.boxes[:, 2:] - candidates.boxes[:, :2]).prod(axis=1)
+    certain = candidates.scores >= upright_score
+    if largest is not None and certain.sum() >= largest:
+        wanted = np.flatnonzero(certain | (areas > np.sort(areas[certain])[-largest]))
+        candidates, areas = take(candidates, wanted), areas[wanted]
+    faces = seen_faces(view, candidates)
     by_size = np.argsort(-areas, kind="stable")
     doubtful = [int(index) for index in by_size if candidates.scores[index] < upright_score][:most]
     if not doubtful:

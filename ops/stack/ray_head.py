@@ -42,6 +42,15 @@ SERVE_FLAGS = {
 """Switches of Ray Serve, which must be the same in every process of the cluster. `ray_cluster.yaml` has the
 same, and `semblance env` prints them."""
 
+COMPUTING = {
+    # One thread per process: replicas are the unit of parallelism, and more threads only compete.
+    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+    # Pages of 2 MB, not 4 kB, for what malloc gives out: the nets go through more memory than a processor can
+    # look up pages for, which took 4 to 7 % of a photo's time. Where the system offers none, nothing changes.
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+}
+"""How processes that run nets use cores and memory."""
+
 QUIETER = {
     # Statistics of Ray's event loops, which only its debug files show. Every worker has a timer of 10 ms, and
     # each of its runs would be noted.
@@ -169,10 +178,7 @@ def head_environment(
     return {
         **client_environment(kept, home.ray_token_file),
         **SERVE_FLAGS,
-        # One thread per process: replicas are the unit of parallelism, and more threads only compete.
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "MKL_NUM_THREADS": "1",
+        **COMPUTING,
         **QUIETER,
         "RAY_START_HOOK": f"{__name__}.{prepare_head.__name__}",
         "PYTHONUNBUFFERED": "1",

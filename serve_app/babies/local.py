@@ -54,7 +54,7 @@ class LocalProvider:
         if parent.landmarks_68 is not None:
             return photo, np.array(parent.landmarks_68, np.float32)
         try:
-            detection = await self._faces.detect(photo, 1)
+            detection = await self._faces.detect(photo, 1, counted=False)
         except (UnreadableImageError, ImageTooLargeError) as exc:
             raise ConflictError(GONE) from exc
         if not detection.faces:

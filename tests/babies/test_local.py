@@ -20,7 +20,7 @@ from semblance.storage.store import Storage
 from serve_app.babies.compose import SIZE
 from serve_app.babies.local import LocalProvider
 from tests.support.api import LocalFaces
-from tests.support.photos import ASTRONAUT, NO_FACE
+from tests.support.photos import ASTRONAUT, NO_FACE, encoded
 from tests.support.photos import OBAMA_2 as OBAMA
 
 
@@ -104,10 +104,10 @@ async def test_the_photo_is_turned_upright(
     """Landmarks refer to the upright picture, in whichever order the file stores its pixels."""
     upright = await parent(storage, pipeline, ASTRONAUT)
     with Image.open(ASTRONAUT) as image:
-        turned, exif = BytesIO(), Image.Exif()
+        exif = Image.Exif()
         exif[0x0112] = 6
-        image.convert("RGB").transpose(Image.Transpose.ROTATE_90).save(turned, "PNG", exif=exif)
-    sideways = await stored(storage, "faces/turned.png", turned.getvalue(), upright.landmarks_68)
+        turned = encoded(image.convert("RGB").transpose(Image.Transpose.ROTATE_90), "PNG", exif=exif)
+    sideways = await stored(storage, "faces/turned.png", turned, upright.landmarks_68)
     pixels = [
         np.asarray(Image.open(BytesIO((await provider.generate(face, face)).data)), float)
         for face in (upright, sideways)

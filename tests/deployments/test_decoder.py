@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import signal
@@ -12,7 +11,6 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import psutil
@@ -23,6 +21,7 @@ from deployments.faces.decoder import DecoderProcess, DirectDecoder
 from deployments.faces.decoder_pipes import SHARED_BYTES
 from semblance.errors import ImageTooCostlyError, ImageTooLargeError, UnreadableImageError
 from semblance.settings import Settings
+from tests.support.photos import encoded
 from tests.support.waiting import wait_for
 
 SETTINGS = Settings()
@@ -33,12 +32,6 @@ def decoder() -> Iterator[DecoderProcess]:
     process = DecoderProcess(SETTINGS)
     yield process
     process.close()
-
-
-def encoded(picture: PillowImage.Image, file_format: str, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, file_format, **options)
-    return buffer.getvalue()
 
 
 def photo(width: int = 700, height: int = 500) -> PillowImage.Image:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
-import pillow_heif
 import pytest
 from PIL import Image as PillowImage
 
@@ -18,7 +15,7 @@ from deployments.packs.nets import Candidates, DetectNet
 from deployments.packs.registry import load_pack
 from semblance.settings import Settings
 from semblance.types import DetectedFace, Detection, Image
-from tests.support.photos import GROUP, HANKS
+from tests.support.photos import GROUP, HANKS, encoded
 
 SETTINGS = Settings()
 
@@ -53,13 +50,6 @@ def group() -> PillowImage.Image:
     """Six people, 1280 x 886."""
     with PillowImage.open(GROUP) as photo:
         return photo.convert("RGB")
-
-
-def encoded(picture: PillowImage.Image, file_format: str, **options: Any) -> bytes:
-    pillow_heif.register_heif_opener()
-    buffer = io.BytesIO()
-    picture.save(buffer, file_format, **options)
-    return buffer.getvalue()
 
 
 WITHOUT_A_FACE = {
@@ -118,7 +108,7 @@ def test_crops_of_a_large_picture_are_as_sharp_as_its_pixels(
     """A group in a wide scene is found in the reduced picture and cut from the full one."""
     scene = PillowImage.new("RGB", (3_000, 2_500), (90, 100, 110))
     scene.paste(group, (1_111, 999))
-    options = {"quality": 95} if file_format == "JPEG" else {"compress_level": 1}
+    options = {"quality": 95} if file_format == "JPEG" else {}
     wide, close = finder.detect(encoded(scene, file_format, **options)), finder.detect(encoded(group, "PNG"))
     assert wide.found == close.found == 6
     for face in close.faces:
@@ -136,9 +126,9 @@ def test_a_turned_photo_without_exif_is_cut_upright(finder: FaceFinder, angle: i
         head = photo.convert("RGB").resize((600, 600))
     scene = PillowImage.new("RGB", (2_200, 2_200), (90, 100, 110))
     scene.paste(head, (800, 800))
-    (upright,) = finder.detect(encoded(scene, "PNG", compress_level=1)).faces
+    (upright,) = finder.detect(encoded(scene, "PNG")).faces
     turned = scene.rotate(angle)
-    (again,) = finder.detect(encoded(turned, "PNG", compress_level=1)).faces
+    (again,) = finder.detect(encoded(turned, "PNG")).faces
     assert np.abs(again.crops.aligned.astype(int) - upright.crops.aligned).mean() < 30
     assert sharpness(again.crops.aligned) > 0.6 * sharpness(upright.crops.aligned)
 

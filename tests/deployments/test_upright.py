@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -37,6 +41,19 @@ def photo(path: object, side: int = 700) -> PillowImage.Image:
     return image
 
 
+@pytest.fixture(scope="module")
+def upright(pipeline: LocalPipeline) -> Callable[[Path], tuple[PillowImage.Image, AnalyzedFace]]:
+    """A photo and its only face, described once for all tests."""
+
+    @cache
+    def of(path: Path) -> tuple[PillowImage.Image, AnalyzedFace]:
+        image = photo(path)
+        (face,) = described(pipeline, image)
+        return image, face
+
+    return of
+
+
 def described(pipeline: LocalPipeline, image: PillowImage.Image) -> list[AnalyzedFace]:
     return pipeline.analyze_photo(encoded(image, "BMP"))[1]
 
@@ -55,10 +72,14 @@ def test_a_view_turned_by_quarters_is_the_one_cut_at_that_angle(quarters: int, a
 
 @pytest.mark.parametrize("path", [OBAMA, OBAMA_3, BIDEN, ASTRONAUT], ids=lambda path: path.stem)
 @pytest.mark.parametrize("angle", [30, 60, 120, 150, 210, 240, 300, 330])
-def test_a_face_embeds_alike_however_it_is_turned(pipeline: LocalPipeline, path: object, angle: int) -> None:
-    upright = photo(path)
-    (face,) = described(pipeline, upright)
-    (turned,) = described(pipeline, upright.rotate(angle, PillowImage.Resampling.BICUBIC, expand=True))
+def test_a_face_embeds_alike_however_it_is_turned(
+    pipeline: LocalPipeline,
+    upright: Callable[[Path], tuple[PillowImage.Image, AnalyzedFace]],
+    path: Path,
+    angle: int,
+) -> None:
+    image, face = upright(path)
+    (turned,) = described(pipeline, image.rotate(angle, PillowImage.Resampling.BICUBIC, expand=True))
     assert float(face.embedding @ turned.embedding) > 0.9
     assert turned.attributes.gender == face.attributes.gender
 
@@ -85,15 +106,16 @@ def test_a_group_is_found_however_it_is_turned(pipeline: LocalPipeline, angle: i
     assert len(pipeline.finder.detect(encoded(turned, "BMP")).faces) >= 5
 
 
-def test_faces_of_a_turned_photo_keep_their_boxes_and_order(pipeline: LocalPipeline) -> None:
-    upright = photo(ASTRONAUT)
-    (face,) = described(pipeline, upright)
-    (turned,) = described(pipeline, upright.transpose(PillowImage.Transpose.ROTATE_180))
+def test_faces_of_a_turned_photo_keep_their_boxes_and_order(
+    pipeline: LocalPipeline, upright: Callable[[Path], tuple[PillowImage.Image, AnalyzedFace]]
+) -> None:
+    image, face = upright(ASTRONAUT)
+    (turned,) = described(pipeline, image.transpose(PillowImage.Transpose.ROTATE_180))
     box, other = face.detected.bbox, turned.detected.bbox
     centre = np.array([box.x1 + box.x2, box.y1 + box.y2]) / 2
     again = np.array([other.x1 + other.x2, other.y1 + other.y2]) / 2
-    np.testing.assert_allclose(again, np.array(upright.size) - 1 - centre, atol=0.1 * box.height)
-    landmarks = np.array(upright.size) - 1 - face.detected.landmarks
+    np.testing.assert_allclose(again, np.array(image.size) - 1 - centre, atol=0.1 * box.height)
+    landmarks = np.array(image.size) - 1 - face.detected.landmarks
     np.testing.assert_allclose(turned.detected.landmarks, landmarks, atol=0.1 * box.height)
 
 
@@ -148,3 +170,20 @@ def test_a_certainly_upright_face_is_not_checked_again() -> None:
     (face,) = stand_upright(counting, View(image, 0, 0.0, reduction(1.0)), candidates, 0.91, 5)  # type: ignore[arg-type]
     assert counting.shown == []
     np.testing.assert_array_equal(face.candidate.boxes, candidates.boxes)
+
+
+@pytest.mark.parametrize(("largest", "looked_at"), [(1, 1), (2, 2), (3, 2), (None, 2)])
+def test_doubtful_faces_that_are_smaller_than_those_wanted_are_not_looked_at(
+    largest: int | None, looked_at: int
+) -> None:
+    """From the largest to the smallest: doubtful, certain, doubtful, certain. No look confirms any."""
+    counting = BlindDetector()
+    image = np.zeros((600, 600, 3), np.uint8)
+    candidates = claimed(image, *((0, 0, side, side) for side in (400, 300, 200, 100)))
+    candidates.scores[[1, 3]] = 0.93
+    view = View(image, 0, 0.0, reduction(1.0))
+    standing = stand_upright(counting, view, candidates, 0.91, 10, largest=largest)  # type: ignore[arg-type]
+    assert len(counting.shown) == looked_at * len(ANGLES)
+    np.testing.assert_array_equal(
+        np.concatenate([face.candidate.boxes for face in standing]), candidates.boxes[[1, 3]]
+    )

@@ -74,6 +74,7 @@ def match_differs(
         "best_users",
         "best_celebrities",
         "compare_user_matches",
+        "score_candidates",
         "compare_celebrity_matches",
         "read_gallery",
         "read_faces_of_schools",
@@ -86,6 +87,7 @@ def test_the_functions_are_inlined(connection: psycopg.Connection, name: str) ->
     """A function that is called for every row takes several times as long as what it computes."""
     with connection.transaction(force_rollback=True):
         connection.execute(queries["stage_found"])
+        connection.execute(queries["stage_candidates"])
         connection.execute(queries["stage_difference"])
         query = BEST_OF.get(name) or queries[name]
         plan = connection.execute(f"EXPLAIN (GENERIC_PLAN, VERBOSE, COSTS OFF) {query}").fetchall()

@@ -13,7 +13,8 @@ from semblance.settings import Settings
 from semblance.storage.pictures import full_key, keys_of
 from serve_app.realtime.frames import EventFrames, Recipient
 from tests.support.api import Api, User
-from tests.support.laden import encoded, portrait
+from tests.support.laden import portrait
+from tests.support.photos import encoded
 from tests.support.rows_chat import connect
 
 _DAY = timedelta(days=1)

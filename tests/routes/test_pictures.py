@@ -22,7 +22,8 @@ from semblance.storage.opening import open_storage
 from semblance.storage.pictures import full_key, keys_of
 from serve_app.links import Links
 from tests.support.api import Api, User
-from tests.support.laden import LADEN, SECRET, assert_only_a_picture, encoded, laden, portrait
+from tests.support.laden import LADEN, SECRET, assert_only_a_picture, laden, portrait
+from tests.support.photos import encoded
 
 URLS = ("image_url", "feed_url", "thumbnail_url")
 

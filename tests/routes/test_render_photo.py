@@ -7,7 +7,7 @@ import io
 from PIL import Image
 
 from tests.support.api import API_KEY, Api
-from tests.support.photos import OBAMA
+from tests.support.photos import OBAMA, encoded
 
 PATH = "/render-photo"
 KEY = {"Authorization": f"Bearer {API_KEY}"}
@@ -19,9 +19,8 @@ async def test_a_heic_photo_becomes_a_bounded_upright_jpeg(api: Api) -> None:
     tags = Image.Exif()
     tags[0x0112] = 6
     tags[0x010F] = "Maker"
-    heic = io.BytesIO()
-    sideways.save(heic, "HEIF", exif=tags)
-    answer = await api.client.post(PATH, headers=KEY, files={"file": ("a.heic", heic.getvalue())})
+    heic = encoded(sideways, "HEIF", exif=tags)
+    answer = await api.client.post(PATH, headers=KEY, files={"file": ("a.heic", heic)})
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg"), answer.text
     assert answer.headers["cache-control"] == "no-store"
     with Image.open(io.BytesIO(answer.content)) as picture:

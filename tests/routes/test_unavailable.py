@@ -29,7 +29,8 @@ from serve_app.api.errors import install_error_handlers, status_of
 from serve_app.api.middleware import UnexpectedErrorMiddleware
 from serve_app.api.readiness import StoreProbe
 from tests.support.api import API_KEY, CRON_SECRET, JWT_SECRET, Api, User
-from tests.support.laden import encoded, portrait
+from tests.support.laden import portrait
+from tests.support.photos import encoded
 
 SECRET = "at /srv/pictures/faces and postgresql://app:hunter2@10.1.2.3/semblance"
 

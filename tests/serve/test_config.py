@@ -12,7 +12,7 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.serve.schema import ServeDeploySchema
 
 from deployments.replica_messages import VARIABLE
-from ops.stack.ray_head import SERVE_FLAGS
+from ops.stack.ray_head import COMPUTING, SERVE_FLAGS
 from serve_app.app import bind_app
 from tools import CHECKOUT
 
@@ -67,10 +67,10 @@ def test_ray_cluster_uses_files_and_commands_that_exist() -> None:
 @pytest.mark.parametrize("commands", ["head_start_ray_commands", "worker_start_ray_commands"])
 def test_the_switches_of_serve_are_the_same_however_it_is_started(commands: str) -> None:
     start = next(command for command in load("ray_cluster.yaml")[commands] if "ray start" in command)
-    switches = dict(re.findall(r"\b(RAY_SERVE_\w+)=(\S+)", start))
+    switches = dict(re.findall(rf"\b(RAY_SERVE_\w+|{'|'.join(COMPUTING)})=(\S+)", start))
     # It depends on the settings.
     del switches[VARIABLE]
-    assert switches == SERVE_FLAGS
+    assert switches == SERVE_FLAGS | COMPUTING
 
 
 def test_the_gateway_of_a_cluster_is_always_restarted() -> None:

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from ray.serve.schema import ServeDeploySchema
 
-from ops.stack.ray_head import SERVE_FLAGS
+from ops.stack.ray_head import COMPUTING, SERVE_FLAGS
 from semblance.settings import Settings
 from tools import CHECKOUT
 from tools.kubernetes import RAY_SERVICE, RULES, render_ray_service, render_rules
@@ -89,7 +89,7 @@ def test_every_ray_node_has_the_same_switches_and_settings_that_exist() -> None:
         for group in GROUPS
     ]
     assert all(environment == environments[0] for environment in environments)
-    assert SERVE_FLAGS.items() <= environments[0].items()
+    assert SERVE_FLAGS.items() | COMPUTING.items() <= environments[0].items()
     text = "\n".join(path.read_text(encoding="utf-8") for path in FOLDER.rglob("*.*"))
     known = {f"SEMBLANCE_{name.upper()}" for name in Settings.model_fields}
     assert set(re.findall(r"\bSEMBLANCE_[A-Z_]+", text)) <= known

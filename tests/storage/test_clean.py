@@ -25,7 +25,8 @@ from semblance.settings import Settings
 from semblance.storage.pictures import full_key, keys_of
 from semblance.storage.store import Storage
 from tests.support.commands import semblance
-from tests.support.laden import SECRET, assert_only_a_picture, encoded, laden, portrait
+from tests.support.laden import SECRET, assert_only_a_picture, laden, portrait
+from tests.support.photos import encoded
 from tests.support.picture_upkeep import named_keys, stored_keys
 
 Clean = Callable[[], Awaitable[Counter[CleanOutcome]]]

@@ -32,7 +32,8 @@ from semblance.storage.opening import open_storage
 from semblance.storage.pictures import StoredPicture, full_key, keys_of, put_picture
 from semblance.storage.store import Storage
 from tests.support.commands import semblance
-from tests.support.laden import assert_only_a_picture, encoded, laden, portrait
+from tests.support.laden import assert_only_a_picture, laden, portrait
+from tests.support.photos import encoded
 from tests.support.picture_upkeep import named_keys, stored_keys
 
 Copy = Callable[[], Awaitable[Counter[CleanOutcome]]]

@@ -29,6 +29,8 @@ from deployments.clients import FaceClient, MatcherClient, WriterClient
 from deployments.faces.pipeline import LocalPipeline
 from deployments.packs.registry import load_scale
 from deployments.text_queue import TextQueue
+from deployments.text_vectors.embedders import TextEmbedder, open_embedder
+from deployments.writing.opening import open_writer
 from matching.celebrity_search import CelebritySearch
 from matching.worker import MatchWorker
 from semblance.settings import Settings
@@ -63,8 +65,8 @@ class LocalFaces(FaceClient):
 
         return {"models": ok()}
 
-    async def detect(self, data: bytes, max_faces: int | None = None) -> Detection:
-        return await asyncio.to_thread(self._pipeline.finder.detect, data, max_faces)
+    async def detect(self, data: bytes, max_faces: int | None = None, *, counted: bool = True) -> Detection:
+        return await asyncio.to_thread(self._pipeline.finder.detect, data, max_faces, counted=counted)
 
     async def render(self, data: bytes) -> StoredPicture:
         return await asyncio.to_thread(self._pipeline.finder.render, data)
@@ -73,9 +75,9 @@ class LocalFaces(FaceClient):
         return await asyncio.to_thread(self._pipeline.embed, crops)
 
     async def analyze_photo(
-        self, data: bytes, max_faces: int | None = None
+        self, data: bytes, max_faces: int | None = None, *, counted: bool = True
     ) -> tuple[Detection, list[AnalyzedFace]]:
-        return await asyncio.to_thread(self._pipeline.analyze_photo, data, max_faces)
+        return await asyncio.to_thread(self._pipeline.analyze_photo, data, max_faces, counted=counted)
 
 
 class LocalMatcher(MatcherClient):
@@ -184,6 +186,18 @@ def api_settings(service_dsn: str, tmp_path: Path) -> Settings:
     )
 
 
+@cache
+def _text_pack(folder: Path | None) -> TextEmbedder:
+    """Loaded once: that takes longer than most tests."""
+    return open_embedder(Settings(text_pack=folder))
+
+
+def _open_texts(database: Database, settings: Settings) -> TextQueue:
+    is_pack = settings.text_embedding_model is None
+    embedder = _text_pack(settings.text_pack) if is_pack else open_embedder(settings)
+    return TextQueue(database, *open_writer(settings), embedder, settings)
+
+
 class ReusableApp:
     """An application reused by many tests: building one takes longer than most tests."""
 
@@ -232,7 +246,7 @@ async def api(
             scale=scale,
             faces=faces,
             matcher=LocalMatcher(MatchWorker(database, storage, faces, pipeline.model, api_settings)),
-            writer=LocalTexts(TextQueue.open(database, api_settings)),
+            writer=LocalTexts(_open_texts(database, api_settings)),
             database=database,
             db=db,
             search=CelebritySearch(database),

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from tests.support.photos import ASTRONAUT, GROUP
+from tests.support.photos import ASTRONAUT, GROUP, encoded
 
 SECRET = b"52 Festive Road"
 """A text in each part of a laden file other than its pixels."""
@@ -28,13 +28,6 @@ def group() -> Image.Image:
     """Six faces, 1280 x 886."""
     with Image.open(GROUP) as photo:
         return photo.convert("RGB")
-
-
-def encoded(image: Image.Image, file_format: str = "JPEG", **options: object) -> bytes:
-    """The image as a file."""
-    file = io.BytesIO()
-    image.save(file, file_format, **options)
-    return file.getvalue()
 
 
 def laden(image: Image.Image, file_format: str, *, orientation: int = 1) -> bytes:

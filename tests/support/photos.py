@@ -10,6 +10,7 @@ from io import BytesIO
 from pathlib import Path
 
 from PIL import Image, ImageEnhance, ImageOps
+from pillow_heif import register_heif_opener
 
 from semblance.types import DetectedFace
 
@@ -59,10 +60,21 @@ SINGLE = (OBAMA, OBAMA_2, OBAMA_3, BIDEN, ASTRONAUT)
 ALL = (*SINGLE, OBAMA_RGBA, *OBAMA_CUT, GROUP, HANKS, *MASKS)
 
 
+_QUICK: dict[str, dict[str, object]] = {
+    "AVIF": {"speed": 10},
+    "HEIF": {"enc_params": {"preset": "ultrafast"}},
+    "PNG": {"compress_level": 1},
+    "WEBP": {"method": 0},
+}
+"""Options that encode in a quarter of the time or less, into larger files."""
+
+
 def encoded(image: Image.Image, file_format: str = "JPEG", **options: object) -> bytes:
     """The picture as a file."""
+    if file_format == "HEIF":
+        register_heif_opener()
     buffer = BytesIO()
-    image.save(buffer, file_format, **options)
+    image.save(buffer, file_format, **{**_QUICK.get(file_format, {}), **options})
     return buffer.getvalue()
 
 

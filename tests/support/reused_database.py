@@ -14,7 +14,7 @@ from typing import Any
 import asyncpg
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.sql import SQL, Identifier
+from psycopg.sql import SQL, Composed, Identifier, Literal
 
 from db.pool import Database
 
@@ -55,8 +55,10 @@ SELECT
     (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()),
     (SELECT count(*) FROM pg_locks
         WHERE locktype = 'advisory'
-            AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())),
+    pg_current_wal_insert_lsn()::text
 """
+"""The last is where the server's log ends: it grows with each transaction that has written anything."""
 
 
 class _Lent:
@@ -167,15 +169,15 @@ class ReusedDatabase:
         ]
         copies = [(table, self._copy(table)) for table in tables]
         self._rows = [(table, rows) for table, rows in copies if rows]
-        self._vector_indexes: dict[str, int] = dict(
-            self._connection.execute(
+        self._vector_indexes = [
+            Identifier(name)
+            for (name,) in self._connection.execute(
                 """
-                SELECT pg_class.relname, pg_relation_size(pg_class.oid)
-                FROM pg_class JOIN pg_am ON pg_am.oid = relam
+                SELECT pg_class.relname FROM pg_class JOIN pg_am ON pg_am.oid = relam
                 WHERE amname = 'hnsw' AND relnamespace = 'public'::regnamespace
                 """
-            ).fetchall()
-        )
+            )
+        ]
         empty = [SQL("DELETE FROM {}").format(table) for table, rows in copies if not rows] + [
             SQL("SELECT setval({}, {}, {})").format(sequence, last or start, last is not None)
             for sequence, start, last in self._connection.execute(
@@ -190,7 +192,9 @@ class ReusedDatabase:
         for name, statement in zip(names, empty, strict=True):
             self._connection.execute(SQL("PREPARE {} AS {}").format(name, statement))
         self._empty = SQL("; ").join(SQL("EXECUTE {}").format(name) for name in names).as_bytes(None)
-        self._schema = self._read_schema()
+        self._look = self._looking().as_string(None)
+        self._schema, _, self._seeds, self._sizes = self._state()
+        self._log_end = self._others()[2]
 
     async def pool(self, dsn: str, size: int) -> Database:
         """Up to `size` connections to it by the rights of the login in `dsn`."""
@@ -202,18 +206,25 @@ class ReusedDatabase:
     def restore(self) -> bool:
         """Undo the changes of a test. False if that is impossible: the database must then be replaced."""
         try:
-            if self._is_used() or self._read_schema() != self._schema or self._has_grown():
+            log_end = self._unused_at()
+            if log_end == self._log_end:
+                return True
+            if log_end is None:
+                return False
+            schema, largest, seeds, sizes = self._state()
+            if schema != self._schema or largest > _LARGEST_TABLE:
                 return False
             self._connection.execute(self._empty)
-            for table, rows in self._rows:
-                if self._copy(table) != rows:
+            for (table, rows), seed, first in zip(self._rows, seeds, self._seeds, strict=True):
+                if seed != first:
                     self._connection.execute(SQL("DELETE FROM {}").format(table))
                     with self._connection.cursor().copy(SQL("COPY {} FROM STDIN").format(table)) as copy:
                         copy.write(rows)
-            for index, size in self._vector_indexes.items():
-                if self._value("SELECT pg_relation_size(%s::regclass)", index) != size:
+            for index, size, known in zip(self._vector_indexes, sizes, self._sizes, strict=True):
+                if size != known:
                     # A search would still visit the deleted rows, and find fewer of the others.
-                    self._connection.execute(SQL("REINDEX INDEX {}").format(Identifier(index)))
+                    self._connection.execute(SQL("REINDEX INDEX {}").format(index))
+            self._log_end = self._others()[2]
         except psycopg.Error:
             return False
         return True
@@ -232,39 +243,52 @@ class ReusedDatabase:
             pool.terminate()
         self._connection.close()
 
-    def _is_used(self) -> bool:
-        """Whether there are sessions beside the kept ones, or locks that outlive a transaction."""
+    def _unused_at(self) -> str | None:
+        """Where the log ends. None if there are sessions beside the kept ones, or locks that outlive a
+        transaction."""
         kept = self._pooled + sum(pool.size for pool in self._pools.values())
         deadline = time.monotonic() + _LEAVING_SECONDS
         while True:
-            row = self._connection.execute(_OTHERS).fetchone()
-            assert row is not None
-            sessions, locks = row
+            sessions, locks, log_end = self._others()
             if sessions <= kept and not locks:
-                return False
+                return log_end
             if time.monotonic() > deadline:
-                return True
+                return None
             time.sleep(0.002)
 
-    def _has_grown(self) -> bool:
-        return bool(
-            self._value(
-                """
-                SELECT max(pg_relation_size(oid)) > %s FROM pg_class
-                WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
-                """,
-                _LARGEST_TABLE,
-            )
-        )
+    def _others(self) -> tuple[int, int, str]:
+        row = self._connection.execute(_OTHERS).fetchone()
+        assert row is not None
+        sessions, locks, log_end = row
+        return sessions, locks, log_end
 
-    def _read_schema(self) -> object:
-        return self._value(_SCHEMA)
+    def _looking(self) -> Composed:
+        """The query that `_state` sends: one, because sending it takes as long as running it."""
+        seeds = [
+            SQL("(SELECT string_agg(t::text, ' ') FROM {} AS t)").format(table) for table, _ in self._rows
+        ]
+        sizes = [
+            SQL("pg_relation_size({}::regclass)").format(Literal(index.as_string()))
+            for index in self._vector_indexes
+        ]
+        return SQL(
+            """
+            SELECT
+                ({}),
+                (SELECT max(pg_relation_size(oid)) FROM pg_class
+                    WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace),
+                ARRAY[{}]::text[], ARRAY[{}]::bigint[]
+            """
+        ).format(SQL(_SCHEMA), SQL(", ").join(seeds), SQL(", ").join(sizes))
+
+    def _state(self) -> tuple[list[str], int, list[str | None], list[int]]:
+        """The schema, bytes of the largest table, the rows of each table that has some at first, and bytes of
+        each vector index."""
+        row = self._connection.execute(self._look).fetchone()
+        assert row is not None
+        schema, largest, seeds, sizes = row
+        return schema, largest, seeds, sizes
 
     def _copy(self, table: Identifier) -> bytes:
         with self._connection.cursor().copy(SQL("COPY {} TO STDOUT").format(table)) as copy:
             return b"".join(bytes(part) for part in copy)
-
-    def _value(self, query: str, *args: object) -> object:
-        row = self._connection.execute(query, args or None).fetchone()
-        assert row is not None
-        return row[0]

@@ -18,12 +18,12 @@ from tests.support.laden import (
     assert_only_a_picture,
     cmyk_profile,
     display_p3,
-    encoded,
     grey_profile,
     group,
     laden,
     portrait,
 )
+from tests.support.photos import encoded
 
 
 def stored(data: bytes) -> StoredPicture:

@@ -39,7 +39,7 @@ MAX_FACES = 64
 @router.post("/extract-embedding", responses=COMPUTE_ERRORS, openapi_extra=PHOTO_BODY)
 async def extract_embedding(photo: Photo, services: Injected) -> EmbeddingAnswer:
     """The embedding of the largest face."""
-    detection = await services.faces.detect(photo, 1)
+    detection = await services.faces.detect(photo, 1, counted=False)
     if not detection.faces:
         raise NoFaceError
     face = detection.faces[0]
@@ -131,7 +131,7 @@ async def render_photo(photo: Photo, services: Injected) -> Response:
 @router.post("/analyze-face-advanced", responses=COMPUTE_ERRORS, openapi_extra=PHOTO_BODY)
 async def analyze_face_advanced(photo: Photo, services: Injected) -> FaceAnswer:
     """The largest face in full."""
-    detection, faces = await services.faces.analyze_photo(photo, 1)
+    detection, faces = await services.faces.analyze_photo(photo, 1, counted=False)
     if not faces:
         raise NoFaceError
     return FaceAnswer.of(faces[0], detection, services.model)

@@ -36,7 +36,7 @@ async def search_faces(
     """The largest face and the users' faces most similar to it. For admins and API keys of the scope
     `search`, if SEMBLANCE_FACE_SEARCH allows it. Every search is recorded, without the photo. Filters never
     shorten the list while enough faces pass them."""
-    detection, faces = await services.faces.analyze_photo(photo, 1)
+    detection, faces = await services.faces.analyze_photo(photo, 1, counted=False)
     if not faces:
         raise NoFaceError
     with span("search users"), SEARCH_SECONDS.timed(kind="users"):

@@ -1,0 +1,31 @@
+"""What a rematch writes of the celebrities that its search lists."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from db.pool import Database
+from matching.rematch import Rematch, RematchCounts, Scope, ShardCandidates
+from tests.support.rows_matching import add_celebrities, add_person, famous
+
+CELEBRITIES = Scope(("celebrities",), None, None, 9)
+
+
+async def test_celebrities_that_changed_after_the_search_are_judged_as_they_are(database: Database) -> None:
+    """One is a woman after all, one is of too low a quality, and one was deleted."""
+    ada = await add_person(database, gender="female")
+    listed = await add_celebrities(database, *(famous(number) for number in range(4)))
+    woman, blurred, deleted, same = listed
+    rematch = Rematch(database)
+    run = await rematch.begin(CELEBRITIES, dry_run=False)
+    [shard] = run.left
+    faces = await rematch.faces(shard, run.scope)
+    found = ShardCandidates(faces.ids[[0] * 4], np.array([key.bytes for key in listed], "V16"), 4)
+    await database.execute("UPDATE celebrities SET gender = 'female' WHERE id = $1", woman)
+    await database.execute("UPDATE celebrities SET quality_score = 0.1 WHERE id = $1", blurred)
+    await database.execute("DELETE FROM celebrities WHERE id = $1", deleted)
+    assert await rematch.write(run, shard, faces, found) == RematchCounts(pairs=4, added=1)
+    rows = await database.fetch("SELECT face_id, celebrity_id FROM celebrity_matches")
+    assert [tuple(row) for row in rows] == [(ada, same)]
+    # The same again, with nothing to write.
+    assert await rematch.write(run, shard, faces, found) == RematchCounts(pairs=4)
