@@ -49,7 +49,7 @@ test: check ## all tests
 chaos: env ## kill everything a stack consists of, under load; MINUTES=10 for random kills
 	@$(BIN)/python -m benchmarks.chaos $(if $(EVENTS),--events '$(EVENTS)') $(if $(MINUTES),--random --minutes '$(MINUTES)')
 
-bench: env ## run the benchmarks and write docs/performance.md; QUICK=1, ONLY=name, FACES=folder, KEEP=folder
+bench: env ## run the benchmarks and write docs/performance.md; QUICK=1 (prints it), ONLY=name, FACES=folder, KEEP=folder
 	@$(BIN)/python -m benchmarks.performance $(if $(filter-out 0,$(QUICK)),--quick) $(if $(ONLY),--only '$(ONLY)') $(if $(FACES),--photos '$(FACES)') $(if $(KEEP),--keep '$(KEEP)')
 
 lint: env ## style, types and import contracts

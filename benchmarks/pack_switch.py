@@ -76,6 +76,7 @@ class SwitchResult:
 
     rows: int
     way: str
+    indexed: bool
     seconds: float
     put_in_force: float
     searches: int
@@ -199,6 +200,7 @@ async def measure(dsn: str, rows: int, way: str, at_rest: float, *, index: bool)
     return SwitchResult(
         rows=rows,
         way=way,
+        indexed=index,
         seconds=seconds,
         put_in_force=in_force,
         searches=len(loaded.searches),

@@ -4,7 +4,7 @@ Each benchmark is a separate process and compares with its peer in the same run,
 machine falls on both. What was measured is kept in docs/performance.json, so that some can be run again.
 
     python -m benchmarks.performance --photos FOLDER             # all; hours
-    python -m benchmarks.performance --quick                     # small sizes, without photos; minutes
+    python -m benchmarks.performance --quick                     # small sizes; prints the page; minutes
     python -m benchmarks.performance --only celebrity_match
     python -m benchmarks.performance --only nothing              # only writes the page again
 """
@@ -70,8 +70,8 @@ class Benchmark:
     """A module of this package that ends with one JSON object.
 
     name: of it in the table's source. options, quick: of the command, in full and for `--quick`. figures: of
-    what the module prints. photos: whether it needs a folder of photos. keeps: whether it can keep what it
-    fills in a folder.
+    what the module prints. photos: whether it needs a folder of photos. root: whether it needs that user.
+    keeps: whether it can keep what it fills in a folder.
     """
 
     name: str
@@ -80,6 +80,7 @@ class Benchmark:
     options: tuple[str, ...] = ()
     quick: tuple[str, ...] = ()
     photos: bool = False
+    root: bool = False
     keeps: bool = False
     environment: Mapping[str, str] | None = None
 
@@ -128,6 +129,21 @@ def _rematch(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
     )  # fmt: skip
     old = (1000 * rates["old"], rates["old"], "the old app's function")
     yield ComparedFigure(f"a rematch, {size}", "M pairs/s", rates["ours"], "more", *old)
+
+
+NODES_EFFICIENCY = 0.85
+"""The goal of n nodes, of n times the speed of one."""
+
+
+def _nodes(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
+    first, *others = found["results"]
+    for result in others:
+        nodes, delay = result["nodes"], result["round_trip_ms"]
+        what = f"a rematch on {nodes} Ray node{'s' if nodes > 1 else ''}, {delay:g} ms between machines"
+        most = nodes * first["pairs_per_second"] / 1e6
+        peer = (most, "as many times one node without delay")
+        ours = result["pairs_per_second"] / 1e6
+        yield ComparedFigure(what, "M pairs/s", ours, "more", NODES_EFFICIENCY * most, *peer)
 
 
 def _vector_search(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
@@ -237,7 +253,8 @@ def _partitions(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
 def _pack_switch(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
     at_rest = "the same without a switch"
     for result in found["results"]:
-        what = f"a switch of packs, {result['rows']:,} rows"
+        index = "with" if result["indexed"] else "without"
+        what = f"a switch of packs, {result['rows']:,} rows {index} a vector index"
         rest = (result["longest_write_at_rest"], at_rest)
         yield ComparedFigure(f"{what}: longest write", "s", result["longest_write"], "less", 1.0, *rest)
         rest = (result["p95_at_rest"], at_rest)
@@ -283,6 +300,14 @@ BENCHMARKS = (
         for dimensions in (128, 512)
     ),
     Benchmark("rematch", "rematch", _rematch, quick=("--faces", "500", "--celebrities", "20000")),
+    Benchmark(
+        "nodes",
+        "nodes",
+        _nodes,
+        quick=("--nodes", "2", "--faces", "1000", "--celebrities", "20000"),
+        root=True,
+        keeps=True,
+    ),
     Benchmark("vector_search", "vector_search", _vector_search, quick=("--rows", "10000", "--probes", "50")),
     Benchmark(
         "reads",
@@ -304,6 +329,13 @@ BENCHMARKS = (
         "pack_switch",
         _pack_switch,
         ("--rows", "1000000", "--no-before", "--no-index"),
+        ("--rows", "10000", "--no-before", "--no-index"),
+    ),
+    Benchmark(
+        "pack_switch_index",
+        "pack_switch",
+        _pack_switch,
+        ("--rows", "100000", "--no-before"),
         ("--rows", "10000", "--no-before"),
     ),
     Benchmark("uploads", "uploads", _uploads, quick=("--rate", "50", "--seconds", "5")),
@@ -329,9 +361,11 @@ def main(
         typer.Option(help="Run only this one; the others stay as measured. Repeatable."),
     ] = None,
 ) -> None:
-    """Run benchmarks one after the other, and write the page. Ends with 1 if one of them failed."""
+    """Run benchmarks one after the other, and write the page; with small sizes, print it. Ends with 1 if one
+    of them failed."""
     console = Console(stderr=True)
-    kept: dict[str, Any] = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+    # Small sizes do not take the place of what is known.
+    kept: dict[str, Any] = json.loads(KEPT.read_text()) if KEPT.exists() and not quick else {}
     failed = []
     for benchmark in BENCHMARKS:
         if only and benchmark.name not in only and benchmark.module not in only:
@@ -339,15 +373,22 @@ def main(
         if benchmark.photos and photos is None:
             console.print(f"{benchmark.name} needs --photos", style="yellow")
             continue
+        if benchmark.root and os.geteuid():
+            console.print(f"{benchmark.name} needs root", style="yellow")
+            continue
         console.rule(benchmark.name)
         measured = run(benchmark, photos, keep, quick=quick)
         if measured is None:
             failed.append(benchmark.name)
             continue
         kept[benchmark.name] = measured
-        # After each, because the next may take an hour.
-        KEPT.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
-    PAGE.write_text(page(kept))
+        if not quick:
+            # After each, because the next may take an hour.
+            KEPT.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
+    if quick:
+        print(page(kept))
+    else:
+        PAGE.write_text(page(kept))
     if failed:
         console.print(f"failed: {', '.join(failed)}", style="red")
     raise typer.Exit(bool(failed))
@@ -403,8 +444,9 @@ HEADINGS = ("what", "compared with", "limit", "ours", "peer", "ratio", "kept", "
 
 HEAD = """# Performance
 
-`make bench` runs the benchmarks and writes this page. `make bench QUICK=1` takes small sizes, and `make bench
-ONLY=rematch` runs one of them. Those of photos need `FACES=folder`, a folder of photos with faces.
+`make bench` runs the benchmarks and writes this page. `make bench QUICK=1` takes small sizes and prints what
+it measured, and `make bench ONLY=rematch` runs one of them. Those of photos need `FACES=folder`, a folder of
+photos with faces, and `nodes` needs root on Linux.
 
 Each compares with its peer in the same run, so that other work on the machine falls on both. The ratio is how
 many times as good as the peer ours is. Where the load at the start of a run was above the number of cores,

@@ -120,13 +120,13 @@ def described(summary: RematchSummary) -> dict[str, Any]:
     return {**summary.changes._asdict(), "seconds": summary.seconds, "stages": dict(summary.stages)}
 
 
-async def fill(dsn: str, faces: int, celebrities: int) -> list[UUID]:
-    """Insert both; returns the faces' ids."""
+async def fill(dsn: str, faces: int, celebrities: int, dimensions: int = 512) -> list[UUID]:
+    """Insert both, with embeddings of so many dimensions; returns the faces' ids."""
     database = await Database.connect(dsn, pool_size=2)
     # Nothing here uses it, and for 100,000 rows it takes a minute.
     await database.execute("DROP INDEX idx_celebrities_embedding")
     random = np.random.default_rng(0)
-    vectors = embeddings(celebrities, seed=3)
+    vectors = embeddings(celebrities, seed=3, dimensions=dimensions)
     for start in range(0, celebrities, CHUNK):
         rows = people(random, min(CHUNK, celebrities - start), start)
         for place, row in enumerate(rows, start):
@@ -139,7 +139,7 @@ async def fill(dsn: str, faces: int, celebrities: int) -> list[UUID]:
                 columns=COLUMNS,
             )
     found = people(random, faces, celebrities)
-    vectors = embeddings(faces, seed=4)
+    vectors = embeddings(faces, seed=4, dimensions=dimensions)
     users = [uuid4() for _ in found]
     columns = [name for name in COLUMNS if name not in {"name", "category"}]
     async with database.transaction() as connection:

@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 import typer
 from typer.main import get_command
 
+from benchmarks import performance
 from benchmarks.performance import BENCHMARKS, KEPT, PAGE, Benchmark, ComparedFigure, page
 
 
 def test_the_page_says_what_was_measured() -> None:
     assert PAGE.read_text() == page(json.loads(KEPT.read_text()))
+
+
+def test_small_sizes_are_printed_and_not_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figure = ComparedFigure("something small", "ms", 1.0, "less")
+    record = {"command": "", "machine": "", "load": 0.0, "on": "", "figures": [asdict(figure)]}
+    monkeypatch.setattr(performance, "KEPT", tmp_path / "performance.json")
+    monkeypatch.setattr(performance, "PAGE", tmp_path / "performance.md")
+    monkeypatch.setattr(performance, "run", lambda *_, quick: record)
+    with pytest.raises(typer.Exit):
+        performance.main(only=["text_queue"], quick=True)
+    assert "something small" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(typer.Exit):
+        performance.main(only=["text_queue"])
+    assert "something small" in performance.PAGE.read_text()
 
 
 def test_a_ratio_says_how_many_times_as_good_ours_is() -> None:
