@@ -40,7 +40,7 @@ TUNSETIFF = 0x400454CA
 TUN_WITHOUT_HEADER = 0x1001
 
 
-class Share:
+class ControlGroup:
     """A control group. Its processes together get a share of the cores; of version 1 or 2 of cgroups."""
 
     def __init__(self, name: str) -> None:
@@ -100,13 +100,13 @@ class Share:
             folder.rmdir()
 
 
-class Machine:
-    """One of them. address: in the network of all."""
+class SimulatedMachine:
+    """A network namespace and a control group that pass for a machine. address: in the network of all."""
 
     def __init__(self, number: int) -> None:
         self.address = f"{NETWORK}.{number}"
         self.device = f"wire{os.getpid() % 100_000}x{number}"
-        self.share = Share(f"benchmark{os.getpid()}x{number}")
+        self.share = ControlGroup(f"benchmark{os.getpid()}x{number}")
         # The namespace lives as long as this process, which ends when nobody holds its input any more.
         self._holder = subprocess.Popen(
             [_tool("unshare"), "--net", "sh", "-c", "echo; exec cat"],
@@ -162,7 +162,7 @@ class Machine:
 class Network:
     """What connects them."""
 
-    def __init__(self, machines: Sequence[Machine]) -> None:
+    def __init__(self, machines: Sequence[SimulatedMachine]) -> None:
         files = {machine.address: machine.connect() for machine in machines}
         self._wires = subprocess.Popen(
             [
@@ -188,7 +188,7 @@ class Network:
 
 
 @contextmanager
-def machines(count: int) -> Iterator[tuple[list[Machine], Network]]:
+def machines(count: int) -> Iterator[tuple[list[SimulatedMachine], Network]]:
     """So many, connected, without limits. Raises ConfigurationError where they cannot be pretended."""
     if os.geteuid() or not TUN.exists():
         raise ConfigurationError(f"Pretending machines needs root and {TUN}.")
@@ -197,7 +197,7 @@ def machines(count: int) -> Iterator[tuple[list[Machine], Network]]:
     with ExitStack() as stack:
         found = []
         for number in range(1, count + 1):
-            found.append(Machine(number))
+            found.append(SimulatedMachine(number))
             stack.callback(found[-1].end)
         network = Network(found)
         stack.callback(network.end)

@@ -40,7 +40,7 @@ from rich.table import Table
 from batch.cluster import ray_session
 from batch.rematch.job import SHARD_SIZE, rematch
 from benchmarks.database import kept_database
-from benchmarks.machines import Machine, Network, machines
+from benchmarks.machines import Network, SimulatedMachine, machines
 from benchmarks.rematch import described, fill, write_gallery
 from matching.rematch import Scope
 from semblance.settings import Settings
@@ -171,7 +171,7 @@ def server_processes(dsn: str) -> list[psutil.Process]:
 
 
 @contextmanager
-def ray_node(machine: Machine, *options: str) -> Iterator[None]:
+def ray_node(machine: SimulatedMachine, *options: str) -> Iterator[None]:
     """A node of Ray on that machine."""
     process = machine.start(
         [
@@ -188,7 +188,7 @@ def ray_node(machine: Machine, *options: str) -> Iterator[None]:
 
 
 def measure(
-    shares: list[tuple[Machine, float]],
+    shares: list[tuple[SimulatedMachine, float]],
     network: Network,
     round_trip_s: float,
     settings: Settings,
