@@ -36,6 +36,10 @@ MOST_OBLONG: Final = 20
 """Largest ratio of the longer to the shorter side. Phones' longest panoramas have about 15. Beyond this a
 face hardly fits, and the square that a turned image needs grows with the longer side alone."""
 
+MOST_AVIF_PIXELS: Final = 7680 * 4320
+"""Largest width x height of an AVIF, that of an 8K picture. Its decoder holds 8.5 bytes of memory for each
+pixel, 12 with an alpha channel and colours at full size; that is 400 MB."""
+
 # The decoders of these formats apply the orientation themselves.
 _TURNED_BY_DECODER = frozenset({"TIFF", "HEIF"})
 
@@ -69,7 +73,8 @@ def read_header(data: bytes, *, max_bytes: int, max_pixels: int) -> ImageHeader:
         max_bytes: Largest accepted length.
         max_pixels: Largest accepted width x height.
 
-    Raises ImageTooLargeError over either limit, always over 179 million pixels, and where one side is more
+    Raises ImageTooLargeError over either limit, always over 179 million pixels, for an AVIF over
+    MOST_AVIF_PIXELS, and where one side is more
     than MOST_OBLONG times as long as the other. Raises UnreadableImageError for anything that is not a photo
     in one of the supported formats.
     """
@@ -88,10 +93,13 @@ def read_header(data: bytes, *, max_bytes: int, max_pixels: int) -> ImageHeader:
         fast_jpeg = format_name == "JPEG" and image.mode in {"RGB", "L"}
     if width < 1 or height < 1:
         raise UnreadableImageError(NOT_A_PICTURE)
+    if format_name == "AVIF":
+        max_pixels = min(max_pixels, MOST_AVIF_PIXELS)
     if width * height > max_pixels:
+        kind = "an AVIF" if format_name == "AVIF" else "a photo"
         raise ImageTooLargeError(
             f"The photo has {width} x {height} = {width * height:,} pixels; at most {max_pixels:,} pixels "
-            "are accepted. Send it scaled down."
+            f"are accepted of {kind}. Send it scaled down."
         )
     if max(width, height) > MOST_OBLONG * min(width, height):
         raise ImageTooLargeError(

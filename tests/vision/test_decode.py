@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from PIL import Image as PillowImage
 from PIL.PngImagePlugin import PngInfo
 
+from deployments.vision import decode as decode_module
 from deployments.vision import parsing
 from deployments.vision.decode import ImageHeader, OpenPhoto, decode, read_header
 from semblance.errors import ImageTooLargeError, SemblanceError, UnreadableImageError
@@ -387,6 +388,15 @@ TOO_LARGE: dict[str, Callable[[], bytes]] = {
 def test_bombs_are_refused_by_their_claim(name: str) -> None:
     with pytest.raises(ImageTooLargeError, match=r"pixels.* Send it scaled down"):
         header_of(TOO_LARGE[name]())
+
+
+def test_an_avif_has_a_limit_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decode_module, "MOST_AVIF_PIXELS", 56 * 40)
+    assert header_of(encoded(RGB, "AVIF")).width == 56
+    monkeypatch.setattr(decode_module, "MOST_AVIF_PIXELS", 56 * 40 - 1)
+    assert header_of(encoded(RGB, "PNG")).width == 56
+    with pytest.raises(ImageTooLargeError, match="accepted of an AVIF"):
+        header_of(encoded(RGB, "AVIF"))
 
 
 def test_limits_are_inclusive() -> None:
