@@ -58,8 +58,9 @@ _LONGEST_ANSWER: Final = 4096
 _PROGRAM: Final = "deployments.faces.decoder_main"
 
 _INHERITED: Final = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SEMBLANCE_STACK")
-"""Environment variables the process gets. `semblance down` finds the processes of a stack by the last one. Large
-pages (GLIBC_TUNABLES), which nets gain from, are not for it: a tiled HEIC would take 1.7 times as long."""
+"""Environment variables the process gets. `semblance down` finds the processes of a stack by the last one.
+Large pages (GLIBC_TUNABLES), from which nets gain, are not for it: with them a HEIC in tiles takes 1.7 times
+as long."""
 
 _REFUSALS: Final = MappingProxyType(
     {kind.code: kind for kind in (ImageTooLargeError, UnreadableImageError, ImageTooCostlyError)}
