@@ -12,9 +12,8 @@ from obstore.store import S3Store
 
 from batch.ingest.files import open_regular
 from batch.ingest.spelling import find_other_spelling
-from batch.ingest.web import read_web
-from semblance.errors import ImageTooLargeError, NotFoundError, UnreadableImageError
-from semblance.sizes import byte_size
+from batch.ingest.web import read_web, too_large
+from semblance.errors import NotFoundError, UnreadableImageError
 from semblance.storage.opening import open_bucket
 
 
@@ -53,7 +52,7 @@ def _from_disk(path: Path, max_bytes: int) -> bytes:
         # One byte more than allowed shows that the file is too large.
         data = file.read(max_bytes + 1)
     if len(data) > max_bytes:
-        raise _too_large(max_bytes)
+        raise too_large(max_bytes)
     return data
 
 
@@ -62,14 +61,10 @@ def _from_bucket(url: str, max_bytes: int) -> bytes:
     key = url.removeprefix(f"s3://{parts.netloc}/")
     result = _bucket(f"s3://{parts.netloc}").get(key)
     if result.meta["size"] > max_bytes:
-        raise _too_large(max_bytes)
+        raise too_large(max_bytes)
     return bytes(result.bytes())
 
 
 @lru_cache
 def _bucket(url: str) -> S3Store:
     return open_bucket(url)
-
-
-def _too_large(max_bytes: int) -> ImageTooLargeError:
-    return ImageTooLargeError(f"it is larger than {byte_size(max_bytes)}")

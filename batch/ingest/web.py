@@ -123,7 +123,7 @@ async def _content(response: httpx.Response, max_bytes: int) -> bytes:
     async for chunk in response.aiter_raw():
         data += chunk
         if len(data) > max_bytes:
-            raise ImageTooLargeError(f"it is larger than {byte_size(max_bytes)}")
+            raise too_large(max_bytes)
     return bytes(data)
 
 
@@ -131,3 +131,8 @@ async def _content(response: httpx.Response, max_bytes: int) -> bytes:
 def _tls() -> ssl.SSLContext:
     """Cached: reading the certificates takes longer than most requests."""
     return httpx.create_ssl_context()
+
+
+def too_large(max_bytes: int) -> ImageTooLargeError:
+    """The refusal of a picture of more than `max_bytes`, wherever it was read."""
+    return ImageTooLargeError(f"it is larger than {byte_size(max_bytes)}")
