@@ -26,6 +26,13 @@ class PersistentClient:
     unanswered: list[float] = field(default_factory=list)
     """Start of each attempt without an answer, in seconds of the monotonic clock."""
 
+    def silence(self) -> float:
+        """Seconds between the first and the last attempt without an answer; 0 if all were answered.
+
+        A gateway that is back between two requests leaves nobody unanswered.
+        """
+        return self.unanswered[-1] - self.unanswered[0] if self.unanswered else 0.0
+
     def ask(self, client: httpx.Client) -> None:
         began = time.monotonic()
         try:
