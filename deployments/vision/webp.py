@@ -28,7 +28,7 @@ def without_pixels(data: bytes) -> bytes:
             break
         kind, length = struct.unpack_from("<4sI", data, place)
         end = place + 8 + length + length % 2
-        if kind == b"VP8L" and _KEPT < length and end <= len(data):
+        if kind == b"VP8L" and length > _KEPT and end <= len(data):
             picture = struct.pack("<4sI", kind, _KEPT) + data[place + 8 : place + 8 + _KEPT]
             rest = data[_CHUNKS:place] + picture + data[end:]
             return b"RIFF" + struct.pack("<I", 4 + len(rest)) + b"WEBP" + rest
