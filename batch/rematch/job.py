@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import ray
@@ -55,6 +55,10 @@ cores wait: 1000 take a quarter more time, and two thirds more if nothing has ch
 
 TASK_FACES = 256
 """Faces of one task, which it compares with all celebrities: a second for a million."""
+
+WHOLE_CORE = 1.0
+"""What a task reserves at most. With half a core each, Ray gives two to one core while another has none: two
+nodes of one core were as slow as one. Tasks end soon, so those of a lost node find room on the others."""
 
 ATTEMPTS = 3
 """How often a task is tried again after its worker or node has died."""
@@ -182,7 +186,8 @@ class _RematchRun:
         self._stages: defaultdict[str, float] = defaultdict(float)
         self._galleries: dict[str, asyncio.Future[_PackGallery]] = {}
         # Where no GPU is free, the processors do it all.
-        plan = plan_cluster_pool(None, "cpu" if settings.execution_provider == "cpu" else "auto")
+        provider: Literal["auto", "cpu"] = "cpu" if settings.execution_provider == "cpu" else "auto"
+        plan = plan_cluster_pool(None, provider, WHOLE_CORE)
         self._on_gpu = plan.num_gpus > 0
         if settings.execution_provider == "cuda" and not self._on_gpu:
             console.print("No GPU of this Ray cluster is free: the processors search.")
