@@ -11,8 +11,8 @@
 All celebrities are men and all faces women's, so every pair is scored. Of some faces the matches are compared
 with those of one SQL expression over all pairs.
 
-The clock runs from the plan, before the first row is read, until the last row is written. What is there before
-is a process for each core, for the bare products as for Ray, and the gallery's file; what starting these and
+The clock runs from the plan, before the first row is read, until the last row is written. A process for each
+core is there before, for the bare products as for Ray, and so is the gallery's file; what starting these and
 writing that took is shown. What Ray's processes then import and load for a search counts.
 
     python -m benchmarks.rematch
