@@ -102,19 +102,22 @@ def _start_local() -> None:
     ray.init(LOCAL, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
 
 
-def plan_cluster_pool(actors: int | None, provider: Literal["auto", "cpu", "cuda"]) -> PoolPlan:
+def plan_cluster_pool(
+    actors: int | None, provider: Literal["auto", "cpu", "cuda"], most: float = MOST_OF_A_CORE
+) -> PoolPlan:
     """The pool for the connected cluster.
 
     Args:
         actors: How many workers; None to choose.
         provider: Of onnxruntime, as in the settings.
+        most: The largest share of a core that each reserves.
 
     Raises ConfigurationError if a GPU is required and none is free.
     """
     total: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     free: dict[str, float] = ray.available_resources()  # type: ignore[no-untyped-call]
     able = provider == "cuda" or has_cuda()
-    pool = plan_pool(actors, total, free, use_gpu=provider != "cpu" and able)
+    pool = plan_pool(actors, total, free, use_gpu=provider != "cpu" and able, most=most)
     if provider == "cuda" and not pool.num_gpus:
         raise ConfigurationError(
             "SEMBLANCE_EXECUTION_PROVIDER=cuda, but no GPU of this Ray cluster is free: stop what holds it, "
@@ -124,11 +127,16 @@ def plan_cluster_pool(actors: int | None, provider: Literal["auto", "cpu", "cuda
 
 
 def plan_pool(
-    actors: int | None, total: Mapping[str, float], free: Mapping[str, float], *, use_gpu: bool
+    actors: int | None,
+    total: Mapping[str, float],
+    free: Mapping[str, float],
+    *,
+    use_gpu: bool,
+    most: float = MOST_OF_A_CORE,
 ) -> PoolPlan:
     """Divide a cluster's resources among the workers.
 
-    Workers reserve equal parts of the cores that are free, at most MOST_OF_A_CORE each, down to nothing: Ray
+    Workers reserve equal parts of the cores that are free, at most `most` of one each, down to nothing: Ray
     would wait forever for more than is free. The share of a core is for placement only; workers compete for
     the cores with what else runs there. The share of a GPU is real: what others have reserved is taken.
 
@@ -137,6 +145,7 @@ def plan_pool(
         total: Ray's resources by name.
         free: The same without what running applications have reserved.
         use_gpu: Whether the nets can run on a GPU.
+        most: The largest share of a core that each reserves.
     """
     gpus = int(total.get("GPU", 0)) if use_gpu and free.get("GPU", 0) else 0
     if actors is None:
@@ -145,7 +154,7 @@ def plan_pool(
             actors = min(actors, gpus * WORKERS_PER_GPU)
     # A worker's share must fit on one GPU, so what is free on each counts, not the sum.
     num_gpus = _hundredths(free.get("GPU", 0) / gpus / -(-actors // gpus)) if gpus else 0.0
-    return PoolPlan(actors, _hundredths(min(MOST_OF_A_CORE, free.get("CPU", 0) / actors)), num_gpus)
+    return PoolPlan(actors, _hundredths(min(most, free.get("CPU", 0) / actors)), num_gpus)
 
 
 def _hundredths(share: float) -> float:

@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -109,7 +109,9 @@ def main(
         settings = Settings(home=folder, database_url=SecretStr(dsn))
         asyncio.run(prepare(dsn, settings, faces, celebrities))
         for process in server_processes(dsn):
-            hub.share.take(process.pid)
+            # One that has ended meanwhile is no loss: the first starts the others.
+            with suppress(ProcessLookupError):
+                hub.share.take(process.pid)
         temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="ray-"))
         stack.enter_context(
             ray_node(

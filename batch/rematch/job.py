@@ -12,9 +12,9 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import ray
@@ -55,6 +55,10 @@ cores wait: 1000 take a quarter more time, and two thirds more if nothing has ch
 
 TASK_FACES = 256
 """Faces of one task, which it compares with all celebrities: a second for a million."""
+
+WHOLE_CORE = 1.0
+"""What a task reserves at most. With half a core each, Ray gives two to one core while another has none: two
+nodes of one core were as slow as one. Tasks end soon, so those of a lost node find room on the others."""
 
 ATTEMPTS = 3
 """How often a task is tried again after its worker or node has died."""
@@ -182,7 +186,8 @@ class _RematchRun:
         self._stages: defaultdict[str, float] = defaultdict(float)
         self._galleries: dict[str, asyncio.Future[_PackGallery]] = {}
         # Where no GPU is free, the processors do it all.
-        plan = plan_cluster_pool(None, "cpu" if settings.execution_provider == "cpu" else "auto")
+        provider: Literal["auto", "cpu"] = "cpu" if settings.execution_provider == "cpu" else "auto"
+        plan = plan_cluster_pool(None, provider, WHOLE_CORE)
         self._on_gpu = plan.num_gpus > 0
         if settings.execution_provider == "cuda" and not self._on_gpu:
             console.print("No GPU of this Ray cluster is free: the processors search.")
@@ -199,8 +204,14 @@ class _RematchRun:
 
     async def run(self, scope: Scope, *, dry_run: bool) -> RematchSummary:
         started = time.monotonic()
-        if "celebrities" in scope.kinds:
-            self._wake_workers()
+        waking = [asyncio.create_task(self._wake()) for _ in range(self._workers)]
+        try:
+            return await self._run(scope, started, dry_run=dry_run)
+        finally:
+            for task in waking:
+                task.cancel()
+
+    async def _run(self, scope: Scope, started: float, *, dry_run: bool) -> RematchSummary:
         with self._timed("plan"):
             run = await self._tables.begin(scope, dry_run=dry_run)
             undescribed = await self._tables.undescribed()
@@ -243,11 +254,13 @@ class _RematchRun:
         summary.stages = self._stages
         return summary
 
-    def _wake_workers(self) -> None:
-        """Search celebrities for nobody: while this process reads the gallery, workers start and import what
-        a search needs."""
-        for _ in range(self._workers):
-            self._start.remote(self._on_gpu, Traits.empty(0), [], Weights(), 0.0)
+    async def _wake(self) -> None:
+        """Search celebrities for nobody: while this process reads, a worker starts and imports what a search
+        needs. Until then it has a turn, because for another task Ray would start another worker."""
+        async with self._turns.take(0):
+            # If it fails, so does the first search, which is there to tell.
+            with suppress(RayError):
+                await self._start.remote(self._on_gpu, Traits.empty(0), [], Weights(), 0.0)
 
     async def _shard(self, run: Run, shard: Shard) -> tuple[RematchCounts, int]:
         """What changed, and how many faces were settled before."""

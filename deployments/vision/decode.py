@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags
 from PIL import Image as PillowImage
 
+from deployments.vision import png
 from deployments.vision.colours import in_srgb
 from deployments.vision.parsing import ACCEPTED, NOT_A_PICTURE, open_file, parsing
 from deployments.vision.pixels import JpegPixels, Pixels, Span, decode_pixels
@@ -148,7 +149,8 @@ class OpenPhoto:
     """
 
     def __init__(self, data: bytes, header: ImageHeader) -> None:
-        self._data = data
+        # Each step parses the file again, and a PNG without metadata is not copied for it.
+        self._data = png.without_metadata(data) if header.format == "PNG" else data
         self._header = header
         self._pixels: Pixels | None = None
 

@@ -11,10 +11,20 @@ from math import inf
 from typing import Final
 
 import pillow_heif
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    ImageFile,
+    JpegImagePlugin,
+    MpoImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
 from PIL import Image as PillowImage
-from PIL import ImageFile
 
-from deployments.vision import png
+from deployments.vision import png, webp
 from semblance.errors import ImageTooLargeError, UnreadableImageError
 
 # Leave out the other images in the file, such as depth maps: each is one more thing to parse.
@@ -22,6 +32,19 @@ pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_image
 
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
 """Pillow's names of the accepted formats. MPO, a JPEG followed by other images, opens as JPEG."""
+
+PARSERS: Final = (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    JpegImagePlugin,
+    MpoImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+"""Pillow's modules for these formats. If one were missing, the first photo would make Pillow load all of its
+modules."""
 
 ACCEPTED: Final = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC"
 """The formats, as error messages name them."""
@@ -51,14 +74,15 @@ class _Source(BytesIO):
 
 
 def open_file(data: bytes) -> ImageFile.ImageFile:
-    """Open a photo with Pillow without decoding it. Its orientation is the one in EXIF.
+    """Open a photo with Pillow without decoding it. Its orientation is the one in EXIF. A WebP cannot be
+    decoded from what is opened here; see `webp.without_pixels`.
 
     Raises the errors of Pillow's parsers (see `parsing`), and UnreadableImageError for a file in so many
     pieces that opening it would take seconds.
     """
     if data.startswith(png.SIGNATURE):
         data = png.without_metadata(data)
-    source = _Source(data)
+    source = _Source(webp.without_pixels(data))
     image = PillowImage.open(source, formats=FORMATS)
     source.reads_left = inf
     # Where EXIF has no orientation, Pillow uses the one in XMP. No browser does.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Sequence
 from typing import Final
 
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
@@ -34,29 +35,41 @@ def without_metadata(data: bytes) -> bytes:
     unpacked.
 
     Some parsers refuse a PNG with a large profile or text; others unpack it.
-    A file without its end chunk is completed. A file that ends within a chunk stays cut. Raises SyntaxError
-    beyond 100,000 chunks.
+    A file without its end chunk is completed. A file that ends within a chunk stays cut. A file that has
+    nothing to leave out is not copied. Raises SyntaxError beyond 100,000 chunks.
     """
-    kept, place, seen_pixels, seen_profile = [SIGNATURE], len(SIGNATURE), False, False
+    # Parts of the file, as places of their first byte and of the one after their last.
+    kept, place, seen_pixels, seen_profile = [(0, len(SIGNATURE))], len(SIGNATURE), False, False
     for _ in range(_MOST_CHUNKS):
         if place + 8 > len(data):
-            return b"".join(kept) + (_END if seen_pixels and place == len(data) else data[place:])
+            if seen_pixels and place == len(data):
+                return _joined(data, kept) + _END
+            return _joined(data, [*kept, (place, len(data))])
         length, kind = struct.unpack_from(">I4s", data, place)
         end = place + 12 + length
+        if data.endswith(_END, place) and end == len(data):
+            return _joined(data, [*kept, (place, end)])
         if kind == b"IEND" or (seen_pixels and kind != b"IDAT"):
-            return b"".join(kept) + _END
+            return _joined(data, kept) + _END
         if end > len(data):
-            return b"".join(kept) + data[place:]
+            return _joined(data, [*kept, (place, len(data))])
         seen_pixels = kind == b"IDAT"
         if kind in _KEPT or _is_exif(kind, data[place + 8 : place + 40], length):
-            kept.append(data[place:end])
+            kept.append((place, end))
         elif kind == b"iCCP" and not seen_profile:
             # Only the first profile is checked: checking takes as long as unpacking.
             seen_profile = True
             if _is_small_profile(data[place + 8 : end - 4]):
-                kept.append(data[place:end])
+                kept.append((place, end))
         place = end
     raise SyntaxError("too many chunks")
+
+
+def _joined(data: bytes, parts: Sequence[tuple[int, int]]) -> bytes:
+    if sum(end - start for start, end in parts) == len(data):
+        return data
+    whole = memoryview(data)
+    return b"".join([whole[start:end] for start, end in parts])
 
 
 def _is_exif(kind: bytes, start: bytes, length: int) -> bool:

@@ -67,6 +67,8 @@ QUIETER = {
     # folders of many files.
     "RAY_LOG_MONITOR_MANY_FILES_THRESHOLD": "0",
     "LOG_NAME_UPDATE_INTERVAL_S": "1",
+    # Every process looks whether it has to tell the GCS server of tasks, which the dashboard shows.
+    "RAY_task_events_report_interval_ms": "5000",
 }
 """Switches of Ray that lower what its processes take of a core while there is nothing to do."""
 

@@ -30,6 +30,11 @@ def test_the_pool(
     assert plan_pool(actors, total, free, use_gpu=use_gpu) == expected
 
 
+@pytest.mark.parametrize(("free", "share"), [(4.0, 1.0), (3.0, 0.75), (1.0, 0.25), (0.0, 0.0)])
+def test_who_reserves_whole_cores_shares_what_is_left(free: float, share: float) -> None:
+    assert plan_pool(None, {"CPU": 4.0}, {"CPU": free}, use_gpu=False, most=1.0) == PoolPlan(4, share, 0.0)
+
+
 @pytest.mark.parametrize(
     ("actors", "items", "most", "expected_actors", "expected_size"),
     [(4, 1000, 32, 4, 32), (4, 40, 32, 4, 10), (4, 41, 32, 4, 11), (4, 3, 32, 3, 1), (4, 0, 32, 0, 0)],
