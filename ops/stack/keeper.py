@@ -39,7 +39,7 @@ class Keeper:
             part: the part to keep up.
             on_change: called in the keeper's thread when `problem` changes.
             needs: keeper of the part that this one depends on.
-            ask: seconds between two checks.
+            ask: seconds between two checks while there is no problem; then at most one.
         """
         self.part = part
         self.problem: Problem | None = None
@@ -65,7 +65,7 @@ class Keeper:
     def _keep(self) -> None:
         attempts = 0
         next_attempt = well_since = time.monotonic()
-        while not self._closing.wait(self._ask):
+        while not self._closing.wait(self._ask if self.problem is None else min(self._ask, ASK_SECONDS)):
             problem = self._question()
             self._note(problem)
             now = time.monotonic()

@@ -38,6 +38,8 @@ SERVE_FLAGS = {
     "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "1000",
     # With RAY_SERVE_THROUGHPUT_OPTIMIZED a replica would buffer 1,000 log records, errors included.
     "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",
+    # Reads go past what Serve does for each request.
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve_app.direct_reads.middlewares",
 }
 """Switches of Ray Serve, which must be the same in every process of the cluster. `ray_cluster.yaml` has the
 same, and `semblance env` prints them."""
@@ -65,6 +67,8 @@ QUIETER = {
     # folders of many files.
     "RAY_LOG_MONITOR_MANY_FILES_THRESHOLD": "0",
     "LOG_NAME_UPDATE_INTERVAL_S": "1",
+    # Every process looks whether it has to tell the GCS server of tasks, which the dashboard shows.
+    "RAY_task_events_report_interval_ms": "5000",
 }
 """Switches of Ray that lower what its processes take of a core while there is nothing to do."""
 

@@ -54,8 +54,8 @@ from semblance.settings import Settings, get_settings, old_names
 logger = logging.getLogger(__name__)
 
 _BEAT_SECONDS = 1.0
-_ASK_SELDOM = 2.0
-"""Seconds between two checks that cost more than others."""
+_ASK_SELDOM = 5.0
+"""Seconds between two checks that cost more than others: those of Ray and Serve take 10 ms of CPU each."""
 
 
 class StopRequested(BaseException):
