@@ -22,15 +22,19 @@ def without_pixels(data: bytes) -> bytes:
     """
     if data[:4] != b"RIFF" or data[8:12] != b"WEBP":
         return data
+    # What follows the file is none of it.
+    stop = 8 + int.from_bytes(data[4:8], "little")
+    if stop > len(data):
+        return data
     place = _CHUNKS
     for _ in range(_MOST_CHUNKS):
-        if place + 8 > len(data):
+        if place + 8 > stop:
             break
         kind, length = struct.unpack_from("<4sI", data, place)
         end = place + 8 + length + length % 2
-        if kind == b"VP8L" and length > _KEPT and end <= len(data):
+        if kind == b"VP8L" and length > _KEPT and end <= stop:
             picture = struct.pack("<4sI", kind, _KEPT) + data[place + 8 : place + 8 + _KEPT]
-            rest = data[_CHUNKS:place] + picture + data[end:]
+            rest = data[_CHUNKS:place] + picture + data[end:stop]
             return b"RIFF" + struct.pack("<I", 4 + len(rest)) + b"WEBP" + rest
         place = end
     return data

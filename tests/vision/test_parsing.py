@@ -59,6 +59,7 @@ def test_a_png_is_copied_only_to_leave_something_out() -> None:
 def test_the_parser_of_a_lossless_webp_gets_its_header_alone(image: PillowImage.Image) -> None:
     data = encoded(image, "WEBP", lossless=True, exif=turned(), icc_profile=b"profile")
     short = webp.without_pixels(data)
+    assert webp.without_pixels(data + b"more") == short
     assert len(data) > 10_000
     assert len(short) < 500
     with open_file(data) as opened:
@@ -75,13 +76,23 @@ def test_the_parser_of_a_lossless_webp_gets_its_header_alone(image: PillowImage.
         b"RIFF",
         encoded(RGB, "WEBP"),
         encoded(RGB, "WEBP", lossless=True)[:-1],
+        b"RIFF\xff\xff\0\0" + encoded(RGB, "WEBP", lossless=True)[8:],
+        b"RIFF\x40\0\0\0" + encoded(RGB, "WEBP", lossless=True)[8:],
         encoded(RGB, "WEBP", lossless=True, save_all=True, append_images=[RGBA]),
         b"RIFF\0\0\0\0WEBP" + b"VP8X\0\0\0\0" * 1000,
     ],
-    ids=["empty", "short", "lossy", "cut", "animated", "many chunks"],
+    ids=["empty", "short", "lossy", "cut", "too long", "too short", "animated", "many chunks"],
 )
 def test_any_other_webp_stays_as_it_is(data: bytes) -> None:
     assert webp.without_pixels(data) is data
+
+
+@pytest.mark.parametrize("lossless", [True, False], ids=["lossless", "lossy"])
+@pytest.mark.parametrize("more", [b"x", b"more" * 10], ids=["byte", "bytes"])
+def test_a_webp_with_bytes_after_its_end_is_read(lossless: bool, more: bytes) -> None:
+    data = encoded(RGB, "WEBP", lossless=lossless)
+    header = read_header(data + more, max_bytes=len(data + more), max_pixels=80 * 60)
+    assert np.array_equal(decode(data + more, header)[0], decode(data, header)[0])
 
 
 @pytest.mark.parametrize("image", [RGB, RGBA], ids=["RGB", "RGBA"])
