@@ -30,6 +30,7 @@ from semblance.tracing import span
 Connection: TypeAlias = asyncpg.Connection
 Record: TypeAlias = asyncpg.Record
 QueryCanceledError = asyncpg.QueryCanceledError
+ForeignKeyViolationError = asyncpg.ForeignKeyViolationError
 """The driver's classes, under names that other packages may import."""
 
 TRANSACTION_POOLER_PORTS = frozenset({6543, 6432})

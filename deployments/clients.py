@@ -62,11 +62,6 @@ JOINED_FACES: Final = 16
 """Most faces for which one call asks: the detector to find, the embedder and the analyzer to work on."""
 
 
-_PLAIN: Final = {"request_serialization": "pickle", "response_serialization": "pickle"}
-"""Only classes and functions of modules travel here, for which cloudpickle, Serve's default, takes twice as
-long."""
-
-
 class FaceClient:
     """Analyzes photos by calling detector, embedder and analyzer through their handles.
 
@@ -80,9 +75,9 @@ class FaceClient:
         embedder: DeploymentHandle[Any],
         analyzer: DeploymentHandle[Any],
     ) -> None:
-        self._detector = detector.options(**_PLAIN)
-        self._embedder = embedder.options(**_PLAIN)
-        self._analyzer = analyzer.options(**_PLAIN)
+        self._detector = _by_pickle(detector)
+        self._embedder = _by_pickle(embedder)
+        self._analyzer = _by_pickle(analyzer)
         self._detect = JoinedCalls(self._search_photos, _fit_detector, calls=detector_calls(_cores()))
         self._embed = JoinedCalls(self._embed_faces, _fit_net, calls=NET_CALLS)
         self._analyze = JoinedCalls(self._analyze_faces, _fit_net, calls=NET_CALLS)
@@ -149,6 +144,12 @@ class FaceClient:
     async def _analyze_faces(self, photos: Sequence[Sequence[DetectedFace]]) -> list[list[FaceAttributes]]:
         attributes: list[list[FaceAttributes]] = await _joined(lambda: self._analyzer.analyze.remote(photos))
         return attributes
+
+
+def _by_pickle(handle: DeploymentHandle[Any]) -> DeploymentHandle[Any]:
+    """Only classes and functions of modules travel here, for which cloudpickle, Serve's default, takes twice
+    as long."""
+    return handle.options(request_serialization="pickle", response_serialization="pickle")
 
 
 def _cores() -> float:

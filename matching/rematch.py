@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from db.copy_arrays import TRAITS, read_rows, row_type, write_rows
-from db.pool import Database
+from db.pool import Connection, Database, ForeignKeyViolationError
 from db.queries import sql
 from matching.rows import sortable, traits_of
 from matching.scoring import BEST, MIN_QUALITY
@@ -308,7 +308,7 @@ class Rematch:
                 removed = await connection.fetchval(statements.remove)
                 changes = changes._replace(changed=changed, removed=removed)
             if changes.added:
-                added = await connection.fetchval(statements.add, weights, shard.pack_digest)
+                added = await _add(connection, statements.add, weights, shard.pack_digest)
                 changes = changes._replace(added=added)
             if shard.kind == "celebrities" and generation is not None:
                 content = dict(zip(map(bytes, faces.ids), faces.content, strict=True))
@@ -351,6 +351,18 @@ class Rematch:
                 for place, row in enumerate(rows)
             ]
         return shards
+
+
+async def _add(connection: Connection, statement: str, weights: dict[str, float], pack_digest: str) -> int:
+    """Add what was found and is not stored; returns how many. The faces are locked, but a celebrity may have
+    been removed since the pairs were scored."""
+    while True:
+        try:
+            async with connection.transaction():
+                return int(await connection.fetchval(statement, weights, pack_digest))
+        except ForeignKeyViolationError:
+            # This ends: each time at least one celebrity is gone.
+            await connection.execute(sql.forget_removed_celebrities)
 
 
 def by_id(ids: Ids) -> Places:

@@ -38,6 +38,7 @@ from serve_app.api.factory import create_app
 from serve_app.api.services import Services
 from serve_app.auth import TokenVerifier
 from serve_app.babies.maker import open_baby_maker
+from serve_app.direct_reads import DirectReads
 from serve_app.face_uploads import FaceUploads
 from serve_app.preflight import BEFORE_DEPLOYMENT, BEFORE_SERVING
 from serve_app.ray_jobs import RayJobs
@@ -73,16 +74,21 @@ class API:
         self._writer = WriterClient(writer)
         self._hub: Hub | None = None
         self._busy: BusyShare | None = None
+        self._reads: ASGIApp | None = None
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         app = create_app(self._settings, self._open_services)
+        if self._settings.otlp_endpoint is not None:
+            # Serve makes the spans, and finds the route for them.
+            return app
 
         async def answer(scope: Scope, receive: Receive, send: Send) -> None:
             await app(scope, receive, send)
 
-        # From the application itself Serve would try the routes for each request. Its spans need the route;
-        # beside its metrics there are ours, which have it.
-        return answer if self._settings.otlp_endpoint is None else app
+        self._reads = app
+        # From the application itself Serve would try the routes for each request. There are metrics of ours,
+        # which have the route.
+        return answer
 
     async def _open_services(self) -> Services:
         settings = self._settings
@@ -94,6 +100,8 @@ class API:
         # The routes, too, which were made after the constructor.
         keep_for_good()
         self._busy = BusyShare()
+        if self._reads is not None:
+            DirectReads.open(self._reads)
         return Services(
             settings=settings,
             model=self._model,

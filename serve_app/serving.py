@@ -29,8 +29,8 @@ _RUNNING: Final = "RUNNING"
 @dataclass(frozen=True, slots=True)
 class DeploymentState:
     """A deployment. status: as Serve calls it. running: replicas that serve. changing: those that start or
-    stop. waiting: requests in the queues before it; working: those in its replicas; None if Ray does not
-    say."""
+    stop. waiting: requests in the queues before it; working: those in its replicas, for the API
+    without the reads that go past Serve; None if Ray does not say."""
 
     name: str
     status: str

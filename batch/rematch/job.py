@@ -12,7 +12,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -204,8 +204,14 @@ class _RematchRun:
 
     async def run(self, scope: Scope, *, dry_run: bool) -> RematchSummary:
         started = time.monotonic()
-        if "celebrities" in scope.kinds:
-            self._wake_workers()
+        waking = [asyncio.create_task(self._wake()) for _ in range(self._workers)]
+        try:
+            return await self._run(scope, started, dry_run=dry_run)
+        finally:
+            for task in waking:
+                task.cancel()
+
+    async def _run(self, scope: Scope, started: float, *, dry_run: bool) -> RematchSummary:
         with self._timed("plan"):
             run = await self._tables.begin(scope, dry_run=dry_run)
             undescribed = await self._tables.undescribed()
@@ -248,11 +254,13 @@ class _RematchRun:
         summary.stages = self._stages
         return summary
 
-    def _wake_workers(self) -> None:
-        """Search celebrities for nobody: while this process reads the gallery, workers start and import what
-        a search needs."""
-        for _ in range(self._workers):
-            self._start.remote(self._on_gpu, Traits.empty(0), [], Weights(), 0.0)
+    async def _wake(self) -> None:
+        """Search celebrities for nobody: while this process reads, a worker starts and imports what a search
+        needs. Until then it has a turn, because for another task Ray would start another worker."""
+        async with self._turns.take(0):
+            # If it fails, so does the first search, which is there to tell.
+            with suppress(RayError):
+                await self._start.remote(self._on_gpu, Traits.empty(0), [], Weights(), 0.0)
 
     async def _shard(self, run: Run, shard: Shard) -> tuple[RematchCounts, int]:
         """What changed, and how many faces were settled before."""

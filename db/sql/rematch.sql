@@ -388,6 +388,11 @@ WITH added AS (
 )
 SELECT count(*) FROM added;
 
+-- name: forget_removed_celebrities
+-- Found, and removed since.
+DELETE FROM staged_difference
+WHERE id IS NULL AND NOT EXISTS (SELECT FROM celebrities WHERE celebrities.id = target_id);
+
 -- name: count_celebrity_difference
 SELECT
     count(*) FILTER (WHERE id IS NULL) AS added,

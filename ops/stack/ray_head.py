@@ -38,6 +38,8 @@ SERVE_FLAGS = {
     "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "1000",
     # With RAY_SERVE_THROUGHPUT_OPTIMIZED a replica would buffer 1,000 log records, errors included.
     "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",
+    # Reads go past what Serve does for each request.
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve_app.direct_reads.middlewares",
 }
 """Switches of Ray Serve, which must be the same in every process of the cluster. `ray_cluster.yaml` has the
 same, and `semblance env` prints them."""

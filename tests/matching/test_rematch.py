@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import numpy as np
 
 from db.pool import Database
@@ -29,3 +31,25 @@ async def test_celebrities_that_changed_after_the_search_are_judged_as_they_are(
     assert [tuple(row) for row in rows] == [(ada, same)]
     # The same again, with nothing to write.
     assert await rematch.write(run, shard, faces, found) == RematchCounts(pairs=4)
+
+
+async def test_a_celebrity_who_is_removed_while_matches_are_written_is_left_out(database: Database) -> None:
+    """The pairs have been scored, and the insertion waits to see whether one celebrity stays."""
+    ada = await add_person(database, gender="female")
+    listed = await add_celebrities(database, *(famous(number) for number in range(3)))
+    rematch = Rematch(database)
+    run = await rematch.begin(CELEBRITIES, dry_run=False)
+    [shard] = run.left
+    faces = await rematch.faces(shard, run.scope)
+    found = ShardCandidates(faces.ids[[0] * 3], np.array([key.bytes for key in listed], "V16"), 3)
+    async with database.transaction() as connection:
+        await connection.execute("DELETE FROM celebrities WHERE id = $1", listed[1])
+        writing = asyncio.create_task(rematch.write(run, shard, faces, found))
+        while not await database.fetchval(  # noqa: ASYNC110 - nothing else tells
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()"
+            " AND wait_event_type = 'Lock')"
+        ):
+            await asyncio.sleep(0.01)
+    assert await writing == RematchCounts(pairs=3, added=2)
+    rows = await database.fetch("SELECT face_id, celebrity_id FROM celebrity_matches ORDER BY celebrity_id")
+    assert [tuple(row) for row in rows] == [(ada, star) for star in sorted((listed[0], listed[2]))]
