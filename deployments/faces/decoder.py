@@ -62,9 +62,11 @@ _INHERITED: Final = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SEMBLANCE_STA
 Large pages (GLIBC_TUNABLES), from which nets gain, are not for it: with them a HEIC in tiles takes 1.7 times
 as long."""
 
-_ONE_THREAD: Final = MappingProxyType({"OPENBLAS_NUM_THREADS": "1", "VIPS_CONCURRENCY": "1"})
-"""Variables that keep libraries from threads of their own: decoding needs no linear algebra, and a PNG is
-unpacked row by row."""
+_SET: Final = MappingProxyType(
+    {"NUMPY_MADVISE_HUGEPAGE": "0", "OPENBLAS_NUM_THREADS": "1", "VIPS_CONCURRENCY": "1"}
+)
+"""Environment variables set for it. NumPy would ask for large pages, too. The threads of libraries would only
+cost: decoding needs no linear algebra, and a PNG is unpacked row by row."""
 
 _REFUSALS: Final = MappingProxyType(
     {kind.code: kind for kind in (ImageTooLargeError, UnreadableImageError, ImageTooCostlyError)}
@@ -244,7 +246,7 @@ class _Process:
         self._most_pixels = settings.max_image_pixels
         self._popen = subprocess.Popen(
             [sys.executable, "-P", "-m", _PROGRAM, json.dumps(options)],
-            env={**environment, **_ONE_THREAD, "PYTHONPATH": root},
+            env={**environment, **_SET, "PYTHONPATH": root},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,

@@ -41,6 +41,10 @@ MOST_AVIF_PIXELS: Final = 7680 * 4320
 """Largest width x height of an AVIF, that of an 8K picture. Its decoder holds 8.5 bytes of memory for each
 pixel, 12 with an alpha channel and colours at full size; that is 400 MB."""
 
+MOST_HEIC_TILE_PIXELS: Final = 7680 * 4320
+"""Largest width x height of a tile of a HEIC, or of one without tiles. A single thread decodes it, which
+would take 2 seconds for 50 megapixels of noise in 10 MB."""
+
 # The decoders of these formats apply the orientation themselves.
 _TURNED_BY_DECODER = frozenset({"TIFF", "HEIF"})
 
@@ -75,8 +79,8 @@ def read_header(data: bytes, *, max_bytes: int, max_pixels: int) -> ImageHeader:
         max_pixels: Largest accepted width x height.
 
     Raises ImageTooLargeError over either limit, always over 179 million pixels, for an AVIF over
-    MOST_AVIF_PIXELS, and where one side is more
-    than MOST_OBLONG times as long as the other. Raises UnreadableImageError for anything that is not a photo
+    MOST_AVIF_PIXELS, for a HEIC with a tile over MOST_HEIC_TILE_PIXELS, and where one side is more than
+    MOST_OBLONG times as long as the other. Raises UnreadableImageError for anything that is not a photo
     in one of the supported formats.
     """
     if not data:
@@ -92,12 +96,10 @@ def read_header(data: bytes, *, max_bytes: int, max_pixels: int) -> ImageHeader:
         width, height = image.size
         orientation = 1 if format_name in _TURNED_BY_DECODER else _orientation(image)
         fast_jpeg = format_name == "JPEG" and image.mode in {"RGB", "L"}
+        kind, max_pixels = _pixel_limit(image, format_name, max_pixels)
     if width < 1 or height < 1:
         raise UnreadableImageError(NOT_A_PICTURE)
-    if format_name == "AVIF":
-        max_pixels = min(max_pixels, MOST_AVIF_PIXELS)
     if width * height > max_pixels:
-        kind = "an AVIF" if format_name == "AVIF" else "a photo"
         raise ImageTooLargeError(
             f"The photo has {width} x {height} = {width * height:,} pixels; at most {max_pixels:,} pixels "
             f"are accepted of {kind}. Send it scaled down."
@@ -248,6 +250,17 @@ def _turn_upright(pixels: Image, orientation: int) -> Image:
     elif orientation in {4, 8}:
         pixels = _as_image(cv2.flip(pixels, 0))
     return pixels
+
+
+def _pixel_limit(image: PillowImage.Image, format_name: str, max_pixels: int) -> tuple[str, int]:
+    """What the limit on a file's pixels is for, in words, and that limit: at most `max_pixels`."""
+    if format_name == "AVIF":
+        return "an AVIF", min(max_pixels, MOST_AVIF_PIXELS)
+    if format_name == "HEIF":
+        tiling = image.info.get("tiling") or {"tile_width": image.width, "tile_height": image.height}
+        if tiling["tile_width"] * tiling["tile_height"] > MOST_HEIC_TILE_PIXELS:
+            return "a HEIC without tiles", min(max_pixels, MOST_HEIC_TILE_PIXELS)
+    return "a photo", max_pixels
 
 
 def _orientation(image: PillowImage.Image) -> int:

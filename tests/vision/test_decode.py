@@ -399,6 +399,21 @@ def test_an_avif_has_a_limit_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None
         header_of(encoded(RGB, "AVIF"))
 
 
+def test_a_heic_without_tiles_has_a_limit_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = RGB.resize((160, 100))
+    whole, tiled = encoded(picture, "HEIF"), encoded(picture, "HEIF", tile_size=64)
+    monkeypatch.setattr(decode_module, "MOST_HEIC_TILE_PIXELS", 160 * 100)
+    assert header_of(whole).width == 160
+    monkeypatch.setattr(decode_module, "MOST_HEIC_TILE_PIXELS", 64 * 64)
+    assert header_of(tiled).width == 160
+    assert header_of(encoded(picture, "PNG")).width == 160
+    with pytest.raises(ImageTooLargeError, match=r"4,096 pixels are accepted of a HEIC without tiles"):
+        header_of(whole)
+    monkeypatch.setattr(decode_module, "MOST_HEIC_TILE_PIXELS", 64 * 64 - 1)
+    with pytest.raises(ImageTooLargeError):
+        header_of(tiled)
+
+
 def test_limits_are_inclusive() -> None:
     data = encoded(RGB, "PNG")
     assert header_of(data, max_bytes=len(data), max_pixels=56 * 40).width == 56
