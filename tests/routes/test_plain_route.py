@@ -16,7 +16,7 @@ from serve_app.api.plain_route import PlainRoute, _plan
 from tests.support.api import Api
 
 
-class Answer(BaseModel):
+class ThingsAnswer(BaseModel):
     limit: int
     order: str = Field(alias="sorted")
     cursor: str | None
@@ -39,8 +39,8 @@ def app_of(route_class: type[APIRoute], dependencies: list[Any] | None = None) -
         limit: Annotated[int, Query(ge=1, le=100)] = 50,
         order: Annotated[Literal["newest", "best"], Query(alias="sort")] = "newest",
         cursor: Annotated[str | None, Query(max_length=5)] = None,
-    ) -> Answer:
-        return Answer(limit=limit, sorted=order, cursor=cursor, who=who)
+    ) -> ThingsAnswer:
+        return ThingsAnswer(limit=limit, sorted=order, cursor=cursor, who=who)
 
     @router.get("/{thing}")
     async def thing(thing: int, tag: Annotated[list[str] | None, Query()] = None) -> dict[str, Any]:
