@@ -3594,11 +3594,13 @@ CREATE FUNCTION best_celebrities(
 -- that is stored with the same factors and pack is not written, so that nobody is notified of it again.
 --   among_users: whether to match with other users. candidates: the celebrities that may be among the best; stored
 --   matches with others are removed; null: do not match with celebrities. message: what the job leaves out, if anything.
+-- One plan serves any face and any candidates. Without the setting a connection would plan its first five match jobs one
+-- by one, which takes longer than the jobs.
 CREATE FUNCTION complete_match_job(
     job uuid, worker uuid, attempt integer, pack text, least_quality float8, current_weights jsonb, threshold float8,
     most integer, among_users boolean, candidates uuid[], message text
 ) RETURNS TABLE (serving_pack text, users integer, celebrities integer)
-    LANGUAGE plpgsql SET search_path = ''
+    LANGUAGE plpgsql SET search_path = '' SET plan_cache_mode = force_generic_plan
     AS $$
 DECLARE
     face uuid;

@@ -39,6 +39,9 @@ long, and a look at a finer size would take that time again. Beyond it, memory c
 _STRIP_PIXELS: Final = 200_000
 """Pixels converted to RGB at a time: few enough to stay in a core's cache."""
 
+_NO_MEMORY: Final = ("out of memory", "creating thread")
+"""Parts of libvips' errors where the process may take no more memory."""
+
 _INTEGER_WHITE: Final = (255.0, 65535.0, 4294967295.0)
 
 
@@ -140,7 +143,7 @@ def _decode_png(data: bytes) -> NDArray[np.uint8]:
     try:
         return cast(NDArray[np.uint8], image.cast("uchar", shift=True).numpy())
     except pyvips.Error as error:
-        if "out of memory" in str(error):
+        if any(sign in str(error) for sign in _NO_MEMORY):
             raise MemoryError(str(error)) from error
         raise
 

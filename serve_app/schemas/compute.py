@@ -115,7 +115,7 @@ class FaceAnswer(Schema):
             confidence=_ratio(detected.confidence),
             age=max(0, round(traits.age)),
             gender=traits.gender,
-            landmarks_68=[(_px(x), _px(y)) for x, y in detected.landmarks.tolist()],
+            landmarks_68=np.round(detected.landmarks.astype(np.float64), 2).tolist(),
             pose=PoseAnswer(
                 yaw=_px(traits.pose.yaw), pitch=_px(traits.pose.pitch), roll=_px(traits.pose.roll)
             ),

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -184,13 +184,23 @@ def test_memory_is_bounded_and_returned() -> None:
     decoder.close()
 
 
-def test_a_picture_that_needs_more_memory_than_is_allowed_is_refused() -> None:
-    """Progressive without subsampling takes six bytes a pixel, 300 MB."""
+def progressive() -> bytes:
+    """Without subsampling it takes six bytes a pixel, 300 MB."""
+    return encoded(PillowImage.new("RGB", (7071, 7071), (90, 80, 70)), progressive=True, subsampling=0)
+
+
+def colour_png() -> bytes:
+    """It takes four bytes a pixel, 200 MB."""
+    return encoded(PillowImage.new("RGBA", (7071, 7071), (90, 80, 70, 60)), "PNG")
+
+
+@pytest.mark.parametrize("picture_of", [progressive, colour_png])
+def test_a_picture_that_needs_more_memory_than_is_allowed_is_refused(
+    picture_of: Callable[[], bytes],
+) -> None:
     poor = DecoderProcess(Settings(image_memory_bytes=256 * 2**20))
-    data = encoded(
-        PillowImage.new("RGB", (7071, 7071), (90, 80, 70)), "JPEG", progressive=True, subsampling=0
-    )
-    with pytest.raises(ImageTooCostlyError, match=r"more memory.*scaled down\."), poor.open(data) as picture:
+    costly = pytest.raises(ImageTooCostlyError, match=r"more memory.*scaled down\.")
+    with costly, poor.open(picture_of()) as picture:
         picture.whole(500)
     assert is_answered(poor)
     poor.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import pytest
@@ -27,6 +27,10 @@ class CountedHandle:
     def __init__(self, handle: Any) -> None:
         self._handle = handle
         self.calls: list[int] = []
+
+    def options(self, **options: str) -> Self:
+        self._handle = self._handle.options(**options)
+        return self
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._handle, name)

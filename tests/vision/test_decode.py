@@ -233,6 +233,8 @@ def test_16_bit_grey_and_colour() -> None:
         assert np.abs(pixels_of(grey_data).astype(int) - (ramp / 257)[:, :, None]).max() <= 1
         colour_data = cv2.imencode(kind, colour[:, :, ::-1])[1].tobytes()
         assert np.abs(pixels_of(colour_data).astype(int) - colour / 257).max() <= 1
+    png_data = cv2.imencode(".png", colour[:, :, ::-1])[1].tobytes()
+    np.testing.assert_array_equal(pixels_of(png_data), colour >> 8)
     alpha = np.dstack([colour[:, :, ::-1], np.full_like(ramp, 65535)])
     assert np.abs(pixels_of(cv2.imencode(".png", alpha)[1].tobytes()).astype(int) - colour / 257).max() <= 1
 

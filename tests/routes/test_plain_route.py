@@ -1,0 +1,132 @@
+"""A plain read answers exactly as FastAPI's own route would, and skips nothing that a route asks for."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import httpx
+import pytest
+from fastapi import APIRouter, Depends, FastAPI, Header, Query, Response
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, Field
+from starlette.requests import Request
+
+from serve_app.api.dependencies import current_user
+from serve_app.api.plain_route import PlainRoute, _plan
+from tests.support.api import Api
+
+
+class ThingsAnswer(BaseModel):
+    limit: int
+    order: str = Field(alias="sorted")
+    cursor: str | None
+    who: str
+
+
+async def who_asks(request: Request) -> str:
+    if "authorization" not in request.headers:
+        raise LookupError("nobody")
+    return request.headers["authorization"]
+
+
+def app_of(route_class: type[APIRoute], dependencies: list[Any] | None = None) -> FastAPI:
+    router = APIRouter(prefix="/things", route_class=route_class)
+
+    @router.get("", status_code=203)
+    async def things(
+        *,
+        who: Annotated[str, Depends(who_asks)],
+        limit: Annotated[int, Query(ge=1, le=100)] = 50,
+        order: Annotated[Literal["newest", "best"], Query(alias="sort")] = "newest",
+        cursor: Annotated[str | None, Query(max_length=5)] = None,
+    ) -> ThingsAnswer:
+        return ThingsAnswer(limit=limit, sorted=order, cursor=cursor, who=who)
+
+    @router.get("/{thing}")
+    async def thing(thing: int, tag: Annotated[list[str] | None, Query()] = None) -> dict[str, Any]:
+        return {"thing": thing, "tag": tag}
+
+    app = FastAPI()
+
+    @app.exception_handler(LookupError)
+    async def refuse(request: Request, exc: LookupError) -> Response:
+        return Response(str(exc), 401)
+
+    app.include_router(router, dependencies=dependencies)
+    return app
+
+
+async def get(app: FastAPI, path: str, user: str | None = "ada") -> httpx.Response:
+    headers = {} if user is None else {"Authorization": user}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://things") as client:
+        return await client.get(path, headers=headers)
+
+
+@pytest.mark.parametrize("user", ["ada", None])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/things",
+        "/things?limit=7&sort=best&cursor=abc",
+        "/things?limit=7&limit=8&unknown=1",
+        "/things?order=best",
+        "/things?limit=",
+        "/things?limit=0",
+        "/things?limit=x&sort=worst&cursor=abcdef",
+        "/things?cursor=%C3%A4%00",
+        "/things/3?tag=a&tag=b",
+        "/things/x",
+    ],
+)
+async def test_the_answer_is_that_of_fastapi(path: str, user: str | None) -> None:
+    ours, theirs = await get(app_of(PlainRoute), path, user), await get(app_of(APIRoute), path, user)
+    assert (ours.status_code, ours.content, ours.headers) == (
+        theirs.status_code,
+        theirs.content,
+        theirs.headers,
+    )
+
+
+async def test_values_of_one_request_are_not_those_of_the_next() -> None:
+    app = app_of(PlainRoute)
+    assert (await get(app, "/things?limit=7")).json()["limit"] == 7
+    assert (await get(app, "/things", "bob")).json() == {
+        "limit": 50, "sorted": "newest", "cursor": None, "who": "bob"
+    }  # fmt: skip
+
+
+async def refuse_all(request: Request) -> None:
+    raise LookupError("closed")
+
+
+async def refuse_without_header(x_pass: Annotated[str | None, Header()] = None) -> None:
+    if x_pass is None:
+        raise LookupError("no pass")
+
+
+@pytest.mark.parametrize(("check", "said"), [(refuse_all, "closed"), (refuse_without_header, "no pass")])
+async def test_what_a_router_checks_where_it_is_included_is_checked(check: Any, said: str) -> None:
+    answer = await get(app_of(PlainRoute, [Depends(check)]), "/things")
+    assert (answer.status_code, answer.text) == (401, said)
+
+
+async def test_a_dependency_can_be_replaced_for_a_test() -> None:
+    app = app_of(PlainRoute)
+    app.dependency_overrides[who_asks] = lambda: "eve"
+    assert (await get(app, "/things", None)).json()["who"] == "eve"
+
+
+def test_the_document_is_that_of_fastapi() -> None:
+    assert app_of(PlainRoute).openapi() == app_of(APIRoute).openapi()
+
+
+def test_frequent_reads_are_plain_and_ask_who_the_user_is(api: Api) -> None:
+    [route] = [
+        route
+        for router in api.app.routes
+        for route in getattr(getattr(router, "original_router", None), "routes", [])
+        if getattr(route, "path", "") == "/notifications" and "GET" in route.methods
+    ]
+    plan = _plan(route)
+    assert plan is not None
+    assert current_user in [dependency.call for dependency in plan.dependencies]
