@@ -77,8 +77,10 @@ def main() -> None:
     while line := questions.readline():
         question = json.loads(line)
         signal.setitimer(signal.ITIMER_REAL, limits["seconds"] + _GRACE_S)
+        # Without the memory for it, the process ends: what is left of a photo must not be read as questions.
+        data = questions.read(question["bytes"])
         try:
-            answer, pixels = worker.answer(question, questions.read(question["bytes"]))
+            answer, pixels = worker.answer(question, data)
         except SemblanceError as exc:
             answer, pixels = {"refused": exc.code, "message": exc.message}, None
         except MemoryError:

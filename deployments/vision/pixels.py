@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import AvifImagePlugin
 from PIL import Image as PillowImage
 
+from deployments.vision import png
 from deployments.vision.jpeg import decode_whole, is_progressive
 from deployments.vision.parsing import DAMAGED, open_file, parsing
 from semblance.errors import UnreadableImageError
@@ -138,7 +139,8 @@ def _decode_webp(data: bytes) -> NDArray[np.uint8]:
 
 def _decode_png(data: bytes) -> NDArray[np.uint8]:
     """The pixels of a colour PNG that is not interlaced, RGB or RGBA, row by row. Of 16 bits, the upper 8."""
-    source = pyvips.Source.new_from_memory(data)
+    # libvips would hand EXIF data to one more parser, libexif, and nobody asks for the result.
+    source = pyvips.Source.new_from_memory(png.without_profiles(data))
     image = pyvips.Image.pngload_source(source, access="sequential", fail_on="truncated")
     try:
         return cast(NDArray[np.uint8], image.cast("uchar", shift=True).numpy())

@@ -15,6 +15,9 @@ _END: Final = b"\0\0\0\0IEND\xaeB`\x82"
 _KEPT: Final = frozenset({b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT"})
 """Chunks that say what the pixels are, and which way is up (PNG, third edition, section 11)."""
 
+_OF_PIXELS: Final = frozenset({b"IHDR", b"tRNS"})
+"""Chunks before the pixels without which a colour picture looks different."""
+
 _EXIF_KEYWORDS: Final = (b"Raw profile type exif\0", b"Raw profile type APP1\0")
 """Text chunks in which ImageMagick and similar tools keep EXIF data, including the orientation."""
 
@@ -63,6 +66,20 @@ def without_metadata(data: bytes) -> bytes:
                 kept.append((place, end))
         place = end
     raise SyntaxError("too many chunks")
+
+
+def without_profiles(data: bytes) -> bytes:
+    """Return a colour picture, as `without_metadata` returns it, without EXIF data and colour profile, too."""
+    kept, place = [(0, len(SIGNATURE))], len(SIGNATURE)
+    while place + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, place)
+        if kind == b"IDAT":
+            break
+        end = min(place + 12 + length, len(data))
+        if kind in _OF_PIXELS:
+            kept.append((place, end))
+        place = end
+    return _joined(data, [*kept, (place, len(data))])
 
 
 def _joined(data: bytes, parts: Sequence[tuple[int, int]]) -> bytes:

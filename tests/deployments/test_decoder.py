@@ -194,6 +194,19 @@ def colour_png() -> bytes:
     return encoded(PillowImage.new("RGBA", (7071, 7071), (90, 80, 70, 60)), "PNG")
 
 
+def test_a_file_for_which_there_is_no_memory_is_not_read_as_questions() -> None:
+    decoder = DecoderProcess(Settings(image_memory_bytes=256 * 2**20))
+    asked = encoded(photo(60, 40), "PNG")
+    hostile = (b'{"do": "close", "bytes": 16777216}\n' + bytes(16 * 2**20)) * 16
+    hostile += b'{"do": "open", "bytes": %d}\n%b' % (len(asked), asked)
+    costly = pytest.raises(ImageTooCostlyError)
+    with costly, decoder.open(hostile):
+        pass
+    with decoder.open(encoded(photo(), "JPEG")) as picture:
+        assert picture.header.width == 700
+    decoder.close()
+
+
 @pytest.mark.parametrize("picture_of", [progressive, colour_png])
 def test_a_picture_that_needs_more_memory_than_is_allowed_is_refused(
     picture_of: Callable[[], bytes],

@@ -55,6 +55,20 @@ def test_a_png_is_copied_only_to_leave_something_out() -> None:
     assert png.without_metadata(plain[:-15]) == plain[:-15]
 
 
+def test_libvips_gets_neither_exif_data_nor_profile() -> None:
+    plain = encoded(RGB, "PNG", transparency=(1, 2, 3))
+    described = encoded(RGB, "PNG", transparency=(1, 2, 3), exif=turned(), icc_profile=b"profile")
+    assert b"eXIf" in described
+    assert b"iCCP" in described
+    assert png.without_profiles(described) == plain
+    assert png.without_profiles(plain) is plain
+    pixels = plain.index(b"IDAT") - 4
+    for cut in range(1, len(plain) - pixels):
+        assert png.without_profiles(described[:-cut]) == plain[:-cut]
+    for length in range(len(described) - len(plain) + pixels):
+        assert len(png.without_profiles(described[:length])) <= length
+
+
 @pytest.mark.parametrize("image", [RGB, RGBA], ids=["RGB", "RGBA"])
 def test_the_parser_of_a_lossless_webp_gets_its_header_alone(image: PillowImage.Image) -> None:
     data = encoded(image, "WEBP", lossless=True, exif=turned(), icc_profile=b"profile")
