@@ -69,7 +69,7 @@ def without_metadata(data: bytes) -> bytes:
 
 
 def without_profiles(data: bytes) -> bytes:
-    """Return a colour picture, as `without_metadata` returns it, without EXIF data and colour profile, too."""
+    """Return a colour picture from `without_metadata` without EXIF data and colour profile, too."""
     kept, place = [(0, len(SIGNATURE))], len(SIGNATURE)
     while place + 8 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, place)
