@@ -16,6 +16,8 @@ from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from serve_app.trailers import drop_trailers
+
 _UNWATCHED: Final = (b"x-request-disconnect-disabled", b"?1")
 """How the gateway tells Serve not to watch the client of a read. It removes such headers of clients."""
 
@@ -68,4 +70,5 @@ def _is_plain_read(scope: Scope) -> bool:
 
 def middlewares() -> list[Middleware]:
     """Serve calls this for each of its HTTP servers (RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH)."""
+    drop_trailers()
     return [Middleware(DirectReads)]
