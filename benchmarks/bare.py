@@ -17,7 +17,7 @@ from unittest.mock import patch
 
 import cv2
 
-from deployments.faces.memory import limit_kept_memory
+from deployments.faces.memory import keep_memory
 from deployments.faces.pipeline import LocalPipeline
 from ops.stack.ray_head import COMPUTING
 from semblance.settings import Settings
@@ -53,7 +53,7 @@ def run_bare(photos: Sequence[bytes], count: int, processes: int, max_faces: int
 def _work(photos: Sequence[bytes], queue: Queue[int | None], start: Barrier, max_faces: int | None) -> None:
     settings = Settings(threads=1)
     # Photos are decoded in this process, so it keeps memory as the one that decodes them for a service.
-    limit_kept_memory()
+    keep_memory(settings.image_memory_bytes)
     cv2.setNumThreads(1)
     pipeline = LocalPipeline(settings)
     for photo in photos[:WARM_UP]:

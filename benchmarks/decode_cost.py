@@ -28,6 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deployments.faces.decoder import DecoderProcess
+from deployments.faces.decoder_main import IDLE_S
 from deployments.faces.finder import FaceFinder
 from deployments.packs.nets import ModelPack
 from deployments.packs.registry import load_pack
@@ -153,6 +154,7 @@ def measure(
     peak = memory(decoder.pid, "VmHWM") - idle
     with suppress(SemblanceError):
         finder.detect(warm_up)
+    time.sleep(2 * IDLE_S)
     left = memory(decoder.pid, "VmRSS") - idle
     decoder.close()
     cpu, wall = (min(values) for values in zip(*runs, strict=True))

@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deployments.faces.finder import FaceFinder
-from deployments.faces.memory import limit_kept_memory
+from deployments.faces.memory import keep_memory
 from deployments.faces.pipeline import LocalPipeline
 from deployments.packs.manifest import read_manifest
 from deployments.packs.open_pack import PortraitAgeGender, PortraitExpression, SsdDetector, VectorNet
@@ -92,7 +92,7 @@ def main(
     """Print the table of nets."""
     settings = Settings(threads=1, execution_provider="cpu")
     # As the process that decodes photos for a service.
-    limit_kept_memory()
+    keep_memory(settings.image_memory_bytes)
     cv2.setNumThreads(1)
     rows = [
         *embedders(photos, embed or [], settings),

@@ -20,7 +20,7 @@ from deployments.faces.analysis import FaceAnalyzer
 from deployments.faces.decoder import Decoder, DirectDecoder
 from deployments.faces.embedding import FaceEmbedder
 from deployments.faces.finder import FaceFinder
-from deployments.faces.memory import limit_kept_memory
+from deployments.faces.memory import keep_memory
 from deployments.packs.nets import DetectNet, LandmarkNet, ModelPack
 from deployments.packs.registry import load_pack
 from deployments.vision.decode import Photo
@@ -44,7 +44,7 @@ def measure_steps(photos: Sequence[bytes], count: int) -> PhotoSteps:
     """Analyze the largest face of `count` photos, taken from `photos` in turn, on one thread."""
     settings, watch = Settings(threads=1), _Watch()
     # Photos are decoded in this process, so it keeps memory as the one that decodes them for a service.
-    limit_kept_memory()
+    keep_memory(settings.image_memory_bytes)
     cv2.setNumThreads(1)
     pack = load_pack(settings)
     finder = FaceFinder(_TimedPack(pack, watch), settings, _TimedDecoder(DirectDecoder(settings), watch))

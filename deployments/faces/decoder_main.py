@@ -13,6 +13,7 @@ import os
 import resource
 import signal
 import sys
+from types import FrameType
 from typing import IO, Any, Final
 
 import cv2
@@ -20,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deployments.faces.decoder_pipes import shared_pixels
-from deployments.faces.memory import limit_kept_memory
+from deployments.faces.memory import keep_memory, return_memory
 from deployments.vision.decode import OpenPhoto, read_header
 from semblance.errors import ImageTooCostlyError, SemblanceError, UnreadableImageError
 from semblance.types import Image
@@ -28,6 +29,9 @@ from semblance.types import Image
 _GRACE_S: Final = 1.0
 """Seconds after the deadline at which the process ends itself, because the process that should have ended it
 is gone. PR_SET_PDEATHSIG would not do: it fires when the thread that started this process ends."""
+
+IDLE_S: Final = 1.0
+"""Seconds without a question after which the memory of photos is returned."""
 
 
 class _Worker:
@@ -70,13 +74,15 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, and its end this one.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_DATA, (limits["memory"], limits["memory"]))
-    limit_kept_memory()
+    keep_memory(limits["memory"])
     cv2.setNumThreads(1)
     worker = _Worker(limits)
     _send(answers, {}, None, shared)
     while line := questions.readline():
         question = json.loads(line)
+        # In this order, so that the end of idleness does not end the process.
         signal.setitimer(signal.ITIMER_REAL, limits["seconds"] + _GRACE_S)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
         # Without the memory for it, the process ends: what is left of a photo must not be read as questions.
         data = questions.read(question["bytes"])
         try:
@@ -88,7 +94,12 @@ def main() -> None:
             answer, pixels = {"refused": ImageTooCostlyError.code, "message": message}, None
         if question["do"] != "close":
             _send(answers, answer, pixels, shared)
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, _rest)
+        signal.setitimer(signal.ITIMER_REAL, IDLE_S)
+
+
+def _rest(number: int, frame: FrameType | None) -> None:
+    return_memory()
 
 
 def _send(

@@ -8,18 +8,18 @@ import sys
 PROGRAM = """
 import resource
 
-from deployments.faces.memory import limit_kept_memory
+from deployments.faces.memory import keep_memory
 
 
 def page_faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    blocks = [bytearray(7 << 20) for _ in range(4)]
+    blocks = [bytearray(30 << 20) for _ in range(4)]
     del blocks
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 
 print(min(page_faults() for _ in range(4)))
-limit_kept_memory()
+keep_memory(2**30)
 print(min(page_faults() for _ in range(4)))
 """
 
