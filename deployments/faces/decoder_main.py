@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deployments.faces.decoder_pipes import shared_pixels
-from deployments.faces.memory import keep_memory, return_memory
+from deployments.faces.memory import keep_memory, kept_bytes, return_memory
 from deployments.vision.decode import OpenPhoto, read_header
 from semblance.errors import ImageTooCostlyError, SemblanceError, UnreadableImageError
 from semblance.types import Image
@@ -29,6 +29,8 @@ from semblance.types import Image
 _GRACE_S: Final = 1.0
 """Seconds after the deadline at which the process ends itself, because the process that should have ended it
 is gone. PR_SET_PDEATHSIG would not do: it fires when the thread that started this process ends."""
+
+_BYTES_A_PIXEL: Final = 3
 
 IDLE_S: Final = 1.0
 """Seconds without a question after which the memory of photos is returned."""
@@ -51,6 +53,9 @@ class _Worker:
             self._photo = None
             limits = self._limits
             header = read_header(data, max_bytes=limits["max_bytes"], max_pixels=limits["max_pixels"])
+            if _BYTES_A_PIXEL * header.width * header.height > kept_bytes(limits["memory"]):
+                # What is kept is too little for it, and must not add to what it takes.
+                return_memory()
             self._photo = OpenPhoto(data, header)
             return {name: getattr(header, name) for name in header.__slots__}, None
         if self._photo is None:

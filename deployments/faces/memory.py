@@ -31,8 +31,13 @@ def keep_memory(most: int) -> None:
     with suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_MMAP_THRESHOLD, most // _LARGE)
-        mallopt(_M_TRIM_THRESHOLD, most // _KEPT)
+        mallopt(_M_TRIM_THRESHOLD, kept_bytes(most))
         mallopt(_M_ARENA_MAX, 2)
+
+
+def kept_bytes(most: int) -> int:
+    """How many bytes a process keeps free that may have `most`."""
+    return most // _KEPT
 
 
 def return_memory() -> None:
