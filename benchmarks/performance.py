@@ -186,9 +186,11 @@ def _decode_cost(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
     worst = max(
         (cost for cost in found["results"] if cost["picture"] != "hostile"), key=lambda cost: cost["ratio"]
     )
-    jpeg = (worst["cpu_ms"] / worst["ratio"], "a JPEG of the same picture")
+    jpeg = worst["cpu_ms"] / worst["ratio"]
     what = f"the dearest picture without a face, {worst['picture']} {worst['kind']}"
-    yield ComparedFigure(what, "ms of CPU", worst["cpu_ms"], "less", None, *jpeg)
+    yield ComparedFigure(
+        what, "ms of CPU", worst["cpu_ms"], "less", 2 * jpeg, jpeg, "a JPEG of the same picture"
+    )
 
 
 def _photo_path(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
@@ -264,7 +266,7 @@ def _pack_switch(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
 def _uploads(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
     for result in found["results"]:
         what = f"the database alone: matched of {result['offered']:.0f} uploads a second"
-        limit = 200.0 if result["offered"] == 200 else None
+        limit = result["offered"] if result["rate"] == 200 else None
         offered = (result["offered"], "offered")
         yield ComparedFigure(what, "/s", result["matched"], "more", limit, *offered)
 

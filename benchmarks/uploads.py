@@ -47,9 +47,11 @@ WAITS = """
 
 @dataclass(slots=True)
 class UploadRun:
-    """One rate. offered, stored, matched: a second, the latter two until the last upload was offered. Times
-    in milliseconds from the arrival. waits: what the server's active sessions did, in shares."""
+    """One rate, which was asked for. offered, stored, matched: what came of it, a second, the latter two
+    until the last upload was offered. Times in milliseconds from the arrival. waits: what the server's active
+    sessions did, in shares."""
 
+    rate: float
     offered: float
     stored: float
     matched: float
@@ -211,6 +213,7 @@ async def _run(
         for taken in (clocks.stored, clocks.matched)
     ]
     return UploadRun(
+        rate=offered,
         offered=len(uploads) / took,
         stored=stored / took,
         matched=matched / took,
