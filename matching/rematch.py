@@ -308,7 +308,7 @@ class Rematch:
                 removed = await connection.fetchval(statements.remove)
                 changes = changes._replace(changed=changed, removed=removed)
             if changes.added:
-                added = await _add(connection, statements.add, weights, shard.pack_digest)
+                added = await _add(connection, shard, weights)
                 changes = changes._replace(added=added)
             if shard.kind == "celebrities" and generation is not None:
                 content = dict(zip(map(bytes, faces.ids), faces.content, strict=True))
@@ -353,16 +353,16 @@ class Rematch:
         return shards
 
 
-async def _add(connection: Connection, statement: str, weights: dict[str, float], pack_digest: str) -> int:
-    """Add what was found and is not stored; returns how many. The faces are locked, but a celebrity may have
-    been removed since the pairs were scored."""
+async def _add(connection: Connection, shard: Shard, weights: dict[str, float]) -> int:
+    """Add what was found and is not stored; returns how many. Faces are locked, but a celebrity may have been
+    removed since the pairs were scored."""
     while True:
         try:
             async with connection.transaction():
-                return int(await connection.fetchval(statement, weights, pack_digest))
+                return int(await connection.fetchval(_OF_KIND[shard.kind].add, weights, shard.pack_digest))
         except ForeignKeyViolationError:
-            # This ends: each time at least one celebrity is gone.
-            await connection.execute(sql.forget_removed_celebrities)
+            if shard.kind != "celebrities" or not await connection.fetchval(sql.forget_removed_celebrities):
+                raise
 
 
 def by_id(ids: Ids) -> Places:

@@ -390,8 +390,12 @@ SELECT count(*) FROM added;
 
 -- name: forget_removed_celebrities
 -- Found, and removed since.
-DELETE FROM staged_difference
-WHERE id IS NULL AND NOT EXISTS (SELECT FROM celebrities WHERE celebrities.id = target_id);
+WITH forgotten AS (
+    DELETE FROM staged_difference
+    WHERE id IS NULL AND NOT EXISTS (SELECT FROM celebrities WHERE celebrities.id = target_id)
+    RETURNING target_id
+)
+SELECT count(*) FROM forgotten;
 
 -- name: count_celebrity_difference
 SELECT
