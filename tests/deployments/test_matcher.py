@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,13 +18,16 @@ from semblance.settings import Settings
 from tests.support.rows_matching import add_person
 from tests.support.waiting import MATCHED, wait_until
 
+UNUSED = SimpleNamespace(options=lambda **_: None)
+"""A handle that nothing is asked by."""
+
 
 async def test_a_replica_works_from_its_start_until_serve_ends_it(
     database: Database, dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = Settings(home=tmp_path, database_url=SecretStr(dsn))
     monkeypatch.setattr("deployments.matcher.get_settings", lambda: settings)
-    handle: Any = None
+    handle: Any = UNUSED
     matcher = Matcher(handle, handle, handle)
     with pytest.raises(NotReadyError):
         await matcher.check()
@@ -51,7 +55,7 @@ async def test_a_replica_without_its_database_is_unhealthy(
 ) -> None:
     settings = Settings(home=tmp_path, database_url=SecretStr(f"postgresql://x@/x?host={tmp_path}"))
     monkeypatch.setattr("deployments.matcher.get_settings", lambda: settings)
-    handle: Any = None
+    handle: Any = UNUSED
     matcher = Matcher(handle, handle, handle)
     await asyncio.sleep(0.5)
     with pytest.raises(DatabaseError):
