@@ -153,7 +153,11 @@ def inflict(name: str, home: StackHome) -> Callable[[], bool] | None:
     pid = target.find(home)
     if pid is None:
         return None
-    os.kill(pid, signal.SIGSTOP if name.endswith("-stop") else signal.SIGKILL)
+    try:
+        os.kill(pid, signal.SIGSTOP if name.endswith("-stop") else signal.SIGKILL)
+    except ProcessLookupError:
+        # It ended by itself, with what was killed before.
+        return None
     return lambda: target.find(home) not in {pid, None}
 
 
