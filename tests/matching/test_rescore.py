@@ -353,8 +353,12 @@ async def test_no_like_is_lost_in_a_race(database: Database) -> None:
     )
     reactions, liked = Reactions(database), set()
 
+    # However the race goes, one is liked before it.
+    await reactions.like(rows[0]["id"], rows[0]["profile_id"])
+    liked.add(rows[0]["id"])
+
     async def like_some() -> None:
-        for row in rows[:: random.Random(1).randint(3, 5)]:
+        for row in rows[3 :: random.Random(1).randint(3, 5)]:
             try:
                 await reactions.like(row["id"], row["profile_id"])
             except NotFoundError:
