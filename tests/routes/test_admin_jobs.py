@@ -182,6 +182,6 @@ async def test_operators_are_told_when_the_queue_has_moved(api: Api, admin: User
     assert len(await api.services.matcher.process(10)) == 3
     async with asyncio.timeout(60):
         # Nobody waits for it, so it comes after the jobs.
-        while await api.owner.fetchval(told) == before:
+        while await api.owner.fetchval(told) == before:  # noqa: ASYNC110 - of the database
             await asyncio.sleep(0.01)
     assert await api.owner.fetchval(told) == before + 1
