@@ -51,6 +51,8 @@ _KEPT_LINKS = 32_768
 """Pictures whose URLs a process remembers, at some 600 bytes for each of up to three. A page of the feed has
 forty, which many users get."""
 
+_TWO_SECONDS = timedelta(seconds=2)
+
 _TEMPORARY = "X-Amz-Security-Token="
 """Part of URLs signed with credentials that expire before the URL does."""
 
@@ -281,7 +283,7 @@ def _itself(key: str) -> tuple[str]:
 
 def _half(lifetime: timedelta) -> int:
     """Seconds for which a URL stays the same."""
-    return max(1, lifetime // timedelta(seconds=2))
+    return max(1, lifetime // _TWO_SECONDS)
 
 
 def _offset(key: str, half: int) -> int:
