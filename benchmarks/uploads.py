@@ -33,6 +33,7 @@ from db.analyzed import AnalyzedRow
 from db.faces import FaceRow, Faces
 from db.jobs import MatchJobs
 from db.pool import Database
+from matching.gallery import Shortlist
 from matching.store import Matching
 
 SHORTLIST = 60
@@ -240,7 +241,7 @@ async def _work(database: Database, gallery: list[UUID], clocks: Clocks, ended: 
                 continue
             rules = await matching.rules()
             shortlist = [gallery[place] for place in random.integers(len(gallery), size=SHORTLIST)]
-            await matching.complete(job, probe, rules, shortlist)
+            await matching.complete(job, probe, rules, Shortlist(shortlist))
             with suppress(KeyError):
                 clocks.matched.append(time.perf_counter() - clocks.arrived.pop(job.face_id))
 
