@@ -275,7 +275,8 @@ class Gallery:
         self._saved_at, self._changed = self._looked_at, 0
         if self._seen is None:
             raise AssertionError("Nothing has been read that could be written.")
-        # Without the server: who opens the file looks at the log anyway, and earlier versions know no such key.
+        # Without the server: who opens the file looks at the log anyway, and earlier versions know no such
+        # key.
         seen = {name: value for name, value in asdict(self._seen).items() if name != "server"}
         about = {"source": self._source(), "seen": seen, "looked_at": self._looked_at}
         try:
