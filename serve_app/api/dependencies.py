@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, asynccontextmanager
-from typing import Annotated, cast
+from typing import Annotated, Final, cast
 
 from fastapi import Depends, Header, Query, Request, Security
 from fastapi.security import APIKeyCookie, HTTPBearer
@@ -183,16 +183,12 @@ async def current_searcher(
 CurrentSearcher = Annotated[Searcher, Depends(current_searcher)]
 
 
-async def require_api_key(
-    request: Request,
-    services: Injected,
-    as_user: Annotated[object, Security(api_key_bearer)],
-    by_cookie: Annotated[object, Security(console_cookie)],
-) -> None:
+async def require_api_key(request: Request) -> None:
     """Refuse a request without the service's own API key, a live one from `semblance keys create`, or a
     session of the console."""
+    services = _services_of(request)
     if _uses_console(request):
-        await current_operator(request, services, as_user, by_cookie)
+        await current_operator(request, services, None, None)
         return
     key = bearer_token(request.headers.get("authorization"))
     if same_secret(key, services.settings.required_api_key):
@@ -201,6 +197,10 @@ async def require_api_key(
         _identify(request, Client("key", key))
     else:
         raise UnauthorizedError("This key is not valid.")
+
+
+API_KEY: Final = (Security(api_key_bearer), Security(console_cookie), Depends(require_api_key))
+"""Dependencies of routes that take an API key: how it may be sent, for the document, and the check."""
 
 
 async def require_metrics_key(
