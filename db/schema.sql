@@ -3594,17 +3594,39 @@ CREATE FUNCTION best_celebrities(
 -- that is stored with the same factors and pack is not written, so that nobody is notified of it again.
 --   among_users: whether to match with other users. candidates: the celebrities that may be among the best; stored
 --   matches with others are removed; null: do not match with celebrities. message: what the job leaves out, if anything.
+--   seen_snapshot, seen_last, seen_server: up to where the log of changes had been read when these were chosen, as
+--   gallery_changes reads it. If there is more since, or this may be another server or database, nothing is written and
+--   outdated is true. Null: do not look.
 -- One plan serves any face and any candidates. Without the setting a connection would plan its first five match jobs one
 -- by one, which takes longer than the jobs.
 CREATE FUNCTION complete_match_job(
     job uuid, worker uuid, attempt integer, pack text, least_quality float8, current_weights jsonb, threshold float8,
-    most integer, among_users boolean, candidates uuid[], message text
-) RETURNS TABLE (serving_pack text, users integer, celebrities integer)
+    most integer, among_users boolean, candidates uuid[], message text, seen_snapshot text DEFAULT NULL,
+    seen_last bigint DEFAULT NULL, seen_server text DEFAULT NULL
+) RETURNS TABLE (serving_pack text, users integer, celebrities integer, outdated boolean)
     LANGUAGE plpgsql SET search_path = '' SET plan_cache_mode = force_generic_plan
     AS $$
 DECLARE
     face uuid;
+    seen pg_catalog.pg_snapshot := seen_snapshot;
 BEGIN
+    -- Index scans, however many changes the planner expects to be new.
+    outdated := seen IS NOT NULL AND (
+        coalesce((SELECT max(id) FROM public.celebrity_changes) > seen_last, false)
+        OR (
+            SELECT transaction
+            FROM public.celebrity_changes
+            WHERE transaction >= pg_snapshot_xmin(seen) AND NOT pg_visible_in_snapshot(transaction, seen)
+            ORDER BY transaction
+            LIMIT 1
+        ) IS NOT NULL
+        OR concat_ws('/', 'public.celebrities'::regclass::oid, pg_postmaster_start_time()) <> seen_server
+    );
+    IF outdated THEN
+        RETURN NEXT;
+        RETURN;
+    END IF;
+
     -- One match job at a time writes the matches of a face. Other rows may still refer to it. What follows sees what the
     -- job that had it before has written, because each statement has its own snapshot.
     SELECT faces.id, serving.pack_digest INTO face, serving_pack
@@ -3718,10 +3740,14 @@ $$;
 REVOKE EXECUTE ON FUNCTION
     best_users(uuid, text, float8, jsonb, float8, integer),
     best_celebrities(uuid, text, float8, jsonb, float8, integer, uuid[]),
-    complete_match_job(uuid, uuid, integer, text, float8, jsonb, float8, integer, boolean, uuid[], text)
+    complete_match_job(
+        uuid, uuid, integer, text, float8, jsonb, float8, integer, boolean, uuid[], text, text, bigint, text
+    )
     FROM PUBLIC, authenticated, anon;
 GRANT EXECUTE ON FUNCTION
     best_users(uuid, text, float8, jsonb, float8, integer),
     best_celebrities(uuid, text, float8, jsonb, float8, integer, uuid[]),
-    complete_match_job(uuid, uuid, integer, text, float8, jsonb, float8, integer, boolean, uuid[], text)
+    complete_match_job(
+        uuid, uuid, integer, text, float8, jsonb, float8, integer, boolean, uuid[], text, text, bigint, text
+    )
     TO semblance_service;

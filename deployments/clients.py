@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 from uuid import uuid4
 
@@ -81,6 +82,7 @@ class FaceClient:
         self._detect = JoinedCalls(self._search_photos, _fit_detector, calls=detector_calls(_cores()))
         self._embed = JoinedCalls(self._embed_faces, _fit_net, calls=NET_CALLS)
         self._analyze = JoinedCalls(self._analyze_faces, _fit_net, calls=NET_CALLS)
+        self._photos_in_work = 0
 
     def checks(self, expected: ModelInfo) -> dict[str, Awaitable[str]]:
         """One awaitable per deployment: "ok" once it answers with the expected pack."""
@@ -99,10 +101,8 @@ class FaceClient:
 
     async def detect(self, data: bytes, max_faces: int | None = None, *, counted: bool = True) -> Detection:
         """Find the faces of an encoded photo, largest first. counted: as in `FaceFinder.detect`."""
-        result = await self._detect.result(PhotoToSearch(data, max_faces, counted, request_id_var.get()))
-        if isinstance(result, SemblanceError):
-            raise result
-        return result
+        with self._in_work() as is_alone:
+            return await self._found(data, max_faces, counted, is_alone)
 
     async def render(self, data: bytes) -> StoredPicture:
         """Render the files to store of an encoded photo."""
@@ -123,15 +123,32 @@ class FaceClient:
         self, data: bytes, max_faces: int | None = None, *, counted: bool = True
     ) -> tuple[Detection, list[AnalyzedFace]]:
         """As `detect`, the faces in full: embedder and analyzer work at the same time."""
-        detection = await self.detect(data, max_faces, counted=counted)
-        if not detection.faces:
-            return detection, []
-        vectors, attributes = await asyncio.gather(
-            self.embed([face.crops.aligned for face in detection.faces]),
-            self.analyze(detection.faces),
-        )
+        with self._in_work() as is_alone:
+            detection = await self._found(data, max_faces, counted, is_alone)
+            if not detection.faces:
+                return detection, []
+            vectors, attributes = await asyncio.gather(
+                self.embed([face.crops.aligned for face in detection.faces]),
+                self.analyze(detection.faces),
+            )
         faces = zip(detection.faces, vectors, attributes, strict=True)
         return detection, [AnalyzedFace(*parts) for parts in faces]
+
+    @contextmanager
+    def _in_work(self) -> Iterator[bool]:
+        """A photo is in work meanwhile. Gives whether it is the only one."""
+        self._photos_in_work += 1
+        try:
+            yield self._photos_in_work == 1
+        finally:
+            self._photos_in_work -= 1
+
+    async def _found(self, data: bytes, max_faces: int | None, counted: bool, is_alone: bool) -> Detection:
+        photo = PhotoToSearch(data, max_faces, counted, request_id_var.get(), is_alone)
+        result = await self._detect.result(photo)
+        if isinstance(result, SemblanceError):
+            raise result
+        return result
 
     async def _search_photos(self, photos: Sequence[PhotoToSearch]) -> list[Detection | SemblanceError]:
         found: list[Detection | SemblanceError] = await _joined(lambda: self._detector.detect.remote(photos))

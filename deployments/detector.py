@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
+from typing import Final
 
 import cv2
 
@@ -11,16 +13,22 @@ from deployments.faces.decoder import DecoderProcess
 from deployments.faces.finder import FaceFinder
 from deployments.message_limit import check_message_limit
 from deployments.packs.registry import load_pack
+from deployments.packs.sessions import CPU, available_providers
 from deployments.photos import PhotoToSearch
 from deployments.replica import configure_replica_logging, for_request, starting
 from deployments.worker_thread import WorkerThread
 from semblance.errors import SemblanceError
 from semblance.metrics import FACES, PHOTOS
-from semblance.settings import get_settings
+from semblance.settings import Settings, get_settings
 from semblance.storage.pictures import StoredPicture
 from semblance.types import Detection, ModelInfo
 
 logger = logging.getLogger(__name__)
+
+
+THREADS_ALONE: Final = 2
+"""Threads of the nets for a photo that comes alone. Two find faces in three quarters of the time, for a fifth
+more of CPU. The nets of embedder and analyzer, which run at the same time, gain nothing from them."""
 
 
 class Detector:
@@ -34,7 +42,11 @@ class Detector:
         cv2.setNumThreads(settings.threads)
         pack = load_pack(settings)
         self._model = pack.info
-        self._finder = FaceFinder(pack, settings, DecoderProcess(settings))
+        decoder = DecoderProcess(settings)
+        self._finder = FaceFinder(pack, settings, decoder)
+        wide = _wide(settings)
+        # Finds the same, for a photo that comes alone.
+        self._wide = self._finder if wide is None else FaceFinder(load_pack(wide), wide, decoder)
         self._thread = WorkerThread("detect")
 
     async def model(self) -> ModelInfo:
@@ -48,8 +60,9 @@ class Detector:
 
     def _search(self, photo: PhotoToSearch) -> Detection | SemblanceError:
         with for_request(photo.request_id):
+            finder = self._wide if photo.is_alone else self._finder
             try:
-                detection = self._finder.detect(photo.data, photo.max_faces, counted=photo.counted)
+                detection = finder.detect(photo.data, photo.max_faces, counted=photo.counted)
             except SemblanceError as exc:
                 PHOTOS.count(outcome=exc.code)
                 return exc
@@ -65,3 +78,12 @@ class Detector:
             return await self._thread.run(self._finder.render, data)
         except SemblanceError as exc:
             return exc
+
+
+def _wide(settings: Settings) -> Settings | None:
+    """The settings with which a photo that comes alone uses several cores; None where there is only one,
+    where the nets do not run on cores, and where every photo has several threads."""
+    cores = os.cpu_count() or 1
+    if cores < THREADS_ALONE or settings.threads > 1 or available_providers(settings) != [CPU]:
+        return None
+    return settings.model_copy(update={"threads": THREADS_ALONE})

@@ -10,6 +10,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, cast
 
+import psutil
+
 if TYPE_CHECKING:
     from ray.serve.config import AutoscalingConfig, AutoscalingContext
 
@@ -24,6 +26,9 @@ BUSY = "busy"
 
 BUSY_PER_REPLICA = 0.4
 """Share at which an answer waits for others for two thirds of its own time (M/M/1: busy / (1 - busy))."""
+
+IDLE_CORES = "idle_cores"
+"""Metric with which API replicas report how many cores of their machine idled, on average."""
 
 WAITING_JOBS = "waiting_jobs"
 """Metric with which each replica of the Matcher, or of the Writer, reports the length of their queue."""
@@ -51,20 +56,45 @@ class BusyShare:
         return min(1.0, max(0.0, share))
 
 
+class IdleCores:
+    """How many cores of this machine have nothing to do."""
+
+    def __init__(self) -> None:
+        self._measured, self._idled = time.perf_counter(), _idle_seconds()
+
+    def since_last(self) -> float:
+        """How many cores idled since the last call, on average."""
+        now, idled = time.perf_counter(), _idle_seconds()
+        cores = (idled - self._idled) / max(now - self._measured, 1e-6)
+        self._measured, self._idled = now, idled
+        return max(0.0, cores)
+
+
+def _idle_seconds() -> float:
+    """Of all cores since the machine started."""
+    times = psutil.cpu_times()
+    # Of systems that tell it apart, a core that waits for a disk is free for others.
+    return float(times.idle + getattr(times, "iowait", 0.0))
+
+
 def api_replicas(context: AutoscalingContext) -> tuple[float, dict[str, Any]]:
     """Serve's rule, requests over `target_ongoing_requests`, with sockets counted separately, or as many
-    replicas as the work of their event loops needs if that is more.
+    replicas as the work of their event loops needs if that is more and cores are idle.
 
     Serve counts a realtime connection as a request for as long as it is open. By its own rule, 500 listeners
-    would need as many replicas as 500 photos in work. And a dozen clients that only read use up a core.
+    would need as many replicas as 500 photos in work. And a dozen clients that only read use up a core. But
+    where the database and the gateway use up the others, one more replica makes no answer come sooner: it
+    only competes with them, and the answers of the one that gets less of a core come late.
     """
     if context.current_num_replicas == 0:
         return context.target_num_replicas, {}
     sockets = sum(_reported(context, OPEN_SOCKETS))
     requests = max(0.0, context.total_num_requests - sockets)
-    busy = sum(_reported(context, BUSY))
     by_requests = requests / _target(context) + sockets / SOCKETS_PER_REPLICA
-    return max(by_requests, busy / BUSY_PER_REPLICA), {}
+    by_work = sum(_reported(context, BUSY)) / BUSY_PER_REPLICA
+    # Of several machines, the idlest counts.
+    with_cores = context.current_num_replicas + round(max(_reported(context, IDLE_CORES), default=0.0))
+    return max(by_requests, min(by_work, with_cores)), {}
 
 
 def matcher_replicas(context: AutoscalingContext) -> tuple[float, dict[str, Any]]:

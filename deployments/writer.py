@@ -57,7 +57,9 @@ class Writer:
     def __del__(self) -> Coroutine[Any, Any, None] | None:
         """Called by Serve to end the replica; Serve awaits the result, and the jobs in hand return to the
         queue at once. Also called by Python, when nothing is left to end."""
-        return None if self._task.done() else self._end()
+        # A constructor that failed leaves no task.
+        task: asyncio.Task[None] | None = getattr(self, "_task", None)
+        return None if task is None or task.done() else self._end()
 
     async def _end(self) -> None:
         self._task.cancel()

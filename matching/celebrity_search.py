@@ -10,14 +10,13 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias
-from uuid import UUID
 
 from db.celebrities import Celebrities, CelebrityHit
 from db.nearest import check_search
 from db.pool import Database
 from db.queries import sql
 from db.retention import remove_in_steps
-from matching.gallery import LOG_HOURS, Gallery, GalleryQuery
+from matching.gallery import LOG_HOURS, Gallery, GalleryQuery, Shortlist
 from semblance.errors import DatabaseError
 from semblance.metrics import GALLERY_CURRENT, GALLERY_ROWS, SEARCH_SECONDS
 from semblance.tracing import span
@@ -52,10 +51,14 @@ class CelebritySearch:
         self._waiting: list[_Request] = []
 
     async def shortlist(
-        self, query: GalleryQuery, pack_digest: str, weights: Weights, threshold: float
-    ) -> list[UUID]:
-        """As `Gallery.shortlists`, of what is committed when the pass begins. Raises DatabaseError."""
-        request = _Request(query, (pack_digest, weights, threshold))
+        self, query: GalleryQuery, pack_digest: str, weights: Weights, threshold: float, *, look: bool = True
+    ) -> Shortlist:
+        """As `Gallery.shortlists`, of what is committed when the pass begins. Raises DatabaseError.
+
+        Args:
+            look: False spares a look at the log of changes if the caller takes it: see `Shortlist.seen`.
+        """
+        request = _Request(query, (pack_digest, weights, threshold, look))
         self._waiting.append(request)
         try:
             with span("search gallery"), SEARCH_SECONDS.timed(kind="gallery"):
@@ -65,7 +68,9 @@ class CelebritySearch:
         finally:
             if request in self._waiting:
                 self._waiting.remove(request)
-        return request.answer or []
+        if request.answer is None:
+            raise AssertionError("A pass answers the request that begins it.")
+        return request.answer
 
     async def nearest(
         self,
@@ -135,14 +140,16 @@ class CelebritySearch:
 
     async def _search(self, terms: _Terms) -> None:
         """One pass for the requests that wait with these terms. After an error each of them tries again."""
-        pack_digest, weights, threshold = terms
+        pack_digest, weights, threshold, look = terms
         gallery = self._gallery(pack_digest)
         requests = [request for request in self._waiting if request.terms == terms][:MAX_TOGETHER]
         queries = [request.query for request in requests]
-        found = await gallery.current(partial(gallery.shortlists, queries, weights, threshold))
-        _note(gallery, pack_digest)
+        search = partial(gallery.shortlists, queries, weights, threshold)
+        found, seen = (await gallery.current(search), None) if look else await gallery.known(search)
+        if seen is None:
+            _note(gallery, pack_digest)
         for request, ids in zip(requests, found, strict=True):
-            request.answer = ids
+            request.answer = Shortlist(ids, seen)
 
     def _gallery(self, pack_digest: str) -> Gallery:
         """The pack's gallery. The last two are kept: both are in use while packs change."""
@@ -157,11 +164,11 @@ def _note(gallery: Gallery, pack_digest: str) -> None:
     GALLERY_CURRENT.put(time.time(), pack=pack_digest[:12])
 
 
-_Terms: TypeAlias = tuple[str, Weights, float]
+_Terms: TypeAlias = tuple[str, Weights, float, bool]
 
 
 @dataclass(slots=True, eq=False)
 class _Request:
     query: GalleryQuery
     terms: _Terms
-    answer: list[UUID] | None = None
+    answer: Shortlist | None = None

@@ -74,11 +74,26 @@ class GalleryQuery:
 @dataclass(frozen=True, slots=True)
 class LogPosition:
     """Up to where the log of changes has been read. snapshot: PostgreSQL's. last: the last entry it sees.
-    history: of the server, which is another one once it was restored or replaced."""
+    history: of the server, which is another one once it was restored or replaced. server: tells a server
+    that was started again, or a table that was made again; "" for a position from a file, until the log is
+    looked at again."""
 
     snapshot: str
     last: int
     history: str
+    server: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Shortlist:
+    """Celebrities that may be among a face's best.
+
+    seen: up to where the log of the gallery's changes had been read, if the search has not looked whether
+    there is more since; None if it has.
+    """
+
+    ids: Sequence[UUID]
+    seen: LogPosition | None = None
 
 
 class Gallery:
@@ -118,17 +133,25 @@ class Gallery:
             self._seen = None
         await self._follow(await self._look(), now)
 
+    @property
+    def rests(self) -> bool:
+        """Whether it is likely that nothing has changed: the last look at the log found no changes, was not
+        long ago, and the file need not be written."""
+        now = time.time()
+        due = self._path is not None and self._is_due(now)
+        late = now - self._looked_at > _longest_gap()
+        return self._seen is not None and not (self._moving or due or late)
+
     async def current(self, search: Callable[[], T]) -> T:
         """What a search of the celebrities finds in a thread, as they are at a refresh after this call.
 
         While the gallery rests, the search does not wait for the refresh. If that finds changes after all, it
         is repeated. Raises DatabaseError.
         """
-        now = time.time()
-        due = self._path is not None and self._is_due(now)
-        if self._moving or self._seen is None or due or now - self._looked_at > _longest_gap():
+        if not self.rests:
             await self.refresh()
             return await in_thread_to_the_end(search)
+        now = time.time()
         looking = asyncio.create_task(self._look())
         try:
             found = await in_thread_to_the_end(search)
@@ -152,7 +175,10 @@ class Gallery:
         elif row["changed"]:
             await self._read(row["changed"])
             self._changed += len(row["changed"])
-        self._seen, self._looked_at = LogPosition(row["snapshot"], row["last"], row["history"]), now
+        self._seen, self._looked_at = (
+            LogPosition(row["snapshot"], row["last"], row["history"], row["server"]),
+            now,
+        )
         if self._path is not None and self._is_due(now):
             await in_thread_to_the_end(self._save, self._path)
 
@@ -167,6 +193,13 @@ class Gallery:
     def arrays(self) -> GalleryArrays:
         """The celebrities, as they were at the last refresh."""
         return self._arrays
+
+    async def known(self, search: Callable[[], T]) -> tuple[T, LogPosition | None]:
+        """As `current`, but without a look at the log while the gallery rests. Then it also returns up to
+        where the log had been read, and what uses the result has to look whether there is more."""
+        if not self.rests:
+            return await self.current(search), None
+        return await in_thread_to_the_end(search), self.position
 
     def shortlists(
         self, queries: Sequence[GalleryQuery], weights: Weights, threshold: float
@@ -224,11 +257,12 @@ class Gallery:
         except (OSError, UnusableFileError) as exc:
             logger.warning("reading the gallery from the database: %s", exc)
             return
-        if about["looked_at"] <= self._saved_at:
+        # First of all whether another version wrote it, which may have said other things.
+        if about["source"] != self._source() or about["looked_at"] <= self._saved_at:
             return
         seen, age = LogPosition(**about["seen"]), time.time() - about["looked_at"]
         elsewhere = self._seen is not None and seen.history != self._seen.history
-        if about["source"] == self._source() and not elsewhere and 0 <= age < _longest_gap():
+        if not elsewhere and 0 <= age < _longest_gap():
             self._arrays = GalleryArrays(columns)
             self._seen, self._looked_at = seen, about["looked_at"]
             self._saved_at, self._changed = self._looked_at, 0
@@ -241,7 +275,10 @@ class Gallery:
         self._saved_at, self._changed = self._looked_at, 0
         if self._seen is None:
             raise AssertionError("Nothing has been read that could be written.")
-        about = {"source": self._source(), "seen": asdict(self._seen), "looked_at": self._looked_at}
+        # Without the server: who opens the file looks at the log anyway, and earlier versions know no such
+        # key.
+        seen = {name: value for name, value in asdict(self._seen).items() if name != "server"}
+        about = {"source": self._source(), "seen": seen, "looked_at": self._looked_at}
         try:
             self._arrays.save(path, about)
             _remove_old_files(path.parent)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 from uuid import UUID
@@ -13,6 +13,7 @@ from db.pool import Database
 from db.profiles import StatedGender
 from db.queries import sql
 from db.system_settings import SystemSettings, SystemSettingsTable
+from matching.gallery import Shortlist
 from matching.scoring import BEST, MIN_QUALITY
 from matching.traits import COLUMNS
 from semblance.earlier_packs import pack_title
@@ -70,6 +71,10 @@ class MatchResult:
     message: str | None
 
 
+class OutdatedShortlistError(Exception):
+    """The gallery has changed since a short list was made."""
+
+
 class Matching:
     """Reads and writes for match jobs. Every method raises DatabaseError if the database fails."""
 
@@ -92,15 +97,14 @@ class Matching:
         await self._database.execute(sql.complete_face, face_id, *columns, gender)
 
     async def complete(
-        self, job: ClaimedJob, probe: ProbeFace, rules: MatchRules, shortlist: Sequence[UUID]
+        self, job: ClaimedJob, probe: ProbeFace, rules: MatchRules, shortlist: Shortlist
     ) -> MatchResult | None:
         """Write the matches of the job's face and complete the job, in one transaction.
 
         Returns None, having written nothing, if the worker no longer holds the job. Raises DatabaseError also
         if the face's model pack has changed since the probe was read: the short list is then of the old pack.
-
-        Args:
-            shortlist: Celebrities that may be among the best.
+        Raises OutdatedShortlistError, having written nothing, if the gallery has changed since what the short
+        list has seen.
         """
         messages: list[str] = []
         users, celebrities = job.job_type != "celebrity_match", job.job_type != "user_match"
@@ -108,20 +112,24 @@ class Matching:
         if users and missing:
             users = False
             messages.append(f"Not matched with other users: the profile has no {' and no '.join(missing)}.")
-        if celebrities and not shortlist and (other := await self._other_pack(probe.pack_digest)):
+        if celebrities and not shortlist.ids and (other := await self._other_pack(probe.pack_digest)):
             messages.append(
                 "Not matched with celebrities: their gallery was embedded by another model pack, "
                 f"{pack_title(other)}."
             )
         message = " ".join(messages) or None
+        seen = shortlist.seen if celebrities else None
         row = await self._database.fetchrow(
             sql.complete_match_job,
             *(job.id, job.worker, job.attempt, probe.pack_digest),
             *(MIN_QUALITY, rules.weights.as_dict(), rules.threshold, BEST),
-            *(users, list(shortlist) if celebrities else None, message),
+            *(users, list(shortlist.ids) if celebrities else None, message),
+            *((None, None, None) if seen is None else (seen.snapshot, seen.last, seen.server)),
         )
         if row is None:
             return None
+        if row["outdated"]:
+            raise OutdatedShortlistError
         if row["serving_pack"] not in {None, probe.pack_digest}:
             raise DatabaseError("The face has been embedded by another model pack since the job began.")
         return MatchResult(row["users"], row["celebrities"], message)

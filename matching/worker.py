@@ -8,7 +8,6 @@ import uuid
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
-from uuid import UUID
 
 from db.analyzed import AnalyzedRow
 from db.celebrities import Celebrities
@@ -19,9 +18,9 @@ from db.pool import Database
 from db.retention import Kept, remove_old
 from db.system_settings import SystemSettings
 from matching.celebrity_search import CelebritySearch
-from matching.gallery import GalleryQuery
+from matching.gallery import GalleryQuery, Shortlist
 from matching.rescorer import Rescorer
-from matching.store import Matching, MatchResult, MatchRules, ProbeFace
+from matching.store import Matching, MatchResult, MatchRules, OutdatedShortlistError, ProbeFace
 from semblance.earlier_packs import pack_title
 from semblance.errors import BadInputError, DatabaseError, NoFaceError, NotFoundError
 from semblance.leased_queue import QueueWorker
@@ -182,12 +181,20 @@ class MatchWorker:
         if probe is None or probe.pack_digest is None:
             return None
         rules = MatchRules.of(SystemSettings.of(job.settings))
-        shortlist: list[UUID] = []
+        shortlist = Shortlist([])
         if job.job_type != "user_match":
-            shortlist = await self._search.shortlist(
-                GalleryQuery(probe.traits, probe.gender), probe.pack_digest, rules.weights, rules.threshold
-            )
-        return await self._matching.complete(job, probe, rules, shortlist)
+            shortlist = await self._shortlist(probe, probe.pack_digest, rules, look=False)
+        try:
+            return await self._matching.complete(job, probe, rules, shortlist)
+        except OutdatedShortlistError:
+            shortlist = await self._shortlist(probe, probe.pack_digest, rules, look=True)
+            return await self._matching.complete(job, probe, rules, shortlist)
+
+    async def _shortlist(
+        self, probe: ProbeFace, pack_digest: str, rules: MatchRules, *, look: bool
+    ) -> Shortlist:
+        query = GalleryQuery(probe.traits, probe.gender)
+        return await self._search.shortlist(query, pack_digest, rules.weights, rules.threshold, look=look)
 
     async def _completed(self, probe: ProbeFace) -> ProbeFace | None:
         """A face that another client stored as a photo alone, after its photo is analyzed; None if it was

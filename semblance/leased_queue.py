@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from math import inf
 from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
@@ -26,7 +27,7 @@ LOOK_EVERY_S = 0.2
 """How often a worker that refills looks for jobs that became due while it works on others."""
 
 TELL_EVERY_S = 1.0
-"""How often operators are told of a queue that moves."""
+"""How often operators are told of a queue that moves, at most."""
 
 
 class LeasedJob(Protocol):
@@ -106,6 +107,9 @@ class QueueWorker(Generic[Job]):
         self._lease = lease
         self._refill = refill
         self._woken = asyncio.Event()
+        self._telling: asyncio.Task[None] | None = None
+        self._told = -inf
+        self._untold = False
 
     def wake(self) -> None:
         """Look at the queue now: a job may be due."""
@@ -131,7 +135,6 @@ class QueueWorker(Generic[Job]):
         Raises DatabaseError if no job can be claimed.
         """
         started, outcomes = time.monotonic(), list[JobOutcome]()
-        told, untold = started, False
         working: dict[asyncio.Task[JobOutcome], UUID] = {}
         try:
             async with self._holding(working):
@@ -152,16 +155,12 @@ class QueueWorker(Generic[Job]):
                         del working[task]
                         outcomes.append(task.result())
                         JOBS.count(queue=self._noun, outcome=outcomes[-1].status)
-                    untold = untold or bool(ended)
-                    if untold and time.monotonic() - told >= TELL_EVERY_S:
-                        told, untold = time.monotonic(), False
-                        await self._tell_operators()
+                    if ended:
+                        self._tell_soon()
         finally:
             for task in working:
                 task.cancel()
             await asyncio.gather(*working, return_exceptions=True)
-        if untold:
-            await self._tell_operators()
         return outcomes
 
     async def _claim(self, room: int, *, needed: bool) -> list[Job]:
@@ -205,11 +204,33 @@ class QueueWorker(Generic[Job]):
 
     async def release(self) -> None:
         """Return claimed jobs to the queue, once `run` and `process` have ended. Raises DatabaseError."""
+        if self._telling is not None:
+            self._telling.cancel()
+            await asyncio.wait([self._telling])
         await self._queue.release(self._worker)
+        if self._untold:
+            await self._tell_operators()
+
+    def _tell_soon(self) -> None:
+        """Tell operators that jobs have ended, without having the jobs wait for it."""
+        self._untold = True
+        if self._telling is None or self._telling.done():
+            self._telling = asyncio.create_task(self._tell())
+
+    async def _tell(self) -> None:
+        while self._untold:
+            await asyncio.sleep(max(0.0, self._told + TELL_EVERY_S - time.monotonic()))
+            await self._tell_operators()
 
     async def _tell_operators(self) -> None:
+        # What ends while they are told counts for the next time.
+        self._told, self._untold = time.monotonic(), False
         try:
             await self._queue.tell_operators()
+        except asyncio.CancelledError:
+            # `release` tells them then.
+            self._untold = True
+            raise
         except DatabaseError as exc:
             logger.warning("cannot tell operators of the queue: %s", exc.message)
 

@@ -33,10 +33,14 @@ class ProcessLock:
                 os.close(fd)
                 return False
             time.sleep(_ACQUIRE_POLL)
-        os.ftruncate(fd, 0)
-        os.write(fd, str(os.getpid()).encode())
-        self._fd = fd
+        self._own(fd)
         return True
+
+    def wait(self) -> None:
+        """Take the lock as soon as its holder has ended. Blocks without using the processor."""
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        self._own(fd)
 
     def is_held(self) -> bool:
         """Whether any process holds the lock."""
@@ -64,6 +68,11 @@ class ProcessLock:
         """
         if self._fd is not None:
             os.utime(self._fd)
+
+    def _own(self, fd: int) -> None:
+        os.ftruncate(fd, 0)
+        os.write(fd, str(os.getpid()).encode())
+        self._fd = fd
 
     def release(self) -> None:
         if self._fd is not None:

@@ -26,7 +26,7 @@ from deployments.matcher import Matcher
 from deployments.message_limit import check_message_limit
 from deployments.packs.registry import load_pack, load_scale
 from deployments.replica import keep_for_good, starting
-from deployments.scaling import BUSY, OPEN_SOCKETS, BusyShare
+from deployments.scaling import BUSY, IDLE_CORES, OPEN_SOCKETS, BusyShare, IdleCores
 from deployments.writer import Writer
 from matching.celebrity_search import CelebritySearch
 from semblance.errors import SemblanceError
@@ -74,6 +74,7 @@ class API:
         self._writer = WriterClient(writer)
         self._hub: Hub | None = None
         self._busy: BusyShare | None = None
+        self._idle = IdleCores()
         self._reads: ASGIApp | None = None
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
@@ -125,6 +126,7 @@ class API:
         return {
             OPEN_SOCKETS: float(self._hub.clients) if self._hub else 0.0,
             BUSY: self._busy.since_last() if self._busy else 0.0,
+            IDLE_CORES: self._idle.since_last(),
         }
 
 

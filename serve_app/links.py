@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import overload
+from typing import NamedTuple, overload
 
 from db.messages import MessageType
 from semblance.errors import BadInputError
 from semblance.picture_tables import PictureTable
 from semblance.settings import Settings
-from semblance.storage.pictures import Rendition, rendition_key, shown_key
+from semblance.storage.pictures import signed_picture
 from semblance.storage.store import Storage
+
+
+class PictureUrls(NamedTuple):
+    """The URLs of a picture: of itself, and in the sizes for a feed and a thumbnail, or of itself if it has
+    no such size."""
+
+    full: str
+    feed: str
+    thumbnail: str
 
 
 class Links:
@@ -28,17 +37,27 @@ class Links:
     def picture(self, key: None, table: PictureTable) -> None: ...
 
     def picture(self, key: str | None, table: PictureTable) -> str | None:
-        """The signed URL of the picture that a row of `table` names. A row may name a URL, as adopted rows
-        do, which stays unchanged."""
-        return None if key is None else self.link(key, table)
+        """The signed URL of the picture that a row of `table` names, as in `renditions`."""
+        return None if key is None else self.renditions(key, table).full
 
     def feed(self, key: str, table: PictureTable) -> str:
         """As `picture`, in the size for a feed, or of the picture itself if it has no such size."""
-        return self.link(key, table, "feed")
+        return self.renditions(key, table).feed
 
     def thumbnail(self, key: str, table: PictureTable) -> str:
         """As `feed`, in the smallest size."""
-        return self.link(key, table, "thumbnail")
+        return self.renditions(key, table).thumbnail
+
+    def renditions(self, key: str, table: PictureTable) -> PictureUrls:
+        """The signed URLs of the picture that a row of `table` names, and of its smaller sizes. A row may
+        name a URL, as adopted rows do, which stays unchanged."""
+        if key.startswith(("https://", "http://")):
+            return PictureUrls(key, key, key)
+        full, feed, thumbnail = signed_picture(self._storage, table, key, self._lifetime)
+        if not full.startswith("/"):
+            return PictureUrls(full, feed, thumbnail)
+        base = self._base_url
+        return PictureUrls(base + full, base + feed, base + thumbnail)
 
     def message(self, content: str, message_type: MessageType) -> str:
         """The text of a message, or the URL of its picture. Adopted rows may hold anything, which stays
@@ -47,16 +66,6 @@ class Links:
             return content
         try:
             # Of adopted pictures, only those of faces have keys; babies have URLs.
-            return self.link(content, "faces")
+            return self.picture(content, "faces")
         except BadInputError:
             return content
-
-    def link(self, key: str, table: PictureTable, rendition: Rendition | None = None) -> str:
-        """The URL of a picture, or of one of its smaller sizes."""
-        if key.startswith(("https://", "http://")):
-            return key
-        key = shown_key(self._storage, table, key)
-        url = self._storage.signed_url(
-            key if rendition is None else rendition_key(key, rendition), self._lifetime
-        )
-        return self._base_url + url if url.startswith("/") else url

@@ -79,6 +79,7 @@ TARGETS: dict[str, Target] = {
     "backend": PostgresBackend(),
     "supervisor": Holder(lambda home: home.lock_file),
     "guardian": Holder(lambda home: home.guardian_lock_file),
+    "standby": Process("ops.stack.guardian --standby"),
     "ray-start": Holder(lambda home: home.ray_lock_file),
     "gcs": Process("gcs_server"),
     "raylet": Process("raylet/raylet"),

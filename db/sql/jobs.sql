@@ -89,7 +89,7 @@ SET lease_until = now() + $3::interval
 WHERE id = ANY($2::uuid[]) AND locked_by = $1 AND status = 'processing';
 
 -- name: complete_match_job
-SELECT * FROM complete_match_job($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
+SELECT * FROM complete_match_job($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14);
 
 -- name: retry_match_job
 -- $1: job, $2: worker, $3: attempt, $4: message, $5: delay until the next attempt.

@@ -1,4 +1,5 @@
-"""The guardian as a part of a detached stack. It keeps the supervisor up, and the supervisor keeps it up."""
+"""The guardian and its standby as a part of a detached stack. It keeps the supervisor up, and the supervisor
+keeps it up."""
 
 from __future__ import annotations
 
@@ -11,17 +12,18 @@ from contextlib import suppress
 import psutil
 
 from ops.stack.home import StackHome
-from ops.stack.processes import STACK_MARK
+from ops.stack.processes import STACK_MARK, members
 from semblance.errors import ConfigurationError
 from semblance.lock import ProcessLock
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 5.0
 _POLL = 0.05
+_MODULE = ["-P", "-m", "ops.stack.guardian"]
 
 
 class GuardianPart:
-    """A process of `ops.stack.guardian`."""
+    """Processes of `ops.stack.guardian`."""
 
     name = "Guardian"
 
@@ -38,7 +40,7 @@ class GuardianPart:
         with self._home.supervisor_log.open("ab") as log:
             self._process = subprocess.Popen(
                 [
-                    *(sys.executable, "-P", "-m", "ops.stack.guardian"),
+                    *(sys.executable, *_MODULE),
                     *(self._home.lock_file, self._home.guardian_lock_file, self._home.state_file),
                     *(sys.executable, "-P", "-m", "ops.stack.supervisor", "--take-over"),
                 ],
@@ -62,13 +64,22 @@ class GuardianPart:
         return "Nothing would restart the supervisor if it died."
 
     def stop(self) -> None:
-        with suppress(psutil.NoSuchProcess):
-            if (holder := self._lock.holder()) is not None:
-                guardian = psutil.Process(holder)
-                guardian.kill()
-                guardian.wait(_STOP_SECONDS)
+        deadline = time.monotonic() + _STOP_SECONDS
+        # A standby that takes over starts one more, so they are looked up until none is left.
+        while (guardians := self._guardians()) and time.monotonic() < deadline:
+            for guardian in guardians:
+                with suppress(psutil.NoSuchProcess):
+                    guardian.kill()
+            psutil.wait_procs(guardians, timeout=_POLL)
         if self._process is not None:
-            # It may not hold its lock yet.
-            self._process.kill()
             self._process.wait()
             self._process = None
+
+    def _guardians(self) -> list[psutil.Process]:
+        """The guardian, its standby, and one that does not hold its lock yet."""
+        found = []
+        for process in members(self._home.stack_id):
+            with suppress(psutil.Error):
+                if process.cmdline()[1:4] == _MODULE:
+                    found.append(process)
+        return found

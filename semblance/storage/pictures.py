@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final, Literal, TypeAlias, get_args
 
 from semblance.errors import BadInputError, NotFoundError
@@ -88,6 +89,20 @@ def shown_key(storage: Storage, table: PictureTable, key: str) -> str:
     """The key under which clients see the picture that a row of `table` names: `key` itself, or the copy's if
     it lies in a location of the old app. The API makes the copy when it is first asked for."""
     return key if _location(storage, table, key) is None else copy_key(Original(table, key))
+
+
+def signed_picture(
+    storage: Storage, table: PictureTable, key: str, lifetime: timedelta
+) -> tuple[str, str, str]:
+    """The URLs of the picture that a row of `table` names, as `Storage.signed_url` makes them: of the full
+    rendition, and of the sizes for a feed and a thumbnail, or of the picture itself if it has no such size.
+    """
+    full, feed, thumbnail = storage.signed_urls(shown_key(storage, table, key), _renditions, lifetime)
+    return full, feed, thumbnail
+
+
+def _renditions(key: str) -> tuple[str, str, str]:
+    return key, rendition_key(key, "feed"), rendition_key(key, "thumbnail")
 
 
 async def read_picture(storage: Storage, table: PictureTable, key: str) -> bytes:

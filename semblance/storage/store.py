@@ -13,7 +13,7 @@ import stat
 import time
 import uuid
 import zlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -47,8 +47,11 @@ _PROBE = b"Written to see whether the store works, and removed at once.\n".ljust
 _LISTED_AT_ONCE = 1000
 """As many as a bucket lists in one answer."""
 
-_KEPT_LINKS = 65_536
-"""URLs that a process remembers, at some 600 bytes each. A page of the feed has 120, which many users get."""
+_KEPT_LINKS = 32_768
+"""Pictures whose URLs a process remembers, at some 600 bytes for each of up to three. A page of the feed has
+forty, which many users get."""
+
+_TWO_SECONDS = timedelta(seconds=2)
 
 _TEMPORARY = "X-Amz-Security-Token="
 """Part of URLs signed with credentials that expire before the URL does."""
@@ -88,7 +91,7 @@ class Storage:
         self._store = store
         self._signing_key = signing_key
         self._folder = folder
-        self._kept_link = lru_cache(maxsize=_KEPT_LINKS)(self._link)
+        self._kept_links = lru_cache(maxsize=_KEPT_LINKS)(self._links)
 
     async def put(self, key: str, data: bytes, content_type: str) -> None:
         """Store `data` under `key`, replacing what was there. A bucket serves the content type; a local store
@@ -192,10 +195,16 @@ class Storage:
         processes, and stays the same only if the bucket's credentials are not temporary: otherwise the URL
         expires with them. Raises BadInputError for an invalid key.
         """
+        return self.signed_urls(key, _itself, lifetime)[0]
+
+    def signed_urls(
+        self, key: str, files: Callable[[str], tuple[str, ...]], lifetime: timedelta
+    ) -> tuple[str, ...]:
+        """As `signed_url`, for all `files` of the picture `key`; their URLs change at the same time."""
         half = _half(lifetime)
         turn = (int(time.time()) + _offset(key, half)) // half
-        url = self._kept_link(key, lifetime, turn)
-        return self._link(key, lifetime, turn) if _TEMPORARY in url else url
+        urls = self._kept_links(key, files, lifetime, turn)
+        return self._links(key, files, lifetime, turn) if _TEMPORARY in urls[0] else urls
 
     def bucket_url(self, key: str, lifetime: timedelta) -> str:
         """The bucket's own presigned URL, also for a copy, which must exist."""
@@ -220,7 +229,8 @@ class Storage:
         _, served, key = parts.path.rpartition("/objects/")
         found = bool(served) and parts.scheme in {"http", "https", ""}
         if isinstance(self._store, S3Store) and not (found and key.startswith(f"{COPIES}/")):
-            root = self._kept_link("x", timedelta(hours=1), 0).partition("?")[0].removesuffix("x")
+            [signed] = self._kept_links("x", _itself, timedelta(hours=1), 0)
+            root = signed.partition("?")[0].removesuffix("x")
             key, found = url.partition("?")[0].removeprefix(root), url.startswith(root)
         return key if found and _is_key(key) else None
 
@@ -233,12 +243,17 @@ class Storage:
         genuine = hmac.compare_digest(expected.encode(), signature.encode(errors="replace"))
         return genuine and time.time() <= expires
 
-    def _link(self, key: str, lifetime: timedelta, turn: int) -> str:
-        """The URL that is valid from the given turn of `key` on."""
-        if isinstance(self._store, S3Store) and not key.startswith(f"{COPIES}/"):
-            return self._presigned(_checked(key), lifetime)
+    def _links(
+        self, key: str, files: Callable[[str], tuple[str, ...]], lifetime: timedelta, turn: int
+    ) -> tuple[str, ...]:
+        """The URLs that are valid from the given turn of `key` on."""
         half = _half(lifetime)
-        until = turn * half - _offset(_checked(key), half) + int(lifetime.total_seconds())
+        until = turn * half - _offset(key, half) + int(lifetime.total_seconds())
+        return tuple(self._link(_checked(name), lifetime, until) for name in files(key))
+
+    def _link(self, key: str, lifetime: timedelta, until: int) -> str:
+        if isinstance(self._store, S3Store) and not key.startswith(f"{COPIES}/"):
+            return self._presigned(key, lifetime)
         return f"/objects/{key}?expires={until}&signature={self._signature(key, until)}"
 
     def _presigned(self, key: str, lifetime: timedelta) -> str:
@@ -262,9 +277,13 @@ def _stored(meta: Mapping[str, Any]) -> StoredObject:
     return StoredObject(meta["path"], meta["size"], meta["last_modified"])
 
 
+def _itself(key: str) -> tuple[str]:
+    return (key,)
+
+
 def _half(lifetime: timedelta) -> int:
     """Seconds for which a URL stays the same."""
-    return max(1, int(lifetime.total_seconds() / 2))
+    return max(1, lifetime // _TWO_SECONDS)
 
 
 def _offset(key: str, half: int) -> int:

@@ -8,7 +8,8 @@ before a slot.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Annotated, cast
+from contextlib import AbstractContextManager, asynccontextmanager
+from typing import Annotated, Final, cast
 
 from fastapi import Depends, Header, Query, Request, Security
 from fastapi.security import APIKeyCookie, HTTPBearer
@@ -182,16 +183,12 @@ async def current_searcher(
 CurrentSearcher = Annotated[Searcher, Depends(current_searcher)]
 
 
-async def require_api_key(
-    request: Request,
-    services: Injected,
-    as_user: Annotated[object, Security(api_key_bearer)],
-    by_cookie: Annotated[object, Security(console_cookie)],
-) -> None:
+async def require_api_key(request: Request) -> None:
     """Refuse a request without the service's own API key, a live one from `semblance keys create`, or a
     session of the console."""
+    services = _services_of(request)
     if _uses_console(request):
-        await current_operator(request, services, as_user, by_cookie)
+        await current_operator(request, services, None, None)
         return
     key = bearer_token(request.headers.get("authorization"))
     if same_secret(key, services.settings.required_api_key):
@@ -200,6 +197,10 @@ async def require_api_key(
         _identify(request, Client("key", key))
     else:
         raise UnauthorizedError("This key is not valid.")
+
+
+API_KEY: Final = (Security(api_key_bearer), Security(console_cookie), Depends(require_api_key))
+"""Dependencies of routes that take an API key: how it may be sent, for the document, and the check."""
 
 
 async def require_metrics_key(
@@ -227,39 +228,23 @@ async def require_cron(
     check_secret(request.headers.get("authorization"), services.settings.required_cron_secret)
 
 
-async def receive_photo(request: Request, services: Injected) -> AsyncIterator[ReceivedPhoto]:
-    """The whole body: a slot is taken for the work, not for the time in which a slow client sends.
+@asynccontextmanager
+async def _body(request: Request, content_type: str) -> AsyncIterator[ReceivedPhoto]:
+    """The whole body of a request with photos; several together may be as large as one, because that is what
+    every part on the way has room for.
 
-    Raises UnreadableImageError for content types other than those of `PHOTO_BODY`, BusyClientError if too
-    many bodies of the same client are arriving, OverloadedError if there is no room for it.
+    Raises BusyClientError if too many bodies of the same client are arriving, and as `receive`.
     """
-    content_type = photo_type(request)
     with _limits_of(request).uploads.open(_client_of(request)) as upload:
-        async with receive(request, content_type, upload, services.settings.max_image_bytes) as received:
+        limit = _services_of(request).settings.max_image_bytes
+        async with receive(request, content_type, upload, limit) as received:
             yield received
 
 
-async def receive_photos(request: Request, services: Injected) -> AsyncIterator[ReceivedPhoto]:
-    """As `receive_photo`, with two photos and the content types of `TWO_PHOTOS_BODY`. Together they may be as
-    large as one, because that is what every part on the way has room for."""
-    content_type = pair_type(request)
-    with _limits_of(request).uploads.open(_client_of(request)) as upload:
-        async with receive(request, content_type, upload, services.settings.max_image_bytes) as received:
-            yield received
-
-
-async def receive_batch(request: Request, services: Injected) -> AsyncIterator[ReceivedPhoto]:
-    """As `receive_photos`, with the content types of `BATCH_BODY`."""
-    content_type = batch_type(request)
-    with _limits_of(request).uploads.open(_client_of(request)) as upload:
-        async with receive(request, content_type, upload, services.settings.max_image_bytes) as received:
-            yield received
-
-
-async def take_slot(connection: HTTPConnection) -> AsyncIterator[None]:
-    """Hold one of the replica's slots while the request is answered; raises as `FairShare.take`."""
-    with _limits_of(connection).slots.held(_client_of(connection)):
-        yield
+def _slots(request: Request, photos: int = 1) -> AbstractContextManager[None]:
+    """Hold so many of the replica's slots; raises as `FairShare.take`. They are taken for the work, after the
+    body, and not for the time in which a slow client sends."""
+    return _limits_of(request).slots.held(_client_of(request), photos)
 
 
 async def count_search(connection: HTTPConnection) -> None:
@@ -267,53 +252,46 @@ async def count_search(connection: HTTPConnection) -> None:
     _limits_of(connection).searches.count(_client_of(connection))
 
 
-async def read_photo(
-    received: Annotated[ReceivedPhoto, Depends(receive_photo)],
-    services: Injected,
-    # After the body, before anything is made of it.
-    _: Annotated[None, Depends(take_slot)],
-) -> bytes:
-    """The encoded photo; raises as `ReceivedPhoto.read`, `receive_photo` and `take_slot`."""
-    return await received.read(services.settings.max_image_bytes)
+# One dependency of the request alone: FastAPI takes longer for each dependency than these do.
+async def read_photo(request: Request) -> AsyncIterator[bytes]:
+    """The encoded photo of a body of one of the content types of `PHOTO_BODY`, with a slot; raises as
+    `photo_type`, `_body`, `_slots` and `ReceivedPhoto.read`."""
+    async with _body(request, photo_type(request)) as received:
+        with _slots(request):
+            yield await received.read(_services_of(request).settings.max_image_bytes)
 
 
-async def read_photos(
-    received: Annotated[ReceivedPhoto, Depends(receive_photos)],
-    services: Injected,
-    _: Annotated[None, Depends(take_slot)],
-) -> PhotoPair:
-    """The two encoded photos; raises as `ReceivedPhoto.read_pair`, `receive_photos` and `take_slot`."""
-    return await received.read_pair(services.settings.max_image_bytes)
+async def read_photos(request: Request) -> AsyncIterator[PhotoPair]:
+    """The two encoded photos of a body of one of the content types of `TWO_PHOTOS_BODY`, with a slot; raises
+    as `pair_type`, `_body`, `_slots` and `ReceivedPhoto.read_pair`."""
+    async with _body(request, pair_type(request)) as received:
+        with _slots(request):
+            yield await received.read_pair(_services_of(request).settings.max_image_bytes)
 
 
-async def read_batch(
-    connection: HTTPConnection,
-    received: Annotated[ReceivedPhoto, Depends(receive_batch)],
-    services: Injected,
-    # The first photo's. It is needed to find out how many there are.
-    _: Annotated[None, Depends(take_slot)],
-) -> AsyncIterator[list[bytes]]:
-    """The encoded photos, of any size, with a slot for each; raises as `ReceivedPhoto.read_batch`,
-    `receive_batch` and `take_slot`."""
-    slots = _limits_of(connection).slots
-    photos = await received.read_batch(min(services.settings.max_batch_photos, slots.most))
-    if len(photos) == 1:
-        yield photos
-    else:
-        with slots.held(_client_of(connection), len(photos) - 1):
-            yield photos
+async def read_batch(request: Request) -> AsyncIterator[list[bytes]]:
+    """The encoded photos, of any size, of a body of one of the content types of `BATCH_BODY`, with a slot for
+    each; raises as `batch_type`, `_body`, `_slots` and `ReceivedPhoto.read_batch`."""
+    most = min(_services_of(request).settings.max_batch_photos, _limits_of(request).slots.most)
+    # The first photo's slot is needed to find out how many there are.
+    async with _body(request, batch_type(request)) as received:
+        with _slots(request):
+            photos = await received.read_batch(most)
+            if len(photos) == 1:
+                yield photos
+            else:
+                with _slots(request, len(photos) - 1):
+                    yield photos
 
 
-async def read_file(request: Request, services: Injected) -> AsyncIterator[bytes]:
+async def read_file(request: Request) -> AsyncIterator[bytes]:
     """The body itself, of any content type; it is only stored, so it takes no slot.
 
     Raises BadInputError for an empty one, ImageTooLargeError for one larger than a photo may be, and as
-    `receive_photo`.
+    `_body`.
     """
-    limit = services.settings.max_image_bytes
-    with _limits_of(request).uploads.open(_client_of(request)) as upload:
-        async with receive(request, "application/octet-stream", upload, limit) as received:
-            yield await received.read(limit)
+    async with _body(request, "application/octet-stream") as received:
+        yield await received.read(_services_of(request).settings.max_image_bytes)
 
 
 SentFile = Annotated[bytes, Depends(read_file)]

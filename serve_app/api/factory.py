@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
@@ -18,7 +18,7 @@ from serve_app.api.compat import install as install_compat
 from serve_app.api.cookies import CookiesMiddleware
 from serve_app.api.copies import Copies
 from serve_app.api.deadline import DeadlineMiddleware
-from serve_app.api.dependencies import require_api_key
+from serve_app.api.dependencies import API_KEY
 from serve_app.api.errors import install_error_handlers
 from serve_app.api.gauges import keep_sampling
 from serve_app.api.head import HeadMiddleware
@@ -131,7 +131,7 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
     app.add_middleware(CookiesMiddleware)
     if settings.compat is not None:
         install_compat(app, settings)
-    face_compute = APIRouter(dependencies=[Depends(require_api_key)])
+    face_compute = APIRouter(dependencies=API_KEY)
     face_compute.include_router(compute.router)
     face_compute.include_router(lookalikes.router)
     # Any request may be a user's first, which can be refused.

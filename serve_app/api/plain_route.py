@@ -1,11 +1,12 @@
-"""Routes of reads, without what FastAPI does for each request that a read does not need."""
+"""Routes of reads and of photos, without what FastAPI does for each request that these do not need."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 from copy import copy
 from dataclasses import dataclass
-from inspect import iscoroutinefunction
+from inspect import isasyncgenfunction, iscoroutinefunction
 from typing import Any
 
 from fastapi._compat import ModelField
@@ -19,12 +20,12 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class PlainRoute(APIRoute):
-    """Solves the dependencies of a plain read by a plan that is made once. FastAPI makes it again for each
+    """Solves the dependencies of a plain route by a plan that is made once. FastAPI makes it again for each
     request, which is a third of all that the API itself does for a small read.
 
-    A read is plain if its parameters are single values of the query, its dependencies take the request alone,
-    and its answer is JSON by a model. Any other route, and every request with a parameter that is refused, is
-    FastAPI's.
+    A route is plain if its parameters are single values of the query, its dependencies take the request
+    alone, its body is read by these, and its answer is JSON by a model. Any other route, and every request
+    with a parameter that is refused, is FastAPI's.
     """
 
     def get_route_handler(self) -> Handler:
@@ -46,11 +47,12 @@ class PlainRoute(APIRoute):
 @dataclass(frozen=True, slots=True)
 class _Dependency:
     """argument: by which the endpoint takes it; None if it only checks. request: by which it takes the
-    request."""
+    request. is_context: whether it gives a context, which is left after the answer."""
 
-    call: Callable[..., Awaitable[Any]]
+    call: Callable[..., Any]
     argument: str | None
     request: str
+    is_context: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,12 @@ class _Plan:
 
     async def answer(self, request: Request, values: dict[str, Any]) -> Response:
         for dependency in self.dependencies:
-            value = await dependency.call(**{dependency.request: request})
+            asked = dependency.call(**{dependency.request: request})
+            if dependency.is_context:
+                # Where FastAPI keeps its own.
+                value = await request.scope["fastapi_inner_astack"].enter_async_context(asked)
+            else:
+                value = await asked
             if dependency.argument is not None:
                 values[dependency.argument] = value
         answer = await self.endpoint(**values)
@@ -93,7 +100,7 @@ class _Plan:
 
 
 def _plan(route: Any) -> _Plan | None:
-    """The plan for a plain read; None for any other route.
+    """The plan for a plain route; None for any other.
 
     Args:
         route: an APIRoute, or what FastAPI makes of it where it is included.
@@ -102,7 +109,7 @@ def _plan(route: Any) -> _Plan | None:
     endpoint: Any = dependant.call
     dependencies = [_dependency(each) for each in dependant.dependencies]
     is_plain = (
-        route.methods == {"GET"}
+        route.methods in ({"GET"}, {"POST"})
         and _takes_values_alone(dependant)
         and route.body_field is None
         and all(_is_single(field) for field in dependant.query_params)
@@ -136,20 +143,22 @@ def _takes_values_alone(dependant: Dependant) -> bool:
 
 
 def _dependency(dependant: Dependant) -> _Dependency | None:
-    """A dependency that is a coroutine of the request alone; None for any other."""
+    """A dependency that is a coroutine, or an asynchronous generator, of the request alone; None for any
+    other."""
     call: Any = dependant.call
     is_coroutine = iscoroutinefunction(call) or iscoroutinefunction(type(call).__call__)
+    is_context = isasyncgenfunction(call)
     request = dependant.request_param_name or dependant.http_connection_param_name
     asks_more = (
         *(dependant.dependencies, dependant.query_params, dependant.path_params, dependant.header_params),
         *(dependant.cookie_params, dependant.body_params, dependant.response_param_name),
         *(dependant.background_tasks_param_name, dependant.websocket_param_name),
-        *(dependant.security_scopes_param_name, dependant.concurrency),
+        *(dependant.security_scopes_param_name, dependant.concurrency, dependant.scope),
         dependant.request_param_name is not None and dependant.http_connection_param_name is not None,
     )
-    if not is_coroutine or request is None or any(asks_more):
+    if not (is_coroutine or is_context) or request is None or any(asks_more):
         return None
-    return _Dependency(call, dependant.name, request)
+    return _Dependency(asynccontextmanager(call) if is_context else call, dependant.name, request, is_context)
 
 
 def _is_single(field: ModelField) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from pydantic import Field
 
 from db.matches import Factors, Match, MatchStats, Person, SavedCelebrityMatch
+from db.pages import CountedPage
 from db.profiles import StatedGender
 from db.reactions import Reaction, ReactionType
 from deployments.packs.calibration import SimilarityScale
@@ -37,18 +39,7 @@ class MatchPerson(Schema):
 
     @classmethod
     def of(cls, person: Person, links: Links) -> MatchPerson:
-        return cls(
-            id=person.id,
-            name=person.name,
-            gender=person.gender,
-            school=person.school,
-            face_id=person.face_id,
-            image=links.picture(person.image_path, "faces"),
-            feed_url=links.feed(person.image_path, "faces"),
-            thumbnail_url=links.thumbnail(person.image_path, "faces"),
-            online=person.online,
-            last_seen=person.last_seen,
-        )
+        return cls(**_person(person, links))
 
 
 class MatchPair(Schema):
@@ -57,7 +48,7 @@ class MatchPair(Schema):
 
     @classmethod
     def of(cls, match: Match, links: Links) -> MatchPair:
-        return cls(a=MatchPerson.of(match.a, links), b=MatchPerson.of(match.b, links))
+        return cls.model_validate(_pair(match, links))
 
 
 class FactorScores(Schema):
@@ -91,21 +82,25 @@ class MatchSummary(Schema):
 
     @classmethod
     def of(cls, match: Match, links: Links, scale: SimilarityScale) -> MatchSummary:
-        return cls(
-            id=match.id,
-            similarity_score=match.similarity_score,
-            similarity_percentage=percentage(match.similarity_score),
-            rarity=_rarity(match, scale),
-            created_at=match.created_at,
-            my_reaction=match.my_reaction,
-            users=MatchPair.of(match, links),
-        )
+        return cls.model_validate(_summary(match, links, scale))
 
 
 class MatchesAnswer(Schema):
     matches: list[MatchSummary] = Field(description="In the order of `sort`.")
     total: int = Field(ge=0, description="Number of matches that pass the filter.", examples=[1])
     next_cursor: str | None = Field(description="The `cursor` of the next page; null at the end.")
+
+    @classmethod
+    def of(
+        cls, page: CountedPage[Match, Any], next_cursor: str | None, links: Links, scale: SimilarityScale
+    ) -> MatchesAnswer:
+        # All at once, which takes half the time of one after the other.
+        values = {
+            "matches": [_summary(match, links, scale) for match in page.items],
+            "total": page.total,
+            "next_cursor": next_cursor,
+        }
+        return cls.model_validate(values)
 
 
 class StatsAnswer(Schema):
@@ -176,6 +171,7 @@ class CelebrityMatchSummary(Schema):
 
     @classmethod
     def of(cls, match: SavedCelebrityMatch, links: Links, scale: SimilarityScale) -> CelebrityMatchSummary:
+        urls = links.renditions(match.image_path, "celebrities")
         return cls(
             id=match.id,
             celebrity=CelebritySummary(
@@ -184,15 +180,48 @@ class CelebrityMatchSummary(Schema):
                 bio=match.bio,
                 category=match.category,
                 gender=match.gender,
-                image=links.picture(match.image_path, "celebrities"),
-                feed_url=links.feed(match.image_path, "celebrities"),
-                thumbnail_url=links.thumbnail(match.image_path, "celebrities"),
+                image=urls.full,
+                feed_url=urls.feed,
+                thumbnail_url=urls.thumbnail,
             ),
             similarity_score=match.similarity_score,
             similarity_percentage=percentage(match.similarity_score),
             factors=FactorScores.of(match.factors),
             rarity=_rarity(match, scale),
         )
+
+
+def _summary(match: Match, links: Links, scale: SimilarityScale) -> dict[str, Any]:
+    """The values of a MatchSummary."""
+    return {
+        "id": match.id,
+        "similarity_score": match.similarity_score,
+        "similarity_percentage": percentage(match.similarity_score),
+        "rarity": _rarity(match, scale),
+        "created_at": match.created_at,
+        "my_reaction": match.my_reaction,
+        "users": _pair(match, links),
+    }
+
+
+def _pair(match: Match, links: Links) -> dict[str, Any]:
+    return {"a": _person(match.a, links), "b": _person(match.b, links)}
+
+
+def _person(person: Person, links: Links) -> dict[str, Any]:
+    urls = links.renditions(person.image_path, "faces")
+    return {
+        "id": person.id,
+        "name": person.name,
+        "gender": person.gender,
+        "school": person.school,
+        "face_id": person.face_id,
+        "image": urls.full,
+        "feed_url": urls.feed,
+        "thumbnail_url": urls.thumbnail,
+        "online": person.online,
+        "last_seen": person.last_seen,
+    }
 
 
 def _rarity(match: Match | SavedCelebrityMatch, scale: SimilarityScale) -> Rarity | None:

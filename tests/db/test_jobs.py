@@ -240,7 +240,10 @@ async def test_a_claim_and_an_end_do_not_wait_for_the_disk_and_later_statements_
     worker, weights = uuid4(), Weights().as_dict()
     for query, arguments in (
         ("claim_match_jobs", (worker, 8, MINUTE)),
-        ("complete_match_job", (job, worker, 1, DIGEST, MIN_QUALITY, weights, 0.5, BEST, True, [], None)),
+        (
+            "complete_match_job",
+            (job, worker, 1, DIGEST, MIN_QUALITY, weights, 0.5, BEST, True, [], None, None, None, None),
+        ),
         ("tell_of_ended_jobs", ()),
     ):
         async with database.transaction() as connection:

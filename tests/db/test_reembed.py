@@ -287,7 +287,7 @@ async def test_no_search_ever_mixes_packs(
             pack = packs[digest]
             probe = GalleryQuery({"embedding": pack[face]}, None)
             found = await search.shortlist(probe, digest, BY_EMBEDDING.weights, BY_EMBEDDING.threshold)
-            assert digest not in searched or set(found) >= set(alike(pack, world.fit, pack[face])[:BEST])
+            assert digest not in searched or set(found.ids) >= set(alike(pack, world.fit, pack[face])[:BEST])
 
     async def again(name: str, action: Callable[[], Awaitable[None]]) -> None:
         while not ended.is_set():

@@ -16,17 +16,19 @@ from deployments.clients import JOINED_PHOTOS, FaceClient
 from deployments.detector import Detector
 from deployments.embedder import Embedder
 from deployments.faces.pipeline import LocalPipeline
+from deployments.photos import PhotoToSearch
 from semblance.errors import UnreadableImageError
 from semblance.settings import get_settings
 from tests.support.photos import BIDEN, GROUP, GROUP_FACES, MASKS, NO_FACE, OBAMA, OBAMA_2
 
 
 class CountedHandle:
-    """A handle that notes how many items each call has."""
+    """A handle that notes how many items each call has, and which photos come alone."""
 
     def __init__(self, handle: Any) -> None:
         self._handle = handle
         self.calls: list[int] = []
+        self.alone: list[bool] = []
 
     def options(self, **options: str) -> Self:
         self._handle = self._handle.options(**options)
@@ -37,6 +39,7 @@ class CountedHandle:
 
         def remote(items: Sequence[object]) -> Any:
             self.calls.append(len(items))
+            self.alone += [item.is_alone for item in items if isinstance(item, PhotoToSearch)]
             return method.remote(items)
 
         return SimpleNamespace(remote=remote)
@@ -90,3 +93,18 @@ async def test_a_photo_with_all_its_faces_goes_alone(handles: list[CountedHandle
     assert len(group[1]) == len(GROUP_FACES)
     assert none[1] == []
     assert handles[0].calls == [1, 1]
+
+
+async def test_a_photo_that_comes_alone_gets_the_same(handles: list[CountedHandle]) -> None:
+    client = FaceClient(*cast(list[Any], handles))
+    handles[0].alone.clear()
+    photos = [path.read_bytes() for path in (OBAMA, GROUP)]
+    alone = [await client.analyze_photo(each) for each in photos]
+    await asyncio.gather(client.detect(b"no photo"), client.detect(b"nor this"), return_exceptions=True)
+    assert handles[0].alone == [True, True, True, False]
+    pipeline = LocalPipeline(get_settings())
+    for (detection, _), photo in zip(alone, photos, strict=True):
+        expected, _ = pipeline.analyze_photo(photo)
+        for face, other in zip(detection.faces, expected.faces, strict=True):
+            assert (face.bbox, face.confidence) == (other.bbox, other.confidence)
+            np.testing.assert_array_equal(face.landmarks, other.landmarks)

@@ -124,7 +124,7 @@ async def test_a_call_has_the_context_of_its_first_item() -> None:
 
 
 def photo(size: int = 1, max_faces: int | None = 1) -> PhotoToSearch:
-    return PhotoToSearch(bytes(size), max_faces, True, "-")
+    return PhotoToSearch(bytes(size), max_faces, True, "-", is_alone=False)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from db.pool import Database
 from deployments.matcher import Matcher
 from deployments.scaling import WAITING_JOBS
+from deployments.writer import Writer
 from semblance.errors import DatabaseError, NotReadyError
 from semblance.settings import Settings
 from tests.support.rows_matching import add_person
@@ -60,3 +61,11 @@ async def test_a_replica_without_its_database_is_unhealthy(
     await asyncio.sleep(0.5)
     with pytest.raises(DatabaseError):
         await matcher.check_health()
+
+
+@pytest.mark.parametrize("deployment", [Matcher, Writer])
+def test_a_replica_that_cannot_be_constructed_leaves_nothing_to_end(
+    deployment: type[Matcher | Writer],
+) -> None:
+    """Python and Serve call `__del__` then, too, and what it raises hides why the replica did not start."""
+    assert deployment.__new__(deployment).__del__() is None

@@ -17,7 +17,7 @@ from db.copy_arrays import CopyReader, read_rows, row_type
 from db.pool import Database
 from matching import gallery, gallery_arrays
 from matching.celebrity_search import CelebritySearch
-from matching.gallery import Gallery, GalleryQuery
+from matching.gallery import Gallery, GalleryQuery, Shortlist
 from matching.scoring import BEST, MIN_QUALITY
 from matching.traits import Traits
 from semblance.errors import DatabaseError
@@ -205,10 +205,12 @@ async def test_concurrent_searches_each_get_their_own_result(database: Database)
 
     async def find(number: int) -> list[UUID]:
         weights = light if number % 3 == 0 else Weights()
-        return await search.shortlist(GalleryQuery(probes[number], "female"), DIGEST, weights, 0.5)
+        query = GalleryQuery(probes[number], "female")
+        return [*(await search.shortlist(query, DIGEST, weights, 0.5)).ids]
 
     async def elsewhere() -> list[UUID]:
-        return await search.shortlist(GalleryQuery(PROBE, None), OTHER_DIGEST, Weights(), 0.5)
+        query = GalleryQuery(PROBE, None)
+        return [*(await search.shortlist(query, OTHER_DIGEST, Weights(), 0.5)).ids]
 
     *found, other = await asyncio.gather(*map(find, range(40)), elsewhere())
     assert len(other) == 1
@@ -226,7 +228,7 @@ async def test_a_cancelled_search_does_not_affect_others(database: Database) -> 
     tasks[0].cancel()
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert isinstance(results[0], asyncio.CancelledError)
-    assert all(isinstance(result, list) and len(result) >= BEST for result in results[1:])
+    assert all(isinstance(result, Shortlist) and len(result.ids) >= BEST for result in results[1:])
 
 
 def test_a_copy_stream_may_be_split_anywhere() -> None:

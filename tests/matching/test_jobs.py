@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from pydantic import SecretStr
 
 from db.pool import Database
 from db.queries import queries
+from matching.gallery import Shortlist
 from matching.scoring import BEST, MIN_QUALITY
-from matching.store import Matching, MatchRules, ProbeFace
+from matching.store import Matching, MatchRules, OutdatedShortlistError, ProbeFace
 from matching.worker import MatchWorker
 from semblance.settings import Settings
 from semblance.storage.opening import open_storage
@@ -336,9 +338,19 @@ async def test_a_job_sees_what_the_one_before_it_of_its_face_has_written(
     async with other.transaction() as connection:
         terms = (DIGEST, MIN_QUALITY, rules.weights.as_dict(), rules.threshold, BEST)
         await connection.execute(
-            queries["complete_match_job"], before.id, worker.id, 1, *terms, False, [first], None
+            queries["complete_match_job"],
+            before.id,
+            worker.id,
+            1,
+            *terms,
+            False,
+            [first],
+            None,
+            None,
+            None,
+            None,
         )
-        waiting = asyncio.create_task(matching.complete(after, probe, rules, [second]))
+        waiting = asyncio.create_task(matching.complete(after, probe, rules, Shortlist([second])))
         blocked = (
             "SELECT count(*) FROM pg_stat_activity"
             " WHERE datname = current_database() AND wait_event_type = 'Lock'"
@@ -350,6 +362,52 @@ async def test_a_job_sees_what_the_one_before_it_of_its_face_has_written(
     result = await waiting
     assert result is not None and result.celebrity_matches == 1
     assert await stars(database, face) == [second]
+
+
+async def test_a_job_finds_who_joined_the_gallery_since_it_was_last_read(
+    database: Database, worker: MatchWorker
+) -> None:
+    """The gallery rests, so the search itself does not look."""
+    (first,) = await add_celebrities(database, famous(1))
+    face = await add_person(database)
+    for _ in range(3):
+        await match_again(database, worker, face)
+        assert await stars(database, face) == [first]
+    (second,) = await add_celebrities(database, famous(2))
+    outcome = await match_again(database, worker, face)
+    assert (outcome.status, outcome.celebrity_matches) == ("completed", 2)
+    assert set(await stars(database, face)) == {first, second}
+    await database.execute("DELETE FROM celebrities WHERE id = $1", first)
+    assert (await match_again(database, worker, face)).celebrity_matches == 1
+
+
+async def test_a_short_list_of_an_earlier_gallery_or_of_another_server_is_not_used(
+    database: Database, worker: MatchWorker
+) -> None:
+    (first,) = await add_celebrities(database, famous(1))
+    face = await add_person(database)
+    await worker._search.prepare(DIGEST)
+    seen = worker._search._galleries[DIGEST].position
+    (job,) = await worker._jobs.claim(worker.id, 1, timedelta(minutes=1))
+    matching, probe, rules = Matching(database), ProbeFace.of(face, job.face), MatchRules(Weights(), 0.5)
+    with pytest.raises(OutdatedShortlistError):
+        await matching.complete(job, probe, rules, Shortlist([first], replace(seen, server="long ago")))
+    async with database.transaction() as connection:
+        # Its entry in the log is visible later than those of others that began after it.
+        await connection.execute("SELECT pg_current_xact_id()")
+        await add_celebrities(database, famous(2))
+        await worker._search.prepare(DIGEST)
+        seen = worker._search._galleries[DIGEST].position
+        await connection.execute(
+            "INSERT INTO celebrity_changes (id, celebrity_id) OVERRIDING SYSTEM VALUE VALUES (0, $1)", first
+        )
+    with pytest.raises(OutdatedShortlistError):
+        await matching.complete(job, probe, rules, Shortlist([first], seen))
+    assert await stars(database, face) == []
+    await worker._search.prepare(DIGEST)
+    seen = worker._search._galleries[DIGEST].position
+    result = await matching.complete(job, probe, rules, Shortlist([first], seen))
+    assert result is not None and await stars(database, face) == [first]
 
 
 async def test_deleting_a_face_during_its_job_is_not_an_error(

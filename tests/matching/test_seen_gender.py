@@ -67,7 +67,7 @@ async def test_the_gallery_in_memory_follows_changes_of_it(database: Database, o
     probe = GalleryQuery({**traits(), "embedding": ALIKE}, own)
 
     async def found() -> set[UUID]:
-        return set(await search.shortlist(probe, DIGEST, Weights(), 0.5))
+        return set((await search.shortlist(probe, DIGEST, Weights(), 0.5)).ids)
 
     assert await found() == {
         key for key, gender in counts.items() if own is None or gender not in {None, own}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any, Literal
 
 import httpx
@@ -11,7 +12,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 
-from serve_app.api.dependencies import current_user
+from serve_app.api.dependencies import current_user, require_api_key
 from serve_app.api.plain_route import PlainRoute, _plan
 from tests.support.api import Api
 
@@ -116,17 +117,65 @@ async def test_a_dependency_can_be_replaced_for_a_test() -> None:
     assert (await get(app, "/things", None)).json()["who"] == "eve"
 
 
+def photos_of(route_class: type[APIRoute], open_files: list[str]) -> FastAPI:
+    """An application whose route has a dependency that is left behind the answer."""
+    router = APIRouter(route_class=route_class)
+
+    async def opened(request: Request) -> AsyncIterator[bytes]:
+        open_files.append("opened")
+        try:
+            yield await request.body()
+        finally:
+            open_files.append("closed")
+
+    @router.post("/photos")
+    async def photos(photo: Annotated[bytes, Depends(opened)], most: int = 3) -> ThingsAnswer:
+        open_files.append("worked on")
+        if photo == b"bad":
+            raise LookupError("no face")
+        return ThingsAnswer(limit=most, sorted="size", cursor=None, who=photo.decode())
+
+    app = FastAPI()
+
+    @app.exception_handler(LookupError)
+    async def refuse(request: Request, exc: LookupError) -> Response:
+        open_files.append("refused")
+        return Response(str(exc), 422)
+
+    app.include_router(router)
+    return app
+
+
+@pytest.mark.parametrize("path", ["/photos", "/photos?most=7", "/photos?most=x"])
+@pytest.mark.parametrize("photo", [b"good", b"bad"])
+async def test_a_body_is_read_and_left_as_by_fastapi(path: str, photo: bytes) -> None:
+    seen = []
+    for route_class in (PlainRoute, APIRoute):
+        steps: list[str] = []
+        transport = httpx.ASGITransport(photos_of(route_class, steps))
+        async with httpx.AsyncClient(transport=transport, base_url="http://things") as client:
+            answer = await client.post(path, content=photo)
+        seen.append((answer.status_code, answer.content, steps))
+    assert seen[0] == seen[1]
+
+
 def test_the_document_is_that_of_fastapi() -> None:
     assert app_of(PlainRoute).openapi() == app_of(APIRoute).openapi()
 
 
-def test_frequent_reads_are_plain_and_ask_who_the_user_is(api: Api) -> None:
-    [route] = [
-        route
-        for router in api.app.routes
-        for route in getattr(getattr(router, "original_router", None), "routes", [])
-        if getattr(route, "path", "") == "/notifications" and "GET" in route.methods
-    ]
+def routes_of(router: Any) -> Iterator[Any]:
+    """All routes of an application or of a router in it, with what the routers around them ask for."""
+    for each in router.effective_candidates() if hasattr(router, "effective_candidates") else [router]:
+        yield from routes_of(each) if hasattr(each, "effective_candidates") else [each]
+
+
+@pytest.mark.parametrize(
+    ("path", "checked_by"),
+    [("/api/notifications", current_user), ("/analyze-face-advanced", require_api_key)],
+)
+def test_what_is_frequent_is_plain_and_asks_who_the_client_is(api: Api, path: str, checked_by: Any) -> None:
+    found = (each for router in api.app.routes for each in routes_of(router))
+    route = next(each for each in found if getattr(each, "path", "") == path and "HEAD" not in each.methods)
     plan = _plan(route)
     assert plan is not None
-    assert current_user in [dependency.call for dependency in plan.dependencies]
+    assert checked_by in [dependency.call for dependency in plan.dependencies]

@@ -105,6 +105,50 @@ async def test_no_more_than_the_limit_are_done_and_operators_are_told() -> None:
     worker = QueueWorker(queue, done, worker=uuid4(), noun="errand", together=2, lease=LEASE)
     assert len(await worker.process(3)) == 3
     assert len(queue.due) == 2
+    await worker.release()
+    # Of the first two at once, and of the other one when the worker ended.
+    assert queue.told == 2
+
+
+async def test_operators_are_told_of_jobs_that_end_while_they_are_told() -> None:
+    first_told = asyncio.Event()
+
+    class SlowToTell(QueueInMemory):
+        """Two jobs end while it tells of the first."""
+
+        async def tell_operators(self) -> None:
+            self.told += 1
+            if self.told == 1:
+                self.due += [Errand(), Errand()]
+                await worker.process()
+                first_told.set()
+
+    queue = SlowToTell(Errand())
+    worker = QueueWorker(queue, done, worker=uuid4(), noun="errand", together=2, lease=LEASE)
+    await worker.process()
+    await first_told.wait()
+    assert (queue.told, queue.due) == (1, [])
+    await worker.release()
+    assert queue.told == 2
+
+
+async def test_a_worker_that_ends_while_operators_are_told_tells_them() -> None:
+    telling = asyncio.Event()
+
+    class Stuck(QueueInMemory):
+        """The first time, it does not get to tell them."""
+
+        async def tell_operators(self) -> None:
+            if not telling.is_set():
+                telling.set()
+                await asyncio.Event().wait()
+            self.told += 1
+
+    queue = Stuck(Errand())
+    worker = QueueWorker(queue, done, worker=uuid4(), noun="errand", together=2, lease=LEASE)
+    await worker.process()
+    await telling.wait()
+    await worker.release()
     assert queue.told == 1
 
 

@@ -23,6 +23,7 @@ from semblance.storage.pictures import (
     put_picture,
     put_picture_sync,
     rendition_key,
+    signed_picture,
 )
 from semblance.storage.store import Storage
 
@@ -95,6 +96,27 @@ def test_links_of_different_pictures_do_not_change_together(
     at(1_800_000_000)
     expiries = {expiry(local.signed_url(full_key(f"faces/a/{number}"), DAY)) for number in range(100)}
     assert len(expiries) > 90
+
+
+def test_the_links_of_one_picture_change_together(local: Storage, at: Callable[[float], None]) -> None:
+    at(1_800_000_000)
+    urls = signed_picture(local, "faces", KEY, DAY)
+    assert urls[0] == local.signed_url(KEY, DAY)
+    assert len({expiry(url) for url in urls}) == 1
+    for url in urls:
+        signature = parse_qs(urlsplit(url).query)["signature"][0]
+        assert local.verify(local.key_of(url) or "", expiry(url), signature)
+
+
+@pytest.mark.parametrize(
+    ("key", "names"),
+    [
+        (KEY, [KEY, "faces/a/b.feed.jpg", "faces/a/b.thumbnail.jpg"]),
+        ("faces/a/b.png", ["faces/a/b.png"] * 3),
+    ],
+)
+def test_a_picture_has_a_link_for_each_size(storage: Storage, key: str, names: list[str]) -> None:
+    assert [storage.key_of(url) for url in signed_picture(storage, "faces", key, DAY)] == names
 
 
 def test_a_buckets_link_is_remembered_for_half_its_life(remote: Storage, at: Callable[[float], None]) -> None:

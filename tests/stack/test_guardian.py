@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from ops.stack import guardian as module
@@ -45,9 +46,12 @@ def guardian(tmp_path: Path, lock: ProcessLock) -> Iterator[subprocess.Popen[byt
         "guardian._STUCK_LOOKS = 4; guardian._LONGEST_PAUSE = 0.1\n"
         "raise SystemExit(guardian.main())"
     )
-    with subprocess.Popen([sys.executable, "-c", guard, *locks, *command]) as process:
+    arguments = [sys.executable, "-c", guard, *locks, *command]
+    with subprocess.Popen(arguments, start_new_session=True) as process:
         yield process
-        process.kill()
+        # The standby, too.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         if (holder := lock.holder()) is not None:
             os.kill(holder, signal.SIGKILL)
 
@@ -73,6 +77,46 @@ def test_only_one_guardian_runs(guardian: subprocess.Popen[bytes], tmp_path: Pat
     assert own.holder() == guardian.pid
 
 
+def test_a_standby_takes_over(guardian: subprocess.Popen[bytes], lock: ProcessLock, tmp_path: Path) -> None:
+    """As when the guardian dies while the supervisor, which would restart it, hangs."""
+    own = ProcessLock(tmp_path / "guardian.lock")
+    killed: set[int | None] = {None}
+    # Twice: the standby has a standby.
+    for _ in range(2):
+        wait_for(lambda: own.holder() not in killed)
+        holder = own.holder()
+        assert holder is not None
+        _standby(holder)
+        killed.add(holder)
+        os.kill(holder, signal.SIGKILL)
+    wait_for(lambda: own.holder() not in killed and lock.holder() is not None)
+    first = lock.holder()
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    wait_for(lambda: lock.holder() not in {first, None})
+
+
+def test_a_standby_that_dies_is_replaced(guardian: subprocess.Popen[bytes]) -> None:
+    first = _standby(guardian.pid)
+    os.kill(first, signal.SIGKILL)
+    wait_for(lambda: _standby(guardian.pid) != first)
+
+
+def _standby(guardian: int) -> int:
+    """The standby of a guardian, as soon as it has one that waits for its turn."""
+    found: list[int] = []
+
+    def look() -> bool:
+        for child in psutil.Process(guardian).children():
+            with suppress(psutil.Error):
+                if "--standby" in child.cmdline():
+                    found.append(child.pid)
+        return bool(found)
+
+    wait_for(look)
+    return found[0]
+
+
 @pytest.mark.parametrize("gone", ["state.json", "lock"])
 def test_it_ends_with_the_stack(
     guardian: subprocess.Popen[bytes], tmp_path: Path, lock: ProcessLock, gone: str
@@ -81,9 +125,18 @@ def test_it_ends_with_the_stack(
     holder = lock.holder()
     (tmp_path / gone).unlink()
     guardian.wait(30)
+    wait_for(lambda: not _group(guardian.pid))
     assert holder is not None
     os.kill(holder, signal.SIGKILL)
     assert guardian.returncode == 0
+
+
+def _group(leader: int) -> bool:
+    """Whether the guardian or its standby is alive."""
+    with suppress(ProcessLookupError):
+        os.killpg(leader, 0)
+        return True
+    return False
 
 
 HOLD_STILL = (
@@ -121,7 +174,7 @@ def guarded(
 
             clock = SimpleNamespace(sleep=sleep, monotonic=lambda: 3600.0 * hours)
             monkeypatch.setattr(module, "time", clock)
-            module.guard(tmp_path / "lock", own, state, ["true"])
+            module.guard(tmp_path / "lock", own, state, ["true"], ["true"])
             # A kill frees the lock.
             with suppress(AssertionError):
                 wait_for(lambda: not lock.is_held(), 1.0)

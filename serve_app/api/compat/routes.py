@@ -13,11 +13,10 @@ from pydantic import AliasChoices, ConfigDict, Field
 
 from semblance.errors import UnauthorizedError
 from semblance.picture_tables import PictureTable
-from semblance.storage.pictures import Rendition
 from serve_app.api.dependencies import CurrentUser, Injected, InjectedLinks, require_cron
 from serve_app.api.routes import auth, inference, jobs, matches, user_faces
 from serve_app.auth import bearer_token, same_secret
-from serve_app.links import Links
+from serve_app.links import Links, PictureUrls
 from serve_app.schemas.base import Schema
 from serve_app.schemas.inference import NewInference, QueuedAnswer
 from serve_app.schemas.jobs import MAX_PROCESSED, ProcessedJob
@@ -45,11 +44,10 @@ class KeyedLinks(Links):
         self.keys: dict[str, str] = {}
         self._links = links
 
-    def link(self, key: str, table: PictureTable, rendition: Rendition | None = None) -> str:
-        url = self._links.link(key, table, rendition)
-        if rendition is None:
-            self.keys[url] = key
-        return url
+    def renditions(self, key: str, table: PictureTable) -> PictureUrls:
+        urls = self._links.renditions(key, table)
+        self.keys[urls.full] = key
+        return urls
 
 
 class OldProfileChange(ProfileChange):

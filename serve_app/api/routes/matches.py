@@ -21,7 +21,6 @@ from serve_app.schemas.matches import (
     CelebrityMatchesAnswer,
     CelebrityMatchSummary,
     MatchesAnswer,
-    MatchSummary,
     OwnMatch,
     OwnMatchesAnswer,
     StatsAnswer,
@@ -86,11 +85,7 @@ async def list_top_matches(
         page = await matches.feed(
             viewer_id=viewer_id, new_only=show == "new", limit=limit, offset=skip, after=place_by_time(cursor)
         )
-    return MatchesAnswer(
-        matches=[MatchSummary.of(match, links, services.scale) for match in page.items],
-        total=page.total,
-        next_cursor=encode_cursor(page.next),
-    )
+    return MatchesAnswer.of(page, encode_cursor(page.next), links, services.scale)
 
 
 @router.get("/top/stats", openapi_extra=PUBLIC)
