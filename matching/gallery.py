@@ -75,7 +75,8 @@ class GalleryQuery:
 class LogPosition:
     """Up to where the log of changes has been read. snapshot: PostgreSQL's. last: the last entry it sees.
     history: of the server, which is another one once it was restored or replaced. server: tells a server
-    that was started again, or a table that was made again; "" until it has been asked."""
+    that was started again, or a table that was made again; "" for a position from a file, until the log is
+    looked at again."""
 
     snapshot: str
     last: int
@@ -256,11 +257,12 @@ class Gallery:
         except (OSError, UnusableFileError) as exc:
             logger.warning("reading the gallery from the database: %s", exc)
             return
-        if about["looked_at"] <= self._saved_at:
+        # First of all whether another version wrote it, which may have said other things.
+        if about["source"] != self._source() or about["looked_at"] <= self._saved_at:
             return
         seen, age = LogPosition(**about["seen"]), time.time() - about["looked_at"]
         elsewhere = self._seen is not None and seen.history != self._seen.history
-        if about["source"] == self._source() and not elsewhere and 0 <= age < _longest_gap():
+        if not elsewhere and 0 <= age < _longest_gap():
             self._arrays = GalleryArrays(columns)
             self._seen, self._looked_at = seen, about["looked_at"]
             self._saved_at, self._changed = self._looked_at, 0
@@ -273,7 +275,10 @@ class Gallery:
         self._saved_at, self._changed = self._looked_at, 0
         if self._seen is None:
             raise AssertionError("Nothing has been read that could be written.")
-        about = {"source": self._source(), "seen": asdict(self._seen), "looked_at": self._looked_at}
+        # Without the server: who opens the file looks at the log anyway, and earlier versions know no such
+        # key.
+        seen = {name: value for name, value in asdict(self._seen).items() if name != "server"}
+        about = {"source": self._source(), "seen": seen, "looked_at": self._looked_at}
         try:
             self._arrays.save(path, about)
             _remove_old_files(path.parent)

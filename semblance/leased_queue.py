@@ -227,6 +227,10 @@ class QueueWorker(Generic[Job]):
         self._told, self._untold = time.monotonic(), False
         try:
             await self._queue.tell_operators()
+        except asyncio.CancelledError:
+            # `release` tells them then.
+            self._untold = True
+            raise
         except DatabaseError as exc:
             logger.warning("cannot tell operators of the queue: %s", exc.message)
 

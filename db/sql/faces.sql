@@ -2,22 +2,24 @@
 SELECT EXISTS (SELECT FROM faces WHERE profile_id = $1 AND image_hash = $2);
 
 -- name: insert_face
--- Returns no row if the user has the picture already.
-INSERT INTO faces (
-    embedding, pack_digest, age, quality_score, blur_score, illumination_score, symmetry_score,
-    landmarks_68, pose, geometry_ratios, skin_tone_lab, expression, expression_confidence,
-    emotion_scores, analyzed_at, id, profile_id, image_path, image_hash, gender
+-- Stores a face and makes it its user's default. Returns no row if the user has the picture already. One statement, because
+-- its events keep others from publishing theirs until the commit. $21: the trace of the job that a trigger queues, or null.
+WITH face AS (
+    INSERT INTO faces (
+        embedding, pack_digest, age, quality_score, blur_score, illumination_score, symmetry_score,
+        landmarks_68, pose, geometry_ratios, skin_tone_lab, expression, expression_confidence,
+        emotion_scores, analyzed_at, id, profile_id, image_path, image_hash, gender
+    )
+    SELECT
+        $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20
+    FROM set_config('semblance.traceparent', coalesce($21, ''), true)
+    ON CONFLICT (profile_id, image_hash) WHERE image_hash IS NOT NULL DO NOTHING
+    RETURNING id, profile_id, created_at
+),
+chosen AS (
+    UPDATE profiles SET default_face_id = face.id FROM face WHERE profiles.id = face.profile_id
 )
-VALUES (
-    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20
-)
-ON CONFLICT (profile_id, image_hash) WHERE image_hash IS NOT NULL DO NOTHING
-RETURNING created_at;
-
--- name: make_face_default
-UPDATE profiles
-SET default_face_id = $2
-WHERE id = $1;
+SELECT created_at FROM face;
 
 -- name: match_job_of_face
 -- The latest job; a trigger makes the first one.

@@ -143,14 +143,19 @@ async def test_a_file_that_cannot_be_used_is_replaced(
         assert (await ready(database, tmp_path)).complete == 0
 
     about, columns = mapped(path)
+    # Nothing that earlier versions do not know, which read it before they see whose it is.
+    assert about["seen"].keys() == {"snapshot", "last", "history"}
     layout = json.loads(whole.partition(b"\n")[0])["layout"]
     elsewhere = {**about, "seen": {**about["seen"], "history": "another"}}
     set_back = {**about, "seen": {**about["seen"], "snapshot": "9000000000:9000000000:"}}
     other_rules = {**about, "source": {**about["source"], "migrations": 0}}
+    # An earlier version reads what a later one wrote, after it has been rolled back.
+    later_version = {**other_rules, "seen": {**about["seen"], "invented": "later"}}
     for other in (
         elsewhere,
         set_back,
         other_rules,
+        later_version,
         {**about, "looked_at": time.time() - gallery.LOG_HOURS * 3600},
     ):
         with written(path, other, layout) as copies:

@@ -132,6 +132,26 @@ async def test_operators_are_told_of_jobs_that_end_while_they_are_told() -> None
     assert queue.told == 2
 
 
+async def test_a_worker_that_ends_while_operators_are_told_tells_them() -> None:
+    telling = asyncio.Event()
+
+    class Stuck(QueueInMemory):
+        """The first time, it does not get to tell them."""
+
+        async def tell_operators(self) -> None:
+            if not telling.is_set():
+                telling.set()
+                await asyncio.Event().wait()
+            self.told += 1
+
+    queue = Stuck(Errand())
+    worker = QueueWorker(queue, done, worker=uuid4(), noun="errand", together=2, lease=LEASE)
+    await worker.process()
+    await telling.wait()
+    await worker.release()
+    assert queue.told == 1
+
+
 async def test_a_worker_that_refills_does_not_wait_for_the_slowest() -> None:
     slow, others = Errand(), [Errand() for _ in range(4)]
     gate, seen = asyncio.Event(), list[Errand]()

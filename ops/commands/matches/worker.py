@@ -64,22 +64,26 @@ async def _run(settings: Settings, dsn: str, *, once: bool) -> list[JobOutcome]:
         model = load_pack(settings).info
         worker = MatchWorker(database, open_storage(settings), _LazyFaces(settings), model, settings)
         texts = TextQueue.open(database, settings)
-        if once:
-            return [*await worker.process(), *await texts.process()]
-        task = asyncio.create_task(_both(worker, texts))
-        loop = asyncio.get_running_loop()
-        for ending in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(ending, task.cancel)
-        console.print("Waiting for match jobs and texts; Ctrl-C ends this.")
         try:
-            with suppress(asyncio.CancelledError):
-                await task
+            if once:
+                return [*await worker.process(), *await texts.process()]
+            await _until_signal(worker, texts)
+            return []
         finally:
             await worker.release()
             await texts.release()
-        return []
     finally:
         await database.close()
+
+
+async def _until_signal(worker: MatchWorker, texts: TextQueue) -> None:
+    task = asyncio.create_task(_both(worker, texts))
+    loop = asyncio.get_running_loop()
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(ending, task.cancel)
+    console.print("Waiting for match jobs and texts; Ctrl-C ends this.")
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 async def _both(worker: MatchWorker, texts: TextQueue) -> None:
