@@ -2,8 +2,9 @@
 
 Models are replaced by stored results, and short lists of celebrities by random ones; everything else is what
 the service runs: the upload's limit and transaction, its triggers, the queue, the scoring in SQL, the events.
-Users upload at random times that do not wait for answers (Poisson arrivals), workers take the jobs. Meanwhile
-the server is asked a hundred times a second what its sessions wait for. Clients and server share the machine.
+Users upload at random times that do not wait for answers (Poisson arrivals); a worker takes the jobs, as many
+at a time as the service's. Meanwhile the server is asked twenty times a second what its sessions wait for.
+Clients and server share the machine, and the processor's time of each is counted.
 
     python -m benchmarks.uploads
     python -m benchmarks.uploads --rate 200 --rate 400 --seconds 30 --json
@@ -16,25 +17,34 @@ import json
 import os
 import time
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
 import numpy as np
+import psutil
 import typer
+import uvloop
+from psycopg.conninfo import make_conninfo
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.database import scratch_database
+from benchmarks.footprint import seconds as processor_seconds
 from benchmarks.population import COLUMNS, people
 from db.analyzed import AnalyzedRow
 from db.faces import FaceRow, Faces
-from db.jobs import MatchJobs
+from db.jobs import ClaimedJob, MatchJobs
 from db.pool import Database
+from db.system_settings import SystemSettings
 from matching.gallery import Shortlist
-from matching.store import Matching
+from matching.store import Matching, MatchRules, ProbeFace
+from matching.worker import TOGETHER
+from semblance.leased_queue import QueueWorker
+from semblance.types import JobOutcome
 
 SHORTLIST = 60
 """Celebrities of a short list; the resident gallery gives about as many."""
@@ -50,7 +60,8 @@ WAITS = """
 class UploadRun:
     """One rate, which was asked for. offered, stored, matched: what came of it, a second, the latter two
     until the last upload was offered. Times in milliseconds from the arrival. waits: what the server's active
-    sessions did, in shares."""
+    sessions did, in shares. cpu: milliseconds of the processor by what ran, those of match jobs for an upload
+    that is matched, the others for one that is stored. busy: cores that all of it kept busy."""
 
     rate: float
     offered: float
@@ -62,6 +73,8 @@ class UploadRun:
     matched_p95: float
     left: int
     waits: dict[str, float]
+    cpu: dict[str, float]
+    busy: float
 
 
 @dataclass(slots=True)
@@ -90,7 +103,7 @@ def main(  # noqa: PLR0917 - a command's options
         int, typer.Option(help="Users of a school; a face is scored against half of them.")
     ] = 100,
     celebrities: Annotated[int, typer.Option(help="Size of the gallery.")] = 2_000,
-    workers: Annotated[int, typer.Option(help="Match jobs at a time.")] = 8,
+    at_once: Annotated[int, typer.Option(help="Uploads at a time, and match jobs at a time.")] = TOGETHER,
     as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object.")] = False,
 ) -> None:
     """Fill, upload and match, on a separate embedded server."""
@@ -98,7 +111,7 @@ def main(  # noqa: PLR0917 - a command's options
     console.print(f"{len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.2f} at start")
     with scratch_database() as dsn:
         world = World(users, school, celebrities)
-        runs = asyncio.run(_measure(dsn, world, rate or [50, 100, 200, 400], seconds, workers))
+        runs = uvloop.run(_measure(dsn, world, rate or [50, 100, 200, 400], seconds, at_once))
     table = Table("offered /s", "stored", "matched", title="Uploads on the database alone, milliseconds")
     for heading in ("stored p50", "p95", "matched p50", "p95", "left"):
         table.add_column(heading, justify="right")
@@ -111,6 +124,15 @@ def main(  # noqa: PLR0917 - a command's options
             most,
         )  # fmt: skip
     console.print(table)
+    costs = Table("offered /s", title="Milliseconds of the processor for each upload")
+    for name in runs[0].cpu:
+        costs.add_column(name, justify="right")
+    costs.add_column("cores busy", justify="right")
+    for run in runs:
+        costs.add_row(
+            f"{run.offered:.0f}", *(f"{spent:.1f}" for spent in run.cpu.values()), f"{run.busy:.1f}"
+        )
+    console.print(costs)
     if as_json:
         ratios = {f"matched/offered at {run.offered:.0f}": run.matched / run.offered for run in runs}
         print(
@@ -119,18 +141,20 @@ def main(  # noqa: PLR0917 - a command's options
 
 
 async def _measure(
-    dsn: str, world: World, rates: list[float], seconds: float, workers: int
+    dsn: str, world: World, rates: list[float], seconds: float, at_once: int
 ) -> list[UploadRun]:
-    database = await Database.connect(dsn, pool_size=2 * workers + 4, command_seconds=600)
-    try:
-        ids = await _fill(database, world)
+    async with AsyncExitStack() as stack:
+        clients = {}
+        for name in ("uploads", "match jobs", "observer"):
+            named = make_conninfo(dsn, application_name=name)
+            clients[name] = await Database.connect(named, pool_size=at_once + 2, command_seconds=600)
+            stack.push_async_callback(clients[name].close)
+        ids = await _fill(clients["observer"], world)
         runs = []
         for offered in rates:
-            runs.append(await _run(database, ids, offered, seconds, workers))
-            await database.execute("DELETE FROM match_jobs")
+            runs.append(await _run(clients, ids, offered, seconds, at_once))
+            await clients["observer"].execute("DELETE FROM match_jobs")
         return runs
-    finally:
-        await database.close()
 
 
 async def _fill(database: Database, world: World) -> tuple[list[UUID], list[UUID]]:
@@ -170,14 +194,17 @@ async def _fill(database: Database, world: World) -> tuple[list[UUID], list[UUID
 
 
 async def _run(
-    database: Database, world: tuple[list[UUID], list[UUID]], offered: float, seconds: float, workers: int
+    clients: Mapping[str, Database],
+    world: tuple[list[UUID], list[UUID]],
+    offered: float,
+    seconds: float,
+    at_once: int,
 ) -> UploadRun:
     profiles, gallery = world
     rows = people(np.random.default_rng(1), 1000, 0)
-    random, faces, clocks = np.random.default_rng(2), Faces(database), Clocks()
+    random, faces, clocks = np.random.default_rng(2), Faces(clients["uploads"]), Clocks()
     waits: Counter[str] = Counter()
-    turn = asyncio.Semaphore(workers)
-    ended = asyncio.Event()
+    turn = asyncio.Semaphore(at_once)
 
     async def upload(profile: UUID, row: FaceRow) -> None:
         arrived = clocks.arrived[row.id] = time.perf_counter()
@@ -187,12 +214,15 @@ async def _run(
         clocks.stored.append(time.perf_counter() - arrived)
 
     async def sample() -> None:
-        while not ended.is_set():
-            waits.update(row["waits_for"] for row in await database.fetch(WAITS))
-            await asyncio.sleep(0.01)
+        while True:
+            waits.update(row["waits_for"] for row in await clients["observer"].fetch(WAITS))
+            await asyncio.sleep(0.05)
 
-    working = [asyncio.create_task(_work(database, gallery, clocks, ended)) for _ in range(workers)]
-    sampling = asyncio.create_task(sample())
+    before = await _spent(clients["observer"])
+    others = [
+        asyncio.create_task(_work(clients["match jobs"], gallery, clocks, at_once)),
+        asyncio.create_task(sample()),
+    ]
     uploads: list[asyncio.Task[None]] = []
     began = time.perf_counter()
     due = began
@@ -203,11 +233,16 @@ async def _run(
     took = time.perf_counter() - began
     stored, matched = len(clocks.stored), len(clocks.matched)
     left = len(uploads) - matched
-    for task in uploads:
+    after = await _spent(clients["observer"])
+    for task in (*uploads, *others):
         task.cancel()
-    await asyncio.gather(*uploads, return_exceptions=True)
-    ended.set()
-    await asyncio.gather(sampling, *working)
+    ends = await asyncio.gather(*uploads, *others, return_exceptions=True)
+    for problem in ends:
+        if isinstance(problem, Exception):
+            raise problem
+    spent = {name: after[name] - before[name] for name in after}
+    # What one process does for both halves goes by uploads that are stored.
+    each = {name: matched if name == "match jobs" else stored for name in spent}
     total = sum(waits.values()) or 1
     milliseconds = [
         [1000 * float(np.quantile(taken, share)) for share in (0.5, 0.95)]
@@ -224,26 +259,57 @@ async def _run(
         matched_p95=milliseconds[1][1],
         left=left,
         waits={name: count / total for name, count in waits.most_common()},
+        cpu={name: 1000 * spent[name] / max(1, each[name]) for name in spent},
+        busy=sum(spent.values()) / took,
     )
 
 
-async def _work(database: Database, gallery: list[UUID], clocks: Clocks, ended: asyncio.Event) -> None:
-    """A worker of match jobs, without the search for a short list."""
+async def _work(database: Database, gallery: list[UUID], clocks: Clocks, at_once: int) -> None:
+    """The loop of the match worker, without the search for a short list."""
     jobs, matching, me = MatchJobs(database), Matching(database), uuid4()
     random = np.random.default_rng(me.int % 2**32)
-    while not ended.is_set():
-        claimed = await jobs.claim(me, 1, timedelta(minutes=1))
-        if not claimed:
-            await asyncio.sleep(0.01)
-        for job in claimed:
-            probe = await matching.probe(job.face_id)
-            if probe is None:
-                continue
-            rules = await matching.rules()
-            shortlist = [gallery[place] for place in random.integers(len(gallery), size=SHORTLIST)]
-            await matching.complete(job, probe, rules, Shortlist(shortlist))
-            with suppress(KeyError):
-                clocks.matched.append(time.perf_counter() - clocks.arrived.pop(job.face_id))
+
+    async def attempt(job: ClaimedJob) -> JobOutcome:
+        probe, rules = ProbeFace.of(job.face_id, job.face), MatchRules.of(SystemSettings.of(job.settings))
+        shortlist = [gallery[place] for place in random.integers(len(gallery), size=SHORTLIST)]
+        result = await matching.complete(job, probe, rules, Shortlist(shortlist))
+        if result is None:
+            return JobOutcome(job.id, "lost")
+        if (arrived := clocks.arrived.pop(job.face_id, None)) is not None:
+            clocks.matched.append(time.perf_counter() - arrived)
+        return JobOutcome(job.id, "completed", result.user_matches, result.celebrity_matches)
+
+    worker = QueueWorker(
+        jobs, attempt, worker=me, noun="match job", together=at_once, lease=timedelta(minutes=1)
+    )
+    working = asyncio.create_task(worker.run())
+    try:
+        async with aclosing(database.notifications("match_jobs")) as notifications:
+            async for _ in notifications:
+                worker.wake()
+    finally:
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+        await worker.release()
+
+
+async def _spent(database: Database) -> dict[str, float]:
+    """Seconds of the processor so far: of this process, of the server's sessions by what they do, and of its
+    other processes that still run."""
+    roles = {
+        row["pid"]: row["application_name"]
+        for row in await database.fetch("SELECT pid, application_name FROM pg_stat_activity")
+    }
+    postmaster = psutil.Process(await database.fetchval("SELECT pg_backend_pid()")).parent()
+    if postmaster is None:
+        raise AssertionError("A session has a parent.")
+    spent = dict.fromkeys(("clients", "uploads", "match jobs", "rest of the server"), 0.0)
+    spent["clients"] = processor_seconds(psutil.Process())
+    for process in postmaster.children():
+        name = roles.get(process.pid, "")
+        with suppress(psutil.Error):
+            spent[name if name in spent else "rest of the server"] += processor_seconds(process)
+    return spent
 
 
 def _face(profile: UUID, row: dict[str, Any]) -> FaceRow:

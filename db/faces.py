@@ -8,11 +8,11 @@ from uuid import UUID
 
 from db import quotas
 from db.analyzed import AnalyzedRow
-from db.jobs import carry_trace
 from db.pages import ByTime, CountedPage, cut_page
 from db.pool import Database
 from db.queries import sql
 from semblance.errors import DuplicatePictureError, NotFoundError
+from semblance.tracing import traceparent
 from semblance.types import Gender
 
 
@@ -66,8 +66,7 @@ class Faces:
         """
         if await self._database.fetchval(sql.user_has_picture, profile_id, image_hash):
             raise DuplicatePictureError
-        async with self._database.transaction() as connection:
-            return await quotas.take(connection, profile_id, "photo_upload")
+        return await quotas.take(self._database, profile_id, "photo_upload")
 
     async def forget_upload(self, profile_id: UUID, day: date) -> None:
         """Stop counting an attempt of that day that failed through no fault of the user."""
@@ -76,18 +75,18 @@ class Faces:
     async def add(self, row: FaceRow) -> AddedFace:
         """Store a face and make it its user's default; all or nothing.
 
-        Raises DuplicatePictureError if the user already has the photo; nothing is stored then. After any
-        other error the outcome is unknown, because the connection may break while the server commits.
+        Raises DuplicatePictureError if the user already has the photo; nothing is stored then. Raises
+        NotFoundError if somebody has deleted the face meanwhile. After any other error the outcome is
+        unknown, because the connection may break while the server commits. The face is on disk when this
+        returns, and others may see it before.
         """
-        async with self._database.transaction() as connection:
-            await carry_trace(connection)
-            created_at = await connection.fetchval(
-                sql.insert_face, *(getattr(row, name) for name in _COLUMNS)
-            )
-            if created_at is None:
-                raise DuplicatePictureError
-            await connection.execute(sql.make_face_default, row.profile_id, row.id)
-            job_id = await connection.fetchval(sql.match_job_of_face, row.id)
+        columns = [getattr(row, name) for name in _COLUMNS]
+        created_at = await self._database.fetchval(sql.insert_face, *columns, traceparent())
+        if created_at is None:
+            raise DuplicatePictureError
+        job_id: UUID | None = await self._database.fetchval(sql.stored_match_job, row.id)
+        if job_id is None:
+            raise NotFoundError("This photo has just been deleted.")
         return AddedFace(created_at, job_id)
 
     async def page(

@@ -27,16 +27,23 @@ _REFUSALS: dict[QuotaKind, str] = {
 }
 
 
-async def take(connection: asyncpg.Connection, profile_id: UUID, kind: QuotaKind) -> date:
-    """Count one use of today (UTC), in the transaction of the use itself: a rollback undoes both.
-    Transactions of one user wait for each other here, so a limit is never exceeded.
+async def take(connection: asyncpg.Connection | Database, profile_id: UUID, kind: QuotaKind) -> date:
+    """Count one use of today (UTC). Transactions of one user wait for each other here, so a limit is never
+    exceeded.
+
+    Args:
+        connection: In the transaction of the use itself, whose rollback undoes both; or the database, where
+            the use is counted before it begins.
 
     Returns the day it is counted for. Raises QuotaExceededError if the limit of the day is reached,
     DatabaseError.
     """
     day: date | None = await connection.fetchval(sql.take_quota, profile_id, kind, _SETTINGS[kind])
     if day is None:
-        raise _exceeded(kind, await connection.fetchrow(sql.quota_use, profile_id, kind, _SETTINGS[kind]))
+        use = await connection.fetchrow(sql.quota_use, profile_id, kind, _SETTINGS[kind])
+        if use is None:
+            raise AssertionError("This query has one row.")
+        raise _exceeded(kind, use)
     return day
 
 

@@ -7,7 +7,7 @@ leave the device. The exact scores, and so the results, are those of the process
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -57,8 +57,9 @@ class GraphScreen:
 
     def load(self, targets: TargetTerms) -> Callable[[ProbeTerms, NDArray[np.float32]], LikelyPairs]:
         """See matching.estimates.PairScreen."""
+        columns = replace(targets, codes=np.ascontiguousarray(targets.codes.T))
         held = {
-            f"target_{name}": put_on_device(values, self._device) for name, values in asdict(targets).items()
+            f"target_{name}": put_on_device(values, self._device) for name, values in asdict(columns).items()
         }
 
         def pairs(probes: ProbeTerms, least: NDArray[np.float32]) -> LikelyPairs:

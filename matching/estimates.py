@@ -33,7 +33,7 @@ _EXPRESSION_FACTORS = np.where(np.eye(len(EMOTIONS), dtype=bool), 1, OTHER_EXPRE
 """By the expressions of both faces."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class ProbeTerms:
     """What P probes bring into the estimates, all float32 but the codes.
 
@@ -50,12 +50,17 @@ class ProbeTerms:
     skin_tone: NDArray[np.float32]
     far: NDArray[np.float32]
 
+    @cached_property
+    def by_kind(self) -> NDArray[np.float32]:
+        """The table by kinds, [kinds, P]."""
+        return np.ascontiguousarray(self.table.T)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TargetTerms:
     """What N targets bring into the estimates, all float32 but the codes and kinds.
 
-    codes: int8 [D, N]. scale: [N]. kind: place in the table of a probe, int64 [N]. constant: what does not
+    codes: int8 [N, D]. scale: [N]. kind: place in the table of a probe, int64 [N]. constant: what does not
     depend on the probe, [N]. geometry: [6, N]. skin_tone: [5, N].
     """
 
@@ -72,15 +77,15 @@ LikelyPairs: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.
 
 
 class PairScreen(Protocol):
-    """A device that finds the likely pairs of many probes faster than this processor."""
+    """Finds the likely pairs of many probes, on a device or faster than by `ProbeSide` and `TargetSide`."""
 
     @property
     def most(self) -> int:
         """Most targets at once."""
 
     def load(self, targets: TargetTerms) -> Callable[[ProbeTerms, NDArray[np.float32]], LikelyPairs]:
-        """Put targets on the device. Returns a function of probes and of the least estimates that count for
-        each, float32 [P, 1], which returns the pairs that reach them."""
+        """Take targets, onto the device if there is one. Returns a function of probes and of the least
+        estimates that count for each, float32 [P, 1], which returns the pairs that reach them."""
 
 
 class ProbeSide:
@@ -95,13 +100,13 @@ class ProbeSide:
         self._skin_tone = _left(probes.skin_tone, weights.skin_tone / SKIN_TONE_SCALE)
         self._symmetry = (weights.symmetry / 2 * probes.symmetry).astype(np.float32)[:, None]
         # The table has a row for each pair of age and expression among the probes: for one probe, one row.
-        kinds, self._kind = np.unique(_kinds(probes), return_inverse=True)
-        ages, expressions = np.divmod(kinds, len(EMOTIONS))
+        present, self._kind = np.unique(kinds(probes), return_inverse=True)
+        ages, expressions = np.divmod(present, len(EMOTIONS))
         table = (
             weights.age * _AGE_FACTORS[ages][:, :, None]
             + weights.expression * _EXPRESSION_FACTORS[expressions][:, None, :]
         )
-        self.table = table.reshape(len(kinds), len(_AGES) * len(EMOTIONS)).astype(np.float32)
+        self.table = table.reshape(len(present), len(_AGES) * len(EMOTIONS)).astype(np.float32)
         # Used again for each block: memory that is new to the process costs as much as the sums in it.
         self._buffers = np.empty((2, 0), np.float32)
 
@@ -192,7 +197,7 @@ class TargetSide:
         self.faces = faces = targets.others
         self.products = products(targets.codes)
         self.scale = targets.codes.scale
-        self.table = np.take(probes.table, _kinds(faces), axis=1, mode="clip")
+        self.table = np.take(probes.table, kinds(faces), axis=1, mode="clip")
         self.table += _constant(faces, weights)
 
     def __len__(self) -> int:
@@ -225,9 +230,9 @@ def target_terms(targets: QuantizedTraits, weights: Weights) -> TargetTerms:
     """What a PairScreen needs of these targets."""
     faces = targets.others
     return TargetTerms(
-        codes=np.ascontiguousarray(targets.codes.values.T),
+        codes=targets.codes.values,
         scale=targets.codes.scale,
-        kind=_kinds(faces).astype(np.int64),
+        kind=kinds(faces).astype(np.int64),
         constant=_constant(faces, weights),
         geometry=_right(faces.geometry),
         skin_tone=_right(faces.skin_tone),
@@ -241,7 +246,7 @@ def _constant(faces: Traits, weights: Weights) -> NDArray[np.float32]:
     return constant.astype(np.float32, copy=False)
 
 
-def _kinds(faces: Traits) -> NDArray[np.int16]:
+def kinds(faces: Traits) -> NDArray[np.int16]:
     """Age and expression of each face as one number."""
     return faces.age * np.int16(len(EMOTIONS)) + faces.expression
 

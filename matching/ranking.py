@@ -19,7 +19,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from matching.estimates import PairScreen, ProbeSide, TargetSide, target_terms
+from matching.estimates import PairScreen, ProbeSide, ProbeTerms, TargetSide, target_terms
 from matching.quantized import Codes, QuantizedTraits
 from matching.scoring import BEST, factors, score
 from matching.traits import Floats, Places, Traits
@@ -112,7 +112,7 @@ class Ranking:
     def __init__(
         self, probes: Traits, weights: Weights, threshold: float, *, screen: PairScreen | None = None
     ) -> None:
-        """screen: A device for targets that all probes may be matched with, after those of the first pass."""
+        """screen: For targets that all probes may be matched with, after those of the first pass."""
         self._screen = screen
         self._probes = probes
         self._weights = weights
@@ -124,6 +124,7 @@ class Ranking:
         self._rows = [slice(start, min(start + PROBE_BLOCK, len(probes))) for start in starts]
         self._kept: list[list[_Candidates]] = [[] for _ in self._rows]
         self._most = [CROWD * BEST * (rows.stop - rows.start) for rows in self._rows]
+        self._terms: dict[int, ProbeTerms] = {}
         self._begun = False
         self._block = min(TARGET_BLOCK, PAIRS // max(1, min(len(probes), PROBE_BLOCK)))
 
@@ -270,7 +271,9 @@ class Ranking:
 
         def likely(rows: slice) -> _Candidates:
             margin = self._side.margin(rows, targets.codes)
-            terms = self._side.terms(rows, targets.codes.dimensions)
+            terms = self._terms.get(rows.start)
+            if terms is None or terms.codes.shape[1] != targets.codes.dimensions:
+                terms = self._terms[rows.start] = self._side.terms(rows, targets.codes.dimensions)
             probe, target, estimate = pairs(terms, (self._floor[rows] - margin)[:, None])
             return _Candidates(probe + rows.start, target + first, person[target], estimate, margin[probe])
 

@@ -18,7 +18,8 @@ PACKAGES = ("semblance", "db", "matching", "deployments", "batch", "serve_app", 
 
 EXTRAS = {
     "qdrant-client": {"batch/import_qdrant/collection.py"},
-    "onnxruntime": {"deployments/packs/sessions.py"},
+    # Without the settings, which would take a worker of a rematch a tenth of a second to import.
+    "onnxruntime": {"deployments/packs/sessions.py", "deployments/products.py"},
 }
 """The modules that may import what is an extra. Of onnxruntime one build or the other is always installed."""
 

@@ -27,6 +27,7 @@ from batch.progress import JobProgress
 from batch.rematch.search import Segment, near_best
 from batch.rematch.turns import Turns
 from db.pool import Database
+from deployments.products import products_graph
 from matching.eligibility import may_match
 from matching.gallery import Gallery
 from matching.gallery_arrays import GalleryArrays
@@ -188,8 +189,8 @@ class _RematchRun:
         # Where no GPU is free, the processors do it all.
         provider: Literal["auto", "cpu"] = "cpu" if settings.execution_provider == "cpu" else "auto"
         plan = plan_cluster_pool(None, provider, WHOLE_CORE)
-        self._on_gpu = plan.num_gpus > 0
-        if settings.execution_provider == "cuda" and not self._on_gpu:
+        self._graph = None if plan.num_gpus else products_graph()
+        if settings.execution_provider == "cuda" and self._graph is not None:
             console.print("No GPU of this Ray cluster is free: the processors search.")
         self._connections = asyncio.Semaphore(CONNECTIONS)
         self._turns = Turns(plan.actors)
@@ -260,7 +261,7 @@ class _RematchRun:
         async with self._turns.take(0):
             # If it fails, so does the first search, which is there to tell.
             with suppress(RayError):
-                await self._start.remote(self._on_gpu, Traits.empty(0), [], Weights(), 0.0)
+                await self._start.remote(self._graph, Traits.empty(0), [], Weights(), 0.0)
 
     async def _shard(self, run: Run, shard: Shard) -> tuple[RematchCounts, int]:
         """What changed, and how many faces were settled before."""
@@ -296,7 +297,7 @@ class _RematchRun:
             for start in range(0, len(probes), TASK_FACES):
                 some = probes[start : start + TASK_FACES]
                 groups.append(some)
-                terms = (self._on_gpu, faces.traits.take(some), segments)
+                terms = (self._graph, faces.traits.take(some), segments)
                 searches.append(self._search(run, shard, self._celebrities, *terms))
             compared += len(probes) * sum(segment.size for segment in segments)
         found = await asyncio.gather(*searches)

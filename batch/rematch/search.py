@@ -13,8 +13,10 @@ from functools import cache
 import numpy as np
 import ray
 
+from deployments.products import exact_products
 from matching.estimates import PairScreen
-from matching.quantized import QuantizedTraits
+from matching.integer_screen import IntegerScreen
+from matching.quantized import FEW, QuantizedTraits
 from matching.ranking import Owners, Ranking
 from matching.traits import Floats, Places, Traits
 from semblance.weights import Weights
@@ -31,7 +33,7 @@ class Segment:
 
 
 def near_best(
-    on_gpu: bool,
+    graph: bytes | None,
     probes: Traits,
     segments: Sequence[Segment],
     weights: Weights,
@@ -39,9 +41,12 @@ def near_best(
 ) -> tuple[Places, Places]:
     """The pairs that may be among the best of all segments: places among the probes, and of celebrities.
 
-    on_gpu: Whether the task has a share of a GPU.
+    graph: The graph of products for a processor; None if the task has a share of a GPU.
     """
-    ranking = Ranking(probes, weights, threshold, screen=_gpu_screen() if on_gpu else None)
+    # Opened even if nobody looks for matches, so that it is there for the first who does.
+    screen = _gpu_screen() if graph is None else _screen(graph)
+    few = graph is not None and len(probes) <= FEW
+    ranking = Ranking(probes, weights, threshold, screen=None if few else screen)
     for segment in segments:
         traits, owners = ray.get(segment.celebrities)
         ranking.add(traits, segment.first, owners=owners)
@@ -66,3 +71,10 @@ def _gpu_screen() -> PairScreen | None:
     from semblance.settings import Settings  # noqa: PLC0415
 
     return open_gpu_screen(Settings(execution_provider="auto"))
+
+
+@cache
+def _screen(graph: bytes) -> PairScreen:
+    """The same of a processor."""
+    products = exact_products(graph)
+    return IntegerScreen() if products is None else IntegerScreen(products)

@@ -1,5 +1,5 @@
-"""The first pass as a graph keeps the pairs that the processor keeps. It runs on CUDA where that is there,
-elsewhere on the CPU."""
+"""Screens keep the pairs that the way without one keeps: the graph, which runs on CUDA where that is there,
+elsewhere on the CPU, and that of the processor, with products of onnxruntime and of numkong."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from deployments import screen as screens
 from deployments.packs import sessions
 from deployments.packs.sessions import CPU, CUDA, has_cuda
+from deployments.products import exact_products, products_graph
 from deployments.screen import GraphScreen, open_gpu_screen
-from matching import ranking
-from matching.estimates import MARGIN, ProbeSide, TargetSide, target_terms
+from matching import integer_screen, ranking
+from matching.estimates import MARGIN, PairScreen, ProbeSide, TargetSide, target_terms
+from matching.integer_screen import IntegerScreen
 from matching.quantized import QuantizedTraits
 from matching.ranking import Owners, Ranking
 from matching.scoring import BEST
@@ -36,18 +38,30 @@ def small_blocks() -> Iterator[None]:
         patch.setattr(ranking, "FIRST_TARGETS", 20)
         patch.setattr(ranking, "SAMPLE", 10)
         patch.setattr(GraphScreen, "most", 45)
+        patch.setattr(IntegerScreen, "most", 45)
+        patch.setattr(integer_screen, "PIECE", 16)
         yield
 
 
-@pytest.fixture(scope="module")
-def screen() -> GraphScreen:
-    return GraphScreen(Settings())
+def by_onnxruntime() -> IntegerScreen:
+    products = exact_products(products_graph())
+    return IntegerScreen() if products is None else IntegerScreen(products)
+
+
+@pytest.fixture(
+    scope="module",
+    params=[lambda: GraphScreen(Settings()), by_onnxruntime, IntegerScreen],
+    ids=["graph", "onnxruntime", "numkong"],
+)
+def screen(request: pytest.FixtureRequest) -> PairScreen:
+    opened: PairScreen = request.param()
+    return opened
 
 
 @given(case=hard_cases())
 @settings(max_examples=60, deadline=None)
 def test_the_best_are_those_of_scoring_every_pair(
-    screen: GraphScreen,
+    screen: PairScreen,
     case: HardCase,
 ) -> None:
     wanted, targets, person = case.probes, case.targets, case.person
@@ -66,7 +80,7 @@ def test_the_best_are_those_of_scoring_every_pair(
 
 
 @pytest.mark.parametrize("terms", [Weights(), *(Weights(*row) for row in np.eye(6).tolist())])
-def test_estimates_are_those_of_the_processor(screen: GraphScreen, terms: Weights) -> None:
+def test_estimates_are_those_of_the_processor(screen: PairScreen, terms: Weights) -> None:
     """To the last digits of float32, a small part of the margin."""
     random = np.random.default_rng(1)
     wanted, targets = (faces("mixed dimensions", count, random, alike=False) for count in (7, TARGETS))
@@ -85,7 +99,7 @@ def test_estimates_are_those_of_the_processor(screen: GraphScreen, terms: Weight
 
 
 def on_device(
-    screen: GraphScreen, side: ProbeSide, stored: QuantizedTraits, terms: Weights, least: NDArray[np.float32]
+    screen: PairScreen, side: ProbeSide, stored: QuantizedTraits, terms: Weights, least: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """The estimates of the pairs that came back; nan for the others."""
     pairs = screen.load(target_terms(stored, terms))
@@ -94,6 +108,23 @@ def on_device(
     found = np.full((len(least), len(stored)), np.nan, np.float32)
     found[probe, target] = estimate
     return found
+
+
+def test_products_that_are_not_exact_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a processor that adds two products of bytes in 16 bits."""
+
+    class Session:
+        def __init__(self, *_: object, **__: object) -> None:
+            pass
+
+        def run(self, _: None, feeds: dict[str, NDArray[np.int8]]) -> list[NDArray[np.float32]]:
+            targets, probes = feeds["targets"].astype(np.int32), feeds["probes"].astype(np.int32)
+            sums = [targets[:, place : place + 2] @ probes[place : place + 2] for place in range(0, 64, 2)]
+            found = np.clip(sums, -(2**15), 2**15 - 1).sum(axis=0) - 128 * probes.sum(axis=0)
+            return [found.astype(np.float32)]
+
+    monkeypatch.setattr("onnxruntime.InferenceSession", Session)
+    assert exact_products(products_graph()) is None
 
 
 def test_a_screen_is_opened_only_on_a_gpu() -> None:
