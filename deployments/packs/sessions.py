@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
@@ -57,6 +58,9 @@ def open_session(path: Path, settings: Settings) -> Session:
     # Folds the DequantizeLinear of compressed weights at load instead of running it for every image.
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     providers = available_providers(settings)
+    if providers == [CPU]:
+        _share_memory()
+        options.add_session_config_entry("session.use_env_allocators", "1")
     try:
         session = onnxruntime.InferenceSession(path, sess_options=options, providers=providers)
     except Exception as exc:  # onnxruntime's own exceptions share no base class
@@ -67,6 +71,16 @@ def open_session(path: Path, settings: Settings) -> Session:
             "the CUDA and cuDNN libraries, or set SEMBLANCE_EXECUTION_PROVIDER=cpu."
         )
     return cast(Session, session)
+
+
+@cache
+def _share_memory() -> None:
+    """Make the arena from which all sessions of this process take the memory of their runs. One of its own
+    would keep what a session's largest run took, and of a replica's nets one runs at a time."""
+    memory = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    onnxruntime.create_and_register_allocator(memory, None)
 
 
 def open_graph(graph: bytes, settings: Settings) -> Any:

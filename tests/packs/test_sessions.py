@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +37,7 @@ def test_session_follows_the_settings() -> None:
         "session.intra_op.allow_spinning": "0",
         "session.inter_op.allow_spinning": "0",
         "session.disable_quant_qdq": "1",
+        "session.use_env_allocators": "1",
     }.items():
         assert options.get_session_config_entry(entry) == value
 
@@ -93,3 +96,27 @@ def test_graph_that_does_not_fit_its_role_is_refused(
     linear_net(tmp_path / "net.onnx", SIDE, np.arange(4))
     with pytest.raises(PackError, match=complaint):
         ImageNet(tmp_path, role(**fields), settings)
+
+
+GROWTH = """
+import numpy as np, psutil
+from deployments.packs.registry import load_pack
+from semblance.settings import Settings
+
+def mb():
+    return psutil.Process().memory_full_info().uss / 1e6
+
+pack, canvas = load_pack(Settings()), np.zeros((640, 640, 3), np.uint8)
+nets = [pack.detector()]
+nets[0].detect([canvas])
+before = mb()
+nets.append(pack.detector())
+nets[1].detect([canvas])
+print(mb() - before)
+"""
+
+
+def test_sessions_share_the_memory_of_their_runs() -> None:
+    said = subprocess.run([sys.executable, "-c", GROWTH], capture_output=True, text=True, check=True).stdout
+    # With an arena of its own the second session takes 50 MB.
+    assert float(said) < 20
