@@ -77,13 +77,14 @@ class Faces:
 
         Raises DuplicatePictureError if the user already has the photo; nothing is stored then. Raises
         NotFoundError if somebody has deleted the face meanwhile. After any other error the outcome is
-        unknown, because the connection may break while the server commits.
+        unknown, because the connection may break while the server commits. The face is on disk when this
+        returns, and others may see it before.
         """
         columns = [getattr(row, name) for name in _COLUMNS]
         created_at = await self._database.fetchval(sql.insert_face, *columns, traceparent())
         if created_at is None:
             raise DuplicatePictureError
-        job_id: UUID | None = await self._database.fetchval(sql.match_job_of_face, row.id)
+        job_id: UUID | None = await self._database.fetchval(sql.stored_match_job, row.id)
         if job_id is None:
             raise NotFoundError("This photo has just been deleted.")
         return AddedFace(created_at, job_id)

@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any, cast
 
 import psutil
+import ray
 
 if TYPE_CHECKING:
     from ray.serve.config import AutoscalingConfig, AutoscalingContext
@@ -28,7 +29,7 @@ BUSY_PER_REPLICA = 0.4
 """Share at which an answer waits for others for two thirds of its own time (M/M/1: busy / (1 - busy))."""
 
 IDLE_CORES = "idle_cores"
-"""Metric with which API replicas report how many cores of their machine idled, on average."""
+"""Metric with which API replicas report how many cores idled, on average, as far as they know."""
 
 WAITING_JOBS = "waiting_jobs"
 """Metric with which each replica of the Matcher, or of the Writer, reports the length of their queue."""
@@ -57,7 +58,8 @@ class BusyShare:
 
 
 class IdleCores:
-    """How many cores of this machine have nothing to do."""
+    """How many cores have nothing to do: of this machine, and all of the cluster's other machines, where a
+    replica that is added may run, and of which this one knows nothing."""
 
     def __init__(self) -> None:
         self._measured, self._idled = time.perf_counter(), _idle_seconds()
@@ -67,7 +69,19 @@ class IdleCores:
         now, idled = time.perf_counter(), _idle_seconds()
         cores = (idled - self._idled) / max(now - self._measured, 1e-6)
         self._measured, self._idled = now, idled
-        return max(0.0, cores)
+        return max(0.0, cores) + _cores_elsewhere()
+
+
+def _cores_elsewhere() -> float:
+    """Of the cluster's other machines; 0 without a Ray."""
+    if not ray.is_initialized():
+        return 0.0
+    here = ray.get_runtime_context().get_node_id()
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    cores: list[float] = [
+        node["Resources"].get("CPU", 0.0) for node in nodes if node["Alive"] and node["NodeID"] != here
+    ]
+    return sum(cores)
 
 
 def _idle_seconds() -> float:
@@ -92,7 +106,7 @@ def api_replicas(context: AutoscalingContext) -> tuple[float, dict[str, Any]]:
     requests = max(0.0, context.total_num_requests - sockets)
     by_requests = requests / _target(context) + sockets / SOCKETS_PER_REPLICA
     by_work = sum(_reported(context, BUSY)) / BUSY_PER_REPLICA
-    # Of several machines, the idlest counts.
+    # Replicas on different machines know of different cores.
     with_cores = context.current_num_replicas + round(max(_reported(context, IDLE_CORES), default=0.0))
     return max(by_requests, min(by_work, with_cores)), {}
 

@@ -2,8 +2,9 @@
 SELECT EXISTS (SELECT FROM faces WHERE profile_id = $1 AND image_hash = $2);
 
 -- name: insert_face
--- Stores a face and makes it its user's default. Returns no row if the user has the picture already. One statement, because
--- its events keep others from publishing theirs until the commit. $21: the trace of the job that a trigger queues, or null.
+-- Stores a face and makes it its user's default. Returns no row if the user has the picture already. $21: the trace of the
+-- job that a trigger queues, or null. Its events keep others from publishing theirs until the commit, so it is one
+-- statement, and the commit does not wait for the disk: stored_match_job does, together with those of other uploads.
 WITH face AS (
     INSERT INTO faces (
         embedding, pack_digest, age, quality_score, blur_score, illumination_score, symmetry_score,
@@ -12,7 +13,8 @@ WITH face AS (
     )
     SELECT
         $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20
-    FROM set_config('semblance.traceparent', coalesce($21, ''), true)
+    FROM set_config('semblance.traceparent', coalesce($21, ''), true) AS traced,
+        set_config('synchronous_commit', 'off', true) AS committed
     ON CONFLICT (profile_id, image_hash) WHERE image_hash IS NOT NULL DO NOTHING
     RETURNING id, profile_id, created_at
 ),
@@ -21,13 +23,12 @@ chosen AS (
 )
 SELECT created_at FROM face;
 
--- name: match_job_of_face
--- The latest job; a trigger makes the first one.
-SELECT id
-FROM match_jobs
-WHERE face_id = $1
-ORDER BY created_at DESC
-LIMIT 1;
+-- name: stored_match_job
+-- The latest job of a face, or null; a trigger makes the first one. The message is for nobody: a transaction that writes
+-- something ends when it is on disk, with all that was committed before.
+SELECT
+    (SELECT id FROM match_jobs WHERE face_id = $1 ORDER BY created_at DESC LIMIT 1) AS id,
+    pg_logical_emit_message(true, 'semblance', '');
 
 -- name: list_faces
 -- $1: profile; $2, $3: time and id of the last face seen, or both null; $4: limit.

@@ -201,6 +201,76 @@ async def test_a_task_that_waits_for_the_pool_is_served_before_later_ones(dsn: s
     await database.close()
 
 
+async def test_tasks_that_wait_pass_a_connection_on(dsn: str) -> None:
+    """It does not go back to the driver's pool in between, which would wrap it again."""
+    database = await Database.connect(dsn, pool_size=2)
+    lent: list[asyncpg.Connection] = []
+
+    async def work() -> None:
+        async with database.transaction() as connection:
+            lent.append(connection)
+            await connection.fetchval("SELECT 1")
+
+    await asyncio.gather(*(work() for _ in range(20)))
+    assert (len(lent), len({id(connection) for connection in lent})) == (20, 2)
+    await database.close()
+
+
+@pytest.mark.parametrize("others", [0, 1])
+async def test_what_a_cancelled_task_was_handed_goes_to_another(dsn: str, others: int) -> None:
+    database = await Database.connect(dsn, pool_size=1)
+    async with database.transaction():
+        waiting = [asyncio.create_task(database.ping()) for _ in range(1 + others)]
+        await asyncio.sleep(0)
+    # It has the connection, and has not run since.
+    waiting[0].cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting[0]
+    await asyncio.gather(*waiting[1:])
+    await database.ping()
+    await database.close()
+
+
+async def test_a_task_that_gives_up_waiting_leaves_the_others_in_order(dsn: str) -> None:
+    database = await Database.connect(dsn, pool_size=1)
+    async with database.transaction():
+        first, second = (asyncio.create_task(database.ping()) for _ in range(2))
+        await asyncio.sleep(0)
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        assert not second.done()
+    await second
+    await database.close()
+
+
+async def test_tasks_that_wait_for_a_connection_that_is_lost_get_another(dsn: str) -> None:
+    database = await Database.connect(dsn, pool_size=1)
+    with pytest.raises(DatabaseError):
+        async with database.transaction() as connection:
+            waiting = [asyncio.create_task(database.ping()) for _ in range(3)]
+            with psycopg.connect(dsn, autocommit=True) as other:
+                other.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+            await connection.fetchval("SELECT 1")
+    await asyncio.gather(*waiting)
+    await database.close()
+
+
+async def test_tasks_that_wait_for_a_pool_that_closes_end(dsn: str) -> None:
+    database = await Database.connect(dsn, pool_size=1)
+    async with database.transaction():
+        waiting = [asyncio.create_task(database.ping()) for _ in range(3)]
+        await asyncio.sleep(0)
+        closing = asyncio.create_task(database.close())
+        await asyncio.sleep(0)
+    await closing
+    for outcome in await asyncio.gather(*waiting, return_exceptions=True):
+        assert isinstance(outcome, DatabaseError)
+
+
 async def test_a_cancelled_statement_leaves_a_connection_that_works(dsn: str) -> None:
     database = await Database.connect(dsn, pool_size=1)
     await database.ping()

@@ -103,6 +103,28 @@ def test_cores_that_wait_for_a_disk_are_idle(monkeypatch: pytest.MonkeyPatch) ->
     assert cores.since_last() == 0.0
 
 
+def test_cores_of_other_machines_count_as_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise a machine with all its cores at work would keep the cluster from using the others."""
+    nodes = [
+        {"NodeID": name, "Alive": alive, "Resources": resources}
+        for name, alive, resources in (
+            ("here", True, {"CPU": 16.0}),
+            ("there", True, {"CPU": 8.0, "GPU": 1.0}),
+            ("lost", False, {"CPU": 8.0}),
+            ("head", True, {}),
+        )
+    ]
+    now = 0.0
+    monkeypatch.setattr("time.perf_counter", lambda: now)
+    monkeypatch.setattr("psutil.cpu_times", lambda: SimpleNamespace(idle=100.0))
+    monkeypatch.setattr("ray.is_initialized", lambda: True)
+    monkeypatch.setattr("ray.nodes", lambda: nodes)
+    monkeypatch.setattr("ray.get_runtime_context", lambda: SimpleNamespace(get_node_id=lambda: "here"))
+    cores = IdleCores()
+    now = 10.0
+    assert cores.since_last() == 8.0
+
+
 @pytest.mark.parametrize(
     ("requests", "waiting", "wanted"), [(0, [], 0), (2, [], 1), (0, [400], 2), (2, [590, 610], 4.05)]
 )
