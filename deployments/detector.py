@@ -28,7 +28,8 @@ logger = logging.getLogger(__name__)
 
 THREADS_ALONE: Final = 2
 """Threads of the nets for a photo that comes alone. Two find faces in three quarters of the time, for a fifth
-more of CPU. The nets of embedder and analyzer, which run at the same time, gain nothing from them."""
+more of CPU; for up to two fifths more where other work keeps the cores busy, since one thread waits for the
+other. The nets of embedder and analyzer, which run at the same time, gain nothing from them."""
 
 
 class Detector:
