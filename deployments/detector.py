@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
 from typing import Final
 
@@ -17,6 +16,7 @@ from deployments.packs.sessions import CPU, available_providers
 from deployments.photos import PhotoToSearch
 from deployments.replica import configure_replica_logging, for_request, starting
 from deployments.worker_thread import WorkerThread
+from semblance.cores import usable_cores
 from semblance.errors import SemblanceError
 from semblance.metrics import FACES, PHOTOS
 from semblance.settings import Settings, get_settings
@@ -84,7 +84,6 @@ class Detector:
 def _wide(settings: Settings) -> Settings | None:
     """The settings with which a photo that comes alone uses several cores; None where there is only one,
     where the nets do not run on cores, and where every photo has several threads."""
-    cores = os.cpu_count() or 1
-    if cores < THREADS_ALONE or settings.threads > 1 or available_providers(settings) != [CPU]:
+    if usable_cores() < THREADS_ALONE or settings.threads > 1 or available_providers(settings) != [CPU]:
         return None
     return settings.model_copy(update={"threads": THREADS_ALONE})

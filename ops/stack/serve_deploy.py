@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Callable
@@ -18,6 +17,7 @@ import yaml
 from ops.stack.home import StackHome
 from ops.stack.processes import members
 from ops.stack.ray_head import ray_mark
+from semblance.cores import usable_cores
 from semblance.errors import ConfigurationError
 from semblance.otlp import EXPORTER
 from semblance.settings import Settings
@@ -53,7 +53,7 @@ def read_config(path: Path, host: str, port: int) -> dict[str, Any]:
     if not isinstance(config, dict) or not config.get("applications"):
         raise ConfigurationError(f"{path} names no applications.")
     config["http_options"] = {**config.get("http_options", {}), "host": host, "port": port}
-    cores = os.cpu_count() or 1
+    cores = usable_cores()
     for application in config["applications"]:
         for deployment in application.get("deployments", []):
             scaling = deployment.get("autoscaling_config", {})

@@ -8,7 +8,6 @@ any point, the same command continues."""
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -24,6 +23,7 @@ from db.pool import Database
 from db.raw_pictures import RawPicture, RawPictures
 from deployments.faces.decoder import DecoderProcess
 from deployments.vision.stored_picture import render
+from semblance.cores import usable_cores
 from semblance.errors import (
     BadInputError,
     ImageTooLargeError,
@@ -47,7 +47,7 @@ CleanOutcome: TypeAlias = Literal["cleaned", "missing", "unreadable", "changed"]
 
 TABLES: Final[tuple[PictureTable, ...]] = ("faces", "celebrities", "babies")
 
-_AT_ONCE: Final = min(4, os.cpu_count() or 1)
+_AT_ONCE: Final = min(4, usable_cores())
 """Pictures decoded at the same time, each in its own process. The largest take 150 MB decoded."""
 
 _IN_MEMORY: Final = 2 * _AT_ONCE

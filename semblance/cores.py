@@ -1,0 +1,34 @@
+"""How many cores this process may use. Imports only the standard library."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+_CGROUPS = Path("/sys/fs/cgroup")
+
+
+def usable_cores(cgroups: Path = _CGROUPS) -> int:
+    """The cores that the process may run on, or fewer if its container has a limit; at least 1.
+
+    `os.cpu_count` counts those of the host. cgroups: where the control groups of the container are mounted.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limit = _limit(cgroups)
+    return max(1, cores if limit is None else min(cores, round(limit)))
+
+
+def _limit(cgroups: Path) -> float | None:
+    """Cores of time that the control group grants; None for any number.
+
+    By `cpu.max` ("QUOTA PERIOD", or "max PERIOD") of version 2, or the two files of version 1, where a quota
+    of -1 is none: https://docs.kernel.org/admin-guide/cgroup-v2.html#cpu-interface-files.
+    """
+    with suppress(OSError, ValueError):
+        quota, period = (cgroups / "cpu.max").read_text().split()
+        return None if quota == "max" else int(quota) / int(period)
+    with suppress(OSError, ValueError):
+        quota, period = ((cgroups / "cpu" / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+        return None if int(quota) < 0 else int(quota) / int(period)
+    return None
