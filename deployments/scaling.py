@@ -7,7 +7,9 @@ Each returns a number of replicas, to which Serve applies its bounds and delays.
 
 from __future__ import annotations
 
+import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, cast
 
 import psutil
@@ -63,17 +65,20 @@ class IdleCores:
 
     def __init__(self) -> None:
         self._measured, self._idled = time.perf_counter(), _idle_seconds()
+        # One thread, since Ray may not answer for a minute while its head restarts.
+        self._thread = ThreadPoolExecutor(1)
 
-    def since_last(self) -> float:
+    async def since_last(self) -> float:
         """How many cores idled since the last call, on average."""
+        elsewhere = await asyncio.get_running_loop().run_in_executor(self._thread, _cores_elsewhere)
         now, idled = time.perf_counter(), _idle_seconds()
         cores = (idled - self._idled) / max(now - self._measured, 1e-6)
         self._measured, self._idled = now, idled
-        return max(0.0, cores) + _cores_elsewhere()
+        return max(0.0, cores) + elsewhere
 
 
 def _cores_elsewhere() -> float:
-    """Of the cluster's other machines; 0 without a Ray."""
+    """Of the cluster's other machines; 0 without a Ray. Blocks until Ray's head answers."""
     if not ray.is_initialized():
         return 0.0
     here = ray.get_runtime_context().get_node_id()

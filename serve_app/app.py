@@ -126,7 +126,7 @@ class API:
         return {
             OPEN_SOCKETS: float(self._hub.clients) if self._hub else 0.0,
             BUSY: self._busy.since_last() if self._busy else 0.0,
-            IDLE_CORES: self._idle.since_last(),
+            IDLE_CORES: await self._idle.since_last(),
         }
 
 

@@ -92,18 +92,18 @@ def test_a_thread_is_busy_while_it_computes_and_not_while_it_waits(monkeypatch: 
     assert share.since_last() == 1.0
 
 
-def test_cores_that_wait_for_a_disk_are_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_cores_that_wait_for_a_disk_are_idle(monkeypatch: pytest.MonkeyPatch) -> None:
     now, idle, waiting = 0.0, 100.0, 10.0
     monkeypatch.setattr("time.perf_counter", lambda: now)
     monkeypatch.setattr("psutil.cpu_times", lambda: SimpleNamespace(idle=idle, iowait=waiting))
     cores = IdleCores()
     now, idle, waiting = 4.0, 105.0, 11.0
-    assert cores.since_last() == 1.5
+    assert await cores.since_last() == 1.5
     now = 6.0
-    assert cores.since_last() == 0.0
+    assert await cores.since_last() == 0.0
 
 
-def test_cores_of_other_machines_count_as_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_cores_of_other_machines_count_as_idle(monkeypatch: pytest.MonkeyPatch) -> None:
     """Otherwise a machine with all its cores at work would keep the cluster from using the others."""
     nodes = [
         {"NodeID": name, "Alive": alive, "Resources": resources}
@@ -122,7 +122,7 @@ def test_cores_of_other_machines_count_as_idle(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("ray.get_runtime_context", lambda: SimpleNamespace(get_node_id=lambda: "here"))
     cores = IdleCores()
     now = 10.0
-    assert cores.since_last() == 8.0
+    assert await cores.since_last() == 8.0
 
 
 @pytest.mark.parametrize(
