@@ -3601,8 +3601,8 @@ CREATE FUNCTION best_celebrities(
 -- by one, which takes longer than the jobs.
 CREATE FUNCTION complete_match_job(
     job uuid, worker uuid, attempt integer, pack text, least_quality float8, current_weights jsonb, threshold float8,
-    most integer, among_users boolean, candidates uuid[], message text, seen_snapshot text DEFAULT NULL,
-    seen_last bigint DEFAULT NULL, seen_server text DEFAULT NULL
+    most integer, among_users boolean, candidates uuid[], message text, seen_snapshot text,
+    seen_last bigint, seen_server text
 ) RETURNS TABLE (serving_pack text, users integer, celebrities integer, outdated boolean)
     LANGUAGE plpgsql SET search_path = '' SET plan_cache_mode = force_generic_plan
     AS $$
@@ -3737,9 +3737,27 @@ BEGIN
 END
 $$;
 
+-- As the version before calls it, which looked at the log itself and runs beside this one during an upgrade.
+CREATE FUNCTION complete_match_job(
+    job uuid, worker uuid, attempt integer, pack text, least_quality float8, current_weights jsonb, threshold float8,
+    most integer, among_users boolean, candidates uuid[], message text
+) RETURNS TABLE (serving_pack text, users integer, celebrities integer)
+    LANGUAGE plpgsql SET search_path = ''
+    AS $$
+BEGIN
+    RETURN QUERY
+    SELECT done.serving_pack, done.users, done.celebrities
+    FROM public.complete_match_job(
+        job, worker, attempt, pack, least_quality, current_weights, threshold, most, among_users, candidates, message,
+        NULL, NULL, NULL
+    ) AS done;
+END
+$$;
+
 REVOKE EXECUTE ON FUNCTION
     best_users(uuid, text, float8, jsonb, float8, integer),
     best_celebrities(uuid, text, float8, jsonb, float8, integer, uuid[]),
+    complete_match_job(uuid, uuid, integer, text, float8, jsonb, float8, integer, boolean, uuid[], text),
     complete_match_job(
         uuid, uuid, integer, text, float8, jsonb, float8, integer, boolean, uuid[], text, text, bigint, text
     )
@@ -3747,6 +3765,7 @@ REVOKE EXECUTE ON FUNCTION
 GRANT EXECUTE ON FUNCTION
     best_users(uuid, text, float8, jsonb, float8, integer),
     best_celebrities(uuid, text, float8, jsonb, float8, integer, uuid[]),
+    complete_match_job(uuid, uuid, integer, text, float8, jsonb, float8, integer, boolean, uuid[], text),
     complete_match_job(
         uuid, uuid, integer, text, float8, jsonb, float8, integer, boolean, uuid[], text, text, bigint, text
     )

@@ -9,7 +9,7 @@ DROP FUNCTION complete_match_job(
 --   matches with others are removed; null: do not match with celebrities. message: what the job leaves out, if anything.
 -- One plan serves any face and any candidates. Without the setting a connection would plan its first five match jobs one
 -- by one, which takes longer than the jobs.
-CREATE FUNCTION complete_match_job(
+CREATE OR REPLACE FUNCTION complete_match_job(
     job uuid, worker uuid, attempt integer, pack text, least_quality float8, current_weights jsonb, threshold float8,
     most integer, among_users boolean, candidates uuid[], message text
 ) RETURNS TABLE (serving_pack text, users integer, celebrities integer)
@@ -127,10 +127,3 @@ BEGIN
     RETURN NEXT;
 END
 $$;
-
-REVOKE EXECUTE ON FUNCTION
-    complete_match_job(uuid, uuid, integer, text, float8, jsonb, float8, integer, boolean, uuid[], text)
-    FROM PUBLIC, authenticated, anon;
-GRANT EXECUTE ON FUNCTION
-    complete_match_job(uuid, uuid, integer, text, float8, jsonb, float8, integer, boolean, uuid[], text)
-    TO semblance_service;

@@ -1,6 +1,5 @@
 -- A match job took a trip to the database, beside its search, to see whether the gallery has changed. Now the statement
 -- that ends the job looks, and writes nothing if it has.
-DROP FUNCTION complete_match_job(uuid, uuid, integer, text, float8, jsonb, float8, integer, boolean, uuid[], text);
 
 -- Writes the matches of a match job's face and completes the job. Returns no row, and changes nothing, if the worker no
 -- longer has the job in this attempt; and nothing but the pack that serves the face now if that is another one. A match
@@ -14,8 +13,8 @@ DROP FUNCTION complete_match_job(uuid, uuid, integer, text, float8, jsonb, float
 -- by one, which takes longer than the jobs.
 CREATE FUNCTION complete_match_job(
     job uuid, worker uuid, attempt integer, pack text, least_quality float8, current_weights jsonb, threshold float8,
-    most integer, among_users boolean, candidates uuid[], message text, seen_snapshot text DEFAULT NULL,
-    seen_last bigint DEFAULT NULL, seen_server text DEFAULT NULL
+    most integer, among_users boolean, candidates uuid[], message text, seen_snapshot text,
+    seen_last bigint, seen_server text
 ) RETURNS TABLE (serving_pack text, users integer, celebrities integer, outdated boolean)
     LANGUAGE plpgsql SET search_path = '' SET plan_cache_mode = force_generic_plan
     AS $$
@@ -147,6 +146,23 @@ BEGIN
     FROM set_config('synchronous_commit', 'off', true)
     WHERE id = job;
     RETURN NEXT;
+END
+$$;
+
+-- As the version before calls it, which looked at the log itself and runs beside this one during an upgrade.
+CREATE OR REPLACE FUNCTION complete_match_job(
+    job uuid, worker uuid, attempt integer, pack text, least_quality float8, current_weights jsonb, threshold float8,
+    most integer, among_users boolean, candidates uuid[], message text
+) RETURNS TABLE (serving_pack text, users integer, celebrities integer)
+    LANGUAGE plpgsql SET search_path = ''
+    AS $$
+BEGIN
+    RETURN QUERY
+    SELECT done.serving_pack, done.users, done.celebrities
+    FROM public.complete_match_job(
+        job, worker, attempt, pack, least_quality, current_weights, threshold, most, among_users, candidates, message,
+        NULL, NULL, NULL
+    ) AS done;
 END
 $$;
 

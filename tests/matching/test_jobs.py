@@ -410,6 +410,21 @@ async def test_a_short_list_of_an_earlier_gallery_or_of_another_server_is_not_us
     assert result is not None and await stars(database, face) == [first]
 
 
+async def test_a_worker_of_the_version_before_ends_its_job_during_an_upgrade(
+    database: Database, worker: MatchWorker
+) -> None:
+    (star,) = await add_celebrities(database, famous(1))
+    face = await add_person(database)
+    (job,) = await worker._jobs.claim(worker.id, 1, timedelta(minutes=1))
+    ended = await database.fetchrow(
+        "SELECT * FROM complete_match_job($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        *(job.id, worker.id, 1, DIGEST, MIN_QUALITY, Weights().as_dict(), 0.5, BEST, True, [star], None),
+    )
+    assert ended is not None
+    assert tuple(ended) == (DIGEST, 0, 1)
+    assert await stars(database, face) == [star]
+
+
 async def test_deleting_a_face_during_its_job_is_not_an_error(
     database: Database, worker: MatchWorker
 ) -> None:
