@@ -32,7 +32,12 @@ BEGIN
             ORDER BY transaction
             LIMIT 1
         ) IS NOT NULL
-        OR concat_ws('/', 'public.celebrities'::regclass::oid, pg_postmaster_start_time()) <> seen_server
+        OR concat_ws(
+            '/',
+            (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()),
+            'public.celebrities'::regclass::oid,
+            pg_postmaster_start_time()
+        ) <> seen_server
     );
     IF outdated THEN
         RETURN NEXT;

@@ -2,9 +2,9 @@
 -- What was committed since the snapshot $1, whose last entry was $2, and up to where the log has been read now; only the
 -- latter if both are null. The snapshot tells of entries that were not committed then. Entries have ascending ids, which
 -- tell of those whose transactions have the numbers of others that the snapshot saw and a crash of the server lost.
--- history: of which table, of which database of which server and in which of its histories. server: of which table, and
--- since when the server runs; while that is the same, so is the history, which takes longer to read. set_back: the
--- database has been restored to a state before the snapshot.
+-- history: of which table, of which database of which server and in which of its histories. server: of which table, of
+-- which database, and since when the server runs; while that is the same, so is the history, which takes longer to read.
+-- set_back: the database has been restored to a state before the snapshot.
 SELECT
     pg_current_snapshot()::text AS snapshot,
     coalesce((SELECT max(id) FROM celebrity_changes), $2, 0) AS last,
@@ -22,7 +22,12 @@ SELECT
         (SELECT oid FROM pg_database WHERE datname = current_database()),
         'celebrities'::regclass::oid
     ) AS history,
-    concat_ws('/', 'celebrities'::regclass::oid, pg_postmaster_start_time()) AS server,
+    concat_ws(
+        '/',
+        (SELECT oid FROM pg_database WHERE datname = current_database()),
+        'celebrities'::regclass::oid,
+        pg_postmaster_start_time()
+    ) AS server,
     pg_snapshot_xmax(pg_current_snapshot()) < pg_snapshot_xmax($1::text::pg_snapshot) AS set_back;
 
 -- name: read_gallery

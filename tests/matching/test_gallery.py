@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -10,11 +11,14 @@ from uuid import UUID
 import numpy as np
 import psycopg
 import pytest
+from psycopg.rows import dict_row
 
 from db import copy_arrays
 from db.celebrities import CelebrityRow
 from db.copy_arrays import CopyReader, read_rows, row_type
+from db.logins import DATABASE
 from db.pool import Database
+from db.queries import sql
 from matching import gallery, gallery_arrays
 from matching.celebrity_search import CelebritySearch
 from matching.gallery import Gallery, GalleryQuery, Shortlist
@@ -273,3 +277,19 @@ async def test_a_change_is_seen_whose_transaction_has_the_number_of_a_lost_one(
     await resident.refresh()
     (listed,) = resident.shortlists([GalleryQuery(PROBE, None)], Weights(), 0.0)
     assert listed == [added]
+
+
+def test_a_copy_of_a_database_is_another_server(make_database: Callable[[str], str]) -> None:
+    """A copy that takes the place of a database has tables of the same oids, and another log of changes."""
+    servers, tables = set(), set()
+    query = sql.gallery_changes.replace("$1", "NULL").replace("$2", "NULL::bigint")
+    for dsn in (make_database(DATABASE), make_database(DATABASE)):
+        with psycopg.connect(dsn, row_factory=dict_row) as connection:
+            position = connection.execute(query).fetchone()
+            table = connection.execute("SELECT 'celebrities'::regclass::oid AS oid").fetchone()
+            assert position is not None
+            assert table is not None
+            servers.add(position["server"])
+            tables.add(table["oid"])
+    assert len(tables) == 1
+    assert len(servers) == 2
