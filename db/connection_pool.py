@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections import deque
-from contextlib import suppress
 from typing import Final
 
 import asyncpg
@@ -19,9 +16,9 @@ class ConnectionPool:
     """Lends the connections of a pool, which one task uses at a time.
 
     What a connection costs in asyncpg's pool (a task, three timers and a proxy each time) is more than what
-    the driver spends on a small statement. So a connection on which all went well goes to the task that has
-    waited longest, or is at hand for the next one. Any other goes back to the pool, which waits for a
-    cancelled statement, rolls back and replaces what is lost.
+    the driver spends on a small statement. So a connection on which all went well is at hand for the next
+    task. Any other goes back to the pool, which waits for a cancelled statement, rolls back and replaces
+    what is lost. So do all while a task waits for the pool, which serves those that wait in their order.
     """
 
     def __init__(self, pool: asyncpg.Pool) -> None:
@@ -30,9 +27,7 @@ class ConnectionPool:
         self._at_hand: list[asyncpg.Connection] = []
         self._taken: dict[asyncpg.Connection, float] = {}
         """When each connection that is not in the pool was taken from it."""
-        self._taking = 0
-        self._waiting: deque[asyncio.Future[asyncpg.Connection | None]] = deque()
-        """Of each task that waits: a connection, or None if the pool has room for it to take one."""
+        self._waiting = 0
         self._is_closing = False
 
     async def acquire(self, *, seconds: float) -> asyncpg.Connection:
@@ -43,26 +38,22 @@ class ConnectionPool:
             if _is_open(connection):
                 return connection
             await self._give_back(connection)
-        if self._has_room():
-            return await self._take(seconds)
-        async with asyncio.timeout(seconds):
-            while True:
-                connection = await self._wait()
-                if connection is not None and _is_open(connection):
-                    return connection
-                if connection is not None:
-                    await self._give_back(connection)
-                if self._has_room():
-                    return await self._take(seconds)
+        self._waiting += 1
+        try:
+            connection = await self._pool.acquire(timeout=seconds)
+        finally:
+            self._waiting -= 1
+        self._taken[connection] = time.monotonic()
+        return connection
 
     async def release(self, connection: asyncpg.Connection, *, in_order: bool) -> None:
         """End the use of a connection. in_order: whether its last statement or transaction ended without an
         error and without being cancelled."""
         oldest = time.monotonic() - _AT_HAND_S
-        if not in_order or self._is_closing or self._taken[connection] <= oldest:
-            await self._give_back(connection)
-        elif not self._hand_on(connection):
+        if in_order and not self._waiting and not self._is_closing and self._taken[connection] > oldest:
             self._at_hand.append(connection)
+        else:
+            await self._give_back(connection)
         if self._at_hand and self._taken[self._at_hand[0]] <= oldest:
             await self._give_back(self._at_hand.pop(0))
 
@@ -83,62 +74,9 @@ class ConnectionPool:
         """How many connections are open, whether they are in use or not."""
         return int(self._pool.get_size())
 
-    def _has_room(self) -> bool:
-        """Whether the driver's pool has, or can open, a connection."""
-        return len(self._taken) + self._taking < int(self._pool.get_max_size())
-
-    async def _take(self, seconds: float) -> asyncpg.Connection:
-        """A connection of the driver's pool."""
-        self._taking += 1
-        connection = None
-        try:
-            connection = await self._pool.acquire(timeout=seconds)
-            self._taken[connection] = time.monotonic()
-            return connection
-        finally:
-            self._taking -= 1
-            if connection is None:
-                self._hand_on(None)
-
-    async def _wait(self) -> asyncpg.Connection | None:
-        """What is handed on to this task."""
-        handed = asyncio.get_running_loop().create_future()
-        self._waiting.append(handed)
-        try:
-            return await handed
-        except asyncio.CancelledError:
-            if handed.cancelled():
-                with suppress(ValueError):
-                    self._waiting.remove(handed)
-            else:
-                # It was handed on just before.
-                self._pass_on(handed.result())
-            raise
-
-    def _pass_on(self, connection: asyncpg.Connection | None) -> None:
-        """Give another task what a cancelled one was handed."""
-        if self._is_closing and connection is not None:
-            del self._taken[connection]
-            connection.terminate()
-        elif not self._hand_on(connection) and connection is not None:
-            self._at_hand.append(connection)
-
-    def _hand_on(self, connection: asyncpg.Connection | None) -> bool:
-        """Give the task that has waited longest a connection, or tell it that there is room for one. Returns
-        whether a task waits."""
-        while self._waiting:
-            handed = self._waiting.popleft()
-            if not handed.done():
-                handed.set_result(connection)
-                return True
-        return False
-
     async def _give_back(self, connection: asyncpg.Connection) -> None:
         del self._taken[connection]
-        try:
-            await self._pool.release(connection)
-        finally:
-            self._hand_on(None)
+        await self._pool.release(connection)
 
 
 def _is_open(connection: asyncpg.Connection) -> bool:
