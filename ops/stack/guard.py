@@ -72,6 +72,8 @@ class GuardianPart:
                     guardian.kill()
             psutil.wait_procs(guardians, timeout=_POLL)
         if self._process is not None:
+            # If it could not be looked up, the wait would have no end.
+            self._process.kill()
             self._process.wait()
             self._process = None
 
