@@ -40,14 +40,6 @@ class Links:
         """The signed URL of the picture that a row of `table` names, as in `renditions`."""
         return None if key is None else self.renditions(key, table).full
 
-    def feed(self, key: str, table: PictureTable) -> str:
-        """As `picture`, in the size for a feed, or of the picture itself if it has no such size."""
-        return self.renditions(key, table).feed
-
-    def thumbnail(self, key: str, table: PictureTable) -> str:
-        """As `feed`, in the smallest size."""
-        return self.renditions(key, table).thumbnail
-
     def renditions(self, key: str, table: PictureTable) -> PictureUrls:
         """The signed URLs of the picture that a row of `table` names, and of its smaller sizes. A row may
         name a URL, as adopted rows do, which stays unchanged."""

@@ -38,7 +38,7 @@ class QueuedJobAnswer(Schema):
             face_id=job.face_id,
             user_id=job.user_id,
             user_name=job.user_name,
-            picture_url=links.thumbnail(job.image_path, "faces"),
+            picture_url=links.renditions(job.image_path, "faces").thumbnail,
             status=job.status,
             job_type=job.job_type,
             attempts=job.attempts,

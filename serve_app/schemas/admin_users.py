@@ -44,7 +44,7 @@ class UserSummary(Schema):
             "school": account.school,
             "role": account.role,
             "label": account.label,
-            "thumbnail_url": None if path is None else links.thumbnail(path, "faces"),
+            "thumbnail_url": None if path is None else links.renditions(path, "faces").thumbnail,
             "photos": account.photos,
             "matches": account.matches,
             "uploads_today": account.uploads_today,
@@ -78,7 +78,7 @@ class UserDetails(UserSummary):
             latest_photos=[
                 UserPhoto(
                     id=face.id,
-                    thumbnail_url=links.thumbnail(face.image_path, "faces"),
+                    thumbnail_url=links.renditions(face.image_path, "faces").thumbnail,
                     created_at=face.created_at,
                 )
                 for face in faces

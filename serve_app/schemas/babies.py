@@ -40,12 +40,13 @@ class BabyAnswer(Schema):
 
     @classmethod
     def of(cls, baby: Baby, links: Links) -> BabyAnswer:
+        urls = links.renditions(baby.image_path, "babies")
         return cls(
             id=baby.id,
             match_id=baby.match_id,
-            image_url=links.picture(baby.image_path, "babies"),
-            feed_url=links.feed(baby.image_path, "babies"),
-            thumbnail_url=links.thumbnail(baby.image_path, "babies"),
+            image_url=urls.full,
+            feed_url=urls.feed,
+            thumbnail_url=urls.thumbnail,
             created_at=baby.created_at,
             parents=MatchPair(a=MatchPerson.of(baby.a, links), b=MatchPerson.of(baby.b, links)),
             mutual_connection=None

@@ -30,6 +30,7 @@ class FaceMatch(Schema):
 
     @classmethod
     def of(cls, hit: FaceHit, links: Links, scale: SimilarityScale) -> Self:
+        urls = links.renditions(hit.image_path, "faces")
         return cls(
             face_id=hit.face_id,
             profile_id=hit.profile_id,
@@ -38,9 +39,9 @@ class FaceMatch(Schema):
             gender=hit.gender,
             similarity=round(min(1.0, max(-1.0, hit.similarity)), 4),
             rarity=Rarity.of(scale, hit.similarity, scale.digest),
-            image_url=links.picture(hit.image_path, "faces"),
-            feed_url=links.feed(hit.image_path, "faces"),
-            thumbnail_url=links.thumbnail(hit.image_path, "faces"),
+            image_url=urls.full,
+            feed_url=urls.feed,
+            thumbnail_url=urls.thumbnail,
         )
 
 

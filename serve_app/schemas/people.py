@@ -36,6 +36,7 @@ class ListedPersonAnswer(Schema):
 
     @classmethod
     def of(cls, person: ListedPerson, links: Links) -> ListedPersonAnswer:
+        urls = links.renditions(person.image_path, "celebrities")
         return cls(
             id=person.id,
             name=person.name,
@@ -44,8 +45,8 @@ class ListedPersonAnswer(Schema):
             gender_stated=person.gender is not None,
             quality=person.quality,
             photos=person.photos,
-            feed_url=links.feed(person.image_path, "celebrities"),
-            thumbnail_url=links.thumbnail(person.image_path, "celebrities"),
+            feed_url=urls.feed,
+            thumbnail_url=urls.thumbnail,
         )
 
 
@@ -77,6 +78,7 @@ class PersonPhotoAnswer(Schema):
 
     @classmethod
     def of(cls, photo: PersonPhoto, links: Links, pack_digest: str) -> PersonPhotoAnswer:
+        urls = links.renditions(photo.image_path, "celebrities")
         return cls(
             id=photo.id,
             quality=photo.quality,
@@ -85,8 +87,8 @@ class PersonPhotoAnswer(Schema):
             expression=photo.expression,
             searchable=pack_digest in photo.pack_digests,
             added_at=photo.created_at,
-            image_url=links.picture(photo.image_path, "celebrities"),
-            thumbnail_url=links.thumbnail(photo.image_path, "celebrities"),
+            image_url=urls.full,
+            thumbnail_url=urls.thumbnail,
         )
 
 

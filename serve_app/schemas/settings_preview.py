@@ -69,7 +69,7 @@ class PreviewFace(Schema):
             face_id=face.face_id,
             user_id=face.user_id,
             name=face.name,
-            picture_url=links.thumbnail(face.image_path, "faces"),
+            picture_url=links.renditions(face.image_path, "faces").thumbnail,
             rank_before=face.rank_before,
             rank_after=face.rank_after,
         )
@@ -120,7 +120,7 @@ class PreviewCelebrityMatch(Schema):
             celebrity=PreviewCelebrity(
                 id=change.celebrity_id,
                 name=change.celebrity_name,
-                picture_url=links.thumbnail(change.celebrity_image_path, "celebrities"),
+                picture_url=links.renditions(change.celebrity_image_path, "celebrities").thumbnail,
             ),
         )
 

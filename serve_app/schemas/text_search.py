@@ -22,12 +22,13 @@ class FoundPerson(Schema):
     @classmethod
     def of(cls, person: PersonFound, links: Links) -> FoundPerson:
         key = person.image_path
+        urls = None if key is None else links.renditions(key, "faces")
         return cls(
             id=person.id,
             name=person.name,
             bio=person.bio,
-            image=links.picture(key, "faces"),
-            thumbnail_url=None if key is None else links.thumbnail(key, "faces"),
+            image=None if urls is None else urls.full,
+            thumbnail_url=None if urls is None else urls.thumbnail,
         )
 
 

@@ -148,8 +148,8 @@ async def test_celebrities_come_from_a_separate_place(api: Api) -> None:
     await api.owner.execute("INSERT INTO celebrities (name, image_path) VALUES ('T', $1)", CELEBRITY)
 
     links = Links(api.services.settings, api.services.storage, "http://api")
-    assert (await get(api, links.thumbnail(CELEBRITY, "celebrities"))).status_code == 200
-    assert (await api.client.get(links.thumbnail(CELEBRITY, "faces"))).status_code == 404
+    assert (await get(api, links.renditions(CELEBRITY, "celebrities").thumbnail)).status_code == 200
+    assert (await api.client.get(links.renditions(CELEBRITY, "faces").thumbnail)).status_code == 404
     assert links.picture("https://fal.media/x.jpg", "babies") == "https://fal.media/x.jpg"
 
 

@@ -49,6 +49,33 @@ async def keys(storage: Storage) -> list[str]:
     return pictures
 
 
+@pytest.fixture
+def signings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The keys of the pictures whose links were made, once for each time."""
+    keys: list[str] = []
+    sign = Storage.signed_urls
+
+    def signed_urls(storage: Storage, key: str, *args: Any) -> tuple[str, ...]:
+        keys.append(key)
+        return sign(storage, key, *args)
+
+    monkeypatch.setattr(Storage, "signed_urls", signed_urls)
+    return keys
+
+
+async def test_the_links_of_a_picture_are_made_together(api: Api, signings: list[str]) -> None:
+    user = await api.member("ada")
+    uploads = [(await upload(api, user, data)).json() for data in (OBAMA_2.read_bytes(), photo(1))]
+    assert len(signings) == 2
+    listed = (await api.client.get("/api/faces", headers=user.headers)).json()["faces"]
+    links = ("image_url", "feed_url", "thumbnail_url")
+    assert [[face[link] for link in links] for face in listed] == [
+        [face[link] for link in links] for face in reversed(uploads)
+    ]
+    assert len(set(signings)) == 2
+    assert len(signings) == 4
+
+
 async def test_an_upload_stores_picture_row_and_job(api: Api) -> None:
     user = await api.member("ada")
     data = OBAMA_2.read_bytes()

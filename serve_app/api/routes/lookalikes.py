@@ -79,6 +79,7 @@ async def lookalikes(
 
 def _match(found: Lookalike, links: Links, scale: SimilarityScale) -> CelebrityMatch:
     hit = found.hit
+    urls = links.renditions(hit.image_path, "celebrities")
     return CelebrityMatch(
         celebrity_id=hit.celebrity_id,
         person_id=hit.person_id,
@@ -91,7 +92,7 @@ def _match(found: Lookalike, links: Links, scale: SimilarityScale) -> CelebrityM
         similarity_score=round(found.score, 4),
         factors=FactorScores(**{name: round(value, 4) for name, value in found.factors.items()}),
         alignment_points=None if hit.landmarks is None else alignment_points(hit.landmarks),
-        image_url=links.picture(hit.image_path, "celebrities"),
-        feed_url=links.feed(hit.image_path, "celebrities"),
-        thumbnail_url=links.thumbnail(hit.image_path, "celebrities"),
+        image_url=urls.full,
+        feed_url=urls.feed,
+        thumbnail_url=urls.thumbnail,
     )

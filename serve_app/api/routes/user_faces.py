@@ -39,11 +39,12 @@ async def upload_face(
     face = await services.face_uploads.add(
         user.id, photo, timed_out=lambda: deadline_has_passed(request.scope)
     )
+    urls = links.renditions(face.image_path, "faces")
     return UploadAnswer(
         id=face.id,
-        image_url=links.picture(face.image_path, "faces"),
-        feed_url=links.feed(face.image_path, "faces"),
-        thumbnail_url=links.thumbnail(face.image_path, "faces"),
+        image_url=urls.full,
+        feed_url=urls.feed,
+        thumbnail_url=urls.thumbnail,
         created_at=face.created_at,
         job_id=face.job_id,
         faces_found=face.faces_found,
@@ -65,12 +66,13 @@ async def list_faces(
         faces=[
             FaceSummary(
                 id=face.id,
-                image_url=links.picture(face.image_path, "faces"),
-                feed_url=links.feed(face.image_path, "faces"),
-                thumbnail_url=links.thumbnail(face.image_path, "faces"),
+                image_url=urls.full,
+                feed_url=urls.feed,
+                thumbnail_url=urls.thumbnail,
                 created_at=face.created_at,
             )
             for face in page.items
+            for urls in [links.renditions(face.image_path, "faces")]
         ],
         total=page.total,
         next_cursor=encode_cursor(page.next),
