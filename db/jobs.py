@@ -132,8 +132,8 @@ class MatchJobs:
 
     async def claim(self, worker: UUID, limit: int, lease: timedelta) -> list[ClaimedJob]:
         """Claim up to `limit` jobs for this worker until the lease ends: those whose lease has ended, then
-        those that are due, oldest first; none while the queue is paused. Jobs whose lease has ended fail if
-        they have no attempt left."""
+        those that are due, oldest first; none while the queue is paused, when those whose lease has ended
+        wait again. Jobs whose lease has ended fail if they have no attempt left."""
         rows = await self._database.fetch(sql.claim_match_jobs, worker, limit, lease)
         return [
             ClaimedJob(
@@ -178,8 +178,8 @@ class MatchJobs:
         await tell_of_ended_jobs(self._database)
 
     async def seconds_to_next(self) -> float | None:
-        """Seconds until the next job is due or the next lease ends, at least 0; None without any, and while
-        the queue is paused."""
+        """Seconds until the next job is due, unless the queue is paused, or the next lease ends, at least 0;
+        None without any."""
         seconds: float | None = await self._database.fetchval(sql.seconds_to_next_match_job)
         return None if seconds is None else max(seconds, 0.0)
 

@@ -16,8 +16,8 @@ WHERE status = 'pending'
 
 -- name: claim_match_jobs
 -- $1: worker, $2: how many, $3: length of the lease. Jobs whose lease has ended come first, then the oldest that are due,
--- without jobs that another worker is claiming; none while the queue is paused. Jobs whose lease has ended and that have
--- no attempt left fail. Each job comes with its face as probe_face reads it, and all settings. The commit does not wait
+-- without jobs that another worker is claiming; none while the queue is paused, when those whose lease has ended wait
+-- again. Jobs whose lease has ended and that have no attempt left fail. Each job comes with its face as probe_face reads it, and all settings. The commit does not wait
 -- for the disk: after a crash of the server that loses it, the jobs still wait.
 WITH failed AS (
     UPDATE match_jobs
@@ -43,6 +43,19 @@ abandoned AS (
     ORDER BY run_after, created_at
     LIMIT $2
     FOR UPDATE SKIP LOCKED
+),
+returned AS (
+    UPDATE match_jobs
+    SET status = 'pending', locked_by = NULL, lease_until = NULL
+    WHERE id = ANY (ARRAY(
+        SELECT id
+        FROM match_jobs
+        WHERE status = 'processing' AND (lease_until < now() OR lease_until IS NULL) AND attempts < max_attempts
+            AND EXISTS (SELECT FROM system_settings WHERE key = 'match_jobs_paused' AND value = 'true')
+        ORDER BY id
+        FOR UPDATE SKIP LOCKED
+    ))
+    RETURNING tell_operators('jobs', '{}')
 ),
 due AS (
     SELECT id
@@ -117,12 +130,16 @@ SET status = 'pending', attempts = attempts - 1, locked_by = NULL, lease_until =
 WHERE locked_by = $1 AND status = 'processing';
 
 -- name: seconds_to_next_match_job
--- Seconds until the next job is due or the next lease ends; null without any, and while the queue is paused.
+-- Seconds until the next job is due, unless the queue is paused, or the next lease ends; null without any.
 SELECT extract(epoch FROM least(
-    (SELECT min(run_after) FROM match_jobs WHERE status = 'pending'),
+    (
+        SELECT min(run_after)
+        FROM match_jobs
+        WHERE status = 'pending'
+            AND NOT EXISTS (SELECT FROM system_settings WHERE key = 'match_jobs_paused' AND value = 'true')
+    ),
     (SELECT min(lease_until) FROM match_jobs WHERE status = 'processing')
-) - now())::float8
-WHERE NOT EXISTS (SELECT FROM system_settings WHERE key = 'match_jobs_paused' AND value = 'true');
+) - now())::float8;
 
 -- name: get_match_job
 SELECT

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from db.job_queue import JobQueue
 from db.jobs import FIRST_DELAY, LONGEST_DELAY, ClaimedJob, MatchJobs, backoff
 from db.pool import Database
 from db.queries import queries
@@ -98,6 +99,36 @@ async def test_a_dead_workers_job_returns_when_its_lease_ends(database: Database
     assert await jobs.retry(dead, "too late")
     await jobs.extend(dead.worker, [job], MINUTE)
     assert await state(database, job) == ("processing", 2, None, again.worker, False)
+
+
+async def test_a_dead_workers_job_waits_again_while_the_queue_is_paused(
+    database: Database, jobs: MatchJobs
+) -> None:
+    first, second, last = await add_jobs(database, 3)
+    alive = await claim_one(jobs), await claim_one(jobs), await claim_one(jobs)
+    await database.execute(
+        "UPDATE match_jobs SET lease_until = now(), max_attempts = CASE id WHEN $1 THEN 3 ELSE 1 END"
+        " WHERE id IN ($1, $2)",
+        first,
+        last,
+    )
+    queue = JobQueue(database)
+    await queue.pause(paused=True)
+    assert await jobs.seconds_to_next() == 0
+    told = "SELECT count(*) FROM events WHERE type = 'admin' AND payload = '{\"kind\": \"jobs\"}'"
+    before = await database.fetchval(told)
+    assert await jobs.claim(uuid4(), 8, MINUTE) == []
+    assert await database.fetchval(told) == before + 1
+    assert await state(database, first) == ("pending", 1, None, None, True)
+    assert (await state(database, second))[:2] == ("processing", 1)
+    assert (await state(database, last))[0] == "failed"
+    # Nothing is due but the end of the lease that is left.
+    assert await jobs.seconds_to_next() == pytest.approx(MINUTE.total_seconds(), abs=5)
+    await jobs.release(alive[1].worker)
+    assert (await jobs.seconds_to_next(), await jobs.pending()) == (None, 2)
+    await queue.pause(paused=False)
+    again = {job.id: job.attempt for job in await jobs.claim(uuid4(), 8, MINUTE)}
+    assert again == {first: 2, second: 1}
 
 
 async def test_a_heartbeat_keeps_the_job(database: Database, jobs: MatchJobs) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 import psycopg
 import pytest
 
+from db.job_queue import JobQueue
 from db.pool import Database
 from deployments.faces.pipeline import LocalPipeline
 from matching.worker import MatchWorker
@@ -113,6 +114,19 @@ async def test_a_running_worker_wakes_when_anothers_lease_ends(
     )
     async with running(worker):
         await wait_until(database, MATCHED, 3)
+
+
+async def test_a_running_worker_returns_anothers_job_to_a_paused_queue(
+    database: Database, worker: MatchWorker
+) -> None:
+    await add_person(database)
+    await database.execute(
+        "UPDATE match_jobs SET status = 'processing', attempts = 1, locked_by = gen_random_uuid(),"
+        " lease_until = now() + interval '0.5 s'"
+    )
+    await JobQueue(database).pause(paused=True)
+    async with running(worker):
+        await wait_until(database, "SELECT bool_and(status = 'pending') FROM match_jobs", 3)
 
 
 async def test_an_idle_worker_does_not_query_the_database(
