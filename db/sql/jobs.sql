@@ -17,8 +17,9 @@ WHERE status = 'pending'
 -- name: claim_match_jobs
 -- $1: worker, $2: how many, $3: length of the lease. Jobs whose lease has ended come first, then the oldest that are due,
 -- without jobs that another worker is claiming; none while the queue is paused, when those whose lease has ended wait
--- again. Jobs whose lease has ended and that have no attempt left fail. Each job comes with its face as probe_face reads it, and all settings. The commit does not wait
--- for the disk: after a crash of the server that loses it, the jobs still wait.
+-- again. Jobs whose lease has ended and that have no attempt left fail. Each job comes with its face as probe_face reads
+-- it, and all settings. The commit does not wait for the disk: after a crash of the server that loses it, the jobs still
+-- wait.
 WITH failed AS (
     UPDATE match_jobs
     SET status = 'failed',
