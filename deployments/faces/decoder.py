@@ -8,6 +8,7 @@ it answers is unpickled.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -36,8 +37,11 @@ from semblance.errors import (
     UnreadableImageError,
 )
 from semblance.settings import Settings
+from semblance.sizes import byte_size
 from semblance.tracing import span
 from semblance.types import Image
+
+logger = logging.getLogger(__name__)
 
 ATTEMPTS: Final = 2
 """Attempts at a photo whose decoder process ends. The first time, something else may have killed it."""
@@ -244,6 +248,7 @@ class _Process:
         root = str(Path(__file__).resolve().parents[2])
         environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
         self._most_pixels = settings.max_image_pixels
+        self._memory = settings.image_memory_bytes
         self._popen = subprocess.Popen(
             [sys.executable, "-P", "-m", _PROGRAM, json.dumps(options)],
             env={**environment, **_SET, "PYTHONPATH": root},
@@ -298,6 +303,14 @@ class _Process:
         with self._or_end():
             self._tell(question, data, deadline)
             answer, pixels = self._answer(deadline)
+        if "lacks_memory" in answer:
+            logger.warning(
+                "refused a photo that takes more memory than SEMBLANCE_IMAGE_MEMORY_BYTES allows (%s)",
+                byte_size(self._memory),
+            )
+            raise ImageTooCostlyError(
+                "The photo takes more memory to decode than is allowed. Send it scaled down."
+            )
         if "refused" in answer:
             raise _refusal(str(answer["refused"]), str(answer["message"]))
         return answer, pixels

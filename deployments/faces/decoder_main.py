@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from deployments.faces.decoder_pipes import shared_pixels
 from deployments.faces.memory import keep_memory, kept_bytes, return_memory
 from deployments.vision.decode import OpenPhoto, read_header
-from semblance.errors import ImageTooCostlyError, SemblanceError, UnreadableImageError
+from semblance.errors import SemblanceError, UnreadableImageError
 from semblance.types import Image
 
 _GRACE_S: Final = 1.0
@@ -95,8 +95,7 @@ def main() -> None:
         except SemblanceError as exc:
             answer, pixels = {"refused": exc.code, "message": exc.message}, None
         except MemoryError:
-            message = "The photo takes more memory to decode than is allowed. Send it scaled down."
-            answer, pixels = {"refused": ImageTooCostlyError.code, "message": message}, None
+            answer, pixels = {"lacks_memory": True}, None
         if question["do"] != "close":
             _send(answers, answer, pixels, shared)
         signal.signal(signal.SIGALRM, _rest)

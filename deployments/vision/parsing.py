@@ -10,6 +10,7 @@ from io import BytesIO
 from math import inf
 from typing import Final
 
+import numpy as np
 import pillow_heif
 from PIL import (
     AvifImagePlugin,
@@ -58,6 +59,14 @@ _MOST_READS: Final = 100_000
 GIF block, so a megabyte of XMP takes about 30,000 reads. Millions only keep the parser busy."""
 
 
+_NO_MEMORY: Final = ("out of memory", "insufficient memory", "memory allocation", "creating thread")
+"""Parts of the errors of parsers, in small letters, where the process may take no more memory."""
+
+_LEAST_BYTES_A_PIXEL: Final = 8
+"""What the decoders take that may not say when they lack memory: of 12 megapixels, libwebp 8 to open a file,
+libheif 8 to 10, libavif with dav1d 8.5 to 14."""
+
+
 class _Source(BytesIO):
     """A file in memory that limits the number of reads until `reads_left` is lifted."""
 
@@ -83,7 +92,8 @@ def open_file(data: bytes) -> ImageFile.ImageFile:
     if data.startswith(png.SIGNATURE):
         data = png.without_metadata(data)
     source = _Source(webp.without_pixels(data))
-    image = PillowImage.open(source, formats=FORMATS)
+    with memory_for(webp.size_of(data)):
+        image = PillowImage.open(source, formats=FORMATS)
     source.reads_left = inf
     # Where EXIF has no orientation, Pillow uses the one in XMP. No browser does.
     for xmp in ("xmp", "XML:com.adobe.xmp"):
@@ -97,7 +107,7 @@ def open_file(data: bytes) -> ImageFile.ImageFile:
 def parsing(message: str) -> Iterator[None]:
     """Turn any error of a parser into UnreadableImageError(message), and silence its warnings.
 
-    MemoryError passes through: it is not the file's fault.
+    MemoryError passes through, and is raised for errors that mean it: it is not the file's fault.
     """
     try:
         with _quiet():
@@ -108,8 +118,31 @@ def parsing(message: str) -> Iterator[None]:
         # Pillow applies its own limit, about 179 million pixels, while it reads a header.
         raise ImageTooLargeError("The photo claims far too many pixels. Send it scaled down.") from error
     except Exception as error:
+        if any(sign in str(error).lower() for sign in _NO_MEMORY):
+            raise MemoryError(str(error)) from error
         # Hostile files make parsers raise nearly anything: SyntaxError, struct.error, zlib.error, ...
         raise UnreadableImageError(message) from error
+
+
+@contextmanager
+def memory_for(size: tuple[int, int] | None) -> Iterator[None]:
+    """Raise MemoryError for an error of a decoder, which may not say why it failed, if the process has
+    no memory for a photo of this width and height; None: unknown."""
+    try:
+        yield
+    except Exception as error:
+        if size is not None and _is_too_much(size[0] * size[1] * _LEAST_BYTES_A_PIXEL):
+            raise MemoryError(str(error)) from error
+        raise
+
+
+def _is_too_much(count: int) -> bool:
+    """Whether the process may not take `count` bytes more. They are reserved, and never touched."""
+    try:
+        np.empty(count, np.uint8)
+    except MemoryError:
+        return True
+    return False
 
 
 _quiet_lock = threading.Lock()

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from PIL import AvifImagePlugin
 from PIL import Image as PillowImage
 
-from deployments.vision import png
+from deployments.vision import png, webp
 from deployments.vision.jpeg import decode_whole, is_progressive
-from deployments.vision.parsing import DAMAGED, open_file, parsing
+from deployments.vision.parsing import DAMAGED, memory_for, open_file, parsing
 from semblance.errors import UnreadableImageError
 from semblance.types import Image
 
@@ -39,9 +39,6 @@ long, and a look at a finer size would take that time again. Beyond it, memory c
 
 _STRIP_PIXELS: Final = 200_000
 """Pixels converted to RGB at a time: few enough to stay in a core's cache."""
-
-_NO_MEMORY: Final = ("out of memory", "creating thread")
-"""Parts of libvips' errors where the process may take no more memory."""
 
 _INTEGER_WHITE: Final = (255.0, 65535.0, 4294967295.0)
 
@@ -110,8 +107,9 @@ def decode_pixels(data: bytes, format_name: str) -> DecodedPixels:
     or ends early.
     """
     if format_name == "WEBP":
-        return _array_pixels(_decode_webp(data), is_bgr=True)
-    with parsing(DAMAGED), open_file(data) as image:
+        with parsing(DAMAGED), memory_for(webp.size_of(data)):
+            return _array_pixels(_decode_webp(data), is_bgr=True)
+    with parsing(DAMAGED), open_file(data) as image, memory_for(image.size):
         if format_name == "PNG" and image.mode in {"RGB", "RGBA"} and not image.info.get("interlace"):
             return _array_pixels(_decode_png(data))
         if format_name == "AVIF" and image.mode in {"RGB", "RGBA"}:
@@ -142,12 +140,7 @@ def _decode_png(data: bytes) -> NDArray[np.uint8]:
     # libvips would hand EXIF data to one more parser, libexif, and nobody asks for the result.
     source = pyvips.Source.new_from_memory(png.without_profiles(data))
     image = pyvips.Image.pngload_source(source, access="sequential", fail_on="truncated")
-    try:
-        return cast(NDArray[np.uint8], image.cast("uchar", shift=True).numpy())
-    except pyvips.Error as error:
-        if any(sign in str(error) for sign in _NO_MEMORY):
-            raise MemoryError(str(error)) from error
-        raise
+    return cast(NDArray[np.uint8], image.cast("uchar", shift=True).numpy())
 
 
 def _array_pixels(pixels: NDArray[np.uint8], *, is_bgr: bool = False) -> DecodedPixels:

@@ -194,6 +194,12 @@ def colour_png() -> bytes:
     return encoded(PillowImage.new("RGBA", (7071, 7071), (90, 80, 70, 60)), "PNG")
 
 
+def plain(file_format: str, side: int) -> Callable[[], bytes]:
+    """Its decoder may not say that it lacks memory, of which it takes eight bytes a pixel or more."""
+    options = {"lossless": True, "quality": 0} if file_format == "WEBP" else {}
+    return lambda: encoded(PillowImage.new("RGBA", (side, side), (90, 80, 70, 60)), file_format, **options)
+
+
 def test_a_file_for_which_there_is_no_memory_is_not_read_as_questions() -> None:
     decoder = DecoderProcess(Settings(image_memory_bytes=256 * 2**20))
     asked = encoded(photo(60, 40), "PNG")
@@ -207,16 +213,30 @@ def test_a_file_for_which_there_is_no_memory_is_not_read_as_questions() -> None:
     decoder.close()
 
 
-@pytest.mark.parametrize("picture_of", [progressive, colour_png])
+@pytest.mark.parametrize(
+    "picture_of",
+    [progressive, colour_png, plain("WEBP", 7071), plain("AVIF", 5760), plain("HEIF", 5760)],
+    ids=["JPEG", "PNG", "WEBP", "AVIF", "HEIF"],
+)
 def test_a_picture_that_needs_more_memory_than_is_allowed_is_refused(
-    picture_of: Callable[[], bytes],
+    picture_of: Callable[[], bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
     poor = DecoderProcess(Settings(image_memory_bytes=256 * 2**20))
     costly = pytest.raises(ImageTooCostlyError, match=r"more memory.*scaled down\.")
     with costly, poor.open(picture_of()) as picture:
         picture.whole(500)
+    # The operator can do more about it than the client.
+    assert "SEMBLANCE_IMAGE_MEMORY_BYTES allows (256 MiB)" in caplog.text
     assert is_answered(poor)
     poor.close()
+
+
+@pytest.mark.parametrize("file_format", ["WEBP", "AVIF", "HEIF"])
+def test_a_damaged_picture_is_not_said_to_need_memory(decoder: DecoderProcess, file_format: str) -> None:
+    data = encoded(photo(), file_format)
+    with pytest.raises(UnreadableImageError) as refused, decoder.open(data[: len(data) // 2]) as picture:
+        picture.whole(500)
+    assert refused.type is UnreadableImageError
 
 
 def test_it_has_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,6 +101,22 @@ def test_any_other_webp_stays_as_it_is(data: bytes) -> None:
     assert webp.without_pixels(data) is data
 
 
+@pytest.mark.parametrize("image", [RGB, RGBA], ids=["RGB", "RGBA"])
+@pytest.mark.parametrize("lossless", [True, False], ids=["lossless", "lossy"])
+@pytest.mark.parametrize("options", [{}, {"icc_profile": b"profile"}], ids=["simple", "extended"])
+def test_the_size_of_a_webp_is_read_without_its_parser(
+    image: PillowImage.Image, lossless: bool, options: dict[str, bytes]
+) -> None:
+    data = encoded(image, "WEBP", lossless=lossless, **options)
+    assert webp.size_of(data) == image.size
+    assert webp.size_of(data[:29]) is None
+
+
+@pytest.mark.parametrize("data", [b"", encoded(RGB, "PNG"), b"RIFF\0\0\0\0WEBPnone" + bytes(20)])
+def test_what_is_no_webp_has_no_such_size(data: bytes) -> None:
+    assert webp.size_of(data) is None
+
+
 @pytest.mark.parametrize("lossless", [True, False], ids=["lossless", "lossy"])
 @pytest.mark.parametrize("more", [b"x", b"more" * 10], ids=["byte", "bytes"])
 def test_a_webp_with_bytes_after_its_end_is_read(lossless: bool, more: bytes) -> None:
