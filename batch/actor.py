@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
+from semblance.cores import give_way
 from semblance.error_reports import report_errors
 from semblance.logging import configure_logging
 from semblance.otlp import tracing
@@ -24,6 +25,7 @@ class WorkerActor:
             settings: Of the job, without secrets.
             job_id: Of the Ray job, for each line of the log; None for a job that was not submitted.
         """
+        give_way()
         configure_logging(settings, ray_job=job_id)
         # Where errors are reported to is a secret, so it comes from this node's environment.
         report_errors(get_settings())

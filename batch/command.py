@@ -15,6 +15,7 @@ from rich.markup import escape
 from batch.cluster import stop_at_once
 from batch.record import recorded
 from semblance.actor import actor_var, command_actor
+from semblance.cores import give_way
 from semblance.error_reports import report_errors
 from semblance.errors import SemblanceError
 from semblance.logging import configure_logging
@@ -31,6 +32,8 @@ def job_command() -> Iterator[Settings]:
         signal.signal(number, stop_at_once)
     try:
         settings = job_settings()
+        # The API goes first.
+        give_way()
         configure_logging(settings, ray_job=os.environ.get(JOB_VARIABLE))
         report_errors(settings)
         actor_var.set(command_actor())

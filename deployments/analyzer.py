@@ -13,6 +13,7 @@ from deployments.message_limit import check_message_limit
 from deployments.packs.registry import load_pack
 from deployments.replica import configure_replica_logging, starting
 from deployments.worker_thread import WorkerThread
+from semblance.cores import give_way
 from semblance.settings import get_settings
 from semblance.types import DetectedFace, FaceAttributes, ModelInfo
 
@@ -24,6 +25,7 @@ class Analyzer:
 
     @starting()
     def __init__(self) -> None:
+        give_way()
         settings = get_settings()
         configure_replica_logging(settings)
         check_message_limit(settings)

@@ -16,7 +16,7 @@ from deployments.packs.sessions import CPU, available_providers
 from deployments.photos import PhotoToSearch
 from deployments.replica import configure_replica_logging, for_request, starting
 from deployments.worker_thread import WorkerThread
-from semblance.cores import usable_cores
+from semblance.cores import give_way, usable_cores
 from semblance.errors import SemblanceError
 from semblance.metrics import FACES, PHOTOS
 from semblance.settings import Settings, get_settings
@@ -37,6 +37,7 @@ class Detector:
 
     @starting()
     def __init__(self) -> None:
+        give_way()
         settings = get_settings()
         configure_replica_logging(settings)
         check_message_limit(settings)

@@ -14,6 +14,7 @@ from deployments.message_limit import check_message_limit
 from deployments.packs.registry import load_pack
 from deployments.replica import configure_replica_logging, starting
 from deployments.worker_thread import WorkerThread
+from semblance.cores import give_way
 from semblance.settings import get_settings
 from semblance.types import Image, ModelInfo
 
@@ -25,6 +26,7 @@ class Embedder:
 
     @starting()
     def __init__(self) -> None:
+        give_way()
         settings = get_settings()
         configure_replica_logging(settings)
         check_message_limit(settings)

@@ -15,6 +15,7 @@ from deployments.packs.registry import load_pack
 from deployments.replica import configure_replica_logging, starting
 from deployments.scaling import WAITING_JOBS
 from matching.worker import MatchWorker
+from semblance.cores import give_way
 from semblance.errors import NotReadyError, SemblanceError
 from semblance.settings import get_settings
 from semblance.storage.opening import open_storage
@@ -35,6 +36,7 @@ class Matcher:
         analyzer: DeploymentHandle[Any],
     ) -> None:
         """Called by Serve on the replica's event loop."""
+        give_way()
         self._settings = get_settings()
         configure_replica_logging(self._settings)
         self._model = load_pack(self._settings).info

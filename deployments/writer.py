@@ -14,6 +14,7 @@ from deployments.scaling import WAITING_JOBS
 from deployments.text_queue import TextQueue
 from deployments.text_vectors.embedders import open_embedder
 from deployments.writing.opening import open_writer
+from semblance.cores import give_way
 from semblance.errors import NotReadyError, SemblanceError
 from semblance.settings import get_settings
 from semblance.types import JobOutcome
@@ -28,6 +29,7 @@ class Writer:
     @starting()
     def __init__(self) -> None:
         """Called by Serve on the replica's event loop."""
+        give_way()
         self._settings = get_settings()
         configure_replica_logging(self._settings)
         self._opened = (*open_writer(self._settings), open_embedder(self._settings))

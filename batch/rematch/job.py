@@ -24,14 +24,14 @@ from rich.table import Table
 
 from batch.cluster import LOCAL, plan_cluster_pool, ray_session
 from batch.progress import JobProgress
-from batch.rematch.search import Segment, near_best
+from batch.rematch.search import Segment, best_of_users, near_best
 from batch.rematch.turns import Turns
 from db.pool import Database
 from deployments.products import products_graph
 from matching.eligibility import may_match
 from matching.gallery import Gallery
 from matching.gallery_arrays import GalleryArrays
-from matching.ranking import Owners, RankedPairs, best_in_groups, merged
+from matching.ranking import Owners, RankedPairs, merged
 from matching.rematch import (
     Ids,
     Kind,
@@ -201,7 +201,7 @@ class _RematchRun:
         search = ray.remote(near_best)
         self._celebrities = search.options(name="rematch celebrities", num_gpus=plan.num_gpus, **options)
         self._start = search.options(name="rematch start", num_gpus=plan.num_gpus, **options)
-        self._users = ray.remote(best_in_groups).options(name="rematch users", **options)
+        self._users = ray.remote(best_of_users).options(name="rematch users", **options)
 
     async def run(self, scope: Scope, *, dry_run: bool) -> RematchSummary:
         started = time.monotonic()

@@ -1,4 +1,4 @@
-"""What a Ray task does: search celebrities for some faces.
+"""What a Ray task does: search matches for some faces.
 
 A worker imports this module before its first task, so it imports little: what the job itself needs takes half
 a second of a processor.
@@ -17,8 +17,9 @@ from deployments.products import exact_products
 from matching.estimates import PairScreen
 from matching.integer_screen import IntegerScreen
 from matching.quantized import FEW, QuantizedTraits
-from matching.ranking import Owners, Ranking
+from matching.ranking import Owners, RankedPairs, Ranking, best_in_groups
 from matching.traits import Floats, Places, Traits
+from semblance.cores import give_way
 from semblance.weights import Weights
 
 
@@ -43,6 +44,7 @@ def near_best(
 
     graph: The graph of products for a processor; None if the task has a share of a GPU.
     """
+    give_way()
     # Opened even if nobody looks for matches, so that it is there for the first who does.
     screen = _gpu_screen() if graph is None else _screen(graph)
     few = graph is not None and len(probes) <= FEW
@@ -62,6 +64,14 @@ def near_best(
 
     found = ranking.near_best(celebrities_at)
     return found.probe, found.target
+
+
+def best_of_users(
+    traits: Traits, groups: Sequence[tuple[Places, Places]], weights: Weights, threshold: float
+) -> RankedPairs:
+    """As `best_in_groups`."""
+    give_way()
+    return best_in_groups(traits, groups, weights, threshold)
 
 
 @cache

@@ -50,8 +50,11 @@ COMPUTING = {
     # Pages of 2 MB, not 4 kB, for what malloc gives out: the nets go through more memory than a processor can
     # look up pages for, which took 4 to 7 % of a photo's time. Where the system offers none, nothing changes.
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+    # Ray would have PostgreSQL and the gateway go before every worker, the API's replicas included. What
+    # computes for long gives way by itself (`semblance.cores.give_way`).
+    "RAY_worker_niceness": "0",
 }
-"""How processes that run nets use cores and memory."""
+"""How processes use cores and memory."""
 
 QUIETER = {
     # Statistics of Ray's event loops, which only its debug files show. Every worker has a timer of 10 ms, and
