@@ -1,4 +1,5 @@
-"""The queue of frames of one client. It is bounded: a client that does not read is dropped."""
+"""The queue of frames of one client, and the pace of its messages. Both are bounded: a client that does not
+read, or says too much, is dropped."""
 
 from __future__ import annotations
 
@@ -17,6 +18,12 @@ WINDOW_BYTES = 2 * 1024 * 1024
 """Bytes that are sent to a client at most without a sign that they arrive. Behind a proxy that buffers
 everything, as Serve's does, no queue of ours ever fills: only the client itself can tell."""
 
+MOST_MESSAGES = 100
+"""Messages that a client may send at once. It answers a ping every 25 seconds and one for each MiB."""
+
+MESSAGES_PER_S = 5.0
+"""How many it may send in the long run. One that sends as fast as it can takes the time of all others."""
+
 
 @dataclass(frozen=True, slots=True)
 class End:
@@ -32,7 +39,25 @@ EXPIRED = End(4401, "The access token has expired. Reconnect with a new one and 
 SIGNED_OUT = End(4401, "This session was ended. Sign in again.")
 TOO_LONG = End(1000, "Connections have a time limit. Reconnect with the last event id.")
 TOO_LARGE = End(1009, "Your message is too long. Clients send nothing but ping and pong.")
+TOO_OFTEN = End(1008, "You send too many messages. Clients send nothing but ping and pong.")
 RESTART = End(1012, "The server restarts. Reconnect with the last event id.")
+
+
+class Pace:
+    """How many messages a client may still send."""
+
+    __slots__ = ("_at", "_left")
+
+    def __init__(self, now: float) -> None:
+        """now: seconds by any clock that runs evenly, the same as for `allows`."""
+        self._left = float(MOST_MESSAGES)
+        self._at = now
+
+    def allows(self, now: float) -> bool:
+        """Count a message that has come now; whether the client was allowed to send it."""
+        self._left = min(MOST_MESSAGES, self._left + (now - self._at) * MESSAGES_PER_S) - 1
+        self._at = now
+        return self._left >= 0
 
 
 class Subscription(Recipient):

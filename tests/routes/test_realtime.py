@@ -15,7 +15,7 @@ from db.pool import Database
 from semblance.settings import Settings
 from serve_app.auth import LEEWAY_S
 from serve_app.realtime.hub import Hub, Timing
-from serve_app.realtime.subscription import QUEUE_LIMIT
+from serve_app.realtime.subscription import MESSAGES_PER_S, MOST_MESSAGES, QUEUE_LIMIT, Pace
 from tests.support.api import Api, User, make_token
 from tests.support.realtime import (
     Server,
@@ -479,6 +479,29 @@ async def test_a_client_with_much_to_say_is_dropped(server: Server, message: str
         with pytest.raises(ConnectionClosed):
             await socket.quiet(5)
         assert socket.connection.close_code == 1009
+
+
+async def test_a_client_that_floods_the_server_is_dropped_while_others_go_on(server: Server) -> None:
+    async with server.listen() as other, server.listen() as socket:
+        await other.hello()
+        await socket.hello()
+        for _ in range(1000):
+            await socket.say('{"type": "ping"}')
+        code, reason = await closed(socket)
+        assert (code, "too many messages" in reason) == (1008, True)
+        await other.say('{"type": "ping"}')
+        assert await other.next() == {"type": "pong"}
+
+
+def test_a_client_that_keeps_the_pace_may_go_on() -> None:
+    pace = Pace(1000.0)
+    assert all(pace.allows(1000.0) for _ in range(MOST_MESSAGES))
+    steps = [1000.0 + 1.01 * step / MESSAGES_PER_S for step in range(1, 1000)]
+    assert all(pace.allows(now) for now in steps)
+    assert not all(pace.allows(steps[-1]) for _ in range(MOST_MESSAGES))
+    # After silence of any length it may send no more at once than in the beginning.
+    assert all(pace.allows(9000.0) for _ in range(MOST_MESSAGES))
+    assert not pace.allows(9000.0)
 
 
 async def test_silence_is_broken_by_pings_that_move_the_last_event_id(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from contextlib import aclosing, suppress
 from typing import Any
@@ -22,7 +23,15 @@ from serve_app.api.responses import PUBLIC, errors
 from serve_app.api.services import Services
 from serve_app.api.topics import Topic
 from serve_app.realtime.frames import Frame
-from serve_app.realtime.subscription import SLOW, TOO_LARGE, WINDOW_BYTES, End, Subscription
+from serve_app.realtime.subscription import (
+    SLOW,
+    TOO_LARGE,
+    TOO_OFTEN,
+    WINDOW_BYTES,
+    End,
+    Pace,
+    Subscription,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -153,6 +162,7 @@ async def _send(services: Services, socket: WebSocket, client: Subscription, win
 
 
 async def _receive(socket: WebSocket, client: Subscription, window: _Window) -> None:
+    pace = Pace(time.monotonic())
     while True:
         message = await socket.receive()
         if message["type"] == "websocket.disconnect":
@@ -160,6 +170,9 @@ async def _receive(socket: WebSocket, client: Subscription, window: _Window) -> 
         text = message.get("text")
         if len(text or message.get("bytes") or "") > _LONGEST_MESSAGE:
             client.stop(TOO_LARGE)
+            return
+        if not pace.allows(time.monotonic()):
+            client.stop(TOO_OFTEN)
             return
         window.heard()
         if _kind(text) == "ping":
