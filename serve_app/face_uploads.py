@@ -20,6 +20,7 @@ from semblance.errors import (
     DuplicatePictureError,
     ImageTooLargeError,
     NoFaceError,
+    NotFoundError,
     SeveralFacesError,
     UnreadableImageError,
 )
@@ -31,14 +32,16 @@ from serve_app.picture_rows import PictureRows
 
 logger = logging.getLogger(__name__)
 
-_FAULTS_OF_PHOTOS = (
+_COUNTED = (
     DuplicatePictureError,
     NoFaceError,
     SeveralFacesError,
     UnreadableImageError,
     ImageTooLargeError,
+    NotFoundError,
 )
-"""Errors of the photo itself: the work was done, so the upload stays counted."""
+"""Errors of the photo itself, and its deletion before the answer: the work was done, so the upload stays
+counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +81,8 @@ class FaceUploads:
             left.
 
         Raises DuplicatePictureError for a photo that the user has uploaded before, QuotaExceededError,
-        NoFaceError, SeveralFacesError if the settings refuse such photos, StorageError, DatabaseError, and
-        what the face client raises.
+        NoFaceError, SeveralFacesError if the settings refuse such photos, NotFoundError if the user has
+        deleted the face already, StorageError, DatabaseError, and what the face client raises.
         """
         image_hash = await asyncio.to_thread(_md5, photo)
         async with self._counted(profile_id, image_hash, timed_out):
@@ -120,7 +123,7 @@ class FaceUploads:
         day = await self._faces.begin_upload(profile_id, image_hash)
         try:
             yield
-        except _FAULTS_OF_PHOTOS:
+        except _COUNTED:
             raise
         except asyncio.CancelledError:
             # If the client has left, the upload stays counted.

@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from fastapi import FastAPI
 
+from db.pool import Database
+from db.queries import queries
 from semblance.errors import StorageError
 from semblance.settings import Settings
 from semblance.storage.pictures import keys_of, picture_of
@@ -230,6 +232,30 @@ async def test_our_deadline_is_not_counted_and_a_client_that_leaves_is(
     assert begun.is_set()
     expected = 0 if ended_by == "deadline" else 1
     assert await api.services.database.fetchval("SELECT count FROM user_daily_quotas") == expected
+
+
+async def test_a_photo_that_is_deleted_before_the_answer_is_counted(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others see the face, and may delete it, before the upload's second statement."""
+    user = await api.member("ada")
+    fetchval = Database.fetchval
+
+    async def after_deletion(database: Database, query: str, *args: Any) -> Any:
+        if query == queries["stored_match_job"]:
+            gone = await api.client.delete(f"/api/faces/{args[0]}", headers=user.headers)
+            assert gone.status_code == 204
+        return await fetchval(database, query, *args)
+
+    monkeypatch.setattr(Database, "fetchval", after_deletion)
+    answer = await upload(api, user, photo())
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    database = api.services.database
+    assert await database.fetchval("SELECT count FROM user_daily_quotas") == 1
+    assert (await database.fetchval("SELECT count(*) FROM faces"), await keys(api.services.storage)) == (
+        0,
+        [],
+    )
 
 
 def deadline_of(app: FastAPI) -> DeadlineMiddleware:
