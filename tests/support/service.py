@@ -47,6 +47,8 @@ class Service:
             "SEMBLANCE_HOME": str(self.home),
             "SEMBLANCE_PORT": str(self.port),
             "SEMBLANCE_INGEST_ROOTS": INGEST_ROOT,
+            # Serve replaces a proxy after three failed checks, which would take half a minute.
+            "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "2",
         }
         if self.collector is not None:
             environment |= {
