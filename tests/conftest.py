@@ -48,6 +48,9 @@ _temporary = Path(tempfile.gettempdir(), f"smb-tests-{zlib.crc32(f'{os.getuid()}
 _temporary.mkdir(exist_ok=True)
 os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_temporary))
 
+# Tests do not need data to survive a loss of power. Waiting for the disk takes 2 ms, on some disks far more.
+os.fsync = lambda fd: None
+
 # The time of an example depends on the machine and its load.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
