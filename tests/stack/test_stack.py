@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -184,17 +185,19 @@ def test_two_stacks_live_side_by_side_and_one_outlives_the_other(
         jobs = httpx.get(f"{states[0]['dashboard_url']}/api/jobs/", timeout=30, trust_env=False)
         assert jobs.status_code == HTTPStatus.UNAUTHORIZED
 
-        assert "Already up" in stack.run("up", "--detach")
-        assert stack.status()["pid"] == states[0]["pid"]
-        stack.run("doctor")
-        assert "succeeded" in stack.ray("job", "submit", "--", "echo", "started by hand")
+        with ThreadPoolExecutor(1) as threads:
+            healing = threads.submit(_let_a_main_process_heal, neighbour, main)
+            assert "Already up" in stack.run("up", "--detach")
+            assert stack.status()["pid"] == states[0]["pid"]
+            stack.run("doctor")
+            assert "succeeded" in stack.ray("job", "submit", "--", "echo", "started by hand")
+            healing.result()
 
         _take_down_under_an_ingestion(stack, tmp_path / "photos")
         assert stack.is_gone()
         assert not json.loads(stack.run("status", "--json", expect=3))["ready"]
         assert neighbour.status()["ready"]
 
-        _let_a_main_process_heal(neighbour, main)
         _kill(neighbour, main)
     _repair_and_end(neighbour, states[1]["api_key"])
 
