@@ -31,6 +31,7 @@ Connection: TypeAlias = asyncpg.Connection
 Record: TypeAlias = asyncpg.Record
 QueryCanceledError = asyncpg.QueryCanceledError
 ForeignKeyViolationError = asyncpg.ForeignKeyViolationError
+UniqueViolationError = asyncpg.UniqueViolationError
 """The driver's classes, under names that other packages may import."""
 
 TRANSACTION_POOLER_PORTS = frozenset({6543, 6432})

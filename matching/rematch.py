@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from db.copy_arrays import TRAITS, read_rows, row_type, write_rows
-from db.pool import Connection, Database, ForeignKeyViolationError
+from db.pool import Connection, Database, ForeignKeyViolationError, UniqueViolationError
 from db.queries import sql
 from matching.rows import sortable, traits_of
 from matching.scoring import BEST, MIN_QUALITY
@@ -354,14 +354,14 @@ class Rematch:
 
 
 async def _add(connection: Connection, shard: Shard, weights: dict[str, float]) -> int:
-    """Add what was found and is not stored; returns how many. Faces are locked, but a celebrity may have been
-    removed since the pairs were scored."""
+    """Add what was found and is not stored; returns how many. Faces are locked, but since the pairs were
+    scored, a celebrity may have been removed, or a match with one who was deleted may have been restored."""
     while True:
         try:
             async with connection.transaction():
                 return int(await connection.fetchval(_OF_KIND[shard.kind].add, weights, shard.pack_digest))
-        except ForeignKeyViolationError:
-            if shard.kind != "celebrities" or not await connection.fetchval(sql.forget_removed_celebrities):
+        except (ForeignKeyViolationError, UniqueViolationError):
+            if shard.kind != "celebrities" or not await connection.fetchval(sql.forget_overtaken_celebrities):
                 raise
 
 

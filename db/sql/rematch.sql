@@ -373,6 +373,8 @@ WITH removed AS (
 SELECT count(*) FROM removed;
 
 -- name: add_celebrity_matches
+-- Without ON CONFLICT, which takes an eighth more time: the face is locked, so that only a person who comes back after a
+-- deletion can bring the same match.
 WITH added AS (
     INSERT INTO celebrity_matches (
         face_id, celebrity_id, similarity_score, factor_embedding, factor_geometry, factor_age,
@@ -383,16 +385,22 @@ WITH added AS (
     FROM staged_difference AS difference
     WHERE id IS NULL
     ORDER BY face_id, target_id
-    ON CONFLICT (face_id, celebrity_id) DO NOTHING
     RETURNING 1
 )
 SELECT count(*) FROM added;
 
--- name: forget_removed_celebrities
--- Found, and removed since.
+-- name: forget_overtaken_celebrities
+-- Found; but since then the celebrity was removed, or the match was restored.
 WITH forgotten AS (
-    DELETE FROM staged_difference
-    WHERE id IS NULL AND NOT EXISTS (SELECT FROM celebrities WHERE celebrities.id = target_id)
+    DELETE FROM staged_difference AS difference
+    WHERE id IS NULL AND (
+        NOT EXISTS (SELECT FROM celebrities WHERE celebrities.id = target_id)
+        OR EXISTS (
+            SELECT
+            FROM celebrity_matches AS stored
+            WHERE stored.face_id = difference.face_id AND celebrity_id = target_id
+        )
+    )
     RETURNING target_id
 )
 SELECT count(*) FROM forgotten;

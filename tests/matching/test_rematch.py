@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from uuid import uuid4
 
 import numpy as np
 
@@ -45,11 +46,42 @@ async def test_a_celebrity_who_is_removed_while_matches_are_written_is_left_out(
     async with database.transaction() as connection:
         await connection.execute("DELETE FROM celebrities WHERE id = $1", listed[1])
         writing = asyncio.create_task(rematch.write(run, shard, faces, found))
-        while not await database.fetchval(  # noqa: ASYNC110 - nothing else tells
-            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()"
-            " AND wait_event_type = 'Lock')"
-        ):
-            await asyncio.sleep(0.01)
+        await someone_waits_for_a_lock(database)
     assert await writing == RematchCounts(pairs=3, added=2)
     rows = await database.fetch("SELECT face_id, celebrity_id FROM celebrity_matches ORDER BY celebrity_id")
     assert [tuple(row) for row in rows] == [(ada, star) for star in sorted((listed[0], listed[2]))]
+
+
+async def test_a_match_that_is_restored_while_matches_are_written_stays(database: Database) -> None:
+    """The pairs have been scored, and the insertion waits to see whether one match is stored."""
+    ada = await add_person(database, gender="female")
+    listed = await add_celebrities(database, *(famous(number) for number in range(3)))
+    rematch = Rematch(database)
+    run = await rematch.begin(CELEBRITIES, dry_run=False)
+    [shard] = run.left
+    faces = await rematch.faces(shard, run.scope)
+    found = ShardCandidates(faces.ids[[0] * 3], np.array([key.bytes for key in listed], "V16"), 3)
+    restored = uuid4()
+    async with database.transaction() as connection:
+        await connection.execute(
+            "INSERT INTO celebrity_matches (id, face_id, celebrity_id, similarity_score)"
+            " VALUES ($1, $2, $3, 0.6)",
+            restored,
+            ada,
+            listed[1],
+        )
+        writing = asyncio.create_task(rematch.write(run, shard, faces, found))
+        await someone_waits_for_a_lock(database)
+    assert await writing == RematchCounts(pairs=3, added=2)
+    rows = await database.fetch("SELECT id, celebrity_id FROM celebrity_matches ORDER BY celebrity_id")
+    assert [row["celebrity_id"] for row in rows] == sorted(listed)
+    assert restored in {row["id"] for row in rows}
+
+
+async def someone_waits_for_a_lock(database: Database) -> None:
+    """Return when a statement waits for what another transaction does."""
+    while not await database.fetchval(  # noqa: ASYNC110 - nothing else tells
+        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()"
+        " AND wait_event_type = 'Lock')"
+    ):
+        await asyncio.sleep(0.01)
