@@ -98,12 +98,12 @@ class GalleryPerson:
 
 @dataclass(frozen=True, slots=True)
 class GalleryDeletion:
-    """What was deleted together. undo_until: until then it can be undone."""
+    """What was deleted together. undo_seconds: for so long it can be undone."""
 
     id: UUID
     people: int
     photos: int
-    undo_until: datetime
+    undo_seconds: int
 
 
 class People:
@@ -292,15 +292,15 @@ class People:
 async def _delete(
     connection: Connection, people: Sequence[UUID], photos: dict[UUID, str], action: str
 ) -> GalleryDeletion:
-    row = await connection.fetchrow(sql.record_gallery_deletion, len(people), len(photos))
-    await connection.execute(sql.keep_deleted_rows, row["id"], list(photos), list(people))
+    deletion: UUID = await connection.fetchval(sql.record_gallery_deletion, len(people), len(photos))
+    await connection.execute(sql.keep_deleted_rows, deletion, list(photos), list(people))
     await connection.execute(sql.delete_celebrities, list(photos))
     await connection.execute(sql.delete_people, list(people))
     await connection.execute(sql.postpone_object_deletions, list(photos.values()), _KEPT_FOR)
     await audit(
         connection,
         action,
-        str(row["id"]),
+        str(deletion),
         before={
             "people": [str(person) for person in people[:MOST_NAMED]],
             "photos": [str(photo) for photo in list(photos)[:MOST_NAMED]],
@@ -308,7 +308,7 @@ async def _delete(
         after={"people": len(people), "photos": len(photos)},
     )
     await tell_operators(connection, "gallery", {"deleted": len(photos)})
-    return GalleryDeletion(row["id"], len(people), len(photos), row["deleted_at"] + UNDO_FOR)
+    return GalleryDeletion(deletion, len(people), len(photos), int(UNDO_FOR.total_seconds()))
 
 
 async def _lock(connection: Connection, people: list[UUID]) -> dict[UUID, asyncpg.Record]:

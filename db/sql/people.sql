@@ -152,7 +152,7 @@ WHERE people.id = $2
 -- name: record_gallery_deletion
 INSERT INTO gallery_deletions (people, photos)
 VALUES ($1, $2)
-RETURNING id, deleted_at;
+RETURNING id;
 
 -- name: keep_deleted_rows
 -- $1: deletion, $2: photos, $3: people.

@@ -149,7 +149,10 @@ class GalleryDeletionAnswer(Schema):
     deletion_id: UUID
     people: int = Field(ge=0)
     photos: int = Field(ge=0)
-    undo_until: datetime = Field(description="Until then it can be undone.")
+    undo_seconds: int = Field(
+        ge=0,
+        description="For how long it can be undone: no time of day, because the client's clock may be off.",
+    )
 
     @classmethod
     def of(cls, deletion: GalleryDeletion) -> GalleryDeletionAnswer:
@@ -157,7 +160,7 @@ class GalleryDeletionAnswer(Schema):
             deletion_id=deletion.id,
             people=deletion.people,
             photos=deletion.photos,
-            undo_until=deletion.undo_until,
+            undo_seconds=deletion.undo_seconds,
         )
 
 

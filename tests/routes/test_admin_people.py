@@ -180,7 +180,7 @@ async def test_the_undo_of_a_deletion_restores_every_value(
     people = await ids(api, admin)
     gone = [people["Ada Lovelace"], people["alan turing"], str(uuid.uuid4())]
     deletion = await call(api, admin, "POST", "/delete", {"ids": gone})
-    assert (deletion["people"], deletion["photos"]) == (2, 5)
+    assert (deletion["people"], deletion["photos"], deletion["undo_seconds"]) == (2, 5, 60)
     assert await names(api, admin) == ["Grace Hopper", "Zoë Kravitz"]
     assert await found(api, rows[0]) == {"Grace Hopper", "Zoë Kravitz"}
     assert await api.owner.fetchval("SELECT count(*) FROM celebrity_matches") == 2

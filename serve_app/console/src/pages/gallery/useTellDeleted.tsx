@@ -6,7 +6,7 @@ import { ApiError } from '../../api/client';
 import { type Deletion, useUndo } from '../../api/gallery';
 import { useTell } from '../../parts/useTell';
 import { useWords } from '../../words/useWords';
-import { forgetDeletion, keepDeletion, keptDeletions } from './deletions';
+import { forgetDeletion, keepDeletion, keptDeletions, type KeptDeletion, made, timeLeft } from './deletions';
 
 /** Says what was deleted, and takes it back while that is possible, also after the page was loaded again. */
 export function useTellDeleted(): (deletion: Deletion) => void {
@@ -14,8 +14,8 @@ export function useTellDeleted(): (deletion: Deletion) => void {
   const tell = useTell();
   const { mutateAsync: undo } = useUndo();
   const show = useCallback(
-    function show(deletion: Deletion) {
-      const { deletion_id: id, photos, undo_until: until } = deletion;
+    function show(deletion: KeptDeletion) {
+      const { deletion_id: id, photos } = deletion;
       const takeBack = async () => {
         notifications.hide(id);
         try {
@@ -26,13 +26,13 @@ export function useTellDeleted(): (deletion: Deletion) => void {
           // What failed, as without a network, may succeed while there is time.
           if (error instanceof ApiError && error.status === 404) return;
           keepDeletion(deletion);
-          if (Date.parse(until) > Date.now()) show(deletion);
+          if (timeLeft(deletion) > 0) show(deletion);
         }
       };
       // A notice that is shown already stays as it is.
       notifications.show({
         id,
-        autoClose: Math.max(1000, Date.parse(until) - Date.now()),
+        autoClose: Math.max(1000, timeLeft(deletion)),
         onClose: () => {
           forgetDeletion(id);
         },
@@ -57,7 +57,8 @@ export function useTellDeleted(): (deletion: Deletion) => void {
   useEffect(() => {
     for (const deletion of keptDeletions()) show(deletion);
   }, [show]);
-  return (deletion) => {
+  return (answered) => {
+    const deletion = made(answered);
     keepDeletion(deletion);
     show(deletion);
   };
