@@ -37,7 +37,8 @@ _SYNC_SECONDS_WITHOUT = 0.5
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 
-_FILES_PER_CONNECTION = 2
+_FILES_PER_CONNECTION = 4
+"""The client's, the server's, and the two ends between the streams of a request that is not a read."""
 _OTHER_FILES = 256
 _MOST_CONNECTIONS = 4096
 

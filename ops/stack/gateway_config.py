@@ -28,7 +28,7 @@ ALIVE_PATH = "/-/gateway"
 SLOTS = 32
 """Most replicas of the API at once, including those that start or end during an update."""
 
-CONFIG, SOCKET, PREFIXES = "haproxy.cfg", "admin.sock", "prefixes.map"
+CONFIG, SOCKET, INNER, PREFIXES = "haproxy.cfg", "admin.sock", "inner.sock", "prefixes.map"
 """Names of files in the folder of the gateway."""
 
 _HEAD_BYTES, _HEADERS = 16 * 1024, 100
@@ -42,6 +42,10 @@ _HOST = r"^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$"
 
 _CLIENT = "ipmask(32,64)"
 """The part of an address that identifies a client. For IPv6 it is the network that a provider assigns."""
+
+_AUTHOR = "x-answered-by"
+"""Says the outer stream of a request whether the API or another application answered, or, if it is missing,
+the gateway itself."""
 
 _TRACED = ("traceparent", "tracestate", "baggage")
 """By these a client would choose what is traced."""
@@ -57,7 +61,7 @@ _STRIPPED = (
     "x-forwarded- -m beg",
     "x-real-ip",
     "forwarded",
-    "upgrade unless websocket",
+    "upgrade unless websocket METH_GET",
     # Compressed, a thousandth of the longest message would do, and each connection would take .3 MB more.
     "sec-websocket-extensions",
 )
@@ -97,7 +101,7 @@ class GatewayLimits:
         requests: of one client in ten seconds.
         uploads: of one client in progress.
         body_bytes: of one request.
-        all_connections: of all clients together. Each takes up to 64 kB.
+        all_connections: of all clients together. Each takes up to 128 kB.
     """
 
     connections: int
@@ -171,7 +175,8 @@ class GatewayConfig:
         health = "fastinter 250ms downinter 500ms fall 3 rise 1"
         return f"""\
 global
-    maxconn {limits.all_connections}
+    # Those of clients, and as many between the two streams of a request.
+    maxconn {2 * limits.all_connections}
     nbthread 1
     # Larger than the limits below, so that a refusal gets an answer in the shape of the contract.
     tune.bufsize {2 * _HEAD_BYTES}
@@ -203,6 +208,7 @@ defaults
 {_lines(_errors())}
 
 frontend public
+    maxconn {limits.all_connections}
 {_lines(self._binds())}
     # Stick tables count by address. This machine and trusted proxies are not single clients. Idle connections
     # can only be rejected without an answer, so more of them are allowed.
@@ -240,11 +246,29 @@ if {{ path {ALIVE_PATH} }}
     http-request set-header X-Forwarded-Proto %[var(txn.proto)]
     # No server gets a request before the first part of its body has arrived, or the whole of a small one.
     http-request wait-for-body time {_ms(timeouts.body)} at-least 16k if body !websocket
-    http-request disable-l7-retry unless METH_GET
+    use_backend once unless METH_GET
+{_lines(_ROUTES)}
 
-    # Compare whole segments: the map has a trailing slash, and so does the path here.
-    use_backend serve if {{ path,concat(/),map_beg({PREFIXES}) -m found }}
-    default_backend api
+# When a server dies, HAProxy repeats a read. With anything else it closes the client's connection without a
+# word, unless neither that one nor the server's had a request before. So each of these requests has a
+# connection of its own to the frontend that follows, which has an answer.
+backend once
+    option http-server-close
+    retries 0
+    server inner unix@./{INNER}
+    http-response set-var(txn.ours) bool(true) if {{ res.hdr({_AUTHOR}) api }}
+    http-response set-var(txn.theirs) bool(true) if {{ res.hdr({_AUTHOR}) other }}
+    http-response del-header {_AUTHOR}
+{_lines(_AS_503)}
+
+frontend inner
+    bind unix@./{INNER} mode 600
+    option accept-invalid-http-request
+    http-request set-var(txn.id) req.fhdr(x-request-id)
+    http-request disable-l7-retry
+    http-after-response set-header {_AUTHOR} api if {{ var(txn.ours) -m bool }}
+    http-after-response set-header {_AUTHOR} other if {{ var(txn.theirs) -m bool }}
+{_lines(_ROUTES)}
 
 # Counters only; no requests go there.
 backend sockets
@@ -257,7 +281,7 @@ backend uploads
 backend api
     log global
     balance leastconn
-    http-reuse always
+    http-reuse safe
     # The first check says whether a replica or proxy is about to leave, the second whether the API answers.
     option httpchk
     http-check connect
@@ -342,6 +366,7 @@ backend serve
                 400, "bad_input", "The address contains bytes that must be percent-encoded.",
                 f"if {{ url -m reg {_quoted(_NO_ADDRESS)} }}",
             ),
+            (400, "bad_input", "The address does not begin with a slash.", "if { url -m str * }"),
             (
                 400, "bad_input", "The name of a header is not valid.",
                 f"if {{ req.hdr_names(:) -m reg {_quoted(_NO_NAME)} }}",
@@ -383,6 +408,12 @@ backend serve
             answer = _answer(429, f"too_many_{what}", sentence, _LATER_S)
             yield f"http-request return {answer} if {{ {counted} gt {most} }}"
 
+
+_ROUTES = (
+    # Compare whole segments: the map has a trailing slash, and so does the path here.
+    f"use_backend serve if {{ path,concat(/),map_beg({PREFIXES}) -m found }}",
+    "default_backend api",
+)
 
 _AS_503 = (
     # A server that went away or stays silent is not ready. A 502 from the API means something else.

@@ -36,6 +36,7 @@ from tests.support.gateway import (
     connect,
     gateway,
     gateway_before,
+    mortal_backend,
     raw,
     read_answer,
     until,
@@ -256,6 +257,7 @@ def test_only_a_trusted_proxy_may_name_the_client(tmp_path: Path) -> None:
         (request("Content-Length: 30000000", first="POST / HTTP/1.1"), 413, "image_too_large"),
         (b"GET / HTTP/1.1\r\nHost: a<b\r\n\r\n", 400, "bad_host"),
         (b"GET / HTTP/1.1\r\nHost: \r\n\r\n", 400, "bad_host"),
+        (request(first="OPTIONS * HTTP/1.1"), 400, "bad_input"),
     ],
 )
 def test_malformed_and_oversized_requests_are_refused(
@@ -459,6 +461,12 @@ def test_a_websocket_to_nowhere_is_refused_in_the_contracts_shape(front: Gateway
     is_contract(raw(front, request(*HANDSHAKE, first="GET /nowhere HTTP/1.1")), 404, "not_found")
 
 
+def test_only_a_read_opens_a_websocket(front: Gateway) -> None:
+    answer = raw(front, request(*HANDSHAKE, "Content-Length: 0", first="POST /socket HTTP/1.1"))
+    assert answer.status == 200
+    assert not {name for name, _ in answer.json()["headers"]} & {"upgrade"}
+
+
 # Servers that come and go.
 
 
@@ -515,6 +523,26 @@ def test_a_replica_that_leaves_or_dies_causes_no_error(tmp_path: Path, rest: Bac
         # Its death has not been noticed yet.
         answers = [httpx.post(f"{front.url}/", content=b"x") for _ in range(8)]
         assert [answer.json()["server"] for answer in answers] == [one.port] * 8
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "HEAD"])
+@pytest.mark.parametrize("kept", [False, True], ids=["first", "later"])
+def test_who_waits_for_a_replica_that_dies_is_asked_to_retry(tmp_path: Path, method: str, kept: bool) -> None:
+    """Also on connections that had requests before, which HAProxy would close without a word."""
+    with mortal_backend() as address, gateway(tmp_path, address) as front:
+        until(lambda: httpx.get(f"{front.url}/").is_success)
+        with httpx.Client(base_url=front.url) as client:
+            for before in ("GET", method) if kept else ():
+                assert client.request(before, "/").is_success
+            answer = client.request(method, "/die", content=b"" if method == "HEAD" else b"x")
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
+        assert method == "HEAD" or answer.json()["code"] == "not_ready"
+
+
+def test_who_reads_from_the_last_replica_when_it_dies_is_asked_to_retry(tmp_path: Path) -> None:
+    with mortal_backend() as address, gateway(tmp_path, address) as front:
+        until(lambda: httpx.get(f"{front.url}/").is_success)
+        is_contract(httpx.get(f"{front.url}/die"), 503, "not_ready")
 
 
 def test_other_applications_are_reached_by_their_prefix(tmp_path: Path, rest: Backend) -> None:
@@ -627,7 +655,7 @@ def test_stopping_early_or_twice_is_not_an_error(tmp_path: Path) -> None:
     front.stop()
 
 
-@pytest.mark.parametrize(("files", "connections"), [(1024, 384), (1_048_576, 4096), (100, 64)])
+@pytest.mark.parametrize(("files", "connections"), [(1024, 192), (1_048_576, 4096), (100, 64)])
 def test_connections_fit_the_files_a_process_may_open(files: int, connections: int) -> None:
     assert connections_for(files) == connections
 

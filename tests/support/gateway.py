@@ -134,6 +134,40 @@ def backend(port: int = 0) -> Iterator[Backend]:
 
 
 @contextmanager
+def mortal_backend() -> Iterator[tuple[str, int]]:
+    """The address of a server that answers like a replica of the API until somebody asks for /die: then it
+    ends with all its connections, that one included, and listens no more."""
+    loop = asyncio.new_event_loop()
+    writers: list[asyncio.StreamWriter] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).lower()
+                await reader.readexactly(int(head.partition(b"content-length:")[2].split(b"\r\n")[0] or 0))
+                if b" /die " in head:
+                    server.close()
+                    for each in writers:
+                        each.transport.abort()
+                    return
+                writer.write(f"HTTP/1.1 200 OK\r\n{API_MARK}: 1\r\nContent-Length: 2\r\n\r\n{{}}".encode())
+
+    server = loop.run_until_complete(asyncio.start_server(serve, LOOPBACK, 0))
+    address: tuple[str, int] = server.sockets[0].getsockname()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    yield address
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(5)
+    server.close()
+    for writer in writers:
+        writer.transport.abort()
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+
+
+@contextmanager
 def gateway(
     folder: Path,
     serve: tuple[str, int],
