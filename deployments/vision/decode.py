@@ -27,9 +27,10 @@ from PIL import Image as PillowImage
 
 from deployments.vision import png
 from deployments.vision.colours import in_srgb
+from deployments.vision.jpeg import number_of_scans
 from deployments.vision.parsing import ACCEPTED, NOT_A_PICTURE, open_file, parsing
 from deployments.vision.pixels import JpegPixels, Pixels, Span, decode_pixels
-from semblance.errors import ImageTooLargeError, UnreadableImageError
+from semblance.errors import ImageTooCostlyError, ImageTooLargeError, UnreadableImageError
 from semblance.sizes import byte_size
 from semblance.types import Image
 
@@ -44,6 +45,10 @@ pixel, 12 with an alpha channel and colours at full size; that is 400 MB."""
 MOST_HEIC_TILE_PIXELS: Final = 7680 * 4320
 """Largest width x height of a tile of a HEIC, or of one without tiles. A single thread decodes it, which
 would take 2 seconds for 50 megapixels of noise in 10 MB."""
+
+MOST_SCANNED_PIXELS: Final = 16 * 50_000_000
+"""Largest width x height x scans of a JPEG. Each scan visits all pixels, which takes a second for as many as
+that even if it changes none. Encoders write 10 scans of a colour picture, some of them up to 16."""
 
 # The decoders of these formats apply the orientation themselves.
 _TURNED_BY_DECODER = frozenset({"TIFF", "HEIF"})
@@ -80,7 +85,8 @@ def read_header(data: bytes, *, max_bytes: int, max_pixels: int) -> ImageHeader:
 
     Raises ImageTooLargeError over either limit, always over 179 million pixels, for an AVIF over
     MOST_AVIF_PIXELS, for a HEIC with a tile over MOST_HEIC_TILE_PIXELS, and where one side is more than
-    MOST_OBLONG times as long as the other. Raises UnreadableImageError for anything that is not a photo
+    MOST_OBLONG times as long as the other. Raises ImageTooCostlyError for a JPEG over MOST_SCANNED_PIXELS,
+    and UnreadableImageError for anything that is not a photo
     in one of the supported formats.
     """
     if not data:
@@ -108,6 +114,11 @@ def read_header(data: bytes, *, max_bytes: int, max_pixels: int) -> ImageHeader:
         raise ImageTooLargeError(
             f"The photo has {width} x {height} pixels; one side may be at most {MOST_OBLONG} times "
             "as long as the other. Cut out the part that shows the face."
+        )
+    if format_name == "JPEG" and (scans := number_of_scans(data)) * width * height > MOST_SCANNED_PIXELS:
+        raise ImageTooCostlyError(
+            f"The photo has {width} x {height} pixels in {scans:,} scans, which take too long to decode. "
+            "Export it again, or send it scaled down."
         )
     if orientation >= 5:
         width, height = height, width

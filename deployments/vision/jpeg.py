@@ -92,6 +92,22 @@ def has_all_scans(data: bytes) -> bool:
     return count < _MOST_SEGMENTS and not any(missing.values())
 
 
+def number_of_scans(data: bytes) -> int:
+    """How many scans the decoder goes through: one if the first has all components of a sequential frame. At
+    least `_MOST_SEGMENTS` for a file of more segments."""
+    components, sequential, segments, scans = 0, False, 0, 0
+    for marker, segment in _segments(data):
+        segments += 1
+        if marker in _SEQUENTIAL | _PROGRESSIVE:
+            sequential = marker in _SEQUENTIAL
+            components = len(segment[6::3])
+        elif marker == _SCAN:
+            scans += 1
+            if sequential and segment[:1] == bytes([components]):
+                return 1
+    return segments if segments >= _MOST_SEGMENTS else scans
+
+
 def is_progressive(data: bytes) -> bool:
     """Whether every size of a JPEG takes about as long to decode as the full one, because each scan refines
     the whole photo."""

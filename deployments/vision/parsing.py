@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import warnings
 from collections.abc import Iterator
@@ -27,6 +28,9 @@ from PIL import Image as PillowImage
 
 from deployments.vision import png, webp
 from semblance.errors import ImageTooLargeError, UnreadableImageError
+
+# The first scan of a progressive JPEG within a TIFF that libtiff refuses (tif_jpeg.c; the 100th by default).
+os.environ.setdefault("LIBTIFF_JPEG_MAX_ALLOWED_SCAN_NUMBER", "17")
 
 # Leave out the other images in the file, such as depth maps: each is one more thing to parse.
 pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)

@@ -20,6 +20,7 @@ from PIL import Image as PillowImage
 from deployments.faces import decoder as decoder_module
 from deployments.faces.decoder import DecoderProcess, DirectDecoder
 from deployments.faces.decoder_pipes import SHARED_BYTES
+from deployments.vision.decode import MOST_SCANNED_PIXELS
 from semblance.errors import ImageTooCostlyError, ImageTooLargeError, OverloadedError, UnreadableImageError
 from semblance.settings import Settings
 from tests.support.photos import encoded
@@ -41,11 +42,13 @@ def photo(width: int = 700, height: int = 500) -> PillowImage.Image:
     return small.resize((width, height))
 
 
-def endless() -> bytes:
-    """A progressive JPEG that repeats one scan: 36 megapixels each time, in thirty bytes."""
-    data = encoded(PillowImage.new("L", (6000, 6000), 128), "JPEG", progressive=True)
+def slow() -> bytes:
+    """As slow as is accepted: a progressive JPEG of as many scans as its pixels permit. An idle core takes a
+    second for it."""
+    data = encoded(PillowImage.new("L", (7000, 7000), 128), "JPEG", progressive=True)
     last = data.rindex(b"\xff\xda")
-    return data[:last] + data[last:-2] * 50_000 + data[-2:]
+    scans = MOST_SCANNED_PIXELS // 7000**2
+    return data[:-2] + data[last:-2] * (scans - data.count(b"\xff\xda")) + data[-2:]
 
 
 def resident(pid: int) -> int:
@@ -102,16 +105,16 @@ def test_a_faulty_picture_is_refused_with_the_reason(decoder: DecoderProcess) ->
     assert is_answered(decoder)
 
 
-def test_an_endless_picture_is_given_up_at_the_deadline_and_those_behind_it_are_answered(
+def test_a_slow_picture_is_given_up_at_the_deadline_and_those_behind_it_are_answered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # A busy machine is not the picture's excuse here.
     monkeypatch.setattr(decoder_module, "BUSY", 0.0)
-    decoder = DecoderProcess(Settings(image_deadline_s=2.5))
+    decoder = DecoderProcess(Settings(image_deadline_s=0.5))
     pid = decoder.pid
     answers: list[bool] = []
-    too_long = pytest.raises(ImageTooCostlyError, match=r"longer than 2\.5 seconds.*scaled down\.")
-    with too_long, decoder.open(endless()) as picture:
+    too_long = pytest.raises(ImageTooCostlyError, match=r"longer than 0\.5 seconds.*scaled down\.")
+    with too_long, decoder.open(slow()) as picture:
         waiting = [threading.Thread(target=lambda: answers.append(is_answered(decoder))) for _ in range(3)]
         for thread in waiting:
             thread.start()
@@ -157,7 +160,7 @@ def test_a_picture_that_crashes_the_decoder_is_refused() -> None:
     thread.start()
     try:
         failed = pytest.raises(ImageTooCostlyError, match="made the decoder fail")
-        with failed, decoder.open(endless()) as picture:
+        with failed, decoder.open(slow()) as picture:
             picture.whole(500)
     finally:
         done.set()
@@ -266,7 +269,7 @@ def test_it_ends_with_its_parent() -> None:
         "    decoder.running().tell({'do': 'whole', 'long_side': 500})\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    for data in (b"", endless()):
+    for data in (b"", slow()):
         parent = subprocess.run([sys.executable, "-c", program], input=data, capture_output=True, check=False)
         assert parent.returncode == -signal.SIGKILL
         pid = int(parent.stdout)

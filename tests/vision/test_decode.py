@@ -23,8 +23,9 @@ from PIL.PngImagePlugin import PngInfo
 
 from deployments.vision import decode as decode_module
 from deployments.vision import parsing
-from deployments.vision.decode import ImageHeader, OpenPhoto, decode, read_header
-from semblance.errors import ImageTooLargeError, SemblanceError, UnreadableImageError
+from deployments.vision.decode import MOST_SCANNED_PIXELS, ImageHeader, OpenPhoto, decode, read_header
+from deployments.vision.jpeg import number_of_scans
+from semblance.errors import ImageTooCostlyError, ImageTooLargeError, SemblanceError, UnreadableImageError
 from semblance.types import Image
 from tests.support import photos, wide_photos
 from tests.support.laden import cmyk_profile
@@ -817,6 +818,53 @@ def test_a_jpeg_of_many_segments_between_its_scans_is_refused() -> None:
     np.testing.assert_array_equal(pixels_of(several), pixels_of(data))
     with pytest.raises(UnreadableImageError, match="damaged or incomplete"):
         pixels_of(many)
+
+
+def with_scans(data: bytes, count: int) -> bytes:
+    """A progressive JPEG whose last scan is repeated until there are `count` of them."""
+    last = data.rindex(b"\xff\xda")
+    return data[:-2] + data[last:-2] * (count - data.count(b"\xff\xda")) + b"\xff\xd9"
+
+
+def in_tiff(jpeg: bytes, width: int, height: int) -> bytes:
+    """A grey JPEG as the only strip of a TIFF."""
+    tags = {256: width, 257: height, 258: 8, 259: 7, 262: 1, 273: 0, 277: 1, 278: height, 279: len(jpeg)}
+    tags[273] = start = 8 + 2 + 12 * len(tags) + 4
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    head = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)
+    assert len(head) == start
+    return head + jpeg
+
+
+def test_a_jpeg_whose_scans_would_visit_too_many_pixels_is_refused_before_decoding() -> None:
+    """199 kB of scans that change nothing kept a decoder busy for seven seconds."""
+    small = encoded(PillowImage.new("L", (1000, 800)), "JPEG", progressive=True)
+    most = MOST_SCANNED_PIXELS // (1000 * 800)
+    assert header_of(with_scans(small, most)).width == 1000
+    with pytest.raises(ImageTooCostlyError, match=f"{most + 1:,} scans"):
+        header_of(with_scans(small, most + 1))
+    np.testing.assert_array_equal(pixels_of(with_scans(small, 20)), pixels_of(small))
+
+
+def test_scans_after_a_complete_sequential_one_are_never_decoded_and_count_for_nothing() -> None:
+    plain = with_scans(encoded(PillowImage.new("L", (1000, 800)), "JPEG"), 50)
+    assert plain.count(b"\xff\xda") == 50
+    assert number_of_scans(plain) == 1
+
+
+def test_a_jpeg_of_more_scans_than_are_counted_is_refused() -> None:
+    tiny = encoded(PillowImage.new("L", (16, 16)), "JPEG", progressive=True)
+    assert header_of(with_scans(tiny, 9_000)).width == 16
+    large = encoded(PillowImage.new("L", (400, 400)), "JPEG", progressive=True)
+    with pytest.raises(ImageTooCostlyError):
+        header_of(with_scans(large, 20_000))
+
+
+def test_a_jpeg_in_a_tiff_has_at_most_16_scans() -> None:
+    grey = encoded(PillowImage.new("L", (256, 256), 90), "JPEG", progressive=True)
+    np.testing.assert_array_equal(pixels_of(in_tiff(with_scans(grey, 16), 256, 256)), pixels_of(grey))
+    with pytest.raises(UnreadableImageError):
+        pixels_of(in_tiff(with_scans(grey, 17), 256, 256))
 
 
 @pytest.mark.parametrize("with_exif", [False, True])
