@@ -32,6 +32,9 @@ OTHER_VARIABLES = re.compile(r"SEMBLANCE_(STACK|RAY_JOB|URL|KEY|SMOKE_.*|TEST_.*
 _LEAST_SECRET = 8
 """Fewest characters of a secret that a person chose, against mistakes; generated ones have 43."""
 
+_CENTURY_DAYS = 36_525
+"""Longest time that anything is kept by its age: a limit of calendars and intervals, and against mistakes."""
+
 _SENTRY_DSN = re.compile(r"https?://[^\s:@/]+@[^\s@]+/\d+")
 
 _HOST = re.compile(r"[A-Za-z0-9.-]+|\[[0-9a-f:]+\]")
@@ -63,6 +66,7 @@ class Settings(BaseSettings):
         frozen=True,
         # Shells and compose files leave unset variables empty.
         env_ignore_empty=True,
+        allow_inf_nan=False,
     )
 
     home: Path = Field(
@@ -78,7 +82,7 @@ class Settings(BaseSettings):
         description="DSN of the same database for its owner, who migrates it; `database_url` can then be a "
         "login with fewer rights, a member of the role semblance_service. Unset: it is the owner's.",
     )
-    database_pool_size: int = Field(10, ge=1, description="Connections per API replica.")
+    database_pool_size: int = Field(10, ge=1, le=1000, description="Connections per API replica.")
     api_key: SecretStr | None = Field(
         None,
         min_length=_LEAST_SECRET,
@@ -119,6 +123,7 @@ class Settings(BaseSettings):
     session_check_seconds: float | None = Field(
         None,
         ge=1,
+        le=86_400,
         description="Ask Supabase whether a user's session still exists, at most once in so many seconds for "
         "each session and replica. Unset: a token is good until it ends, or is signed out of here.",
     )
@@ -164,13 +169,19 @@ class Settings(BaseSettings):
         "client; several separated by commas, like 10.0.0.0/8.",
     )
     client_connections: int = Field(
-        128, ge=1, description="Connections of one client address that ask at once; more get 429."
+        128,
+        ge=1,
+        le=1_000_000,
+        description="Connections of one client address that ask at once; more get 429.",
     )
     client_requests_per_second: int = Field(
-        100, ge=1, description="Requests of one client address, on average over ten seconds; more get 429."
+        100,
+        ge=1,
+        le=1_000_000,
+        description="Requests of one client address, on average over ten seconds; more get 429.",
     )
     client_uploads: int = Field(
-        16, ge=1, description="Uploads of one client address under way at once; more get 429."
+        16, ge=1, le=1_000_000, description="Uploads of one client address under way at once; more get 429."
     )
     dashboard_port: int = Field(
         0, ge=0, le=65535, description="Port of the Ray dashboard; 0 picks a free one."
@@ -195,6 +206,7 @@ class Settings(BaseSettings):
     threads: int = Field(
         1,
         ge=1,
+        le=1024,
         description="Threads of one onnxruntime session. With 1, two still find the faces of a photo that "
         "comes alone.",
     )
@@ -205,16 +217,20 @@ class Settings(BaseSettings):
         le=1024**3,  # The most that gRPC, which carries pictures between replicas, can be configured for.
         description="Largest accepted picture file.",
     )
-    max_image_pixels: int = Field(50_000_000, ge=1, description="Largest accepted width x height.")
+    max_image_pixels: int = Field(
+        50_000_000, ge=1, le=178_000_000, description="Largest accepted width x height."
+    )
     image_deadline_s: float = Field(
         10.0,
         gt=0,
+        le=3600,
         description="Seconds after which a picture that is still being decoded is refused, with 503 if the "
         "machine had no time for it. The largest and slowest that are accepted take two on an idle core.",
     )
     image_memory_bytes: int = Field(
         1024 * 1024 * 1024,
         ge=256 * 1024 * 1024,
+        le=1024**4,
         description="Most memory of a process that decodes pictures; each detector has one. The largest that "
         "are accepted take 400 MB.",
     )
@@ -224,6 +240,7 @@ class Settings(BaseSettings):
     max_ingestion_bytes: int = Field(
         4 * 1024**3,
         ge=1,
+        le=1024**5,
         description="Most bytes of the files that operators upload for one ingestion, archives as they are "
         "sent and as they are unpacked.",
     )
@@ -233,11 +250,12 @@ class Settings(BaseSettings):
         "prefixes, with all below them; several separated by commas. Empty: only what operators upload.",
     )
     max_inflight: int = Field(
-        64, ge=1, description="Face requests one API replica works on; more are refused with 503."
+        64, ge=1, le=100_000, description="Face requests one API replica works on; more are refused with 503."
     )
     max_batch_photos: int = Field(
         16,
         ge=1,
+        le=10_000,
         description="Most photos of one call of /analyze-faces/batch. Each counts as a face request, so that "
         "a client can never send more than max_inflight and client_share leave to it.",
     )
@@ -251,11 +269,15 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(
         1024**3,
         ge=1,
+        le=1024**4,
         description="Bytes of pictures one API replica holds until they are answered, those included that "
         "still arrive; more are refused with 503.",
     )
     max_uploads_per_user: int = Field(
-        8, ge=1, description="Pictures of one user that arrive at once; more are refused with 429."
+        8,
+        ge=1,
+        le=100_000,
+        description="Pictures of one user that arrive at once; more are refused with 429.",
     )
 
     refuse_several_faces: bool = Field(
@@ -268,29 +290,39 @@ class Settings(BaseSettings):
         description="Let admins, and API keys of the scope `search`, search among users' faces by a photo.",
     )
     face_searches_kept_days: float = Field(
-        365.0, ge=30, description="How long the records of these searches are kept."
+        365.0, ge=30, le=_CENTURY_DAYS, description="How long the records of these searches are kept."
     )
 
     realtime_max_sockets: int = Field(
-        1000, ge=1, description="Realtime connections one API replica holds; more are refused with 503."
+        1000,
+        ge=1,
+        le=1_000_000,
+        description="Realtime connections one API replica holds; more are refused with 503.",
     )
     realtime_max_sockets_per_profile: int = Field(
         10,
         ge=1,
+        le=1_000_000,
         description="Realtime connections of one user on one API replica; more are refused with 429.",
     )
 
     match_lease_seconds: float = Field(
         30.0,
         gt=0,
+        le=86_400,
         description="How long a match job stays with a worker that is not heard of; then another takes it.",
     )
-    match_jobs_kept_days: float = Field(30.0, gt=0, description="How long finished match jobs are kept.")
+    match_jobs_kept_days: float = Field(
+        30.0, gt=0, le=_CENTURY_DAYS, description="How long finished match jobs are kept."
+    )
     notifications_kept_days: float = Field(
-        365.0, ge=1, description="How long users' notifications are kept, read or not."
+        365.0, ge=1, le=_CENTURY_DAYS, description="How long users' notifications are kept, read or not."
     )
     generation_logs_kept_days: float = Field(
-        365.0, ge=90, description="How long the records of calls of picture and text providers are kept."
+        365.0,
+        ge=90,
+        le=_CENTURY_DAYS,
+        description="How long the records of calls of picture and text providers are kept.",
     )
 
     baby_provider: Literal["auto", "fal", "local"] = Field(
@@ -328,7 +360,10 @@ class Settings(BaseSettings):
     text_model: str = Field("gpt-4o-mini", min_length=1, description="Its model.")
     text_deadline_s: float = Field(60, gt=0, le=600, description="Seconds for one text.")
     text_daily_tokens: int = Field(
-        50_000, ge=0, description="Tokens that the texts of one user may use a day (UTC), prompts included."
+        50_000,
+        ge=0,
+        le=1_000_000_000,
+        description="Tokens that the texts of one user may use a day (UTC), prompts included.",
     )
     text_moderation: Literal["words", "provider"] = Field(
         "words",
@@ -351,7 +386,10 @@ class Settings(BaseSettings):
         description="Model of `text_url`'s /embeddings by which people are found. Unset: the text pack.",
     )
     text_jobs_kept_days: float = Field(
-        30.0, gt=0, description="How long finished jobs of texts are kept, and drafts that nobody sends."
+        30.0,
+        gt=0,
+        le=_CENTURY_DAYS,
+        description="How long finished jobs of texts are kept, and drafts that nobody sends.",
     )
 
     storage_url: str | None = Field(

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pydantic import SecretStr, ValidationError
@@ -156,3 +157,23 @@ def test_empty_variables_of_a_bucket_are_unset_too(
     storage = open_storage(Settings(home=tmp_path, storage_url=bucket))
     storage.put_sync("probe.jpg", b"1", "image/jpeg")
     assert "Security-Token=&" not in storage.signed_url("probe.jpg", timedelta(minutes=1)) + "&"
+
+
+NUMBERS = [
+    name
+    for name, field in Settings.model_fields.items()
+    if {int, float} & {field.annotation, *get_args(field.annotation)} and field.annotation is not bool
+]
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan", "1e300", "9" * 20, "-1"])
+@pytest.mark.parametrize("name", NUMBERS)
+def test_every_number_has_bounds(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    """A deadline of `inf` passed all checks, and every photo failed."""
+    monkeypatch.setenv(variable(name), value)
+    with pytest.raises(ConfigurationError, match=rf"{variable(name)}: "):
+        get_settings()
+
+
+def test_all_numbers_are_found() -> None:
+    assert {"image_deadline_s", "threads", "session_check_seconds", "trace_sampling"} <= set(NUMBERS)
