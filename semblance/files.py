@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,6 +25,19 @@ def create_file(path: Path, content: str | bytes) -> None:
     with _written_aside(path, content) as temporary, suppress(FileExistsError):
         path.hardlink_to(temporary)
     sync_folder(path.parent)
+
+
+def read_file(path: Path) -> bytes:
+    """The content of a regular file. Raises OSError for anything else too: a named pipe would wait for a
+    writer."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(errno.EINVAL, "Not a regular file", str(path))
+        with os.fdopen(fd, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(fd)
 
 
 def file_sha256(path: Path) -> str:

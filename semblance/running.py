@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from semblance.files import read_file
 from semblance.lock import ProcessLock
 
 STATE_FILE = "state.json"
@@ -22,7 +23,7 @@ def running_database(home: Path) -> str | None:
     """The application's DSN for the database of the stack that runs in `home`, or None."""
     home = home.expanduser().resolve()
     try:
-        state = json.loads((home / STATE_FILE).read_bytes())
+        state = json.loads(read_file(home / STATE_FILE))
     except (OSError, ValueError):
         return None
     if not isinstance(state, dict) or ProcessLock(home / LOCK_FILE).holder() != state.get("pid"):

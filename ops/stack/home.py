@@ -12,7 +12,7 @@ from tempfile import gettempdir
 from typing import Self
 
 from semblance.errors import ConfigurationError
-from semblance.files import create_file
+from semblance.files import create_file, read_file
 from semblance.lock import ProcessLock
 from semblance.running import LOCK_FILE, STATE_FILE
 from semblance.settings import Settings
@@ -203,7 +203,7 @@ def _secret(path: Path, candidate: str) -> str:
     try:
         if not path.exists():
             create_file(path, candidate)
-        content = path.read_text()
+        content = read_file(path).decode()
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigurationError(f"Cannot read the secret in {path}: {exc}") from exc
     secret = content.strip()

@@ -18,7 +18,7 @@ from ops.stack.home import StackHome
 from ops.stack.processes import members
 from ops.stack.ray_head import ray_mark
 from semblance.cores import usable_cores
-from semblance.errors import ConfigurationError
+from semblance.errors import ConfigurationError, NotReadyError
 from semblance.otlp import EXPORTER
 from semblance.settings import Settings
 
@@ -29,6 +29,8 @@ _DEPLOY_SECONDS = 120.0
 _HEALTHY_SECONDS = 300.0
 _READY_SECONDS = 60.0
 _ANSWER_SECONDS = 4.0
+_CHECKS_SECONDS = 7.0
+"""`/ready` waits up to five for each check."""
 _PATIENCE_SECONDS = 10.0
 """How long Serve's controller may be silent on a busy machine before it is restarted."""
 _HEALING_SECONDS = 60.0
@@ -247,6 +249,36 @@ def find_controller(home: StackHome) -> psutil.Process | None:
             if "".join(process.cmdline()).startswith("ray::ServeController"):
                 return process
     return None
+
+
+class ServiceChecks:
+    """What `/ready` checks beyond the parts of the stack, such as whether the picture store takes writes. It
+    is only watched: nothing that could be restarted would help."""
+
+    name = "Service"
+
+    def __init__(self, api_url: str) -> None:
+        self._url = f"{api_url}/ready"
+        # Kept, as that of `RayHead`.
+        self._client = httpx.Client(trust_env=False, timeout=_CHECKS_SECONDS)
+
+    def start(self) -> None:
+        """Raises NotReadyError while a check fails."""
+        if problem := self.problem():
+            raise NotReadyError(problem)
+
+    def problem(self) -> str | None:
+        """The checks that fail. None without an answer of the API: then another part has a problem."""
+        try:
+            response = self._client.get(self._url)
+            checks = response.json()["checks"]
+        except (httpx.TransportError, ValueError, LookupError, TypeError):
+            return None
+        failed = {name: result.partition(": ")[2] for name, result in checks.items() if "failed" in result}
+        return "; ".join(f"{name}: {reason}" for name, reason in failed.items()) or None
+
+    def stop(self) -> None:
+        """Nothing: it only watches."""
 
 
 def is_ready(api_url: str) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ops.stack.home import StackHome, StackLock
-from semblance.files import write_file
+from semblance.files import read_file, write_file
 
 
 class Problem(BaseModel):
@@ -63,7 +63,7 @@ def read_state(home: StackHome) -> StackState | None:
 def left_state(home: StackHome) -> StackState | None:
     """The state last written, even if its supervisor has died since."""
     try:
-        return StackState.model_validate_json(home.state_file.read_bytes())
+        return StackState.model_validate_json(read_file(home.state_file))
     except (OSError, ValidationError):
         return None
 

@@ -41,6 +41,7 @@ from ops.stack.serve_deploy import (
     SERVE_CONFIG,
     ServeApp,
     ServeClient,
+    ServiceChecks,
     find_controller,
     read_config,
     with_tracing,
@@ -56,6 +57,9 @@ logger = logging.getLogger(__name__)
 _BEAT_SECONDS = 1.0
 _ASK_SELDOM = 5.0
 """Seconds between two checks that cost more than others: those of Ray and Serve take 10 ms of CPU each."""
+
+_ASK_CHECKS = 10.0
+"""Seconds between two questions for what `/ready` checks, for which the API asks all deployments."""
 
 
 class StopRequested(BaseException):
@@ -80,6 +84,7 @@ class Supervisor:
         self._parts: list[Part] = [self._postgres or ForeignPostgres(_application_dsn(settings))]
         self._guardian = GuardianPart(self._home)
         self._keepers: list[Keeper] = []
+        self._is_published = True
 
     def run(self) -> int:
         """Run the stack until it is stopped. Returns the exit status."""
@@ -179,6 +184,8 @@ class Supervisor:
             needs = self._keepers[-1] if isinstance(part, ServeApp) else None
             ask = _ASK_SELDOM if isinstance(part, RayHead | ServeApp | ForeignPostgres) else ASK_SECONDS
             self._keepers.append(Keeper(part, lambda: self._changes.put(None), needs=needs, ask=ask))
+        checks = ServiceChecks(state.url)
+        self._keepers.append(Keeper(checks, lambda: self._changes.put(None), ask=_ASK_CHECKS))
         for keeper in self._keepers:
             keeper.start()
         guarded = False
@@ -194,9 +201,9 @@ class Supervisor:
                 guarded = True
                 self._guard()
             now = state.model_copy(update={"problems": problems, "detached": guarded})
-            if now == state:
-                continue
-            self._publish(now)
+            # Somebody, or a bad disk, may have damaged the file.
+            if now != state or left_state(self._home) != now:
+                self._publish(now)
             self._tell(state, now)
             state = now
 
@@ -213,8 +220,12 @@ class Supervisor:
         try:
             write_state(self._home, state)
         except OSError as exc:
-            # A full disk must not end the stack.
-            logger.error("Cannot write %s: %s", self._home.state_file, exc)  # noqa: TRY400 - the message is enough
+            # A full disk must not end the stack. It is tried again at each beat, and told once.
+            level = logging.ERROR if self._is_published else logging.DEBUG
+            logger.log(level, "Cannot write %s: %s", self._home.state_file, exc)
+            self._is_published = False
+        else:
+            self._is_published = True
 
     def _tell(self, before: StackState, now: StackState) -> None:
         for problem in now.problems:

@@ -15,7 +15,7 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, S3Store
 
 from semblance.errors import ConfigurationError, StorageError
-from semblance.files import create_file
+from semblance.files import create_file, read_file
 from semblance.settings import Settings
 from semblance.storage.failures import first_line
 from semblance.storage.locations import Location
@@ -132,7 +132,10 @@ def _signing_key(path: Path) -> bytes:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         create_file(path, secrets.token_bytes(_SIGNING_KEY_BYTES))
-    key = path.read_bytes()
+    try:
+        key = read_file(path)
+    except OSError as exc:
+        raise StorageError(f"Cannot read the key in {path}: {exc}") from exc
     if len(key) != _SIGNING_KEY_BYTES:
         raise StorageError(
             f"{path} is damaged: delete it; all signed URLs given out so far become invalid then."

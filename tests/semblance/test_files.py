@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from semblance.files import create_file, write_file
+from semblance.files import create_file, read_file, write_file
 
 
 def test_a_file_is_replaced_as_a_whole_and_private(tmp_path: Path) -> None:
@@ -75,3 +75,13 @@ def test_processes_that_create_a_file_at_once_all_get_the_same(tmp_path: Path) -
     answers = {maker.communicate("\n")[0].strip() for maker in makers}
     assert answers == {(tmp_path / "key").read_text()}
     assert [file.name for file in tmp_path.iterdir()] == ["key"]
+
+
+def test_only_a_regular_file_is_read(tmp_path: Path) -> None:
+    write_file(tmp_path / "file", b"content")
+    (tmp_path / "link").symlink_to("file")
+    assert read_file(tmp_path / "file") == read_file(tmp_path / "link") == b"content"
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("pipe", "missing", "."):
+        with pytest.raises(OSError, match=name):
+            read_file(tmp_path / name)

@@ -12,8 +12,9 @@ import psutil
 import pytest
 
 from ops.stack.home import StackHome, StackLock
-from ops.stack.state import StackState, read_state, what_is_wrong, write_state
+from ops.stack.state import StackState, left_state, read_state, what_is_wrong, write_state
 from semblance.errors import ConfigurationError
+from semblance.running import running_database
 from semblance.settings import Settings
 
 
@@ -140,6 +141,15 @@ def test_a_key_file_that_a_crash_left_empty_is_refused_by_name(home: StackHome, 
         home.api_key()
     assert "remove the file" in refused.value.message or "Cannot read" in refused.value.message
     assert file.read_bytes() == content
+
+
+def test_what_is_no_file_is_refused_by_name_instead_of_waited_for(home: StackHome) -> None:
+    os.mkfifo(home.keys / "api_key")
+    os.mkfifo(home.state_file)
+    with pytest.raises(ConfigurationError, match=r"keys/api_key: .*Not a regular file"):
+        home.api_key()
+    assert left_state(home) is None
+    assert running_database(home.root) is None
 
 
 def test_a_state_lives_as_long_as_its_supervisor_despite_clock_changes(

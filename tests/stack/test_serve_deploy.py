@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from ops.stack.serve_deploy import SERVE_CONFIG, read_config
-from semblance.errors import ConfigurationError
+from ops.stack.keeper import Keeper
+from ops.stack.serve_deploy import SERVE_CONFIG, ServiceChecks, read_config
+from semblance.errors import ConfigurationError, NotReadyError
+from tests.support.waiting import wait_for
 
 
 def test_the_address_is_replaced_and_the_rest_kept() -> None:
@@ -26,3 +33,54 @@ def test_a_bad_file_is_refused_by_name(tmp_path: Path, content: str) -> None:
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="Cannot read"):
         read_config(tmp_path / "none.yaml", "127.0.0.1", 1)
+
+
+@contextmanager
+def answering(status: int, body: object) -> Iterator[str]:
+    """The address of an API whose every answer is this one."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(json.dumps(body).encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+FAILING = {"database": "ok", "storage": "failed: The disk is full.", "queue": "failed: Read only."}
+
+
+def test_a_failed_check_of_the_service_is_a_problem_since_it_was_seen() -> None:
+    with answering(503, {"code": "not_ready", "checks": FAILING}) as url:
+        keeper = Keeper(ServiceChecks(url), lambda: None, ask=0.01)
+        keeper.start()
+        wait_for(lambda: keeper.problem is not None)
+        first = keeper.problem
+        wait_for(lambda: keeper.problem is not None and "storage" in keeper.problem.text)
+        keeper.close()
+        keeper.join()
+        assert first is not None
+        assert keeper.problem is not None
+        assert keeper.problem.text == "storage: The disk is full.; queue: Read only."
+        assert keeper.problem.since == first.since
+        with pytest.raises(NotReadyError, match="The disk is full"):
+            ServiceChecks(url).start()
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(200, {"checks": {"database": "ok"}}), (503, {"code": "not_ready"}), (503, []), (502, "Bad Gateway")],
+)
+def test_a_service_that_is_well_or_does_not_answer_by_itself_has_none(status: int, body: object) -> None:
+    with answering(status, body) as url:
+        assert ServiceChecks(url).problem() is None
+    assert ServiceChecks(url).problem() is None

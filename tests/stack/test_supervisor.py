@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ops.stack.home import StackHome, StackLock
-from ops.stack.state import StackState
+from ops.stack.state import StackState, left_state
 from ops.stack.supervisor import StopRequested, Supervisor, prepare_schema
 from semblance.settings import Settings
 
@@ -103,6 +103,32 @@ def test_a_disk_that_refuses_writes_ends_nothing(home: StackHome, monkeypatch: p
     monkeypatch.setattr(Watched, "_guard", lambda _: None)
     assert watched.run() == 0
     assert watched.done == ["repair", "start", "stop"]
+
+
+def test_a_damaged_state_is_written_again(home: StackHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[StackState | None] = []
+    damage = iter((b"{", b"", None))
+
+    def beat(_lock: StackLock) -> None:
+        found.append(left_state(home))
+        content = next(damage, b"")
+        if len(found) > 3:
+            raise StopRequested
+        if content is None:
+            home.state_file.unlink()
+        else:
+            home.state_file.write_bytes(content)
+
+    watched = supervisor(home)
+    monkeypatch.setattr(Watched, "_publish", Supervisor._publish)
+    monkeypatch.setattr(StackLock, "beat", beat)
+    monkeypatch.setattr(Watched, "_guard", lambda _: None)
+    assert watched.run() == 0
+    assert found[0] is not None
+    # The first change is that it is guarded.
+    assert len(set(map(repr, found[1:]))) == 1
+    assert found[1] is not None
+    assert found[1].detached
 
 
 def test_the_applications_login_is_enough_where_the_owner_has_migrated(service_dsn: str) -> None:
