@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from deployments.faces.decoder_pipes import shared_pixels
 from deployments.faces.memory import keep_memory, kept_bytes, return_memory
 from deployments.vision.decode import OpenPhoto, read_header
+from semblance.cores import give_way
 from semblance.errors import SemblanceError, UnreadableImageError
 from semblance.types import Image
 
@@ -72,6 +73,7 @@ class _Worker:
 
 def main() -> None:
     """Answer the questions on standard input. What libraries print goes to standard error."""
+    give_way()
     limits = json.loads(sys.argv[1])
     shared = shared_pixels(limits.pop("shared"))
     questions, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")

@@ -28,8 +28,9 @@ _INCOMPLETE: Final = ("premature end of data segment", "instead of RST")
 """Parts of libjpeg's warnings (jerror.h) about missing pixels: the coded data ends, or continues after a
 gap."""
 
-_NEXT_MARKER: Final = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
-"""Within coded data, 0xFF is followed by 0 or by a restart marker (T.81, F.1.2.3)."""
+_NEXT_MARKER: Final = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]", re.DOTALL)
+"""Within coded data, 0xFF is followed by 0 or by a restart marker (T.81, F.1.2.3). Those and TEM, 0x01, stand
+alone: no length follows (B.1.1.3)."""
 
 _MOST_SEGMENTS: Final = 10_000
 """Encoders write a few tables and at most a few hundred scans. Millions of segments only keep a parser

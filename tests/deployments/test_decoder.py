@@ -136,6 +136,11 @@ def test_a_machine_without_time_is_not_the_fault_of_the_picture() -> None:
     decoder.close()
 
 
+def test_it_gives_way_to_what_answers(decoder: DecoderProcess) -> None:
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    assert os.getpriority(os.PRIO_PROCESS, decoder.pid) == max(15, before)
+
+
 def test_killing_the_process_costs_no_picture(decoder: DecoderProcess) -> None:
     os.kill(decoder.pid, signal.SIGKILL)
     assert is_answered(decoder)

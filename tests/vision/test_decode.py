@@ -846,6 +846,17 @@ def test_a_jpeg_whose_scans_would_visit_too_many_pixels_is_refused_before_decodi
     np.testing.assert_array_equal(pixels_of(with_scans(small, 20)), pixels_of(small))
 
 
+@pytest.mark.parametrize("alone", [b"\xff\x01", b"\xff\xd0", b"\xff\xff\x01", b"\xff\x00", b"x\xff\x01"])
+def test_no_marker_that_stands_alone_hides_scans(alone: bytes) -> None:
+    """Read as if it had a length, it would cover what follows, which the decoder goes through."""
+    small = encoded(PillowImage.new("L", (400, 400)), "JPEG", progressive=True)
+    many = with_scans(small, 40)
+    last = small.rindex(b"\xff\xda")
+    hidden = many[:last] + alone + many[last:]
+    np.testing.assert_array_equal(pixels_of(hidden), pixels_of(small))
+    assert number_of_scans(hidden) == 40
+
+
 def test_scans_after_a_complete_sequential_one_are_never_decoded_and_count_for_nothing() -> None:
     plain = with_scans(encoded(PillowImage.new("L", (1000, 800)), "JPEG"), 50)
     assert plain.count(b"\xff\xda") == 50
