@@ -23,7 +23,7 @@ from deployments.faces.decoder_pipes import SHARED_BYTES
 from deployments.vision.decode import MOST_SCANNED_PIXELS
 from semblance.errors import ImageTooCostlyError, ImageTooLargeError, OverloadedError, UnreadableImageError
 from semblance.settings import Settings
-from tests.support.photos import encoded
+from tests.support.photos import encoded, with_scans
 from tests.support.waiting import wait_for
 
 SETTINGS = Settings()
@@ -46,9 +46,7 @@ def slow() -> bytes:
     """As slow as is accepted: a progressive JPEG of as many scans as its pixels permit. An idle core takes a
     second for it."""
     data = encoded(PillowImage.new("L", (7000, 7000), 128), "JPEG", progressive=True)
-    last = data.rindex(b"\xff\xda")
-    scans = MOST_SCANNED_PIXELS // 7000**2
-    return data[:-2] + data[last:-2] * (scans - data.count(b"\xff\xda")) + data[-2:]
+    return with_scans(data, MOST_SCANNED_PIXELS // 7000**2)
 
 
 def resident(pid: int) -> int:

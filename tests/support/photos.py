@@ -100,3 +100,9 @@ def cut_out(face: int) -> bytes:
         left, top = max(0, round(x - half)), max(0, round(y - half))
         right, bottom = min(image.width, round(x + half)), min(image.height, round(y + half))
         return encoded(image.crop((left, top, right, bottom)), "PNG")
+
+
+def with_scans(data: bytes, count: int) -> bytes:
+    """A progressive JPEG whose last scan is repeated until there are `count` of them."""
+    last = data.rindex(b"\xff\xda")
+    return data[:-2] + data[last:-2] * (count - data.count(b"\xff\xda")) + b"\xff\xd9"

@@ -29,7 +29,7 @@ from semblance.errors import ImageTooCostlyError, ImageTooLargeError, SemblanceE
 from semblance.types import Image
 from tests.support import photos, wide_photos
 from tests.support.laden import cmyk_profile
-from tests.support.photos import encoded
+from tests.support.photos import encoded, with_scans
 
 MAX_BYTES, MAX_PIXELS = 10 * 2**20, 50_000_000
 
@@ -818,12 +818,6 @@ def test_a_jpeg_of_many_segments_between_its_scans_is_refused() -> None:
     np.testing.assert_array_equal(pixels_of(several), pixels_of(data))
     with pytest.raises(UnreadableImageError, match="damaged or incomplete"):
         pixels_of(many)
-
-
-def with_scans(data: bytes, count: int) -> bytes:
-    """A progressive JPEG whose last scan is repeated until there are `count` of them."""
-    last = data.rindex(b"\xff\xda")
-    return data[:-2] + data[last:-2] * (count - data.count(b"\xff\xda")) + b"\xff\xd9"
 
 
 def in_tiff(jpeg: bytes, width: int, height: int) -> bytes:
