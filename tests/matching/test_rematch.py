@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from uuid import uuid4
+from collections.abc import Callable, Coroutine
+from typing import Any
+from uuid import UUID, uuid4
 
 import numpy as np
 
@@ -34,8 +36,10 @@ async def test_celebrities_that_changed_after_the_search_are_judged_as_they_are(
     assert await rematch.write(run, shard, faces, found) == RematchCounts(pairs=4)
 
 
-async def test_a_celebrity_who_is_removed_while_matches_are_written_is_left_out(database: Database) -> None:
-    """The pairs have been scored, and the insertion waits to see whether one celebrity stays."""
+async def three_found(
+    database: Database,
+) -> tuple[UUID, list[UUID], Callable[[], Coroutine[Any, Any, RematchCounts]]]:
+    """A face, three celebrities that were found for it, and what writes these matches."""
     ada = await add_person(database, gender="female")
     listed = await add_celebrities(database, *(famous(number) for number in range(3)))
     rematch = Rematch(database)
@@ -43,9 +47,15 @@ async def test_a_celebrity_who_is_removed_while_matches_are_written_is_left_out(
     [shard] = run.left
     faces = await rematch.faces(shard, run.scope)
     found = ShardCandidates(faces.ids[[0] * 3], np.array([key.bytes for key in listed], "V16"), 3)
+    return ada, listed, lambda: rematch.write(run, shard, faces, found)
+
+
+async def test_a_celebrity_who_is_removed_while_matches_are_written_is_left_out(database: Database) -> None:
+    """The pairs have been scored, and the insertion waits to see whether one celebrity stays."""
+    ada, listed, write = await three_found(database)
     async with database.transaction() as connection:
         await connection.execute("DELETE FROM celebrities WHERE id = $1", listed[1])
-        writing = asyncio.create_task(rematch.write(run, shard, faces, found))
+        writing = asyncio.create_task(write())
         await someone_waits_for_a_lock(database)
     assert await writing == RematchCounts(pairs=3, added=2)
     rows = await database.fetch("SELECT face_id, celebrity_id FROM celebrity_matches ORDER BY celebrity_id")
@@ -54,13 +64,7 @@ async def test_a_celebrity_who_is_removed_while_matches_are_written_is_left_out(
 
 async def test_a_match_that_is_restored_while_matches_are_written_stays(database: Database) -> None:
     """The pairs have been scored, and the insertion waits to see whether one match is stored."""
-    ada = await add_person(database, gender="female")
-    listed = await add_celebrities(database, *(famous(number) for number in range(3)))
-    rematch = Rematch(database)
-    run = await rematch.begin(CELEBRITIES, dry_run=False)
-    [shard] = run.left
-    faces = await rematch.faces(shard, run.scope)
-    found = ShardCandidates(faces.ids[[0] * 3], np.array([key.bytes for key in listed], "V16"), 3)
+    ada, listed, write = await three_found(database)
     restored = uuid4()
     async with database.transaction() as connection:
         await connection.execute(
@@ -70,7 +74,7 @@ async def test_a_match_that_is_restored_while_matches_are_written_stays(database
             ada,
             listed[1],
         )
-        writing = asyncio.create_task(rematch.write(run, shard, faces, found))
+        writing = asyncio.create_task(write())
         await someone_waits_for_a_lock(database)
     assert await writing == RematchCounts(pairs=3, added=2)
     rows = await database.fetch("SELECT id, celebrity_id FROM celebrity_matches ORDER BY celebrity_id")

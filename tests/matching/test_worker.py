@@ -104,14 +104,19 @@ async def test_a_running_worker_takes_jobs_at_once(database: Database, worker: M
         await wait_until(database, "SELECT count(*) = 1 FROM matches", 2)
 
 
-async def test_a_running_worker_wakes_when_anothers_lease_ends(
-    database: Database, worker: MatchWorker
-) -> None:
+async def add_job_of_another(database: Database) -> None:
+    """One whose lease ends soon."""
     await add_person(database)
     await database.execute(
         "UPDATE match_jobs SET status = 'processing', attempts = 1, locked_by = gen_random_uuid(),"
         " lease_until = now() + interval '0.5 s'"
     )
+
+
+async def test_a_running_worker_wakes_when_anothers_lease_ends(
+    database: Database, worker: MatchWorker
+) -> None:
+    await add_job_of_another(database)
     async with running(worker):
         await wait_until(database, MATCHED, 3)
 
@@ -119,11 +124,7 @@ async def test_a_running_worker_wakes_when_anothers_lease_ends(
 async def test_a_running_worker_returns_anothers_job_to_a_paused_queue(
     database: Database, worker: MatchWorker
 ) -> None:
-    await add_person(database)
-    await database.execute(
-        "UPDATE match_jobs SET status = 'processing', attempts = 1, locked_by = gen_random_uuid(),"
-        " lease_until = now() + interval '0.5 s'"
-    )
+    await add_job_of_another(database)
     await JobQueue(database).pause(paused=True)
     async with running(worker):
         await wait_until(database, "SELECT bool_and(status = 'pending') FROM match_jobs", 3)
