@@ -1,9 +1,12 @@
-"""The driver's pool, with its connections at hand between two statements."""
+"""The driver's pool, with its connections handed from one statement to the next."""
 
 from __future__ import annotations
 
+import asyncio
 import time
-from typing import Final
+from collections import deque
+from contextlib import suppress
+from typing import Final, TypeAlias
 
 import asyncpg
 
@@ -11,14 +14,18 @@ _AT_HAND_S: Final = 60.0
 """Longest time in which a connection does not go back to the driver's pool. That pool closes what is not
 needed, and replaces a connection after 50,000 statements."""
 
+_Place: TypeAlias = None
+"""Instead of a connection: one may be taken from the driver's pool."""
+
 
 class ConnectionPool:
     """Lends the connections of a pool, which one task uses at a time.
 
     What a connection costs in asyncpg's pool (a task, three timers and a proxy each time) is more than what
-    the driver spends on a small statement. So a connection on which all went well is at hand for the next
-    task. Any other goes back to the pool, which waits for a cancelled statement, rolls back and replaces
-    what is lost. So do all while a task waits for the pool, which serves those that wait in their order.
+    the driver spends on a small statement. So a connection on which all went well goes to the task that has
+    waited longest, or is at hand for the next one. Any other goes back to the pool, which waits for a
+    cancelled statement, rolls back and replaces what is lost; the one that waits then takes another from
+    there.
     """
 
     def __init__(self, pool: asyncpg.Pool) -> None:
@@ -27,7 +34,9 @@ class ConnectionPool:
         self._at_hand: list[asyncpg.Connection] = []
         self._taken: dict[asyncpg.Connection, float] = {}
         """When each connection that is not in the pool was taken from it."""
-        self._waiting = 0
+        self._promised = 0
+        """Connections that tasks are about to take from it."""
+        self._waiting: deque[asyncio.Future[asyncpg.Connection | _Place]] = deque()
         self._is_closing = False
 
     async def acquire(self, *, seconds: float) -> asyncpg.Connection:
@@ -38,20 +47,21 @@ class ConnectionPool:
             if _is_open(connection):
                 return connection
             await self._give_back(connection)
-        self._waiting += 1
-        try:
-            connection = await self._pool.acquire(timeout=seconds)
-        finally:
-            self._waiting -= 1
-        self._taken[connection] = time.monotonic()
-        return connection
+        until = time.monotonic() + seconds
+        if self._is_closing or len(self._taken) + self._promised < self._pool.get_max_size():
+            self._promised += 1
+        else:
+            connection = await self._handed(seconds)
+            if connection is not None:
+                return connection
+        return await self._take(until - time.monotonic())
 
     async def release(self, connection: asyncpg.Connection, *, in_order: bool) -> None:
         """End the use of a connection. in_order: whether its last statement or transaction ended without an
         error and without being cancelled."""
         oldest = time.monotonic() - _AT_HAND_S
-        if in_order and not self._waiting and not self._is_closing and self._taken[connection] > oldest:
-            self._at_hand.append(connection)
+        if in_order and not self._is_closing and self._taken[connection] > oldest:
+            self._pass_on(connection)
         else:
             await self._give_back(connection)
         if self._at_hand and self._taken[self._at_hand[0]] <= oldest:
@@ -59,14 +69,14 @@ class ConnectionPool:
 
     async def close(self) -> None:
         """Wait until all connections are released, then close them."""
-        self._is_closing = True
+        self._close()
         while self._at_hand:
             await self._give_back(self._at_hand.pop())
         await self._pool.close()
 
     def terminate(self) -> None:
         """Close all connections at once."""
-        self._is_closing = True
+        self._close()
         self._pool.terminate()
 
     @property
@@ -74,9 +84,76 @@ class ConnectionPool:
         """How many connections are open, whether they are in use or not."""
         return int(self._pool.get_size())
 
+    async def _handed(self, seconds: float) -> asyncpg.Connection | _Place:
+        """What the first task that is done passes on."""
+        loop = asyncio.get_running_loop()
+        waiting: asyncio.Future[asyncpg.Connection | _Place] = loop.create_future()
+        self._waiting.append(waiting)
+        end = loop.call_later(seconds, _give_up, waiting)
+        try:
+            return await waiting
+        except asyncio.CancelledError:
+            if waiting.done() and not waiting.cancelled() and waiting.exception() is None:
+                self._refuse(waiting.result())
+            raise
+        finally:
+            end.cancel()
+
+    async def _take(self, seconds: float) -> asyncpg.Connection:
+        """Take a promised connection from the driver's pool."""
+        try:
+            connection = await self._pool.acquire(timeout=seconds)
+        except BaseException:
+            self._refuse(None)
+            raise
+        self._promised -= 1
+        self._taken[connection] = time.monotonic()
+        return connection
+
+    def _pass_on(self, connection: asyncpg.Connection) -> None:
+        if waiting := self._next():
+            waiting.set_result(connection)
+        else:
+            self._at_hand.append(connection)
+
+    def _refuse(self, unused: asyncpg.Connection | _Place) -> None:
+        """Leave to the next task what this one no longer wants."""
+        if unused is not None:
+            self._pass_on(unused)
+            return
+        self._promised -= 1
+        self._promise()
+
     async def _give_back(self, connection: asyncpg.Connection) -> None:
         del self._taken[connection]
-        await self._pool.release(connection)
+        try:
+            await self._pool.release(connection)
+        finally:
+            self._promise()
+
+    def _promise(self) -> None:
+        if waiting := self._next():
+            self._promised += 1
+            waiting.set_result(None)
+
+    def _next(self) -> asyncio.Future[asyncpg.Connection | _Place] | None:
+        """The task that has waited longest, of those that have not given up."""
+        while self._waiting:
+            waiting = self._waiting.popleft()
+            if not waiting.done():
+                return waiting
+        return None
+
+    def _close(self) -> None:
+        # The driver's pool refuses those that wait.
+        self._is_closing = True
+        for _ in range(len(self._waiting)):
+            self._promise()
+
+
+def _give_up(waiting: asyncio.Future[asyncpg.Connection | _Place]) -> None:
+    with suppress(asyncio.InvalidStateError):
+        waiting.set_exception(TimeoutError())
 
 
 def _is_open(connection: asyncpg.Connection) -> bool:

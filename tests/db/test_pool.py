@@ -3,13 +3,14 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import asyncpg
 import numpy as np
 import psycopg
 import pytest
+from psycopg import sql
 
 from db.celebrities import Celebrities
 from db.migrate import upgrade
@@ -199,6 +200,68 @@ async def test_a_task_that_waits_for_the_pool_is_served_before_later_ones(dsn: s
     await asyncio.gather(waiting, ask("second"))
     assert order == ["first", "second"]
     await database.close()
+
+
+async def test_a_connection_handed_to_a_task_that_was_cancelled_goes_to_the_next(dsn: str) -> None:
+    database = await Database.connect(dsn, pool_size=1)
+    async with database.transaction():
+        waiting = [asyncio.create_task(database.fetchval("SELECT 1")) for _ in range(3)]
+        await asyncio.sleep(0)
+        waiting[0].cancel()
+    # It has the connection now, but has not run yet.
+    waiting[1].cancel()
+    async with asyncio.timeout(5):
+        assert await waiting[2] == 1
+    await database.ping()
+    await database.close()
+
+
+async def test_tasks_that_wait_are_served_when_connections_end(dsn: str) -> None:
+    database = await Database.connect(dsn, pool_size=2)
+
+    async def end() -> None:
+        with suppress(DatabaseError):
+            await database.fetchval("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    async with asyncio.timeout(10):
+        answers = await asyncio.gather(
+            *(end() if number % 3 == 0 else database.fetchval("SELECT 1") for number in range(30))
+        )
+        assert [answer for answer in answers if answer is not None] == [1] * 20
+        await asyncio.gather(*(database.ping() for _ in range(6)))
+    await database.close()
+
+
+async def test_tasks_that_wait_when_the_server_goes_are_all_told(empty_dsn: str, postgres: str) -> None:
+    """They see it one after the other, as each tries to open the only connection."""
+    await asyncio.to_thread(upgrade, empty_dsn)
+    database = await Database.connect(empty_dsn, pool_size=1)
+    name = await database.fetchval("SELECT current_database()")
+    with psycopg.connect(postgres, autocommit=True) as other:
+        allow = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
+        with pytest.raises(DatabaseError):
+            async with database.transaction() as connection:
+                waiting = [asyncio.create_task(database.ping()) for _ in range(4)]
+                await asyncio.sleep(0)
+                other.execute(allow.format(sql.Identifier(name), False))
+                await connection.fetchval("SELECT pg_terminate_backend(pg_backend_pid())")
+        async with asyncio.timeout(5):
+            told = await asyncio.gather(*waiting, return_exceptions=True)
+        assert all(isinstance(error, DatabaseError) for error in told)
+        other.execute(allow.format(sql.Identifier(name), True))
+    await database.ping()
+    await database.close()
+
+
+async def test_closing_refuses_those_that_wait(dsn: str) -> None:
+    database = await Database.connect(dsn, pool_size=1)
+    async with database.transaction():
+        waiting = [asyncio.create_task(database.ping()) for _ in range(3)]
+        await asyncio.sleep(0)
+        closing = asyncio.create_task(database.close())
+        told = await asyncio.gather(*waiting, return_exceptions=True)
+    await closing
+    assert [type(error) for error in told] == [DatabaseError] * 3
 
 
 async def test_a_cancelled_statement_leaves_a_connection_that_works(dsn: str) -> None:
