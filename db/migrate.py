@@ -265,13 +265,14 @@ def _apply(connection: psycopg.Connection, path: Path, revision: str | None) -> 
     """Run a file, and note the revision it leads to in the same transaction. A table that is in use is not
     waited for, because everybody else would then wait behind the migration: it is tried again.
 
-    An index that is built concurrently cannot be in a transaction: it is alone in its file, and names its
-    schema.
+    An index that is built or dropped concurrently cannot be in a transaction: a file of such statements has
+    no others, and each names its schema and may run again.
     """
-    sql = path.read_text(encoding="utf-8")
-    if "INDEX CONCURRENTLY" in sql:
-        _drop_unfinished(connection, sql)
-        connection.execute(sql)
+    content = path.read_text(encoding="utf-8")
+    if "INDEX CONCURRENTLY" in content:
+        _drop_unfinished(connection, content)
+        for statement in filter(str.strip, content.split(";")):
+            connection.execute(statement)
         with connection.transaction():
             _note(connection, revision)
         return
@@ -281,7 +282,7 @@ def _apply(connection: psycopg.Connection, path: Path, revision: str | None) -> 
             with connection.transaction():
                 connection.execute(f"SET LOCAL lock_timeout = '{_TABLE_LOCK_WAIT}'")
                 connection.execute(_SEARCH_PATH)
-                connection.execute(sql)
+                connection.execute(content)
                 _note(connection, revision)
         except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as exc:
             if time.monotonic() > deadline:

@@ -457,13 +457,7 @@ CREATE INDEX idx_faces_image_hash ON faces (image_hash);
 CREATE INDEX idx_faces_pack_digest ON faces (pack_digest);
 CREATE INDEX faces_embedding_hnsw_idx ON faces
     USING hnsw (embedding vector_cosine_ops) WITH (m = 16, ef_construction = 64);
-CREATE INDEX idx_faces_age ON faces (age) WHERE age IS NOT NULL;
-CREATE INDEX idx_faces_quality ON faces (quality_score) WHERE quality_score IS NOT NULL;
-CREATE INDEX idx_faces_expression ON faces (expression) WHERE expression IS NOT NULL;
-CREATE INDEX idx_faces_attributes ON faces (age, gender, quality_score, expression)
-    WHERE age IS NOT NULL AND quality_score IS NOT NULL;
 
-CREATE INDEX idx_matches_face_a_id ON matches (face_a_id);
 CREATE INDEX idx_matches_face_b_id ON matches (face_b_id);
 -- The live feed, best first.
 CREATE INDEX idx_matches_similarity_score ON matches (similarity_score DESC, id DESC);
@@ -479,19 +473,12 @@ CREATE INDEX idx_celebrities_pack_digest ON celebrities (pack_digest);
 CREATE INDEX idx_celebrities_created_at ON celebrities (created_at DESC);
 CREATE INDEX idx_celebrities_category ON celebrities (category);
 CREATE INDEX idx_celebrities_gender ON celebrities (known_gender(gender, seen_gender));
-CREATE INDEX idx_celebrities_age ON celebrities (age);
-CREATE INDEX idx_celebrities_quality ON celebrities (quality_score);
-CREATE INDEX idx_celebrities_expression ON celebrities (expression);
-CREATE INDEX idx_celebrities_attributes ON celebrities (age, gender, quality_score, expression);
 
 CREATE INDEX idx_people_key ON people (person_key(name, category), created_at, id);
 CREATE INDEX idx_celebrities_best_photo ON celebrities (person_id, quality_score DESC NULLS LAST, id)
     INCLUDE (seen_gender);
 
-CREATE INDEX idx_celebrity_matches_face_id ON celebrity_matches (face_id);
 CREATE INDEX idx_celebrity_matches_celebrity_id ON celebrity_matches (celebrity_id);
-CREATE INDEX idx_celebrity_matches_similarity ON celebrity_matches (face_id, similarity_score DESC);
-CREATE INDEX idx_celebrity_matches_created_at ON celebrity_matches (created_at DESC);
 
 CREATE INDEX idx_reactions_type ON reactions (reaction_type);
 CREATE INDEX idx_reactions_user_type ON reactions (user_profile_id, reaction_type);
@@ -500,17 +487,10 @@ CREATE INDEX idx_babies_match_id ON babies (match_id);
 CREATE INDEX idx_babies_generated_by ON babies (generated_by_profile_id);
 CREATE INDEX idx_babies_created_at ON babies (created_at DESC);
 
-CREATE INDEX idx_match_jobs_status ON match_jobs (status, created_at);
-CREATE INDEX idx_match_jobs_pending ON match_jobs (created_at) WHERE status = 'pending';
-CREATE INDEX idx_match_jobs_job_type ON match_jobs (job_type);
-CREATE INDEX idx_match_jobs_status_type_created ON match_jobs (status, job_type, created_at)
-    WHERE status = 'pending';
 CREATE INDEX idx_match_jobs_face_id ON match_jobs (face_id);
 CREATE INDEX idx_match_jobs_user_id ON match_jobs (user_id);
 
-CREATE INDEX idx_notifications_user_id ON notifications (user_id);
 CREATE INDEX idx_notifications_created_at ON notifications (created_at DESC);
-CREATE INDEX idx_notifications_read_at ON notifications (read_at) WHERE read_at IS NULL;
 -- A user has at most one unread notification of the messages of a connection.
 CREATE UNIQUE INDEX ux_notifications_unread_message ON notifications (user_id, connection_id)
     WHERE type = 'new_message' AND read_at IS NULL;
@@ -527,10 +507,7 @@ CREATE INDEX idx_mutual_connections_match_id ON mutual_connections (match_id);
 CREATE INDEX idx_mutual_connections_baby_id ON mutual_connections (baby_id) WHERE baby_id IS NOT NULL;
 CREATE INDEX idx_mutual_connections_status ON mutual_connections (status);
 
-CREATE INDEX idx_messages_connection_id ON messages (connection_id);
 CREATE INDEX idx_messages_sender_id ON messages (sender_id);
-CREATE INDEX idx_messages_created_at ON messages (created_at DESC);
-CREATE INDEX idx_messages_read_at ON messages (read_at) WHERE read_at IS NULL;
 CREATE INDEX idx_messages_page ON messages (connection_id, created_at DESC, id DESC);
 CREATE INDEX idx_messages_unread ON messages (connection_id, sender_id) WHERE read_at IS NULL;
 

@@ -76,7 +76,7 @@ def test_rows_settings_and_numbers_are_as_they_were(reused: ReusedDatabase) -> N
         "CREATE POLICY mine ON faces USING (true)",
         "CREATE TABLE mine (it int)",
         "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET work_mem = 100', current_database()); END $$",
-        "DROP INDEX idx_faces_age",
+        "DROP INDEX idx_faces_image_hash",
         "GRANT SELECT (image_path) ON faces TO anon",
         "INSERT INTO events SELECT FROM generate_series(1, 0); TRUNCATE events",
         "INSERT INTO schools (name) SELECT n || repeat('x', 400) FROM generate_series(1, 2000) AS n",
