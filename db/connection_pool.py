@@ -94,7 +94,10 @@ class ConnectionPool:
             return await waiting
         except asyncio.CancelledError:
             if waiting.done() and not waiting.cancelled() and waiting.exception() is None:
-                self._refuse(waiting.result())
+                if connection := waiting.result():
+                    await self.release(connection, in_order=True)
+                else:
+                    self._refuse()
             raise
         finally:
             end.cancel()
@@ -104,7 +107,7 @@ class ConnectionPool:
         try:
             connection = await self._pool.acquire(timeout=seconds)
         except BaseException:
-            self._refuse(None)
+            self._refuse()
             raise
         self._promised -= 1
         self._taken[connection] = time.monotonic()
@@ -116,19 +119,19 @@ class ConnectionPool:
         else:
             self._at_hand.append(connection)
 
-    def _refuse(self, unused: asyncpg.Connection | _Place) -> None:
-        """Leave to the next task what this one no longer wants."""
-        if unused is not None:
-            self._pass_on(unused)
-            return
+    def _refuse(self) -> None:
+        """Leave to the next task the place that this one no longer wants."""
         self._promised -= 1
         self._promise()
 
     async def _give_back(self, connection: asyncpg.Connection) -> None:
-        del self._taken[connection]
         try:
             await self._pool.release(connection)
         finally:
+            # Not before: its place belongs to the task that has waited longest, not to one that comes
+            # meanwhile. With one place too many a task would wait in the driver's pool, where what others
+            # pass on does not go.
+            del self._taken[connection]
             self._promise()
 
     def _promise(self) -> None:

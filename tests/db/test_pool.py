@@ -216,6 +216,33 @@ async def test_a_connection_handed_to_a_task_that_was_cancelled_goes_to_the_next
     await database.close()
 
 
+async def test_a_task_that_comes_while_a_connection_is_repaired_takes_no_place_of_one_that_waits(
+    dsn: str,
+) -> None:
+    database = await Database.connect(dsn, pool_size=1)
+    cancelled = asyncio.create_task(database.fetchval("SELECT pg_sleep(30)"))
+    await asyncio.sleep(0.1)
+    waiting = asyncio.create_task(database.ping())
+    await asyncio.sleep(0)
+    cancelled.cancel()
+    # The connection is on its way back to the driver's pool.
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await asyncio.gather(waiting, database.ping())
+    await database.close()
+
+
+async def test_a_connection_handed_to_a_task_that_was_cancelled_does_not_keep_the_pool_open(dsn: str) -> None:
+    database = await Database.connect(dsn, pool_size=1)
+    async with database.transaction():
+        waiting = asyncio.create_task(database.ping())
+        await asyncio.sleep(0)
+    # It has the connection now, but has not run yet.
+    waiting.cancel()
+    async with asyncio.timeout(5):
+        await database._pool.close()
+
+
 async def test_tasks_that_wait_are_served_when_connections_end(dsn: str) -> None:
     database = await Database.connect(dsn, pool_size=2)
 
