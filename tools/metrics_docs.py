@@ -18,7 +18,7 @@ HEAD = """\
 # Metrics
 
 Written by `python -m tools.metrics_docs` from `semblance/metrics.py`. How to collect them, and what to watch,
-is in [operation.md](operation.md#monitoring).
+is in [operations.md](operations.md#monitoring).
 
 `GET /metrics` answers them in Prometheus' text format, for all processes of the service at once: replicas of
 the API, of the detector and of the matcher, and Ray jobs that run on the same Ray. It takes the service's own

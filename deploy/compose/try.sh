@@ -4,7 +4,7 @@
 #   deploy/compose/try.sh [FOLDER]
 #
 # The base image is Debian, from debootstrap, which needs root once. On it the Dockerfile is built, and the images of
-# others from Debian's packages (deploy/compose/try/Dockerfile). Then the commands of docs/deployment.md are run in
+# others from Debian's packages (deploy/compose/try/Dockerfile). Then the commands of docs/operations.md are run in
 # FOLDER: start, sign in, upload, match, watch, back up, stop, start again, restore into new volumes.
 # SEMBLANCE_IMAGE names an image to try in place of building one, PORT the port of the service.
 # What cannot be seen this way are the images that the Dockerfile and compose.yaml name, S3 and Grafana.

@@ -10,20 +10,20 @@ import pytest
 
 from tests.support.rows import add_face, add_match, add_profile
 
-PAGE = Path(__file__).parents[2] / "docs" / "database.md"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
-def statements(section: str) -> list[str]:
+def statements(page: str, section: str) -> list[str]:
     """Those of a section's SQL, each with the comment before it."""
-    _, _, rest = PAGE.read_text(encoding="utf-8").partition(f"\n## {section}\n")
+    _, _, rest = (DOCS / page).read_text(encoding="utf-8").partition(f"# {section}\n")
     blocks = re.findall(r"```sql\n(.*?)```", rest.partition("\n## ")[0], re.DOTALL)
     return [statement for block in blocks for statement in block.strip().split("\n\n")]
 
 
-QUEUE = statements("Watching the queue")
+QUEUE = statements("operations.md", "Watching the queue")
 
 
-SEARCHES = statements("Searches among users' faces")
+SEARCHES = statements("database.md", "Searches among users' faces")
 
 
 def test_there_are_statements() -> None:

@@ -153,8 +153,8 @@ def composed(folder: Path) -> list[Manifest]:
 
 @needs_kubectl
 def test_an_overlay_names_the_image_of_every_group(tmp_path: Path) -> None:
-    """The one that docs/deployment.md writes."""
-    page = (CHECKOUT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    """The one that docs/operations.md writes."""
+    page = (CHECKOUT / "docs" / "operations.md").read_text(encoding="utf-8")
     written = page.partition("kustomization.yaml <<END\n")[2].partition("END\n")[0]
     images: dict[str, list[str]] = {}
     for part in ("base", "migrate"):

@@ -48,7 +48,7 @@ def migrate(
     complete it.
 
     [cyan]--to[/] is for going back to an older version of Semblance: run it with the newer one, then start
-    the older one. docs/operation.md describes it.
+    the older one. docs/operations.md describes it.
 
     [bold]Examples[/]
 
