@@ -66,6 +66,8 @@ async def test_the_first_page_needs_no_mouse(console_page: Page) -> None:
     await tab_to(page, first)
     await page.keyboard.press("ArrowRight")
     await expect(second).to_have_attribute("aria-selected", "true")
+    here = page.get_by_role("navigation", name="Pages").get_by_role("link", name="Try it")
+    await expect(here).to_have_attribute("aria-current", "page")  # the address names the tab now
     await page.keyboard.press("ArrowLeft")
     await expect(first).to_have_attribute("aria-selected", "true")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 
 import pytest
@@ -121,5 +122,10 @@ async def test_a_key_is_shown_once_and_every_change_is_in_the_log(page: Page, lo
     await page.get_by_role("option", name="API keys").click()
     made = log.get_by_role("row").filter(has_text=f"name: {name}").filter(has_text="api_key.create")
     await expect(made).to_contain_text("The console, by link")
+    when = made.get_by_role("cell").first
+    await expect(when).to_have_text(re.compile(r"^\d+ \w+ \d{4}, \d\d:\d\d$"))  # as in en-GB
+    box = await when.locator("p").bounding_box()
+    assert box is not None
+    assert box["height"] < 30, "the time is broken into lines"
     await check_axe(page)
     await look(page, "system-audit")

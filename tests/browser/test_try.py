@@ -34,6 +34,11 @@ async def test_a_photo_says_who_looks_like_it_and_why(console_page: Page, look: 
     await expect(best).to_contain_text("Barack Obama")
     await expect(page.get_by_role("heading", name="The face", exact=True)).to_be_visible()
     await expect(page.get_by_text("male", exact=True)).to_be_visible()
+    # A long name widens no card.
+    await best.locator("span").first.evaluate("name => { name.textContent = 'Obama '.repeat(9) }")
+    strip = page.get_by_role("region", name="Who looks like this face")
+    widths = await strip.get_by_role("listitem").evaluate_all("all => all.map(card => card.offsetWidth)")
+    assert len(set(widths)) == 1
     await best.click()
     why = page.get_by_role("region", name="Why Barack Obama?")
     await expect(why.get_by_role("img", name="Barack Obama")).to_be_visible()

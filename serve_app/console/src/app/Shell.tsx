@@ -81,7 +81,7 @@ export function Shell() {
               key={path}
               component={Link}
               to={path}
-              activeOptions={{ exact: path === '/' }}
+              activeOptions={{ exact: path === '/', includeSearch: false }}
               label={words(title)}
               leftSection={<Icon />}
               className={classes.link}

@@ -60,7 +60,7 @@ export function TableRow<T>({ item, columns, ...row }: RowProps<T>) {
     <Table.Tr role="row" className={classes.row} {...row}>
       {columns.map(({ key, title, cell, align = 'left' }) => (
         <Table.Td key={key} role="cell" className={classes.cell} data-title={title} data-align={align} ta={align}>
-          {cell(item)}
+          <div className={classes.value}>{cell(item)}</div>
         </Table.Td>
       ))}
     </Table.Tr>

@@ -18,20 +18,26 @@ export function useLanguage(): Language {
   return useLingui().i18n.locale as Language;
 }
 
+/** The page's language as the reader's region writes it, such as en-GB: its order of dates, its separators. */
+export function useLocale(): string {
+  const language = useLanguage();
+  return navigator.languages.find((tag) => tag.split('-')[0] === language) ?? language;
+}
+
 /** A share 0..1 as a percentage of the page's language. */
 export function usePercent(): (share: number) => string {
-  const language = useLanguage();
-  return (share) => new Intl.NumberFormat(language, { style: 'percent' }).format(share);
+  const locale = useLocale();
+  return (share) => new Intl.NumberFormat(locale, { style: 'percent' }).format(share);
 }
 
 /** A number with the separators of the page's language. */
 export function useNumber(): (value: number) => string {
-  const language = useLanguage();
-  return (value) => new Intl.NumberFormat(language).format(value);
+  const locale = useLocale();
+  return (value) => new Intl.NumberFormat(locale).format(value);
 }
 
 /** A time, given as ISO 8601, as date and time of day in the reader's time zone. */
 export function useTime(): (at: string) => string {
-  const language = useLanguage();
-  return (at) => new Intl.DateTimeFormat(language, { dateStyle: 'medium', timeStyle: 'short' }).format(new Date(at));
+  const locale = useLocale();
+  return (at) => new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle: 'short' }).format(new Date(at));
 }

@@ -1,13 +1,13 @@
 import { useEffect, useState } from 'react';
 
-import { useLanguage } from '../../words/useWords';
+import { useLocale } from '../../words/useWords';
 import { inUnit } from './age';
 
 const TICK_MS = 10_000;
 
 /** How long ago a time (ISO 8601) is, in words of the page's language: "3 minutes". It grows while it is shown. */
 export function useAge(): (at: string) => string {
-  const language = useLanguage();
+  const locale = useLocale();
   const [now, setNow] = useState(() => Date.now());
   useEffect(() => {
     const ticking = setInterval(() => {
@@ -19,6 +19,6 @@ export function useAge(): (at: string) => string {
   }, []);
   return (at) => {
     const [value, unit] = inUnit((now - Date.parse(at)) / 1000);
-    return new Intl.NumberFormat(language, { style: 'unit', unit, unitDisplay: 'long' }).format(value);
+    return new Intl.NumberFormat(locale, { style: 'unit', unit, unitDisplay: 'long' }).format(value);
   };
 }

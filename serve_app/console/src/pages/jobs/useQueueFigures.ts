@@ -1,5 +1,5 @@
 import type { QueueStatistics } from '../../api/jobs';
-import { useLanguage, useNumber, useWords } from '../../words/useWords';
+import { useLocale, useNumber, useWords } from '../../words/useWords';
 import type { Figure } from './Figures';
 import { useAge } from './useAge';
 
@@ -18,6 +18,11 @@ export function useQueueFigures(): (queue: QueueStatistics) => Figure[] {
 
 /** Seconds in words of the page's language; a dash where there are none. */
 export function useSeconds(): (value: number | null) => string {
-  const format = new Intl.NumberFormat(useLanguage(), { style: 'unit', unit: 'second', maximumFractionDigits: 2 });
+  const format = new Intl.NumberFormat(useLocale(), {
+    style: 'unit',
+    unit: 'second',
+    unitDisplay: 'narrow',
+    maximumFractionDigits: 2,
+  });
   return (value) => (value === null ? '–' : format.format(value));
 }

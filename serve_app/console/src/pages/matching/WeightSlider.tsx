@@ -1,7 +1,7 @@
 import { ActionIcon, Slider, Text } from '@mantine/core';
 
 import type { Factor } from '../../api/matching';
-import { useLanguage, useWords } from '../../words/useWords';
+import { useLocale, useWords } from '../../words/useWords';
 import { WHOLE } from './weights';
 import classes from './WeightSlider.module.css';
 
@@ -19,9 +19,9 @@ interface Props {
 /** The weight of a factor. A locked one keeps its weight while others are moved. */
 export function WeightSlider({ factor, share, locked, movable, onMove, onSettle, onLock }: Props) {
   const words = useWords();
-  const language = useLanguage();
+  const locale = useLocale();
   const name = words(`try.factor.${factor}`);
-  const text = new Intl.NumberFormat(language, { style: 'percent', maximumFractionDigits: 1 }).format(share / WHOLE);
+  const text = new Intl.NumberFormat(locale, { style: 'percent', maximumFractionDigits: 1 }).format(share / WHOLE);
   return (
     <div className={classes.row} role="group" aria-label={name}>
       <Text size="sm">{name}</Text>

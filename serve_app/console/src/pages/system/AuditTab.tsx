@@ -11,6 +11,7 @@ import { ACTORS, useActor } from '../../parts/useActor';
 import { VirtualTable } from '../../parts/VirtualTable';
 import { Working } from '../../parts/Working';
 import { useTime, useWords } from '../../words/useWords';
+import classes from './AuditTab.module.css';
 import { changes } from './changes';
 import { NOUNS, type SystemSearch } from './search';
 
@@ -64,7 +65,15 @@ export function AuditTab() {
           minWidth={820}
           more={moreOf(log)}
           columns={[
-            { key: 'at', title: words('system.when'), cell: ({ at }) => <Text size="sm">{time(at)}</Text> },
+            {
+              key: 'at',
+              title: words('system.when'),
+              cell: ({ at }) => (
+                <Text size="sm" miw="max-content">
+                  {time(at)}
+                </Text>
+              ),
+            },
             {
               key: 'actor',
               title: words('system.who'),
@@ -79,7 +88,7 @@ export function AuditTab() {
               key: 'target',
               title: words('system.target'),
               cell: ({ target }) => (
-                <Text size="sm" maw={240} truncate title={target}>
+                <Text size="sm" maw={160} truncate title={target}>
                   {target}
                 </Text>
               ),
@@ -89,7 +98,7 @@ export function AuditTab() {
               title: words('system.change'),
               cell: ({ before, after }) =>
                 changes(before, after).map((line) => (
-                  <Text key={line} size="sm" maw={420} lineClamp={2} title={line}>
+                  <Text key={line} size="sm" maw={420} lineClamp={2} className={classes.change} title={line}>
                     {line}
                   </Text>
                 )),

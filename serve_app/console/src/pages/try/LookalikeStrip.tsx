@@ -33,7 +33,7 @@ export function LookalikeStrip({ matches, chosen, onChoose }: Props) {
               }}
             >
               <Picture src={celebrity.thumbnail_url} alt="" />
-              <Text component="span" display="block" fw={500} size="sm" mt={6} truncate>
+              <Text component="span" display="block" fw={500} size="sm" mt={6} truncate title={celebrity.name}>
                 {celebrity.name}
               </Text>
               <Text component="span" display="block" size="sm" className={classes.number}>
