@@ -29,7 +29,7 @@ from ops.stack.home import StackHome
 from semblance import __version__
 from semblance.errors import ConfigurationError
 from semblance.files import file_sha256, write_file
-from semblance.settings import Settings
+from semblance.settings import Settings, variable
 from semblance.storage.opening import open_storage
 
 
@@ -101,8 +101,10 @@ def back_up(
 
 
 def settings_in_force() -> str:
-    """The variables that set the service, as lines of a file of settings."""
-    found = {name: value for name, value in sorted(os.environ.items()) if name.startswith("SEMBLANCE_")}
+    """The variables that set the service, as lines of a file of settings. SEMBLANCE_URL and the like, which
+    `semblance env` sets for requests, are none."""
+    known = {variable(name) for name in Settings.model_fields}
+    found = {name: value for name, value in sorted(os.environ.items()) if name.upper() in known}
     return "".join(f"{name}={value}\n" for name, value in found.items())
 
 

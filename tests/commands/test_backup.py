@@ -136,6 +136,7 @@ async def test_the_drill(
     monkeypatch.setenv("SEMBLANCE_HOME", str(source.home))
     monkeypatch.setenv("SEMBLANCE_DATABASE_URL", "postgresql://old/semblance")
     monkeypatch.setenv("SEMBLANCE_LOG_LEVEL", "DEBUG")
+    monkeypatch.setenv("SEMBLANCE_URL", "http://127.0.0.1:1")  # set by `semblance env`, not a setting
     key = pyrage.x25519.Identity.generate()
     identity.write_text(f"# created: today\n{key}\n")
     await asyncio.to_thread(back_up, source, folder, recipients=[str(key.to_public())])
@@ -150,7 +151,8 @@ async def test_the_drill(
     assert keys(target) == keys(source)
     restored = (target.home / RESTORED_SETTINGS).read_text().splitlines()
     assert "SEMBLANCE_LOG_LEVEL=DEBUG" in restored
-    assert not [line for line in restored if line.startswith(("SEMBLANCE_HOME", "SEMBLANCE_DATABASE_URL"))]
+    left_out = ("SEMBLANCE_HOME", "SEMBLANCE_DATABASE_URL", "SEMBLANCE_URL")
+    assert not [line for line in restored if line.startswith(left_out)]
     with pytest.raises(ConfigurationError, match="not empty"):
         await asyncio.to_thread(run_restore, target, folder, None, identity)
 

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from ops.commands.service.doctor import CHECKS, _database
+from ops.commands.service.doctor import CHECKS, _database, _environment
 from semblance.findings import Finding
 from semblance.settings import Settings
 from serve_app.preflight import check_storage
@@ -79,3 +79,14 @@ def test_the_old_apps_pictures_are_checked_before_the_first_start(tmp_path: Path
     # A problem there is not reported for the picture store.
     settings.home.mkdir()
     assert [finding.level for finding in check_storage(settings)] == ["ok"]
+
+
+def test_an_address_of_another_ray_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of the running stack, which `semblance env` sets, is not."""
+    running = SimpleNamespace(ray_address="127.0.0.1:1")
+    monkeypatch.setattr("ops.commands.service.doctor.read_state", lambda _home: running)
+    settings = Settings(home=tmp_path)
+    for address, reported in (("127.0.0.1:1", False), ("127.0.0.1:2", True), ("", False)):
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        found = [finding for finding in _environment(settings) if finding.subject == "RAY_ADDRESS"]
+        assert [finding.level for finding in found] == ["warn"] * reported, address

@@ -120,13 +120,14 @@ def _processes(settings: Settings) -> Iterator[Finding]:
         yield Finding("ok", "Processes", "nothing left over")
 
 
-def _environment(_settings: Settings) -> Iterator[Finding]:
+def _environment(settings: Settings) -> Iterator[Finding]:
     if any(name in os.environ for name in ("UV_RUN_RECURSION_DEPTH", "UV")):
         fix = "Run `.venv/bin/semblance` directly: `uv run` may change the environment while Ray uses it."
         yield Finding("warn", "uv run", "this command was started by `uv run`", fix)
-    if "RAY_ADDRESS" in os.environ:
-        fix = "`semblance` ignores it; unset it if you use `ray` commands on this stack."
-        yield Finding("warn", "RAY_ADDRESS", f"is {os.environ['RAY_ADDRESS']}", fix)
+    state = read_state(StackHome.of(settings))
+    if (address := os.environ.get("RAY_ADDRESS")) and (state is None or state.ray_address != address):
+        fix = '`semblance` ignores it. For `ray` commands on this stack run `eval "$(semblance env)"`.'
+        yield Finding("warn", "RAY_ADDRESS", f"is {address}, another Ray or one that has ended", fix)
     token = Path.home() / ".ray" / "auth_token"
     if token.exists():
         fix = "`semblance` uses its own token. Remove the file if other `ray start`s ask for a token."
