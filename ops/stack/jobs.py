@@ -91,7 +91,8 @@ class Jobs:
 
     def follow(self, job_id: str, write: Callable[[str], None]) -> int:
         """Pass the log from its beginning to `write` until the job ends. Returns its exit status, 130 if it
-        was stopped. A connection that breaks is opened again.
+        was stopped, and 128 and the signal's number if one ended it, as a shell says it. A connection that
+        breaks is opened again.
 
         Raises NotFoundError for an unknown job, and RayJobLostError if the service is stopped meanwhile or
         Ray is restarted or silent for _PATIENCE_S.
@@ -117,7 +118,8 @@ class Jobs:
         self._require_running()
         if details.status.value == "STOPPED":
             return _STOPPED_STATUS
-        return details.driver_exit_code or 1
+        status = details.driver_exit_code or 1
+        return status if status > 0 else 128 - status
 
     async def _tail(self, job_id: str, log: _Log) -> None:
         log.rewind()

@@ -42,6 +42,7 @@ class Dashboard:
     on_break: Callable[[], None] = lambda: None
     status: str = "RUNNING"
     ends: str = "SUCCEEDED"
+    fails_with: int = 7
     answers: int = 200
     connections: int = 0
 
@@ -51,7 +52,7 @@ class Dashboard:
     async def job(self, request: web.Request) -> web.Response:
         if self.answers != 200 or request.match_info["id"] != "raysubmit_1":
             return web.Response(status=self.answers if self.answers != 200 else 404, text="no such job")
-        exit_code = {"SUCCEEDED": 0, "FAILED": 7}.get(self.status)
+        exit_code = {"SUCCEEDED": 0, "FAILED": self.fails_with}.get(self.status)
         return web.json_response(
             {
                 "type": "SUBMISSION",
@@ -172,9 +173,13 @@ def test_a_broken_connection_is_restored_and_the_log_is_not_repeated(
     assert dashboard.connections == 5
 
 
-def test_a_failed_job_has_its_own_exit_status(stack: StackOfJobs, dashboard: Dashboard) -> None:
-    dashboard.ends = "FAILED"
-    assert follow(stack) == (7, "".join(LINES))
+@pytest.mark.parametrize(("ended_with", "status"), [(7, 7), (-9, 137)])
+def test_a_failed_job_has_its_own_exit_status(
+    stack: StackOfJobs, dashboard: Dashboard, ended_with: int, status: int
+) -> None:
+    """A signal, which Python says as a negative number, is said as a shell does."""
+    dashboard.ends, dashboard.fails_with = "FAILED", ended_with
+    assert follow(stack) == (status, "".join(LINES))
 
 
 @pytest.mark.parametrize("seen", ["nothing", "failed", "stopped"])
