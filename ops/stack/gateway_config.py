@@ -61,7 +61,8 @@ _STRIPPED = (
     "x-forwarded- -m beg",
     "x-real-ip",
     "forwarded",
-    "upgrade unless websocket METH_GET",
+    # HAProxy would wait for the end of the body of such a request, and the server for it.
+    "upgrade unless websocket METH_GET !body",
     # Compressed, a thousandth of the longest message would do, and each connection would take .3 MB more.
     "sec-websocket-extensions",
 )
@@ -245,7 +246,7 @@ if {{ path {ALIVE_PATH} }}
     http-request set-header X-Forwarded-For %[src]
     http-request set-header X-Forwarded-Proto %[var(txn.proto)]
     # No server gets a request before the first part of its body has arrived, or the whole of a small one.
-    http-request wait-for-body time {_ms(timeouts.body)} at-least 16k if body !websocket
+    http-request wait-for-body time {_ms(timeouts.body)} at-least 16k if body
     use_backend once unless METH_GET
 {_lines(_ROUTES)}
 

@@ -467,6 +467,28 @@ def test_only_a_read_opens_a_websocket(front: Gateway) -> None:
     assert not {name for name, _ in answer.json()["headers"]} & {"upgrade"}
 
 
+@pytest.mark.parametrize(
+    ("length", "body"),
+    [("Content-Length: 3", b"abc"), ("Transfer-Encoding: chunked", b"3\r\nabc\r\n0\r\n\r\n")],
+    ids=["length", "chunks"],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_request_with_a_body_opens_no_websocket(
+    front: Gateway, method: str, length: str, body: bytes
+) -> None:
+    """A server that answers an upgrade does not read the body, and HAProxy would wait until it does."""
+    answer = raw(front, request(*HANDSHAKE, length, first=f"{method} /socket HTTP/1.1", body=body))
+    assert answer.status == 200
+    assert answer.json()["bytes"] == 3
+
+
+def test_an_upgrade_takes_no_request_to_a_server_before_its_body(front: Gateway, behind: Backend) -> None:
+    for method in ("GET", "POST"):
+        sent = request(*HANDSHAKE, "Content-Length: 3", first=f"{method} /socket HTTP/1.1")
+        is_contract(raw(front, sent), 408, "timeout")
+    assert not behind.seen
+
+
 # Servers that come and go.
 
 
