@@ -67,6 +67,10 @@ _STRIPPED = (
     "sec-websocket-extensions",
 )
 
+_SOCKET_BYTES, _SOCKET_S = 16 * 1024, 16
+"""What the client of a WebSocket may send in so many seconds. An access token has up to some kilobytes, other
+messages have some bytes. A ping of six bytes takes 50 µs of a core."""
+
 _INVALID = "This is not a valid HTTP request."
 _RETRY_S = 2
 _LATER_S = 5
@@ -247,12 +251,12 @@ if {{ path {ALIVE_PATH} }}
     http-request set-header X-Forwarded-Proto %[var(txn.proto)]
     # No server gets a request before the first part of its body has arrived, or the whole of a small one.
     http-request wait-for-body time {_ms(timeouts.body)} at-least 16k if body
-    use_backend once unless METH_GET
+    use_backend once unless METH_GET !websocket
 {_lines(_ROUTES)}
 
 # When a server dies, HAProxy repeats a read. With anything else it closes the client's connection without a
 # word, unless neither that one nor the server's had a request before. So each of these requests has a
-# connection of its own to the frontend that follows, which has an answer.
+# connection of its own to the frontend that follows, which has an answer. WebSockets go there to be slowed down.
 backend once
     option http-server-close
     retries 0
@@ -265,6 +269,12 @@ backend once
 frontend inner
     bind unix@./{INNER} mode 600
     option accept-invalid-http-request
+    # The API counts messages, but pings and empty fragments never become one. With this filter the silence of a
+    # WebSocket is one of a client and a server; the clients here are the gateway's own.
+    filter bwlim-in messages default-limit {_SOCKET_BYTES} default-period {_ms(_SOCKET_S)}
+    timeout client {_ms(timeouts.tunnel)}
+    acl websocket hdr(upgrade) -i websocket
+    http-request set-bandwidth-limit messages if websocket
     http-request set-var(txn.id) req.fhdr(x-request-id)
     http-request disable-l7-retry
     http-after-response set-header {_AUTHOR} api if {{ var(txn.ours) -m bool }}
@@ -292,6 +302,7 @@ backend api
     http-check send meth GET uri /health ver HTTP/1.1 hdr Host gateway
     http-check expect hdr name {API_MARK}
     default-server {health} inter 2s observe layer4 error-limit 2 on-error fastinter
+    http-request set-timeout server {_ms(timeouts.tunnel)} if {{ hdr(upgrade) -m found }}
     # The API limits the time of a read itself, and a read may go on when its client has left. Serve would
     # have two more tasks for each request, to watch both.
     http-request set-header X-Request-Timeout-Seconds 0 if METH_GET !{{ hdr(upgrade) -m found }}
@@ -315,6 +326,7 @@ backend serve
     log global
     option httpchk GET /-/healthz
     default-server {health} inter 10s
+    http-request set-timeout server {_ms(timeouts.tunnel)} if {{ hdr(upgrade) -m found }}
     server serve {_server(self.serve)} check
     http-response set-var(txn.theirs) bool(true)
 {_lines(_AS_503)}

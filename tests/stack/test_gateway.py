@@ -457,6 +457,16 @@ def test_a_websocket_goes_through_and_outlives_the_silence_of_others(front: Gate
         assert connection.recv(timeout=5) == "two"
 
 
+def test_a_client_cannot_flood_a_websocket(front: Gateway) -> None:
+    with connect_socket(f"ws{front.url.removeprefix('http')}/socket") as connection:
+        connection.send("one")
+        assert connection.recv(timeout=5) == "one"
+        connection.send("a" * 500_000)
+        with pytest.raises(TimeoutError):
+            connection.recv(timeout=2)
+        connection.socket.close()
+
+
 def test_a_websocket_to_nowhere_is_refused_in_the_contracts_shape(front: Gateway) -> None:
     is_contract(raw(front, request(*HANDSHAKE, first="GET /nowhere HTTP/1.1")), 404, "not_found")
 
