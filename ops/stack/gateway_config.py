@@ -256,7 +256,7 @@ if {{ path {ALIVE_PATH} }}
 
 # When a server dies, HAProxy repeats a read. With anything else it closes the client's connection without a
 # word, unless neither that one nor the server's had a request before. So each of these requests has a
-# connection of its own to the frontend that follows, which has an answer. WebSockets go there to be slowed down.
+# connection of its own to the frontend that follows, which has an answer. WebSockets are slowed down there.
 backend once
     option http-server-close
     retries 0
@@ -269,8 +269,8 @@ backend once
 frontend inner
     bind unix@./{INNER} mode 600
     option accept-invalid-http-request
-    # The API counts messages, but pings and empty fragments never become one. With this filter the silence of a
-    # WebSocket is one of a client and a server; the clients here are the gateway's own.
+    # The API counts messages, but pings and empty fragments never become one. Behind this filter the silence
+    # of a WebSocket is that of a client and a server; the clients here are the gateway's own.
     filter bwlim-in messages default-limit {_SOCKET_BYTES} default-period {_ms(_SOCKET_S)}
     timeout client {_ms(timeouts.tunnel)}
     acl websocket hdr(upgrade) -i websocket
