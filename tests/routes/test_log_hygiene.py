@@ -118,7 +118,7 @@ async def drive(api: Api, headers: list[dict[str, str]], query: str) -> set[int]
                 )
                 statuses.add(answer.status_code)
                 if answer.status_code in {401, 403}:
-                    # Whatever body comes with these credentials, nothing looks at it.
+                    # No body that comes with these credentials is looked at.
                     break
     return statuses
 

@@ -1,4 +1,4 @@
-"""People of one's school, found by what they say about themselves."""
+"""People of the same school, found by what they say about themselves."""
 
 from __future__ import annotations
 

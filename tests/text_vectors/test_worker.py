@@ -1,4 +1,4 @@
-"""The worker of text vectors: each text has its vectors, once, whatever happens meanwhile."""
+"""The worker of text vectors: each text has its vectors, once, also when something fails meanwhile."""
 
 from __future__ import annotations
 

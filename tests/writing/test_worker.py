@@ -290,7 +290,7 @@ async def test_what_was_used_counts_also_if_the_last_worker_is_killed(chatting: 
     assert await queue.claim(uuid4(), 1, timedelta(minutes=1)) == []
     log = await chatting.database.fetchrow("SELECT status, tokens_in, tokens_out FROM generation_logs")
     assert log is not None and tuple(log) == ("failed", 7, 3)
-    # Whoever no longer holds a job counts nothing.
+    # A worker that no longer holds a job counts nothing.
     await queue.spend(job, 100, 100)
     assert await chatting.database.fetchval("SELECT tokens_in FROM inference_queue") == 7
 
