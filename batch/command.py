@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from semblance.error_reports import report_errors
 from semblance.errors import SemblanceError
 from semblance.logging import configure_logging
 from semblance.otlp import tracing
-from semblance.running import JOB_VARIABLE, running_database
+from semblance.running import ray_submission_id, running_database
 from semblance.settings import Settings, get_settings
 
 
@@ -34,7 +33,7 @@ def job_command() -> Iterator[Settings]:
         settings = job_settings()
         # The API goes first.
         give_way()
-        configure_logging(settings, ray_job=os.environ.get(JOB_VARIABLE))
+        configure_logging(settings, ray_job=ray_submission_id())
         report_errors(settings)
         actor_var.set(command_actor())
         with tracing(settings), recorded(settings):

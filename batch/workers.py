@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from itertools import takewhile
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
@@ -14,7 +13,7 @@ from ray.exceptions import ObjectLostError, OutOfMemoryError, RayActorError, Ray
 from batch.actor import WorkerActor
 from batch.cluster import PoolPlan, last_line
 from semblance.errors import WorkersError
-from semblance.running import JOB_VARIABLE
+from semblance.running import ray_submission_id
 from semblance.settings import Settings
 
 ATTEMPTS = 3
@@ -81,7 +80,7 @@ class WorkerPool(Generic[Item, Result]):
             max_restarts=-1,
             max_task_retries=ATTEMPTS,
         )
-        job_id = os.environ.get(JOB_VARIABLE)
+        job_id = ray_submission_id()
         self._actors = [actor.remote(worker, arguments, settings, job_id) for _ in range(plan.actors)]
         self._shared = [ray.put(each) for each in shared]
         self._failed = failed

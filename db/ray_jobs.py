@@ -20,11 +20,12 @@ RayJobStatus = Literal["pending", "running", "succeeded", "failed", "stopped"]
 
 @dataclass(frozen=True, slots=True)
 class RayJobRow:
-    """A Ray job. arguments: of its command. started_by: as `semblance.actor` names them. done, total: as the
-    job told them; total is None until it knows. counted: its second count, such as pictures not taken.
-    message: why it failed."""
+    """A Ray job. submission_id: Ray's. arguments: of its command. started_by: as `semblance.actor` says it.
+    done, total: as the job told them; total is None until it knows. counted: its second count, such as
+    pictures not taken. message: why it failed."""
 
     id: UUID
+    submission_id: str
     kind: RayJobKind
     arguments: Sequence[str]
     started_by: str
@@ -48,6 +49,26 @@ class RayJobProgress:
     status: RayJobStatus = "running"
 
 
+@dataclass(frozen=True, slots=True)
+class SubmittedRayJob:
+    """A job, as it knows itself. submission_id: Ray's. arguments: of its command."""
+
+    id: UUID
+    submission_id: str
+    kind: RayJobKind
+    arguments: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRayJob:
+    """A job that has not ended. submission_id: Ray's. silence: seconds since the job last told how far it is,
+    or since it was added."""
+
+    id: UUID
+    submission_id: str
+    silence: float
+
+
 class RayJobRows:
     """The table `ray_jobs`. Every method raises DatabaseError if the database does not answer."""
 
@@ -63,34 +84,28 @@ class RayJobRows:
         *,
         started_by: str,
     ) -> None:
-        """Add a job that is about to be submitted, in the caller's transaction."""
+        """Add a job that is about to be submitted under its id, in the caller's transaction."""
         await connection.execute(sql.add_ray_job, job_id, kind, list(arguments), started_by)
 
-    async def record(
-        self,
-        connection: Connection,
-        job_id: UUID,
-        kind: RayJobKind,
-        arguments: Sequence[str],
-        progress: RayJobProgress,
-    ) -> None:
+    async def record(self, connection: Connection, job: SubmittedRayJob, progress: RayJobProgress) -> None:
         """What a job tells of itself; one that a command of the present actor submitted is added, in the
         caller's transaction."""
         added = await connection.fetchval(
             sql.record_ray_job,
-            job_id,
-            kind,
-            list(arguments),
+            job.id,
+            job.kind,
+            list(job.arguments),
             progress.done,
             progress.total,
             progress.counted,
             progress.message,
             actor_var.get(),
             progress.status,
+            job.submission_id,
         )
         if added:
-            after = {"kind": kind, "arguments": list(arguments)}
-            await audit(connection, "ray_job.start", str(job_id), after=after)
+            after = {"kind": job.kind, "arguments": list(job.arguments)}
+            await audit(connection, "ray_job.start", str(job.id), after=after)
 
     async def set_status(self, job_id: UUID, status: RayJobStatus, message: str | None = None) -> None:
         """What Ray says of a job; one that has ended stays as it is.
@@ -112,6 +127,6 @@ class RayJobRows:
         shown, following = cut_page(rows, limit, "created_at")
         return Page([RayJobRow(**row) for row in shown], following)
 
-    async def open(self) -> dict[UUID, float]:
-        """The jobs that have not ended, each with its age in seconds."""
-        return {row["id"]: row["age"] for row in await self._database.fetch(sql.open_ray_jobs)}
+    async def open(self) -> list[OpenRayJob]:
+        """The jobs that have not ended."""
+        return [OpenRayJob(**row) for row in await self._database.fetch(sql.open_ray_jobs)]

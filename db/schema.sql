@@ -2557,7 +2557,6 @@ CREATE POLICY audit_log_service_insert ON audit_log FOR INSERT TO semblance_serv
 -- Jobs of operators -------------------------------------------------------------------------------
 -- The Ray jobs that operators start, as far as Ray itself does not keep them: who started one, and how far it is.
 CREATE TABLE ray_jobs (
-    -- Ray's submission id.
     id uuid PRIMARY KEY,
     kind text NOT NULL CHECK (kind IN ('ingest', 'rematch', 'reembed', 'import_qdrant')),
     arguments text[] NOT NULL,
@@ -2571,7 +2570,11 @@ CREATE TABLE ray_jobs (
     -- Why it failed.
     message text,
     created_at timestamptz NOT NULL DEFAULT now(),
-    ended_at timestamptz
+    ended_at timestamptz,
+    -- Ray's, as the job itself states it; that of a job which has stated none yet is the id.
+    submission_id text,
+    -- When the job last told how far it is.
+    heard_at timestamptz
 );
 CREATE INDEX idx_ray_jobs_created_at ON ray_jobs (created_at, id);
 

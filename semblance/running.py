@@ -1,4 +1,5 @@
-"""Finds the stack that runs in a home, for processes that it did not start: `state.json` and its lock.
+"""What a process finds out by itself: the stack that runs in a home, by `state.json` and its lock, and which
+Ray job it is.
 
 `ops.stack.state` writes the file; this reads as much of it as the packages below `ops` need.
 """
@@ -6,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from semblance.files import read_file
@@ -15,8 +17,17 @@ STATE_FILE = "state.json"
 LOCK_FILE = "lock"
 """In the home; the lock is held by the supervisor while its stack exists."""
 
-JOB_VARIABLE = "SEMBLANCE_RAY_JOB"
-"""Tells a Ray job the id under which it was submitted."""
+_JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""By which Ray configures the command of a job (ray/dashboard/modules/job/job_supervisor.py)."""
+
+
+def ray_submission_id() -> str | None:
+    """The id under which this process was submitted to Ray, by any program; None if it was not."""
+    try:
+        submission_id = json.loads(os.environ[_JOB_CONFIG])["metadata"]["job_submission_id"]
+    except (KeyError, TypeError, ValueError):
+        return None
+    return submission_id if isinstance(submission_id, str) else None
 
 
 def running_database(home: Path) -> str | None:

@@ -2,7 +2,8 @@
 
 A job runs with the application's own rights. Its command is one of those of `batch`, with options that were
 validated, and its environment is that of the cluster's nodes without the database owner's login. Ray forgets
-its jobs when it is restarted, so the table `ray_jobs` keeps them; jobs write their progress there themselves.
+its jobs when it is restarted, so the table `ray_jobs` keeps them; jobs write their progress there themselves,
+also those that a command submitted, ours or Ray's.
 """
 
 from __future__ import annotations
@@ -33,7 +34,6 @@ from semblance.actor import actor_var
 from semblance.errors import ConflictError, NotFoundError, NotReadyError, SemblanceError
 from semblance.interpreters import python_command
 from semblance.redaction import redacted
-from semblance.running import JOB_VARIABLE
 from semblance.settings import Settings
 from serve_app.schemas.ray_jobs import RayJobLog, RayJobReport
 
@@ -49,8 +49,9 @@ REPORT_LINES = 200
 
 _REPORTING = frozenset({"ingest", "reembed"})
 _OWNERS = "SEMBLANCE_OWNER_DATABASE_URL"
-_YOUNG_S = 60.0
-"""Age at which a job that Ray does not know was lost, and is not just being submitted."""
+_SILENT_S = 60.0
+"""A job that this Ray does not know, and that has told nothing for so long, was lost. Until then it may just
+be being submitted; one that goes on telling how far it is runs on another cluster."""
 
 _STATUSES: Mapping[str, RayJobStatus] = {
     "PENDING": "pending",
@@ -148,7 +149,7 @@ class RayJobs:
         """Ask a job to end. Returns False if it had ended. Raises NotFoundError."""
         job = await self.get(job_id)
         client = await asyncio.to_thread(_client)
-        stopped = await asyncio.to_thread(_stop, client, str(job_id))
+        stopped = await asyncio.to_thread(_stop, client, job.submission_id)
         if stopped:
             async with self._database.transaction() as connection:
                 before = {"kind": job.kind, "status": job.status}
@@ -158,9 +159,9 @@ class RayJobs:
 
     async def log(self, job_id: UUID) -> RayJobLog:
         """The end of a job's log, at most LOG_LINES and LOG_CHARACTERS. Raises NotFoundError."""
-        await self.get(job_id)
+        job = await self.get(job_id)
         client = await asyncio.to_thread(_client)
-        text = await asyncio.to_thread(_log, client, str(job_id))
+        text = await asyncio.to_thread(_log, client, job.submission_id)
         shown = text[-LOG_CHARACTERS:]
         truncated = len(shown) < len(text) or text.count("\n") >= LOG_LINES
         return RayJobLog(text=redacted(shown), truncated=truncated)
@@ -202,12 +203,12 @@ class RayJobs:
             return
         client = await asyncio.to_thread(_client)
         states = await asyncio.to_thread(_states, client)
-        for job_id, age in rows.items():
-            state = states.get(str(job_id))
+        for job in rows:
+            state = states.get(job.submission_id)
             if state is not None:
-                await self._rows.set_status(job_id, state.status, state.reason)
-            elif age > _YOUNG_S:
-                await self._rows.set_status(job_id, "failed", _LOST)
+                await self._rows.set_status(job.id, state.status, state.reason)
+            elif job.silence > _SILENT_S:
+                await self._rows.set_status(job.id, "failed", _LOST)
 
 
 def _client() -> JobSubmissionClient:
@@ -228,7 +229,7 @@ def _gcs_address() -> str:
 def _submit(client: JobSubmissionClient, job_id: str, module: str, arguments: list[str]) -> None:
     environment: dict[str, Any] = {
         # An empty setting is one that is not set.
-        "env_vars": {JOB_VARIABLE: job_id, _OWNERS: ""},
+        "env_vars": {_OWNERS: ""},
     }
     with _answering():
         client.submit_job(
@@ -255,21 +256,26 @@ def _reason(message: str | None, exit_code: int | None) -> str:
     return f"The job could not begin: {redacted(message)[:_LONGEST_REASON]}"
 
 
-def _stop(client: JobSubmissionClient, job_id: str) -> bool:
+def _stop(client: JobSubmissionClient, submission_id: str) -> bool:
     with _answering():
-        return bool(client.stop_job(job_id))
+        if all(job.submission_id != submission_id for job in client.list_jobs()):
+            raise NotFoundError(
+                "Ray does not know this job: it was restarted, or the job is of another cluster."
+            )
+        return bool(client.stop_job(submission_id))
 
 
-def _log(client: JobSubmissionClient, job_id: str) -> str:
+def _log(client: JobSubmissionClient, submission_id: str) -> str:
     with _answering():
-        node = next((job.driver_node_id for job in client.list_jobs() if job.submission_id == job_id), None)
+        known = (job.driver_node_id for job in client.list_jobs() if job.submission_id == submission_id)
+        node = next(known, None)
         if node is None:
             raise NotFoundError("Ray has no log of this job: it has not begun, or Ray was restarted.")
         # By the file's name: `submission_id` alone is refused by the function itself.
         chunks = get_log(
             address=_gcs_address(),
             node_id=node,
-            filename=f"job-driver-{job_id}.log",
+            filename=f"job-driver-{submission_id}.log",
             tail=LOG_LINES,
             timeout=10,
             errors="replace",

@@ -3,12 +3,15 @@ INSERT INTO ray_jobs (id, kind, arguments, started_by)
 VALUES ($1, $2, $3, $4);
 
 -- name: record_ray_job
--- By the job $1 itself: how far it is, and its status $9. A job that the actor $8 submitted by a command is not known
--- yet. Returns whether it was added. One that Ray says has ended keeps that status.
-INSERT INTO ray_jobs (id, kind, arguments, started_by, status, done, total, counted, message, ended_at)
-VALUES ($1, $2, $3, $8, $9, $4, $5, $6, $7, CASE WHEN $9 <> 'running' THEN now() END)
+-- By the job $1 itself, which Ray knows as $10: how far it is, and its status $9. A job that the actor $8 submitted by
+-- a command is not known yet. Returns whether it was added. One that Ray says has ended keeps that status.
+INSERT INTO ray_jobs (
+    id, submission_id, kind, arguments, started_by, status, done, total, counted, message, heard_at, ended_at
+)
+VALUES ($1, $10, $2, $3, $8, $9, $4, $5, $6, $7, now(), CASE WHEN $9 <> 'running' THEN now() END)
 ON CONFLICT (id) DO UPDATE
 SET status = CASE WHEN ray_jobs.ended_at IS NULL THEN excluded.status ELSE ray_jobs.status END,
+    heard_at = excluded.heard_at,
     ended_at = coalesce(ray_jobs.ended_at, excluded.ended_at),
     done = excluded.done,
     total = excluded.total,
@@ -25,21 +28,24 @@ SET status = $2,
 WHERE id = $1 AND status IN ('pending', 'running') AND status <> $2;
 
 -- name: get_ray_job
-SELECT id, kind, arguments, started_by, status, done, total, counted, message, created_at, ended_at
+SELECT id, coalesce(submission_id, id::text) AS submission_id, kind, arguments, started_by, status, done, total,
+       counted, message, created_at, ended_at
 FROM ray_jobs
 WHERE id = $1;
 
 -- name: page_of_ray_jobs
 -- The latest first, after the place $1, $2; one more than $3.
-SELECT id, kind, arguments, started_by, status, done, total, counted, message, created_at, ended_at
+SELECT id, coalesce(submission_id, id::text) AS submission_id, kind, arguments, started_by, status, done, total,
+       counted, message, created_at, ended_at
 FROM ray_jobs
 WHERE $1::timestamptz IS NULL OR (created_at, id) < ($1, $2::uuid)
 ORDER BY created_at DESC, id DESC
 LIMIT $3 + 1;
 
 -- name: open_ray_jobs
--- How long each of them has been there.
-SELECT id, extract(epoch FROM now() - created_at)::float8 AS age
+-- How long each of them has said nothing.
+SELECT id, coalesce(submission_id, id::text) AS submission_id,
+       extract(epoch FROM now() - coalesce(heard_at, created_at))::float8 AS silence
 FROM ray_jobs
 WHERE status IN ('pending', 'running')
 ORDER BY created_at;

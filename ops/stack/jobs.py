@@ -19,7 +19,6 @@ from ops.stack.home import StackHome
 from ops.stack.ray_head import client_environment
 from ops.stack.state import StackState, read_state
 from semblance.errors import NotFoundError, RayJobLostError, RayRefusedError, RayUnreachableError
-from semblance.running import JOB_VARIABLE
 
 if TYPE_CHECKING:
     from ray.dashboard.modules.job.pydantic_models import JobDetails
@@ -67,11 +66,8 @@ class Jobs:
     def submit(self, command: str) -> str:
         """Start a job and return its id."""
         job_id = str(uuid.uuid4())
-        environment = {"env_vars": {JOB_VARIABLE: job_id}}
         with self._answering():
-            return str(
-                self._client.submit_job(entrypoint=command, submission_id=job_id, runtime_env=environment)
-            )
+            return str(self._client.submit_job(entrypoint=command, submission_id=job_id))
 
     def list(self) -> list[JobSummary]:
         """All submitted jobs, oldest first."""

@@ -127,7 +127,8 @@ AnyRayJob = Annotated[RayJobRequest, Field(discriminator="kind")]
 
 
 class RayJobAnswer(Schema):
-    id: UUID = Field(description="Ray's submission id.")
+    id: UUID
+    submission_id: str = Field(description="Ray's id, as in `ray job logs` and `semblance jobs follow`.")
     kind: RayJobKind
     arguments: list[str] = Field(description="Of its command.", examples=[["--", "/data/celebrities"]])
     started_by: str

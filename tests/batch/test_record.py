@@ -13,21 +13,27 @@ import typer
 from pydantic import SecretStr
 from rich.console import Console
 
+from batch import record
 from batch.progress import JobProgress
 from batch.record import recorded
 from semblance.actor import command_actor
 from semblance.errors import ConflictError
-from semblance.running import JOB_VARIABLE
 from semblance.settings import Settings
 from tests.support.api import Api
 from tests.support.commands import job
+from tests.support.submitted import JOB_CONFIG, submitted
+
+
+def submit(monkeypatch: pytest.MonkeyPatch, submission_id: str) -> None:
+    """Let this process be the command of a job that Ray knows by this id."""
+    monkeypatch.setenv(JOB_CONFIG, submitted(submission_id))
 
 
 async def test_progress_and_the_reason_of_a_failure(
     api: Api, api_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = uuid.uuid4()
-    monkeypatch.setenv(JOB_VARIABLE, str(job_id))
+    submit(monkeypatch, str(job_id))
     monkeypatch.setattr(sys, "argv", ["/venv/batch/ingest/__main__.py", "https://ada:pw@host/data"])
 
     def run() -> None:
@@ -60,7 +66,7 @@ async def test_how_a_job_ended_is_known_without_ray(
 ) -> None:
     """Ray, which is asked now and then, may have been restarted before."""
     job_id = uuid.uuid4()
-    monkeypatch.setenv(JOB_VARIABLE, str(job_id))
+    submit(monkeypatch, str(job_id))
     monkeypatch.setattr(sys, "argv", ["/venv/batch/rematch/__main__.py"])
 
     def run() -> None:
@@ -77,7 +83,7 @@ async def test_a_job_that_ray_stopped_stays_so(
     api: Api, api_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = uuid.uuid4()
-    monkeypatch.setenv(JOB_VARIABLE, str(job_id))
+    submit(monkeypatch, str(job_id))
     monkeypatch.setattr(sys, "argv", ["/venv/batch/rematch/__main__.py"])
     rows = api.services.db.ray_jobs
     async with api.services.database.transaction() as connection:
@@ -92,6 +98,51 @@ async def test_a_job_that_ray_stopped_stays_so(
     assert (await api.services.ray_jobs.get(job_id)).status == "stopped"
 
 
+async def test_a_job_that_rays_own_command_submitted_is_recorded_under_rays_id(
+    api: Api, api_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray takes an id again that it has forgotten, which is another job."""
+    submit(monkeypatch, "raysubmit_h4Wx")
+    monkeypatch.setattr(sys, "argv", ["/venv/batch/ingest/__main__.py", "/data"])
+
+    def run() -> None:
+        with recorded(api_settings):
+            pass
+
+    await asyncio.to_thread(run)
+    await asyncio.to_thread(run)
+    page, _ = await api.services.ray_jobs.page(10)
+    assert [(row.submission_id, row.status) for row in page.items] == [("raysubmit_h4Wx", "succeeded")] * 2
+    started = await api.owner.fetch("SELECT target FROM audit_log WHERE action = 'ray_job.start'")
+    assert {row["target"] for row in started} == {str(row.id) for row in page.items}
+
+
+async def test_a_job_with_nothing_new_is_heard_all_the_same(
+    api: Api, api_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(monkeypatch, "raysubmit_h4Wx")
+    monkeypatch.setattr(sys, "argv", ["/venv/batch/rematch/__main__.py"])
+    monkeypatch.setattr(record, "EVERY_S", 0.01)
+    monkeypatch.setattr(record, "HEARD_S", 0.0)
+    heard = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def run() -> None:
+        with recorded(api_settings):
+            asyncio.run_coroutine_threadsafe(heard.wait(), loop).result(60)
+
+    job_thread = asyncio.create_task(asyncio.to_thread(run))
+    times: set[object] = set()
+    try:
+        async with asyncio.timeout(60):
+            while len(times) < 2:
+                times |= {row["heard_at"] for row in await api.owner.fetch("SELECT heard_at FROM ray_jobs")}
+                await asyncio.sleep(0.01)
+    finally:
+        heard.set()
+        await job_thread
+
+
 async def test_a_job_without_ray_is_not_recorded(api: Api, api_settings: Settings) -> None:
     with recorded(api_settings.model_copy(update={"database_url": SecretStr("postgresql://nowhere/none")})):
         pass
@@ -101,7 +152,7 @@ async def test_a_command_records_why_it_failed(api: Api, api_settings: Settings)
     job_id = str(uuid.uuid4())
     environment = {
         **os.environ,
-        JOB_VARIABLE: job_id,
+        JOB_CONFIG: submitted(job_id),
         "SEMBLANCE_HOME": str(api_settings.home),
         "SEMBLANCE_DATABASE_URL": api_settings.required_database_url.get_secret_value(),
     }

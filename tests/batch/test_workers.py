@@ -19,8 +19,8 @@ import batch.workers
 from batch.cluster import PoolPlan, ray_session
 from batch.workers import AHEAD, WorkerPool
 from semblance.errors import ConfigurationError, WorkersError
-from semblance.running import JOB_VARIABLE
 from semblance.settings import Settings
+from tests.support.submitted import JOB_CONFIG, submitted
 from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_address")]
@@ -162,7 +162,7 @@ def test_an_error_of_ray_becomes_a_sentence() -> None:
 
 
 async def test_workers_log_as_their_job_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(JOB_VARIABLE, "job-7")
+    monkeypatch.setenv(JOB_CONFIG, submitted("job-7"))
     log = tmp_path / "log"
     one = PoolPlan(actors=1, num_cpus=0.0, num_gpus=0.0)
     await results(pool_of(one), [[f"log:{log}"]], in_order=True)

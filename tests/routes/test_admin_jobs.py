@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray.job_submission import JobStatus
 
 from semblance.redaction import redacted
+from serve_app import ray_jobs
 from serve_app.ray_jobs import MOST_OPEN
 from tests.support.api import Api, User
 from tests.support.rows_scored import add_faces
@@ -165,6 +168,31 @@ async def test_only_so_many_jobs_are_open_at_once(api: Api, admin: User) -> None
     # Without Ray, a job that might start is refused for another reason.
     assert statuses == [503, 409]
     assert f"{MOST_OPEN} Ray jobs have not ended yet" in answer.text
+
+
+async def test_a_job_that_rays_own_command_submitted_is_asked_for_by_rays_id(
+    api: Api, admin: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And one that Ray does not know is lost when it has been silent for a minute, not before."""
+    await api.owner.execute(
+        """
+        INSERT INTO ray_jobs (id, submission_id, kind, arguments, started_by, status, created_at, heard_at)
+        SELECT gen_random_uuid(), submission_id, 'rematch', '{}', 'service', 'running',
+               now() - interval '1 h', now() - interval '1 s' * silence
+        FROM (VALUES ('crashed', 1), ('silent', 61), ('elsewhere', 50)) AS job (submission_id, silence)
+        """
+    )
+    known = SimpleNamespace(submission_id="crashed", status=JobStatus.FAILED, message="", driver_exit_code=-9)
+    ray_client = SimpleNamespace(list_jobs=lambda: [known], get_address=lambda: "http://ray")
+    monkeypatch.setattr(ray_jobs, "_client", lambda: ray_client)
+    jobs = {job["submission_id"]: job for job in (await get(api, admin, "/api/admin/ray-jobs"))["jobs"]}
+    statuses = {name: job["status"] for name, job in jobs.items()}
+    assert statuses == {"crashed": "failed", "silent": "failed", "elsewhere": "running"}
+    assert "its log says why" in jobs["crashed"]["message"]
+    assert "Ray was restarted" in jobs["silent"]["message"]
+    stop = f"/api/admin/ray-jobs/{jobs['elsewhere']['id']}/stop"
+    answer = await api.client.post(stop, headers=admin.headers)
+    assert (answer.status_code, "another cluster" in answer.json()["error"]) == (404, True)
 
 
 def test_logs_show_no_secrets() -> None:

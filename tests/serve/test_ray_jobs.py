@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -44,6 +45,18 @@ def seen(operator: httpx.Client, job_id: str) -> dict[str, Any]:
     return found
 
 
+def kill_drivers(argument: str) -> bool:
+    """Kill the commands of ingestions with this argument; the shell in front of each ends with it."""
+    commands = [
+        each
+        for each in psutil.process_iter(["cmdline"])
+        if {"batch.ingest", argument} <= set(each.info["cmdline"] or ())
+    ]
+    for command in commands:
+        command.kill()
+    return bool(commands)
+
+
 def test_jobs_are_started_watched_and_stopped(service: Service, operator: httpx.Client) -> None:
     rematch = start(operator, {"kind": "rematch", "dry_run": True})
     refused = start(operator, {"kind": "reembed", "pack": "nowhere"})
@@ -64,6 +77,35 @@ def test_jobs_are_started_watched_and_stopped(service: Service, operator: httpx.
     assert by_command["done"] == by_command["total"] > 0
 
 
+def test_a_job_that_rays_own_command_submitted_is_listed_logged_and_stopped(
+    service: Service, operator: httpx.Client
+) -> None:
+    def submit(submission_id: str) -> dict[str, Any]:
+        service.shell(
+            f"ray job submit --no-wait --submission-id {submission_id} -- {sys.executable} "
+            f"-m batch.ingest --dry-run {INGEST_ROOT}"
+        )
+
+        def job() -> dict[str, Any] | None:
+            jobs = operator.get(PATH).json()["jobs"]
+            return next((each for each in jobs if each["submission_id"] == submission_id), None)
+
+        wait_for(lambda: job() is not None)
+        found = job()
+        assert found is not None
+        assert (found["kind"], found["status"]) == ("ingest", "running")
+        assert found["arguments"] == ["--dry-run", INGEST_ROOT]
+        return found
+
+    killed = submit("by-hand-1")
+    kill_drivers(INGEST_ROOT)
+    wait_for(lambda: seen(operator, killed["id"])["status"] == "failed")
+    assert "batch.ingest" in operator.get(f"{PATH}/{killed['id']}/log").json()["text"]
+    stopped = submit("by-hand-2")
+    assert operator.post(f"{PATH}/{stopped['id']}/stop").json() == {"stopped": True}
+    wait_for(lambda: seen(operator, stopped["id"])["status"] == "stopped")
+
+
 def test_an_ingestion_whose_job_is_killed_goes_on_by_itself(operator: httpx.Client) -> None:
     """By the API, which finds that the job died."""
     path = "/api/admin/ingestions"
@@ -72,19 +114,12 @@ def test_an_ingestion_whose_job_is_killed_goes_on_by_itself(operator: httpx.Clie
     assert sent.status_code == 204, sent.text
     assert operator.post(f"{path}/{ingestion}/start").status_code == 200
 
-    def driver() -> list[psutil.Process]:
-        argument = f"ingestion:{ingestion}"
-        # The shell in front of it ends with it.
-        return [each for each in psutil.process_iter(["cmdline"]) if argument in (each.info["cmdline"] or ())]
-
     def state() -> dict[str, Any]:
         found: dict[str, Any] = operator.get(f"{path}/{ingestion}").json()["ingestion"]
         return found
 
     first = state()["ray_job"]
-    wait_for(lambda: bool(driver()))
-    for process in driver():
-        process.kill()
+    wait_for(lambda: kill_drivers(f"ingestion:{ingestion}"))
     wait_for(lambda: state()["state"] in {"done", "review"})
     ended = state()
     assert ended["ray_job"] != first

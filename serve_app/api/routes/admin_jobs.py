@@ -94,7 +94,7 @@ async def retry_all_match_jobs(_: Operator, services: Injected) -> RetriedJobs:
 async def list_ray_jobs(
     _: Operator, services: Injected, limit: Limit = 50, cursor: Cursor = None
 ) -> RayJobsAnswer:
-    """Ray jobs that were started here or by `semblance ingest`, the latest first."""
+    """Ray jobs, the latest first, whether started here, by `semblance ingest` or by `ray job submit`."""
     page, problem = await services.ray_jobs.page(limit, place_by_time(cursor))
     return RayJobsAnswer(
         jobs=[RayJobAnswer.of(row) for row in page.items],

@@ -1,4 +1,4 @@
-import { Alert, Button, Drawer, Group, Stack, Tabs, Text } from '@mantine/core';
+import { Alert, Button, Code, Drawer, Group, Stack, Tabs, Text } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 
 import { isOpen, type RayJob, useStopRayJob } from '../../api/jobs';
@@ -57,6 +57,9 @@ function Details({ job }: { job: RayJob }) {
               {words('jobs.ended', { time: time(job.ended_at) })}
             </Text>
           )}
+          <Text size="sm" c="dimmed">
+            {words('jobs.ray-id')} <Code>{job.submission_id}</Code>
+          </Text>
         </Stack>
         {running && (
           <Button variant="default" loading={stop.isPending} onClick={open}>

@@ -1,0 +1,3 @@
+ALTER TABLE ray_jobs
+    DROP COLUMN submission_id,
+    DROP COLUMN heard_at;
