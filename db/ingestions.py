@@ -15,6 +15,7 @@ from db.pool import Connection, Database
 from db.queries import sql
 from semblance.actor import actor_var
 from semblance.errors import BadInputError, ConflictError, NotFoundError
+from semblance.sizes import byte_size
 
 STAGING: Final = "staging"
 """Folder of the picture store for uploaded files."""
@@ -198,7 +199,7 @@ class Ingestions:
                 raise BadInputError(f"An upload has at most {MOST_FILES:,} files. Make several of it.")
             if room["size"] + file.size > most_bytes:
                 raise BadInputError(
-                    f"An upload has at most {most_bytes:,} bytes (SEMBLANCE_MAX_INGESTION_BYTES). "
+                    f"An upload has at most {byte_size(most_bytes)} (SEMBLANCE_MAX_INGESTION_BYTES). "
                     "Make several of it, or name a folder on the server."
                 )
             kind = "file" if file.parts is None else "part"

@@ -21,6 +21,7 @@ from batch.ingest.files import open_regular
 from batch.ingest.folders import METADATA_BYTES, METADATA_FILE, FoundFile, folder_entries, walk
 from batch.ingest.manifests import MANIFESTS, read_manifest
 from semblance.errors import SourceError
+from semblance.sizes import byte_size
 from semblance.storage.opening import local_path, open_bucket
 
 __all__ = ["BadEntry", "Entry", "Item", "Listing", "list_source"]
@@ -145,7 +146,8 @@ class _Lister:
     def _folder(self, base: str, found: Iterable[FoundFile | BadEntry], metadata: bytes | None) -> Listing:
         if metadata is not None and len(metadata) > METADATA_BYTES:
             raise SourceError(
-                f"{base}{METADATA_FILE} has more than {METADATA_BYTES:,} bytes; write a manifest (.jsonl)."
+                f"{base}{METADATA_FILE} is larger than {byte_size(METADATA_BYTES)}; "
+                "write a manifest (.jsonl)."
             )
         pictures = [each for each in found if each != FoundFile(METADATA_FILE)]
         entries, remarks = folder_entries(base, pictures, metadata, self.default_category, self.exclusions)

@@ -389,7 +389,7 @@ backend serve
                 f"if {{ req.hdrs -m reg {_quoted(_CONTROL)} }}",
             ),
             (
-                431, "headers_too_large", f"The headers are larger than {_HEAD_BYTES} bytes.",
+                431, "headers_too_large", f"The headers are larger than {byte_size(_HEAD_BYTES)}.",
                 f"if {{ req.hdrs,length gt {_HEAD_BYTES} }}",
             ),
             (

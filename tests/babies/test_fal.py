@@ -215,7 +215,7 @@ async def test_an_unusable_answer_is_reported(
         (Reply(body=b""), "the download is not a readable picture"),
         (Reply(headers={"Content-Type": "text/html"}), "the picture has another content type"),
         (Reply(headers={"Content-Type": "image/svg+xml"}), "the picture has another content type"),
-        (Reply(body=bytes(300_001)), "the picture is larger than 300,000 bytes"),
+        (Reply(body=bytes(300_001)), "the picture is larger than 293 KiB"),
         (Reply(404), "the picture's host answered 404"),
         (Reply(302, b"", {"Location": "http://169.254.169.254/"}), "the picture's host answered 302"),
     ],

@@ -198,7 +198,7 @@ def test_a_folder_with_only_excluded_files_is_reported(tmp_path: Path) -> None:
 
 def test_oversized_metadata_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("batch.ingest.sources.METADATA_BYTES", 10)
-    with pytest.raises(SourceError, match="more than 10 bytes"):
+    with pytest.raises(SourceError, match="larger than 10 bytes"):
         list_source(str(make(tmp_path, "a.jpg", metadata=[{"filename": "a.jpg"}])))
     monkeypatch.undo()
     (tmp_path / "metadata.json").write_text("[" * 100_000)

@@ -181,3 +181,9 @@ async def test_it_speaks_german(german_page: Page) -> None:
     await expect(page.get_by_role("heading", name="Ausprobieren")).to_be_visible()
     await drop(page, OBAMA_2)
     await expect(page.get_by_role("heading", name="Wer diesem Gesicht ähnlich sieht")).to_be_visible()
+    broken: dict[str, object] = {"name": "broken.jpg", "mimeType": "image/jpeg", "buffer": b"no picture"}
+    await drop(page, broken)
+    refused = page.get_by_role("alert")
+    await expect(refused).to_contain_text("Das ist kein Bild, das der Dienst lesen kann.")
+    # What the service says more of it is in its own language, and marked as such.
+    await expect(refused.locator("[lang=en]")).to_contain_text("not a")

@@ -80,7 +80,7 @@ export interface Look {
   found: number;
   size: Size | null;
   weights: Weights | null;
-  problem: string | null;
+  problem: ApiError | null;
   call: string;
   answer: unknown;
 }
@@ -104,8 +104,7 @@ async function look({ file }: Photo): Promise<Look> {
     const asked = api.POST('/analyze-faces', form([['file', file]]));
     const answer = (await content(asked)) as Schemas['FacesAnswer'];
     const faces = answer.faces.map((face) => ({ face, matches: [] }));
-    const problem = error.message;
-    return { faces, found: faces.length, size: answer.image, weights: null, problem, call: ANALYSIS, answer };
+    return { faces, found: faces.length, size: answer.image, weights: null, problem: error, call: ANALYSIS, answer };
   }
 }
 

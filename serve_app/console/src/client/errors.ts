@@ -1,10 +1,11 @@
-/** What the service answers where it refuses or fails; status 0 where it does not answer. */
+/** What the service answers where it refuses or fails; status 0 where it does not answer. details: further fields of the answer. */
 export class ApiError extends Error {
   constructor(
     readonly status: number,
     readonly code: string,
     message: string,
     readonly requestId: string | undefined,
+    readonly details: Readonly<Record<string, unknown>> = {},
   ) {
     super(message);
   }
@@ -12,7 +13,7 @@ export class ApiError extends Error {
 
 /** The error of an answer, with the service's own sentence where `told`, the answer's JSON, has one. */
 export function errorOf(response: Response, told: unknown): ApiError {
-  const { error, code, request_id } = (typeof told === 'object' ? (told ?? {}) : {}) as {
+  const { error, code, request_id, ...details } = (typeof told === 'object' ? (told ?? {}) : {}) as {
     error?: string;
     code?: string;
     request_id?: string;
@@ -22,6 +23,7 @@ export function errorOf(response: Response, told: unknown): ApiError {
     code ?? 'unknown',
     error ?? response.statusText,
     request_id ?? response.headers.get('X-Request-ID') ?? undefined,
+    details,
   );
 }
 

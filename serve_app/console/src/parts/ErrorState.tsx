@@ -2,7 +2,7 @@ import { Alert, Button, Code, Text } from '@mantine/core';
 
 import { ApiError } from '../api/client';
 import { useWords } from '../words/useWords';
-import { Sentence } from './Sentence';
+import { Refusal } from './refusals/Refusal';
 
 interface Props {
   error: Error;
@@ -10,13 +10,13 @@ interface Props {
   again?: () => void;
 }
 
-/** What went wrong, in the service's own sentence, with the request's id for its log. */
+/** What went wrong, with the request's id for the service's log. */
 export function ErrorState({ error, again }: Props) {
   const words = useWords();
   const told = error instanceof ApiError ? error : undefined;
   return (
     <Alert variant="default" title={words('error.title')} role="alert">
-      <Text size="sm">{told?.status === 0 ? words('error.unreachable') : <Sentence text={error.message} />}</Text>
+      <Refusal error={error} />
       {told?.requestId !== undefined && (
         <Text size="xs" c="dimmed" mt={4}>
           {words('error.request')} <Code>{told.requestId}</Code>

@@ -1,8 +1,8 @@
 import { type NotificationData, notifications } from '@mantine/notifications';
-import { useMemo } from 'react';
+import { createElement, useMemo } from 'react';
 
-import { ApiError } from '../api/client';
 import { useWords } from '../words/useWords';
+import { Refusal } from './refusals/Refusal';
 
 /** Short notices at the edge of the page, for what happens without a place of its own. */
 export function useTell() {
@@ -16,8 +16,7 @@ export function useTell() {
         show({ message, color: 'teal' });
       },
       failed: (error: Error) => {
-        const unreachable = error instanceof ApiError && error.status === 0;
-        const message = unreachable ? words('error.unreachable') : error.message;
+        const message = createElement(Refusal, { error });
         show({ title: words('error.title'), message, color: 'red', autoClose: 10_000 });
       },
     };

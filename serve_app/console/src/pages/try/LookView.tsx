@@ -3,6 +3,7 @@ import { useState } from 'react';
 
 import { type Celebrity, type Photo, useLook } from '../../api/faces';
 import { ErrorState } from '../../parts/ErrorState';
+import { Refusal } from '../../parts/refusals/Refusal';
 import { Working } from '../../parts/Working';
 import { useWords } from '../../words/useWords';
 import { FacePanel } from './FacePanel';
@@ -39,7 +40,7 @@ export function LookView({ photo }: { photo: Photo }) {
       </SimpleGrid>
       {look?.problem && (
         <Alert variant="default" title={words('try.other-pack')}>
-          {look.problem}
+          <Refusal error={look.problem} />
         </Alert>
       )}
       {chosen && !look.problem && chosen.matches.length === 0 && <Text>{words('try.no-lookalikes')}</Text>}

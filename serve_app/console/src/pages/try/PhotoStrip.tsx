@@ -2,6 +2,7 @@ import { Text, UnstyledButton } from '@mantine/core';
 
 import { type Photo, type PhotoResult, useOverview } from '../../api/faces';
 import { ErrorState } from '../../parts/ErrorState';
+import { useRefusal } from '../../parts/refusals/useRefusal';
 import { useWords } from '../../words/useWords';
 import classes from './LookalikeStrip.module.css';
 import { PhotoPicture } from './PhotoPicture';
@@ -15,10 +16,11 @@ interface Props {
 /** Several photos beside each other, with how many faces each has, or what is wrong with it. */
 export function PhotoStrip({ photos, chosen, onChoose }: Props) {
   const words = useWords();
+  const refused = useRefusal();
   const { data: results, error, refetch } = useOverview(photos);
   const said = (result: PhotoResult | undefined) => {
     if (result === undefined) return error ? '' : words('parts.working');
-    if (result.error) return result.error.error;
+    if (result.error) return refused({ code: result.error.code, message: result.error.error }).text;
     return words('try.faces', { count: result.faces?.length ?? 0 });
   };
   return (
