@@ -1,4 +1,6 @@
 import { ActionIcon, Menu, Text } from '@mantine/core';
+import { useDisclosure } from '@mantine/hooks';
+import { useRef } from 'react';
 
 import { type Session, useSignOut } from '../api/session';
 import { useTime, useWords } from '../words/useWords';
@@ -9,14 +11,24 @@ export function SessionMenu({ session }: { session: Session }) {
   const words = useWords();
   const time = useTime();
   const signOut = useSignOut();
+  const button = useRef<HTMLButtonElement>(null);
+  const [opened, { open, close }] = useDisclosure();
   return (
-    <Menu position="bottom-end" width={240}>
+    <Menu position="bottom-end" width={240} opened={opened} onOpen={open} onClose={close}>
       <Menu.Target>
-        <ActionIcon variant="default" size="md" aria-label={words('shell.session')}>
+        <ActionIcon ref={button} variant="default" size="md" aria-label={words('shell.session')}>
           <PersonIcon />
         </ActionIcon>
       </Menu.Target>
-      <Menu.Dropdown>
+      <Menu.Dropdown
+        // Tab leaves a menu. It lies at the end of the page, so the keyboard goes on from its button.
+        onKeyDown={(event) => {
+          if (event.key !== 'Tab') return;
+          event.preventDefault();
+          close();
+          button.current?.focus();
+        }}
+      >
         <Menu.Label>
           <Text size="sm" truncate>
             {session.name}

@@ -1,5 +1,5 @@
 import { ScrollArea, Table } from '@mantine/core';
-import type { ComponentPropsWithRef, ReactNode } from 'react';
+import { type ComponentPropsWithRef, type ReactNode, useCallback, useState } from 'react';
 
 import classes from './TableFrame.module.css';
 
@@ -23,8 +23,15 @@ interface Props<T> {
 
 /** A table with its head. It scrolls sideways where it is too wide, by keyboard too. */
 export function TableFrame<T>({ label, columns, rowCount, minWidth, children }: Props<T>) {
+  const [viewport, scrolls] = useScrolls();
   return (
-    <ScrollArea type="auto" scrollbars="x" viewportProps={{ tabIndex: 0 }}>
+    <ScrollArea
+      type="auto"
+      scrollbars="x"
+      viewportRef={viewport}
+      // Where there is nothing to scroll, it would be a stop that does nothing.
+      viewportProps={scrolls ? { tabIndex: 0, role: 'region', 'aria-label': label } : {}}
+    >
       <Table
         // The roles are said because a browser forgets those of elements that are not laid out as a table.
         role="table"
@@ -48,6 +55,21 @@ export function TableFrame<T>({ label, columns, rowCount, minWidth, children }: 
       </Table>
     </ScrollArea>
   );
+}
+
+/** Whether an element is wider inside than outside. */
+function useScrolls(): [(element: HTMLDivElement) => () => void, boolean] {
+  const [scrolls, setScrolls] = useState(false);
+  const watch = useCallback((element: HTMLDivElement) => {
+    const observer = new ResizeObserver(() => {
+      setScrolls(element.scrollWidth > element.clientWidth);
+    });
+    for (const each of [element, ...element.children]) observer.observe(each);
+    return () => {
+      observer.disconnect();
+    };
+  }, []);
+  return [watch, scrolls];
 }
 
 interface RowProps<T> extends Omit<ComponentPropsWithRef<'tr'>, 'children'> {

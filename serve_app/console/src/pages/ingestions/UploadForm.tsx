@@ -61,6 +61,7 @@ export function UploadForm({ partBytes, mostBytes, onStarted }: Props) {
           onDrop={add}
           disabled={busy}
           activateOnClick={false}
+          activateOnKeyboard={false}
           enablePointerEvents
           classNames={{ root: classes.zone ?? '' }}
           inputProps={{ 'aria-label': words('ingestions.drop') }}

@@ -22,7 +22,7 @@ export function DatabaseCard({ database }: { database: System['database'] }) {
       title={words('system.database')}
       aside={
         <SegmentedControl
-          size="xs"
+          size="sm"
           aria-label={words('system.database-part')}
           value={part}
           onChange={setPart}

@@ -10,7 +10,23 @@ interface Props {
 }
 
 /** The camera's picture, and a button that takes it. The camera is off again when the dialog closes. */
-export function CameraDialog({ onPhoto, onClose }: Props) {
+export function CameraDialog({ opened, onPhoto, onClose }: Props & { opened: boolean }) {
+  const words = useWords();
+  return (
+    <Modal
+      opened={opened}
+      onClose={onClose}
+      title={words('try.camera')}
+      size="lg"
+      centered
+      closeButtonProps={{ 'aria-label': words('try.close') }}
+    >
+      <Camera onPhoto={onPhoto} onClose={onClose} />
+    </Modal>
+  );
+}
+
+function Camera({ onPhoto, onClose }: Props) {
   const words = useWords();
   const video = useRef<HTMLVideoElement>(null);
   const [state, setState] = useState<'starting' | 'on' | 'refused'>('starting');
@@ -56,39 +72,30 @@ export function CameraDialog({ onPhoto, onClose }: Props) {
   };
 
   return (
-    <Modal
-      opened
-      onClose={onClose}
-      title={words('try.camera')}
-      size="lg"
-      centered
-      closeButtonProps={{ 'aria-label': words('try.close') }}
-    >
-      <Stack>
-        {state === 'refused' ? (
-          <Alert variant="default">{words('try.no-camera')}</Alert>
-        ) : (
-          <video
-            ref={show}
-            className={classes.video}
-            autoPlay
-            playsInline
-            muted
-            aria-label={words('try.camera-view')}
-            onLoadedData={() => {
-              setState('on');
-            }}
-          />
-        )}
-        <Group justify="flex-end">
-          <Button variant="default" onClick={onClose}>
-            {words('try.close')}
-          </Button>
-          <Button disabled={state !== 'on'} onClick={take}>
-            {words('try.take')}
-          </Button>
-        </Group>
-      </Stack>
-    </Modal>
+    <Stack>
+      {state === 'refused' ? (
+        <Alert variant="default">{words('try.no-camera')}</Alert>
+      ) : (
+        <video
+          ref={show}
+          className={classes.video}
+          autoPlay
+          playsInline
+          muted
+          aria-label={words('try.camera-view')}
+          onLoadedData={() => {
+            setState('on');
+          }}
+        />
+      )}
+      <Group justify="flex-end">
+        <Button variant="default" onClick={onClose}>
+          {words('try.close')}
+        </Button>
+        <Button disabled={state !== 'on'} onClick={take}>
+          {words('try.take')}
+        </Button>
+      </Group>
+    </Stack>
   );
 }

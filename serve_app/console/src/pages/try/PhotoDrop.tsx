@@ -36,6 +36,7 @@ export function PhotoDrop({ label, multiple = false, onPhotos }: Props) {
         accept={ACCEPTED}
         multiple={multiple}
         activateOnClick={false}
+        activateOnKeyboard={false}
         enablePointerEvents
         classNames={{ root: classes.zone ?? '' }}
         inputProps={{ 'aria-label': label }}
@@ -69,15 +70,14 @@ export function PhotoDrop({ label, multiple = false, onPhotos }: Props) {
           event.currentTarget.value = '';
         }}
       />
-      {camera && (
-        <CameraDialog
-          onClose={closeCamera}
-          onPhoto={(file) => {
-            closeCamera();
-            onPhotos([file]);
-          }}
-        />
-      )}
+      <CameraDialog
+        opened={camera}
+        onClose={closeCamera}
+        onPhoto={(file) => {
+          closeCamera();
+          onPhotos([file]);
+        }}
+      />
     </>
   );
 }
