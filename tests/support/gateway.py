@@ -21,6 +21,7 @@ from ops.stack.gateway import Gateway
 from ops.stack.gateway_config import GatewayConfig, GatewayLimits, Timeouts, TlsListener
 from ops.stack.gateway_targets import Serve
 from ops.stack.ports import free_ports
+from semblance.logging import SAFE_REQUEST_ID
 from semblance.protocol import API_MARK
 
 LOOPBACK = "127.0.0.1"
@@ -29,6 +30,18 @@ QUICK = Timeouts(head=0.5, body=0.8, idle=0.5, answer=2, tunnel=2, connect=0.5)
 WIDE = GatewayLimits(
     connections=1000, requests=100_000, uploads=1000, body_bytes=20_000_000, all_connections=400
 )
+
+NOWHERE = (LOOPBACK, 9)
+"""The discard port, on which nothing listens."""
+
+HANDSHAKE = (
+    "Upgrade: websocket",
+    "Connection: Upgrade",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+)
+
+CLIENT, OTHER = "203.0.113.7", "203.0.113.8"
 
 
 @dataclass
@@ -264,3 +277,46 @@ def until(true: Callable[[], bool], seconds: float = 10) -> None:
     while not true():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.02)
+
+
+def is_contract(answer: RawAnswer | httpx.Response, status: int, code: str) -> None:
+    """Check the shape of an error: the id of the header is in the body."""
+    got = answer.status if isinstance(answer, RawAnswer) else answer.status_code
+    assert (got, answer.headers["content-type"]) == (status, "application/json"), answer
+    body = answer.json()
+    assert body.keys() == {"error", "code", "request_id"}
+    assert body["code"] == code
+    assert body["request_id"] == answer.headers["x-request-id"]
+    assert SAFE_REQUEST_ID.fullmatch(body["request_id"])
+    assert (answer.headers["cache-control"], answer.headers["x-content-type-options"]) == (
+        "no-store",
+        "nosniff",
+    )
+    if status in {429, 503}:
+        assert int(answer.headers["retry-after"]) > 0
+
+
+def request(*lines: str | bytes, body: bytes = b"", first: str = "GET / HTTP/1.1") -> bytes:
+    """A raw request; strings are ASCII."""
+    encoded = [line.encode() if isinstance(line, str) else line for line in (first, "Host: here", *lines)]
+    return b"\r\n".join(encoded) + b"\r\n\r\n" + body
+
+
+def limited(**limits: int) -> GatewayLimits:
+    values = {"connections": 1000, "requests": 100_000, "uploads": 1000} | limits
+    return GatewayLimits(**values, body_bytes=WIDE.body_bytes, all_connections=WIDE.all_connections)
+
+
+def applications(*replicas: Backend, prefixes: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The parts of the answer of Serve's REST API that are read."""
+    proxy = {"ip": LOOPBACK, "port": 1, "name": "SERVE_PROXY_ACTOR-1"}
+    targets = [{"ip": LOOPBACK, "port": one.port, "name": f"SERVE_REPLICA::{one.port}"} for one in replicas]
+    group = {"protocol": "HTTP", "app_name": "semblance", "route_prefix": "/", "targets": targets or [proxy]}
+    others = [group | {"app_name": prefix, "route_prefix": prefix} for prefix in prefixes]
+    return {"target_groups": [group, *others], "proxies": {"node": {"actor_name": proxy["name"]}}}
+
+
+def server_of(front: Gateway) -> int:
+    answer = httpx.get(f"{front.url}/")
+    port: int = answer.json()["server"] if answer.is_success else 0
+    return port
