@@ -266,7 +266,8 @@ def _pack_switch(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
 def _uploads(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
     for result in found["results"]:
         what = f"the database alone: matched of {result['offered']:.0f} uploads a second"
-        limit = result["offered"] if result["rate"] == 200 else None
+        # The rate that was asked for, of which chance made a few more; the last are not matched at the end.
+        limit = result["rate"] if result["rate"] == 200 else None
         offered = (result["offered"], "offered")
         yield ComparedFigure(what, "/s", result["matched"], "more", limit, *offered)
 

@@ -64,9 +64,7 @@ class Faces:
         Raises DuplicatePictureError if the user already has the photo, QuotaExceededError if the day's limit
         is reached; neither attempt is counted.
         """
-        if await self._database.fetchval(sql.user_has_picture, profile_id, image_hash):
-            raise DuplicatePictureError
-        return await quotas.take(self._database, profile_id, "photo_upload")
+        return await quotas.take_upload(self._database, profile_id, image_hash)
 
     async def forget_upload(self, profile_id: UUID, day: date) -> None:
         """Stop counting an attempt of that day that failed through no fault of the user."""

@@ -11,7 +11,7 @@ import asyncpg
 
 from db.pool import Database
 from db.queries import sql
-from semblance.errors import QuotaExceededError
+from semblance.errors import DuplicatePictureError, QuotaExceededError
 from semblance.metrics import QUOTA_REFUSALS
 
 QuotaKind = Literal["photo_upload", "baby_generation"]
@@ -27,23 +27,34 @@ _REFUSALS: dict[QuotaKind, str] = {
 }
 
 
-async def take(connection: asyncpg.Connection | Database, profile_id: UUID, kind: QuotaKind) -> date:
-    """Count one use of today (UTC). Transactions of one user wait for each other here, so a limit is never
-    exceeded.
-
-    Args:
-        connection: In the transaction of the use itself, whose rollback undoes both; or the database, where
-            the use is counted before it begins.
+async def take(connection: asyncpg.Connection, profile_id: UUID, kind: QuotaKind) -> date:
+    """Count one use of today (UTC), in the transaction of the use itself, whose rollback undoes both.
+    Transactions of one user wait for each other here, so a limit is never exceeded.
 
     Returns the day it is counted for. Raises QuotaExceededError if the limit of the day is reached,
     DatabaseError.
     """
     day: date | None = await connection.fetchval(sql.take_quota, profile_id, kind, _SETTINGS[kind])
     if day is None:
-        use = await connection.fetchrow(sql.quota_use, profile_id, kind, _SETTINGS[kind])
-        if use is None:
-            raise AssertionError("This query has one row.")
-        raise _exceeded(kind, use)
+        raise await _refused(connection, profile_id, kind)
+    return day
+
+
+async def take_upload(database: Database, profile_id: UUID, image_hash: str) -> date:
+    """Count an upload of a photo before it begins, unless the user has the photo already. Uploads of one user
+    wait for each other, as in `take`. The count is on disk as soon as what the upload stores.
+
+    Returns the day it is counted for. Raises DuplicatePictureError, QuotaExceededError, DatabaseError.
+    """
+    kind: QuotaKind = "photo_upload"
+    row = await database.fetchrow(sql.take_upload, profile_id, _SETTINGS[kind], image_hash)
+    if row is None:
+        raise AssertionError("This query has one row.")
+    if row["known"]:
+        raise DuplicatePictureError
+    day: date | None = row["day"]
+    if day is None:
+        raise await _refused(database, profile_id, kind)
     return day
 
 
@@ -58,6 +69,15 @@ async def admit(connection: asyncpg.Connection, profile_id: UUID, kind: QuotaKin
     use = await connection.fetchrow(sql.quota_use, profile_id, kind, _SETTINGS[kind])
     if use is not None and use["limit"] >= 0 and use["current"] + in_progress >= use["limit"]:
         raise _exceeded(kind, {**use, "current": use["current"] + in_progress})
+
+
+async def _refused(
+    connection: asyncpg.Connection | Database, profile_id: UUID, kind: QuotaKind
+) -> QuotaExceededError:
+    use = await connection.fetchrow(sql.quota_use, profile_id, kind, _SETTINGS[kind])
+    if use is None:
+        raise AssertionError("This query has one row.")
+    return _exceeded(kind, use)
 
 
 def _exceeded(kind: QuotaKind, use: Mapping[str, Any]) -> QuotaExceededError:

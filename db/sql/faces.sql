@@ -1,6 +1,3 @@
--- name: user_has_picture
-SELECT EXISTS (SELECT FROM faces WHERE profile_id = $1 AND image_hash = $2);
-
 -- name: insert_face
 -- Stores a face and makes it its user's default. Returns no row if the user has the picture already. $21: the trace of the
 -- job that a trigger queues, or null. Its events keep others from publishing theirs until the commit, so it is one

@@ -14,6 +14,30 @@ ON CONFLICT (profile_id, day, kind) DO UPDATE
     WHERE (SELECT allowed.limit < 0 OR used.count < allowed.limit FROM allowed)
 RETURNING day;
 
+-- name: take_upload
+-- As take_quota, for an upload of the user $1 with the limit $2, unless the user has the picture $3 already: known. The
+-- commit does not wait for the disk. What the upload then stores waits and takes the count along, because the log is
+-- written in order.
+WITH allowed AS (
+    SELECT least(coalesce((SELECT value::numeric FROM system_settings WHERE key = $2), -1), 2147483647) AS limit
+),
+picture AS (
+    SELECT EXISTS (SELECT FROM faces WHERE profile_id = $1 AND image_hash = $3) AS known
+),
+counted AS (
+    INSERT INTO user_daily_quotas AS used (profile_id, kind, count)
+    SELECT $1, 'photo_upload', 1
+    FROM allowed
+    CROSS JOIN picture
+    CROSS JOIN set_config('synchronous_commit', 'off', true) AS committed
+    WHERE allowed.limit <> 0 AND NOT known
+    ON CONFLICT (profile_id, day, kind) DO UPDATE
+        SET count = used.count + 1
+        WHERE (SELECT allowed.limit < 0 OR used.count < allowed.limit FROM allowed)
+    RETURNING day
+)
+SELECT known, (SELECT day FROM counted) AS day FROM picture;
+
 -- name: give_quota_back
 -- $1: profile, $2: kind, $3: the day of the use.
 UPDATE user_daily_quotas
