@@ -1328,19 +1328,28 @@ CREATE FUNCTION expression_factor(a smallint, b smallint) RETURNS float8
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN a = b THEN 1.0 ELSE 0.6 END;
 
+-- The score of a match: its factors by their weights.
+CREATE FUNCTION match_score(
+    embedding float8, geometry float8, age float8, symmetry float8, skin_tone float8, expression float8,
+    of_embedding float8, of_geometry float8, of_age float8, of_symmetry float8, of_skin_tone float8, of_expression float8
+) RETURNS float8
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN least(1, greatest(0,
+        of_embedding * embedding + of_geometry * geometry + of_age * age + of_symmetry * symmetry
+        + of_skin_tone * skin_tone + of_expression * expression
+    ));
+
+-- The same by the weights as they are stored.
 CREATE FUNCTION match_score(
     embedding float8, geometry float8, age float8, symmetry float8, skin_tone float8, expression float8,
     weights jsonb
 ) RETURNS float8
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN least(1, greatest(0,
-        (weights -> 'embedding')::float8 * embedding
-        + (weights -> 'geometry')::float8 * geometry
-        + (weights -> 'age')::float8 * age
-        + (weights -> 'symmetry')::float8 * symmetry
-        + (weights -> 'skin_tone')::float8 * skin_tone
-        + (weights -> 'expression')::float8 * expression
-    ));
+    RETURN match_score(
+        embedding, geometry, age, symmetry, skin_tone, expression,
+        (weights -> 'embedding')::float8, (weights -> 'geometry')::float8, (weights -> 'age')::float8,
+        (weights -> 'symmetry')::float8, (weights -> 'skin_tone')::float8, (weights -> 'expression')::float8
+    );
 
 -- One of the four ratios; null unless it is a number that a face can have.
 CREATE FUNCTION geometry_ratio(ratios jsonb, name text) RETURNS float8
@@ -3479,15 +3488,15 @@ CREATE FUNCTION best_users(
         JOIN profiles ON profiles.id = profile_id
         WHERE face_traits.id = face AND profile_type = 'user'
     ),
-    target AS MATERIALIZED (
-        SELECT face_traits.*
-        FROM probe
-        JOIN profiles ON profiles.school_key = probe.school_key
-        JOIN face_traits_by(pack) AS face_traits ON face_traits.profile_id = profiles.id
-        WHERE profiles.profile_type = 'user'
-            AND profiles.gender <> probe.gender
-            AND profiles.id <> probe.profile_id
-            AND face_traits.quality >= least_quality
+    -- Once, because they would be read from the JSON for each pair.
+    weight AS MATERIALIZED (
+        SELECT
+            (current_weights -> 'embedding')::float8 AS of_embedding,
+            (current_weights -> 'geometry')::float8 AS of_geometry,
+            (current_weights -> 'age')::float8 AS of_age,
+            (current_weights -> 'symmetry')::float8 AS of_symmetry,
+            (current_weights -> 'skin_tone')::float8 AS of_skin_tone,
+            (current_weights -> 'expression')::float8 AS of_expression
     ),
     factor AS MATERIALIZED (
         SELECT
@@ -3499,13 +3508,28 @@ CREATE FUNCTION best_users(
             skin_tone_factor(probe.skin_tone, target.skin_tone) AS skin_tone,
             expression_factor(probe.expression, target.expression) AS expression
         FROM probe
-        CROSS JOIN target
+        -- Completed in passing: to keep them would copy their embeddings.
+        CROSS JOIN LATERAL (
+            SELECT face_traits.*
+            FROM profiles
+            JOIN face_traits_by(pack) AS face_traits ON face_traits.profile_id = profiles.id
+            WHERE profiles.school_key = probe.school_key
+                AND profiles.profile_type = 'user'
+                AND profiles.gender <> probe.gender
+                AND profiles.id <> probe.profile_id
+                AND face_traits.quality >= least_quality
+            OFFSET 0
+        ) AS target
     ),
     scored AS MATERIALIZED (
         SELECT
             factor.*,
-            match_score(embedding, geometry, age, symmetry, skin_tone, expression, current_weights) AS score
+            match_score(
+                embedding, geometry, age, symmetry, skin_tone, expression,
+                of_embedding, of_geometry, of_age, of_symmetry, of_skin_tone, of_expression
+            ) AS score
         FROM factor
+        CROSS JOIN weight
     )
     SELECT id, score, embedding, geometry, age, symmetry, skin_tone, expression
     FROM scored
@@ -3530,13 +3554,15 @@ CREATE FUNCTION best_celebrities(
         JOIN profiles ON profiles.id = profile_id
         WHERE face_traits.id = face
     ),
-    target AS MATERIALIZED (
-        SELECT celebrity_traits.*
-        FROM probe
-        CROSS JOIN celebrity_traits_by(pack) AS celebrity_traits
-        WHERE celebrity_traits.id = ANY (candidates)
-            AND may_match_celebrity(probe.gender, celebrity_traits.gender)
-            AND celebrity_traits.quality >= least_quality
+    -- Once, because they would be read from the JSON for each pair.
+    weight AS MATERIALIZED (
+        SELECT
+            (current_weights -> 'embedding')::float8 AS of_embedding,
+            (current_weights -> 'geometry')::float8 AS of_geometry,
+            (current_weights -> 'age')::float8 AS of_age,
+            (current_weights -> 'symmetry')::float8 AS of_symmetry,
+            (current_weights -> 'skin_tone')::float8 AS of_skin_tone,
+            (current_weights -> 'expression')::float8 AS of_expression
     ),
     factor AS MATERIALIZED (
         SELECT
@@ -3549,13 +3575,24 @@ CREATE FUNCTION best_celebrities(
             skin_tone_factor(probe.skin_tone, target.skin_tone) AS skin_tone,
             expression_factor(probe.expression, target.expression) AS expression
         FROM probe
-        CROSS JOIN target
+        CROSS JOIN LATERAL (
+            SELECT celebrity_traits.*
+            FROM celebrity_traits_by(pack) AS celebrity_traits
+            WHERE celebrity_traits.id = ANY (candidates)
+                AND may_match_celebrity(probe.gender, celebrity_traits.gender)
+                AND celebrity_traits.quality >= least_quality
+            OFFSET 0
+        ) AS target
     ),
     scored AS MATERIALIZED (
         SELECT
             factor.*,
-            match_score(embedding, geometry, age, symmetry, skin_tone, expression, current_weights) AS score
+            match_score(
+                embedding, geometry, age, symmetry, skin_tone, expression,
+                of_embedding, of_geometry, of_age, of_symmetry, of_skin_tone, of_expression
+            ) AS score
         FROM factor
+        CROSS JOIN weight
     ),
     photo AS (
         SELECT DISTINCT ON (person) *
