@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -20,7 +21,7 @@ from websockets.sync.client import connect
 from ops.stack.gateway import Gateway
 from ops.stack.gateway_config import TlsListener
 from ops.stack.ports import free_ports
-from tests.support.gateway import LOOPBACK, Backend, gateway_before
+from tests.support.gateway import LOOPBACK, QUICK, Backend, gateway_before
 
 
 def make_certificate(file: Path) -> Path:
@@ -50,7 +51,9 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Gateway, B
     folder = tmp_path_factory.mktemp("a gateway")
     port = free_ports({"tls": (LOOPBACK, 0)})["tls"]
     tls = TlsListener(LOOPBACK, port, make_certificate(folder / "semblance.pem"))
-    with gateway_before(folder, tls=tls) as (running, behind):
+    # A client on a busy machine may need more than QUICK's half a second between connecting and its request.
+    patient = dataclasses.replace(QUICK, head=30)
+    with gateway_before(folder, tls=tls, timeouts=patient) as (running, behind):
         yield running, behind, f"https://{LOOPBACK}:{port}"
 
 
