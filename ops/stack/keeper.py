@@ -33,6 +33,7 @@ class Keeper:
         *,
         needs: Keeper | None = None,
         ask: float = ASK_SECONDS,
+        only_watches: bool = False,
     ) -> None:
         """
         Args:
@@ -40,12 +41,14 @@ class Keeper:
             on_change: called in the keeper's thread when `problem` changes.
             needs: keeper of the part that this one depends on.
             ask: seconds between two checks while there is no problem; then at most one.
+            only_watches: whether the part's `start` only looks again, as there is nothing to start.
         """
         self.part = part
         self.problem: Problem | None = None
         self._on_change = on_change
         self._needs = needs
         self._ask = ask
+        self._trying = "Checking %s again." if only_watches else "Starting %s."
         self._renewal = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._keep, name=f"keeper of {part.name}", daemon=True)
@@ -98,7 +101,7 @@ class Keeper:
 
     def _attempt(self) -> str | None:
         """Start the part. Returns why that failed, None if it did not."""
-        logger.warning("Starting %s.", self.part.name)
+        logger.warning(self._trying, self.part.name)
         try:
             if self._renewal.is_set():
                 self.part.stop()

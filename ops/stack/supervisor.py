@@ -183,9 +183,9 @@ class Supervisor:
         for part in self._parts:
             needs = self._keepers[-1] if isinstance(part, ServeApp) else None
             ask = _ASK_SELDOM if isinstance(part, RayHead | ServeApp | ForeignPostgres) else ASK_SECONDS
-            self._keepers.append(Keeper(part, lambda: self._changes.put(None), needs=needs, ask=ask))
-        checks = ServiceChecks(state.url)
-        self._keepers.append(Keeper(checks, lambda: self._changes.put(None), ask=_ASK_CHECKS))
+            only_watches = isinstance(part, ForeignPostgres)
+            self._keep_up(part, ask=ask, needs=needs, only_watches=only_watches)
+        self._keep_up(ServiceChecks(state.url), ask=_ASK_CHECKS, only_watches=True)
         for keeper in self._keepers:
             keeper.start()
         guarded = False
@@ -213,8 +213,21 @@ class Supervisor:
         if self._guardian.problem() is not None:
             with suppress(SemblanceError, OSError):
                 self._guardian.start()
-        self._keepers.append(Keeper(self._guardian, lambda: self._changes.put(None)))
+        self._keep_up(self._guardian)
         self._keepers[-1].start()
+
+    def _keep_up(
+        self,
+        part: Part,
+        *,
+        ask: float = ASK_SECONDS,
+        needs: Keeper | None = None,
+        only_watches: bool = False,
+    ) -> None:
+        """Add the keeper of a part."""
+        self._keepers.append(
+            Keeper(part, lambda: self._changes.put(None), needs=needs, ask=ask, only_watches=only_watches)
+        )
 
     def _publish(self, state: StackState) -> None:
         try:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import fields
 from typing import Annotated, Any, Literal
 
 import httpx
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Response
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 from starlette.requests import Request
@@ -117,29 +119,31 @@ async def test_a_dependency_can_be_replaced_for_a_test() -> None:
     assert (await get(app, "/things", None)).json()["who"] == "eve"
 
 
-def photos_of(route_class: type[APIRoute], open_files: list[str]) -> FastAPI:
+async def opened(request: Request) -> AsyncIterator[bytes]:
+    request.app.state.steps.append("opened")
+    try:
+        yield await request.body()
+    finally:
+        request.app.state.steps.append("closed")
+
+
+def photos_of(route_class: type[APIRoute]) -> FastAPI:
     """An application whose route has a dependency that is left behind the answer."""
     router = APIRouter(route_class=route_class)
-
-    async def opened(request: Request) -> AsyncIterator[bytes]:
-        open_files.append("opened")
-        try:
-            yield await request.body()
-        finally:
-            open_files.append("closed")
+    app = FastAPI()
+    steps: list[str] = []
+    app.state.steps = steps
 
     @router.post("/photos")
     async def photos(photo: Annotated[bytes, Depends(opened)], most: int = 3) -> ThingsAnswer:
-        open_files.append("worked on")
+        steps.append("worked on")
         if photo == b"bad":
             raise LookupError("no face")
         return ThingsAnswer(limit=most, sorted="size", cursor=None, who=photo.decode())
 
-    app = FastAPI()
-
     @app.exception_handler(LookupError)
     async def refuse(request: Request, exc: LookupError) -> Response:
-        open_files.append("refused")
+        steps.append("refused")
         return Response(str(exc), 422)
 
     app.include_router(router)
@@ -151,12 +155,33 @@ def photos_of(route_class: type[APIRoute], open_files: list[str]) -> FastAPI:
 async def test_a_body_is_read_and_left_as_by_fastapi(path: str, photo: bytes) -> None:
     seen = []
     for route_class in (PlainRoute, APIRoute):
-        steps: list[str] = []
-        transport = httpx.ASGITransport(photos_of(route_class, steps))
+        app = photos_of(route_class)
+        transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://things") as client:
             answer = await client.post(path, content=photo)
-        seen.append((answer.status_code, answer.content, steps))
+        seen.append((answer.status_code, answer.content, app.state.steps))
     assert seen[0] == seen[1]
+    assert "opened" in seen[0][2]
+
+
+def test_a_route_with_a_body_that_is_left_is_plain() -> None:
+    routes = [each for router in photos_of(PlainRoute).routes for each in routes_of(router)]
+    [route] = [each for each in routes if getattr(each, "path", "") == "/photos"]
+    plan = _plan(route)
+    assert plan is not None
+    assert [dependency.is_context for dependency in plan.dependencies] == [True]
+
+
+def test_fastapi_asks_for_nothing_that_a_plan_does_not_know() -> None:
+    """A new kind of parameter or option would be left out in silence."""
+    assert {field.name for field in fields(Dependant)} == {
+        *("path_params", "query_params", "header_params", "cookie_params", "body_params"),
+        *("request_param_name", "http_connection_param_name", "response_param_name"),
+        *("background_tasks_param_name", "websocket_param_name", "security_scopes_param_name"),
+        *("dependencies", "name", "call", "path", "scope", "concurrency"),
+        # Of the document, and of a dependency that several others have.
+        *("own_oauth_scopes", "parent_oauth_scopes", "use_cache"),
+    }
 
 
 def test_the_document_is_that_of_fastapi() -> None:

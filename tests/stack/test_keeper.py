@@ -50,10 +50,16 @@ def closing() -> Iterator[ExitStack]:
         yield stack
 
 
-def keep(closing: ExitStack, part: Candle, needs: Keeper | None = None) -> tuple[Keeper, list[str | None]]:
+def keep(
+    closing: ExitStack, part: Candle, needs: Keeper | None = None, *, only_watches: bool = False
+) -> tuple[Keeper, list[str | None]]:
     told: list[str | None] = []
     kept = Keeper(
-        part, lambda: told.append(kept.problem.text if kept.problem else None), needs=needs, ask=0.01
+        part,
+        lambda: told.append(kept.problem.text if kept.problem else None),
+        needs=needs,
+        ask=0.01,
+        only_watches=only_watches,
     )
     kept.start()
     closing.callback(kept.join)
@@ -68,6 +74,19 @@ def test_a_dead_part_is_restarted_and_reported_once(closing: ExitStack) -> None:
     wait_for(lambda: len(told) == 2)
     assert told == ["It is dark.", None]
     assert candle.starts == 1
+
+
+@pytest.mark.parametrize(
+    ("only_watches", "said"), [(False, "Starting Candle."), (True, "Checking Candle again.")]
+)
+def test_the_log_says_whether_a_part_is_started_or_only_looked_at(
+    closing: ExitStack, caplog: pytest.LogCaptureFixture, only_watches: bool, said: str
+) -> None:
+    candle = Candle()
+    _, told = keep(closing, candle, only_watches=only_watches)
+    candle.burns = False
+    wait_for(lambda: len(told) == 2)
+    assert caplog.messages == [said]
 
 
 def test_a_part_is_never_given_up_and_reports_why_and_since_when(closing: ExitStack) -> None:
