@@ -67,3 +67,12 @@ async def test_the_server_understands_every_query(database: Database) -> None:
                 await connection.execute(text)  # makes the temporary table that others name
         for text in queries.values():
             await connection.prepare(text)
+
+
+def test_a_claimed_job_comes_with_its_face_as_probe_face_reads_it() -> None:
+    """The same columns from the same rows, so that a match does not depend on who read the face."""
+    probe = queries["probe_face"]
+    select = " ".join(probe[probe.index("SELECT") :].removesuffix("WHERE faces.id = $1;").split())
+    assert f"CROSS JOIN LATERAL ( {select} WHERE faces.id = claimed.face_id LIMIT 1 ) AS probe;" in " ".join(
+        queries["claim_match_jobs"].split()
+    )
