@@ -22,6 +22,7 @@ from serve_app.api.dependencies import API_KEY
 from serve_app.api.errors import install_error_handlers
 from serve_app.api.gauges import keep_sampling
 from serve_app.api.head import HeadMiddleware
+from serve_app.api.known_paths import KnownPaths
 from serve_app.api.middleware import (
     AddressMiddleware,
     AnswerHeadersMiddleware,
@@ -154,6 +155,7 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
     app.include_router(objects.router)
     app.include_router(console_pages.router)
     app.mount("/console", ConsoleFiles(settings))
+    app.router.middleware_stack = KnownPaths(app.router)
     _add_middleware(app, settings)
     install_error_handlers(app)
     return app

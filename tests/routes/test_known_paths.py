@@ -1,0 +1,80 @@
+"""A read is answered by the route that the router itself would find, and only looked up by its path."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import APIRouter, FastAPI, Request
+from starlette.types import Receive, Scope, Send
+
+from serve_app.api.known_paths import KnownPaths
+from serve_app.api.plain_route import PlainRoute
+from tests.support.api import Api
+
+
+def app_of(*, is_known: bool) -> FastAPI:
+    things = APIRouter(prefix="/things", route_class=PlainRoute)
+
+    @things.get("")
+    async def some(limit: int = 50) -> dict[str, Any]:
+        return {"limit": limit}
+
+    @things.post("")
+    async def add() -> dict[str, Any]:
+        return {"added": True}
+
+    @things.get("/seen")
+    async def seen(request: Request) -> dict[str, Any]:
+        left = (request.scope[key] for key in ("route", "endpoint", "path_params"))
+        return {"left": [getattr(each, "name", None) or str(each) for each in left if each is not seen]}
+
+    @things.get("/{thing}")
+    async def thing(thing: str) -> dict[str, Any]:
+        return {"thing": thing}
+
+    app = FastAPI()
+
+    @app.get("/api/things/older")
+    async def older() -> dict[str, Any]:
+        return {"older": True}
+
+    @things.get("/older")
+    async def newer() -> dict[str, Any]:
+        return {"older": False}
+
+    app.include_router(things, prefix="/api")
+    if is_known:
+        app.router.middleware_stack = KnownPaths(app.router)
+    return app
+
+
+async def answer(app: FastAPI, method: str, path: str) -> tuple[int, str]:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://things") as client:
+        answered = await client.request(method, path)
+        return answered.status_code, answered.text
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/api/things", "/api/things?limit=2", "/api/things?limit=two", "/api/things/", "/things"),
+        *("/api/things/seen", "/api/things/older", "/api/things/7", "/api/things/7/8"),
+    ],
+)
+async def test_the_answer_is_that_of_the_router(method: str, path: str) -> None:
+    found = await answer(app_of(is_known=True), method, path)
+    assert found == await answer(app_of(is_known=False), method, path)
+
+
+async def test_frequent_reads_do_not_go_through_the_router(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    ada = await api.member("Ada")
+
+    async def unasked(scope: Scope, receive: Receive, send: Send) -> None:
+        raise AssertionError(f"{scope['path']} went through the router.")
+
+    monkeypatch.setattr(api.app.router, "app", unasked)
+    for path in ("/api/notifications", "/api/matches/top", "/api/connections"):
+        assert (await api.client.get(path, headers=ada.headers)).status_code == 200
