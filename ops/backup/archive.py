@@ -16,14 +16,15 @@ from __future__ import annotations
 import gzip
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import pyrage
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from semblance.errors import BadInputError, ConfigurationError
 from semblance.files import write_file
@@ -39,6 +40,17 @@ DIGEST: Final = ".sha256"
 
 _POOL: Final = "pictures"
 _STAMP: Final = "%Y-%m-%dT%H%M%SZ"
+
+
+def _as_file_name(name: str) -> str:
+    if name in {"", ".."} or "\0" in name or Path(name).name != name:
+        raise ValueError("not the name of a file")
+    return name
+
+
+_FileName = Annotated[str, AfterValidator(_as_file_name)]
+"""A name of which a restoration makes a path. A backup may have been where others could change it, and must
+not lead out of its own folder and the home."""
 
 
 class BackedUpTable(BaseModel):
@@ -62,11 +74,11 @@ class BackupManifest(BaseModel):
     created_at: datetime
     revision: str
     sealed: bool
-    tables: dict[str, BackedUpTable]
+    tables: dict[_FileName, BackedUpTable]
     sequences: dict[str, tuple[int, bool]]
     pictures: int
     pictures_sha256: str
-    keys: list[str]
+    keys: list[_FileName]
 
 
 class Sealer:
@@ -132,17 +144,26 @@ class Opener:
 
     @contextmanager
     def unpacked(self, source: Path, scratch: Path, *, sealed: bool) -> Iterator[gzip.GzipFile]:
-        """The content of a packed file. Raises BadInputError as `open` does."""
+        """The content of a packed file. Raises BadInputError as `open` does, and if the file is missing or
+        ends early, also while it is read."""
         with tempfile.TemporaryFile(dir=scratch) as plain:
-            with source.open("rb") as file:
+            with _reading(source), source.open("rb") as file:
                 if sealed:
                     with _opening():
                         pyrage.decrypt_io(file, plain, self._identities)
                 else:
                     shutil.copyfileobj(file, plain)
             plain.seek(0)
-            with gzip.GzipFile(fileobj=plain, mode="rb") as unpacking:
+            with _reading(source), gzip.GzipFile(fileobj=plain, mode="rb") as unpacking:
                 yield unpacking
+
+
+@contextmanager
+def _reading(source: Path) -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, gzip.BadGzipFile, EOFError, zlib.error) as exc:
+        raise BadInputError(f"{source} is missing or damaged. Restore another backup.") from exc
 
 
 @contextmanager
@@ -189,8 +210,8 @@ class Archive:
         write_file(backup / MANIFEST, manifest.model_dump_json(indent=1))
 
     def manifest(self, name: str) -> BackupManifest:
-        """What a backup holds. Raises BadInputError if there is no such backup, or a newer version wrote
-        it."""
+        """What a backup holds. Raises BadInputError if there is no such backup, or it is damaged or of
+        a newer version."""
         try:
             return BackupManifest.model_validate_json((self.folder / name / MANIFEST).read_bytes())
         except FileNotFoundError as exc:

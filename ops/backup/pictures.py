@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import json
 import mimetypes
+import re
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Self
@@ -19,6 +20,8 @@ from semblance.storage.store import Storage, StoredObject
 
 _AT_ONCE: Final = 16
 """Requests to the store at the same time."""
+
+_DAMAGED: Final = "The backup's list of pictures is damaged."
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,15 @@ class PooledPicture:
 
     @classmethod
     def of(cls, line: bytes) -> Self:
-        return cls(*json.loads(line))
+        """Raises BadInputError for a line that `line` did not write: its name could lead out of the pool."""
+        try:
+            picture = cls(*json.loads(line))
+            known = re.fullmatch("[0-9a-f]{64}", picture.name) is not None
+        except (TypeError, ValueError) as exc:
+            raise BadInputError(_DAMAGED) from exc
+        if not known:
+            raise BadInputError(_DAMAGED)
+        return picture
 
 
 class PicturePool:

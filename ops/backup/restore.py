@@ -92,7 +92,10 @@ def restore(
     pool = PicturePool(archive, open_storage(settings))
     asyncio.run(pool.restore(pictures, opener, sealed=manifest.sealed, advance=progress.picture))
     for key in manifest.keys:
-        data = opener.open((backup / "keys" / key).read_bytes(), sealed=manifest.sealed)
+        file = backup / "keys" / key
+        if not file.is_file():
+            raise BadInputError(f"{file} is missing. Restore another backup.")
+        data = opener.open(file.read_bytes(), sealed=manifest.sealed)
         write_file(home.keys / key, data)
     with opener.unpacked(backup / SETTINGS, home.root, sealed=manifest.sealed) as lines:
         kept = [line for line in lines if not line.startswith(_OLD_PLACES)]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +21,8 @@ from pydantic import SecretStr
 from db.celebrities import Celebrities
 from db.migrate import MIGRATIONS, current, downgrade
 from db.pool import Database
-from ops.backup.archive import MANIFEST, NAMES, Archive
+from ops.backup.archive import MANIFEST, NAMES, SETTINGS, Archive
+from ops.backup.archive import PICTURES as PICTURE_LIST
 from ops.backup.database import Loader, snapshot
 from ops.backup.pictures import PicturePool
 from ops.backup.restore import RESTORED_SETTINGS
@@ -242,3 +246,37 @@ async def test_a_damaged_or_unfinished_backup_is_refused(
         run_restore(target, folder, None, None)
     with pytest.raises(BadInputError, match="age-keygen"):
         run_backup(source, folder, ["age1nonsense"], None)
+
+
+@pytest.mark.parametrize("name", ["../../stolen", "/tmp/stolen", "..", "", "a\0b"])
+@pytest.mark.parametrize("place", ["keys", "tables", "pictures"])
+async def test_a_backup_does_not_lead_out_of_its_folder(
+    source: Settings, target: Settings, tmp_path: Path, place: str, name: str
+) -> None:
+    folder = tmp_path / "backups"
+    backup = folder / await asyncio.to_thread(back_up, source, folder)
+    manifest = json.loads((backup / MANIFEST).read_text())
+    if place == "keys":
+        manifest["keys"].append(name)
+    elif place == "tables":
+        manifest["tables"][name] = manifest["tables"]["faces"]
+    else:
+        lines = gzip.compress(json.dumps(["faces/0/photo.jpg", name, "0" * 64]).encode())
+        (backup / PICTURE_LIST).write_bytes(lines)
+        manifest["pictures_sha256"] = hashlib.sha256(lines).hexdigest()
+    (backup / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(BadInputError, match="damaged"):
+        await asyncio.to_thread(run_restore, target, folder, None, None)
+    assert not any(file.is_file() for file in StackHome.of(target).keys.rglob("*"))
+
+
+@pytest.mark.parametrize("cut", [5, 20, None])
+async def test_a_backup_whose_settings_end_early_is_refused(
+    source: Settings, target: Settings, tmp_path: Path, cut: int | None
+) -> None:
+    folder = tmp_path / "backups"
+    file = folder / await asyncio.to_thread(back_up, source, folder) / SETTINGS
+    packed = gzip.compress(b"SEMBLANCE_PORT=8000\n" * 99)
+    file.unlink() if cut is None else file.write_bytes(packed[:cut])
+    with pytest.raises(BadInputError, match="missing or damaged"):
+        await asyncio.to_thread(run_restore, target, folder, None, None)
