@@ -8,9 +8,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray.job_submission import JobStatus
 
 import serve_app.ray_jobs
 from db.celebrities import Celebrities
@@ -33,13 +35,21 @@ CHANGE_NOTHING = {
 class IdleRay:
     """Takes jobs, and does nothing for them."""
 
-    def submit_job(self, **_: object) -> None: ...
+    def __init__(self) -> None:
+        self._jobs: list[SimpleNamespace] = []
+
+    def submit_job(self, *, submission_id: str, **_: object) -> None:
+        self._jobs.append(
+            SimpleNamespace(
+                submission_id=submission_id, status=JobStatus.RUNNING, message="", driver_exit_code=None
+            )
+        )
 
     def stop_job(self, _: str) -> bool:
         return True
 
-    def list_jobs(self) -> list[object]:
-        return []
+    def list_jobs(self) -> list[SimpleNamespace]:
+        return self._jobs
 
     def get_address(self) -> str:
         return "http://ray"
@@ -78,7 +88,8 @@ def api_settings(api_settings: Settings, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 async def operator(api: Api, monkeypatch: pytest.MonkeyPatch) -> Operator:
-    monkeypatch.setattr(serve_app.ray_jobs, "_client", IdleRay)
+    ray = IdleRay()
+    monkeypatch.setattr(serve_app.ray_jobs, "_client", lambda: ray)
     user = await sign_in(api)
     return Operator(api, user, secrets=[API_KEY, CRON_SECRET, JWT_SECRET, user.token])
 
