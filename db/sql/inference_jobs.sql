@@ -85,7 +85,8 @@ logged AS (
     SELECT
         kind, id, profile_id, $7, $8, status, attempts, error_message,
         coalesce($9 + tokens_in, nullif(tokens_in, 0)), coalesce($10 + tokens_out, nullif(tokens_out, 0)), $11,
-        round(extract(epoch FROM completed_at - started_at) * 1000)::integer
+        -- A clock that was set back meanwhile does not keep the job from ending.
+        round(extract(epoch FROM greatest(completed_at - started_at, interval '0')) * 1000)::integer
     FROM ended
     ON CONFLICT (inference_job_id) DO UPDATE
     SET provider = excluded.provider,

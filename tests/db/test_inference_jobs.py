@@ -218,6 +218,16 @@ async def test_a_failed_effect_leaves_the_job(
     assert await queue.complete(job, USE, result={"text": "x", "model": "m"})
 
 
+async def test_a_clock_that_is_set_back_does_not_keep_a_job_from_ending(
+    database: Database, jobs: InferenceJobs, queue: InferenceQueue, pair: Pair
+) -> None:
+    await jobs.send(text(pair), BUDGET)
+    job = await claim(queue)
+    await database.execute("UPDATE inference_queue SET started_at = now() + interval '1 min'")
+    assert await queue.complete(job, USE, result={"text": "x", "model": "m"})
+    assert await database.fetchval("SELECT duration_ms FROM generation_logs") == 0
+
+
 async def test_retries_wait_as_asked_and_the_last_failure_is_logged(
     database: Database, jobs: InferenceJobs, queue: InferenceQueue, pair: Pair
 ) -> None:

@@ -21,6 +21,9 @@ async def _ends_its_tasks() -> AsyncIterator[None]:
     before = asyncio.all_tasks()
     yield
     left = asyncio.all_tasks() - before - {asyncio.current_task()}
+    # All of them have begun after this. One that is cancelled before does nothing at all, and a connection on
+    # its way back to a pool, which other tests use, would be lost.
+    await asyncio.sleep(0)
     for task in left:
         task.cancel()
     await asyncio.gather(*left, return_exceptions=True)
