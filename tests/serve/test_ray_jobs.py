@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -82,7 +83,7 @@ def test_a_job_that_rays_own_command_submitted_is_listed_logged_and_stopped(
 ) -> None:
     def submit(submission_id: str) -> dict[str, Any]:
         service.shell(
-            f"ray job submit --no-wait --submission-id {submission_id} -- {sys.executable} "
+            f"ray job submit --no-wait --submission-id {submission_id} -- {shlex.quote(sys.executable)} "
             f"-m batch.ingest --dry-run {INGEST_ROOT}"
         )
 
