@@ -208,6 +208,10 @@ def _photo_path(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
         yield ComparedFigure(
             f"photos over HTTP, {connections}", unit, rate, "more", 3 * other, other, flask_is
         )
+    plain = results["serve"][-1]["per_second"]
+    yield ComparedFigure(
+        "photos over HTTP, 16 connections", unit, most, "more", None, plain, "Ray Serve with its defaults"
+    )
     alone = results["bare_p50_ms"]
     yield ComparedFigure(
         "a photo over HTTP, p50, one connection", "ms", ours[0]["p50_ms"], "less", 1.4 * alone, alone,

@@ -4,6 +4,7 @@
 (b) flask: one threaded process, default sessions of two threads, full-size decoding, the same nets, the
     detector as published (float, whole canvas).
 (c) as (b), with Semblance's faster detector: what is left is the difference of the architectures.
+(d) serve: the four deployments on Ray Serve with its defaults, and nothing around them.
 
 Two tables say where the CPU time of a photo goes: in one process by step, and in the stack by process. The
 second also says what memory each part takes.
@@ -37,10 +38,11 @@ from rich.table import Table
 from benchmarks.bare import run_bare
 from benchmarks.load import LoadResult, run_load
 from benchmarks.photo_steps import PhotoSteps, measure_steps
+from benchmarks.serve_service import READY
 from ops.stack.home import StackHome
 from ops.stack.ports import free_ports
 from ops.stack.processes import members
-from ops.stack.ray_head import COMPUTING
+from ops.stack.ray_head import COMPUTING, LOOPBACK
 
 PATH = "/analyze-face-advanced"
 CONNECTIONS = (1, 8, 16)
@@ -102,6 +104,7 @@ def main(
     bare = [run_bare(pictures, requests, cores, max_faces=1)]
     flask = measure_flask(pictures, requests)
     faster = measure_flask(pictures, requests, "--shared-detector")
+    plain = measure_serve(pictures, requests)
     stack = measure_semblance(pictures, requests)
     ours = stack.runs
     bare.append(run_bare(pictures, requests, cores, max_faces=1))
@@ -111,7 +114,12 @@ def main(
     for heading in ("", "connections", "photos/s", "of bare", "p50 ms", "p99 ms", "failed"):
         table.add_column(heading, justify="right" if heading else "left")
     table.add_row("bare (a)", "-", f"{limit:.1f}", "1.00", f"{steps.p50_ms:.0f}", "", "")
-    for name, results in (("flask (b)", flask), ("flask, our detector (c)", faster), ("semblance", ours)):
+    for name, results in (
+        ("flask (b)", flask),
+        ("flask, our detector (c)", faster),
+        ("Ray Serve, defaults (d)", plain),
+        ("semblance", ours),
+    ):
         for run in results:
             table.add_row(
                 name,
@@ -131,6 +139,8 @@ def main(
         "p50_at_1_to_bare": ours[0].p50_ms / steps.p50_ms,
         "semblance_to_flask_at_1": ours[0].per_second / flask[0].per_second,
         "semblance_to_flask_at_16": ours[-1].per_second / flask[-1].per_second,
+        "semblance_to_serve_at_1": ours[0].per_second / plain[0].per_second,
+        "semblance_to_serve_at_16": ours[-1].per_second / plain[-1].per_second,
         "semblance_to_flask_with_our_detector_at_1": ours[0].per_second / faster[0].per_second,
         "semblance_to_flask_with_our_detector_at_16": ours[-1].per_second / faster[-1].per_second,
     }
@@ -141,6 +151,7 @@ def main(
             "bare": bare,
             "flask": [asdict(run) for run in flask],
             "flask_shared_detector": [asdict(run) for run in faster],
+            "serve": [asdict(run) for run in plain],
             "semblance": [asdict(run) for run in ours],
             "bare_p50_ms": steps.p50_ms,
             "bare_cpu_ms_by_step": steps.cpu_ms,
@@ -160,6 +171,26 @@ def measure_flask(pictures: list[bytes], requests: int, *options: str) -> list[L
         url = f"http://127.0.0.1:{port}{PATH}"
         wait_until_up(f"http://127.0.0.1:{port}/")
         return measure(url, pictures, requests)
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def measure_serve(pictures: list[bytes], requests: int) -> list[LoadResult]:
+    """Start the plain deployments on a Ray of their own, measure them, stop them."""
+    port = free_ports({"serve": (LOOPBACK, 0)})["serve"]
+    environment = {**os.environ, **COMPUTING, "RAY_USAGE_STATS_ENABLED": "0"}
+    server = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.serve_service", str(port)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert server.stdout is not None
+        if not any(line.strip() == READY for line in server.stdout):
+            raise RuntimeError("the plain deployments did not start")
+        return measure(f"http://{LOOPBACK}:{port}{PATH}", pictures, requests)
     finally:
         server.terminate()
         server.wait()
