@@ -24,9 +24,10 @@ class Sessions:
         end its realtime connections. Repeating it changes nothing."""
         await self._database.execute(sql.revoke_session, session, profile_id, ends_at)
 
-    async def is_revoked(self, session: bytes, profile_id: UUID | None) -> bool:
-        """Whether the session has ended: it was revoked, or its profile is blocked or deleted."""
-        return bool(await self._database.fetchval(sql.is_session_revoked, session, profile_id))
+    async def has_ended(self, session: bytes, profile_id: UUID | None, *, as_admin: bool = False) -> bool:
+        """Whether the session has ended: it was revoked, its profile is blocked or deleted, or is no longer
+        an admin's. profile_id: None for a session of the console."""
+        return bool(await self._database.fetchval(sql.has_session_ended, session, profile_id, as_admin))
 
     async def prune(self) -> None:
         """Forget sessions whose tokens have expired."""

@@ -125,7 +125,9 @@ class Hub:
             if profile_id is not None:
                 await self._presence.enter(client.id, profile_id)
             # The session may have ended before `_tell` knew the client.
-            if session is not None and await self._db.sessions.is_revoked(session, profile_id):
+            if session is not None and await self._db.sessions.has_ended(
+                session, profile_id, as_admin="admin" in channels
+            ):
                 client.stop(SIGNED_OUT)
             yield client
         finally:

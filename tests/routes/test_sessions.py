@@ -12,6 +12,7 @@ from websockets.exceptions import ConnectionClosed
 
 from db.queries import queries
 from db.repositories import Repositories
+from db.secret_hash import secret_hash
 from serve_app.auth import LEEWAY_S
 from serve_app.realtime.hub import Hub, Timing
 from tests.support.api import Api, make_token
@@ -176,6 +177,42 @@ async def test_a_connection_that_begins_while_its_session_ends_does_not_outlive_
         assert client.end is not None
 
 
+async def test_a_connection_that_begins_while_its_admin_stops_being_one_does_not_outlive_it(
+    api: Api,
+) -> None:
+    admin = await api.member("Ada", role="admin")
+    key = await key_of(api, admin.headers)
+    hub = api.services.hub
+    await api.owner.execute("UPDATE profiles SET role = 'user' WHERE id = $1", admin.id)
+    await hub._catch_up()  # It has told of the end before it knows the client.
+    async with hub.join(admin.id, ["admin"], "http://api", session=key) as client:
+        assert client.end is not None
+    async with hub.join(admin.id, ["feed"], "http://api", session=key) as client:
+        assert client.end is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE console_sessions SET revoked_at = now()",
+        # Its sessions go with the profile.
+        "DELETE FROM profiles",
+    ],
+)
+async def test_a_console_that_begins_to_listen_while_its_session_ends_does_not_outlive_it(
+    api: Api, change: str
+) -> None:
+    admin = await api.member("Ada", role="admin")
+    opened = await api.services.db.console_sessions.open_for(admin.id, bytes(32))
+    hub, key = api.services.hub, secret_hash(opened.token)
+    async with hub.join(None, ["admin"], "http://api", session=key) as client:
+        assert client.end is None
+    await api.owner.execute(change)
+    await hub._catch_up()
+    async with hub.join(None, ["admin"], "http://api", session=key) as client:
+        assert client.end is not None
+
+
 async def test_expired_sessions_are_forgotten(api: Api) -> None:
     now = time.time()
     sessions = api.services.db.sessions
@@ -198,7 +235,8 @@ async def test_expired_sessions_are_forgotten(api: Api) -> None:
                 await asyncio.sleep(0.01)
     finally:
         await hub.close()
-    assert [await sessions.is_revoked(bytes([number]) * 32, None) for number in range(4)] == [
+    assert await me(api, bearer(session_id="s")) == 200
+    assert [await sessions.has_ended(bytes([number]) * 32, SUBJECT) for number in range(4)] == [
         False, False, True, True,
     ]  # fmt: skip
 
@@ -213,8 +251,10 @@ async def test_a_session_is_found_by_index(api: Api) -> None:
     )
     await api.owner.execute("ANALYZE revoked_sessions")
 
-    for name in ("get_profile_of_session", "is_session_revoked"):
-        arguments = (SUBJECT, bytes(32)) if name == "get_profile_of_session" else (bytes(32), SUBJECT)
+    for name, arguments in (
+        ("get_profile_of_session", (SUBJECT, bytes(32))),
+        ("has_session_ended", (bytes(32), SUBJECT, True)),
+    ):
         plan = "\n".join(row[0] for row in await api.owner.fetch(f"EXPLAIN {queries[name]}", *arguments))
         assert "revoked_sessions_pkey" in plan
         assert "Seq Scan" not in plan
