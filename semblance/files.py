@@ -9,6 +9,7 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 
 
@@ -27,22 +28,25 @@ def create_file(path: Path, content: str | bytes) -> None:
     sync_folder(path.parent)
 
 
-def read_file(path: Path) -> bytes:
-    """The content of a regular file. Raises OSError for anything else too: a named pipe would wait for a
-    writer."""
+def open_regular(path: Path) -> BufferedReader:
+    """A regular file, opened to be read. Raises OSError for anything else too: a named pipe would wait for a
+    writer, and a device may have no end."""
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise OSError(errno.EINVAL, "Not a regular file", str(path))
-        with os.fdopen(fd, "rb", closefd=False) as file:
-            return file.read()
-    finally:
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
+        raise OSError(errno.EINVAL, "Not a regular file", str(path))
+    return os.fdopen(fd, "rb")
+
+
+def read_file(path: Path) -> bytes:
+    """The content of a regular file; see `open_regular`."""
+    with open_regular(path) as file:
+        return file.read()
 
 
 def file_sha256(path: Path) -> str:
-    """Hex SHA-256 of a file's content."""
-    with path.open("rb") as file:
+    """Hex SHA-256 of the content of a regular file; see `open_regular`."""
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -24,8 +24,9 @@ class ProcessLock:
         self._fd: int | None = None
 
     def acquire(self) -> bool:
-        """Take the lock; False if another process holds it."""
-        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """Take the lock; False if another process holds it. Raises OSError for a link: its target would be
+        emptied."""
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         # A process that asks for the holder keeps the lock for an instant.
         deadline = time.monotonic() + _ACQUIRE_SECONDS
         while not _try_flock(fd, fcntl.LOCK_EX):

@@ -6,28 +6,33 @@
     FOLDER/2026-11-27T170512Z/pictures.names        its files below pictures/, shared by all backups
     FOLDER/2026-11-27T170512Z/keys/, settings.gz
     FOLDER/pictures/3f/3f80c5…                      a picture
+    FOLDER/lock                                     held while a backup is made
 
-A backup without a manifest was interrupted. With recipients every file but the manifest and the names is
-sealed by age (https://age-encryption.org), so that `age --decrypt` opens it without this program too.
+All else in the folder belongs to others and stays. A backup without a manifest was interrupted. With
+recipients every file but the manifest and the names is sealed by age (https://age-encryption.org), so that
+`age --decrypt` opens it without this program too.
 """
 
 from __future__ import annotations
 
 import gzip
+import os
+import re
 import shutil
 import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import pyrage
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
-from semblance.errors import BadInputError, ConfigurationError
-from semblance.files import write_file
+from semblance.errors import BadInputError, ConfigurationError, StorageError
+from semblance.files import open_regular, sync_folder, write_file
+from semblance.lock import ProcessLock
 
 MANIFEST: Final = "manifest.json"
 PICTURES: Final = "pictures.gz"
@@ -35,11 +40,17 @@ NAMES: Final = "pictures.names"
 SETTINGS: Final = "settings.gz"
 FORMAT: Final = 1
 
+MOST_SMALL: Final = 64 * 1024 * 1024
+"""Bytes of the longest file that is read at once: the manifest, a key, a picture if the settings allow none
+larger."""
+
 DIGEST: Final = ".sha256"
 """Ends the name of the file beside a picture that holds the digest of its content."""
 
 _POOL: Final = "pictures"
+_LOCK: Final = "lock"
 _STAMP: Final = "%Y-%m-%dT%H%M%SZ"
+_POOLED: Final = re.compile(rf"[0-9a-f]{{64}}({re.escape(DIGEST)})?")
 
 
 def _as_file_name(name: str) -> str:
@@ -69,7 +80,7 @@ class BackupManifest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: int = FORMAT
+    format: Literal[1] = FORMAT
     semblance: str
     created_at: datetime
     revision: str
@@ -113,9 +124,13 @@ class Sealer:
             with target.open("xb") as file:
                 target.chmod(0o600)
                 if self._recipients:
-                    pyrage.encrypt_io(plain, file, self._recipients)
+                    with _crypting(pyrage.EncryptError, target):
+                        pyrage.encrypt_io(plain, file, self._recipients)
                 else:
                     shutil.copyfileobj(plain, file)
+                file.flush()
+                os.fsync(file.fileno())
+        sync_folder(target.parent)
 
 
 class Opener:
@@ -134,6 +149,13 @@ class Opener:
             self._identities = [pyrage.x25519.Identity.from_str(key) for key in keys]
         except (OSError, UnicodeDecodeError, pyrage.IdentityError) as exc:
             raise BadInputError(f"{identity_file} is not the file that `age-keygen` wrote.") from exc
+        if not self._identities:
+            raise BadInputError(f"{identity_file} holds no identity.")
+
+    @property
+    def opens(self) -> bool:
+        """Whether an identity was given."""
+        return bool(self._identities)
 
     def open(self, data: bytes, *, sealed: bool) -> bytes:
         """The bytes of a small file. Raises BadInputError if they were sealed for others or are damaged."""
@@ -147,9 +169,9 @@ class Opener:
         """The content of a packed file. Raises BadInputError as `open` does, and if the file is missing or
         ends early, also while it is read."""
         with tempfile.TemporaryFile(dir=scratch) as plain:
-            with _reading(source), source.open("rb") as file:
+            with _reading(source), open_regular(source) as file:
                 if sealed:
-                    with _opening():
+                    with _opening(), _crypting(pyrage.DecryptError, scratch):
                         pyrage.decrypt_io(file, plain, self._identities)
                 else:
                     shutil.copyfileobj(file, plain)
@@ -167,6 +189,17 @@ def _reading(source: Path) -> Iterator[None]:
 
 
 @contextmanager
+def _crypting(error: type[Exception], target: Path) -> Iterator[None]:
+    """pyrage has one error for a file that cannot be opened and for a disk that is full."""
+    try:
+        yield
+    except error as exc:
+        if "OSError" in str(exc):
+            raise StorageError(f"{target} cannot be written: {exc}") from exc
+        raise
+
+
+@contextmanager
 def _opening() -> Iterator[None]:
     try:
         yield
@@ -177,6 +210,24 @@ def _opening() -> Iterator[None]:
         ) from exc
 
 
+def read_small(file: Path, most: int = MOST_SMALL) -> bytes:
+    """The content of a file of a backup that is read at once, `most` bytes at the most.
+
+    Raises FileNotFoundError, and BadInputError for one that is longer or no regular file: others may have
+    changed it to exhaust this process or to keep it waiting.
+    """
+    try:
+        with open_regular(file) as opened:
+            data = opened.read(most + 1)
+    except FileNotFoundError:
+        raise
+    except OSError as exc:
+        raise BadInputError(f"{file} cannot be read: {exc.strerror}.") from exc
+    if len(data) > most:
+        raise BadInputError(f"{file} has more than {most:,} bytes, which no such file of a backup has.")
+    return data
+
+
 class Archive:
     """A folder of backups."""
 
@@ -185,25 +236,58 @@ class Archive:
 
     def names(self) -> list[str]:
         """The complete backups, oldest first."""
-        return sorted(file.parent.name for file in self.folder.glob(f"*/{MANIFEST}"))
+        return sorted(folder.name for folder in self._backups() if (folder / MANIFEST).exists())
+
+    def _backups(self) -> list[Path]:
+        """The folders of backups, complete or not."""
+        return [
+            file
+            for file in self.folder.glob("*")
+            if _moment(file.name) is not None and file.is_dir() and not file.is_symlink()
+        ]
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """One process at a time changes the folder: a second one would take what the first has written so far
+        for the rest of an interrupted backup.
+
+        Raises ConfigurationError if another process does, or if the folder cannot be made.
+        """
+        lock = ProcessLock(self.folder / _LOCK)
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not lock.acquire():
+                raise ConfigurationError(f"Another backup into {self.folder} is running. Try again later.")
+        except OSError as exc:
+            raise self._unusable(exc) from exc
+        try:
+            yield
+        finally:
+            lock.release()
 
     def begin(self) -> Path:
-        """A folder for a new backup. What interrupted ones have left is removed.
+        """A folder for a new backup, whose name sorts after all others. What interrupted ones have left is
+        removed. Called while the folder is held.
 
         Raises ConfigurationError if the folder cannot be made.
         """
-        name = datetime.now(UTC).strftime(_STAMP)
+        moment = datetime.now(UTC)
+        if (names := self.names()) and (latest := _moment(names[-1])) is not None:
+            # The clock may have been ahead. The newest backup must stay the last by name, which is the one
+            # that is restored, and not the first to be removed.
+            moment = max(moment, latest + timedelta(seconds=1))
+        backup = self.folder / moment.strftime(_STAMP)
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for file in self.folder.iterdir():
-                if file.name != _POOL and file.is_dir() and not (file / MANIFEST).exists():
-                    shutil.rmtree(file)
-            (self.folder / name).mkdir(mode=0o700)
-        except FileExistsError as exc:
-            raise ConfigurationError(f"{self.folder / name} exists. Wait a second and try again.") from exc
+            for folder in self._backups():
+                if not (folder / MANIFEST).exists():
+                    shutil.rmtree(folder)
+            backup.mkdir(mode=0o700)
         except OSError as exc:
-            raise ConfigurationError(f"{self.folder} cannot be used: {exc.strerror}.") from exc
-        return self.folder / name
+            raise self._unusable(exc) from exc
+        return backup
+
+    def _unusable(self, exc: OSError) -> ConfigurationError:
+        return ConfigurationError(f"{self.folder} cannot be used: {exc.strerror}.")
 
     def end(self, backup: Path, manifest: BackupManifest) -> None:
         """Complete a backup."""
@@ -213,7 +297,7 @@ class Archive:
         """What a backup holds. Raises BadInputError if there is no such backup, or it is damaged or of
         a newer version."""
         try:
-            return BackupManifest.model_validate_json((self.folder / name / MANIFEST).read_bytes())
+            return BackupManifest.model_validate_json(read_small(self.folder / name / MANIFEST))
         except FileNotFoundError as exc:
             found = ", ".join(self.names()) or "none"
             raise BadInputError(f"{self.folder} has no backup {name}. Complete backups: {found}.") from exc
@@ -228,7 +312,7 @@ class Archive:
 
     def prune(self, keep: int) -> list[str]:
         """Remove all backups but the latest `keep`, and pictures that no backup names; returns their
-        names."""
+        names. Called while the folder is held."""
         names = self.names()
         removed = names[:-keep]
         for name in removed:
@@ -241,6 +325,15 @@ class Archive:
             for line in (self.folder / name / NAMES).read_text(encoding="ascii").split()
         }
         for file in (self.folder / _POOL).glob("??/*"):
-            if file.name.removesuffix(DIGEST) not in named:
+            if _POOLED.fullmatch(file.name) and file.name.removesuffix(DIGEST) not in named:
                 file.unlink()
         return removed
+
+
+def _moment(name: str) -> datetime | None:
+    """When a backup of this name began; None for a name that `Archive.begin` does not give."""
+    try:
+        moment = datetime.strptime(name, _STAMP).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return moment if moment.strftime(_STAMP) == name else None

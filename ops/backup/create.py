@@ -67,7 +67,7 @@ def back_up(
     home = StackHome.of(settings)
     home.prepare()
     backup = archive.begin()
-    pool = PicturePool(archive, open_storage(settings))
+    pool = PicturePool(archive, open_storage(settings), settings.max_image_bytes)
     pictures: dict[str, PooledPicture] = {}
     copied = asyncio.run(pool.copy_all(sealer, pictures, progress.picture))
     tables = {}

@@ -4,15 +4,16 @@ again."""
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hashlib
 import json
 import mimetypes
 import re
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Self
 
-from ops.backup.archive import DIGEST, Archive, Opener, Sealer
+from ops.backup.archive import DIGEST, MOST_SMALL, Archive, Opener, Sealer, read_small
 from ops.storage.sweep import FOLDERS
 from semblance.errors import BadInputError, NotFoundError
 from semblance.files import write_file
@@ -20,6 +21,9 @@ from semblance.storage.store import Storage, StoredObject
 
 _AT_ONCE: Final = 16
 """Requests to the store at the same time."""
+
+_MOST_LINE: Final = 64 * 1024
+"""Bytes of a line of the list of pictures, more than a key has in any store."""
 
 _DAMAGED: Final = "The backup's list of pictures is damaged."
 
@@ -40,19 +44,35 @@ class PooledPicture:
         """Raises BadInputError for a line that `line` did not write: its name could lead out of the pool."""
         try:
             picture = cls(*json.loads(line))
-            known = re.fullmatch("[0-9a-f]{64}", picture.name) is not None
-        except (TypeError, ValueError) as exc:
+            known = re.fullmatch("[0-9a-f]{64}", picture.name) is not None and isinstance(picture.key, str)
+        except (TypeError, ValueError, RecursionError) as exc:
             raise BadInputError(_DAMAGED) from exc
         if not known:
             raise BadInputError(_DAMAGED)
         return picture
 
 
+def listed(lines: gzip.GzipFile, count: int) -> Iterator[PooledPicture]:
+    """The pictures of a list, one after the other: a list of millions needs no memory, and neither does a
+    packed one that others have made endless. Raises BadInputError for a damaged line, and if they are not
+    `count`."""
+    found = 0
+    while line := lines.readline(_MOST_LINE):
+        found += 1
+        if found > count or not line.endswith(b"\n"):
+            raise BadInputError(_DAMAGED)
+        yield PooledPicture.of(line)
+    if found != count:
+        raise BadInputError(_DAMAGED)
+
+
 class PicturePool:
     """Copies pictures between a store and an archive."""
 
-    def __init__(self, archive: Archive, storage: Storage) -> None:
+    def __init__(self, archive: Archive, storage: Storage, max_image_bytes: int) -> None:
         self._archive, self._storage = archive, storage
+        # Twice, for what sealing adds, and for a limit that was somewhat higher when the backup was made.
+        self._most = max(MOST_SMALL, 2 * max_image_bytes)
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def copy_all(
@@ -117,7 +137,7 @@ class PicturePool:
 
     async def _put(self, picture: PooledPicture, opener: Opener, *, sealed: bool) -> None:
         try:
-            stored = self._archive.picture(picture.name).read_bytes()
+            stored = read_small(self._archive.picture(picture.name), self._most)
         except FileNotFoundError as exc:
             raise BadInputError(f"The backup lacks the picture {picture.key}.") from exc
         data = opener.open(stored, sealed=sealed)

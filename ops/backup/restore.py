@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from db.migrate import current, downgrade, upgrade
-from ops.backup.archive import PICTURES, SETTINGS, Archive, BackupManifest, Opener
+from ops.backup.archive import PICTURES, SETTINGS, Archive, BackupManifest, Opener, read_small
 from ops.backup.create import BackupProgress, as_tables
 from ops.backup.database import is_empty, loading
-from ops.backup.pictures import PicturePool, PooledPicture
+from ops.backup.pictures import PicturePool, listed
 from ops.stack.home import StackHome
 from semblance.errors import BadInputError, ConfigurationError
 from semblance.files import file_sha256, write_file
@@ -29,9 +29,6 @@ _OLD_PLACES: Final = tuple(
 )
 """Begin the lines of settings that a restoration must not bring back: they would lead a service away from
 what was restored, to the places of the old one."""
-
-_MARK: Final = "restoring"
-"""In the home while a restoration is not complete: the name of the backup."""
 
 
 def check_restorable(settings: Settings, name: str) -> None:
@@ -66,16 +63,23 @@ def restore(
     home = StackHome.of(settings)
     home.prepare()
     manifest = archive.manifest(name)
+    if opener.opens and not manifest.sealed:
+        # Sealed content may have been replaced by somebody who can write to the folder.
+        raise BadInputError(
+            f"The backup {name} is not sealed, so no identity protects it. If you made it without "
+            "--recipient, restore it without --identity; otherwise somebody has replaced it."
+        )
     backup = archive.folder / name
     for each, content in manifest.tables.items():
         _check(backup / "database" / f"{each}.gz", content.sha256)
     _check(backup / PICTURES, manifest.pictures_sha256)
     with opener.unpacked(backup / PICTURES, home.root, sealed=manifest.sealed) as lines:
-        pictures = [PooledPicture.of(line) for line in lines]
+        for _ in listed(lines, manifest.pictures):
+            pass  # All lines are checked before anything is changed.
 
     if current(dsn) is not None and _interrupted(home) is None and not is_empty(dsn):
         raise ConfigurationError("The database is not empty: a backup is restored into an empty one.")
-    write_file(home.root / _MARK, name)
+    write_file(home.restoring_file, name)
     if current(dsn) not in {None, manifest.revision}:
         downgrade(dsn, None)
     upgrade(dsn, manifest.revision)
@@ -84,35 +88,44 @@ def restore(
             progress.table(table.name)
             file = backup / "database" / f"{table.name}.gz"
             with opener.unpacked(file, home.root, sealed=manifest.sealed) as rows:
-                loader.copy(table, rows)
+                if loader.copy(table, rows) != manifest.tables[table.name].rows:
+                    raise BadInputError(f"{file} does not have the rows that it should.")
         for sequence, (value, given_out) in manifest.sequences.items():
             loader.set_sequence(sequence, value, given_out)
     upgrade(dsn)
 
-    pool = PicturePool(archive, open_storage(settings))
-    asyncio.run(pool.restore(pictures, opener, sealed=manifest.sealed, advance=progress.picture))
+    pool = PicturePool(archive, open_storage(settings), settings.max_image_bytes)
+    with opener.unpacked(backup / PICTURES, home.root, sealed=manifest.sealed) as lines:
+        pictures = listed(lines, manifest.pictures)
+        asyncio.run(pool.restore(pictures, opener, sealed=manifest.sealed, advance=progress.picture))
     for key in manifest.keys:
         file = backup / "keys" / key
-        if not file.is_file():
-            raise BadInputError(f"{file} is missing. Restore another backup.")
-        data = opener.open(file.read_bytes(), sealed=manifest.sealed)
+        try:
+            stored = read_small(file)
+        except FileNotFoundError as exc:
+            raise BadInputError(f"{file} is missing. Restore another backup.") from exc
+        data = opener.open(stored, sealed=manifest.sealed)
         write_file(home.keys / key, data)
     with opener.unpacked(backup / SETTINGS, home.root, sealed=manifest.sealed) as lines:
         kept = [line for line in lines if not line.startswith(_OLD_PLACES)]
         write_file(home.root / RESTORED_SETTINGS, b"".join(kept))
-    (home.root / _MARK).unlink()
+    home.restoring_file.unlink()
     return manifest
 
 
 def _check(file: Path, sha256: str) -> None:
-    if not file.exists() or file_sha256(file) != sha256:
+    try:
+        is_whole = file_sha256(file) == sha256
+    except OSError:
+        is_whole = False
+    if not is_whole:
         raise BadInputError(f"{file} is missing or damaged. Restore another backup.")
 
 
 def _interrupted(home: StackHome) -> str | None:
     """The backup whose restoration was interrupted here."""
     try:
-        return (home.root / _MARK).read_text(encoding="utf-8")
+        return home.restoring_file.read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
 

@@ -70,6 +70,11 @@ class StackHome:
         return self.root / STATE_FILE
 
     @property
+    def restoring_file(self) -> Path:
+        """Exists while a restoration of this home is not complete, and holds the name of the backup."""
+        return self.root / "restoring"
+
+    @property
     def lock_file(self) -> Path:
         return self.root / LOCK_FILE
 

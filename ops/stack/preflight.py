@@ -31,6 +31,16 @@ def check_home(settings: Settings) -> Iterator[Finding]:
         yield Finding("fail", "Home", text, "Set SEMBLANCE_HOME to a folder that you can write.")
 
 
+def check_restored(settings: Settings) -> Iterator[Finding]:
+    """Whether a restoration of this home is complete. A stack would make keys of its own, and the restoration
+    would then replace the rows that it has stored."""
+    home = StackHome.of(settings)
+    if home.restoring_file.exists():
+        text = f"the restoration of {home.root} is not complete"
+        fix = "Run the same `semblance restore` again, or name an empty home in SEMBLANCE_HOME."
+        yield Finding("fail", "Restoration", text, fix)
+
+
 def check_ports(settings: Settings) -> Iterator[Finding]:
     """Whether the address is one of this machine, and the wanted ports are free or used by this stack."""
     if not is_free(settings.host, 0):
@@ -93,6 +103,7 @@ def _is_foreign(settings: Settings) -> bool:
 
 CHECKS: Final[tuple[Check, ...]] = (
     check_home,
+    check_restored,
     check_ports,
     check_socket_paths,
     check_old_names,

@@ -6,6 +6,8 @@ import asyncio
 import gzip
 import hashlib
 import json
+import os
+import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,13 +23,14 @@ from pydantic import SecretStr
 from db.celebrities import Celebrities
 from db.migrate import MIGRATIONS, current, downgrade
 from db.pool import Database
-from ops.backup.archive import MANIFEST, NAMES, SETTINGS, Archive
+from ops.backup.archive import MANIFEST, MOST_SMALL, NAMES, SETTINGS, Archive
 from ops.backup.archive import PICTURES as PICTURE_LIST
 from ops.backup.database import Loader, snapshot
 from ops.backup.pictures import PicturePool
 from ops.backup.restore import RESTORED_SETTINGS
 from ops.commands.backup.running import run_backup, run_restore
 from ops.stack.home import StackHome
+from ops.stack.preflight import check_restored
 from semblance.errors import BadInputError, ConfigurationError, SemblanceError, StorageError
 from semblance.settings import Settings
 from semblance.storage.opening import open_storage
@@ -268,6 +271,174 @@ async def test_a_backup_does_not_lead_out_of_its_folder(
     with pytest.raises(BadInputError, match="damaged"):
         await asyncio.to_thread(run_restore, target, folder, None, None)
     assert not any(file.is_file() for file in StackHome.of(target).keys.rglob("*"))
+
+
+async def test_what_else_is_in_the_folder_stays(source: Settings, tmp_path: Path) -> None:
+    folder = tmp_path / "backups"
+    others = [
+        folder / "projects" / "thesis.tex",
+        folder / "site" / MANIFEST,
+        folder / "2026-13-01T000000Z" / MANIFEST,
+        folder / "pictures" / "me" / "holiday.jpg",
+        tmp_path / "elsewhere" / "file",
+    ]
+    for file in others:
+        file.parent.mkdir(parents=True)
+        file.write_text("mine")
+    (folder / "2026-01-01T000000Z").symlink_to(tmp_path / "elsewhere")
+    unfinished = folder / "2026-01-02T000000Z"
+    (unfinished / "database").mkdir(parents=True)
+    name = await asyncio.to_thread(back_up, source, folder, keep=1)
+    assert Archive(folder).names() == [name]
+    assert [file.read_text() for file in others] == ["mine"] * len(others)
+    assert not unfinished.exists()
+
+
+async def test_one_backup_at_a_time(source: Settings, target: Settings, tmp_path: Path) -> None:
+    folder = tmp_path / "backups"
+    with Archive(folder).held():
+        begun = Archive(folder).begin()
+        with pytest.raises(ConfigurationError, match="Another backup"):
+            await asyncio.to_thread(run_backup, source, folder, [], 1)
+        assert begun.exists()
+    await asyncio.to_thread(back_up, source, folder)
+    (folder / "lock").unlink()
+    (folder / "lock").symlink_to(precious := tmp_path / "precious")
+    precious.write_text("mine")
+    with pytest.raises(ConfigurationError, match="cannot be used"):
+        await asyncio.to_thread(run_backup, source, folder, [], 1)
+    assert precious.read_text() == "mine"
+
+
+async def test_the_newest_backup_stays_although_the_clock_was_ahead(source: Settings, tmp_path: Path) -> None:
+    folder = tmp_path / "backups"
+    name = await asyncio.to_thread(back_up, source, folder)
+    ahead = "2999-12-31T235959Z"
+    (folder / name).rename(folder / ahead)
+    new = await asyncio.to_thread(back_up, source, folder, keep=1)
+    assert Archive(folder).names() == [new] == ["3000-01-01T000000Z"]
+
+
+async def test_an_identity_opens_no_backup_that_is_not_sealed(
+    source: Settings, target: Settings, tmp_path: Path
+) -> None:
+    folder, identity = tmp_path / "backups", tmp_path / "identity"
+    await asyncio.to_thread(back_up, source, folder)
+    identity.write_text(f"{pyrage.x25519.Identity.generate()}\n")
+    with pytest.raises(BadInputError, match="not sealed"):
+        await asyncio.to_thread(run_restore, target, folder, None, identity)
+    assert not rows(target)["profiles"]
+    identity.write_text("# nothing\n")
+    with pytest.raises(BadInputError, match="no identity"):
+        await asyncio.to_thread(run_restore, target, folder, None, identity)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "endless"])
+@pytest.mark.parametrize(
+    "place", [MANIFEST, "database/faces.gz", PICTURE_LIST, "keys/api_key", SETTINGS, "pool"]
+)
+async def test_a_file_that_is_none_is_refused(
+    source: Settings, target: Settings, tmp_path: Path, place: str, kind: str
+) -> None:
+    folder = tmp_path / "backups"
+    backup = folder / await asyncio.to_thread(back_up, source, folder)
+    file = (
+        backup / place
+        if place != "pool"
+        else max(folder.glob("pictures/??/*"), key=lambda f: f.stat().st_size)
+    )
+    file.unlink()
+    if kind == "pipe":
+        os.mkfifo(file)
+    else:
+        file.symlink_to("/dev/zero")
+    with pytest.raises(SemblanceError, match=r"missing or damaged|cannot be read|not complete"):
+        await asyncio.to_thread(run_restore, target, folder, None, None)
+
+
+@pytest.mark.parametrize("place", [MANIFEST, "keys/api_key"])
+async def test_a_file_without_end_is_not_read_into_memory(
+    source: Settings, target: Settings, tmp_path: Path, place: str
+) -> None:
+    folder = tmp_path / "backups"
+    backup = folder / await asyncio.to_thread(back_up, source, folder)
+    os.truncate(backup / place, MOST_SMALL + 1)
+    with pytest.raises(BadInputError, match="more than"):
+        await asyncio.to_thread(run_restore, target, folder, None, None)
+
+
+@pytest.mark.parametrize("more", ["line", "lines", "rows", "fewer"])
+async def test_a_list_that_does_not_end_is_refused(
+    source: Settings, target: Settings, tmp_path: Path, more: str
+) -> None:
+    folder = tmp_path / "backups"
+    backup = folder / await asyncio.to_thread(back_up, source, folder)
+    manifest = json.loads((backup / MANIFEST).read_text())
+    place = "database/faces.gz" if more == "rows" else PICTURE_LIST
+    content = gzip.decompress((backup / place).read_bytes())
+    content = {
+        "line": content + b" " * 200_000,
+        "lines": content * 2,
+        "rows": content.partition(b"\n")[2],
+        "fewer": content.partition(b"\n")[2],
+    }[more]
+    packed = gzip.compress(content)
+    (backup / place).write_bytes(packed)
+    digest = hashlib.sha256(packed).hexdigest()
+    if more == "rows":
+        manifest["tables"]["faces"]["sha256"] = digest
+    else:
+        manifest["pictures_sha256"] = digest
+    (backup / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(BadInputError, match=r"damaged|rows"):
+        await asyncio.to_thread(run_restore, target, folder, None, None)
+    assert not rows(target)["profiles"]
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+async def test_a_full_disk_is_said_in_a_sentence(
+    source: Settings, target: Settings, tmp_path: Path, sealed: bool
+) -> None:
+    folder, identity = tmp_path / "backups", tmp_path / "identity"
+    key = pyrage.x25519.Identity.generate()
+    identity.write_text(f"{key}\n")
+    recipients = [str(key.to_public())] if sealed else []
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # As full as a disk can be for a test: no file gets longer than this.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (6000, before[1]))
+    try:
+        with pytest.raises(StorageError):
+            await asyncio.to_thread(run_backup, source, folder, recipients, None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert Archive(folder).names() == []
+    await asyncio.to_thread(back_up, source, folder, recipients=recipients)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (6000, before[1]))
+    try:
+        with pytest.raises(StorageError):
+            await asyncio.to_thread(run_restore, target, folder, None, identity if sealed else None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    await asyncio.to_thread(run_restore, target, folder, None, identity if sealed else None)
+    assert await pictures(target) == PICTURES
+
+
+async def test_no_stack_starts_before_a_restoration_is_complete(
+    source: Settings, target: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "backups"
+    await asyncio.to_thread(back_up, source, folder)
+
+    def broken(*_: object, **__: object) -> None:
+        raise StorageError("The disk is full.")
+
+    with monkeypatch.context() as patch, pytest.raises(StorageError):
+        patch.setattr(PicturePool, "restore", broken)
+        await asyncio.to_thread(run_restore, target, folder, None, None)
+    [finding] = check_restored(target)
+    assert finding.level == "fail"
+    await asyncio.to_thread(run_restore, target, folder, None, None)
+    assert not list(check_restored(target))
 
 
 @pytest.mark.parametrize("cut", [5, 20, None])

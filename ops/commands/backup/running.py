@@ -14,15 +14,21 @@ from ops.backup.restore import RESTORED_SETTINGS, check_restorable, restore
 from ops.commands.database import open_database
 from ops.commands.output import console
 from ops.stack.home import StackHome
-from semblance.errors import BadInputError
+from semblance.errors import BadInputError, StorageError
 from semblance.settings import Settings
 
 
 def run_backup(settings: Settings, folder: Path, recipients: list[str], keep: int | None) -> None:
     """Back up into the folder, and remove what exceeds `keep`. Raises SemblanceError."""
     archive, sealer = Archive(folder), Sealer(recipients)
-    with open_database(settings, as_owner=True) as dsn, _progress("Backing up") as progress:
+    with (
+        _writing("The backup"),
+        archive.held(),
+        open_database(settings, as_owner=True) as dsn,
+        _progress("Backing up") as progress,
+    ):
         done = back_up(settings, dsn, archive=archive, sealer=sealer, progress=progress)
+        removed = [] if keep is None else archive.prune(keep)
     rows = sum(table.rows for table in done.manifest.tables.values())
     console.print(
         f"Backed up {rows:,} rows and {done.manifest.pictures:,} pictures, {done.copied:,} of them new: "
@@ -33,9 +39,8 @@ def run_backup(settings: Settings, folder: Path, recipients: list[str], keep: in
         console.print(
             "It is not sealed: anybody who reads the folder has the keys and photos. See --recipient."
         )
-    if keep is not None:
-        for name in archive.prune(keep):
-            console.print(f"Removed {name}.")
+    for name in removed:
+        console.print(f"Removed {name}.")
 
 
 def run_restore(settings: Settings, folder: Path, name: str | None, identity: Path | None) -> None:
@@ -47,7 +52,11 @@ def run_restore(settings: Settings, folder: Path, name: str | None, identity: Pa
     chosen = name or names[-1]
     archive.manifest(chosen)
     check_restorable(settings, chosen)
-    with open_database(settings, as_owner=True) as dsn, _progress("Restoring") as progress:
+    with (
+        _writing("The restoration"),
+        open_database(settings, as_owner=True) as dsn,
+        _progress("Restoring") as progress,
+    ):
         manifest = restore(settings, dsn, archive=archive, name=chosen, opener=opener, progress=progress)
     rows = sum(table.rows for table in manifest.tables.values())
     home = StackHome.of(settings).root
@@ -56,6 +65,16 @@ def run_restore(settings: Settings, folder: Path, name: str | None, identity: Pa
         f"{escape(str(home / RESTORED_SETTINGS))}. Next: semblance up",
         soft_wrap=True,
     )
+
+
+@contextmanager
+def _writing(what: str) -> Iterator[None]:
+    """Say in a sentence that a disk is full or gone."""
+    try:
+        yield
+    except OSError as exc:
+        place = f" ({exc.filename})" if exc.filename else ""
+        raise StorageError(f"{what} is not complete: {exc.strerror or exc}{place}. Run it again.") from exc
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from rich.markup import escape
 
 from ops.commands.output import console
 from ops.stack.home import StackHome
-from ops.stack.preflight import check_home, check_old_names, check_ports, check_socket_paths
+from ops.stack.preflight import check_home, check_old_names, check_ports, check_restored, check_socket_paths
 from ops.stack.processes import members
 from ops.stack.ray_head import OBJECT_STORE_BYTES
 from ops.stack.state import left_state, read_state, what_is_wrong
@@ -161,6 +161,7 @@ CHECKS: tuple[Check, ...] = (
     check_pack,
     check_provider,
     check_home,
+    check_restored,
     check_disk,
     check_memory,
     _shared_memory,
