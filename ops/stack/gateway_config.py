@@ -54,7 +54,7 @@ _STRIPPED = (
     # Clients could steer Ray Serve by these: ray/serve/_private/http_util.py.
     "x-request-timeout-seconds",
     "x-request-disconnect-disabled",
-    "x-session-id",
+    "^x[-_]session[-_]id$ -m reg",
     "^serve[-_]multiplexed[-_]model[-_]id$ -m reg",
     "x-serve- -m beg",
     # Only a proxy may say these about its client.

@@ -101,6 +101,8 @@ def test_an_id_that_could_forge_log_lines_is_replaced(front: Gateway, lines: lis
         "x-request-timeout-seconds",
         "X-Request-Disconnect-Disabled",
         "X-Session-Id",
+        "x_session-id",
+        "X_SESSION_ID",
         "serve_multiplexed_model_id",
         "Serve-Multiplexed-Model-Id",
         "serve-multiplexed_model-id",
