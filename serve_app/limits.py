@@ -114,31 +114,6 @@ class Upload:
             self._arriving = None
 
 
-class Tries:
-    """How often an address may try to sign in with a code that is not valid. A code cannot be guessed; this
-    keeps guesses away from the database."""
-
-    def __init__(self, limit: int = 10, per_seconds: float = 60.0) -> None:
-        self._limit = limit
-        self._per_seconds = per_seconds
-        self._since = time.monotonic()
-        self._failed: Counter[str] = Counter()
-
-    def check(self, address: str) -> None:
-        """Raises BusyClientError after too many failures of this address."""
-        now = time.monotonic()
-        if now - self._since > self._per_seconds:
-            self._since = now
-            self._failed.clear()
-        if self._failed[address] >= self._limit:
-            raise BusyClientError("Too many codes that are not valid; try again in a minute.")
-
-    def failed(self, address: str) -> None:
-        """A code of this address was not valid."""
-        if len(self._failed) < _REMEMBERED or address in self._failed:
-            self._failed[address] += 1
-
-
 class Rate:
     """How often a client may do something in a minute."""
 
@@ -165,7 +140,7 @@ class Rate:
 
 
 _REMEMBERED = 10_000
-"""Addresses or clients that are counted at the same time; the memory stays bounded."""
+"""Clients that are counted at the same time; the memory stays bounded."""
 
 SEARCHES_PER_MINUTE = 30
 """Of people by one user: more than anybody types, and too few to copy a school's bios soon."""
@@ -178,4 +153,3 @@ class ReplicaLimits:
         self.slots = FairShare(settings.max_inflight, settings.client_share, what="Too many pictures")
         self.uploads = Uploads(settings)
         self.searches = Rate(SEARCHES_PER_MINUTE, what="Too many searches")
-        self.console_tries = Tries()

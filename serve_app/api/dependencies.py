@@ -29,7 +29,7 @@ from serve_app.api.realtime_clients import LONGEST_STREAM_S, check_request, join
 from serve_app.api.services import Services
 from serve_app.api.sign_in import authenticate
 from serve_app.auth import UserSession, bearer_token, check_secret, same_secret
-from serve_app.limits import Client, ReplicaLimits, Tries
+from serve_app.limits import Client, ReplicaLimits
 from serve_app.links import Links
 from serve_app.realtime.subscription import Subscription
 
@@ -141,14 +141,8 @@ async def current_console_session(
     return await session_of_cookie(services, request)
 
 
-async def get_tries(connection: HTTPConnection) -> Tries:
-    """The replica's count of failed sign-ins."""
-    return _limits_of(connection).console_tries
-
-
 Operator = Annotated[OperatorIdentity, Depends(current_operator)]
 CurrentConsoleSession = Annotated[ConsoleSession, Depends(current_console_session)]
-InjectedTries = Annotated[Tries, Depends(get_tries)]
 OptionalBearer = Annotated[object, Security(user_bearer)]
 
 
