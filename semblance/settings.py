@@ -297,7 +297,8 @@ class Settings(BaseSettings):
         1000,
         ge=1,
         le=1_000_000,
-        description="Realtime connections one API replica holds; more are refused with 503.",
+        description="Realtime connections one API replica holds; more are refused with 503. The last quarter "
+        "is for those who have signed in.",
     )
     realtime_max_sockets_per_profile: int = Field(
         10,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -18,7 +19,7 @@ from deployments.packs.calibration import SimilarityScale
 from semblance.errors import DatabaseError, OverloadedError, TooManyConnectionsError
 from semblance.settings import Settings
 from semblance.storage.store import Storage
-from serve_app.realtime.frames import Channel, EventFrames, Frame
+from serve_app.realtime.frames import FEED_LIMIT, Channel, EventFrames, Frame
 from serve_app.realtime.presence import PresenceKeeper
 from serve_app.realtime.subscription import RESTART, SIGNED_OUT, Subscription
 
@@ -26,6 +27,13 @@ logger = logging.getLogger(__name__)
 
 _BATCH = 100
 """Events per query; between two batches the clients are sent theirs."""
+
+_MISSED_BATCH = 20
+"""As _BATCH, of the events that one client missed. Making their frames keeps the event loop for a few ms."""
+
+_GUESTS_SHARE = 0.75
+"""Part of a replica's connections that guests may have. They need nothing but addresses to call from, and
+must not keep out those who have signed in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +76,7 @@ class Hub:
         self._clients: set[Subscription] = set()
         self._by_profile: defaultdict[UUID | None, set[Subscription]] = defaultdict(set)
         self._tasks: list[asyncio.Task[None]] = []
+        self._guests_turn, self._users_turn = asyncio.Lock(), asyncio.Lock()
 
     @property
     def clients(self) -> int:
@@ -103,10 +112,13 @@ class Hub:
     ) -> AsyncIterator[Subscription]:
         """A new client, whose profile is online until the context ends. session: as for `Subscription`.
 
-        Raises OverloadedError if the replica has too many clients, TooManyConnectionsError if the profile
-        has.
+        Raises OverloadedError if the replica has too many clients, or too many for one more guest,
+        TooManyConnectionsError if the profile has.
         """
-        if len(self._clients) >= self._settings.realtime_max_sockets:
+        room = self._settings.realtime_max_sockets
+        if profile_id is None and session is None:
+            room = max(1, int(room * _GUESTS_SHARE))
+        if len(self._clients) >= room:
             raise OverloadedError("Too many realtime connections are open; try again soon.", 5)
         most = self._settings.realtime_max_sockets_per_profile
         if profile_id is not None and len(self._by_profile.get(profile_id, ())) >= most:
@@ -171,14 +183,23 @@ class Hub:
                 yield [Frame.of(max(self._position, client.seen), "ping", {})]
 
     async def _missed(self, client: Subscription, *, after: int, up_to: int) -> AsyncIterator[list[Frame]]:
+        """What a client missed. It may ask for ten minutes of all matches as often as it likes, so clients
+        take turns, and what they cost leaves half of the time to everything else on the event loop. Guests
+        wait for guests only."""
+        is_guest = client.profile_id is None and client.session is None
+        turn = self._guests_turn if is_guest else self._users_turn
         while after < up_to:
-            events = await self._db.events.visible(
-                client.profile_id, client.types, after=after, up_to=up_to, limit=_BATCH
-            )
-            frames = [news.frame_for(client) for news in await self._news(events)]
+            async with turn:
+                began = time.monotonic()
+                events = await self._db.events.visible(
+                    client.profile_id, client.types, after=after, up_to=up_to, limit=_MISSED_BATCH
+                )
+                frames = [news.frame_for(client) for news in await self._news(events, for_guest=is_guest)]
+                if events:
+                    await asyncio.sleep(time.monotonic() - began)
             if found := [frame for frame in frames if frame is not None]:
                 yield found
-            if len(events) < _BATCH:
+            if len(events) < _MISSED_BATCH:
                 return
             after = events[-1].id
 
@@ -201,8 +222,10 @@ class Hub:
             # Connections send what they have before the next batch comes.
             await asyncio.sleep(0)
 
-    async def _news(self, events: Sequence[Event]) -> list[EventFrames]:
-        ids = [UUID(text) for event in events for text in _match_ids(event)]
+    async def _news(self, events: Sequence[Event], *, for_guest: bool = False) -> list[EventFrames]:
+        """Events with their matches. for_guest: only the matches that the live feed shows."""
+        most = FEED_LIMIT if for_guest else None
+        ids = [UUID(text) for event in events for text in _match_ids(event)[:most]]
         # Without clients nothing needs to be loaded.
         found = await self._db.matches.load(ids, None) if ids and self._clients else []
         matches = {str(match.id): match for match in found}

@@ -5,15 +5,21 @@ import json
 import time
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Any
 
 import httpx
 import psycopg
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from db.events import Event, Events
+from db.matches import Match, Matches
 from db.pool import Database
+from semblance.errors import OverloadedError
 from semblance.settings import Settings
 from serve_app.auth import LEEWAY_S
+from serve_app.realtime.frames import Channel
 from serve_app.realtime.hub import Hub, Timing
 from serve_app.realtime.subscription import MESSAGES_PER_S, MOST_MESSAGES, QUEUE_LIMIT, Pace
 from tests.support.api import Api, User, make_token
@@ -459,6 +465,98 @@ async def test_connections_of_a_profile_are_limited(
         async with server.listen() as guest:
             await guest.hello()
         done.set()
+
+
+async def test_guests_leave_room_for_users(api: Api, ada: User, api_settings: Settings) -> None:
+    services = api.services
+    settings = api_settings.model_copy(update={"realtime_max_sockets": 4})
+    hub = Hub(settings, services.database, services.db, services.storage, services.scale)
+    async with AsyncExitStack() as held:
+
+        async def join(user: User | None) -> None:
+            await held.enter_async_context(hub.join(user.id if user else None, ["feed"], "http://x"))
+
+        for _ in range(3):
+            await join(None)
+        with pytest.raises(OverloadedError):
+            await join(None)
+        await join(ada)
+        with pytest.raises(OverloadedError):
+            await join(ada)
+
+
+async def test_guests_who_missed_much_take_turns_and_keep_nobody_else_waiting(
+    api: Api, ada: User, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database, hub = api.services.database, api.services.hub
+    face, *others = [await add_face(database, user.id) for user in (ada, bob, bob)]
+    first = (await api.services.db.events.kept())[1]
+    for other in others:
+        await add_match(database, face, other)
+    await notify(database, ada.id)
+    await hub._catch_up()
+    reading, most, go_on = 0, 0, asyncio.Event()
+    visible = Events.visible
+
+    async def slowly(self: Events, profile_id: uuid.UUID | None, *rest: Any, **named: Any) -> list[Event]:
+        nonlocal reading, most
+        reading += 1
+        most = max(most, reading)
+        if profile_id is None:
+            await go_on.wait()
+        reading -= 1
+        return await visible(self, profile_id, *rest, **named)
+
+    monkeypatch.setattr(Events, "visible", slowly)
+
+    async def missed(profile_id: uuid.UUID | None, channel: Channel) -> list[str]:
+        async with hub.join(profile_id, [channel], "http://api", first, None) as client:
+            frames = hub.frames(client)
+            assert [frame.type for frame in await anext(frames)] == ["hello"]
+            batch = await anext(frames)
+            await frames.aclose()
+            return [frame.type for frame in batch]
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        guests = [group.create_task(missed(None, "feed")) for _ in range(5)]
+        while not reading:  # noqa: ASYNC110 - nothing tells when
+            await asyncio.sleep(0.01)
+        assert await missed(ada.id, "notifications") == ["notifications"]
+        go_on.set()
+    assert [guest.result() for guest in guests] == [["matches"] * 2] * 5
+    assert most == 2  # A guest, and the user.
+
+
+async def test_no_more_is_read_for_a_guest_who_missed_matches_than_is_shown(
+    api: Api, ada: User, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database, hub = api.services.database, api.services.hub
+    faces = [await add_face(database, user.id) for user in (ada, bob) for _ in range(10)]
+    first = (await api.services.db.events.kept())[1]
+    await database.execute(
+        """
+        INSERT INTO matches (face_a_id, face_b_id, similarity_score)
+        SELECT least(a, b), greatest(a, b), 0.5 FROM unnest($1::uuid[]) AS a, unnest($2::uuid[]) AS b
+        """,
+        faces[:10], faces[10:],
+    )  # fmt: skip
+    await hub._catch_up()
+    loaded: list[int] = []
+    load = Matches.load
+
+    async def counted(self: Matches, ids: list[uuid.UUID], viewer_id: uuid.UUID | None) -> list[Match]:
+        loaded.append(len(ids))
+        return await load(self, ids, viewer_id)
+
+    monkeypatch.setattr(Matches, "load", counted)
+    async with hub.join(None, ["feed"], "http://api", first) as client:
+        frames = hub.frames(client)
+        await anext(frames)
+        [frame] = await anext(frames)
+        await frames.aclose()
+    data = json.loads(frame.text)["data"]
+    assert (len(data["matches"]), data["count"], data["more"]) == (20, 100, True)
+    assert loaded == [20]
 
 
 async def test_a_client_may_ask_whether_the_server_lives(server: Server) -> None:
