@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Annotated
 
 import typer
@@ -33,12 +34,12 @@ app = typer.Typer(
 
 [bold]First steps[/]
 
-  semblance demo                      everything, on photos that come with the packages
+  semblance demo                      everything, on photos from packages
   semblance up --detach               start the service and return
   semblance console                   a link to the service's pages
   semblance ingest ./celebrities      fill the gallery
   semblance status                    addresses and the API key
-  eval "$(semblance env)"             the same as shell variables, for curl and ray job submit
+  eval "$(semblance env)"             the same for curl and ray job submit
   semblance down                      stop the service
 
 All state is in one folder: [cyan].semblance[/] here, or the one that [cyan]SEMBLANCE_HOME[/] names. Settings
@@ -66,6 +67,28 @@ for name, group in {
     "texts": texts,
 }.items():
     app.add_typer(group, name=name)
+
+
+def flowing(text: str) -> str:
+    """The text with each paragraph in one line, so that it breaks where the terminal ends and not where the
+    source does. Indented lines, which are examples, stay as they are."""
+    paragraphs = inspect.cleandoc(text).split("\n\n")
+    return "\n\n".join(
+        paragraph if "\n " in f"\n{paragraph}" else paragraph.replace("\n", " ") for paragraph in paragraphs
+    )
+
+
+def _let_help_flow(commands: typer.Typer) -> None:
+    if isinstance(commands.info.help, str):
+        commands.info.help = flowing(commands.info.help)
+    for command in commands.registered_commands:
+        command.help = flowing(command.help or inspect.getdoc(command.callback) or "")
+    for group in commands.registered_groups:
+        if group.typer_instance is not None:
+            _let_help_flow(group.typer_instance)
+
+
+_let_help_flow(app)
 
 
 def run() -> None:

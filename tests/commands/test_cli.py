@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -78,6 +79,24 @@ def test_every_command_explains_itself(environment: dict[str, str], command: str
     done = _run(environment, command, "--help")
     assert done.returncode == 0
     assert len(done.stdout.splitlines()) > 5
+
+
+@pytest.mark.parametrize("command", [(), ("up",), ("ingest",), ("keys", "create"), ("storage", "sweep")])
+def test_help_fits_a_terminal_of_80_columns(environment: dict[str, str], command: tuple[str, ...]) -> None:
+    """Prose breaks where the terminal ends, not also where the source does; examples are short enough."""
+    wide, narrow = (
+        [line.rstrip() for line in help_text.partition("╭─")[0].splitlines()]
+        for help_text in (
+            _run(environment | {"COLUMNS": columns}, *command, "--help").stdout for columns in ("1000", "80")
+        )
+    )
+    prose = ["" if line.startswith("   ") else line for line in wide]
+    assert not [pair for pair in itertools.pairwise(prose) if all(pair)]
+    if not command:
+        assert [line for line in wide if line.startswith("   ")] == [
+            line for line in narrow if line.startswith("   ")
+        ]
+        assert "packages" in next(line for line in narrow if "semblance demo" in line)
 
 
 def test_status_without_a_stack(environment: dict[str, str]) -> None:

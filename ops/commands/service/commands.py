@@ -160,7 +160,8 @@ def smoke(
         typer.Option(
             envvar="SEMBLANCE_SMOKE_TOKEN",
             show_envvar=True,
-            help="Access token of a test account. Other users of this machine can see what you type here.",
+            help="Access token of a test account, by `semblance token create` or your identity provider. "
+            "Other users of this machine can see what you type here.",
         ),
     ],
     other_token: Annotated[
@@ -183,7 +184,8 @@ def smoke(
 
     [bold]Examples[/]
 
-      export SEMBLANCE_SMOKE_TOKEN=… SEMBLANCE_SMOKE_OTHER_TOKEN=…
+      export SEMBLANCE_SMOKE_TOKEN=$(semblance token create --email ada@example.edu)
+      export SEMBLANCE_SMOKE_OTHER_TOKEN=$(semblance token create --email bob@example.edu)
       semblance smoke https://faces.example
       semblance smoke "$SEMBLANCE_URL" --photo me.jpg
     """
