@@ -20,7 +20,7 @@ LONGEST_PAUSE = 30.0
 WELL_SECONDS = 60.0
 """After that long without a problem, pauses begin at one second again."""
 RENEW_AFTER = 3
-"""Failed attempts after which the part that this one needs is restarted as well."""
+"""Failed attempts in a row after which the part that this one needs is restarted as well."""
 
 
 class Keeper:
@@ -66,7 +66,7 @@ class Keeper:
             self._thread.join()
 
     def _keep(self) -> None:
-        attempts = 0
+        attempts = failures = 0
         next_attempt = well_since = time.monotonic()
         while not self._closing.wait(self._ask if self.problem is None else min(self._ask, ASK_SECONDS)):
             problem = self._question()
@@ -82,10 +82,12 @@ class Keeper:
             failure = self._attempt()
             attempts += 1
             if failure is None:
+                failures = 0
                 self._note(None)
             elif not self._closing.is_set() and not self._waits_for_another():
+                failures += 1
                 self._note(failure)
-                if self._needs is not None and attempts % RENEW_AFTER == 0:
+                if self._needs is not None and failures % RENEW_AFTER == 0:
                     self._needs._renewal.set()
             well_since = time.monotonic()
             next_attempt = well_since + min(2.0 ** (attempts - 1), LONGEST_PAUSE)

@@ -135,6 +135,20 @@ def test_the_part_it_depends_on_is_restarted_as_a_last_resort(closing: ExitStack
     assert (table.stops, table.starts) == (1, 1)
 
 
+def test_the_part_it_depends_on_stays_as_long_as_attempts_succeed(closing: ExitStack) -> None:
+    table, candle = Candle("Table"), Candle()
+    below, _ = keep(closing, table)
+    _, told = keep(closing, candle, below)
+    for _ in range(keeper_module.RENEW_AFTER - 1):
+        told.clear()
+        candle.burns = False
+        wait_for(lambda: bool(told) and told[-1] is None)
+    candle.failures = 1
+    candle.burns = False
+    wait_for(lambda: "Too much wind." in told and told[-1] is None)
+    assert table.stops == 0
+
+
 def test_a_part_that_does_not_answer_is_restarted(closing: ExitStack) -> None:
     class Mute(Candle):
         def problem(self) -> str | None:
