@@ -166,12 +166,10 @@ class Hub:
         else:
             # With the client's own id: one that loses the connection now resumes at the same place.
             yield [Frame.of(last, "hello", hello)]
-            oldest, newest = await self._db.events.kept()
-            if oldest <= last <= newest:
+            _, newest = await self._db.events.kept()
+            if last <= newest:
                 async for missed in self._missed(client, after=last, up_to=client.joined_at):
                     yield missed
-            elif last <= newest:
-                yield [Frame.of(client.joined_at, "reset", {})]
             else:
                 client.seen = self._position
                 yield [Frame.of(client.seen, "reset", {})]
@@ -195,8 +193,13 @@ class Hub:
                     client.profile_id, client.types, after=after, up_to=up_to, limit=_MISSED_BATCH
                 )
                 frames = [news.frame_for(client) for news in await self._news(events, for_guest=is_guest)]
+                oldest, _ = await self._db.events.kept()
                 if events:
                     await asyncio.sleep(time.monotonic() - began)
+            if oldest > after:
+                # Removed, perhaps while the client waited for its turn or read what it got before.
+                yield [Frame.of(up_to, "reset", {})]
+                return
             if found := [frame for frame in frames if frame is not None]:
                 yield found
             if len(events) < _MISSED_BATCH:

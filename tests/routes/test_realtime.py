@@ -269,6 +269,31 @@ async def test_a_last_event_that_is_no_longer_stored_causes_a_reset(
             assert event["id"] > reset["id"]
 
 
+async def test_what_is_removed_while_a_client_reads_what_it_missed_causes_a_reset(
+    api: Api, ada: User
+) -> None:
+    hub, events = api.services.hub, api.services.db.events
+    await notify(api.services.database, ada.id)
+    first = (await events.kept())[1]
+    for _ in range(25):
+        await notify(api.services.database, ada.id)
+    await hub._catch_up()
+    async with hub.join(ada.id, ["notifications"], "http://api", first) as client:
+        frames = hub.frames(client)
+        assert [frame.type for frame in await anext(frames)] == ["hello"]
+        read = await anext(frames)
+        assert {frame.type for frame in read} == {"notifications"}
+        await api.owner.execute("UPDATE events SET created_at = now() - interval '11 minutes'")
+        await events.prune(Timing().keep)
+        [reset] = await anext(frames)
+        assert (reset.type, reset.id) == ("reset", client.joined_at)
+        await notify(api.services.database, ada.id)
+        await hub._catch_up()
+        [frame] = await anext(frames)
+        assert frame.type == "notifications"
+        await frames.aclose()
+
+
 async def test_a_replica_that_is_behind_sends_nothing_twice(
     api: Api, api_settings: Settings, ada: User
 ) -> None:
