@@ -51,6 +51,8 @@ _POOL: Final = "pictures"
 _LOCK: Final = "lock"
 _STAMP: Final = "%Y-%m-%dT%H%M%SZ"
 _POOLED: Final = re.compile(rf"[0-9a-f]{{64}}({re.escape(DIGEST)})?")
+_BEGUN: Final = re.compile(rf"\.{_POOLED.pattern}\.\w+")
+"""What `write_file` leaves of a file of the pool if it is killed."""
 
 
 def _as_file_name(name: str) -> str:
@@ -103,6 +105,8 @@ class Sealer:
             self._recipients = [pyrage.x25519.Recipient.from_str(text) for text in recipients]
         except pyrage.RecipientError as exc:
             raise BadInputError("A recipient is the public key that `age-keygen` prints: age1….") from exc
+        self.readers = sorted({str(recipient) for recipient in self._recipients})
+        """The recipients, in an order that is always the same. Nobody but them can read what is sealed."""
 
     @property
     def seals(self) -> bool:
@@ -325,7 +329,8 @@ class Archive:
             for line in (self.folder / name / NAMES).read_text(encoding="ascii").split()
         }
         for file in (self.folder / _POOL).glob("??/*"):
-            if _POOLED.fullmatch(file.name) and file.name.removesuffix(DIGEST) not in named:
+            is_unused = _POOLED.fullmatch(file.name) and file.name.removesuffix(DIGEST) not in named
+            if is_unused or _BEGUN.fullmatch(file.name):
                 file.unlink()
         return removed
 

@@ -61,10 +61,14 @@ def back_up(
     Raises ConfigurationError if there is nothing to back up or the archive cannot be used, DatabaseError,
     StorageError.
     """
-    revision = current(dsn)
-    if revision is None:
+    if current(dsn) is None:
         raise ConfigurationError("The database is empty: there is nothing to back up.")
     home = StackHome.of(settings)
+    if home.restoring_file.exists():
+        # The newest backup would lack pictures, and the good ones make room for it.
+        raise ConfigurationError(
+            f"The restoration of {home.root} is not complete. Run the same `semblance restore` again first."
+        )
     home.prepare()
     backup = archive.begin()
     pool = PicturePool(archive, open_storage(settings), settings.max_image_bytes)
@@ -72,6 +76,8 @@ def back_up(
     copied = asyncio.run(pool.copy_all(sealer, pictures, progress.picture))
     tables = {}
     with snapshot(dsn) as rows:
+        # With the rows: a migration may have come while the pictures were copied.
+        revision = rows.revision()
         sequences = rows.sequences()
         for table in rows.tables():
             progress.table(table.name)

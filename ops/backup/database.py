@@ -64,6 +64,11 @@ class Snapshot:
     def __init__(self, connection: psycopg.Connection) -> None:
         self._connection = connection
 
+    def revision(self) -> str:
+        """Of the schema."""
+        [(revision,)] = self._connection.execute("SELECT version_num FROM public.alembic_version")
+        return str(revision)
+
     def tables(self) -> list[CopiedTable]:
         """All tables, by name."""
         return [CopiedTable(*row) for row in self._connection.execute(_TABLES)]

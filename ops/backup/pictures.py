@@ -9,7 +9,7 @@ import hashlib
 import json
 import mimetypes
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -96,7 +96,7 @@ class PicturePool:
                 yield batch
 
     async def _copy(self, sealer: Sealer, each: StoredObject, found: dict[str, PooledPicture]) -> bool:
-        name = _name(each, sealed=sealer.seals)
+        name = _name(each, sealer.readers)
         if (known := found.get(each.key)) is not None and known.name == name:
             return False
         target = self._archive.picture(name)
@@ -152,7 +152,8 @@ def _raise_first(done: set[asyncio.Task[None]]) -> None:
         task.result()
 
 
-def _name(each: StoredObject, *, sealed: bool) -> str:
-    """The same for the same file: pictures are replaced as a whole, if at all."""
-    state = f"{each.key}\n{each.size}\n{each.last_modified.isoformat()}\n{sealed}"
-    return hashlib.sha256(state.encode()).hexdigest()
+def _name(each: StoredObject, readers: Sequence[str]) -> str:
+    """The same for the same file and the same recipients: pictures are replaced as a whole, if at all, and
+    new recipients cannot open what was sealed for others."""
+    state = [each.key, str(each.size), each.last_modified.isoformat(), str(bool(readers)), *readers]
+    return hashlib.sha256("\n".join(state).encode()).hexdigest()

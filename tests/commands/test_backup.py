@@ -21,7 +21,7 @@ from psycopg.sql import SQL, Identifier
 from pydantic import SecretStr
 
 from db.celebrities import Celebrities
-from db.migrate import MIGRATIONS, current, downgrade
+from db.migrate import MIGRATIONS, current, downgrade, upgrade
 from db.pool import Database
 from ops.backup.archive import MANIFEST, MOST_SMALL, NAMES, SETTINGS, Archive
 from ops.backup.archive import PICTURES as PICTURE_LIST
@@ -189,6 +189,8 @@ async def test_pictures_are_copied_once_and_go_with_the_last_backup_that_has_the
     await storage.put("faces/new.jpg", b"new", "image/jpeg")
     # A second is what tells the names of two backups.
     (folder / first).rename(folder / "2026-01-01T000000Z")
+    one, *_ = folder.glob("pictures/??/*.sha256")
+    one.with_name(f".{one.name}.ab12_3cd").touch()  # A backup was killed while it wrote this file.
     capsys.readouterr()
     second = await asyncio.to_thread(back_up, source, folder, keep=1)
     assert "40 pictures, 1 of them new" in " ".join(capsys.readouterr().out.split())
@@ -196,6 +198,35 @@ async def test_pictures_are_copied_once_and_go_with_the_last_backup_that_has_the
     named = set((folder / second / NAMES).read_text().split())
     assert {file.name.partition(".")[0] for file in folder.glob("pictures/*/*")} == named
     assert len(named) == 40
+
+
+async def test_pictures_are_sealed_for_whom_the_rest_is_sealed(
+    source: Settings, target: Settings, tmp_path: Path
+) -> None:
+    folder, identity = tmp_path / "backups", tmp_path / "identity"
+    old, new = (pyrage.x25519.Identity.generate() for _ in range(2))
+    await asyncio.to_thread(back_up, source, folder, recipients=[str(old.to_public())])
+    await asyncio.to_thread(back_up, source, folder, recipients=[str(new.to_public())])
+    identity.write_text(f"{new}\n")
+    await asyncio.to_thread(run_restore, target, folder, None, identity)
+    assert await pictures(target) == PICTURES
+
+
+async def test_a_migration_may_come_while_pictures_are_copied(
+    source: Settings, target: Settings, dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "backups"
+    await asyncio.to_thread(downgrade, dsn, MIGRATIONS[-2].revision)
+    copy_all = PicturePool.copy_all
+
+    async def migrated(self: PicturePool, *rest: Any) -> int:
+        await asyncio.to_thread(upgrade, dsn)
+        return await copy_all(self, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PicturePool, "copy_all", migrated)
+        name = await asyncio.to_thread(back_up, source, folder)
+    assert Archive(folder).manifest(name).revision == MIGRATIONS[-1].revision
 
 
 async def test_an_interrupted_restoration_is_completed_by_the_same_command(
@@ -423,7 +454,7 @@ async def test_a_full_disk_is_said_in_a_sentence(
     assert await pictures(target) == PICTURES
 
 
-async def test_no_stack_starts_before_a_restoration_is_complete(
+async def test_no_stack_or_backup_starts_before_a_restoration_is_complete(
     source: Settings, target: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "backups"
@@ -437,6 +468,8 @@ async def test_no_stack_starts_before_a_restoration_is_complete(
         await asyncio.to_thread(run_restore, target, folder, None, None)
     [finding] = check_restored(target)
     assert finding.level == "fail"
+    with pytest.raises(ConfigurationError, match="not complete"):
+        await asyncio.to_thread(run_backup, target, tmp_path / "others", [], 1)
     await asyncio.to_thread(run_restore, target, folder, None, None)
     assert not list(check_restored(target))
 
