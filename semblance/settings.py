@@ -445,6 +445,15 @@ class Settings(BaseSettings):
         ]
         return self.model_copy(update=dict.fromkeys(secrets))
 
+    @field_validator("home", "tls_certificate", "pack_dir", "calibration", "text_blocked_words", "text_pack")
+    @classmethod
+    def _expand_home(cls, value: Path | None) -> Path | None:
+        """Shells expand `~`, but files of settings are read by programs that do not."""
+        try:
+            return value and value.expanduser()
+        except RuntimeError as exc:
+            raise ValueError("names no home directory after ~: give the whole path") from exc
+
     @field_validator("owner_database_url")
     @classmethod
     def _check_owner(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:

@@ -43,7 +43,7 @@ def check_packages(_settings: Settings) -> Iterator[Finding]:
 
 def check_disk(settings: Settings) -> Iterator[Finding]:
     """The disk of the home has room."""
-    root = settings.home.expanduser().resolve()
+    root = settings.home.resolve()
     existing = next(folder for folder in (root, *root.parents) if folder.exists())
     usage = shutil.disk_usage(existing)
     text = f"{usage.free / GIB:.1f} GiB free at {existing}"

@@ -29,7 +29,13 @@ class StackHome:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        return cls(settings.home.expanduser().resolve())
+        try:
+            return cls(settings.home.resolve())
+        except (OSError, RuntimeError) as exc:
+            # The working directory is gone, or symlinks lead in a circle.
+            raise ConfigurationError(
+                f"SEMBLANCE_HOME={settings.home} leads nowhere from here ({exc}). Give the whole path."
+            ) from exc
 
     @property
     def stack_id(self) -> str:

@@ -36,6 +36,18 @@ def test_an_empty_variable_is_unset(monkeypatch: pytest.MonkeyPatch, name: str) 
     assert getattr(command_settings(), name) == Settings.model_fields[name].get_default()
 
 
+def test_home_may_begin_with_a_tilde_for_everything_that_is_in_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SEMBLANCE_HOME", "~/faces")
+    assert command_settings().home == tmp_path / "faces"
+    get_settings.cache_clear()
+    monkeypatch.setenv("SEMBLANCE_HOME", "~nobody-of-this-name/faces")
+    with pytest.raises(ConfigurationError, match="no home directory"):
+        command_settings()
+
+
 @pytest.mark.parametrize("name", ["api_key", "jwt_secret", "cron_secret"])
 @pytest.mark.parametrize("value", [" ", "hunter2"])
 def test_short_secrets_are_refused_without_showing_them(

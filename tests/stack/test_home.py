@@ -46,6 +46,17 @@ def test_a_home_that_cannot_be_created_names_the_fix(tmp_path: Path) -> None:
         StackHome(tmp_path / "file" / "home").prepare()
 
 
+def test_a_home_in_a_folder_that_is_gone_names_the_fix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(ConfigurationError, match="SEMBLANCE_HOME"):
+        StackHome.of(Settings(home=Path("home")))
+
+
 def test_secrets_are_made_once_and_private(home: StackHome) -> None:
     key = home.api_key()
     assert len(key) >= 32
