@@ -367,8 +367,8 @@ async def fill(dsn: str, size: int, dimensions: int) -> None:
         await database.close()
         return
     await database.execute("TRUNCATE celebrities CASCADE")
-    index = await database.fetchval("SELECT pg_get_indexdef(to_regclass('idx_celebrities_embedding'))")
-    await database.execute("DROP INDEX IF EXISTS idx_celebrities_embedding")
+    index = await database.fetchval("SELECT pg_get_indexdef(to_regclass('celebrities_embedding_half_idx'))")
+    await database.execute("DROP INDEX IF EXISTS celebrities_embedding_half_idx")
     await database.execute(OLD_FUNCTION)
     random = np.random.default_rng(0)
     for start in range(0, size, CHUNK):

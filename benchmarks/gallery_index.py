@@ -34,7 +34,12 @@ HNSW = SQL("CREATE INDEX gallery ON celebrities USING hnsw (embedding vector_cos
 IVFFLAT = SQL(
     "CREATE INDEX gallery ON celebrities USING ivfflat (embedding vector_cosine_ops) WITH (lists = 100)"
 )
-NEAREST = "SELECT bio::int FROM celebrities ORDER BY embedding <=> %s LIMIT 10"
+HALF = SQL(
+    "CREATE INDEX gallery ON celebrities"
+    " USING hnsw ((l2_normalize(embedding)::halfvec(512)) halfvec_cosine_ops)"
+)
+NEAREST = SQL("SELECT bio::int FROM celebrities ORDER BY embedding <=> %s LIMIT 10")
+NEAREST_IN_HALF = SQL("SELECT bio::int FROM celebrities ORDER BY index_distance(embedding, %s) LIMIT 10")
 
 
 @dataclass(slots=True)
@@ -87,7 +92,7 @@ def measure(connection: psycopg.Connection, rows: int, probes: int) -> list[Inde
     gallery, wanted = faces(rows, 0), faces(probes, 1)
     truth = [set(np.argsort(-(gallery @ probe))[:BEST].tolist()) for probe in wanted]
 
-    connection.execute("DROP INDEX idx_celebrities_embedding")
+    connection.execute("DROP INDEX celebrities_embedding_half_idx")
     early = build(connection, IVFFLAT)
     fill(connection, gallery)
     ivfflat = [("ivfflat.probes", value) for value in (1, 10, 30)]
@@ -108,6 +113,21 @@ def measure(connection: psycopg.Connection, rows: int, probes: int) -> list[Inde
     built = build(connection, HNSW)
     hnsw = [("hnsw.ef_search", value) for value in (40, 100, 200, 400)]
     found += [search(connection, "hnsw", built, setting, probes=wanted, truth=truth) for setting in hnsw]
+
+    connection.execute("DROP INDEX gallery")
+    built = build(connection, HALF)
+    found += [
+        search(
+            connection,
+            "hnsw, half precision",
+            built,
+            setting,
+            probes=wanted,
+            truth=truth,
+            nearest=NEAREST_IN_HALF,
+        )
+        for setting in hnsw
+    ]
     return [exact, *found]
 
 
@@ -145,6 +165,7 @@ def search(
     *,
     probes: NDArray[np.float32],
     truth: list[set[int]],
+    nearest: SQL = NEAREST,
 ) -> IndexResult:
     """Search for every probe, after a first round that warms the cache."""
     if setting is not None:
@@ -157,7 +178,7 @@ def search(
         times, found = [], 0
         for probe, best in zip(probes, truth, strict=True):
             started = time.perf_counter()
-            rows = connection.execute(NEAREST, [probe], binary=True).fetchall()
+            rows = connection.execute(nearest, [probe], binary=True).fetchall()
             times.append(1000 * (time.perf_counter() - started))
             found += len(best & {row[0] for row in rows})
     name = "" if setting is None else f"{setting[0].partition('.')[2]} {setting[1]}"

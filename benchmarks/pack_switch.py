@@ -145,7 +145,11 @@ def fill(dsn: str, rows: int, *, index: bool) -> None:
     with psycopg.connect(dsn, autocommit=True) as connection:
         register_vector(connection)
         connection.execute("SET maintenance_work_mem = '1GB'")
-        connection.execute("DROP INDEX idx_celebrities_embedding")
+        definition = connection.execute(
+            "SELECT pg_get_indexdef('celebrities_embedding_half_idx'::regclass)"
+        ).fetchone()
+        assert definition is not None
+        connection.execute("DROP INDEX celebrities_embedding_half_idx")
         connection.execute("SET session_replication_role = replica")
         for start in range(0, rows, 50_000):
             count = min(50_000, rows - start)
@@ -157,10 +161,7 @@ def fill(dsn: str, rows: int, *, index: bool) -> None:
                 [NEW, start],
             )
         if index:
-            connection.execute(
-                "CREATE INDEX idx_celebrities_embedding ON celebrities"
-                " USING hnsw (embedding vector_cosine_ops) WITH (m = 16, ef_construction = 64)"
-            )
+            connection.execute(definition[0])
         connection.execute("VACUUM ANALYZE celebrities, spare_celebrity_embeddings")
 
 

@@ -55,7 +55,7 @@ from serve_app.realtime.hub import Hub
 # Without triggers and checks of foreign keys, which would take most of the time.
 FILL = """
     SET session_replication_role = replica;
-    DROP INDEX faces_embedding_hnsw_idx;
+    DROP INDEX faces_embedding_half_idx;
 
     INSERT INTO profiles (id, profile_type, name, email, gender, school, last_seen)
     SELECT

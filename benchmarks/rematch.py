@@ -140,7 +140,7 @@ async def fill(dsn: str, faces: int, celebrities: int, dimensions: int = 512) ->
     """Insert both, with embeddings of so many dimensions; returns the faces' ids."""
     database = await Database.connect(dsn, pool_size=2)
     # Nothing here uses it, and for 100,000 rows it takes a minute.
-    await database.execute("DROP INDEX idx_celebrities_embedding")
+    await database.execute("DROP INDEX celebrities_embedding_half_idx")
     random = np.random.default_rng(0)
     vectors = embeddings(celebrities, seed=3, dimensions=dimensions)
     for start in range(0, celebrities, CHUNK):

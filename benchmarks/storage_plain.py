@@ -123,7 +123,7 @@ def main(
 def measure(connection: psycopg.Connection, rows: int, runs: int) -> list[PlainStorageResult]:
     """Make the copies, then time every query on every copy."""
     connection.execute("SET max_parallel_workers_per_gather = 0")
-    connection.execute("DROP INDEX idx_celebrities_embedding")
+    connection.execute("DROP INDEX celebrities_embedding_half_idx")
     connection.execute(FILL, [rows])
     tables = {storage: f"copy_{number}" for number, storage in enumerate(VARIANTS)}
     for storage, table in tables.items():

@@ -181,10 +181,10 @@ async def fill(dsn: str, profiles: int, schools: int, celebrities: int) -> list[
     list are at different schools; of each school one half is male."""
     digest = load_pack(get_settings()).info.digest
     database = await Database.connect(dsn, pool_size=1)
-    index = await database.fetchval("SELECT pg_get_indexdef('faces_embedding_hnsw_idx'::regclass)")
-    await database.execute("DROP INDEX faces_embedding_hnsw_idx")
+    index = await database.fetchval("SELECT pg_get_indexdef('faces_embedding_half_idx'::regclass)")
+    await database.execute("DROP INDEX faces_embedding_half_idx")
     # Nothing here uses it, and for 100,000 rows it takes a minute.
-    await database.execute("DROP INDEX idx_celebrities_embedding")
+    await database.execute("DROP INDEX celebrities_embedding_half_idx")
     ids = [uuid4() for _ in range(profiles)]
     async with database.transaction() as connection:
         await connection.execute("SET LOCAL session_replication_role = replica")

@@ -34,18 +34,15 @@ _VERSION_TABLE = """
 """
 """Where the revision stands. Alembic, which wrote it at first, gave the table its name."""
 
-_SEARCH_PATH = """
-    SELECT set_config(
-        'search_path',
-        concat_ws(', ', 'public', (
-            SELECT quote_ident(nspname)
-            FROM pg_extension JOIN pg_namespace ON pg_namespace.oid = extnamespace
-            WHERE extname = 'vector'
-        )),
-        true
-    )
+_VECTOR_SCHEMA = """
+    SELECT quote_ident(nspname)
+    FROM pg_extension JOIN pg_namespace ON pg_namespace.oid = extnamespace
+    WHERE extname = 'vector'
 """
-"""Tables go to public. The extension is there on most servers, on Supabase in the schema extensions."""
+"""The schema of the extension: public on most servers, extensions on Supabase."""
+
+_SEARCH_PATH = f"SELECT set_config('search_path', concat_ws(', ', 'public', ({_VECTOR_SCHEMA})), true)"
+"""Tables go to public."""
 
 logger = logging.getLogger(__name__)
 
@@ -266,12 +263,14 @@ def _apply(connection: psycopg.Connection, path: Path, revision: str | None) -> 
     waited for, because everybody else would then wait behind the migration: it is tried again.
 
     An index that is built or dropped concurrently cannot be in a transaction: a file of such statements has
-    no others, and each names its schema and may run again.
+    no others, and each names its schemas and may run again. That of the extension is `@extschema:vector@`, as
+    in the scripts of extensions.
     """
     content = path.read_text(encoding="utf-8")
     if "INDEX CONCURRENTLY" in content:
         _drop_unfinished(connection, content)
-        for statement in filter(str.strip, content.split(";")):
+        schema = str((connection.execute(_VECTOR_SCHEMA).fetchone() or ["public"])[0])
+        for statement in filter(str.strip, content.replace("@extschema:vector@", schema).split(";")):
             connection.execute(statement)
         with connection.transaction():
             _note(connection, revision)

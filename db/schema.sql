@@ -455,8 +455,9 @@ CREATE INDEX idx_faces_profile_id ON faces (profile_id);
 CREATE UNIQUE INDEX ux_faces_profile_hash ON faces (profile_id, image_hash) WHERE image_hash IS NOT NULL;
 CREATE INDEX idx_faces_image_hash ON faces (image_hash);
 CREATE INDEX idx_faces_pack_digest ON faces (pack_digest);
-CREATE INDEX faces_embedding_hnsw_idx ON faces
-    USING hnsw (embedding vector_cosine_ops) WITH (m = 16, ef_construction = 64);
+-- The order is index_distance. In half precision an insert takes half the time, and the index half the space.
+CREATE INDEX faces_embedding_half_idx ON faces
+    USING hnsw ((l2_normalize(embedding)::halfvec(512)) halfvec_cosine_ops) WITH (m = 16, ef_construction = 64);
 
 CREATE INDEX idx_matches_face_b_id ON matches (face_b_id);
 -- The live feed, best first.
@@ -467,8 +468,8 @@ CREATE INDEX idx_matches_feed ON matches (created_at DESC, id DESC);
 -- HNSW, where the old app had IVFFlat with 100 lists. IVFFlat places its lists by the rows present when
 -- the index is built: on an empty table they are meaningless, and while the gallery grows recall falls until
 -- it is rebuilt. HNSW is built row by row, needs no training, and finds more in less time.
-CREATE INDEX idx_celebrities_embedding ON celebrities
-    USING hnsw (embedding vector_cosine_ops) WITH (m = 16, ef_construction = 64);
+CREATE INDEX celebrities_embedding_half_idx ON celebrities
+    USING hnsw ((l2_normalize(embedding)::halfvec(512)) halfvec_cosine_ops) WITH (m = 16, ef_construction = 64);
 CREATE INDEX idx_celebrities_pack_digest ON celebrities (pack_digest);
 CREATE INDEX idx_celebrities_created_at ON celebrities (created_at DESC);
 CREATE INDEX idx_celebrities_category ON celebrities (category);
@@ -2000,10 +2001,15 @@ ALTER TABLE matches ADD COLUMN IF NOT EXISTS match_type text;
 ALTER TABLE messages ADD COLUMN IF NOT EXISTS ai_status text;
 ALTER TABLE babies ADD COLUMN IF NOT EXISTS ai_status text;
 
--- The order of the vector indexes.
+-- 1 - cosine.
 CREATE FUNCTION embedding_distance(a vector, b vector) RETURNS float8
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN a <=> b;
+
+-- The same in half precision, the order of the vector indexes. Normalized, no vector leaves the range of a half.
+CREATE FUNCTION index_distance(a vector, b vector) RETURNS float8
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN l2_normalize(a)::halfvec(512) <=> l2_normalize(b)::halfvec(512);
 
 -- A face of a lower quality is in no match: MIN_QUALITY of matching/scoring.py.
 CREATE FUNCTION least_quality() RETURNS float8
@@ -2092,7 +2098,7 @@ BEGIN
                 WHERE pack_digest = pack
                     AND quality >= public.least_quality()
                     AND (exclude_profile_id IS NULL OR profile_id <> exclude_profile_id)
-                ORDER BY public.embedding_distance(embedding, query_embedding)
+                ORDER BY public.index_distance(embedding, query_embedding)
                 LIMIT least(match_count, 1000)
             )
             UNION ALL
@@ -2103,7 +2109,7 @@ BEGIN
                 WHERE spare.pack_digest = pack
                     AND quality >= public.least_quality()
                     AND (exclude_profile_id IS NULL OR profile_id <> exclude_profile_id)
-                ORDER BY public.embedding_distance(spare.embedding, query_embedding)
+                ORDER BY public.index_distance(spare.embedding, query_embedding)
                 LIMIT least(match_count, 1000)
             )
         ) AS near
@@ -2173,7 +2179,7 @@ BEGIN
                         SELECT id, person, public.embedding_distance(embedding, query_embedding) AS distance
                         FROM public.celebrity_traits
                         WHERE pack_digest = pack AND quality >= public.least_quality()
-                        ORDER BY public.embedding_distance(embedding, query_embedding)
+                        ORDER BY public.index_distance(embedding, query_embedding)
                         LIMIT photos
                     )
                     UNION ALL
@@ -2182,7 +2188,7 @@ BEGIN
                         FROM public.spare_celebrity_embeddings AS spare
                         JOIN public.celebrity_traits ON id = spare.celebrity_id
                         WHERE spare.pack_digest = pack AND quality >= public.least_quality()
-                        ORDER BY public.embedding_distance(spare.embedding, query_embedding)
+                        ORDER BY public.index_distance(spare.embedding, query_embedding)
                         LIMIT photos
                     )
                 ) AS nearest

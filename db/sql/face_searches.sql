@@ -29,7 +29,7 @@ WITH near AS MATERIALIZED (
         WHERE pack_digest = $2 AND profile_type = 'user'
             AND ($3::text IS NULL OR school_key = school_key_of($3))
             AND ($4::text IS NULL OR profiles.gender = $4)
-        ORDER BY embedding <=> $1
+        ORDER BY index_distance(embedding, $1)
         LIMIT $5
     )
     UNION ALL
@@ -43,7 +43,7 @@ WITH near AS MATERIALIZED (
         WHERE spare.pack_digest = $2 AND profile_type = 'user'
             AND ($3::text IS NULL OR school_key = school_key_of($3))
             AND ($4::text IS NULL OR profiles.gender = $4)
-        ORDER BY spare.embedding <=> $1
+        ORDER BY index_distance(spare.embedding, $1)
         LIMIT $5
     )
 )

@@ -129,10 +129,11 @@ SELECT;
 -- name: spare_vector_indexes
 -- The vector index of the spare embeddings of the pack $1, for each table: whether it is whole, null if it is not there,
 -- and the statements that make and remove it. Interrupted, CREATE INDEX CONCURRENTLY leaves one that is not whole.
+-- Earlier versions made some in full precision, which serve no search.
 SELECT
-    indisvalid AS valid,
+    indisvalid AND pg_get_indexdef(indexrelid) LIKE '%halfvec%' AS valid,
     format(
-        'CREATE INDEX CONCURRENTLY %I ON %I USING hnsw (embedding vector_cosine_ops)'
+        'CREATE INDEX CONCURRENTLY %I ON %I USING hnsw ((l2_normalize(embedding)::halfvec(512)) halfvec_cosine_ops)'
         ' WITH (m = 16, ef_construction = 64) WHERE pack_digest = %L',
         name, relation, $1::text
     ) AS make,

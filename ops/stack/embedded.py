@@ -289,7 +289,7 @@ def _configuration(memory: int, socket_folder: Path) -> str:
         "unix_socket_directories": f"'\"{sockets}\"'",
         "unix_socket_permissions": "0700",
         "max_connections": "200",
-        # 100,000 embeddings and their HNSW index take about 600 MB.
+        # 100,000 embeddings and their HNSW index take about 400 MB.
         "shared_buffers": share(16, 128, 1024),
         "effective_cache_size": share(4, 512, 65536),
         # An HNSW build that needs more than this becomes many times slower.

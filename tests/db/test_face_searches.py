@@ -102,7 +102,7 @@ async def test_the_search_uses_the_vector_index(many_faces: Database) -> None:
         plan = await connection.fetchval(
             "EXPLAIN (FORMAT JSON) " + queries["nearest_faces"], PROBE, DIGEST, None, None, 10
         )
-        assert '"Index Name": "faces_embedding_hnsw_idx"' in plan
+        assert '"Index Name": "faces_embedding_half_idx"' in plan
         assert not {"faces", "profiles"} & scanned(json.loads(plan)[0]["Plan"])
         assert await FACES.leaves_few(connection, DIGEST, "school 3", None)
         assert not await FACES.leaves_few(connection, DIGEST, None, "female")

@@ -264,14 +264,26 @@ async def test_what_cannot_be_compared_has_no_similarity(
     assert await call(database, "calculate_advanced_similarity", face_a_id=one, face_b_id=other) == []
 
 
+@pytest.mark.parametrize("length", [1e-6, 1e6])
+async def test_the_length_of_an_embedding_does_not_count(database: Database, length: float) -> None:
+    """The index holds halves, of 6e-8 to 65,504."""
+    stored = embeddings(5)
+    for vector in stored:
+        await add_person(database, face={"embedding": vector * np.float32(length)})
+    found = await call(
+        database, "find_similar_faces", query_embedding=PROBE / np.float32(length), match_threshold=-1.0
+    )
+    assert similarities(found) == pytest.approx(sorted(map(float, stored @ PROBE), reverse=True), abs=1e-5)
+
+
 # By which index ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("function", "index", "table"),
     [
-        ("find_similar_faces", "faces_embedding_hnsw_idx", "faces"),
-        ("find_celebrity_matches", "idx_celebrities_embedding", "celebrities"),
+        ("find_similar_faces", "faces_embedding_half_idx", "faces"),
+        ("find_celebrity_matches", "celebrities_embedding_half_idx", "celebrities"),
     ],
 )
 async def test_a_search_reads_the_vector_index_and_not_the_table(

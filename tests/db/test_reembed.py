@@ -242,6 +242,21 @@ async def test_an_interrupted_index_is_built_again(
     assert [row["indisvalid"] for row in await database.fetch(valid)] == [True, True]
 
 
+async def test_an_index_of_an_earlier_version_is_replaced(
+    spare: SpareEmbeddings, world: TwoPacksWorld, database: Database
+) -> None:
+    await filled(spare, world)
+    names = [f"spare_{what}_embeddings_{OTHER_DIGEST[:12]}" for what in ("celebrity", "face")]
+    for name in names:
+        table = name.rpartition("_")[0]
+        await database.execute(f'CREATE INDEX "{name}" ON {table} USING hnsw (embedding vector_cosine_ops)')
+    await spare.build_indexes(OTHER_DIGEST)
+    rows = await database.fetch(
+        "SELECT pg_get_indexdef(name::regclass) FROM unnest($1::text[]) AS name", names
+    )
+    assert ["halfvec_cosine_ops" in row[0] for row in rows] == [True, True]
+
+
 async def test_a_search_reads_the_vector_index_of_its_pack(
     spare: SpareEmbeddings, world: TwoPacksWorld, database: Database
 ) -> None:

@@ -46,17 +46,17 @@ def test_rows_settings_and_numbers_are_as_they_were(reused: ReusedDatabase) -> N
                 embedding=str(vector.tolist()),
                 pack_digest=DIGEST,
             )
-            for vector in embeddings(5)
+            for vector in embeddings(20)
         ]
         add_match(connection, faces[0], faces[1])
         connection.execute("UPDATE system_settings SET value = '0.25' WHERE key = 'match_threshold'")
-        sizes = connection.execute("SELECT pg_relation_size('faces_embedding_hnsw_idx')").fetchone()
+        sizes = connection.execute("SELECT pg_relation_size('faces_embedding_half_idx')").fetchone()
     changed = contents(reused.dsn)
     assert len([name for name, rows in before.items() if changed[name] != rows]) > 5
     assert reused.restore()
     assert contents(reused.dsn) == before
     with psycopg.connect(reused.dsn) as connection:
-        left = connection.execute("SELECT pg_relation_size('faces_embedding_hnsw_idx')").fetchone()
+        left = connection.execute("SELECT pg_relation_size('faces_embedding_half_idx')").fetchone()
     assert left is not None
     assert sizes is not None
     assert left < sizes

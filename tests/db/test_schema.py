@@ -17,9 +17,9 @@ INDEXES = {
     "profiles": "profiles_pkey profiles_email_key idx_profiles_school_gender idx_profiles_last_seen"
     " idx_profiles_role",
     "faces": "faces_pkey idx_faces_profile_id ux_faces_profile_hash idx_faces_image_hash"
-    " faces_embedding_hnsw_idx",
+    " faces_embedding_half_idx",
     "matches": "matches_pkey idx_matches_face_b_id idx_matches_similarity_score",
-    "celebrities": "celebrities_pkey celebrities_image_hash_key idx_celebrities_embedding"
+    "celebrities": "celebrities_pkey celebrities_image_hash_key celebrities_embedding_half_idx"
     " idx_celebrities_created_at idx_celebrities_category idx_celebrities_gender",
     "celebrity_matches": "celebrity_matches_pkey unique_face_celebrity idx_celebrity_matches_celebrity_id",
     "reactions": "reactions_pkey reactions_match_user_type_unique idx_reactions_type idx_reactions_user_type",
@@ -78,7 +78,7 @@ def test_no_index_only_begins_as_another_one(connection: psycopg.Connection) -> 
 
 
 def test_all_vector_indexes_are_hnsw_with_the_documented_parameters(connection: psycopg.Connection) -> None:
-    rows = connection.execute("SELECT indexdef FROM pg_indexes WHERE indexdef LIKE '%vector_cosine_ops%'")
+    rows = connection.execute("SELECT indexdef FROM pg_indexes WHERE indexdef LIKE '%halfvec_cosine_ops%'")
     definitions = [row[0] for row in rows]
     assert len(definitions) == 2
     for definition in definitions:

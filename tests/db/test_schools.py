@@ -260,8 +260,8 @@ async def test_matching_finds_a_school_by_its_index(database: Database, schools:
     async with database.transaction() as connection:
         await connection.execute("SET LOCAL session_replication_role = replica")
         # Built after the rows, the index of vectors takes a fraction of the time.
-        index = await connection.fetchval("SELECT pg_get_indexdef('faces_embedding_hnsw_idx'::regclass)")
-        await connection.execute("DROP INDEX faces_embedding_hnsw_idx")
+        index = await connection.fetchval("SELECT pg_get_indexdef('faces_embedding_half_idx'::regclass)")
+        await connection.execute("DROP INDEX faces_embedding_half_idx")
         await connection.execute(
             """
             INSERT INTO profiles (id, profile_type, gender, school)

@@ -29,7 +29,7 @@ async def _many_faces(postgres: str) -> AsyncIterator[Database]:
     with psycopg.connect(on_database(postgres, "postgres"), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE many_faces TEMPLATE {DATABASE}")
     database = await Database.connect(on_database(postgres, "many_faces"), pool_size=1)
-    indexes = ("faces_embedding_hnsw_idx", "idx_celebrities_embedding")
+    indexes = ("faces_embedding_half_idx", "celebrities_embedding_half_idx")
     definitions = [
         await database.fetchval(f"SELECT pg_get_indexdef('{index}'::regclass)") for index in indexes
     ]

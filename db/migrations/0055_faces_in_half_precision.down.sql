@@ -1,0 +1,1 @@
+DROP INDEX CONCURRENTLY IF EXISTS public.faces_embedding_half_idx;

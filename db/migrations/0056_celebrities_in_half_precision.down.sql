@@ -1,0 +1,1 @@
+DROP INDEX CONCURRENTLY IF EXISTS public.celebrities_embedding_half_idx;
