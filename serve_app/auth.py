@@ -135,7 +135,9 @@ class TokenVerifier:
             raise UnauthorizedError("This access token has expired; sign in again.") from exc
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as exc:
             # The library also lets through Python's errors for times like 1e400 or [1].
-            raise UnauthorizedError("This access token is not valid.") from exc
+            raise UnauthorizedError(
+                "This takes a user's access token, and what was sent is not a valid one."
+            ) from exc
         self._remember(digest, checked)
         return checked.claims
 

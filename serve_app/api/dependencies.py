@@ -190,7 +190,7 @@ async def require_api_key(request: Request) -> None:
     elif await services.db.api_keys.use(key, "compute") is not None:
         _identify(request, Client("key", key))
     else:
-        raise UnauthorizedError("This key is not valid.")
+        raise UnauthorizedError("This takes the service's API key or a key of the scope 'compute'.")
 
 
 API_KEY: Final = (Security(api_key_bearer), Security(console_cookie), Depends(require_api_key))

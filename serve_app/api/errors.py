@@ -124,7 +124,7 @@ def install_error_handlers(app: FastAPI) -> None:
     async def schema(_: Request, exc: RequestValidationError) -> JSONResponse:
         # The refused value itself stays out: it may be an embedding or a photo.
         fields = [
-            {"field": ".".join(map(str, error["loc"])), "problem": _problem(error)} for error in exc.errors()
+            {"field": ".".join(map(str, _place(error))), "problem": _problem(error)} for error in exc.errors()
         ]
         sentence = "; ".join(f"{item['field']}: {item['problem']}" for item in fields[:3])
         return error_response(
@@ -139,8 +139,21 @@ def install_error_handlers(app: FastAPI) -> None:
         )
 
 
+_NO_OBJECT: Final = frozenset({"missing", "model_attributes_type", "model_type", "dict_type"})
+"""How pydantic names a body that is no object. Without that header FastAPI hands it the bytes."""
+
+
+def _place(error: Mapping[str, Any]) -> tuple[object, ...]:
+    """Where the value is. FastAPI gives the offset of broken JSON as if it were a field."""
+    return ("body",) if error["type"] == "json_invalid" else tuple(error["loc"])
+
+
 def _problem(error: Mapping[str, Any]) -> str:
     """What is wrong with a value: the rest of a sentence that begins with the field."""
+    if error["type"] == "json_invalid":
+        return f"is not JSON: {error['ctx']['error']} at character {error['loc'][1] + 1}"
+    if tuple(error["loc"]) == ("body",) and error["type"] in _NO_OBJECT:
+        return "should be a JSON object, sent with Content-Type: application/json"
     if error["type"] == "string_pattern_mismatch":
         return sentence_of(error["ctx"]["pattern"])
     return str(error["msg"]).removeprefix("Value error, ")

@@ -60,3 +60,31 @@ async def test_no_answer_shows_a_regular_expression(
     problem = answer.json()["fields"][0]["problem"]
     assert not {"pattern", "^", "$", "Value error"} & set(problem.replace(",", " ").split())
     assert not any(sign in answer.text for sign in ("[^", "\\\\x", "]+$", "Value error"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "problem"),
+    [
+        # What curl sends with -d.
+        (
+            "application/x-www-form-urlencoded",
+            '{"name": "Ada"}',
+            "should be a JSON object, sent with Content-Type: application/json",
+        ),
+        ("application/json", "", "should be a JSON object, sent with Content-Type: application/json"),
+        ("application/json", "[]", "should be a JSON object, sent with Content-Type: application/json"),
+        (
+            "application/json",
+            "{name}",
+            "is not JSON: Expecting property name enclosed in double quotes at character 2",
+        ),
+    ],
+)
+async def test_a_body_that_is_no_json_object_is_told_what_to_send(
+    api: Api, kind: str, body: str, problem: str
+) -> None:
+    headers = {**api.user().headers, "Content-Type": kind}
+    answer = await api.client.patch("/api/auth/me", content=body, headers=headers)
+    assert answer.status_code == 422
+    assert answer.json()["fields"] == [{"field": "body", "problem": problem}]
+    assert answer.json()["error"] == f"body: {problem}"
