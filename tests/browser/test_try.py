@@ -98,6 +98,24 @@ async def test_several_photos_have_a_result_or_a_reason_each(console_page: Page,
     await expect(page.get_by_role("alert")).to_contain_text("not a")
 
 
+async def test_a_file_that_is_no_photo_is_refused_like_a_broken_one(
+    console_page: Page, tmp_path: Path, look: Look
+) -> None:
+    """Passed over in silence, the last photo would stay as if it were its result."""
+    page = console_page
+    await drop(page, OBAMA_2)
+    await expect(page.get_by_role("button", name="Face 1")).to_be_visible()
+    notes = tmp_path / "notes.txt"
+    notes.write_text("Ada")
+    await drop(page, notes)
+    await expect(page.get_by_role("alert")).to_contain_text("not a readable photo")
+    await expect(page.get_by_role("button", name="Face 1")).to_have_count(0)
+    await look(page, "try-no-photo")
+    await drop(page, OBAMA_2, notes)
+    photos = page.get_by_role("region", name="Your photos").get_by_role("button")
+    await expect(photos.filter(has_text="notes.txt")).to_have_count(1)
+
+
 async def test_two_photos_are_compared(console_page: Page, look: Look) -> None:
     page = console_page
     await page.get_by_role("tab", name="Compare two photos").click()

@@ -14,15 +14,10 @@ interface Props {
   onPhotos: (files: File[]) => void;
 }
 
-/** Some browsers know the last ones by their endings alone. */
-const ACCEPTED = {
-  'image/*': [],
-  'image/avif': ['.avif'],
-  'image/heic': ['.heic', '.heif'],
-  'image/tiff': ['.tif', '.tiff'],
-};
+/** What the browser offers to choose. Some know the last ones by their endings alone. */
+const OFFERED = 'image/*,.avif,.heic,.heif,.tif,.tiff';
 
-/** Takes photos that are dropped, picked or taken. */
+/** Takes photos that are dropped, picked or taken. Of a file that is no photo the service says so. */
 export function PhotoDrop({ label, multiple = false, onPhotos }: Props) {
   const words = useWords();
   const open = useRef<() => void>(null);
@@ -33,13 +28,12 @@ export function PhotoDrop({ label, multiple = false, onPhotos }: Props) {
       <Dropzone
         openRef={open}
         onDrop={onPhotos}
-        accept={ACCEPTED}
         multiple={multiple}
         activateOnClick={false}
         activateOnKeyboard={false}
         enablePointerEvents
         classNames={{ root: classes.zone ?? '' }}
-        inputProps={{ 'aria-label': label }}
+        inputProps={{ accept: OFFERED, 'aria-label': label }}
       >
         <Stack align="center" gap="xs" ta="center">
           <Text fw={500}>{label}</Text>
