@@ -460,6 +460,12 @@ async def test_refusals_can_be_read(
         assert answer.json()["request_id"]
 
 
+async def test_a_request_without_an_upgrade_is_told_where_to_go(api: Api) -> None:
+    answer = await api.client.get("/api/realtime")
+    assert (answer.status_code, answer.headers["upgrade"]) == (426, "websocket")
+    assert "/api/realtime/events" in answer.json()["error"]
+
+
 async def test_a_user_outside_edu_is_refused(api: Api, server: Server) -> None:
     async with server.listen(api.user("ada@example.com")) as socket:
         assert (await closed(socket))[0] == 4403

@@ -8,9 +8,11 @@ import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from contextlib import aclosing, suppress
+from http import HTTPStatus
 from typing import Any
 
 from fastapi.sse import format_sse_event
+from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -122,6 +124,16 @@ class EventStream(StreamingResponse):
 
     async def listen_for_disconnect(self, receive: Receive) -> None:
         await _first(super().listen_for_disconnect(receive), _ended(self._client))
+
+
+@router.get("", include_in_schema=False)
+async def realtime_without_upgrade() -> None:
+    """What a client gets that asks as for a page, or behind a proxy that does not pass an upgrade on."""
+    raise HTTPException(
+        HTTPStatus.UPGRADE_REQUIRED,
+        "This is a WebSocket. GET /api/realtime/events has the same events without one.",
+        {"Upgrade": "websocket", "Connection": "Upgrade"},
+    )
 
 
 @router.get(
