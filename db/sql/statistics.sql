@@ -6,10 +6,11 @@ SELECT
     schema_revision() AS revision;
 
 -- name: largest_tables
--- The $1 largest tables; rows as the server estimates them.
+-- The $1 largest tables; rows as the server estimates them. It has no estimate of a table of a few rows, which it has
+-- not analyzed yet, but it has counted what was written.
 SELECT
     relname::text AS name,
-    greatest(reltuples, 0)::bigint AS rows,
+    CASE WHEN reltuples < 0 THEN pg_stat_get_live_tuples(oid) ELSE reltuples END::bigint AS rows,
     pg_table_size(oid) AS bytes,
     pg_indexes_size(oid) AS index_bytes
 FROM pg_class

@@ -46,6 +46,8 @@ async def test_the_overview_says_how_everything_is(
     await page.get_by_role("combobox", name="Language").select_option("de")
     await expect(page.get_by_role("tab", name="Überblick")).to_be_visible()
     await expect_no_sideways_scroll(page)
+    choice = page.get_by_role("radiogroup", name="Was von der Datenbank aufgeführt ist")
+    assert await choice.evaluate("choice => choice.scrollWidth <= choice.clientWidth"), "words are cut off"
     await look(page, "system-german")
 
 

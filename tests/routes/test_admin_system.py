@@ -107,3 +107,16 @@ async def test_the_application_reads_the_revision_of_a_migrated_database(api: Ap
     finally:
         await api.owner.execute("DROP TABLE alembic_version")
     assert (await api.services.db.statistics.facts()).revision is None
+
+
+async def test_rows_of_a_young_table_are_counted(api: Api) -> None:
+    """PostgreSQL analyzes a table of a few rows late or never, and has no estimate of it until then."""
+    await api.member("ada")
+    user = await sign_in(api)
+    await api.owner.execute("SELECT pg_stat_force_next_flush()")
+    async with asyncio.timeout(30):
+        while True:
+            tables = (await user.call("GET", SYSTEM)).json()["database"]["tables"]
+            if {table["name"]: table["rows"] for table in tables}["profiles"] == 1:
+                break
+            await asyncio.sleep(0.1)

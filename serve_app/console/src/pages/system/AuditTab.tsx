@@ -97,7 +97,7 @@ export function AuditTab() {
               key: 'change',
               title: words('system.change'),
               cell: ({ before, after }) =>
-                changes(before, after).map((line) => (
+                changes(before, after, time).map((line) => (
                   <Text key={line} size="sm" maw={420} lineClamp={2} className={classes.change} title={line}>
                     {line}
                   </Text>
