@@ -136,7 +136,11 @@ def writing(dsn: str) -> Iterator[None]:
 
 
 async def test_the_drill(
-    source: Settings, target: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: Settings,
+    target: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Sealed, as it should be; the other tests do without."""
     folder, identity = tmp_path / "backups", tmp_path / "identity"
@@ -152,7 +156,9 @@ async def test_the_drill(
     assert not any(secret in file.read_bytes() for file in folder.rglob("*") if file.is_file())
     with pytest.raises(BadInputError, match="--identity"):
         await asyncio.to_thread(run_restore, target, folder, None, None)
+    capsys.readouterr()
     await asyncio.to_thread(run_restore, target, folder, None, identity)
+    assert f"Next: SEMBLANCE_HOME={target.home} semblance up" in capsys.readouterr().out
     assert rows(target) == before
     assert await pictures(target) == PICTURES
     assert keys(target) == keys(source)

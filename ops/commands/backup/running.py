@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,7 +63,8 @@ def run_restore(settings: Settings, folder: Path, name: str | None, identity: Pa
     home = StackHome.of(settings).root
     console.print(
         f"Restored {rows:,} rows and {manifest.pictures:,} pictures of {chosen}. Its settings are in "
-        f"{escape(str(home / RESTORED_SETTINGS))}. Next: semblance up",
+        f"{escape(str(home / RESTORED_SETTINGS))}. Next: "
+        f"SEMBLANCE_HOME={escape(shlex.quote(str(home)))} semblance up",
         soft_wrap=True,
     )
 
