@@ -8,7 +8,7 @@ import binascii
 import json
 import logging
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
 from typing import Any, Final, NamedTuple
@@ -246,10 +246,15 @@ async def receive(
     rules = body_rules(request)
     rules.limit = int(max_image_bytes * BODY_OVERHEAD)
     rules.arrived = upload.add
-    with SpooledTemporaryFile(max_size=IN_MEMORY) as body:
+    body = SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - closed below
+    try:
         await _receive(request, body)
         upload.whole()
         yield ReceivedPhoto(content_type, request.headers, body)
+    finally:
+        # Closing tries once more to write what a full disk had no room for.
+        with suppress(OSError):
+            body.close()
 
 
 async def _receive(request: Request, file: SpooledTemporaryFile[bytes]) -> None:
@@ -261,12 +266,13 @@ async def _receive(request: Request, file: SpooledTemporaryFile[bytes]) -> None:
                 await asyncio.to_thread(file.write, part)
             else:
                 file.write(part)
+        # Writes what is still buffered, too.
+        file.seek(0)
     except ClientDisconnect as exc:
         raise BadInputError("The connection ended before the photo was complete.") from exc
     except OSError as exc:
         logger.exception("there is no room for a body of %d bytes", size)
         raise OverloadedError("There is no room to receive the photo; try again later.", 30) from exc
-    file.seek(0)
 
 
 class _FormParser(MultiPartParser):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -25,6 +26,7 @@ from semblance.errors import (
 from semblance.settings import Settings
 from semblance.storage.opening import open_storage
 from semblance.storage.store import Storage
+from serve_app.api import photos
 from serve_app.api.errors import install_error_handlers, status_of
 from serve_app.api.middleware import UnexpectedErrorMiddleware
 from serve_app.api.readiness import StoreProbe
@@ -155,6 +157,30 @@ class TestFull:
         ballast.unlink()
         assert (await ready(api)).status_code == 200
         assert (await upload(api, user, photo)).status_code == 202
+
+
+@pytest.mark.parametrize("size", [520_000, 516_196])
+async def test_no_room_to_receive_a_photo_is_reported_and_passes(
+    api: Api, photo: bytes, small_disk: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """Whether the disk is full at a part, or only when what is buffered is written at the end."""
+    user = await api.member("ada")
+    monkeypatch.setattr(tempfile, "tempdir", str(small_disk))
+    part = 4096
+    monkeypatch.setattr(photos, "IN_MEMORY", part)
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(b"x" * 8192)
+
+    async def parts() -> AsyncIterator[bytes]:
+        for start in range(0, size, part):
+            yield bytes(min(part, size - start))
+
+    kind = {"Content-Type": "image/jpeg"}
+    answer = await api.client.post("/api/faces", content=parts(), headers={**user.headers, **kind})
+    assert_unavailable(answer, "overloaded")
+    assert str(small_disk) not in answer.text
+    ballast.unlink()
+    assert (await upload(api, user, photo)).status_code == 202
 
 
 @pytest.mark.parametrize(
