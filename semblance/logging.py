@@ -106,6 +106,9 @@ def configure_logging(
     handler.addFilter(_IdsFilter(request_id, ray_job))
     handler.setFormatter(JsonFormatter() if settings.log_format == "json" else TextFormatter())
     logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
+    # In a replica of Serve, standard error is a log, too. On a full disk its failure would be reported to
+    # itself without end, and the RecursionError would fail what was logged.
+    logging.raiseExceptions = False
     for chatty in _CHATTY:
         logging.getLogger(chatty).setLevel(logging.WARNING)
 

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import sys
 from collections.abc import Iterator
+from io import StringIO
 from typing import Literal
 
 import pytest
+from ray.serve._private.logging_utils import StreamToLogger
 
 from semblance.logging import configure_logging, request_id_var
 from semblance.redaction import redacted
@@ -101,3 +105,17 @@ def test_a_process_may_set_its_own_source_of_request_ids(capsys: pytest.CaptureF
     configure_logging(Settings(), lambda: "abc-2")
     logging.getLogger("semblance.test").info("here")
     assert "[abc-2] here" in capsys.readouterr().err
+
+
+class FullDisk(StringIO):
+    def write(self, _: str, /) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_log_on_a_full_disk_fails_nothing_in_a_replica(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging, "raiseExceptions", True)
+    log = logging.Logger("of the replica")
+    log.addHandler(logging.StreamHandler(FullDisk()))
+    monkeypatch.setattr(sys, "stderr", StreamToLogger(log, logging.INFO, sys.stderr))
+    configure_logging(Settings())
+    logging.getLogger("semblance.example").error("the picture store is full")
