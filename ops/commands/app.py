@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 from typing import Annotated
 
@@ -92,11 +93,18 @@ _let_help_flow(app)
 
 
 def run() -> None:
-    """Run the command line. A SemblanceError becomes its message and exit status 1."""
+    """Run the command line. A SemblanceError becomes its message and exit status 1, and so does a full
+    disk."""
     try:
         app()
     except SemblanceError as exc:
         fail(exc.message)
+        raise SystemExit(1) from exc
+    except OSError as exc:
+        if exc.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        place = f" ({exc.filename})" if exc.filename else ""
+        fail(f"The disk is full{place}. Make room, and run the command again.")
         raise SystemExit(1) from exc
 
 

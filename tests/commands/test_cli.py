@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from shlex import quote
 
@@ -97,6 +98,19 @@ def test_help_fits_a_terminal_of_80_columns(environment: dict[str, str], command
             line for line in narrow if line.startswith("   ")
         ]
         assert "packages" in next(line for line in narrow if "semblance demo" in line)
+
+
+@pytest.mark.parametrize("command", [("up", "--detach"), ("migrate",)])
+def test_a_full_disk_is_said_in_a_sentence(
+    environment: dict[str, str], small_disk: Path, command: tuple[str, ...]
+) -> None:
+    with suppress(OSError), (small_disk / "ballast").open("wb", buffering=0) as ballast:
+        while ballast.write(bytes(4096)):
+            pass
+    done = _run(environment | {"SEMBLANCE_HOME": str(small_disk / "home")}, *command)
+    assert done.returncode == 1
+    assert "The disk is full" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_status_without_a_stack(environment: dict[str, str]) -> None:
