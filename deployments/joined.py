@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from contextvars import Context, copy_context
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
+
+asker_var: ContextVar[Hashable] = ContextVar("asker", default=None)
+"""Who asks for what is done in this context. Those whose items wait take turns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +25,8 @@ class _Waiting(Generic[_Item, _Result]):
 
 class JoinedCalls(Generic[_Item, _Result]):
     """Sends items as they come while fewer than `calls` calls are in progress. The others wait, and the next
-    call takes as many of them as fit, in order. Used from one event loop."""
+    call takes as many of them as fit: one of each asker in turn, those of one asker in order. So nobody waits
+    for all that another has sent. Used from one event loop."""
 
     def __init__(
         self,
@@ -40,7 +44,7 @@ class JoinedCalls(Generic[_Item, _Result]):
         self._send = send
         self._fit = fit
         self._most_calls = calls
-        self._queue: deque[_Waiting[_Item, _Result]] = deque()
+        self._queues: dict[Hashable, deque[_Waiting[_Item, _Result]]] = {}
         self._calls: set[asyncio.Task[None]] = set()
 
     async def result(self, item: _Item) -> _Result:
@@ -51,7 +55,7 @@ class JoinedCalls(Generic[_Item, _Result]):
         """
         loop = asyncio.get_running_loop()
         waiting: _Waiting[_Item, _Result] = _Waiting(item, loop.create_future(), copy_context())
-        self._queue.append(waiting)
+        self._queues.setdefault(asker_var.get(), deque()).append(waiting)
         # Not at once: those whose photos were found in one call go on in this turn of the loop.
         loop.call_soon(self._start)
         return await waiting.answer
@@ -70,13 +74,18 @@ class JoinedCalls(Generic[_Item, _Result]):
     def _next(self) -> list[_Waiting[_Item, _Result]]:
         """The next ones that fit, without those that were given up."""
         batch: list[_Waiting[_Item, _Result]] = []
-        while self._queue:
-            first = self._queue[0]
+        while self._queues:
+            asker, queue = next(iter(self._queues.items()))
+            first = queue[0]
             if not first.answer.done():
                 if batch and not self._fit([*(each.item for each in batch), first.item]):
                     break
                 batch.append(first)
-            self._queue.popleft()
+            queue.popleft()
+            # To the end, behind the others.
+            del self._queues[asker]
+            if queue:
+                self._queues[asker] = queue
         return batch
 
     async def _answer(self, batch: Sequence[_Waiting[_Item, _Result]]) -> None:

@@ -19,6 +19,7 @@ from starlette.requests import HTTPConnection
 from db.console_sessions import ConsoleSession
 from db.face_searches import Searcher
 from db.profiles import Profile
+from deployments.joined import asker_var
 from semblance.errors import ForbiddenError, UnauthorizedError
 from serve_app.api.cookies import SESSION_COOKIE, session_cookie
 from serve_app.api.copies import Copies
@@ -350,6 +351,7 @@ def _services_of(connection: HTTPConnection) -> Services:
 def _identify(connection: HTTPConnection, client: Client) -> None:
     """Record who is asking, as soon as the credentials have been checked."""
     connection.state.client = client
+    asker_var.set(client)
 
 
 def _client_of(connection: HTTPConnection) -> Client:

@@ -16,7 +16,7 @@ from deployments.clients import (
     _fit_net,
     detector_calls,
 )
-from deployments.joined import JoinedCalls
+from deployments.joined import JoinedCalls, asker_var
 from deployments.photos import PhotoToSearch
 
 name_var: ContextVar[str] = ContextVar("name", default="")
@@ -62,6 +62,24 @@ async def test_what_waits_goes_together_as_far_as_it_fits() -> None:
     assert send.calls == [[1], [2, 3, 4], [5, 6]]
     # And again, after there was nothing to do.
     assert await calls.result(7) == 14
+
+
+async def test_those_whose_items_wait_take_turns() -> None:
+    send = Doubling()
+    calls = joined(send)
+
+    async def of(asker: str, item: int) -> int:
+        asker_var.set(asker)
+        return await calls.result(item)
+
+    first = asyncio.create_task(of("ada", 1))
+    await turns()
+    waiting = [("ada", 2), ("ada", 3), ("ada", 4), ("ada", 5), ("bob", 6), ("bob", 7), ("eve", 8)]
+    others = [asyncio.create_task(of(*each)) for each in waiting]
+    await turns()
+    send.may_go_on.set()
+    await asyncio.gather(first, *others)
+    assert send.calls == [[1], [2, 6, 8], [3, 7, 4], [5]]
 
 
 async def test_what_comes_at_once_goes_together_and_calls_run_beside_each_other() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from deployments.joined import asker_var
 from semblance.errors import OverloadedError
 from semblance.settings import Settings
 from semblance.types import AnalyzedFace, Detection
@@ -140,3 +141,20 @@ def test_what_a_client_alone_can_have(limit: int, share: float, most: int) -> No
     assert slots.most == most
     with slots.held(Client("key", ""), most):
         pass
+
+
+async def test_photos_wait_as_those_of_their_client(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By this, clients whose photos wait for the detector take turns."""
+    askers = []
+
+    async def noted(*_: object, **__: object) -> tuple[Detection, list[AnalyzedFace]]:
+        askers.append(asker_var.get())
+        raise OverloadedError("noted")
+
+    monkeypatch.setattr(api.services.faces, "analyze_photo", noted)
+    user = await api.member("ada")
+    await api.client.post("/lookalikes", headers=KEY, files={"file": b"x"})
+    await api.client.post("/api/faces", headers=user.headers, files={"file": b"x"})
+    await send(api, b"x", b"y")
+    key = Client("key", "")
+    assert askers == [key, Client("user", str(user.id)), key, key]
