@@ -29,13 +29,24 @@ class StackHome:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
+        """Raises ConfigurationError for a folder that does not exist from here, or is closed to this user."""
         try:
-            return cls(settings.home.resolve())
+            home = cls(settings.home.resolve())
+            is_closed = any(
+                path.exists() and not os.access(path, rights)
+                for path, rights in ((home.root, os.R_OK | os.X_OK), (home.lock_file, os.R_OK))
+            )
         except (OSError, RuntimeError) as exc:
             # The working directory is gone, or symlinks lead in a circle.
             raise ConfigurationError(
                 f"SEMBLANCE_HOME={settings.home} leads nowhere from here ({exc}). Give the whole path."
             ) from exc
+        if is_closed:
+            # Otherwise it would look as if nothing ran there.
+            raise ConfigurationError(
+                f"SEMBLANCE_HOME={home.root} is closed to you. Run this as the user to whom it belongs."
+            )
+        return home
 
     @property
     def stack_id(self) -> str:

@@ -57,6 +57,17 @@ def test_a_home_in_a_folder_that_is_gone_names_the_fix(
         StackHome.of(Settings(home=Path("home")))
 
 
+@pytest.mark.parametrize("closed", ["root", "lock_file"])
+def test_a_home_of_another_user_is_not_taken_for_an_empty_one(
+    home: StackHome, monkeypatch: pytest.MonkeyPatch, closed: str
+) -> None:
+    home.lock_file.touch()
+    # Root, who may run the tests, can read everything.
+    monkeypatch.setattr(os, "access", lambda path, _: path != getattr(home, closed))
+    with pytest.raises(ConfigurationError, match="closed to you"):
+        StackHome.of(Settings(home=home.root))
+
+
 def test_secrets_are_made_once_and_private(home: StackHome) -> None:
     key = home.api_key()
     assert len(key) >= 32

