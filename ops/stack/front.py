@@ -64,6 +64,9 @@ class Launch:
                 case _:
                     on_event(event)
         self.stop()
+        if StackLock(self.home).is_held():
+            # One that was a moment faster has ended this one with what it found of an earlier run.
+            return None
         if self._process.returncode == 0:
             raise StackFailedError("The stack was stopped from outside while it was starting.")
         raise StackFailedError(

@@ -13,6 +13,7 @@ import pytest
 from ops.stack import front
 from ops.stack.home import StackHome, StackLock
 from ops.stack.processes import STACK_MARK
+from semblance.errors import StackFailedError
 from semblance.lock import ProcessLock
 from tests.support.waiting import wait_for
 
@@ -48,6 +49,30 @@ def holder(home: StackHome) -> Iterator[Callable[[float], subprocess.Popen[bytes
     for process in started:
         process.kill()
         process.wait()
+
+
+@pytest.mark.parametrize("is_second", [True, False])
+def test_a_supervisor_that_was_ended_by_a_faster_one_is_not_missed(
+    home: StackHome,
+    holder: Callable[[float], subprocess.Popen[bytes]],
+    monkeypatch: pytest.MonkeyPatch,
+    is_second: bool,
+) -> None:
+    if is_second:
+        process = holder(0)
+        wait_for(lambda: StackLock(home).holder() == process.pid)
+
+    theirs, ours = os.pipe()
+    os.close(theirs)
+    dying = [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGTERM)"]
+    with subprocess.Popen(dying, stdout=subprocess.PIPE, text=True) as supervisor:
+        monkeypatch.setattr(front, "_spawn", lambda _: (supervisor, ours))
+        started = front.Launch(home)
+        if is_second:
+            assert started.follow(lambda _: None) is None
+        else:
+            with pytest.raises(StackFailedError, match="status -15"):
+                started.follow(lambda _: None)
 
 
 @pytest.mark.parametrize("keeper", ["guardian.lock", "command.lock"])
