@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
+from psycopg.sql import SQL, Identifier
+
 from db.migrate import upgrade
 from ops.stack.embedded import EmbeddedPostgres
 
@@ -28,3 +31,13 @@ def kept_database(folder: str | Path) -> Iterator[str]:
         yield dsn
     finally:
         server.stop()
+
+
+def drop_gallery_index(connection: psycopg.Connection) -> str:
+    """Drop the vector index of celebrities, which takes a minute for 100,000 that are inserted one by one.
+    Returns the statement that makes it."""
+    name = "celebrities_embedding_half_idx"
+    row = connection.execute("SELECT pg_get_indexdef(%s::regclass)", [name]).fetchone()
+    assert row is not None
+    connection.execute(SQL("DROP INDEX {}").format(Identifier(name)))
+    return str(row[0])

@@ -24,7 +24,7 @@ from psycopg.sql import SQL, Literal
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.database import scratch_database
+from benchmarks.database import drop_gallery_index, scratch_database
 
 DIRECTIONS = 64
 NOISE = 0.02
@@ -92,7 +92,7 @@ def measure(connection: psycopg.Connection, rows: int, probes: int) -> list[Inde
     gallery, wanted = faces(rows, 0), faces(probes, 1)
     truth = [set(np.argsort(-(gallery @ probe))[:BEST].tolist()) for probe in wanted]
 
-    connection.execute("DROP INDEX celebrities_embedding_half_idx")
+    drop_gallery_index(connection)
     early = build(connection, IVFFLAT)
     fill(connection, gallery)
     ivfflat = [("ivfflat.probes", value) for value in (1, 10, 30)]

@@ -29,7 +29,7 @@ from pgvector.psycopg import register_vector
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.database import scratch_database
+from benchmarks.database import drop_gallery_index, scratch_database
 from benchmarks.synthetic import embeddings
 from db.pool import Database
 from db.spare_embeddings import SpareEmbeddings
@@ -145,11 +145,7 @@ def fill(dsn: str, rows: int, *, index: bool) -> None:
     with psycopg.connect(dsn, autocommit=True) as connection:
         register_vector(connection)
         connection.execute("SET maintenance_work_mem = '1GB'")
-        definition = connection.execute(
-            "SELECT pg_get_indexdef('celebrities_embedding_half_idx'::regclass)"
-        ).fetchone()
-        assert definition is not None
-        connection.execute("DROP INDEX celebrities_embedding_half_idx")
+        gallery_index = drop_gallery_index(connection)
         connection.execute("SET session_replication_role = replica")
         for start in range(0, rows, 50_000):
             count = min(50_000, rows - start)
@@ -161,7 +157,7 @@ def fill(dsn: str, rows: int, *, index: bool) -> None:
                 [NEW, start],
             )
         if index:
-            connection.execute(definition[0])
+            connection.execute(gallery_index.encode())
         connection.execute("VACUUM ANALYZE celebrities, spare_celebrity_embeddings")
 
 

@@ -21,7 +21,7 @@ from psycopg.sql import SQL, Composed, Identifier
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.database import scratch_database
+from benchmarks.database import drop_gallery_index, scratch_database
 
 # "i > 0" makes a subquery depend on the row, so that each row gets its own numbers.
 FILL = SQL("""
@@ -123,7 +123,7 @@ def main(
 def measure(connection: psycopg.Connection, rows: int, runs: int) -> list[PlainStorageResult]:
     """Make the copies, then time every query on every copy."""
     connection.execute("SET max_parallel_workers_per_gather = 0")
-    connection.execute("DROP INDEX celebrities_embedding_half_idx")
+    drop_gallery_index(connection)
     connection.execute(FILL, [rows])
     tables = {storage: f"copy_{number}" for number, storage in enumerate(VARIANTS)}
     for storage, table in tables.items():

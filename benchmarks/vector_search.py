@@ -27,7 +27,7 @@ from pgvector.psycopg import register_vector
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.database import scratch_database
+from benchmarks.database import drop_gallery_index, scratch_database
 from benchmarks.synthetic import embeddings
 from db.pool import Database
 from matching.celebrity_search import CelebritySearch
@@ -118,11 +118,7 @@ def fill(dsn: str, gallery: NDArray[np.float32], categories: NDArray[np.str_]) -
     with psycopg.connect(dsn, autocommit=True) as connection:
         register_vector(connection)
         connection.execute("SET maintenance_work_mem = '1GB'")
-        index = connection.execute(
-            "SELECT pg_get_indexdef('celebrities_embedding_half_idx'::regclass)"
-        ).fetchone()
-        assert index is not None
-        connection.execute("DROP INDEX celebrities_embedding_half_idx")
+        index = drop_gallery_index(connection)
         with connection.cursor().copy(f"COPY celebrities ({columns}) FROM STDIN (FORMAT binary)") as copy:
             copy.set_types(["text", "text", "text", "text", "vector", "text"])
             for number, (embedding, category) in enumerate(zip(gallery, categories, strict=True)):
@@ -130,7 +126,7 @@ def fill(dsn: str, gallery: NDArray[np.float32], categories: NDArray[np.str_]) -
                 copy.write_row((name, "somebody.jpg", str(number), str(category), embedding, DIGEST))
         # As the schema has it; built at once it takes a tenth of the time.
         began = time.perf_counter()
-        connection.execute(index[0])
+        connection.execute(index.encode())
         build = time.perf_counter() - began
         connection.execute("VACUUM ANALYZE celebrities")
     return build
