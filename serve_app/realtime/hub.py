@@ -115,14 +115,6 @@ class Hub:
         Raises OverloadedError if the replica has too many clients, or too many for one more guest,
         TooManyConnectionsError if the profile has.
         """
-        room = self._settings.realtime_max_sockets
-        if profile_id is None and session is None:
-            room = max(1, int(room * _GUESTS_SHARE))
-        if len(self._clients) >= room:
-            raise OverloadedError("Too many realtime connections are open; try again soon.", 5)
-        most = self._settings.realtime_max_sockets_per_profile
-        if profile_id is not None and len(self._by_profile.get(profile_id, ())) >= most:
-            raise TooManyConnectionsError(f"You have {most} realtime connections open; close one.", 30)
         client = Subscription(
             profile_id,
             channels,
@@ -131,6 +123,14 @@ class Hub:
             last_event_id=last_event_id,
             session=session,
         )
+        room = self._settings.realtime_max_sockets
+        if client.is_guest:
+            room = max(1, int(room * _GUESTS_SHARE))
+        if len(self._clients) >= room:
+            raise OverloadedError("Too many realtime connections are open; try again soon.", 5)
+        most = self._settings.realtime_max_sockets_per_profile
+        if profile_id is not None and len(self._by_profile.get(profile_id, ())) >= most:
+            raise TooManyConnectionsError(f"You have {most} realtime connections open; close one.", 30)
         self._clients.add(client)
         self._by_profile[profile_id].add(client)
         try:
@@ -184,15 +184,16 @@ class Hub:
         """What a client missed. It may ask for ten minutes of all matches as often as it likes, so clients
         take turns, and what they cost leaves half of the time to everything else on the event loop. Guests
         wait for guests only."""
-        is_guest = client.profile_id is None and client.session is None
-        turn = self._guests_turn if is_guest else self._users_turn
+        turn = self._guests_turn if client.is_guest else self._users_turn
         while after < up_to:
             async with turn:
                 began = time.monotonic()
                 events = await self._db.events.visible(
                     client.profile_id, client.types, after=after, up_to=up_to, limit=_MISSED_BATCH
                 )
-                frames = [news.frame_for(client) for news in await self._news(events, for_guest=is_guest)]
+                frames = [
+                    news.frame_for(client) for news in await self._news(events, for_guest=client.is_guest)
+                ]
                 oldest, _ = await self._db.events.kept()
                 if events:
                     await asyncio.sleep(time.monotonic() - began)

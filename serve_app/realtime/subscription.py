@@ -93,6 +93,11 @@ class Subscription(Recipient):
         self._frames: deque[Frame] = deque()
         self._news = asyncio.Event()
 
+    @property
+    def is_guest(self) -> bool:
+        """Whether nobody has signed in: neither a user nor at the console."""
+        return self.profile_id is None and self.session is None
+
     def offer(self, frame: Frame) -> None:
         """Queue a frame unless the client already has it; if the queue is full, end the connection."""
         if frame.id <= self.seen or self.end is not None:
