@@ -14,7 +14,7 @@ from ops.commands.backup.commands import backup, restore
 from ops.commands.gallery.commands import gallery
 from ops.commands.matches.commands import rescore, worker
 from ops.commands.models.commands import models
-from ops.commands.output import console, fail
+from ops.commands.output import console, fail, place_of
 from ops.commands.ray_jobs.commands import ingest, jobs
 from ops.commands.schema.commands import migrate
 from ops.commands.schools.commands import schools
@@ -103,8 +103,7 @@ def run() -> None:
     except OSError as exc:
         if exc.errno not in {errno.ENOSPC, errno.EDQUOT}:
             raise
-        place = f" ({exc.filename})" if exc.filename else ""
-        fail(f"The disk is full{place}. Make room, and run the command again.")
+        fail(f"The disk is full{place_of(exc)}. Make room, and run the command again.")
         raise SystemExit(1) from exc
 
 

@@ -121,6 +121,11 @@ def print_curl(state: StackState, photo: str) -> None:
     )
 
 
+def place_of(exc: OSError) -> str:
+    """The file that an error is about, in parentheses; nothing if it names none."""
+    return f" ({exc.filename})" if exc.filename else ""
+
+
 def fail(message: str) -> None:
     """Print why a command failed."""
     first, _, rest = message.partition("\n")

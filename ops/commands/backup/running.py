@@ -13,7 +13,7 @@ from ops.backup.archive import Archive, Opener, Sealer
 from ops.backup.create import BackupProgress, back_up
 from ops.backup.restore import RESTORED_SETTINGS, check_restorable, restore
 from ops.commands.database import open_database
-from ops.commands.output import console
+from ops.commands.output import console, place_of
 from ops.stack.home import StackHome
 from semblance.errors import BadInputError, StorageError
 from semblance.settings import Settings
@@ -75,8 +75,9 @@ def _writing(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        place = f" ({exc.filename})" if exc.filename else ""
-        raise StorageError(f"{what} is not complete: {exc.strerror or exc}{place}. Run it again.") from exc
+        raise StorageError(
+            f"{what} is not complete: {exc.strerror or exc}{place_of(exc)}. Run it again."
+        ) from exc
 
 
 @contextmanager
