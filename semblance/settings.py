@@ -225,7 +225,8 @@ class Settings(BaseSettings):
         gt=0,
         le=3600,
         description="Seconds after which a picture that is still being decoded is refused, with 503 if the "
-        "machine had no time for it. The largest and slowest that are accepted take two on an idle core.",
+        "machine had no time for it. The largest and slowest that are accepted take two on an idle core. In "
+        "jobs, which no client waits for, these are seconds of a core.",
     )
     image_memory_bytes: int = Field(
         1024 * 1024 * 1024,

@@ -20,7 +20,7 @@ from batch.ingest.sources import Item
 from batch.read_ahead import IO_THREADS, read_chunks
 from db.celebrities import CelebrityRow
 from db.ingestions import STAGED
-from deployments.faces.decoder import DecoderProcess
+from deployments.faces.decoder import PATIENCE, DecoderProcess
 from deployments.faces.pipeline import LocalPipeline
 from semblance.errors import ImageTooLargeError, NotFoundError, SemblanceError, UnreadableImageError
 from semblance.settings import Settings
@@ -81,7 +81,7 @@ class IngestWorker:
         cv2.setNumThreads(settings.threads)
         self._settings = settings
         self._rules = rules
-        self._pipeline = LocalPipeline(settings, DecoderProcess(settings))
+        self._pipeline = LocalPipeline(settings, DecoderProcess(settings, patience=PATIENCE))
         self._storage = open_storage(settings)
         self._io = ThreadPoolExecutor(IO_THREADS, thread_name_prefix="ingest-io")
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from batch.read_ahead import IO_THREADS, read_chunks
 from db.spare_embeddings import Pending, Table
-from deployments.faces.decoder import DecoderProcess
+from deployments.faces.decoder import PATIENCE, DecoderProcess
 from deployments.faces.pipeline import LocalPipeline
 from semblance.errors import (
     BadInputError,
@@ -76,7 +76,7 @@ class ReembedWorker:
         """settings: with the pack to embed by. Raises PackMismatchError if this node has another version of
         it."""
         cv2.setNumThreads(settings.threads)
-        self._pipeline = LocalPipeline(settings, DecoderProcess(settings))
+        self._pipeline = LocalPipeline(settings, DecoderProcess(settings, patience=PATIENCE))
         if self._pipeline.model.digest != pack_digest:
             raise PackMismatchError(
                 f"The model pack {settings.pack} is {self._pipeline.model.digest[:12]} on this node, not "

@@ -53,6 +53,10 @@ BUSY: Final = 0.5
 """Share of the deadline that a photo must have used of a core to be at fault. With less, the machine has too
 little time for all that runs on it, and any photo may meet the deadline."""
 
+PATIENCE: Final = 30
+"""Deadlines that a job gives each photo, which no client waits for: five minutes with the default. On a busy
+machine all that answers clients goes before the decoder's process."""
+
 TELL_S: Final = 10.0
 """Seconds within which a process must take a message that it does not answer."""
 
@@ -108,10 +112,13 @@ class DecoderProcess:
     """Decodes in a separate process, which is started with this object and restarted whenever it has ended.
     It ends with this object or with this process. One thread at a time uses it; others wait."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, patience: int = 1) -> None:
+        """patience: how many deadlines may pass over a photo that has used less than one of the processor's
+        time."""
         self._settings = settings
+        self._seconds = settings.image_deadline_s * patience
         self._lock = threading.Lock()
-        self._process = _Process(settings)
+        self._process = _Process(settings, self._seconds)
 
     @property
     def pid(self) -> int:
@@ -125,7 +132,7 @@ class DecoderProcess:
         if no process starts."""
         with self._lock:
             try:
-                yield _RemotePhoto(self, data, self._settings.image_deadline_s)
+                yield _RemotePhoto(self, data, self._settings.image_deadline_s, self._seconds)
             finally:
                 with suppress(_EndedError):
                     self._process.tell({"do": "close"})
@@ -138,7 +145,7 @@ class DecoderProcess:
     def running(self) -> _Process:
         """The process, ready for questions; a new one if it has ended. Raises NotReadyError."""
         if self._process.has_ended:
-            self._process = _Process(self._settings)
+            self._process = _Process(self._settings, self._seconds)
         self._process.wait_until_ready()
         return self._process
 
@@ -162,10 +169,11 @@ class LazyDecoder:
 class _RemotePhoto:
     """A photo that a DecoderProcess has open; see Photo."""
 
-    def __init__(self, decoder: DecoderProcess, data: bytes, seconds: float) -> None:
+    def __init__(self, decoder: DecoderProcess, data: bytes, deadline: float, left: float) -> None:
         self._decoder = decoder
         self._data = data
-        self._seconds = self._left = seconds
+        self._deadline = deadline
+        self._left = left
         self._cpu_at_open = self._cpu_s = 0.0
         self._holder: _Process | None = None
         self._header = self._tried(self._open)
@@ -206,13 +214,13 @@ class _RemotePhoto:
             with suppress(_EndedError):
                 return work(process)
             self._cpu_s += process.cpu_s() - self._cpu_at_open
-            if self._left <= 0:
-                if self._cpu_s < BUSY * self._seconds:
-                    raise OverloadedError("The machine is too busy to decode the photo; try again soon.", 5)
+            if self._cpu_s >= BUSY * self._deadline:
                 raise ImageTooCostlyError(
-                    f"The photo took longer than {self._seconds:g} seconds to decode. Export it again as a "
+                    f"The photo took longer than {self._deadline:g} seconds to decode. Export it again as a "
                     "JPEG, or send it scaled down."
                 )
+            if self._left <= 0:
+                raise OverloadedError("The machine is too busy to decode the photo; try again soon.", 5)
         raise ImageTooCostlyError(
             "The photo could not be decoded: it made the decoder fail. Export it again as a JPEG."
         )
@@ -236,13 +244,15 @@ class _Process:
     """One run of `decoder_main`. Each message is a line of JSON followed by the bytes it announces; pixels
     that fit are in the shared buffer instead."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, seconds: float) -> None:
+        """seconds: after which it ends itself over one question, if nothing else has ended it."""
         shared = new_shared_file()
         options = {
             "max_bytes": settings.max_image_bytes,
             "max_pixels": settings.max_image_pixels,
             "memory": settings.image_memory_bytes,
-            "seconds": settings.image_deadline_s,
+            "cpu_seconds": settings.image_deadline_s,
+            "seconds": seconds,
             "shared": shared,
         }
         root = str(Path(__file__).resolve().parents[2])

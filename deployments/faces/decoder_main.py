@@ -90,6 +90,9 @@ def main() -> None:
         # In this order, so that the end of idleness does not end the process.
         signal.setitimer(signal.ITIMER_REAL, limits["seconds"] + _GRACE_S)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        if question["do"] == "open":
+            # A photo that takes all of them ends the process, by SIGPROF.
+            signal.setitimer(signal.ITIMER_PROF, limits["cpu_seconds"])
         # Without the memory for it, the process ends: what is left of a photo must not be read as questions.
         data = questions.read(question["bytes"])
         try:

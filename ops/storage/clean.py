@@ -21,7 +21,7 @@ from db.analyzed import rescaled
 from db.object_deletions import ObjectDeletions
 from db.pool import Database
 from db.raw_pictures import RawPicture, RawPictures
-from deployments.faces.decoder import DecoderProcess
+from deployments.faces.decoder import PATIENCE, DecoderProcess
 from deployments.vision.stored_picture import render
 from semblance.cores import usable_cores
 from semblance.errors import (
@@ -137,7 +137,7 @@ class _Cleaner:
         self.pictures = RawPictures(database)
         self._deletions = ObjectDeletions(database)
         self._storage = storage
-        self._decoders = [DecoderProcess(settings) for _ in range(_AT_ONCE)]
+        self._decoders = [DecoderProcess(settings, patience=PATIENCE) for _ in range(_AT_ONCE)]
         self._idle = asyncio.Semaphore(_AT_ONCE)
         self._turns = asyncio.Semaphore(_IN_MEMORY)
         self._locks = WeakValueDictionary[str, asyncio.Lock]()

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import BrowserContext, Locator, Page, Route, expect
 
-from tests.support.browser import PHONE, ConsoleSite, Look, check_axe, expect_no_sideways_scroll
+from tests.support.browser import PHONE, ConsoleSite, Look, check_axe, expect_drawn, expect_no_sideways_scroll
 from tests.support.photos import OBAMA_2
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -26,7 +26,7 @@ def people(page: Page) -> Locator:
 
 
 async def test_people_are_found_by_name_filter_and_photo(page: Page, look: Look) -> None:
-    await people(page).locator("img").first.evaluate("image => image.decode()")
+    await expect_drawn(people(page).locator("img").first)
     await check_axe(page)
     await look(page, "gallery")
     search = page.get_by_role("search", name="Find people")

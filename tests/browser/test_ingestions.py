@@ -8,7 +8,7 @@ import zipfile
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.support.browser import PHONE, Look, check_axe, expect_no_sideways_scroll
+from tests.support.browser import PHONE, Look, check_axe, expect_drawn, expect_no_sideways_scroll
 from tests.support.photos import BIDEN, couple
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -47,7 +47,7 @@ async def test_an_archive_is_added_and_what_was_not_taken_is_decided(
     refused = page.get_by_role("list", name="Not taken").get_by_role("listitem")
     two = refused.filter(has_text="Two People")
     await expect(two).to_contain_text("Several faces are of similar size.")
-    await two.locator("img").evaluate("image => image.decode()")
+    await expect_drawn(two.locator("img"))
     await expect(two.get_by_role("button", name="Take largest face: Two People")).to_be_visible()
     await check_axe(page)
     await look(page, "ingestions-review")

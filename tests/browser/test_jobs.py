@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page, expect
 
-from tests.support.browser import PHONE, ConsoleSite, Look, check_axe, expect_no_sideways_scroll
+from tests.support.browser import PHONE, ConsoleSite, Look, check_axe, expect_drawn, expect_no_sideways_scroll
 from tests.support.photos import BIDEN, OBAMA_2
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -35,7 +35,7 @@ async def test_a_paused_queue_waits_and_goes_on_by_itself_on_the_page(
     await page.get_by_text("Waiting", exact=True).last.click()
     waiting = page.get_by_role("table", name="Waiting match jobs")
     await expect(waiting.get_by_text("Cleo")).to_be_visible(timeout=15_000)
-    await waiting.locator("img").first.evaluate("image => image.decode()")
+    await expect_drawn(waiting.locator("img").first)
     await check_axe(page)
     await look(page, "jobs-paused")
     await page.get_by_role("button", name="Resume").click()

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page, expect
 
-from tests.support.browser import PHONE, ConsoleSite, Look, check_axe, expect_no_sideways_scroll
+from tests.support.browser import PHONE, ConsoleSite, Look, check_axe, expect_drawn, expect_no_sideways_scroll
 from tests.support.photos import BIDEN, OBAMA_2
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -49,7 +49,7 @@ async def test_other_rules_are_tried_saved_and_applied(page: Page, look: Look) -
     await threshold.press("End")
     vanish = preview.get_by_role("region", name="Vanish")
     await expect(vanish.locator("li img").first).to_be_visible()
-    await vanish.locator("li img").first.evaluate("image => image.decode()")
+    await expect_drawn(vanish.locator("li img").first)
     await expect(vanish.get_by_text("No longer at place").first).to_be_visible()
     await check_axe(page)
     await look(page, "matching-tried")

@@ -13,7 +13,7 @@ import pytest_asyncio
 from PIL import Image
 from playwright.async_api import BrowserContext, Page, expect
 
-from tests.support.browser import PHONE, ConsoleSite, Look, check_axe, expect_no_sideways_scroll
+from tests.support.browser import PHONE, ConsoleSite, Look, check_axe, expect_drawn, expect_no_sideways_scroll
 from tests.support.photos import BIDEN, GROUP, NO_FACE, OBAMA, OBAMA_2, OBAMA_3
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -153,8 +153,9 @@ async def test_a_format_that_browsers_do_not_draw_is_shown(console_page: Page, l
     photo: dict[str, object] = {"name": "phone.heic", "mimeType": "image/heic", "buffer": heic.getvalue()}
     await drop(page, photo)
     await expect(page.get_by_role("button", name="Face 1")).to_be_visible()
-    size = "image => image.decode().then(() => Math.max(image.naturalWidth, image.naturalHeight))"
-    assert await page.get_by_role("img", name="Your photo").evaluate(size) <= 1080
+    shown = page.get_by_role("img", name="Your photo")
+    await expect_drawn(shown)
+    assert await shown.evaluate("image => Math.max(image.naturalWidth, image.naturalHeight)") <= 1080
     await look(page, "try-heic")
     await page.get_by_role("tab", name="Compare two photos").click()
     await drop(page, photo)

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image as PillowImage
 
 from deployments.faces import decoder as decoder_module
-from deployments.faces.decoder import DecoderProcess, DirectDecoder
+from deployments.faces.decoder import PATIENCE, DecoderProcess, DirectDecoder
 from deployments.faces.decoder_pipes import SHARED_BYTES
 from deployments.vision.decode import MOST_SCANNED_PIXELS
 from semblance.errors import ImageTooCostlyError, ImageTooLargeError, OverloadedError, UnreadableImageError
@@ -31,7 +31,7 @@ SETTINGS = Settings()
 
 @pytest.fixture(scope="module")
 def decoder() -> Iterator[DecoderProcess]:
-    process = DecoderProcess(SETTINGS)
+    process = DecoderProcess(SETTINGS, patience=PATIENCE)
     yield process
     process.close()
 
@@ -134,9 +134,29 @@ def test_a_machine_without_time_is_not_the_fault_of_the_picture() -> None:
     decoder.close()
 
 
+def test_a_job_waits_for_a_machine_without_time() -> None:
+    decoder = DecoderProcess(Settings(image_deadline_s=0.2), patience=1000)
+    decoder.running()
+    pid = decoder.pid
+    os.kill(pid, signal.SIGSTOP)
+    threading.Timer(0.5, os.kill, (pid, signal.SIGCONT)).start()
+    assert is_answered(decoder)
+    assert decoder.pid == pid
+    decoder.close()
+
+
+def test_a_job_spends_no_more_of_the_processor_on_a_picture() -> None:
+    decoder = DecoderProcess(Settings(image_deadline_s=0.3), patience=1000)
+    too_long = pytest.raises(ImageTooCostlyError, match=r"longer than 0\.3 seconds")
+    with too_long, decoder.open(slow()) as picture:
+        picture.whole(500)
+    assert is_answered(decoder)
+    decoder.close()
+
+
 def test_it_gives_way_to_what_answers(decoder: DecoderProcess) -> None:
     before = os.getpriority(os.PRIO_PROCESS, 0)
-    assert os.getpriority(os.PRIO_PROCESS, decoder.pid) == max(15, before)
+    assert os.getpriority(os.PRIO_PROCESS, decoder.pid) == max(10, before)
 
 
 def test_killing_the_process_costs_no_picture(decoder: DecoderProcess) -> None:
@@ -150,7 +170,7 @@ def test_killing_the_process_costs_no_picture(decoder: DecoderProcess) -> None:
 
 def test_a_picture_that_crashes_the_decoder_is_refused() -> None:
     """The process is killed whenever it works on it, as by a bug in a codec."""
-    decoder = DecoderProcess(SETTINGS)
+    decoder = DecoderProcess(SETTINGS, patience=PATIENCE)
     done = threading.Event()
 
     def crash() -> None:
@@ -175,7 +195,7 @@ def test_a_picture_that_crashes_the_decoder_is_refused() -> None:
 def test_memory_is_bounded_and_returned() -> None:
     """50 megapixels at full size need at most 400 MB, all of which is returned afterwards. A parser may
     reserve as much again."""
-    decoder = DecoderProcess(Settings(image_memory_bytes=800 * 2**20))
+    decoder = DecoderProcess(Settings(image_memory_bytes=800 * 2**20), patience=PATIENCE)
     assert is_answered(decoder)
     idle = resident(decoder.pid)
     for file_format, options in (("PNG", {}), ("WEBP", {"lossless": True, "quality": 0})):
@@ -207,7 +227,7 @@ def plain(file_format: str, side: int) -> Callable[[], bytes]:
 
 
 def test_a_file_for_which_there_is_no_memory_is_not_read_as_questions() -> None:
-    decoder = DecoderProcess(Settings(image_memory_bytes=256 * 2**20))
+    decoder = DecoderProcess(Settings(image_memory_bytes=256 * 2**20), patience=PATIENCE)
     asked = encoded(photo(60, 40), "PNG")
     hostile = (b'{"do": "close", "bytes": 16777216}\n' + bytes(16 * 2**20)) * 16
     hostile += b'{"do": "open", "bytes": %d}\n%b' % (len(asked), asked)
@@ -227,7 +247,7 @@ def test_a_file_for_which_there_is_no_memory_is_not_read_as_questions() -> None:
 def test_a_picture_that_needs_more_memory_than_is_allowed_is_refused(
     picture_of: Callable[[], bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
-    poor = DecoderProcess(Settings(image_memory_bytes=256 * 2**20))
+    poor = DecoderProcess(Settings(image_memory_bytes=256 * 2**20), patience=PATIENCE)
     costly = pytest.raises(ImageTooCostlyError, match=r"more memory.*scaled down\.")
     with costly, poor.open(picture_of()) as picture:
         picture.whole(500)

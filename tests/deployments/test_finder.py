@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from deployments.faces.decoder import DecoderProcess
+from deployments.faces.decoder import PATIENCE, DecoderProcess
 from deployments.faces.finder import VIEW_ANGLES, VIEW_PADDINGS, FaceFinder
 from deployments.packs.manifest import SMALL_FACE
 from deployments.packs.nets import Candidates, DetectNet
@@ -35,7 +35,7 @@ class CountingDetector:
 
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[FaceFinder]:
-    decoder = DecoderProcess(SETTINGS)
+    decoder = DecoderProcess(SETTINGS, patience=PATIENCE)
     yield FaceFinder(load_pack(SETTINGS), SETTINGS, decoder)
     decoder.close()
 

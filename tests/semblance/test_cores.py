@@ -47,5 +47,5 @@ def test_what_computes_gives_way_with_its_threads_and_nothing_else_does() -> Non
 
     before = niceness()
     with ThreadPoolExecutor(1) as thread:
-        assert thread.submit(compute).result() == (max(15, before),) * 2
+        assert thread.submit(compute).result() == (max(10, before),) * 2
     assert niceness() == before

@@ -37,6 +37,6 @@ def test_what_computes_gives_way_to_what_answers(service: Service) -> None:
                 found.setdefault(name, set()).update(nicenesses(process))
     computing = found.pop("decoder_main")
     assert found.pop("API") == {here}
-    assert computing == {max(15, here)}
+    assert computing == {max(10, here)}
     assert len(found) == 4
-    assert all(max(15, here) in each for each in found.values())
+    assert all(max(10, here) in each for each in found.values())

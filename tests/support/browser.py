@@ -15,7 +15,7 @@ from uuid import uuid4
 import httpx
 import pytest
 import pytest_asyncio
-from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request
+from playwright.async_api import BrowserContext, ConsoleMessage, Locator, Page, Request, expect
 
 from db.celebrities import Celebrities, CelebrityRow
 from db.pool import Database
@@ -73,6 +73,11 @@ class Watch:
         here = urlsplit(self._origin)
         if address.scheme not in {"blob", "data"} and address.netloc != here.netloc:
             self.wrong.append(f"left the origin: {request.url}")
+
+
+async def expect_drawn(picture: Locator) -> None:
+    """Wait until a picture has come. The page may replace it meanwhile, at which its `decode` would fail."""
+    await expect(picture).not_to_have_js_property("naturalWidth", 0)
 
 
 @dataclass(frozen=True, slots=True)

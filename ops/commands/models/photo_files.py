@@ -12,7 +12,7 @@ from rich.table import Table
 
 from batch.ingest.files import open_regular
 from batch.progress import JobProgress
-from deployments.faces.decoder import DecoderProcess
+from deployments.faces.decoder import PATIENCE, DecoderProcess
 from deployments.faces.pipeline import LocalPipeline
 from ops.commands.output import errors
 from semblance.errors import ImageTooLargeError, NoFaceError, SemblanceError
@@ -40,7 +40,7 @@ MEANING: dict[Problem, str] = {
 
 def open_pipeline(settings: Settings) -> LocalPipeline:
     """The pipeline of the pack that the settings name, with a process that decodes."""
-    return LocalPipeline(settings, DecoderProcess(settings))
+    return LocalPipeline(settings, DecoderProcess(settings, patience=PATIENCE))
 
 
 @dataclass
