@@ -66,6 +66,7 @@ _FIXTURES = (
     "tests.support.fal",
     "tests.support.postgres",
     "tests.support.old_app",
+    "tests.support.realtime",
     "tests.support.rows_many",
     "tests.support.service",
     "tests.support.targets",

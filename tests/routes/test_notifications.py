@@ -30,16 +30,6 @@ async def get(api: Api, user: User, **params: str | int | bool) -> dict[str, Any
     return found
 
 
-@pytest.fixture
-async def ada(api: Api) -> User:
-    return await api.member("Ada")
-
-
-@pytest.fixture
-async def bob(api: Api) -> User:
-    return await api.member("Bob")
-
-
 async def test_nothing_yet(api: Api, ada: User) -> None:
     assert await get(api, ada) == {
         "notifications": [],

@@ -3,14 +3,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import httpx
-import pytest
 
 from tests.support.api import Api, User
-
-
-@pytest.fixture
-async def ada(api: Api) -> User:
-    return await api.member("Ada")
 
 
 async def tell(api: Api, user: User, last_seen: object) -> httpx.Response:

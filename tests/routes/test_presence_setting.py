@@ -17,16 +17,6 @@ SEEN = datetime.now(UTC) - timedelta(minutes=3)
 
 
 @pytest.fixture
-async def ada(api: Api) -> User:
-    return await api.member("Ada")
-
-
-@pytest.fixture
-async def bob(api: Api) -> User:
-    return await api.member("Bob", gender="male")
-
-
-@pytest.fixture
 async def pair(api: Api, ada: User, bob: User) -> FeedPair:
     """The two, who have a match and a connection; Bob was seen."""
     pair = await add_pair(api.services.database, ada.id, bob.id)

@@ -268,3 +268,13 @@ async def api(
         ) as client:
             owner = await reused_database.pool(reused_database.dsn, 2)
             yield Api(app, client, app.state.services, owner, reused_database.dsn)
+
+
+@pytest.fixture
+async def ada(api: Api) -> User:
+    return await api.member("Ada")
+
+
+@pytest.fixture
+async def bob(api: Api) -> User:
+    return await api.member("Bob", gender="male")

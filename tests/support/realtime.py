@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import pytest
 import uvicorn
 from fastapi import FastAPI
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from db.pool import Database
-from tests.support.api import User
+from tests.support.api import Api, User
 
 Event = dict[str, Any]
 
@@ -74,6 +76,14 @@ class Socket:
             return True
         return False
 
+    async def closed(self) -> tuple[int, str]:
+        """Code and reason with which the server closes it, skipping all earlier events."""
+        with pytest.raises(ConnectionClosed) as caught:
+            while True:
+                await self.next(10)
+        assert caught.value.rcvd is not None
+        return caught.value.rcvd.code, caught.value.rcvd.reason
+
     async def say(self, text: str) -> None:
         await self.connection.send(text)
 
@@ -91,6 +101,12 @@ async def serving(app: FastAPI) -> AsyncGenerator[Server]:
         yield Server(f"http://127.0.0.1:{port}", f"ws://127.0.0.1:{port}")
         server.should_exit = True
         await task
+
+
+@pytest.fixture
+async def server(api: Api) -> AsyncIterator[Server]:
+    async with serving(api.app) as running:
+        yield running
 
 
 async def add_face(database: Database, owner: UUID) -> UUID:
@@ -139,3 +155,11 @@ async def notify(database: Database, user: UUID, title: str = "News") -> UUID:
         user, title,
     )  # fmt: skip
     return notification
+
+
+async def wait_for_presence(database: Database, user: User, *, online: bool) -> None:
+    """Until the user's profile says so."""
+    async with asyncio.timeout(5):
+        query = "SELECT online FROM profiles WHERE id = $1"
+        while await database.fetchval(query, user.id) != online:  # noqa: ASYNC110 - nothing tells when
+            await asyncio.sleep(0.02)
