@@ -170,8 +170,12 @@ def test_two_stacks_live_side_by_side_and_one_outlives_the_other(
     """The other one is an installed wheel that runs as the main process of a service: it heals, is killed,
     serves the same data again, and ends."""
     with stack.start("up", "--detach") as first, neighbour.start("up") as main:
+        # As `head` does.
+        _wait_line(first, "✓ Ray")
+        assert first.stdout is not None
+        first.stdout.close()
         _wait_line(main, "Ctrl-C stops everything")
-        assert first.wait(PATIENCE) == 0
+        first.wait(PATIENCE)
 
         states = stack.status(), neighbour.status()
         assert all(state["ready"] for state in states)

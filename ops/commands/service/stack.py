@@ -24,6 +24,9 @@ from semblance.settings import Settings
 def start(settings: Settings, *, detach: bool) -> None:
     """Start the stack and, unless `detach`, stay until it ends. Raises StackFailedError."""
     with Steps() as steps, running_stack(settings, steps) as (state, started):
+        if detach and started is not None:
+            # Before anything is printed: the reader of a pipe may be gone, which must not end the stack.
+            started.detach()
         steps.end()
         if started is None:
             print_state(state, title="Already up")
@@ -33,7 +36,6 @@ def start(settings: Settings, *, detach: bool) -> None:
         if console.is_terminal:
             print_console(settings, state)
         if detach:
-            started.detach()
             return
         console.print("Ctrl-C stops everything.")
         hold(started)
