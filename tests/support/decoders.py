@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from functools import cache
 
-from deployments.faces.decoder import LazyDecoder
+from deployments.faces.decoder import PATIENCE, LazyDecoder
 from semblance.settings import Settings
 
 
-def shared_decoder(settings: Settings) -> LazyDecoder:
+def shared_decoder(settings: Settings, *, patience: int = PATIENCE) -> LazyDecoder:
     """The decoder of all tests in this process whose settings have the same limits."""
     names = ("max_image_bytes", "max_image_pixels", "image_memory_bytes", "image_deadline_s")
-    return _decoder(tuple((name, getattr(settings, name)) for name in names))
+    return _decoder(tuple((name, getattr(settings, name)) for name in names), patience)
 
 
 @cache
-def _decoder(limits: tuple[tuple[str, float], ...]) -> LazyDecoder:
-    return LazyDecoder(Settings().model_copy(update=dict(limits)))
+def _decoder(limits: tuple[tuple[str, float], ...], patience: int) -> LazyDecoder:
+    return LazyDecoder(Settings().model_copy(update=dict(limits)), patience=patience)
