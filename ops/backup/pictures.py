@@ -127,13 +127,20 @@ class PicturePool:
         """Put pictures back under their keys. Raises BadInputError for a picture that is missing or damaged,
         StorageError if the store fails."""
         tasks: set[asyncio.Task[None]] = set()
-        for picture in pictures:
-            if len(tasks) >= _AT_ONCE:
-                done, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                _raise_first(done)
-            tasks.add(asyncio.create_task(self._put(picture, opener, sealed=sealed)))
-            advance(1)
-        await asyncio.gather(*tasks)
+        try:
+            for picture in pictures:
+                if len(tasks) >= _AT_ONCE:
+                    done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                    _raise_first(done)
+                    tasks = pending
+                tasks.add(asyncio.create_task(self._put(picture, opener, sealed=sealed)))
+                advance(1)
+            await asyncio.gather(*tasks)
+        finally:
+            # A full store fails many at once; asyncio prints the traceback of each that nobody asks about.
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _put(self, picture: PooledPicture, opener: Opener, *, sealed: bool) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import hashlib
 import json
@@ -457,6 +458,31 @@ async def test_a_full_disk_is_said_in_a_sentence(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     await asyncio.to_thread(run_restore, target, folder, None, identity if sealed else None)
+    assert await pictures(target) == PICTURES
+
+
+async def test_a_full_picture_store_is_said_once_and_the_restoration_completed_later(
+    source: Settings, target: Settings, tmp_path: Path, small_disk: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "backups"
+    await asyncio.to_thread(back_up, source, folder)
+    target = target.model_copy(update={"storage_url": f"file://{small_disk}/pictures"})
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(480 * 1024))
+
+    def refusal() -> str:
+        try:
+            run_restore(target, folder, None, None)
+        except StorageError as exc:
+            return exc.message
+        return ""
+
+    assert "No space left on device" in await asyncio.to_thread(refusal)
+    # With the error its tasks are gone. asyncio then reports those that nobody has asked how they ended.
+    gc.collect()
+    assert not [record for record in caplog.records if record.name == "asyncio"]
+    ballast.unlink()
+    await asyncio.to_thread(run_restore, target, folder, None, None)
     assert await pictures(target) == PICTURES
 
 
