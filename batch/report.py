@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -14,17 +15,14 @@ from semblance.errors import ConfigurationError
 
 class JobReport:
     """Writes lines in the order of the calls; a context manager. What `write` has written survives if the
-    process is killed."""
+    process is killed. Everything raises ConfigurationError if the file cannot be written."""
 
     def __init__(self, path: Path, *, append: bool = False) -> None:
-        """append: to what the file has. Raises ConfigurationError if the file cannot be written."""
+        """append: to what the file has."""
         self.path = path
-        try:
+        with self._writing():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("a" if append else "w", encoding="ascii")
-        except OSError as exc:
-            reason = exc.strerror or exc
-            raise ConfigurationError(f"The report {path} cannot be written: {reason}.") from exc
 
     def __enter__(self) -> Self:
         return self
@@ -32,12 +30,23 @@ class JobReport:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        # Writes again what a full disk has refused.
+        with self._writing():
+            self._file.close()
 
     def write(self, lines: Iterable[Mapping[str, object]]) -> None:
         """Append lines."""
-        self._file.writelines(json.dumps(line) + "\n" for line in lines)
-        self._file.flush()
+        with self._writing():
+            self._file.writelines(json.dumps(line) + "\n" for line in lines)
+            self._file.flush()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as exc:
+            reason = exc.strerror or exc
+            raise ConfigurationError(f"The report {self.path} cannot be written: {reason}.") from exc
 
 
 def default_report_path(home: Path, job: str) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from rich.console import Console
 
 from batch.ingest.job import IngestOptions, ingest
 from batch.ingest.worker import IngestRules
+from batch.report import JobReport
 from db.celebrities import Celebrities, CelebrityRow
 from db.pool import Database
 from deployments.packs.registry import load_pack
@@ -112,3 +114,14 @@ async def test_an_unwritable_report_is_refused(settings: Settings, tmp_path: Pat
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigurationError, match="report"):
         await run(settings, report=tmp_path / "file" / "report.jsonl")
+
+
+def test_a_disk_that_is_full_under_the_report_is_said_in_a_sentence(small_disk: Path) -> None:
+    with suppress(OSError), (small_disk / "ballast").open("wb", buffering=0) as ballast:
+        while ballast.write(bytes(4096)):
+            pass
+    with (
+        pytest.raises(ConfigurationError, match=r"report\.jsonl cannot be written: No space left"),
+        JobReport(small_disk / "report.jsonl") as report,
+    ):
+        report.write([{"input": "a.jpg", "outcome": "ingested"}])
