@@ -92,18 +92,29 @@ def _let_help_flow(commands: typer.Typer) -> None:
 _let_help_flow(app)
 
 
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+_UNUSABLE = frozenset(
+    {errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.EROFS, errno.EACCES, errno.EPERM}
+)
+"""Errors at a file that only the owner of the folder can mend."""
+
+
 def run() -> None:
-    """Run the command line. A SemblanceError becomes its message and exit status 1, and so does a full
-    disk."""
+    """Run the command line. A SemblanceError becomes its message and exit status 1, and so does a full disk,
+    and a file that is closed or is something else than it should be."""
     try:
         app()
     except SemblanceError as exc:
         fail(exc.message)
         raise SystemExit(1) from exc
     except OSError as exc:
-        if exc.errno not in {errno.ENOSPC, errno.EDQUOT}:
+        if exc.errno in _FULL:
+            fail(f"The disk is full{place_of(exc)}. Make room, and run the command again.")
+        elif exc.errno in _UNUSABLE and exc.filename:
+            fail(f"{exc.filename} cannot be used: {exc.strerror}.")
+        else:
             raise
-        fail(f"The disk is full{place_of(exc)}. Make room, and run the command again.")
         raise SystemExit(1) from exc
 
 

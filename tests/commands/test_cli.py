@@ -113,6 +113,21 @@ def test_a_full_disk_is_said_in_a_sentence(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [("lock", ("down",)), ("lock", ("keys", "list")), ("state.json", ("down",))],
+)
+def test_a_folder_in_the_place_of_a_file_is_named(
+    environment: dict[str, str], name: str, command: tuple[str, ...]
+) -> None:
+    folder = Path(environment["SEMBLANCE_HOME"], name)
+    folder.mkdir(parents=True)
+    done = _run(environment, *command)
+    assert done.returncode == 1
+    assert f"{folder} cannot be used: Is a directory." in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_status_without_a_stack(environment: dict[str, str]) -> None:
     done = _run(environment, "status", "--json")
     assert done.returncode == 3
