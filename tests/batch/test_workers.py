@@ -58,6 +58,13 @@ class HopelessEcho(Echo):
         raise ConfigurationError("no CUDA here")
 
 
+class Niceness(Echo):
+    """Returns its own for each item."""
+
+    def process(self, items: Sequence[str]) -> list[str]:
+        return [str(os.getpriority(os.PRIO_PROCESS, 0)) for _ in items]
+
+
 def pool_of(plan: PoolPlan, worker: type[Echo] = Echo) -> WorkerPool[str, str]:
     return WorkerPool(
         worker, (), Settings(log_format="json"), plan, failed=lambda item, reason: f"{item}: {reason}"
@@ -147,6 +154,12 @@ async def test_a_worker_without_room_blocks_nothing() -> None:
 async def test_workers_that_cannot_start_end_the_run() -> None:
     with pytest.raises(WorkersError, match=r"The workers cannot run: .*no CUDA here"):
         await results(pool_of(TWO, HopelessEcho), [["a"]], in_order=False)
+
+
+async def test_workers_give_way_as_far_as_replicas_do() -> None:
+    expected = max(10, os.getpriority(os.PRIO_PROCESS, 0))
+    results = [done async for done in pool_of(TWO, Niceness).results(each([["a"]]), in_order=True)]
+    assert results == [(["a"], [str(expected)])]
 
 
 async def test_nothing_to_do_needs_no_worker() -> None:
