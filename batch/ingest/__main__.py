@@ -87,7 +87,9 @@ def main(
         console.print(summary.table())
         console.print(f"report: {summary.report}", highlight=False, soft_wrap=True)
         if failed := summary.counts.get("failed", 0):
-            Console(stderr=True).print(f"{failed:,} inputs failed; run the same command again.")
+            Console(stderr=True).print(
+                f"{failed:,} inputs failed, and the report says why. Run the same command again."
+            )
             raise typer.Exit(1)
 
 

@@ -76,7 +76,7 @@ def _writing(what: str) -> Iterator[None]:
         yield
     except OSError as exc:
         raise StorageError(
-            f"{what} is not complete: {exc.strerror or exc}{place_of(exc)}. Run it again."
+            f"{what} is not complete: {exc.strerror or exc}{place_of(exc)}. Run it again once that is mended."
         ) from exc
 
 
