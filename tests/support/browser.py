@@ -77,7 +77,7 @@ class Watch:
 
 async def expect_drawn(picture: Locator) -> None:
     """Wait until a picture has come. The page may replace it meanwhile, at which its `decode` would fail."""
-    await expect(picture).not_to_have_js_property("naturalWidth", 0)
+    await expect(picture).not_to_have_js_property("naturalWidth", 0, timeout=30_000)
 
 
 @dataclass(frozen=True, slots=True)
