@@ -153,10 +153,8 @@ class DecoderProcess:
 class LazyDecoder:
     """A DecoderProcess that starts with the first photo, for callers that seldom open one."""
 
-    def __init__(self, settings: Settings, *, patience: int = 1) -> None:
-        """patience: as in DecoderProcess."""
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._patience = patience
         self._lock = threading.Lock()
         self._decoder: DecoderProcess | None = None
 
@@ -164,7 +162,7 @@ class LazyDecoder:
         """See DecoderProcess."""
         with self._lock:
             if self._decoder is None:
-                self._decoder = DecoderProcess(self._settings, patience=self._patience)
+                self._decoder = DecoderProcess(self._settings)
         return self._decoder.open(data)
 
 

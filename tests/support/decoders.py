@@ -10,10 +10,11 @@ from semblance.settings import Settings
 
 def shared_decoder(settings: Settings, *, patience: int = PATIENCE) -> LazyDecoder:
     """The decoder of all tests in this process whose settings have the same limits."""
-    names = ("max_image_bytes", "max_image_pixels", "image_memory_bytes", "image_deadline_s")
-    return _decoder(tuple((name, getattr(settings, name)) for name in names), patience)
+    names = ("max_image_bytes", "max_image_pixels", "image_memory_bytes")
+    limits: list[tuple[str, float]] = [(name, getattr(settings, name)) for name in names]
+    return _decoder((*limits, ("image_deadline_s", settings.image_deadline_s * patience)))
 
 
 @cache
-def _decoder(limits: tuple[tuple[str, float], ...], patience: int) -> LazyDecoder:
-    return LazyDecoder(Settings().model_copy(update=dict(limits)), patience=patience)
+def _decoder(limits: tuple[tuple[str, float], ...]) -> LazyDecoder:
+    return LazyDecoder(Settings().model_copy(update=dict(limits)))
