@@ -33,11 +33,11 @@ def kept_database(folder: str | Path) -> Iterator[str]:
         server.stop()
 
 
-def drop_gallery_index(connection: psycopg.Connection) -> str:
+def drop_gallery_index(connection: psycopg.Connection) -> bytes:
     """Drop the vector index of celebrities, which takes a minute for 100,000 that are inserted one by one.
     Returns the statement that makes it."""
     name = "celebrities_embedding_half_idx"
     row = connection.execute("SELECT pg_get_indexdef(%s::regclass)", [name]).fetchone()
     assert row is not None
     connection.execute(SQL("DROP INDEX {}").format(Identifier(name)))
-    return str(row[0])
+    return str(row[0]).encode()

@@ -157,7 +157,7 @@ def fill(dsn: str, rows: int, *, index: bool) -> None:
                 [NEW, start],
             )
         if index:
-            connection.execute(gallery_index.encode())
+            connection.execute(gallery_index)
         connection.execute("VACUUM ANALYZE celebrities, spare_celebrity_embeddings")
 
 

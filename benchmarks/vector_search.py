@@ -126,7 +126,7 @@ def fill(dsn: str, gallery: NDArray[np.float32], categories: NDArray[np.str_]) -
                 copy.write_row((name, "somebody.jpg", str(number), str(category), embedding, DIGEST))
         # As the schema has it; built at once it takes a tenth of the time.
         began = time.perf_counter()
-        connection.execute(index.encode())
+        connection.execute(index)
         build = time.perf_counter() - began
         connection.execute("VACUUM ANALYZE celebrities")
     return build

@@ -18,6 +18,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from db.pool import Database
+from serve_app.realtime.hub import Hub, Timing
 from tests.support.api import Api, User
 
 Event = dict[str, Any]
@@ -107,6 +108,12 @@ async def serving(app: FastAPI) -> AsyncGenerator[Server]:
 async def server(api: Api) -> AsyncIterator[Server]:
     async with serving(api.app) as running:
         yield running
+
+
+def ping_often(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the hub break each tenth of a second of silence."""
+    monkeypatch.setattr(hub, "_timing", Timing(ping=0.1))
+    hub._tasks.append(asyncio.create_task(hub._ping()))
 
 
 async def add_face(database: Database, owner: UUID) -> UUID:

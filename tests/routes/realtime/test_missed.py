@@ -16,7 +16,7 @@ from semblance.settings import Settings
 from serve_app.realtime.frames import Channel
 from serve_app.realtime.hub import Hub, Timing
 from tests.support.api import Api, User
-from tests.support.realtime import Server, add_face, add_match, add_message, connect_users, notify
+from tests.support.realtime import Server, add_face, add_match, add_message, connect_users, notify, ping_often
 
 
 async def test_nothing_is_lost_or_told_twice_over_a_drop(
@@ -231,9 +231,7 @@ async def test_no_more_is_read_for_a_guest_who_missed_matches_than_is_shown(
 async def test_silence_is_broken_by_pings_that_move_the_last_event_id(
     api: Api, server: Server, ada: User, bob: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hub = api.services.hub
-    monkeypatch.setattr(hub, "_timing", Timing(ping=0.1))
-    hub._tasks.append(asyncio.create_task(hub._ping()))
+    ping_often(api.services.hub, monkeypatch)
     async with server.listen(ada, channels="notifications") as socket:
         hello = await socket.hello()
         await notify(api.services.database, bob.id)

@@ -10,9 +10,8 @@ import httpx
 import pytest
 
 from serve_app.auth import LEEWAY_S
-from serve_app.realtime.hub import Timing
 from tests.support.api import Api, User, make_token
-from tests.support.realtime import Server, notify, wait_for_presence
+from tests.support.realtime import Server, notify, ping_often, wait_for_presence
 
 
 class EventSourceReader:
@@ -67,9 +66,7 @@ async def test_server_sent_events_resume_too(api: Api, server: Server, ada: User
 async def test_server_sent_pings_move_the_last_event_id_unseen(
     api: Api, server: Server, ada: User, bob: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hub = api.services.hub
-    monkeypatch.setattr(hub, "_timing", Timing(ping=0.1))
-    hub._tasks.append(asyncio.create_task(hub._ping()))
+    ping_often(api.services.hub, monkeypatch)
     url = f"{server.http}/api/realtime/events?channels=notifications"
     async with httpx.AsyncClient(headers=ada.headers) as client, client.stream("GET", url) as answer:
         stream = EventSourceReader(answer)
