@@ -16,7 +16,7 @@ from db.secret_hash import secret_hash
 from serve_app.auth import LEEWAY_S
 from serve_app.realtime.hub import Hub, Timing
 from tests.support.api import Api, make_token
-from tests.support.realtime import serving
+from tests.support.realtime import caught_up, serving
 
 SUBJECT = uuid.UUID("11111111-2222-4333-8444-555555555555")
 
@@ -184,7 +184,7 @@ async def test_a_connection_that_begins_while_its_admin_stops_being_one_does_not
     key = await key_of(api, admin.headers)
     hub = api.services.hub
     await api.owner.execute("UPDATE profiles SET role = 'user' WHERE id = $1", admin.id)
-    await hub._catch_up()  # It has told of the end before it knows the client.
+    await caught_up(api.services)  # It has told of the end before it knows the client.
     async with hub.join(admin.id, ["admin"], "http://api", session=key) as client:
         assert client.end is not None
     async with hub.join(admin.id, ["feed"], "http://api", session=key) as client:
@@ -208,7 +208,7 @@ async def test_a_console_that_begins_to_listen_while_its_session_ends_does_not_o
     async with hub.join(None, ["admin"], "http://api", session=key) as client:
         assert client.end is None
     await api.owner.execute(change)
-    await hub._catch_up()
+    await caught_up(api.services)
     async with hub.join(None, ["admin"], "http://api", session=key) as client:
         assert client.end is not None
 

@@ -18,6 +18,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from db.pool import Database
+from serve_app.api.services import Services
 from serve_app.realtime.hub import Hub, Timing
 from tests.support.api import Api, User
 
@@ -108,6 +109,14 @@ async def serving(app: FastAPI) -> AsyncGenerator[Server]:
 async def server(api: Api) -> AsyncIterator[Server]:
     async with serving(api.app) as running:
         yield running
+
+
+async def caught_up(services: Services) -> None:
+    """Return once the hub has told its clients of all events so far."""
+    _, newest = await services.db.events.kept()
+    async with asyncio.timeout(10):
+        while services.hub._position < newest:  # noqa: ASYNC110 - nothing tells when
+            await asyncio.sleep(0.01)
 
 
 def ping_often(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,7 +75,8 @@ async def _rows_written(database: Database) -> int:
     written: int = await database.fetchval(
         """
         SELECT sum(n_tup_ins + n_tup_upd + n_tup_del)::bigint FROM pg_stat_all_tables
-        WHERE relid NOT IN ('face_searches'::regclass, 'pg_statistic'::regclass)
+        WHERE relid <> 'face_searches'::regclass
+        AND relname NOT LIKE 'pg_statistic%' AND schemaname <> 'pg_toast'
         """
     )
     return written

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from tests.support.api import Api, User
-from tests.support.realtime import Server, add_face, add_match, add_message, connect_users, notify
+from tests.support.realtime import (
+    Server,
+    add_face,
+    add_match,
+    add_message,
+    caught_up,
+    connect_users,
+    notify,
+)
 
 
 async def test_a_new_match_reaches_guests_as_the_feed_shows_it(
@@ -85,10 +91,7 @@ async def test_jobs_messages_and_notifications_reach_only_those_they_are_for(
     stranger = await api.member("Cleo")
     chat = await connect_users(database, ada.id, bob.id)
     personal = "jobs,messages,notifications"
-    _, newest = await api.services.db.events.kept()
-    async with asyncio.timeout(5):
-        while api.services.hub._position < newest:  # noqa: ASYNC110 - nothing tells when
-            await asyncio.sleep(0.01)
+    await caught_up(api.services)
     async with (
         server.listen(ada, channels=personal) as to_ada,
         server.listen(bob, channels=personal) as to_bob,

@@ -16,7 +16,16 @@ from semblance.settings import Settings
 from serve_app.realtime.frames import Channel
 from serve_app.realtime.hub import Hub, Timing
 from tests.support.api import Api, User
-from tests.support.realtime import Server, add_face, add_match, add_message, connect_users, notify, ping_often
+from tests.support.realtime import (
+    Server,
+    add_face,
+    add_match,
+    add_message,
+    caught_up,
+    connect_users,
+    notify,
+    ping_often,
+)
 
 
 async def test_nothing_is_lost_or_told_twice_over_a_drop(
@@ -95,7 +104,7 @@ async def test_what_is_removed_while_a_client_reads_what_it_missed_causes_a_rese
     first = (await events.kept())[1]
     for _ in range(25):
         await notify(api.services.database, ada.id)
-    await hub._catch_up()
+    await caught_up(api.services)
     async with hub.join(ada.id, ["notifications"], "http://api", first) as client:
         frames = hub.frames(client)
         assert [frame.type for frame in await anext(frames)] == ["hello"]
@@ -106,7 +115,7 @@ async def test_what_is_removed_while_a_client_reads_what_it_missed_causes_a_rese
         [reset] = await anext(frames)
         assert (reset.type, reset.id) == ("reset", client.joined_at)
         await notify(api.services.database, ada.id)
-        await hub._catch_up()
+        await caught_up(api.services)
         [frame] = await anext(frames)
         assert frame.type == "notifications"
         await frames.aclose()
@@ -163,7 +172,7 @@ async def test_guests_who_missed_much_take_turns_and_keep_nobody_else_waiting(
     for other in others:
         await add_match(database, face, other)
     await notify(database, ada.id)
-    await hub._catch_up()
+    await caught_up(api.services)
     reading, most, go_on = 0, 0, asyncio.Event()
     visible = Events.visible
 
@@ -209,7 +218,7 @@ async def test_no_more_is_read_for_a_guest_who_missed_matches_than_is_shown(
         """,
         faces[:10], faces[10:],
     )  # fmt: skip
-    await hub._catch_up()
+    await caught_up(api.services)
     loaded: list[int] = []
     load = Matches.load
 
