@@ -51,7 +51,15 @@ class StackState(BaseModel):
 
 def write_state(home: StackHome, state: StackState) -> None:
     """Write the state atomically, mode 0600."""
-    write_file(home.state_file, state.model_dump_json(indent=2))
+    write_file(home.state_file, _text(state))
+
+
+def is_written(home: StackHome, state: StackState) -> bool:
+    """Whether the file holds this state."""
+    try:
+        return read_file(home.state_file) == _text(state).encode()
+    except OSError:
+        return False
 
 
 def read_state(home: StackHome) -> StackState | None:
@@ -87,3 +95,7 @@ def what_is_wrong(home: StackHome) -> tuple[Problem, ...]:
 
 def remove_state(home: StackHome) -> None:
     home.state_file.unlink(missing_ok=True)
+
+
+def _text(state: StackState) -> str:
+    return state.model_dump_json(indent=2)

@@ -46,7 +46,7 @@ from ops.stack.serve_deploy import (
     read_config,
     with_tracing,
 )
-from ops.stack.state import StackState, left_state, remove_state, write_state
+from ops.stack.state import StackState, is_written, left_state, remove_state, write_state
 from semblance.error_reports import report_errors
 from semblance.errors import SemblanceError
 from semblance.logging import configure_logging
@@ -202,7 +202,7 @@ class Supervisor:
                 self._guard()
             now = state.model_copy(update={"problems": problems, "detached": guarded})
             # Somebody, or a bad disk, may have damaged the file.
-            if now != state or left_state(self._home) != now:
+            if not is_written(self._home, now):
                 self._publish(now)
             self._tell(state, now)
             state = now
