@@ -1,15 +1,18 @@
-import { Badge } from '@mantine/core';
-
 import type { Ingestion } from '../../api/ingestions';
+import type { Level } from '../../parts/Dot';
+import { StatusBadge } from '../../parts/StatusBadge';
 import { useWords } from '../../words/useWords';
-import classes from './IngestionStatus.module.css';
 
-/** How an ingestion is doing, in a word and a colour. */
+const LEVELS: Record<Ingestion['state'], Level> = {
+  receiving: 'idle',
+  running: 'busy',
+  review: 'warn',
+  done: 'ok',
+  failed: 'fail',
+};
+
+/** How an ingestion is doing. */
 export function IngestionStatus({ state }: { state: Ingestion['state'] }) {
   const words = useWords();
-  return (
-    <Badge variant="default" size="lg" tt="none" leftSection={<span className={classes.dot} data-state={state} />}>
-      {words(`ingestions.state.${state}`)}
-    </Badge>
-  );
+  return <StatusBadge level={LEVELS[state]}>{words(`ingestions.state.${state}`)}</StatusBadge>;
 }

@@ -1,15 +1,18 @@
-import { Badge } from '@mantine/core';
-
 import type { RayJob } from '../../api/jobs';
+import type { Level } from '../../parts/Dot';
+import { StatusBadge } from '../../parts/StatusBadge';
 import { useWords } from '../../words/useWords';
-import classes from './RayJobStatus.module.css';
 
-/** How a job is doing, in a word and a colour. */
+const LEVELS: Record<RayJob['status'], Level> = {
+  pending: 'idle',
+  running: 'busy',
+  succeeded: 'ok',
+  failed: 'fail',
+  stopped: 'idle',
+};
+
+/** How a job is doing. */
 export function RayJobStatus({ job: { status } }: { job: RayJob }) {
   const words = useWords();
-  return (
-    <Badge variant="default" size="lg" tt="none" leftSection={<span className={classes.dot} data-status={status} />}>
-      {words(`jobs.ray-status.${status}`)}
-    </Badge>
-  );
+  return <StatusBadge level={LEVELS[status]}>{words(`jobs.ray-status.${status}`)}</StatusBadge>;
 }

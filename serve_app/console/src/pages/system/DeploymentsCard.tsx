@@ -2,7 +2,7 @@ import { Group, Text } from '@mantine/core';
 
 import type { Deployment } from '../../api/system';
 import { useNumber, useWords } from '../../words/useWords';
-import { Dot } from './Dot';
+import { Dot } from '../../parts/Dot';
 import { NumberTable } from '../../parts/NumberTable';
 import { Section } from '../../parts/Section';
 

@@ -5,7 +5,7 @@ import { type Finding, useFindings } from '../../api/system';
 import { ErrorState } from '../../parts/ErrorState';
 import { Working } from '../../parts/Working';
 import { useWords } from '../../words/useWords';
-import { Dot } from './Dot';
+import { Dot } from '../../parts/Dot';
 import classes from './FindingsCard.module.css';
 import { Sentence } from '../../parts/Sentence';
 import { Section } from '../../parts/Section';
