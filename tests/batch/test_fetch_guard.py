@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -21,12 +20,13 @@ from cryptography.x509.oid import NameOID
 from batch.ingest import web
 from batch.ingest.fetch import fetch
 from semblance.errors import ImageTooLargeError, NotFoundError, UnreadableImageError
+from tests.support import http_server
 
 PICTURE = b"a picture"
 NAME = "pictures.example"
 
 
-class Site(BaseHTTPRequestHandler):
+class Site(http_server.QuietHandler):
     """Answers by path. `asked` holds the host and path of each request."""
 
     asked: list[tuple[str, str]]
@@ -72,9 +72,6 @@ class Site(BaseHTTPRequestHandler):
         except OSError:
             self.close_connection = True
 
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
 
 @contextmanager
 def serving(tls: ssl.SSLContext | None = None) -> Iterator[tuple[int, list[tuple[str, str]]]]:
@@ -82,15 +79,9 @@ def serving(tls: ssl.SSLContext | None = None) -> Iterator[tuple[int, list[tuple
     asked: list[tuple[str, str]] = []
     over = threading.Event()
     site = type("OneSite", (Site,), {"asked": asked, "drips": over})
-    with ThreadingHTTPServer(("127.0.0.1", 0), site) as server:
-        if tls is not None:
-            server.socket = tls.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield server.server_port, asked
+    with http_server.serving(site, tls) as url:
+        yield int(url.rpartition(":")[2]), asked
         over.set()
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture

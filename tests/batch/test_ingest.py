@@ -6,7 +6,6 @@ import functools
 import http.server
 import io
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from semblance.settings import Settings
 from semblance.storage.opening import open_bucket, open_storage
 from semblance.storage.pictures import keys_of
 from tests.support.gallery import OBAMA_BIO, make_gallery
+from tests.support.http_server import QuietHandler, serving
 from tests.support.laden import assert_only_a_picture
 from tests.support.photos import ASTRONAUT, BIDEN, GROUP, NO_FACE, OBAMA, couple
 from tests.support.pictures import portrait
@@ -169,9 +169,8 @@ def all_keys(gallery: dict[str, Any]) -> list[str]:
     return sorted(key for row in gallery.values() for key in keys_of(row["image_path"]))
 
 
-class _Silent(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
+class _Files(QuietHandler, http.server.SimpleHTTPRequestHandler):
+    """A folder's files."""
 
 
 @pytest.fixture
@@ -179,13 +178,9 @@ def website(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """Address and folder of a web server."""
     folder = tmp_path / "www"
     folder.mkdir()
-    handler = functools.partial(_Silent, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", folder
-        server.shutdown()
-        thread.join()
+    handler = functools.partial(_Files, directory=str(folder))
+    with serving(handler) as address:
+        yield address, folder
 
 
 async def test_a_manifest_takes_pictures_from_everywhere_into_a_bucket(

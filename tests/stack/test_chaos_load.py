@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -14,10 +12,11 @@ from benchmarks.chaos.__main__ import ChaosResult, _one
 from benchmarks.chaos.events import missing
 from benchmarks.chaos.load import BUSY, OK, REFUSED, Answer, Load, counted, faults, well_since
 from ops.stack.home import StackHome
+from tests.support.http_server import QuietHandler, serving
 from tests.support.waiting import wait_for
 
 
-class FakeApi(BaseHTTPRequestHandler):
+class FakeApi(QuietHandler):
     """Answers as configured by its attributes."""
 
     status = 200
@@ -35,19 +34,12 @@ class FakeApi(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.do_GET()
 
-    def log_message(self, *_: object) -> None:
-        pass
-
 
 @pytest.fixture
 def url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setattr(FakeApi, "status", 200)
-    with ThreadingHTTPServer(("127.0.0.1", 0), FakeApi) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with serving(FakeApi) as address:
+        yield address
 
 
 @pytest.mark.parametrize(

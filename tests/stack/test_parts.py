@@ -9,7 +9,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from ops.stack import ray_head, serve_deploy
 from ops.stack.postgres import ForeignPostgres
 from ops.stack.serve_deploy import ServeApp, ServeClient
 from semblance.errors import ConfigurationError, DatabaseError
+from tests.support.http_server import QuietHandler, serving
 
 
 @pytest.mark.parametrize(("status", "serves"), [(b"\x08\x01", True), (b"\x08\x02", False), (b"", False)])
@@ -53,6 +53,8 @@ def test_a_server_that_accepts_connections_but_is_silent_is_not_serving(
 class Cluster:
     """A dashboard and an API with answers set by the test."""
 
+    url: str
+
     def __init__(self) -> None:
         self.applications: dict[str, Any] = {"semblance": {"status": "RUNNING", "deployments": {}}}
         self.answers = True
@@ -60,30 +62,22 @@ class Cluster:
         self.deployed: list[Any] = []
         cluster = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             def do_GET(self) -> None:
                 if self.path == "/health":
-                    self._answer(200 if cluster.lives else 503, {})
+                    self.reply(200 if cluster.lives else 503, b"{}")
                 else:
-                    self._answer(200 if cluster.answers else 503, {"applications": cluster.applications})
+                    body = json.dumps({"applications": cluster.applications}).encode()
+                    self.reply(200 if cluster.answers else 503, body)
 
             def do_PUT(self) -> None:
                 length = int(self.headers["Content-Length"])
                 cluster.deployed.append(json.loads(self.rfile.read(length)))
                 cluster.applications = {"semblance": {"status": "RUNNING", "deployments": {}}}
                 cluster.answers = cluster.lives = True
-                self._answer(200, {})
+                self.reply(200, b"{}")
 
-            def _answer(self, status: int, body: object) -> None:
-                self.send_response(status)
-                self.end_headers()
-                self.wfile.write(json.dumps(body).encode())
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.handler = Handler
 
 
 @pytest.fixture
@@ -91,12 +85,8 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     for name in ("_PATIENCE_SECONDS", "_HEALING_SECONDS", "_HEALTHY_SECONDS"):
         monkeypatch.setattr(serve_deploy, name, 1.0)
     cluster = Cluster()
-    thread = threading.Thread(target=cluster.server.serve_forever)
-    thread.start()
-    yield cluster
-    cluster.server.shutdown()
-    thread.join()
-    cluster.server.server_close()
+    with serving(cluster.handler) as cluster.url:
+        yield cluster
 
 
 @pytest.fixture

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ import pytest
 from ops.stack.keeper import Keeper
 from ops.stack.serve_deploy import SERVE_CONFIG, ServiceChecks, read_config
 from semblance.errors import ConfigurationError, NotReadyError
+from tests.support.http_server import QuietHandler, serving
 from tests.support.waiting import wait_for
 
 
@@ -39,21 +38,12 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 def answering(status: int, body: object) -> Iterator[str]:
     """The address of an API whose every answer is this one."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(json.dumps(body).encode())
+            self.reply(status, json.dumps(body).encode())
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with serving(Handler) as url:
+        yield url
 
 
 FAILING = {"database": "ok", "storage": "failed: The disk is full.", "queue": "failed: Read only."}

@@ -9,12 +9,13 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+
+from tests.support import http_server
 
 Algorithm = Literal["RS256", "ES256"]
 
@@ -67,26 +68,16 @@ def serving() -> Iterator[IdentityProvider]:
     provider = IdentityProvider()
     provider.answers.set()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(http_server.QuietHandler):
         def do_GET(self) -> None:
             provider.requests += 1
             provider.answers.wait()
             body = json.dumps({"keys": provider.entries}).encode() if provider.body is None else provider.body
-            self.send_response(provider.status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.reply(provider.status, body)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        provider.url = f"http://127.0.0.1:{server.server_port}/"
+    with http_server.serving(Handler) as url:
+        provider.url = f"{url}/"
         try:
             yield provider
         finally:
             provider.answers.set()
-            server.shutdown()
-            thread.join()

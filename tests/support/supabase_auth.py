@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import jwt
+
+from tests.support import http_server
 
 ANON_KEY = "anon-key-of-the-tests"
 
@@ -51,23 +51,10 @@ def serving() -> Iterator[SupabaseAuth]:
     """A server on a free port of this machine."""
     auth = SupabaseAuth()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(http_server.QuietHandler):
         def do_GET(self) -> None:
             status, body = auth.answer(self.path, self.headers["apikey"], self.headers["Authorization"])
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.reply(status, body)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        auth.url = f"http://127.0.0.1:{server.server_port}"
-        try:
-            yield auth
-        finally:
-            server.shutdown()
-            thread.join()
+    with http_server.serving(Handler) as auth.url:
+        yield auth
