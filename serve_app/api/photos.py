@@ -308,8 +308,10 @@ async def _form_of(received: ReceivedPhoto, max_files: int) -> AsyncIterator[For
             max_fields=16,
             max_part_size=64 * 1024,
         ).parse()
-    except (MultiPartException, ValueError) as exc:
-        # ValueError: the name of an unknown charset.
+    except MultiPartException as exc:
+        raise BadInputError(f"The form cannot be read. {exc.message}") from exc
+    except ValueError as exc:
+        # The name of an unknown charset.
         raise BadInputError("The form is not valid multipart/form-data.") from exc
     try:
         yield form

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated, Literal
+from datetime import UTC, datetime
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 Score = Annotated[float, Field(ge=0, le=1)]
 
 FeedUrl = Annotated[str, Field(description="The same picture with a long side of at most 1080 pixels.")]
 ThumbnailUrl = Annotated[str, Field(description="The same picture with a long side of at most 256 pixels.")]
+
+
+def _text(value: object) -> object:
+    # Pydantic would also accept numbers, as seconds since 1970.
+    if not isinstance(value, str) or value.lstrip("+-").replace(".", "", 1).isdigit():
+        raise ValueError("a time is text in ISO 8601 with an offset")
+    return value
+
+
+def _utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("a time lies in the years 1 to 9999") from None
+
+
+Time: TypeAlias = Annotated[AwareDatetime, BeforeValidator(_text), AfterValidator(_utc)]
+"""A time that a client gives: one that every clock and database can hold, in UTC."""
 
 
 class Schema(BaseModel):

@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Annotated
+from datetime import datetime
 
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
+from pydantic import Field
 
-from serve_app.schemas.base import Schema
-
-
-def _text(value: object) -> object:
-    # Pydantic would also accept numbers, as seconds since 1970.
-    if not isinstance(value, str) or value.lstrip("+-").replace(".", "", 1).isdigit():
-        raise ValueError("a time is text in ISO 8601 with an offset")
-    return value
-
-
-def _utc(value: datetime) -> datetime:
-    try:
-        return value.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("a time lies in the years 1 to 9999") from None
+from serve_app.schemas.base import Schema, Time
 
 
 class PresenceBody(Schema):
-    last_seen: Annotated[AwareDatetime, BeforeValidator(_text), AfterValidator(_utc)] = Field(
+    last_seen: Time = Field(
         description="ISO 8601 with offset; not in the future.", examples=["2026-01-31T12:00:00Z"]
     )
 

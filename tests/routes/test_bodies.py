@@ -72,6 +72,13 @@ async def test_other_bodies_are_refused_with_a_sentence(api: Api) -> None:
         assert answer.json()["error"].endswith(".")
 
 
+async def test_a_form_with_another_file_is_refused_for_that(api: Api) -> None:
+    files = [("file", portrait()), ("file", portrait())]
+    answer = await api.client.post("/extract-embedding", files=files, headers=KEY)
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_input")
+    assert "Too many files" in answer.json()["error"]
+
+
 BYTES = bytes(range(256)) * 4 + b"\xfb\xff"
 STANDARD, URL_SAFE = base64.b64encode(BYTES).decode(), base64.urlsafe_b64encode(BYTES).decode()
 

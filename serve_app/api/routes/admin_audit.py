@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Query
-from pydantic import AwareDatetime
 
 from serve_app.api.cursors import Cursor, encode_cursor, place_by_time
 from serve_app.api.dependencies import Injected, Operator
 from serve_app.api.responses import errors
 from serve_app.api.topics import Topic
+from serve_app.schemas.base import Time
 from serve_app.schemas.console import AuditAnswer, AuditEntry
 from serve_app.schemas.patterns import STORABLE
 
@@ -39,7 +39,7 @@ async def list_audit(  # noqa: PLR0917 - FastAPI names them
             examples=["command:ada", "admin"],
         ),
     ] = None,
-    since: Annotated[AwareDatetime | None, Query(description="Only from this time on.")] = None,
+    since: Annotated[Time | None, Query(description="Only from this time on.")] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
     cursor: Cursor = None,
 ) -> AuditAnswer:
