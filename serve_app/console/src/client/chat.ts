@@ -2,7 +2,7 @@ import type { SchemaMessageAnswer as MessageAnswer, SchemaNewMessage as NewMessa
 
 import type { State, Token } from './connection';
 import { Connection } from './connection';
-import { errorOf, unreachable } from './errors';
+import { ApiError, errorOf, unreachable } from './errors';
 
 /** A message as an event tells it to both members of its connection. */
 export type Message = Pick<
@@ -45,8 +45,9 @@ export class Chat {
     const response = await fetch(new URL('/api/messages', this.#options.url), request).catch((failure: unknown) => {
       throw unreachable(failure);
     });
-    const answer: unknown = await response.json().catch(() => null);
+    const answer: unknown = await response.json().catch(() => undefined);
     if (!response.ok) throw errorOf(response, answer);
+    if (answer === undefined) throw new ApiError(0, 'unreachable', 'The answer did not arrive whole.', undefined);
     return answer as MessageAnswer;
   }
 

@@ -124,6 +124,20 @@ describe('a connection', () => {
     expect(Line.last.protocols).toEqual(['bearer', 'new']);
   });
 
+  it('tries again where a token cannot be sent', async () => {
+    class Strict extends Line {
+      constructor(url: URL, protocols: string[]) {
+        if (protocols[1]?.includes('\n')) throw new SyntaxError('as of a browser');
+        super(url, protocols);
+      }
+    }
+    const token = vi.fn().mockReturnValueOnce('broken\n').mockReturnValueOnce('whole');
+    await connect({ token, WebSocket: Strict as unknown as typeof WebSocket });
+    expect(told).toEqual(['lost']);
+    await vi.advanceTimersByTimeAsync(500);
+    expect(Line.last.protocols).toEqual(['bearer', 'whole']);
+  });
+
   it.each([4400, 4401, 4403, 4409])('gives up where it is refused with %i', async (code) => {
     await connect();
     Line.last.ends(code);

@@ -36,6 +36,7 @@ const REFUSED = [4400, 4403, 4409];
 /** A WebSocket of events that comes back by itself: each event after the first `hello` comes exactly once. */
 export class Connection {
   readonly #options: ConnectionOptions;
+  readonly #Socket: typeof WebSocket;
   #wanted = false;
   #socket: WebSocket | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -44,6 +45,7 @@ export class Connection {
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
+    this.#Socket = options.WebSocket ?? WebSocket;
   }
 
   /** Connects. After `close`, it continues where it was. */
@@ -74,8 +76,14 @@ export class Connection {
     url.protocol = url.protocol.replace('http', 'ws');
     url.searchParams.set('channels', this.#options.channels.join(','));
     if (this.#last !== undefined) url.searchParams.set('last_event_id', String(this.#last));
-    const Socket = this.#options.WebSocket ?? WebSocket;
-    const socket = new Socket(url, token === undefined ? [] : ['bearer', token]);
+    let socket: WebSocket;
+    try {
+      socket = new this.#Socket(url, token === undefined ? [] : ['bearer', token]);
+    } catch {
+      // A token that a header cannot carry: it is empty, or has a blank or a newline.
+      this.#retry();
+      return;
+    }
     this.#socket = socket;
     this.#expect();
     socket.onmessage = ({ data }) => {
