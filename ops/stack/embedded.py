@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import signal
 import stat
@@ -47,6 +48,8 @@ _SILENT_SECONDS = 10.0
 """A server that lets connections wait for that long hangs. It is killed, and recovers when it is started."""
 _POLL_SECONDS = 0.05
 _MIB = 1024 * 1024
+_READ_BY_SHELL = re.compile(r'["$`\\\r\n]')
+"""What a shell does not take as it is between double quotes, in which pg_ctl puts the paths for it."""
 
 
 class EmbeddedPostgres:
@@ -210,6 +213,11 @@ class EmbeddedPostgres:
         (self._data / "postmaster.pid").unlink(missing_ok=True)
 
     def _launch(self) -> None:
+        if odd := _READ_BY_SHELL.search(str(self._data)):
+            raise ConfigurationError(
+                f"The shell that starts PostgreSQL does not take {odd[0]!r} in {str(self._data)!r} as it is. "
+                "Set SEMBLANCE_HOME to a folder without it."
+            )
         searchable = _modes_of_parents(self._data)
         try:
             with _clean_environment():

@@ -237,6 +237,13 @@ def test_a_comma_in_the_path_is_refused(empty: Path, initialised: Path) -> None:
         EmbeddedPostgres(place(initialised, empty / "a,b")).start()
 
 
+@pytest.mark.parametrize("name", ['a"b', "a$HOME", "a`b`", "a\\b", "a\nb"])
+def test_a_path_that_a_shell_would_change_is_refused(empty: Path, name: str) -> None:
+    with pytest.raises(ConfigurationError, match="Set SEMBLANCE_HOME"):
+        EmbeddedPostgres(empty / name / "postgres").start()
+    assert not (empty / name / "postgres" / "data").exists()
+
+
 def test_a_folder_that_cannot_be_made(empty: Path) -> None:
     (empty / "file").write_text("")
     with pytest.raises(ConfigurationError, match="Use a folder"):
