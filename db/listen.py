@@ -25,7 +25,7 @@ _LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, a
 
 
 async def wake_ups(
-    connect: Callable[[], Awaitable[asyncpg.Connection]], channel: str, *, every: float = SAFETY_SECONDS
+    connect: Callable[[], Awaitable[asyncpg.Connection]], channel: str
 ) -> AsyncGenerator[None]:
     """As `Database.notifications`, over connections that `connect` opens."""
     while True:
@@ -36,7 +36,7 @@ async def wake_ups(
                     woken.clear()
                     yield
                     try:
-                        async with asyncio.timeout(every):
+                        async with asyncio.timeout(SAFETY_SECONDS):
                             await woken.wait()
                     except TimeoutError:
                         await connection.fetchval("SELECT 1", timeout=_PING_SECONDS)
@@ -46,11 +46,11 @@ async def wake_ups(
         await asyncio.sleep(POLL_SECONDS)
 
 
-async def poll(every: float = POLL_SECONDS) -> AsyncGenerator[None]:
+async def poll() -> AsyncGenerator[None]:
     """Wake-ups at fixed intervals."""
     while True:
         yield
-        await asyncio.sleep(every)
+        await asyncio.sleep(POLL_SECONDS)
 
 
 @asynccontextmanager

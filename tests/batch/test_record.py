@@ -22,6 +22,7 @@ from semblance.settings import Settings
 from tests.support.api import Api
 from tests.support.commands import job
 from tests.support.submitted import JOB_CONFIG, submitted
+from tests.support.waiting import PATIENCE_S
 
 
 def submit(monkeypatch: pytest.MonkeyPatch, submission_id: str) -> None:
@@ -129,12 +130,12 @@ async def test_a_job_with_nothing_new_is_heard_all_the_same(
 
     def run() -> None:
         with recorded(api_settings):
-            asyncio.run_coroutine_threadsafe(heard.wait(), loop).result(60)
+            asyncio.run_coroutine_threadsafe(heard.wait(), loop).result(PATIENCE_S)
 
     job_thread = asyncio.create_task(asyncio.to_thread(run))
     times: set[object] = set()
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             while len(times) < 2:
                 times |= {row["heard_at"] for row in await api.owner.fetch("SELECT heard_at FROM ray_jobs")}
                 await asyncio.sleep(0.01)

@@ -4,6 +4,7 @@ import asyncio
 from contextlib import suppress
 
 from batch.rematch.turns import Turns
+from tests.support.waiting import PATIENCE_S
 
 
 async def holder(turns: Turns, rank: int, order: list[int], seconds: float = 0) -> None:
@@ -43,9 +44,9 @@ async def test_giving_up_loses_no_turn() -> None:
     waiting[1].cancel()
     for task in waiting:
         with suppress(asyncio.CancelledError):
-            await asyncio.wait_for(task, 1)
+            await asyncio.wait_for(task, PATIENCE_S)
     assert order == [3]
-    await asyncio.wait_for(holder(turns, 4, order), 1)
+    await asyncio.wait_for(holder(turns, 4, order), PATIENCE_S)
 
 
 async def test_an_error_ends_the_turn() -> None:
@@ -53,4 +54,4 @@ async def test_an_error_ends_the_turn() -> None:
     with suppress(ValueError):
         async with turns.take(0):
             raise ValueError
-    await asyncio.wait_for(holder(turns, 1, []), 1)
+    await asyncio.wait_for(holder(turns, 1, []), PATIENCE_S)

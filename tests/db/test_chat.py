@@ -14,8 +14,8 @@ from db.queries import queries
 from semblance.errors import ForbiddenError
 from tests.support.reused_database import ReusedDatabase
 from tests.support.rows_chat import add_user, connect
+from tests.support.waiting import wait_until
 
-WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 BLOCK = "UPDATE mutual_connections SET status = 'blocked' WHERE id = $1"
 
 
@@ -110,8 +110,7 @@ async def test_no_message_comes_in_after_a_block(chat: CrowdedChat) -> None:
     async with chat.database.transaction() as connection:
         await connection.execute(BLOCK, chat.connection)
         waiting = [asyncio.create_task(chat.send("late", sender)) for sender in (chat.ada, chat.bob)]
-        while await chat.database.fetchval(WAITING) < 2:  # noqa: ASYNC110 - the database is asked
-            await asyncio.sleep(0.01)
+        await wait_until(chat.database, "SELECT count(*) = 2 FROM pg_locks WHERE NOT granted")
     assert [type(result) for result in await asyncio.gather(*waiting, return_exceptions=True)] == [
         ForbiddenError,
         ForbiddenError,

@@ -11,6 +11,7 @@ from db.events import Event
 from db.pool import Database
 from db.repositories import Repositories
 from tests.support.realtime import add_face, add_match, add_message, connect_users, notify
+from tests.support.waiting import PATIENCE_S
 
 
 async def add_user(database: Database) -> UUID:
@@ -110,7 +111,7 @@ async def test_no_lock_is_held_before_the_commit(database: Database, dsn: str, a
         slow.execute(
             "INSERT INTO notifications (user_id, type, title) VALUES (%s, 'mutual_match', 'x')", [ada]
         )
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(PATIENCE_S):
             await notify(database, ada)
 
 
@@ -118,7 +119,7 @@ async def test_a_commit_with_events_notifies(dsn: str, database: Database, ada: 
     with psycopg.connect(dsn, autocommit=True) as listener:
         listener.execute("LISTEN events")
         await notify(database, ada)
-        notices = await asyncio.to_thread(lambda: list(listener.notifies(timeout=5, stop_after=1)))
+        notices = await asyncio.to_thread(lambda: list(listener.notifies(timeout=PATIENCE_S, stop_after=1)))
     assert [notice.channel for notice in notices] == ["events"]
 
 

@@ -29,6 +29,7 @@ from tests.support.no_models import NoModels
 from tests.support.rows import DIGEST, OTHER_DIGEST, embeddings
 from tests.support.rows_many import FACES_EACH, SCHOOLS, vectors
 from tests.support.rows_matching import ALIKE, add_person
+from tests.support.waiting import wait_until
 
 ADMIN = Searcher(profile_id=uuid4())
 PROBE = embeddings(1, seed=9)[0]
@@ -150,8 +151,7 @@ async def test_records_are_kept_as_long_as_the_settings_say(
     worker = MatchWorker(application, open_storage(settings), NoModels(), ModelInfo("test", DIGEST), settings)
     try:
         running = asyncio.create_task(worker.run())
-        while await database.fetchval("SELECT count(*) FROM face_searches") > 3:  # noqa: ASYNC110 - of the database
-            await asyncio.sleep(0.01)
+        await wait_until(database, "SELECT count(*) = 3 FROM face_searches")
         running.cancel()
         # No setting makes the application remove newer records.
         await remove_in_steps(application, queries["prune_face_searches"], timedelta())

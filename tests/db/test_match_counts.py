@@ -6,6 +6,7 @@ import asyncio
 
 from db.pool import Database
 from tests.support.rows_feed import add_face, add_match, add_pair, add_profile
+from tests.support.waiting import PATIENCE_S
 
 ADD = """
     INSERT INTO matches (face_a_id, face_b_id, similarity_score)
@@ -23,7 +24,7 @@ async def test_writers_do_not_wait_for_each_other(database: Database) -> None:
     async with database.transaction() as one:
         await one.execute(ADD, pair.face_a, first)
         async with database.transaction() as two:
-            await asyncio.wait_for(two.execute(ADD, pair.face_a, second), timeout=5)
+            await asyncio.wait_for(two.execute(ADD, pair.face_a, second), PATIENCE_S)
         # The other transaction is counted, the open one is not yet.
         assert await counted(database) == 2
     assert await counted(database) == 3

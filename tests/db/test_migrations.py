@@ -30,6 +30,7 @@ from semblance.errors import ConfigurationError, DatabaseError
 from tests.support.catalog import snapshot
 from tests.support.postgres import on_database
 from tests.support.supabase import SUPABASE, run
+from tests.support.waiting import PATIENCE_S
 
 SCHEMA = Path(db.__path__[0], "schema.sql").read_text(encoding="utf-8")
 HEAD = MIGRATIONS[-1].revision
@@ -132,14 +133,14 @@ def test_two_processes_may_upgrade_at_once(empty_dsn: str) -> None:
         for _ in range(3)
     ]
     for process in processes:
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0, errors
     assert current(empty_dsn) == HEAD
 
 
 def test_a_migration_may_build_an_index_concurrently_under_the_lock(dsn: str) -> None:
     with locked(dsn), psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute("SET statement_timeout = '20s'")
+        connection.execute("SET statement_timeout = '120s'")
         connection.execute("CREATE INDEX CONCURRENTLY another ON faces (blur_score)")
 
 

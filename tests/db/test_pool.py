@@ -19,6 +19,7 @@ from matching.celebrity_search import CelebritySearch
 from semblance.errors import ConfigurationError, DatabaseError, QueryError
 from tests.support.postgres import on_database
 from tests.support.rows import DIGEST, gallery
+from tests.support.waiting import PATIENCE_S
 
 
 async def test_a_server_that_answers(database: Database) -> None:
@@ -169,10 +170,13 @@ async def test_a_lost_connection_is_unavailable_and_the_pool_recovers(dsn: str) 
 
 
 async def test_an_exhausted_pool_is_unavailable(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("db.pool._ACQUIRE_SECONDS", 0.1)
     database = await Database.connect(dsn, pool_size=1)
     async with database.transaction():
-        with pytest.raises(DatabaseError, match="cannot be reached"):
+        with (
+            monkeypatch.context() as patched,
+            pytest.raises(DatabaseError, match="cannot be reached"),
+        ):
+            patched.setattr("db.pool._ACQUIRE_SECONDS", 0.1)
             await database.ping()
     await database.ping()
     await database.close()
@@ -210,7 +214,7 @@ async def test_a_connection_handed_to_a_task_that_was_cancelled_goes_to_the_next
         waiting[0].cancel()
     # It has the connection now, but has not run yet.
     waiting[1].cancel()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         assert await waiting[2] == 1
     await database.ping()
     await database.close()
@@ -227,7 +231,7 @@ async def test_a_task_that_comes_while_a_connection_is_repaired_takes_no_place_o
     cancelled.cancel()
     # The connection is on its way back to the driver's pool.
     await asyncio.sleep(0)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await asyncio.gather(waiting, database.ping())
     await database.close()
 
@@ -239,7 +243,7 @@ async def test_a_connection_handed_to_a_task_that_was_cancelled_does_not_keep_th
         await asyncio.sleep(0)
     # It has the connection now, but has not run yet.
     waiting.cancel()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await database._pool.close()
 
 
@@ -250,7 +254,7 @@ async def test_tasks_that_wait_are_served_when_connections_end(dsn: str) -> None
         with suppress(DatabaseError):
             await database.fetchval("SELECT pg_terminate_backend(pg_backend_pid())")
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         answers = await asyncio.gather(
             *(end() if number % 3 == 0 else database.fetchval("SELECT 1") for number in range(30))
         )
@@ -272,7 +276,7 @@ async def test_tasks_that_wait_when_the_server_goes_are_all_told(empty_dsn: str,
                 await asyncio.sleep(0)
                 other.execute(allow.format(sql.Identifier(name), False))
                 await connection.fetchval("SELECT pg_terminate_backend(pg_backend_pid())")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             told = await asyncio.gather(*waiting, return_exceptions=True)
         assert all(isinstance(error, DatabaseError) for error in told)
         other.execute(allow.format(sql.Identifier(name), True))

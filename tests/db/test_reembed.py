@@ -30,7 +30,7 @@ from semblance.weights import Weights
 from tests.support.reused_database import ReusedDatabase
 from tests.support.rows import DIGEST, OTHER_DIGEST, embeddings
 from tests.support.rows_matching import add_celebrities, add_face, add_person, add_user, varied
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 CELEBRITIES = 60
 FACES = 12
@@ -194,12 +194,13 @@ async def test_a_switch_waits_for_nobody_and_nobody_for_it(
     async with await psycopg.AsyncConnection.connect(dsn) as other:
         await other.execute("UPDATE faces SET age = 30")
         await other.execute("UPDATE celebrities SET age = 30")
-        await asyncio.wait_for(spare.switch(OTHER_DIGEST, 0), 30)
+        await asyncio.wait_for(spare.switch(OTHER_DIGEST, 0), PATIENCE_S)
         await other.execute("UPDATE spare_face_embeddings SET pack_digest = pack_digest")
         await other.commit()
     async with database.transaction() as switching:
         await switching.execute(queries["put_in_force"], DIGEST)
-        late = await asyncio.wait_for(add_person(database, face={"embedding": world.old[world.faces[0]]}), 30)
+        adding = add_person(database, face={"embedding": world.old[world.faces[0]]})
+        late = await asyncio.wait_for(adding, PATIENCE_S)
         hits = await CelebritySearch(database).nearest(world.new[world.faces[0]], pack_digest=OTHER_DIGEST)
         assert len(hits) == 10
     assert late in set(await pending(spare, "faces", 100))

@@ -10,10 +10,12 @@ import pytest
 from db.pool import Database
 from tests.support.reused_database import ReusedDatabase
 from tests.support.rows import DIGEST, add_face, add_match, add_profile, embeddings
+from tests.support.waiting import PATIENCE_S
 
 
 @pytest.fixture
-def reused(fresh_dsn: str) -> Iterator[ReusedDatabase]:
+def reused(fresh_dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[ReusedDatabase]:
+    monkeypatch.setattr("tests.support.reused_database._LEAVING_SECONDS", PATIENCE_S)
     found = ReusedDatabase(fresh_dsn)
     yield found
     found.close()
@@ -88,16 +90,23 @@ def test_a_database_that_cannot_be_restored_is_not_used_again(reused: ReusedData
     assert not reused.restore()
 
 
-def test_a_database_with_a_leftover_session_is_not_used_again(reused: ReusedDatabase) -> None:
-    with psycopg.connect(reused.dsn):
+def test_a_database_with_a_leftover_session_is_not_used_again(
+    reused: ReusedDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with psycopg.connect(reused.dsn), monkeypatch.context() as patched:
+        patched.setattr("tests.support.reused_database._LEAVING_SECONDS", 0.1)
         assert not reused.restore()
     assert reused.restore()
 
 
-async def test_a_database_with_a_leftover_lock_is_not_used_again(reused: ReusedDatabase) -> None:
+async def test_a_database_with_a_leftover_lock_is_not_used_again(
+    reused: ReusedDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pool = await reused.pool(reused.dsn, 1)
     await pool.fetchval("SELECT pg_advisory_lock(1)")
-    assert not reused.restore()
+    with monkeypatch.context() as patched:
+        patched.setattr("tests.support.reused_database._LEAVING_SECONDS", 0.1)
+        assert not reused.restore()
     await pool.fetchval("SELECT pg_advisory_unlock(1)")
     assert reused.restore()
 

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from tests.support.rows import DIGEST, add_face, add_match, add_profile
+from tests.support.waiting import PATIENCE_S
 
 VECTOR = "[" + ",".join(["1"] * 512) + "]"
 POINTS = "[" + ",".join(["[1.5, 2]"] * 68) + "]"
@@ -332,7 +333,9 @@ def test_a_new_face_of_a_user_queues_a_job_and_wakes_the_workers(
         face = add_face(other, user)
         add_face(other, add_profile(other, profile_type="celebrity"))
         assert list(connection.notifies(timeout=0.2)) == []
-    assert [notice.channel for notice in connection.notifies(timeout=5, stop_after=1)] == ["match_jobs"]
+    assert [notice.channel for notice in connection.notifies(timeout=PATIENCE_S, stop_after=1)] == [
+        "match_jobs"
+    ]
     jobs = connection.execute(
         "SELECT face_id, user_id, status, job_type, attempts, max_attempts FROM match_jobs"
     )

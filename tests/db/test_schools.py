@@ -28,6 +28,7 @@ from semblance.types import ModelInfo
 from tests.support.no_models import NoModels
 from tests.support.rows import DIGEST
 from tests.support.rows_matching import add_face, add_person, add_user
+from tests.support.waiting import WAITING, wait_until
 
 MIT = SchoolNames("Massachusetts Institute of Technology", ["mit.edu"], ["MIT", "M.I.T."])
 
@@ -229,7 +230,7 @@ async def test_a_profile_added_together_with_its_school_belongs_to_it(dsn: str, 
         await transaction.start()
         await first.execute(insert, user)
         adding = asyncio.create_task(Schools(database).put(MIT, dry_run=False))
-        await waiting(database)
+        await wait_until(database, WAITING)
         assert not adding.done()
         await transaction.commit()
         change = await adding
@@ -240,20 +241,12 @@ async def test_a_profile_added_together_with_its_school_belongs_to_it(dsn: str, 
         await first.execute("DELETE FROM schools")
         update = "UPDATE profiles SET school = 'mit.edu' WHERE id = $1"
         updating = asyncio.create_task(database.execute(update, user))
-        await waiting(database)
+        await wait_until(database, WAITING)
         await transaction.commit()
         await updating
         assert await key(database, user) == "mit.edu"
     finally:
         await first.close()
-
-
-async def waiting(database: Database) -> None:
-    """Return once somebody waits for a lock."""
-    async with asyncio.timeout(20):
-        query = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-        while not await database.fetchval(query):  # noqa: ASYNC110 - nothing tells when
-            await asyncio.sleep(0.01)
 
 
 async def test_matching_finds_a_school_by_its_index(database: Database, schools: Schools) -> None:

@@ -19,6 +19,7 @@ from ops.backup.database import snapshot
 from tests.support.api import Api
 from tests.support.commands import semblance
 from tests.support.rows_scored import add_faces
+from tests.support.waiting import PATIENCE_S
 
 SHARED = "0028"
 """From the revision after this one on, the version before runs on the schema of the version after."""
@@ -70,7 +71,7 @@ def held(dsn: str, table: str, seconds: float) -> Iterator[None]:
 
     thread = threading.Thread(target=read)
     thread.start()
-    reading.wait(20)
+    assert reading.wait(PATIENCE_S)
     yield
     thread.join()
 

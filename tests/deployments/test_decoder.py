@@ -8,9 +8,9 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -18,20 +18,20 @@ import pytest
 from PIL import Image as PillowImage
 
 from deployments.faces import decoder as decoder_module
-from deployments.faces.decoder import PATIENCE, DecoderProcess, DirectDecoder
+from deployments.faces.decoder import DecoderProcess, DirectDecoder
 from deployments.faces.decoder_pipes import SHARED_BYTES
 from deployments.vision.decode import MOST_SCANNED_PIXELS
 from semblance.errors import ImageTooCostlyError, ImageTooLargeError, OverloadedError, UnreadableImageError
 from semblance.settings import Settings
 from tests.support.photos import encoded, with_scans
-from tests.support.waiting import wait_for
+from tests.support.waiting import PATIENCE_S, wait_for
 
-SETTINGS = Settings()
+SETTINGS = Settings(image_deadline_s=PATIENCE_S)
 
 
 @pytest.fixture(scope="module")
 def decoder() -> Iterator[DecoderProcess]:
-    process = DecoderProcess(SETTINGS, patience=PATIENCE)
+    process = DecoderProcess(SETTINGS)
     yield process
     process.close()
 
@@ -108,7 +108,7 @@ def test_a_slow_picture_is_given_up_at_the_deadline_and_those_behind_it_are_answ
 ) -> None:
     # A busy machine is not the picture's excuse here.
     monkeypatch.setattr(decoder_module, "BUSY", 0.0)
-    decoder = DecoderProcess(Settings(image_deadline_s=0.5))
+    decoder = DecoderProcess(Settings(image_deadline_s=0.5), patience=1000)
     pid = decoder.pid
     answers: list[bool] = []
     too_long = pytest.raises(ImageTooCostlyError, match=r"longer than 0\.5 seconds.*scaled down\.")
@@ -116,6 +116,8 @@ def test_a_slow_picture_is_given_up_at_the_deadline_and_those_behind_it_are_answ
         waiting = [threading.Thread(target=lambda: answers.append(is_answered(decoder))) for _ in range(3)]
         for thread in waiting:
             thread.start()
+        # This picture has no more than the deadline, those behind it have as long as the machine takes.
+        monkeypatch.setattr(picture, "_left", 0.5)
         picture.whole(500)
     assert not psutil.pid_exists(pid)
     for thread in waiting:
@@ -168,26 +170,27 @@ def test_killing_the_process_costs_no_picture(decoder: DecoderProcess) -> None:
         assert picture.part((0, 0, 64, 32), 2)[0].shape == (16, 32, 3)
 
 
-def test_a_picture_that_crashes_the_decoder_is_refused() -> None:
-    """The process is killed whenever it works on it, as by a bug in a codec."""
-    decoder = DecoderProcess(SETTINGS, patience=PATIENCE)
-    done = threading.Event()
+def test_a_picture_that_crashes_the_decoder_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process is killed whenever it is to decode it, as by a bug in a codec."""
+    decoder = DecoderProcess(SETTINGS)
+    tell, crashes = decoder_module._Process._tell, []
 
-    def crash() -> None:
-        while not done.is_set():
-            if psutil.pid_exists(decoder.pid) and resident(decoder.pid) > 100e6:
-                os.kill(decoder.pid, signal.SIGSEGV)
-            time.sleep(0.01)
+    def tell_and_crash(process: Any, question: Mapping[str, object], data: bytes, deadline: float) -> None:
+        if question["do"] != "whole":
+            return tell(process, question, data, deadline)
+        # What is stopped answers nothing before the signal reaches it.
+        os.kill(process.pid, signal.SIGSTOP)
+        tell(process, question, data, deadline)
+        os.kill(process.pid, signal.SIGSEGV)
+        os.kill(process.pid, signal.SIGCONT)
+        return crashes.append(process.pid)
 
-    thread = threading.Thread(target=crash)
-    thread.start()
-    try:
+    with monkeypatch.context() as patched:
+        patched.setattr(decoder_module._Process, "_tell", tell_and_crash)
         failed = pytest.raises(ImageTooCostlyError, match="made the decoder fail")
-        with failed, decoder.open(slow()) as picture:
+        with failed, decoder.open(encoded(photo(), "JPEG")) as picture:
             picture.whole(500)
-    finally:
-        done.set()
-        thread.join()
+    assert len(set(crashes)) == decoder_module.ATTEMPTS
     assert is_answered(decoder)
     decoder.close()
 
@@ -195,7 +198,7 @@ def test_a_picture_that_crashes_the_decoder_is_refused() -> None:
 def test_memory_is_bounded_and_returned() -> None:
     """50 megapixels at full size need at most 400 MB, all of which is returned afterwards. A parser may
     reserve as much again."""
-    decoder = DecoderProcess(Settings(image_memory_bytes=800 * 2**20), patience=PATIENCE)
+    decoder = DecoderProcess(SETTINGS.model_copy(update={"image_memory_bytes": 800 * 2**20}))
     assert is_answered(decoder)
     idle = resident(decoder.pid)
     for file_format, options in (("PNG", {}), ("WEBP", {"lossless": True, "quality": 0})):
@@ -227,7 +230,7 @@ def plain(file_format: str, side: int) -> Callable[[], bytes]:
 
 
 def test_a_file_for_which_there_is_no_memory_is_not_read_as_questions() -> None:
-    decoder = DecoderProcess(Settings(image_memory_bytes=256 * 2**20), patience=PATIENCE)
+    decoder = DecoderProcess(SETTINGS.model_copy(update={"image_memory_bytes": 256 * 2**20}))
     asked = encoded(photo(60, 40), "PNG")
     hostile = (b'{"do": "close", "bytes": 16777216}\n' + bytes(16 * 2**20)) * 16
     hostile += b'{"do": "open", "bytes": %d}\n%b' % (len(asked), asked)
@@ -247,7 +250,7 @@ def test_a_file_for_which_there_is_no_memory_is_not_read_as_questions() -> None:
 def test_a_picture_that_needs_more_memory_than_is_allowed_is_refused(
     picture_of: Callable[[], bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
-    poor = DecoderProcess(Settings(image_memory_bytes=256 * 2**20), patience=PATIENCE)
+    poor = DecoderProcess(SETTINGS.model_copy(update={"image_memory_bytes": 256 * 2**20}))
     costly = pytest.raises(ImageTooCostlyError, match=r"more memory.*scaled down\.")
     with costly, poor.open(picture_of()) as picture:
         picture.whole(500)
@@ -296,7 +299,7 @@ def test_it_ends_with_its_parent() -> None:
         parent = subprocess.run([sys.executable, "-c", program], input=data, capture_output=True, check=False)
         assert parent.returncode == -signal.SIGKILL
         pid = int(parent.stdout)
-        wait_for(lambda pid=pid: not psutil.pid_exists(pid), 20)  # type: ignore[misc]
+        wait_for(lambda pid=pid: not psutil.pid_exists(pid))  # type: ignore[misc]
 
 
 def test_it_ends_with_the_object_that_holds_it() -> None:

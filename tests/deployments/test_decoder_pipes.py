@@ -12,6 +12,7 @@ from typing import Final
 import pytest
 
 from deployments.faces.decoder_pipes import SHARED_BYTES, TimedPipes, new_shared_file, shared_pixels
+from tests.support.waiting import PATIENCE_S
 
 SOON: Final = 0.01
 """Seconds until a deadline that passes."""
@@ -47,7 +48,7 @@ def child() -> Iterator[Child]:
 
 
 def in_time() -> float:
-    return time.monotonic() + 30
+    return time.monotonic() + PATIENCE_S
 
 
 def test_lines_and_bytes_come_apart_as_they_were_sent(child: Child) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from deployments.faces.decoder import PATIENCE, DecoderProcess
+from deployments.faces.decoder import DecoderProcess
 from deployments.faces.finder import VIEW_ANGLES, VIEW_PADDINGS, FaceFinder
 from deployments.packs.manifest import SMALL_FACE
 from deployments.packs.nets import Candidates, DetectNet
@@ -16,8 +16,9 @@ from deployments.packs.registry import load_pack
 from semblance.settings import Settings
 from semblance.types import DetectedFace, Detection, Image
 from tests.support.photos import GROUP, HANKS, encoded
+from tests.support.waiting import PATIENCE_S
 
-SETTINGS = Settings()
+SETTINGS = Settings(image_deadline_s=PATIENCE_S)
 
 
 class CountingDetector:
@@ -35,7 +36,7 @@ class CountingDetector:
 
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[FaceFinder]:
-    decoder = DecoderProcess(SETTINGS, patience=PATIENCE)
+    decoder = DecoderProcess(SETTINGS)
     yield FaceFinder(load_pack(SETTINGS), SETTINGS, decoder)
     decoder.close()
 

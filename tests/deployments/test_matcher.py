@@ -17,7 +17,7 @@ from deployments.writer import Writer
 from semblance.errors import DatabaseError, NotReadyError
 from semblance.settings import Settings
 from tests.support.rows_matching import add_person
-from tests.support.waiting import MATCHED, wait_until
+from tests.support.waiting import MATCHED, PATIENCE_S, wait_until
 
 UNUSED = SimpleNamespace(options=lambda **_: None)
 """A handle that nothing is asked by."""
@@ -34,7 +34,7 @@ async def test_a_replica_works_from_its_start_until_serve_ends_it(
         await matcher.check()
     assert await matcher.record_autoscaling_stats() == {}
     await add_person(database)
-    await wait_until(database, MATCHED, 10)
+    await wait_until(database, MATCHED)
     assert await matcher.check() == "ok"
     assert await matcher.process(10) == []
     await matcher.check_health()
@@ -58,7 +58,7 @@ async def test_a_replica_without_its_database_is_unhealthy(
     monkeypatch.setattr("deployments.matcher.get_settings", lambda: settings)
     handle: Any = UNUSED
     matcher = Matcher(handle, handle, handle)
-    await asyncio.sleep(0.5)
+    await asyncio.wait([matcher._task], timeout=PATIENCE_S)
     with pytest.raises(DatabaseError):
         await matcher.check_health()
 

@@ -27,6 +27,7 @@ from deployments.vision.stored_picture import FEED_SIDE, FULL_SIDE, THUMBNAIL_SI
 from semblance.errors import ConfigurationError
 from semblance.settings import Settings
 from semblance.types import Box, DetectedFace, Detection, FaceCrops, Pose
+from tests.support.waiting import PATIENCE_S
 from tools import CHECKOUT
 
 CHECK = """
@@ -111,7 +112,7 @@ def test_a_replica_reads_its_limit_from_the_environment() -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     refusal, accepted = done.stdout.splitlines()
     assert f"{VARIABLE} is 4194304" in refusal

@@ -25,6 +25,7 @@ from matching.gallery_file import FORMAT, UnusableFileError, mapped, written
 from semblance.weights import Weights
 from tests.support.rows import DIGEST
 from tests.support.rows_matching import add_celebrities, famous, varied
+from tests.support.waiting import PATIENCE_S
 
 PROBE: dict[str, Any] = {"embedding": famous(1).embedding, "age": 30, "expression": "happy"}
 
@@ -242,12 +243,12 @@ async def test_who_is_cancelled_waits_for_the_thread_that_uses_the_gallery(
 
     def save(*_: object) -> None:
         begun.set()
-        go_on.wait(30)
+        go_on.wait(PATIENCE_S)
         ended.set()
 
     monkeypatch.setattr(Gallery, "_save", save)
     refreshing = asyncio.create_task(Gallery(database, DIGEST, tmp_path).refresh())
-    await asyncio.to_thread(begun.wait, 30)
+    assert await asyncio.to_thread(begun.wait, PATIENCE_S)
     refreshing.cancel()
     assert await asyncio.wait([refreshing], timeout=0.05) == (set(), {refreshing})
     go_on.set()

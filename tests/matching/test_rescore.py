@@ -195,7 +195,7 @@ async def test_a_preview_that_takes_too_long_is_ended(database: Database, rescor
         await connection.execute("LOCK TABLE celebrity_matches IN ACCESS EXCLUSIVE MODE")
         with pytest.raises(OverloadedError, match="took more than"):
             await rescoring.preview(rules, rules, seconds=0.05)
-    await rescoring.preview(rules, rules, seconds=0.5)
+    await rescoring.preview(rules, rules)
     # The limit was the preview's alone.
     assert await database.fetchval("SELECT current_setting('statement_timeout')") == "0"
 

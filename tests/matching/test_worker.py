@@ -8,9 +8,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -39,7 +39,7 @@ from semblance.types import AnalyzedFace, Detection
 from tests.support.api import LocalFaces
 from tests.support.photos import OBAMA_3 as PHOTO
 from tests.support.rows_matching import add_celebrities, add_face, add_person, add_user, famous, varied
-from tests.support.waiting import MATCHED, wait_until
+from tests.support.waiting import MATCHED, wait_for, wait_until
 
 SEMBLANCE = Path(sys.executable).with_name("semblance")
 
@@ -69,7 +69,7 @@ class Failing:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(home=tmp_path / "home", match_lease_seconds=1)
+    return Settings(home=tmp_path / "home")
 
 
 @pytest.fixture
@@ -99,9 +99,9 @@ async def test_a_running_worker_takes_jobs_at_once(database: Database, worker: M
     async with running(worker):
         await asyncio.sleep(0.5)
         await add_person(database)
-        await wait_until(database, MATCHED, 2)
+        await wait_until(database, MATCHED)
         await add_person(database, gender="male")
-        await wait_until(database, "SELECT count(*) = 1 FROM matches", 2)
+        await wait_until(database, "SELECT count(*) = 1 FROM matches")
 
 
 async def add_job_of_another(database: Database) -> None:
@@ -118,7 +118,7 @@ async def test_a_running_worker_wakes_when_anothers_lease_ends(
 ) -> None:
     await add_job_of_another(database)
     async with running(worker):
-        await wait_until(database, MATCHED, 3)
+        await wait_until(database, MATCHED)
 
 
 async def test_a_running_worker_returns_anothers_job_to_a_paused_queue(
@@ -127,7 +127,7 @@ async def test_a_running_worker_returns_anothers_job_to_a_paused_queue(
     await add_job_of_another(database)
     await JobQueue(database).pause(paused=True)
     async with running(worker):
-        await wait_until(database, "SELECT bool_and(status = 'pending') FROM match_jobs", 3)
+        await wait_until(database, "SELECT bool_and(status = 'pending') FROM match_jobs")
 
 
 async def test_an_idle_worker_does_not_query_the_database(
@@ -160,7 +160,7 @@ async def test_the_gallery_is_read_before_a_job_needs_it(
         await add_celebrities(database, famous(2, pack_digest=digest))
         await database.execute("DELETE FROM celebrity_changes")
         await add_person(database, face={"pack_digest": digest})
-        await wait_until(database, MATCHED, 2)
+        await wait_until(database, MATCHED)
     assert [row["celebrity_id"] for row in await database.fetch("SELECT * FROM celebrity_matches")] == [early]
 
 
@@ -169,7 +169,7 @@ async def test_a_worker_outlives_its_connections(database: Database, worker: Mat
         await asyncio.sleep(0.3)
         with psycopg.connect(dsn, autocommit=True) as connection:
             connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
             connection.execute(
@@ -178,7 +178,7 @@ async def test_a_worker_outlives_its_connections(database: Database, worker: Mat
             )
         await asyncio.sleep(0.1)
         await add_face(database, UUID("7f0f7a5e-6d4f-4c35-9d1c-0c6f4b8d1a11"))
-        await wait_until(database, MATCHED, 5)
+        await wait_until(database, MATCHED)
 
 
 async def test_a_face_without_an_embedding_is_analyzed_first(
@@ -256,8 +256,14 @@ async def test_the_error_says_whether_the_job_is_tried_again(
 
 
 async def test_a_busy_service_is_asked_again_later(
-    database: Database, storage: Storage, pipeline: LocalPipeline, settings: Settings
+    *,
+    database: Database,
+    storage: Storage,
+    pipeline: LocalPipeline,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("db.jobs.FIRST_DELAY", timedelta(minutes=2))
     worker = MatchWorker(
         database, storage, Failing(OverloadedError("All workers are busy.")), pipeline.model, settings
     )
@@ -276,7 +282,7 @@ async def test_a_stopping_worker_returns_its_jobs(database: Database, worker: Ma
     with psycopg.connect(dsn) as other:
         other.execute("SELECT FROM faces WHERE id = %s FOR UPDATE", [face])
         async with running(worker):
-            await wait_until(database, "SELECT status = 'processing' FROM match_jobs", 5)
+            await wait_until(database, "SELECT status = 'processing' FROM match_jobs")
             await asyncio.sleep(0.3)
     await worker.release()
     row = await database.fetchrow("SELECT status, attempts FROM match_jobs")
@@ -321,7 +327,7 @@ async def test_killed_in_the_middle_and_run_again_the_tables_are_the_same(
         again, worker._storage, worker._analyzer, worker._model, Settings(home=tmp_path / "again")
     )
     async with running(survivor):
-        await wait_until(again, MATCHED, 30)
+        await wait_until(again, MATCHED)
     assert [tuple(row) for row in await again.fetch(RESULT)] == expected
     await again.close()
 
@@ -376,15 +382,8 @@ def kill_a_worker_in_the_middle(dsn: str, environment: dict[str, str]) -> None:
             [SEMBLANCE, "worker"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         try:
-            deadline = time.monotonic() + 60
-            while (
-                watcher.execute(
-                    "SELECT FROM pg_locks WHERE relation = 'celebrity_matches'::regclass AND NOT granted"
-                ).fetchone()
-                is None
-            ):
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
+            blocked = "SELECT FROM pg_locks WHERE relation = 'celebrity_matches'::regclass AND NOT granted"
+            wait_for(lambda: watcher.execute(blocked).fetchone() is not None)
             process.send_signal(signal.SIGKILL)
         finally:
             process.kill()

@@ -26,6 +26,7 @@ from tests.support.api import API_KEY, CRON_SECRET, JWT_SECRET, Api
 from tests.support.fal import KEY, FalServer, Reply
 from tests.support.rows_babies import Parents, add_face, add_match, add_pair, make_baby
 from tests.support.rows_faces import set_limit
+from tests.support.waiting import PATIENCE_S, until
 
 
 @pytest.fixture
@@ -191,9 +192,13 @@ async def test_the_limit_holds_for_parallel_requests(api: Api, pair: Parents, fa
 @with_fal
 async def test_the_transaction_decides(api: Api, pair: Parents, fal: FalServer) -> None:
     """A limit that was lowered while the picture was made: what is made is thrown away."""
-    lower = asyncio.run_coroutine_threadsafe
     loop = asyncio.get_running_loop()
-    fal.on_order = lambda: lower(set_limit(api.services.database, "baby_generation", 0), loop).result(10)
+
+    def lower() -> None:
+        lowering = set_limit(api.services.database, "baby_generation", 0)
+        asyncio.run_coroutine_threadsafe(lowering, loop).result(PATIENCE_S)
+
+    fal.on_order = lower
     answer = await make_baby(api, pair.ada, pair.match, "key")
     assert answer.status_code == 429
     await assert_nothing_is_left(api)
@@ -208,7 +213,7 @@ async def test_the_match_goes_while_the_picture_is_made(api: Api, pair: Parents,
     delete = "DELETE FROM matches WHERE id = $1"
     fal.on_order = lambda: asyncio.run_coroutine_threadsafe(
         api.owner.execute(delete, pair.match), loop
-    ).result(10)
+    ).result(PATIENCE_S)
     assert (await make_baby(api, pair.ada, pair.match, "key")).status_code == 404
     await assert_nothing_is_left(api)
 
@@ -286,8 +291,16 @@ async def test_a_key_is_for_one_match(api: Api, pair: Parents) -> None:
 
 @with_fal
 async def test_parallel_requests_with_one_key_make_one_baby(api: Api, pair: Parents, fal: FalServer) -> None:
-    fal.orders.append(Reply(delay=0.3))
-    answers = await asyncio.gather(*(make_baby(api, pair.ada, pair.match, "key") for _ in range(10)))
+    go_on = threading.Event()
+
+    def hold() -> None:
+        go_on.wait(PATIENCE_S)
+
+    fal.on_order = hold
+    asked = [asyncio.create_task(make_baby(api, pair.ada, pair.match, "key")) for _ in range(10)]
+    await until(lambda: sum(task.done() for task in asked) == 9)
+    go_on.set()
+    answers = await asyncio.gather(*asked)
     made = [answer for answer in answers if answer.status_code == 201]
     busy = [answer for answer in answers if answer.status_code == 409]
     assert len(made) == 1
@@ -332,11 +345,11 @@ async def test_a_claim_that_was_taken_over_stores_nothing(api: Api, pair: Parent
     def hold() -> None:
         fal.on_order = lambda: None
         reached.set()
-        go_on.wait(10)
+        go_on.wait(PATIENCE_S)
 
     fal.on_order = hold
     slow = asyncio.create_task(make_baby(api, pair.ada, pair.match, "key"))
-    await asyncio.to_thread(reached.wait, 10)
+    assert await asyncio.to_thread(reached.wait, PATIENCE_S)
     await database.execute("UPDATE baby_requests SET claimed_until = now() - interval '1 second'")
     second = await make_baby(api, pair.ada, pair.match, "key")
     go_on.set()
@@ -364,11 +377,11 @@ async def test_a_client_that_goes_away_finds_the_baby_later(api: Api, pair: Pare
 
     def hold() -> None:
         reached.set()
-        go_on.wait(10)
+        go_on.wait(PATIENCE_S)
 
     fal.on_order = hold
     request = asyncio.create_task(make_baby(api, pair.ada, pair.match, "key"))
-    await asyncio.to_thread(reached.wait, 10)
+    assert await asyncio.to_thread(reached.wait, PATIENCE_S)
     request.cancel()
     with pytest.raises(asyncio.CancelledError):
         await request
@@ -388,7 +401,7 @@ async def test_a_replica_finishes_the_picture_in_progress_before_it_ends(
     fal.on_order = reached.set
     fal.orders.append(Reply(delay=0.3))
     request = asyncio.create_task(make_baby(api, pair.ada, pair.match))
-    await asyncio.to_thread(reached.wait, 10)
+    assert await asyncio.to_thread(reached.wait, PATIENCE_S)
     await api.services.babies.close()
     assert (await request).status_code == 201
 

@@ -40,6 +40,14 @@ def on_database(dsn: str, name: str) -> str:
     return f"{user}@/{name}?{rest.partition('?')[2]}"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_but_notifications() -> Iterator[None]:
+    """Nobody wakes up only because some time has passed: what is not told would otherwise just come later."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("db.listen.SAFETY_SECONDS", 3600.0)
+        yield
+
+
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("behind_pooler") and not PGBOUNCER:
         raise pytest.UsageError("--behind-pooler needs PgBouncer (Debian: apt install pgbouncer).")

@@ -16,7 +16,7 @@ from semblance.settings import Settings
 from tests.support.embedders import CHUNK, Letters
 from tests.support.rows_chat import add_user, connect
 from tests.support.rows_texts import add_bio, say, switch_search_on, want_messages_found
-from tests.support.waiting import wait_until
+from tests.support.waiting import WAITING, wait_until
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ async def test_a_worker_waits_for_a_consent_that_is_being_withdrawn(chat: Search
         async with other.transaction() as connection:
             await connection.execute("UPDATE profiles SET message_search = false WHERE id = $1", chat.ada)
             written.set()
-            await wait_until(chat.database, "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted", 20)
+            await wait_until(chat.database, WAITING)
 
     async def meanwhile(_: Sequence[str]) -> None:
         tasks.append(asyncio.create_task(withdraw()))

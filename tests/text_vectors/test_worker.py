@@ -21,7 +21,7 @@ from semblance.errors import TextProviderBusyError, TextRefusedError
 from semblance.settings import Settings
 from tests.support.embedders import Letters
 from tests.support.rows_texts import add_bio, change_bio, switch_search_on, want_messages_found
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_S, WAITING, wait_until
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ async def test_a_bio_that_was_read_before_its_change_was_committed_is_queued_aga
     async with other.transaction() as connection:
         await connection.execute("UPDATE profiles SET bio = 'new' WHERE id = $1", person)
         working = asyncio.create_task(worker(searched, letters).process())
-        await wait_until(searched, "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted", 20)
+        await wait_until(searched, WAITING)
     await working
     assert letters.calls == [["old"], ["new"]]
     assert await embedded(searched) == [(person, "letters")]
@@ -241,10 +241,10 @@ async def test_a_worker_that_is_killed_leaves_one_vector_and_one_log_row(
     await want_messages_found(searched)
     person = await add_bio(searched, "I dance.")
     environment = os.environ | {"SEMBLANCE_DATABASE_URL": service_dsn}
-    async with lock.transaction() as held, asyncio.timeout(60):
+    async with lock.transaction() as held, asyncio.timeout(PATIENCE_S):
         await held.execute(held_up)
         process = await asyncio.create_subprocess_exec(sys.executable, "-c", PROCESS, env=environment)
-        await wait_until(searched, "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted", 60)
+        await wait_until(searched, WAITING)
         process.kill()
         await process.wait()
         await held.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE NOT granted")
@@ -264,7 +264,7 @@ async def test_the_queue_wakes_for_a_new_bio_and_for_the_switch(database: Databa
     await switch_search_on(database)
     # A job of any kind wakes it, and so does nothing at all, every 10 seconds.
     await add_bio(database, "I sing.")
-    await wait_until(database, "SELECT count(*) = 2 FROM text_embeddings", 30)
+    await wait_until(database, "SELECT count(*) = 2 FROM text_embeddings")
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -19,6 +19,7 @@ from deployments.writing.prompts import MAX_PROMPT_TOKENS
 from semblance.errors import ConfigurationError, TextProviderBusyError, TextRefusedError
 from semblance.settings import Settings
 from tests.support.text_provider import KEY, TEXT, ProviderAnswer, TextProvider
+from tests.support.waiting import PATIENCE_S
 
 SUBJECT = TextSubject(
     kind="reply",
@@ -39,7 +40,7 @@ def settings(provider: TextProvider, **changes: Any) -> Settings:
 
 @pytest.fixture
 async def client(text_provider: TextProvider) -> AsyncIterator[OpenAIClient]:
-    client = OpenAIClient(settings(text_provider, text_deadline_s=2))
+    client = OpenAIClient(settings(text_provider, text_deadline_s=PATIENCE_S))
     yield client
     await client.close()
 
@@ -158,11 +159,15 @@ async def test_what_does_not_pass_fails_at_once(
     assert len(text_provider.requests) == 1
 
 
-async def test_a_slow_server_ends_at_the_deadline(text_provider: TextProvider) -> None:
+async def test_a_slow_server_ends_at_the_deadline(
+    text_provider: TextProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Another limit, which is not to end it.
+    monkeypatch.setattr("deployments.writing.openai._SILENCE_S", 600.0)
     slow = OpenAIClient(settings(text_provider, text_deadline_s=0.1))
-    for answer in (ProviderAnswer(delay=30), ProviderAnswer(pause=0.06)):
+    for answer in (ProviderAnswer(delay=600), ProviderAnswer(pause=0.06)):
         text_provider.answers.append(answer)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             with pytest.raises(TextProviderBusyError):
                 await OpenAIWriter(slow, "m").write(SUBJECT, ignore)
     await slow.close()
