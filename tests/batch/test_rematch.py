@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -40,6 +39,7 @@ from semblance.weights import Weights
 from tests.support.no_models import NoModels
 from tests.support.rows import DIGEST, OTHER_DIGEST
 from tests.support.rows_matching import add_celebrities, add_face, add_person, add_user, famous, varied
+from tests.support.waiting import wait_for
 
 EVERYTHING = Scope(("users", "celebrities"), None, None, 8)
 FACES = 60
@@ -404,10 +404,3 @@ def start(dsn: str, address: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         text=True,
     )
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "what the test waits for did not happen"
-        time.sleep(0.005)

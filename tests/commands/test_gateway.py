@@ -15,7 +15,8 @@ import pytest
 from ops.commands.service.gateway import address
 from ops.stack.ports import free_ports
 from semblance.errors import ConfigurationError
-from tests.support.gateway import LOOPBACK, backend, until
+from tests.support.gateway import LOOPBACK, backend
+from tests.support.waiting import PATIENCE_S, wait_for
 
 SEMBLANCE = Path(sys.executable).with_name("semblance")
 
@@ -52,19 +53,19 @@ def test_it_runs_before_serve_restarts_what_dies_and_ends_on_request(tmp_path: P
             env=environment,
             stdout=output,
         ) as process:
-            until(lambda: "Listening" in said.read_text() and answers(200), 30)
+            wait_for(lambda: "Listening" in said.read_text() and answers(200))
             (child,) = psutil.Process(process.pid).children()
             child.kill()
-            until(lambda: answers(200))
+            wait_for(lambda: answers(200))
             # Something blocks its next start for a while.
             folder.rename(aside)
             folder.touch()
             (child,) = psutil.Process(process.pid).children()
             child.kill()
-            until(lambda: said.read_text().count("trying again") > 1)
+            wait_for(lambda: said.read_text().count("trying again") > 1)
             assert not answers(200)
             folder.unlink()
-            until(lambda: answers(200))
+            wait_for(lambda: answers(200))
             process.send_signal(signal.SIGTERM)
-            assert process.wait(10) == 0
+            assert process.wait(PATIENCE_S) == 0
         assert not answers(200)

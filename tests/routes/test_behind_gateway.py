@@ -18,6 +18,7 @@ from ops.stack.gateway_config import Timeouts
 from tests.support.api import Api
 from tests.support.gateway import gateway, raw
 from tests.support.realtime import Server, serving
+from tests.support.waiting import PATIENCE_S
 
 
 @asynccontextmanager
@@ -31,8 +32,8 @@ async def gateway_before(api: Api, folder: Path) -> AsyncIterator[Gateway]:
 
     async with serving(cast(FastAPI, replica)) as server:
         port = int(server.http.rpartition(":")[2])
-        with gateway(folder, ("127.0.0.1", port), timeouts=Timeouts(idle=2)) as front:
-            async with asyncio.timeout(10), httpx.AsyncClient(base_url=front.url) as client:
+        with gateway(folder, ("127.0.0.1", port), timeouts=Timeouts(idle=30)) as front:
+            async with asyncio.timeout(PATIENCE_S), httpx.AsyncClient(base_url=front.url) as client:
                 while (await client.get("/health")).status_code != 200:  # noqa: ASYNC110 - nothing tells when
                     await asyncio.sleep(0.05)
             yield front
@@ -60,7 +61,7 @@ async def test_realtime_events_come_through(api: Api, tmp_path: Path) -> None:
             assert (await listener.hello())["type"] == "hello"
         async with (
             httpx.AsyncClient(base_url=front.url) as client,
-            client.stream("GET", "/api/realtime/events", timeout=5) as answer,
+            client.stream("GET", "/api/realtime/events", timeout=PATIENCE_S) as answer,
         ):
             assert answer.headers["content-type"].startswith("text/event-stream")
             async for line in answer.aiter_lines():

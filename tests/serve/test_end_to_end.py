@@ -22,8 +22,7 @@ from websockets.sync.client import ClientConnection, connect
 from tests.support.callers import Caller, GeneratedCaller, HttpCaller, generate_client
 from tests.support.photos import ASTRONAUT, altered
 from tests.support.service import Service
-
-PATIENCE_S = 30.0
+from tests.support.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.ray
 

@@ -14,8 +14,7 @@ import pytest
 from semblance.settings import Settings
 from semblance.storage.opening import open_storage
 from tests.support.service import Service
-
-PATIENCE_S = 5.0
+from tests.support.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.ray
 

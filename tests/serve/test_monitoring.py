@@ -47,7 +47,7 @@ def test_every_panel_shows_values(service: Service, tmp_path: Path) -> None:
             return not empty
 
         try:
-            wait_for(all_are_filled, 40)
+            wait_for(all_are_filled)
         except AssertionError:
             pytest.fail(f"without a value: {sorted(empty)}")
         [target] = server.get("targets")["activeTargets"]

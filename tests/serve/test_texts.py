@@ -12,8 +12,7 @@ import psycopg
 import pytest
 
 from tests.support.service import Service
-
-PATIENCE_S = 30.0
+from tests.support.waiting import PATIENCE_S
 
 CONNECT = """
     WITH face AS (
@@ -54,7 +53,9 @@ def clients(service: Service) -> Iterator[list[httpx.Client]]:
         yield [
             opened.enter_context(
                 httpx.Client(
-                    base_url=service.status["url"], headers={"Authorization": f"Bearer {token}"}, timeout=30
+                    base_url=service.status["url"],
+                    headers={"Authorization": f"Bearer {token}"},
+                    timeout=PATIENCE_S,
                 )
             )
             for name in ("ada", "vera")

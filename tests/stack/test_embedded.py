@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from db.pool import Database
 from ops.stack import embedded
 from ops.stack.embedded import EmbeddedPostgres
 from semblance.errors import ConfigurationError
+from tests.support.waiting import PATIENCE_S, wait_for
 
 
 def temporary_folder() -> Path:
@@ -122,7 +122,7 @@ def test_processes_that_start_at_once_share_one_server(empty: Path) -> None:
         subprocess.Popen([sys.executable, "-W", "error", "-c", script], stdout=subprocess.PIPE, text=True)
         for _ in range(3)
     ]
-    dsns = {process.communicate(timeout=60)[0] for process in processes}
+    dsns = {process.communicate(timeout=PATIENCE_S)[0] for process in processes}
     assert [process.returncode for process in processes] == [0, 0, 0]
     assert len(dsns) == 1
     # The server outlives the processes that started it, and an object that did not start it stops it.
@@ -144,10 +144,7 @@ def test_after_a_killed_server_everything_works_and_nothing_is_lost(folder: Path
             server.stop()
             # A worker that noticed the death of its server no longer has the folder by which it could be
             # recognised, and may take a moment to end.
-            deadline = time.monotonic() + 5
-            while alive(worker):
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
+            wait_for(lambda: not alive(worker))
             assert not (folder / "data" / "postmaster.pid").exists()
         dsn = EmbeddedPostgres(folder).start()
     assert query(dsn, "SELECT value FROM kept") == 42

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -21,7 +20,8 @@ from websockets.sync.client import connect
 from ops.stack.gateway import Gateway
 from ops.stack.gateway_config import TlsListener
 from ops.stack.ports import free_ports
-from tests.support.gateway import LOOPBACK, QUICK, Backend, gateway_before
+from tests.support.gateway import LOOPBACK, Backend, gateway_before
+from tests.support.waiting import PATIENCE_S
 
 
 def make_certificate(file: Path) -> Path:
@@ -51,9 +51,7 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Gateway, B
     folder = tmp_path_factory.mktemp("a gateway")
     port = free_ports({"tls": (LOOPBACK, 0)})["tls"]
     tls = TlsListener(LOOPBACK, port, make_certificate(folder / "semblance.pem"))
-    # A client on a busy machine may need more than QUICK's half a second between connecting and its request.
-    patient = dataclasses.replace(QUICK, head=30)
-    with gateway_before(folder, tls=tls, timeouts=patient) as (running, behind):
+    with gateway_before(folder, tls=tls) as (running, behind):
         yield running, behind, f"https://{LOOPBACK}:{port}"
 
 
@@ -86,7 +84,7 @@ def test_a_websocket_comes_over_tls(front: tuple[Gateway, Backend, str]) -> None
     address = f"{front[2].replace('https', 'wss')}/socket"
     with connect(address, ssl=trusting(certificate(front)), proxy=None) as socket:
         socket.send("hello")
-        assert socket.recv(5) == "hello"
+        assert socket.recv(PATIENCE_S) == "hello"
 
 
 def test_old_versions_of_tls_are_refused(front: tuple[Gateway, Backend, str]) -> None:

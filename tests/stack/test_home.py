@@ -16,6 +16,7 @@ from ops.stack.state import StackState, left_state, read_state, what_is_wrong, w
 from semblance.errors import ConfigurationError
 from semblance.running import running_database
 from semblance.settings import Settings
+from tests.support.waiting import PATIENCE_S
 
 
 @pytest.fixture
@@ -151,7 +152,7 @@ def test_asking_for_the_holder_blocks_nobody(home: StackHome) -> None:
         for _ in range(200):
             assert StackLock(home).holder() is None
         assert lock.acquire()
-        assert asking.wait(30) == 0
+        assert asking.wait(PATIENCE_S) == 0
     lock.release()
 
 

@@ -21,6 +21,7 @@ from ops.stack.postgres import ForeignPostgres
 from ops.stack.serve_deploy import ServeApp, ServeClient
 from semblance.errors import ConfigurationError, DatabaseError
 from tests.support.http_server import QuietHandler, serving
+from tests.support.waiting import PATIENCE_S
 
 
 @pytest.mark.parametrize(("status", "serves"), [(b"\x08\x01", True), (b"\x08\x02", False), (b"", False)])
@@ -82,8 +83,9 @@ class Cluster:
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    for name in ("_PATIENCE_SECONDS", "_HEALING_SECONDS", "_HEALTHY_SECONDS"):
-        monkeypatch.setattr(serve_deploy, name, 1.0)
+    # What is broken stays so until it is deployed again.
+    for name in ("_PATIENCE_SECONDS", "_HEALING_SECONDS"):
+        monkeypatch.setattr(serve_deploy, name, 0.2)
     cluster = Cluster()
     with serving(cluster.handler) as cluster.url:
         yield cluster
@@ -125,7 +127,10 @@ def test_each_part_of_serve_is_checked(
     assert app.problem() is None
 
 
-def test_serve_repairs_its_own_replicas(cluster: Cluster, app: ServeApp, controller: psutil.Process) -> None:
+def test_serve_repairs_its_own_replicas(
+    cluster: Cluster, app: ServeApp, controller: psutil.Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve_deploy, "_HEALING_SECONDS", PATIENCE_S)
     cluster.lives = False
     threading.Timer(0.3, lambda: setattr(cluster, "lives", True)).start()
     app.start()
@@ -147,7 +152,7 @@ def test_a_controller_that_hangs_is_ended(
 ) -> None:
     cluster.answers = False
     app.start()
-    assert controller.wait(10) is not None
+    assert controller.wait(PATIENCE_S) is not None
     assert len(cluster.deployed) == 1
 
 

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
+from types import SimpleNamespace
 
 import pytest
 
@@ -62,14 +63,11 @@ def test_members_are_marked_processes_their_children_and_their_session(
 
 
 def test_a_sweep_ends_all_of_them_and_nobody_else(stack_id: str, family: list[int]) -> None:
-    began = time.monotonic()
     assert sweep(stack_id, grace=0.3) == 3
-    assert time.monotonic() - began < 10
     assert members(stack_id) == set()
     os.kill(family[3], 0)
 
 
-def test_a_sweep_of_nothing_is_quick(stack_id: str) -> None:
-    began = time.monotonic()
-    assert sweep(stack_id) == 0
-    assert time.monotonic() - began < 2
+def test_a_sweep_of_nothing_waits_for_nothing(stack_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ops.stack.processes.time", SimpleNamespace(monotonic=time.monotonic))
+    assert sweep(stack_id, grace=600) == 0

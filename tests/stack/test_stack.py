@@ -102,7 +102,7 @@ class Stack:
         )
 
     def wait_gone(self) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while not self.is_gone():
             assert time.monotonic() < deadline, f"left: {members(self.home.stack_id)}\n{self._log()}"
             time.sleep(0.2)
@@ -144,7 +144,7 @@ def _compare(state: dict[str, Any], key: str) -> httpx.Response:
         f"{state['url']}/compare-faces",
         headers={"Authorization": f"Bearer {key}"},
         json={"embedding_a": embedding, "embedding_b": embedding},
-        timeout=30,
+        timeout=PATIENCE,
         trust_env=False,
     )
 
@@ -183,10 +183,10 @@ def test_two_stacks_live_side_by_side_and_one_outlives_the_other(
             assert states[0][field] != states[1][field]
         assert _compare(states[0], states[0]["api_key"]).status_code == HTTPStatus.OK
         assert _compare(states[0], states[1]["api_key"]).status_code == HTTPStatus.UNAUTHORIZED
-        health = httpx.get(f"{states[1]['url']}/health", timeout=30, trust_env=False)
+        health = httpx.get(f"{states[1]['url']}/health", timeout=PATIENCE, trust_env=False)
         assert health.json() == {"status": "healthy", "model": "open"}
         # Ray's dashboard runs code for everyone who can reach it, so it must not be public.
-        jobs = httpx.get(f"{states[0]['dashboard_url']}/api/jobs/", timeout=30, trust_env=False)
+        jobs = httpx.get(f"{states[0]['dashboard_url']}/api/jobs/", timeout=PATIENCE, trust_env=False)
         assert jobs.status_code == HTTPStatus.UNAUTHORIZED
 
         with ThreadPoolExecutor(1) as threads:

@@ -6,7 +6,6 @@ import asyncio
 import json
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -23,10 +22,12 @@ from ops.stack.gateway_targets import Serve
 from ops.stack.ports import free_ports
 from semblance.logging import SAFE_REQUEST_ID
 from semblance.protocol import API_MARK
+from tests.support.waiting import PATIENCE_S, wait_for
 
 LOOPBACK = "127.0.0.1"
 MARK = (API_MARK.lower().encode(), b"1")
-QUICK = Timeouts(head=0.5, body=0.8, idle=0.5, answer=2, tunnel=2, connect=0.5)
+QUICK = Timeouts(head=0.5, body=0.8, idle=0.5)
+"""For tests of what is late. Others have the defaults, which a busy machine meets."""
 WIDE = GatewayLimits(
     connections=1000, requests=100_000, uploads=1000, body_bytes=20_000_000, all_connections=400
 )
@@ -49,13 +50,14 @@ class Backend:
     """A server that answers like a replica of the API, and counts.
 
     plain: a status with which it answers everything but health checks as Serve does, without the API's mark.
-    applications: what it says as Serve's REST API.
+    applications: what it says as Serve's REST API. may_send: whether a client may get the event of a number.
     """
 
     port: int = 0
     healthy: bool = True
     plain: int | None = None
     applications: dict[str, Any] | None = None
+    may_send: Callable[[int], bool] = lambda _: True
     seen: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -109,6 +111,8 @@ class Backend:
         """Four events, as far apart as a client may be silent while it sends something."""
         await send({"type": "http.response.start", "status": 200, "headers": [MARK]})
         for number in range(4):
+            while not self.may_send(number):  # noqa: ASYNC110 - of another thread
+                await asyncio.sleep(0.01)
             await send({"type": "http.response.body", "body": b"data: %d\n\n" % number, "more_body": True})
             await asyncio.sleep(QUICK.body * 0.8)
         await send({"type": "http.response.body", "body": b""})
@@ -140,7 +144,7 @@ def backend(port: int = 0) -> Iterator[Backend]:
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
-        until(lambda: server.started)
+        wait_for(lambda: server.started)
         yield served
         server.should_exit = True
         thread.join(5)
@@ -187,7 +191,7 @@ def gateway(
     *,
     rest: Serve | None = None,
     limits: GatewayLimits = WIDE,
-    timeouts: Timeouts = QUICK,
+    timeouts: Timeouts = Timeouts(),  # noqa: B008 - it is frozen
     trusted_proxies: tuple[str, ...] = (),
     hosts: tuple[str, ...] = (),
     origins: tuple[str, ...] = (),
@@ -217,7 +221,7 @@ def gateway(
 def gateway_before(folder: Path, **options: Any) -> Iterator[tuple[Gateway, Backend]]:
     """A gateway and one backend that it knows to be healthy."""
     with backend() as behind, gateway(folder, behind.address, **options) as running:
-        until(lambda: httpx.get(f"{running.url}/").is_success)
+        wait_for(lambda: httpx.get(f"{running.url}/").is_success)
         behind.seen.clear()
         yield running, behind
 
@@ -237,7 +241,7 @@ class RawAnswer:
 
 def connect(running: Gateway) -> socket.socket:
     connection = socket.create_connection((running.config.host, running.config.port))
-    connection.settimeout(5)
+    connection.settimeout(PATIENCE_S)
     return connection
 
 
@@ -269,14 +273,6 @@ def _is_whole(received: bytes) -> bool:
     head, end, body = received.partition(b"\r\n\r\n")
     length = head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
     return bool(end and length and len(body) >= int(length))
-
-
-def until(true: Callable[[], bool], seconds: float = 10) -> None:
-    """Wait for something that takes a moment."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
 
 
 def is_contract(answer: RawAnswer | httpx.Response, status: int, code: str) -> None:

@@ -25,7 +25,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline, "what the test waits for did not happen"
-        time.sleep(0.02)
+        time.sleep(0.01)
 
 
 async def until(condition: Callable[[], bool]) -> None:

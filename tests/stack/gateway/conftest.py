@@ -10,19 +10,20 @@ import pytest
 from ops.stack.gateway import Gateway
 from tests.support.gateway import (
     NOWHERE,
+    QUICK,
     Backend,
     backend,
     gateway,
     gateway_before,
-    until,
 )
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A gateway with nothing behind it."""
     with gateway(tmp_path_factory.mktemp("alone"), NOWHERE) as running:
-        until(lambda: httpx.get(f"{running.url}/").elapsed.total_seconds() < 0.5)
+        wait_for(lambda: httpx.get(f"{running.url}/").elapsed.total_seconds() < 0.5)
         yield running
 
 
@@ -41,6 +42,14 @@ def front(before: tuple[Gateway, Backend]) -> Gateway:
 @pytest.fixture
 def behind(before: tuple[Gateway, Backend]) -> Backend:
     return before[1]
+
+
+@pytest.fixture(scope="module")
+def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Gateway, Backend]]:
+    """A gateway that waits for nothing, and its server."""
+    with gateway_before(tmp_path_factory.mktemp("hasty"), timeouts=QUICK) as pair:
+        pair[1].seen.clear()
+        yield pair
 
 
 @pytest.fixture

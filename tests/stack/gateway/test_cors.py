@@ -18,8 +18,8 @@ from tests.support.gateway import (
     gateway_before,
     limited,
     server_of,
-    until,
 )
+from tests.support.waiting import wait_for
 
 APP = "https://app.example"
 
@@ -39,7 +39,7 @@ def test_the_app_can_read_the_gateways_own_answers_and_no_other_sites_can(
 ) -> None:
     headers = {} if asked is None else {"Origin": asked}
     with gateway_before(
-        tmp_path, origins=origins, limits=limited(requests=20), trusted_proxies=(LOOPBACK,)
+        tmp_path, origins=origins, limits=limited(requests=6), trusted_proxies=(LOOPBACK,)
     ) as (front, behind):
         headers["X-Forwarded-For"] = CLIENT
         said = httpx.get(f"{front.url}/", headers=headers)
@@ -49,7 +49,7 @@ def test_the_app_can_read_the_gateways_own_answers_and_no_other_sites_can(
             431: httpx.get(f"{front.url}/", headers=headers | {"X-Large": "a" * 20_000}),
             503: httpx.get(f"{front.url}/", headers=headers),
         }
-        own[429] = [httpx.get(f"{front.url}/", headers=headers) for _ in range(25)][-1]
+        own[429] = [httpx.get(f"{front.url}/", headers=headers) for _ in range(8)][-1]
     assert {status: answer.status_code for status, answer in own.items()} == {code: code for code in own}
     for answer in own.values():
         assert answer.headers.get("access-control-allow-origin") == allowed
@@ -64,8 +64,8 @@ def test_other_applications_set_their_own_cors_headers(tmp_path: Path, rest: Bac
     serve = Serve(rest.address, None)
     with gateway(tmp_path, rest.address, rest=serve, origins=("*",)) as front, backend() as one:
         rest.applications = applications(one, prefixes=("/second",))
-        until(lambda: server_of(front) == one.port)
-        until(lambda: httpx.get(f"{front.url}/second").json()["server"] == rest.port)
+        wait_for(lambda: server_of(front) == one.port)
+        wait_for(lambda: httpx.get(f"{front.url}/second").json()["server"] == rest.port)
         answer = httpx.get(f"{front.url}/second", headers={"Origin": APP})
     assert answer.status_code == 200
     assert "access-control-allow-origin" not in answer.headers

@@ -16,7 +16,6 @@ from tests.support.gateway import (
     CLIENT,
     LOOPBACK,
     OTHER,
-    QUICK,
     Backend,
     connect,
     gateway_before,
@@ -26,39 +25,45 @@ from tests.support.gateway import (
     read_answer,
     request,
 )
+from tests.support.waiting import PATIENCE_S, wait_for
 
 
-def test_half_a_request_and_an_idle_connection_are_ended(front: Gateway, behind: Backend) -> None:
+def test_half_a_request_is_ended(hasty: tuple[Gateway, Backend]) -> None:
+    front, behind = hasty
+    behind.seen.clear()
     for sent in (b"", b"GET / HTTP/1.1\r\nHos"):
         with connect(front) as connection:
             connection.sendall(sent)
-            started = time.monotonic()
             while connection.recv(1000):
                 pass
-            assert time.monotonic() - started < 4
-    with connect(front) as connection:
+    assert not behind.seen
+
+
+def test_an_idle_connection_is_ended(tmp_path: Path) -> None:
+    with gateway_before(tmp_path, timeouts=Timeouts(idle=0.5)) as (front, _), connect(front) as connection:
         connection.sendall(request())
         assert read_answer(connection).status == 200
         assert connection.recv(1) == b""
-    assert len(behind.seen) == 1
 
 
 @pytest.mark.parametrize("framing", ["Content-Length: 50000", "Transfer-Encoding: chunked"])
-def test_a_body_that_does_not_arrive_reaches_no_server(front: Gateway, behind: Backend, framing: str) -> None:
+def test_a_body_that_does_not_arrive_reaches_no_server(hasty: tuple[Gateway, Backend], framing: str) -> None:
+    front, behind = hasty
+    behind.seen.clear()
     answer = raw(front, request(framing, first="POST / HTTP/1.1", body=b"5\r\nhello\r\n"))
     is_contract(answer, 408, "timeout")
     assert answer.closed or answer.headers["connection"] == "close"
     assert not behind.seen
 
 
-def test_a_body_over_a_slow_line_arrives(front: Gateway) -> None:
-    """It takes longer than any timeout in total, but is never silent for as long."""
-    parts = 8
-    with connect(front) as connection:
+def test_a_body_over_a_slow_line_arrives(tmp_path: Path) -> None:
+    """It takes longer than its timeout in total, but is never silent for as long."""
+    parts, timeouts = 8, Timeouts(body=3)
+    with gateway_before(tmp_path, timeouts=timeouts) as (front, _), connect(front) as connection:
         connection.sendall(request(f"Content-Length: {parts * 5000}", first="POST / HTTP/1.1"))
         for _ in range(parts):
             connection.sendall(b"x" * 5000)
-            time.sleep(QUICK.body / 4)
+            time.sleep(1.2 * timeouts.body / parts)
         assert read_answer(connection).json()["bytes"] == parts * 5000
 
 
@@ -66,7 +71,7 @@ def test_a_body_over_a_slow_line_arrives(front: Gateway) -> None:
 def test_a_large_body_arrives_whole(front: Gateway, chunked: bool) -> None:
     body = b"x" * 10_000_000
     sent: Any = (body[start : start + 1_000_000] for start in range(0, len(body), 1_000_000))
-    answer = httpx.post(f"{front.url}/", content=sent if chunked else body, timeout=30)
+    answer = httpx.post(f"{front.url}/", content=sent if chunked else body, timeout=PATIENCE_S)
     assert answer.json()["bytes"] == len(body)
 
 
@@ -83,9 +88,9 @@ def ask(front: Gateway, client: str) -> httpx.Response:
 
 def test_requests_of_one_address_are_limited_without_affecting_others(tmp_path: Path) -> None:
     trusted = (LOOPBACK,)
-    with gateway_before(tmp_path, limits=limited(requests=20), trusted_proxies=trusted) as (front, _):
-        answers = [ask(front, CLIENT) for _ in range(30)]
-        assert [answer.status_code for answer in answers].count(200) == 20
+    with gateway_before(tmp_path, limits=limited(requests=5), trusted_proxies=trusted) as (front, _):
+        answers = [ask(front, CLIENT) for _ in range(8)]
+        assert [answer.status_code for answer in answers].count(200) == 5
         is_contract(answers[-1], 429, "too_many_requests")
         assert ask(front, OTHER).is_success
 
@@ -106,13 +111,22 @@ def test_an_ipv6_network_of_one_customer_is_one_address(
 def test_uploads_of_one_address_are_limited_but_reads_are_not(tmp_path: Path) -> None:
     upload = request(f"X-Forwarded-For: {CLIENT}", "Content-Length: 100000", first="POST / HTTP/1.1")
     options: dict[str, Any] = {"limits": limited(uploads=2), "trusted_proxies": (LOOPBACK,)}
-    with gateway_before(tmp_path, **options, timeouts=Timeouts()) as (front, _):
-        with connect(front) as first, connect(front) as second, connect(front) as third:
+    with gateway_before(tmp_path, **options) as (front, _):
+
+        def third_is_refused() -> bool:
+            with connect(front) as third:
+                # Silence: the gateway has not seen both of the others, and waits for this one's body.
+                third.settimeout(1)
+                third.sendall(upload)
+                answer = read_answer(third)
+            if answer.status != 0:
+                is_contract(answer, 429, "too_many_uploads")
+            return answer.status != 0
+
+        with connect(front) as first, connect(front) as second:
             for connection in (first, second):
                 connection.sendall(upload + b"x" * 50_000)
-            time.sleep(0.1)
-            third.sendall(upload)
-            is_contract(read_answer(third), 429, "too_many_uploads")
+            wait_for(third_is_refused)
             assert ask(front, CLIENT).is_success
             for connection in (first, second):
                 connection.sendall(b"x" * 50_000)
@@ -121,7 +135,7 @@ def test_uploads_of_one_address_are_limited_but_reads_are_not(tmp_path: Path) ->
         assert raw(front, upload + b"x" * 100_000).status == 200
 
 
-def wait_for(connection: socket.socket, text: bytes) -> None:
+def read_until(connection: socket.socket, text: bytes) -> None:
     """Read until the text, which may come in any number of parts."""
     received = b""
     while text not in received:
@@ -140,7 +154,7 @@ def test_concurrent_requests_of_one_address_are_limited(tmp_path: Path) -> None:
     ):
         for connection in (first, second):
             connection.sendall(events)
-            wait_for(connection, b"data: 0")
+            read_until(connection, b"data: 0")
         is_contract(raw(front, events), 429, "too_many_connections")
         assert ask(front, OTHER).is_success
 

@@ -26,14 +26,14 @@ from tests.support.gateway import (
     gateway,
     gateway_before,
     server_of,
-    until,
 )
+from tests.support.waiting import PATIENCE_S, wait_for
 
 
 def test_two_gateways_keep_apart(tmp_path: Path, rest: Backend) -> None:
     (tmp_path / "other").mkdir()
     with gateway_before(tmp_path) as (one, behind), gateway(tmp_path / "other", rest.address) as two:
-        until(lambda: server_of(two) == rest.port)
+        wait_for(lambda: server_of(two) == rest.port)
         assert server_of(one) == behind.port
         two.stop()
         assert server_of(one) == behind.port
@@ -45,10 +45,10 @@ def test_a_dead_gateway_returns_at_the_same_address(tmp_path: Path) -> None:
         for blow in (signal.SIGKILL, signal.SIGSTOP):
             process = _process_of(front)
             process.send_signal(blow)
-            until(lambda: front.problem() is not None)
+            wait_for(lambda: front.problem() is not None)
             front.start()
             assert front.problem() is None
-            until(lambda: httpx.get(f"{url}/").is_success)
+            wait_for(lambda: httpx.get(f"{url}/").is_success)
             assert not process.is_running()
 
 
@@ -77,7 +77,7 @@ def test_it_ends_with_its_parent(tmp_path: Path) -> None:
         assert parent.stdout is not None
         process = psutil.Process(int(parent.stdout.readline()))
         parent.kill()
-    process.wait(5)
+    process.wait(PATIENCE_S)
 
 
 def test_with_a_mark_it_is_taken_over_from_a_parent_that_died(tmp_path: Path) -> None:

@@ -200,9 +200,13 @@ def test_malformed_and_oversized_requests_are_refused(
         *("host", "http2"),
     ],
 )
-def test_bytes_that_are_not_http_end_the_connection(front: Gateway, behind: Backend, sent: bytes) -> None:
+def test_bytes_that_are_not_http_end_the_connection(hasty: tuple[Gateway, Backend], sent: bytes) -> None:
+    front, behind = hasty
+    behind.seen.clear()
     answer = raw(front, sent)
-    assert answer.status in {0, 400, 422}
+    # 408: they came late.
+    assert answer.status in {0, 400, 408, 422}
+    assert answer.closed or answer.status
     assert not behind.seen
 
 

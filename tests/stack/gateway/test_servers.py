@@ -17,26 +17,26 @@ from tests.support.gateway import (
     is_contract,
     mortal_backend,
     server_of,
-    until,
 )
+from tests.support.waiting import wait_for
 
 
 def test_requests_go_to_the_replicas_or_without_any_to_the_proxy(tmp_path: Path, rest: Backend) -> None:
     serve = Serve(rest.address, None)
     with gateway(tmp_path, rest.address, rest=serve) as front, backend() as one, backend() as two:
-        until(lambda: server_of(front) == rest.port)
+        wait_for(lambda: server_of(front) == rest.port)
         rest.applications = applications(one)
-        until(lambda: server_of(front) == one.port)
+        wait_for(lambda: server_of(front) == one.port)
         rest.applications = applications(two)
         front.sync()
-        until(lambda: server_of(front) == two.port)
+        wait_for(lambda: server_of(front) == two.port)
         # Serve's REST API fails: who is known stays.
         rest.applications = None
         front.sync()
         assert {server_of(front) for _ in range(5)} == {two.port}
         rest.applications = applications()
         front.sync()
-        until(lambda: server_of(front) == rest.port)
+        wait_for(lambda: server_of(front) == rest.port)
 
 
 def test_a_replica_that_leaves_or_dies_causes_no_error(tmp_path: Path, rest: Backend) -> None:
@@ -44,11 +44,11 @@ def test_a_replica_that_leaves_or_dies_causes_no_error(tmp_path: Path, rest: Bac
     with gateway(tmp_path, NOWHERE, rest=serve) as front, backend() as one:
         with backend() as two:
             rest.applications = applications(one, two)
-            until(lambda: {server_of(front) for _ in range(8)} == {one.port, two.port})
+            wait_for(lambda: {server_of(front) for _ in range(8)} == {one.port, two.port})
             two.healthy = False
-            until(lambda: {server_of(front) for _ in range(8)} == {one.port})
+            wait_for(lambda: {server_of(front) for _ in range(8)} == {one.port})
             two.healthy = True
-            until(lambda: {server_of(front) for _ in range(8)} == {one.port, two.port})
+            wait_for(lambda: {server_of(front) for _ in range(8)} == {one.port, two.port})
         # Its death has not been noticed yet.
         answers = [httpx.post(f"{front.url}/", content=b"x") for _ in range(8)]
         assert [answer.json()["server"] for answer in answers] == [one.port] * 8
@@ -59,7 +59,7 @@ def test_a_replica_that_leaves_or_dies_causes_no_error(tmp_path: Path, rest: Bac
 def test_who_waits_for_a_replica_that_dies_is_asked_to_retry(tmp_path: Path, method: str, kept: bool) -> None:
     """Also on connections that had requests before, which HAProxy would close without a word."""
     with mortal_backend() as address, gateway(tmp_path, address) as front:
-        until(lambda: httpx.get(f"{front.url}/").is_success)
+        wait_for(lambda: httpx.get(f"{front.url}/").is_success)
         with httpx.Client(base_url=front.url) as client:
             for before in ("GET", method) if kept else ():
                 assert client.request(before, "/").is_success
@@ -70,7 +70,7 @@ def test_who_waits_for_a_replica_that_dies_is_asked_to_retry(tmp_path: Path, met
 
 def test_who_reads_from_the_last_replica_when_it_dies_is_asked_to_retry(tmp_path: Path) -> None:
     with mortal_backend() as address, gateway(tmp_path, address) as front:
-        until(lambda: httpx.get(f"{front.url}/").is_success)
+        wait_for(lambda: httpx.get(f"{front.url}/").is_success)
         is_contract(httpx.get(f"{front.url}/die"), 503, "not_ready")
 
 
@@ -78,8 +78,8 @@ def test_other_applications_are_reached_by_their_prefix(tmp_path: Path, rest: Ba
     serve = Serve(rest.address, None)
     with gateway(tmp_path, rest.address, rest=serve) as front, backend() as one:
         rest.applications = applications(one, prefixes=("/second",))
-        until(lambda: server_of(front) == one.port)
-        until(lambda: httpx.get(f"{front.url}/second/x").json()["server"] == rest.port)
+        wait_for(lambda: server_of(front) == one.port)
+        wait_for(lambda: httpx.get(f"{front.url}/second/x").json()["server"] == rest.port)
         for path, port in (
             ("/second", rest.port),
             ("/second/", rest.port),
