@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tests.support.api import Api, User
+from tests.support.waiting import PATIENCE_S
 
 STANFORD = {"name": "Stanford University", "domains": ["Stanford.edu "], "aliases": [" Stanford", "LSJU"]}
 
@@ -142,6 +143,6 @@ async def test_nobody_who_reads_waits_for_a_change_of_schools(api: Api) -> None:
     assert (await api.client.get("/api/auth/me", headers=ada.headers)).json()["school"] is None
     async with api.owner.transaction() as connection:
         await connection.execute("INSERT INTO schools (name) VALUES ('MIT')")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             assert (await api.client.get("/api/auth/me", headers=ada.headers)).status_code == 200
             assert (await api.client.get("/api/matches/top", headers=ada.headers)).status_code == 200

@@ -12,6 +12,7 @@ from semblance.settings import Settings
 from serve_app.preflight import WHILE_RUNNING
 from tests.support.api import Api
 from tests.support.console import sign_in
+from tests.support.waiting import PATIENCE_S
 
 SYSTEM = "/api/admin/system"
 
@@ -114,7 +115,7 @@ async def test_rows_of_a_young_table_are_counted(api: Api) -> None:
     await api.member("ada")
     user = await sign_in(api)
     await api.owner.execute("SELECT pg_stat_force_next_flush()")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             tables = (await user.call("GET", SYSTEM)).json()["database"]["tables"]
             if {table["name"]: table["rows"] for table in tables}["profiles"] == 1:

@@ -9,17 +9,20 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterable
 
 import httpx
+import numpy as np
 import pytest
 from fastapi import Body, FastAPI, Request
+from starlette.types import Receive, Scope, Send
 
 from semblance.errors import BadInputError
 from semblance.settings import Settings
 from serve_app.api.bodies import JSON_BYTES, BodyMiddleware
-from serve_app.api.deadline import DeadlineMiddleware
+from serve_app.api.deadline import _DEADLINE, DeadlineMiddleware
 from serve_app.api.errors import install_error_handlers
 from serve_app.api.photos import decode_base64
 from tests.support.api import API_KEY, Api
 from tests.support.group import portrait
+from tests.support.waiting import PATIENCE_S
 
 KEY = {"Authorization": f"Bearer {API_KEY}"}
 JSON = {"Content-Type": "application/json"}
@@ -166,7 +169,8 @@ async def test_an_invalid_length_is_413(api: Api) -> None:
 
 @pytest.fixture
 def slow_app() -> FastAPI:
-    """With one route that reads its body itself and one whose body FastAPI reads, patient for 0.2 s."""
+    """With one route that reads its body itself and one whose body FastAPI reads. It waits .2 s for a body,
+    and a second for each 100 bytes that came."""
     app = FastAPI()
     install_error_handlers(app)
 
@@ -179,7 +183,7 @@ def slow_app() -> FastAPI:
         return len(str(body))
 
     app.add_middleware(BodyMiddleware, grace=0.2, rate=100)
-    app.add_middleware(DeadlineMiddleware, seconds=0.3)
+    app.add_middleware(DeadlineMiddleware, seconds=PATIENCE_S)
     return app
 
 
@@ -198,15 +202,38 @@ async def test_a_body_below_the_least_rate_is_408(slow_app: FastAPI, path: str) 
     answer = await client.post(path, content=drip(1000, b"1", 0.05)(), headers=JSON)
     assert (answer.status_code, answer.json()["code"]) == (408, "slow_body")
     assert int(answer.headers["retry-after"]) > 0
-    answer = await client.post(path, content=drip(1, b"1", 60)(), headers=JSON)
+    answer = await client.post(path, content=drip(1, b"1", 600)(), headers=JSON)
     assert answer.status_code == 408
 
 
 @pytest.mark.parametrize("path", ["/stream", "/json"])
-async def test_a_body_above_it_may_take_longer_than_the_deadline(slow_app: FastAPI, path: str) -> None:
-    client = httpx.AsyncClient(transport=httpx.ASGITransport(slow_app), base_url="http://api")
-    answer = await client.post(path, content=drip(12, b"1" * 20, 0.05)(), headers=JSON)
+async def test_a_body_above_it_may_take_longer_than_the_deadline(
+    slow_app: FastAPI, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The deadline rests while the body comes, and each part gives the next one time."""
+    until: list[float] = []
+    deadlines: list[float | None] = []
+    scopes: list[Scope] = []
+
+    def timeout_at(when: float) -> asyncio.Timeout:
+        until.append(when)
+        return asyncio.timeout(None)
+
+    async def parts() -> AsyncIterator[bytes]:
+        for _ in range(12):
+            deadlines.append(scopes[0][_DEADLINE].when())
+            yield b"1" * 20
+
+    async def noting(scope: Scope, receive: Receive, send: Send) -> None:
+        scopes.append(scope)
+        await slow_app(scope, receive, send)
+
+    monkeypatch.setattr(asyncio, "timeout_at", timeout_at)
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(noting), base_url="http://api")
+    answer = await client.post(path, content=parts(), headers=JSON)
     assert (answer.status_code, answer.json()) == (200, 240)
+    assert deadlines == [None] * 12
+    assert np.diff(until).tolist() == pytest.approx([0.2] * 12)
 
 
 @pytest.fixture

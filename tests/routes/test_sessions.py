@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 import uuid
 
@@ -17,6 +16,7 @@ from serve_app.auth import LEEWAY_S
 from serve_app.realtime.hub import Hub, Timing
 from tests.support.api import Api, make_token
 from tests.support.realtime import caught_up, serving
+from tests.support.waiting import PATIENCE_S, wait_until
 
 SUBJECT = uuid.UUID("11111111-2222-4333-8444-555555555555")
 
@@ -152,7 +152,7 @@ async def test_a_stream_of_the_session_ends(api: Api) -> None:
     ours = bearer(session_id="s")
     async with (
         serving(api.app) as server,
-        httpx.AsyncClient(base_url=server.http, headers=ours, timeout=10) as client,
+        httpx.AsyncClient(base_url=server.http, headers=ours, timeout=PATIENCE_S) as client,
         client.stream("GET", "/api/realtime/events") as stream,
     ):
         lines = stream.aiter_lines()
@@ -230,9 +230,7 @@ async def test_expired_sessions_are_forgotten(api: Api) -> None:
     )
     await hub.start()
     try:
-        async with asyncio.timeout(10):
-            while await api.owner.fetchval("SELECT count(*) FROM revoked_sessions") > 2:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await wait_until(api.owner, "SELECT count(*) = 2 FROM revoked_sessions")
     finally:
         await hub.close()
     assert await me(api, bearer(session_id="s")) == 200

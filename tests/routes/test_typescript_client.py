@@ -13,6 +13,7 @@ import pytest
 from serve_app.realtime.subscription import RESTART
 from tests.support.api import Api
 from tests.support.realtime import add_message, connect_users, serving
+from tests.support.waiting import PATIENCE_S
 from tools.console import PACKAGES, SOURCES, find_tools
 
 PROGRAM = Path(__file__).parents[1] / "support" / "chat.mjs"
@@ -28,7 +29,7 @@ def module(tmp_path: Path) -> Path:
     bundle = tmp_path / "client.mjs"
     entry = SOURCES / "src" / "client" / "index.ts"
     command = [*find_tools().node, str(BUNDLER), str(entry), "--format", "esm", "--file", str(bundle)]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE_S)
     return bundle
 
 
@@ -56,7 +57,7 @@ async def test_messages_are_sent_and_heard_across_a_lost_connection(api: Api, mo
         lines = process.stdout
 
         async def said() -> dict[str, Any]:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE_S):
                 answer: dict[str, Any] = json.loads(await lines.readline())
                 return answer
 
@@ -79,7 +80,7 @@ async def test_messages_are_sent_and_heard_across_a_lost_connection(api: Api, mo
             assert (refused["status"], refused["code"]) == (404, "not_found")
             process.stdin.write(b"\n")
             assert await said() == {"state": "closed"}
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE_S):
                 assert await process.wait() == 0
         finally:
             if process.returncode is None:

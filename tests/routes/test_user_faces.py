@@ -7,13 +7,13 @@ import hashlib
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 import numpy as np
 import pytest
-from fastapi import FastAPI
 
 from db.pool import Database
 from db.queries import queries
@@ -22,7 +22,7 @@ from semblance.settings import Settings
 from semblance.storage.pictures import keys_of, picture_of
 from semblance.storage.store import Storage
 from semblance.types import AnalyzedFace, Detection
-from serve_app.api.deadline import DeadlineMiddleware
+from serve_app.api import deadline
 from tests.support.api import Api, LocalFaces
 from tests.support.photos import NO_FACE, OBAMA_2, couple
 from tests.support.rows_faces import (
@@ -211,16 +211,25 @@ async def test_our_deadline_is_not_counted_and_a_client_that_leaves_is(
     api: Api, monkeypatch: pytest.MonkeyPatch, ended_by: str
 ) -> None:
     begun = asyncio.Event()
+    deadlines: list[asyncio.Timeout] = []
 
     async def hang(*_: object) -> None:
         begun.set()
+        if ended_by == "deadline":
+            deadlines[-1].reschedule(asyncio.get_running_loop().time())
         await asyncio.Event().wait()
 
     user = await api.member("ada")
     assert (await api.client.get("/api/faces", headers=user.headers)).status_code == 200
     monkeypatch.setattr(LocalFaces, "analyze_photo", hang)
     if ended_by == "deadline":
-        monkeypatch.setattr(deadline_of(api.app), "_seconds", 0.5)
+
+        def noted(seconds: float) -> asyncio.Timeout:
+            deadlines.append(asyncio.timeout(seconds))
+            return deadlines[-1]
+
+        clock = SimpleNamespace(timeout=noted, get_running_loop=asyncio.get_running_loop)
+        monkeypatch.setattr(deadline, "asyncio", clock)
         answer = await upload(api, user, photo())
         assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
     else:
@@ -256,14 +265,6 @@ async def test_a_photo_that_is_deleted_before_the_answer_is_counted(
         0,
         [],
     )
-
-
-def deadline_of(app: FastAPI) -> DeadlineMiddleware:
-    """The application's, once a request has built its middleware."""
-    part: Any = app.middleware_stack
-    while not isinstance(part, DeadlineMiddleware):
-        part = part.app if hasattr(part, "app") else part._app
-    return part
 
 
 async def test_a_hundred_uploads_at_once_with_a_limit_of_five(api: Api) -> None:

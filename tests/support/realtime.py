@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -18,9 +20,12 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from db.pool import Database
+from serve_app.api import realtime_clients
 from serve_app.api.services import Services
 from serve_app.realtime.hub import Hub, Timing
+from serve_app.realtime.subscription import EXPIRED, End
 from tests.support.api import Api, User
+from tests.support.waiting import PATIENCE_S, until, wait_until
 
 Event = dict[str, Any]
 
@@ -53,7 +58,7 @@ class Socket:
 
     connection: ClientConnection
 
-    async def next(self, seconds: float = 5) -> Event:
+    async def next(self, seconds: float = PATIENCE_S) -> Event:
         """The next event; it must come within the time."""
         async with asyncio.timeout(seconds):
             event: Event = json.loads(await self.connection.recv())
@@ -82,7 +87,7 @@ class Socket:
         """Code and reason with which the server closes it, skipping all earlier events."""
         with pytest.raises(ConnectionClosed) as caught:
             while True:
-                await self.next(10)
+                await self.next()
         assert caught.value.rcvd is not None
         return caught.value.rcvd.code, caught.value.rcvd.reason
 
@@ -98,11 +103,29 @@ async def serving(app: FastAPI) -> AsyncGenerator[Server]:
         config = uvicorn.Config(app, lifespan="off", log_level="critical", timeout_graceful_shutdown=2)
         server = uvicorn.Server(config)
         task = asyncio.create_task(server.serve(sockets=[listener]))
-        while not server.started:  # noqa: ASYNC110 - nothing tells when
-            await asyncio.sleep(0.01)
+        await until(lambda: server.started)
         yield Server(f"http://127.0.0.1:{port}", f"ws://127.0.0.1:{port}")
         server.should_exit = True
         await task
+
+
+@pytest.fixture
+def expiries(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, Callable[[], None]]]:
+    """Of each connection, the seconds after which its session ends, and what then happens."""
+    found: list[tuple[float, Callable[[], None]]] = []
+
+    def call_later(seconds: float, stop: Callable[[End], None], end: End) -> asyncio.TimerHandle:
+        if end is EXPIRED:
+            found.append((seconds, partial(stop, end)))
+        return asyncio.get_running_loop().call_later(seconds, stop, end)
+
+    clock = SimpleNamespace(
+        create_task=asyncio.create_task,
+        get_running_loop=lambda: SimpleNamespace(call_later=call_later),
+        sleep=asyncio.sleep,
+    )
+    monkeypatch.setattr(realtime_clients, "asyncio", clock)
+    return found
 
 
 @pytest.fixture
@@ -114,9 +137,7 @@ async def server(api: Api) -> AsyncIterator[Server]:
 async def caught_up(services: Services) -> None:
     """Return once the hub has told its clients of all events so far."""
     _, newest = await services.db.events.kept()
-    async with asyncio.timeout(10):
-        while services.hub._position < newest:  # noqa: ASYNC110 - nothing tells when
-            await asyncio.sleep(0.01)
+    await until(lambda: services.hub._position >= newest)
 
 
 def ping_often(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,7 +196,4 @@ async def notify(database: Database, user: UUID, title: str = "News") -> UUID:
 
 async def wait_for_presence(database: Database, user: User, *, online: bool) -> None:
     """Until the user's profile says so."""
-    async with asyncio.timeout(5):
-        query = "SELECT online FROM profiles WHERE id = $1"
-        while await database.fetchval(query, user.id) != online:  # noqa: ASYNC110 - nothing tells when
-            await asyncio.sleep(0.02)
+    await wait_until(database, "SELECT online = $2 FROM profiles WHERE id = $1", user.id, online)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,21 +18,21 @@ ANON_KEY = "anon-key-of-the-tests"
 
 @dataclass
 class SupabaseAuth:
-    """Knows every session but those in `ended`. Set `status`, `body` or `delay` (seconds) to misbehave.
-    asked: how often for each session."""
+    """Knows every session but those in `ended`. Set `status` or `body` to misbehave, clear `answers` to
+    say nothing until it is set. asked: how often for each session."""
 
     url: str = ""
     ended: set[str] = field(default_factory=set)
     status: int | None = None
     body: bytes = b""
-    delay: float = 0.0
+    answers: threading.Event = field(default_factory=threading.Event)
     asked: Counter[str] = field(default_factory=Counter)
 
     def answer(self, path: str, key: str | None, authorization: str) -> tuple[int, bytes]:
         """Status and body for a request."""
         claims = jwt.decode(authorization.removeprefix("Bearer "), options={"verify_signature": False})
         self.asked[claims["session_id"]] += 1
-        time.sleep(self.delay)
+        self.answers.wait()
         if self.status is not None:
             return self.status, self.body
         if path != "/auth/v1/user":
@@ -50,6 +50,7 @@ class SupabaseAuth:
 def serving() -> Iterator[SupabaseAuth]:
     """A server on a free port of this machine."""
     auth = SupabaseAuth()
+    auth.answers.set()
 
     class Handler(http_server.QuietHandler):
         def do_GET(self) -> None:
@@ -57,4 +58,7 @@ def serving() -> Iterator[SupabaseAuth]:
             self.reply(status, body)
 
     with http_server.serving(Handler) as auth.url:
-        yield auth
+        try:
+            yield auth
+        finally:
+            auth.answers.set()

@@ -16,6 +16,7 @@ from serve_app.realtime.hub import Hub
 from serve_app.realtime.subscription import MESSAGES_PER_S, MOST_MESSAGES, QUEUE_LIMIT, Pace
 from tests.support.api import Api, User
 from tests.support.realtime import Server, add_message, connect_users, notify
+from tests.support.waiting import until
 
 
 async def test_a_slow_client_is_dropped_while_others_go_on(
@@ -92,8 +93,7 @@ async def test_connections_of_a_profile_are_limited(
 
         for _ in range(most):
             group.create_task(hold())
-        while api.services.hub.clients < most:  # noqa: ASYNC110 - nothing tells when
-            await asyncio.sleep(0.01)
+        await until(lambda: api.services.hub.clients == most)
         async with server.listen(ada) as socket:
             assert (await socket.closed())[0] == 4429
         async with httpx.AsyncClient() as client:
@@ -129,7 +129,7 @@ async def test_a_client_with_much_to_say_is_dropped(server: Server, message: str
         await socket.hello()
         await socket.connection.send(message)
         with pytest.raises(ConnectionClosed):
-            await socket.quiet(5)
+            await socket.next()
         assert socket.connection.close_code == 1009
 
 

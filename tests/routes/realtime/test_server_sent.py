@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
+from collections.abc import Callable
 
 import httpx
 import pytest
 
-from serve_app.auth import LEEWAY_S
-from tests.support.api import Api, User, make_token
+from tests.support.api import Api, User
 from tests.support.realtime import Server, notify, ping_often, wait_for_presence
+from tests.support.waiting import PATIENCE_S, until
 
 
 class EventSourceReader:
@@ -23,7 +23,7 @@ class EventSourceReader:
 
     async def next(self) -> tuple[str, dict[str, object]]:
         kind, data = "message", ""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             async for line in self._lines:
                 field, _, value = line.partition(":")
                 value = value.removeprefix(" ")
@@ -51,9 +51,7 @@ async def test_server_sent_events_resume_too(api: Api, server: Server, ada: User
             kind, event = await stream.next()
             assert kind == "notifications"
             assert stream.last_event_id == str(event["id"])
-        async with asyncio.timeout(5):
-            while api.services.hub.clients:  # noqa: ASYNC110 - nothing tells when
-                await asyncio.sleep(0.01)
+        await until(lambda: not api.services.hub.clients)
         await notify(api.services.database, ada.id, "second")
         async with client.stream("GET", url, headers={"Last-Event-ID": stream.last_event_id}) as answer:
             stream = EventSourceReader(answer)
@@ -75,20 +73,25 @@ async def test_server_sent_pings_move_the_last_event_id_unseen(
         await notify(api.services.database, bob.id)
         _, newest = await api.services.db.events.kept()
         assert newest > before
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             async for line in stream._lines:
                 assert not line.startswith(("event:", "data:"))
                 if line == f"id: {newest}":
                     break
 
 
-async def test_a_stream_says_why_it_ends(api: Api, server: Server) -> None:
-    ada = await api.member("Ada")
-    token = make_token(ada.id, ada.email, exp=int(time.time()) - LEEWAY_S + 4)
-    url = f"{server.http}/api/realtime/events?access_token={token}"
-    async with httpx.AsyncClient() as client, client.stream("GET", url) as answer:
+async def test_a_stream_says_why_it_ends(
+    server: Server, ada: User, expiries: list[tuple[float, Callable[[], None]]]
+) -> None:
+    url = f"{server.http}/api/realtime/events"
+    async with (
+        httpx.AsyncClient(headers=ada.headers) as client,
+        client.stream("GET", url) as answer,
+    ):
         stream = EventSourceReader(answer)
         assert (await stream.next())[0] == "hello"
+        [(_, expire)] = expiries
+        expire()
         kind = ""
         while kind != "end":
             kind, event = await stream.next()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import httpx
 import pytest
@@ -10,19 +11,24 @@ import pytest
 from serve_app.auth import LEEWAY_S
 from tests.support.api import Api, User, make_token
 from tests.support.realtime import Server
+from tests.support.waiting import until
 
 
 async def test_an_expired_token_ends_the_connection(
-    api: Api, server: Server, monkeypatch: pytest.MonkeyPatch
+    api: Api, server: Server, expiries: list[tuple[float, Callable[[], None]]]
 ) -> None:
     ada = await api.member("Ada")
-    token = make_token(ada.id, ada.email, exp=int(time.time()) - LEEWAY_S + 4)
+    token = make_token(ada.id, ada.email, exp=int(time.time()) + 100)
     async with server.listen(headers={"Authorization": f"Bearer {token}"}) as socket:
         await socket.hello()
+        [(seconds, expire)] = expiries
+        assert LEEWAY_S < seconds <= 100 + LEEWAY_S
+        expire()
         code, reason = await socket.closed()
     assert code == 4401
     assert "expired" in reason
-    assert api.services.hub.clients == 0
+    await until(lambda: api.services.hub.clients == 0)
+    token = make_token(ada.id, ada.email, exp=int(time.time()) - LEEWAY_S - 1)
     async with server.listen(headers={"Authorization": f"Bearer {token}"}) as socket:
         assert (await socket.closed())[0] == 4401
 
