@@ -66,8 +66,7 @@ def main(
       python -m batch.rematch --users --school "uni.edu"
     """
     console = Console()
-    if since is not None and since.tzinfo is None:
-        since = since.replace(tzinfo=UTC)
+    since = None if since is None else _utc(since)
     kinds: tuple[Kind, ...] = ("users", "celebrities")
     if users != celebrities:
         kinds = ("users",) if users else ("celebrities",)
@@ -75,6 +74,13 @@ def main(
     with job_command() as settings:
         summary = asyncio.run(rematch(scope, settings, console, dry_run=dry_run, address=address))
         console.print(summary.table())
+
+
+def _utc(time: datetime) -> datetime:
+    try:
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except OverflowError:
+        raise typer.BadParameter("A time lies in the years 1 to 9999.", param_hint="--since") from None
 
 
 if __name__ == "__main__":

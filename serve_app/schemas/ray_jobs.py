@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from db.ray_jobs import RayJobKind, RayJobRow, RayJobStatus
-from serve_app.schemas.base import Schema
+from serve_app.schemas.base import Schema, Time
 from serve_app.schemas.patterns import explained
 
 SOURCE = explained(
@@ -63,7 +63,7 @@ class RematchRequest(Schema):
     """Match all faces again, as `python -m batch.rematch` does."""
 
     kind: Literal["rematch"] = "rematch"
-    since: AwareDatetime | None = Field(None, description="Only faces stored or analyzed since then.")
+    since: Time | None = Field(None, description="Only faces stored or analyzed since then.")
     school: Line | None = Field(None, description="Only faces of this school's profiles.")
     users: Flag = Field(True, description="Matches between users.")
     celebrities: Flag = Field(True, description="Matches with celebrities. Neither: both.")
@@ -71,7 +71,7 @@ class RematchRequest(Schema):
 
     def arguments(self) -> list[str]:
         """Of `python -m batch.rematch`."""
-        since = None if self.since is None else f"{self.since:%Y-%m-%dT%H:%M:%S%z}"
+        since = None if self.since is None else self.since.isoformat(timespec="seconds")
         return [
             *_option("--since", since),
             *_option("--school", self.school),
