@@ -42,7 +42,7 @@ async def test_an_archive_is_added_and_what_was_not_taken_is_decided(
         return
 
     await expect(page.get_by_role("heading", name="Uploaded files")).to_be_visible()
-    await expect(page.get_by_text("To be decided")).to_be_visible(timeout=90_000)
+    await expect(page.get_by_text("To be decided")).to_be_visible()
     await expect(page.get_by_text("1 was there before · 2 not taken")).to_be_visible()
     refused = page.get_by_role("list", name="Not taken").get_by_role("listitem")
     two = refused.filter(has_text="Two People")

@@ -34,12 +34,12 @@ async def test_a_paused_queue_waits_and_goes_on_by_itself_on_the_page(
         await site.upload(f"{name}@{school}", "female", photo)
     await page.get_by_text("Waiting", exact=True).last.click()
     waiting = page.get_by_role("table", name="Waiting match jobs")
-    await expect(waiting.get_by_text("Cleo")).to_be_visible(timeout=15_000)
+    await expect(waiting.get_by_text("Cleo")).to_be_visible()
     await expect_drawn(waiting.locator("img").first)
     await check_axe(page)
     await look(page, "jobs-paused")
     await page.get_by_role("button", name="Resume").click()
-    await expect(page.get_by_text("No job is waiting")).to_be_visible(timeout=20_000)
+    await expect(page.get_by_text("No job is waiting")).to_be_visible()
     await page.get_by_text("Done", exact=True).click()
     await expect(
         page.get_by_role("table", name="Match jobs that are done").get_by_text("Dan")
@@ -49,6 +49,7 @@ async def test_a_paused_queue_waits_and_goes_on_by_itself_on_the_page(
 async def test_a_failed_job_says_why_and_is_tried_again(page: Page, site: ConsoleSite, look: Look) -> None:
     email = f"eve@school-{uuid.uuid4().hex[:6]}.edu"
     await page.get_by_role("button", name="Pause").click()
+    await expect(page.get_by_text("The queue is paused")).to_be_visible()
     await site.upload(email, "female", OBAMA_2)
     await site.fail_waiting_jobs("The photo of this face is not in the storage.")
     await page.reload()
@@ -79,7 +80,7 @@ async def test_ray_jobs_are_started_and_watched(
         return
     row = page.get_by_role("table", name="Ray jobs").get_by_role("row").nth(1)
     await expect(row).to_contain_text("Rematch")
-    await expect(row).to_contain_text("Succeeded", timeout=90_000)
+    await expect(row).to_contain_text("Succeeded")
     await look(page, "jobs-ray")
     await row.get_by_role("button", name="Rematch").click()
     await expect(dialog.get_by_text("would be added")).to_be_visible()

@@ -63,7 +63,7 @@ async def test_other_rules_are_tried_saved_and_applied(page: Page, look: Look) -
     await rescoring.get_by_role("button", name="Rescore matches").click()
     await check_axe(page)
     await page.get_by_role("dialog").get_by_role("button", name="Rescore matches").click()
-    await expect(rescoring.get_by_text("Last done")).to_be_visible(timeout=20_000)
+    await expect(rescoring.get_by_text("Last done")).to_be_visible()
     await threshold.press("ArrowRight")
     await page.get_by_role("button", name="Save").click()
     await expect(page.get_by_role("button", name="Save")).to_be_disabled()

@@ -10,6 +10,7 @@ import pytest_asyncio
 from playwright.async_api import Page, expect
 
 from tests.support.browser import PHONE, ConsoleSite, Look, check_axe, expect_no_sideways_scroll
+from tests.support.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -26,7 +27,7 @@ async def test_a_user_is_found_blocked_let_in_and_deleted_by_keyboard(
 ) -> None:
     school = f"school-{uuid.uuid4().hex[:6]}.edu"
     headers = {"Authorization": f"Bearer {await site.token(f'ada@{school}')}"}
-    async with httpx.AsyncClient(base_url=site.url, headers=headers, timeout=30) as client:
+    async with httpx.AsyncClient(base_url=site.url, headers=headers, timeout=PATIENCE_S) as client:
         named = await client.patch("/api/auth/me", json={"name": "Ada Bell", "gender": "female"})
         assert named.status_code == 200, named.text
         await page.get_by_label("Name, e-mail or school").fill(school)
@@ -68,7 +69,7 @@ async def test_a_user_is_found_blocked_let_in_and_deleted_by_keyboard(
 async def test_it_fits_a_phone_in_german(page: Page, site: ConsoleSite, look: Look) -> None:
     """German words are longer, and rows are cards."""
     headers = {"Authorization": f"Bearer {await site.token('a-rather-long-name@department.school.edu')}"}
-    async with httpx.AsyncClient(base_url=site.url, headers=headers, timeout=30) as client:
+    async with httpx.AsyncClient(base_url=site.url, headers=headers, timeout=PATIENCE_S) as client:
         assert (await client.get("/api/auth/me")).status_code == 200
     await page.set_viewport_size(PHONE)  # type: ignore[arg-type]
     await page.get_by_role("combobox", name="Language").select_option("de")

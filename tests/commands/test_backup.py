@@ -38,6 +38,7 @@ from semblance.storage.opening import open_storage
 from semblance.storage.store import Storage
 from tests.support.rows import gallery
 from tests.support.rows_scored import add_faces
+from tests.support.waiting import PATIENCE_S
 
 PICTURES = {f"faces/{number}/photo.jpg": bytes([number]) * 5000 for number in range(40)}
 
@@ -129,7 +130,7 @@ def writing(dsn: str) -> Iterator[None]:
     writer = Thread(target=write)
     writer.start()
     try:
-        assert begun.wait(20)
+        assert begun.wait(PATIENCE_S)
         yield
     finally:
         ended.set()

@@ -27,6 +27,7 @@ from ops.stack.jobs import Jobs
 from ops.stack.state import StackState
 from semblance.errors import NotFoundError, RayRefusedError, RayUnreachableError
 from semblance.settings import Settings
+from tests.support.waiting import PATIENCE_S
 
 PREAMBLE = "2026 Ray's own words\nRunning entrypoint for job raysubmit_1: python\n"
 LINES = [f"line {number}\n" for number in range(4)]
@@ -114,7 +115,7 @@ def dashboard() -> Iterator[Dashboard]:
 
     thread = threading.Thread(target=run)
     thread.start()
-    assert started.wait(10)
+    assert started.wait(PATIENCE_S)
     yield served
     loop.call_soon_threadsafe(loop.stop)
     thread.join()

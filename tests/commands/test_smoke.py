@@ -17,6 +17,7 @@ from semblance.settings import Settings
 from tests.support.api import Api, User
 from tests.support.photos import ASTRONAUT
 from tests.support.realtime import notify, serving
+from tests.support.waiting import PATIENCE_S
 
 STEPS = ["Service", "Sign in", "Profiles", "Upload", "Match", "Like", "Chat", "Baby picture", "Clean up"]
 TABLES = ("faces", "matches", "match_jobs", "reactions", "mutual_connections", "messages", "babies")
@@ -58,7 +59,7 @@ async def smoke(
     bob: User,
     picture: bytes,
     *,
-    patience: float = 60,
+    patience: float = PATIENCE_S,
     lose: str = "",
 ) -> dict[str, StepOutcome]:
     """Run it in another thread; the outcome of each step. lose: the path of a POST whose answer is lost."""
@@ -69,7 +70,9 @@ async def smoke(
             raise httpx.ReadTimeout("lost")
 
     async with serving(api.app) as server:
-        with httpx.Client(base_url=server.http, timeout=60, event_hooks={"response": [losing]}) as client:
+        with httpx.Client(
+            base_url=server.http, timeout=PATIENCE_S, event_hooks={"response": [losing]}
+        ) as client:
             run = Smoke(client, (tokens[0], tokens[1]), picture, patience).run
             outcomes = await asyncio.to_thread(run)
     assert [outcome.step for outcome in outcomes] == STEPS

@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 from tests.support.receivers import Receiver, receiver
+from tests.support.waiting import PATIENCE_S
 
 PROGRAM = """
 import logging, sys
@@ -42,7 +43,7 @@ def run(received: Receiver, *arguments: str) -> list[dict[str, Any]]:
         env={"SEMBLANCE_SENTRY_DSN": f"http://public@{address}/1", "SECRET_OF_THE_SHELL": "sesame-1"},
         check=False,
         stderr=subprocess.DEVNULL,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     return list(received.events)
 

@@ -13,6 +13,7 @@ import pytest
 from semblance.errors import BadInputError, StorageError
 from semblance.leased_queue import QueueWorker
 from semblance.types import JobOutcome
+from tests.support.waiting import PATIENCE_S
 
 LEASE = timedelta(milliseconds=30)
 
@@ -69,7 +70,7 @@ async def test_the_lease_is_extended_while_a_job_takes_long() -> None:
         return await done(job)
 
     worker = QueueWorker(queue, slow, worker=uuid4(), noun="errand", together=1, lease=LEASE)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         assert [outcome.status for outcome in await worker.process()] == ["completed"]
 
 
@@ -167,7 +168,7 @@ async def test_a_worker_that_refills_does_not_wait_for_the_slowest() -> None:
 
     queue = QueueInMemory(slow, *others)
     worker = QueueWorker(queue, attempt, worker=uuid4(), noun="errand", together=2, lease=LEASE, refill=True)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         assert len(await worker.process()) == 5
 
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from semblance.settings import Settings
+from tests.support.waiting import PATIENCE_S
 from tools import CHECKOUT
 from tools.settings_docs import TARGET, render
 
@@ -27,6 +28,6 @@ def test_the_page_shows_the_defaults_in_any_environment(tmp_path: Path) -> None:
         cwd=CHECKOUT,
         env={**os.environ, "SEMBLANCE_HOME": str(tmp_path), "SEMBLANCE_API_KEY": "a secret of this machine"},
         check=False,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 0

@@ -18,6 +18,7 @@ from semblance.errors import BadInputError, ConfigurationError, NotFoundError, S
 from semblance.settings import Settings
 from semblance.storage.opening import local_path, open_storage
 from semblance.storage.store import Storage
+from tests.support.waiting import PATIENCE_S
 
 KEY = "celebrities/ab/abcdef.jpg"
 HOUR = timedelta(hours=1)
@@ -174,7 +175,11 @@ with context.Pool(4) as pool:
 
 def test_processes_that_race_for_the_signing_key_agree(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", RACE, tmp_path, KEY], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", RACE, tmp_path, KEY],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=PATIENCE_S,
     )
     signatures = done.stdout.split()
     assert (len(signatures), len(set(signatures))) == (4, 1)

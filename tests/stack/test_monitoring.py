@@ -16,6 +16,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from semblance.metrics import METRICS
 from semblance.recorder import HistogramMetric
 from tests.support.monitoring import FOLDER, PROMTOOL, needs_prometheus
+from tests.support.waiting import PATIENCE_S
 from tools.dashboard import SECTIONS, TARGET, render
 
 RULES: list[dict[str, Any]] = yaml.safe_load((FOLDER / "rules.yaml").read_text())["groups"][0]["rules"]
@@ -105,7 +106,7 @@ def _leaves(value: object, path: str = "") -> list[tuple[str, object]]:
 )
 def test_promtool_accepts(arguments: tuple[str, ...]) -> None:
     done = subprocess.run(
-        [PROMTOOL, *arguments], cwd=FOLDER, capture_output=True, text=True, check=False, timeout=60
+        [PROMTOOL, *arguments], cwd=FOLDER, capture_output=True, text=True, check=False, timeout=PATIENCE_S
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

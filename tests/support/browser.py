@@ -27,8 +27,11 @@ from tests.support.api import Api, LocalFaces
 from tests.support.gallery import make_gallery
 from tests.support.realtime import serving
 from tests.support.service import Service
+from tests.support.waiting import PATIENCE_S
 from tools.chromium import CHROMIUM, NO_CHROMIUM, QUIET
 from tools.console import PACKAGES
+
+expect.set_options(timeout=PATIENCE_S * 1000)
 
 FLAGS = (
     *QUIET,
@@ -77,7 +80,7 @@ class Watch:
 
 async def expect_drawn(picture: Locator) -> None:
     """Wait until a picture has come. The page may replace it meanwhile, at which its `decode` would fail."""
-    await expect(picture).not_to_have_js_property("naturalWidth", 0, timeout=30_000)
+    await expect(picture).not_to_have_js_property("naturalWidth", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ class ConsoleSite:
         """A photo of a user, whose match job waits or is done then."""
         headers = {"Authorization": f"Bearer {await self.token(email)}"}
         files = {"file": await asyncio.to_thread(photo.read_bytes)}
-        async with httpx.AsyncClient(base_url=self.url, headers=headers, timeout=60) as client:
+        async with httpx.AsyncClient(base_url=self.url, headers=headers, timeout=PATIENCE_S) as client:
             profile = {"name": email.partition("@")[0].title(), "gender": gender}
             answers = [await client.patch("/api/auth/me", json=profile)]
             answers.append(await client.post("/api/faces", files=files))
@@ -217,6 +220,7 @@ async def _fill(api: Api, pipeline: LocalPipeline, folder: Path) -> None:
 @pytest_asyncio.fixture(loop_scope="session")
 async def watched(context: BrowserContext, site: ConsoleSite) -> AsyncIterator[BrowserContext]:
     """A context whose pages must report no error and ask nobody but the service."""
+    context.set_default_timeout(PATIENCE_S * 1000)
     watch = Watch(context, site.url)
     yield context
     assert watch.wrong == []
@@ -237,7 +241,7 @@ async def check_axe(page: Page, part: str = ":root") -> None:
     for scheme in ("light", "dark"):
         await _show(page, scheme)
         # A page that has just changed its colours may be caught between the two.
-        for pause in (300, 1000, 0):
+        for pause in (300, 1000, 5000, 0):
             grave = await _grave_violations(page, scheme, part)
             if not grave:
                 break
@@ -261,7 +265,7 @@ async def expect_no_sideways_scroll(page: Page) -> None:
     await page.evaluate(
         """() => new Promise((resolve, reject) => {
             const root = document.documentElement;
-            const late = setTimeout(() => reject(`${root.scrollWidth} wide in ${innerWidth}`), 5000);
+            const late = setTimeout(() => reject(`${root.scrollWidth} wide in ${innerWidth}`), 30_000);
             const look = () => root.scrollWidth <= innerWidth
                 ? resolve(clearTimeout(late)) : requestAnimationFrame(look);
             look();

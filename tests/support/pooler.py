@@ -20,6 +20,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from db.logins import APPLICATION_USER, USER
+from tests.support.waiting import PATIENCE_S
 
 PGBOUNCER: Final = (
     (shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin:/usr/bin") or "")
@@ -52,7 +53,7 @@ class Pooler:
     def settle(self) -> None:
         """Return once it works on no cancelled statement, which could end it: what one test leaves behind is
         not to fail the next one."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE_S
         while not self._is_settled():
             assert time.monotonic() < deadline, "The pooler does not come to rest."
             time.sleep(0.01)
@@ -71,7 +72,7 @@ class Pooler:
 
     def _started(self) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(self._command, cwd="/")
-        for _ in range(100):
+        for _ in range(int(PATIENCE_S / 0.05)):
             try:
                 self._pools()
                 break

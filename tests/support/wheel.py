@@ -19,7 +19,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built by the project's own build backend, offline."""
     folder = tmp_path_factory.mktemp("dist")
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(build, cwd=CHECKOUT, check=True, capture_output=True, timeout=120)
+    subprocess.run(build, cwd=CHECKOUT, check=True, capture_output=True, timeout=250)
     (built,) = folder.glob("*.whl")
     return built
 
@@ -28,7 +28,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installed(alone: None, wheel: Path, tmp_path: Path) -> Path:
     """The programs of an environment with the wheel and the packages of cpu.lock, without the checkout."""
     environment = tmp_path / "environment"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True, timeout=60)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True, timeout=250)
     uv = Path(sys.prefix) / ".uv" / "bin" / "uv"
     lock = CHECKOUT / "requirements" / "cpu.lock"
     # From the cache filled by `make env`, once the registry has said that it is still current.
@@ -38,7 +38,7 @@ def installed(alone: None, wheel: Path, tmp_path: Path) -> Path:
             env={**_with_the_machines_certificates(), "VIRTUAL_ENV": str(environment)},
             check=True,
             capture_output=True,
-            timeout=200,
+            timeout=250,
         )
     _compile(environment)
     return environment / "bin"
