@@ -264,7 +264,10 @@ class EmbeddedPostgres:
     def _configure(self, socket_folder: Path) -> None:
         """Write semblance.conf, sized for this machine, and make postgresql.conf read it last."""
         text = _configuration(psutil.virtual_memory().total, socket_folder)
-        (self._data / "semblance.conf").write_text(text)
+        own = self._data / "semblance.conf"
+        own.write_text(text)
+        # Started by root, the server runs as another user, whom a umask of 077 would shut out.
+        own.chmod(0o644)
         main = self._data / "postgresql.conf"
         include = "include 'semblance.conf'\n"
         if include not in main.read_text():

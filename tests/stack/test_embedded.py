@@ -229,6 +229,16 @@ def test_the_callers_environment_does_not_reach_the_server(
     assert os.environ["PGPORT"] == "7777"
 
 
+def test_a_strict_umask_leaves_the_server_its_configuration(empty: Path, initialised: Path) -> None:
+    folder = place(initialised, empty / "postgres")
+    (folder / "data" / "semblance.conf").unlink()
+    before = os.umask(0o077)
+    try:
+        assert query(EmbeddedPostgres(folder).start(), "SELECT 42") == 42
+    finally:
+        os.umask(before)
+
+
 def test_a_comma_in_the_path_is_refused(empty: Path, initialised: Path) -> None:
     with pytest.raises(ConfigurationError, match="without a comma"):
         EmbeddedPostgres(place(initialised, empty / "a,b")).start()
