@@ -21,6 +21,8 @@ JobType = Literal["user_match", "celebrity_match", "both"]
 
 FIRST_DELAY = timedelta(seconds=2)
 LONGEST_DELAY = timedelta(minutes=5)
+LONGEST_WAIT = timedelta(hours=2)
+"""Longer than any delay between attempts, also of those that a provider of texts asks for."""
 
 FAILURES_SHOWN = 20
 SPEED_WINDOW = timedelta(days=1)
@@ -203,6 +205,12 @@ class MatchJobs:
     async def prune(self, keep: timedelta) -> int:
         """Remove jobs that ended longer than `keep` ago; returns how many."""
         return await remove_in_steps(self._database, sql.prune_match_jobs, datetime.now(UTC) - keep)
+
+
+async def hasten_jobs(database: Database, lease: timedelta) -> None:
+    """Make due the jobs of matching and texts that wait or are leased longer than any is by itself, because
+    the clock has been set back since. lease: the usual one. Raises DatabaseError."""
+    await database.execute(sql.hasten_jobs, LONGEST_WAIT + lease)
 
 
 async def carry_trace(connection: Connection) -> None:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from db.analyzed import AnalyzedRow
 from db.celebrities import Celebrities
-from db.jobs import ClaimedJob, MatchJobs
+from db.jobs import ClaimedJob, MatchJobs, hasten_jobs
 from db.object_deletions import ObjectDeletions
 from db.people import People
 from db.pool import Database
@@ -80,7 +80,7 @@ class MatchWorker:
         self._search = CelebritySearch(database, settings.home / "gallery")
         self._celebrities = Celebrities(database)
         self._people = People(database)
-        lease = timedelta(seconds=settings.match_lease_seconds)
+        lease = self._lease = timedelta(seconds=settings.match_lease_seconds)
         self._worker = QueueWorker(
             self._jobs, self._attempt, worker=self.id, noun="match job", together=TOGETHER, lease=lease
         )
@@ -126,8 +126,8 @@ class MatchWorker:
                 self._rescoring_woken.set()
 
     async def _tidy(self) -> None:
-        """Remove old match jobs and what else is kept for some time, now and every hour. Several workers may
-        do it at the same time."""
+        """Remove old match jobs and what else is kept for some time, and free what a clock that was set back
+        holds up, now and every hour. Several workers may do it at the same time."""
         while True:
             try:
                 if other := await self._celebrities.other_pack(self._model.digest):
@@ -137,6 +137,7 @@ class MatchWorker:
                         pack_title(other),
                         self._model.pack,
                     )
+                await hasten_jobs(self._database, self._lease)
                 removed = await self._jobs.prune(self._keep)
                 await self._search.prune_log()
                 others = await remove_old(self._database, self._kept)

@@ -19,8 +19,9 @@ LIMIT $5;
 SELECT coalesce(min(id), 0) AS oldest, coalesce(max(id), 0) AS newest FROM events;
 
 -- name: prune_events
--- Of the $2 oldest events those older than $1: ids and times ascend together. The newest event always stays, because it
--- says how far the ids have come.
+-- Of the $2 oldest events those older than $1, as ids and times ascend together, unless the clock is set back: events from
+-- before that are in the future, and would have all later ones stay. The newest event always stays, because it says how far
+-- the ids have come.
 WITH old AS (
     SELECT id, created_at
     FROM events
@@ -31,7 +32,7 @@ WITH old AS (
 gone AS (
     DELETE FROM events
     USING old
-    WHERE events.id = old.id AND old.created_at < now() - $1::interval
+    WHERE events.id = old.id AND old.created_at NOT BETWEEN now() - $1::interval AND now() + $1::interval
     RETURNING 1
 )
 SELECT count(*) FROM gone;

@@ -130,6 +130,19 @@ UPDATE match_jobs
 SET status = 'pending', attempts = attempts - 1, locked_by = NULL, lease_until = NULL
 WHERE locked_by = $1 AND status = 'processing';
 
+-- name: hasten_jobs
+-- Makes due what waits, and ends leases that last, for longer than $1: they are from before the clock was set back.
+WITH hastened AS (
+    UPDATE inference_queue
+    SET run_after = now(), lease_until = CASE status WHEN 'processing' THEN now() END
+    WHERE (status = 'pending' AND run_after > now() + $1::interval)
+        OR (status = 'processing' AND lease_until > now() + $1::interval)
+)
+UPDATE match_jobs
+SET run_after = now(), lease_until = CASE status WHEN 'processing' THEN now() END
+WHERE (status = 'pending' AND run_after > now() + $1::interval)
+    OR (status = 'processing' AND lease_until > now() + $1::interval);
+
 -- name: seconds_to_next_match_job
 -- Seconds until the next job is due, unless the queue is paused, or the next lease ends; null without any.
 SELECT extract(epoch FROM least(

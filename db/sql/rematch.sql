@@ -413,10 +413,12 @@ SELECT
 FROM staged_difference AS difference;
 
 -- name: match_generation
--- The generation of a pack, if these were its rules, and the look at the gallery is not older than $3 hours.
+-- The generation of a pack, if these were its rules, and the look at the gallery is not older than $3 hours. A look in the
+-- future, from before the clock was set back, may be of any age.
 SELECT generation, snapshot, last_change, history
 FROM match_generations
-WHERE pack_digest = $1 AND rules = $2::jsonb AND looked_at > now() - make_interval(hours => $3);
+WHERE pack_digest = $1 AND rules = $2::jsonb
+    AND looked_at BETWEEN now() - make_interval(hours => $3) AND clock_timestamp();
 
 -- name: extend_match_generation
 -- Nothing has changed up to this look.

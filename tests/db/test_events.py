@@ -220,6 +220,17 @@ async def test_events_of_the_last_minutes_stay_and_the_newest_always(
     assert await db.events.kept() == (ids[3], ids[3])
 
 
+async def test_events_from_before_the_clock_was_set_back_go(
+    database: Database, db: Repositories, ada: UUID
+) -> None:
+    for _ in range(3):
+        await notify(database, ada)
+    ids = [event.id for event in await all_events(db)]
+    await database.execute("UPDATE events SET created_at = now() + interval '1 day' WHERE id = $1", ids[0])
+    await db.events.prune(timedelta(minutes=10))
+    assert await db.events.kept() == (ids[1], ids[2])
+
+
 async def test_a_profile_is_online_from_its_first_session_to_the_end_of_its_last(
     database: Database, db: Repositories, ada: UUID, bob: UUID
 ) -> None:

@@ -21,6 +21,7 @@ from db.inference_jobs import (
     Use,
     replace_icebreaker,
 )
+from db.jobs import hasten_jobs
 from db.pool import Database
 from semblance.errors import (
     ForbiddenError,
@@ -85,6 +86,18 @@ async def logs(database: Database) -> list[tuple[object, ...]]:
         "SELECT kind, provider, status, attempts, tokens_in, tokens_out FROM generation_logs"
     )
     return [tuple(row) for row in rows]
+
+
+async def test_a_clock_that_is_set_back_holds_up_no_text(
+    database: Database, queue: InferenceQueue, jobs: InferenceJobs, pair: Pair
+) -> None:
+    await jobs.send(text(pair), BUDGET)
+    await database.execute("UPDATE inference_queue SET run_after = now() + interval '30 days'")
+    await hasten_jobs(database, MINUTE)
+    first = await claim(queue, timedelta(days=30))
+    await hasten_jobs(database, MINUTE)
+    again = await claim(queue)
+    assert (again.id, again.attempt) == (first.id, first.attempt + 1)
 
 
 async def test_a_message_and_its_job_come_together_and_a_draft_is_private(

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from db.job_queue import JobQueue
-from db.jobs import FIRST_DELAY, LONGEST_DELAY, ClaimedJob, MatchJobs, backoff
+from db.jobs import FIRST_DELAY, LONGEST_DELAY, LONGEST_WAIT, ClaimedJob, MatchJobs, backoff, hasten_jobs
 from db.pool import Database
 from db.queries import queries
 from matching.scoring import BEST, MIN_QUALITY
@@ -246,6 +246,26 @@ async def test_finished_jobs_are_kept_for_a_while(database: Database, jobs: Matc
     rows = await database.fetch("SELECT id FROM match_jobs")
     assert {row["id"] for row in rows} == {new_done, old_pending}
     assert await jobs.prune(timedelta(days=30)) == 0
+
+
+async def test_a_clock_that_is_set_back_holds_up_no_job(jobs: MatchJobs, database: Database) -> None:
+    waiting, leased, retried, held = await add_jobs(database, 4)
+    later = "UPDATE match_jobs SET run_after = now() + $2 WHERE id = $1"
+    working = (
+        "UPDATE match_jobs SET status = 'processing', attempts = 1, locked_by = gen_random_uuid(),"
+        " lease_until = now() + $2 WHERE id = $1"
+    )
+    for change, job, left in (
+        (later, waiting, timedelta(days=30)),
+        (later, retried, LONGEST_WAIT),
+        (working, leased, timedelta(days=30)),
+        (working, held, MINUTE),
+    ):
+        await database.execute(change, job, left)
+    assert await jobs.claim(uuid4(), 8, MINUTE) == []
+    await hasten_jobs(database, MINUTE)
+    claimed = await jobs.claim(uuid4(), 8, MINUTE)
+    assert {(job.id, job.attempt) for job in claimed} == {(waiting, 1), (leased, 2)}
 
 
 @pytest.mark.parametrize("query", ["claim_match_jobs", "prune_match_jobs"])

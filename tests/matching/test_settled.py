@@ -107,6 +107,7 @@ async def test_a_face_with_another_content_or_other_matches_is_not(two: TwoFaces
         "UPDATE celebrities SET age = 70 WHERE id = (SELECT max(id::text)::uuid FROM celebrities)",
         "DELETE FROM celebrities WHERE id = (SELECT max(id::text)::uuid FROM celebrities)",
         "UPDATE match_generations SET looked_at = now() - interval '13 hours'",
+        "UPDATE match_generations SET looked_at = now() + interval '13 hours'",
         "UPDATE match_generations SET history = 'another server'",
     ],
 )
