@@ -13,6 +13,7 @@ from types import FrameType
 import pytest
 from hypothesis import settings
 
+import deployments  # noqa: F401 - before onnxruntime, to which it forbids reports
 from semblance.old_names import OLD_NAMES
 
 # Importing and collecting make little garbage, but looking for it takes as long as the imports.

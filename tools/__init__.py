@@ -2,5 +2,7 @@
 
 from pathlib import Path
 
+import deployments  # noqa: F401 - before onnxruntime, to which it forbids reports
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 """Root of the checkout."""

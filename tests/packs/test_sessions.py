@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from deployments.packs.sessions import open_session
 from semblance.errors import ConfigurationError, PackError
 from semblance.settings import Settings
 from tests.support.synthetic_pack import linear_net, save
+from tools import CHECKOUT
 
 SIDE = 16
 
@@ -23,6 +25,14 @@ SIDE = 16
 def role(**fields: object) -> Role:
     base = {"file": "net.onnx", "input_size": SIDE, "normalisation": "in_graph", "outputs": ("fc1",)}
     return Role.model_validate(base | fields)
+
+
+@pytest.mark.parametrize("module", ["deployments.packs.sessions", "deployments.products", "tools.minilm"])
+def test_onnxruntime_reports_nothing(tmp_path: Path, module: str) -> None:
+    # It names the machine by a file in the home, and reports nothing where it sees that tests run.
+    clean = {"HOME": str(tmp_path), "PATH": os.defpath}
+    subprocess.run([sys.executable, "-c", f"import {module}"], env=clean, cwd=CHECKOUT, check=True)
+    assert list(tmp_path.rglob("*onnxruntime*")) == []
 
 
 def test_session_follows_the_settings() -> None:
