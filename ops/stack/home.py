@@ -36,6 +36,11 @@ class StackHome:
                 path.exists() and not os.access(path, rights)
                 for path, rights in ((home.root, os.R_OK | os.X_OK), (home.lock_file, os.R_OK))
             )
+            str(home.root).encode()
+        except UnicodeEncodeError as exc:
+            raise ConfigurationError(
+                f"The name of the folder {str(settings.home)!r} is not UTF-8. Set SEMBLANCE_HOME to another."
+            ) from exc
         except (OSError, RuntimeError) as exc:
             # The working directory is gone, or symlinks lead in a circle.
             raise ConfigurationError(

@@ -69,6 +69,11 @@ def test_a_home_of_another_user_is_not_taken_for_an_empty_one(
         StackHome.of(Settings(home=home.root))
 
 
+def test_a_home_that_no_text_can_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="is not UTF-8"):
+        StackHome.of(Settings(home=tmp_path / "\udcff"))
+
+
 def test_secrets_are_made_once_and_private(home: StackHome) -> None:
     key = home.api_key()
     assert len(key) >= 32
