@@ -208,8 +208,8 @@ class MatchJobs:
 
 
 async def hasten_jobs(database: Database, lease: timedelta) -> None:
-    """Make due the jobs of matching and texts that wait or are leased longer than any is by itself, because
-    the clock has been set back since. lease: the usual one. Raises DatabaseError."""
+    """Make due the jobs of matching and texts, and the rescoring, that wait or are leased longer than any is
+    by itself, because the clock has been set back since. lease: the usual one. Raises DatabaseError."""
     await database.execute(sql.hasten_jobs, LONGEST_WAIT + lease)
 
 

@@ -137,6 +137,9 @@ WITH hastened AS (
     SET run_after = now(), lease_until = CASE status WHEN 'processing' THEN now() END
     WHERE (status = 'pending' AND run_after > now() + $1::interval)
         OR (status = 'processing' AND lease_until > now() + $1::interval)
+),
+rescoring AS (
+    UPDATE rescorings SET lease_until = now() WHERE status = 'running' AND lease_until > now() + $1::interval
 )
 UPDATE match_jobs
 SET run_after = now(), lease_until = CASE status WHEN 'processing' THEN now() END

@@ -268,6 +268,17 @@ async def test_a_clock_that_is_set_back_holds_up_no_job(jobs: MatchJobs, databas
     assert {(job.id, job.attempt) for job in claimed} == {(waiting, 1), (leased, 2)}
 
 
+@pytest.mark.parametrize(("lease", "is_free"), [(timedelta(days=30), True), (MINUTE, False)])
+async def test_a_clock_that_is_set_back_holds_up_no_rescoring(
+    database: Database, lease: timedelta, is_free: bool
+) -> None:
+    await database.execute("INSERT INTO rescorings (started_by) VALUES (gen_random_uuid())")
+    await database.execute(queries["claim_rescoring"], uuid4(), lease)
+    await hasten_jobs(database, MINUTE)
+    found = await database.fetchval(queries["claim_rescoring"], uuid4(), MINUTE)
+    assert (found is not None) == is_free
+
+
 @pytest.mark.parametrize("query", ["claim_match_jobs", "prune_match_jobs"])
 async def test_the_queue_does_not_read_finished_jobs(database: Database, query: str) -> None:
     await add_jobs(database, 1)
