@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -87,16 +89,30 @@ def start(source: Path, path: Path, settings: Settings, address: str) -> subproc
     )
 
 
+@contextmanager
+def held_up(dsn: str, picture: Path) -> Iterator[None]:
+    """Meanwhile no batch with this picture is stored, however long it takes to kill something."""
+    with psycopg.connect(dsn) as gate:
+        gate.execute("SET session_replication_role = replica")
+        gate.execute(
+            "INSERT INTO celebrities (name, image_path, image_hash) VALUES ('', '', %s)",
+            [hashlib.md5(picture.read_bytes(), usedforsecurity=False).hexdigest()],
+        )
+        yield
+        gate.rollback()
+
+
 async def test_kills_change_no_row(
     source: Path, settings: Settings, tmp_path: Path, make_database: Callable[[str], str], ray_address: str
 ) -> None:
     """The driver is killed; the same command is run again, and its workers are killed."""
     dsn = settings.required_database_url.get_secret_value()
     path = tmp_path / "first.jsonl"
-    driver = start(source, path, settings, ray_address)
-    wait_for(lambda: len(report(path)) >= BATCH)
-    driver.kill()
-    assert driver.wait() == -signal.SIGKILL
+    with held_up(dsn, source / "even" / "0020.jpg"):
+        driver = start(source, path, settings, ray_address)
+        wait_for(lambda: len(report(path)) >= BATCH)
+        driver.kill()
+        assert driver.wait() == -signal.SIGKILL
     first = report(path)
     interrupted = rows(dsn)
     # A batch can be in the database that the report did not get to say.
@@ -105,13 +121,14 @@ async def test_kills_change_no_row(
 
     path = tmp_path / "second.jsonl"
     wait_for(lambda: not workers())
-    driver = start(source, path, settings, ray_address)
-    wait_for(lambda: len(report(path)) >= BATCH)
-    victims = workers()
-    for victim in victims:
-        victim.kill()
-    assert victims
-    assert len(report(path)) < PICTURES
+    with held_up(dsn, source / "even" / "0036.jpg"):
+        driver = start(source, path, settings, ray_address)
+        wait_for(lambda: len(report(path)) >= BATCH)
+        victims = workers()
+        for victim in victims:
+            victim.kill()
+        assert victims
+        assert len(report(path)) < PICTURES
     assert driver.wait() == 0
     second = report(path)
 
