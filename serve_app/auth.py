@@ -133,6 +133,10 @@ class TokenVerifier:
             checked = await self._known(digest) or await self._check(token)
         except jwt.ExpiredSignatureError as exc:
             raise UnauthorizedError("This access token has expired; sign in again.") from exc
+        except jwt.ImmatureSignatureError as exc:
+            raise UnauthorizedError(
+                "This access token begins in the future: the clock here or where it was made is wrong."
+            ) from exc
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as exc:
             # The library also lets through Python's errors for times like 1e400 or [1].
             raise UnauthorizedError(

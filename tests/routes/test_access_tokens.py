@@ -124,6 +124,13 @@ async def test_a_wrong_claim_is_refused(claims: dict[str, object]) -> None:
     assert await _refused(verifier, _signed(**({"iss": issuer} | claims)))  # type: ignore[arg-type]
 
 
+async def test_a_clock_that_is_wrong_is_named() -> None:
+    ahead = int(time.time()) + 3600
+    for claims in ({"nbf": ahead}, {"iat": ahead}):
+        with pytest.raises(UnauthorizedError, match="clock"):
+            await TokenVerifier(_settings()).verify(_signed(**claims))  # type: ignore[arg-type]
+
+
 async def test_clocks_may_differ_a_little() -> None:
     now = int(time.time())
     assert not await _refused(TokenVerifier(_settings()), _signed(exp=now - 3, nbf=now + 3, iat=now + 3))
