@@ -15,7 +15,6 @@ does not wait for its end."""
 MATCHED = "SELECT bool_and(status = 'completed') FROM match_jobs"
 """Whether every match job is done."""
 
-
 WAITING = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted"
 """Whether some statement waits for a lock."""
 
