@@ -129,7 +129,9 @@ WHERE face_traits.id BETWEEN $2 AND $3
     AND ($5::timestamptz IS NULL OR greatest(faces.created_at, faces.analyzed_at) >= $5)
 
 -- name: stage_found
+-- match_id: for a match that is not stored yet.
 CREATE TEMPORARY TABLE staged_found (
+    match_id uuid NOT NULL,
     face_id uuid NOT NULL,
     target_id uuid NOT NULL,
     score float8 NOT NULL,
@@ -143,6 +145,7 @@ CREATE TEMPORARY TABLE staged_found (
 
 -- name: stage_candidates
 CREATE TEMPORARY TABLE staged_candidates (
+    match_id uuid NOT NULL,
     face_id uuid NOT NULL,
     target_id uuid NOT NULL
 ) ON COMMIT DROP;
@@ -160,6 +163,7 @@ WITH probe AS MATERIALIZED (
 ),
 factor AS MATERIALIZED (
     SELECT
+        match_id,
         probe.id AS face_id,
         target.id AS target_id,
         target.person,
@@ -195,7 +199,7 @@ ranked AS (
     FROM photo
 )
 INSERT INTO staged_found
-SELECT face_id, target_id, score, embedding, geometry, age, symmetry, skin_tone, expression
+SELECT match_id, face_id, target_id, score, embedding, geometry, age, symmetry, skin_tone, expression
 FROM ranked
 WHERE rank <= $5;
 
@@ -213,9 +217,10 @@ ORDER BY faces.id
 FOR NO KEY UPDATE OF faces;
 
 -- name: stage_difference
--- What is to be written: found and not stored (no id), stored and changed, stored and not found (no score).
+-- What is to be written: found and not stored, stored and changed, stored and not found (no score).
 CREATE TEMPORARY TABLE staged_difference (
-    id uuid,
+    id uuid NOT NULL,
+    is_stored boolean NOT NULL,
     face_id uuid NOT NULL,
     target_id uuid NOT NULL,
     score float8,
@@ -250,7 +255,9 @@ valid AS (
     WHERE other.gender <> one.gender AND one.profile_type = 'user' AND other.profile_type = 'user'
 )
 INSERT INTO staged_difference
-SELECT matches.id, valid.face_a_id, valid.face_b_id, score, embedding, geometry, age, symmetry, skin_tone, expression
+SELECT
+    coalesce(matches.id, match_id), matches.id IS NOT NULL, valid.face_a_id, valid.face_b_id, score, embedding, geometry,
+    age, symmetry, skin_tone, expression
 FROM valid
 LEFT JOIN matches USING (face_a_id, face_b_id)
 WHERE matches.pack_digest IS DISTINCT FROM $3 OR match_differs(
@@ -259,7 +266,7 @@ WHERE matches.pack_digest IS DISTINCT FROM $3 OR match_differs(
     $1::jsonb, embedding, geometry, age, symmetry, skin_tone, expression
 )
 UNION ALL
-SELECT stored.id, stored.face_a_id, stored.face_b_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+SELECT stored.id, true, stored.face_a_id, stored.face_b_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM (
     SELECT id, face_a_id, face_b_id FROM matches WHERE face_a_id = ANY($2::uuid[])
     UNION
@@ -300,13 +307,13 @@ SELECT count(*) FROM removed;
 -- name: add_user_matches
 WITH added AS (
     INSERT INTO matches (
-        face_a_id, face_b_id, similarity_score, factor_embedding, factor_geometry, factor_age,
+        id, face_a_id, face_b_id, similarity_score, factor_embedding, factor_geometry, factor_age,
         factor_symmetry, factor_skin_tone, factor_expression, weights, pack_digest
     )
     SELECT
-        face_id, target_id, score, embedding, geometry, age, symmetry, skin_tone, expression, $1::jsonb, $2
+        id, face_id, target_id, score, embedding, geometry, age, symmetry, skin_tone, expression, $1::jsonb, $2
     FROM staged_difference AS difference
-    WHERE id IS NULL
+    WHERE NOT is_stored
     ORDER BY face_id, target_id
     ON CONFLICT (face_a_id, face_b_id) DO NOTHING
     RETURNING 1
@@ -315,8 +322,8 @@ SELECT count(*) FROM added;
 
 -- name: count_user_difference
 SELECT
-    count(*) FILTER (WHERE id IS NULL) AS added,
-    count(*) FILTER (WHERE score IS NOT NULL AND id IS NOT NULL) AS changed,
+    count(*) FILTER (WHERE NOT is_stored) AS added,
+    count(*) FILTER (WHERE is_stored AND score IS NOT NULL) AS changed,
     count(*) FILTER (WHERE score IS NULL AND NOT match_in_use(id)) AS removed
 FROM staged_difference AS difference;
 
@@ -330,8 +337,8 @@ WITH stored AS MATERIALIZED (
 )
 INSERT INTO staged_difference
 SELECT
-    stored.id, coalesce(found.face_id, stored.face_id), coalesce(target_id, celebrity_id), score, embedding, geometry,
-    age, symmetry, skin_tone, expression
+    coalesce(stored.id, match_id), stored.id IS NOT NULL, coalesce(found.face_id, stored.face_id),
+    coalesce(target_id, celebrity_id), score, embedding, geometry, age, symmetry, skin_tone, expression
 FROM staged_found AS found
 FULL JOIN stored ON stored.face_id = found.face_id AND celebrity_id = target_id
 WHERE CASE
@@ -377,13 +384,13 @@ SELECT count(*) FROM removed;
 -- deletion can bring the same match.
 WITH added AS (
     INSERT INTO celebrity_matches (
-        face_id, celebrity_id, similarity_score, factor_embedding, factor_geometry, factor_age,
+        id, face_id, celebrity_id, similarity_score, factor_embedding, factor_geometry, factor_age,
         factor_symmetry, factor_skin_tone, factor_expression, weights, pack_digest
     )
     SELECT
-        face_id, target_id, score, embedding, geometry, age, symmetry, skin_tone, expression, $1::jsonb, $2
+        id, face_id, target_id, score, embedding, geometry, age, symmetry, skin_tone, expression, $1::jsonb, $2
     FROM staged_difference AS difference
-    WHERE id IS NULL
+    WHERE NOT is_stored
     ORDER BY face_id, target_id
     RETURNING 1
 )
@@ -393,7 +400,7 @@ SELECT count(*) FROM added;
 -- Found; but since then the celebrity was removed, or the match was restored.
 WITH forgotten AS (
     DELETE FROM staged_difference AS difference
-    WHERE id IS NULL AND (
+    WHERE NOT is_stored AND (
         NOT EXISTS (SELECT FROM celebrities WHERE celebrities.id = target_id)
         OR EXISTS (
             SELECT
@@ -407,8 +414,8 @@ SELECT count(*) FROM forgotten;
 
 -- name: count_celebrity_difference
 SELECT
-    count(*) FILTER (WHERE id IS NULL) AS added,
-    count(*) FILTER (WHERE score IS NOT NULL AND id IS NOT NULL) AS changed,
+    count(*) FILTER (WHERE NOT is_stored) AS added,
+    count(*) FILTER (WHERE is_stored AND score IS NOT NULL) AS changed,
     count(*) FILTER (WHERE score IS NULL) AS removed
 FROM staged_difference AS difference;
 

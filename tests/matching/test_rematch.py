@@ -31,8 +31,9 @@ async def test_celebrities_that_changed_after_the_search_are_judged_as_they_are(
     await database.execute("UPDATE celebrities SET quality_score = 0.1 WHERE id = $1", blurred)
     await database.execute("DELETE FROM celebrities WHERE id = $1", deleted)
     assert await rematch.write(run, shard, faces, found) == RematchCounts(pairs=4, added=1)
-    rows = await database.fetch("SELECT face_id, celebrity_id FROM celebrity_matches")
-    assert [tuple(row) for row in rows] == [(ada, same)]
+    [row] = await database.fetch("SELECT face_id, celebrity_id, id FROM celebrity_matches")
+    assert row[:2] == (ada, same)
+    assert row["id"].version == 4
     # The same again, with nothing to write.
     assert await rematch.write(run, shard, faces, found) == RematchCounts(pairs=4)
 
