@@ -7,7 +7,7 @@ import os
 import secrets
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Literal, NoReturn
@@ -20,7 +20,7 @@ import ray
 from ray.exceptions import RayError
 
 from deployments.packs.sessions import has_cuda
-from deployments.ray_metrics import record_in_ray
+from deployments.ray_metrics import exported_by_ray
 from semblance.errors import ConfigurationError, WorkersError
 
 LOCAL = "local"
@@ -63,8 +63,8 @@ def ray_session(address: str) -> Iterator[None]:
     try:
         if not is_connected:
             _connect(address)
-        record_in_ray()
-        yield
+        with nullcontext() if is_connected else exported_by_ray():
+            yield
     except RayError as exc:
         raise WorkersError(
             f"Ray was stopped or failed: {last_line(exc)} What is done is kept; the same command goes on "

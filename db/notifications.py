@@ -70,7 +70,8 @@ class Notifications:
             sql.list_notifications, user_id, unread_only, *(after or (None, None)), limit + 1, offset
         )
         shown, more = cut_page(rows, limit, "created_at")
-        notifications = [Notification._make(map(row.__getitem__, Notification._fields)) for row in shown]
+        # After the two counts, their columns are in the order of the fields.
+        notifications = [Notification._make(row[2:]) for row in shown]
         return NotificationPage(notifications, more, rows[0]["total"], rows[0]["unread_count"])
 
     async def read(self, notification_id: UUID, *, user_id: UUID) -> Notification:

@@ -1,4 +1,9 @@
-"""The metrics of a process that belongs to a Ray: recorded by Ray, and read from the exports of its nodes."""
+"""The metrics of a process that belongs to a Ray: handed to Ray, and read from the exports of its nodes.
+
+They are counted in the process and handed over every EXPORT_S. Recording each value in Ray takes several
+times as long, and Ray's agent then records those of histograms again, from the middle of each bucket: their
+sums come out wrong, and 2,000 requests a second keep it busy for a tenth of the time.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +11,28 @@ import asyncio
 import logging
 import re
 import ssl
+import threading
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 import httpx
 import ray
+from prometheus_client.samples import Sample
 from ray.util import metrics as ray_metrics
 
 from semblance.errors import NotReadyError
-from semblance.recorder import CounterMetric, GaugeMetric, HistogramMetric, Metric, local, record_with
+from semblance.metrics import METRICS
+from semblance.recorder import HistogramMetric, local
 
 logger = logging.getLogger(__name__)
 
 PREFIX: Final = "ray_"
 """What Ray puts before the name of every metric that it exports."""
+
+EXPORT_S: Final = 2.0
+"""How often values are handed to Ray, whose nodes export them ten seconds later at most."""
 
 _ANSWER_S = 5.0
 
@@ -31,37 +43,77 @@ for 20 ms."""
 _NOISE = re.compile(r'\b(?:Component|SessionName|Version|otel_scope_\w+)="[^"]*",?')
 """Labels of Ray that tell no series apart: its node and the id of its process do."""
 
+_HISTOGRAM_OF: Final = {
+    f"{metric.name}_{part}": metric.name
+    for metric in METRICS
+    if isinstance(metric, HistogramMetric)
+    for part in ("bucket", "count", "sum")
+}
+"""By the names under which Ray knows the parts of a histogram: as gauges, since it would give counters other
+names."""
+
 _Instrument = TypeVar("_Instrument", bound=ray_metrics.Metric)
 
 
-def record_in_ray() -> None:
-    """Record the metrics of this process in the Ray that it is connected to; without one, stay local."""
-    if ray.is_initialized():
-        record_with(_RayRecorder())
-
-
-class _RayRecorder:
-    """Hands values to Ray, whose nodes export them ten seconds later at most."""
+class RayExport(threading.Thread):
+    """Hands the metrics of this process to the Ray that it is connected to."""
 
     def __init__(self) -> None:
+        super().__init__(name="metrics", daemon=True)
+        self._ended = threading.Event()
         self._instruments: dict[str, Any] = {}
+        self._handed: dict[tuple[str, ...], float] = {}
 
-    def count(self, metric: CounterMetric, amount: float, labels: Mapping[str, str]) -> None:
-        self._of(metric, ray_metrics.Counter).inc(amount, dict(labels))
+    def run(self) -> None:
+        while not self._ended.wait(EXPORT_S):
+            self._hand_over()
 
-    def put(self, metric: GaugeMetric, value: float, labels: Mapping[str, str]) -> None:
-        self._of(metric, ray_metrics.Gauge).set(value, dict(labels))
+    def end(self) -> None:
+        """Hand over a last time."""
+        self._ended.set()
+        self.join()
+        self._hand_over()
 
-    def observe(self, metric: HistogramMetric, value: float, labels: Mapping[str, str]) -> None:
-        made = self._of(metric, ray_metrics.Histogram, boundaries=list(metric.buckets))
-        made.observe(value, dict(labels))
+    def _hand_over(self) -> None:
+        """All values that have changed."""
+        for family in local.families():
+            for sample in family.samples:
+                series = (sample.name, *sample.labels.values())
+                before = self._handed.get(series)
+                if sample.value == before:
+                    continue
+                self._handed[series] = sample.value
+                if family.type == "counter":
+                    added = sample.value - (before or 0.0)
+                    if added > 0:
+                        self._of(ray_metrics.Counter, sample, family.documentation).inc(added, sample.labels)
+                else:
+                    self._of(ray_metrics.Gauge, sample, family.documentation).set(sample.value, sample.labels)
 
-    def _of(self, metric: Metric, kind: type[_Instrument], **options: Any) -> _Instrument:
-        instrument: _Instrument | None = self._instruments.get(metric.name)
+    def _of(self, kind: type[_Instrument], sample: Sample, description: str) -> _Instrument:
+        instrument: _Instrument | None = self._instruments.get(sample.name)
         if instrument is None:
-            made = kind(metric.name, metric.help, tag_keys=metric.labels, **options)
-            instrument = self._instruments.setdefault(metric.name, made)
+            made = kind(sample.name, description, tag_keys=tuple(sample.labels))
+            instrument = self._instruments[sample.name] = made
         return instrument
+
+
+def export_to_ray() -> None:
+    """Have the nodes of the Ray that this process is connected to export its metrics, as long as it lives;
+    nothing without Ray."""
+    if ray.is_initialized():
+        RayExport().start()
+
+
+@contextmanager
+def exported_by_ray() -> Iterator[None]:
+    """While the block runs, the nodes of the Ray that this process is connected to export its metrics."""
+    export = RayExport()
+    export.start()
+    try:
+        yield
+    finally:
+        export.end()
 
 
 async def metrics_text() -> str:
@@ -104,10 +156,12 @@ def merged(exports: Iterable[str]) -> str:
         family = ""
         for line in text.splitlines():
             if line.startswith("# "):
-                _, keyword, name, *_ = line.split(" ", 3)
-                family = name.removeprefix(PREFIX) if name.startswith(ours) else ""
-                if family:
-                    described.setdefault(f"{family} {keyword}", line.replace(PREFIX, "", 1))
+                _, keyword, name, said = line.split(" ", 3)
+                name, kept = name.removeprefix(PREFIX), name.startswith(ours)
+                family = _HISTOGRAM_OF.get(name, name) if kept else ""
+                if kept:
+                    said = "histogram" if keyword == "TYPE" and family != name else said
+                    described.setdefault(f"{family} {keyword}", f"# {keyword} {family} {said}")
             elif family:
                 samples[family].append(_NOISE.sub("", line.removeprefix(PREFIX)))
     lines = []

@@ -37,16 +37,16 @@ def configure_replica_logging(settings: Settings) -> None:
 
 @contextmanager
 def starting() -> Iterator[None]:
-    """Wraps the constructor of a deployment: Ray records its metrics, Sentry gets its errors, and a failure
+    """Wraps the constructor of a deployment: Ray exports its metrics, Sentry gets its errors, and a failure
     to start is reported in a sentence.
 
     Serve reports a failed constructor by its traceback. The process then ends, so suppressing tracebacks
     hides nothing else.
     """
     # Imported here for the reason below.
-    from deployments.ray_metrics import record_in_ray  # noqa: PLC0415
+    from deployments.ray_metrics import export_to_ray  # noqa: PLC0415
 
-    record_in_ray()
+    export_to_ray()
     try:
         report_errors(get_settings())
         yield

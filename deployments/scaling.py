@@ -98,12 +98,12 @@ def _idle_seconds() -> float:
 
 def api_replicas(context: AutoscalingContext) -> tuple[float, dict[str, Any]]:
     """Serve's rule, requests over `target_ongoing_requests`, with sockets counted separately, or as many
-    replicas as the work of their event loops needs if that is more and cores are idle.
+    replicas as the work of their event loops needs if that is more and whole cores are idle.
 
     Serve counts a realtime connection as a request for as long as it is open. By its own rule, 500 listeners
     would need as many replicas as 500 photos in work. And a dozen clients that only read use up a core. But
-    where the database and the gateway use up the others, one more replica makes no answer come sooner: it
-    only competes with them, and the answers of the one that gets less of a core come late.
+    where the database and the gateway use up most of the others, one more replica makes no answer come
+    sooner: it only competes with them, and the answers of the one that gets less of a core come late.
     """
     if context.current_num_replicas == 0:
         return context.target_num_replicas, {}
@@ -112,7 +112,7 @@ def api_replicas(context: AutoscalingContext) -> tuple[float, dict[str, Any]]:
     by_requests = requests / _target(context) + sockets / SOCKETS_PER_REPLICA
     by_work = sum(_reported(context, BUSY)) / BUSY_PER_REPLICA
     # Replicas on different machines know of different cores.
-    with_cores = context.current_num_replicas + round(max(_reported(context, IDLE_CORES), default=0.0))
+    with_cores = context.current_num_replicas + int(max(_reported(context, IDLE_CORES), default=0.0))
     return max(by_requests, min(by_work, with_cores)), {}
 
 

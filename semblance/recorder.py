@@ -1,15 +1,12 @@
-"""How a metric is recorded: in this process by default, or where `record_with` says.
-
-The metrics themselves are declared in `semblance.metrics`.
-"""
+"""How a metric is recorded: in its process. The metrics themselves are declared in `semblance.metrics`."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import prometheus_client
 
@@ -46,7 +43,7 @@ class CounterMetric(Metric):
 
     def count(self, amount: float = 1, /, **labels: str) -> None:
         """Add an amount above 0."""
-        _recorder.count(self, amount, labels)
+        local.count(self, amount, labels)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +54,7 @@ class GaugeMetric(Metric):
 
     def put(self, value: float, /, **labels: str) -> None:
         """Record the value of now."""
-        _recorder.put(self, value, labels)
+        local.put(self, value, labels)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +67,7 @@ class HistogramMetric(Metric):
 
     def observe(self, seconds: float, /, **labels: str) -> None:
         """Record a duration."""
-        _recorder.observe(self, seconds, labels)
+        local.observe(self, seconds, labels)
 
     @contextmanager
     def timed(self, **labels: str) -> Iterator[None]:
@@ -82,22 +79,13 @@ class HistogramMetric(Metric):
             self.observe(time.perf_counter() - began, **labels)
 
 
-class Recorder(Protocol):
+class Recorder:
     """Keeps the values of metrics. It is called from any thread, and takes microseconds."""
-
-    def count(self, metric: CounterMetric, amount: float, labels: Mapping[str, str]) -> None: ...
-
-    def put(self, metric: GaugeMetric, value: float, labels: Mapping[str, str]) -> None: ...
-
-    def observe(self, metric: HistogramMetric, value: float, labels: Mapping[str, str]) -> None: ...
-
-
-class LocalRecorder:
-    """Keeps the values of this process."""
 
     def __init__(self) -> None:
         self._registry = prometheus_client.CollectorRegistry()
         self._instruments: dict[str, Any] = {}
+        self._known: dict[tuple[object, ...], Any] = {}
 
     def count(self, metric: CounterMetric, amount: float, labels: Mapping[str, str]) -> None:
         self._series(metric, prometheus_client.Counter, labels).inc(amount)
@@ -108,6 +96,10 @@ class LocalRecorder:
     def observe(self, metric: HistogramMetric, value: float, labels: Mapping[str, str]) -> None:
         series = self._series(metric, prometheus_client.Histogram, labels, buckets=metric.buckets)
         series.observe(value)
+
+    def families(self) -> Iterable[prometheus_client.Metric]:
+        """All values: those of a counter, of a gauge, and of the parts of a histogram."""
+        return self._registry.collect()
 
     def text(self) -> str:
         """All values in Prometheus' text format."""
@@ -131,6 +123,14 @@ class LocalRecorder:
     def _series(
         self, metric: Metric, kind: type[_Instrument], labels: Mapping[str, str], **options: Any
     ) -> _Instrument:
+        key = (metric.name, *labels.items())
+        series: _Instrument | None = self._known.get(key)
+        if series is None:
+            instrument = self._instrument(metric, kind, **options)
+            series = self._known[key] = instrument.labels(**labels) if metric.labels else instrument
+        return series
+
+    def _instrument(self, metric: Metric, kind: type[_Instrument], **options: Any) -> _Instrument:
         instrument: _Instrument | None = self._instruments.get(metric.name)
         if instrument is None:
             made = kind(metric.name, metric.help, metric.labels, registry=None, **options)
@@ -138,16 +138,8 @@ class LocalRecorder:
             instrument = self._instruments.setdefault(metric.name, made)
             if instrument is made:
                 self._registry.register(made)
-        return instrument.labels(**labels) if metric.labels else instrument
+        return instrument
 
 
-local = LocalRecorder()
-"""Of this process, until `record_with` names another."""
-
-_recorder: Recorder = local
-
-
-def record_with(recorder: Recorder) -> None:
-    """Record all metrics of this process with another recorder from now on."""
-    global _recorder  # noqa: PLW0603 - one for the process
-    _recorder = recorder
+local = Recorder()
+"""Of this process."""

@@ -23,14 +23,15 @@ is in [operations.md](operations.md#monitoring).
 `GET /metrics` answers them in Prometheus' text format, for all processes of the service at once: replicas of
 the API, of the detector and of the matcher, and Ray jobs that run on the same Ray. It takes the service's own
 API key, a key of `semblance keys create --scope metrics`, or a session of the console. Ray's nodes export the
-same values, with `ray_` before each name and beside Ray's own metrics; collect one or the other, not both.
-Values are up to ten seconds old. What the gateway refuses by itself reaches no process and is not counted.
+same values, with `ray_` before each name, the parts of histograms as gauges, and beside Ray's own metrics;
+collect one or the other, not both. Values are up to twelve seconds old. What the gateway refuses by itself
+reaches no process and is not counted.
 
 A `semblance worker` belongs to no Ray: with `--metrics-port PORT` it answers its own metrics on 127.0.0.1.
 
 Counters and histograms begin at 0 with their process, so use `rate` and `increase`, and `sum` over processes.
 A gauge of the whole service is reported by several processes: take the `max`. Ray adds the labels that tell
-processes apart, and estimates the sums of histograms from the middle of each bucket.
+processes apart.
 
 | metric | kind | labels | |
 | --- | --- | --- | --- |

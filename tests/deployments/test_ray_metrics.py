@@ -13,12 +13,19 @@ ray_node_disk_free{NodeAddress="NODE"} 9.0
 # HELP ray_semblance_requests_total HTTP requests.
 # TYPE ray_semblance_requests_total counter
 ray_semblance_requests_total{Component="c",NodeAddress="NODE",Version="2",route="/ray_x",status="200"} 3.0
-# HELP ray_semblance_wait_seconds Waits.
-# TYPE ray_semblance_wait_seconds histogram
-ray_semblance_wait_seconds_bucket{NodeAddress="NODE",le="1.0"} 1.0
-ray_semblance_wait_seconds_bucket{NodeAddress="NODE",le="+Inf"} 2.0
-ray_semblance_wait_seconds_count{NodeAddress="NODE",otel_scope_name="r.recorder",otel_scope_version=""} 2.0
-ray_semblance_wait_seconds_sum{NodeAddress="NODE"} 4.0
+# HELP ray_semblance_search_seconds_bucket Searches: `lookalikes` of a photo.
+# TYPE ray_semblance_search_seconds_bucket gauge
+ray_semblance_search_seconds_bucket{NodeAddress="NODE",kind="users",le="1.0"} 1.0
+ray_semblance_search_seconds_bucket{NodeAddress="NODE",kind="users",le="+Inf"} 2.0
+# HELP ray_semblance_search_seconds_count Searches: `lookalikes` of a photo.
+# TYPE ray_semblance_search_seconds_count gauge
+ray_semblance_search_seconds_count{NodeAddress="NODE",kind="users",otel_scope_name="r"} 2.0
+# HELP ray_semblance_search_seconds_sum Searches: `lookalikes` of a photo.
+# TYPE ray_semblance_search_seconds_sum gauge
+ray_semblance_search_seconds_sum{NodeAddress="NODE",kind="users"} 4.0
+# HELP ray_semblance_realtime_clients Open connections.
+# TYPE ray_semblance_realtime_clients gauge
+ray_semblance_realtime_clients{NodeAddress="NODE"} 5.0
 """
 
 
@@ -27,18 +34,21 @@ def test_only_our_metrics_are_taken_each_under_one_heading() -> None:
     families = {family.name: family for family in text_string_to_metric_families(text)}
     assert {name: family.type for name, family in families.items()} == {
         "semblance_requests": "counter",
-        "semblance_wait_seconds": "histogram",
+        "semblance_search_seconds": "histogram",
+        "semblance_realtime_clients": "gauge",
     }
     assert families["semblance_requests"].documentation == "HTTP requests."
     [first, second] = families["semblance_requests"].samples
     assert first.labels == {"NodeAddress": "10.0.0.1", "route": "/ray_x", "status": "200"}
     assert (first.value, second.labels["NodeAddress"]) == (3, "10.0.0.2")
-    assert len(families["semblance_wait_seconds"].samples) == 8
-    assert {tuple(sample.labels) for sample in families["semblance_wait_seconds"].samples} == {
-        ("NodeAddress", "le"),
-        ("NodeAddress",),
+    searches = families["semblance_search_seconds"]
+    assert searches.documentation == "Searches: `lookalikes` of a photo."
+    assert len(searches.samples) == 8
+    assert {tuple(sample.labels) for sample in searches.samples} == {
+        ("NodeAddress", "kind", "le"),
+        ("NodeAddress", "kind"),
     }
-    assert text.count("# TYPE semblance_wait_seconds ") == 1
+    assert text.count("# TYPE semblance_search_seconds ") == 1
 
 
 def test_a_cluster_without_values_gives_an_empty_text() -> None:

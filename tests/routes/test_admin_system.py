@@ -20,8 +20,8 @@ SYSTEM = "/api/admin/system"
 @pytest.fixture
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """Metrics of this test alone."""
-    local = recorder.LocalRecorder()
-    monkeypatch.setattr(recorder, "_recorder", local)
+    local = recorder.Recorder()
+    monkeypatch.setattr(recorder, "local", local)
     monkeypatch.setattr("serve_app.api.routes.admin_system.local", local)
 
 

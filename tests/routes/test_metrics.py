@@ -25,8 +25,8 @@ Value = Callable[..., float]
 @pytest.fixture
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Value:
     """The values recorded during the test: those of a metric whose labels contain the given ones."""
-    local = recorder.LocalRecorder()
-    monkeypatch.setattr(recorder, "_recorder", local)
+    local = recorder.Recorder()
+    monkeypatch.setattr(recorder, "local", local)
 
     def value(metric: str, /, **labels: str) -> float:
         samples = (

@@ -12,15 +12,14 @@ from ops.stack.ports import free_ports
 from semblance import metrics
 from semblance.errors import ConfigurationError
 from semblance.metrics import METRICS
-from semblance.recorder import CounterMetric, GaugeMetric, HistogramMetric, LocalRecorder, Metric, record_with
+from semblance.recorder import CounterMetric, GaugeMetric, HistogramMetric, Metric, Recorder
 from tools.metrics_docs import TARGET, render
 
 
 @pytest.fixture
-def recorder(monkeypatch: pytest.MonkeyPatch) -> LocalRecorder:
-    recorder = LocalRecorder()
-    monkeypatch.setattr("semblance.recorder._recorder", None)  # restored after the test
-    record_with(recorder)
+def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    recorder = Recorder()
+    monkeypatch.setattr("semblance.recorder.local", recorder)
     return recorder
 
 
@@ -45,7 +44,7 @@ def test_names_follow_the_conventions_of_prometheus(metric: Metric) -> None:
         assert metric.buckets[0] > 0
 
 
-def test_values_are_kept_by_labels(recorder: LocalRecorder) -> None:
+def test_values_are_kept_by_labels(recorder: Recorder) -> None:
     counter = CounterMetric(name="c_total", help="C.", labels=("code",))
     gauge = GaugeMetric(name="g", help="G.")
     histogram = HistogramMetric(name="h_seconds", help="H.", buckets=(1.0, 2.0))
@@ -68,7 +67,7 @@ def test_values_are_kept_by_labels(recorder: LocalRecorder) -> None:
     assert not any(name.endswith("_created") for name, *_ in values)
 
 
-def test_a_process_without_ray_answers_prometheus(recorder: LocalRecorder) -> None:
+def test_a_process_without_ray_answers_prometheus(recorder: Recorder) -> None:
     CounterMetric(name="c_total", help="C.").count()
     port = free_ports({"metrics": ("127.0.0.1", 0)})["metrics"]
     with recorder.serving(port):
@@ -81,6 +80,6 @@ def test_a_process_without_ray_answers_prometheus(recorder: LocalRecorder) -> No
             pass
 
 
-def test_a_label_that_is_not_declared_is_an_error(recorder: LocalRecorder) -> None:
+def test_a_label_that_is_not_declared_is_an_error(recorder: Recorder) -> None:
     with pytest.raises(ValueError, match="label"):
         CounterMetric(name="c_total", help="C.", labels=("code",)).count(route="/")

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from semblance.metrics import REQUEST_SECONDS, REQUESTS
-from semblance.recorder import LocalRecorder
+from semblance.recorder import Recorder
 from serve_app.serving import load
 from serve_app.traffic import quantile, traffic_of
 
@@ -15,7 +15,7 @@ from serve_app.traffic import quantile, traffic_of
 def test_traffic_is_summed_over_processes_by_route() -> None:
     texts = []
     for process in "ab":
-        recorder = LocalRecorder()
+        recorder = Recorder()
         for status, count in (("200", 3), ("503", 1)):
             labels = {"method": "POST", "route": "/lookalikes", "status": status}
             recorder.count(REQUESTS, count, labels)
