@@ -119,11 +119,6 @@ def _rematch(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
         f"a rematch, {size}", "M pairs/s", rates["ours"], "more", rates["bare products"],
         rates["bare products"], bare,
     )  # fmt: skip
-    cold = rates["ours, right after the celebrities were stored"]
-    yield ComparedFigure(
-        f"the same right after the celebrities were stored, {size}", "M pairs/s", cold, "more", None,
-        rates["bare products"], bare,
-    )  # fmt: skip
     yield ComparedFigure(
         f"the same when nothing has changed, {size}", "M pairs/s", rates["ours, nothing changed"], "more",
         1.5 * rates["bare products"], rates["bare products"], bare,

@@ -87,7 +87,7 @@ class StackTimes:
 
 def main(
     photos: Annotated[Path, typer.Option(help="Folder of photos, each with a face.")],
-    requests: Annotated[int, typer.Option(help="Requests per connection count.")] = 240,
+    requests: Annotated[int, typer.Option(help="Requests per connection count.")] = 480,
     as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object.")] = False,
 ) -> None:
     """Measure Semblance, the bare limit and the planned Flask service in one run."""
