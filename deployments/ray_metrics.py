@@ -15,6 +15,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from typing import Any, Final, TypeVar
 
 import httpx
@@ -33,6 +34,10 @@ PREFIX: Final = "ray_"
 
 EXPORT_S: Final = 2.0
 """How often values are handed to Ray, whose nodes export them ten seconds later at most."""
+
+_ALL_EVERY = 4
+"""How often all values are handed over, and not only those that have changed: Ray forgets a gauge that nobody
+sets for twenty seconds."""
 
 _ANSWER_S = 5.0
 
@@ -65,22 +70,24 @@ class RayExport(threading.Thread):
         self._handed: dict[tuple[str, ...], float] = {}
 
     def run(self) -> None:
-        while not self._ended.wait(EXPORT_S):
-            self._hand_over()
+        for number in count():
+            if self._ended.wait(EXPORT_S):
+                break
+            self._hand_over(unchanged=number % _ALL_EVERY == 0)
 
     def end(self) -> None:
         """Hand over a last time."""
         self._ended.set()
         self.join()
-        self._hand_over()
+        self._hand_over(unchanged=False)
 
-    def _hand_over(self) -> None:
-        """All values that have changed."""
+    def _hand_over(self, *, unchanged: bool) -> None:
+        """The values that have changed, and if wanted all others."""
         for family in local.families():
             for sample in family.samples:
                 series = (sample.name, *sample.labels.values())
                 before = self._handed.get(series)
-                if sample.value == before:
+                if sample.value == before and not unchanged:
                     continue
                 self._handed[series] = sample.value
                 if family.type == "counter":
