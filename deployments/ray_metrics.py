@@ -13,14 +13,14 @@ import re
 import ssl
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import count
 from typing import Any, Final, TypeVar
 
 import httpx
 import ray
-from prometheus_client.samples import Sample
 from ray.util import metrics as ray_metrics
 
 from semblance.errors import NotReadyError
@@ -48,13 +48,34 @@ for 20 ms."""
 _NOISE = re.compile(r'\b(?:Component|SessionName|Version|otel_scope_\w+)="[^"]*",?')
 """Labels of Ray that tell no series apart: its node and the id of its process do."""
 
-_HISTOGRAM_OF: Final = {
-    f"{metric.name}_{part}": metric.name
-    for metric in METRICS
-    if isinstance(metric, HistogramMetric)
-    for part in ("bucket", "count", "sum")
-}
-"""By the names under which Ray knows the parts of a histogram: as gauges, since it would give counters other
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A part of a histogram. sample: its name in Prometheus' text format. le: of a bucket."""
+
+    histogram: str
+    sample: str
+    le: str | None = None
+
+
+def bucket_name(bucket: str, le: str) -> str:
+    """The gauge by which Ray knows a bucket, as `semblance_wait_seconds_bucket_le_0_5`. With `le` as a label,
+    the routes of the API would be too many: of a metric, a process of Ray keeps 2,000 series apart."""
+    return f"{bucket}_le_{le.removeprefix('+').replace('.', '_').lower()}"
+
+
+def _parts() -> Iterator[tuple[str, _Part]]:
+    for metric in METRICS:
+        if isinstance(metric, HistogramMetric):
+            for part in ("count", "sum"):
+                yield f"{metric.name}_{part}", _Part(metric.name, f"{metric.name}_{part}")
+            for le in (*map(str, metric.buckets), "+Inf"):
+                bucket = f"{metric.name}_bucket"
+                yield bucket_name(bucket, le), _Part(metric.name, bucket, le)
+
+
+_PARTS: Final = dict(_parts())
+"""By the names under which Ray knows the parts of histograms: as gauges, since it would give counters other
 names."""
 
 _Instrument = TypeVar("_Instrument", bound=ray_metrics.Metric)
@@ -90,18 +111,22 @@ class RayExport(threading.Thread):
                 if sample.value == before and not unchanged:
                     continue
                 self._handed[series] = sample.value
+                name, labels = sample.name, dict(sample.labels)
+                if le := labels.pop("le", None):
+                    name = bucket_name(name, le)
                 if family.type == "counter":
                     added = sample.value - (before or 0.0)
                     if added > 0:
-                        self._of(ray_metrics.Counter, sample, family.documentation).inc(added, sample.labels)
+                        self._of(ray_metrics.Counter, name, family.documentation, labels).inc(added, labels)
                 else:
-                    self._of(ray_metrics.Gauge, sample, family.documentation).set(sample.value, sample.labels)
+                    self._of(ray_metrics.Gauge, name, family.documentation, labels).set(sample.value, labels)
 
-    def _of(self, kind: type[_Instrument], sample: Sample, description: str) -> _Instrument:
-        instrument: _Instrument | None = self._instruments.get(sample.name)
+    def _of(
+        self, kind: type[_Instrument], name: str, description: str, labels: Mapping[str, str]
+    ) -> _Instrument:
+        instrument: _Instrument | None = self._instruments.get(name)
         if instrument is None:
-            made = kind(sample.name, description, tag_keys=tuple(sample.labels))
-            instrument = self._instruments[sample.name] = made
+            instrument = self._instruments[name] = kind(name, description, tag_keys=tuple(labels))
         return instrument
 
 
@@ -160,22 +185,30 @@ def merged(exports: Iterable[str]) -> str:
     samples = defaultdict[str, list[str]](list)
     ours = f"{PREFIX}semblance_"
     for text in exports:
-        family = ""
+        family, part = "", None
         for line in text.splitlines():
             if line.startswith("# "):
-                _, keyword, name, said = line.split(" ", 3)
-                name, kept = name.removeprefix(PREFIX), name.startswith(ours)
-                family = _HISTOGRAM_OF.get(name, name) if kept else ""
-                if kept:
-                    said = "histogram" if keyword == "TYPE" and family != name else said
-                    described.setdefault(f"{family} {keyword}", f"# {keyword} {family} {said}")
+                _, keyword, exported, *said = line.split(" ", 3)
+                name = exported.removeprefix(PREFIX)
+                part = _PARTS.get(name)
+                family = "" if not exported.startswith(ours) else name if part is None else part.histogram
+                if family:
+                    said = ["histogram"] if keyword == "TYPE" and part else said
+                    described.setdefault(f"{family} {keyword}", " ".join(["#", keyword, family, *said]))
             elif family:
-                samples[family].append(_NOISE.sub("", line.removeprefix(PREFIX)))
+                sample = _NOISE.sub("", line.removeprefix(PREFIX))
+                samples[family].append(sample if part is None else _of_histogram(part, sample))
     lines = []
     for family, values in samples.items():
         lines += [described[key] for key in (f"{family} HELP", f"{family} TYPE") if key in described]
         lines += values
     return "".join(f"{line}\n" for line in lines)
+
+
+def _of_histogram(part: _Part, sample: str) -> str:
+    """A line of Ray's as one of a histogram."""
+    _, _, rest = sample.partition("{")
+    return f'{part.sample}{{le="{part.le}",{rest}' if part.le else f"{part.sample}{{{rest}"
 
 
 def _urls() -> list[str]:

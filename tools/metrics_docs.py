@@ -22,10 +22,12 @@ is in [operations.md](operations.md#monitoring).
 
 `GET /metrics` answers them in Prometheus' text format, for all processes of the service at once: replicas of
 the API, of the detector and of the matcher, and Ray jobs that run on the same Ray. It takes the service's own
-API key, a key of `semblance keys create --scope metrics`, or a session of the console. Ray's nodes export the
-same values, with `ray_` before each name, the parts of histograms as gauges, and beside Ray's own metrics;
-collect one or the other, not both. Values are up to twelve seconds old. What the gateway refuses by itself
-reaches no process and is not counted.
+API key, a key of `semblance keys create --scope metrics`, or a session of the console. Values are up to
+twelve seconds old. What the gateway refuses by itself reaches no process and is not counted.
+
+Ray's nodes export the same values beside Ray's own metrics, with `ray_` before each name, and the parts of a
+histogram as gauges: a bucket as `ray_semblance_request_seconds_bucket_le_0_5`. On Kubernetes, where they are
+collected there, `deploy/k8s/monitoring/pods.yaml` gives them the names below. Collect one or the other.
 
 A `semblance worker` belongs to no Ray: with `--metrics-port PORT` it answers its own metrics on 127.0.0.1.
 

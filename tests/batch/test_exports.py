@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from deployments.ray_metrics import metrics_text
 from semblance.metrics import GALLERY_ROWS, REFUSALS, SEARCH_SECONDS
@@ -20,13 +22,18 @@ OURS = "exported"
 
 async def exported() -> dict[str, float]:
     """The test's series by their names; buckets by their bounds."""
-    families = text_string_to_metric_families(await metrics_text())
     return {
         sample.labels.get("le", sample.name): sample.value
-        for family in families
-        for sample in family.samples
+        for sample in await samples()
         if OURS in sample.labels.values()
     }
+
+
+async def samples() -> list[Sample]:
+    """All that is exported."""
+    return [
+        sample for family in text_string_to_metric_families(await metrics_text()) for sample in family.samples
+    ]
 
 
 RAY_FORGETS_S = 20
@@ -57,6 +64,29 @@ async def test_values_are_exact_and_stay() -> None:
     await export_of(expected)
     await asyncio.sleep(began + 2 * RAY_FORGETS_S - time.monotonic())
     assert await exported() == pytest.approx(expected)
+
+
+MANY = 200
+"""With 14 buckets each, more than the 2,000 series of one metric that Ray keeps apart."""
+
+
+async def test_every_route_has_all_buckets() -> None:
+    for number in range(MANY):
+        SEARCH_SECONDS.observe(0.0701, kind=f"route {number}")
+
+    async def buckets() -> Counter[tuple[str, float]]:
+        return Counter(
+            (sample.labels["le"], sample.value)
+            for sample in await samples()
+            if sample.name == "semblance_search_seconds_bucket" and "route" in sample.labels.get("kind", "")
+        )
+
+    bounds = [*map(str, SEARCH_SECONDS.buckets), "+Inf"]
+    expected = {(bound, 1.0 if float(bound) > 0.0701 else 0.0): MANY for bound in bounds}
+    deadline = time.monotonic() + PATIENCE_S
+    while (found := await buckets()) != expected:
+        assert time.monotonic() < deadline, found
+        await asyncio.sleep(0.5)
 
 
 async def export_of(expected: dict[str, float]) -> None:

@@ -13,10 +13,12 @@ ray_node_disk_free{NodeAddress="NODE"} 9.0
 # HELP ray_semblance_requests_total HTTP requests.
 # TYPE ray_semblance_requests_total counter
 ray_semblance_requests_total{Component="c",NodeAddress="NODE",Version="2",route="/ray_x",status="200"} 3.0
-# HELP ray_semblance_search_seconds_bucket Searches: `lookalikes` of a photo.
-# TYPE ray_semblance_search_seconds_bucket gauge
-ray_semblance_search_seconds_bucket{NodeAddress="NODE",kind="users",le="1.0"} 1.0
-ray_semblance_search_seconds_bucket{NodeAddress="NODE",kind="users",le="+Inf"} 2.0
+# HELP ray_semblance_search_seconds_bucket_le_1_0 Searches: `lookalikes` of a photo.
+# TYPE ray_semblance_search_seconds_bucket_le_1_0 gauge
+ray_semblance_search_seconds_bucket_le_1_0{NodeAddress="NODE",kind="users"} 1.0
+# HELP ray_semblance_search_seconds_bucket_le_inf Searches: `lookalikes` of a photo.
+# TYPE ray_semblance_search_seconds_bucket_le_inf gauge
+ray_semblance_search_seconds_bucket_le_inf{NodeAddress="NODE",kind="users"} 2.0
 # HELP ray_semblance_search_seconds_count Searches: `lookalikes` of a photo.
 # TYPE ray_semblance_search_seconds_count gauge
 ray_semblance_search_seconds_count{NodeAddress="NODE",kind="users",otel_scope_name="r"} 2.0
@@ -45,9 +47,10 @@ def test_only_our_metrics_are_taken_each_under_one_heading() -> None:
     assert searches.documentation == "Searches: `lookalikes` of a photo."
     assert len(searches.samples) == 8
     assert {tuple(sample.labels) for sample in searches.samples} == {
-        ("NodeAddress", "kind", "le"),
+        ("le", "NodeAddress", "kind"),
         ("NodeAddress", "kind"),
     }
+    assert {sample.labels.get("le") for sample in searches.samples} == {"1.0", "+Inf", None}
     assert text.count("# TYPE semblance_search_seconds ") == 1
 
 

@@ -16,7 +16,10 @@ import pytest
 import yaml
 from ray.serve.schema import ServeDeploySchema
 
+from deployments.ray_metrics import bucket_name
 from ops.stack.ray_head import COMPUTING, SERVE_FLAGS
+from semblance.metrics import METRICS
+from semblance.recorder import HistogramMetric
 from semblance.settings import Settings
 from tools import CHECKOUT
 from tools.kubernetes import RAY_SERVICE, RULES, render_ray_service, render_rules
@@ -143,6 +146,29 @@ def test_policies_and_budgets_find_pods() -> None:
     for selector in selectors:
         wanted = selector["matchLabels"].items()
         assert any(wanted <= each.items() for each in labels), selector
+
+
+def relabeled(name: str) -> dict[str, str]:
+    """The labels that the PodMonitor gives to a series of this name, as Prometheus does."""
+    [monitor] = [each for each in MANIFESTS if each["kind"] == "PodMonitor"]
+    labels = {"__name__": name}
+    for step in monitor["spec"]["podMetricsEndpoints"][0]["metricRelabelings"]:
+        if found := re.fullmatch(step["regex"], ";".join(labels[each] for each in step["sourceLabels"])):
+            labels[step["targetLabel"]] = found.expand(step["replacement"].replace("$", "\\"))
+    return labels
+
+
+def test_metrics_of_rays_nodes_get_their_names() -> None:
+    for metric in METRICS:
+        if isinstance(metric, HistogramMetric):
+            bucket = f"{metric.name}_bucket"
+            for le in (*map(str, metric.buckets), "+Inf"):
+                exported = f"ray_{bucket_name(bucket, le)}"
+                assert relabeled(exported) == {"__name__": bucket, "le": le}
+            assert relabeled(f"ray_{metric.name}_sum") == {"__name__": f"{metric.name}_sum"}
+        else:
+            assert relabeled(f"ray_{metric.name}") == {"__name__": metric.name}
+    assert relabeled("ray_tasks") == {"__name__": "ray_tasks"}
 
 
 def composed(folder: Path) -> list[Manifest]:
