@@ -69,7 +69,7 @@ def _parts() -> Iterator[tuple[str, _Part]]:
         if isinstance(metric, HistogramMetric):
             for part in ("count", "sum"):
                 yield f"{metric.name}_{part}", _Part(metric.name, f"{metric.name}_{part}")
-            for le in (*map(str, metric.buckets), "+Inf"):
+            for le in metric.bounds:
                 bucket = f"{metric.name}_bucket"
                 yield bucket_name(bucket, le), _Part(metric.name, bucket, le)
 

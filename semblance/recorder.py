@@ -65,6 +65,11 @@ class HistogramMetric(Metric):
 
     kind: ClassVar[str] = "histogram"
 
+    @property
+    def bounds(self) -> tuple[str, ...]:
+        """The values of the label `le`, by which Prometheus tells the buckets apart."""
+        return (*map(str, self.buckets), "+Inf")
+
     def observe(self, seconds: float, /, **labels: str) -> None:
         """Record a duration."""
         local.observe(self, seconds, labels)
@@ -85,7 +90,6 @@ class Recorder:
     def __init__(self) -> None:
         self._registry = prometheus_client.CollectorRegistry()
         self._instruments: dict[str, Any] = {}
-        self._known: dict[tuple[object, ...], Any] = {}
 
     def count(self, metric: CounterMetric, amount: float, labels: Mapping[str, str]) -> None:
         self._series(metric, prometheus_client.Counter, labels).inc(amount)
@@ -123,14 +127,6 @@ class Recorder:
     def _series(
         self, metric: Metric, kind: type[_Instrument], labels: Mapping[str, str], **options: Any
     ) -> _Instrument:
-        key = (metric.name, *labels.items())
-        series: _Instrument | None = self._known.get(key)
-        if series is None:
-            instrument = self._instrument(metric, kind, **options)
-            series = self._known[key] = instrument.labels(**labels) if metric.labels else instrument
-        return series
-
-    def _instrument(self, metric: Metric, kind: type[_Instrument], **options: Any) -> _Instrument:
         instrument: _Instrument | None = self._instruments.get(metric.name)
         if instrument is None:
             made = kind(metric.name, metric.help, metric.labels, registry=None, **options)
@@ -138,7 +134,7 @@ class Recorder:
             instrument = self._instruments.setdefault(metric.name, made)
             if instrument is made:
                 self._registry.register(made)
-        return instrument
+        return instrument.labels(**labels) if metric.labels else instrument
 
 
 local = Recorder()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -50,18 +51,17 @@ async def test_values_are_exact_and_stay() -> None:
     GALLERY_ROWS.put(7, pack=OURS)
     began = time.monotonic()
     expected: dict[str, float] = {
-        **{str(bound): sum(seconds <= bound for seconds in durations) for bound in SEARCH_SECONDS.buckets},
-        "+Inf": 3,
+        **{le: sum(seconds <= float(le) for seconds in durations) for le in SEARCH_SECONDS.bounds},
         "semblance_search_seconds_count": 3,
         "semblance_search_seconds_sum": sum(durations),
         REFUSALS.name: 3,
         GALLERY_ROWS.name: 7,
     }
-    await export_of(expected)
+    await wait_for_export(exported, pytest.approx(expected))
     REFUSALS.count(code=OURS)
     GALLERY_ROWS.put(0, pack=OURS)
     expected |= {REFUSALS.name: 4, GALLERY_ROWS.name: 0}
-    await export_of(expected)
+    await wait_for_export(exported, pytest.approx(expected))
     await asyncio.sleep(began + 2 * RAY_FORGETS_S - time.monotonic())
     assert await exported() == pytest.approx(expected)
 
@@ -81,17 +81,13 @@ async def test_every_route_has_all_buckets() -> None:
             if sample.name == "semblance_search_seconds_bucket" and "route" in sample.labels.get("kind", "")
         )
 
-    bounds = [*map(str, SEARCH_SECONDS.buckets), "+Inf"]
-    expected = {(bound, 1.0 if float(bound) > 0.0701 else 0.0): MANY for bound in bounds}
-    deadline = time.monotonic() + PATIENCE_S
-    while (found := await buckets()) != expected:
-        assert time.monotonic() < deadline, found
-        await asyncio.sleep(0.5)
+    expected = {(le, 1.0 if float(le) > 0.0701 else 0.0): MANY for le in SEARCH_SECONDS.bounds}
+    await wait_for_export(buckets, expected)
 
 
-async def export_of(expected: dict[str, float]) -> None:
-    """Return once these values are exported."""
+async def wait_for_export(read: Callable[[], Awaitable[object]], expected: object) -> None:
+    """Return once this is exported."""
     deadline = time.monotonic() + PATIENCE_S
-    while (found := await exported()) != pytest.approx(expected):
+    while (found := await read()) != expected:
         assert time.monotonic() < deadline, found
         await asyncio.sleep(0.5)

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from db.quotas import QuotaKind
 from semblance import __version__, recorder
@@ -29,9 +28,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Value:
     monkeypatch.setattr(recorder, "local", local)
 
     def value(metric: str, /, **labels: str) -> float:
-        samples = (
-            sample for family in text_string_to_metric_families(local.text()) for sample in family.samples
-        )
+        samples = (sample for family in local.families() for sample in family.samples)
         return sum(
             sample.value
             for sample in samples
