@@ -6,10 +6,11 @@ import re
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import BrowserContext, Locator, Page, Route, expect
+from playwright.async_api import BrowserContext, Locator, Page, Request, Route, expect
 
 from tests.support.browser import PHONE, ConsoleSite, Look, check_axe, expect_drawn, expect_no_sideways_scroll
 from tests.support.photos import OBAMA_2
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -230,19 +231,19 @@ async def test_a_change_without_a_network_is_not_made_later(page: Page, watched:
     await expect(third).to_be_visible()
 
 
-async def test_pictures_that_have_left_the_page_are_not_loaded(page: Page) -> None:
+async def test_pictures_that_have_left_the_page_are_not_loaded(console_page: Page) -> None:
     """A browser would load all that a hand has scrolled past before those in the window."""
 
     async def hold(route: Route) -> None:
         """No answer."""
 
-    await page.route("**/objects/**", hold)
-    async with page.expect_request("**/objects/**") as asked:
-        await page.reload()
-    picture = await asked.value
-    async with page.expect_event("requestfailed", lambda request: request == picture) as stopped:
-        await page.get_by_role("link", name="Matching").click()
-    assert (await stopped.value).failure == "net::ERR_ABORTED"
+    asked: list[Request] = []
+    await console_page.route("**/objects/**", hold)
+    console_page.on("request", lambda request: asked.append(request) if "/objects/" in request.url else None)
+    await console_page.get_by_role("link", name="Gallery").click()
+    await until(lambda: any(request.failure is None for request in asked))
+    await console_page.get_by_role("link", name="Matching").click()
+    await until(lambda: {request.failure for request in asked} == {"net::ERR_ABORTED"})
 
 
 async def test_it_fits_a_phone_in_german(page: Page, look: Look) -> None:
