@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -195,7 +196,7 @@ def _decode_cost(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
 
 def _photo_path(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
     results = found["results"]
-    bare = sum(results["bare"]) / len(results["bare"])
+    bare = statistics.median(results["bare"])
     ours, flask = results["semblance"], results["flask"]
     unit = "photos/s"
     one, most = ours[0]["per_second"], ours[-1]["per_second"]
@@ -436,7 +437,7 @@ def run(
 
 
 def machine() -> str:
-    """Processor, cores and memory."""
+    """Processor, cores, memory and interpreter."""
     name = platform.processor() or platform.machine()
     with Path("/proc/cpuinfo").open() if Path("/proc/cpuinfo").exists() else Path(os.devnull).open() as lines:
         for line in lines:
@@ -444,7 +445,8 @@ def machine() -> str:
                 name = line.partition(":")[2].strip()
                 break
     memory = round(psutil.virtual_memory().total / 2**30)
-    return f"{name}, {len(os.sched_getaffinity(0))} cores, {memory} GiB"
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    return f"{name}, {len(os.sched_getaffinity(0))} cores, {memory} GiB, {python}"
 
 
 HEADINGS = ("what", "compared with", "limit", "ours", "peer", "ratio", "kept", "run")
