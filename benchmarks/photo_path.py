@@ -6,8 +6,8 @@
 (c) as (b), with Semblance's faster detector: what is left is the difference of the architectures.
 (d) serve: the four deployments on Ray Serve with its defaults, and nothing around them.
 
-Semblance is started ROUNDS times, and the bare limit is measured before each and after the last: what else the
-machine does falls on both. Of each number the median counts.
+Semblance is started ROUNDS times, and the bare limit is measured before each and after the last: what else
+the machine does falls on both. Of each number the median counts.
 
 Two tables say where the CPU time of a photo goes: in one process by step, and in the stack by process. The
 second also says what memory each part takes.
