@@ -30,6 +30,20 @@ async def test_a_used_link_does_not_sign_in(watched: BrowserContext, site: Conso
     await look(second, "sign-in")
 
 
+async def test_without_motion_a_change_is_there_at_once(console_page: Page) -> None:
+    """A transition, however short, would show another height, and other colours, for a frame or two."""
+    heights = await console_page.evaluate(
+        """() => {
+            const box = document.body.appendChild(document.createElement('div'));
+            const height = value => (box.style.height = value, getComputedStyle(box).height);
+            const found = [height('10px'), height('1000px')];
+            box.remove();
+            return found;
+        }"""
+    )
+    assert heights == ["10px", "1000px"]
+
+
 async def test_the_language_changes_at_once(console_page: Page) -> None:
     await console_page.get_by_label("Language").select_option("de")
     await expect(console_page.locator("html")).to_have_attribute("lang", "de")

@@ -23,7 +23,7 @@ export function PreviewCard({ rules }: { rules: Rules | null }) {
         <Title order={2} size="h4" id="preview">
           {words('matching.preview')}
         </Title>
-        {busy && <Loader size="sm" aria-label={words('matching.computing')} />}
+        {busy && <Loader size="sm" role="status" aria-label={words('matching.computing')} />}
       </Group>
       {rules === null && <EmptyState title={words('matching.untouched')}>{words('matching.untouched-what')}</EmptyState>}
       {rules && preview.error && <ErrorState error={preview.error} again={() => void preview.refetch()} />}
