@@ -104,6 +104,7 @@ def main(
             "seconds": summary.seconds,
             "images_per_second": summary.images_per_second,
             "bare": bare,
+            "bare_per_second": limit,
             "memory": asdict(memory),
         }
         print(json.dumps({"benchmark": "ingest", "results": results, "ratios": ratios}))

@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -196,7 +195,7 @@ def _decode_cost(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
 
 def _photo_path(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
     results = found["results"]
-    bare = statistics.median(results["bare"])
+    bare = results["bare_per_second"]
     ours, flask = results["semblance"], results["flask"]
     unit = "photos/s"
     one, most = ours[0]["per_second"], ours[-1]["per_second"]
@@ -222,7 +221,7 @@ def _photo_path(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
 
 def _ingest(found: Mapping[str, Any]) -> Iterable[ComparedFigure]:
     results = found["results"]
-    bare = sum(results["bare"]) / len(results["bare"])
+    bare = results["bare_per_second"]
     what = f"ingestion of {results['images']:,} pictures"
     yield ComparedFigure(
         what, "pictures/s", results["images_per_second"], "more", None, bare, "bare processes"

@@ -42,6 +42,7 @@ from rich.table import Table
 from benchmarks.bare import run_bare
 from benchmarks.load import LoadResult, run_load
 from benchmarks.photo_steps import PhotoSteps, measure_steps
+from benchmarks.rounds import median_round
 from benchmarks.serve_service import READY
 from ops.stack.home import StackHome
 from ops.stack.ports import free_ports
@@ -114,9 +115,9 @@ def main(
         stacks.append(measure_semblance(pictures, requests))
         bare.append(run_bare(pictures, requests, cores, max_faces=1))
     limit = statistics.median(bare)
-    stack = sorted(stacks, key=lambda times: times.runs[-1].per_second)[ROUNDS // 2]
+    stack = median_round(stacks, lambda times: times.runs[-1].per_second)
     ours = [
-        sorted(runs, key=lambda run: run.per_second)[ROUNDS // 2]
+        median_round(runs, lambda run: run.per_second)
         for runs in zip(*(times.runs for times in stacks), strict=True)
     ]
 
@@ -161,6 +162,7 @@ def main(
     if as_json:
         measured: dict[str, object] = {
             "bare": bare,
+            "bare_per_second": limit,
             "flask": [asdict(run) for run in flask],
             "flask_shared_detector": [asdict(run) for run in faster],
             "serve": [asdict(run) for run in plain],

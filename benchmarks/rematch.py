@@ -44,6 +44,7 @@ from batch.rematch.job import SHARD_SIZE, RematchSummary, rematch
 from benchmarks.celebrity_match import OLD, OLD_FUNCTION, SET_BASED
 from benchmarks.database import scratch_database
 from benchmarks.population import COLUMNS, DIGEST, people
+from benchmarks.rounds import median_round
 from benchmarks.synthetic import embeddings
 from db.pool import Database
 from matching.gallery import Gallery
@@ -97,7 +98,7 @@ def main(
     bare = float(np.median(products))
 
     pairs = faces * celebrities
-    first = sorted(runs, key=lambda run: run.seconds)[ROUNDS // 2]
+    first = median_round(runs, lambda run: run.seconds)
     ours, repeated, compared = (pairs / run.seconds for run in (first, again, everything))
     table = Table(title=f"{faces:,} faces with {celebrities:,} celebrities, pairs per second")
     for heading in ("way", "pairs/s", "of bare", "times old"):
