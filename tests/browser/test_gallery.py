@@ -180,6 +180,23 @@ async def test_a_part_of_a_long_list_that_cannot_be_read_says_so(page: Page, sit
         await expect(page.get_by_role("alert")).to_have_count(0)
 
 
+async def test_a_reader_who_comes_back_finds_their_place_in_a_long_list(page: Page, site: ConsoleSite) -> None:
+    async with site.more_people(1200):
+        await page.reload()
+        await expect(people(page).first).to_be_visible()
+        await page.keyboard.press("End")
+        last = people(page).filter(has_text="Row 1199")
+        await expect(last).to_be_in_viewport()
+        await page.reload()
+        await expect(last).to_be_in_viewport()
+        await last.get_by_role("link").click()
+        await expect(page.get_by_role("heading", name="Row 1199")).to_be_visible()
+        await page.go_back()
+        await expect(last).to_be_in_viewport()
+        await page.get_by_role("search", name="Find people").get_by_label("Gender").select_option("male")
+        await expect(people(page).filter(has_text="Barack Obama")).to_be_in_viewport()
+
+
 async def test_back_leads_through_filters(page: Page) -> None:
     search = page.get_by_role("search", name="Find people")
     name, gender = search.get_by_label("Search by name"), search.get_by_label("Gender")

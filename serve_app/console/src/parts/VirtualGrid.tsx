@@ -2,6 +2,7 @@ import { useElementSize, useMergedRef } from '@mantine/hooks';
 import { type Range, useWindowVirtualizer } from '@tanstack/react-virtual';
 import { type ReactNode, useCallback, useEffect, useRef, useState } from 'react';
 
+import { usePlaceAgain } from './usePlaceAgain';
 import { useTop } from './useTop';
 import classes from './VirtualGrid.module.css';
 
@@ -57,6 +58,8 @@ export function VirtualGrid<T>(props: Props<T>) {
   useEffect(() => {
     virtual.measure();
   }, [virtual, rowHeight]);
+
+  usePlaceAgain(rowHeight > 0);
 
   const shown = virtual.getVirtualItems();
   const first = (shown[0]?.index ?? 0) * columns;
