@@ -22,6 +22,17 @@ _SRGB: Final = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 _MODES: Final = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 """Pillow's mode for the pixels that a profile of each colour space describes."""
 
+_LEVELS: Final = np.arange(256, dtype=np.uint8)
+
+_COLOURS: Final = PillowImage.fromarray(
+    np.concatenate([
+        # Every 17th level of all primaries, then each level of each primary and of grey.
+        np.stack(np.meshgrid(*[_LEVELS[::17]] * 3), axis=-1).reshape(1, -1, 3),
+        *(_LEVELS[None, :, None] * np.array(primaries, np.uint8) for primaries in (*np.eye(3), [1, 1, 1])),
+    ], axis=1)
+)  # fmt: skip
+"""Colours that tell what a conversion does."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -84,14 +95,23 @@ def _from_cmyk(data: bytes, profile: ImageCms.ImageCmsProfile, long_side: int) -
 def _to_srgb(image: PillowImage.Image, profile: ImageCms.ImageCmsProfile) -> Image:
     """Relative colorimetric with black point compensation, as in browsers."""
     try:
-        converted = ImageCms.profileToProfile(
-            image,
+        conversion = ImageCms.buildTransform(
             profile,
             _SRGB,
+            image.mode,
+            "RGB",
             renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-            outputMode="RGB",
             flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
         )
+        # Most profiles in photos are sRGB itself, and a conversion takes longer than decoding.
+        if image.mode != "RGB" or not _changes_nothing(conversion):
+            image = ImageCms.applyTransform(image, conversion) or image
     except (ImageCms.PyCMSError, OSError, ValueError):
-        converted = None
-    return np.ascontiguousarray(converted or image.convert("RGB"), dtype=np.uint8)
+        _log.debug("a photo is shown without its profile")
+    return np.ascontiguousarray(image.convert("RGB"), dtype=np.uint8)
+
+
+def _changes_nothing(conversion: ImageCms.ImageCmsTransform) -> bool:
+    """Whether a conversion of RGB changes no colour by more than a level."""
+    converted = np.asarray(ImageCms.applyTransform(_COLOURS, conversion), np.int16)
+    return bool((np.abs(converted - np.asarray(_COLOURS)) <= 1).all())

@@ -6,6 +6,7 @@ from typing import Final
 
 import cv2
 
+from deployments.vision.libvips import reduced
 from semblance.types import Image
 
 QUALITY: Final = 92
@@ -26,5 +27,5 @@ def shrink(image: Image, side: int) -> Image:
     scale = side / max(image.shape[:2])
     if scale >= 1:
         return image
-    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype("uint8")
+    height, width = (max(1, round(length * scale)) for length in image.shape[:2])
+    return reduced(image, width, height)

@@ -13,19 +13,16 @@ from typing import Final, Protocol, TypeAlias, cast
 import cv2
 import numpy as np
 import pillow_heif
-import pyvips
 from numpy.typing import NDArray
 from PIL import AvifImagePlugin
 from PIL import Image as PillowImage
 
-from deployments.vision import png, webp
+from deployments.vision import webp
 from deployments.vision.jpeg import decode_whole, is_progressive
+from deployments.vision.libvips import decode_png
 from deployments.vision.parsing import DAMAGED, memory_for, open_file, parsing
 from semblance.errors import UnreadableImageError
 from semblance.types import Image
-
-# No photo is decoded twice in a row, so what libvips keeps of one is memory lost.
-pyvips.cache_set_max(0)
 
 Span: TypeAlias = tuple[int, int, int, int]
 """x1, y1, x2, y2 in pixels, the last ones excluded."""
@@ -111,7 +108,7 @@ def decode_pixels(data: bytes, format_name: str) -> DecodedPixels:
             return _array_pixels(_decode_webp(data), is_bgr=True)
     with parsing(DAMAGED), open_file(data) as image, memory_for(image.size):
         if format_name == "PNG" and image.mode in {"RGB", "RGBA"} and not image.info.get("interlace"):
-            return _array_pixels(_decode_png(data))
+            return _array_pixels(decode_png(data))
         if format_name == "AVIF" and image.mode in {"RGB", "RGBA"}:
             # As its `load` does, without the copy into a Pillow image.
             frame = cast(AvifImagePlugin.AvifImageFile, image)._decoder.get_frame(0)[0]
@@ -133,14 +130,6 @@ def _decode_webp(data: bytes) -> NDArray[np.uint8]:
     if pixels is None or pixels.dtype != np.uint8 or pixels.ndim != 3:
         raise UnreadableImageError(DAMAGED)
     return cast(NDArray[np.uint8], pixels)
-
-
-def _decode_png(data: bytes) -> NDArray[np.uint8]:
-    """The pixels of a colour PNG that is not interlaced, RGB or RGBA, row by row. Of 16 bits, the upper 8."""
-    # libvips would hand EXIF data to one more parser, libexif, and nobody asks for the result.
-    source = pyvips.Source.new_from_memory(png.without_profiles(data))
-    image = pyvips.Image.pngload_source(source, access="sequential", fail_on="truncated")
-    return cast(NDArray[np.uint8], image.cast("uchar", shift=True).numpy())
 
 
 def _array_pixels(pixels: NDArray[np.uint8], *, is_bgr: bool = False) -> DecodedPixels:

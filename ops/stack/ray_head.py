@@ -46,7 +46,7 @@ same, and `semblance env` prints them."""
 
 COMPUTING = {
     # One thread per process: replicas are the unit of parallelism, and more threads only compete.
-    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VIPS_CONCURRENCY"), "1"),
     # Pages of 2 MB, not 4 kB, for what malloc gives out: the nets go through more memory than a processor can
     # look up pages for, which took 4 to 7 % of a photo's time. Where the system offers none, nothing changes.
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",

@@ -180,7 +180,7 @@ async def test_a_part_of_a_long_list_that_cannot_be_read_says_so(page: Page, sit
         await expect(page.get_by_role("alert")).to_have_count(0)
 
 
-async def test_a_reader_who_comes_back_finds_their_place_in_a_long_list(page: Page, site: ConsoleSite) -> None:
+async def test_a_reader_who_comes_back_finds_their_place(page: Page, site: ConsoleSite) -> None:
     async with site.more_people(1200):
         await page.reload()
         await expect(people(page).first).to_be_visible()

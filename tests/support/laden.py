@@ -92,6 +92,19 @@ def display_p3() -> bytes:
     """The colour profile of phone photos: Display P3 with a gamma of 2.2."""
     # SMPTE EG 432-1's primaries, adapted to D50 (Bradford).
     red, green, blue = (0.51512, 0.24120, -0.00105), (0.29198, 0.69225, 0.04189), (0.15710, 0.06657, 0.78407)
+    return _rgb_profile(red, green, blue)
+
+
+def srgb_by_gamma() -> bytes:
+    """A profile that differs from sRGB in dark colours alone: its primaries with a gamma of 2.2."""
+    # IEC 61966-2-1's primaries, adapted to D50 (Bradford).
+    red, green, blue = (0.43607, 0.22249, 0.01392), (0.38515, 0.71687, 0.09708), (0.14307, 0.06061, 0.71410)
+    return _rgb_profile(red, green, blue)
+
+
+def _rgb_profile(
+    red: tuple[float, float, float], green: tuple[float, float, float], blue: tuple[float, float, float]
+) -> bytes:
     curve = b"curv" + bytes(4) + struct.pack(">IH", 1, round(2.2 * 256)) + bytes(2)
     white = _xyz((0.9642, 1.0, 0.8249))
     return _profile(

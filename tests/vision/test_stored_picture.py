@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 
 from deployments.vision.decode import OpenPhoto, read_header
 from deployments.vision.stored_picture import FEED_SIDE, FULL_SIDE, THUMBNAIL_SIDE, render
@@ -22,6 +22,7 @@ from tests.support.laden import (
     group,
     laden,
     portrait,
+    srgb_by_gamma,
 )
 from tests.support.photos import encoded
 
@@ -103,6 +104,18 @@ def test_colours_are_converted_by_the_profile(file_format: str) -> None:
     assert red == pytest.approx(193, abs=4)
     assert green == pytest.approx(86, abs=4)
     assert blue == pytest.approx(87, abs=4)
+
+
+def test_a_profile_that_differs_in_dark_colours_alone_is_applied() -> None:
+    data = encoded(flat((10, 10, 10)), "PNG", icc_profile=srgb_by_gamma())
+    # (10 / 255) ** 2.2 of the light is 2.6 on the straight part of sRGB's curve.
+    assert np.abs(pixels(stored(data).full)[32, 32] - 3).max() <= 1
+
+
+def test_the_profile_of_srgb_changes_nothing() -> None:
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    picture = portrait()
+    assert stored(encoded(picture, "PNG", icc_profile=srgb)) == stored(encoded(picture, "PNG"))
 
 
 def test_greys_are_converted_by_their_profile() -> None:
