@@ -29,4 +29,6 @@ class HeadMiddleware:
                 elif message.get("more_body"):
                     answering.cancel()
 
-            await self._app({**scope, "method": "GET"}, receive, without_body)
+            # GET alone has ranges (RFC 9110, section 14.2).
+            headers = [(name, value) for name, value in scope["headers"] if name != b"range"]
+            await self._app({**scope, "method": "GET", "headers": headers}, receive, without_body)

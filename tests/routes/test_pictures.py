@@ -116,6 +116,8 @@ async def test_a_picture_is_served_in_parts(api: Api, face: dict[str, str]) -> N
     assert beyond.status_code == 416
     assert beyond.headers["content-range"] == f"bytes */{size}"
     assert beyond.json()["code"] == "range_not_satisfiable"
+    head = await api.client.head(face["image_url"], headers={"Range": "bytes=0-9"})
+    assert (head.status_code, head.headers["content-length"]) == (200, str(size))
 
 
 @pytest.mark.parametrize(
