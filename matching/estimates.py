@@ -25,6 +25,9 @@ MARGIN = 1e-3
 """Bound on the error of an estimate apart from that of the cosine. The largest seen over random faces is
 2e-4, from the cancellation in the squared colour distance (a test holds it)."""
 
+RARE = 16
+"""If fewer than one pair of so many may be likely, distances are computed for these alone."""
+
 _AGES = np.arange(MAX_AGE + 1)
 _AGE_FACTORS = AGE_TABLE[np.abs(_AGES[:, None] - _AGES)]
 """By the ages of both faces."""

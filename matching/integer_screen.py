@@ -16,7 +16,7 @@ import numkong
 import numpy as np
 from numpy.typing import NDArray
 
-from matching.estimates import LikelyPairs, ProbeTerms, TargetTerms
+from matching.estimates import RARE, LikelyPairs, ProbeTerms, TargetTerms
 from matching.traits import Places
 
 Products: TypeAlias = Callable[
@@ -27,9 +27,6 @@ products times the scales [N, P], in an array that the caller may overwrite."""
 
 PIECE = 512
 """Targets that are estimated at once. With 256 probes, an array of float32 takes half a megabyte."""
-
-RARE = 16
-"""If fewer than one pair of so many may be likely, distances are computed for these alone."""
 
 
 def products_of_numkong(

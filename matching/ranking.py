@@ -3,7 +3,7 @@
 It works in three steps. Estimates of all pairs, whose error is known, tell which targets may be among the
 best (`matching.estimates`). These candidates are scored again (`matching.scoring`). Those that may be among
 the best, with allowance for the rounding of float32 traits and for what is known of their embeddings, are the
-result. The database, or `best_matches`, orders them.
+result. The database, or `matching.best`, orders them.
 
 Targets may be photos of people. Then a person counts once, by the best photo: the best are BEST people, and
 a photo that is surely worse than another one of the same person is no candidate.
@@ -12,14 +12,14 @@ a photo that is surely worse than another one of the same person is no candidate
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from matching.estimates import PairScreen, ProbeSide, ProbeTerms, TargetSide, target_terms
+from matching.estimates import RARE, PairScreen, ProbeSide, ProbeTerms, TargetSide, target_terms
 from matching.quantized import Codes, QuantizedTraits
 from matching.scoring import BEST, factors, score
 from matching.traits import Floats, Places, Traits
@@ -34,9 +34,6 @@ PAIRS = 2**19
 TARGET_BLOCK = 32_768
 """Most probes, pairs and targets of one pass: two float32 arrays of 2 MB at most, less than a core's share of
 the cache."""
-
-RARE = 16
-"""If fewer than one pair of so many may be among the best, distances are computed for these alone."""
 
 RARE_OF_ONE = 2
 """The same for a single probe. Preparing targets for products of many probes takes memory that is new to the
@@ -55,9 +52,6 @@ EXACT_PAIRS = 512
 CROWD = 2
 """Candidates, in multiples of BEST a probe or of what was left the last time, from which on they are thinned
 out."""
-
-_DIGITS = 9
-"""Decimal digits of a score that count in comparisons; sums in another order differ in the sixteenth."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -299,87 +293,10 @@ class Ranking:
         return candidates.take(np.flatnonzero(candidates.estimate + candidates.margin >= floor))
 
 
-def best_matches(
-    probes: Traits,
-    targets: Traits,
-    places: Places,
-    weights: Weights,
-    threshold: float,
-    *,
-    person: NDArray[np.int64] | None = None,
-) -> RankedPairs:
-    """The best targets of each probe, best first, among those that reach the threshold.
-
-    Of equal scores the smaller place wins.
-
-    Args:
-        places: What the targets are called in the result, ascending.
-        person: The number of each target's person, who counts once; None: each target is of another person,
-            whose number is its place.
-    """
-    numbers = places.astype(np.int64) if person is None else person
-    ranking = Ranking(probes, weights, threshold)
-    ranking.add(QuantizedTraits.of(targets), 0, owners=None if person is None else Owners.of(person))
-    near = ranking.near_best(lambda chosen: (targets.take(chosen), 0.0))
-    near = replace(near, person=numbers[near.target])
-    found = _in_order(near.take(np.flatnonzero(near.score >= threshold)))
-    return replace(found, target=places[found.target])
-
-
-def best_in_groups(
-    faces: Traits, groups: Sequence[tuple[Places, Places]], weights: Weights, threshold: float
-) -> RankedPairs:
-    """The best matches of faces with each other.
-
-    Args:
-        groups: The places of some probes, and of the targets they are compared with, ascending. A face is a
-            probe in one group at most.
-    """
-    parts = []
-    for probes, targets in groups:
-        found = best_matches(faces.take(probes), faces.take(targets), targets, weights, threshold)
-        parts.append(replace(found, probe=probes[found.probe]))
-    return merged(parts)
-
-
-def merged(parts: Sequence[RankedPairs]) -> RankedPairs:
-    """The best of each probe among what was found for it in different sets of targets."""
-    nothing = np.empty(0, np.int64)
-    everything = RankedPairs(
-        probe=np.concatenate([nothing, *(part.probe for part in parts)]),
-        target=np.concatenate([nothing, *(part.target for part in parts)]),
-        person=np.concatenate([nothing, *(part.person for part in parts)]),
-        score=np.concatenate([np.empty(0), *(part.score for part in parts)]),
-        factors=np.concatenate([np.empty((len(FACTORS), 0)), *(part.factors for part in parts)], axis=1),
-    )
-    return _in_order(everything)
-
-
-def _in_order(found: RankedPairs) -> RankedPairs:
-    """The best of each probe, best first and each person once; of equal scores the smaller place wins.
-
-    The last digits of a score depend on where in an array it was computed. They must not part equal faces.
-    """
-    worth = -np.round(found.score, _DIGITS)
-    order = np.lexsort((found.target, worth, found.person, found.probe))
-    once = order[_firsts(found.probe[order], found.person[order])]
-    order = once[np.lexsort((found.target[once], worth[once], found.probe[once]))]
-    probes = found.probe[order]
-    rank = np.arange(len(order)) - np.searchsorted(probes, probes)
-    return found.take(order[rank < BEST])
-
-
 def _bounds(wanted: NDArray[np.bool_]) -> tuple[int, int]:
     """The place of the first that is wanted, and the place after the last; 0 for both if none is."""
     flags = wanted.tobytes()
     return max(flags.find(1), 0), flags.rfind(1) + 1
-
-
-def _firsts(probe: NDArray[np.int64], person: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which pairs are the first of their probe and person, among pairs that are sorted by both."""
-    first = np.ones(len(probe), bool)
-    first[1:] = (probe[1:] != probe[:-1]) | (person[1:] != person[:-1])
-    return first
 
 
 def _standing(

@@ -12,8 +12,9 @@ from rich.table import Table
 
 from db.copy_arrays import Rows
 from db.spare_embeddings import SpareEmbeddings
+from matching.best import best_matches, merged
 from matching.eligibility import may_match
-from matching.ranking import RankedPairs, best_matches, merged
+from matching.ranking import RankedPairs
 from matching.rows import traits_of
 from matching.scoring import BEST, MIN_QUALITY
 from matching.store import MatchRules

@@ -28,10 +28,11 @@ from batch.rematch.search import Segment, best_of_users, near_best
 from batch.rematch.turns import Turns
 from db.pool import Database
 from deployments.products import products_graph
+from matching.best import merged
 from matching.eligibility import may_match
 from matching.gallery import Gallery
 from matching.gallery_arrays import GalleryArrays
-from matching.ranking import Owners, RankedPairs, merged
+from matching.ranking import Owners, RankedPairs
 from matching.rematch import (
     Ids,
     Kind,

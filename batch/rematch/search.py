@@ -14,10 +14,11 @@ import numpy as np
 import ray
 
 from deployments.products import exact_products
+from matching.best import best_in_groups
 from matching.estimates import PairScreen
 from matching.integer_screen import IntegerScreen
 from matching.quantized import FEW, QuantizedTraits
-from matching.ranking import Owners, RankedPairs, Ranking, best_in_groups
+from matching.ranking import Owners, RankedPairs, Ranking
 from matching.traits import Floats, Places, Traits
 from semblance.cores import give_way
 from semblance.weights import Weights

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from matching import ranking
+from matching.best import best_matches
 from matching.quantized import FEW, Codes, QuantizedTraits, products
-from matching.ranking import ROUNDING, Owners, Ranking, best_matches
+from matching.ranking import ROUNDING, Owners, Ranking
 from matching.scoring import BEST
 from tests.support.all_pairs import all_scores, best_by_hand
 from tests.support.hard_faces import KINDS, TARGETS, HardCase, hard_cases, vectors

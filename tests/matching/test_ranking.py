@@ -7,9 +7,10 @@ import pytest
 from numpy.typing import NDArray
 
 from matching import ranking
+from matching.best import best_in_groups, best_matches, merged
 from matching.estimates import MARGIN, ProbeSide, TargetSide
 from matching.quantized import QuantizedTraits
-from matching.ranking import ROUNDING, RankedPairs, Ranking, best_in_groups, best_matches, merged
+from matching.ranking import ROUNDING, RankedPairs, Ranking
 from matching.scoring import BEST, factors, score
 from matching.traits import Floats, Traits, unit
 from semblance.weights import Weights

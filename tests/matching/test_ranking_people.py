@@ -7,8 +7,9 @@ import pytest
 from numpy.typing import NDArray
 
 from matching import ranking
+from matching.best import best_matches, merged
 from matching.quantized import QuantizedTraits
-from matching.ranking import ROUNDING, Owners, Ranking, best_matches, merged
+from matching.ranking import ROUNDING, Owners, Ranking
 from matching.scoring import BEST
 from matching.traits import Traits, unit
 from semblance.weights import Weights
