@@ -150,14 +150,17 @@ async def measure(
         allowed = np.arange(len(gallery)) if category is None else np.flatnonzero(categories == category)
         rows = gallery[allowed]
         full = min(BEST, len(allowed))
-        best: list[set[int]] = []
-        taken: dict[str, list[float]] = {"numpy": [], "ours": [], "hnsw": [], "exact": []}
+        best, alone = [], []
+        # Apart from the others: the threads of its products would go on to look for work beside them.
+        for probe in probes:
+            began = time.perf_counter()
+            best.append(set(allowed[np.argsort(-(rows @ probe))[:BEST]].tolist()))
+            alone.append(1000 * (time.perf_counter() - began))
+        taken: dict[str, list[float]] = {"ours": [], "hnsw": [], "exact": []}
         found: dict[str, list[set[int]]] = {"ours": [], "hnsw": []}
         for again in (False, True):
             for number, probe in enumerate(probes if again else probes[:20]):
                 times = [time.perf_counter()]
-                nearest = set(allowed[np.argsort(-(rows @ probe))[:BEST]].tolist())
-                times.append(time.perf_counter())
                 hits = await search.nearest(probe, pack_digest=DIGEST, limit=BEST, category=category)
                 times.append(time.perf_counter())
                 by_index = await in_sql(database, HNSW, probe, category)
@@ -168,7 +171,6 @@ async def measure(
                 if again:
                     for way, seconds in zip(taken, np.diff(times), strict=False):
                         taken[way].append(1000 * float(seconds))
-                    best.append(nearest)
                     found["ours"].append({numbers[hit.celebrity_id] for hit in hits})
                     found["hnsw"].append({numbers[key] for key in by_index})
         recall = {
@@ -192,7 +194,7 @@ async def measure(
                 hnsw_p95_ms=float(np.quantile(taken["hnsw"], 0.95)),
                 hnsw_build_s=build,
                 exact_p50_ms=float(np.median(taken["exact"])),
-                numpy_p50_ms=float(np.median(taken["numpy"])),
+                numpy_p50_ms=float(np.median(alone)),
             )
         )
     await database.close()
