@@ -243,8 +243,12 @@ if {{ path {ALIVE_PATH} }}
 
     acl unlimited src {unlimited}
     http-request track-sc0 src,{_CLIENT} table connections unless unlimited
+{_limit("requests", "sc0_http_req_rate(connections)", limits.requests)}
+{_limit("connections", "sc0_conn_cur(connections)", limits.connections)}
+    # In HTTP/2 no header has to announce a body: its first byte does, or the end of the request without one.
+    http-request wait-for-body time {_ms(timeouts.body)} at-least 1 if {{ req.ver 2.0 }} !body
     http-request track-sc1 src,{_CLIENT} table uploads if body !unlimited
-{_lines(self._limits())}
+{_limit("uploads", "sc1_conn_cur(uploads)", limits.uploads)}
 
 {_lines(f"http-request del-header {header}" for header in _STRIPPED)}
     http-request set-header X-Forwarded-For %[src]
@@ -411,16 +415,6 @@ backend serve
         for status, code, sentence, condition in refusals:
             yield f"http-request return {_answer(status, code, sentence)} {condition}"
 
-    def _limits(self) -> Iterator[str]:
-        for what, counted, most in (
-            ("requests", "sc0_http_req_rate(connections)", self.limits.requests),
-            ("connections", "sc0_conn_cur(connections)", self.limits.connections),
-            ("uploads", "sc1_conn_cur(uploads)", self.limits.uploads),
-        ):
-            sentence = f"Too many {what} come from your address; try again soon."
-            answer = _answer(429, f"too_many_{what}", sentence, _LATER_S)
-            yield f"http-request return {answer} if {{ {counted} gt {most} }}"
-
 
 _ROUTES = (
     # Compare whole segments: the map has a trailing slash, and so does the path here.
@@ -459,6 +453,13 @@ def _answer(status: int, code: str, sentence: str, retry_after: int | None = Non
     retry = "" if retry_after is None else f" hdr Retry-After {retry_after}"
     headers = f"hdr Cache-Control no-store hdr X-Content-Type-Options nosniff{retry}"
     return f"status {status} content-type application/json lf-string '{body}' {headers}"
+
+
+def _limit(what: str, counted: str, most: int) -> str:
+    """A rule that refuses what a client has too many of."""
+    sentence = f"Too many {what} come from your address; try again soon."
+    answer = _answer(429, f"too_many_{what}", sentence, _LATER_S)
+    return f"    http-request return {answer} if {{ {counted} gt {most} }}"
 
 
 def _lines(lines: Iterable[str]) -> str:
