@@ -16,7 +16,7 @@ from typing import Self
 
 from semblance.errors import ConfigurationError
 from semblance.logging import SAFE_REQUEST_ID
-from semblance.protocol import API_MARK, BODY_OVERHEAD
+from semblance.protocol import API_MARK, BODY_OVERHEAD, HEAD_ROOM
 from semblance.settings import Settings
 from semblance.sizes import byte_size
 
@@ -184,7 +184,7 @@ global
     maxconn {2 * limits.all_connections}
     nbthread 1
     # Larger than the limits below, so that a refusal gets an answer in the shape of the contract.
-    tune.bufsize {2 * _HEAD_BYTES}
+    tune.bufsize {HEAD_ROOM}
     tune.http.maxhdr {4 * _HEADERS}
     stats socket unix@./{SOCKET} mode 600 level admin
     ssl-default-bind-options ssl-min-ver TLSv1.2
