@@ -240,6 +240,8 @@ if {{ path {ALIVE_PATH} }}
     http-request return {_answer(404, "not_found", "Not Found")} if {{ path,url_dec -m beg /-/ }}
 
 {_lines(self._refusals())}
+    # The address may be that of a proxy's request (RFC 9112, section 3.2.2). Servers expect no host in it.
+    http-request set-uri %[pathq] unless {{ url -m beg / }}
 
     acl unlimited src {unlimited}
     http-request track-sc0 src,{_CLIENT} table connections unless unlimited
