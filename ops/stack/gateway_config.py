@@ -356,6 +356,9 @@ backend serve
         if self.trusted_proxies:
             said = "{ hdr(x-forwarded-for) -m found }"
             yield f"http-request set-src hdr_ip(x-forwarded-for,-1) if proxied {said}"
+            # That takes an IPv4 address with a port, as some proxies write them, but no IPv6 one.
+            ported = "{ hdr(x-forwarded-for,-1) -m beg [ }"
+            yield f"http-request set-src hdr(x-forwarded-for,-1),word(1,[]) if proxied {ported}"
 
     def _cors(self) -> Iterator[str]:
         """Let browser apps read the answers that the gateway gives by itself. Without these headers they only

@@ -155,6 +155,20 @@ def test_only_a_trusted_proxy_may_name_the_client(tmp_path: Path) -> None:
         assert (answer.json()["client"], answer.json()["scheme"]) == (CLIENT, "https")
 
 
+def test_a_trusted_proxy_may_name_the_clients_port_too(tmp_path: Path) -> None:
+    """Otherwise the client would be the proxy, which is not limited."""
+    with gateway_before(tmp_path, trusted_proxies=("127.0.0.0/8",)) as (front, _):
+        for named, client in (
+            (f"{CLIENT}:50123", CLIENT),
+            ("2001:db8::1", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("[2001:db8::1]:50123", "2001:db8::1"),
+            ("[2001:db8::2]:50123, [2001:db8::1]:50123", "2001:db8::1"),
+        ):
+            said = httpx.get(f"{front.url}/", headers={"X-Forwarded-For": named}).json()
+            assert said["client"] == client, named
+
+
 @pytest.mark.parametrize(
     ("address", "path", "query"),
     [("http://here/a?b=c", "/a", "b=c"), ("http://here", "/", ""), ("ws://here/socket", "/socket", "")],
