@@ -9,3 +9,6 @@ do not see it."""
 BODY_OVERHEAD = 1.5
 """The largest body of a photo, relative to the photo: base64 adds a third, its line breaks, escaped in JSON,
 up to a twelfth, a form a few hundred bytes."""
+
+HEAD_ROOM = 32 * 1024
+"""Bytes that the gateway has for the head of a request: no line that comes through it is longer."""

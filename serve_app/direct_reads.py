@@ -16,6 +16,7 @@ from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from serve_app.long_lines import take_long_lines
 from serve_app.trailers import drop_trailers
 
 _UNWATCHED: Final = (b"x-request-disconnect-disabled", b"?1")
@@ -71,4 +72,5 @@ def _is_plain_read(scope: Scope) -> bool:
 def middlewares() -> list[Middleware]:
     """Serve calls this for each of its HTTP servers (RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH)."""
     drop_trailers()
+    take_long_lines()
     return [Middleware(DirectReads)]

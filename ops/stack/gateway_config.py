@@ -16,7 +16,7 @@ from typing import Self
 
 from semblance.errors import ConfigurationError
 from semblance.logging import SAFE_REQUEST_ID
-from semblance.protocol import API_MARK, BODY_OVERHEAD
+from semblance.protocol import API_MARK, BODY_OVERHEAD, HEAD_ROOM
 from semblance.settings import Settings
 from semblance.sizes import byte_size
 
@@ -184,7 +184,7 @@ global
     maxconn {2 * limits.all_connections}
     nbthread 1
     # Larger than the limits below, so that a refusal gets an answer in the shape of the contract.
-    tune.bufsize {2 * _HEAD_BYTES}
+    tune.bufsize {HEAD_ROOM}
     tune.http.maxhdr {4 * _HEADERS}
     stats socket unix@./{SOCKET} mode 600 level admin
     ssl-default-bind-options ssl-min-ver TLSv1.2
@@ -240,11 +240,17 @@ if {{ path {ALIVE_PATH} }}
     http-request return {_answer(404, "not_found", "Not Found")} if {{ path,url_dec -m beg /-/ }}
 
 {_lines(self._refusals())}
+    # The address may be that of a proxy's request (RFC 9112, section 3.2.2). Servers expect no host in it.
+    http-request set-uri %[pathq] unless {{ url -m beg / }}
 
     acl unlimited src {unlimited}
     http-request track-sc0 src,{_CLIENT} table connections unless unlimited
+{_limit("requests", "sc0_http_req_rate(connections)", limits.requests)}
+{_limit("connections", "sc0_conn_cur(connections)", limits.connections)}
+    # In HTTP/2 no header has to announce a body: its first byte does, or the end of the request without one.
+    http-request wait-for-body time {_ms(timeouts.body)} at-least 1 if {{ req.ver 2.0 }} !body
     http-request track-sc1 src,{_CLIENT} table uploads if body !unlimited
-{_lines(self._limits())}
+{_limit("uploads", "sc1_conn_cur(uploads)", limits.uploads)}
 
 {_lines(f"http-request del-header {header}" for header in _STRIPPED)}
     http-request set-header X-Forwarded-For %[src]
@@ -350,6 +356,9 @@ backend serve
         if self.trusted_proxies:
             said = "{ hdr(x-forwarded-for) -m found }"
             yield f"http-request set-src hdr_ip(x-forwarded-for,-1) if proxied {said}"
+            # That takes an IPv4 address with a port, as some proxies write them, but no IPv6 one.
+            ported = "{ hdr(x-forwarded-for,-1) -m beg [ }"
+            yield f"http-request set-src hdr(x-forwarded-for,-1),word(1,[]) if proxied {ported}"
 
     def _cors(self) -> Iterator[str]:
         """Let browser apps read the answers that the gateway gives by itself. Without these headers they only
@@ -411,16 +420,6 @@ backend serve
         for status, code, sentence, condition in refusals:
             yield f"http-request return {_answer(status, code, sentence)} {condition}"
 
-    def _limits(self) -> Iterator[str]:
-        for what, counted, most in (
-            ("requests", "sc0_http_req_rate(connections)", self.limits.requests),
-            ("connections", "sc0_conn_cur(connections)", self.limits.connections),
-            ("uploads", "sc1_conn_cur(uploads)", self.limits.uploads),
-        ):
-            sentence = f"Too many {what} come from your address; try again soon."
-            answer = _answer(429, f"too_many_{what}", sentence, _LATER_S)
-            yield f"http-request return {answer} if {{ {counted} gt {most} }}"
-
 
 _ROUTES = (
     # Compare whole segments: the map has a trailing slash, and so does the path here.
@@ -459,6 +458,13 @@ def _answer(status: int, code: str, sentence: str, retry_after: int | None = Non
     retry = "" if retry_after is None else f" hdr Retry-After {retry_after}"
     headers = f"hdr Cache-Control no-store hdr X-Content-Type-Options nosniff{retry}"
     return f"status {status} content-type application/json lf-string '{body}' {headers}"
+
+
+def _limit(what: str, counted: str, most: int) -> str:
+    """A rule that refuses what a client has too many of."""
+    sentence = f"Too many {what} come from your address; try again soon."
+    answer = _answer(429, f"too_many_{what}", sentence, _LATER_S)
+    return f"    http-request return {answer} if {{ {counted} gt {most} }}"
 
 
 def _lines(lines: Iterable[str]) -> str:

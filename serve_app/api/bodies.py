@@ -1,4 +1,5 @@
-"""Limits of every request body: its size, the rate at which it arrives, and no encoding.
+"""Limits of every request body: its size, the values of its JSON, the rate at which it arrives, and no
+encoding.
 
 They are checked while the body is read. A request that is refused for another reason, such as its
 credentials, is not read at all.
@@ -15,12 +16,23 @@ from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from semblance.errors import BodyTooLargeError, EncodedBodyError, SemblanceError, SlowBodyError
+from semblance.errors import (
+    BadInputError,
+    BodyTooLargeError,
+    EncodedBodyError,
+    SemblanceError,
+    SlowBodyError,
+)
 from semblance.sizes import byte_size
 from serve_app.api.errors import answer_to
 
 JSON_BYTES: Final = 1024 * 1024
 """Largest body, except on routes that take photos."""
+
+JSON_VALUES: Final = 20_000
+"""Most values in a body of JSON; two embeddings have eight thousand. A value takes up to thirty times the
+memory of its text, and nothing else runs while Python reads it: a body as large as a photo would take a
+gigabyte and seconds."""
 
 GRACE_S: Final = 20.0
 """How long a body of any size may take, for networks that stall for a while."""
@@ -39,9 +51,11 @@ _BODY_FOLLOWS: Final = frozenset({b"content-length", b"transfer-encoding"})
 class BodyRules:
     """Limits that a route may change before the body is read.
 
-    limit: bytes. arrived: called with the number of bytes of each part; may raise a SemblanceError.
+    is_json: whether it is read as JSON. limit: bytes. arrived: called with the number of bytes of each part;
+    may raise a SemblanceError.
     """
 
+    is_json: bool
     limit: int = JSON_BYTES
     arrived: Callable[[int], None] | None = None
 
@@ -53,8 +67,8 @@ def body_rules(connection: HTTPConnection) -> BodyRules:
 
 
 class BodyMiddleware:
-    """Answers 413, 408 or 415 to a request whose body breaks the rules, in place of the application's own
-    answer to the failed reading."""
+    """Answers 400, 413, 408 or 415 to a request whose body breaks the rules, in place of the application's
+    own answer to the failed reading."""
 
     def __init__(self, app: ASGIApp, grace: float = GRACE_S, rate: float = LEAST_RATE) -> None:
         """grace: seconds, as GRACE_S. rate: bytes a second, as LEAST_RATE."""
@@ -66,11 +80,12 @@ class BodyMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        rules = scope[_KEY] = BodyRules()
+        headers = Headers(scope=scope)
+        rules = scope[_KEY] = BodyRules("json" in headers.get("content-type", "").lower())
         if not any(name in _BODY_FOLLOWS for name, _ in scope["headers"]):
             await self._app(scope, receive, send)
             return
-        body = _Body(rules, Headers(scope=scope), receive, self._grace, self._rate)
+        body = _Body(rules, headers, receive, self._grace, self._rate)
         replaced = False
 
         async def answer(message: Message) -> None:
@@ -107,6 +122,7 @@ class _Body:
         self._rate = rate
         self._began: float | None = None
         self._size = 0
+        self._values = 1
         self._whole = False
 
     async def receive(self) -> Message:
@@ -139,6 +155,8 @@ class _Body:
             encoding = self._headers.get("content-encoding", "identity").strip().lower()
             if encoding not in {"", "identity"}:
                 raise EncodedBodyError("Send the body without Content-Encoding.")
+            if self._rules.is_json:
+                self._check_values(part)
             if self._rules.arrived is not None:
                 self._rules.arrived(len(part))
         return message
@@ -149,6 +167,12 @@ class _Body:
             self._check_size(int(declared))
         else:
             self._check_size(self._rules.limit + 1)
+
+    def _check_values(self, part: bytes) -> None:
+        # Each value but the outermost follows one of these. Texts may have them too, but no photo in base64.
+        self._values += sum(map(part.count, (b",", b"[", b"{")))
+        if self._values > JSON_VALUES:
+            raise BadInputError(f"The JSON has more than {JSON_VALUES:,} values.")
 
     def _check_size(self, size: int) -> None:
         if size > self._rules.limit:

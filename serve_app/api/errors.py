@@ -124,7 +124,8 @@ def install_error_handlers(app: FastAPI) -> None:
     async def schema(_: Request, exc: RequestValidationError) -> JSONResponse:
         # The refused value itself stays out: it may be an embedding or a photo.
         fields = [
-            {"field": ".".join(map(str, _place(error))), "problem": _problem(error)} for error in exc.errors()
+            {"field": ".".join(map(str, _place(error))), "problem": _problem(error)}
+            for error in exc.errors()[:_MOST_FIELDS]
         ]
         sentence = "; ".join(f"{item['field']}: {item['problem']}" for item in fields[:3])
         return error_response(
@@ -138,6 +139,9 @@ def install_error_handlers(app: FastAPI) -> None:
             exc.status_code, str(exc.detail), code, headers=dict(exc.headers) if exc.headers else None
         )
 
+
+_MOST_FIELDS: Final = 50
+"""Fields that an answer names: more than any form has, and not as many as a body can have."""
 
 _NO_OBJECT: Final = frozenset({"missing", "model_attributes_type", "model_type", "dict_type"})
 """How pydantic names a body that is no object. Without that header FastAPI hands it the bytes."""

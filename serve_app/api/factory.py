@@ -19,6 +19,7 @@ from serve_app.api.cookies import CookiesMiddleware
 from serve_app.api.copies import Copies
 from serve_app.api.deadline import DeadlineMiddleware
 from serve_app.api.dependencies import API_KEY
+from serve_app.api.document import write_document_once
 from serve_app.api.errors import install_error_handlers
 from serve_app.api.gauges import keep_sampling
 from serve_app.api.head import HeadMiddleware
@@ -155,6 +156,7 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
     app.include_router(objects.router)
     app.include_router(console_pages.router)
     app.mount("/console", ConsoleFiles(settings))
+    write_document_once(app)
     app.router.middleware_stack = KnownPaths(app.router)
     _add_middleware(app, settings)
     install_error_handlers(app)

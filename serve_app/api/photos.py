@@ -244,6 +244,7 @@ async def receive(
     `upload` and the rules of bodies raise.
     """
     rules = body_rules(request)
+    rules.is_json = content_type == _JSON_TYPE
     rules.limit = int(max_image_bytes * BODY_OVERHEAD)
     rules.arrived = upload.add
     body = SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - closed below

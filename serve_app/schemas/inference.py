@@ -11,7 +11,7 @@ from pydantic import Field
 from db.inference_jobs import Draft, Enqueued, InferenceJob, InferenceKind
 from db.jobs import JobStatus
 from serve_app.schemas.base import Schema
-from serve_app.schemas.messages import visible_text
+from serve_app.schemas.messages import VisibleText, visible_text
 
 InferenceStatus = Literal["queued", "processing", "completed", "failed"]
 
@@ -25,7 +25,7 @@ _STATUSES: dict[JobStatus, InferenceStatus] = {
 
 class NewInference(Schema):
     connection_id: UUID
-    content: Annotated[str, visible_text("The message to send.", "Hi! Are we related?")]
+    content: Annotated[VisibleText, visible_text("The message to send.", "Hi! Are we related?")]
 
 
 class QueuedAnswer(Schema):
@@ -95,4 +95,6 @@ class DraftsAnswer(Schema):
 
 
 class SentDraft(Schema):
-    content: Annotated[str, visible_text("The reply, as the user wants it.", "Thanks for your message, Ada!")]
+    content: Annotated[
+        VisibleText, visible_text("The reply, as the user wants it.", "Thanks for your message, Ada!")
+    ]

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic.fields import FieldInfo
 
 from db.messages import Message, MessageType
+from semblance.names import is_visible, tidy_line
 from serve_app.links import Links
 from serve_app.schemas.base import Schema
-from serve_app.schemas.patterns import VISIBLE
+from serve_app.schemas.patterns import VISIBLE, sentence_of
 
 MAX_CONTENT = 4000
 """Maximum length of a message in characters."""
 
 
+def _visible(text: str) -> str:
+    if not is_visible(tidy_line(text)):
+        raise ValueError(sentence_of(VISIBLE))
+    return text
+
+
+VisibleText: TypeAlias = Annotated[str, AfterValidator(_visible)]
+"""More than the pattern can say: spaces without width and signs of direction show nothing either."""
+
+
 def visible_text(description: str, example: str) -> FieldInfo:
-    """A field for what a user writes."""
+    """A field for what a user writes, a `VisibleText`."""
     field: FieldInfo = Field(
         min_length=1,
         max_length=MAX_CONTENT,
@@ -33,7 +44,7 @@ def visible_text(description: str, example: str) -> FieldInfo:
 class NewMessage(Schema):
     connection_id: UUID
     content: Annotated[
-        str,
+        VisibleText,
         visible_text(
             "The text; for an image the `image_url` of one of the sender's faces or babies, or its storage "
             "key.",

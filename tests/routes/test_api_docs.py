@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
+
+from tests.support.api import Api
 from tools.api_docs import TARGET, render
 from tools.openapi import document
 
@@ -24,3 +27,13 @@ def test_every_user_operation_documents_its_refusals() -> None:
         for operation in methods.values():
             if operation.get("security"):
                 assert "401" in operation["responses"], path
+
+
+async def test_the_document_is_written_once(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anyone may ask for it, and a client who asked all the time would keep a replica busy."""
+    first = await api.client.get("/openapi.json")
+    assert (first.status_code, first.headers["content-type"]) == (200, "application/json")
+    assert first.json() == api.app.openapi()
+    monkeypatch.setattr(api.app, "openapi_schema", {"openapi": "changed"})
+    assert (await api.client.get("/openapi.json")).content == first.content
+    assert (await api.client.head("/openapi.json")).headers["content-length"] == str(len(first.content))

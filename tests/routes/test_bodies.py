@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from semblance.errors import BadInputError
 from semblance.settings import Settings
-from serve_app.api.bodies import JSON_BYTES, BodyMiddleware
+from serve_app.api.bodies import JSON_BYTES, JSON_VALUES, BodyMiddleware
 from serve_app.api.deadline import _DEADLINE, DeadlineMiddleware
 from serve_app.api.errors import install_error_handlers
 from serve_app.api.photos import decode_base64
@@ -157,6 +157,28 @@ async def test_no_more_is_read_than_a_route_accepts(api: Api, declared: bool) ->
         answer = await api.client.post(path, content=counted(parts, read), headers={**headers, **length})
         assert answer.status_code == status, (path, answer.text)
         assert sum(read) <= (0 if declared else most + len(part))
+
+
+async def test_json_of_many_values_is_refused_before_it_is_parsed(api: Api) -> None:
+    """Some megabytes of `[],` would take a gigabyte, and keep everybody else waiting for seconds."""
+    photo = base64.b64encode(portrait()).decode()
+    for path, text, most in (
+        ("/extract-embedding", f'{{"image_base64": "{photo}", "more": [%s]}}', 200),
+        ("/compare-faces", '{"more": [%s]}', 422),
+        ("/api/console/sessions", '{"more": [%s]}', 422),
+    ):
+        for value in ("[]", "{}", "0"):
+            for count, status in ((JSON_VALUES - 10, most), (JSON_VALUES, 400)):
+                values = ",".join([value] * (count if value == "0" else count // 2))
+                answer = await api.client.post(path, content=text % values, headers=KEY | JSON)
+                assert answer.status_code == status, (path, value, answer.text)
+        assert answer.json()["error"] == "The JSON has more than 20,000 values."
+
+
+async def test_an_answer_names_some_of_many_invalid_fields(api: Api) -> None:
+    fields = {f"more_{number}": number for number in range(JSON_VALUES // 2)}
+    answer = await api.client.post("/api/console/sessions", json=fields)
+    assert (answer.status_code, len(answer.json()["fields"])) == (422, 50)
 
 
 async def test_an_invalid_length_is_413(api: Api) -> None:

@@ -11,6 +11,7 @@ from ray.serve._private.http_util import validate_http_proxy_callback_return
 from ray.serve.context import _get_serve_request_context
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from websockets import http11
 
 from ops.stack.ray_head import SERVE_FLAGS
 from serve_app.direct_reads import DirectReads
@@ -102,6 +103,7 @@ def test_serve_finds_the_middleware_by_the_path_that_the_stack_gives_it(
 ) -> None:
     # Other tests get the server as it was.
     monkeypatch.setattr(HttpToolsProtocol, "on_header", HttpToolsProtocol.on_header)
+    monkeypatch.setattr(http11, "MAX_LINE_LENGTH", http11.MAX_LINE_LENGTH)
     module, _, name = SERVE_FLAGS["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"].rpartition(".")
     [given] = validate_http_proxy_callback_return(getattr(importlib.import_module(module), name)())
     assert repr(given) == "Middleware(DirectReads)"

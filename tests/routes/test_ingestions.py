@@ -41,6 +41,16 @@ async def put(user: ConsoleUser, ingestion: str, number: int, data: bytes, **que
     return answer.status_code, answer.text
 
 
+async def test_a_file_of_json_is_a_file(api: Api) -> None:
+    """It is not read here, so that nothing but its size is limited."""
+    user = await sign_in(api)
+    path = f"{PATH}/{await create(user)}/files/0"
+    for values, status in ((400, 204), (30_000, 400)):
+        answer = await user.call("PUT", path, json=[0] * values, params={"name": "metadata.json"})
+        assert answer.status_code == status, answer.text
+    assert "1,000 bytes" in answer.json()["error"]
+
+
 async def test_files_are_uploaded_replaced_and_limited(api: Api) -> None:
     user = await sign_in(api)
     ingestion = await create(user)

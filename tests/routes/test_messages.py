@@ -46,6 +46,15 @@ async def chat(api: Api) -> Chat:
     return Chat(api, ada, bob, eve, await connect(api.services.database, ada.id, bob.id))
 
 
+@pytest.mark.parametrize("content", ["\u200b", "\ufeff \u2060", "\u202e", "\u3164", "\u200d\n\u200d"])
+async def test_a_message_has_something_to_see(chat: Chat, content: str) -> None:
+    answer = await chat.send(chat.ada, content)
+    assert answer.status_code == 422, answer.text
+    problem = {"field": "body.content", "problem": "should contain something visible, and no zero bytes"}
+    assert answer.json()["fields"] == [problem]
+    assert (await chat.send(chat.ada, f"{content}\N{HEAVY BLACK HEART}\ufe0f")).status_code == 201
+
+
 async def test_a_message_reaches_the_other_user(chat: Chat) -> None:
     answer = await chat.send(chat.ada, "Are we related?")
     assert answer.status_code == 201, answer.text

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from websockets import http11
 
 from serve_app.direct_reads import middlewares
 from tests.support.gateway import LOOPBACK, gateway_before, raw
@@ -30,6 +31,7 @@ X-Trailer: x\r
 def test_trailers_say_nothing_about_the_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Other tests get the server as it was.
     monkeypatch.setattr(HttpToolsProtocol, "on_header", HttpToolsProtocol.on_header)
+    monkeypatch.setattr(http11, "MAX_LINE_LENGTH", http11.MAX_LINE_LENGTH)
     middlewares()
     with gateway_before(tmp_path) as (front, _):
         for _again in range(2):

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ssl
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -20,8 +24,8 @@ from websockets.sync.client import connect
 from ops.stack.gateway import Gateway
 from ops.stack.gateway_config import TlsListener
 from ops.stack.ports import free_ports
-from tests.support.gateway import LOOPBACK, Backend, gateway_before
-from tests.support.waiting import PATIENCE_S
+from tests.support.gateway import CLIENT, LOOPBACK, Backend, gateway_before, is_contract, limited
+from tests.support.waiting import PATIENCE_S, wait_for
 
 
 def make_certificate(file: Path) -> Path:
@@ -74,6 +78,44 @@ def test_requests_come_by_both_versions_and_the_api_knows_of_tls(
         assert (said["scheme"], said["path"], said["bytes"]) == ("https", "/a", 100_000)
         refused = client.get(f"{front[2]}/", headers={"X-Long": "x" * 17_000})
         assert (refused.status_code, refused.json()["code"]) == (431, "headers_too_large")
+
+
+def test_a_body_that_no_header_announces_is_an_upload(tmp_path: Path) -> None:
+    """HTTP/2 needs neither a length nor an encoding in chunks."""
+    port = free_ports({"tls": (LOOPBACK, 0)})["tls"]
+    tls = TlsListener(LOOPBACK, port, make_certificate(tmp_path / "semblance.pem"))
+    may_end = threading.Event()
+
+    def slowly() -> Iterator[bytes]:
+        yield b"x" * 1000
+        assert may_end.wait(PATIENCE_S)
+
+    def client() -> httpx.Client:
+        return httpx.Client(
+            base_url=f"https://{LOOPBACK}:{port}",
+            headers={"X-Forwarded-For": CLIENT},
+            verify=trusting(tls.certificate),
+            http2=True,
+            timeout=PATIENCE_S,
+        )
+
+    options: dict[str, Any] = {"tls": tls, "limits": limited(uploads=1), "trusted_proxies": (LOOPBACK,)}
+    with (
+        gateway_before(tmp_path, **options),
+        client() as one,
+        client() as other,
+        ThreadPoolExecutor(1) as pool,
+        ExitStack() as stack,
+    ):
+        stack.callback(may_end.set)
+        first = pool.submit(one.post, "/", content=slowly())
+        wait_for(lambda: other.post("/", content=iter([b"x"])).status_code == 429)
+        is_contract(other.post("/", content=iter([b"x"])), 429, "too_many_uploads")
+        assert other.get("/").is_success
+        assert other.post("/").is_success
+        may_end.set()
+        assert first.result(PATIENCE_S).json()["bytes"] == 1000
+        wait_for(lambda: other.post("/", content=iter([b"x"])).is_success)
 
 
 def test_plain_http_stays_beside_it(front: tuple[Gateway, Backend, str]) -> None:

@@ -21,7 +21,7 @@ from serve_app.schemas.base import Schema
 from serve_app.schemas.inference import NewInference, QueuedAnswer
 from serve_app.schemas.jobs import MAX_PROCESSED, ProcessedJob
 from serve_app.schemas.matches import MatchPerson, MatchSummary
-from serve_app.schemas.messages import visible_text
+from serve_app.schemas.messages import VisibleText, visible_text
 from serve_app.schemas.profiles import ProfileAnswer, ProfileChange
 from serve_app.schemas.user_faces import FaceSummary
 
@@ -173,7 +173,7 @@ class OldInference(NewInference):
     connection_id: UUID = Field(
         validation_alias=AliasChoices("connection_id", "connectionId", "conversation_id")
     )
-    content: Annotated[str, visible_text("The message to send.", "Hi!")] = Field(
+    content: Annotated[VisibleText, visible_text("The message to send.", "Hi!")] = Field(
         validation_alias=AliasChoices("content", "message", "text")
     )
     idempotency_key: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$")] | None = (

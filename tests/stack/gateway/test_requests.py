@@ -17,6 +17,7 @@ from tests.support.gateway import (
     LOOPBACK,
     OTHER,
     Backend,
+    connect,
     gateway_before,
     is_contract,
     raw,
@@ -152,6 +153,37 @@ def test_only_a_trusted_proxy_may_name_the_client(tmp_path: Path) -> None:
         )
         # The last address is from the proxy. The client may have sent the earlier ones.
         assert (answer.json()["client"], answer.json()["scheme"]) == (CLIENT, "https")
+
+
+def test_a_trusted_proxy_may_name_the_clients_port_too(tmp_path: Path) -> None:
+    """Otherwise the client would be the proxy, which is not limited."""
+    with gateway_before(tmp_path, trusted_proxies=("127.0.0.0/8",)) as (front, _):
+        for named, client in (
+            (f"{CLIENT}:50123", CLIENT),
+            ("2001:db8::1", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("[2001:db8::1]:50123", "2001:db8::1"),
+            ("[2001:db8::2]:50123, [2001:db8::1]:50123", "2001:db8::1"),
+        ):
+            said = httpx.get(f"{front.url}/", headers={"X-Forwarded-For": named}).json()
+            assert said["client"] == client, named
+
+
+@pytest.mark.parametrize(
+    ("address", "path", "query"),
+    [("http://here/a?b=c", "/a", "b=c"), ("http://here", "/", ""), ("ws://here/socket", "/socket", "")],
+)
+def test_an_address_may_have_the_form_for_proxies(
+    front: Gateway, address: str, path: str, query: str
+) -> None:
+    said = raw(front, request(first=f"GET {address} HTTP/1.1")).json()
+    assert (said["path"], said["query"]) == (path, query)
+
+
+def test_a_websocket_may_be_asked_for_as_from_a_proxy(front: Gateway) -> None:
+    with connect(front) as connection:
+        connection.sendall(request(*HANDSHAKE, first="GET http://here/socket HTTP/1.1"))
+        assert connection.recv(1000).startswith(b"HTTP/1.1 101 ")
 
 
 @pytest.mark.parametrize(
