@@ -17,7 +17,8 @@ import pytest
 from db.pool import Database
 from ops.stack import embedded
 from ops.stack.embedded import EmbeddedPostgres
-from semblance.errors import ConfigurationError
+from semblance.errors import ConfigurationError, DatabaseFullError
+from tests.support.disks import enlarge
 from tests.support.waiting import PATIENCE_S, wait_for
 
 
@@ -267,6 +268,27 @@ def test_a_folder_that_cannot_be_made(empty: Path) -> None:
     (empty / "file").write_text("")
     with pytest.raises(ConfigurationError, match="Use a folder"):
         EmbeddedPostgres(empty / "file" / "postgres").start()
+
+
+def test_a_full_disk_is_said_in_one_sentence(small_disk: Path, caplog: pytest.LogCaptureFixture) -> None:
+    server = EmbeddedPostgres(small_disk / "postgres")
+    with pytest.raises(DatabaseFullError, match=r"is full, .*No space left on device\)\. Make room"):
+        server.start()
+    # The wheel would tell all that initdb has printed.
+    assert caplog.records == []
+    enlarge(small_disk)
+    try:
+        assert query(server.start(), "SELECT 1") == 1
+    finally:
+        server.stop()
+
+
+def test_a_server_that_refuses_its_configuration_says_why(folder: Path) -> None:
+    (folder / "data" / "postgresql.auto.conf").write_text("nonsense = 1\n")
+    server = EmbeddedPostgres(folder)
+    with pytest.raises(ConfigurationError, match=r"contains errors\)\. Look into .*/log, or set") as refused:
+        server.start()
+    assert "pg_ctl" not in refused.value.message
 
 
 def test_data_of_another_postgresql_is_not_touched(folder: Path) -> None:
