@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import NoReturn
 
 import psutil
@@ -17,8 +18,8 @@ from ops.stack.events import DETACH, StackEvent
 from ops.stack.guard import GuardianPart
 from ops.stack.home import StackHome, StackLock
 from ops.stack.processes import STACK_MARK, sweep
-from ops.stack.serve_deploy import is_ready
-from ops.stack.state import Problem, StackState, read_state, remove_state
+from ops.stack.serve_deploy import ServiceChecks, is_ready
+from ops.stack.state import Problem, StackState, read_state, remove_state, what_is_wrong
 from semblance.errors import ConfigurationError, StackFailedError
 from semblance.lock import ProcessLock
 from semblance.settings import Settings
@@ -248,6 +249,15 @@ def repair(home: StackHome) -> bool:
     finally:
         lock.release()
     return had_state or ended > 0
+
+
+def present_problems(home: StackHome) -> tuple[Problem, ...]:
+    """As `what_is_wrong`; and what `/ready` says now, if the supervisor has written down no problem, which it
+    cannot while the disk of the home is full."""
+    problems, state = what_is_wrong(home), read_state(home)
+    if not problems and state is not None and (text := ServiceChecks(state.url).problem()):
+        return (Problem(part=ServiceChecks.name, text=text, since=datetime.now(UTC)),)
+    return problems
 
 
 def require_running(settings: Settings) -> StackState:

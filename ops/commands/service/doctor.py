@@ -14,11 +14,12 @@ from pathlib import Path
 from rich.markup import escape
 
 from ops.commands.output import console
+from ops.stack.front import present_problems
 from ops.stack.home import StackHome
 from ops.stack.preflight import check_home, check_old_names, check_ports, check_restored, check_socket_paths
 from ops.stack.processes import members
 from ops.stack.ray_head import OBJECT_STORE_BYTES
-from ops.stack.state import left_state, read_state, what_is_wrong
+from ops.stack.state import left_state, read_state
 from semblance.findings import Check, Finding
 from semblance.old_names import OLD_NAMES, unread
 from semblance.settings import Settings, old_names, variable
@@ -96,7 +97,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
 
 def _stack(settings: Settings) -> Iterator[Finding]:
     home = StackHome.of(settings)
-    problems = what_is_wrong(home)
+    problems = present_problems(home)
     fix = (
         f"It is being repaired. If that takes more than two minutes, {home.supervisor_log} says what is "
         "tried, and `semblance down && semblance up` restarts everything. The data stays."
