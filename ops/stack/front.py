@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -68,8 +69,11 @@ class Launch:
         if StackLock(self.home).is_held():
             # One that was a moment faster has ended this one with what it found of an earlier run.
             return None
-        if self._process.returncode == 0:
-            raise StackFailedError("The stack was stopped from outside while it was starting.")
+        # A `semblance down` that has not ended yet terminates a supervisor that is too young to say so.
+        if self._process.returncode in {0, -signal.SIGTERM}:
+            raise StackFailedError(
+                "The stack was stopped from outside while it was starting. `semblance up` starts it again."
+            )
         raise StackFailedError(
             f"The supervisor ended unexpectedly with status {self._process.returncode}; "
             f"see {self.home.supervisor_log}."
