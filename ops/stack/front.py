@@ -246,13 +246,15 @@ def repair(home: StackHome) -> bool:
     try:
         had_state = home.state_file.exists()
         ended = sweep(home.stack_id)
-        if home.postgres.exists():
-            EmbeddedPostgres(home.postgres).stop()
+        # Also a command that was killed leaves its server.
+        postgres = EmbeddedPostgres(home.postgres)
+        had_server = postgres.is_running()
+        postgres.stop()
         home.unlink_ray()
         remove_state(home)
     finally:
         lock.release()
-    return had_state or ended > 0
+    return had_state or had_server or ended > 0
 
 
 def present_problems(home: StackHome) -> tuple[Problem, ...]:

@@ -13,11 +13,15 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
+from typer.testing import CliRunner
 
 from db.pool import Database
+from ops.commands.app import app
 from ops.stack import embedded
 from ops.stack.embedded import EmbeddedPostgres
+from ops.stack.home import StackHome
 from semblance.errors import ConfigurationError, DatabaseFullError
+from semblance.settings import get_settings
 from tests.support.disks import enlarge
 from tests.support.waiting import PATIENCE_S, wait_for
 
@@ -268,6 +272,24 @@ def test_a_folder_that_cannot_be_made(empty: Path) -> None:
     (empty / "file").write_text("")
     with pytest.raises(ConfigurationError, match="Use a folder"):
         EmbeddedPostgres(empty / "file" / "postgres").start()
+
+
+def test_the_server_that_a_killed_command_left_is_told_of_and_stopped(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = StackHome(folder.parent.resolve())
+    monkeypatch.setenv("SEMBLANCE_HOME", str(home.root))
+    EmbeddedPostgres(home.postgres).start()
+
+    def told(command: str) -> str:
+        get_settings.cache_clear()
+        return CliRunner().invoke(app, [command]).output
+
+    assert "a command that was killed has left its PostgreSQL running" in told("doctor")
+    assert told("down") == "Stopped.\n"
+    assert not EmbeddedPostgres(home.postgres).is_running()
+    assert "nothing left over" in told("doctor")
+    assert told("down").startswith("Nothing was running")
 
 
 def test_a_full_disk_is_said_in_one_sentence(small_disk: Path, caplog: pytest.LogCaptureFixture) -> None:

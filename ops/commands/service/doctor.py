@@ -14,6 +14,7 @@ from pathlib import Path
 from rich.markup import escape
 
 from ops.commands.output import console
+from ops.stack.embedded import EmbeddedPostgres
 from ops.stack.front import present_problems
 from ops.stack.home import StackHome
 from ops.stack.preflight import check_home, check_old_names, check_ports, check_restored, check_socket_paths
@@ -117,6 +118,9 @@ def _processes(settings: Settings) -> Iterator[Finding]:
         pids = ", ".join(str(process.pid) for process in sorted(found, key=lambda process: process.pid))
         fix = "`semblance up` starts it again, `semblance down` cleans up."
         yield Finding("fail", "Processes", f"left over from a stack that was killed: {pids}", fix)
+    elif not running and EmbeddedPostgres(home.postgres).is_running():
+        fix = "The next command goes on with it, `semblance down` stops it."
+        yield Finding("warn", "Processes", "a command that was killed has left its PostgreSQL running", fix)
     elif running:
         yield Finding("ok", "Processes", f"the stack runs with {len(found)} processes")
     else:
