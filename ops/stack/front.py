@@ -18,7 +18,7 @@ from ops.stack.embedded import EmbeddedPostgres
 from ops.stack.events import DETACH, StackEvent
 from ops.stack.guard import GuardianPart
 from ops.stack.home import StackHome, StackLock
-from ops.stack.processes import STACK_MARK, sweep
+from ops.stack.processes import STACK_MARK, SUPERVISOR_PART, sweep
 from ops.stack.serve_deploy import ServiceChecks, is_ready
 from ops.stack.state import Problem, StackState, read_state, remove_state, what_is_wrong
 from semblance.errors import ConfigurationError, StackFailedError
@@ -157,10 +157,18 @@ def _spawn(home: StackHome, *options: str) -> tuple[subprocess.Popen[str], int]:
             text=True,
             pass_fds=[theirs],
             start_new_session=True,
-            env=os.environ | {"SEMBLANCE_HOME": str(home.root), STACK_MARK: home.stack_id},
+            env=os.environ
+            | {"SEMBLANCE_HOME": str(home.root), STACK_MARK: f"{home.stack_id}/{SUPERVISOR_PART}"},
         )
     os.close(theirs)
     return process, ours
+
+
+def wait_for_end(home: StackHome) -> None:
+    """Return once no process stops the stack; one that starts it is ready then, or has failed."""
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while StackLock(home).is_held() and not home.state_file.exists() and time.monotonic() < deadline:
+        time.sleep(_POLL)
 
 
 def is_run_by_other(home: StackHome) -> bool:
