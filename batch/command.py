@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from batch.cluster import stop_at_once
-from batch.record import recorded
+from batch.record import recorded, why_it_failed
 from semblance.actor import actor_var, command_actor
 from semblance.cores import give_way
 from semblance.error_reports import report_errors
@@ -39,7 +39,9 @@ def job_command() -> Iterator[Settings]:
         with tracing(settings), recorded(settings):
             yield settings
     except SemblanceError as exc:
-        Console(stderr=True).print(f"[red]error:[/] {escape(exc.message)}", highlight=False, soft_wrap=True)
+        Console(stderr=True).print(
+            f"[red]error:[/] {escape(why_it_failed(exc))}", highlight=False, soft_wrap=True
+        )
         raise typer.Exit(1) from exc
 
 

@@ -20,7 +20,7 @@ from db.admin_events import tell_operators
 from db.pool import Database
 from db.ray_jobs import RayJobKind, RayJobProgress, RayJobRows, RayJobStatus, SubmittedRayJob
 from semblance.actor import actor_var, command_actor
-from semblance.errors import SemblanceError
+from semblance.errors import DatabaseError, QueryError, SemblanceError, StorageError
 from semblance.redaction import redacted
 from semblance.running import ray_submission_id
 from semblance.settings import Settings
@@ -52,7 +52,7 @@ def recorded(settings: Settings) -> Iterator[None]:
     try:
         yield
     except SemblanceError as exc:
-        recorder.end("failed", exc.message)
+        recorder.end("failed", why_it_failed(exc))
         raise
     except typer.Exit as exc:
         recorder.end("failed" if exc.exit_code else "succeeded", _INCOMPLETE if exc.exit_code else None)
@@ -62,6 +62,13 @@ def recorded(settings: Settings) -> Iterator[None]:
         raise
     else:
         recorder.end("succeeded")
+
+
+def why_it_failed(error: SemblanceError) -> str:
+    """A sentence for operators. Every job continues where it was, also one whose database was restarted."""
+    if isinstance(error, DatabaseError | StorageError) and not isinstance(error, QueryError):
+        return f"{error.message}\nOnce that is mended, run the same command again: it continues where it was."
+    return error.message
 
 
 class _Recorder(threading.Thread):
@@ -89,14 +96,29 @@ class _Recorder(threading.Thread):
 
     def run(self) -> None:
         try:
-            asyncio.run(self._record())
+            asyncio.run(self._record_in_the_end())
         except SemblanceError as exc:
             # What the job does matters more than what is seen of it.
             logger.warning("the progress of this job is not recorded any more: %s", exc.message)
 
-    async def _record(self) -> None:
+    async def _record_in_the_end(self) -> None:
+        """Go on after a database that did not answer, as the job itself may. How the job ended is told, too,
+        if the database answers again before `end` gives up."""
         # The job is known already if a page has started it; else a command has, ours or Ray's.
         actor_var.set(command_actor())
+        is_told = False
+        while True:
+            try:
+                await self._record()
+            except DatabaseError as exc:
+                level = logging.DEBUG if is_told else logging.WARNING
+                logger.log(level, "the progress of this job is not recorded for now: %s", exc.message)
+                is_told = True
+                await asyncio.sleep(EVERY_S)
+            else:
+                return
+
+    async def _record(self) -> None:
         database = await Database.connect(self._dsn, pool_size=1)
         try:
             rows, told, heard = RayJobRows(database), None, 0.0

@@ -176,12 +176,12 @@ class InferenceQueue:
         await self._database.execute(sql.extend_inference_jobs, worker, list(jobs), lease)
 
     async def retry(self, job: ClaimedInference, message: str, after: timedelta = timedelta()) -> bool:
-        """Return a job after a failed attempt, due again after `backoff` and not before `after`; after the
-        last attempt, fail it. Returns whether it will be tried again."""
+        """Return a job after a failed attempt, due again after `backoff`; after the last attempt, fail it.
+        Returns whether it will be tried again."""
         if job.attempt >= job.max_attempts:
             await self.fail(job, message)
             return False
-        delay = max(backoff(job.attempt), after)
+        delay = backoff(job.attempt, after)
         await self._database.execute(sql.retry_inference_job, job.id, job.worker, job.attempt, message, delay)
         return True
 

@@ -22,7 +22,7 @@ JobType = Literal["user_match", "celebrity_match", "both"]
 FIRST_DELAY = timedelta(seconds=2)
 LONGEST_DELAY = timedelta(minutes=5)
 LONGEST_WAIT = timedelta(hours=2)
-"""Longer than any delay between attempts, also of those that a provider of texts asks for."""
+"""No job waits longer for its next attempt. One that does is from before the clock was set back."""
 
 FAILURES_SHOWN = 20
 SPEED_WINDOW = timedelta(days=1)
@@ -158,12 +158,12 @@ class MatchJobs:
         await self._database.execute(sql.extend_match_jobs, worker, list(jobs), lease)
 
     async def retry(self, job: ClaimedJob, message: str, after: timedelta = timedelta()) -> bool:
-        """Return a job after a failed attempt, due again after `backoff` and not before `after`; after the
-        last attempt, fail it. Returns whether it will be tried again."""
+        """Return a job after a failed attempt, due again after `backoff`; after the last attempt, fail it.
+        Returns whether it will be tried again."""
         if job.attempt >= job.max_attempts:
             await self.fail(job, message)
             return False
-        delay = max(backoff(job.attempt), after)
+        delay = backoff(job.attempt, after)
         await self._database.execute(sql.retry_match_job, job.id, job.worker, job.attempt, message, delay)
         return True
 
@@ -208,8 +208,9 @@ class MatchJobs:
 
 
 async def hasten_jobs(database: Database, lease: timedelta) -> None:
-    """Make due the jobs of matching and texts, and the rescoring, that wait or are leased longer than any is
-    by itself, because the clock has been set back since. lease: the usual one. Raises DatabaseError."""
+    """Make due the jobs of matching and texts, the rescoring, and the pictures to remove that wait or are
+    leased longer than any is by itself, because the clock has been set back since. lease: the usual one.
+    Raises DatabaseError."""
     await database.execute(sql.hasten_jobs, LONGEST_WAIT + lease)
 
 
@@ -220,8 +221,9 @@ async def carry_trace(connection: Connection) -> None:
         await connection.execute(sql.carry_trace, current)
 
 
-def backoff(attempt: int) -> timedelta:
+def backoff(attempt: int, after: timedelta = timedelta()) -> timedelta:
     """Time until the next attempt: doubled each time, and varied at random by half, so that jobs which failed
-    together do not return together."""
+    together do not return together. Not less than `after`, which a provider may ask for, and never more than
+    LONGEST_WAIT."""
     delay: timedelta = min(FIRST_DELAY * 2 ** min(attempt - 1, 30), LONGEST_DELAY)
-    return delay * random.uniform(0.5, 1.5)
+    return min(max(delay * random.uniform(0.5, 1.5), after), LONGEST_WAIT)

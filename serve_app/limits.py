@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
@@ -117,19 +117,21 @@ class Upload:
 class Rate:
     """How often a client may do something in a minute."""
 
-    def __init__(self, per_minute: int, *, what: str) -> None:
-        """what: the things, as the subject of the sentence of a refusal."""
+    def __init__(self, per_minute: int, *, what: str, clock: Callable[[], float] = time.monotonic) -> None:
+        """what: the things, as the subject of the sentence of a refusal. clock: in seconds."""
         self._most = per_minute
         self._what = what
-        self._since = time.monotonic()
+        self._clock = clock
+        self._since = clock()
         self._done: Counter[Client] = Counter()
 
     def count(self, client: Client) -> None:
         """Raises BusyClientError, with the seconds until it may again, if the client has done it too
         often."""
-        left = 60 - (time.monotonic() - self._since)
+        now = self._clock()
+        left = 60 - (now - self._since)
         if left <= 0:
-            self._since = time.monotonic()
+            self._since = now
             self._done.clear()
         elif self._done[client] >= self._most:
             raise BusyClientError(

@@ -62,6 +62,7 @@ _FIXTURES = (
     "tests.support.api",
     "tests.support.bucket",
     "tests.support.certificates",
+    "tests.support.days",
     "tests.support.disks",
     "tests.support.event_loop",
     "tests.support.fal",

@@ -31,6 +31,9 @@ WITH found AS (
     SET last_used_at = now()
     FROM found
     WHERE api_keys.id = found.id
-        AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')
+        AND (
+            last_used_at IS NULL
+            OR last_used_at NOT BETWEEN now() - interval '1 minute' AND now() + interval '1 minute'
+        )
 )
 SELECT id FROM found;

@@ -139,7 +139,8 @@ WHERE (profile_id, key) IN (
 
 -- name: claim_baby_request
 -- Returns no row if the key $2 of the user $1 is in use: done, in progress, or for another match than $3.
--- $4: the claim, $5: for how long.
+-- $4: the claim, $5: for how long. A claim that lasts much longer is from before the clock was set
+-- back.
 INSERT INTO baby_requests AS request (profile_id, key, match_id, claim, claimed_until)
 SELECT $1, $2, id, $4, now() + $5
 FROM (SELECT id FROM matches WHERE id = $3 FOR KEY SHARE) AS match
@@ -153,7 +154,7 @@ ON CONFLICT (profile_id, key) DO UPDATE
         OR (
             request.match_id = excluded.match_id
             AND request.baby_id IS NULL
-            AND request.claimed_until < now()
+            AND request.claimed_until NOT BETWEEN now() AND now() + 2 * $5
         )
 RETURNING true;
 

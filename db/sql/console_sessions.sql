@@ -39,7 +39,8 @@ WITH found AS (
     UPDATE console_sessions
     SET last_used_at = now()
     FROM found
-    WHERE console_sessions.id = found.id AND found.last_used_at < now() - interval '1 minute'
+    WHERE console_sessions.id = found.id
+        AND found.last_used_at NOT BETWEEN now() - interval '1 minute' AND now() + interval '1 minute'
 )
 SELECT id, profile_id, name, created_at, last_used_at, expires_at FROM found;
 

@@ -1,11 +1,13 @@
 -- name: fail_abandoned_generations
--- Calls that began longer than $1 ago, whose process must have died.
+-- Calls that began longer than $1 ago, or before the clock was set back, whose process must have died.
 UPDATE generation_logs
 SET status = 'failed', error_message = 'The process that made the call has ended.'
 WHERE id IN (
     SELECT id
     FROM generation_logs
-    WHERE status = 'processing' AND kind = 'baby' AND created_at < now() - $1::interval
+    WHERE status = 'processing'
+        AND kind = 'baby'
+        AND created_at NOT BETWEEN now() - $1::interval AND now() + $1::interval
     FOR UPDATE SKIP LOCKED
 );
 

@@ -9,11 +9,12 @@ FROM ingestions
 WHERE ray_job IS NULL;
 
 -- name: abandon_ingestions
--- Uploads that were not started within a day. Their files are removed like other pictures without a row.
+-- Uploads that were not started within a day, and those from before the clock was set back. Their files are removed like
+-- other pictures without a row.
 WITH old AS (
     SELECT id
     FROM ingestions
-    WHERE ray_job IS NULL AND created_at < now() - interval '1 day'
+    WHERE ray_job IS NULL AND created_at NOT BETWEEN now() - interval '1 day' AND now() + interval '1 day'
     FOR UPDATE SKIP LOCKED
 ),
 gone AS (
@@ -109,7 +110,8 @@ RETURNING id;
 
 -- name: ingestions_to_continue
 -- Those whose job failed, and those with decisions that no job carries out; one that an operator stopped waits. Each is
--- tried $1 times a day, first $2 after the job ended, and four times as long after each job that ended the same way.
+-- tried $1 times a day, first $2 after the job ended, and four times as long after each job that ended the same way. What
+-- ended in the future did so before the clock was set back.
 SELECT ingestions.id
 FROM ingestions
 JOIN ray_jobs AS last ON last.id = ingestions.ray_job
@@ -118,7 +120,7 @@ CROSS JOIN LATERAL (
     FROM ray_jobs
     WHERE started_by = 'service'
         AND arguments[cardinality(arguments)] = 'ingestion:' || ingestions.id
-        AND created_at > now() - interval '1 day'
+        AND created_at BETWEEN now() - interval '1 day' AND now() + interval '1 day'
 ) AS tried
 WHERE (
         (ingestions.ended_at IS NULL AND last.status = 'failed')
@@ -132,7 +134,7 @@ WHERE (
         )
     )
     AND tried.number < $1
-    AND last.ended_at + $2::interval * 4 ^ tried.number <= now()
+    AND (last.ended_at + $2::interval * 4 ^ tried.number <= now() OR last.ended_at > now() + interval '1 day')
 ORDER BY last.ended_at;
 
 -- name: begin_ingestion

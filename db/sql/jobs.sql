@@ -140,6 +140,9 @@ WITH hastened AS (
 ),
 rescoring AS (
     UPDATE rescorings SET lease_until = now() WHERE status = 'running' AND lease_until > now() + $1::interval
+),
+deletions AS (
+    UPDATE object_deletions SET due_at = now() WHERE due_at > now() + $1::interval
 )
 UPDATE match_jobs
 SET run_after = now(), lease_until = CASE status WHEN 'processing' THEN now() END

@@ -184,10 +184,11 @@ SET due_at = now() + $2::interval
 WHERE key = ANY($1::text[]) AND attempts = 0;
 
 -- name: claim_gallery_deletion
--- A deletion that can still be undone. $2: for how long.
+-- A deletion that can still be undone. $2: for how long. One in the future is from before the clock was set back, and its
+-- pictures may be gone.
 SELECT people, photos
 FROM gallery_deletions
-WHERE id = $1 AND deleted_at > now() - $2::interval
+WHERE id = $1 AND deleted_at BETWEEN now() - $2::interval AND now() + $2::interval
 FOR UPDATE;
 
 -- name: restore_people
@@ -234,4 +235,4 @@ WHERE id = $1;
 -- name: forget_gallery_deletions
 -- Those that nobody can undo any more. $1: for how long one can.
 DELETE FROM gallery_deletions
-WHERE deleted_at < now() - $1::interval;
+WHERE deleted_at NOT BETWEEN now() - $1::interval AND now() + $1::interval;

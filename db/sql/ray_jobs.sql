@@ -43,9 +43,10 @@ ORDER BY created_at DESC, id DESC
 LIMIT $3 + 1;
 
 -- name: open_ray_jobs
--- How long each of them has said nothing.
+-- How long each of them has said nothing. One that was last heard in the future has said nothing since the clock was set
+-- back.
 SELECT id, coalesce(submission_id, id::text) AS submission_id,
-       extract(epoch FROM now() - coalesce(heard_at, created_at))::float8 AS silence
+       abs(extract(epoch FROM now() - coalesce(heard_at, created_at)))::float8 AS silence
 FROM ray_jobs
 WHERE status IN ('pending', 'running')
 ORDER BY created_at;

@@ -15,13 +15,14 @@ DELETE FROM realtime_sessions WHERE id = $1;
 SELECT id FROM realtime_sessions WHERE replica_id = $1;
 
 -- name: end_lost_realtime_session
--- One at a time, because each locks a profile; skips sessions that another replica is ending.
+-- One at a time, because each locks a profile; skips sessions that another replica is ending. A replica that was seen in
+-- the future has not been since the clock was set back.
 DELETE FROM realtime_sessions
 WHERE id = (
     SELECT session.id
     FROM realtime_sessions AS session
     JOIN realtime_replicas AS replica ON replica.id = session.replica_id
-    WHERE replica.seen_at < now() - $1::interval
+    WHERE replica.seen_at NOT BETWEEN now() - $1::interval AND now() + $1::interval
     LIMIT 1
     FOR UPDATE OF session SKIP LOCKED
 )
@@ -29,7 +30,7 @@ RETURNING id;
 
 -- name: forget_lost_realtime_replicas
 DELETE FROM realtime_replicas AS replica
-WHERE seen_at < now() - $1::interval
+WHERE seen_at NOT BETWEEN now() - $1::interval AND now() + $1::interval
     AND NOT EXISTS (SELECT FROM realtime_sessions WHERE replica_id = replica.id);
 
 -- name: forget_realtime_replica

@@ -269,9 +269,10 @@ class Archive:
         finally:
             lock.release()
 
-    def begin(self) -> Path:
-        """A folder for a new backup, whose name sorts after all others. What interrupted ones have left is
-        removed. Called while the folder is held.
+    @contextmanager
+    def begin(self) -> Iterator[Path]:
+        """A folder for a new backup, whose name sorts after all others; it is removed again if the backup
+        fails. What killed ones have left is removed. Called while the folder is held.
 
         Raises ConfigurationError if the folder cannot be made.
         """
@@ -288,7 +289,12 @@ class Archive:
             backup.mkdir(mode=0o700)
         except OSError as exc:
             raise self._unusable(exc) from exc
-        return backup
+        try:
+            yield backup
+        except BaseException:
+            # Its space may be what the disk lacks. What cannot be removed now is removed by the next backup.
+            shutil.rmtree(backup, ignore_errors=True)
+            raise
 
     def _unusable(self, exc: OSError) -> ConfigurationError:
         return ConfigurationError(f"{self.folder} cannot be used: {exc.strerror}.")

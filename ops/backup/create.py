@@ -70,39 +70,41 @@ def back_up(
             f"The restoration of {home.root} is not complete. Run the same `semblance restore` again first."
         )
     home.prepare()
-    backup = archive.begin()
-    pool = PicturePool(archive, open_storage(settings), settings.max_image_bytes)
-    pictures: dict[str, PooledPicture] = {}
-    copied = asyncio.run(pool.copy_all(sealer, pictures, progress.picture))
-    tables = {}
-    with snapshot(dsn) as rows:
-        # With the rows: a migration may have come while the pictures were copied.
-        revision = rows.revision()
-        sequences = rows.sequences()
-        for table in rows.tables():
-            progress.table(table.name)
-            file = backup / "database" / f"{table.name}.gz"
-            with sealer.packed(file, home.root) as target:
-                count = rows.copy(table, target)
-            tables[table.name] = BackedUpTable(columns=table.columns, rows=count, sha256=file_sha256(file))
-    copied += asyncio.run(pool.copy_all(sealer, pictures, lambda _: None))
-    with sealer.packed(backup / PICTURES, home.root) as target:
-        target.writelines(picture.line() for picture in pictures.values())
-    write_file(backup / NAMES, "\n".join(picture.name for picture in pictures.values()))
-    manifest = BackupManifest(
-        semblance=__version__,
-        created_at=datetime.now(UTC),
-        revision=revision,
-        sealed=sealer.seals,
-        tables=tables,
-        sequences=sequences,
-        pictures=len(pictures),
-        pictures_sha256=file_sha256(backup / PICTURES),
-        keys=_back_up_keys(home, backup, sealer),
-    )
-    with sealer.packed(backup / SETTINGS, home.root) as target:
-        target.write(settings_in_force().encode())
-    archive.end(backup, manifest)
+    with archive.begin() as backup:
+        pool = PicturePool(archive, open_storage(settings), settings.max_image_bytes)
+        pictures: dict[str, PooledPicture] = {}
+        copied = asyncio.run(pool.copy_all(sealer, pictures, progress.picture))
+        tables = {}
+        with snapshot(dsn) as rows:
+            # With the rows: a migration may have come while the pictures were copied.
+            revision = rows.revision()
+            sequences = rows.sequences()
+            for table in rows.tables():
+                progress.table(table.name)
+                file = backup / "database" / f"{table.name}.gz"
+                with sealer.packed(file, home.root) as target:
+                    count = rows.copy(table, target)
+                tables[table.name] = BackedUpTable(
+                    columns=table.columns, rows=count, sha256=file_sha256(file)
+                )
+        copied += asyncio.run(pool.copy_all(sealer, pictures, lambda _: None))
+        with sealer.packed(backup / PICTURES, home.root) as target:
+            target.writelines(picture.line() for picture in pictures.values())
+        write_file(backup / NAMES, "\n".join(picture.name for picture in pictures.values()))
+        manifest = BackupManifest(
+            semblance=__version__,
+            created_at=datetime.now(UTC),
+            revision=revision,
+            sealed=sealer.seals,
+            tables=tables,
+            sequences=sequences,
+            pictures=len(pictures),
+            pictures_sha256=file_sha256(backup / PICTURES),
+            keys=_back_up_keys(home, backup, sealer),
+        )
+        with sealer.packed(backup / SETTINGS, home.root) as target:
+            target.write(settings_in_force().encode())
+        archive.end(backup, manifest)
     return BackupResult(backup.name, manifest, copied)
 
 

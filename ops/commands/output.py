@@ -86,7 +86,7 @@ def print_state(state: StackState, *, title: str) -> None:
         "Ray dashboard": state.dashboard_url,
         "Ray token": f"{token} (the dashboard asks for it)",
         "Database": masked_dsn(state.database_url),
-        "API key": state.api_key if console.is_terminal else f"in {_key_place(state)}",
+        "API key": state.api_key if console.is_terminal else _key_place(state),
     }
     if state.old_names:
         names = (f"{variable(field)} from {name}" for field, name in state.old_names.items())
@@ -100,10 +100,12 @@ def print_state(state: StackState, *, title: str) -> None:
 
 def _key_place(state: StackState) -> str:
     """Where a permitted reader finds the API key."""
-    file = StackHome(state.home).keys / "api_key"
+    file = StackHome(state.home).api_key_file
     if file.exists() and file.read_text().strip() == state.api_key:
-        return str(file)
-    return state.old_names.get("api_key", "SEMBLANCE_API_KEY")
+        return f"in {file}"
+    if state.api_key_file is None:
+        return f"in {state.old_names.get('api_key', 'SEMBLANCE_API_KEY')}"
+    return f"was in {file}, which has changed since; `semblance env` prints it"
 
 
 def print_problems(problems: Iterable[Problem]) -> None:

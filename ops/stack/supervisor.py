@@ -168,7 +168,7 @@ class Supervisor:
         ports = RayPorts(**left.ports)
         if left.detached:
             self._detached.set()
-        state = self._state(ports, left.database_url)
+        state = self._state(ports, left.database_url, left)
         ray = self._ray = RayHead(self._home, ports, self._environment(state, ports))
         gateway = self._gateway(ports)
         self._parts = [gateway, *self._parts, ray, self._serve(ray, state, ports)]
@@ -249,8 +249,14 @@ class Supervisor:
             logger.info("All parts answer again.")
             emit(StackEvent(kind="healed"))
 
-    def _state(self, ports: RayPorts, database_url: str) -> StackState:
+    def _state(self, ports: RayPorts, database_url: str, left: StackState | None = None) -> StackState:
+        """left: that of the supervisor whose stack this one continues."""
         home, settings = self._home, self._settings
+        if settings.api_key:
+            api_key = settings.api_key.get_secret_value()
+        else:
+            # The file may have changed since, but not the API.
+            api_key = left.api_key if left else home.api_key()
         url = reachable_url(settings.host, ports.http)
         return StackState(
             home=home.root,
@@ -258,7 +264,8 @@ class Supervisor:
             docs_url=f"{url}/docs",
             dashboard_url=f"http://{LOOPBACK}:{ports.dashboard}",
             database_url=database_url,
-            api_key=settings.api_key.get_secret_value() if settings.api_key else home.api_key(),
+            api_key=api_key,
+            api_key_file=None if settings.api_key else home.api_key_file,
             ray_address=f"{LOOPBACK}:{ports.gcs}",
             ray_token_file=home.ray_token_file,
             pid=os.getpid(),

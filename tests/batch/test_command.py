@@ -33,6 +33,17 @@ def test_an_error_is_a_sentence_and_a_status(tmp_path: Path) -> None:
     assert done.stdout == ""
 
 
+def test_a_database_that_cannot_be_reached_costs_no_more_than_the_command_again(tmp_path: Path) -> None:
+    done = command(
+        str(OBAMA.parent),
+        SEMBLANCE_HOME=str(tmp_path),
+        SEMBLANCE_DATABASE_URL="postgresql://app@127.0.0.1:1/semblance",
+    )
+    assert done.returncode == 1
+    assert "The database cannot be reached" in done.stderr
+    assert "run the same command again: it continues where it was." in done.stderr
+
+
 def test_an_invalid_setting_is_named_without_its_value() -> None:
     done = command(
         "nowhere", SEMBLANCE_THREADS="many", SEMBLANCE_OWNER_DATABASE_URL="postgresql://me:secret@db"

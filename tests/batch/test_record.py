@@ -22,7 +22,7 @@ from semblance.settings import Settings
 from tests.support.api import Api
 from tests.support.commands import job
 from tests.support.submitted import JOB_CONFIG, submitted
-from tests.support.waiting import PATIENCE_S
+from tests.support.waiting import PATIENCE_S, until
 
 
 def submit(monkeypatch: pytest.MonkeyPatch, submission_id: str) -> None:
@@ -142,6 +142,39 @@ async def test_a_job_with_nothing_new_is_heard_all_the_same(
     finally:
         heard.set()
         await job_thread
+
+
+async def test_a_job_is_recorded_again_when_the_database_answers_again(
+    api: Api, api_settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """PostgreSQL is restarted at once if it crashes, and the job may not have noticed."""
+    submit(monkeypatch, "raysubmit_h4Wx")
+    monkeypatch.setattr(sys, "argv", ["/venv/batch/ingest/__main__.py", "/data"])
+    monkeypatch.setattr(record, "EVERY_S", 0.01)
+    monkeypatch.setattr(record, "_LAST_S", PATIENCE_S)
+    go_on = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    await api.owner.execute(
+        """
+        CREATE FUNCTION end_of_connection() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+            $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NEW; END $$;
+        CREATE TRIGGER end_of_connection BEFORE INSERT ON ray_jobs
+            FOR EACH ROW EXECUTE FUNCTION end_of_connection()
+        """
+    )
+
+    def run() -> None:
+        with recorded(api_settings), JobProgress(Console(quiet=True), "ingest", 4) as progress:
+            asyncio.run_coroutine_threadsafe(go_on.wait(), loop).result(PATIENCE_S)
+            progress.advance(4, 1)
+
+    job_thread = asyncio.create_task(asyncio.to_thread(run))
+    await until(lambda: "not recorded for now" in caplog.text)
+    await api.owner.execute("DROP TRIGGER end_of_connection ON ray_jobs")
+    go_on.set()
+    await job_thread
+    page, _ = await api.services.ray_jobs.page(10)
+    assert [(row.status, row.done, row.total) for row in page.items] == [("succeeded", 4, 4)]
 
 
 async def test_a_job_without_ray_is_not_recorded(api: Api, api_settings: Settings) -> None:

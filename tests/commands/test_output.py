@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from ops.commands.app import app
 from ops.stack.home import StackHome, StackLock
 from ops.stack.state import StackState, write_state
 from semblance.settings import get_settings
+from tests.support.http_server import QuietHandler, serving
 
 DSN = "postgresql://app:hunter2@db.example/semblance?sslpassword=hunter3"
 
@@ -76,6 +77,49 @@ def test_secrets_are_for_terminals(state: StackState, monkeypatch: pytest.Monkey
     generated = StackHome(state.home).keys / "api_key"
     generated.write_text(state.api_key)
     assert str(generated) in shown(terminal=False)
+
+
+@pytest.mark.parametrize("change", [lambda file: file.unlink(), lambda file: file.write_text("smb_another")])
+def test_a_key_whose_file_has_changed_since_is_not_said_to_be_in_it(
+    state: StackState, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], object]
+) -> None:
+    """Nor in a setting: the service goes on with the key that it was started with."""
+    home = StackHome(state.home)
+    running = state.model_copy(update={"api_key": home.api_key(), "api_key_file": home.api_key_file})
+
+    def place() -> str:
+        console = Console(file=io.StringIO(), width=300)
+        monkeypatch.setattr(output, "console", console)
+        output.print_state(running, title="Ready")
+        assert isinstance(console.file, io.StringIO)
+        [line] = [line for line in console.file.getvalue().splitlines() if line.startswith("API key")]
+        return line.removeprefix("API key").strip()
+
+    assert place() == f"in {home.api_key_file}"
+    change(home.api_key_file)
+    assert place() == f"was in {home.api_key_file}, which has changed since; `semblance env` prints it"
+
+
+def test_what_the_service_says_is_told_although_the_supervisor_could_not_write_it_down(
+    state: StackState,
+) -> None:
+    """Its disk may be full, which is the problem."""
+
+    class NotReady(QuietHandler):
+        def do_GET(self) -> None:
+            self.reply(503, b'{"checks": {"database": "ok", "storage": "failed: The store is full."}}')
+
+    with serving(NotReady) as url:
+        write_state(StackHome(state.home), state.model_copy(update={"url": url}))
+        done = CliRunner().invoke(app, ["status", "--json"])
+        doctor = CliRunner().invoke(app, ["doctor"])
+    told = json.loads(done.stdout)
+    assert (told["ready"], done.exit_code) == (False, 3)
+    assert [(each["part"], each["text"]) for each in told["problems"]] == [
+        ("Service", "storage: The store is full.")
+    ]
+    assert "storage: The store is full." in doctor.output
+    assert "all its parts answer" not in doctor.output
 
 
 def test_json_for_scripts_holds_no_password(state: StackState) -> None:

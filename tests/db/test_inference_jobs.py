@@ -21,7 +21,7 @@ from db.inference_jobs import (
     Use,
     replace_icebreaker,
 )
-from db.jobs import hasten_jobs
+from db.jobs import LONGEST_WAIT, hasten_jobs
 from db.pool import Database
 from semblance.errors import (
     ForbiddenError,
@@ -98,6 +98,11 @@ async def test_a_clock_that_is_set_back_holds_up_no_text(
     await hasten_jobs(database, MINUTE)
     again = await claim(queue)
     assert (again.id, again.attempt) == (first.id, first.attempt + 1)
+    # A provider that asks for a longer wait does not have it.
+    assert await queue.retry(again, "busy", timedelta(days=30))
+    await hasten_jobs(database, MINUTE)
+    wait = await database.fetchval("SELECT run_after - now() FROM inference_queue")
+    assert LONGEST_WAIT - MINUTE < wait <= LONGEST_WAIT
 
 
 async def test_a_message_and_its_job_come_together_and_a_draft_is_private(

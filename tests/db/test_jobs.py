@@ -268,6 +268,17 @@ async def test_a_clock_that_is_set_back_holds_up_no_job(jobs: MatchJobs, databas
     assert {(job.id, job.attempt) for job in claimed} == {(waiting, 1), (leased, 2)}
 
 
+async def test_no_wait_that_is_asked_for_looks_as_if_the_clock_was_set_back(
+    jobs: MatchJobs, database: Database
+) -> None:
+    await add_jobs(database, 1)
+    [job] = await jobs.claim(uuid4(), 1, MINUTE)
+    assert await jobs.retry(job, "busy", timedelta(days=1))
+    await hasten_jobs(database, MINUTE)
+    wait = await database.fetchval("SELECT run_after - now() FROM match_jobs")
+    assert LONGEST_WAIT - MINUTE < wait <= LONGEST_WAIT
+
+
 @pytest.mark.parametrize(("lease", "is_free"), [(timedelta(days=30), True), (MINUTE, False)])
 async def test_a_clock_that_is_set_back_holds_up_no_rescoring(
     database: Database, lease: timedelta, is_free: bool

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
 import psycopg
 import pytest
 
+from db.jobs import hasten_jobs
 from db.object_deletions import ObjectDeletions
 from db.pool import Database
 from db.queries import queries
@@ -277,6 +279,19 @@ async def test_a_celebrity_that_comes_again_between_two_batches_or_attempts_keep
     assert await deletions.drain(storage) == 0
     assert await recorded(database) == []
     assert await storage.exists(key)
+
+
+async def test_a_clock_that_is_set_back_holds_up_no_removal(
+    database: Database, storage: Storage, deletions: ObjectDeletions
+) -> None:
+    await database.execute(
+        "INSERT INTO object_deletions (key, due_at)"
+        " VALUES ('faces/a.jpg', now() + interval '30 days'), ('faces/b.jpg', now() + interval '17 minutes')"
+    )
+    assert await deletions.drain(storage) == 0
+    await hasten_jobs(database, timedelta(minutes=1))
+    assert await deletions.drain(storage) == 1
+    assert await recorded(database) == ["faces/b.jpg"]
 
 
 async def test_a_folder_is_finished_regardless_of_due_times(

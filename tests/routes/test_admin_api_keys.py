@@ -37,6 +37,12 @@ async def test_a_key_is_shown_once_and_works_until_it_is_revoked(api: Api) -> No
     [entry] = listed.json()["keys"]
     assert key.startswith(entry["prefix"])
     assert entry["last_used_at"] is not None
+    # The clock is set back: a use in the future is not the last one.
+    await api.owner.execute("UPDATE api_keys SET last_used_at = now() + interval '30 days'")
+    assert await compare(api, key) == 200
+    assert await api.owner.fetchval(
+        "SELECT last_used_at <= now() FROM api_keys WHERE last_used_at IS NOT NULL"
+    )
 
     revoked = await user.call("DELETE", f"{KEYS}/{stored['id']}")
     assert revoked.status_code == 200

@@ -8,7 +8,10 @@ import pytest
 from db.queries import queries
 from tests.support.api import Api, User
 
-TODAY = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
+
+def noon(days: int) -> datetime:
+    """Of the day that many days ago."""
+    return datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=days)
 
 
 @pytest.fixture
@@ -24,7 +27,7 @@ async def add(
         INSERT INTO generation_logs (provider, model, status, duration_ms, created_at)
         VALUES ($1, $2, $3, $4, $5)
         """,
-        provider, model, status, ms, TODAY - timedelta(days=days),
+        provider, model, status, ms, noon(days),
     )  # fmt: skip
 
 
@@ -50,13 +53,13 @@ async def test_success_and_duration_by_day_and_kind(api: Api, root: User) -> Non
 
     today, local, yesterday, oldest = await generations(api, root)
     assert today == {
-        "day": f"{TODAY:%Y-%m-%d}", "kind": "baby", "provider": "fal", "model": "flux",
+        "day": f"{noon(0):%Y-%m-%d}", "kind": "baby", "provider": "fal", "model": "flux",
         "completed": 20, "failed": 5, "processing": 1, "success_rate": 0.8, "tokens_in": 0, "tokens_out": 0,
         "duration_p50_ms": 1050.0, "duration_p95_ms": pytest.approx(1905),
     }  # fmt: skip
     assert (local["provider"], local["success_rate"], local["duration_p50_ms"]) == ("local", None, None)
     assert (yesterday["success_rate"], yesterday["duration_p95_ms"]) == (0.0, None)
-    assert oldest["day"] == f"{TODAY - timedelta(days=29):%Y-%m-%d}"
+    assert oldest["day"] == f"{noon(29):%Y-%m-%d}"
     assert len(await generations(api, root, days=1)) == 2
     assert len(await generations(api, root, days=31)) == 5
 

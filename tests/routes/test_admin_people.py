@@ -215,6 +215,18 @@ async def test_after_its_time_a_deletion_stays(api: Api, admin: User, rows: list
     assert not await storage.exists(rows[0].image_path)
 
 
+async def test_a_clock_that_is_set_back_gives_no_longer_time_to_undo(
+    api: Api, admin: User, rows: list[CelebrityRow]
+) -> None:
+    """The pictures do not stay for so long, and rows without them would show nobody."""
+    ada = (await ids(api, admin))["Ada Lovelace"]
+    deletion = await call(api, admin, "POST", "/delete", {"ids": [ada]})
+    await api.owner.execute("UPDATE gallery_deletions SET deleted_at = deleted_at + interval '30 days'")
+    await call(api, admin, "POST", f"/deletions/{deletion['deletion_id']}/undo", status=404)
+    await api.services.db.people.forget_deletions()
+    assert await api.owner.fetchval("SELECT count(*) FROM gallery_deleted_rows") == 0
+
+
 async def test_what_was_added_again_meanwhile_stays(api: Api, admin: User, rows: list[CelebrityRow]) -> None:
     ada = (await ids(api, admin))["Ada Lovelace"]
     deletion = await call(api, admin, "POST", "/delete", {"ids": [ada]})

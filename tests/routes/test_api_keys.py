@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from datetime import UTC, datetime
+from datetime import datetime
 
 import asyncpg
 import httpx
@@ -87,8 +87,8 @@ async def test_the_use_is_recorded_once_a_minute(database: Database) -> None:
     await database.execute("UPDATE api_keys SET last_used_at = now() - interval '61 seconds'")
     assert await keys.use(key, "compute")
     _, used = await version()
-    assert used is not None
-    assert (datetime.now(UTC) - used).total_seconds() < 30
+    assert used is not None and first[1] is not None
+    assert used > first[1]
 
 
 @pytest.mark.parametrize(("name", "scopes"), [("", ["compute"]), ("x", []), ("x", ["admin"])])

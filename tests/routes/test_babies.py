@@ -336,6 +336,19 @@ async def test_a_crash_frees_key_quota_and_log_after_a_while(api: Api, pair: Par
     assert await rows(api, "baby_requests") == 1
 
 
+async def test_a_clock_that_is_set_back_holds_up_no_baby(api: Api, pair: Parents) -> None:
+    """As above, but the process died while the clock was ahead."""
+    database = api.services.database
+    await set_limit(database, "baby_generation", 1)
+    await api.services.db.babies.claim(pair.ada.id, "key", pair.match)
+    await api.services.db.generation_logs.start(
+        pair.ada.id, pair.match, provider="local", model="opencv-blend-1"
+    )
+    await database.execute("UPDATE baby_requests SET claimed_until = claimed_until + interval '30 days'")
+    await database.execute("UPDATE generation_logs SET created_at = created_at + interval '30 days'")
+    assert (await make_baby(api, pair.ada, pair.match, "key")).status_code == 201
+
+
 @with_fal
 async def test_a_claim_that_was_taken_over_stores_nothing(api: Api, pair: Parents, fal: FalServer) -> None:
     """If two processes both believe they hold the key, the later claim wins: one baby."""

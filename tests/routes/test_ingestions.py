@@ -115,7 +115,9 @@ async def test_odd_files_are_refused(
     assert await api.services.storage.keys("staging") == []
 
 
-async def test_abandoned_uploads_make_room(api: Api) -> None:
+# Those of the future come from before the clock was set back.
+@pytest.mark.parametrize("age", [timedelta(hours=25), timedelta(days=-30)])
+async def test_abandoned_uploads_make_room(api: Api, age: timedelta) -> None:
     user = await sign_in(api)
     ingestion = await create(user)
     await api.owner.execute(
@@ -123,7 +125,7 @@ async def test_abandoned_uploads_make_room(api: Api) -> None:
     )
     assert (await put(user, ingestion, 0, b"x", name="a.jpg"))[0] == 204
     assert (await user.call("POST", PATH, json={})).status_code == 409
-    await api.owner.execute("UPDATE ingestions SET created_at = now() - interval '25 hours'")
+    await api.owner.execute("UPDATE ingestions SET created_at = now() - $1::interval", age)
     await create(user)
     assert len((await user.call("GET", PATH)).json()["ingestions"]) == 1
     await api.services.db.object_deletions.drain(api.services.storage)
@@ -277,7 +279,12 @@ async def test_what_died_is_continued_at_growing_pauses_and_not_for_ever(api: Ap
         pause *= 4
     await api.owner.execute("UPDATE ray_jobs SET ended_at = now() - interval '10 hours'")
     assert await ingestions.to_continue() == []
-    # A day later there is a new chance, also for decisions that no job could carry out.
+    # A day later there is a new chance, also for decisions that no job could carry out; and when the clock
+    # was set back since.
+    move = "UPDATE ray_jobs SET created_at = created_at + $1, ended_at = ended_at + $1"
+    await api.owner.execute(move, timedelta(days=30))
+    assert await ingestions.to_continue() == [ingestion]
+    await api.owner.execute(move, timedelta(days=-30))
     await api.owner.execute("UPDATE ray_jobs SET created_at = created_at - interval '25 hours'")
     assert await ingestions.to_continue() == [ingestion]
     await ingestions.finish(ingestion)

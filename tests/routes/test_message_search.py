@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from semblance.errors import TextProviderBusyError
-from serve_app.limits import SEARCHES_PER_MINUTE
+from serve_app.limits import SEARCHES_PER_MINUTE, Rate
 from tests.support.api import Api, User
 from tests.support.rows_chat import connect
 from tests.support.rows_texts import say, want_messages_found
@@ -164,6 +164,7 @@ async def test_queries_that_ask_nothing_or_too_much_are_refused(
 
 
 async def test_nobody_searches_more_than_a_person_types(api: Api, pair: SearchingPair) -> None:
+    api.app.state.limits.searches = Rate(SEARCHES_PER_MINUTE, what="Too many searches", clock=lambda: 0.0)
     for _ in range(SEARCHES_PER_MINUTE):
         assert await found(api, pair.ada, "zzz") == []
     assert (await search(api, pair.ada, "zzz")).status_code == 429

@@ -13,11 +13,16 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
+from typer.testing import CliRunner
 
 from db.pool import Database
+from ops.commands.app import app
 from ops.stack import embedded
 from ops.stack.embedded import EmbeddedPostgres
-from semblance.errors import ConfigurationError
+from ops.stack.home import StackHome
+from semblance.errors import ConfigurationError, DatabaseFullError
+from semblance.settings import get_settings
+from tests.support.disks import enlarge
 from tests.support.waiting import PATIENCE_S, wait_for
 
 
@@ -267,6 +272,45 @@ def test_a_folder_that_cannot_be_made(empty: Path) -> None:
     (empty / "file").write_text("")
     with pytest.raises(ConfigurationError, match="Use a folder"):
         EmbeddedPostgres(empty / "file" / "postgres").start()
+
+
+def test_the_server_that_a_killed_command_left_is_told_of_and_stopped(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = StackHome(folder.parent.resolve())
+    monkeypatch.setenv("SEMBLANCE_HOME", str(home.root))
+    EmbeddedPostgres(home.postgres).start()
+
+    def told(command: str) -> str:
+        get_settings.cache_clear()
+        return CliRunner().invoke(app, [command]).output
+
+    assert "a command that was killed has left its PostgreSQL running" in told("doctor")
+    assert told("down") == "Stopped.\n"
+    assert not EmbeddedPostgres(home.postgres).is_running()
+    assert "nothing left over" in told("doctor")
+    assert told("down").startswith("Nothing was running")
+
+
+def test_a_full_disk_is_said_in_one_sentence(small_disk: Path, caplog: pytest.LogCaptureFixture) -> None:
+    server = EmbeddedPostgres(small_disk / "postgres")
+    with pytest.raises(DatabaseFullError, match=r"is full, .*No space left on device\)\. Make room"):
+        server.start()
+    # The wheel would tell all that initdb has printed.
+    assert caplog.records == []
+    enlarge(small_disk)
+    try:
+        assert query(server.start(), "SELECT 1") == 1
+    finally:
+        server.stop()
+
+
+def test_a_server_that_refuses_its_configuration_says_why(folder: Path) -> None:
+    (folder / "data" / "postgresql.auto.conf").write_text("nonsense = 1\n")
+    server = EmbeddedPostgres(folder)
+    with pytest.raises(ConfigurationError, match=r"contains errors\)\. Look into .*/log, or set") as refused:
+        server.start()
+    assert "pg_ctl" not in refused.value.message
 
 
 def test_data_of_another_postgresql_is_not_touched(folder: Path) -> None:

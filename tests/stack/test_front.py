@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from ops.stack.home import StackHome, StackLock
 from ops.stack.processes import STACK_MARK
 from semblance.errors import StackFailedError
 from semblance.lock import ProcessLock
-from tests.support.waiting import wait_for
+from tests.support.waiting import PATIENCE_S, wait_for
 
 HOLD = (
     "import signal, sys, time; from pathlib import Path; from semblance.lock import ProcessLock\n"
@@ -52,7 +53,7 @@ def holder(home: StackHome) -> Iterator[Callable[[float], subprocess.Popen[bytes
 
 
 @pytest.mark.parametrize("is_second", [True, False])
-def test_a_supervisor_that_was_ended_by_a_faster_one_is_not_missed(
+def test_a_supervisor_that_was_ended_by_another_command_is_not_unexpected(
     home: StackHome,
     holder: Callable[[float], subprocess.Popen[bytes]],
     monkeypatch: pytest.MonkeyPatch,
@@ -71,8 +72,24 @@ def test_a_supervisor_that_was_ended_by_a_faster_one_is_not_missed(
         if is_second:
             assert started.follow(lambda _: None) is None
         else:
-            with pytest.raises(StackFailedError, match="status -15"):
+            with pytest.raises(StackFailedError, match=r"stopped from outside .* starts it again"):
                 started.follow(lambda _: None)
+
+
+@pytest.mark.parametrize("gets_ready", [True, False])
+def test_who_holds_a_stack_that_is_not_ready_is_waited_for(
+    home: StackHome, holder: Callable[[float], subprocess.Popen[bytes]], gets_ready: bool
+) -> None:
+    process = holder(0)
+    wait_for(lambda: StackLock(home).holder() == process.pid)
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(front.wait_for_end, home)
+        assert not wait([waiting], 0.3).done
+        if gets_ready:
+            home.state_file.touch()
+        else:
+            process.kill()
+        waiting.result(PATIENCE_S)
 
 
 @pytest.mark.parametrize("keeper", ["guardian.lock", "command.lock"])

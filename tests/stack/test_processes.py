@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ops.stack.processes import STACK_MARK, members, sweep
+from ops.stack.processes import STACK_MARK, SUPERVISOR_PART, members, sweep
 
 STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(60)"
@@ -60,6 +60,22 @@ def test_members_are_marked_processes_their_children_and_their_session(
     stack_id: str, family: list[int]
 ) -> None:
     assert {process.pid for process in members(stack_id)} == set(family[:3])
+
+
+def test_a_sweep_spares_a_supervisor_that_is_started_meanwhile(stack_id: str) -> None:
+    """It would be started in vain while another command stops the stack."""
+    starting = subprocess.Popen(
+        [sys.executable, "-c", "import time; time.sleep(600)"],
+        env=os.environ | {STACK_MARK: f"{stack_id}/{SUPERVISOR_PART}"},
+        start_new_session=True,
+    )
+    try:
+        assert {process.pid for process in members(stack_id)} == {starting.pid}
+        assert sweep(stack_id, grace=0) == 0
+        assert starting.poll() is None
+    finally:
+        starting.kill()
+        starting.wait()
 
 
 def test_a_sweep_ends_all_of_them_and_nobody_else(stack_id: str, family: list[int]) -> None:

@@ -257,6 +257,19 @@ def test_a_stack_whose_command_ends_while_it_starts_leaves_nothing(
     assert stack.is_gone()
 
 
+def test_a_start_waits_for_the_end_of_the_stack_before(stack: Stack) -> None:
+    """That takes along all that belongs to the stack, and would this one, too."""
+    with stack.start("up") as killed:
+        _wait_line(killed, "✓ Ray")
+        killed.kill()
+    assert "Ready" in stack.run("up", "--detach")
+    with stack.start("down") as ending:
+        wait_for(lambda: not stack.home.state_file.exists())
+        assert "Ready" in stack.run("up", "--detach")
+    assert ending.returncode == 0
+    assert stack.status()["ready"]
+
+
 def test_a_stack_that_cannot_start_says_why_and_leaves_nothing(stack: Stack) -> None:
     stack.environment["SEMBLANCE_PACK"] = "no-such-pack"
     failure = stack.run("up", "--detach", expect=1)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ops.stack.home import StackHome, StackLock
+from ops.stack.ray_head import RayPorts
 from ops.stack.state import StackState, left_state
 from ops.stack.supervisor import StopRequested, Supervisor, prepare_schema
 from semblance.settings import Settings
@@ -79,6 +80,17 @@ def test_an_unreadable_state_is_replaced(home: StackHome) -> None:
     watched = supervisor(home, take_over=True, fails="after")
     assert watched.run() == 1
     assert watched.done == ["repair", "start"]
+
+
+def test_a_stack_that_is_taken_over_keeps_its_api_key(home: StackHome) -> None:
+    """The API does, although the file may be gone."""
+    ports = RayPorts.choose("127.0.0.1", 0, 0)
+    first = supervisor(home)._state(ports, "")
+    home.api_key_file.unlink()
+    second = supervisor(home, take_over=True)._state(ports, "", first)
+    assert (second.api_key, second.api_key_file) == (first.api_key, home.api_key_file)
+    # The next start of the stack makes another.
+    assert supervisor(home)._state(ports, "").api_key != first.api_key
 
 
 @pytest.mark.parametrize(("fails", "done"), [("before", ["repair", "stop"]), ("after", ["repair", "start"])])

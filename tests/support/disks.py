@@ -38,6 +38,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     _unmount(folder)
 
 
+def enlarge(small_disk: Path) -> None:
+    """Make as much room on a small disk as a database needs."""
+    assert _system("mount", "-o", "remount,size=200m", small_disk)
+
+
 @pytest.fixture
 def close_disk(tmp_path: Path) -> Iterator[Callable[[Path], Callable[[], None]]]:
     """Make a folder read-only, also for root. The function it returns undoes that."""

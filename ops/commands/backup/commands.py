@@ -34,7 +34,7 @@ def backup(
     With [cyan]--recipient[/] everything is sealed by age (age-encryption.org), and only the private key opens
     it; keep that key somewhere else. Without, the folder holds the keys of the service in clear.
 
-    An interrupted backup is no backup: the next run removes what it left.
+    A backup that fails removes what it has written; what a killed one left is removed by the next.
 
     [bold]Examples[/]
 

@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from ops.commands.output import Steps, console, print_problems
 from ops.stack.events import StackEvent
-from ops.stack.front import Launch, is_run_by_other, launch, wait_for_other
+from ops.stack.front import Launch, is_run_by_other, launch, wait_for_end, wait_for_other
 from ops.stack.home import StackHome, StackLock
 from ops.stack.state import Problem, StackState
 from semblance.settings import Settings
@@ -30,6 +30,8 @@ def running_stack(settings: Settings, steps: Steps) -> Iterator[tuple[StackState
     and SIGHUP. Raises StackFailedError.
     """
     home = StackHome.of(settings)
+    with console.status("Waiting for another command to start or stop this stack"):
+        wait_for_end(home)
     if is_run_by_other(home):
         yield _mended(home), None
         return

@@ -14,11 +14,13 @@ from pathlib import Path
 from rich.markup import escape
 
 from ops.commands.output import console
+from ops.stack.embedded import EmbeddedPostgres
+from ops.stack.front import present_problems
 from ops.stack.home import StackHome
 from ops.stack.preflight import check_home, check_old_names, check_ports, check_restored, check_socket_paths
 from ops.stack.processes import members
 from ops.stack.ray_head import OBJECT_STORE_BYTES
-from ops.stack.state import left_state, read_state, what_is_wrong
+from ops.stack.state import left_state, read_state
 from semblance.findings import Check, Finding
 from semblance.old_names import OLD_NAMES, unread
 from semblance.settings import Settings, old_names, variable
@@ -96,7 +98,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
 
 def _stack(settings: Settings) -> Iterator[Finding]:
     home = StackHome.of(settings)
-    problems = what_is_wrong(home)
+    problems = present_problems(home)
     fix = (
         f"It is being repaired. If that takes more than two minutes, {home.supervisor_log} says what is "
         "tried, and `semblance down && semblance up` restarts everything. The data stays."
@@ -116,6 +118,9 @@ def _processes(settings: Settings) -> Iterator[Finding]:
         pids = ", ".join(str(process.pid) for process in sorted(found, key=lambda process: process.pid))
         fix = "`semblance up` starts it again, `semblance down` cleans up."
         yield Finding("fail", "Processes", f"left over from a stack that was killed: {pids}", fix)
+    elif not running and EmbeddedPostgres(home.postgres).is_running():
+        fix = "The next command goes on with it, `semblance down` stops it."
+        yield Finding("warn", "Processes", "a command that was killed has left its PostgreSQL running", fix)
     elif running:
         yield Finding("ok", "Processes", f"the stack runs with {len(found)} processes")
     else:
