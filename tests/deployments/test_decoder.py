@@ -157,6 +157,7 @@ def test_a_job_spends_no_more_of_the_processor_on_a_picture() -> None:
 
 
 def test_it_gives_way_to_what_answers(decoder: DecoderProcess) -> None:
+    assert is_answered(decoder)
     before = os.getpriority(os.PRIO_PROCESS, 0)
     assert os.getpriority(os.PRIO_PROCESS, decoder.pid) == max(10, before)
 
