@@ -66,6 +66,7 @@ _FIXTURES = (
     "tests.support.disks",
     "tests.support.event_loop",
     "tests.support.fal",
+    "tests.support.fresh_settings",
     "tests.support.postgres",
     "tests.support.old_app",
     "tests.support.realtime",

@@ -14,7 +14,8 @@ from tools.imports import count_imports, draw, tower
 
 PAGES = ("README.md", "CONTRIBUTING.md", *(f"docs/{page.name}" for page in (CHECKOUT / "docs").glob("*.md")))
 
-_FOLDERS = "|".join(re.escape(folder.name) for folder in CHECKOUT.iterdir() if folder.is_dir())
+# Not the home of a demo, the environment, and what else comes and goes.
+_FOLDERS = "|".join(re.escape(folder.name) for folder in CHECKOUT.glob("[!.]*") if folder.is_dir())
 _NAMED = re.compile(rf"`((?:{_FOLDERS})/[\w./*-]+|[A-Za-z_]+\.(?:toml|yaml|md))`")
 _LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)]*))?\)")
 

@@ -46,16 +46,21 @@ class CountedHandle:
 
 
 @pytest.fixture(scope="module")
-def handles() -> list[CountedHandle]:
-    """Of detector, embedder and analyzer."""
+def running() -> list[Any]:
+    """The handles of detector, embedder and analyzer."""
     deployments = {
         name: serve.deployment(max_ongoing_requests=100)(cls).bind()
         for name, cls in {"Detector": Detector, "Embedder": Embedder, "Analyzer": Analyzer}.items()
     }
     return [
-        CountedHandle(serve.run(deployment, name=name, _local_testing_mode=True))
-        for name, deployment in deployments.items()
+        serve.run(deployment, name=name, _local_testing_mode=True) for name, deployment in deployments.items()
     ]
+
+
+@pytest.fixture
+def handles(running: list[Any]) -> list[CountedHandle]:
+    """The same, which begin to count with each test."""
+    return [CountedHandle(handle) for handle in running]
 
 
 async def test_photos_at_once_share_calls_and_get_the_same_as_alone(handles: list[CountedHandle]) -> None:
@@ -86,7 +91,6 @@ async def test_photos_at_once_share_calls_and_get_the_same_as_alone(handles: lis
 
 async def test_a_photo_with_all_its_faces_goes_alone(handles: list[CountedHandle]) -> None:
     client = FaceClient(*cast(list[Any], handles))
-    handles[0].calls.clear()
     group, none = await asyncio.gather(
         client.analyze_photo(GROUP.read_bytes()), client.analyze_photo(NO_FACE.read_bytes())
     )
@@ -97,7 +101,6 @@ async def test_a_photo_with_all_its_faces_goes_alone(handles: list[CountedHandle
 
 async def test_a_photo_that_comes_alone_gets_the_same(handles: list[CountedHandle]) -> None:
     client = FaceClient(*cast(list[Any], handles))
-    handles[0].alone.clear()
     photos = [path.read_bytes() for path in (OBAMA, GROUP)]
     alone = [await client.analyze_photo(each) for each in photos]
     await asyncio.gather(client.detect(b"no photo"), client.detect(b"nor this"), return_exceptions=True)

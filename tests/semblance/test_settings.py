@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import get_args
@@ -21,13 +20,9 @@ FIELDS = list(Settings.model_fields)
 
 
 @pytest.fixture(autouse=True)
-def _read_again(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Settings are read once per process, and here once per test."""
+def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in FIELDS:
         monkeypatch.delenv(variable(name), raising=False)
-    get_settings.cache_clear()
-    yield
-    get_settings.cache_clear()
 
 
 @pytest.mark.parametrize("name", FIELDS)

@@ -12,7 +12,7 @@ from opentelemetry import trace
 
 from semblance.logging import configure_logging, job_id_var
 from semblance.otlp import span_processors, tracing
-from semblance.settings import Settings, get_settings
+from semblance.settings import Settings
 from semblance.tracing import begin, describe, span, trace_id
 from tests.support.receivers import Receiver, receiver
 
@@ -96,7 +96,6 @@ def test_without_an_endpoint_nothing_happens() -> None:
 
 
 def test_serve_gets_no_processor_without_an_endpoint() -> None:
-    get_settings.cache_clear()
     assert span_processors() == []
 
 

@@ -17,7 +17,7 @@ from ops.commands.service import doctor
 from ops.stack.preflight import CHECKS, preflight
 from semblance.errors import ConfigurationError
 from semblance.findings import require
-from semblance.settings import Settings, get_settings
+from semblance.settings import Settings
 from serve_app.app import check_settings
 from serve_app.preflight import BEFORE_DEPLOYMENT, BEFORE_SERVING, BEFORE_START
 from tests.support.commands import semblance
@@ -147,12 +147,8 @@ def test_serve_shows_a_sentence(monkeypatch: pytest.MonkeyPatch, home: Path) -> 
     """It shows the text of a RayServeException, and the traceback of any other exception."""
     monkeypatch.setenv("SEMBLANCE_HOME", str(home))
     monkeypatch.setenv("SEMBLANCE_STORAGE_URL", "/tmp/pictures")
-    get_settings.cache_clear()
-    try:
-        with pytest.raises(RayServeException) as caught:
-            check_settings()
-    finally:
-        get_settings.cache_clear()
+    with pytest.raises(RayServeException) as caught:
+        check_settings()
     lines = str(caught.value).splitlines()
     assert len(lines) == 3
     assert all(line.startswith("SEMBLANCE_") for line in lines)
