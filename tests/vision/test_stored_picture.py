@@ -11,6 +11,8 @@ from PIL import Image, ImageCms, ImageOps
 from deployments.vision.decode import OpenPhoto, read_header
 from deployments.vision.stored_picture import FEED_SIDE, FULL_SIDE, THUMBNAIL_SIDE, render
 from semblance.errors import UnreadableImageError
+from semblance.logging import configure_logging
+from semblance.settings import Settings
 from semblance.storage.pictures import StoredPicture
 from tests.support.laden import (
     LADEN,
@@ -52,6 +54,13 @@ def test_nothing_but_the_picture_is_left(file_format: str) -> None:
         assert_only_a_picture(file)
     original = np.asarray(group(), np.int16)
     assert np.abs(pixels(picture.full) - original).mean() < 4
+
+
+def test_nothing_is_logged_of_a_good_picture(capfd: pytest.CaptureFixture[str]) -> None:
+    data = encoded(portrait(3000))
+    configure_logging(Settings(log_level="DEBUG"))
+    stored(data)
+    assert capfd.readouterr().err == ""
 
 
 def test_the_same_file_gives_the_same_bytes() -> None:
