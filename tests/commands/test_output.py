@@ -16,7 +16,6 @@ from ops.commands import output
 from ops.commands.app import app
 from ops.stack.home import StackHome, StackLock
 from ops.stack.state import StackState, write_state
-from semblance.settings import get_settings
 from tests.support.http_server import QuietHandler, serving
 
 DSN = "postgresql://app:hunter2@db.example/semblance?sslpassword=hunter3"
@@ -27,7 +26,6 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StackStat
     """A stack as its state file describes it; its supervisor is this process."""
     monkeypatch.setenv("SEMBLANCE_HOME", str(tmp_path))
     monkeypatch.delenv("SEMBLANCE_DATABASE_URL", raising=False)
-    get_settings.cache_clear()
     home = StackHome(tmp_path.resolve())
     home.prepare()
     home.ray_token()

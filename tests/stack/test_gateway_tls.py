@@ -24,7 +24,15 @@ from websockets.sync.client import connect
 from ops.stack.gateway import Gateway
 from ops.stack.gateway_config import TlsListener
 from ops.stack.ports import free_ports
-from tests.support.gateway import CLIENT, LOOPBACK, Backend, gateway_before, is_contract, limited
+from tests.support.gateway import (
+    CLIENT,
+    LOOPBACK,
+    Backend,
+    gateway_before,
+    is_contract,
+    limited,
+    wait_for_uploads,
+)
 from tests.support.waiting import PATIENCE_S, wait_for
 
 
@@ -110,7 +118,7 @@ def test_a_body_that_no_header_announces_is_an_upload(tmp_path: Path) -> None:
         stack.callback(may_end.set)
         first = pool.submit(one.post, "/", content=slowly())
         # Another that the gateway saw before it would be the one.
-        wait_for(lambda: "conn_cur=1" in front._admin.send("show table uploads"))
+        wait_for_uploads(front, 1)
         is_contract(other.post("/", content=iter([b"x"])), 429, "too_many_uploads")
         assert other.get("/").is_success
         assert other.post("/").is_success

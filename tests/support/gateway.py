@@ -245,6 +245,11 @@ def connect(running: Gateway) -> socket.socket:
     return connection
 
 
+def wait_for_uploads(running: Gateway, count: int) -> None:
+    """Return once the gateway has counted so many uploads of a client at once."""
+    wait_for(lambda: f"conn_cur={count}" in running._admin.send("show table uploads"))
+
+
 def raw(running: Gateway, request: bytes) -> RawAnswer:
     """Send raw bytes, and read until the server ends the connection or is silent."""
     with connect(running) as connection:

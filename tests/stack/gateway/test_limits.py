@@ -24,8 +24,9 @@ from tests.support.gateway import (
     raw,
     read_answer,
     request,
+    wait_for_uploads,
 )
-from tests.support.waiting import PATIENCE_S, wait_for
+from tests.support.waiting import PATIENCE_S
 
 
 def test_half_a_request_is_ended(hasty: tuple[Gateway, Backend]) -> None:
@@ -116,7 +117,7 @@ def test_uploads_of_one_address_are_limited_but_reads_are_not(tmp_path: Path) ->
             for connection in (first, second):
                 connection.sendall(upload + b"x" * 50_000)
             # A third that the gateway saw before these would be one of two.
-            wait_for(lambda: "conn_cur=2" in front._admin.send("show table uploads"))
+            wait_for_uploads(front, 2)
             is_contract(raw(front, upload), 429, "too_many_uploads")
             assert ask(front, CLIENT).is_success
             for connection in (first, second):
