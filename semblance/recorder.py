@@ -90,6 +90,9 @@ class Recorder:
     def __init__(self) -> None:
         self._registry = prometheus_client.CollectorRegistry()
         self._instruments: dict[str, Any] = {}
+        self._labelled: dict[tuple[str | None, ...], Any] = {}
+        """The series of an instrument by its name and the values of its labels. The library checks the names
+        of the labels each time, which takes as long as all else."""
 
     def count(self, metric: CounterMetric, amount: float, labels: Mapping[str, str]) -> None:
         self._series(metric, prometheus_client.Counter, labels).inc(amount)
@@ -127,6 +130,14 @@ class Recorder:
     def _series(
         self, metric: Metric, kind: type[_Instrument], labels: Mapping[str, str], **options: Any
     ) -> _Instrument:
+        key = (metric.name, *map(labels.get, metric.labels))
+        series: _Instrument | None = self._labelled.get(key)
+        if series is None or len(labels) != len(metric.labels):
+            instrument = self._instrument(metric, kind, **options)
+            series = self._labelled[key] = instrument.labels(**labels) if metric.labels else instrument
+        return series
+
+    def _instrument(self, metric: Metric, kind: type[_Instrument], **options: Any) -> _Instrument:
         instrument: _Instrument | None = self._instruments.get(metric.name)
         if instrument is None:
             made = kind(metric.name, metric.help, metric.labels, registry=None, **options)
@@ -134,7 +145,7 @@ class Recorder:
             instrument = self._instruments.setdefault(metric.name, made)
             if instrument is made:
                 self._registry.register(made)
-        return instrument.labels(**labels) if metric.labels else instrument
+        return instrument
 
 
 local = Recorder()

@@ -80,11 +80,12 @@ class BodyMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        rules = scope[_KEY] = BodyRules("json" in headers.get("content-type", "").lower())
         if not any(name in _BODY_FOLLOWS for name, _ in scope["headers"]):
+            scope[_KEY] = BodyRules(is_json=False)
             await self._app(scope, receive, send)
             return
+        headers = Headers(scope=scope)
+        rules = scope[_KEY] = BodyRules("json" in headers.get("content-type", "").lower())
         body = _Body(rules, headers, receive, self._grace, self._rate)
         replaced = False
 

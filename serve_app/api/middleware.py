@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class RequestIdMiddleware:
-    """Makes the request's id known to errors and logs, and puts the API's mark on the answer.
+    """Makes the request's id known to errors and logs.
 
     The gateway gives every request an `X-Request-ID`, the client's own if it sent one, and sets the header on
     the answer. An id that could forge log lines is replaced.
@@ -39,19 +39,10 @@ class RequestIdMiddleware:
             "latin-1"
         )
         token = request_id_var.set(given if SAFE_REQUEST_ID.fullmatch(given) else str(uuid.uuid4()))
-
-        async def marked(message: Message) -> None:
-            if message["type"] in {"http.response.start", "websocket.http.response.start"}:
-                message["headers"] = [*message["headers"], _MARK]
-            await send(message)
-
         try:
-            await self._app(scope, receive, marked)
+            await self._app(scope, receive, send)
         finally:
             request_id_var.reset(token)
-
-
-_MARK = (API_MARK.lower().encode(), b"1")
 
 
 class MetricsMiddleware:
@@ -88,7 +79,11 @@ class MetricsMiddleware:
                 describe(f"{labels['method']} {route}", **described)
             await send(message)
 
-        await self._app(scope, receive, measured)
+        try:
+            await self._app(scope, receive, measured)
+        finally:
+            # The scope has this list, and would be left to the garbage collector.
+            routed.clear()
 
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -163,23 +158,24 @@ def _problem(scope: Scope) -> str | None:
 
 
 class AnswerHeadersMiddleware:
-    """Marks every answer as not to be stored, unless it says otherwise itself, and its content type as
-    final."""
+    """Puts the API's mark on every answer, and marks it as not to be stored, unless it says otherwise itself,
+    and its content type as final."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] in {"http.response.start", "websocket.http.response.start"}:
                 named = {name for name, _ in message["headers"]}
                 missing = [header for header in _ANSWER_HEADERS if header[0] not in named]
-                message["headers"] = [*message["headers"], *missing]
+                message["headers"] = [*message["headers"], _MARK, *missing]
             await send(message)
 
         await self._app(scope, receive, with_headers)
 
 
+_MARK = (API_MARK.lower().encode(), b"1")
 _ANSWER_HEADERS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 
 

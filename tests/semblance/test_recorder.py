@@ -51,6 +51,8 @@ def test_values_are_kept_by_labels(recorder: Recorder) -> None:
     counter.count(code="a")
     counter.count(2, code="a")
     counter.count(code="b")
+    with pytest.raises(ValueError, match="label"):
+        counter.count(code="b", route="/")
     gauge.put(7)
     gauge.put(5)
     histogram.observe(1.5)
