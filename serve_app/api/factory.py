@@ -128,6 +128,7 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
         responses=errors(400, 422, 429, 431, 500, 503),
     )
     app.state.limits = ReplicaLimits(settings)
+    app.add_middleware(KnownPaths, app)
     app.add_middleware(RoutedMiddleware)
     # Inside of all others: a middleware that reads cookies comes before it.
     app.add_middleware(CookiesMiddleware)
@@ -157,7 +158,6 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
     app.include_router(console_pages.router)
     app.mount("/console", ConsoleFiles(settings))
     write_document_once(app)
-    app.router.middleware_stack = KnownPaths(app.router)
     _add_middleware(app, settings)
     install_error_handlers(app)
     return app

@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from inspect import isasyncgenfunction, iscoroutinefunction
 from typing import Any
 
+import msgspec
 from fastapi._compat import ModelField
 from fastapi.datastructures import DefaultPlaceholder
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, _effective_route_context_var
 from starlette.requests import Request
 from starlette.responses import Response
+
+_VALUES = msgspec.json.Encoder()
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -33,7 +36,7 @@ class PlainRoute(APIRoute):
         # With the dependencies of the routers that include this route, as FastAPI itself finds them.
         context = _effective_route_context_var.get()
         route = self if context is None or context.original_route is not self else context
-        plan = _plan(route)
+        plan = plan_of(route)
         if plan is None:
             return usual
 
@@ -56,7 +59,9 @@ class _Dependency:
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
+class Plan:
+    """What a plain route asks for, and how it answers."""
+
     endpoint: Callable[..., Awaitable[Any]]
     dependencies: tuple[_Dependency, ...]
     query: dict[str, ModelField]
@@ -66,6 +71,11 @@ class _Plan:
     status: int
     provider: Any
     """Whose `dependency_overrides` take the place of dependencies, in tests."""
+
+    @property
+    def has_contexts(self) -> bool:
+        """Whether something is left behind the answer, by FastAPI."""
+        return any(dependency.is_context for dependency in self.dependencies)
 
     def parameters(self, request: Request) -> dict[str, Any] | None:
         """The values of the query; None if FastAPI should say what is wrong with them."""
@@ -83,6 +93,8 @@ class _Plan:
         return values
 
     async def answer(self, request: Request, values: dict[str, Any]) -> Response:
+        """The answer to a request with these parameters. Raises what its dependencies and the endpoint
+        raise."""
         for dependency in self.dependencies:
             asked = dependency.call(**{dependency.request: request})
             if dependency.is_context:
@@ -95,11 +107,12 @@ class _Plan:
         answer = await self.endpoint(**values)
         if isinstance(answer, Response):
             return answer
-        content = self.answered.serialize_json(answer)
+        # FastAPI, in place of this plan, takes the values of a model as well.
+        content = _VALUES.encode(answer) if isinstance(answer, dict) else self.answered.serialize_json(answer)
         return Response(content, self.status, media_type="application/json")
 
 
-def _plan(route: Any) -> _Plan | None:
+def plan_of(route: Any) -> Plan | None:
     """The plan for a plain route; None for any other.
 
     Args:
@@ -118,7 +131,7 @@ def _plan(route: Any) -> _Plan | None:
     )
     if not is_plain or None in dependencies:
         return None
-    return _Plan(
+    return Plan(
         endpoint=endpoint,
         dependencies=tuple(each for each in dependencies if each is not None),
         query={field.alias: field for field in dependant.query_params},

@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import Field
 
 from db.notifications import Notification, NotificationPage, NotificationType, RelatedType
-from serve_app.schemas.base import Schema
+from serve_app.schemas.base import Schema, Values
 
 
 class NotificationAnswer(Schema):
@@ -37,13 +37,11 @@ class NotificationsAnswer(Schema):
     unread_count: int = Field(ge=0)
     next_cursor: str | None = Field(description="The `cursor` of the next page; null at the end.")
 
-    @classmethod
-    def of(cls, page: NotificationPage, next_cursor: str | None) -> NotificationsAnswer:
-        # All at once, which takes two thirds of the time of one after the other.
-        values = {
+    @staticmethod
+    def values(page: NotificationPage, next_cursor: str | None) -> Values:
+        return {
             "notifications": page.items,
             "total": page.total,
             "unread_count": page.unread_count,
             "next_cursor": next_cursor,
         }
-        return cls.model_validate(values, from_attributes=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from deployments.packs.calibration import SimilarityScale
-from serve_app.schemas.base import Schema
+from serve_app.schemas.base import Schema, Values
 
 
 class Rarity(Schema):
@@ -27,6 +27,12 @@ class Rarity(Schema):
     @classmethod
     def of(cls, scale: SimilarityScale, similarity: float | None, pack_digest: str | None) -> Rarity | None:
         """None if the similarity is unknown or of another pack, or if the pack has no calibration."""
+        values = cls.values(scale, similarity, pack_digest)
+        return None if values is None else cls(**values)
+
+    @staticmethod
+    def values(scale: SimilarityScale, similarity: float | None, pack_digest: str | None) -> Values | None:
+        """As `of`."""
         if similarity is None or scale.calibration is None or pack_digest != scale.digest:
             return None
-        return cls(one_in=scale.calibration.one_in(similarity), most=scale.calibration.most)
+        return {"one_in": scale.calibration.one_in(similarity), "most": scale.calibration.most}

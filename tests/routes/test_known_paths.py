@@ -46,7 +46,7 @@ def app_of(*, is_known: bool) -> FastAPI:
 
     app.include_router(things, prefix="/api")
     if is_known:
-        app.router.middleware_stack = KnownPaths(app.router)
+        app.add_middleware(KnownPaths, app)
     return app
 
 

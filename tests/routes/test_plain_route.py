@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 
 from serve_app.api.dependencies import current_user, require_api_key
-from serve_app.api.plain_route import PlainRoute, _plan
+from serve_app.api.plain_route import PlainRoute, plan_of
 from tests.support.api import Api
 
 
@@ -167,7 +167,7 @@ async def test_a_body_is_read_and_left_as_by_fastapi(path: str, photo: bytes) ->
 def test_a_route_with_a_body_that_is_left_is_plain() -> None:
     routes = [each for router in photos_of(PlainRoute).routes for each in routes_of(router)]
     [route] = [each for each in routes if getattr(each, "path", "") == "/photos"]
-    plan = _plan(route)
+    plan = plan_of(route)
     assert plan is not None
     assert [dependency.is_context for dependency in plan.dependencies] == [True]
 
@@ -201,6 +201,6 @@ def routes_of(router: Any) -> Iterator[Any]:
 def test_what_is_frequent_is_plain_and_asks_who_the_client_is(api: Api, path: str, checked_by: Any) -> None:
     found = (each for router in api.app.routes for each in routes_of(router))
     route = next(each for each in found if getattr(each, "path", "") == path and "HEAD" not in each.methods)
-    plan = _plan(route)
+    plan = plan_of(route)
     assert plan is not None
     assert checked_by in [dependency.call for dependency in plan.dependencies]

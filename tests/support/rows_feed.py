@@ -26,7 +26,7 @@ class FeedPair:
     match: UUID
 
 
-async def add_profile(database: Database, name: str = "Somebody", **columns: object) -> UUID:
+async def add_profile(database: Database, name: str | None = "Somebody", **columns: object) -> UUID:
     """A user; returns the id."""
     profile_id = uuid.uuid4()
     values = {"id": profile_id, "profile_type": "user", "name": name, **columns}

@@ -17,7 +17,7 @@ from serve_app.api.dependencies import CurrentUser, Injected, InjectedLinks, req
 from serve_app.api.routes import auth, inference, jobs, matches, user_faces
 from serve_app.auth import bearer_token, same_secret
 from serve_app.links import Links, PictureUrls
-from serve_app.schemas.base import Schema
+from serve_app.schemas.base import Schema, Values
 from serve_app.schemas.inference import NewInference, QueuedAnswer
 from serve_app.schemas.jobs import MAX_PROCESSED, ProcessedJob
 from serve_app.schemas.matches import MatchPerson, MatchSummary
@@ -143,15 +143,12 @@ async def list_top_matches(**asked: Any) -> list[OldMatch]:
     keyed = asked["links"] = KeyedLinks(asked["links"])
     answer = await matches.list_top_matches(**asked)
 
-    def person(someone: MatchPerson) -> OldPerson:
-        return OldPerson(**someone.model_dump(), image_path=keyed.keys[someone.image])
+    def person(someone: Values) -> OldPerson:
+        return OldPerson(**someone, image_path=keyed.keys[someone["image"]])
 
     return [
-        OldMatch(
-            **match.model_dump(exclude={"users"}),
-            users=OldPair(a=person(match.users.a), b=person(match.users.b)),
-        )
-        for match in answer.matches
+        OldMatch(**{**match, "users": OldPair(a=person(match["users"]["a"]), b=person(match["users"]["b"]))})
+        for match in answer["matches"]
     ]
 
 

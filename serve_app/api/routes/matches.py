@@ -17,6 +17,7 @@ from serve_app.api.dependencies import CurrentUser, Injected, InjectedLinks, Opt
 from serve_app.api.responses import PUBLIC, errors
 from serve_app.api.topics import Topic
 from serve_app.links import Links
+from serve_app.schemas.base import Values
 from serve_app.schemas.matches import (
     CelebrityMatchesAnswer,
     CelebrityMatchSummary,
@@ -36,7 +37,7 @@ Next = Annotated[
 FaceId = Annotated[UUID, Query(description="One of the user's own faces.")]
 
 
-@router.get("/top", responses=errors(400), openapi_extra=PUBLIC)
+@router.get("/top", response_model=MatchesAnswer, responses=errors(400), openapi_extra=PUBLIC)
 async def list_top_matches(
     *,
     user: OptionalUser,
@@ -55,7 +56,7 @@ async def list_top_matches(
         Literal["newest", "best"], Query(description="A cursor is valid only for the order it came from.")
     ] = "newest",
     cursor: Next = None,
-) -> MatchesAnswer:
+) -> Values:
     """The public live feed. For a signed-in user, `my_reaction` has their reactions to a match, and `online`
     and `last_seen` say when its users are there."""
     viewer_id = None if user is None else user.id
@@ -85,7 +86,7 @@ async def list_top_matches(
         page = await matches.feed(
             viewer_id=viewer_id, new_only=show == "new", limit=limit, offset=skip, after=place_by_time(cursor)
         )
-    return MatchesAnswer.of(page, encode_cursor(page.next), links, services.scale)
+    return MatchesAnswer.values(page, encode_cursor(page.next), links, services.scale)
 
 
 @router.get("/top/stats", openapi_extra=PUBLIC)

@@ -11,13 +11,14 @@ from serve_app.api.cursors import encode_cursor, place_by_time
 from serve_app.api.dependencies import CurrentUser, Injected
 from serve_app.api.responses import errors
 from serve_app.api.topics import Topic
+from serve_app.schemas.base import Values
 from serve_app.schemas.messages import ReadAnswer
 from serve_app.schemas.notifications import NotificationAnswer, NotificationsAnswer
 
 router = Topic(prefix="/notifications", tags=["notifications"])
 
 
-@router.get("", responses=errors(400, 401))
+@router.get("", response_model=NotificationsAnswer, responses=errors(400, 401))
 async def list_notifications(
     *,
     user: CurrentUser,
@@ -32,12 +33,12 @@ async def list_notifications(
             description="`next_cursor` of the previous page; stable while notifications come in.",
         ),
     ] = None,
-) -> NotificationsAnswer:
+) -> Values:
     """The user's notifications, newest first."""
     page = await services.db.notifications.page(
         user.id, unread_only=unread_only, limit=limit, offset=offset, after=place_by_time(cursor)
     )
-    return NotificationsAnswer.of(page, encode_cursor(page.next))
+    return NotificationsAnswer.values(page, encode_cursor(page.next))
 
 
 @router.post("/read-all", responses=errors(401))
