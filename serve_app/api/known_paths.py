@@ -11,7 +11,7 @@ from fastapi.routing import RouteContext, iter_route_contexts
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serve_app.api.plain_route import PlainRoute, Plan, plan_of
+from serve_app.api.plain_route import PlainRoute, RoutePlan, plan_of
 
 _GET: Final = {"GET"}
 
@@ -20,7 +20,7 @@ _GET: Final = {"GET"}
 class _Known:
     """context: the route with what its routers add."""
 
-    plan: Plan
+    plan: RoutePlan
     context: RouteContext
 
 

@@ -59,7 +59,7 @@ class _Dependency:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RoutePlan:
     """What a plain route asks for, and how it answers."""
 
     endpoint: Callable[..., Awaitable[Any]]
@@ -112,7 +112,7 @@ class Plan:
         return Response(content, self.status, media_type="application/json")
 
 
-def plan_of(route: Any) -> Plan | None:
+def plan_of(route: Any) -> RoutePlan | None:
     """The plan for a plain route; None for any other.
 
     Args:
@@ -131,7 +131,7 @@ def plan_of(route: Any) -> Plan | None:
     )
     if not is_plain or None in dependencies:
         return None
-    return Plan(
+    return RoutePlan(
         endpoint=endpoint,
         dependencies=tuple(each for each in dependencies if each is not None),
         query={field.alias: field for field in dependant.query_params},
