@@ -1,19 +1,18 @@
-"""Plain reads whose route is known by their path alone."""
+"""Plain routes that are known by their method and path alone."""
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from inspect import isawaitable
-from typing import Final
 
 from fastapi import FastAPI
 from fastapi.routing import RouteContext, iter_route_contexts
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve_app.api.plain_route import PlainRoute, RoutePlan, plan_of
-
-_GET: Final = {"GET"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,37 +24,30 @@ class _Known:
 
 
 class KnownPaths:
-    """The innermost middleware: answers a plain GET by its path. FastAPI tries routes one after the other,
-    twice at each level of routers, and wraps each request in what such a read does not need: a quarter of all
-    that the API itself does for one.
+    """The innermost middleware: answers plain routes. FastAPI tries routes one after the other, twice at each
+    level of routers, and wraps each request in what such a one does not need: a quarter of all that the API
+    itself does for a small read.
 
-    Paths with parameters, other methods and other classes of routes are left to FastAPI, as is every request
-    with a parameter that is refused.
+    Paths with parameters and other classes of routes are left to FastAPI, as is every request with a
+    parameter that is refused.
     """
 
     def __init__(self, fastapi: ASGIApp, app: FastAPI) -> None:
         """fastapi: answers all others. app: with all its routes and handlers of exceptions."""
         self._fastapi = fastapi
         self._handlers = app.exception_handlers
-        self._known: dict[str, _Known] = {}
-        seen = set[str | None]()
+        self._known: dict[tuple[str, str], _Known] = {}
+        seen = set[tuple[str, str]]()
         for context in iter_route_contexts(app.router.routes):
-            path, is_first = context.path, context.path not in seen
-            seen.add(path)
-            if (
-                is_first
-                and isinstance(context.original_route, PlainRoute)
-                and context.methods == _GET
-                and path is not None
-                and "{" not in path
-                and (plan := plan_of(context)) is not None
-                and not plan.has_contexts
-            ):
-                self._known[path] = _Known(plan, context)
+            for method in context.methods or ():
+                path = method, context.path or ""
+                is_plain = isinstance(context.original_route, PlainRoute) and "{" not in path[1]
+                if path not in seen and is_plain and (plan := plan_of(context)) is not None:
+                    self._known[path] = _Known(plan, context)
+                seen.add(path)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_read = scope["type"] == "http" and scope["method"] == "GET"
-        known = self._known.get(scope["path"]) if is_read else None
+        known = self._known.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
         if known is None:
             await self._fastapi(scope, receive, send)
             return
@@ -66,12 +58,14 @@ class KnownPaths:
             return
         # As FastAPI leaves it.
         scope.setdefault("fastapi", {})["effective_route_context"] = known.context
+        response: Response | None = None
         try:
-            response = await known.plan.answer(request, values)
+            async with AsyncExitStack() as left_behind:
+                response = await known.plan.answer(request, values, left_behind)
+                await response(scope, receive, send)
         except Exception as exc:
             handler = next((self._handlers[cls] for cls in type(exc).__mro__ if cls in self._handlers), None)
-            if handler is None:
+            if handler is None or response is not None:
                 raise
             answered = handler(request, exc)
-            response = await answered if isawaitable(answered) else answered
-        await response(scope, receive, send)
+            await (await answered if isawaitable(answered) else answered)(scope, receive, send)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from copy import copy
 from dataclasses import dataclass
 from inspect import isasyncgenfunction, iscoroutinefunction
@@ -42,7 +42,10 @@ class PlainRoute(APIRoute):
 
         async def handle(request: Request) -> Response:
             values = plan.parameters(request)
-            return await usual(request) if values is None else await plan.answer(request, values)
+            if values is None:
+                return await usual(request)
+            # Where FastAPI keeps its own.
+            return await plan.answer(request, values, request.scope["fastapi_inner_astack"])
 
         return handle
 
@@ -72,11 +75,6 @@ class RoutePlan:
     provider: Any
     """Whose `dependency_overrides` take the place of dependencies, in tests."""
 
-    @property
-    def has_contexts(self) -> bool:
-        """Whether something is left behind the answer, by FastAPI."""
-        return any(dependency.is_context for dependency in self.dependencies)
-
     def parameters(self, request: Request) -> dict[str, Any] | None:
         """The values of the query; None if FastAPI should say what is wrong with them."""
         if self.provider is not None and self.provider.dependency_overrides:
@@ -92,14 +90,15 @@ class RoutePlan:
                     values[field.name] = value
         return values
 
-    async def answer(self, request: Request, values: dict[str, Any]) -> Response:
-        """The answer to a request with these parameters. Raises what its dependencies and the endpoint
-        raise."""
+    async def answer(self, request: Request, values: dict[str, Any], left_behind: AsyncExitStack) -> Response:
+        """The answer to a request with these parameters. Raises what its dependencies and the endpoint raise.
+
+        left_behind: takes the contexts that are left when the answer has been sent.
+        """
         for dependency in self.dependencies:
             asked = dependency.call(**{dependency.request: request})
             if dependency.is_context:
-                # Where FastAPI keeps its own.
-                value = await request.scope["fastapi_inner_astack"].enter_async_context(asked)
+                value = await left_behind.enter_async_context(asked)
             else:
                 value = await asked
             if dependency.argument is not None:
