@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from inspect import isawaitable
 
 from fastapi import FastAPI
-from fastapi.routing import RouteContext, iter_route_contexts
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serve_app.api.plain_route import PlainRoute, RoutePlan, plan_of
+from serve_app.api.route_plan import RoutePlan, plan_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,7 @@ class KnownPaths:
     level of routers, and wraps each request in what such a one does not need: a quarter of all that the API
     itself does for a small read.
 
-    Paths with parameters and other classes of routes are left to FastAPI, as is every request with a
-    parameter that is refused.
+    All others are left to FastAPI, as is every request with a parameter that is refused.
     """
 
     def __init__(self, fastapi: ASGIApp, app: FastAPI) -> None:
@@ -41,7 +40,7 @@ class KnownPaths:
         for context in iter_route_contexts(app.router.routes):
             for method in context.methods or ():
                 path = method, context.path or ""
-                is_plain = isinstance(context.original_route, PlainRoute) and "{" not in path[1]
+                is_plain = isinstance(context.original_route, APIRoute) and "{" not in path[1]
                 if path not in seen and is_plain and (plan := plan_of(context)) is not None:
                     self._known[path] = _Known(plan, context)
                 seen.add(path)

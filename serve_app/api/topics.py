@@ -8,8 +8,6 @@ from fastapi import APIRouter
 from starlette.routing import Match
 from starlette.types import Scope
 
-from serve_app.api.plain_route import PlainRoute
-
 
 class Topic(APIRouter):
     """Routes below a prefix. FastAPI tries every route of a router, two to four times for each request; with
@@ -17,7 +15,7 @@ class Topic(APIRouter):
 
     def __init__(self, *, prefix: str, **options: Any) -> None:
         """options: as of APIRouter."""
-        super().__init__(prefix=prefix, route_class=PlainRoute, **options)
+        super().__init__(prefix=prefix, **options)
         self._begin = prefix.partition("{")[0]
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:

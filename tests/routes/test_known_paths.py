@@ -7,15 +7,16 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import APIRouter, FastAPI, Request
+from fastapi.routing import RouteContext, iter_route_contexts
+from starlette.routing import compile_path
 from starlette.types import Receive, Scope, Send
 
 from serve_app.api.known_paths import KnownPaths
-from serve_app.api.plain_route import PlainRoute
 from tests.support.api import Api
 
 
 def app_of(*, is_known: bool) -> FastAPI:
-    things = APIRouter(prefix="/things", route_class=PlainRoute)
+    things = APIRouter(prefix="/things")
 
     @things.get("")
     async def some(limit: int = 50) -> dict[str, Any]:
@@ -78,3 +79,20 @@ async def test_frequent_reads_do_not_go_through_the_router(api: Api, monkeypatch
     monkeypatch.setattr(api.app.router, "app", unasked)
     for path in ("/api/notifications", "/api/matches/top", "/api/connections"):
         assert (await api.client.get(path, headers=ada.headers)).status_code == 200
+
+
+def test_no_route_with_a_parameter_comes_before_a_known_path(api: Api) -> None:
+    """FastAPI would choose the one that comes first."""
+    before: list[RouteContext] = []
+    for context in iter_route_contexts(api.app.routes):
+        path, methods = context.path or "", context.methods or set[str]()
+        if "{" in path:
+            before.append(context)
+        else:
+            hidden_by = [
+                each.path
+                for each in before
+                if compile_path(each.path or "")[0].match(path) and methods & (each.methods or set())
+            ]
+            assert not hidden_by, path
+    assert before

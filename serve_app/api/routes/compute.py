@@ -13,7 +13,6 @@ from semblance.errors import BadInputError, NoFaceError, SemblanceError
 from serve_app.api.dependencies import Injected, Photo, PhotoBatch, Photos
 from serve_app.api.errors import status_of
 from serve_app.api.photos import BATCH_BODY, PHOTO_BODY, TWO_PHOTOS_BODY, check_size
-from serve_app.api.plain_route import PlainRoute
 from serve_app.api.responses import BODY, COMPUTE_ERRORS, errors
 from serve_app.api.services import Services
 from serve_app.schemas.comparison import ComparedFace, ComparisonAnswer, DecisionAnswer
@@ -32,7 +31,7 @@ from serve_app.schemas.compute import (
 )
 from serve_app.schemas.rarity import Rarity
 
-router = APIRouter(tags=["face compute"], route_class=PlainRoute)
+router = APIRouter(tags=["face compute"])
 
 MAX_FACES = 64
 

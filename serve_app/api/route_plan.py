@@ -1,4 +1,9 @@
-"""Routes of reads and of photos, without what FastAPI does for each request that these do not need."""
+"""How a plain route is answered: by a plan that is made once. FastAPI solves the dependencies again for each
+request, which is a third of all that the API itself does for a small read.
+
+A route is plain if its parameters are single values of the query, its dependencies take the request alone,
+its body is read by these, and its answer is JSON by a model.
+"""
 
 from __future__ import annotations
 
@@ -13,41 +18,12 @@ import msgspec
 from fastapi._compat import ModelField
 from fastapi.datastructures import DefaultPlaceholder
 from fastapi.dependencies.models import Dependant
-from fastapi.routing import APIRoute, _effective_route_context_var
 from starlette.requests import Request
 from starlette.responses import Response
 
 _VALUES = msgspec.json.Encoder()
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
-
-
-class PlainRoute(APIRoute):
-    """Solves the dependencies of a plain route by a plan that is made once. FastAPI makes it again for each
-    request, which is a third of all that the API itself does for a small read.
-
-    A route is plain if its parameters are single values of the query, its dependencies take the request
-    alone, its body is read by these, and its answer is JSON by a model. Any other route, and every request
-    with a parameter that is refused, is FastAPI's.
-    """
-
-    def get_route_handler(self) -> Handler:
-        usual = super().get_route_handler()
-        # With the dependencies of the routers that include this route, as FastAPI itself finds them.
-        context = _effective_route_context_var.get()
-        route = self if context is None or context.original_route is not self else context
-        plan = plan_of(route)
-        if plan is None:
-            return usual
-
-        async def handle(request: Request) -> Response:
-            values = plan.parameters(request)
-            if values is None:
-                return await usual(request)
-            # Where FastAPI keeps its own.
-            return await plan.answer(request, values, request.scope["fastapi_inner_astack"])
-
-        return handle
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,12 @@ import httpx
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Response
 from fastapi.dependencies.models import Dependant
-from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 
 from serve_app.api.dependencies import current_user, require_api_key
-from serve_app.api.plain_route import PlainRoute, plan_of
+from serve_app.api.known_paths import KnownPaths
+from serve_app.api.route_plan import plan_of
 from tests.support.api import Api
 
 
@@ -32,8 +32,8 @@ async def who_asks(request: Request) -> str:
     return request.headers["authorization"]
 
 
-def app_of(route_class: type[APIRoute], dependencies: list[Any] | None = None) -> FastAPI:
-    router = APIRouter(prefix="/things", route_class=route_class)
+def app_of(*, is_plain: bool, dependencies: list[Any] | None = None) -> FastAPI:
+    router = APIRouter(prefix="/things")
 
     @router.get("", status_code=203)
     async def things(
@@ -56,6 +56,8 @@ def app_of(route_class: type[APIRoute], dependencies: list[Any] | None = None) -
         return Response(str(exc), 401)
 
     app.include_router(router, dependencies=dependencies)
+    if is_plain:
+        app.add_middleware(KnownPaths, app)
     return app
 
 
@@ -82,7 +84,7 @@ async def get(app: FastAPI, path: str, user: str | None = "ada") -> httpx.Respon
     ],
 )
 async def test_the_answer_is_that_of_fastapi(path: str, user: str | None) -> None:
-    ours, theirs = await get(app_of(PlainRoute), path, user), await get(app_of(APIRoute), path, user)
+    ours, theirs = [await get(app_of(is_plain=each), path, user) for each in (True, False)]
     assert (ours.status_code, ours.content, ours.headers) == (
         theirs.status_code,
         theirs.content,
@@ -91,7 +93,7 @@ async def test_the_answer_is_that_of_fastapi(path: str, user: str | None) -> Non
 
 
 async def test_values_of_one_request_are_not_those_of_the_next() -> None:
-    app = app_of(PlainRoute)
+    app = app_of(is_plain=True)
     assert (await get(app, "/things?limit=7")).json()["limit"] == 7
     assert (await get(app, "/things", "bob")).json() == {
         "limit": 50, "sorted": "newest", "cursor": None, "who": "bob"
@@ -109,12 +111,12 @@ async def refuse_without_header(x_pass: Annotated[str | None, Header()] = None) 
 
 @pytest.mark.parametrize(("check", "said"), [(refuse_all, "closed"), (refuse_without_header, "no pass")])
 async def test_what_a_router_checks_where_it_is_included_is_checked(check: Any, said: str) -> None:
-    answer = await get(app_of(PlainRoute, [Depends(check)]), "/things")
+    answer = await get(app_of(is_plain=True, dependencies=[Depends(check)]), "/things")
     assert (answer.status_code, answer.text) == (401, said)
 
 
 async def test_a_dependency_can_be_replaced_for_a_test() -> None:
-    app = app_of(PlainRoute)
+    app = app_of(is_plain=True)
     app.dependency_overrides[who_asks] = lambda: "eve"
     assert (await get(app, "/things", None)).json()["who"] == "eve"
 
@@ -127,9 +129,9 @@ async def opened(request: Request) -> AsyncIterator[bytes]:
         request.app.state.steps.append("closed")
 
 
-def photos_of(route_class: type[APIRoute]) -> FastAPI:
+def photos_of(*, is_plain: bool) -> FastAPI:
     """An application whose route has a dependency that is left behind the answer."""
-    router = APIRouter(route_class=route_class)
+    router = APIRouter()
     app = FastAPI()
     steps: list[str] = []
     app.state.steps = steps
@@ -147,6 +149,8 @@ def photos_of(route_class: type[APIRoute]) -> FastAPI:
         return Response(str(exc), 422)
 
     app.include_router(router)
+    if is_plain:
+        app.add_middleware(KnownPaths, app)
     return app
 
 
@@ -154,8 +158,8 @@ def photos_of(route_class: type[APIRoute]) -> FastAPI:
 @pytest.mark.parametrize("photo", [b"good", b"bad"])
 async def test_a_body_is_read_and_left_as_by_fastapi(path: str, photo: bytes) -> None:
     seen = []
-    for route_class in (PlainRoute, APIRoute):
-        app = photos_of(route_class)
+    for is_plain in (True, False):
+        app = photos_of(is_plain=is_plain)
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://things") as client:
             answer = await client.post(path, content=photo)
@@ -165,7 +169,7 @@ async def test_a_body_is_read_and_left_as_by_fastapi(path: str, photo: bytes) ->
 
 
 def test_a_route_with_a_body_that_is_left_is_plain() -> None:
-    routes = [each for router in photos_of(PlainRoute).routes for each in routes_of(router)]
+    routes = [each for router in photos_of(is_plain=True).routes for each in routes_of(router)]
     [route] = [each for each in routes if getattr(each, "path", "") == "/photos"]
     plan = plan_of(route)
     assert plan is not None
@@ -182,10 +186,6 @@ def test_fastapi_asks_for_nothing_that_a_plan_does_not_know() -> None:
         # Of the document, and of a dependency that several others have.
         *("own_oauth_scopes", "parent_oauth_scopes", "use_cache"),
     }
-
-
-def test_the_document_is_that_of_fastapi() -> None:
-    assert app_of(PlainRoute).openapi() == app_of(APIRoute).openapi()
 
 
 def routes_of(router: Any) -> Iterator[Any]:
