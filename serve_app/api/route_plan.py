@@ -7,7 +7,7 @@ its body is read by these, and its answer is JSON by a model.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from copy import copy
 from dataclasses import dataclass
@@ -22,8 +22,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 _VALUES = msgspec.json.Encoder()
-
-Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 @dataclass(frozen=True, slots=True)
