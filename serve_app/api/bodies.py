@@ -66,9 +66,18 @@ def body_rules(connection: HTTPConnection) -> BodyRules:
     return rules
 
 
+class _RefusedBody(BaseException):
+    """Ends the work on a request whose body breaks the rules. It is no Exception: FastAPI answers 400 to any
+    failure with a body that it parses itself, and an answer that nobody gets would still be counted."""
+
+    def __init__(self, reason: SemblanceError) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class BodyMiddleware:
-    """Answers 400, 413, 408 or 415 to a request whose body breaks the rules, in place of the application's
-    own answer to the failed reading."""
+    """Answers a request whose body breaks the rules, mostly with 400, 413, 408 or 415. The application
+    does not."""
 
     def __init__(self, app: ASGIApp, grace: float = GRACE_S, rate: float = LEAST_RATE) -> None:
         """grace: seconds, as GRACE_S. rate: bytes a second, as LEAST_RATE."""
@@ -87,35 +96,31 @@ class BodyMiddleware:
         headers = Headers(scope=scope)
         rules = scope[_KEY] = BodyRules("json" in headers.get("content-type", "").lower())
         body = _Body(rules, headers, receive, self._grace, self._rate)
-        replaced = False
 
         async def answer(message: Message) -> None:
-            nonlocal replaced
-            if body.refusal is not None and not body.is_answered:
-                # FastAPI answers 400 to any failure with a body that it parses itself.
-                if not replaced:
-                    replaced = True
-                    response = answer_to(body.refusal, {"Connection": "close"})
-                    await response(scope, receive, send)
-                return
-            body.is_answered = True
-            await send(message)
+            # A stream may begin while another task waits for the end of the body.
+            if not body.is_refused:
+                body.is_answered = True
+                await send(message)
 
-        await self._app(scope, body.receive, answer)
+        try:
+            await self._app(scope, body.receive, answer)
+        except _RefusedBody as refused:
+            response = answer_to(refused.reason, {"Connection": "close"})
+            await response(scope, receive, send)
 
 
 class _Body:
     """The body of one request while it arrives.
 
-    refusal: why it was refused. is_answered: whether the answer has begun; after that only the end of the
-    connection matters.
+    is_refused: whether it broke the rules. is_answered: whether the answer has begun; after that only the
+    end of the connection matters.
     """
 
     def __init__(
         self, rules: BodyRules, headers: Headers, receive: Receive, grace: float, rate: float
     ) -> None:
-        self.refusal: SemblanceError | None = None
-        self.is_answered = False
+        self.is_refused = self.is_answered = False
         self._rules = rules
         self._headers = headers
         self._receive = receive
@@ -132,8 +137,10 @@ class _Body:
         try:
             return await self._part()
         except SemblanceError as exc:
-            self.refusal = exc
-            raise
+            if self.is_answered:
+                raise
+            self.is_refused = True
+            raise _RefusedBody(exc) from exc
 
     async def _part(self) -> Message:
         loop = asyncio.get_running_loop()

@@ -1,18 +1,23 @@
-"""A read is answered by the route that the router itself would find, and only looked up by its path."""
+"""A plain route is answered as by FastAPI, and only found by its method and path."""
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import httpx
 import pytest
 from fastapi import APIRouter, FastAPI, Request
-from fastapi.routing import RouteContext, iter_route_contexts
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from starlette.routing import compile_path
 from starlette.types import Receive, Scope, Send
 
+from semblance.settings import Settings
+from serve_app.api.factory import create_app
 from serve_app.api.known_paths import KnownPaths
-from tests.support.api import Api
+from serve_app.api.route_plan import plan_of
+from serve_app.api.services import Services
+from tests.support.api import API_KEY, Api
 
 
 def app_of(*, is_known: bool) -> FastAPI:
@@ -79,6 +84,40 @@ async def test_frequent_reads_do_not_go_through_the_router(api: Api, monkeypatch
     monkeypatch.setattr(api.app.router, "app", unasked)
     for path in ("/api/notifications", "/api/matches/top", "/api/connections"):
         assert (await api.client.get(path, headers=ada.headers)).status_code == 200
+
+
+@pytest.fixture(params=[None, "2025"])
+def api_settings(api_settings: Settings, request: pytest.FixtureRequest) -> Settings:
+    return api_settings.model_copy(update={"compat": request.param})
+
+
+async def test_each_known_path_is_answered_as_by_fastapi(api: Api) -> None:
+    async def opened() -> Services:
+        return api.services
+
+    theirs = create_app(api.services.settings, opened)
+    ours: object = KnownPaths
+    theirs.user_middleware = [each for each in theirs.user_middleware if each.cls is not ours]
+    assert len(theirs.user_middleware) == len(api.app.user_middleware) - 1
+    theirs.state._state.update(api.app.state._state)
+    ada = await api.member("Ada")
+    known = [
+        (method, context.path)
+        for context in iter_route_contexts(api.app.routes)
+        if isinstance(context.original_route, APIRoute) and plan_of(context) is not None
+        for method in context.methods or ()
+    ]
+    assert len(known) > 15
+    key = {"Authorization": f"Bearer {API_KEY}"}
+    queries = ("", "?limit=1&limit=2", "?limit=x")
+    for (method, path), who, query in product(known, ({}, ada.headers, key), queries):
+        url = f"http://api{path}{query}"
+        answers = []
+        for app in (api.app, theirs):
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
+                answer = await client.request(method, url, headers={**who, "X-Request-ID": "one"})
+            answers.append((answer.status_code, answer.headers, answer.content))
+        assert answers[0] == answers[1], (method, url)
 
 
 def test_no_route_with_a_parameter_comes_before_a_known_path(api: Api) -> None:

@@ -11,6 +11,7 @@ import pytest
 from db.quotas import QuotaKind
 from semblance import __version__, recorder
 from semblance.errors import DatabaseError
+from serve_app.api.bodies import JSON_VALUES
 from serve_app.api.gauges import sample
 from tests.support.api import API_KEY, Api, User
 from tests.support.console import sign_in
@@ -59,6 +60,24 @@ async def test_requests_are_counted_by_their_templates(fresh: Value, api: Api) -
     assert fresh("semblance_requests_total", route="/health", status="200") == 1
     assert fresh("semblance_requests_total", method="other", status="405") == 1
     assert fresh("semblance_refusals_total", code="not_found") == 3
+
+
+@pytest.mark.parametrize("path", ["/compare-faces", "/extract-embedding"])
+@pytest.mark.parametrize(
+    ("code", "sent"),
+    [
+        ("encoded_body", {"Content-Encoding": "gzip"}),
+        ("image_too_large", {"Content-Length": "1000000000"}),
+        ("bad_input", {"Content-Type": "application/json"}),
+    ],
+)
+async def test_a_refused_body_is_counted_once(
+    fresh: Value, api: Api, path: str, code: str, sent: dict[str, str]
+) -> None:
+    headers = {**KEY, "Content-Type": "image/jpeg", **sent}
+    answer = await api.client.post(path, headers=headers, content=b"[" * (JSON_VALUES + 1))
+    assert (answer.json()["code"], answer.headers["connection"]) == (code, "close")
+    assert fresh("semblance_refusals_total", code=code) == fresh("semblance_refusals_total") == 1
 
 
 async def test_what_a_photo_causes_is_measured(fresh: Value, api: Api) -> None:
