@@ -22,7 +22,7 @@ from ops.commands.photos import ASTRONAUT, package_photo
 
 OK, REFUSED, UNANSWERED, BUSY = "2xx", "refused", "unanswered", "503"
 """What a client sees: answered as it should be; no connection, or one that breaks; no answer in time; 503 in
-the contract's shape, with Retry-After. Anything else is a fault, and named by its status."""
+the contract's shape, with Retry-After. Anything else is a fault, and named by its status and code."""
 
 _TIMEOUT_S = 30.0
 _UPLOADS_PER_USER = 15
@@ -159,7 +159,10 @@ def _seen(response: httpx.Response, again: bool) -> str:
     if response.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
         in_shape = "Retry-After" in response.headers and b'"error"' in response.content
         return BUSY if in_shape else "503 out of shape"
-    return str(response.status_code)
+    try:
+        return f"{response.status_code} {response.json()['code']}"
+    except (ValueError, KeyError, TypeError):
+        return f"{response.status_code} out of shape"
 
 
 def _is_duplicate(response: httpx.Response, again: bool) -> bool:

@@ -49,9 +49,9 @@ def url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         ((503, (("Retry-After", "2"),), b'{"error": "Not ready."}'), BUSY, False),
         ((503, (), b'{"error": "Not ready."}'), "503 out of shape", True),
         ((503, (("Retry-After", "2"),), b"no server"), "503 out of shape", True),
-        ((404, (), b"Not Found"), "404", True),
-        ((500, (), b""), "500", True),
-        ((400, (), b'{"code": "duplicate_picture"}'), "400", True),
+        ((404, (), b"Not Found"), "404 out of shape", True),
+        ((500, (), b""), "500 out of shape", True),
+        ((400, (), b'{"code": "duplicate_picture"}'), "400 duplicate_picture", True),
     ],
 )
 def test_answers_are_judged(
