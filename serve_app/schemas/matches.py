@@ -46,10 +46,6 @@ class MatchPair(Schema):
     a: MatchPerson
     b: MatchPerson
 
-    @classmethod
-    def of(cls, match: Match, links: Links) -> MatchPair:
-        return cls.model_validate(_pair(match, links))
-
 
 class FactorScores(Schema):
     """The parts of the score; 1 means alike."""
