@@ -69,14 +69,16 @@ class RoutePlan:
 
         left_behind: takes the contexts that are left when the answer has been sent.
         """
+        # As in FastAPI, one that is asked for twice, by a route and its endpoint, is solved once.
+        solved: dict[Callable[..., Any], Any] = {}
         for dependency in self.dependencies:
-            asked = dependency.call(**{dependency.request: request})
-            if dependency.is_context:
-                value = await left_behind.enter_async_context(asked)
-            else:
-                value = await asked
+            call = dependency.call
+            if call not in solved:
+                asked = call(**{dependency.request: request})
+                is_context = dependency.is_context
+                solved[call] = await (left_behind.enter_async_context(asked) if is_context else asked)
             if dependency.argument is not None:
-                values[dependency.argument] = value
+                values[dependency.argument] = solved[call]
         answer = await self.endpoint(**values)
         if isinstance(answer, Response):
             return answer
@@ -141,6 +143,7 @@ def _dependency(dependant: Dependant) -> _Dependency | None:
         *(dependant.background_tasks_param_name, dependant.websocket_param_name),
         *(dependant.security_scopes_param_name, dependant.concurrency, dependant.scope),
         dependant.request_param_name is not None and dependant.http_connection_param_name is not None,
+        not dependant.use_cache,
     )
     if not (is_coroutine or is_context) or request is None or any(asks_more):
         return None

@@ -121,6 +121,26 @@ async def test_a_dependency_can_be_replaced_for_a_test() -> None:
     assert (await get(app, "/things", None)).json()["who"] == "eve"
 
 
+async def count_asking(request: Request) -> int:
+    request.app.state.asked += 1
+    asked: int = request.app.state.asked
+    return asked
+
+
+@pytest.mark.parametrize("is_plain", [True, False])
+async def test_what_route_and_endpoint_ask_for_is_solved_once(is_plain: bool) -> None:
+    app = FastAPI()
+    app.state.asked = 0
+
+    @app.get("/asked", dependencies=[Depends(count_asking)])
+    async def asked(times: Annotated[int, Depends(count_asking)]) -> dict[str, int]:
+        return {"times": times}
+
+    if is_plain:
+        app.add_middleware(KnownPaths, app)
+    assert (await get(app, "/asked")).json() == {"times": 1}
+
+
 async def opened(request: Request) -> AsyncIterator[bytes]:
     request.app.state.steps.append("opened")
     try:
