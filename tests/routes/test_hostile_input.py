@@ -22,6 +22,7 @@ from semblance.settings import Settings
 from serve_app.api.cursors import encode_cursor, place_by_name, place_by_score, place_by_time
 from serve_app.auth import TokenVerifier
 from tests.support.api import API_KEY, CRON_SECRET, JWT_SECRET, Api
+from tests.support.direct import status_of
 
 HEADERS = (
     b"accept", b"accept-encoding", b"accept-language", b"access-control-request-headers",
@@ -73,43 +74,6 @@ ABSURD = (
 
 REFUSALS = {400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429}
 FINE = {200, 201, 202, 204, 307} | REFUSALS
-
-
-async def status_of(
-    api: Api, method: str, path: str, *, query: str = "", headers: dict[bytes, bytes], body: bytes = b"{}"
-) -> int:
-    """The answer's status, from the application itself: a client would refuse to send such a request."""
-    messages: list[dict[str, object]] = [
-        {"type": "http.disconnect"},
-        {"type": "http.request", "body": body, "more_body": False},
-    ]
-    statuses = []
-
-    async def receive() -> dict[str, object]:
-        return messages.pop() if len(messages) > 1 else messages[0]
-
-    async def send(message: Any) -> None:
-        if message["type"] == "http.response.start":
-            statuses.append(message["status"])
-
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": method,
-        "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": query.encode(),
-        "root_path": "",
-        "headers": list(headers.items()),
-        "client": ("127.0.0.1", 1),
-        "server": ("api", 80),
-        "state": {},
-    }
-    await api.app(scope, receive, send)
-    [status] = statuses
-    return int(status)
 
 
 def usual_headers(path: str, user: dict[str, str]) -> dict[bytes, bytes]:
