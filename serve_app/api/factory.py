@@ -130,7 +130,7 @@ def create_app(settings: Settings, open_services: Callable[[], Awaitable[Service
     app.state.limits = ReplicaLimits(settings)
     app.add_middleware(KnownPaths, app)
     app.add_middleware(RoutedMiddleware)
-    # Inside of all others: a middleware that reads cookies comes before it.
+    # Inside of those that read cookies, which are added below.
     app.add_middleware(CookiesMiddleware)
     if settings.compat is not None:
         install_compat(app, settings)
