@@ -40,13 +40,16 @@ class KnownPaths:
         for context in iter_route_contexts(app.router.routes):
             for method in context.methods or ():
                 path = method, context.path or ""
-                is_plain = isinstance(context.original_route, APIRoute) and "{" not in path[1]
+                # Other classes of routes may do more than is planned.
+                is_plain = type(context.original_route) is APIRoute and "{" not in path[1]
                 if path not in seen and is_plain and (plan := plan_of(context)) is not None:
                     self._known[path] = _Known(plan, context)
                 seen.add(path)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        known = self._known.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
+        # Below a root path, paths are longer than those of the routes.
+        may_be_known = scope["type"] == "http" and not scope.get("root_path")
+        known = self._known.get((scope["method"], scope["path"])) if may_be_known else None
         if known is None:
             await self._fastapi(scope, receive, send)
             return

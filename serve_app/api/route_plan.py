@@ -15,7 +15,7 @@ from inspect import isasyncgenfunction, iscoroutinefunction
 from typing import Any
 
 import msgspec
-from fastapi._compat import ModelField
+from fastapi._compat import ModelField, field_annotation_is_sequence
 from fastapi.datastructures import DefaultPlaceholder
 from fastapi.dependencies.models import Dependant
 from starlette.requests import Request
@@ -100,6 +100,7 @@ def plan_of(route: Any) -> RoutePlan | None:
         route.methods in ({"GET"}, {"POST"})
         and _takes_values_alone(dependant)
         and route.body_field is None
+        and route.max_body_size is None
         and all(_is_single(field) for field in dependant.query_params)
         and iscoroutinefunction(endpoint)
         and _answers_json(route)
@@ -158,6 +159,7 @@ def _is_single(field: ModelField) -> bool:
         and not field.field_info.validate_default
         and field.validation_alias in {None, field.alias}
         and isinstance(default, bool | int | float | str | None)
+        and not field_annotation_is_sequence(field.field_info.annotation)
     )
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import fields
+from inspect import signature
 from typing import Annotated, Any, Literal
 
 import httpx
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Response
 from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 
@@ -141,6 +143,65 @@ async def test_what_route_and_endpoint_ask_for_is_solved_once(is_plain: bool) ->
     assert (await get(app, "/asked")).json() == {"times": 1}
 
 
+class Thing(BaseModel):
+    size: int
+
+
+class StampedRoute(APIRoute):
+    """A class of routes that does something more."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        usual = super().get_route_handler()
+
+        async def stamped(request: Request) -> Response:
+            answer = await usual(request)
+            answer.headers["X-Stamp"] = "1"
+            return answer
+
+        return stamped
+
+
+async def size_of(request: Request) -> int:
+    return len(await request.body())
+
+
+def special_of(*, is_plain: bool) -> FastAPI:
+    """An application whose routes do what no plan does."""
+    app, stamped, limited = FastAPI(), APIRouter(route_class=StampedRoute), APIRouter(max_body_size=3)
+
+    @stamped.get("/stamped")
+    async def stamp() -> Thing:
+        return Thing(size=1)
+
+    @limited.post("/limited")
+    async def limit(size: Annotated[int, Depends(size_of)]) -> Thing:
+        return Thing(size=size)
+
+    @app.get("/tags")
+    async def tags(tag: Annotated[list[str] | str | None, Query()] = None) -> list[str]:
+        return [repr(tag)]
+
+    app.include_router(stamped)
+    app.include_router(limited)
+    if is_plain:
+        app.add_middleware(KnownPaths, app)
+    return app
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/stamped"), ("POST", "/limited"), ("GET", "/tags?tag=a&tag=b"), ("GET", "/tags?tag=a")],
+)
+async def test_what_no_plan_does_is_left_to_fastapi(method: str, path: str) -> None:
+    seen = []
+    for is_plain in (True, False):
+        transport = httpx.ASGITransport(special_of(is_plain=is_plain))
+        async with httpx.AsyncClient(transport=transport, base_url="http://things") as client:
+            answer = await client.request(method, path, content=b"four" if method == "POST" else None)
+        seen.append((answer.status_code, answer.content, answer.headers))
+    assert seen[0] == seen[1]
+
+
 async def opened(request: Request) -> AsyncIterator[bytes]:
     request.app.state.steps.append("opened")
     try:
@@ -205,6 +266,21 @@ def test_fastapi_asks_for_nothing_that_a_plan_does_not_know() -> None:
         *("dependencies", "name", "call", "path", "scope", "concurrency"),
         # Of the document, and of a dependency that several others have.
         *("own_oauth_scopes", "parent_oauth_scopes", "use_cache"),
+    }
+
+
+def test_fastapi_has_no_option_of_routes_that_a_plan_does_not_know() -> None:
+    """As above."""
+    assert set(signature(APIRoute).parameters) == {
+        *("path", "endpoint", "methods", "dependencies", "status_code", "dependency_overrides_provider"),
+        *("response_model", "response_class", "response_model_include", "response_model_exclude"),
+        *("response_model_by_alias", "response_model_exclude_unset", "response_model_exclude_defaults"),
+        *("response_model_exclude_none", "max_body_size"),
+        # Of the document.
+        *("tags", "summary", "description", "response_description", "responses", "deprecated", "name"),
+        *("operation_id", "include_in_schema", "callbacks", "openapi_extra", "generate_unique_id_function"),
+        # Of a body that FastAPI reads.
+        *("strict_content_type", "form_limits"),
     }
 
 
