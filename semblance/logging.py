@@ -6,13 +6,20 @@ import json
 import logging
 import re
 import sys
+import traceback
 from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from types import TracebackType
+from typing import TypeAlias
 
 from semblance.redaction import redacted
 from semblance.settings import Settings
 from semblance.tracing import trace_id
+
+_ExcInfo: TypeAlias = (
+    tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+)
 
 request_id_var: ContextVar[str] = ContextVar("request_id", default="-")
 """The id of the request being answered, or "-" outside of one."""
@@ -62,7 +69,16 @@ class _IdsFilter(logging.Filter):
         return True
 
 
-class TextFormatter(logging.Formatter):
+class _Formatter(logging.Formatter):
+    """Formats an exception with its traceback, one line each."""
+
+    def formatException(self, ei: _ExcInfo) -> str:  # noqa: N802 - the library's spelling
+        # The library prints into a file. In its replicas, Serve replaces `print` by one that writes a tuple
+        # of what it is given there: all lines of a traceback became one.
+        return "".join(traceback.format_exception(*ei)).removesuffix("\n")
+
+
+class TextFormatter(_Formatter):
     """Formats a record as a line, with the exception below it."""
 
     def __init__(self) -> None:
@@ -74,7 +90,7 @@ class TextFormatter(logging.Formatter):
         return redacted(super().format(record))
 
 
-class JsonFormatter(logging.Formatter):
+class JsonFormatter(_Formatter):
     """Formats a record as one JSON object: time, level, logger, message, IDS, exception, `extra`s."""
 
     def format(self, record: logging.LogRecord) -> str:

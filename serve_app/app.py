@@ -40,6 +40,7 @@ from serve_app.auth import TokenVerifier
 from serve_app.babies.maker import open_baby_maker
 from serve_app.direct_reads import DirectReads
 from serve_app.face_uploads import FaceUploads
+from serve_app.gone_clients import GoneClientMiddleware
 from serve_app.preflight import BEFORE_DEPLOYMENT, BEFORE_SERVING
 from serve_app.ray_jobs import RayJobs
 from serve_app.realtime.hub import Hub
@@ -79,6 +80,7 @@ class API:
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         app = create_app(self._settings, self._open_services)
+        app.add_middleware(GoneClientMiddleware)
         if self._settings.otlp_endpoint is not None:
             # Serve makes the spans, and finds the route for them.
             return app

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from inspect import isawaitable
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve_app.api.route_plan import RoutePlan, plan_of
@@ -34,22 +33,28 @@ class KnownPaths:
     def __init__(self, fastapi: ASGIApp, app: FastAPI) -> None:
         """fastapi: answers all others. app: with all its routes and handlers of exceptions."""
         self._fastapi = fastapi
-        self._handlers = app.exception_handlers
+        # As in FastAPI, those of unexpected exceptions are called further out.
+        handlers = {key: call for key, call in app.exception_handlers.items() if key not in {500, Exception}}
+        self._plain = ExceptionMiddleware(self._answer, handlers)
         self._known: dict[tuple[str, str], _Known] = {}
         seen = set[tuple[str, str]]()
         for context in iter_route_contexts(app.router.routes):
             for method in context.methods or ():
                 path = method, context.path or ""
-                is_plain = isinstance(context.original_route, APIRoute) and "{" not in path[1]
+                # Other classes of routes may do more than is planned.
+                is_plain = type(context.original_route) is APIRoute and "{" not in path[1]
                 if path not in seen and is_plain and (plan := plan_of(context)) is not None:
                     self._known[path] = _Known(plan, context)
                 seen.add(path)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        known = self._known.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
-        if known is None:
-            await self._fastapi(scope, receive, send)
-            return
+        # Below a root path, paths are longer than those of the routes.
+        may_be_known = scope["type"] == "http" and not scope.get("root_path")
+        is_known = may_be_known and (scope["method"], scope["path"]) in self._known
+        await (self._plain if is_known else self._fastapi)(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        known = self._known[scope["method"], scope["path"]]
         request = Request(scope, receive, send)
         values = known.plan.parameters(request)
         if values is None:
@@ -57,14 +62,8 @@ class KnownPaths:
             return
         # As FastAPI leaves it.
         scope.setdefault("fastapi", {})["effective_route_context"] = known.context
-        response: Response | None = None
-        try:
-            async with AsyncExitStack() as left_behind:
-                response = await known.plan.answer(request, values, left_behind)
-                await response(scope, receive, send)
-        except Exception as exc:
-            handler = next((self._handlers[cls] for cls in type(exc).__mro__ if cls in self._handlers), None)
-            if handler is None or response is not None:
-                raise
-            answered = handler(request, exc)
-            await (await answered if isawaitable(answered) else answered)(scope, receive, send)
+        async with AsyncExitStack() as left_behind:
+            response = await known.plan.answer(request, values, left_behind)
+            await response(scope, receive, send)
+            return
+        raise RuntimeError(f"A dependency of {scope['method']} {scope['path']} suppresses exceptions.")

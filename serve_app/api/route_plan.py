@@ -7,30 +7,34 @@ its body is read by these, and its answer is JSON by a model.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import isasyncgenfunction, iscoroutinefunction
 from typing import Any
 
 import msgspec
-from fastapi._compat import ModelField
+from fastapi._compat import ModelField, field_annotation_is_sequence
 from fastapi.datastructures import DefaultPlaceholder
 from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import EndpointContext
+from fastapi.routing import serialize_response
 from starlette.requests import Request
 from starlette.responses import Response
+
+from serve_app.schemas.base import Values
 
 _VALUES = msgspec.json.Encoder()
 
 
 @dataclass(frozen=True, slots=True)
 class _Dependency:
-    """argument: by which the endpoint takes it; None if it only checks. request: by which it takes the
+    """arguments: by which the endpoint takes it; none if it only checks. request: by which it takes the
     request. is_context: whether it gives a context, which is left after the answer."""
 
     call: Callable[..., Any]
-    argument: str | None
+    arguments: tuple[str, ...]
     request: str
     is_context: bool
 
@@ -46,6 +50,8 @@ class RoutePlan:
     defaults: dict[str, Any]
     answered: ModelField
     status: int
+    described: EndpointContext
+    """For the log, if the answer is not what the route promises."""
     provider: Any
     """Whose `dependency_overrides` take the place of dependencies, in tests."""
 
@@ -69,21 +75,21 @@ class RoutePlan:
 
         left_behind: takes the contexts that are left when the answer has been sent.
         """
-        # As in FastAPI, one that is asked for twice, by a route and its endpoint, is solved once.
-        solved: dict[Callable[..., Any], Any] = {}
         for dependency in self.dependencies:
-            call = dependency.call
-            if call not in solved:
-                asked = call(**{dependency.request: request})
-                is_context = dependency.is_context
-                solved[call] = await (left_behind.enter_async_context(asked) if is_context else asked)
-            if dependency.argument is not None:
-                values[dependency.argument] = solved[call]
+            asked = dependency.call(**{dependency.request: request})
+            solved = await (left_behind.enter_async_context(asked) if dependency.is_context else asked)
+            for argument in dependency.arguments:
+                values[argument] = solved
         answer = await self.endpoint(**values)
         if isinstance(answer, Response):
             return answer
-        # FastAPI, in place of this plan, takes the values of a model as well.
-        content = _VALUES.encode(answer) if isinstance(answer, dict) else self.answered.serialize_json(answer)
+        if isinstance(answer, Values):
+            # FastAPI, in place of this plan, would make the model of them.
+            content = _VALUES.encode(answer)
+        else:
+            content = await serialize_response(
+                field=self.answered, response_content=answer, endpoint_ctx=self.described, dump_json=True
+            )
         return Response(content, self.status, media_type="application/json")
 
 
@@ -95,24 +101,26 @@ def plan_of(route: Any) -> RoutePlan | None:
     """
     dependant: Dependant = route.dependant
     endpoint: Any = dependant.call
-    dependencies = [_dependency(each) for each in dependant.dependencies]
+    dependencies = _dependencies(dependant.dependencies)
     is_plain = (
         route.methods in ({"GET"}, {"POST"})
         and _takes_values_alone(dependant)
         and route.body_field is None
+        and route.max_body_size is None
         and all(_is_single(field) for field in dependant.query_params)
         and iscoroutinefunction(endpoint)
         and _answers_json(route)
     )
-    if not is_plain or None in dependencies:
+    if not is_plain or dependencies is None:
         return None
     return RoutePlan(
         endpoint=endpoint,
-        dependencies=tuple(each for each in dependencies if each is not None),
+        dependencies=dependencies,
         query={field.alias: field for field in dependant.query_params},
         defaults={field.name: field.default for field in dependant.query_params},
         answered=route.response_field,
         status=route.status_code or 200,
+        described=EndpointContext(path=f"{min(route.methods)} {dependant.path}"),
         provider=route.dependency_overrides_provider,
     )
 
@@ -128,6 +136,19 @@ def _takes_values_alone(dependant: Dependant) -> bool:
             dependant.concurrency,
         )
     )
+
+
+def _dependencies(dependants: Iterable[Dependant]) -> tuple[_Dependency, ...] | None:
+    """In the order in which they are asked for; None if one of them is not plain. As in FastAPI, one that a
+    route and its endpoint ask for is solved once."""
+    found: dict[Any, _Dependency] = {}
+    for each in dependants:
+        known = _dependency(each)
+        if known is None:
+            return None
+        before = found.get(each.call)
+        found[each.call] = replace(known, arguments=before.arguments + known.arguments) if before else known
+    return tuple(found.values())
 
 
 def _dependency(dependant: Dependant) -> _Dependency | None:
@@ -147,7 +168,8 @@ def _dependency(dependant: Dependant) -> _Dependency | None:
     )
     if not (is_coroutine or is_context) or request is None or any(asks_more):
         return None
-    return _Dependency(asynccontextmanager(call) if is_context else call, dependant.name, request, is_context)
+    arguments = () if dependant.name is None else (dependant.name,)
+    return _Dependency(asynccontextmanager(call) if is_context else call, arguments, request, is_context)
 
 
 def _is_single(field: ModelField) -> bool:
@@ -158,6 +180,7 @@ def _is_single(field: ModelField) -> bool:
         and not field.field_info.validate_default
         and field.validation_alias in {None, field.alias}
         and isinstance(default, bool | int | float | str | None)
+        and not field_annotation_is_sequence(field.field_info.annotation)
     )
 
 

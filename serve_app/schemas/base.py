@@ -36,10 +36,10 @@ class Schema(BaseModel):
     model_config = ConfigDict(extra="forbid", protected_namespaces=(), hide_input_in_errors=True)
 
 
-Values: TypeAlias = dict[str, Any]
-"""The values of a Schema, by the names and in the order of its fields, not checked again: for lists that are
-read often, where making the models takes longer than all else. Such a route names the Schema as its
-`response_model`."""
+class Values(dict[str, Any]):
+    """The values of a Schema, by the names and in the order of its fields. Unlike any other dictionary, they
+    are not checked again: for lists that are read often, where making the models takes longer than all else.
+    Such a route names the Schema as its `response_model`."""
 
 
 class ErrorAnswer(BaseModel):

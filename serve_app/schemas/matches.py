@@ -90,11 +90,11 @@ class MatchesAnswer(Schema):
     def values(
         page: CountedPage[Match, Any], next_cursor: str | None, links: Links, scale: SimilarityScale
     ) -> Values:
-        return {
-            "matches": [_summary(match, links, scale) for match in page.items],
-            "total": page.total,
-            "next_cursor": next_cursor,
-        }
+        return Values(
+            matches=[_summary(match, links, scale) for match in page.items],
+            total=page.total,
+            next_cursor=next_cursor,
+        )
 
 
 class StatsAnswer(Schema):
@@ -176,7 +176,7 @@ class CelebrityMatchSummary(Schema):
         )
 
 
-def _summary(match: Match, links: Links, scale: SimilarityScale) -> Values:
+def _summary(match: Match, links: Links, scale: SimilarityScale) -> dict[str, Any]:
     """The values of a MatchSummary."""
     return {
         "id": match.id,
@@ -189,11 +189,11 @@ def _summary(match: Match, links: Links, scale: SimilarityScale) -> Values:
     }
 
 
-def _pair(match: Match, links: Links) -> Values:
+def _pair(match: Match, links: Links) -> dict[str, Any]:
     return {"a": _person(match.a, links), "b": _person(match.b, links)}
 
 
-def _person(person: Person, links: Links) -> Values:
+def _person(person: Person, links: Links) -> dict[str, Any]:
     urls = links.renditions(person.image_path, "faces")
     return {
         "id": person.id,

@@ -39,9 +39,9 @@ class NotificationsAnswer(Schema):
 
     @staticmethod
     def values(page: NotificationPage, next_cursor: str | None) -> Values:
-        return {
-            "notifications": page.items,
-            "total": page.total,
-            "unread_count": page.unread_count,
-            "next_cursor": next_cursor,
-        }
+        return Values(
+            notifications=page.items,
+            total=page.total,
+            unread_count=page.unread_count,
+            next_cursor=next_cursor,
+        )

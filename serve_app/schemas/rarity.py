@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from deployments.packs.calibration import SimilarityScale
-from serve_app.schemas.base import Schema, Values
+from serve_app.schemas.base import Schema
 
 
 class Rarity(Schema):
@@ -31,7 +31,9 @@ class Rarity(Schema):
         return None if values is None else cls(**values)
 
     @staticmethod
-    def values(scale: SimilarityScale, similarity: float | None, pack_digest: str | None) -> Values | None:
+    def values(
+        scale: SimilarityScale, similarity: float | None, pack_digest: str | None
+    ) -> dict[str, int] | None:
         """As `of`."""
         if similarity is None or scale.calibration is None or pack_digest != scale.digest:
             return None

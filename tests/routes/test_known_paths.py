@@ -75,6 +75,17 @@ async def test_the_answer_is_that_of_the_router(method: str, path: str) -> None:
     assert found == await answer(app_of(is_known=False), method, path)
 
 
+@pytest.mark.parametrize("path", ["/api/things", "/root/api/things", "/api/api/things"])
+@pytest.mark.parametrize("root", ["", "/root", "/api"])
+async def test_the_answer_below_a_root_path_is_that_of_the_router(root: str, path: str) -> None:
+    answers = []
+    for is_known in (True, False):
+        transport = httpx.ASGITransport(app_of(is_known=is_known), root_path=root)
+        async with httpx.AsyncClient(transport=transport, base_url="http://things") as client:
+            answers.append((await client.get(path)).text)
+    assert answers[0] == answers[1]
+
+
 async def test_frequent_reads_do_not_go_through_the_router(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     ada = await api.member("Ada")
 

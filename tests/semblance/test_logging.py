@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import builtins
 import errno
 import json
 import logging
@@ -9,7 +10,7 @@ from io import StringIO
 from typing import Literal
 
 import pytest
-from ray.serve._private.logging_utils import StreamToLogger
+from ray.serve._private.logging_utils import StreamToLogger, redirected_print
 
 from semblance.logging import configure_logging, request_id_var
 from semblance.redaction import redacted
@@ -42,6 +43,25 @@ def test_json_lines_carry_request_id_extras_and_exception(capsys: pytest.Capture
     assert line["level"] == "ERROR"
     assert "ZeroDivisionError" in line["exception"]
     assert line["time"].endswith("+00:00")
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_an_exception_is_written_in_lines_where_serve_replaced_print(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, log_format: Literal["text", "json"]
+) -> None:
+    configure_logging(Settings(log_format=log_format))
+    monkeypatch.setattr(builtins, "print", redirected_print)
+    try:
+        1 / 0  # noqa: B018
+    except ZeroDivisionError:
+        logging.getLogger("semblance.test").exception("went wrong")
+    written = capsys.readouterr().err
+    if log_format == "json":
+        written = f"went wrong\n{json.loads(written)['exception']}\n"
+    first, begin, place, *_, last = written.splitlines()
+    assert (first.endswith("went wrong"), begin) == (True, "Traceback (most recent call last):")
+    assert (place.startswith(f'  File "{__file__}"'), last) == (True, "ZeroDivisionError: division by zero")
+    assert not written.endswith("\n\n")
 
 
 def test_text_lines_and_level(capsys: pytest.CaptureFixture[str]) -> None:

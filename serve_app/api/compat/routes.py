@@ -17,7 +17,7 @@ from serve_app.api.dependencies import CurrentUser, Injected, InjectedLinks, req
 from serve_app.api.routes import auth, inference, jobs, matches, user_faces
 from serve_app.auth import bearer_token, same_secret
 from serve_app.links import Links, PictureUrls
-from serve_app.schemas.base import Schema, Values
+from serve_app.schemas.base import Schema
 from serve_app.schemas.inference import NewInference, QueuedAnswer
 from serve_app.schemas.jobs import MAX_PROCESSED, ProcessedJob
 from serve_app.schemas.matches import MatchPerson, MatchSummary
@@ -143,7 +143,7 @@ async def list_top_matches(**asked: Any) -> list[OldMatch]:
     keyed = asked["links"] = KeyedLinks(asked["links"])
     answer = await matches.list_top_matches(**asked)
 
-    def person(someone: Values) -> OldPerson:
+    def person(someone: dict[str, Any]) -> OldPerson:
         return OldPerson(**someone, image_path=keyed.keys[someone["image"]])
 
     return [
