@@ -41,6 +41,8 @@ with warnings.catch_warnings():
 PORT = 5432
 """Only part of the socket's name; nothing listens on TCP."""
 
+_SOCKET = f".s.PGSQL.{PORT}"
+
 _START_SECONDS = 60
 """Long enough to replay the write-ahead log after a crash."""
 _STOP_SECONDS = 30.0
@@ -81,7 +83,7 @@ class EmbeddedPostgres:
 
         The first start creates the cluster, the database `semblance` and the application's login. After a
         crash it waits for the remains of the old server to end, and for recovery. A server that runs but does
-        not answer is killed first.
+        not answer is killed first, and so is one whose socket was removed.
 
         Raises ConfigurationError if the server cannot run here, DatabaseFullError if the disk is full,
         DatabaseError if it does not start in time.
@@ -106,7 +108,7 @@ class EmbeddedPostgres:
                         raise DatabaseError(
                             f"The embedded PostgreSQL does not start ({exc}); see {self.log}."
                         ) from exc
-                    if not isinstance(exc, psycopg.errors.ConnectionTimeout):
+                    if not isinstance(exc, psycopg.errors.ConnectionTimeout) and not self._lacks_socket():
                         heard = now
                     elif now - heard > _SILENT_SECONDS and (postmaster := self._postmaster()):
                         postmaster.kill()
@@ -214,11 +216,15 @@ class EmbeddedPostgres:
         else:
             pids = ", ".join(str(orphan.pid) for orphan in orphans)
             raise DatabaseError(f"Processes of a crashed PostgreSQL do not end: {pids}. Kill them.")
+        # A copied folder brings the files of the original, whose server may run: the socket where that one
+        # listens is left alone.
+        folders = {self._data}
         lines = self._pid_file()
-        if len(lines) > 4 and lines[4].strip():
-            socket = Path(lines[4].strip()) / f".s.PGSQL.{PORT}"
-            for leftover in (socket, socket.with_name(socket.name + ".lock")):
-                leftover.unlink(missing_ok=True)
+        if len(lines) > 4 and lines[4].strip() and Path(lines[1]) == self._data:
+            folders.add(Path(lines[4].strip()))
+        for folder in folders:
+            for leftover in (_SOCKET, f"{_SOCKET}.lock"):
+                (folder / leftover).unlink(missing_ok=True)
         (self._data / "postmaster.pid").unlink(missing_ok=True)
 
     def _launch(self) -> None:
@@ -314,12 +320,22 @@ class EmbeddedPostgres:
             with main.open("a") as file:
                 file.write(f"\n{include}")
 
+    def _lacks_socket(self) -> bool:
+        """Whether the server takes connections where no client finds it: its socket was removed."""
+        lines = self._pid_file()
+        return _is_ready(lines) and not (Path(lines[4].strip()) / _SOCKET).exists()
+
     def _dsn(self) -> str:
         lines = self._pid_file()
-        # The status is written last, padded with blanks.
-        if len(lines) < 8 or lines[7].strip() != "ready":
+        if not _is_ready(lines):
             raise _NotReadyError("it is starting or stopping")
         return f"postgresql://{USER}@/{DATABASE}?host={quote(lines[4].strip())}&port={PORT}"
+
+
+def _is_ready(lines: list[str]) -> bool:
+    """Whether postmaster.pid says that the server takes connections."""
+    # The status is written last, padded with blanks.
+    return len(lines) > 7 and lines[7].strip() == "ready"
 
 
 class _NotReadyError(Exception):

@@ -48,7 +48,7 @@ class Keeper:
         self._on_change = on_change
         self._needs = needs
         self._ask = ask
-        self._trying = "Checking %s again." if only_watches else "Starting %s."
+        self._only_watches = only_watches
         self._renewal = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._keep, name=f"keeper of {part.name}", daemon=True)
@@ -67,10 +67,14 @@ class Keeper:
 
     def _keep(self) -> None:
         attempts = failures = 0
+        failure: str | None = None
         next_attempt = well_since = time.monotonic()
         while not self._closing.wait(self._ask if self.problem is None else min(self._ask, ASK_SECONDS)):
             problem = self._question()
-            self._note(problem)
+            if problem is None or self._only_watches or self._waits_for_another():
+                failure = None
+            # Why a part does not start says more than that it has ended.
+            self._note(failure or problem)
             now = time.monotonic()
             if problem is None:
                 if now - well_since > WELL_SECONDS:
@@ -103,7 +107,7 @@ class Keeper:
 
     def _attempt(self) -> str | None:
         """Start the part. Returns why that failed, None if it did not."""
-        logger.warning(self._trying, self.part.name)
+        logger.warning("Checking %s again." if self._only_watches else "Starting %s.", self.part.name)
         try:
             if self._renewal.is_set():
                 self.part.stop()

@@ -83,8 +83,14 @@ def what_is_wrong(home: StackHome) -> tuple[Problem, ...]:
     left = left_state(home)
     if left is None:
         return ()
-    if StackLock(home).holder() == left.pid:
+    lock = StackLock(home)
+    if lock.holder() == left.pid:
         return left.problems
+    if lock.is_held():
+        # It touches the lock, so only the file tells since when.
+        since = datetime.fromtimestamp(home.state_file.stat().st_mtime, UTC)
+        text = f"It was restarted, and has not written {home.state_file} yet: is the disk full?"
+        return (Problem(part="Supervisor", text=text, since=since),)
     # It touches the lock every second.
     beaten = home.lock_file if home.lock_file.exists() else home.state_file
     since = datetime.fromtimestamp(beaten.stat().st_mtime, UTC)

@@ -175,6 +175,35 @@ def test_a_pid_that_now_belongs_to_another_process_is_left_alone(folder: Path) -
     assert query(dsn, "SELECT value FROM kept") == 42
 
 
+@pytest.mark.parametrize("begun", [False, True])
+def test_the_server_of_a_copied_folder_leaves_the_one_of_the_original_alone(
+    empty: Path, folder: Path, begun: bool
+) -> None:
+    original = EmbeddedPostgres(folder)
+    dsn = original.start()
+    write(dsn)
+    copy = EmbeddedPostgres(place(folder, empty / "copy" / "postgres"))
+    if begun:
+        assert query(copy.start(), "SELECT value FROM kept") == 42
+    copy.stop()
+    assert original.problem() is None
+    assert query(dsn, "SELECT value FROM kept") == 42
+
+
+def test_a_server_whose_socket_was_removed_is_started_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "_SILENT_SECONDS", 0.5)
+    server = EmbeddedPostgres(folder)
+    dsn = server.start()
+    write(dsn)
+    socket = Path(str(query(dsn, "SHOW unix_socket_directories")).strip('"')) / ".s.PGSQL.5432"
+    socket.unlink()
+    assert "accepts no connections" in str(server.problem())
+    assert query(server.start(), "SELECT value FROM kept") == 42
+    assert server.problem() is None
+
+
 def test_stopping_ends_open_transactions(folder: Path) -> None:
     server = EmbeddedPostgres(folder)
     with psycopg.connect(server.start()) as connection:

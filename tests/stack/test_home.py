@@ -208,5 +208,10 @@ def test_a_state_lives_as_long_as_its_supervisor_despite_clock_changes(
         monkeypatch.setattr(psutil.Process, "create_time", lambda _: 1e9)
         assert read_state(home) == state
         assert what_is_wrong(home) == ()
+        # Of a supervisor before this one, which a full disk keeps from writing its own.
+        write_state(home, state.model_copy(update={"pid": os.getppid()}))
+        assert read_state(home) is None
+        (unwritten,) = what_is_wrong(home)
+        assert (unwritten.part, "is the disk full?" in unwritten.text) == ("Supervisor", True)
     finally:
         lock.release()

@@ -102,6 +102,17 @@ def test_a_part_is_never_given_up_and_reports_why_and_since_when(closing: ExitSt
     assert kept.problem is None or kept.problem.since == since
     wait_for(lambda: told[-1] is None)
     assert candle.starts == 13
+    # Between two attempts, too, it says why it does not start.
+    assert told == ["It is dark.", "Too much wind.", None]
+
+
+def test_a_part_that_is_only_watched_says_what_it_sees_now(closing: ExitStack) -> None:
+    candle = Candle()
+    candle.failures = 3
+    _, told = keep(closing, candle, only_watches=True)
+    candle.burns = False
+    wait_for(lambda: len(told) > 2 and told[-1] is None)
+    assert told[:3] == ["It is dark.", "Too much wind.", "It is dark."]
 
 
 def test_a_part_waits_for_the_part_it_depends_on(closing: ExitStack) -> None:
