@@ -140,6 +140,14 @@ class SlowBodyError(RequestError):
     retry_after = 5
 
 
+class IncompleteBodyError(RequestError):
+    """The connection ended before the request's body was complete."""
+
+    code = "incomplete_body"
+    retryable = True
+    retry_after = 5
+
+
 class IdempotencyKeyReusedError(RequestError):
     """The Idempotency-Key belongs to a request with another content."""
 

@@ -34,7 +34,7 @@ has the header `X-Request-ID`. Times are ISO 8601 with offset, ids are UUIDs, lo
 `SEMBLANCE_MAX_IMAGE_BYTES` (25 MiB). Two photos in one call are sent as `file_a` and `file_b` of a form, or
 as JSON with `image_a_base64` and `image_b_base64`; the limit is for both together. Other bodies may have 1
 MiB, and JSON 20,000 values. After 20 s, a body must have arrived at 8 kB a second or more on average, or the
-answer is 408. Compressed bodies are answered with 415.
+answer is 408, as for one that ends too early. Compressed bodies are answered with 415.
 
 **Limits** are answered with 429 if you have reached yours, and with 503 if the service is full, both with
 `Retry-After`. They apply to each replica of the API. A replica works on `SEMBLANCE_MAX_INFLIGHT` photos (64)

@@ -20,6 +20,7 @@ from semblance.errors import (
     BadInputError,
     BodyTooLargeError,
     EncodedBodyError,
+    IncompleteBodyError,
     SemblanceError,
     SlowBodyError,
 )
@@ -157,6 +158,9 @@ class _Body:
             ) from exc
         part = message.get("body", b"")
         self._whole = not message.get("more_body", False)
+        if message["type"] == "http.disconnect" and not self.is_answered:
+            # A client that reads the answer has not left: something between lost the rest.
+            raise IncompleteBodyError("The connection ended before the request was complete; send it again.")
         self._size += len(part)
         if part:
             self._check_size(self._size)

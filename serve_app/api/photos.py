@@ -16,7 +16,6 @@ from typing import Any, Final, NamedTuple
 from fastapi import Request
 from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import ClientDisconnect
 
 from deployments.vision.parsing import ACCEPTED
 from semblance.errors import BadInputError, ImageTooLargeError, OverloadedError, UnreadableImageError
@@ -240,8 +239,7 @@ async def receive(
 ) -> AsyncIterator[ReceivedPhoto]:
     """The body of a request, once all of it has arrived; `upload` counts its bytes.
 
-    Raises BadInputError if the connection ends too early, OverloadedError if the disk is full, and what
-    `upload` and the rules of bodies raise.
+    Raises OverloadedError if the disk is full, and what `upload` and the rules of bodies raise.
     """
     rules = body_rules(request)
     rules.is_json = content_type == _JSON_TYPE
@@ -269,8 +267,6 @@ async def _receive(request: Request, file: SpooledTemporaryFile[bytes]) -> None:
                 file.write(part)
         # Writes what is still buffered, too.
         file.seek(0)
-    except ClientDisconnect as exc:
-        raise BadInputError("The connection ended before the photo was complete.") from exc
     except OSError as exc:
         logger.exception("there is no room for a body of %d bytes", size)
         raise OverloadedError("There is no room to receive the photo; try again later.", 30) from exc

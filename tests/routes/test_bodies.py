@@ -12,7 +12,7 @@ import httpx
 import numpy as np
 import pytest
 from fastapi import Body, FastAPI, Request
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from semblance.errors import BadInputError
 from semblance.settings import Settings
@@ -216,6 +216,26 @@ def drip(times: int, part: bytes, pause: float) -> Callable[[], AsyncIterator[by
             yield part
 
     return parts
+
+
+@pytest.mark.parametrize("path", ["/stream", "/json"])
+async def test_a_body_that_ends_too_early_is_408(slow_app: FastAPI, path: str) -> None:
+    """Where a proxy loses a body, its client is still there."""
+    parts: list[Message] = [
+        {"type": "http.request", "body": b"1", "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+
+    async def losing(scope: Scope, receive: Receive, send: Send) -> None:
+        async def lose() -> Message:
+            return parts.pop(0)
+
+        await slow_app(scope, lose, send)
+
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(losing), base_url="http://api")
+    answer = await client.post(path, content=b"12", headers=JSON)
+    assert (answer.status_code, answer.json()["code"]) == (408, "incomplete_body")
+    assert int(answer.headers["retry-after"]) > 0
 
 
 @pytest.mark.parametrize("path", ["/stream", "/json"])

@@ -20,6 +20,7 @@ from semblance import errors
 from semblance.errors import (
     BabyProviderError,
     DuplicatePictureError,
+    IncompleteBodyError,
     NoFaceError,
     OverloadedError,
     QuotaExceededError,
@@ -70,5 +71,7 @@ def test_every_error_of_the_project_is_declared_here() -> None:
 
 def test_a_request_that_must_change_is_not_tried_again() -> None:
     passing = {cls for cls in CLASSES if issubclass(cls, RequestError) and cls.retryable}
-    assert passing == {SlowBodyError, QuotaExceededError, RequestInProgressError}
+    assert passing == {
+        SlowBodyError, IncompleteBodyError, QuotaExceededError, RequestInProgressError,
+    }  # fmt: skip
     assert all(cls.retryable for cls in CLASSES if not issubclass(cls, RequestError))

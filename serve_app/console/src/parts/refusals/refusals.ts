@@ -21,6 +21,7 @@ export const SAYS: Readonly<Record<string, 'all' | 'kind'>> = {
   identity_provider: 'all',
   image_too_costly: 'kind',
   image_too_large: 'kind',
+  incomplete_body: 'all',
   internal_error: 'all',
   invalid_request: 'kind',
   method_not_allowed: 'all',
