@@ -12,6 +12,7 @@ from starlette.types import Message, Receive, Scope, Send
 from serve_app.app import API
 from serve_app.gone_clients import GoneClientMiddleware
 from tests.support.api import API_KEY, Api
+from tests.support.direct import scope_of
 from tests.support.photos import ASTRONAUT
 
 GONE = [TaskCancelledError(), ActorDiedError()]
@@ -31,22 +32,13 @@ class Leaving:
 
 
 def upload(path: str) -> Scope:
-    headers = {"host": "api", "authorization": f"Bearer {API_KEY}", "content-type": "image/jpeg"}
-    headers["content-length"] = str(ASTRONAUT.stat().st_size)
-    return {
-        "type": "http",
-        "http_version": "1.1",
-        "method": "POST",
-        "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "root_path": "",
-        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
-        "client": ("127.0.0.1", 1),
-        "server": ("api", 80),
-        "state": {},
+    headers = {
+        b"host": b"api",
+        b"authorization": f"Bearer {API_KEY}".encode(),
+        b"content-type": b"image/jpeg",
+        b"content-length": str(ASTRONAUT.stat().st_size).encode(),
     }
+    return scope_of("POST", path, headers=headers)
 
 
 @pytest.mark.parametrize("gone", GONE, ids=["cancelled", "dead"])

@@ -4,7 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
+from starlette.types import Scope
+
 from tests.support.api import Api
+
+
+def scope_of(method: str, path: str, *, query: str = "", headers: dict[bytes, bytes]) -> Scope:
+    """A request as a server hands it on."""
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "root_path": "",
+        "headers": list(headers.items()),
+        "client": ("127.0.0.1", 1),
+        "server": ("api", 80),
+        "state": {},
+    }
 
 
 async def status_of(
@@ -25,21 +46,6 @@ async def status_of(
         if message["type"] == "http.response.start":
             statuses.append(message["status"])
 
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": method,
-        "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": query.encode(),
-        "root_path": "",
-        "headers": list(headers.items()),
-        "client": ("127.0.0.1", 1),
-        "server": ("api", 80),
-        "state": {},
-    }
-    await api.app(scope, receive, send)
+    await api.app(scope_of(method, path, query=query, headers=headers), receive, send)
     [status] = statuses
     return int(status)
