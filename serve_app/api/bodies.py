@@ -44,6 +44,8 @@ is three times as fast; 25 MiB may take most of an hour."""
 
 _KEY: Final = "semblance.body"
 
+_READS: Final = frozenset({"GET", "HEAD"})
+
 _BODY_FOLLOWS: Final = frozenset({b"content-length", b"transfer-encoding"})
 """A request with neither of these headers has no body (RFC 9112, section 6.3)."""
 
@@ -90,7 +92,8 @@ class BodyMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if not any(name in _BODY_FOLLOWS for name, _ in scope["headers"]):
+        # Of other requests without a body, routes that take one must be told if the connection ends.
+        if scope["method"] in _READS and not any(name in _BODY_FOLLOWS for name, _ in scope["headers"]):
             scope[_KEY] = BodyRules(is_json=False)
             await self._app(scope, receive, send)
             return
