@@ -24,22 +24,6 @@ KEY = "celebrities/ab/abcdef.jpg"
 HOUR = timedelta(hours=1)
 
 
-@pytest.fixture
-def local(tmp_path: Path) -> Storage:
-    return open_storage(Settings(home=tmp_path))
-
-
-@pytest.fixture
-def remote(tmp_path: Path, bucket: str) -> Storage:
-    return open_storage(Settings(home=tmp_path, storage_url=f"{bucket}/pictures"))
-
-
-@pytest.fixture(params=["local", "remote"])
-def storage(request: pytest.FixtureRequest) -> Storage:
-    store: Storage = request.getfixturevalue(request.param)
-    return store
-
-
 async def test_a_picture_is_stored_listed_read_and_deleted(storage: Storage) -> None:
     assert not await storage.exists(KEY)
     await storage.put(KEY, b"one", "image/jpeg")

@@ -48,22 +48,6 @@ def test_an_original_stored_unchanged_replaces_its_missing_sizes(key: str) -> No
 
 
 @pytest.fixture
-def local(tmp_path: Path) -> Storage:
-    return open_storage(Settings(home=tmp_path))
-
-
-@pytest.fixture
-def remote(tmp_path: Path, bucket: str) -> Storage:
-    return open_storage(Settings(home=tmp_path, storage_url=f"{bucket}/pictures"))
-
-
-@pytest.fixture(params=["local", "remote"])
-def storage(request: pytest.FixtureRequest) -> Storage:
-    store: Storage = request.getfixturevalue(request.param)
-    return store
-
-
-@pytest.fixture
 def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Set the storage's clock."""
 
