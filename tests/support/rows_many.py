@@ -70,13 +70,16 @@ async def _many_faces(postgres: str) -> AsyncIterator[Database]:
 
 
 async def _rows_written(database: Database) -> int:
-    """In all tables but those that searches and autovacuum write, those of the schema included."""
+    """In all tables of the database but those that searches and autovacuum write, those of the schema
+    included. Those that the server's databases share are not its own: databases of other tests come and go.
+    """
     await database.execute("SELECT pg_stat_force_next_flush()")
     written: int = await database.fetchval(
         """
-        SELECT sum(n_tup_ins + n_tup_upd + n_tup_del)::bigint FROM pg_stat_all_tables
-        WHERE relid <> 'face_searches'::regclass
-        AND relname NOT LIKE 'pg_statistic%' AND schemaname <> 'pg_toast'
+        SELECT sum(n_tup_ins + n_tup_upd + n_tup_del)::bigint
+        FROM pg_stat_all_tables JOIN pg_class ON pg_class.oid = relid
+        WHERE relid <> 'face_searches'::regclass AND NOT relisshared
+        AND pg_class.relname NOT LIKE 'pg_statistic%' AND schemaname <> 'pg_toast'
         """
     )
     return written
