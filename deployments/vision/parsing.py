@@ -125,7 +125,8 @@ def parsing(message: str) -> Iterator[None]:
         if any(sign in str(error).lower() for sign in _NO_MEMORY):
             raise MemoryError(str(error)) from error
         # Hostile files make parsers raise nearly anything: SyntaxError, struct.error, zlib.error, ...
-        raise UnreadableImageError(message) from error
+        # Their traceback leads to this context's own frames and back, and the photo would stay with them.
+        raise UnreadableImageError(message) from error.with_traceback(None)
 
 
 @contextmanager

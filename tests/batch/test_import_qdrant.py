@@ -51,7 +51,8 @@ def add_faces(dsn: str, faces: list[UUID]) -> None:
 def make_collection(folder: Path, points: list[PointStruct], size: int = 512) -> None:
     from qdrant_client import QdrantClient, models
 
-    client = QdrantClient(path=str(folder))
+    # Otherwise it would open a database to ask whether threads may share one, and leave it open.
+    client = QdrantClient(path=str(folder), force_disable_check_same_thread=True)
     # Dot, which keeps vectors as they are given; Cosine would normalise them.
     vectors = models.VectorParams(size=size, distance=models.Distance.DOT)
     client.create_collection("faces", vectors_config=vectors)
