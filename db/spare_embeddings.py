@@ -21,7 +21,7 @@ import asyncpg
 import numpy as np
 
 from db.audit import audit
-from db.copy_arrays import TRAITS, Rows, read_rows, row_type
+from db.copy_arrays import TRAITS, Rows, copy_records, read_rows, row_type
 from db.pool import Database
 from db.queries import sql
 from semblance.errors import ConfigurationError, ConflictError
@@ -104,9 +104,7 @@ class SpareEmbeddings:
         All or none, and safe to repeat."""
         async with self._database.transaction() as connection:
             await connection.execute(sql.stage_spare_embeddings)
-            await connection.copy_records_to_table(
-                "staged_spare_embeddings", records=list(embeddings.items()), schema_name="pg_temp"
-            )
+            await copy_records(connection, "staged_spare_embeddings", list(embeddings.items()))
             for attempt in range(1, _MERGE_ATTEMPTS + 1):
                 try:
                     async with connection.transaction():
