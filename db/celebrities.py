@@ -11,6 +11,7 @@ import asyncpg
 import numpy as np
 
 from db.analyzed import AnalyzedRow
+from db.copy_arrays import copy_records
 from db.nearest import pack_mismatch
 from db.pool import Database
 from db.queries import sql
@@ -113,9 +114,7 @@ class Celebrities:
         """
         async with self._database.transaction() as connection:
             await connection.execute(sql.stage_celebrities)
-            await connection.copy_records_to_table(
-                "staged_celebrities", records=map(_record, rows), columns=_COLUMNS, schema_name="pg_temp"
-            )
+            await copy_records(connection, "staged_celebrities", map(_record, rows), _COLUMNS)
             await connection.execute(sql.complete_celebrities)
             await connection.execute(sql.add_people_of_celebrities)
             inserted = await connection.fetchval(sql.merge_celebrities)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from db.copy_arrays import copy_records
 from db.pool import Database
 from db.queries import sql
 from semblance.types import Embedding
@@ -77,11 +78,9 @@ class FaceEmbeddings:
         ]
         async with self._database.transaction() as connection:
             await connection.execute(sql.stage_face_embeddings)
-            await connection.copy_records_to_table(
-                "staged_face_embeddings", records=list(embeddings.items()), schema_name="pg_temp"
-            )
+            await copy_records(connection, "staged_face_embeddings", list(embeddings.items()))
             await connection.execute(sql.stage_new_faces)
-            await connection.copy_records_to_table("staged_new_faces", records=rows, schema_name="pg_temp")
+            await copy_records(connection, "staged_new_faces", rows)
             created = await connection.fetchval(sql.create_faces, pack_digest)
             filled = await connection.fetchval(sql.fill_face_embeddings, pack_digest)
             refused = await connection.fetch(sql.compare_staged_face_embeddings, pack_digest)

@@ -109,7 +109,10 @@ class Database:
             if not visible:
                 options["server_settings"]["search_path"] = f'"$user", public, "{schema}"'
             pool = await asyncpg.create_pool(
-                min_size=1,
+                init_size=1,
+                # For a least number the driver opens connections by itself, and while the server is away it
+                # writes a traceback into the log each time. Those who need a connection say it in a line.
+                min_size=0,
                 max_size=pool_size,
                 init=partial(_set_codecs, schema=schema),
                 reset=_leave,
@@ -304,5 +307,8 @@ def _raise_wrapped(exc: Exception, *, writes: bool) -> None:
             # The detail quotes the row, with its e-mail address or embedding, and would end up in a log.
             exc.detail = None
             raise QueryError(f"The database refused a statement: {exc}") from exc
+        case asyncpg.InterfaceError() if isinstance(exc.__context__, _UNAVAILABLE):
+            # The end of a transaction fails after its connection was lost, and says only that.
+            _raise_wrapped(exc.__context__, writes=writes)
         case asyncpg.InterfaceError() | asyncpg.InternalClientError():
             raise DatabaseError(f"The connection to the database cannot be used: {exc}") from exc

@@ -21,7 +21,7 @@ import asyncpg
 import numpy as np
 
 from db.audit import audit
-from db.copy_arrays import TRAITS, Rows, read_rows, row_type
+from db.copy_arrays import TRAITS, Rows, copy_records, read_rows, row_type
 from db.pool import Database
 from db.queries import sql
 from semblance.errors import ConfigurationError, ConflictError
@@ -104,9 +104,7 @@ class SpareEmbeddings:
         All or none, and safe to repeat."""
         async with self._database.transaction() as connection:
             await connection.execute(sql.stage_spare_embeddings)
-            await connection.copy_records_to_table(
-                "staged_spare_embeddings", records=list(embeddings.items()), schema_name="pg_temp"
-            )
+            await copy_records(connection, "staged_spare_embeddings", list(embeddings.items()))
             for attempt in range(1, _MERGE_ATTEMPTS + 1):
                 try:
                     async with connection.transaction():
@@ -160,6 +158,10 @@ class SpareEmbeddings:
         If it is interrupted, the next call begins again. Raises ConflictError while another process does it.
         """
         async with self._alone():
+            # The server goes on with a build whose process was killed. To drop that index would wait for its
+            # end as well, and then throw it away.
+            async with self._database.transaction() as connection:
+                await connection.execute(sql.wait_for_index_builds)
             for index in await self._database.fetch(sql.spare_vector_indexes, pack_digest):
                 if index["valid"] is False:
                     await self._database.execute(index["remove"])
@@ -195,6 +197,11 @@ class SpareEmbeddings:
             await audit(connection, "pack.switch", pack_digest, after=embedded)
         return embedded
 
+    async def is_indexed(self, pack_digest: str) -> bool:
+        """Whether there is a vector index of the pack's spare embeddings, whole or not."""
+        indexes = await self._database.fetch(sql.spare_vector_indexes, pack_digest)
+        return any(index["valid"] is not None for index in indexes)
+
     async def drop(self, pack_digest: str, on_progress: Callable[[int], None]) -> dict[Table, int]:
         """Remove the embeddings of a pack that is not in force; returns of how many rows, by table. Where
         such an embedding is the row's own, the one of the pack in force takes its place; a row without one
@@ -214,12 +221,12 @@ class SpareEmbeddings:
                     f"The pack {pack_digest[:12]} is in force. Switch to another one before you drop it."
                 )
             before = await self.coverage(pack_digest)
-            if not any(part.embedded for part in before.values()):
-                return dict.fromkeys(TABLES, 0)
-            async with self._database.transaction() as connection:
-                counts = {table: before[table].embedded for table in TABLES}
-                await audit(connection, "pack.drop", pack_digest, after=counts)
+            counts = {table: before[table].embedded for table in TABLES}
+            if any(counts.values()):
+                async with self._database.transaction() as connection:
+                    await audit(connection, "pack.drop", pack_digest, after=counts)
             dropped: dict[Table, int] = {}
+            # An index may be left although no embedding is: a call was interrupted in between.
             for table in TABLES:
                 dropped[table] = await self._in_steps(_REPLACE[table], (pack_digest, in_force), on_progress)
                 dropped[table] += await self._in_steps(_REMOVE[table], (pack_digest,), on_progress)

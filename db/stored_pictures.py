@@ -14,6 +14,7 @@ from uuid import UUID
 
 import asyncpg
 
+from db.copy_arrays import copy_records
 from db.pool import Database
 from db.queries import sql
 from semblance.picture_tables import PictureTable
@@ -41,11 +42,11 @@ class Comparison:
 
     async def add(self, objects: Sequence[StoredObject]) -> None:
         """Add a part of the listing; each object once."""
-        await self._connection.copy_records_to_table(
+        await copy_records(
+            self._connection,
             "staged_objects",
-            records=[(found.key, *_names(found.key), found.size, found.last_modified) for found in objects],
-            columns=("key", "picture", "original", "size", "last_modified"),
-            schema_name="pg_temp",
+            [(found.key, *_names(found.key), found.size, found.last_modified) for found in objects],
+            ("key", "picture", "original", "size", "last_modified"),
         )
 
     async def count_named(self) -> int:

@@ -13,10 +13,12 @@ from io import BufferedReader
 from pathlib import Path
 
 
-def write_file(path: Path, content: str | bytes) -> None:
-    """Replace `path` by a file with this content, mode 0600. A loss of power after this has returned does not
+def write_file(path: Path, content: str | bytes, *, mode: int = 0o600) -> None:
+    """Replace `path` by a file with this content and mode. A loss of power after this has returned does not
     undo it."""
     with _written_aside(path, content) as temporary:
+        # In spite of any umask.
+        temporary.chmod(mode)
         temporary.replace(path)
     sync_folder(path.parent)
 

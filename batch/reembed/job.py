@@ -248,7 +248,7 @@ async def drop(settings: Settings, pack_digest: str, console: Console) -> dict[T
     async with _connected(settings, as_owner=True) as database:
         spare = SpareEmbeddings(database)
         total = sum(part.embedded for part in (await spare.coverage(pack_digest)).values())
-        if not total:
+        if not total and not await spare.is_indexed(pack_digest):
             raise ConflictError(f"There are no embeddings of the pack {pack_digest[:12]}.")
         with JobProgress(console, "drop", total, aside="steps") as progress:
             return await spare.drop(pack_digest, lambda done: progress.advance(done, 1))

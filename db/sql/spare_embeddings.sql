@@ -145,6 +145,10 @@ FROM (
 LEFT JOIN pg_index ON indexrelid = to_regclass(quote_ident(name))
 ORDER BY relation;
 
+-- name: wait_for_index_builds
+-- Run by itself, without parameters: it has no snapshot, for which a build would wait in turn.
+LOCK TABLE spare_face_embeddings, spare_celebrity_embeddings IN SHARE UPDATE EXCLUSIVE MODE;
+
 -- name: analyze_spare_embeddings
 ANALYZE spare_face_embeddings, spare_celebrity_embeddings;
 

@@ -29,7 +29,7 @@ import psycopg
 
 from db.logins import APPLICATION_USER, DATABASE, USER
 from semblance.errors import ConfigurationError, DatabaseError, DatabaseFullError, SemblanceError
-from semblance.files import sync_folder
+from semblance.files import sync_folder, write_file
 
 with warnings.catch_warnings():
     # Without XDG_RUNTIME_DIR it says at import that it falls back to the temporary folder, which is fine.
@@ -309,16 +309,16 @@ class EmbeddedPostgres:
 
     def _configure(self, socket_folder: Path) -> None:
         """Write semblance.conf, sized for this machine, and make postgresql.conf read it last."""
-        text = _configuration(psutil.virtual_memory().total, socket_folder)
         own = self._data / "semblance.conf"
-        own.write_text(text)
-        # Started by root, the server runs as another user, whom a umask of 077 would shut out.
-        own.chmod(0o644)
+        text = _configuration(psutil.virtual_memory().total, socket_folder)
+        # On a full disk, what stays as it is needs no room.
+        if not own.exists() or own.read_text() != text:
+            # Started by root, the server runs as another user, who reads it.
+            write_file(own, text, mode=0o644)
         main = self._data / "postgresql.conf"
-        include = "include 'semblance.conf'\n"
-        if include not in main.read_text():
-            with main.open("a") as file:
-                file.write(f"\n{include}")
+        given, include = main.read_text(), "include 'semblance.conf'\n"
+        if include not in given:
+            write_file(main, f"{given}\n{include}", mode=0o644)
 
     def _lacks_socket(self) -> bool:
         """Whether the server takes connections where no client finds it: its socket was removed."""

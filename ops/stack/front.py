@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NoReturn
 
@@ -265,13 +266,31 @@ def repair(home: StackHome) -> bool:
     return had_state or had_server or ended > 0
 
 
-def present_problems(home: StackHome) -> tuple[Problem, ...]:
-    """As `what_is_wrong`; and what `/ready` says now, if the supervisor has written down no problem, which it
-    cannot while the disk of the home is full."""
+@dataclass(frozen=True, slots=True)
+class StackSight:
+    """A stack at one moment.
+
+    Attributes:
+        state: None if none runs.
+        problems: those that its supervisor has written down; without any, what `/ready` says, since nothing
+            is written while the disk of the home is full.
+        ready: whether `/ready` answers 200.
+    """
+
+    state: StackState | None
+    problems: tuple[Problem, ...]
+    ready: bool
+
+
+def look(home: StackHome) -> StackSight:
+    """The stack of a home as it is now. `/ready` is asked once, so that what is said of it agrees."""
     problems, state = what_is_wrong(home), read_state(home)
-    if not problems and state is not None and (text := ServiceChecks(state.url).problem()):
-        return (Problem(part=ServiceChecks.name, text=text, since=datetime.now(UTC)),)
-    return problems
+    if state is None:
+        return StackSight(None, problems, ready=False)
+    now = ServiceChecks(state.url).ask()
+    if not problems and now.problem is not None:
+        problems = (Problem(part=ServiceChecks.name, text=now.problem, since=datetime.now(UTC)),)
+    return StackSight(state, problems, now.ready)
 
 
 def require_running(settings: Settings) -> StackState:

@@ -350,7 +350,9 @@ backend serve
         yield "http-request set-var(txn.proto) str(https) if { ssl_fc }"
         if self.trusted_proxies:
             yield f"acl proxied src {' '.join(self.trusted_proxies)}"
-            yield "http-request set-var(txn.proto) str(https) if proxied { hdr(x-forwarded-proto) https }"
+            # The last one is that of the nearest proxy; a client may have sent the earlier ones.
+            secure = "{ hdr(x-forwarded-proto,-1) -i https }"
+            yield f"http-request set-var(txn.proto) str(https) if proxied {secure}"
         for header in _TRACED:
             yield f"http-request del-header {header}{' unless proxied' if self.trusted_proxies else ''}"
         if self.trusted_proxies:

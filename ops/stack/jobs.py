@@ -147,7 +147,10 @@ class Jobs:
             except RuntimeError as exc:
                 if _refusal(exc) != HTTPStatus.NOT_FOUND:
                     raise
-                raise NotFoundError(f"Job {job_id} does not exist; `semblance jobs list` lists all.") from exc
+                raise NotFoundError(
+                    f"Ray does not know the job {job_id}. A restart of Ray ends all jobs, and forgets them; "
+                    "`semblance jobs list` lists those since."
+                ) from exc
 
     def _details_in_time(self, job_id: str) -> JobDetails:
         """`_details` of a job that is followed. Waits for Ray to answer. Raises RayJobLostError."""

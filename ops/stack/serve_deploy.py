@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -251,6 +252,19 @@ def find_controller(home: StackHome) -> psutil.Process | None:
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """An answer of `/ready`.
+
+    Attributes:
+        ready: whether it is 200.
+        problem: the checks that fail. None without an answer of the API: then another part has a problem.
+    """
+
+    ready: bool
+    problem: str | None
+
+
 class ServiceChecks:
     """What `/ready` checks beyond the parts of the stack, such as whether the picture store takes writes. It
     is only watched: nothing that could be restarted would help."""
@@ -268,14 +282,22 @@ class ServiceChecks:
             raise NotReadyError(problem)
 
     def problem(self) -> str | None:
-        """The checks that fail. None without an answer of the API: then another part has a problem."""
+        """The checks that fail, as in `Readiness`."""
+        return self.ask().problem
+
+    def ask(self) -> Readiness:
+        """What `/ready` says now."""
         try:
             response = self._client.get(self._url)
+        except httpx.TransportError:
+            return Readiness(ready=False, problem=None)
+        ready = response.status_code == HTTPStatus.OK
+        try:
             checks = response.json()["checks"]
-        except (httpx.TransportError, ValueError, LookupError, TypeError):
-            return None
+        except (ValueError, LookupError, TypeError):
+            return Readiness(ready, None)
         failed = {name: result.partition(": ")[2] for name, result in checks.items() if "failed" in result}
-        return "; ".join(f"{name}: {reason}" for name, reason in failed.items()) or None
+        return Readiness(ready, "; ".join(f"{name}: {reason}" for name, reason in failed.items()) or None)
 
     def stop(self) -> None:
         """Nothing: it only watches."""

@@ -28,6 +28,7 @@ import batch.workers
 from batch.reembed.job import ReembedOptions, ReembedSummary, check_owner, choose_pack, drop, fill, switch
 from batch.reembed.worker import ReembedResult, ReembedWorker, TableRow, is_same
 from db.pool import Database
+from db.queries import queries
 from db.spare_embeddings import SpareEmbeddings
 from deployments.faces.pipeline import LocalPipeline
 from deployments.packs.pack import OPEN_FOLDER
@@ -336,6 +337,15 @@ async def test_refusals(settings: Settings, database: Database, pipeline: LocalP
     unnamed = settings.model_copy(update={"owner_database_url": None})
     with pytest.raises(ConfigurationError, match="SEMBLANCE_OWNER_DATABASE_URL"):
         await check_owner(unnamed)
+
+
+async def test_an_index_without_embeddings_is_dropped(settings: Settings, database: Database) -> None:
+    """As a removal leaves it that was killed before its last step."""
+    for index in await database.fetch(queries["spare_vector_indexes"], "a" * 64):
+        await database.execute(index["make"])
+    assert await drop(settings, "a" * 64, QUIET) == {"faces": 0, "celebrities": 0}
+    with pytest.raises(ConflictError, match="no embeddings of the pack aaaaaaaaaaaa"):
+        await drop(settings, "a" * 64, QUIET)
 
 
 async def test_a_change_that_is_done_succeeds_again(

@@ -228,7 +228,7 @@ def test_following_continues_when_ray_returns(stack: StackOfJobs, dashboard: Das
 
 
 def test_an_unknown_job_is_named(stack: StackOfJobs) -> None:
-    with pytest.raises(NotFoundError, match="raysubmit_2"):
+    with pytest.raises(NotFoundError, match=r"the job raysubmit_2\. A restart of Ray ends all jobs"):
         Jobs(stack.state).follow("raysubmit_2", print)
 
 

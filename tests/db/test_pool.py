@@ -165,6 +165,7 @@ async def test_a_lost_connection_is_unavailable_and_the_pool_recovers(dsn: str) 
                 )
             await connection.fetchval("SELECT 1")
     assert not isinstance(caught.value, QueryError)
+    assert caught.value.message.startswith("The database cannot be reached: ")
     await database.ping()
     await database.close()
 
@@ -261,6 +262,28 @@ async def test_tasks_that_wait_are_served_when_connections_end(dsn: str) -> None
         assert [answer for answer in answers if answer is not None] == [1] * 20
         await asyncio.gather(*(database.ping() for _ in range(6)))
     await database.close()
+
+
+async def test_what_is_logged_of_a_server_that_is_away_is_what_its_clients_say(
+    empty_dsn: str, postgres: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The driver must not open connections by itself, which it reports with a traceback each time."""
+    await asyncio.to_thread(upgrade, empty_dsn)
+    database = await Database.connect(empty_dsn, pool_size=2)
+    name = await database.fetchval("SELECT current_database()")
+    with psycopg.connect(postgres, autocommit=True) as other:
+        allow = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
+        with pytest.raises(DatabaseError):
+            async with database.transaction() as connection:
+                other.execute(allow.format(sql.Identifier(name), False))
+                await connection.fetchval("SELECT pg_terminate_backend(pg_backend_pid())")
+        for _ in range(3):
+            with pytest.raises(DatabaseError, match="not currently accepting connections"):
+                await database.ping()
+        other.execute(allow.format(sql.Identifier(name), True))
+    await database.ping()
+    await database.close()
+    assert not [record for record in caplog.records if record.name.startswith("asyncpg")]
 
 
 async def test_tasks_that_wait_when_the_server_goes_are_all_told(empty_dsn: str, postgres: str) -> None:

@@ -30,7 +30,7 @@ from semblance.weights import Weights
 from tests.support.reused_database import ReusedDatabase
 from tests.support.rows import DIGEST, OTHER_DIGEST, embeddings
 from tests.support.rows_matching import add_celebrities, add_face, add_person, add_user, varied
-from tests.support.waiting import PATIENCE_S, until
+from tests.support.waiting import PATIENCE_S, until, wait_until
 
 CELEBRITIES = 60
 FACES = 12
@@ -45,6 +45,12 @@ EVERYTHING = """
     UNION ALL
     SELECT celebrity_id::text, 'spare ' || pack_digest, embedding::text FROM spare_celebrity_embeddings
     ORDER BY 1, 2
+"""
+
+WAITING = """
+    SELECT count(*) >= $1
+    FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE NOT granted AND datname = current_database()
 """
 
 BY_EMBEDDING = MatchRules(Weights(1, 0, 0, 0, 0, 0), 1e-6)
@@ -227,9 +233,7 @@ async def test_an_interrupted_index_is_built_again(
         # The build waits for those who may still write without the index.
         await other.execute("DELETE FROM spare_celebrity_embeddings WHERE false")
         building = asyncio.create_task(spare.build_indexes(OTHER_DIGEST))
-        while not await _waiting(dsn):
-            assert not building.done()
-            await asyncio.sleep(0.02)
+        await wait_until(database, WAITING, 1)
         with pytest.raises(ConflictError, match="Another process"):
             await spare.build_indexes(OTHER_DIGEST)
         await other.execute(
@@ -241,6 +245,29 @@ async def test_an_interrupted_index_is_built_again(
     assert [row["indisvalid"] for row in await database.fetch(valid)] == [False]
     await spare.build_indexes(OTHER_DIGEST)
     assert [row["indisvalid"] for row in await database.fetch(valid)] == [True, True]
+
+
+async def test_an_index_that_the_server_still_builds_for_a_killed_process_is_taken(
+    spare: SpareEmbeddings, world: TwoPacksWorld, database: Database, dsn: str
+) -> None:
+    await filled(spare, world)
+    index = (await database.fetch(queries["spare_vector_indexes"], OTHER_DIGEST))[0]
+    oid = f"SELECT 'spare_celebrity_embeddings_{OTHER_DIGEST[:12]}'::regclass::oid"
+    connect = psycopg.AsyncConnection.connect
+    async with await connect(dsn) as other, await connect(dsn, autocommit=True) as left:
+        # The build waits for those who may still write without the index.
+        await other.execute("DELETE FROM spare_celebrity_embeddings WHERE false")
+        building = asyncio.create_task(left.execute(index["make"]))
+        await wait_until(database, WAITING, 1)
+        again = asyncio.create_task(spare.build_indexes(OTHER_DIGEST))
+        await wait_until(database, WAITING, 2)
+        await other.rollback()
+        await building
+        made = await database.fetchval(oid)
+        await again
+    indexes = await database.fetch(queries["spare_vector_indexes"], OTHER_DIGEST)
+    assert [row["valid"] for row in indexes] == [True, True]
+    assert made == await database.fetchval(oid)
 
 
 async def test_an_index_of_an_earlier_version_is_replaced(
@@ -464,28 +491,17 @@ async def test_match_jobs_beside_a_switch_end_and_compare_within_one_pack(
 
 
 async def test_a_row_deleted_while_it_is_filled_costs_the_others_nothing(
-    spare: SpareEmbeddings, world: TwoPacksWorld, dsn: str
+    spare: SpareEmbeddings, world: TwoPacksWorld, database: Database, dsn: str
 ) -> None:
     gone = world.faces[3]
     async with await psycopg.AsyncConnection.connect(dsn) as other:
         await other.execute("DELETE FROM faces WHERE id = %s", [gone])
         adding = asyncio.create_task(spare.add("faces", world.of(world.faces), OTHER_DIGEST))
-        while not await _waiting(dsn):
-            assert not adding.done()
-            await asyncio.sleep(0.02)
+        await wait_until(database, WAITING, 1)
         await other.commit()
     await adding
     coverage = await spare.coverage(OTHER_DIGEST)
     assert (coverage["faces"].embedded, coverage["faces"].missing) == (FACES - 1, 0)
-
-
-async def _waiting(dsn: str) -> bool:
-    async with await psycopg.AsyncConnection.connect(dsn) as connection:
-        cursor = await connection.execute(
-            "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)"
-            " WHERE NOT granted AND datname = current_database()"
-        )
-        return (await cursor.fetchone()) != (0,)
 
 
 async def test_dropping_what_is_not_in_force(
@@ -530,6 +546,31 @@ async def test_an_interrupted_removal_is_completed_by_the_next(
     assert not await database.fetch(
         "SELECT FROM pg_indexes WHERE indexname LIKE '%_embeddings_' || $1", DIGEST[:12]
     )
+
+
+async def test_a_removal_that_was_interrupted_before_its_last_index_is_completed_by_the_next(
+    spare: SpareEmbeddings, database: Database, world: TwoPacksWorld, dsn: str
+) -> None:
+    await filled(spare, world)
+    await spare.build_indexes(OTHER_DIGEST)
+    async with await psycopg.AsyncConnection.connect(dsn) as other:
+        # The removal of an index waits for those who may use it.
+        await other.execute("DELETE FROM spare_celebrity_embeddings WHERE false")
+        dropping = asyncio.create_task(drop(spare, OTHER_DIGEST))
+        await wait_until(database, WAITING, 1)
+        await other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND query LIKE 'DROP INDEX CONCURRENTLY%'"
+        )
+    with pytest.raises(DatabaseError):
+        await dropping
+    indexes = await database.fetch(queries["spare_vector_indexes"], OTHER_DIGEST)
+    assert [row["valid"] for row in indexes] == [False, True]
+    assert await spare.is_indexed(OTHER_DIGEST)
+    assert await drop(spare, OTHER_DIGEST) == {"faces": 0, "celebrities": 0}
+    assert not await spare.is_indexed(OTHER_DIGEST)
+    [record] = await database.fetch("SELECT action, target FROM audit_log")
+    assert tuple(record) == ("pack.drop", OTHER_DIGEST)
 
 
 async def test_only_the_owner_switches(

@@ -274,6 +274,18 @@ def test_a_strict_umask_leaves_the_server_its_configuration(empty: Path, initial
         os.umask(before)
 
 
+def test_a_crash_leaves_the_servers_configuration_whole(folder: Path) -> None:
+    """Files are replaced, never changed: what other names of theirs show stays."""
+    before = {}
+    for name, text in (("semblance.conf", "port = 1\n"), ("postgresql.conf", "# of initdb\n")):
+        path = folder / "data" / name
+        path.write_text(text)
+        before[folder / name] = text
+        (folder / name).hardlink_to(path)
+    assert query(EmbeddedPostgres(folder).start(), "SHOW port") == "5432"
+    assert {path: path.read_text() for path in before} == before
+
+
 def test_a_comma_in_the_path_is_refused(empty: Path, initialised: Path) -> None:
     with pytest.raises(ConfigurationError, match="without a comma"):
         EmbeddedPostgres(place(initialised, empty / "a,b")).start()

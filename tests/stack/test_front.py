@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -14,8 +15,10 @@ import pytest
 from ops.stack import front
 from ops.stack.home import StackHome, StackLock
 from ops.stack.processes import STACK_MARK
+from ops.stack.state import StackState, write_state
 from semblance.errors import StackFailedError
 from semblance.lock import ProcessLock
+from tests.support.http_server import QuietHandler, serving
 from tests.support.waiting import PATIENCE_S, wait_for
 
 HOLD = (
@@ -146,3 +149,57 @@ def test_a_supervisor_that_starts_meanwhile_is_ended_too(
     assert front.stop_stack(home)
     assert not StackLock(home).is_held()
     assert not home.state_file.exists()
+
+
+@pytest.mark.parametrize(
+    ("status", "checks", "problem"),
+    [
+        (200, {"queue": "ok"}, None),
+        (503, {"queue": "failed: Read only."}, "queue: Read only."),
+        (502, {}, None),
+    ],
+)
+def test_what_is_said_of_a_stack_comes_from_one_answer(
+    home: StackHome, status: int, checks: dict[str, str], problem: str | None
+) -> None:
+    asked = []
+
+    class Api(QuietHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.reply(status, json.dumps({"checks": checks}).encode())
+
+    lock = StackLock(home)
+    assert lock.acquire()
+    try:
+        with serving(Api) as url:
+            write_state(home, running(home, url))
+            sight = front.look(home)
+    finally:
+        lock.release()
+    assert asked == ["/ready"]
+    assert sight.ready == (status == 200)
+    assert [one.text for one in sight.problems] == ([problem] if problem else [])
+
+
+def test_a_stack_that_does_not_run_is_not_ready(home: StackHome) -> None:
+    assert front.look(home) == front.StackSight(None, (), ready=False)
+    write_state(home, running(home, "http://127.0.0.1:1"))
+    dead = front.look(home)
+    assert (dead.state, dead.ready, [one.part for one in dead.problems]) == (None, False, ["Supervisor"])
+
+
+def running(home: StackHome, url: str) -> StackState:
+    """The state of a stack whose supervisor is this process."""
+    return StackState(
+        home=home.root,
+        url=url,
+        docs_url=f"{url}/docs",
+        dashboard_url="http://127.0.0.1:2",
+        database_url="postgresql://x@/y",
+        api_key="key",
+        ray_address="127.0.0.1:3",
+        ray_token_file=home.ray_token_file,
+        pid=os.getpid(),
+        ports={},
+    )

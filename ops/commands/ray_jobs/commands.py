@@ -55,7 +55,7 @@ def ingest(
 
 @jobs.command("list")
 def jobs_list() -> None:
-    """List all Ray jobs since the stack was started, with their status."""
+    """List all Ray jobs since Ray was last started, with their status."""
     from ops.commands.ray_jobs.jobs import list_jobs
 
     list_jobs(get_settings())

@@ -15,7 +15,7 @@ from rich.markup import escape
 
 from ops.commands.output import console
 from ops.stack.embedded import EmbeddedPostgres
-from ops.stack.front import present_problems
+from ops.stack.front import look
 from ops.stack.home import StackHome
 from ops.stack.preflight import check_home, check_old_names, check_ports, check_restored, check_socket_paths
 from ops.stack.processes import members
@@ -98,7 +98,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
 
 def _stack(settings: Settings) -> Iterator[Finding]:
     home = StackHome.of(settings)
-    problems = present_problems(home)
+    problems = look(home).problems
     fix = (
         f"It is being repaired. If that takes more than two minutes, {home.supervisor_log} says what is "
         "tried, and `semblance down && semblance up` restarts everything. The data stays."

@@ -12,10 +12,9 @@ from db.dsn import masked_dsn
 from ops.commands.access.console import console_link
 from ops.commands.output import Steps, console, fail, print_problems, print_state
 from ops.commands.service.attach import hold, running_stack
-from ops.stack.front import present_problems, stop_stack
+from ops.stack.front import look, stop_stack
 from ops.stack.home import StackHome
 from ops.stack.ray_head import SERVE_FLAGS
-from ops.stack.serve_deploy import is_ready
 from ops.stack.state import StackState, read_state
 from semblance.errors import SemblanceError
 from semblance.settings import Settings
@@ -63,9 +62,8 @@ def stop(settings: Settings) -> None:
 def print_status(settings: Settings, *, as_json: bool) -> bool:
     """Print the state of the stack. Returns whether it is ready."""
     home = StackHome.of(settings)
-    state = read_state(home)
-    problems = present_problems(home)
-    ready = state is not None and is_ready(state.url)
+    sight = look(home)
+    state, problems, ready = sight.state, sight.problems, sight.ready
     if as_json:
         content = state.model_dump(mode="json") if state else dict.fromkeys(StackState.model_fields)
         if state is not None:

@@ -170,6 +170,26 @@ def test_a_trusted_proxy_may_name_the_clients_port_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "scheme"),
+    [
+        (["https"], "https"),
+        (["HTTPS"], "https"),
+        (["http, https"], "https"),
+        (["http", "https"], "https"),
+        (["https, http"], "http"),
+        (["https", "http"], "http"),
+        (["https,"], "http"),
+    ],
+)
+def test_the_scheme_is_the_one_that_the_nearest_proxy_names(
+    tmp_path: Path, said: list[str], scheme: str
+) -> None:
+    with gateway_before(tmp_path, trusted_proxies=("127.0.0.0/8",)) as (front, _):
+        answer = httpx.get(f"{front.url}/", headers=[("X-Forwarded-Proto", one) for one in said])
+        assert answer.json()["scheme"] == scheme
+
+
+@pytest.mark.parametrize(
     ("address", "path", "query"),
     [("http://here/a?b=c", "/a", "b=c"), ("http://here", "/", ""), ("ws://here/socket", "/socket", "")],
 )
