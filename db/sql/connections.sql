@@ -87,17 +87,10 @@ WHERE match_id = $1 AND baby_id IS DISTINCT FROM newest.id;
 
 -- name: list_connections
 -- One page, latest activity first (`updated_at`: messages, status, baby), with the count, also for
--- an empty page (then with nulls). Connections with somebody whom operators block are neither shown nor counted. $1:
--- user, $2: status or null for all, $3 and $4: time and id of the last one seen, $5: limit, $6: how many to pass over.
+-- an empty page (then with nulls). $1: user, $2: status or null for all, $3 and $4: time and id of the last one seen, $5: limit, $6: how many to pass over.
 WITH mine AS (
-    SELECT connection.id, connection.updated_at
-    FROM mutual_connections AS connection
-    CROSS JOIN LATERAL (
-        SELECT
-        FROM profiles
-        WHERE id = CASE WHEN profile_a_id = $1 THEN profile_b_id ELSE profile_a_id END
-        LIMIT 1
-    ) AS other
+    SELECT id, updated_at
+    FROM mutual_connections
     WHERE (profile_a_id = $1 OR profile_b_id = $1) AND ($2::text IS NULL OR status = $2)
 ),
 page AS (
