@@ -109,7 +109,8 @@ LEFT JOIN page ON true
 ORDER BY page.updated_at DESC, page.id DESC;
 
 -- name: load_connections
--- The connections among $2 of the user $1, as that user sees them.
+-- The connections among $2 of the user $1, as that user sees them: while one has blocked the other, without a baby that
+-- the other made.
 SELECT
     connection.id,
     connection.match_id,
@@ -135,7 +136,9 @@ FROM mutual_connections AS connection
 JOIN profiles AS other
     ON other.id = CASE WHEN connection.profile_a_id = $1 THEN connection.profile_b_id ELSE connection.profile_a_id END
 LEFT JOIN faces AS face ON face.id = other.default_face_id
-LEFT JOIN babies AS baby ON baby.id = connection.baby_id
+LEFT JOIN babies AS baby
+    ON baby.id = connection.baby_id
+    AND (connection.status <> 'blocked' OR coalesce(baby.generated_by_profile_id, $1) = $1)
 LEFT JOIN LATERAL (
     SELECT content, message_type, created_at, sender_id
     FROM messages
