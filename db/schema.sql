@@ -3089,6 +3089,8 @@ BEGIN
     IF outcome <> 'changed' THEN
         RETURN outcome;
     END IF;
+    -- In the order in which others lock them: workers a match job before its face.
+    PERFORM FROM public.match_jobs WHERE user_id = whose ORDER BY id FOR UPDATE;
     PERFORM FROM public.faces WHERE profile_id = whose ORDER BY id FOR UPDATE;
     own := ARRAY(SELECT id FROM public.faces WHERE profile_id = whose);
     gone_matches := ARRAY(

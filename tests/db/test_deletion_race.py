@@ -51,6 +51,19 @@ async def test_a_photo_is_deleted_while_a_worker_ends_its_match_job(
     assert await database.fetchval("SELECT count(*) FROM match_jobs WHERE face_id = $1", pair.face_a) == 0
 
 
+async def test_an_account_is_deleted_while_a_worker_ends_a_match_job(
+    database: Database, pair: FeedPair
+) -> None:
+    await between(
+        database,
+        "SELECT FROM match_jobs WHERE face_id = $1 FOR UPDATE",
+        database.execute("SELECT delete_account($1)", pair.a),
+        "SELECT FROM faces WHERE id = $1 FOR NO KEY UPDATE",
+        pair.face_a,
+    )
+    assert await database.fetchval("SELECT count(*) FROM profiles WHERE id = $1", pair.a) == 0
+
+
 async def test_a_photo_is_deleted_while_a_message_is_sent(database: Database, pair: FeedPair) -> None:
     chat = await connect_users(database, pair.a, pair.b)
     await database.execute("UPDATE mutual_connections SET match_id = $1", pair.match)
