@@ -105,13 +105,16 @@ class Faces:
         such face.
         """
         async with self._database.transaction() as connection:
-            # The profile is locked because two deletions could each make the other's face the default; face
-            # and matches, so that no match or baby is added after the list of keys was made.
+            # In the order in which others lock them, who would deadlock otherwise. The profile is locked
+            # because two deletions could each make the other's face the default; face and matches, so that no
+            # match or baby is added after the list of keys was made.
             await connection.execute(sql.lock_profile, profile_id)
+            await connection.execute(sql.lock_match_jobs_of_face, face_id, profile_id)
             key = await connection.fetchval(sql.lock_face, face_id, profile_id)
             if key is None:
                 raise NotFoundError("You have no face with this id.")
             matches = [row["id"] for row in await connection.fetch(sql.lock_matches_of_face, face_id)]
+            await connection.execute(sql.lock_connections_of_matches, matches)
             babies = await connection.fetch(sql.baby_keys_of_matches, matches)
             await connection.execute(sql.delete_notifications_of_matches, matches)
             await connection.execute(sql.delete_face, face_id)

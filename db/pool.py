@@ -23,6 +23,7 @@ from semblance.errors import (
     DatabaseFullError,
     DatabaseReadOnlyError,
     QueryError,
+    ReferenceGoneError,
 )
 from semblance.metrics import POOL_WAIT_SECONDS
 from semblance.tracing import span
@@ -301,6 +302,9 @@ def _raise_wrapped(exc: Exception, *, writes: bool) -> None:
         case asyncpg.DataError():
             # Its message quotes the value.
             raise QueryError(f"The database refused a value: {type(exc).__name__}.") from None
+        case asyncpg.ForeignKeyViolationError():
+            exc.detail = None
+            raise ReferenceGoneError(f"The database refused a row: {exc}") from exc
         case asyncpg.ReadOnlySQLTransactionError() if writes:
             raise DatabaseReadOnlyError(READ_ONLY) from exc
         case asyncpg.PostgresError():

@@ -8,8 +8,6 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-import asyncpg
-
 from db.audit import audit
 from db.pool import Database
 from db.queries import sql
@@ -17,7 +15,7 @@ from semblance.errors import (
     BlockedAccountError,
     EmailTakenError,
     NotFoundError,
-    QueryError,
+    ReferenceGoneError,
     UnauthorizedError,
 )
 
@@ -86,10 +84,8 @@ class Profiles:
         """
         try:
             row = await self._database.fetchrow(sql.create_profile, profile_id, email, name, gender, school)
-        except QueryError as exc:
-            if isinstance(exc.__cause__, asyncpg.ForeignKeyViolationError):
-                raise UnauthorizedError("This account no longer exists.") from exc
-            raise
+        except ReferenceGoneError as exc:
+            raise UnauthorizedError("This account no longer exists.") from exc
         profile = await self.get(profile_id) if row is None else Profile(**row)
         if profile is None:
             raise EmailTakenError(

@@ -2916,10 +2916,15 @@ CREATE INDEX idx_profiles_blocked_at ON profiles (blocked_at) WHERE blocked_at I
 -- Whether a match has a face of somebody who is blocked.
 ALTER TABLE matches ADD COLUMN hidden boolean NOT NULL DEFAULT false;
 
--- The application sees neither blocked profiles nor their matches. No statement has to think of it, now or later: a
--- blocked user is found by no search, matched with nobody, and shown in no list.
+-- The application sees neither blocked profiles nor their matches and chats. No statement has to think of it, now or later:
+-- a blocked user is found by no search, matched with nobody, shown in no list, and written to by nobody. LIMIT keeps the
+-- planner from reading all profiles at once.
 ALTER POLICY profiles_service ON profiles USING (blocked_at IS NULL) WITH CHECK (blocked_at IS NULL);
 ALTER POLICY matches_service ON matches USING (NOT hidden) WITH CHECK (NOT hidden);
+ALTER POLICY mutual_connections_service ON mutual_connections USING (
+    (SELECT true FROM profiles WHERE profiles.id = profile_a_id LIMIT 1)
+    AND (SELECT true FROM profiles WHERE profiles.id = profile_b_id LIMIT 1)
+);
 
 CREATE FUNCTION is_blocked(whose uuid) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ''
@@ -3084,6 +3089,8 @@ BEGIN
     IF outcome <> 'changed' THEN
         RETURN outcome;
     END IF;
+    -- In the order in which others lock them: workers a match job before its face.
+    PERFORM FROM public.match_jobs WHERE user_id = whose ORDER BY id FOR UPDATE;
     PERFORM FROM public.faces WHERE profile_id = whose ORDER BY id FOR UPDATE;
     own := ARRAY(SELECT id FROM public.faces WHERE profile_id = whose);
     gone_matches := ARRAY(

@@ -340,6 +340,13 @@ class QueryError(DatabaseError):
     public = "Something went wrong on our side; the request id finds it in the log."
 
 
+class ReferenceGoneError(QueryError):
+    """What a new row refers to, such as its user, was deleted while the request ran. Nothing was stored."""
+
+    code = "not_found"
+    public = "What this belongs to has just been deleted."
+
+
 class DatabaseReadOnlyError(DatabaseError):
     """The database takes no writes: a standby, or one that an operator has closed."""
 

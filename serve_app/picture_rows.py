@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from db.object_deletions import ObjectDeletions
-from semblance.errors import DatabaseError, SemblanceError
+from semblance.errors import DatabaseError, ReferenceGoneError, SemblanceError
 from semblance.storage.pictures import StoredPicture, put_picture
 from semblance.storage.store import Storage
 
@@ -28,16 +28,16 @@ class PictureRows:
         """Store a picture under `key`, then insert its row; the picture is removed again if there is no row.
 
         Args:
-            insert: inserts the row. Any SemblanceError but a DatabaseError means that it was not inserted.
+            insert: inserts the row. A ReferenceGoneError, and any SemblanceError but a DatabaseError, means
+            that it was not inserted.
 
         Raises StorageError, and what `insert` raises.
         """
         try:
             await put_picture(self._storage, key, picture)
             return await insert()
-        except DatabaseError:
-            # There may be a row: the connection may have broken while the server committed.
-            raise
-        except SemblanceError:
-            await self._deletions.discard(self._storage, key)
+        except SemblanceError as exc:
+            # Otherwise there may be a row: the connection may have broken while the server committed.
+            if isinstance(exc, ReferenceGoneError) or not isinstance(exc, DatabaseError):
+                await self._deletions.discard(self._storage, key)
             raise

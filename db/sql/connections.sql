@@ -87,17 +87,10 @@ WHERE match_id = $1 AND baby_id IS DISTINCT FROM newest.id;
 
 -- name: list_connections
 -- One page, latest activity first (`updated_at`: messages, status, baby), with the count, also for
--- an empty page (then with nulls). Connections with somebody whom operators block are neither shown nor counted. $1:
--- user, $2: status or null for all, $3 and $4: time and id of the last one seen, $5: limit, $6: how many to pass over.
+-- an empty page (then with nulls). $1: user, $2: status or null for all, $3 and $4: time and id of the last one seen, $5: limit, $6: how many to pass over.
 WITH mine AS (
-    SELECT connection.id, connection.updated_at
-    FROM mutual_connections AS connection
-    CROSS JOIN LATERAL (
-        SELECT
-        FROM profiles
-        WHERE id = CASE WHEN profile_a_id = $1 THEN profile_b_id ELSE profile_a_id END
-        LIMIT 1
-    ) AS other
+    SELECT id, updated_at
+    FROM mutual_connections
     WHERE (profile_a_id = $1 OR profile_b_id = $1) AND ($2::text IS NULL OR status = $2)
 ),
 page AS (
@@ -116,7 +109,8 @@ LEFT JOIN page ON true
 ORDER BY page.updated_at DESC, page.id DESC;
 
 -- name: load_connections
--- The connections among $2 of the user $1, as that user sees them.
+-- The connections among $2 of the user $1, as that user sees them: while one has blocked the other, without a baby that
+-- the other made.
 SELECT
     connection.id,
     connection.match_id,
@@ -142,7 +136,9 @@ FROM mutual_connections AS connection
 JOIN profiles AS other
     ON other.id = CASE WHEN connection.profile_a_id = $1 THEN connection.profile_b_id ELSE connection.profile_a_id END
 LEFT JOIN faces AS face ON face.id = other.default_face_id
-LEFT JOIN babies AS baby ON baby.id = connection.baby_id
+LEFT JOIN babies AS baby
+    ON baby.id = connection.baby_id
+    AND (connection.status <> 'blocked' OR coalesce(baby.generated_by_profile_id, $1) = $1)
 LEFT JOIN LATERAL (
     SELECT content, message_type, created_at, sender_id
     FROM messages

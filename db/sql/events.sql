@@ -6,13 +6,36 @@ ORDER BY id
 LIMIT $2;
 
 -- name: events_for
--- $1 and $2: after and up to which id, $3: types, $4: profile, null for a guest, $5: limit.
-SELECT id, type, audience, payload, created_at
+-- What a client missed, without messages, drafts and notifications that are gone since: those that a deleted user wrote, for
+-- one. $1 and $2: after and up to which id, $3: types, $4: profile, null for a guest, $5: limit.
+SELECT
+    id,
+    type,
+    audience,
+    CASE WHEN type = 'notifications' THEN payload || jsonb_build_object('notifications', left_over) ELSE payload END AS payload,
+    created_at
 FROM events
-WHERE id > $1 AND id <= $2
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN type = 'notifications' THEN (
+        SELECT jsonb_agg(told ORDER BY place)
+        FROM jsonb_array_elements(payload -> 'notifications') WITH ORDINALITY AS list (told, place)
+        WHERE EXISTS (SELECT FROM notifications WHERE notifications.id = (told ->> 'id')::uuid)
+    ) END AS left_over
+) AS still_there
+WHERE events.id > $1 AND events.id <= $2
     AND type = ANY($3::text[])
     AND (audience IS NULL OR $4::uuid = ANY(audience))
-ORDER BY id
+    AND CASE
+        WHEN type = 'notifications' THEN left_over IS NOT NULL
+        WHEN type IN ('message', 'draft') THEN EXISTS (
+            SELECT
+            FROM messages
+            JOIN mutual_connections AS chat ON chat.id = messages.connection_id
+            WHERE messages.id = coalesce(payload ->> 'message_id', payload ->> 'id')::uuid
+        )
+        ELSE true
+    END
+ORDER BY events.id
 LIMIT $5;
 
 -- name: kept_events

@@ -47,6 +47,14 @@ FROM profiles
 WHERE id = $1
 FOR NO KEY UPDATE;
 
+-- name: lock_match_jobs_of_face
+-- Before the face, as a worker does that ends a job: in another order the two would deadlock.
+SELECT
+FROM match_jobs
+WHERE face_id = $1 AND user_id = $2
+ORDER BY id
+FOR UPDATE;
+
 -- name: lock_face
 SELECT image_path
 FROM faces
@@ -61,6 +69,14 @@ WHERE face_a_id = $1 OR face_b_id = $1
 ORDER BY id
 FOR UPDATE;
 
+-- name: lock_connections_of_matches
+-- Before their notifications, as those do who send and read messages: in another order they would deadlock.
+SELECT
+FROM mutual_connections
+WHERE match_id = ANY($1)
+ORDER BY id
+FOR UPDATE;
+
 -- name: baby_keys_of_matches
 -- Keys only: rows of the old app may have an address of another host, which are not deleted here.
 SELECT image_url AS key
@@ -68,7 +84,8 @@ FROM babies
 WHERE match_id = ANY($1) AND NOT is_foreign_address(image_url);
 
 -- name: delete_notifications_of_matches
--- Notifications of the matches $1 and of what is deleted with them, for which there is no foreign key.
+-- Notifications of the matches $1 and of what is deleted with them, for which there is no foreign key. Locked in the order
+-- of their ids, as in clear_notifications, so that the two wait for each other instead of deadlocking.
 WITH gone_connections AS (
     SELECT id, profile_a_id, profile_b_id
     FROM mutual_connections
@@ -93,9 +110,16 @@ users AS (
     SELECT profile_a_id FROM gone_connections
     UNION
     SELECT profile_b_id FROM gone_connections
+),
+gone AS (
+    SELECT id
+    FROM notifications
+    WHERE user_id IN (SELECT id FROM users) AND related_id IN (SELECT id FROM related)
+    ORDER BY id
+    FOR UPDATE
 )
 DELETE FROM notifications
-WHERE user_id IN (SELECT id FROM users) AND related_id IN (SELECT id FROM related);
+WHERE id IN (SELECT id FROM gone);
 
 -- name: delete_face
 DELETE FROM faces

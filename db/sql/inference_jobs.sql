@@ -196,6 +196,7 @@ LIMIT 100;
 UPDATE inference_queue AS job
 SET result = NULL
 FROM messages
+JOIN mutual_connections AS connection ON connection.id = connection_id
 WHERE job.id = $1 AND recipient_id = $2 AND kind = 'reply' AND job.status = 'completed' AND result IS NOT NULL
     AND messages.id = job.message_id
 RETURNING messages.id AS message_id, messages.connection_id;

@@ -27,12 +27,15 @@ RETURNING
 
 -- name: update_profile
 -- $2: new values by column; other columns stay. No school means that of the address. The face is locked, so that it
--- cannot be deleted before the profile refers to it.
-WITH face AS (
-    SELECT id
-    FROM faces
-    WHERE id = ($2::jsonb ->> 'default_face_id')::uuid AND profile_id = $1
-    FOR KEY SHARE
+-- cannot be deleted before the profile refers to it; the profile before it, as by a deletion, so that the two cannot deadlock.
+WITH own AS MATERIALIZED (
+    SELECT id FROM profiles WHERE id = $1 FOR NO KEY UPDATE
+),
+face AS (
+    SELECT faces.id
+    FROM own JOIN faces ON faces.profile_id = own.id
+    WHERE faces.id = ($2::jsonb ->> 'default_face_id')::uuid
+    FOR KEY SHARE OF faces
 )
 UPDATE profiles
 SET

@@ -11,8 +11,6 @@ import math
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import httpx
@@ -23,6 +21,7 @@ from deployments.writing.prompts import MAX_TOKENS, prompt_for
 from deployments.writing.shown import MAX_TEXT
 from deployments.writing.writer import OnText, WrittenText
 from semblance.errors import ConfigurationError, TextProviderBusyError, TextRefusedError
+from semblance.retry_after import seconds_of
 from semblance.settings import Settings
 
 BUSY: Final = "The provider of texts cannot be reached or is busy."
@@ -294,16 +293,7 @@ def _check(response: httpx.Response) -> None:
 
 
 def _retry_after(response: httpx.Response) -> int:
-    """The seconds of Retry-After (RFC 9110, section 10.2.3: a number or a date); 0 without one."""
-    value = response.headers.get("retry-after", "").strip()
-    if value.isascii() and value.isdigit():
-        return min(int(value[:9]), _LONGEST_WAIT_S)
-    try:
-        until = parsedate_to_datetime(value)
-    except ValueError:
-        return 0
-    left = (until if until.tzinfo else until.replace(tzinfo=UTC)) - datetime.now(UTC)
-    return min(max(0, math.ceil(left.total_seconds())), _LONGEST_WAIT_S)
+    return min(math.ceil(seconds_of(response.headers.get("retry-after"))), _LONGEST_WAIT_S)
 
 
 def _estimates(messages: Sequence[dict[str, str]], text: str) -> tuple[int, int]:

@@ -15,8 +15,7 @@ import random
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import timedelta
 from typing import Any, Final, TypeVar
 
 import httpx
@@ -33,6 +32,7 @@ from semblance.errors import (
     SemblanceError,
     UnreadableImageError,
 )
+from semblance.retry_after import seconds_of
 from semblance.settings import Settings
 from semblance.sizes import byte_size
 from semblance.storage.store import Storage
@@ -229,7 +229,11 @@ class FalProvider:
                 status = response.status_code
                 if status != httpx.codes.OK:
                     again = status == httpx.codes.TOO_MANY_REQUESTS or status >= 500
-                    raise _FalError(f"{who} answered {status}", retry=again, after=_retry_after(response))
+                    raise _FalError(
+                        f"{who} answered {status}",
+                        retry=again,
+                        after=seconds_of(response.headers.get("retry-after")),
+                    )
                 yield response
         except httpx.TransportError as exc:
             # The exception's message may contain URLs with signatures.
@@ -293,18 +297,3 @@ def _parse(content: bytes) -> dict[str, Any]:
     if not isinstance(answer, dict):
         raise _FalError("fal's answer is not a JSON object")
     return answer
-
-
-def _retry_after(response: httpx.Response) -> float:
-    """The seconds of the answer's Retry-After (RFC 9110, section 10.2.3: a number or a date); 0 without
-    one."""
-    value = response.headers.get("retry-after", "").strip()
-    if value.isascii() and value.isdigit():
-        return float(value[:9])
-    try:
-        until = parsedate_to_datetime(value)
-    except ValueError:
-        return 0.0
-    # It has no zone if written as -0000.
-    left = (until if until.tzinfo else until.replace(tzinfo=UTC)) - datetime.now(UTC)
-    return max(0.0, left.total_seconds())

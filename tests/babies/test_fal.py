@@ -144,6 +144,13 @@ async def test_retry_after_may_be_a_date(provider: FalProvider, fal: FalServer, 
     assert 10 < pause <= 90
 
 
+async def test_a_date_beyond_all_dates_is_no_date(provider: FalProvider, fal: FalServer) -> None:
+    said = {"Retry-After": "Thu, 01 Jan 99999999999999999999 00:00:00 GMT"}
+    fal.orders.extend(Reply(503, b"", said) for _ in range(ATTEMPTS))
+    error = await failure(provider)
+    assert (error.reason, error.attempts) == ("fal answered 503", ATTEMPTS)
+
+
 async def test_a_wait_beyond_the_deadline_is_not_begun(provider: FalProvider, fal: FalServer) -> None:
     fal.orders.append(Reply(429, b"{}", {"Retry-After": "3600"}))
     error = await failure(provider)

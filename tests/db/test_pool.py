@@ -16,7 +16,7 @@ from db.celebrities import Celebrities
 from db.migrate import upgrade
 from db.pool import Database
 from matching.celebrity_search import CelebritySearch
-from semblance.errors import ConfigurationError, DatabaseError, QueryError
+from semblance.errors import ConfigurationError, DatabaseError, QueryError, ReferenceGoneError
 from tests.support.postgres import on_database
 from tests.support.rows import DIGEST, gallery
 from tests.support.waiting import PATIENCE_S
@@ -128,6 +128,13 @@ async def test_a_value_of_a_wrong_type_is_an_internal_error_and_is_not_shown(
     with pytest.raises(QueryError, match="refused a value") as caught:
         await database.fetchval(query, "secret")
     assert "secret" not in "".join(traceback.format_exception(caught.value, limit=0))
+
+
+async def test_a_row_that_refers_to_what_is_gone_is_told_from_a_mistake(database: Database) -> None:
+    with pytest.raises(ReferenceGoneError) as caught:
+        await database.execute("INSERT INTO faces (profile_id, image_path) VALUES (gen_random_uuid(), 'x')")
+    assert isinstance(caught.value.__cause__, asyncpg.ForeignKeyViolationError)
+    assert "not present" not in "".join(traceback.format_exception(caught.value, limit=0))
 
 
 async def test_a_deadlock_is_passing(database: Database) -> None:

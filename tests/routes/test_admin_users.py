@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from matching.store import Matching
 from semblance.errors import ConflictError
 from tests.support.api import Api, User
-from tests.support.realtime import connect_users, serving
+from tests.support.realtime import add_message, connect_users, serving
 from tests.support.rows_faces import tables_with
 from tests.support.rows_feed import FeedPair, add_face, add_match, add_pair, add_profile
 
@@ -141,6 +141,49 @@ async def test_a_blocked_user_is_out_until_the_block_ends(api: Api, admin: User)
     actor = f"admin:{admin.id}"
     assert await audited(api) == [(actor, "user.block"), (actor, "user.unblock")]
     assert (await told(api)).count("users") == 2
+
+
+async def test_nothing_is_read_of_or_written_to_a_blocked_user(api: Api, admin: User) -> None:
+    one, other, _ = await pair_of(api)
+    chat = await connect_users(api.owner, one.id, other.id)
+    message = await add_message(api.owner, chat, one.id, "a telescope")
+    answer: uuid.UUID = await api.owner.fetchval(
+        """
+        INSERT INTO inference_queue (
+            kind, profile_id, message_id, recipient_id, status, completed_at, result
+        )
+        VALUES ('reply', $1, $2, $3, 'completed', now(), '{"text": "A draft", "model": "local"}')
+        RETURNING id
+        """,
+        one.id, message, other.id,
+    )  # fmt: skip
+    refused = (
+        ("GET", f"/api/connections/{chat}", None),
+        ("PATCH", f"/api/connections/{chat}", {"status": "archived"}),
+        ("GET", f"/api/messages/{chat}", None),
+        ("POST", f"/api/messages/{chat}/read-all", None),
+        ("PATCH", f"/api/messages/{message}/read", None),
+        ("POST", "/api/messages", {"connection_id": str(chat), "content": "Hi!", "message_type": "text"}),
+        ("POST", "/api/inference", {"connection_id": str(chat), "content": "Hi!"}),
+        ("POST", f"/api/inference/drafts/{answer}/send", {"content": "Hi!"}),
+    )
+
+    async def found() -> tuple[int, int]:
+        messages = await api.client.get("/api/search/messages?q=telescope", headers=other.headers)
+        drafts = await api.client.get("/api/inference/drafts", headers=other.headers)
+        return len(messages.json()["messages"]), len(drafts.json()["drafts"])
+
+    assert await found() == (1, 1)
+    await call(api, admin, "POST", f"/{one.id}/block")
+    before = await api.owner.fetch("SELECT * FROM mutual_connections")
+    for method, path, body in refused:
+        answered = await api.client.request(method, path, headers=other.headers, json=body)
+        assert (answered.status_code, answered.json()["code"]) == (404, "not_found"), path
+    assert await found() == (0, 0)
+    assert await api.owner.fetch("SELECT * FROM mutual_connections") == before
+    assert await api.owner.fetchval("SELECT count(*) FROM messages WHERE read_at IS NULL") == 1
+    await call(api, admin, "POST", f"/{one.id}/unblock")
+    assert await found() == (1, 1)
 
 
 async def test_a_match_of_two_blocked_users_is_seen_when_neither_is(api: Api, admin: User) -> None:

@@ -580,7 +580,15 @@ async def test_a_blocked_user_reaches_nobody_by_a_baby(api: Api, pair: Parents) 
             [answer.status_code for answer in answers],
         )
 
+    async def in_chat(headers: dict[str, str]) -> str | None:
+        listed = (await api.client.get("/api/connections?status=all", headers=headers)).json()
+        shown: str | None = listed["connections"][0]["baby_image"]
+        return shown
+
     assert await seen(pair.bea.headers) == ([own["id"]], own["id"], [404, 200, 404])
     assert await seen(pair.ada.headers) == ([made, first], made, [200, 404, 200])
+    assert await in_chat(pair.bea.headers) is None
+    assert made in (await in_chat(pair.ada.headers) or "")
     await api.services.database.execute("UPDATE mutual_connections SET status = 'active', blocked_by = NULL")
     assert (await seen(pair.bea.headers))[0] == [made, own["id"], first]
+    assert made in (await in_chat(pair.bea.headers) or "")

@@ -15,6 +15,7 @@ from semblance.errors import (
     NotReadyError,
     OverloadedError,
     QueryError,
+    ReferenceGoneError,
     SemblanceError,
     StorageFullError,
 )
@@ -57,6 +58,7 @@ def test_statuses_are_those_of_the_contract() -> None:
         (NoFaceError(), 400),
         (ImageTooCostlyError("The picture takes too long."), 422),
         (QueryError("a constraint"), 500),
+        (ReferenceGoneError("a foreign key"), 404),
         (StorageFullError("no room"), 503),
         (NotReadyError("starting"), 503),
         (SemblanceError("a mistake"), 500),

@@ -14,6 +14,7 @@ from semblance.errors import (
     DuplicatePictureError,
     NotFoundError,
     QueryError,
+    ReferenceGoneError,
     StorageError,
 )
 from semblance.settings import Settings
@@ -53,6 +54,7 @@ async def test_the_row_is_inserted_when_its_picture_is_there(rows: PictureRows, 
     [
         (DuplicatePictureError(), False),
         (NotFoundError("The match is gone."), False),
+        (ReferenceGoneError("The user is gone."), False),
         (DatabaseError("The connection broke."), True),
         (QueryError("A constraint."), True),
         (asyncio.CancelledError(), True),

@@ -267,6 +267,25 @@ async def test_a_photo_that_is_deleted_before_the_answer_is_counted(
     )
 
 
+async def test_a_photo_of_an_account_that_is_deleted_meanwhile_is_not_kept(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = await api.member("ada")
+    fetchval = Database.fetchval
+
+    async def after_deletion(database: Database, query: str, *args: Any) -> Any:
+        if query == queries["insert_face"]:
+            assert len(await keys(api.services.storage)) == 1
+            await api.services.db.accounts.delete(user.id, "ada", by=None)
+        return await fetchval(database, query, *args)
+
+    monkeypatch.setattr(Database, "fetchval", after_deletion)
+    answer = await upload(api, user, photo())
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    assert await keys(api.services.storage) == []
+    assert await api.services.database.fetchval("SELECT count(*) FROM faces") == 0
+
+
 async def test_a_hundred_uploads_at_once_with_a_limit_of_five(api: Api) -> None:
     await set_limit(api.services.database, "photo_upload", 5)
     user = await api.member("ada")

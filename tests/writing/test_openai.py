@@ -124,7 +124,14 @@ async def test_what_may_pass_is_tried_again(
 
 
 @pytest.mark.parametrize(
-    ("said", "wait"), [("7", 7), ("999999", 3600), ("soon", 0), ("Thu, 01 Jan 2020 00:00:00 GMT", 0)]
+    ("said", "wait"),
+    [
+        ("7", 7),
+        ("999999", 3600),
+        ("soon", 0),
+        ("Thu, 01 Jan 2020 00:00:00 GMT", 0),
+        ("Thu, 01 Jan 99999999999999999999 00:00:00 GMT", 0),
+    ],
 )
 async def test_retry_after_is_kept(
     writer: OpenAIWriter, text_provider: TextProvider, said: str, wait: int

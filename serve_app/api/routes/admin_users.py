@@ -66,7 +66,8 @@ async def block_user(
     user_id: UUID, operator: Operator, services: Injected, links: InjectedLinks
 ) -> UserDetails:
     """Keep a user out. All sessions and realtime connections end, every call answers 403, and the user is in
-    no feed, match or search, until the block is lifted. 409 for the last admin and for the own account."""
+    no feed, match, chat or search, until the block is lifted. 409 for the last admin and for the own
+    account."""
     await services.db.accounts.set_blocked(user_id, True, by=operator.profile_id)
     return await _details(services, links, user_id)
 

@@ -70,6 +70,29 @@ async def test_nothing_is_lost_or_told_twice_over_a_drop(
     assert ids == sorted(set(ids))  # type: ignore[type-var]
 
 
+async def test_what_was_deleted_meanwhile_is_not_told_again(
+    api: Api, server: Server, ada: User, bob: User
+) -> None:
+    """By operators who delete or block who wrote it, and by the user who clears the notifications."""
+    database, eve = api.services.database, await api.member("eve")
+    chats = [await connect_users(database, ada.id, other.id) for other in (bob, eve)]
+    async with server.listen(ada, channels="messages,notifications") as socket:
+        last = (await socket.hello())["id"]
+    for chat, writer in zip(chats, (bob, eve), strict=True):
+        await add_message(database, chat, writer.id)
+    cleared, read, kept = [await notify(database, ada.id) for _ in range(3)]
+    await api.services.db.notifications.read_all(ada.id)
+    await database.execute("DELETE FROM notifications WHERE id = $1", cleared)
+    for outcome in ("delete_account($1)", "change_block($1, true)"):
+        await api.owner.execute(f"SELECT {outcome}", {"d": bob.id, "c": eve.id}[outcome[0]])
+    async with server.listen(ada, last_event_id=last, channels="messages,notifications") as socket:
+        await socket.hello()
+        told = [await socket.next() for _ in range(3)]
+        assert await socket.quiet()
+    ids = [{notification["id"] for notification in event["data"]["notifications"]} for event in told]
+    assert ids == [{str(read)}, {str(kept)}, {str(read), str(kept)}]
+
+
 async def test_a_last_event_that_is_no_longer_stored_causes_a_reset(
     api: Api, server: Server, ada: User
 ) -> None:

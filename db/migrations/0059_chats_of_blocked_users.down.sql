@@ -1,0 +1,1 @@
+ALTER POLICY mutual_connections_service ON mutual_connections USING (true);
