@@ -86,8 +86,9 @@ FROM newest
 WHERE match_id = $1 AND baby_id IS DISTINCT FROM newest.id;
 
 -- name: list_connections
--- One page, latest activity first (`updated_at`: messages, status, baby), with the count, also for
--- an empty page (then with nulls). $1: user, $2: status or null for all, $3 and $4: time and id of the last one seen, $5: limit, $6: how many to pass over.
+-- One page, latest activity first (`updated_at`: messages, status, baby), with the count, also for an empty page (then with
+-- nulls). $1: user, $2: status or null for all, $3 and $4: time and id of the last one seen, $5: limit, $6: how many to
+-- pass over.
 WITH mine AS (
     SELECT id, updated_at
     FROM mutual_connections
