@@ -253,7 +253,7 @@ def find_controller(home: StackHome) -> psutil.Process | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Readiness:
+class ReadyAnswer:
     """An answer of `/ready`.
 
     Attributes:
@@ -282,22 +282,22 @@ class ServiceChecks:
             raise NotReadyError(problem)
 
     def problem(self) -> str | None:
-        """The checks that fail, as in `Readiness`."""
+        """The checks that fail, as in `ReadyAnswer`."""
         return self.ask().problem
 
-    def ask(self) -> Readiness:
+    def ask(self) -> ReadyAnswer:
         """What `/ready` says now."""
         try:
             response = self._client.get(self._url)
         except httpx.TransportError:
-            return Readiness(ready=False, problem=None)
+            return ReadyAnswer(ready=False, problem=None)
         ready = response.status_code == HTTPStatus.OK
         try:
             checks = response.json()["checks"]
         except (ValueError, LookupError, TypeError):
-            return Readiness(ready, None)
+            return ReadyAnswer(ready, None)
         failed = {name: result.partition(": ")[2] for name, result in checks.items() if "failed" in result}
-        return Readiness(ready, "; ".join(f"{name}: {reason}" for name, reason in failed.items()) or None)
+        return ReadyAnswer(ready, "; ".join(f"{name}: {reason}" for name, reason in failed.items()) or None)
 
     def stop(self) -> None:
         """Nothing: it only watches."""

@@ -225,7 +225,7 @@ async def test_asking_often_does_not_load_the_store(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "cls", [cls for cls in CLASSES if cls.public is not None], ids=lambda cls: cls.__name__
 )
-async def test_no_5xx_shows_details_for_operators(cls: type[SemblanceError]) -> None:
+async def test_no_answer_shows_details_for_operators(cls: type[SemblanceError]) -> None:
     app = FastAPI()
     app.add_middleware(UnexpectedErrorMiddleware)
     install_error_handlers(app)
@@ -237,7 +237,7 @@ async def test_no_5xx_shows_details_for_operators(cls: type[SemblanceError]) -> 
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
         answer = await client.get("/")
-    assert answer.status_code == status_of(cls(SECRET)) >= 500
+    assert answer.status_code == status_of(cls(SECRET))
     assert not any(part in answer.text for part in ("/srv", "hunter2", "10.1.2.3"))
     assert answer.json()["error"] == cls.public
 
