@@ -143,5 +143,4 @@ def _vector(point: Point) -> Embedding | str:
     norm = float(np.linalg.norm(vector))
     if not abs(norm - 1) <= NORM_TOLERANCE:
         return "not of unit length"
-    unit: Embedding = vector / np.float32(norm)
-    return unit
+    return np.asarray(vector / norm, np.float32)

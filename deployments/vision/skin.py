@@ -63,7 +63,7 @@ def _largest_cluster(lab: NDArray[np.float32]) -> NDArray[np.float32]:
     thirds[np.argsort(lab[:, 0], kind="stable"), 0] = np.arange(len(lab)) * _CLUSTERS // len(lab)
     # With given labels and a single attempt, OpenCV draws nothing from its global random state.
     _, labels, centres = cv2.kmeans(lab, _CLUSTERS, thirds, _CRITERIA, 1, cv2.KMEANS_USE_INITIAL_LABELS)
-    largest = np.bincount(labels[:, 0], minlength=_CLUSTERS).argmax()
+    largest = np.bincount(np.asarray(labels[:, 0], np.intp), minlength=_CLUSTERS).argmax()
     return np.asarray(centres[largest], np.float32)
 
 

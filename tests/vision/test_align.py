@@ -172,7 +172,7 @@ def test_landmark_box_grows_by_a_tenth_on_each_side() -> None:
     landmarks = level_face() + np.array([300, 200], np.float32)
     tight = landmark_box(landmarks, grow=0.0)
     box = landmark_box(landmarks)
-    assert (tight.x1, tight.x2) == (landmarks[:, 0].min(), landmarks[:, 0].max())
+    assert (tight.x1, tight.x2) == (float(landmarks[:, 0].min()), float(landmarks[:, 0].max()))
     assert box.width == pytest.approx(1.2 * tight.width)
     assert box.height == pytest.approx(1.2 * tight.height)
     assert box.x1 == pytest.approx(tight.x1 - 0.1 * tight.width)
