@@ -11,7 +11,7 @@ import asyncpg
 import numpy as np
 
 from db.analyzed import AnalyzedRow
-from db.copy_arrays import copy_records
+from db.copies import copy_records
 from db.nearest import pack_mismatch
 from db.pool import Database
 from db.queries import sql

@@ -1,22 +1,19 @@
-"""Reads and writes many rows at once by PostgreSQL's binary COPY: records, or NumPy arrays without an object
-per row.
+"""Reads and writes many rows at once: PostgreSQL's binary COPY as NumPy arrays, without an object per row.
 
-Every column of an array has a fixed length, and so does a row. See "Binary Format" of COPY in PostgreSQL's
-manual.
+Every column has a fixed length, and so does a row. See "Binary Format" of COPY in PostgreSQL's manual.
 """
 
 from __future__ import annotations
 
-import asyncio
 import io
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import asyncpg
 import numpy as np
 from numpy.typing import NDArray
 
+from db.copies import while_connected
 from semblance.types import EMBEDDING_SIZE
 
 ROWS = 8192
@@ -132,36 +129,3 @@ async def write_rows(
         format="binary",
     )
     await while_connected(connection, copying)
-
-
-async def copy_records(
-    connection: asyncpg.Connection,
-    table: str,
-    records: Iterable[Sequence[object]],
-    columns: Sequence[str] | None = None,
-) -> None:
-    """Append records to a temporary table. columns: all of the table by default."""
-    copying = connection.copy_records_to_table(table, records=records, columns=columns, schema_name="pg_temp")
-    await while_connected(connection, copying)
-
-
-async def while_connected(connection: asyncpg.Connection, copying: Coroutine[Any, Any, object]) -> None:
-    """A copy to the server, which fails when its connection is lost. By itself it would wait without end: the
-    driver waits for room in the buffer of the connection, and is not told that there will be none."""
-    task = asyncio.ensure_future(copying)
-
-    def end(_: object) -> None:
-        task.cancel()
-
-    connection.add_termination_listener(end)
-    try:
-        await task
-    except asyncio.CancelledError:
-        own = asyncio.current_task()
-        if own is not None and own.cancelling():
-            raise
-        raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of a copy") from None
-    finally:
-        # A connection that is lost has left the pool, and takes no call.
-        with suppress(asyncpg.InterfaceError):
-            connection.remove_termination_listener(end)

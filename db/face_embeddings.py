@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from db.copy_arrays import copy_records
+from db.copies import copy_records
 from db.pool import Database
 from db.queries import sql
 from semblance.types import Embedding

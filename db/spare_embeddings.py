@@ -21,7 +21,8 @@ import asyncpg
 import numpy as np
 
 from db.audit import audit
-from db.copy_arrays import TRAITS, Rows, copy_records, read_rows, row_type
+from db.copies import copy_records
+from db.copy_arrays import TRAITS, Rows, read_rows, row_type
 from db.pool import Database
 from db.queries import sql
 from semblance.errors import ConfigurationError, ConflictError

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import asyncpg
 
-from db.copy_arrays import copy_records
+from db.copies import copy_records
 from db.pool import Database
 from db.queries import sql
 from semblance.picture_tables import PictureTable

@@ -10,7 +10,8 @@ import numpy as np
 import psycopg
 import pytest
 
-from db.copy_arrays import copy_records, while_connected, write_rows
+from db.copies import copy_records, while_connected
+from db.copy_arrays import write_rows
 from db.pool import Database
 from semblance.errors import DatabaseError
 from tests.support.waiting import PATIENCE_S
