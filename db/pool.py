@@ -302,15 +302,13 @@ def _raise_wrapped(exc: Exception, *, writes: bool) -> None:
         case asyncpg.DataError():
             # Its message quotes the value.
             raise QueryError(f"The database refused a value: {type(exc).__name__}.") from None
-        case asyncpg.ForeignKeyViolationError():
-            exc.detail = None
-            raise ReferenceGoneError(f"The database refused a row: {exc}") from exc
         case asyncpg.ReadOnlySQLTransactionError() if writes:
             raise DatabaseReadOnlyError(READ_ONLY) from exc
         case asyncpg.PostgresError():
             # The detail quotes the row, with its e-mail address or embedding, and would end up in a log.
             exc.detail = None
-            raise QueryError(f"The database refused a statement: {exc}") from exc
+            refused = ReferenceGoneError if isinstance(exc, asyncpg.ForeignKeyViolationError) else QueryError
+            raise refused(f"The database refused a statement: {exc}") from exc
         case asyncpg.InterfaceError() if isinstance(exc.__context__, _UNAVAILABLE):
             # The end of a transaction fails after its connection was lost, and says only that.
             _raise_wrapped(exc.__context__, writes=writes)
