@@ -20,7 +20,7 @@ from ops.stack.events import DETACH, StackEvent
 from ops.stack.guard import GuardianPart
 from ops.stack.home import StackHome, StackLock
 from ops.stack.processes import STACK_MARK, SUPERVISOR_PART, sweep
-from ops.stack.serve_deploy import ServiceChecks, is_ready
+from ops.stack.serve_deploy import ServiceChecks
 from ops.stack.state import Problem, StackState, read_state, remove_state, what_is_wrong
 from semblance.errors import ConfigurationError, StackFailedError
 from semblance.lock import ProcessLock
@@ -188,7 +188,7 @@ def wait_for_other(
     state = None
     while time.monotonic() < deadline:
         state = read_state(home)
-        if state is not None and not state.problems and is_ready(state.url):
+        if state is not None and not state.problems and ServiceChecks(state.url).ask().ready:
             return state
         if not home.is_run():
             break

@@ -303,14 +303,6 @@ class ServiceChecks:
         """Nothing: it only watches."""
 
 
-def is_ready(api_url: str) -> bool:
-    """Whether the API at this address is ready now."""
-    try:
-        return httpx.get(f"{api_url}/ready", timeout=5.0, trust_env=False).status_code == HTTPStatus.OK
-    except httpx.TransportError:
-        return False
-
-
 def _starting(applications: dict[str, Any]) -> str:
     pending = []
     for application in applications.values():
